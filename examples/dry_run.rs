@@ -1,4 +1,4 @@
-//! A short-circuit: every write is answered as if it had been made, and nothing reaches the store.
+//! A plugin that answers every write itself, as a dry run: no write reaches the store.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;
@@ -14,8 +14,8 @@ use throughline::{
     plugin::respond,
 };
 
-/// The answer to a write; nothing for a read, which goes on to the store.
-fn pretend(args: &PersistArgs, context: &Context) -> Option<PersistResult> {
+/// Returns the answer to a write. Returns `None` for a read, which continues to the store.
+fn simulate(args: &PersistArgs, context: &Context) -> Option<PersistResult> {
     Some(match args {
         PersistArgs::Add(add) => {
             let message = add.to_message(context.tenant(), Seq::FIRST, Timestamp::now());
@@ -50,21 +50,22 @@ fn pretend(args: &PersistArgs, context: &Context) -> Option<PersistResult> {
         }
         .into(),
         PersistArgs::Batch(batch) => {
-            let outputs = batch.items.iter().filter_map(|item| pretend(item, context)).collect();
+            let outputs = batch.items.iter().filter_map(|item| simulate(item, context)).collect();
             Batched { outputs, deduplicated: false }.into()
         }
         _ => return None,
     })
 }
 
+/// Returns the answer to an update of content, with the revision and the state that the store would return.
 fn updated(update: &UpdateContent) -> ContentUpdated {
-    let seen = update.expected.unwrap_or(Revision::FIRST);
+    let revision_before = update.expected.unwrap_or(Revision::FIRST);
     let (revision, state) = match update.mode {
-        // It would only have renewed the lease.
-        UpdateMode::Partial if update.change.is_none() => (seen, MessageState::Streaming),
-        UpdateMode::Partial => (seen.next(), MessageState::Streaming),
-        UpdateMode::Final | UpdateMode::Edit => (seen.next(), MessageState::Final),
-        UpdateMode::Abandon { .. } => (seen.next(), MessageState::Abandoned),
+        // An empty partial update only renews the lease, so it keeps the revision.
+        UpdateMode::Partial if update.change.is_none() => (revision_before, MessageState::Streaming),
+        UpdateMode::Partial => (revision_before.next(), MessageState::Streaming),
+        UpdateMode::Final | UpdateMode::Edit => (revision_before.next(), MessageState::Final),
+        UpdateMode::Abandon { .. } => (revision_before.next(), MessageState::Abandoned),
     };
     ContentUpdated {
         thread: update.thread.clone(),
@@ -77,11 +78,11 @@ fn updated(update: &UpdateContent) -> ContentUpdated {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let dry_run = respond("dry-run", |args, context| pretend(args, context).map(Ok));
+    let dry_run = respond("dry-run", |args, context| simulate(args, context).map(Ok));
     let db = Persistence::builder().plugin(dry_run).backend(MemoryBackend::new()).build()?;
     let thread = db.thread("rehearsal");
 
-    // The host runs as ever: it adds, streams, patches, deletes, and each answer fits.
+    // The host needs no change: each answer has the type and the values that the host expects.
     let added = thread.add(NewMessage::user("hello")).await?.message;
     println!("added {} as {}, revision {}", added.content.as_json(), added.state, added.revision);
     let mut draft = thread.reserve(Role::Assistant).await?;
@@ -97,7 +98,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with(Delete::new(id.clone(), added.id));
     assert_eq!(db.batch(batch).await?.outputs.len(), 2);
 
-    // A commit has a position. A pretended one has none, and that tells them apart.
+    // A committed write has a position. A simulated one has none.
     let receipt = thread.add(NewMessage::user("again")).reply().await?.receipt;
     assert!(receipt.position.is_none());
     let stored = thread.page(PageFrom::Start, 10).await?.messages;

@@ -1,4 +1,4 @@
-//! Two ways to watch: a plugin, which is part of the call, and an observer, which cannot hurt it.
+//! Two ways to observe calls: a plugin runs as part of the call; an observer runs after it and cannot affect it.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::{
@@ -15,7 +15,7 @@ use throughline::{
     plugin::{Event, Observe, observe},
 };
 
-/// Adds up the bytes of content that each tenant has written.
+/// Counts the bytes of content that each tenant has written.
 #[derive(Clone, Default)]
 struct Usage(Arc<Mutex<BTreeMap<String, usize>>>);
 
@@ -34,13 +34,13 @@ impl Plugin for Usage {
         Phase::Observe
     }
 
-    // One hook for every operation, and one visitor over every place that carries content: whole messages, deltas, and
-    // the items of a batch. An operation that is added later is counted without a change here.
+    // `around` handles every operation, and `content_fields` visits all content: messages, deltas, and the items of a
+    // batch. Operations of later versions are counted without a change here.
     async fn around<O: Operation>(&self, call: Call<O>, next: Next<'_, O>) -> throughline::Result<Reply<O>> {
         let bytes: usize = call.op.content_fields().iter().map(|field| size(&field.value)).sum();
         let tenant = call.context.tenant().to_string();
         let reply = next.run(call).await?;
-        // Only what was answered counts: a refused write has used nothing.
+        // Only acknowledged writes count: a refused write stores nothing.
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(tenant).or_default() += bytes;
         Ok(reply)
     }
@@ -54,8 +54,7 @@ fn size(value: &FieldValue<'_>) -> usize {
     }
 }
 
-/// Fails on what it does not know. It runs on a thread of its own, after the call; whatever it does there, the call is
-/// done.
+/// An observer that fails on reads. It runs on its own thread after the call, so its errors never reach the caller.
 struct WritesOnly;
 
 impl Observe for WritesOnly {
@@ -67,13 +66,13 @@ impl Observe for WritesOnly {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let usage = Usage::default();
-    let clumsy = observe("clumsy", WritesOnly);
-    let stats = clumsy.stats();
+    let failing = observe("failing", WritesOnly);
+    let stats = failing.stats();
     let db =
-        Persistence::builder().plugin(usage.clone()).layer(clumsy).backend(MemoryBackend::new()).build()?;
+        Persistence::builder().plugin(usage.clone()).layer(failing).backend(MemoryBackend::new()).build()?;
 
     let alice = db.for_tenant("alice".parse()?);
-    let thread = alice.thread("notes");
+    let thread = alice.thread("journal");
     let added = thread.add(NewMessage::user("four")).await?.message;
     let mut draft = thread.reserve(Role::Assistant).await?;
     draft.append("six by").await?;
@@ -83,19 +82,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with(Add::new(id.clone(), NewMessage::user("in a batch")))
         .with(Delete::new(id, added.id.clone()));
     alice.batch(batch).await?;
-    let bobs = db.for_tenant("bob".parse()?).thread("notes").get(added.id).await?;
-    assert!(bobs.is_none(), "the same names, another tenant's message");
+    let of_bob = db.for_tenant("bob".parse()?).thread("journal").get(added.id).await?;
+    assert!(of_bob.is_none(), "bob's tenant has no message with this id");
 
     let expected = added.content.byte_len() + "six by".len() + Content::text("in a batch").byte_len();
     println!("alice wrote {} bytes, bob {}", usage.of("alice"), usage.of("bob"));
     assert_eq!((usage.of("alice"), usage.of("bob")), (expected, 0));
 
-    // The observer follows in its own time; here it is waited for.
+    // The observer runs asynchronously, so the example waits for it here.
     let timeout = Instant::now() + Duration::from_secs(10);
     while stats().observed < 5 && Instant::now() < timeout {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    println!("the observer was told of {} calls and failed on {}", stats().observed, stats().failed);
+    println!("the observer received {} calls and failed on {}", stats().observed, stats().failed);
     assert_eq!((stats().observed, stats().failed), (5, 1));
     db.close().await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! A key in a streamed reply, cut in the middle: the store never sees it.
+//! Redacts a key that is split between two appends of a streamed reply, so that the store never sees it.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -11,7 +11,7 @@ async fn main() -> Result<()> {
     let db = Persistence::builder().layer(layer).backend(MemoryBackend::new()).build()?;
     let thread = db.thread("demo");
 
-    // Put together here, so that this file holds none.
+    // The key is built at run time, so that this file contains no secret.
     let key = format!("{}{}", "ghp_", "0123456789".repeat(4));
     let mut draft = thread.reserve(Role::Assistant).await?;
     draft.append(format!("Your key is {}", &key[..9])).await?;

@@ -1,4 +1,4 @@
-//! A reply is streamed, its writer dies, and the request is delivered again to the next process, which makes the next attempt.
+//! Streams a reply whose writer dies. A second process recovers the open message and makes the next attempt at the reply.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::{error::Error, path::Path, time::Duration};
@@ -9,7 +9,7 @@ use throughline::{
     sqlite::SqliteBackend,
 };
 
-/// How long a writer is taken to be alive without a sign. A host leaves it at a minute; this example has no patience.
+/// The lease of a writer. It is short to keep the example fast; a host keeps the default of one minute.
 const LEASE: Duration = Duration::from_millis(300);
 
 #[tokio::main]
@@ -20,23 +20,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
     second_process(&file, id).await
 }
 
-/// Streams one reply to its end, and dies in the middle of another.
+/// Streams one reply to its end, and drops the writer of a second reply in the middle.
 async fn first_process(file: &Path) -> Result<MessageId, Box<dyn Error>> {
     let db = Persistence::builder().backend(SqliteBackend::open(file).await?).build()?;
     let thread = db.thread("telegram:42");
     thread.add(NewMessage::user("Count to three, twice.")).await?;
 
-    // The id is known before the first token, so that every event sent to a client can carry it.
+    // The id exists before the first token, so every event for a client can carry it.
     let mut draft = thread.reserve(Role::Assistant).await?;
     for token in ["one", ", two", ", three"] {
         draft.append(token).await?;
     }
-    // What was appended is streamed; what the watermark says is durable. Only that may be shown as saved.
+    // `streamed_bytes` counts all appended text; `committed` is the durable part. Show only that part as saved.
     println!("streamed {} bytes, committed {}", draft.streamed_bytes(), draft.committed().bytes);
     draft.finish().await?;
     assert_eq!(draft.committed().bytes, "one, two, three".len() as u64);
 
-    // This one is named by the request that it answers: it may be delivered again.
+    // This reply has an idempotency key, because the platform can deliver its request again.
     let ReplyAttempt::Begun { mut draft, number: 1 } = next_attempt(&thread).await? else {
         return Err("no attempt was made before".into());
     };
@@ -50,14 +50,14 @@ async fn first_process(file: &Path) -> Result<MessageId, Box<dyn Error>> {
     Ok(id)
 }
 
-/// Begins the next attempt of the second reply, or says why not.
+/// Begins the next attempt at the second reply.
 async fn next_attempt(thread: &Thread) -> throughline::Result<ReplyAttempt> {
     let reservation = NewReservation::new(Role::Assistant).with_lease(LEASE);
     let coalesce = Coalesce { interval: Duration::from_millis(20), bytes: 64 };
     thread.reserve(reservation).key("reply-to-update-1007").coalesce(coalesce).next_attempt().await
 }
 
-/// Finds what the first process left, settles it once its lease has expired, and makes the reply that is still due.
+/// Recovers the draft of the first process after its lease has expired, and makes the next attempt at the reply.
 async fn second_process(file: &Path, id: MessageId) -> Result<(), Box<dyn Error>> {
     let db = Persistence::builder().backend(SqliteBackend::open(file).await?).build()?;
     let thread = db.thread("telegram:42");
@@ -65,13 +65,13 @@ async fn second_process(file: &Path, id: MessageId) -> Result<(), Box<dyn Error>
     println!("left open: {} message, state {}", open.len(), open[0].state);
     assert_eq!((open.len(), &open[0].id, open[0].state), (1, &id, MessageState::Streaming));
 
-    // Safe at any time and in any number of processes: a writer whose lease is alive is not touched.
+    // Recovery is safe at any time and in any number of processes: it skips every draft whose lease is current.
     while db.recover_expired_drafts("its writer is gone").await?.abandoned.is_empty() {
         tokio::time::sleep(LEASE / 4).await;
     }
-    let kept = thread.get(id).await?.ok_or("what was committed is kept")?;
+    let kept = thread.get(id).await?.ok_or("committed content is kept")?;
     println!(
-        "after the sweep: {}, {} ({})",
+        "after the recovery: {}, {} ({})",
         kept.state,
         kept.content.as_json(),
         kept.abandon_reason.unwrap_or_default()
@@ -79,20 +79,20 @@ async fn second_process(file: &Path, id: MessageId) -> Result<(), Box<dyn Error>
     assert_eq!(kept.state, MessageState::Abandoned);
     assert_eq!(kept.content, Content::text("one, two"));
 
-    // The platform delivers the request again. The key alone would answer with the abandoned message.
+    // The platform delivers the request again. A plain `reserve` with the same key would return the abandoned message.
     let ReplyAttempt::Begun { mut draft, number: 2 } = next_attempt(&thread).await? else {
         return Err("the first attempt was abandoned".into());
     };
     draft.append("one, two, three").await?;
     draft.finish().await?;
-    // And once more: the reply is there.
+    // One more delivery returns the finished reply.
     let ReplyAttempt::Finished(reply) = next_attempt(&thread).await? else {
         return Err("the second attempt was finished".into());
     };
     println!("delivered again: attempt 2 answers {}", reply.content.as_json());
     assert_eq!(reply.content, Content::text("one, two, three"));
 
-    // The history for a model has complete messages only.
+    // The history for a model contains only final messages.
     let history = thread.page_showing(PageFrom::Start, 10, Visibility::Final).await?.messages;
     assert_eq!(history.len(), 3);
     db.close().await?;

@@ -1,6 +1,6 @@
-//! A layer as tower knows it: a `Layer`, a `Service` and a future with a name, and no allocation.
+//! A layer written directly against tower: a `Layer`, a `Service` and a named future, without an allocation.
 //!
-//! This one is a gauge. It counts the calls that are running, and those that took too long.
+//! The layer is a gauge. It counts the calls in flight and the slow calls.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::{
@@ -92,7 +92,7 @@ impl<F: Future> Future for GaugeFuture<F> {
     }
 }
 
-/// A call that its caller gives up is dropped before it answers; it has to leave the gauge too.
+/// Runs also when the caller drops the call before it completes, so that the call leaves the gauge.
 #[pinned_drop]
 impl<F> PinnedDrop for GaugeFuture<F> {
     fn drop(self: Pin<&mut Self>) {
@@ -104,7 +104,7 @@ impl<F> PinnedDrop for GaugeFuture<F> {
 async fn main() -> Result<(), Box<dyn Error>> {
     let gauge = Arc::new(Gauge::default());
     let layer = GaugeLayer { gauge: Arc::clone(&gauge), slow: Duration::from_millis(40) };
-    // Something to measure: reads that take their time.
+    // An inner layer that delays reads, so that there is something to measure.
     let slow_reads =
         from_fn("slow-reads", Phase::Route, |request: PersistRequest, next: NextRequest| async move {
             if !request.kind().is_write() {
@@ -121,8 +121,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     thread.add(NewMessage::user("quick")).await?;
     let read = thread.page(PageFrom::Start, 10);
-    let given_up = tokio::time::timeout(Duration::from_millis(10), read.into_future()).await;
-    assert!(given_up.is_err(), "the read takes 50 ms");
+    let cancelled = tokio::time::timeout(Duration::from_millis(10), read.into_future()).await;
+    assert!(cancelled.is_err(), "the read takes 50 ms");
     let page = thread.page(PageFrom::Start, 10).await?;
     assert_eq!(page.messages.len(), 1);
 

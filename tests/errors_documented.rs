@@ -1,9 +1,9 @@
-//! `docs/errors.md` says what the code does.
+//! Compares the table in `docs/errors.md` with the code.
 
 use throughline::ErrorKind;
 
 #[test]
-fn the_table_of_kinds_is_the_code() {
+fn the_documented_error_kinds_are_equal_to_the_code() {
     let page = include_str!("../docs/errors.md");
     let rows: Vec<Vec<&str>> = page
         .lines()

@@ -1,4 +1,4 @@
-//! The programs of the guides, compiled and run as documentation tests.
+//! Compiles and runs the programs of the guides as documentation tests.
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide/host.md")]

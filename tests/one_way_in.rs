@@ -1,17 +1,16 @@
-//! Law 1: a backend is reachable through the pipeline and no other way. That the ways round do not compile is tested beside
-//! the types, in the core.
+//! Law 1: only the pipeline can reach a backend. Tests in the core crate show that other ways do not compile.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// The two constructors on the way to a backend are called at one place each, inside the pipeline.
+/// Each of the two constructors on the way to a backend has one caller, inside the pipeline.
 #[test]
-fn tickets_and_terminals_are_made_at_one_place() {
+fn admitted_calls_and_terminals_are_each_created_in_one_file() {
     let sources = rust_sources(&workspace().join("crates"));
     assert!(sources.len() > 50, "the sources were not found");
-    for (call, only) in [
+    for (call, allowed) in [
         ("Admitted::new(", "crates/core/src/pipeline/terminal.rs"),
         ("Terminal::new(", "crates/core/src/handle/builder.rs"),
     ] {
@@ -20,13 +19,13 @@ fn tickets_and_terminals_are_made_at_one_place() {
             .filter(|path| fs::read_to_string(path).is_ok_and(|text| text.contains(call)))
             .map(|path| path.strip_prefix(workspace()).unwrap().display().to_string())
             .collect();
-        assert_eq!(callers, [only], "{call}");
+        assert_eq!(callers, [allowed], "{call}");
     }
 }
 
-/// No backend can be cloned into a second pipeline.
+/// No backend implements `Clone`, so none can belong to a second pipeline.
 #[test]
-fn backends_are_not_clone() {
+fn no_backend_implements_clone() {
     for path in rust_sources(&workspace().join("crates")) {
         let text = fs::read_to_string(&path).unwrap();
         let mut derives_clone = false;
@@ -57,7 +56,7 @@ fn rust_sources(folder: &Path) -> Vec<PathBuf> {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.ends_with("compile_fail") {
-            // What must not compile.
+            // Skip the programs that must not compile.
         } else if path.is_dir() {
             found.extend(rust_sources(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {

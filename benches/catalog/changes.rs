@@ -14,17 +14,17 @@ use crate::{Failure, figures::figure, store::Store};
 
 const WRITES: usize = 2000;
 
-/// How long after a write was answered a task that follows the changes is told of it.
+/// Measures the time between the acknowledgment of a write and its change event in another task.
 pub(crate) async fn latency(folder: &TempDir) -> Result<(), Failure> {
     let backend = SqliteBackend::open(folder.path().join("followed.db")).await?;
     let db = Persistence::builder().backend(backend).build()?;
-    let (tell, mut told) = mpsc::channel(1);
-    let replica = tokio::spawn({
+    let (sender, mut events) = mpsc::channel(1);
+    let reader = tokio::spawn({
         let mut feed = db.changes(ChangeScope::Tenant, Position::ZERO);
         async move {
             for _ in 0..WRITES {
                 feed.next().await?;
-                tell.send(Instant::now()).await?;
+                sender.send(Instant::now()).await?;
             }
             Ok::<_, Failure>(())
         }
@@ -34,18 +34,18 @@ pub(crate) async fn latency(folder: &TempDir) -> Result<(), Failure> {
     for _ in 0..WRITES {
         thread.add(NewMessage::user("hello")).await?;
         let answered = Instant::now();
-        let seen = told.recv().await.ok_or("the replica has ended")?;
-        // Told before its writer was answered, it came at once.
-        latencies.record(u64::try_from(seen.saturating_duration_since(answered).as_nanos())?)?;
+        let received = events.recv().await.ok_or("the reader of the feed has ended")?;
+        // An event can arrive before the acknowledgment. Its latency then counts as zero.
+        latencies.record(u64::try_from(received.saturating_duration_since(answered).as_nanos())?)?;
     }
-    replica.await??;
+    reader.await??;
     let micros = |quantile| latencies.value_at_quantile(quantile) as f64 / 1000.0;
     figure("catalog.feed_latency_p50", micros(0.5), "us");
     figure("catalog.feed_latency_p99", micros(0.99), "us");
     Ok(db.close().await?)
 }
 
-/// How many changes a second are read by who catches up.
+/// Measures the rate at which a reader catches up with the change feed.
 pub(crate) async fn throughput(store: &Store) -> Result<(), Failure> {
     let mut feed = store.db.changes(ChangeScope::Tenant, Position::ZERO);
     let (begun, mut count) = (Instant::now(), 0_usize);
@@ -56,10 +56,10 @@ pub(crate) async fn throughput(store: &Store) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Does nothing with what it is told.
-struct Nothing;
+/// A consumer that ignores every event.
+struct IgnoreEvents;
 
-impl Consumer for Nothing {
+impl Consumer for IgnoreEvents {
     fn name(&self) -> &str {
         "nothing"
     }
@@ -69,10 +69,10 @@ impl Consumer for Nothing {
     }
 }
 
-/// How many changes a second go through a consumer: the message of each is read, and the cursor is kept.
+/// Measures the rate of a consumer, which includes the read of each message and the writes of the cursor.
 pub(crate) async fn effects(store: &Store) -> Result<(), Failure> {
     let begun = Instant::now();
-    let effects = Effects::builder(store.db.clone()).consumer(Nothing).start().await?;
+    let effects = Effects::builder(store.db.clone()).consumer(IgnoreEvents).start().await?;
     if !effects.reached(store.last).await {
         return Err("the consumer has stopped".into());
     }

@@ -8,26 +8,26 @@ use crate::{
     store::{COMMON, RARE, Store},
 };
 
-/// How long each contender reads in its turn.
+/// How long each contender reads in one round.
 const SPAN: Duration = Duration::from_millis(40);
 
 const PAGE: u32 = 50;
 
-/// What each kind of read took in each round, in microseconds.
+/// The latencies of each kind of read in each round, in microseconds.
 #[derive(Default)]
-struct Took {
+struct Latencies {
     list: Vec<f64>,
     middle: Vec<f64>,
     rare: Vec<f64>,
     common: Vec<f64>,
 }
 
-/// Lists and searches by turns, and prints what a call takes.
+/// Lists and searches both stores alternately, and prints the latency of a call.
 pub(crate) async fn compare(stores: &[Store; 2], rounds: usize) -> Result<(), Failure> {
-    let mut took = [Took::default(), Took::default()];
+    let mut latencies = [Latencies::default(), Latencies::default()];
     let mut cursors = Vec::new();
     for store in stores {
-        // Somewhere in the list.
+        // A cursor in the middle of the list.
         let mut list = ListThreads::new(PAGE);
         for _ in 0..store.threads / 2 / PAGE as usize {
             list.after = store.db.threads(list.clone()).await?.next;
@@ -35,36 +35,36 @@ pub(crate) async fn compare(stores: &[Store; 2], rounds: usize) -> Result<(), Fa
         cursors.push(list);
     }
     for _ in 0..rounds {
-        for ((store, middle), took) in stores.iter().zip(&cursors).zip(&mut took) {
+        for ((store, middle), latencies) in stores.iter().zip(&cursors).zip(&mut latencies) {
             let list = async || store.db.threads(ListThreads::new(PAGE)).await.map(|list| list.entries.len());
-            took.list.push(turn(async || full(list().await?)).await?);
+            latencies.list.push(measure(async || check_full(list().await?)).await?);
             let list = async || store.db.threads(middle.clone()).await.map(|list| list.entries.len());
-            took.middle.push(turn(async || full(list().await?)).await?);
-            for (word, took) in [(RARE, &mut took.rare), (COMMON, &mut took.common)] {
+            latencies.middle.push(measure(async || check_full(list().await?)).await?);
+            for (word, latencies) in [(RARE, &mut latencies.rare), (COMMON, &mut latencies.common)] {
                 let search = async || store.db.search(SearchMessages::new(word, 10)).await.map(drop);
-                took.push(turn(async || Ok(search().await?)).await?);
+                latencies.push(measure(async || Ok(search().await?)).await?);
             }
         }
     }
-    let [few, many] = &took;
-    for (store, took) in stores.iter().zip(&took) {
+    let [few, many] = &latencies;
+    for (store, latencies) in stores.iter().zip(&latencies) {
         let threads = store.threads;
-        figure(format_args!("catalog.list50.{threads}"), median(&took.list), "us");
-        figure(format_args!("catalog.list50_middle.{threads}"), median(&took.middle), "us");
-        figure(format_args!("catalog.search_rare.{threads}"), median(&took.rare), "us");
-        figure(format_args!("catalog.search_common.{threads}"), median(&took.common), "us");
+        figure(format_args!("catalog.list50.{threads}"), median(&latencies.list), "us");
+        figure(format_args!("catalog.list50_middle.{threads}"), median(&latencies.middle), "us");
+        figure(format_args!("catalog.search_rare.{threads}"), median(&latencies.rare), "us");
+        figure(format_args!("catalog.search_common.{threads}"), median(&latencies.common), "us");
     }
     figure("catalog.list50_growth", ratio(&many.list, &few.list), "x");
     figure("catalog.list50_middle_growth", ratio(&many.middle, &few.middle), "x");
     Ok(())
 }
 
-fn full(entries: usize) -> Result<(), Failure> {
-    if entries == PAGE as usize { Ok(()) } else { Err("a list is not full".into()) }
+fn check_full(entries: usize) -> Result<(), Failure> {
+    if entries == PAGE as usize { Ok(()) } else { Err("a list is not check_full".into()) }
 }
 
-/// What one of these reads takes, in microseconds.
-async fn turn(read: impl AsyncFn() -> Result<(), Failure>) -> Result<f64, Failure> {
+/// Measures the mean latency of a read, in microseconds.
+async fn measure(read: impl AsyncFn() -> Result<(), Failure>) -> Result<f64, Failure> {
     let (begun, mut count) = (Instant::now(), 0_u32);
     while begun.elapsed() < SPAN {
         read().await?;

@@ -1,7 +1,7 @@
-//! Lists of threads, the changes and the search, of stores of two sizes, all in one run and by turns.
+//! Measures thread lists, the change feed and search on stores of two sizes. One run measures both stores alternately.
 //!
-//! One line a figure: `figure NAME VALUE UNIT`. A ratio is the median over rounds of what was measured in the same
-//! round. `cargo bench -p throughline-benches --bench catalog [-- [--rounds N] [--threads N]]`.
+//! Prints one line per figure: `figure NAME VALUE UNIT`. A ratio is the median of the ratios of all rounds. Run it with
+//! `cargo bench -p throughline-benches --bench catalog [-- [--rounds N] [--threads N]]`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]
@@ -21,9 +21,10 @@ type Failure = Box<dyn Error + Send + Sync>;
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let rounds = arguments::given("rounds")?.unwrap_or(30);
-    let most = arguments::given("threads")?.unwrap_or(100_000);
+    let threads = arguments::given("threads")?.unwrap_or(100_000);
     let folder = tempfile::tempdir()?;
-    let stores = [Store::filled(&folder, (most / 100).max(100)).await?, Store::filled(&folder, most).await?];
+    let stores =
+        [Store::filled(&folder, (threads / 100).max(100)).await?, Store::filled(&folder, threads).await?];
     lists::compare(&stores, rounds).await?;
     changes::latency(&folder).await?;
     changes::throughput(&stores[1]).await?;

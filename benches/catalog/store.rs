@@ -10,18 +10,18 @@ use throughline::{
 
 use crate::{Failure, figures::figure};
 
-/// As many as one call takes.
+/// The most items of one batch.
 const BATCH: usize = 256;
 
-/// One thread in a hundred says this word, and one in ten thousand the other.
+/// The search terms: one thread in a hundred contains the common term, and one in ten thousand the rare one.
 pub(crate) const COMMON: &str = "harbour";
 pub(crate) const RARE: &str = "lighthouse";
 
-/// A store with so many threads of one message, and an index of their words.
+/// A store with threads of one message each, and a full-text index.
 pub(crate) struct Store {
     pub(crate) threads: usize,
     pub(crate) db: Persistence,
-    /// Of the last change.
+    /// The position of the last change.
     pub(crate) last: Position,
 }
 

@@ -4,8 +4,8 @@ use lexopt::prelude::*;
 
 use crate::Failure;
 
-/// What stands after `--name`, if it is given. What else is given is for somebody else to read: cargo itself passes
-/// `--bench`.
+/// Returns the value of the option `--name`, if it is given. Ignores all other arguments, such as the `--bench` that
+/// cargo passes.
 pub(crate) fn given<T: FromStr<Err: Into<Failure>>>(name: &str) -> Result<Option<T>, Failure> {
     let mut parser = lexopt::Parser::from_env();
     let mut found = None;

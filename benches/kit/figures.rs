@@ -6,7 +6,8 @@ pub(crate) fn figure(name: impl Display, value: f64, unit: &str) {
     println!("figure {name} {value:.decimals$} {unit}");
 }
 
-/// The median over rounds of what was measured in the same round: what drifts from round to round is in both.
+/// Returns the median of the ratios of all rounds. Both values of a ratio come from the same round, so drift of the
+/// machine cancels out.
 pub(crate) fn ratio(ours: &[f64], theirs: &[f64]) -> f64 {
     median(&ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect::<Vec<_>>())
 }

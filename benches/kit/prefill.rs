@@ -8,17 +8,17 @@ use tokio::task::JoinSet;
 
 use crate::Failure;
 
-/// A short message: a thread of a million of them is to be made in a moment.
+/// A short message, so that a thread of a million messages is created quickly.
 const TEXT: &str = "A number is read up to the first character that cannot belong to it, and that character is left \
-    where it is; whoever reads a whole line after it reads what is left of the line.";
+    where it is; a later read of a whole line then returns what is left of the line.";
 
-/// As many as the limits of the stack let through.
+/// The most items of a batch that the limits of the stack allow.
 const BATCH: usize = 256;
 
-/// While one batch is committed the next one is made.
+/// Two tasks, so that one prepares a batch while the other commits.
 const TASKS: usize = 2;
 
-/// Adds so many messages to a thread.
+/// Adds `messages` messages to a thread.
 pub(crate) async fn prefill(db: &Persistence, thread: &ThreadId, messages: usize) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut writers = JoinSet::new();
@@ -42,7 +42,7 @@ pub(crate) async fn prefill(db: &Persistence, thread: &ThreadId, messages: usize
     Ok(())
 }
 
-/// Three lengths of a thread: the longest, a tenth of it and a thousandth, from the shortest on.
+/// Returns three lengths of a thread, in increasing order: a thousandth of the longest, a tenth of it, and the longest.
 pub(crate) fn lengths(longest: usize) -> [usize; 3] {
     [1000, 10, 1].map(|part| (longest / part).max(100))
 }

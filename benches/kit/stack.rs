@@ -7,7 +7,7 @@ use throughline::{
 
 use crate::Failure;
 
-/// The whole default stack over a store.
+/// Builds the default stack over a store.
 pub(crate) fn over(backend: impl Backend) -> Result<Persistence, Failure> {
     Ok(Persistence::builder()
         .deadline(Duration::from_secs(60))

@@ -6,23 +6,23 @@ use tokio::task::JoinSet;
 
 use crate::{Failure, text::TEXT};
 
-/// A stack over a store, and the tasks that add through it, each to a thread of its own.
+/// A stack over a store, with concurrent tasks that add messages, each to its own thread.
 pub(crate) struct Tasks {
     pub(crate) count: usize,
     db: Persistence,
 }
 
-/// What one turn came to.
-pub(crate) struct Turn {
-    /// Writes a second.
+/// The result of one run of the tasks.
+pub(crate) struct Sample {
+    /// Writes per second.
     pub(crate) rate: f64,
-    /// What each write took, in nanoseconds.
-    pub(crate) took: Histogram<u32>,
+    /// The latency of each write, in nanoseconds.
+    pub(crate) latencies: Histogram<u32>,
 }
 
-/// The time that this part of the writes took at most, in microseconds.
-pub(crate) fn micros(took: &Histogram<u32>, part: f64) -> f64 {
-    took.value_at_quantile(part) as f64 / 1000.0
+/// Returns a quantile of the latencies, in microseconds.
+pub(crate) fn micros(latencies: &Histogram<u32>, quantile: f64) -> f64 {
+    latencies.value_at_quantile(quantile) as f64 / 1000.0
 }
 
 impl Tasks {
@@ -32,29 +32,29 @@ impl Tasks {
         Ok(tasks)
     }
 
-    pub(crate) async fn run(&self, span: Duration) -> Result<Turn, Failure> {
+    pub(crate) async fn run(&self, span: Duration) -> Result<Sample, Failure> {
         let begun = Instant::now();
         let mut writers = JoinSet::new();
         for task in 0..self.count {
             let thread = self.db.thread(format!("thread-{task}"));
             writers.spawn(async move {
-                let (mut took, mut last) = (Vec::new(), begun);
+                let (mut latencies, mut last) = (Vec::new(), begun);
                 while last - begun < span {
                     thread.add(NewMessage::user(TEXT)).await?;
                     let now = Instant::now();
-                    took.push(now - last);
+                    latencies.push(now - last);
                     last = now;
                 }
-                Ok::<_, Failure>(took)
+                Ok::<_, Failure>(latencies)
             });
         }
         let mut all = Histogram::new_with_max(60_000_000_000, 3)?;
         while let Some(writer) = writers.join_next().await {
-            for took in writer?? {
-                all.record(u64::try_from(took.as_nanos())?)?;
+            for latencies in writer?? {
+                all.record(u64::try_from(latencies.as_nanos())?)?;
             }
         }
-        Ok(Turn { rate: all.len() as f64 / begun.elapsed().as_secs_f64(), took: all })
+        Ok(Sample { rate: all.len() as f64 / begun.elapsed().as_secs_f64(), latencies: all })
     }
 
     pub(crate) async fn close(&self) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
-//! What is written.
+//! The text that the benchmarks write.
 
-/// About the size of a turn of a conversation.
+/// A text of about the size of a message.
 pub(crate) const TEXT: &str = "The dummy variable consumes the newline that is left in the input after the number was read. \
     Reading a number stops at the first character that cannot belong to it, and that character is the end of the line, \
     which the next reading of a whole line would take for an empty line. Declaring a variable for the only purpose of \

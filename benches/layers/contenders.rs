@@ -11,17 +11,17 @@ use crate::{
 
 const TASKS: usize = 64;
 
-/// The stack that the others are held against.
+/// The name of the stack without layers, which is the reference.
 pub(crate) const BARE: &str = "bare";
 
-/// A stack for each layer, and before them one without any.
+/// A stack without layers, then one stack for each layer.
 pub(crate) struct Contenders {
     stacks: Vec<(&'static str, Persistence)>,
     adds: usize,
 }
 
-/// A stack over what `$store` makes without a layer, with each one that there is, and with those of a host in production. None of
-/// them refuses anything.
+/// Creates stacks over the store `$store`: one without layers, one for each layer, and one with the layers of a
+/// production host. None of them refuses a call.
 macro_rules! contenders {
     ($store:expr) => {{
         use std::time::Duration;
@@ -95,38 +95,38 @@ macro_rules! contenders {
 pub(crate) use contenders;
 
 impl Contenders {
-    /// All of them, or the bare one and `only` this one.
+    /// Keeps all stacks, or the reference and the stack `only`.
     pub(crate) fn new(mut stacks: Vec<(&'static str, Persistence)>, adds: usize, only: Option<&str>) -> Self {
         stacks.retain(|(name, _)| *name == BARE || only.is_none_or(|only| only == *name));
         Self { stacks, adds }
     }
 
-    /// Measures all of them in each round, beginning with another one each time.
+    /// Measures all stacks in each round. Each round starts with a different stack.
     pub(crate) async fn compare(&self, rounds: usize, suffix: &str) -> Result<(), Failure> {
-        let mut took = vec![Vec::with_capacity(rounds); self.stacks.len()];
+        let mut seconds_of = vec![Vec::with_capacity(rounds); self.stacks.len()];
         // The first round only warms up.
         for round in 0..=rounds {
-            for turn in 0..self.stacks.len() {
-                let at = (round + turn) % self.stacks.len();
-                let seconds = self.turn(&self.stacks[at].1, round).await?;
+            for index in 0..self.stacks.len() {
+                let at = (round + index) % self.stacks.len();
+                let seconds = self.measure(&self.stacks[at].1, round).await?;
                 if round > 0 {
-                    took[at].push(seconds);
+                    seconds_of[at].push(seconds);
                 }
             }
         }
         let adds = (TASKS * self.adds) as f64;
-        let rates: Vec<f64> = took[0].iter().map(|seconds| adds / seconds).collect();
+        let rates: Vec<f64> = seconds_of[0].iter().map(|seconds| adds / seconds).collect();
         figure(format_args!("layers.bare{suffix}"), median(&rates), "writes/s");
-        for ((name, _), times) in self.stacks.iter().zip(&took) {
+        for ((name, _), times) in self.stacks.iter().zip(&seconds_of) {
             if *name != BARE {
-                figure(format_args!("layers.cost.{name}{suffix}"), ratio(times, &took[0]), "ratio");
+                figure(format_args!("layers.cost.{name}{suffix}"), ratio(times, &seconds_of[0]), "ratio");
             }
         }
         Ok(())
     }
 
-    /// The seconds that all tasks take together, each with a thread of its own.
-    async fn turn(&self, db: &Persistence, round: usize) -> Result<f64, Failure> {
+    /// Returns the seconds that all tasks take together, each with its own thread.
+    async fn measure(&self, db: &Persistence, round: usize) -> Result<f64, Failure> {
         let begun = Instant::now();
         let mut writers = JoinSet::new();
         for task in 0..TASKS {

@@ -1,10 +1,10 @@
-//! What each layer costs: 64 tasks that add messages through one layer, beside the same without any, by turns in one run.
+//! Measures the overhead of each layer: 64 tasks add messages with and without the layer, alternately in one run.
 //!
-//! One line a layer: `figure layers.cost.NAME VALUE ratio` over a store in memory, where nothing else costs much, and
-//! `layers.cost.NAME.sqlite` over a durable file. A ratio is the median over rounds of what was measured in the same round.
-//! `redact.ns_per_byte` is what the redactor costs over the slowest of the shapes, `redact.ns_per_byte.SHAPE` over each:
-//! `SHAPE-after-picture` is ordinary text behind a picture in Base64.
-//! `cargo bench -p throughline-benches --bench layers [-- [--rounds N] [--only NAME] [--store memory|sqlite|shapes]]`.
+//! Prints one line per layer: `figure layers.cost.NAME VALUE ratio` over a store in memory, where other costs are
+//! small, and `layers.cost.NAME.sqlite` over a durable file. A ratio is the median of the ratios of all rounds.
+//! `redact.ns_per_byte.SHAPE` is the cost of the redactor for a text shape, and `redact.ns_per_byte` the highest of
+//! them. `SHAPE-after-picture` is ordinary text after a Base64 picture. Run it with `cargo bench -p throughline-benches
+//! --bench layers [-- [--rounds N] [--only NAME] [--store memory|sqlite|shapes]]`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]
@@ -24,7 +24,7 @@ use contenders::{Contenders, contenders};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// How many messages each task adds in a turn.
+/// The number of messages that each task adds in one round.
 const IN_MEMORY: usize = 64;
 const DURABLE: usize = 32;
 

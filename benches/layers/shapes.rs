@@ -1,4 +1,4 @@
-//! What a byte costs the redactor, over shapes that are made to be slow, beside ordinary text.
+//! Measures the cost of the redactor per byte, for ordinary text and for shapes that are designed to be slow.
 
 use std::{hint::black_box, time::Instant};
 
@@ -15,17 +15,17 @@ use crate::{
     text::TEXT,
 };
 
-/// So many bytes of each shape.
+/// The number of bytes of each shape.
 const BYTES: usize = 256 * 1024;
 
-/// So many names of one message.
+/// The number of metadata names in one message.
 const NAMES: usize = 8000;
 
 /// Ordinary code.
 const CODE: &str = include_str!("shapes.rs");
 
-/// Prints `redact.ns_per_byte.SHAPE` for each, and the worst as `redact.ns_per_byte`. `redact.first_ns_per_byte` is what the first
-/// text costs that compiled rules are used for.
+/// Prints `redact.ns_per_byte.SHAPE` for each shape, and the highest as `redact.ns_per_byte`.
+/// `redact.first_ns_per_byte` is the cost of the first text, for which the rules are compiled.
 pub(crate) async fn measure(rounds: usize) -> Result<(), Failure> {
     let redactor = Redactor::secrets();
     let base64 = "cGxhaW4gdGV4dCBpbiBiYXNlIHNpeHR5LWZvdXIs";
@@ -54,11 +54,11 @@ pub(crate) async fn measure(rounds: usize) -> Result<(), Failure> {
     .into_iter()
     .map(|(name, unit)| (name, unit.repeat(BYTES / unit.len() + 1)))
     .collect();
-    // Each name reads the rest of its line, and hides nothing.
+    // For each name, the redactor reads the rest of the line and redacts nothing.
     let line = format!("{}\n", "token=".repeat(83));
     shapes.push(("lines-of-names", line.repeat(BYTES / line.len() + 1)));
     shapes.push(("one-value", format!("password={}", "x1".repeat(BYTES / 2))));
-    // A picture, and what an agent reads, first before that picture and then behind it: no text may make those after it slower.
+    // Texts that an agent reads, first before a picture and then after it: no text may make later ones slower.
     shapes.insert(0, ("log", log(1)));
     shapes.insert(1, ("code", CODE.repeat(BYTES / CODE.len() + 1)));
     shapes.insert(2, ("picture", picture()));
@@ -100,7 +100,7 @@ pub(crate) async fn measure(rounds: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Lines of a log, each with an id and an address of its own.
+/// Returns log text with a distinct id and address on each line.
 fn log(seed: u64) -> String {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut log = String::with_capacity(BYTES + 128);
@@ -113,7 +113,7 @@ fn log(seed: u64) -> String {
     log
 }
 
-/// Random Base64.
+/// Returns random Base64.
 fn picture() -> String {
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut random = fastrand::Rng::with_seed(3);
@@ -122,7 +122,7 @@ fn picture() -> String {
 
 const TAKES_NOTHING: &str = "the store takes nothing";
 
-/// The layer, in front of a service that does nothing.
+/// Returns a pipeline with the redact layer over a layer that refuses every call.
 fn redacting() -> Result<Persistence, Failure> {
     let refuse = |_: PersistRequest, _: NextRequest| async {
         Err(PersistError::new(ErrorKind::Unavailable, TAKES_NOTHING))
@@ -132,7 +132,7 @@ fn redacting() -> Result<Persistence, Failure> {
     Ok(stack.backend(MemoryBackend::new()).build()?)
 }
 
-/// Names that are one name once they are redacted, and how many bytes they have.
+/// Returns a message whose metadata names are equal after redaction, and the number of their bytes.
 fn metadata_names() -> Result<(NewMessage, usize), Failure> {
     let names = (0..NAMES).map(|n| (format!("password=x{n:05}"), n.into()));
     let metadata = serde_json::Value::Object(names.collect());
@@ -140,7 +140,7 @@ fn metadata_names() -> Result<(NewMessage, usize), Failure> {
     Ok((NewMessage::user("x").with_metadata(serde_json::from_value(metadata)?), bytes))
 }
 
-/// A text of JSON in a text of JSON, and so on, and how many bytes it has.
+/// Returns a message with deeply nested JSON texts, and the number of their bytes.
 fn nested_json() -> (NewMessage, usize) {
     let mut text = "password=a1B2c3D4".to_owned();
     while text.len() < BYTES {

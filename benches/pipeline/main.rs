@@ -1,8 +1,8 @@
-//! What the seam costs: one typed call on a backend that does nothing, under stacks of different shapes.
+//! Measures the overhead of the pipeline: one typed call to a backend that does nothing, under stacks of different shapes.
 //!
-//! One line a figure: `figure NAME VALUE UNIT`. Every time is the least of many rounds, each shorter than the turn that
-//! a busy machine gives to others, so that what else it does is left out as far as it can be; all shapes are measured
-//! in turn in each round. `cargo bench -p throughline-benches --bench pipeline`.
+//! Prints one line per figure: `figure NAME VALUE UNIT`. Each time is the minimum of many rounds. A round is shorter
+//! than a time slice of the scheduler, to exclude other load of the machine. Each round measures every shape. Run it
+//! with `cargo bench -p throughline-benches --bench pipeline`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 mod noop;
@@ -27,7 +27,7 @@ const CALLS: u32 = 1000;
 const ROUNDS: u32 = 600;
 const NAMES: [&str; 8] = ["l1", "l2", "l3", "l4", "l5", "l6", "l7", "l8"];
 
-/// A stack, and what it is measured under.
+/// A stack, with its name and its best time.
 struct Shape {
     name: &'static str,
     db: Persistence,
@@ -40,7 +40,7 @@ fn main() -> Result<()> {
     let add = Add::new("bench".parse()?, NewMessage::user("hello").with_id("m".parse()?));
     for _ in 0..ROUNDS {
         for shape in &mut shapes {
-            let took = time(&runtime, &shape.db, &add);
+            let took = time_calls(&runtime, &shape.db, &add);
             shape.best = shape.best.min(took);
         }
     }
@@ -59,7 +59,7 @@ fn main() -> Result<()> {
 
 fn shapes() -> Result<Vec<Shape>> {
     let shape = |name, db| Shape { name, db, best: Duration::MAX };
-    // Eight static layers as one foreign layer: tower's own stack, no guard between them.
+    // Eight static layers as one foreign layer: a plain tower stack without guards in between.
     let eight = ServiceBuilder::new()
         .layer(Noop)
         .layer(Noop)
@@ -83,7 +83,7 @@ fn shapes() -> Result<Vec<Shape>> {
             .layer_as(l8, Phase::Route, Noop)
             .backend(NoopBackend::AT_ONCE)
     };
-    // What a host has as a rule.
+    // The usual stack of a host.
     let default4 = || {
         Persistence::builder()
             .deadline(Duration::from_secs(60))
@@ -124,7 +124,7 @@ fn shapes() -> Result<Vec<Shape>> {
     ])
 }
 
-fn time(runtime: &Runtime, db: &Persistence, add: &Add) -> Duration {
+fn time_calls(runtime: &Runtime, db: &Persistence, add: &Add) -> Duration {
     runtime.block_on(async {
         let begun = Instant::now();
         for _ in 0..CALLS {
@@ -134,7 +134,7 @@ fn time(runtime: &Runtime, db: &Persistence, add: &Add) -> Duration {
     })
 }
 
-/// Allocations of one call. The operation is made before counting, as a caller has made it.
+/// Counts the allocations of one call. The operation is created before counting, as a caller creates it.
 fn allocations(runtime: &Runtime, db: &Persistence, add: &Add) -> u64 {
     runtime.block_on(async {
         db.run(add.clone()).await.expect("a call that does nothing");

@@ -12,7 +12,7 @@ use throughline::{
 };
 use tower::{Layer, Service};
 
-/// A layer that passes everything on.
+/// A layer that passes every call on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Noop;
 
@@ -41,7 +41,7 @@ impl<S: Service<PersistRequest>> Service<PersistRequest> for NoopService<S> {
     }
 }
 
-/// A plugin that awaits the rest of the stack and passes the answer on.
+/// A plugin that awaits the rest of the stack and returns its answer.
 #[derive(Debug)]
 pub(crate) struct NoopPlugin(pub(crate) &'static str);
 
@@ -55,8 +55,7 @@ impl Plugin for NoopPlugin {
     }
 }
 
-/// A backend that answers an add without keeping it: at once, or the second time that it is asked, as one does that works on
-/// another thread.
+/// A backend that answers an add without storing it: immediately, or after one `Pending` as a backend on another thread does.
 #[derive(Debug)]
 pub(crate) struct NoopBackend {
     waits: bool,
@@ -101,7 +100,7 @@ impl Backend for NoopBackend {
     }
 }
 
-/// Gives the task back once. Not tokio's own: that one lets the runtime poll its drivers in between.
+/// Yields once. Unlike tokio's `yield_now`, this does not let the runtime poll its drivers.
 async fn yield_once() {
     let mut yielded = false;
     poll_fn(|cx| {

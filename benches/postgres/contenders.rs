@@ -7,24 +7,24 @@ use crate::{
     figures::{figure, median, ratio},
     pool::Pool,
     store,
-    tasks::{Tasks, Turn, micros},
+    tasks::{Sample, Tasks, micros},
 };
 
-/// How long each contender writes in its turn.
+/// How long each contender writes in one round.
 const SPAN: Duration = Duration::from_millis(300);
 
-/// As many as the driver takes by itself, and as many as there are tasks in the figure that counts.
+/// The default size of a sqlx pool, and the number of tasks of the main figure.
 const CONNECTIONS: [u32; 2] = [10, 64];
 
-/// Everyone who writes, each into a database of its own.
+/// All contenders, each with its own database.
 pub(crate) struct Contenders {
     pools: Vec<Pool>,
     stacks: Vec<Tasks>,
 }
 
-/// What was measured beside one number of tasks, in each round.
+/// The results of all rounds for one number of tasks.
 struct Rounds {
-    turns: Vec<Turn>,
+    samples: Vec<Sample>,
     pools: Vec<Vec<f64>>,
 }
 
@@ -43,13 +43,13 @@ impl Contenders {
         Ok(Self { pools, stacks })
     }
 
-    /// Lets everyone write by turns, and prints what came of it.
+    /// Runs all contenders alternately, and prints the figures.
     pub(crate) async fn compare(self, rounds: usize) -> Result<(), Failure> {
-        let rounds_of = |_: &Tasks| Rounds { turns: Vec::new(), pools: vec![Vec::new(); self.pools.len()] };
+        let rounds_of = |_: &Tasks| Rounds { samples: Vec::new(), pools: vec![Vec::new(); self.pools.len()] };
         let mut measured: Vec<_> = self.stacks.iter().map(rounds_of).collect();
         for _ in 0..rounds {
             for (stack, measured) in self.stacks.iter().zip(&mut measured) {
-                measured.turns.push(stack.run(SPAN).await?);
+                measured.samples.push(stack.run(SPAN).await?);
                 for (pool, measured) in self.pools.iter().zip(&mut measured.pools) {
                     measured.push(pool.run(stack.count, SPAN).await?);
                 }
@@ -65,17 +65,18 @@ impl Contenders {
 
 impl Rounds {
     fn report(&self, tasks: usize) {
-        let rates: Vec<_> = self.turns.iter().map(|turn| turn.rate).collect();
+        let rates: Vec<_> = self.samples.iter().map(|sample| sample.rate).collect();
         figure(format_args!("postgres_write.throughline.{tasks}"), median(&rates), "writes/s");
-        // The faster of them over the whole run.
+        // The fastest pool over the whole run.
         let fastest = self.pools.iter().max_by(|one, other| median(one).total_cmp(&median(other)));
         if let Some(pool) = fastest {
             figure(format_args!("postgres_write.sqlx_pool.{tasks}"), median(pool), "writes/s");
             figure(format_args!("postgres_write.vs_sqlx_pool.{tasks}"), ratio(&rates, pool), "x");
         }
-        for (name, part) in [("p50", 0.5), ("p99", 0.99)] {
-            let took: Vec<_> = self.turns.iter().map(|turn| micros(&turn.took, part)).collect();
-            figure(format_args!("postgres_write.{name}.{tasks}"), median(&took), "us");
+        for (name, quantile) in [("p50", 0.5), ("p99", 0.99)] {
+            let latencies: Vec<_> =
+                self.samples.iter().map(|sample| micros(&sample.latencies, quantile)).collect();
+            figure(format_args!("postgres_write.{name}.{tasks}"), median(&latencies), "us");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Several processes that write into one store, beside what the server's own benchmark inserts by itself.
+//! Compares several processes that write into one store with inserts of `pgbench`.
 
 use std::{env, fs, path::PathBuf, process::Stdio, time::Duration};
 
@@ -18,17 +18,17 @@ use crate::{
 
 const TASKS: usize = 64;
 
-/// How long each process writes. They do not begin at one moment, so this is long beside that.
+/// How long each process writes. The processes do not start at the same moment, so the span is long in comparison.
 const SPAN: Duration = Duration::from_secs(2);
 
-/// What one process does: writes, and prints how many writes a second.
+/// Runs one writer process, which prints its writes per second.
 pub(crate) async fn host(url: &str) -> Result<(), Failure> {
     let tasks = Tasks::over(stack::over(PostgresBackend::open(url).await?)?, TASKS).await?;
     println!("{}", tasks.run(SPAN).await?.rate);
     tasks.close().await
 }
 
-/// One process, three, and `pgbench`, by turns.
+/// Compares one process, three processes, and `pgbench`, alternately.
 pub(crate) async fn compare(
     installation: &Installation,
     cluster: &Cluster,
@@ -51,7 +51,7 @@ pub(crate) async fn compare(
     Ok(())
 }
 
-/// A client of the server's own that inserts rows like those of the pool, each in its own transaction.
+/// The `pgbench` client, which inserts rows like those of the pool, each in its own transaction.
 struct Pgbench {
     program: PathBuf,
     url: String,
@@ -77,7 +77,7 @@ impl Pgbench {
         Ok(Self { program: installation.program("pgbench"), url, folder })
     }
 
-    /// Inserts a second, from 64 connections.
+    /// Returns inserts per second over 64 connections.
     async fn run(&self, round: usize) -> Result<f64, Failure> {
         let output = Command::new(&self.program)
             .args(["--no-vacuum", "--protocol=prepared", "--jobs=2", "--file=insert.sql"])
@@ -88,8 +88,8 @@ impl Pgbench {
             .current_dir(self.folder.path())
             .output()
             .await?;
-        let said = String::from_utf8(output.stdout)?;
-        let rate = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split_whitespace().next());
+        let stdout = String::from_utf8(output.stdout)?;
+        let rate = stdout.lines().find_map(|line| line.strip_prefix("tps = ")?.split_whitespace().next());
         let failed = || format!("pgbench: {}", String::from_utf8_lossy(&output.stderr));
         Ok(rate.ok_or_else(failed)?.parse()?)
     }

@@ -1,18 +1,20 @@
-//! Writes into PostgreSQL and pages out of it, beside what the driver does by itself, all in one run and by turns.
+//! Compares writes to PostgreSQL and page reads from it with the driver alone. One run measures all contenders alternately.
 //!
-//! One line a figure: `figure NAME VALUE UNIT`. A ratio is the median over rounds of what was measured in the same round.
-//! `cargo bench -p throughline-benches --bench postgres [-- [--rounds N] [--messages N] [--tasks N] [--writers N] [--pools N] [--words N]
-//! [--only beside]]`; with `--tasks` only so many tasks write, and with `--pools 0` nobody beside them: what a profiler wants to see; with
-//! `--words` only the index of words is measured, and a search of so many messages; with `--only beside`, row security and a pooler
-//! alone. It starts a server of its own.
+//! Prints one line per figure: `figure NAME VALUE UNIT`. A ratio is the median of the ratios of all rounds. Run it with
+//! `cargo bench -p throughline-benches --bench postgres [-- [--rounds N] [--messages N] [--tasks N] [--writers N]
+//! [--pools N] [--words N] [--only beside]]`. With `--tasks`, only this number of tasks writes, and with `--pools 0` no
+//! other contender does: use both for a profiler. With `--words`, the benchmark measures only the full-text index and
+//! searches of that many messages; with `--only beside`, only row-level security and the pooler. It starts its own
+//! server.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]
 mod arguments;
-mod beside;
+mod connections;
 mod contenders;
 #[path = "../kit/figures.rs"]
 mod figures;
+mod full_text;
 mod hosts;
 mod pages;
 mod pool;
@@ -24,7 +26,6 @@ mod stack;
 mod tasks;
 #[path = "../kit/text.rs"]
 mod text;
-mod words;
 
 use std::error::Error;
 
@@ -37,8 +38,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 const TASKS: [usize; 4] = [1, 8, 64, 256];
 
-/// How many messages are searched.
-const WORDS: usize = 100_000;
+/// The number of messages that are searched.
+const SEARCHED_MESSAGES: usize = 100_000;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
@@ -50,22 +51,22 @@ async fn main() -> Result<(), Failure> {
     let installation = Installation::find().ok_or("PostgreSQL is not installed")?;
     let cluster = Cluster::start(&installation)?;
     if arguments::given::<String>("only")?.as_deref() == Some("beside") {
-        return beside::compare(&cluster, rounds).await;
+        return connections::compare(&cluster, rounds).await;
     }
     if let Some(tasks) = arguments::given("tasks")? {
         return Contenders::open(&cluster, &[tasks]).await?.compare(rounds).await;
     }
     if let Some(messages) = arguments::given("words")? {
-        return words::compare(&cluster, rounds, messages).await;
+        return full_text::compare(&cluster, rounds, messages).await;
     }
     Contenders::open(&cluster, &TASKS).await?.compare(rounds).await?;
     hosts::compare(&installation, &cluster, rounds).await?;
-    beside::compare(&cluster, rounds).await?;
+    connections::compare(&cluster, rounds).await?;
     pages::compare(&cluster, prefill::lengths(longest), rounds).await?;
-    words::compare(&cluster, rounds, WORDS).await
+    full_text::compare(&cluster, rounds, SEARCHED_MESSAGES).await
 }
 
-/// The whole default stack over a database of its own.
+/// Builds the default stack over a new database.
 async fn store(cluster: &Cluster, name: &str) -> Result<Persistence, Failure> {
     cluster.run("postgres", &format!("CREATE DATABASE {name}"))?;
     let mut options = PostgresBackend::builder();

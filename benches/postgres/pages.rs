@@ -12,36 +12,36 @@ use crate::{
 
 const PAGE: u32 = 50;
 
-/// How long each store is read in its turn.
+/// How long each store is read in one round.
 const SPAN: Duration = Duration::from_millis(100);
 
-/// What each kind of read took in each round, in microseconds.
+/// The latencies of each kind of read in each round, in microseconds.
 #[derive(Default)]
-struct Took {
+struct Latencies {
     latest: Vec<f64>,
     middle: Vec<f64>,
 }
 
-/// Pages of threads of these lengths, by turns.
+/// Reads pages of threads of these lengths, alternately.
 pub(crate) async fn compare(cluster: &Cluster, lengths: [usize; 3], rounds: usize) -> Result<(), Failure> {
     let mut stores = Vec::new();
     for messages in &lengths {
         let db = store(cluster, &format!("pages{messages}")).await?;
         prefill(&db, db.thread("filled").id()?, *messages).await?;
-        // As the server does by itself, when it comes to it.
+        // The server would do this itself later, at a time that the benchmark does not control.
         cluster.run(&format!("pages{messages}"), "VACUUM ANALYZE")?;
-        stores.push((db, Took::default()));
+        stores.push((db, Latencies::default()));
     }
     for _ in 0..rounds {
-        for ((db, took), messages) in stores.iter_mut().zip(&lengths) {
-            took.latest.push(turn(db, PageFrom::End).await?);
+        for ((db, latencies), messages) in stores.iter_mut().zip(&lengths) {
+            latencies.latest.push(measure(db, PageFrom::End).await?);
             let middle = Seq::new(u64::try_from(messages / 2)?);
-            took.middle.push(turn(db, PageFrom::After(middle)).await?);
+            latencies.middle.push(measure(db, PageFrom::After(middle)).await?);
         }
     }
-    for ((_, took), messages) in stores.iter().zip(&lengths) {
-        figure(format_args!("postgres_read.page50.{messages}"), median(&took.latest), "us");
-        figure(format_args!("postgres_read.page50_middle.{messages}"), median(&took.middle), "us");
+    for ((_, latencies), messages) in stores.iter().zip(&lengths) {
+        figure(format_args!("postgres_read.page50.{messages}"), median(&latencies.latest), "us");
+        figure(format_args!("postgres_read.page50_middle.{messages}"), median(&latencies.middle), "us");
     }
     if let [(_, short), .., (_, long)] = &stores[..] {
         figure("postgres_read.page50_growth", ratio(&long.latest, &short.latest), "x");
@@ -53,8 +53,8 @@ pub(crate) async fn compare(cluster: &Cluster, lengths: [usize; 3], rounds: usiz
     Ok(())
 }
 
-/// What one page takes, in microseconds.
-async fn turn(db: &Persistence, from: PageFrom) -> Result<f64, Failure> {
+/// Measures the mean latency of a page, in microseconds.
+async fn measure(db: &Persistence, from: PageFrom) -> Result<f64, Failure> {
     let (thread, begun, mut count) = (db.thread("filled"), Instant::now(), 0_u32);
     while begun.elapsed() < SPAN {
         let page = thread.page(from, PAGE).await?;

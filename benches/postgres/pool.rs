@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::{Failure, text::TEXT};
 
-/// A message with an id of its own, its place in its thread, and the two indexes that this needs.
+/// Messages with an id and a sequence number in their thread, and a unique index for each.
 pub(crate) const SCHEMA: &str = "CREATE TABLE messages (
     message_pk bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     thread_pk bigint NOT NULL,
@@ -34,7 +34,7 @@ const INSERT: &str = "INSERT INTO messages
     (thread_pk, message_id, seq, role, state, revision, created_at, updated_at, metadata, content)
     VALUES ($1, $2, $3, 'user', 'final', 1, 0, 0, '{}', $4)";
 
-/// Inserts through a pool of so many connections of sqlx, each its own durable transaction.
+/// Inserts through a sqlx pool; each insert is a durable transaction.
 pub(crate) struct Pool {
     pool: PgPool,
     next: Arc<AtomicI64>,
@@ -47,12 +47,12 @@ impl Pool {
         let pool = PgPoolOptions::new().max_connections(connections).connect(&cluster.url(&name)).await?;
         sqlx::query(SCHEMA).execute(&pool).await?;
         let pool = Self { pool, next: Arc::default() };
-        // Every connection is made and has its statement prepared.
+        // Open every connection and prepare its statement.
         pool.run(4 * connections as usize, Duration::from_millis(300)).await?;
         Ok(pool)
     }
 
-    /// Writes a second, from this many tasks, each to a thread of its own.
+    /// Returns writes per second for `tasks` tasks, each with its own thread.
     pub(crate) async fn run(&self, tasks: usize, span: Duration) -> Result<f64, Failure> {
         let begun = Instant::now();
         let mut writers = JoinSet::new();

@@ -1,4 +1,5 @@
-//! Eight claimers of one key at once: by hand one wins and the others are told so, through the runner each has its turn.
+//! Eight claimers claim one key at once. Without a runner, one begins and the others are refused; with a runner, they
+//! run in turn.
 
 use std::{
     path::Path,
@@ -23,13 +24,13 @@ use crate::{
 
 const CLAIMERS: usize = 8;
 
-/// Two handles on one file, as two processes have, so that it is not a lock of this one that decides.
+/// Two handles on one file, as in two processes, so that no lock inside a process decides.
 pub(crate) async fn one_wins(folder: &Path, rounds: usize) -> Result<(), Failure> {
     let handles = [open(folder, "claims").await?, open(folder, "claims").await?];
     let (mut claimed, mut served) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        claimed.push(by_hand(&handles, &format!("hand-{round}")).await?);
-        served.push(through_a_runner(&handles[0], &format!("runner-{round}")).await?);
+        claimed.push(measure_claims(&handles, &format!("hand-{round}")).await?);
+        served.push(measure_runner(&handles[0], &format!("runner-{round}")).await?);
     }
     figure(format_args!("sessions.one_of.{CLAIMERS}"), median(&claimed), "us");
     figure(format_args!("sessions.all_of.{CLAIMERS}_in_turn"), median(&served), "us");
@@ -39,16 +40,16 @@ pub(crate) async fn one_wins(folder: &Path, rounds: usize) -> Result<(), Failure
     Ok(())
 }
 
-/// What it takes until one has begun and the others know it, in microseconds.
-async fn by_hand(handles: &[Persistence; 2], thread: &str) -> Result<f64, Failure> {
+/// Measures the time until one claimer has begun and the others are refused, in microseconds.
+async fn measure_claims(handles: &[Persistence; 2], thread: &str) -> Result<f64, Failure> {
     let at_once = Arc::new(Barrier::new(CLAIMERS + 1));
     let mut claims = Vec::new();
     for number in 0..CLAIMERS {
-        let place = handles[number % 2].agent("bench").on(thread);
-        let (begin, at_once) = (place.run(claimer()?)?, at_once.clone());
+        let agent_thread = handles[number % 2].agent("bench").on(thread);
+        let (begin, at_once) = (agent_thread.run(claimer()?)?, at_once.clone());
         claims.push(tokio::spawn(async move {
             at_once.wait().await;
-            place.begin(begin).await
+            agent_thread.begin(begin).await
         }));
     }
     at_once.wait().await;
@@ -63,13 +64,13 @@ async fn by_hand(handles: &[Persistence; 2], thread: &str) -> Result<f64, Failur
     }
     let took = begun.elapsed().as_secs_f64() * 1e6;
     let [winner] = <[_; 1]>::try_from(winners).map_err(|winners| format!("{} have won", winners.len()))?;
-    let place = handles[0].agent("bench").on(thread);
-    place.confirm(winner, RunReport::of("s".parse()?)).await?;
+    let agent_thread = handles[0].agent("bench").on(thread);
+    agent_thread.confirm(winner, RunReport::of("s".parse()?)).await?;
     Ok(took)
 }
 
-/// What it takes until each of them has begun, confirmed and ended its run, in microseconds.
-async fn through_a_runner(db: &Persistence, thread: &str) -> Result<f64, Failure> {
+/// Measures the time until each claimer has begun, confirmed and ended its run, in microseconds.
+async fn measure_runner(db: &Persistence, thread: &str) -> Result<f64, Failure> {
     let runner = SessionRunner::new(db.clone());
     let at_work = Arc::new(AtomicUsize::new(0));
     let begun = Instant::now();
@@ -96,12 +97,12 @@ async fn through_a_runner(db: &Persistence, thread: &str) -> Result<f64, Failure
     for run in runs {
         let (others, is_fresh) = run.await??;
         if others > 0 {
-            return Err("two were at work at once".into());
+            return Err("two runs overlapped".into());
         }
         fresh += usize::from(is_fresh);
     }
     if fresh == 1 {
         return Ok(begun.elapsed().as_secs_f64() * 1e6);
     }
-    Err(format!("{fresh} have begun a session").into())
+    Err(format!("{fresh} runs began a session").into())
 }

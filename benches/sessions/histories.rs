@@ -1,4 +1,4 @@
-//! One key with few runs behind it, and one with many: a claim reads a few rows of either.
+//! Compares a key with a short history of runs and one with a long history: a claim reads few rows of either.
 
 use std::{
     path::Path,
@@ -17,16 +17,16 @@ use crate::{
     open,
 };
 
-/// How long each is read in its turn.
+/// How long each key is read in one round.
 const SPAN: Duration = Duration::from_millis(40);
 
-/// So many runs are written in one commit, and begun and confirmed in a turn.
+/// The number of runs that one commit writes, and the number that are begun and confirmed in one round.
 const BATCH: usize = 100;
-const TURN: u32 = 20;
+const RUNS: u32 = 20;
 
-/// What was measured of one history in each round, in microseconds.
+/// The latencies of one history in each round, in microseconds.
 #[derive(Default)]
-struct Took {
+struct Latencies {
     resolve: Vec<f64>,
     run: Vec<f64>,
 }
@@ -36,33 +36,33 @@ pub(crate) async fn compare(folder: &Path, attempts: usize, rounds: usize) -> Re
     let mut keys = Vec::new();
     for size in sizes {
         let db = open(folder, &format!("history-{size}")).await?;
-        let place = db.agent("bench").on("t");
-        filled(&db, &place, size).await?;
-        keys.push((db, place));
+        let agent_thread = db.agent("bench").on("t");
+        fill_history(&db, &agent_thread, size).await?;
+        keys.push((db, agent_thread));
     }
-    let mut took = [Took::default(), Took::default()];
+    let mut latencies = [Latencies::default(), Latencies::default()];
     for _ in 0..rounds {
-        for ((_, place), took) in keys.iter().zip(&mut took) {
+        for ((_, agent_thread), latencies) in keys.iter().zip(&mut latencies) {
             let (begun, mut count) = (Instant::now(), 0_u32);
             while begun.elapsed() < SPAN {
-                found(&place.resolve(claimer()?).await?.resolution)?;
+                check_session(&agent_thread.resolve(claimer()?).await?.resolution)?;
                 count += 1;
             }
-            took.resolve.push(begun.elapsed().as_secs_f64() * 1e6 / f64::from(count));
+            latencies.resolve.push(begun.elapsed().as_secs_f64() * 1e6 / f64::from(count));
             let begun = Instant::now();
-            for _ in 0..TURN {
-                let run = place.begin(place.run(claimer()?)?).await?;
-                found(&run.resolution)?;
-                place.confirm(run.attempt, RunReport::default()).await?;
+            for _ in 0..RUNS {
+                let run = agent_thread.begin(agent_thread.run(claimer()?)?).await?;
+                check_session(&run.resolution)?;
+                agent_thread.confirm(run.attempt, RunReport::default()).await?;
             }
-            took.run.push(begun.elapsed().as_secs_f64() * 1e6 / f64::from(TURN));
+            latencies.run.push(begun.elapsed().as_secs_f64() * 1e6 / f64::from(RUNS));
         }
     }
-    for (size, took) in sizes.iter().zip(&took) {
-        figure(format_args!("sessions.resolve_at.{size}"), median(&took.resolve), "us");
-        figure(format_args!("sessions.begin_and_confirm_at.{size}"), median(&took.run), "us");
+    for (size, latencies) in sizes.iter().zip(&latencies) {
+        figure(format_args!("sessions.resolve_at.{size}"), median(&latencies.resolve), "us");
+        figure(format_args!("sessions.begin_and_confirm_at.{size}"), median(&latencies.run), "us");
     }
-    let [few, many] = &took;
+    let [few, many] = &latencies;
     figure("sessions.resolve_growth", ratio(&many.resolve, &few.resolve), "x");
     figure("sessions.begin_and_confirm_growth", ratio(&many.run, &few.run), "x");
     for (db, _) in keys {
@@ -71,19 +71,19 @@ pub(crate) async fn compare(folder: &Path, attempts: usize, rounds: usize) -> Re
     Ok(())
 }
 
-fn found(resolution: &Resolution) -> Result<(), Failure> {
+fn check_session(resolution: &Resolution) -> Result<(), Failure> {
     let session = resolution.session.as_ref().ok_or("there is nothing to resume")?;
     if session.as_str().starts_with('s') { Ok(()) } else { Err("it is another session".into()) }
 }
 
-/// So many runs, every tenth with a session of its own.
-async fn filled(db: &Persistence, place: &AgentThread, attempts: usize) -> Result<(), Failure> {
+/// Writes `attempts` runs; every tenth has a new session.
+async fn fill_history(db: &Persistence, agent_thread: &AgentThread, attempts: usize) -> Result<(), Failure> {
     for first in (0..attempts).step_by(BATCH) {
         let mut batch = Batch::new();
         for number in first..attempts.min(first + BATCH) {
-            let run: BeginRun = place.run(claimer()?)?;
+            let run: BeginRun = agent_thread.run(claimer()?)?;
             let report = RunReport::of(format!("s{}", number / 10).parse()?);
-            let confirm: ConfirmRun = place.confirmation(run.attempt.clone(), report)?;
+            let confirm: ConfirmRun = agent_thread.confirmation(run.attempt.clone(), report)?;
             batch = batch.with(SessionArgs::Begin(run)).with(SessionArgs::Confirm(confirm));
         }
         db.batch(batch).await?;

@@ -1,4 +1,4 @@
-//! A thousand keys at once, beside the same number of runs of one key.
+//! Compares runs of a thousand keys at once with the same number of runs of one key.
 
 use std::{path::Path, sync::Arc, time::Instant};
 
@@ -18,7 +18,7 @@ const KEYS: usize = 1000;
 
 pub(crate) async fn compare(folder: &Path, rounds: usize) -> Result<(), Failure> {
     let db = open(folder, "keys").await?;
-    at_once(&db).await?;
+    run_at_barrier(&db).await?;
     let (mut parallel, mut sequence) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         parallel.push(runs(&db, |number| format!("{round}-{number}")).await?);
@@ -30,8 +30,8 @@ pub(crate) async fn compare(folder: &Path, rounds: usize) -> Result<(), Failure>
     Ok(db.close().await?)
 }
 
-/// Each of them waits at work for all the others: if any key waited for another, none would end.
-async fn at_once(db: &Persistence) -> Result<(), Failure> {
+/// Lets all runs wait at a barrier. The function would never complete if one key waited for another.
+async fn run_at_barrier(db: &Persistence) -> Result<(), Failure> {
     let all = Arc::new(Barrier::new(KEYS));
     let runner = SessionRunner::new(db.clone());
     let mut tasks = Vec::with_capacity(KEYS);
@@ -52,7 +52,7 @@ async fn at_once(db: &Persistence) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How many runs end in a second: begun, pinned and confirmed, each by a task of its own. The agent takes no time.
+/// Returns runs per second: each task begins, pins and confirms one run. The agent takes no time.
 async fn runs(db: &Persistence, thread: impl Fn(usize) -> String) -> Result<f64, Failure> {
     let runner = SessionRunner::new(db.clone());
     let mut tasks = Vec::with_capacity(KEYS);

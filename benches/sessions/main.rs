@@ -1,7 +1,7 @@
-//! Runs of agents: who wins a key, whether keys wait for each other, and whether a long history makes a claim slower.
+//! Measures the runs of agents: claims of one key, the independence of keys, and the cost of a long history.
 //!
-//! One line a figure: `figure NAME VALUE UNIT`. A ratio is the median over rounds of what was measured in the same
-//! round. `cargo bench -p throughline-benches --bench sessions [-- [--rounds N] [--attempts N]]`.
+//! Prints one line per figure: `figure NAME VALUE UNIT`. A ratio is the median of the ratios of all rounds. Run it with
+//! `cargo bench -p throughline-benches --bench sessions [-- [--rounds N] [--attempts N]]`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]

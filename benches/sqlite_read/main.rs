@@ -1,12 +1,13 @@
-//! Reads of threads of several lengths, beside what the driver does by itself, all in one run and by turns.
+//! Compares reads of threads of several lengths with the same reads through the driver alone. One run measures all
+//! contenders alternately.
 //!
-//! One line a figure: `figure NAME VALUE UNIT`. A ratio is the median over rounds of what was measured in the same
-//! round. `cargo bench -p throughline-benches --bench sqlite_read [-- [--rounds N] [--messages N]]`.
+//! Prints one line per figure: `figure NAME VALUE UNIT`. A ratio is the median of the ratios of all rounds. Run it with
+//! `cargo bench -p throughline-benches --bench sqlite_read [-- [--rounds N] [--messages N]]`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]
 mod arguments;
-mod beside;
+mod concurrent;
 #[path = "../kit/figures.rs"]
 mod figures;
 mod filled;
@@ -19,11 +20,11 @@ mod stack;
 
 use std::error::Error;
 
-use filled::Filled;
+use filled::FilledStore;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// How many messages a page has.
+/// The number of messages of a page.
 const PAGE: u32 = 50;
 
 #[tokio::main]
@@ -33,11 +34,11 @@ async fn main() -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let mut stores = Vec::new();
     for messages in prefill::lengths(longest) {
-        stores.push(Filled::open(&folder, messages).await?);
+        stores.push(FilledStore::open(&folder, messages).await?);
     }
     reads::compare(&stores, rounds).await?;
     if let [_, store, _] = &stores[..] {
-        beside::compare(store, rounds / 2).await?;
+        concurrent::compare(store, rounds / 2).await?;
     }
     for store in &stores {
         store.db.close().await?;

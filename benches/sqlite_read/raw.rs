@@ -4,21 +4,20 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
 use crate::{Failure, PAGE};
 
-/// As many connections as the store has readers.
+/// The number of readers of the store.
 const CONNECTIONS: u32 = 4;
 
-/// The last rows of a thread that stand before a place, by the segments in which the index of their order has them.
+/// The last rows of a thread before a sequence number, by way of the segments of the order index.
 const PAGE_BEFORE: &str =
     "SELECT m.message_id, m.seq, m.role, m.state, m.revision, m.created_at, m.updated_at, m.metadata, m.content
     FROM thread_segments s CROSS JOIN messages m ON m.segment = s.segment AND m.thread_pk = s.thread_pk
     WHERE s.thread_pk = ?1 AND m.seq < ?2 ORDER BY s.first_seq DESC, m.seq DESC LIMIT ?3";
 
-/// Rows of the same file, queried through a pool of sqlx and given out as they stand there: nothing is checked, nothing
-/// is parsed.
+/// Reads rows of the same file through a sqlx pool, without validation or parsing.
 #[derive(Clone)]
 pub(crate) struct Raw(SqlitePool);
 
-/// What a host would make of a row.
+/// A row, decoded as a host would decode it.
 type Message = (String, i64, String, String, i64, i64, i64, String, String);
 
 impl Raw {
@@ -27,9 +26,9 @@ impl Raw {
         Ok(Self(SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?))
     }
 
-    /// Reads a page, oldest first, and checks that it is a full one.
+    /// Reads a page, oldest first, and checks that it is full.
     pub(crate) async fn page(&self, before: i64) -> Result<(), Failure> {
-        // The first thread of the file, which has no other.
+        // The file contains one thread, so its key is 1.
         let query = sqlx::query_as::<_, Message>(PAGE_BEFORE).bind(1_i64).bind(before).bind(i64::from(PAGE));
         let mut page = query.fetch_all(&self.0).await?;
         page.reverse();

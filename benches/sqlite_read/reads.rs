@@ -5,60 +5,60 @@ use throughline::{Seq, messages::PageFrom};
 use crate::{
     Failure,
     figures::{figure, median, ratio},
-    filled::Filled,
+    filled::FilledStore,
 };
 
-/// How long each contender reads in its turn.
+/// How long each contender reads in one round.
 const SPAN: Duration = Duration::from_millis(40);
 
-/// What each kind of read took in each round, in microseconds.
+/// The latencies of each kind of read in each round, in microseconds.
 #[derive(Default)]
-struct Took {
+struct Latencies {
     latest: Vec<f64>,
     middle: Vec<f64>,
     get: Vec<f64>,
     raw: Vec<f64>,
 }
 
-/// Reads from every store by turns, one read after the other, and prints what a read takes.
-pub(crate) async fn compare(stores: &[Filled], rounds: usize) -> Result<(), Failure> {
-    let mut took: Vec<_> = stores.iter().map(|_| Took::default()).collect();
+/// Reads sequentially from each store in turn, and prints the latency of a read.
+pub(crate) async fn compare(stores: &[FilledStore], rounds: usize) -> Result<(), Failure> {
+    let mut latencies: Vec<_> = stores.iter().map(|_| Latencies::default()).collect();
     for _ in 0..rounds {
-        for (store, took) in stores.iter().zip(&mut took) {
-            took.latest.push(turn(async |_| store.page(PageFrom::End).await).await?);
-            took.raw.push(turn(async |_| store.raw.page(i64::MAX).await).await?);
+        for (store, latencies) in stores.iter().zip(&mut latencies) {
+            latencies.latest.push(measure(async |_| store.page(PageFrom::End).await).await?);
+            latencies.raw.push(measure(async |_| store.raw.page(i64::MAX).await).await?);
         }
-        for (store, took) in stores.iter().zip(&mut took) {
-            let cursor = |n| PageFrom::After(Seq::new(store.somewhere(n)));
-            took.middle.push(turn(async |n| store.page(cursor(n)).await).await?);
+        for (store, latencies) in stores.iter().zip(&mut latencies) {
+            let cursor = |n| PageFrom::After(Seq::new(store.scattered_seq(n)));
+            latencies.middle.push(measure(async |n| store.page(cursor(n)).await).await?);
         }
-        for (store, took) in stores.iter().zip(&mut took) {
+        for (store, latencies) in stores.iter().zip(&mut latencies) {
             let get = async |n: usize| {
                 let id = store.picked[n % store.picked.len()].clone();
                 store.thread.get(id).await?.map(drop).ok_or_else(|| "a message is missing".into())
             };
-            took.get.push(turn(get).await?);
+            latencies.get.push(measure(get).await?);
         }
     }
-    for (store, took) in stores.iter().zip(&took) {
+    for (store, latencies) in stores.iter().zip(&latencies) {
         let messages = store.messages;
-        figure(format_args!("sqlite_read.page50.{messages}"), median(&took.latest), "us");
-        figure(format_args!("sqlite_read.page50_middle.{messages}"), median(&took.middle), "us");
-        figure(format_args!("sqlite_read.get.{messages}"), median(&took.get), "us");
-        figure(format_args!("sqlite_read.sqlx_page50.{messages}"), median(&took.raw), "us");
+        figure(format_args!("sqlite_read.page50.{messages}"), median(&latencies.latest), "us");
+        figure(format_args!("sqlite_read.page50_middle.{messages}"), median(&latencies.middle), "us");
+        figure(format_args!("sqlite_read.get.{messages}"), median(&latencies.get), "us");
+        figure(format_args!("sqlite_read.sqlx_page50.{messages}"), median(&latencies.raw), "us");
     }
-    if let [short, .., long] = &took[..] {
+    if let [short, .., long] = &latencies[..] {
         figure("sqlite_read.page50_growth", ratio(&long.latest, &short.latest), "x");
         figure("sqlite_read.page50_middle_growth", ratio(&long.middle, &short.middle), "x");
         figure("sqlite_read.get_growth", ratio(&long.get, &short.get), "x");
-        // The other way round: how many pages there are in the time of one.
+        // Inverted, so that the figure says how many pages the store reads in the time of one.
         figure("sqlite_read.page50_vs_sqlx", ratio(&long.raw, &long.latest), "x");
     }
     Ok(())
 }
 
-/// What one of these reads takes, in microseconds. Each is told how many came before it.
-async fn turn(read: impl AsyncFn(usize) -> Result<(), Failure>) -> Result<f64, Failure> {
+/// Measures the mean latency of a read, in microseconds. Passes the number of earlier reads to `read`.
+async fn measure(read: impl AsyncFn(usize) -> Result<(), Failure>) -> Result<f64, Failure> {
     let (begun, mut count) = (Instant::now(), 0_usize);
     while begun.elapsed() < SPAN {
         read(count).await?;

@@ -9,30 +9,31 @@ use crate::{
     pool::Pool,
     raw::Raw,
     stack,
-    tasks::{Tasks, Turn, micros},
+    tasks::{Sample, Tasks, micros},
 };
 
-/// How long each contender writes in its turn. Short, because the disk of a shared machine drifts from second to second.
+/// How long each contender writes in one round. The span is short, because the disk of a shared machine drifts from
+/// second to second.
 const SPAN: Duration = Duration::from_millis(150);
 
-/// Everyone who writes, each into a file of its own.
+/// All contenders, each with its own file.
 pub(crate) struct Contenders {
     autocommit: Raw,
     batch100: Raw,
-    /// The same into 64 threads by turns, as 64 tasks write.
+    /// Like `batch100`, but alternating between 64 threads, as the 64 tasks do.
     spread: Raw,
     pools: [Pool; 2],
     stacks: Vec<Tasks>,
 }
 
-/// What was measured beside one number of tasks, in each round: writes a second, and what a write took.
+/// The results of all rounds for one number of tasks: rates in writes per second, and latencies.
 #[derive(Default)]
 struct Rounds {
-    turns: Vec<Turn>,
+    samples: Vec<Sample>,
     autocommit: Vec<f64>,
     batch100: Vec<f64>,
     spread: Vec<f64>,
-    /// A pool of one connection, which queues its callers, and one of eight, which fight for the lock.
+    /// A pool of one connection, which queues its callers, and a pool of eight, which compete for the lock.
     pools: [Vec<f64>; 2],
 }
 
@@ -53,13 +54,13 @@ impl Contenders {
         })
     }
 
-    /// Lets everyone write by turns, and prints what came of it.
+    /// Runs all contenders alternately, and prints the figures.
     pub(crate) async fn compare(mut self, rounds: usize) -> Result<(), Failure> {
         let mut measured: Vec<_> = self.stacks.iter().map(|_| Rounds::default()).collect();
         for _ in 0..rounds {
             for (stack, measured) in self.stacks.iter().zip(&mut measured) {
                 measured.autocommit.push(self.autocommit.run(SPAN)?);
-                measured.turns.push(stack.run(SPAN).await?);
+                measured.samples.push(stack.run(SPAN).await?);
                 measured.batch100.push(self.batch100.run(SPAN)?);
                 measured.spread.push(self.spread.run(SPAN)?);
                 for (pool, measured) in self.pools.iter().zip(&mut measured.pools) {
@@ -94,13 +95,13 @@ impl Contenders {
 
 impl Rounds {
     fn rates(&self) -> Vec<f64> {
-        self.turns.iter().map(|turn| turn.rate).collect()
+        self.samples.iter().map(|sample| sample.rate).collect()
     }
 
     fn report(&self, tasks: usize) {
         let rates = self.rates();
         figure(format_args!("sqlite_write.throughline.{tasks}"), median(&rates), "writes/s");
-        // The faster of them over the whole run: the faster of each round would be the luckier one.
+        // The pool that is faster over the whole run. The faster one of each round would favor outliers.
         let pool = self.pools.iter().max_by(|one, other| median(one).total_cmp(&median(other))).expect("two");
         figure(format_args!("sqlite_write.sqlx_pool.{tasks}"), median(pool), "writes/s");
         figure(format_args!("sqlite_write.vs_sqlx_pool.{tasks}"), ratio(&rates, pool), "x");
@@ -116,15 +117,17 @@ impl Rounds {
             "x",
         );
         if tasks == 64 {
-            let of = |part| self.turns.iter().map(|turn| micros(&turn.took, part)).collect::<Vec<_>>();
+            let of = |quantile| {
+                self.samples.iter().map(|sample| micros(&sample.latencies, quantile)).collect::<Vec<_>>()
+            };
             let (p50, p99) = (of(0.5), of(0.99));
             figure("sqlite_write.p50.64", median(&p50), "us");
             figure("sqlite_write.p99.64", median(&p99), "us");
             figure("sqlite_write.p99_over_p50.64", ratio(&p99, &p50), "x");
-            // The log may be folded in every second round only, which half of the rounds say nothing of.
-            let mut all = self.turns[0].took.clone();
-            for turn in &self.turns[1..] {
-                all += &turn.took;
+            // A checkpoint may occur only in every second round, so these quantiles merge all rounds.
+            let mut all = self.samples[0].latencies.clone();
+            for sample in &self.samples[1..] {
+                all += &sample.latencies;
             }
             figure("sqlite_write.p99_of_all.64", micros(&all, 0.99), "us");
             figure("sqlite_write.p999_of_all.64", micros(&all, 0.999), "us");

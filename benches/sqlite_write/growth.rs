@@ -13,41 +13,41 @@ use crate::{
 
 const SPAN: Duration = Duration::from_millis(100);
 
-/// A store with a thread of some length.
-struct Filled {
+/// A store that contains one thread of a given length.
+struct FilledStore {
     messages: usize,
     db: Persistence,
     thread: Thread,
-    /// What an insert took in each round, in microseconds.
-    took: Vec<f64>,
+    /// The mean latency of an insert in each round, in microseconds.
+    latencies: Vec<f64>,
 }
 
-/// Inserts into threads of several lengths, by turns, and prints what an insert takes.
+/// Inserts alternately into threads of several lengths, and prints the latency of an insert.
 pub(crate) async fn compare(folder: &TempDir, lengths: [usize; 3], rounds: usize) -> Result<(), Failure> {
     let mut stores = Vec::new();
     for messages in lengths {
         let db = stack::over(SqliteBackend::open(folder.path().join(format!("filled{messages}.db"))).await?)?;
         let thread = db.thread("filled");
         prefill(&db, thread.id()?, messages).await?;
-        stores.push(Filled { messages, db, thread, took: Vec::new() });
+        stores.push(FilledStore { messages, db, thread, latencies: Vec::new() });
     }
     for _ in 0..rounds {
         for store in &mut stores {
-            store.took.push(inserts(store.thread.clone()).await?);
+            store.latencies.push(measure_inserts(store.thread.clone()).await?);
         }
     }
     for store in &stores {
-        figure(format_args!("sqlite_write.insert_at.{}", store.messages), median(&store.took), "us");
+        figure(format_args!("sqlite_write.insert_at.{}", store.messages), median(&store.latencies), "us");
         store.db.close().await?;
     }
     let [short, .., long] = &stores[..] else { return Ok(()) };
-    figure("sqlite_write.insert_growth", ratio(&long.took, &short.took), "x");
+    figure("sqlite_write.insert_growth", ratio(&long.latencies, &short.latencies), "x");
     Ok(())
 }
 
-/// What an insert takes, one after the other, in microseconds.
-async fn inserts(thread: Thread) -> Result<f64, Failure> {
-    // A task, as everyone else is: the main thread is no worker of the runtime.
+/// Measures the mean latency of sequential inserts, in microseconds.
+async fn measure_inserts(thread: Thread) -> Result<f64, Failure> {
+    // Run in a spawned task, like the other contenders: the main thread is not a worker of the runtime.
     let inserting = tokio::spawn(async move {
         let (begun, mut count) = (Instant::now(), 0_u32);
         while begun.elapsed() < SPAN {

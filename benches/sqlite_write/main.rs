@@ -1,9 +1,9 @@
-//! Durable writes, beside what the drivers do by themselves, all in one run and by turns.
+//! Compares durable writes with the same writes through the drivers alone. One run measures all contenders alternately.
 //!
-//! One line a figure: `figure NAME VALUE UNIT`. A ratio is the median over rounds of what was measured in the same
-//! round, because the disk of a shared machine drifts.
-//! `cargo bench -p throughline-benches --bench sqlite_write [-- [--rounds N] [--messages N] [--tasks N]]`; with `--tasks` only so many tasks write,
-//! and nothing is measured of the length of a thread: what a profiler wants to see.
+//! Prints one line per figure: `figure NAME VALUE UNIT`. A ratio is the median of the ratios of all rounds, because the
+//! disk of a shared machine drifts. Run it with `cargo bench -p throughline-benches --bench sqlite_write [-- [--rounds
+//! N] [--messages N] [--tasks N]]`. With `--tasks`, only this number of tasks writes, and the benchmark skips the
+//! thread lengths: use it for a profiler.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]

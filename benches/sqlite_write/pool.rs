@@ -19,7 +19,7 @@ use crate::{
     text::TEXT,
 };
 
-/// Inserts through a pool of so many connections of sqlx, each its own durable transaction.
+/// Inserts through a sqlx pool; each insert is a durable transaction.
 pub(crate) struct Pool {
     pool: SqlitePool,
     next: Arc<AtomicI64>,
@@ -40,7 +40,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Writes a second, from this many tasks, each to a thread of its own.
+    /// Returns writes per second for `tasks` tasks, each with its own thread.
     pub(crate) async fn run(&self, tasks: usize, span: Duration) -> Result<f64, Failure> {
         let begun = Instant::now();
         let mut writers = JoinSet::new();

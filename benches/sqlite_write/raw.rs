@@ -11,17 +11,17 @@ use crate::{
     text::TEXT,
 };
 
-/// One prepared insert after the other on one connection of rusqlite, so many to a durable transaction.
+/// Inserts with one prepared statement on one rusqlite connection, `rows` inserts per durable transaction.
 pub(crate) struct Raw {
     connection: rusqlite::Connection,
     rows: usize,
-    /// Into so many threads by turns.
+    /// The number of threads that the inserts alternate between.
     threads: i64,
     written: i64,
 }
 
 impl Raw {
-    /// One row commits by itself, without a word of its own for it.
+    /// With `rows` of 1, each insert commits by itself, without an explicit transaction.
     pub(crate) fn open(path: &Path, rows: usize, threads: i64) -> Result<Self, Failure> {
         let connection = rusqlite::Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -32,7 +32,7 @@ impl Raw {
         Ok(raw)
     }
 
-    /// Writes a second.
+    /// Returns writes per second.
     pub(crate) fn run(&mut self, span: Duration) -> Result<f64, Failure> {
         let mut insert = self.connection.prepare_cached(INSERT)?;
         let (begun, before) = (Instant::now(), self.written);

@@ -1,6 +1,6 @@
-//! What the drivers write by themselves.
+//! The table and the statement that the drivers use alone.
 
-/// A message with an id of its own, its place in its thread, and the two indexes that this needs.
+/// Messages with an id and a sequence number in their thread, and a unique index for each.
 pub(crate) const SCHEMA: &str = "CREATE TABLE messages (
     message_pk INTEGER PRIMARY KEY,
     thread_pk INTEGER NOT NULL,

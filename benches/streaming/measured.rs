@@ -1,11 +1,11 @@
 use crate::{
     FEW, MANY,
     figures::{figure, median, ratio},
-    turns::Appends,
-    written::Cost,
+    io_counters::Cost,
+    modes::Appends,
 };
 
-/// What each way to write cost in each round.
+/// The costs of each write mode in each round.
 #[derive(Default)]
 pub(crate) struct Measured {
     pub(crate) few: Vec<Cost>,

@@ -1,12 +1,12 @@
-//! Keeps many conversations: imports, lists, searches, follows, forks and prunes them, exports them to a folder, and
-//! imports that folder into a second file that proves to be equal.
+//! Imports chats, then lists, searches, follows, forks and prunes them. It exports them to a folder, imports the folder
+//! into a second file, and verifies that both stores are equal.
 //!
 //! ```text
 //! cargo run --release -p catalog [-- [FILE] [WORD]]
 //! ```
 //!
-//! `FILE` holds one ShareGPT-style chat a line; without one a small sample is read. `WORD` is what is looked for.
-//! Bringing chats in stands in `chats.rs`, and holding the two files against each other in `proof.rs`.
+//! `FILE` holds one ShareGPT-style chat per line; by default the example reads a small sample. `WORD` is the search
+//! term. The import is in `chats.rs`, the comparison of the stores in `proof.rs`.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 mod chats;
@@ -46,7 +46,7 @@ async fn main() -> Result<(), Failure> {
     fork_and_prune(&db, &list).await?;
 
     let other = open(&folder.path().join("second.db")).await?;
-    out_and_in_again(&folder.path().join("chats"), &db, &other).await?;
+    export_and_import(&folder.path().join("chats"), &db, &other).await?;
     db.close().await?;
     other.close().await?;
     Ok(())
@@ -57,8 +57,8 @@ async fn open(path: &Path) -> Result<Persistence, Failure> {
     Ok(Persistence::builder().backend(backend).build()?)
 }
 
-/// Exports everything to a folder, imports that into a second store, and proves the two equal.
-async fn out_and_in_again(chats: &Path, db: &Persistence, other: &Persistence) -> Result<(), Failure> {
+/// Exports everything to a folder, imports the folder into a second store, and verifies that both are equal.
+async fn export_and_import(chats: &Path, db: &Persistence, other: &Persistence) -> Result<(), Failure> {
     let written = ChatFolder::create(chats)?.export(db).await?;
     println!("exported: {written}");
     let source = ChatFolder::open(chats)?;
@@ -66,11 +66,11 @@ async fn out_and_in_again(chats: &Path, db: &Persistence, other: &Persistence) -
     let read = source.import(other).await?;
     println!("imported again: {read}");
     for finding in written.skipped.iter().chain(&read.skipped) {
-        println!("  left out: {finding}");
+        println!("  skipped: {finding}");
     }
     let (threads, messages) = proof::compare(db, other).await?;
     if (planned.messages, read.messages) != (written.messages, written.messages) {
-        return Err("the import is not what was exported and planned".into());
+        return Err("the import differs from the export or from its plan".into());
     }
     println!("the second file has the same {threads} threads with the same {messages} messages");
     Ok(())
@@ -83,9 +83,10 @@ fn show(list: &ThreadList) {
     }
 }
 
-/// Prints where a word was said.
+/// Prints the messages that contain a word.
 async fn search(db: &Persistence, word: &str, committed: Position) -> Result<(), Failure> {
-    // The index is made while nobody writes. A host shows what there is; here we wait for all of it.
+    // The store updates the full-text index while it has no writes. A host shows the current hits; the example waits for all
+    // of them.
     let found = loop {
         let found = db.search(SearchMessages::new(word, 3)).await?;
         if found.indexed >= committed {
@@ -93,7 +94,7 @@ async fn search(db: &Persistence, word: &str, committed: Position) -> Result<(),
         }
         tokio::task::yield_now().await;
     };
-    println!("the best places for `{word}`:");
+    println!("the best hits for `{word}`:");
     for hit in found.hits {
         let mut shown = hit.snippet;
         for (begin, end) in hit.marks.iter().rev() {
@@ -105,7 +106,7 @@ async fn search(db: &Persistence, word: &str, committed: Position) -> Result<(),
     Ok(())
 }
 
-/// Follows what another task writes.
+/// Reads the changes of another task from the change feed.
 async fn follow(db: &Persistence, after: Position) -> Result<(), Failure> {
     let writer = tokio::spawn({
         let thread = db.thread("live");
@@ -131,7 +132,7 @@ async fn follow(db: &Persistence, after: Position) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Branches off in the middle of a conversation, and keeps the end of the branch.
+/// Forks a conversation in its middle, and prunes the fork.
 async fn fork_and_prune(db: &Persistence, list: &ThreadList) -> Result<(), Failure> {
     let longest = list.entries.iter().max_by_key(|entry| entry.messages).ok_or("there is no thread")?;
     let thread = db.thread(longest.thread.clone());
@@ -146,7 +147,7 @@ async fn fork_and_prune(db: &Persistence, list: &ThreadList) -> Result<(), Failu
     let plan = branch.plan_prune(Keep::everything().messages(2)).await?;
     let pruned = branch.prune(Keep::everything().messages(2)).await?;
     println!(
-        "{} of them were to go, and {} went, with {} bytes",
+        "planned to prune {} messages, and pruned {} with {} bytes",
         plan.messages, pruned.messages, pruned.bytes
     );
     Ok(())

@@ -1,4 +1,4 @@
-//! Holding two stores against each other.
+//! Compares two stores.
 
 use throughline::{
     Persistence,
@@ -8,8 +8,8 @@ use throughline::{
 
 use crate::Failure;
 
-/// Every thread that a list shows.
-async fn every_thread(db: &Persistence) -> Result<Vec<ThreadSummary>, Failure> {
+/// Returns every thread, also archived ones.
+async fn all_threads(db: &Persistence) -> Result<Vec<ThreadSummary>, Failure> {
     let mut entries = Vec::new();
     let mut list = ListThreads::new(100).archived_too();
     loop {
@@ -22,23 +22,25 @@ async fn every_thread(db: &Persistence) -> Result<Vec<ThreadSummary>, Failure> {
     }
 }
 
-/// Fails where the two differ; counts threads and messages otherwise.
+/// Returns the number of threads and messages, or an error at the first difference.
 pub(crate) async fn compare(one: &Persistence, other: &Persistence) -> Result<(usize, usize), Failure> {
-    let (threads, copies) = (every_thread(one).await?, every_thread(other).await?);
+    let (threads, copies) = (all_threads(one).await?, all_threads(other).await?);
     let mut count = 0;
-    for (entry, copy) in threads.iter().zip(&copies) {
-        // The copy was changed when it was made, and gives no sequence numbers to messages that were pruned before; everything
-        // else is the same.
-        let copied = ThreadSummary { updated_at: entry.updated_at, last_seq: entry.last_seq, ..copy.clone() };
-        if *entry != copied {
-            return Err(format!("the entries of {} differ", entry.thread).into());
+    for (summary, copy) in threads.iter().zip(&copies) {
+        // The copy has its own update times, and no sequence numbers for messages that were pruned before the export.
+        // Everything else must be equal.
+        let comparable =
+            ThreadSummary { updated_at: summary.updated_at, last_seq: summary.last_seq, ..copy.clone() };
+        if *summary != comparable {
+            return Err(format!("the summaries of {} differ", summary.thread).into());
         }
-        let mut messages = one.thread(entry.thread.clone()).walk(PageFrom::Start, Visibility::Final);
-        let mut copied = other.thread(entry.thread.clone()).walk(PageFrom::Start, Visibility::Final);
+        let mut messages = one.thread(summary.thread.clone()).walk(PageFrom::Start, Visibility::Final);
+        let mut copied_messages =
+            other.thread(summary.thread.clone()).walk(PageFrom::Start, Visibility::Final);
         loop {
-            let (message, copy) = (messages.next().await?, copied.next().await?);
+            let (message, copy) = (messages.next().await?, copied_messages.next().await?);
             if message.clone().and_then(ImportRow::of) != copy.and_then(ImportRow::of) {
-                return Err(format!("a message of {} differs", entry.thread).into());
+                return Err(format!("a message of {} differs", summary.thread).into());
             }
             if message.is_none() {
                 break;
@@ -47,7 +49,7 @@ pub(crate) async fn compare(one: &Persistence, other: &Persistence) -> Result<(u
         }
     }
     if threads.len() != copies.len() {
-        return Err("the copy has another number of threads".into());
+        return Err("the stores have different numbers of threads".into());
     }
     Ok((threads.len(), count))
 }

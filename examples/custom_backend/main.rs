@@ -1,8 +1,7 @@
-//! A backend of your own: every operation over redb, an embedded key-value store, and the conformance kit that says whether it keeps its
-//! word.
+//! A custom backend over redb, an embedded key-value store. The conformance kit verifies every guarantee that it claims.
 //!
-//! The write engine decides what each operation does. Here stands only how keys and values are read and written, and when a write is
-//! durable.
+//! The write engine decides the effect of each operation. This file only reads and writes keys and values, and commits
+//! them durably.
 
 use std::{
     path::Path,
@@ -29,10 +28,10 @@ use throughline_engine::{
 const ROWS: TableDefinition<'_, &str, &str> = TableDefinition::new("rows");
 const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");
 
-/// A moment of the file.
-struct Moment(ReadOnlyTable<&'static str, &'static str>);
+/// A read snapshot of the table.
+struct Snapshot(ReadOnlyTable<&'static str, &'static str>);
 
-impl OrderedRead for Moment {
+impl OrderedRead for Snapshot {
     fn get(&self, key: &str) -> Result<Option<String>, BoxError> {
         Ok(self.0.get(key)?.map(|value| value.value().to_owned()))
     }
@@ -46,7 +45,7 @@ impl OrderedRead for Moment {
     }
 }
 
-/// The table of a transaction.
+/// The table of a write transaction.
 struct Rows<'t>(Table<'t, &'static str, &'static str>);
 
 impl OrderedWrite for Rows<'_> {
@@ -62,7 +61,7 @@ impl OrderedWrite for Rows<'_> {
 }
 
 struct RedbBackend {
-    /// None once it is closed. One call decides and commits at a time, so that what it has read still holds when it commits.
+    /// `None` after `close`. The mutex serializes calls, so that a write commits against the same state that it decided on.
     store: Arc<Mutex<Option<Database>>>,
     key: FingerprintKey,
 }
@@ -73,7 +72,7 @@ impl RedbBackend {
         let transaction = database.begin_write()?;
         transaction.open_table(ROWS)?;
         let mut keys = transaction.open_table(KEYS)?;
-        // What a call was is told again by its fingerprint, also when the store was opened anew.
+        // Idempotency compares fingerprints under this key, so the key must survive a restart.
         let stored = keys.get("fingerprints")?.and_then(|key| key.value().try_into().ok());
         let key = match stored {
             Some(stored) => FingerprintKey::from_bytes(stored),
@@ -85,7 +84,7 @@ impl RedbBackend {
         Ok(Self { store: Arc::new(Mutex::new(Some(database))), key })
     }
 
-    /// Runs `work` over the file, on a thread that may wait for the disk.
+    /// Runs `work` on a blocking thread with the database.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Database) -> Result<T> + Send + 'static,
@@ -95,7 +94,7 @@ impl RedbBackend {
             let store = store.lock().unwrap_or_else(PoisonError::into_inner);
             work(store.as_ref().ok_or_else(backend::closed)?)
         };
-        // A panic leaves the outcome unknown: an error that says no effect is taken so.
+        // The outcome is unknown after a panic, so the error names no effect.
         tokio::task::spawn_blocking(run)
             .await
             .map_err(|error| PersistError::new(ErrorKind::Internal, error.to_string()))?
@@ -109,18 +108,20 @@ impl RedbBackend {
         let args: PersistArgs = op.into();
         let (outcome, position) = self.run(move |database| commit(database, &args, &context, now)).await?;
         let changed = outcome.changed;
-        let wrong = |_| PersistError::new(ErrorKind::Internal, "the engine answered another operation");
+        let wrong =
+            |_| PersistError::new(ErrorKind::Internal, "the engine returned the output of another operation");
         let output = O::Output::try_from(outcome.result).map_err(wrong)?;
         Ok(if changed { Reply::at(output, position) } else { Reply::new(output) })
     }
 }
 
-fn moment(database: &Database) -> Result<OrderedRows<Moment>> {
-    let open = || Ok(Moment(database.begin_read()?.open_table(ROWS)?));
+/// Opens a read snapshot.
+fn snapshot(database: &Database) -> Result<OrderedRows<Snapshot>> {
+    let open = || Ok(Snapshot(database.begin_read()?.open_table(ROWS)?));
     open().map(OrderedRows::new).map_err(not_applied)
 }
 
-/// Decides a write, and commits what it has changed.
+/// Decides a write in the engine, and commits its changes.
 fn commit(
     database: &Database,
     args: &PersistArgs,
@@ -128,7 +129,7 @@ fn commit(
     now: Timestamp,
 ) -> Result<(Outcome, Position)> {
     let write = Write { tenant: context.tenant(), args, idempotency: context.idempotency(), now };
-    let mut transaction = Transaction::new(moment(database)?, Limits::default());
+    let mut transaction = Transaction::new(snapshot(database)?, Limits::default());
     let outcome = transaction.apply(&write).map_err(|halt| match halt {
         Halt::Refused(error) => error,
         Halt::Stopped(error) => not_applied(error),
@@ -141,7 +142,7 @@ fn commit(
         Ok((transaction, position))
     };
     let (transaction, position) = write().map_err(not_applied)?;
-    // Of a commit that failed nobody knows whether it came true: the error says no effect.
+    // The outcome of a failed commit is unknown, so this error names no effect.
     transaction.commit().map_err(|error| failed(error.into()))?;
     Ok((outcome, position))
 }
@@ -204,7 +205,7 @@ impl Backend for RedbBackend {
 
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
         let (read, context, now) = call.into_parts();
-        let answer = self.run(move |database| moment(database)?.read(context.tenant(), &read, now)).await?;
+        let answer = self.run(move |database| snapshot(database)?.read(context.tenant(), &read, now)).await?;
         Ok(Reply::new(answer))
     }
 
@@ -214,7 +215,7 @@ impl Backend for RedbBackend {
     }
 }
 
-/// All that the kit has to know: how to open a store where it says, and how to open it again.
+/// The interface of the conformance kit: it opens, and reopens, a store in a given directory.
 struct Stores;
 
 impl Fixture for Stores {

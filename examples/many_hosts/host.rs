@@ -1,4 +1,4 @@
-//! A process that writes, and one that follows. What they have to say goes to their standard output, a line each.
+//! The host processes: a writer, and a subscriber of the change feed. Each reports its events on standard output, one per line.
 
 use std::{
     io::{self, Write as _},
@@ -19,20 +19,20 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::Failure;
 
-/// How many threads all hosts share, and how many tasks of a host write at once.
+/// All hosts share the threads. Each writer runs several tasks.
 const THREADS: usize = 4;
 const TASKS: usize = 4;
 
-/// What is streamed, piece by piece.
-const PIECES: usize = 8;
+/// The number of parts in which a text is streamed.
+const PARTS: usize = 8;
 
-/// The text of a message: all of it follows from its id.
+/// Returns the text of a message, which is derived from its id.
 pub(crate) fn text(id: &str) -> String {
-    (0..PIECES).map(|piece| format!("{id} says {piece}. ")).collect()
+    (0..PARTS).map(|part| format!("{id} says {part}. ")).collect()
 }
 
 async fn open(tenant: TenantId, url: &str) -> Result<Persistence, Failure> {
-    // A failover takes seconds: who waits for it has no error to tell anybody.
+    // A failover takes seconds. With longer limits, calls wait for it and do not fail.
     let options = PostgresBackend::builder()
         .wait_limit(Duration::from_secs(60))
         .answer_limit(Duration::from_secs(5))
@@ -41,21 +41,21 @@ async fn open(tenant: TenantId, url: &str) -> Result<Persistence, Failure> {
     Ok(Persistence::builder().backend(backend).build()?.for_tenant(tenant))
 }
 
-/// One line: two of two tasks do not mix.
-fn say(line: &str) -> io::Result<()> {
+/// Writes one whole line, so that lines of concurrent tasks do not mix.
+fn print_event(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(format!("{line}\n").as_bytes())?;
     out.flush()
 }
 
-/// Ends at the end of the standard input: with whoever started this, however that ends.
-async fn until_it_ends() {
+/// Completes when standard input ends, which also happens when the parent process dies.
+async fn stdin_closed() {
     drop(spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink())).await);
 }
 
 pub(crate) async fn write(name: &str, tenant: TenantId, url: &str) -> Result<(), Failure> {
     let db = open(tenant, url).await?;
-    say("ready")?;
+    print_event("ready")?;
     let stop = Arc::new(AtomicBool::new(false));
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
@@ -66,7 +66,7 @@ pub(crate) async fn write(name: &str, tenant: TenantId, url: &str) -> Result<(),
         };
         tasks.spawn(writer.run());
     }
-    until_it_ends().await;
+    stdin_closed().await;
     stop.store(true, Ordering::SeqCst);
     while let Some(ended) = tasks.join_next().await {
         ended??;
@@ -82,27 +82,27 @@ struct Writer {
 }
 
 impl Writer {
-    /// A message and a stream by turns.
+    /// Adds and streams messages in turn.
     async fn run(self) -> Result<(), Failure> {
         let mut number = 0;
         while !self.stop.load(Ordering::SeqCst) {
             let id = format!("{}.{number:06}", self.name);
             let begun = Instant::now();
-            let (what, written) = match number % 2 {
+            let (operation, written) = match number % 2 {
                 0 => ("add", self.add(&id).await),
                 _ => ("stream", self.stream(&id).await),
             };
             number += 1;
             let took = begun.elapsed().as_micros();
             match written {
-                Ok(()) => say(&format!("ack\t{what}\t{took}\t{}\t{id}", self.thread.id()?))?,
-                Err(error) => say(&format!("failed\t{}", error.kind()))?,
+                Ok(()) => print_event(&format!("ack\t{operation}\t{took}\t{}\t{id}", self.thread.id()?))?,
+                Err(error) => print_event(&format!("failed\t{}", error.kind()))?,
             }
         }
         Ok(())
     }
 
-    /// The key makes it safe to ask again while nobody knows.
+    /// The idempotency key makes it safe to repeat the call while its outcome is unknown.
     async fn add(&self, id: &str) -> Result<(), PersistError> {
         loop {
             let message = NewMessage::user(&text(id)).with_id(MessageId::new(id)?);
@@ -115,45 +115,45 @@ impl Writer {
 
     async fn stream(&self, id: &str) -> Result<(), PersistError> {
         let reservation = NewReservation::new(Role::Assistant).with_id(MessageId::new(id)?);
-        say(&format!("begun\t{id}")).ok();
+        print_event(&format!("begun\t{id}")).ok();
         let mut draft = self.thread.reserve(reservation).await?;
         let text = text(id);
-        for piece in text.split_inclusive(". ") {
-            draft.append(piece).await?;
+        for part in text.split_inclusive(". ") {
+            draft.append(part).await?;
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         draft.finish().await.map(drop)
     }
 }
 
-pub(crate) async fn follow(tenant: TenantId, url: &str) -> Result<(), Failure> {
+pub(crate) async fn subscribe(tenant: TenantId, url: &str) -> Result<(), Failure> {
     let db = open(tenant, url).await?;
-    say("ready")?;
+    print_event("ready")?;
     let mut feed = db.changes(ChangeScope::Tenant, Position::ZERO);
-    let mut end = std::pin::pin!(until_it_ends());
+    let mut end = std::pin::pin!(stdin_closed());
     loop {
         let change = tokio::select! {
             change = feed.next() => change,
             () = &mut end => break,
         };
         match change {
-            Ok(change) => tell(&change)?,
-            // It stays where it is, and reads on from there.
-            Err(error) => say(&format!("failed\t{}", error.kind()))?,
+            Ok(change) => report(&change)?,
+            // After an error the feed keeps its position, so the next read continues from there.
+            Err(error) => print_event(&format!("failed\t{}", error.kind()))?,
         }
     }
-    // What was committed before the end was asked for.
+    // Read the changes that were committed before the end was requested.
     while let Some(change) = feed.next_now().await? {
-        tell(&change)?;
+        report(&change)?;
     }
     db.close().await?;
     Ok(())
 }
 
-fn tell(change: &throughline::changes::Change) -> io::Result<()> {
-    let what = match &change.what {
+fn report(change: &throughline::changes::Change) -> io::Result<()> {
+    let id = match &change.what {
         ChangeKind::Added(message) | ChangeKind::Finished(message) => message.id.as_str(),
         _ => "",
     };
-    say(&format!("told\t{}\t{what}", change.position.get()))
+    print_event(&format!("change\t{}\t{id}", change.position.get()))
 }

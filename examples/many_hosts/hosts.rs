@@ -1,4 +1,4 @@
-//! The processes, from outside: what they say is gathered, and their pipes end them.
+//! Starts the host processes, collects their events, and ends them by closing their pipes.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -19,33 +19,33 @@ use crate::{
     latency::{Latencies, Phase},
 };
 
-/// The longest that anything may take that has to come.
+/// The longest wait for an event that must come.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// A message that a host was told is stored.
+/// A message whose write was acknowledged.
 pub(crate) struct Acknowledged {
     pub(crate) thread: String,
     pub(crate) id: String,
 }
 
-/// Everything that was said, in the end.
+/// All collected events.
 pub(crate) struct Done {
     pub(crate) acknowledged: Vec<Acknowledged>,
-    /// Positions, each with the message that was whole then, if one was.
-    pub(crate) told: Vec<(u64, String)>,
+    /// The position of each change, with the id of the message that it completed, if any.
+    pub(crate) changes: Vec<(u64, String)>,
     pub(crate) failed: usize,
 }
 
 struct Host {
     process: Child,
-    /// Closed, it tells the host to end.
+    /// Closing it ends the host.
     input: Option<ChildStdin>,
 }
 
 pub(crate) struct Hosts {
     writers: Vec<Host>,
-    replica: Host,
-    /// What was said before all were ready.
+    subscriber: Host,
+    /// Events that arrived before all hosts were ready.
     early: VecDeque<(usize, String)>,
     lines: mpsc::UnboundedReceiver<(usize, String)>,
     open: HashSet<String>,
@@ -53,34 +53,34 @@ pub(crate) struct Hosts {
 }
 
 impl Hosts {
-    /// Starts so many that write, and one that follows; waits until all have opened the store.
+    /// Starts `writers` writers and one subscriber, and waits until all have opened the store.
     pub(crate) async fn start(writers: usize, tenant: &str, url: &str) -> Result<Self, Failure> {
-        let (say, mut lines) = mpsc::unbounded_channel();
+        let (sender, mut lines) = mpsc::unbounded_channel();
         let mut hosts = Vec::new();
         for number in 0..writers {
             let name = format!("host-{number}");
-            hosts.push(start(number, &["write", &name, tenant, url], &say)?);
+            hosts.push(start(number, &["write", &name, tenant, url], &sender)?);
         }
-        let replica = start(writers, &["follow", tenant, url], &say)?;
-        // The first may write before the last is ready.
+        let subscriber = start(writers, &["subscribe", tenant, url], &sender)?;
+        // The first writer may report events before the last host is ready.
         let (mut early, mut ready) = (VecDeque::new(), 0);
         while ready <= writers {
             match timeout(TIMEOUT, lines.recv()).await? {
                 Some((_, line)) if line == "ready" => ready += 1,
-                Some(said) => early.push_back(said),
+                Some(event) => early.push_back(event),
                 None => return Err("every host has ended".into()),
             }
         }
-        let done = Done { acknowledged: Vec::new(), told: Vec::new(), failed: 0 };
-        Ok(Self { writers: hosts, replica, early, lines, open: HashSet::new(), done })
+        let done = Done { acknowledged: Vec::new(), changes: Vec::new(), failed: 0 };
+        Ok(Self { writers: hosts, subscriber, early, lines, open: HashSet::new(), done })
     }
 
-    /// How many messages were begun to be streamed, and not acknowledged yet.
+    /// Returns the number of streams that have begun and are not acknowledged.
     pub(crate) fn streams(&self) -> usize {
         self.open.len()
     }
 
-    /// Takes what they say until so many more messages are acknowledged.
+    /// Collects events until `messages` more messages are acknowledged.
     pub(crate) async fn acknowledge(
         &mut self,
         messages: usize,
@@ -89,24 +89,24 @@ impl Hosts {
     ) -> Result<(), Failure> {
         let wanted = self.done.acknowledged.len() + messages;
         while self.done.acknowledged.len() < wanted {
-            self.hear(latencies, phase).await?;
+            self.collect_next(latencies, phase).await?;
         }
         Ok(())
     }
 
-    /// Takes what they say until each host was acknowledged something that was asked for before, or while, nobody could answer.
+    /// Collects events until each writer has a further acknowledged message after the failover.
     pub(crate) async fn each_acknowledges(
         &mut self,
         latencies: &mut Latencies,
         phase: Phase,
     ) -> Result<(), Failure> {
-        // What is waiting to be heard was said before the server was back, or just after.
-        let mut silent: HashSet<usize> = (0..self.writers.len()).collect();
+        // Skip the events that are already queued: they may be from before the failover.
+        let mut pending: HashSet<usize> = (0..self.writers.len()).collect();
         let mut waiting = self.early.len() + self.lines.len();
-        while !silent.is_empty() {
-            let (host, is_acknowledged) = self.hear(latencies, phase).await?;
+        while !pending.is_empty() {
+            let (host, is_acknowledged) = self.collect_next(latencies, phase).await?;
             if waiting == 0 && is_acknowledged {
-                silent.remove(&host);
+                pending.remove(&host);
             }
             waiting = waiting.saturating_sub(1);
         }
@@ -115,44 +115,48 @@ impl Hosts {
 
     async fn next(&mut self) -> Result<Option<(usize, String)>, Failure> {
         match self.early.pop_front() {
-            Some(said) => Ok(Some(said)),
+            Some(event) => Ok(Some(event)),
             None => Ok(timeout(TIMEOUT, self.lines.recv()).await?),
         }
     }
 
-    /// Takes one line; says whose it is, and whether a message was acknowledged.
-    async fn hear(&mut self, latencies: &mut Latencies, phase: Phase) -> Result<(usize, bool), Failure> {
+    /// Collects one event. Returns its host, and whether it acknowledges a message.
+    async fn collect_next(
+        &mut self,
+        latencies: &mut Latencies,
+        phase: Phase,
+    ) -> Result<(usize, bool), Failure> {
         let (host, line) = self.next().await?.ok_or("every host has ended")?;
-        Ok((host, self.take(&line, latencies, phase)?))
+        Ok((host, self.collect(&line, latencies, phase)?))
     }
 
-    fn take(&mut self, line: &str, latencies: &mut Latencies, phase: Phase) -> Result<bool, Failure> {
+    fn collect(&mut self, line: &str, latencies: &mut Latencies, phase: Phase) -> Result<bool, Failure> {
         match line.split('\t').collect::<Vec<_>>()[..] {
-            ["ack", what, micros, thread, id] => {
+            ["ack", operation, micros, thread, id] => {
                 self.open.remove(id);
-                latencies.record(phase, what, Duration::from_micros(micros.parse()?));
+                latencies.record(phase, operation, Duration::from_micros(micros.parse()?));
                 self.done.acknowledged.push(Acknowledged { thread: thread.to_owned(), id: id.to_owned() });
                 return Ok(true);
             }
             ["begun", id] => drop(self.open.insert(id.to_owned())),
-            ["told", position, id] => self.done.told.push((position.parse()?, id.to_owned())),
+            ["change", position, id] => self.done.changes.push((position.parse()?, id.to_owned())),
             ["failed", kind] => {
                 println!("a call failed: {kind}");
                 self.done.failed += 1;
             }
-            _ => return Err(format!("a host says `{line}`").into()),
+            _ => return Err(format!("unknown event of a host: `{line}`").into()),
         }
         Ok(false)
     }
 
-    /// Ends the writers, then the one that follows them, and takes what they still say.
+    /// Ends the writers, then the subscriber, and collects their last events.
     pub(crate) async fn stop(mut self, latencies: &mut Latencies, phase: Phase) -> Result<Done, Failure> {
         for writer in &mut self.writers {
             end(writer).await?;
         }
-        end(&mut self.replica).await?;
+        end(&mut self.subscriber).await?;
         while let Some((_, line)) = self.next().await? {
-            self.take(&line, latencies, phase)?;
+            self.collect(&line, latencies, phase)?;
         }
         Ok(self.done)
     }
@@ -161,7 +165,7 @@ impl Hosts {
 fn start(
     number: usize,
     arguments: &[&str],
-    say: &mpsc::UnboundedSender<(usize, String)>,
+    sender: &mpsc::UnboundedSender<(usize, String)>,
 ) -> Result<Host, Failure> {
     let mut process = Command::new(env::current_exe()?)
         .args(arguments)
@@ -171,11 +175,11 @@ fn start(
         .spawn()?;
     let output = process.stdout.take().ok_or("a host has no output")?;
     let input = process.stdin.take();
-    let say = say.clone();
+    let sender = sender.clone();
     tokio::spawn(async move {
         let mut lines = BufReader::new(output).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            if say.send((number, line)).is_err() {
+            if sender.send((number, line)).is_err() {
                 return;
             }
         }

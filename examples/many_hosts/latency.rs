@@ -1,4 +1,4 @@
-//! How long calls took, before the primary died, while there was none, and after.
+//! Latencies of calls before, during and after the failover.
 
 use std::{
     collections::BTreeMap,
@@ -15,13 +15,13 @@ pub(crate) enum Phase {
     After,
 }
 
-/// By phase and by what was done.
+/// One histogram for each phase and operation.
 #[derive(Default)]
 pub(crate) struct Latencies(BTreeMap<(Phase, String), Histogram<u64>>);
 
 impl Latencies {
-    pub(crate) fn record(&mut self, phase: Phase, what: &str, took: Duration) {
-        let histogram = self.0.entry((phase, what.to_owned())).or_insert_with(|| {
+    pub(crate) fn record(&mut self, phase: Phase, operation: &str, took: Duration) {
+        let histogram = self.0.entry((phase, operation.to_owned())).or_insert_with(|| {
             Histogram::new_with_bounds(1, 120_000_000, 3).expect("these bounds are in order")
         });
         histogram.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
@@ -31,11 +31,11 @@ impl Latencies {
 impl Display for Latencies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nms              count      p50      p99      max")?;
-        for ((phase, what), histogram) in &self.0 {
+        for ((phase, operation), histogram) in &self.0 {
             let ms = |micros: u64| micros as f64 / 1e3;
             writeln!(
                 f,
-                "{:<7}{what:<8}{:>6} {:>8.1} {:>8.1} {:>8.1}",
+                "{:<7}{operation:<8}{:>6} {:>8.1} {:>8.1} {:>8.1}",
                 format!("{phase:?}"),
                 histogram.len(),
                 ms(histogram.value_at_quantile(0.5)),

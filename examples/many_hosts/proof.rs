@@ -1,4 +1,4 @@
-//! What has to hold in the end.
+//! Checks the store and the change feed at the end.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -9,9 +9,12 @@ use throughline::{
 
 use crate::{Failure, host, hosts::Acknowledged};
 
-/// Whether every acknowledged message is there once, whole, and in the order in which its writer wrote; says how many there are, those
-/// included that nobody was told of.
-pub(crate) async fn all_is_there(db: &Persistence, acknowledged: &[Acknowledged]) -> Result<usize, Failure> {
+/// Checks that every acknowledged message is stored once, complete, and in the order of its writer. Returns the number
+/// of stored messages, which includes messages without an acknowledgment.
+pub(crate) async fn all_are_stored(
+    db: &Persistence,
+    acknowledged: &[Acknowledged],
+) -> Result<usize, Failure> {
     let threads: BTreeSet<&str> = acknowledged.iter().map(|message| &*message.thread).collect();
     let mut count = 0;
     for thread in threads {
@@ -22,24 +25,24 @@ pub(crate) async fn all_is_there(db: &Persistence, acknowledged: &[Acknowledged]
             }
         }
         let mut found = HashSet::new();
-        // By writer: names end with a number that grows.
+        // The last id of each writer. The ids of a writer end with an increasing number.
         let mut last: HashMap<String, String> = HashMap::new();
         let mut seq = 0;
         let mut walk = db.thread(thread).walk(PageFrom::Start, Visibility::All);
         while let Some(message) = walk.next().await? {
             let id = message.id.as_str();
             if message.seq.get() <= seq || !found.insert(id.to_owned()) {
-                return Err(format!("{id} is there twice, or out of order").into());
+                return Err(format!("{id} is stored twice or out of order").into());
             }
             seq = message.seq.get();
             let writer = id.rsplit_once('.').map_or(id, |(writer, _)| writer).to_owned();
             if last.insert(writer, id.to_owned()).is_some_and(|before| *before >= *id) {
-                return Err(format!("{id} stands behind what its writer wrote later").into());
+                return Err(format!("{id} is stored after a later message of its writer").into());
             }
             if missing.remove(id)
                 && (message.state != MessageState::Final || message.content != Content::text(&host::text(id)))
             {
-                return Err(format!("{id} was acknowledged and is not whole").into());
+                return Err(format!("{id} was acknowledged and is not complete").into());
             }
         }
         if let Some(lost) = missing.iter().next() {
@@ -50,21 +53,24 @@ pub(crate) async fn all_is_there(db: &Persistence, acknowledged: &[Acknowledged]
     Ok(count)
 }
 
-/// Whether the feed has told each acknowledged message once, and its positions in order; says how many changes there were.
-pub(crate) fn all_was_told(acknowledged: &[Acknowledged], told: &[(u64, String)]) -> Result<usize, Failure> {
-    if !told.is_sorted_by(|(one, _), (next, _)| one < next) {
-        return Err("the feed has gone back".into());
+/// Checks that the feed emitted each acknowledged message once, with increasing positions. Returns the number of changes.
+pub(crate) fn all_were_emitted(
+    acknowledged: &[Acknowledged],
+    changes: &[(u64, String)],
+) -> Result<usize, Failure> {
+    if !changes.is_sorted_by(|(one, _), (next, _)| one < next) {
+        return Err("a position of the feed is not above the one before".into());
     }
     let mut times: HashMap<&str, usize> = HashMap::new();
-    for (_, id) in told.iter().filter(|(_, id)| !id.is_empty()) {
+    for (_, id) in changes.iter().filter(|(_, id)| !id.is_empty()) {
         *times.entry(id).or_default() += 1;
     }
     for message in acknowledged {
         match times.get(&*message.id) {
             Some(1) => {}
-            Some(times) => return Err(format!("the feed has told {} {times} times", message.id).into()),
-            None => return Err(format!("the feed has not told {}", message.id).into()),
+            Some(times) => return Err(format!("the feed emitted {} {times} times", message.id).into()),
+            None => return Err(format!("the feed did not emit {}", message.id).into()),
         }
     }
-    Ok(told.len())
+    Ok(changes.len())
 }

@@ -1,4 +1,4 @@
-//! What has to hold in the end: every acknowledged message there once, in order, and no secret in any byte of a file.
+//! Checks the end state: every acknowledged message is stored once and in order, and no file contains a part of a secret.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -10,33 +10,38 @@ use throughline::{
 
 use crate::{Failure, traffic::Acknowledged};
 
-/// How many bytes in a row of a secret are a part of it that must not be found. Fewer stand anywhere by chance.
+/// The shortest part of a secret, in bytes, that must not be found. Shorter parts can occur by chance.
 const PART: usize = 8;
 
-/// Every thread holds what was acknowledged of it, in that order, and nothing else.
-pub(crate) async fn all_is_there(db: &Persistence, acknowledged: &[Acknowledged]) -> Result<usize, Failure> {
+/// Checks that each thread contains its acknowledged messages in order, and no others. Returns the number of threads.
+pub(crate) async fn all_are_stored(
+    db: &Persistence,
+    acknowledged: &[Acknowledged],
+) -> Result<usize, Failure> {
     let mut threads = BTreeMap::<&ThreadId, Vec<&Acknowledged>>::new();
     for one in acknowledged {
         threads.entry(&one.thread).or_default().push(one);
     }
-    for (thread, due) in &threads {
-        let found = all_of(db, thread).await?;
-        if found.len() != due.len() {
-            return Err(format!("{thread} has {} messages, and {} are due", found.len(), due.len()).into());
+    for (thread, expected) in &threads {
+        let found = all_messages(db, thread).await?;
+        if found.len() != expected.len() {
+            return Err(format!("{thread}: {} messages, expected {}", found.len(), expected.len()).into());
         }
-        for (due, found) in due.iter().zip(&found) {
-            if due.id != found.id {
-                return Err(format!("{thread}: `{}` stands where `{}` is due", found.id, due.id).into());
+        for (expected, found) in expected.iter().zip(&found) {
+            if expected.id != found.id {
+                return Err(format!("{thread}: found `{}`, expected `{}`", found.id, expected.id).into());
             }
-            if due.content != found.content {
-                return Err(format!("{thread}: `{}` is not what was acknowledged", due.id).into());
+            if expected.content != found.content {
+                return Err(
+                    format!("{thread}: `{}` differs from the acknowledged content", expected.id).into()
+                );
             }
         }
     }
     Ok(threads.len())
 }
 
-async fn all_of(db: &Persistence, thread: &ThreadId) -> Result<Vec<Message>, Failure> {
+async fn all_messages(db: &Persistence, thread: &ThreadId) -> Result<Vec<Message>, Failure> {
     let mut walk = db.thread(thread).walk(PageFrom::Start, Visibility::Final);
     let mut messages = Vec::new();
     while let Some(message) = walk.next().await? {
@@ -45,8 +50,8 @@ async fn all_of(db: &Persistence, thread: &ThreadId) -> Result<Vec<Message>, Fai
     Ok(messages)
 }
 
-/// Looks for every part of every secret in every file of a folder. Answers how many bytes were looked at.
-pub(crate) fn no_secret_is_in(folder: &Path, secrets: &[String]) -> Result<usize, Failure> {
+/// Searches every file of a folder for every part of every secret. Returns the number of searched bytes.
+pub(crate) fn check_no_secret_in(folder: &Path, secrets: &[String]) -> Result<usize, Failure> {
     let parts = secrets.iter().flat_map(|secret| secret.as_bytes().windows(PART));
     let parts = AhoCorasick::new(parts)?;
     let mut bytes = 0;

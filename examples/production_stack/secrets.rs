@@ -1,14 +1,14 @@
-//! Secrets to plant, each another one. They are put together while the program runs, so that its own text holds none.
+//! Generates distinct secrets at run time, so that the source contains none.
 
 use throughline::layers::redact::Redactor;
 
-/// Makes secrets of formats that the redactor knows.
+/// Generates secrets in formats that the redactor detects.
 pub(crate) struct Secrets {
     random: fastrand::Rng,
     planted: Vec<String>,
 }
 
-/// What stands before the random part of a format, how long that is, and of which characters.
+/// The prefix of each format, the length of its random part, and the characters of that part.
 const FORMATS: [(&str, usize, &[u8]); 4] = [
     ("ghp_", 36, ALPHANUMERIC),
     ("AKIA", 16, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"),
@@ -22,7 +22,7 @@ impl Secrets {
         Self { random: fastrand::Rng::with_seed(seed), planted: Vec::new() }
     }
 
-    /// A new one.
+    /// Generates a secret and records it.
     pub(crate) fn plant(&mut self) -> String {
         let (before, length, of) = FORMATS[self.random.usize(..FORMATS.len())];
         let random = (0..length).map(|_| char::from(of[self.random.usize(..of.len())]));
@@ -31,22 +31,22 @@ impl Secrets {
         secret
     }
 
-    /// Cuts a text in up to four parts, wherever that falls: a stream does not care for what it cuts.
-    pub(crate) fn cut(&mut self, text: &str) -> Vec<String> {
+    /// Splits a text at random character boundaries into up to four parts, as a stream may.
+    pub(crate) fn split(&mut self, text: &str) -> Vec<String> {
         let mut cuts: Vec<usize> = (0..3).map(|_| self.random.usize(..=text.len())).collect();
         cuts.extend([0, text.len()]);
-        cuts.retain(|cut| text.is_char_boundary(*cut));
+        cuts.retain(|at| text.is_char_boundary(*at));
         cuts.sort_unstable();
         cuts.windows(2).map(|pair| text[pair[0]..pair[1]].to_owned()).collect()
     }
 
-    /// All that were planted.
+    /// Returns all generated secrets.
     pub(crate) fn planted(self) -> Vec<String> {
         self.planted
     }
 }
 
-/// What is stored of a text.
-pub(crate) fn hidden(redactor: &Redactor, text: &str) -> String {
-    redactor.redact(text).map_or_else(|| text.to_owned(), |(hidden, _)| hidden)
+/// Returns the redacted form of a text, as the store keeps it.
+pub(crate) fn redacted(redactor: &Redactor, text: &str) -> String {
+    redactor.redact(text).map_or_else(|| text.to_owned(), |(redacted, _)| redacted)
 }

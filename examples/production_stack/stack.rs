@@ -1,4 +1,4 @@
-//! The stack of a host in production: who may, who did, what is kept out, under which key, and what it costs.
+//! The layers of a production host: authorization, audit log, redaction, encryption and metrics.
 
 use std::path::Path;
 
@@ -21,11 +21,11 @@ use throughline::{
 
 use crate::Failure;
 
-/// A pipeline, and what its host turns while it runs.
+/// The pipeline, with the handles that its host needs at run time.
 pub(crate) struct Stack {
-    /// Everything is allowed to whoever has this one: it is not given away.
+    /// A handle with a credential for every operation. The host must not share it.
     pub(crate) db: Persistence,
-    /// The same pipeline, for who may close it.
+    /// The same pipeline without a credential; only the host closes it.
     pub(crate) owner: Persistence,
     pub(crate) switch: Switch,
     pub(crate) redact: RedactLayer,
@@ -34,7 +34,7 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// Opens two files in a folder, of which the first leads.
+    /// Opens two SQLite files in a folder. The first one is the primary.
     pub(crate) async fn open(
         folder: &Path,
         audit: AuditKey,
@@ -48,7 +48,7 @@ impl Stack {
         let redact = RedactLayer::secrets();
         let encrypt = EncryptLayer::new(KeyRing::new(key("2026-11")?));
         let owner = Persistence::builder()
-            // What is known of idempotency keys cannot be tested by who has the file.
+            // A secret key for fingerprints, so that a reader of the file cannot test guesses about idempotency keys.
             .fingerprint_secret(&secret())
             .layer(LimitsLayer::new())
             .layer(scope)
@@ -64,7 +64,7 @@ impl Stack {
         Ok(Self { db, owner, switch, redact, encrypt, stores: [first, second] })
     }
 
-    /// Closes the pipeline, and then what it stands on.
+    /// Closes the pipeline, then the stores below it.
     pub(crate) async fn close(self) -> Result<(), Failure> {
         self.owner.close().await?;
         self.switch.stop().await;
@@ -81,12 +81,12 @@ async fn store(path: &Path) -> Result<Persistence, Failure> {
     Ok(Persistence::builder().backend(backend).build()?)
 }
 
-/// A new key of this name. A host has its keys from a key service.
+/// Creates a key with this name. A production host gets its keys from a key service.
 pub(crate) fn key(name: &str) -> Result<Key, Failure> {
     Ok(Key::new(name.parse()?, &secret()))
 }
 
-/// Thirty-two bytes that nobody can guess.
+/// Returns 32 random bytes.
 pub(crate) fn secret() -> [u8; 32] {
     let mut bytes = [0; 32];
     for half in bytes.chunks_mut(16) {

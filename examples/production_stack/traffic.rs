@@ -1,4 +1,4 @@
-//! The host's work: conversations that go on side by side, people's words added, replies streamed, secrets in both.
+//! The workload: concurrent conversations that add user messages and stream replies, both with planted secrets.
 
 use std::sync::{
     Arc,
@@ -12,24 +12,24 @@ use tokio::{sync::Notify, task::JoinSet};
 
 use crate::{
     Failure,
-    secrets::{Secrets, hidden},
-    transcript::{Block, Conversation, Said},
+    secrets::{Secrets, redacted},
+    transcript::{Block, Conversation, TurnContent},
 };
 
-/// How many conversations go on at once.
+/// The number of concurrent conversations.
 const WORKERS: usize = 16;
 
-/// Every so many turns somebody says a secret, and gets it back in a reply.
+/// Every fifth turn, a user message and its reply contain a secret.
 const SECRET_EVERY: usize = 5;
 
-/// What the store has acknowledged, in the order of each thread.
+/// An acknowledged message. The vectors keep the order of each thread.
 pub(crate) struct Acknowledged {
     pub(crate) thread: ThreadId,
     pub(crate) id: MessageId,
     pub(crate) content: Content,
 }
 
-/// The workers, and what they share.
+/// The running workers and their shared state.
 pub(crate) struct Traffic {
     shared: Arc<Shared>,
     workers: JoinSet<Result<Worker, Failure>>,
@@ -38,7 +38,7 @@ pub(crate) struct Traffic {
 struct Shared {
     written: AtomicUsize,
     more: Notify,
-    stops: AtomicBool,
+    is_stopped: AtomicBool,
     redactor: Redactor,
 }
 
@@ -48,7 +48,7 @@ struct Worker {
     acknowledged: Vec<Acknowledged>,
 }
 
-/// What they leave.
+/// The results of all workers.
 pub(crate) struct Done {
     pub(crate) acknowledged: Vec<Acknowledged>,
     pub(crate) secrets: Vec<String>,
@@ -59,21 +59,21 @@ impl Traffic {
         let shared = Arc::new(Shared {
             written: AtomicUsize::new(0),
             more: Notify::new(),
-            stops: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
             redactor: redactor.clone(),
         });
         let mut workers = JoinSet::new();
         for number in 0..WORKERS {
             let (db, shared) = (db.clone(), Arc::clone(&shared));
-            let mine: Vec<_> = conversations.iter().skip(number).step_by(WORKERS).cloned().collect();
+            let assigned: Vec<_> = conversations.iter().skip(number).step_by(WORKERS).cloned().collect();
             let worker = Worker { number, secrets: Secrets::new(number as u64), acknowledged: Vec::new() };
-            workers.spawn(worker.run(db, shared, mine));
+            workers.spawn(worker.run(db, shared, assigned));
         }
         Self { shared, workers }
     }
 
-    /// Waits until so many more messages were acknowledged, or a worker has failed.
-    pub(crate) async fn goes_on_for(&mut self, messages: usize) -> Result<(), Failure> {
+    /// Waits until `messages` more messages are acknowledged. Fails if a worker ends.
+    pub(crate) async fn wait_for(&mut self, messages: usize) -> Result<(), Failure> {
         let due = self.shared.written.load(Relaxed) + messages;
         loop {
             let more = self.shared.more.notified();
@@ -82,7 +82,7 @@ impl Traffic {
             }
             tokio::select! {
                 () = more => {}
-                // Nobody ends before all are told to.
+                // Workers run until `stop`, so an earlier end is a failure.
                 Some(ended) = self.workers.join_next() => {
                     ended??;
                     return Err("a worker has ended before its time".into());
@@ -91,9 +91,9 @@ impl Traffic {
         }
     }
 
-    /// Lets every worker come to the end of its turn.
+    /// Stops all workers after their current turn, and returns their results.
     pub(crate) async fn stop(mut self) -> Result<Done, Failure> {
-        self.shared.stops.store(true, Relaxed);
+        self.shared.is_stopped.store(true, Relaxed);
         let mut done = Done { acknowledged: Vec::new(), secrets: Vec::new() };
         while let Some(worker) = self.workers.join_next().await {
             let Worker { acknowledged, secrets, .. } = worker??;
@@ -105,7 +105,7 @@ impl Traffic {
 }
 
 impl Worker {
-    /// Plays its conversations over and over, each time in new threads.
+    /// Writes its conversations repeatedly, each time into new threads.
     async fn run(
         mut self,
         db: Persistence,
@@ -117,50 +117,50 @@ impl Worker {
                 let thread =
                     db.thread(format!("worker-{}/round-{round}/{}", self.number, conversation.thread));
                 for (number, turn) in conversation.turns.iter().enumerate() {
-                    self.say(&thread, turn.role, &turn.said, &shared).await?;
+                    self.write(&thread, turn.role, &turn.content, &shared).await?;
                     if number % SECRET_EVERY == 0 {
-                        self.say_a_secret(&thread, &shared).await?;
+                        self.write_secret(&thread, &shared).await?;
                     }
-                    if shared.stops.load(Relaxed) {
+                    if shared.is_stopped.load(Relaxed) {
                         return Ok(self);
                     }
                 }
             }
-            // One that has none of its own says secrets.
+            // A worker without conversations writes only messages with secrets.
             if conversations.is_empty() {
-                self.say_a_secret(&db.thread(format!("worker-{}/round-{round}", self.number)), &shared)
+                self.write_secret(&db.thread(format!("worker-{}/round-{round}", self.number)), &shared)
                     .await?;
             }
-            if shared.stops.load(Relaxed) {
+            if shared.is_stopped.load(Relaxed) {
                 break;
             }
         }
         Ok(self)
     }
 
-    async fn say(
+    async fn write(
         &mut self,
         thread: &Thread,
         role: Role,
-        said: &Said,
+        content: &TurnContent,
         shared: &Shared,
     ) -> Result<(), Failure> {
-        match said {
-            Said::Whole(json) => {
+        match content {
+            TurnContent::Whole(json) => {
                 let added = thread.add(NewMessage::new(role, Content::from_json(json.as_str())?)).await;
                 match added {
                     Ok(added) => self.acknowledge(thread, added.message.id, added.message.content, shared),
-                    // Some of what is out there is beyond any limit.
+                    // The limits layer refuses some messages of real transcripts as too large; skip them.
                     Err(error) if error.kind() == ErrorKind::TooLarge => {}
                     Err(error) => return Err(error.into()),
                 }
             }
-            Said::Streamed(blocks) => {
+            TurnContent::Streamed(blocks) => {
                 let mut draft = thread.reserve(role).await?;
                 for block in blocks {
                     match block {
                         Block::Text(text) => {
-                            for part in self.secrets.cut(text) {
+                            for part in self.secrets.split(text) {
                                 draft.append(part).await?;
                             }
                         }
@@ -177,21 +177,21 @@ impl Worker {
         Ok(())
     }
 
-    /// Somebody says a secret, and a reply says it again, cut wherever that falls. What is stored shows neither.
-    async fn say_a_secret(&mut self, thread: &Thread, shared: &Shared) -> Result<(), Failure> {
+    /// Adds a message with a secret, and streams a reply with it in random parts. Verifies that the store redacted both.
+    async fn write_secret(&mut self, thread: &Thread, shared: &Shared) -> Result<(), Failure> {
         let text = format!("The token is {}, keep it safe.", self.secrets.plant());
-        let due = Content::text(&hidden(&shared.redactor, &text));
+        let due = Content::text(&redacted(&shared.redactor, &text));
         let added = thread.add(NewMessage::user(&text)).await?.message;
         self.acknowledge(thread, added.id, added.content.clone(), shared);
         let mut draft = thread.reserve(Role::Assistant).await?;
-        for part in self.secrets.cut(&text) {
+        for part in self.secrets.split(&text) {
             draft.append(part).await?;
             draft.flush().await?;
         }
         draft.finish().await?;
         let stored = thread.get(draft.id().clone()).await?.ok_or("a finished reply is not there")?;
         if added.content != due || stored.content != due {
-            return Err("what is stored is not the text with the secret hidden".into());
+            return Err("the stored text is not the redacted text".into());
         }
         self.acknowledge(thread, stored.id, stored.content, shared);
         Ok(())

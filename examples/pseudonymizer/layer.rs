@@ -2,13 +2,14 @@ use std::{cmp::Reverse, iter};
 
 use throughline::layers::transform::{Edits, HeldTail, Rewrite, TextPart, Transform};
 
-/// Stores a pseudonym in place of each name, and shows the name again. Fails closed: what it cannot rewrite is not stored.
+/// Replaces each name with a pseudonym before the store, and restores it in answers. Fails closed: the store receives
+/// no text that this layer could not rewrite.
 ///
-/// A pseudonym is one word, so that a search for a name finds it. The list of names is configuration: keep the order, and add new
-/// names at its end.
+/// A pseudonym is one word, so a search for a name finds it. The list of names is configuration: keep its order, and
+/// add new names at the end.
 #[derive(Debug)]
 pub(crate) struct Pseudonyms {
-    /// Names and their pseudonyms: of two names that begin alike, the longer one first.
+    /// The names with their pseudonyms. Longer names come first, so that a name wins over its prefix.
     pairs: Vec<(String, String)>,
 }
 
@@ -23,7 +24,7 @@ impl Pseudonyms {
 }
 
 impl Transform for Pseudonyms {
-    /// The end of a text is held back as long as it can be the beginning of a name.
+    /// Buffers the end of a text while it can be the beginning of a name.
     type Stream = HeldTail;
 
     fn name(&self) -> &str {
@@ -41,7 +42,7 @@ impl Transform for Pseudonyms {
     }
 }
 
-/// Replaces what is found from `start` on: the first of `pairs` that fits, from left to right.
+/// Replaces from `start` on, from left to right; at each position the first matching pair applies.
 fn replace<'a>(
     text: &str,
     start: usize,

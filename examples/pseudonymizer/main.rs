@@ -1,7 +1,7 @@
-//! A transform of your own: names are stored as pseudonyms, and read as names.
+//! A custom transform: the store keeps pseudonyms, and readers see the names.
 //!
-//! The layer says what is replaced in one text. Content, metadata, titles, searches, and a name that is cut between two appends are the
-//! toolkit's. `cargo test -p pseudonymizer` runs its tests.
+//! The layer only rewrites single texts. The transform toolkit applies it to content, metadata, titles and searches,
+//! and handles a name that is split between two appends. Run its tests with `cargo test -p pseudonymizer`.
 
 mod layer;
 #[cfg(test)]
@@ -21,17 +21,17 @@ use crate::layer::Pseudonyms;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    // What the store is given, written down.
-    let given = Arc::<Mutex<String>>::default();
-    let writes = Arc::clone(&given);
-    let tap = from_fn("tap", Phase::Route, move |request: PersistRequest, next: NextRequest| {
+    // A layer that records everything the store receives.
+    let received = Arc::<Mutex<String>>::default();
+    let writes = Arc::clone(&received);
+    let recorder = from_fn("recorder", Phase::Route, move |request: PersistRequest, next: NextRequest| {
         let json = serde_json::to_string(&request.args).expect("an operation serializes");
         writes.lock().expect("no panic").push_str(&json);
         next.run(request)
     });
     let db = Persistence::builder()
         .layer(TransformLayer::new(Pseudonyms::new(["Ada Lovelace", "Alan Turing"])))
-        .layer(tap)
+        .layer(recorder)
         .backend(MemoryBackend::new())
         .build()?;
     let thread = db.thread("history");
@@ -49,8 +49,8 @@ async fn main() -> Result<()> {
     let (start, end) = found.hits[0].marks[0];
     assert_eq!(&found.hits[0].snippet[start as usize..end as usize], "Ada Lovelace");
 
-    let given = given.lock().expect("no panic");
-    assert!(given.contains("A friend of pseudonym000001, not of pseudonym000002."));
-    assert!(!given.contains("Ada") && !given.contains("Turing"));
+    let received = received.lock().expect("no panic");
+    assert!(received.contains("A friend of pseudonym000001, not of pseudonym000002."));
+    assert!(!received.contains("Ada") && !received.contains("Turing"));
     Ok(())
 }

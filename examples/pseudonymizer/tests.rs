@@ -1,4 +1,4 @@
-//! What the layer does, without a store; and the laws.
+//! Unit tests of the transform without a store, and the layer laws of the conformance kit.
 
 use throughline::layers::transform::{
     EditCounts, HeldTail, TextPart, TextStream as _, Transform as _, TransformLayer,
@@ -17,13 +17,13 @@ fn down(names: &Pseudonyms, text: &str) -> String {
 }
 
 #[test]
-fn the_longer_of_two_names_is_replaced() {
+fn the_longest_matching_name_is_replaced() {
     let names = Pseudonyms::new(["Ada", "Ada Lovelace"]);
     assert_eq!(down(&names, "Ada, Ada Lovelace"), "pseudonym000001, pseudonym000002");
 }
 
 #[test]
-fn a_text_in_parts_is_stored_as_the_whole_text() {
+fn a_split_text_is_stored_like_the_whole_text() {
     let names = Pseudonyms::new(["Ada", "Ada Lovelace", "Alan"]);
     let text = "é Ada Lovelace, Adam and Alan: Ada Lovel";
     let cuts: Vec<usize> = (0..=text.len()).filter(|at| text.is_char_boundary(*at)).collect();

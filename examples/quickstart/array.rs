@@ -1,4 +1,4 @@
-//! A file that is one JSON array, as exports of chats often are: its elements are read one after the other.
+//! Reads a file that is one JSON array, such as an export of chats, one element at a time.
 
 use std::{
     cell::Cell,
@@ -12,15 +12,15 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::lines::LONGEST;
+use crate::lines::MAX_LINE;
 
-/// Hands each element of the array to `take`, with its number from 1. At most one element is in memory.
+/// Calls `take` with the number (from 1) and the JSON of each element. At most one element is in memory.
 ///
 /// # Errors
-/// In words, with the number of the element: what is not JSON, an element of more than 32 MiB, or bytes after the array. What was read
-/// before it was handed over.
+/// Returns the reason and the number of the element: invalid JSON, an element of more than 32 MiB, or bytes after the
+/// array. `take` has received every element before it.
 pub(crate) fn each(input: impl Read, mut take: impl FnMut(usize, &RawValue)) -> Result<(), String> {
-    let (left, read) = (Cell::new(LONGEST), Cell::new(0));
+    let (left, read) = (Cell::new(MAX_LINE), Cell::new(0));
     let bounded = Bounded { input, left: &left };
     let mut json = serde_json::Deserializer::from_reader(bounded);
     let elements = Elements { left: &left, read: &read, take: &mut take };
@@ -29,7 +29,7 @@ pub(crate) fn each(input: impl Read, mut take: impl FnMut(usize, &RawValue)) -> 
         .map_err(|error| format!("element {} of the array: {error}", read.get() + 1))
 }
 
-/// Fails once an element is longer than is kept.
+/// A reader that fails when an element exceeds the limit.
 struct Bounded<'a, R> {
     input: R,
     left: &'a Cell<usize>,
@@ -61,7 +61,7 @@ impl<'de, F: FnMut(usize, &RawValue)> Visitor<'de> for Elements<'_, F> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
         while let Some(element) = array.next_element::<Box<RawValue>>()? {
-            self.left.set(LONGEST);
+            self.left.set(MAX_LINE);
             self.read.set(self.read.get() + 1);
             (self.take)(self.read.get(), &element);
         }

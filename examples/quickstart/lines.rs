@@ -1,36 +1,36 @@
-//! The lines of a file, each bounded in memory.
+//! Reads a file line by line, with a bound on the memory for each line.
 
 use std::io::{self, BufRead, Read};
 
-/// The longest line that is kept: four times what the `limits` layer lets through as one content.
-pub(crate) const LONGEST: usize = 32 << 20;
+/// The longest accepted line: four times the content limit of the `limits` layer.
+pub(crate) const MAX_LINE: usize = 32 << 20;
 
-/// What stands on a line.
+/// One line of the file.
 pub(crate) enum Line<'a> {
-    /// Bytes, without the end of the line.
+    /// The bytes of a line, without the line break.
     Whole(&'a [u8]),
-    /// The last line of a file that does not end with a line break: a writer may have died in the middle of it.
+    /// The last line, without a line break: its writer may have died before the end of the line.
     Unfinished(&'a [u8]),
-    /// More than is kept.
+    /// A line above the limit.
     TooLong,
 }
 
-/// Reads line by line into one buffer.
-pub(crate) struct Lines<R> {
+/// Reads lines into one reused buffer.
+pub(crate) struct LineReader<R> {
     input: R,
     buffer: Vec<u8>,
     number: usize,
 }
 
-impl<R: BufRead> Lines<R> {
+impl<R: BufRead> LineReader<R> {
     pub(crate) fn new(input: R) -> Self {
         Self { input, buffer: Vec::new(), number: 0 }
     }
 
-    /// The next line and its number, from 1.
+    /// Returns the next line and its number, from 1.
     pub(crate) fn next(&mut self) -> io::Result<Option<(usize, Line<'_>)>> {
         self.buffer.clear();
-        let most = LONGEST as u64 + 1;
+        let most = MAX_LINE as u64 + 1;
         let read = self.input.by_ref().take(most).read_until(b'\n', &mut self.buffer)?;
         if read == 0 {
             return Ok(None);
@@ -38,7 +38,7 @@ impl<R: BufRead> Lines<R> {
         self.number += 1;
         let line = match self.buffer.strip_suffix(b"\n") {
             Some(line) => Line::Whole(line),
-            None if read <= LONGEST => Line::Unfinished(&self.buffer),
+            None if read <= MAX_LINE => Line::Unfinished(&self.buffer),
             None => {
                 self.input.skip_until(b'\n')?;
                 Line::TooLong

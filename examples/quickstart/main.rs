@@ -1,27 +1,26 @@
-//! Plays conversations through a pipeline into SQLite, closes it, opens it again, and compares every message with what
-//! was read.
+//! Stores conversations in SQLite through a pipeline, reopens the store, and compares every message with the input.
 //!
 //! ```text
 //! cargo run --release --example quickstart [-- [FILE…] [--db PATH]]
 //! ```
 //!
-//! `FILE` holds one JSON object a line, or one JSON array of them: turns of a coding agent's session log, or
-//! ShareGPT-style chats, also mixed.
-//! Without one it reads a small transcript of its own. `PATH` is the SQLite file, a fresh one by default.
+//! `FILE` holds one JSON object per line, or one JSON array. Its records are turns of a coding agent's session log or
+//! ShareGPT-style chats, also mixed. Without a `FILE`, the example reads a small sample. `PATH` is the SQLite file; by
+//! default the example creates a new one.
 //!
-//! The stack stands in `store.rs`, a plugin in `tally.rs`, and what a host does with a thread in `player.rs`.
+//! Start with `store.rs`, which builds the stack, and `writer.rs`, which writes to a thread. `counter.rs` is a plugin.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 mod array;
+mod counter;
 mod lines;
-mod player;
 mod reader;
 mod record;
 mod report;
 mod store;
-mod tally;
 mod transcript;
 mod verify;
+mod writer;
 
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
@@ -29,22 +28,22 @@ use indicatif::{ProgressBar, ProgressStyle};
 use throughline::{TenantId, ThreadId};
 
 use self::{
-    player::play,
     reader::Reader,
     report::Report,
     store::{Files, Stores},
     verify::verify,
+    writer::write_all,
 };
 
 const USAGE: &str = "usage: quickstart [FILE…] [--db PATH]\n\n\
-    FILE holds one JSON object a line, or an array of them: turns of a coding agent's session log, or ShareGPT-style chats.";
+    FILE holds one JSON object per line, or one JSON array of them: turns of a coding agent's session log, or ShareGPT-style chats.";
 const SAMPLE: &str = include_str!("sample.jsonl");
 
-/// Every message that was read is in the store, byte for byte.
+/// Exit code: every stored message is equal to the input, byte for byte.
 const VERIFIED: u8 = 0;
-/// Something in the store is not as it was read, or the store failed.
+/// Exit code: the store failed, or a stored message differs from the input.
 const FAILED: u8 = 1;
-/// There was nothing to do.
+/// Exit code: the input has no message to store, or the arguments are wrong.
 const NOTHING_READ: u8 = 2;
 
 #[tokio::main]
@@ -94,33 +93,33 @@ async fn run(arguments: &Arguments) -> Result<u8, Box<dyn Error>> {
     let stores = Stores::open(&files, &run).await?;
     let bar = ProgressBar::new(messages as u64);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos} of {len} messages")?);
-    let played = play(&stores.db, &conversations, &bar).await?;
+    let written = write_all(&stores.db, &conversations, &bar).await?;
     bar.finish_and_clear();
     let count = conversations.len();
-    let report = Report { stores: &stores, files: &files, played: &played, conversations: count, skipped };
+    let report = Report { stores: &stores, files: &files, written: &written, conversations: count, skipped };
     println!("{report}");
     stores.close().await?;
 
-    // What counts is what a later process finds.
+    // Verify through a second open, so that the check sees only what is in the files.
     let stores = Stores::open(&files, &run).await?;
-    let verdict = verify(&stores, &conversations, &played.refused).await?;
+    let verdict = verify(&stores, &conversations, &written.refused).await?;
     stores.close().await?;
-    for fault in &verdict.faults {
-        eprintln!("not as it was read: {fault}");
+    for mismatch in &verdict.mismatches {
+        eprintln!("mismatch: {mismatch}");
     }
     println!("{} of the messages are in the agents' file", verdict.redirected);
     println!("verified {} of {} messages", verdict.verified, verdict.expected);
-    Ok(if verdict.faults.is_empty() { VERIFIED } else { FAILED })
+    Ok(if verdict.mismatches.is_empty() { VERIFIED } else { FAILED })
 }
 
-/// What the caller asked for.
+/// The parsed command line.
 struct Arguments {
     files: Vec<PathBuf>,
     db: Option<PathBuf>,
 }
 
 impl Arguments {
-    /// Nothing when help was asked for.
+    /// Returns `None` when the user asked for help.
     fn parse() -> Result<Option<Self>, lexopt::Error> {
         use lexopt::prelude::*;
 
@@ -138,7 +137,7 @@ impl Arguments {
         Ok(Some(arguments))
     }
 
-    /// The file that was named, or a fresh one that stays for whoever wants to look into it.
+    /// Returns the paths of both files. Without `--db` they are in a new directory, which the example does not remove.
     fn files_to_write(&self) -> std::io::Result<Files> {
         let main = match &self.db {
             Some(path) => path.clone(),

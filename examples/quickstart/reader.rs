@@ -1,4 +1,4 @@
-//! Reads files into a transcript, and reports every line that is no use.
+//! Reads files into a transcript, and reports each record that it skips.
 
 use std::{
     fs::File,
@@ -11,23 +11,23 @@ use throughline::Role;
 
 use crate::{
     array,
-    lines::{Line, Lines},
+    lines::{Line, LineReader},
     record::{self, Record},
-    transcript::{Origin, Place, Said, Transcript},
+    transcript::{Location, Origin, Transcript, TurnContent},
 };
 
-/// What was read, and how much of it was no use.
+/// The transcript of all inputs, with the numbers of read and skipped records.
 #[derive(Default)]
 pub(crate) struct Reader {
     pub(crate) transcript: Transcript,
-    /// Lines that were understood.
+    /// The records that were parsed.
     pub(crate) records: usize,
-    /// Lines, and files, that were reported and skipped.
+    /// The records and files that were reported and skipped.
     pub(crate) skipped: usize,
 }
 
 impl Reader {
-    /// Reads a file as far as it can be read.
+    /// Reads a file up to its end, or up to the first read error.
     pub(crate) fn file(&mut self, path: &Path) {
         let name = path.display().to_string();
         match File::open(path) {
@@ -36,10 +36,10 @@ impl Reader {
         }
     }
 
-    /// Reads everything there is in `input`: a JSON array of records, or a record a line.
+    /// Reads all records of `input`: one JSON array, or one record on each line.
     pub(crate) fn input(&mut self, name: &str, input: impl Read) {
         let mut input = BufReader::new(input);
-        match begins_an_array(&mut input) {
+        match is_json_array(&mut input) {
             Ok(true) => self.array(name, input),
             Ok(false) => self.lines(name, input),
             Err(error) => self.skip(name, &format!("cannot be read: {error}")),
@@ -49,7 +49,7 @@ impl Reader {
     fn array(&mut self, name: &str, input: impl BufRead) {
         let file: Arc<str> = name.into();
         let read = array::each(input, |element, json| {
-            let origin = Origin { file: Arc::clone(&file), place: Place::Element(element) };
+            let origin = Origin { file: Arc::clone(&file), location: Location::Element(element) };
             self.record(record::record(json), &origin);
         });
         if let Err(reason) = read {
@@ -59,7 +59,7 @@ impl Reader {
 
     fn lines(&mut self, name: &str, input: impl BufRead) {
         let file: Arc<str> = name.into();
-        let mut lines = Lines::new(input);
+        let mut lines = LineReader::new(input);
         loop {
             let (line, record) = match lines.next() {
                 Ok(None) => return,
@@ -68,7 +68,7 @@ impl Reader {
                 Ok(Some((number, Line::TooLong))) => (number, Err(Line::TOO_LONG.to_owned())),
                 Err(error) => return self.skip(name, &format!("cannot be read on: {error}")),
             };
-            self.record(record, &Origin { file: Arc::clone(&file), place: Place::Line(line) });
+            self.record(record, &Origin { file: Arc::clone(&file), location: Location::Line(line) });
         }
     }
 
@@ -82,15 +82,15 @@ impl Reader {
     fn take(&mut self, record: Record, origin: &Origin) -> Result<(), String> {
         match record {
             Record::NoTurn => {}
-            Record::Turn { session, is_side, uuid, role, said } => {
+            Record::Turn { session, is_side, uuid, role, content } => {
                 let prefix = if is_side { "side" } else { "agent" };
                 let thread = format!("{prefix}:{session}");
-                self.push(&thread, Some(&uuid), role, said, origin)?;
+                self.push(&thread, Some(&uuid), role, content, origin)?;
             }
             Record::Chat { id, turns } => {
                 let thread = format!("chat:{id}");
-                for (role, said) in turns {
-                    self.push(&thread, None, role, said, origin)?;
+                for (role, content) in turns {
+                    self.push(&thread, None, role, content, origin)?;
                 }
             }
         }
@@ -102,20 +102,21 @@ impl Reader {
         thread: &str,
         name: Option<&str>,
         role: Role,
-        said: Said,
+        content: TurnContent,
         origin: &Origin,
     ) -> Result<(), String> {
-        self.transcript.push(thread, name, role, said, origin.clone()).map_err(|error| error.to_string())
+        self.transcript.push(thread, name, role, content, origin.clone()).map_err(|error| error.to_string())
     }
 
-    fn skip(&mut self, place: &str, reason: &str) {
+    fn skip(&mut self, location: &str, reason: &str) {
         self.skipped += 1;
-        eprintln!("skipped {place}: {reason}");
+        eprintln!("skipped {location}: {reason}");
     }
 }
 
-/// Whether the input is one JSON array of records: its first bytes that are not white space are `[` and `{`. Consumes nothing.
-fn begins_an_array(input: &mut impl BufRead) -> io::Result<bool> {
+/// Returns whether the input is a JSON array of records: its first two characters, without white space, are `[` and
+/// `{`. Consumes nothing.
+fn is_json_array(input: &mut impl BufRead) -> io::Result<bool> {
     let mut bytes = input.fill_buf()?.iter().filter(|byte| !byte.is_ascii_whitespace());
     Ok((bytes.next(), bytes.next()) == (Some(&b'['), Some(&b'{')))
 }

@@ -1,32 +1,32 @@
-//! One record of the input: a turn of a session log, or a whole chat. Its fields tell which.
+//! Parses one record of the input: a turn of a session log, or a whole chat. The fields of the record decide which.
 //!
-//! Content stays the raw JSON it came as. A tree of values would lose the difference between `1.10` and `1.1`, large
-//! integers, doubled keys, and half a surrogate pair.
+//! Content stays raw JSON. A tree of values would lose the difference between `1.10` and `1.1`, large integers,
+//! duplicate keys, and unpaired surrogates.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use throughline::Role;
 
-use crate::transcript::{Block, Said};
+use crate::transcript::{Block, TurnContent};
 
-/// What a line is.
+/// One parsed record.
 pub(crate) enum Record {
-    /// A turn of a session of a coding agent.
+    /// A turn of a coding agent's session.
     Turn {
         session: String,
-        /// A conversation beside the main one, such as a sub-agent's.
+        /// Whether the turn belongs to a side conversation, such as that of a sub-agent.
         is_side: bool,
         uuid: String,
         role: Role,
-        said: Said,
+        content: TurnContent,
     },
-    /// A chat, whole.
-    Chat { id: String, turns: Vec<(Role, Said)> },
-    /// A record of a session that is no turn, such as its summary.
+    /// A complete chat.
+    Chat { id: String, turns: Vec<(Role, TurnContent)> },
+    /// A record of a session that is not a turn, such as a summary.
     NoTurn,
 }
 
-/// Every field of both kinds of record. Raw, so that a field that is of no interest cannot spoil the rest.
+/// The fields of both kinds of record. They are raw JSON, so that a malformed field that is not used cannot fail the record.
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow, rename = "type")]
@@ -45,7 +45,7 @@ struct Fields<'a> {
     conversations: Option<&'a RawValue>,
 }
 
-/// The inside of a session's `message`.
+/// The `message` field of a session's record.
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow)]
@@ -54,7 +54,7 @@ struct Message<'a> {
     content: Option<&'a RawValue>,
 }
 
-/// One of the `conversations` of a chat.
+/// One element of the `conversations` of a chat.
 #[derive(Deserialize)]
 struct ChatTurn<'a> {
     #[serde(borrow)]
@@ -63,7 +63,7 @@ struct ChatTurn<'a> {
     value: Option<&'a RawValue>,
 }
 
-/// Reads a line, or says what is wrong with it.
+/// Parses one line. Returns the reason if the line is not a valid record.
 pub(crate) fn parse(line: &[u8], is_unfinished: bool) -> Result<Record, String> {
     let line = line.trim_ascii();
     if line.is_empty() {
@@ -72,17 +72,17 @@ pub(crate) fn parse(line: &[u8], is_unfinished: bool) -> Result<Record, String> 
     let text = str::from_utf8(line)
         .map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to() + 1))?;
     let whole: &RawValue = serde_json::from_str(text).map_err(|error| {
-        let what = if is_unfinished && error.is_eof() { "cut off" } else { "not JSON" };
-        format!("{what}: {}", reason(&error))
+        let problem = if is_unfinished && error.is_eof() { "cut off" } else { "not JSON" };
+        format!("{problem}: {}", reason(&error))
     })?;
     record(whole)
 }
 
-/// Reads one JSON value, or says what is wrong with it.
+/// Parses one JSON value. Returns the reason if the value is not a valid record.
 pub(crate) fn record(whole: &RawValue) -> Result<Record, String> {
     let text = whole.get();
     if kind_of(whole) != Kind::Object {
-        return Err(format!("{}, where an object is due", kind_of(whole).name()));
+        return Err(format!("expected an object, found {}", kind_of(whole).name()));
     }
     let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| reason(&error))?;
     match (fields.conversations, fields.kind) {
@@ -118,7 +118,7 @@ fn turn(fields: &Fields<'_>) -> Result<Record, String> {
         is_side: fields.side.is_some_and(|side| side.get() == "true"),
         uuid: text(fields.uuid, "uuid")?,
         role,
-        said: said(role, content)?,
+        content: turn_content(role, content)?,
     })
 }
 
@@ -135,37 +135,37 @@ fn chat(fields: &Fields<'_>, conversations: &RawValue) -> Result<Record, String>
     Ok(Record::Chat { id: text(fields.id, "id")?, turns: turns.collect::<Result<_, _>>()? })
 }
 
-fn chat_turn(turn: &RawValue) -> Result<(Role, Said), String> {
+fn chat_turn(turn: &RawValue) -> Result<(Role, TurnContent), String> {
     if kind_of(turn) != Kind::Object {
-        return Err(format!("{}, where an object is due", kind_of(turn).name()));
+        return Err(format!("expected an object, found {}", kind_of(turn).name()));
     }
     let turn: ChatTurn<'_> = serde_json::from_str(turn.get()).map_err(|error| reason(&error))?;
     let from = text(turn.from, "from")?;
     let role = match from.as_str() {
         "human" | "user" => Role::User,
-        // Models and products whose name a converter wrote in place of `gpt`.
+        // Names of models and products that some converters write instead of `gpt`.
         "gpt" | "assistant" | "chatgpt" | "bing" | "bard" | "bot" | "model" => Role::Assistant,
         "system" => Role::System,
         "tool" | "function" => Role::Tool,
         other => return Err(format!("unknown speaker {}", shortened(other))),
     };
     let value = turn.value.filter(|value| kind_of(value) == Kind::String).ok_or("no text as its `value`")?;
-    Ok((role, said(role, value)?))
+    Ok((role, turn_content(role, value)?))
 }
 
-/// What a turn says: an assistant's is streamed block by block, anybody else's is added whole.
-fn said(role: Role, content: &RawValue) -> Result<Said, String> {
+/// Returns the content of a turn. The assistant's content is streamed block by block; every other role's is added at once.
+fn turn_content(role: Role, content: &RawValue) -> Result<TurnContent, String> {
     let blocks = match kind_of(content) {
         Kind::Array => content.get().to_owned(),
-        // A bare string is one block of text; the string itself keeps its bytes.
+        // A string becomes one text block; its JSON is kept byte for byte.
         Kind::String => format!(r#"[{{"type":"text","text":{}}}]"#, content.get()),
         other => return Err(format!("`content` is {}", other.name())),
     };
     if role != Role::Assistant {
-        return Ok(Said::Whole(blocks));
+        return Ok(TurnContent::Whole(blocks));
     }
     let blocks: Vec<&RawValue> = serde_json::from_str(&blocks).map_err(|error| reason(&error))?;
-    Ok(Said::Streamed(blocks.into_iter().map(Block::read).collect()))
+    Ok(TurnContent::Streamed(blocks.into_iter().map(Block::read).collect()))
 }
 
 fn text(field: Option<&RawValue>, name: &str) -> Result<String, String> {
@@ -176,7 +176,7 @@ fn text(field: Option<&RawValue>, name: &str) -> Result<String, String> {
     })
 }
 
-/// What a JSON value is, told by its first byte.
+/// The kind of a JSON value, derived from its first byte.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Object,
@@ -211,14 +211,14 @@ fn kind_of(value: &RawValue) -> Kind {
     }
 }
 
-/// What serde says, without its line number: to it, every record is line 1.
+/// Returns serde's message without its line number, which is always 1 here.
 pub(crate) fn reason(error: &serde_json::Error) -> String {
-    let told = error.to_string();
-    let what = told.split(" at line ").next().unwrap_or_default();
-    format!("{} at column {}", shortened(what), error.column())
+    let message = error.to_string();
+    let detail = message.split(" at line ").next().unwrap_or_default();
+    format!("{} at column {}", shortened(detail), error.column())
 }
 
-/// Input may be of any length, and a reason is one line.
+/// Shortens a text to at most 60 characters, so that a reason fits on one line.
 fn shortened(text: &str) -> String {
     let short: String = text.chars().take(60).flat_map(char::escape_debug).collect();
     if text.chars().nth(60).is_some() { format!("{short}…") } else { short }

@@ -1,4 +1,4 @@
-//! The stack, and the two files under it.
+//! The stack of layers, and the two SQLite files below it.
 
 use std::path::{Path, PathBuf};
 
@@ -9,9 +9,9 @@ use throughline::{
     sqlite::SqliteBackend,
 };
 
-use crate::tally::Tally;
+use crate::counter::CallCounter;
 
-/// Chats are kept in one file; what coding agents did, which is long and seldom read again, in another one beside it.
+/// The paths of the two files: chats are in `main`, and the longer sessions of coding agents are in `agents`.
 pub(crate) struct Files {
     pub(crate) main: PathBuf,
     pub(crate) agents: PathBuf,
@@ -23,35 +23,36 @@ impl Files {
     }
 }
 
-/// Which threads the redirect takes. A pure function of the name, so that every later run answers alike.
+/// Decides which threads the redirect sends to the agents' file. The decision depends only on the thread id, so it is
+/// the same in every later run.
 pub(crate) fn is_agents(_tenant: &TenantId, thread: &ThreadId) -> bool {
     !thread.as_str().starts_with("chat:")
 }
 
 pub(crate) struct Stores {
-    /// Everything is written and read through this one.
+    /// The pipeline: all reads and writes of this example go through it.
     pub(crate) db: Persistence,
-    /// Where the redirect leads. Held only to look at what it did, and to be closed.
+    /// The target of the redirect. The example uses it directly only to verify the redirect and to close the file.
     pub(crate) agents: Persistence,
-    /// The counters, from the outside in.
-    pub(crate) tallies: Vec<Tally>,
+    /// The counters, from the outermost to the innermost.
+    pub(crate) counters: Vec<CallCounter>,
 }
 
 impl Stores {
-    /// Opens both files, or makes them. A run is a tenant of its own, so that the same files can be used again.
+    /// Opens or creates both files. Each run has its own tenant, so several runs can share the files.
     pub(crate) async fn open(files: &Files, run: &TenantId) -> Result<Self> {
-        let mut tallies = Vec::new();
-        let mut tally = |name, phase| {
-            tallies.push(Tally::new(name, phase));
-            tallies[tallies.len() - 1].clone()
+        let mut counters = Vec::new();
+        let mut counter = |name, phase| {
+            counters.push(CallCounter::new(name, phase));
+            counters[counters.len() - 1].clone()
         };
-        let before_limits = tally("before limits", Phase::Admit);
-        let before_trace = tally("before trace", Phase::Observe);
-        let before_redirect = tally("before redirect", Phase::Route);
-        let before_main = tally("before the main file", Phase::Route);
-        let before_agents = tally("before the agents' file", Phase::Route);
+        let before_limits = counter("before limits", Phase::Admit);
+        let before_trace = counter("before trace", Phase::Observe);
+        let before_redirect = counter("before redirect", Phase::Route);
+        let before_main = counter("before the main file", Phase::Route);
+        let before_agents = counter("before the agents' file", Phase::Route);
 
-        // The file that was named comes first: where it is refused, no other one is made.
+        // Open the main file first: if that fails, the other file is not created.
         let main = SqliteBackend::open(&files.main).await?;
         let agents = Persistence::builder()
             .plugin(before_agents)
@@ -67,10 +68,10 @@ impl Stores {
             .plugin(before_main)
             .backend(main)
             .build()?;
-        Ok(Self { db: db.for_tenant(run.clone()), agents: agents.for_tenant(run.clone()), tallies })
+        Ok(Self { db: db.for_tenant(run.clone()), agents: agents.for_tenant(run.clone()), counters })
     }
 
-    /// Waits for everything in flight, and lets go of the files.
+    /// Waits for all calls in flight, then closes both files.
     pub(crate) async fn close(&self) -> Result<()> {
         self.db.close().await?;
         self.agents.close().await

@@ -1,4 +1,4 @@
-//! What was read, as it has to come back: conversations, their turns in order, and what each turn says.
+//! The expected content of the store: conversations, their turns in order, and the content of each turn.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -6,71 +6,71 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use throughline::{InvalidId, MessageId, Role, ThreadId};
 
-/// Conversations in the order in which they were met.
+/// Conversations in the order of their first turn.
 #[derive(Default)]
 pub(crate) struct Transcript {
     conversations: Vec<Conversation>,
     index: HashMap<ThreadId, usize>,
 }
 
-/// A thread to be.
+/// A conversation, which becomes one thread.
 pub(crate) struct Conversation {
     pub(crate) thread: ThreadId,
     pub(crate) turns: Vec<Turn>,
-    /// How often each name was asked for.
-    names: HashMap<MessageId, usize>,
+    /// How often each message id was requested.
+    requested: HashMap<MessageId, usize>,
 }
 
-/// A message to be.
+/// A turn, which becomes one message.
 pub(crate) struct Turn {
     pub(crate) id: MessageId,
     pub(crate) role: Role,
-    pub(crate) said: Said,
+    pub(crate) content: TurnContent,
     pub(crate) origin: Origin,
 }
 
-/// Where a turn was read.
+/// The file and the location that a turn was read from.
 #[derive(Clone)]
 pub(crate) struct Origin {
     pub(crate) file: Arc<str>,
-    pub(crate) place: Place,
+    pub(crate) location: Location,
 }
 
-/// Where in a file, counted from 1.
+/// A location in a file, counted from 1.
 #[derive(Clone, Copy)]
-pub(crate) enum Place {
+pub(crate) enum Location {
     Line(usize),
-    /// Of a file that is one JSON array.
+    /// An element of a file that is one JSON array.
     Element(usize),
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.place {
-            Place::Line(line) => write!(f, "{}:{line}", self.file),
-            Place::Element(element) => write!(f, "{}, element {element}", self.file),
+        match self.location {
+            Location::Line(line) => write!(f, "{}:{line}", self.file),
+            Location::Element(element) => write!(f, "{}, element {element}", self.file),
         }
     }
 }
 
-/// What a turn says.
-pub(crate) enum Said {
-    /// A JSON array of blocks, added as it is and expected back byte for byte.
+/// The content of a turn.
+pub(crate) enum TurnContent {
+    /// A JSON array of blocks that is added at once and expected back byte for byte.
     Whole(String),
-    /// Blocks that arrive one after the other, text in pieces.
+    /// Blocks that are streamed in order, the text in several appends.
     Streamed(Vec<Block>),
 }
 
 /// One block of a streamed turn.
 pub(crate) enum Block {
-    /// Text, expected back as the same characters. The store writes the JSON around it.
+    /// Text, expected back with the same characters. The store writes the JSON around it.
     Text(String),
-    /// Anything else: raw JSON, expected back byte for byte.
+    /// Any other block: raw JSON, expected back byte for byte.
     Raw(Box<RawValue>),
 }
 
 impl Block {
-    /// Text that has nothing beside it, and that Rust can hold, is streamed as text; half a surrogate pair is not.
+    /// Returns a text block for a plain text that a Rust string can hold. Text with an unpaired surrogate stays raw JSON.
     pub(crate) fn read(block: &RawValue) -> Self {
         match plain_text(block) {
             Some(text) => Self::Text(text),
@@ -86,7 +86,7 @@ impl Block {
     }
 }
 
-/// The text of a block that has a type, a text, and nothing beside.
+/// Returns the text of a block that has only the fields `type` and `text`.
 pub(crate) fn plain_text(block: &RawValue) -> Option<String> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -95,14 +95,14 @@ pub(crate) fn plain_text(block: &RawValue) -> Option<String> {
         kind: String,
         text: String,
     }
-    // An array would fit the struct too, field by field.
+    // Without this check, serde would also accept an array of the two values.
     let block = Some(block.get()).filter(|json| json.starts_with('{'))?;
     let block: Text = serde_json::from_str(block).ok()?;
     (block.kind == "text").then_some(block.text)
 }
 
-impl Said {
-    /// Bytes of content, as they were read.
+impl TurnContent {
+    /// Returns the number of bytes of content in the input.
     pub(crate) fn byte_len(&self) -> usize {
         match self {
             Self::Whole(json) => json.len(),
@@ -112,25 +112,25 @@ impl Said {
 }
 
 impl Transcript {
-    /// Adds a turn to the end of its conversation. A name that the conversation has already gets a number: the log of
-    /// an agent may hold the same uuid twice, and nothing of it is to be lost.
+    /// Adds a turn to the end of its conversation. A repeated message id gets a number, because the log of an agent can
+    /// contain the same uuid twice.
     pub(crate) fn push(
         &mut self,
         thread: &str,
         name: Option<&str>,
         role: Role,
-        said: Said,
+        content: TurnContent,
         origin: Origin,
     ) -> Result<(), InvalidId> {
         let thread = ThreadId::new(thread)?;
         let name = name.map(MessageId::new).transpose()?;
         let at = *self.index.entry(thread.clone()).or_insert_with(|| {
-            self.conversations.push(Conversation { thread, turns: Vec::new(), names: HashMap::new() });
+            self.conversations.push(Conversation { thread, turns: Vec::new(), requested: HashMap::new() });
             self.conversations.len() - 1
         });
         let conversation = &mut self.conversations[at];
-        let id = conversation.free_name(name)?;
-        conversation.turns.push(Turn { id, role, said, origin });
+        let id = conversation.unique_id(name)?;
+        conversation.turns.push(Turn { id, role, content, origin });
         Ok(())
     }
 
@@ -144,18 +144,18 @@ impl Transcript {
 }
 
 impl Conversation {
-    fn free_name(&mut self, wanted: Option<MessageId>) -> Result<MessageId, InvalidId> {
+    fn unique_id(&mut self, wanted: Option<MessageId>) -> Result<MessageId, InvalidId> {
         let wanted = match wanted {
             Some(wanted) => wanted,
             None => MessageId::new(format!("turn-{}", self.turns.len() + 1))?,
         };
         let mut name = wanted.clone();
-        while self.names.contains_key(&name) {
-            let number = self.names.entry(wanted.clone()).or_insert(1);
+        while self.requested.contains_key(&name) {
+            let number = self.requested.entry(wanted.clone()).or_insert(1);
             *number += 1;
             name = MessageId::new(format!("{wanted}#{number}"))?;
         }
-        self.names.insert(name.clone(), 1);
+        self.requested.insert(name.clone(), 1);
         Ok(name)
     }
 }

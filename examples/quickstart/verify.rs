@@ -1,4 +1,4 @@
-//! Compares what the store answers with what was read. What is expected comes from the input alone.
+//! Compares the stored messages with the input. The expected values come from the input alone.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -10,23 +10,23 @@ use throughline::{
 
 use crate::{
     store::{Stores, is_agents},
-    transcript::{Block, Conversation, Said, Turn, plain_text},
+    transcript::{Block, Conversation, Turn, TurnContent, plain_text},
 };
 
-/// How many messages are read at once.
+/// The number of messages that one read returns.
 const PAGE: u32 = 200;
 
-/// What came back as it went in, and what did not.
+/// The result of the comparison.
 #[derive(Default)]
 pub(crate) struct Verdict {
     pub(crate) expected: usize,
     pub(crate) verified: usize,
-    /// Messages that were found in the agents' file itself.
+    /// Messages that the agents' file itself contains.
     pub(crate) redirected: usize,
-    pub(crate) faults: Vec<String>,
+    pub(crate) mismatches: Vec<String>,
 }
 
-/// Reads every conversation back, through the same stack.
+/// Reads every conversation through the same stack, and compares it with the input.
 pub(crate) async fn verify(
     stores: &Stores,
     conversations: &[Arc<Conversation>],
@@ -39,21 +39,21 @@ pub(crate) async fn verify(
         let found = read_all(&stores.db, conversation).await?;
         verdict.compare(conversation, &expected, &found);
 
-        // The redirect has to have done what it says, in the one file and in the other.
-        let there = read_all(&stores.agents, conversation).await?.len();
-        verdict.redirected += there;
-        let due = if is_agents(stores.db.tenant(), &conversation.thread) { expected.len() } else { 0 };
-        if there != due {
+        // Read the agents' file directly too: the redirect must have sent each thread to the right file.
+        let redirected = read_all(&stores.agents, conversation).await?.len();
+        verdict.redirected += redirected;
+        let wanted = if is_agents(stores.db.tenant(), &conversation.thread) { expected.len() } else { 0 };
+        if redirected != wanted {
             let thread = &conversation.thread;
             verdict
-                .faults
-                .push(format!("{thread}: {there} messages in the agents' file, where {due} are due"));
+                .mismatches
+                .push(format!("{thread}: {redirected} messages in the agents' file, expected {wanted}"));
         }
     }
     Ok(verdict)
 }
 
-/// All final messages, page by page: an abandoned reply is no part of the conversation.
+/// Reads all final messages, page by page. An abandoned reply is not part of the conversation.
 async fn read_all(db: &Persistence, conversation: &Conversation) -> Result<Vec<Message>> {
     let thread = db.thread(&conversation.thread);
     let mut messages = Vec::new();
@@ -67,52 +67,52 @@ async fn read_all(db: &Persistence, conversation: &Conversation) -> Result<Vec<M
 }
 
 impl Verdict {
-    /// Turn by turn, in order: the first message has to be the first turn.
+    /// Compares turns and messages pairwise, in order.
     fn compare(&mut self, conversation: &Conversation, expected: &[&Turn], found: &[Message]) {
         self.expected += expected.len();
         for (turn, message) in expected.iter().zip(found) {
             match difference(turn, message) {
                 None => self.verified += 1,
-                Some(what) => self.faults.push(format!("{}: {what}", turn.origin)),
+                Some(difference) => self.mismatches.push(format!("{}: {difference}", turn.origin)),
             }
         }
         if expected.len() != found.len() {
             let (thread, found, due) = (&conversation.thread, found.len(), expected.len());
-            self.faults.push(format!("{thread}: {found} messages, where {due} are due"));
+            self.mismatches.push(format!("{thread}: {found} messages, expected {due}"));
         }
     }
 }
 
-/// The first thing that is not as it was read.
+/// Returns the first difference between a turn and the stored message.
 fn difference(turn: &Turn, message: &Message) -> Option<String> {
-    let Turn { id, role, said, origin: _ } = turn;
+    let Turn { id, role, content, origin: _ } = turn;
     let found = &message.id;
     if found != id {
         return Some(out_of_order(id, found));
     }
     if (message.role, message.state) != (*role, MessageState::Final) {
-        return Some(format!("{} {}, where {role} final is due", message.role, message.state));
+        return Some(format!("found {} {}, expected {role} final", message.role, message.state));
     }
-    match said {
-        Said::Whole(json) if message.content.as_json() == json => None,
-        Said::Whole(_) => Some("another content".to_owned()),
-        Said::Streamed(blocks) => different_block(blocks, &message.content),
+    match content {
+        TurnContent::Whole(json) if message.content.as_json() == json => None,
+        TurnContent::Whole(_) => Some("the content differs".to_owned()),
+        TurnContent::Streamed(blocks) => different_block(blocks, &message.content),
     }
 }
 
 fn out_of_order(due: &MessageId, found: &MessageId) -> String {
-    format!("message `{found}` stands where `{due}` is due")
+    format!("found message `{found}`, expected `{due}`")
 }
 
 fn different_block(due: &[Block], content: &Content) -> Option<String> {
     let found = content.blocks();
     if found.len() != due.len() {
-        return Some(format!("{} blocks, where {} are due", found.len(), due.len()));
+        return Some(format!("found {} blocks, expected {}", found.len(), due.len()));
     }
     let is_equal = |(due, found): (&Block, &&RawValue)| match due {
         Block::Text(text) => plain_text(found).as_ref() == Some(text),
         Block::Raw(json) => json.get() == found.get(),
     };
     let different = due.iter().zip(&found).position(|pair| !is_equal(pair))?;
-    Some(format!("block {} is another", different + 1))
+    Some(format!("block {} differs", different + 1))
 }

@@ -1,5 +1,5 @@
-//! The agent: a process of its own that speaks JSON lines and keeps its sessions in a folder. The host knows nothing of them but
-//! their names.
+//! The agent: a separate process that speaks JSON lines and keeps its sessions in a folder. The host knows only the ids
+//! of the sessions.
 
 use std::{
     fs::{self, OpenOptions},
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 
-/// What the host asks.
+/// A prompt from the host.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Prompt {
     pub(crate) resume: Option<String>,
@@ -19,66 +19,66 @@ pub(crate) struct Prompt {
     pub(crate) text: String,
 }
 
-/// What the agent says.
+/// An event from the agent.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum Says {
-    /// There is no such session.
+pub(crate) enum AgentEvent {
+    /// The session to resume does not exist.
     Refused,
-    /// This is the session, and it is on disk.
+    /// The id of the session, which is on disk.
     Session(String),
-    /// It does something to the world.
+    /// A tool call with a side effect.
     Tool(String),
-    /// It is done, and this much was said in the session before.
+    /// The answer, with the number of earlier prompts in the session.
     Answer { text: String, remembers: usize },
 }
 
-/// Asked this, it ends without a word.
+/// This prompt makes the agent exit without an answer.
 pub(crate) const CRASH: &str = "crash";
-/// Asked this, it works until it is stopped.
+/// With this prompt the agent runs until the host stops it.
 pub(crate) const HANG: &str = "hang";
 
-/// Answers one prompt.
+/// Answers one prompt from standard input.
 pub(crate) fn run(sessions: &Path) -> Result<(), Failure> {
     let mut lines = io::stdin().lock().lines();
     let prompt: Prompt = serde_json::from_str(&lines.next().ok_or("no prompt")??)?;
     let session = match prompt.resume {
         Some(session) if sessions.join(&session).exists() => session,
-        Some(_) => return say(&Says::Refused),
-        None => begin(sessions)?,
+        Some(_) => return emit(&AgentEvent::Refused),
+        None => create_session(sessions)?,
     };
     let file = sessions.join(&session);
     let remembers = fs::read_to_string(&file)?.lines().count();
-    say(&Says::Session(session))?;
+    emit(&AgentEvent::Session(session))?;
     writeln!(OpenOptions::new().append(true).open(&file)?, "{}", prompt.text)?;
     match prompt.text.as_str() {
         CRASH => std::process::exit(101),
-        // Until the host closes the pipe.
+        // Blocks until the host closes the pipe.
         HANG => lines.try_for_each(|line| line.map(drop))?,
         text => {
-            say(&Says::Tool("ls".to_owned()))?;
+            emit(&AgentEvent::Tool("ls".to_owned()))?;
             let dir = prompt.dir.as_deref().unwrap_or("nowhere");
-            say(&Says::Answer { text: format!("{text}, in {dir}"), remembers })?;
+            emit(&AgentEvent::Answer { text: format!("{text}, in {dir}"), remembers })?;
         }
     }
     Ok(())
 }
 
-/// Loses a session, as a disk does, or a clean-up that went too far.
-pub(crate) fn lose(sessions: &Path, session: &str) -> Result<(), Failure> {
-    Ok(fs::rename(sessions.join(session), sessions.join(lost(session)))?)
+/// Makes a session unavailable, as a disk failure or an excessive clean-up would.
+pub(crate) fn make_unavailable(sessions: &Path, session: &str) -> Result<(), Failure> {
+    Ok(fs::rename(sessions.join(session), sessions.join(unavailable_name(session)))?)
 }
 
-fn lost(session: &str) -> String {
-    format!("{session}.lost")
+fn unavailable_name(session: &str) -> String {
+    format!("{session}.unavailable")
 }
 
-/// A session under a name that none has had.
-fn begin(sessions: &Path) -> Result<String, Failure> {
+/// Creates a session with an id that was never used before.
+fn create_session(sessions: &Path) -> Result<String, Failure> {
     let machine = sessions.file_name().and_then(|name| name.to_str()).ok_or("a folder without a name")?;
     for number in 1.. {
         let session = format!("{machine}-{number}");
-        if sessions.join(lost(&session)).exists() {
+        if sessions.join(unavailable_name(&session)).exists() {
             continue;
         }
         match OpenOptions::new().write(true).create_new(true).open(sessions.join(&session)) {
@@ -90,8 +90,8 @@ fn begin(sessions: &Path) -> Result<String, Failure> {
     Err("there are no names left".into())
 }
 
-fn say(says: &Says) -> Result<(), Failure> {
+fn emit(event: &AgentEvent) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{}", serde_json::to_string(says)?)?;
+    writeln!(out, "{}", serde_json::to_string(event)?)?;
     Ok(out.flush()?)
 }

@@ -1,4 +1,4 @@
-//! The host: starts the agent, and leaves it to a runner which session it resumes.
+//! The host: starts the agent for each prompt, and lets a `SessionRunner` decide which session it resumes.
 
 use std::{
     fs, io,
@@ -23,14 +23,14 @@ use tokio::{
 
 use crate::{
     Failure,
-    agent::{Prompt, Says},
+    agent::{AgentEvent, Prompt},
     table::Row,
 };
 
-/// How long a host is taken to be alive without a sign of it. One that is not an example leaves it at a minute.
+/// The lease of a run. It is short to keep the example fast; a host keeps the default of one minute.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
 
-/// A host over a store, with what its machines keep.
+/// A host over one store, with a folder for the sessions of each machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
     pub(crate) db: Persistence,
@@ -38,7 +38,7 @@ pub(crate) struct Host {
     folder: PathBuf,
 }
 
-/// What a user says to an agent.
+/// A prompt of a user to an agent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Task<'a> {
     pub(crate) scene: &'static str,
@@ -55,7 +55,7 @@ impl Host {
         Ok(Self { runner: SessionRunner::new(db.clone()), db, folder: folder.to_owned() })
     }
 
-    /// Where a machine keeps the sessions of the agent program.
+    /// Returns the folder in which a machine keeps the sessions of the agent.
     pub(crate) fn sessions(&self, machine: &str) -> PathBuf {
         self.folder.join(machine)
     }
@@ -64,13 +64,13 @@ impl Host {
         Ok(Claimer::new("stub".parse()?, Runtime::new(machine.parse()?, "root-1".parse()?)))
     }
 
-    /// A run, in the directory that is known or one of its own.
-    async fn begin(&self, task: &Task<'_>, origin: Option<HandOff>) -> Result<BeginRun, Failure> {
+    /// Describes the next run: in the known working directory, or in a new one.
+    async fn describe_run(&self, task: &Task<'_>, origin: Option<HandOff>) -> Result<BeginRun, Failure> {
         let agent = self.db.agent(task.agent);
-        let place = origin.map_or_else(|| agent.on(task.thread), |origin| agent.handed_off(origin));
+        let agent_thread = origin.map_or_else(|| agent.on(task.thread), |origin| agent.handed_off(origin));
         let claimer = Self::claimer(task.machine)?;
-        let seen = place.resolve(claimer.clone()).await?.resolution;
-        let begin = place.run(claimer)?.with_lease(LEASE);
+        let seen = agent_thread.resolve(claimer.clone()).await?.resolution;
+        let begin = agent_thread.run(claimer)?.with_lease(LEASE);
         if seen.work_dir.is_some() {
             return Ok(begin);
         }
@@ -84,12 +84,12 @@ impl Host {
         self.run_until(task, None, std::future::pending(), || {}).await
     }
 
-    /// The same, as work that another agent hands on.
-    pub(crate) async fn hand_on(&self, task: Task<'_>, origin: HandOff) -> Result<Row, Failure> {
+    /// Runs a task that another agent hands off.
+    pub(crate) async fn run_handed_off(&self, task: Task<'_>, origin: HandOff) -> Result<Row, Failure> {
         self.run_until(task, Some(origin), std::future::pending(), || {}).await
     }
 
-    /// The same, until it is stopped; says when the agent has said its session.
+    /// Runs a task until `stop` completes. Calls `learned` when the agent has reported its session.
     pub(crate) async fn run_until(
         &self,
         task: Task<'_>,
@@ -99,7 +99,7 @@ impl Host {
     ) -> Result<Row, Failure> {
         let thread: ThreadId = task.thread.parse()?;
         self.db.thread(&thread).add(NewMessage::user(task.text)).await?;
-        let begin = self.begin(&task, origin).await?;
+        let begin = self.describe_run(&task, origin).await?;
         let sessions = self.sessions(task.machine);
         fs::create_dir_all(&sessions)?;
         let mut row = Row::of(task);
@@ -109,25 +109,25 @@ impl Host {
             .prepare(begin)
             .until(stop)
             .looking(async |seen| {
-                // Whether the session is there is for the agent to say. The directory is the host's.
+                // The host checks the directory. Only the agent can check its session, so the host reports none as missing.
                 let is_gone = seen.work_dir.is_some_and(|dir| !Path::new(dir.as_str()).is_dir());
                 let directory = if is_gone { Directory::Gone } else { Directory::Same };
                 Reach { directory, session_missing: false }
             })
             .run(|run| {
                 if let Ok(mut row) = row_of.lock() {
-                    row.begun(&run);
+                    row.record_begin(&run);
                 }
                 let (thread, sessions, learned) = (thread.clone(), &sessions, &learned);
                 async move {
                     let (text, remembers) = work(&run, sessions, task.text, learned).await?;
-                    // What was answered and where to go on are one commit.
+                    // The answer and the session pointer are one commit.
                     Ok(Finished::new(remembers).writing(Add::new(thread, NewMessage::assistant(&text))))
                 }
             })
             .await;
         match ran {
-            Ok(ran) => row.confirmed(&ran),
+            Ok(ran) => row.record_confirmation(&ran),
             Err(RunError::NotBegun(error)) => return Err(error.into()),
             Err(RunError::Failed { failure, .. }) => row.ended = format!("failed ({})", failure.failure()),
             Err(RunError::Stopped { .. }) => row.ended = "stopped".to_owned(),
@@ -137,49 +137,49 @@ impl Host {
     }
 }
 
-/// Starts the agent, and tells the run what it says.
+/// Starts the agent, and reports its events to the run.
 async fn work(
     run: &Run,
     sessions: &Path,
     text: &str,
     learned: &(impl Fn() + Sync),
 ) -> Result<(String, usize), RunFailure> {
-    let gone = |error: io::Error| RunFailure::new(Why::RuntimeOffline).because(error);
-    // It ends with the run: dropped, it is killed.
-    let mut agent = Command::new(std::env::current_exe().map_err(gone)?)
+    let offline = |error: io::Error| RunFailure::new(Why::RuntimeOffline).because(error);
+    // `kill_on_drop` ends the agent when the run is dropped.
+    let mut agent = Command::new(std::env::current_exe().map_err(offline)?)
         .arg("agent")
         .arg(sessions)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(gone)?;
+        .map_err(offline)?;
     let prompt = Prompt {
         resume: run.session().map(ToString::to_string),
         dir: run.work_dir().map(ToString::to_string),
         text: text.to_owned(),
     };
-    let (mut asks, says) = (agent.stdin.take(), agent.stdout.take());
-    let (Some(asks), Some(says)) = (&mut asks, says) else { return Err(RunFailure::new(Why::Other)) };
-    let line = serde_json::to_string(&prompt).map_err(io::Error::from).map_err(gone)?;
-    asks.write_all(format!("{line}\n").as_bytes()).await.map_err(gone)?;
-    let mut lines = BufReader::new(says).lines();
+    let (mut input, output) = (agent.stdin.take(), agent.stdout.take());
+    let (Some(input), Some(output)) = (&mut input, output) else { return Err(RunFailure::new(Why::Other)) };
+    let line = serde_json::to_string(&prompt).map_err(io::Error::from).map_err(offline)?;
+    input.write_all(format!("{line}\n").as_bytes()).await.map_err(offline)?;
+    let mut lines = BufReader::new(output).lines();
     loop {
         let line = tokio::select! {
-            line = lines.next_line() => line.map_err(gone)?,
+            line = lines.next_line() => line.map_err(offline)?,
             why = run.stopped() => return Err(RunFailure::new(Why::Other).because(why.to_string())),
         };
         let Some(line) = line else {
             return Err(RunFailure::new(Why::RuntimeOffline).because("the agent ended without an answer"));
         };
-        match serde_json::from_str(&line).map_err(io::Error::from).map_err(gone)? {
-            Says::Refused => return Err(RunFailure::session_refused()),
-            Says::Session(session) => {
+        match serde_json::from_str(&line).map_err(io::Error::from).map_err(offline)? {
+            AgentEvent::Refused => return Err(RunFailure::session_refused()),
+            AgentEvent::Session(session) => {
                 run.learned(session.parse()?).await?;
                 learned();
             }
-            Says::Tool(_) => run.tool_ran(),
-            Says::Answer { text, remembers } => return Ok((text, remembers)),
+            AgentEvent::Tool(_) => run.tool_ran(),
+            AgentEvent::Answer { text, remembers } => return Ok((text, remembers)),
         }
     }
 }

@@ -1,11 +1,12 @@
-//! Two agents, three users on two channels: each conversation resumes its own session, whatever is reset, moved, lost or killed.
+//! Two agents talk to three users on two channels. Each conversation resumes its own session, also after resets, moves,
+//! lost sessions and crashes.
 //!
 //! ```text
 //! cargo run --release --example sessions
 //! ```
 //!
-//! The agent is a process of its own (this program again, see `agent.rs`) and keeps its sessions in a folder of its machine. The
-//! host (`host.rs`) only knows their names; which one is resumed, and whether any is, is left to the runner.
+//! The agent is a separate process (this program again, see `agent.rs`) that keeps its sessions in a folder of its
+//! machine. The host (`host.rs`) stores only the session ids, and lets the runner decide which session a run resumes.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 mod agent;
@@ -45,20 +46,20 @@ async fn main() -> Result<ExitCode, Failure> {
     let mut arguments = env::args().skip(1);
     match (arguments.next().as_deref(), arguments.next().map(PathBuf::from)) {
         (Some("agent"), Some(sessions)) => return agent::run(&sessions).map(|()| ExitCode::SUCCESS),
-        (Some("host"), Some(folder)) => return doomed(&folder).await.map(|()| ExitCode::SUCCESS),
+        (Some("host"), Some(folder)) => return run_until_killed(&folder).await.map(|()| ExitCode::SUCCESS),
         _ => {}
     }
     let folder = tempfile::tempdir()?;
     let host = Host::open(folder.path()).await?;
-    let rows = story(&host, folder.path()).await?;
+    let rows = run_scenes(&host, folder.path()).await?;
     println!("{}", Table(&rows));
-    let wrong = verify::verify(&host, &rows, &expected()).await?;
+    let errors = verify::verify(&host, &rows, &expected()).await?;
     host.db.close().await?;
-    for wrong in &wrong {
-        println!("WRONG: {wrong}");
+    for error in &errors {
+        println!("WRONG: {error}");
     }
-    if wrong.is_empty() {
-        println!("all of it is as it should be");
+    if errors.is_empty() {
+        println!("all runs are as expected");
         return Ok(ExitCode::SUCCESS);
     }
     Ok(ExitCode::FAILURE)
@@ -68,38 +69,38 @@ const fn to<'a>(scene: &'static str, thread: &'a str, machine: &'a str, text: &'
     Task { scene, agent: "coder", thread, machine, text }
 }
 
-/// Everything that happens.
-async fn story(host: &Host, folder: &Path) -> Result<Vec<Row>, Failure> {
+/// Runs all scenes in order.
+async fn run_scenes(host: &Host, folder: &Path) -> Result<Vec<Row>, Failure> {
     let mut rows = Vec::new();
     rows.push(host.run(to("a first message", ANNA, "laptop", "one")).await?);
     rows.push(host.run(to("a second message", ANNA, "laptop", "two")).await?);
-    // Another user, and another channel.
+    // A different user, then a different channel.
     rows.push(host.run(to("another user", BEN, "laptop", "one")).await?);
     rows.push(host.run(to("another channel", CARA, "laptop", "one")).await?);
 
     let origin = HandOff { agent: "coder".parse()?, thread: ANNA.parse()?, attempt: rows[1].attempt.clone() };
-    let handed = Task { agent: "writer", ..to("work that is handed on", ANNA, "laptop", "write it down") };
-    rows.push(host.hand_on(handed, origin).await?);
+    let handed = Task { agent: "writer", ..to("handed-off work", ANNA, "laptop", "write it down") };
+    rows.push(host.run_handed_off(handed, origin).await?);
 
     host.db.agent("coder").on(BEN).reset().await?;
-    rows.push(host.run(to("a reset: Ben begins anew", BEN, "laptop", "two")).await?);
-    rows.push(host.run(to("Anna does not", ANNA, "laptop", "three")).await?);
+    rows.push(host.run(to("a reset: Ben starts over", BEN, "laptop", "two")).await?);
+    rows.push(host.run(to("Anna is not affected", ANNA, "laptop", "three")).await?);
 
     rows.push(host.run(to("the agent moves to a server", ANNA, "server", "four")).await?);
-    rows.push(host.run(to("it goes on there", ANNA, "server", "five")).await?);
-    rows.push(host.run(to("and has its own on the laptop", ANNA, "laptop", "six")).await?);
+    rows.push(host.run(to("it continues there", ANNA, "server", "five")).await?);
+    rows.push(host.run(to("the laptop resumes its own", ANNA, "laptop", "six")).await?);
 
-    agent::lose(&host.sessions("laptop"), "laptop-3")?;
+    agent::make_unavailable(&host.sessions("laptop"), "laptop-3")?;
     rows.push(host.run(to("Cara's session is lost", CARA, "laptop", "two")).await?);
-    rows.push(host.run(to("she is told once", CARA, "laptop", "three")).await?);
+    rows.push(host.run(to("the gap is reported once", CARA, "laptop", "three")).await?);
 
     rows.push(host.run(to("the agent crashes", BEN, "laptop", agent::CRASH)).await?);
-    rows.push(host.run(to("it knows what it was asked", BEN, "laptop", "three")).await?);
+    rows.push(host.run(to("its session has the prompt", BEN, "laptop", "three")).await?);
 
     let learned = Notify::new();
     let stopped = to("Ben stops it", BEN, "laptop", agent::HANG);
     rows.push(host.run_until(stopped, None, learned.notified(), || learned.notify_one()).await?);
-    rows.push(host.run(to("and goes on", BEN, "laptop", "four")).await?);
+    rows.push(host.run(to("and continues", BEN, "laptop", "four")).await?);
 
     kill_a_host(folder).await?;
     rows.push(host.run(to("its host is killed before the end", CARA, "laptop", "four")).await?);
@@ -110,7 +111,7 @@ async fn story(host: &Host, folder: &Path) -> Result<Vec<Row>, Failure> {
     Ok(rows)
 }
 
-/// What it comes to: what each run resumed, what it ran, how much of it was said before, and how it ended.
+/// The expected outcome of each scene: the resumed session, the session that ran, the remembered prompts, the end, and the gap.
 fn expected() -> Vec<Expected> {
     const OK: &str = "confirmed";
     vec![
@@ -135,18 +136,18 @@ fn expected() -> Vec<Expected> {
     ]
 }
 
-/// Starts a second host, and kills it when the agent has said its session: between the beginning and the end of a run.
+/// Starts a second host, and kills it after the agent has reported its session, in the middle of a run.
 async fn kill_a_host(folder: &Path) -> Result<(), Failure> {
     let mut host =
         Command::new(env::current_exe()?).arg("host").arg(folder).stdout(Stdio::piped()).spawn()?;
-    let says = host.stdout.take().ok_or("no pipe")?;
-    BufReader::new(says).lines().next_line().await?.ok_or("the host ended too early")?;
+    let output = host.stdout.take().ok_or("no pipe")?;
+    BufReader::new(output).lines().next_line().await?.ok_or("the host ended too early")?;
     host.kill().await?;
     Ok(())
 }
 
-/// A host that is killed.
-async fn doomed(folder: &Path) -> Result<(), Failure> {
+/// The second host, which runs until it is killed.
+async fn run_until_killed(folder: &Path) -> Result<(), Failure> {
     let host = Host::open(folder).await?;
     let task = to("", CARA, "laptop", agent::HANG);
     host.run_until(task, None, std::future::pending(), || println!("the agent is at work")).await?;

@@ -1,4 +1,4 @@
-//! What happened, a row for each run.
+//! The table of all runs.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use throughline::sessions::{Gap, Ran, Run};
 
 use crate::host::Task;
 
-/// A run.
+/// The row of one run.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     pub(crate) scene: &'static str,
@@ -41,14 +41,14 @@ impl Row {
         }
     }
 
-    pub(crate) fn begun(&mut self, run: &Run) {
+    pub(crate) fn record_begin(&mut self, run: &Run) {
         self.resumed = run.session().map(ToString::to_string);
         self.gap = run.gap().cloned();
         self.dir = run.work_dir().map(ToString::to_string);
         self.attempt = Some(run.attempt().clone());
     }
 
-    pub(crate) fn confirmed(&mut self, ran: &Ran<usize>) {
+    pub(crate) fn record_confirmation(&mut self, ran: &Ran<usize>) {
         self.remembers = ran.output;
         self.refused = ran.refused.as_ref().map(ToString::to_string);
         let pointer = ran.changed.binding.pointer.as_ref();
@@ -57,19 +57,19 @@ impl Row {
     }
 }
 
-/// The rows, as they are printed.
+/// Prints all rows.
 pub(crate) struct Table<'a>(pub(crate) &'a [Row]);
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let line = |f: &mut fmt::Formatter<'_>, cells: [&str; 8]| {
-            let [scene, agent, thread, machine, resumed, ran, remembers, ended] = cells;
+        let line = |f: &mut fmt::Formatter<'_>, columns: [&str; 8]| {
+            let [scene, agent, thread, machine, resumed, ran, remembers, ended] = columns;
             writeln!(
                 f,
                 "  {scene:<34} {agent:<7} {thread:<11} {machine:<8} {resumed:<10} {ran:<10} {remembers:>9}  {ended}"
             )
         };
-        line(f, ["what", "agent", "thread", "machine", "resumed", "session", "remembers", "end"])?;
+        line(f, ["scene", "agent", "thread", "machine", "resumed", "session", "remembers", "end"])?;
         for row in self.0 {
             let none = || "-".to_owned();
             let (resumed, ran) =

@@ -14,12 +14,12 @@ use throughline::{
 };
 use tower::{Layer, Service};
 
-/// The writes so far, of each thread.
+/// The number of writes of each thread.
 type Counts = Mutex<HashMap<(TenantId, ThreadId), u64>>;
 
-/// Refuses writes to a thread beyond a number of them. Fails closed.
+/// Refuses writes to a thread above a maximum number. Fails closed.
 ///
-/// Configuration and state live here; the service is a cheap clone. A clone of the layer shares the counts.
+/// Configuration and state live here; the service is a cheap clone. Clones of the layer share the counts.
 #[derive(Debug, Clone)]
 pub(crate) struct WriteCapLayer {
     most: u64,
@@ -31,7 +31,7 @@ impl WriteCapLayer {
         Self { most, counts: Arc::default() }
     }
 
-    /// Counts a call in, or says why not. A batch is looked into: each of its items is a write.
+    /// Counts the writes of a call, or returns an error above the maximum. Each item of a batch counts as one write.
     fn admit(&self, request: &PersistRequest) -> Result<()> {
         if !request.kind().is_write() {
             return Ok(());
@@ -42,10 +42,10 @@ impl WriteCapLayer {
         for thread in request.args.each().filter_map(Addressed::thread) {
             *added.entry((tenant.clone(), thread.clone())).or_default() += 1;
         }
-        // All or nothing, like the batch itself.
+        // Check all threads before counting any: a batch is refused as a whole.
         if added.iter().any(|(key, more)| counts.get(key).copied().unwrap_or(0) + more > self.most) {
-            let why = format!("more than {} writes to one thread", self.most);
-            return Err(PersistError::new(ErrorKind::Overloaded, why).with_effect(Effect::NotApplied));
+            let detail = format!("more than {} writes to one thread", self.most);
+            return Err(PersistError::new(ErrorKind::Overloaded, detail).with_effect(Effect::NotApplied));
         }
         for (key, more) in added {
             *counts.entry(key).or_default() += more;
@@ -54,7 +54,7 @@ impl WriteCapLayer {
     }
 }
 
-/// A name and a phase: the builder refuses a stack in which they are wrong.
+/// The builder uses the name in errors, and refuses a stack in which the phase is out of order.
 impl Described for WriteCapLayer {
     fn site(&self) -> SiteSpec {
         SiteSpec::new("write-cap", Phase::Admit)

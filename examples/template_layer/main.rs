@@ -1,8 +1,8 @@
-//! A layer of your own, to copy: the layer, its tests without a store, and the laws.
+//! A template for a custom layer: the layer, its unit tests, and the layer laws of the conformance kit.
 //!
-//! It counts the writes of each thread and refuses those beyond a limit, so that one runaway conversation cannot fill the
-//! store. `cargo test -p template_layer` runs its tests. A copy of the folder is a crate: its `Cargo.toml` says in two
-//! paths where Throughline is.
+//! The layer refuses writes to a thread above a limit, so that one runaway conversation cannot fill the store. Run its
+//! tests with `cargo test -p template_layer`. To copy the folder as a crate of your own, change the two Throughline
+//! paths in its `Cargo.toml`.
 
 mod layer;
 #[cfg(test)]
@@ -21,7 +21,7 @@ async fn main() -> Result<()> {
     thread.add(NewMessage::user("two")).await?;
     let refused = thread.add(NewMessage::user("three")).await.expect_err("it is one too many");
     assert_eq!((refused.kind(), refused.site().map(Site::name)), (ErrorKind::Overloaded, Some("write-cap")));
-    // What is refused is about one thread; the others go on.
+    // The limit is per thread: other threads continue.
     db.thread("calm").add(NewMessage::user("hello")).await?;
     eprintln!("{refused}");
     Ok(())

@@ -1,4 +1,4 @@
-//! What the layer does, against a backend that is told what to answer; and the laws, against a real one.
+//! Unit tests of the layer over a fake backend, and the layer laws over a real one.
 
 use throughline::{
     ErrorKind, NewMessage, PersistError, Persistence, ReadArgs, ReadResult,
@@ -8,20 +8,20 @@ use throughline_conformance::{FakeBackend, laws::LayerProfile, layer_laws};
 
 use crate::layer::WriteCapLayer;
 
-// All that the framework asks of every layer.
+// The laws that the framework requires of every layer.
 layer_laws!(LayerProfile::transparent("write-cap") => WriteCapLayer::new(u64::MAX));
 
 fn db(fake: &FakeBackend, most: u64) -> Persistence {
     Persistence::builder().layer(WriteCapLayer::new(most)).backend(fake.backend()).build().unwrap()
 }
 
-/// An error is an answer too, and shorter than a message.
+/// Any answer proves that the call reached the store, and an error is the shortest one.
 fn busy() -> PersistError {
     PersistError::new(ErrorKind::Busy, "locked")
 }
 
 #[tokio::test]
-async fn what_is_refused_does_not_come_to_the_store() {
+async fn a_refused_write_does_not_reach_the_store() {
     let fake = FakeBackend::new();
     fake.fail::<Delete>(busy());
     let thread = db(&fake, 1).thread("t");
@@ -43,14 +43,14 @@ async fn reads_are_not_counted() {
 }
 
 #[tokio::test]
-async fn a_batch_counts_as_its_items_and_is_refused_whole() {
+async fn each_item_of_a_batch_counts_and_a_batch_above_the_limit_is_refused_whole() {
     let fake = FakeBackend::new();
     fake.fail::<Batch>(busy());
     let db = db(&fake, 2);
     let add = || Add::new("t".parse().unwrap(), NewMessage::user("x"));
     let three = Batch::new().with(add()).with(add()).with(add());
     assert_eq!(db.batch(three).await.unwrap_err().kind(), ErrorKind::Overloaded);
-    // The refused one has used up nothing.
+    // The refused batch counted no writes.
     assert_eq!(db.batch(Batch::new().with(add()).with(add())).await.unwrap_err().kind(), ErrorKind::Busy);
     assert_eq!(fake.calls_of::<Batch>().len(), 1);
 }

@@ -1,4 +1,4 @@
-//! REL-31: content is in no log, no error, no `Debug` and no metric, at the finest level, whatever becomes of a call.
+//! REL-31: no log, error, `Debug` output or metric contains content, at the finest level and for every outcome of a call.
 
 #[path = "../layers/captured.rs"]
 mod captured;
@@ -43,7 +43,7 @@ use crate::{captured::Captured, recorder::Recorded};
 
 const CANARY: &str = "canary-4f1d";
 
-/// Everything that a log, an error or a test could show.
+/// Every text that a log, an error or a test could show.
 #[derive(Default)]
 struct Shown(Vec<String>);
 
@@ -62,7 +62,7 @@ impl Shown {
         }
     }
 
-    /// Everything of a call: what went down, what came up, and each place of content in it.
+    /// Records a call: its arguments, its answer, and each content field.
     fn call(&mut self, args: &PersistArgs, answer: &throughline::Result<throughline::PersistResponse>) {
         self.debug(args);
         self.debug(&args.content_fields());
@@ -76,20 +76,20 @@ impl Shown {
     }
 
     #[track_caller]
-    fn hold_no_canary(&self) {
+    fn assert_no_canary(&self) {
         let found = self.0.iter().filter_map(|text| {
             let at = text.find(CANARY)?;
-            // What stands before it says where: enough to find it by.
+            // The text before the canary shows where it occurred.
             let before: String = text[..at].chars().rev().take(60).collect();
             Some(before.chars().rev().collect::<String>())
         });
         let found: BTreeSet<String> = found.collect();
-        assert!(found.is_empty(), "the canary stands behind each of these: {found:#?}");
+        assert!(found.is_empty(), "the canary occurs after each of these texts: {found:#?}");
     }
 }
 
-/// Every layer that there is; `faults` decides what the store and the layers do wrong. What a layer keeps to itself is
-/// the canary as well: the bytes of a key.
+/// Builds a stack with every layer; `$faults` injects faults in front of the store. The bytes of the keys contain the
+/// canary too.
 macro_rules! stack {
     ($recorded:expr, $faults:expr, $backend:expr) => {{
         let scope = ScopeLayer::new();
@@ -110,7 +110,7 @@ macro_rules! stack {
             .layer_as("otel", Phase::Observe, TraceLayer::with_hooks(OpenTelemetry))
             .layer(MetricsLayer::with_recorder($recorded.clone()).with_tenants(10))
             .layer(SlowLogLayer::new(Duration::ZERO).at_most(u32::MAX, Duration::ZERO))
-            .layer(observe("observer", Tells))
+            .layer(observe("observer", LogEvents))
             .layer(from_fn("panics", Phase::Transform, panics))
             .layer(RedactLayer::secrets())
             .layer(EncryptLayer::new(KeyRing::new(key)))
@@ -125,17 +125,17 @@ macro_rules! stack {
     }};
 }
 
-/// Tells what it was told, and fails.
-struct Tells;
+/// An observer that logs each event, and fails.
+struct LogEvents;
 
-impl Observe for Tells {
+impl Observe for LogEvents {
     fn observe(&mut self, event: &Event) -> Result<(), BoxError> {
         tracing::trace!(?event, "observed");
         Err("an observer fails".into())
     }
 }
 
-/// Panics with what it was given, as a careless layer does.
+/// A careless layer that panics with its arguments.
 async fn panics(
     request: PersistRequest,
     next: NextRequest,
@@ -154,7 +154,7 @@ fn faults() -> ChaosLayer {
         .rule(Rule::new("panics", Fault::panic_after()).with_probability(0.2))
 }
 
-/// What is refused, each for a reason of its own.
+/// Operations that are invalid, each for a different reason.
 fn invalid() -> Vec<PersistArgs> {
     let t = || "t".parse().unwrap();
     let id = || "m".parse().unwrap();
@@ -182,7 +182,7 @@ async fn everything(db: &Persistence, shown: &mut Shown) -> usize {
     let mut args: Vec<PersistArgs> = every_operation(CANARY).into_iter().map(|(_, args)| args).collect();
     args.extend(invalid());
     for round in 0..3 {
-        // The third round panics; the second finds what the first has left.
+        // The second round finds the messages of the first; the third round panics.
         let db = if round == 2 { db.with_call_site("panics") } else { db.clone() };
         for args in &args {
             let answer = call(&db, args.clone(), None).await;
@@ -198,7 +198,7 @@ async fn everything(db: &Persistence, shown: &mut Shown) -> usize {
     failed
 }
 
-/// Every entry of the log, as a store keeps it.
+/// Records every entry of the audit log.
 async fn audit_log(db: &Persistence, shown: &mut Shown) {
     db.write_audit_records().await.unwrap();
     let mut read = Some(ReadAudit::new(ChangeScope::Store, AuditFrom::End, 1000));
@@ -211,11 +211,11 @@ async fn audit_log(db: &Persistence, shown: &mut Shown) {
         all += page.entries.len();
         read = asked.next(&page);
     }
-    assert!(applied > 5 && all > applied + 5, "{applied} of {all} entries are of what was applied");
+    assert!(applied > 5 && all > applied + 5, "{applied} of {all} entries are of applied calls");
 }
 
-/// What cannot be made says why without saying what.
-fn what_is_no_content(shown: &mut Shown) {
+/// Records invalid and valid content values, and the errors of the invalid ones.
+fn content_values(shown: &mut Shown) {
     shown.debug(&Content::from_json(format!("[\"{CANARY}")));
     shown.debug(&Content::from_json(format!("{{\"{CANARY}\":1}}")));
     shown.debug(&Title::new(CANARY.repeat(1000)));
@@ -235,9 +235,9 @@ fn what_is_no_content(shown: &mut Shown) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_31_no_canary_is_in_a_log_an_error_a_debug_or_a_metric() {
+async fn rel_31_no_log_error_debug_output_or_metric_contains_the_canary() {
     let log = Captured::default();
-    // Of the whole process: the threads of the store and of the observers tell it too.
+    // The subscriber is global, because the threads of the store and of the observers log too.
     tracing::subscriber::set_global_default(log.clone()).unwrap();
     let recorded = Recorded::default();
     let mut shown = Shown::default();
@@ -255,8 +255,8 @@ async fn rel_31_no_canary_is_in_a_log_an_error_a_debug_or_a_metric() {
         audit_log(&db, &mut shown).await;
         owner.close().await.unwrap();
     }
-    what_is_no_content(&mut shown);
-    // That they were listened to at all.
+    content_values(&mut shown);
+    // Check that the subscriber and the recorder received events at all.
     assert!(
         log.events("done").len() > 50 && log.events("slow").len() > 50 && log.events("observed").len() > 50
     );
@@ -266,5 +266,5 @@ async fn rel_31_no_canary_is_in_a_log_an_error_a_debug_or_a_metric() {
     shown.0.extend(log.lines());
     shown.0.extend(recorded.series());
     shown.debug(&recorded);
-    shown.hold_no_canary();
+    shown.assert_no_canary();
 }

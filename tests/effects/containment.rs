@@ -1,4 +1,4 @@
-//! A consumer that fails, panics or hangs: tried again, passed over, and nobody else is held up (VL-S20).
+//! A consumer that fails, panics or hangs is retried, then its change is quarantined. No other thread waits for it (VL-S20).
 
 use std::{
     collections::HashMap,
@@ -17,10 +17,10 @@ use throughline::{
 };
 use tokio::sync::{Notify, Semaphore};
 
-use crate::support::{Projection, add, consumer, effects, in_memory, projecting, take_down};
+use crate::support::{Projection, add, consumer, effects, in_memory, record, recording};
 
-/// What a message tells the consumer to do, for its first so many attempts.
-async fn obey(event: &Event, attempt: usize) -> Result<(), throughline::BoxError> {
+/// Misbehaves as the text of the message says, for its first two attempts or always.
+async fn misbehave(event: &Event, attempt: usize) -> Result<(), throughline::BoxError> {
     let text = event.message.as_ref().map(|message| message.content.as_json().to_owned());
     let text = text.unwrap_or_default();
     if attempt > 2 && !text.contains("always") {
@@ -29,15 +29,15 @@ async fn obey(event: &Event, attempt: usize) -> Result<(), throughline::BoxError
     if text.contains("fail") {
         return Err("it failed".into());
     }
-    assert!(!text.contains("panic"), "as it was told");
+    assert!(!text.contains("panic"), "as the text says");
     if text.contains("hang") {
         std::future::pending::<()>().await;
     }
     Ok(())
 }
 
-/// Takes down what it has done, and obeys.
-fn obeying(projection: &Projection) -> impl Consumer {
+/// A consumer that records each event, and misbehaves as the message says.
+fn misbehaving(projection: &Projection) -> impl Consumer {
     let (projection, attempts) = (Arc::clone(projection), Arc::new(Mutex::new(HashMap::new())));
     consumer("obeys", move |event| {
         let (projection, attempts) = (Arc::clone(&projection), Arc::clone(&attempts));
@@ -48,21 +48,21 @@ fn obeying(projection: &Projection) -> impl Consumer {
                 *attempt += 1;
                 *attempt
             };
-            obey(&event, attempt).await?;
-            take_down(&projection, &event);
+            misbehave(&event, attempt).await?;
+            record(&projection, &event);
             Ok(())
         }
     })
 }
 
-async fn skipped(db: &Persistence, name: &str) -> Vec<(ThreadId, String)> {
+async fn quarantined(db: &Persistence, name: &str) -> Vec<(ThreadId, String)> {
     let list = ListQuarantined::new(name.parse().unwrap(), 100);
     let found = db.read(list).await.unwrap().changes;
     found.into_iter().map(|change| (change.thread, change.why)).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_goes_wrong_twice_is_done_the_third_time() {
+async fn a_change_that_fails_twice_is_processed_by_the_third_attempt() {
     let db = in_memory();
     let projection = Projection::default();
     for (thread, text) in [("a", "fail"), ("b", "panic"), ("c", "hang"), ("d", "well")] {
@@ -70,53 +70,57 @@ async fn what_goes_wrong_twice_is_done_the_third_time() {
         add(&db, thread, "2", "and then").await;
     }
     let last = add(&db, "d", "3", "the last").await;
-    let effects = effects(&db).consumer(obeying(&projection)).start().await.unwrap();
+    let effects = effects(&db).consumer(misbehaving(&projection)).start().await.unwrap();
     assert!(effects.reached(last).await);
     let status = effects.status().remove(0);
     assert_eq!((status.failures, status.quarantined, status.lag()), (6, 0, 0), "{status:?}");
     assert!(status.last_error.is_some());
     let seen = projection.lock().unwrap();
-    assert_eq!(seen.told.len(), 9);
+    assert_eq!(seen.delivered.len(), 9);
     for thread in ["a", "b", "c", "d"] {
         assert!(seen.of(thread).is_sorted(), "{thread}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn poison_is_passed_over_and_listed_and_the_rest_goes_on() {
+async fn a_change_that_always_fails_is_quarantined_and_later_changes_are_delivered() {
     let db = in_memory();
     let projection = Projection::default();
     for (thread, text) in [("a", "always fail"), ("b", "always panic"), ("c", "always hang")] {
         add(&db, thread, "1", text).await;
         add(&db, thread, "2", "behind it").await;
     }
-    let last = add(&db, "d", "1", "beside it").await;
-    let effects = effects(&db).attempts(3).consumer(obeying(&projection)).start().await.unwrap();
+    let last = add(&db, "d", "1", "in another thread").await;
+    let effects = effects(&db).attempts(3).consumer(misbehaving(&projection)).start().await.unwrap();
     assert!(effects.reached(last).await);
     let status = effects.stop().await.remove(0);
     assert_eq!((status.quarantined, status.waiting), (3, 0));
     assert!(status.cursor >= last, "{status:?}");
     let why: HashMap<String, String> =
-        skipped(&db, "obeys").await.into_iter().map(|(thread, why)| (thread.to_string(), why)).collect();
+        quarantined(&db, "obeys").await.into_iter().map(|(thread, why)| (thread.to_string(), why)).collect();
     assert_eq!(why["a"], "it failed (3 attempts)");
-    assert_eq!(why["b"], "it panicked: as it was told (3 attempts)");
+    assert_eq!(why["b"], "it panicked: as the text says (3 attempts)");
     assert_eq!(why["c"], "it took longer than 30s (3 attempts)");
-    assert_eq!(projection.lock().unwrap().told.len(), 4, "the ones behind and the one beside");
+    assert_eq!(
+        projection.lock().unwrap().delivered.len(),
+        4,
+        "the later changes of the threads, and the other thread"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn threads_that_fail_hold_up_no_other_and_no_write() {
+async fn failing_threads_delay_no_other_thread_and_no_write() {
     let db = in_memory();
     let projection = Projection::default();
     for at in 0..40 {
         add(&db, &format!("bad{at}"), "1", "always fail").await;
     }
-    let effects = effects(&db).parallel(2).consumer(obeying(&projection)).start().await.unwrap();
+    let effects = effects(&db).parallel(2).consumer(misbehaving(&projection)).start().await.unwrap();
     let done = Arc::new(Notify::new());
     let begun = tokio::time::Instant::now();
     add(&db, "good", "1", "well").await;
-    assert_eq!(begun.elapsed(), Duration::ZERO, "a write waits for nothing");
-    let looking = {
+    assert_eq!(begun.elapsed(), Duration::ZERO, "a write does not wait for consumers");
+    let wait_for_good = {
         let (projection, done) = (Arc::clone(&projection), Arc::clone(&done));
         async move {
             while projection.lock().unwrap().of("good").is_empty() {
@@ -125,30 +129,30 @@ async fn threads_that_fail_hold_up_no_other_and_no_write() {
             done.notify_one();
         }
     };
-    looking.await;
+    wait_for_good.await;
     done.notified().await;
     let status = effects.status().remove(0);
-    assert_eq!(status.quarantined, 0, "none of the others was at its end yet: {status:?}");
-    // And stopping does not wait until they are.
+    assert_eq!(status.quarantined, 0, "no failing change has used up its attempts: {status:?}");
+    // `stop` does not wait for them either.
     let stopped = effects.stop().await.remove(0);
-    assert_eq!(stopped.cursor, Position::ZERO, "not past the first one that is not done");
+    assert_eq!(stopped.cursor, Position::ZERO, "the cursor stays before the first unprocessed change");
     assert_eq!(stopped.state, ConsumerState::Stopped { why: None });
 }
 
 #[tokio::test(start_paused = true)]
-async fn so_many_threads_at_once_and_no_more() {
+async fn events_of_at_most_the_configured_number_of_threads_run_in_parallel() {
     let db = in_memory();
-    let (gate, most) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new((0_usize, 0_usize))));
-    let (theirs, count) = (Arc::clone(&gate), Arc::clone(&most));
+    let (barrier, most) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new((0_usize, 0_usize))));
+    let (shared_barrier, count) = (Arc::clone(&barrier), Arc::clone(&most));
     let counting = consumer("counts", move |_| {
-        let (gate, count) = (Arc::clone(&theirs), Arc::clone(&count));
+        let (barrier, count) = (Arc::clone(&shared_barrier), Arc::clone(&count));
         async move {
             {
                 let mut count = count.lock().unwrap();
                 count.0 += 1;
                 count.1 = count.1.max(count.0);
             }
-            gate.acquire().await.unwrap().forget();
+            barrier.acquire().await.unwrap().forget();
             count.lock().unwrap().0 -= 1;
             Ok(())
         }
@@ -161,13 +165,13 @@ async fn so_many_threads_at_once_and_no_more() {
     while most.lock().unwrap().0 < 5 {
         tokio::task::yield_now().await;
     }
-    gate.add_permits(20);
+    barrier.add_permits(20);
     assert!(effects.reached(last).await);
     assert_eq!(most.lock().unwrap().1, 5, "in parallel, and bounded");
 }
 
 #[tokio::test]
-async fn what_could_do_nothing_is_refused_at_the_start() {
+async fn a_backend_without_consumers_and_an_invalid_consumer_name_are_refused_at_the_start() {
     use throughline::{Admitted, Backend, Capabilities, Durability, OpKind};
     struct Claims(Capabilities);
     impl Backend for Claims {
@@ -178,7 +182,7 @@ async fn what_could_do_nothing_is_refused_at_the_start() {
             self.0.clone()
         }
         async fn read(&self, _: Admitted<'_, ReadArgs>) -> throughline::Result<Reply<ReadArgs>> {
-            panic!("it is not even asked")
+            panic!("the backend must not be called")
         }
     }
     let everything = Capabilities::new(Durability::Volatile);
@@ -193,14 +197,14 @@ async fn what_could_do_nothing_is_refused_at_the_start() {
     let db = in_memory();
     let projection = Projection::default();
     let twice =
-        effects(&db).consumer(projecting("same", &projection)).consumer(projecting("same", &projection));
+        effects(&db).consumer(recording("same", &projection)).consumer(recording("same", &projection));
     let error = twice.start().await.unwrap_err();
     assert_eq!((error.kind(), error.detail()), (ErrorKind::Invalid, "two consumers are called `same`"));
-    let nameless = effects(&db).consumer(projecting("", &projection)).start().await;
+    let nameless = effects(&db).consumer(recording("", &projection)).start().await;
     assert_eq!(nameless.unwrap_err().kind(), ErrorKind::Invalid);
 }
 
-/// Takes down what it is told of while it is off.
+/// Records the events that it receives although it is off.
 struct Off(Projection);
 
 impl Consumer for Off {
@@ -213,13 +217,13 @@ impl Consumer for Off {
     }
 
     async fn handle(&self, event: Event) -> Result<(), throughline::BoxError> {
-        take_down(&self.0, &event);
+        record(&self.0, &event);
         Ok(())
     }
 }
 
 #[tokio::test]
-async fn what_is_off_cleans_up_all_the_same() {
+async fn a_consumer_that_is_off_still_receives_deletions() {
     let db = in_memory();
     let projection = Projection::default();
     let effects = effects(&db).consumer(Off(Arc::clone(&projection))).start().await.unwrap();
@@ -230,10 +234,10 @@ async fn what_is_off_cleans_up_all_the_same() {
     db.thread("t").delete_thread().await.unwrap();
     let last = add(&db, "u", "m", "x").await;
     assert!(effects.reached(last).await);
-    assert_eq!(projection.lock().unwrap().told.len(), 3);
+    assert_eq!(projection.lock().unwrap().delivered.len(), 3);
 }
 
-/// Damages the change that is the last one of this kind.
+/// Damages the last change of this kind.
 fn damage(path: &std::path::Path, kind: i64) {
     let raw = rusqlite::Connection::open(path).unwrap();
     let sql =
@@ -251,11 +255,11 @@ async fn a_change_that_cannot_be_read_is_listed_and_never_skipped_in_silence() {
     let backend = throughline::sqlite::SqliteBackend::open(&path).await.unwrap();
     let db = Persistence::builder().backend(backend).build().unwrap();
     let projection = Projection::default();
-    // It waits for this one before its end is damaged.
-    let started = effects(&db).consumer(projecting("index", &projection)).start().await.unwrap();
+    // The consumer waits for the open message before its final change is damaged.
+    let started = effects(&db).consumer(recording("index", &projection)).start().await.unwrap();
     let mut open = db.thread("open").reserve(throughline::Role::Assistant).await.unwrap();
     let first = add(&db, "before", "m", "x").await;
-    while started.status()[0].reached < first || projection.lock().unwrap().told.is_empty() {
+    while started.status()[0].reached < first || projection.lock().unwrap().delivered.is_empty() {
         tokio::task::yield_now().await;
     }
     started.stop().await;
@@ -266,39 +270,42 @@ async fn a_change_that_cannot_be_read_is_listed_and_never_skipped_in_silence() {
     damage(&path, ADDED);
     let last = add(&db, "lost", "n", "the one behind it").await;
 
-    let started = effects(&db).consumer(projecting("index", &projection)).start().await.unwrap();
+    let started = effects(&db).consumer(recording("index", &projection)).start().await.unwrap();
     assert!(started.reached(last).await);
     let status = started.stop().await.remove(0);
     assert_eq!((status.quarantined, status.waiting), (2, 0), "{status:?}");
-    for (_, why) in skipped(&db, "index").await {
+    for (_, why) in quarantined(&db, "index").await {
         assert!(why.starts_with("the change cannot be read: "), "{why}");
     }
     {
         let seen = projection.lock().unwrap();
         assert!(seen.of("lost").contains(&last));
-        assert!(seen.texts.values().any(|text| text.contains("whole")), "told by what was before its end");
+        assert!(
+            seen.texts.values().any(|text| text.contains("whole")),
+            "delivered because of the earlier changes of the message"
+        );
     }
     db.close().await.unwrap();
 }
 
-/// Refuses so many reads of a message and so many moves of a cursor, as a store does that is away.
-struct Away {
+/// Refuses a number of message reads and of cursor moves, like an unavailable store.
+struct Unavailable {
     reads: AtomicU32,
     moves: AtomicU32,
 }
 
-impl Away {
+impl Unavailable {
     fn refused(left: &AtomicU32) -> throughline::Result<()> {
         match left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)) {
-            Ok(_) => Err(PersistError::new(ErrorKind::Unavailable, "it is away")),
+            Ok(_) => Err(PersistError::new(ErrorKind::Unavailable, "it is unavailable")),
             Err(_) => Ok(()),
         }
     }
 }
 
-impl Plugin for Away {
+impl Plugin for Unavailable {
     fn name(&self) -> &str {
-        "away"
+        "unavailable"
     }
 
     async fn read(
@@ -323,17 +330,17 @@ impl Plugin for Away {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_away_is_waited_for_and_nothing_is_passed_over() {
-    let away = Away { reads: AtomicU32::new(30), moves: AtomicU32::new(5) };
-    let db = Persistence::builder().plugin(away).backend(MemoryBackend::new()).build().unwrap();
+async fn an_unavailable_store_is_retried_and_no_change_is_quarantined() {
+    let unavailable = Unavailable { reads: AtomicU32::new(30), moves: AtomicU32::new(5) };
+    let db = Persistence::builder().plugin(unavailable).backend(MemoryBackend::new()).build().unwrap();
     let projection = Projection::default();
     let last = add(&db, "t", "m", "x").await;
-    let effects = effects(&db).attempts(2).consumer(projecting("index", &projection)).start().await.unwrap();
+    let effects = effects(&db).attempts(2).consumer(recording("index", &projection)).start().await.unwrap();
     assert!(effects.reached(last).await);
     while effects.status()[0].cursor < last {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let status = effects.stop().await.remove(0);
     assert_eq!((status.failures, status.quarantined), (35, 0), "{status:?}");
-    assert_eq!(projection.lock().unwrap().told.len(), 1);
+    assert_eq!(projection.lock().unwrap().delivered.len(), 1);
 }

@@ -1,4 +1,4 @@
-//! What a consumer keeps in the store.
+//! The cursor and the quarantine of a consumer in the store.
 
 use throughline::{
     Call, Effect, ErrorKind, Next, Persistence, Plugin, Position, ReadArgs, ReadResult, Reply, ThreadId,
@@ -36,7 +36,7 @@ fn quarantine(position: u64, why: &str) -> QuarantineChange {
 }
 
 #[tokio::test]
-async fn a_cursor_is_compared_before_it_is_moved() {
+async fn a_cursor_moves_only_forward_and_only_from_its_expected_position() {
     for db in stores().await {
         assert_eq!(cursor(&db).await, (0, 0));
         db.on_consumer(MoveCursor::new(name(), at(5)).expecting(Position::ZERO)).await.unwrap();
@@ -59,19 +59,19 @@ async fn a_cursor_is_compared_before_it_is_moved() {
         }
         db.on_consumer(ResetCursor::new(name(), at(2))).await.unwrap();
         assert_eq!(cursor(&db).await, (2, 0));
-        // What changes something has its place among the commits, though nothing is told of it.
+        // A move of the cursor has a position in the commit order, although it emits no change.
         let moved = |to| db.run(ConsumerArgs::from(MoveCursor::new(name(), at(to)))).reply();
         let (first, same, next) = (moved(3).await.unwrap(), moved(3).await.unwrap(), moved(4).await.unwrap());
         assert!(first.receipt.position < next.receipt.position && same.receipt.position.is_none());
         db.on_consumer(ResetCursor::new(name(), at(2))).await.unwrap();
-        // Another tenant and another consumer have their own.
+        // Other tenants and other consumers have their own cursors.
         assert_eq!(cursor(&db.for_tenant("other".parse().unwrap())).await, (0, 0));
         db.close().await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn what_was_passed_over_is_listed_until_it_is_released() {
+async fn a_quarantined_change_is_listed_until_it_is_released() {
     for db in stores().await {
         for position in [7, 3, 5] {
             db.on_consumer(quarantine(position, "first")).await.unwrap();
@@ -88,7 +88,7 @@ async fn what_was_passed_over_is_listed_until_it_is_released() {
         let release = || ReleaseChange { consumer: name(), position: at(3) };
         assert!(db.on_consumer(release()).await.unwrap().was_listed);
         assert!(!db.on_consumer(release()).await.unwrap().was_listed);
-        // What is told again is not passed over any more.
+        // A reset releases the changes that are delivered again.
         db.on_consumer(ResetCursor::new(name(), at(5))).await.unwrap();
         assert_eq!(cursor(&db).await, (5, 1));
         let long = "x".repeat(QuarantineChange::MAX_WHY + 1);
@@ -99,7 +99,7 @@ async fn what_was_passed_over_is_listed_until_it_is_released() {
 }
 
 #[tokio::test]
-async fn it_is_told_to_nobody_and_takes_no_key() {
+async fn operations_of_consumers_emit_no_change_and_accept_no_key_and_no_batch() {
     for db in stores().await {
         add(&db, "t", "m", "hello").await;
         db.on_consumer(MoveCursor::new(name(), at(1))).await.unwrap();
@@ -117,7 +117,7 @@ async fn it_is_told_to_nobody_and_takes_no_key() {
 }
 
 #[tokio::test]
-async fn it_survives_the_process_and_is_checked() {
+async fn a_cursor_survives_a_restart_and_verify_detects_damage() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.db");
     let backend = SqliteBackend::open(&path).await.unwrap();
@@ -142,7 +142,7 @@ async fn it_survives_the_process_and_is_checked() {
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     let error = db.on_consumer(MoveCursor::new(name(), at(9))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
-    // To put it somewhere mends it.
+    // A reset repairs the damaged cursor.
     db.on_consumer(ResetCursor::new(name(), at(1))).await.unwrap();
     assert_eq!(cursor(&db).await, (1, 0));
     assert!(maintenance.verify().await.unwrap().is_sound());
@@ -150,21 +150,21 @@ async fn it_survives_the_process_and_is_checked() {
 }
 
 #[tokio::test]
-async fn a_redirect_leaves_it_here() {
+async fn a_redirect_keeps_cursors_in_the_local_store_and_refuses_a_runner() {
     for by_message in [false, true] {
-        let there = in_memory();
+        let target = in_memory();
         let here = MemoryBackend::new().with_name("here");
         let builder = Persistence::builder();
         let db = if by_message {
-            builder.layer(redirect_messages("to", |_| true, there.clone())).backend(here).build().unwrap()
+            builder.layer(redirect_messages("to", |_| true, target.clone())).backend(here).build().unwrap()
         } else {
-            builder.layer(redirect("to", |_, _| true, there.clone())).backend(here).build().unwrap()
+            builder.layer(redirect("to", |_, _| true, target.clone())).backend(here).build().unwrap()
         };
         db.on_consumer(MoveCursor::new(name(), at(4))).await.unwrap();
         db.on_consumer(quarantine(3, "why")).await.unwrap();
-        assert_eq!((cursor(&db).await, cursor(&there).await), ((4, 1), (0, 0)));
+        assert_eq!((cursor(&db).await, cursor(&target).await), ((4, 1), (0, 0)));
         assert_eq!(db.read(ListQuarantined::new(name(), 9)).await.unwrap().changes.len(), 1);
-        // And nothing follows the changes of two stores as if they were one.
+        // A runner refuses to follow the changes of two stores.
         let error = Effects::builder(db.clone())
             .consumer(consumer("search", |_| async { Ok(()) }))
             .start()
@@ -174,12 +174,12 @@ async fn a_redirect_leaves_it_here() {
     }
 }
 
-/// Speaks of another consumer than it was asked about: down, or up.
-struct Mixes {
+/// A defective layer that replaces the consumer of a call (`down`) and of the answer.
+struct ReplacesConsumer {
     down: bool,
 }
 
-impl Plugin for Mixes {
+impl Plugin for ReplacesConsumer {
     fn name(&self) -> &str {
         "mixes"
     }
@@ -214,9 +214,13 @@ impl Plugin for Mixes {
 }
 
 #[tokio::test]
-async fn a_layer_that_mixes_consumers_up_is_named() {
+async fn the_error_names_a_layer_that_replaces_the_consumer() {
     for down in [false, true] {
-        let db = Persistence::builder().plugin(Mixes { down }).backend(MemoryBackend::new()).build().unwrap();
+        let db = Persistence::builder()
+            .plugin(ReplacesConsumer { down })
+            .backend(MemoryBackend::new())
+            .build()
+            .unwrap();
         let moved = db.on_consumer(MoveCursor::new(name(), at(1))).await.unwrap_err();
         let read = db.read(GetCursor { consumer: name() }).await.unwrap_err();
         for error in [moved, read] {

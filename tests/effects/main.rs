@@ -1,9 +1,9 @@
-//! Consumers of the changes, over both stores.
+//! Tests of change-feed consumers, over memory and SQLite.
 
 mod containment;
 mod cursors;
-mod mirror;
-mod open_rows;
+mod jsonl_mirror;
+mod open_messages;
 mod restart;
 mod runners;
 mod support;

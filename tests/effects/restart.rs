@@ -1,4 +1,4 @@
-//! A runner that ends anywhere goes on where it was (VL-S21, T3-S12).
+//! A runner that stops at any point continues from its cursor (VL-S21, T3-S12).
 
 use std::sync::{Arc, Mutex};
 
@@ -7,19 +7,19 @@ use throughline::{
 };
 use tokio::sync::Notify;
 
-use crate::support::{Closure, Projection, add, add_many, consumer, effects, projecting, stores, take_down};
+use crate::support::{FnConsumer, Projection, add, add_many, consumer, effects, record, recording, stores};
 
-/// Takes events down until it has taken so many, says so, and is at the next ones for ever.
-fn dying(after: usize, projection: &Projection, died: &Arc<Notify>) -> Closure {
-    let (projection, died, taken) = (Arc::clone(projection), Arc::clone(died), Mutex::new(0));
+/// A consumer that records `after` events, then signals `died` and hangs.
+fn dies_after(after: usize, projection: &Projection, died: &Arc<Notify>) -> FnConsumer {
+    let (projection, died, recorded) = (Arc::clone(projection), Arc::clone(died), Mutex::new(0));
     consumer("index", move |event| {
-        let mut taken = taken.lock().unwrap();
-        let is_dead = *taken >= after;
+        let mut recorded = recorded.lock().unwrap();
+        let is_dead = *recorded >= after;
         if !is_dead {
-            *taken += 1;
-            take_down(&projection, &event);
+            *recorded += 1;
+            record(&projection, &event);
         }
-        if *taken >= after {
+        if *recorded >= after {
             died.notify_one();
         }
         async move {
@@ -31,7 +31,7 @@ fn dying(after: usize, projection: &Projection, died: &Arc<Notify>) -> Closure {
     })
 }
 
-/// Every change, of every thread, in its order.
+/// Returns every change in commit order.
 async fn all(db: &Persistence) -> Vec<throughline::changes::Change> {
     let mut feed = db.changes(ChangeScope::Tenant, Position::ZERO);
     let mut all = Vec::new();
@@ -41,44 +41,44 @@ async fn all(db: &Persistence) -> Vec<throughline::changes::Change> {
     all
 }
 
-/// Kills a runner after `k` events, and lets another one go on.
+/// Kills a runner after `k` events, and lets a second runner finish.
 async fn killed_after(db: &Persistence, k: usize, last: Position) -> Projection {
     let (projection, died) = (Projection::default(), Arc::new(Notify::new()));
-    let first = effects(db).parallel(4).consumer(dying(k, &projection, &died)).start().await.unwrap();
+    let first = effects(db).parallel(4).consumer(dies_after(k, &projection, &died)).start().await.unwrap();
     died.notified().await;
     drop(first);
-    let before = projection.lock().unwrap().told.len();
-    let second = effects(db).parallel(4).consumer(projecting("index", &projection)).start().await.unwrap();
+    let before = projection.lock().unwrap().delivered.len();
+    let second = effects(db).parallel(4).consumer(recording("index", &projection)).start().await.unwrap();
     assert!(second.reached(last).await);
     let status = second.stop().await.remove(0);
     assert!(status.cursor >= last && status.waiting == 0, "{status:?}");
-    in_order(db, &projection, before).await;
+    assert_in_order(db, &projection, before).await;
     projection
 }
 
-/// Each run told the changes of a thread one after the other, the second went on where the first one was or before, and
-/// nothing is missing.
-async fn in_order(db: &Persistence, projection: &Projection, before: usize) {
+/// Checks the order: each run received the changes of a thread in order, the second run continued at or before the end
+/// of the first one, and no change is missing.
+async fn assert_in_order(db: &Persistence, projection: &Projection, before: usize) {
     let all = all(db).await;
     let seen = projection.lock().unwrap();
     for thread in seen.threads() {
-        let of = |told: &[(throughline::ThreadId, Position)]| -> Vec<Position> {
-            told.iter().filter(|(of, _)| *of == thread).map(|(_, at)| *at).collect()
+        let of = |delivered: &[(throughline::ThreadId, Position)]| -> Vec<Position> {
+            delivered.iter().filter(|(of, _)| *of == thread).map(|(_, at)| *at).collect()
         };
-        let (first, second) = (of(&seen.told[..before]), of(&seen.told[before..]));
+        let (first, second) = (of(&seen.delivered[..before]), of(&seen.delivered[before..]));
         assert!(first.is_sorted_by(|a, b| a < b) && second.is_sorted_by(|a, b| a < b), "{thread}");
         let due: Vec<Position> =
             all.iter().filter(|change| change.thread == thread).map(|change| change.position).collect();
-        assert_eq!(first, due[..first.len()], "the first run has left one out");
+        assert_eq!(first, due[..first.len()], "the first run skipped a change");
         let from = second.first().map_or(due.len(), |at| due.iter().position(|due| due == at).unwrap());
-        assert!(from <= first.len(), "one was skipped between the runs");
-        assert_eq!(second, due[from..], "the second run has left one out");
+        assert!(from <= first.len(), "a change was skipped between the runs");
+        assert_eq!(second, due[from..], "the second run skipped a change");
     }
-    assert_eq!(seen.threads().len(), 3, "every thread was told");
+    assert_eq!(seen.threads().len(), 3, "every thread was delivered");
 }
 
-/// What an index has in the end.
-async fn holds_what_the_store_has(db: &Persistence, projection: &Projection) {
+/// Checks that the projection is equal to the store.
+async fn assert_equal_to_store(db: &Persistence, projection: &Projection) {
     let texts = projection.lock().unwrap().texts.clone();
     let mut found = 0;
     for thread in ["a", "b", "c"] {
@@ -95,7 +95,7 @@ async fn holds_what_the_store_has(db: &Persistence, projection: &Projection) {
 }
 
 #[tokio::test]
-async fn killed_at_every_event_of_a_few() {
+async fn a_runner_killed_after_any_event_continues_without_a_gap() {
     const EVENTS: usize = 11;
     for store in 0..2 {
         for k in 1..=EVENTS {
@@ -108,17 +108,17 @@ async fn killed_at_every_event_of_a_few() {
             }
             let id = |text: &str| text.parse::<MessageId>().unwrap();
             db.thread("a").edit(id("m0"), Content::text("edited")).await.unwrap();
-            let gone = db.thread("b").delete(id("m1")).reply().await.unwrap();
-            let last = gone.receipt.position.unwrap();
+            let deleted = db.thread("b").delete(id("m1")).reply().await.unwrap();
+            let last = deleted.receipt.position.unwrap();
             let projection = killed_after(&db, k, last).await;
-            holds_what_the_store_has(&db, &projection).await;
+            assert_equal_to_store(&db, &projection).await;
             db.close().await.unwrap();
         }
     }
 }
 
 #[tokio::test]
-async fn killed_among_very_many() {
+async fn a_runner_killed_among_thousands_of_events_continues_without_a_gap() {
     for (k, store) in [(1, 0), (700, 0), (2499, 0), (1300, 1), (2500, 1)] {
         let [memory, sqlite] = stores().await;
         let db = if store == 0 { memory } else { sqlite };
@@ -128,13 +128,13 @@ async fn killed_among_very_many() {
         let last = add(&db, "c", "last", "the last one").await;
         let projection = killed_after(&db, k, last).await;
         assert_eq!(projection.lock().unwrap().texts.len(), 2500);
-        holds_what_the_store_has(&db, &projection).await;
+        assert_equal_to_store(&db, &projection).await;
         db.close().await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn another_process_goes_on() {
+async fn a_restarted_process_continues_from_the_cursor_without_repeating_a_change() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.db");
     let projection = Projection::default();
@@ -142,12 +142,12 @@ async fn another_process_goes_on() {
         let backend = SqliteBackend::open(&path).await.unwrap();
         let db = Persistence::builder().backend(backend).build().unwrap();
         let effects =
-            Effects::builder(db.clone()).consumer(projecting("index", &projection)).start().await.unwrap();
+            Effects::builder(db.clone()).consumer(recording("index", &projection)).start().await.unwrap();
         let last = add(&db, "t", text, text).await;
         assert!(effects.reached(last).await);
         effects.stop().await;
         db.close().await.unwrap();
     }
-    // Stopped and not killed, nothing is told twice.
-    assert_eq!(projection.lock().unwrap().told.len(), 3);
+    // The runner stopped cleanly, so no change is delivered twice.
+    assert_eq!(projection.lock().unwrap().delivered.len(), 3);
 }

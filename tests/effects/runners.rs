@@ -1,4 +1,4 @@
-//! Two runners of one consumer, and somebody who looks after it.
+//! Two runners of one consumer, and manual changes of its cursor.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use throughline::{
     sqlite::SqliteBackend,
 };
 
-use crate::support::{Projection, add, add_many, effects, in_memory, projecting};
+use crate::support::{Projection, add, add_many, effects, in_memory, recording};
 
 async fn cursor(db: &Persistence) -> Position {
     let consumer: ConsumerName = "index".parse().unwrap();
@@ -27,9 +27,9 @@ async fn two_processes_never_move_the_cursor_back() {
     let (one, two) = (open().await, open().await);
     add_many(&one, "a", 700).await;
     let (first, second) = (Projection::default(), Projection::default());
-    let left = effects(&one).consumer(projecting("index", &first)).start().await.unwrap();
-    let right = effects(&two).consumer(projecting("index", &second)).start().await.unwrap();
-    let watch = {
+    let left = effects(&one).consumer(recording("index", &first)).start().await.unwrap();
+    let right = effects(&two).consumer(recording("index", &second)).start().await.unwrap();
+    let watcher = {
         let db = one.clone();
         tokio::spawn(async move {
             let mut last = Position::ZERO;
@@ -49,8 +49,8 @@ async fn two_processes_never_move_the_cursor_back() {
     assert!(left.reached(last).await && right.reached(last).await);
     left.stop().await;
     right.stop().await;
-    assert!(!watch.is_finished(), "it never went back");
-    watch.abort();
+    assert!(!watcher.is_finished(), "the cursor never moved back");
+    watcher.abort();
     assert!(cursor(&two).await >= last);
     for projection in [first, second] {
         assert!(projection.lock().unwrap().of("b").is_sorted());
@@ -60,41 +60,41 @@ async fn two_processes_never_move_the_cursor_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cursor_that_is_put_back_is_gone_on_from() {
+async fn a_runner_continues_from_a_cursor_that_was_reset() {
     let db = in_memory();
     let projection = Projection::default();
     let first = add(&db, "t", "1", "x").await;
-    let effects = effects(&db).consumer(projecting("index", &projection)).start().await.unwrap();
+    let effects = effects(&db).consumer(recording("index", &projection)).start().await.unwrap();
     assert!(effects.reached(first).await);
     while cursor(&db).await < first {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     db.on_consumer(ResetCursor::new("index".parse().unwrap(), Position::ZERO)).await.unwrap();
     let second = add(&db, "t", "2", "x").await;
-    // Time is paused: it goes on to the moment at which the cursor is moved next.
-    while projection.lock().unwrap().told.len() < 4 {
+    // Time is paused, so it advances to the next move of the cursor.
+    while projection.lock().unwrap().delivered.len() < 4 {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert_eq!(projection.lock().unwrap().of("t"), [first, second, first, second]);
 }
 
 #[tokio::test]
-async fn a_consumer_of_the_whole_store_is_told_of_every_tenant() {
+async fn a_consumer_of_the_whole_store_receives_changes_of_every_tenant() {
     let db = in_memory();
     let projection = Projection::default();
-    let mut whole = projecting("index", &projection);
+    let mut whole = recording("index", &projection);
     whole.scope = ChangeScope::Store;
     let effects = effects(&db).consumer(whole).start().await.unwrap();
     add(&db.for_tenant("alice".parse().unwrap()), "t", "m", "alice's").await;
     let last = add(&db.for_tenant("bob".parse().unwrap()), "t", "m", "bob's").await;
     assert!(effects.reached(last).await);
     let seen = projection.lock().unwrap();
-    assert_eq!(seen.told.len(), 2);
-    assert!(seen.texts["t/m"].contains("bob's"), "its message was read as its tenant's");
+    assert_eq!(seen.delivered.len(), 2);
+    assert!(seen.texts["t/m"].contains("bob's"), "the message was read as its tenant");
 }
 
 #[tokio::test]
-async fn one_too_old_is_made_again_or_stops_and_says_so() {
+async fn a_consumer_behind_the_retained_changes_rebuilds_or_stops_with_an_error() {
     let backend = SqliteBackend::builder().changes_kept(100).temporary().await.unwrap();
     let db = Persistence::builder().backend(backend).build().unwrap();
     add_many(&db, "a", 1000).await;
@@ -107,17 +107,17 @@ async fn one_too_old_is_made_again_or_stops_and_says_so() {
     let projection = Projection::default();
     let effects = effects(&db)
         .consumer(Arc::new(mirror))
-        .consumer(projecting("index", &projection))
+        .consumer(recording("index", &projection))
         .start()
         .await
         .unwrap();
     let last = add(&db, "a", "last", "x").await;
-    assert!(!effects.reached(last).await, "the other one has stopped");
+    assert!(!effects.reached(last).await, "the second consumer has stopped");
     let status = effects.stop().await;
     assert!(status[0].cursor >= last && status[0].last_error.is_some(), "{status:?}");
     assert_eq!(std::fs::read_to_string(file).unwrap().lines().count(), 1301);
     assert!(matches!(&status[1].state, throughline::effects::ConsumerState::Stopped { why: Some(_) }));
-    assert!(projection.lock().unwrap().told.is_empty());
+    assert!(projection.lock().unwrap().delivered.is_empty());
     db.on_consumer(MoveCursor::new("index".parse().unwrap(), last)).await.unwrap();
     db.close().await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Consumers made of closures, and both stores.
+//! Consumers from closures, and a store of each kind.
 
 use std::{
     collections::BTreeMap,
@@ -18,22 +18,25 @@ use throughline::{
 
 type Handled = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
-/// A consumer that does what a closure does.
-pub(crate) struct Closure {
+/// A consumer that calls a closure.
+pub(crate) struct FnConsumer {
     pub(crate) name: &'static str,
     pub(crate) scope: ChangeScope,
     handle: Box<dyn Fn(Event) -> Handled + Send + Sync>,
 }
 
-pub(crate) fn consumer<F>(name: &'static str, handle: impl Fn(Event) -> F + Send + Sync + 'static) -> Closure
+pub(crate) fn consumer<F>(
+    name: &'static str,
+    handle: impl Fn(Event) -> F + Send + Sync + 'static,
+) -> FnConsumer
 where
     F: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
     let handle = Box::new(move |event| Box::pin(handle(event)) as Handled);
-    Closure { name, scope: ChangeScope::Tenant, handle }
+    FnConsumer { name, scope: ChangeScope::Tenant, handle }
 }
 
-impl Consumer for Closure {
+impl Consumer for FnConsumer {
     fn name(&self) -> &str {
         self.name
     }
@@ -47,21 +50,21 @@ impl Consumer for Closure {
     }
 }
 
-/// What was told, and what follows from it: the text of each message, however often it is told.
+/// The delivered events, and the projection of them: the text of each message.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    pub(crate) told: Vec<(ThreadId, Position)>,
+    pub(crate) delivered: Vec<(ThreadId, Position)>,
     pub(crate) texts: BTreeMap<String, String>,
 }
 
 pub(crate) type Projection = Arc<Mutex<Seen>>;
 
-/// Takes an event down, as an index would.
-pub(crate) fn take_down(projection: &Projection, event: &Event) {
+/// Records an event in the projection, as an index would.
+pub(crate) fn record(projection: &Projection, event: &Event) {
     let mut seen = projection.lock().unwrap();
-    seen.told.push((event.change.thread.clone(), event.change.position));
-    if let Some(about) = event.change.what.message() {
-        let key = format!("{}/{}", event.change.thread, about.id);
+    seen.delivered.push((event.change.thread.clone(), event.change.position));
+    if let Some(changed) = event.change.what.message() {
+        let key = format!("{}/{}", event.change.thread, changed.id);
         match &event.message {
             Some(message) => drop(seen.texts.insert(key, message.content.as_json().to_owned())),
             None => drop(seen.texts.remove(&key)),
@@ -69,24 +72,24 @@ pub(crate) fn take_down(projection: &Projection, event: &Event) {
     }
 }
 
-/// A consumer that takes everything down.
-pub(crate) fn projecting(name: &'static str, projection: &Projection) -> Closure {
+/// A consumer that records every event.
+pub(crate) fn recording(name: &'static str, projection: &Projection) -> FnConsumer {
     let projection = Arc::clone(projection);
     consumer(name, move |event| {
-        take_down(&projection, &event);
+        record(&projection, &event);
         async { Ok(()) }
     })
 }
 
 impl Seen {
-    /// The positions of a thread in the order in which they were told.
+    /// Returns the positions of a thread, in the order of delivery.
     pub(crate) fn of(&self, thread: &str) -> Vec<Position> {
-        self.told.iter().filter(|(of, _)| of.as_str() == thread).map(|(_, at)| *at).collect()
+        self.delivered.iter().filter(|(of, _)| of.as_str() == thread).map(|(_, at)| *at).collect()
     }
 
-    /// The threads that anything was told of.
+    /// Returns the threads of all delivered events.
     pub(crate) fn threads(&self) -> Vec<ThreadId> {
-        let mut threads: Vec<_> = self.told.iter().map(|(thread, _)| thread.clone()).collect();
+        let mut threads: Vec<_> = self.delivered.iter().map(|(thread, _)| thread.clone()).collect();
         threads.sort();
         threads.dedup();
         threads
@@ -102,7 +105,7 @@ pub(crate) async fn in_sqlite() -> Persistence {
     Persistence::builder().backend(backend).build().unwrap()
 }
 
-/// A store of each kind.
+/// Returns a store of each kind.
 pub(crate) async fn stores() -> [Persistence; 2] {
     [in_memory(), in_sqlite().await]
 }
@@ -111,13 +114,13 @@ pub(crate) fn effects(db: &Persistence) -> EffectsBuilder {
     Effects::builder(db.clone())
 }
 
-/// Adds a message, and says how far the store has come by it.
+/// Adds a message, and returns the position of its commit.
 pub(crate) async fn add(db: &Persistence, thread: &str, id: &str, text: &str) -> Position {
     let message = NewMessage::user(text).with_id(id.parse().unwrap());
     db.thread(thread).add(message).reply().await.unwrap().receipt.position.unwrap()
 }
 
-/// Adds so many messages to a thread at once.
+/// Imports `messages` messages into a thread.
 pub(crate) async fn add_many(db: &Persistence, thread: &str, messages: usize) {
     let rows: Vec<ImportRow> =
         (0..messages).map(|at| row(&format!("m{at}"), &format!("text {at}"))).collect();

@@ -1,4 +1,4 @@
-//! REL-18: a layer that never answers, blocks its thread, spins, or answers when nobody waits any more.
+//! REL-18: a layer that never answers, blocks its thread, spins, or answers too late.
 
 use std::{
     future::pending,
@@ -19,19 +19,19 @@ use tokio::{sync::Semaphore, task::JoinHandle};
 
 use crate::store::{Store, message};
 
-/// What the layer does to calls of the thread of this name.
+/// The behavior of the layer for the thread with this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum How {
+enum Behavior {
     Hangs,
     Blocks,
     Spins,
-    /// Waits, and only then passes the call on.
+    /// The layer waits before it passes the call on.
     LateBefore,
-    /// Passes it on, and keeps the answer.
+    /// The layer passes the call on, and delays the answer.
     LateAfter,
 }
 
-impl How {
+impl Behavior {
     const fn thread(self) -> &'static str {
         match self {
             Self::Hangs => "hangs",
@@ -43,11 +43,11 @@ impl How {
     }
 }
 
-/// What the layer and the test tell each other.
+/// The signals between the layer and the test.
 struct Signals {
-    /// A permit for each call that the layer has in its hands.
+    /// One permit for each call that has reached the layer.
     arrived: Semaphore,
-    /// Lets those go that wait as tasks do.
+    /// Releases the calls that wait as tasks.
     late: Semaphore,
     held: Semaphore,
     blocked: (Mutex<bool>, Condvar),
@@ -59,7 +59,7 @@ impl Signals {
         self.arrived.acquire_many(number).await.unwrap().forget();
     }
 
-    fn let_go(&self) {
+    fn release(&self) {
         self.late.add_permits(1000);
         *self.blocked.0.lock().unwrap() = false;
         self.blocked.1.notify_all();
@@ -100,8 +100,8 @@ impl Signals {
 
 const WRITES: u32 = 3;
 
-/// Makes one call that the layer does this to, and looks at everything else meanwhile and afterwards. How the call ended.
-async fn others_go_on(how: How) -> Result<(), (ErrorKind, Effect)> {
+/// Makes one hostile call, and checks all other calls during and after it. Returns the outcome of the hostile call.
+async fn run_hostile_call(behavior: Behavior) -> Result<(), (ErrorKind, Effect)> {
     let mut store = Store::fresh();
     let signals = Arc::new(Signals {
         arrived: Semaphore::new(0),
@@ -110,9 +110,9 @@ async fn others_go_on(how: How) -> Result<(), (ErrorKind, Effect)> {
         blocked: (Mutex::new(true), Condvar::new()),
         spins: AtomicBool::new(true),
     });
-    let told = Arc::clone(&signals);
+    let shared_signals = Arc::clone(&signals);
     let layer = from_fn("hostile", Phase::Route, move |request, next| {
-        let signals = Arc::clone(&told);
+        let signals = Arc::clone(&shared_signals);
         async move { signals.pass(request, next).await }
     });
     let db = Persistence::builder()
@@ -121,37 +121,37 @@ async fn others_go_on(how: How) -> Result<(), (ErrorKind, Effect)> {
         .admission(Admission { writes: WRITES as usize, reads: 1, waiting: 10_000 })
         .build()
         .unwrap();
-    // It only has to pass; nothing is measured by it.
+    // The deadline only has to pass; the test measures no time.
     let deadline = Duration::from_millis(20);
-    let add = db.thread(how.thread()).add(message("hostile")).deadline(deadline);
+    let add = db.thread(behavior.thread()).add(message("hostile")).deadline(deadline);
     let hostile: JoinHandle<Result<_>> = tokio::spawn(add.into_future());
     signals.arrivals(1).await;
-    // All of these begin and end while the layer has the call in its hands.
+    // These calls begin and end while the layer has the hostile call.
     for number in 0..50 {
         let id = format!("other-{number}");
         let answer = db.thread("other").add(message(&id)).await;
-        store.told(&id, &answer);
-        answer.expect("others are not held up");
-        let read = db.thread("other").get(id.parse().unwrap()).await.expect("nor are reads");
+        store.record(&id, &answer);
+        answer.expect("other writes are not delayed");
+        let read = db.thread("other").get(id.parse().unwrap()).await.expect("reads are not delayed");
         assert!(read.is_some());
     }
-    let at_once = matches!(how, How::Blocks | How::Spins);
-    if at_once {
-        // The thread of its caller is held: nobody can answer in its place.
+    let blocks_thread = matches!(behavior, Behavior::Blocks | Behavior::Spins);
+    if blocks_thread {
+        // The layer blocks the thread of the caller, so the deadline cannot answer.
         assert!(!hostile.is_finished());
-        signals.let_go();
+        signals.release();
     }
     let ended = hostile.await.unwrap();
-    store.told("hostile", &ended);
-    signals.let_go();
-    every_place_is_free(&db, &signals, &mut store).await;
+    store.record("hostile", &ended);
+    signals.release();
+    assert_every_permit_is_free(&db, &signals, &mut store).await;
     db.close().await.unwrap();
-    store.keeps_its_word(&[how.thread(), "other", "held"]).await;
+    store.assert_consistent(&[behavior.thread(), "other", "held"]).await;
     ended.map(drop).map_err(|error| (error.kind(), error.effect()))
 }
 
-/// As many writes as there are places get in at once.
-async fn every_place_is_free(db: &Persistence, signals: &Signals, store: &mut Store) {
+/// Checks that all permits are free: this many writes run concurrently.
+async fn assert_every_permit_is_free(db: &Persistence, signals: &Signals, store: &mut Store) {
     let held: Vec<_> = (0..WRITES)
         .map(|number| tokio::spawn(db.thread("held").add(message(&format!("held-{number}"))).into_future()))
         .collect();
@@ -159,36 +159,36 @@ async fn every_place_is_free(db: &Persistence, signals: &Signals, store: &mut St
     signals.held.add_permits(WRITES as usize);
     for (number, held) in held.into_iter().enumerate() {
         let answer = held.await.unwrap();
-        store.told(&format!("held-{number}"), &answer);
+        store.record(&format!("held-{number}"), &answer);
         answer.unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn rel_18_a_layer_that_never_answers_is_ended_by_the_deadline_and_gives_its_place_back() {
-    assert_eq!(others_go_on(How::Hangs).await, Err((ErrorKind::Timeout, Effect::NotApplied)));
+async fn rel_18_a_layer_that_never_answers_is_ended_by_the_deadline_and_returns_its_permit() {
+    assert_eq!(run_hostile_call(Behavior::Hangs).await, Err((ErrorKind::Timeout, Effect::NotApplied)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn rel_18_a_layer_that_blocks_its_thread_holds_up_no_other_call() {
-    // Whether the deadline has passed by the time that it goes on is a matter of the machine.
-    let ended = others_go_on(How::Blocks).await;
+async fn rel_18_a_layer_that_blocks_its_thread_delays_no_other_call() {
+    // The deadline may or may not have passed when the layer continues.
+    let ended = run_hostile_call(Behavior::Blocks).await;
     assert!(ended.is_ok() || matches!(ended, Err((ErrorKind::Timeout, _))), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn rel_18_a_layer_that_spins_holds_up_no_other_call() {
-    // Whether the deadline has passed by the time that it goes on is a matter of the machine.
-    let ended = others_go_on(How::Spins).await;
+async fn rel_18_a_layer_that_spins_delays_no_other_call() {
+    // The deadline may or may not have passed when the layer continues.
+    let ended = run_hostile_call(Behavior::Spins).await;
     assert!(ended.is_ok() || matches!(ended, Err((ErrorKind::Timeout, _))), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn rel_18_a_layer_that_passes_a_call_on_after_its_deadline_writes_nothing() {
-    assert_eq!(others_go_on(How::LateBefore).await, Err((ErrorKind::Timeout, Effect::NotApplied)));
+    assert_eq!(run_hostile_call(Behavior::LateBefore).await, Err((ErrorKind::Timeout, Effect::NotApplied)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn rel_18_a_layer_that_keeps_an_answer_past_the_deadline_loses_no_write() {
-    assert_eq!(others_go_on(How::LateAfter).await, Err((ErrorKind::Timeout, Effect::Applied)));
+async fn rel_18_a_layer_that_delays_an_answer_past_the_deadline_loses_no_write() {
+    assert_eq!(run_hostile_call(Behavior::LateAfter).await, Err((ErrorKind::Timeout, Effect::Applied)));
 }

@@ -1,4 +1,4 @@
-//! Layers that panic and hang, over the SQLite store: the pipeline lives, nothing acknowledged is lost, nobody else notices.
+//! Layers that panic and hang, over a SQLite store: other calls are not affected, and no acknowledged message is lost.
 
 mod hangs;
 mod panics;

@@ -1,4 +1,4 @@
-//! REL-17: a layer that panics at random, wherever it can.
+//! REL-17: a layer that panics at random, at every point at which it can.
 
 use std::{
     future::Future,
@@ -14,37 +14,37 @@ use tower::{Layer, Service};
 
 use crate::store::{Store, message};
 
-/// Where a layer panics.
+/// The point at which the layer panics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum At {
+enum Point {
     Ready,
     Call,
     Poll,
-    /// In the poll that has the answer.
+    /// The poll that returns the answer.
     Answer,
     Drop,
 }
 
-/// Panics one time in a hundred, always at the same times for one seed.
+/// Panics in one of a hundred cases; the seed makes the cases reproducible.
 #[derive(Clone)]
 struct Panics {
-    at: At,
+    point: Point,
     chance: Arc<Mutex<(fastrand::Rng, u64)>>,
 }
 
 impl Panics {
-    fn new(at: At) -> Self {
-        Self { at, chance: Arc::new(Mutex::new((fastrand::Rng::with_seed(17), 0))) }
+    fn new(point: Point) -> Self {
+        Self { point, chance: Arc::new(Mutex::new((fastrand::Rng::with_seed(17), 0))) }
     }
 
-    fn perhaps(&self, at: At) {
-        if self.at != at {
+    fn maybe_panic(&self, point: Point) {
+        if self.point != point {
             return;
         }
         let mut chance = self.chance.lock().unwrap();
         let panics = chance.0.u32(0..100) == 0;
         chance.1 += u64::from(panics);
-        // Not under the lock, which would be poisoned.
+        // Drop the lock first, so that the panic does not poison it.
         drop(chance);
         assert!(!panics, "on purpose");
     }
@@ -74,12 +74,12 @@ impl<S: Service<PersistRequest>> Service<PersistRequest> for PanicsService<S> {
     type Future = PanicsFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<std::result::Result<(), S::Error>> {
-        self.panics.perhaps(At::Ready);
+        self.panics.maybe_panic(Point::Ready);
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: PersistRequest) -> Self::Future {
-        self.panics.perhaps(At::Call);
+        self.panics.maybe_panic(Point::Call);
         PanicsFuture { inner: Box::pin(self.inner.call(request)), panics: self.panics.clone(), polled: false }
     }
 }
@@ -95,10 +95,10 @@ impl<F: Future> Future for PanicsFuture<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         if !std::mem::replace(&mut self.polled, true) {
-            self.panics.perhaps(At::Poll);
+            self.panics.maybe_panic(Point::Poll);
         }
         let answer = ready!(self.inner.as_mut().poll(cx));
-        self.panics.perhaps(At::Answer);
+        self.panics.maybe_panic(Point::Answer);
         Poll::Ready(answer)
     }
 }
@@ -106,7 +106,7 @@ impl<F: Future> Future for PanicsFuture<F> {
 impl<F> Drop for PanicsFuture<F> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.panics.perhaps(At::Drop);
+            self.panics.maybe_panic(Point::Drop);
         }
     }
 }
@@ -114,71 +114,71 @@ impl<F> Drop for PanicsFuture<F> {
 const TASKS: usize = 8;
 const EACH: usize = 50;
 
-/// Writes through a pipeline with the layer in it. How many calls failed, and how often it panicked.
-async fn writes_go_on(at: At) -> (u64, u64) {
+/// Writes through a pipeline with the layer. Returns the number of failed calls and of panics.
+async fn write_with_panics(point: Point) -> (u64, u64) {
     let mut store = Store::fresh();
-    let panics = Panics::new(at);
+    let panics = Panics::new(point);
     let db = Persistence::builder()
         .layer_as("panics", Phase::Route, panics.clone())
         .backend(store.open().await)
-        // One place: the first that is not given back holds up everything.
+        // With one permit, a permit that is not returned blocks every later call.
         .admission(Admission { writes: 1, reads: 1, waiting: 10_000 })
         .build()
         .unwrap();
     let tasks = (0..TASKS).map(|task| {
         let thread = db.thread("t");
         tokio::spawn(async move {
-            let mut told: Vec<(String, Result<PersistResponse>)> = Vec::new();
+            let mut answers: Vec<(String, Result<PersistResponse>)> = Vec::new();
             for number in 0..EACH {
                 let id = format!("{task}-{number}");
-                told.push((id.clone(), thread.add(message(&id)).reply().await.map(Into::into)));
+                answers.push((id.clone(), thread.add(message(&id)).reply().await.map(Into::into)));
             }
-            told
+            answers
         })
     });
     let mut failed = 0;
     for task in tasks.collect::<Vec<_>>() {
         for (id, answer) in task.await.expect("no panic reaches a caller") {
-            store.told(&id, &answer);
+            store.record(&id, &answer);
             let Err(error) = answer else { continue };
             failed += 1;
             assert_eq!((error.kind(), error.site().unwrap().name()), (ErrorKind::Panicked, "panics"));
-            let effect = if at == At::Answer { Effect::Applied } else { Effect::NotApplied };
+            let effect = if point == Point::Answer { Effect::Applied } else { Effect::NotApplied };
             assert_eq!(error.effect(), effect, "{error}");
         }
     }
     db.close().await.unwrap();
-    store.keeps_its_word(&["t"]).await;
-    assert!(panics.fired() > 0, "nothing was tested");
+    store.assert_consistent(&["t"]).await;
+    assert!(panics.fired() > 0, "the layer never panicked");
     (failed, panics.fired())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn rel_17_a_panic_while_it_is_made_ready_fails_its_own_call_alone() {
-    let (failed, fired) = writes_go_on(At::Ready).await;
+async fn rel_17_a_panic_in_poll_ready_fails_only_its_own_call() {
+    let (failed, fired) = write_with_panics(Point::Ready).await;
     assert_eq!(failed, fired);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn rel_17_a_panic_when_it_is_called_fails_its_own_call_alone() {
-    let (failed, fired) = writes_go_on(At::Call).await;
+async fn rel_17_a_panic_in_call_fails_only_its_own_call() {
+    let (failed, fired) = write_with_panics(Point::Call).await;
     assert_eq!(failed, fired);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn rel_17_a_panic_before_the_write_fails_its_own_call_alone() {
-    let (failed, fired) = writes_go_on(At::Poll).await;
+async fn rel_17_a_panic_before_the_write_fails_only_its_own_call() {
+    let (failed, fired) = write_with_panics(Point::Poll).await;
     assert_eq!(failed, fired);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn rel_17_a_panic_over_the_answer_leaves_the_write_and_says_so() {
-    let (failed, fired) = writes_go_on(At::Answer).await;
+async fn rel_17_a_panic_after_the_write_reports_it_as_applied() {
+    let (failed, fired) = write_with_panics(Point::Answer).await;
     assert_eq!(failed, fired);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn rel_17_a_panic_in_a_drop_fails_nothing() {
-    let (failed, _) = writes_go_on(At::Drop).await;
+async fn rel_17_a_panic_in_a_drop_fails_no_call() {
+    let (failed, _) = write_with_panics(Point::Drop).await;
     assert_eq!(failed, 0);
 }

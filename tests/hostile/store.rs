@@ -1,4 +1,4 @@
-//! A file, and what has to be in it at the end.
+//! A SQLite file, with the messages that must and must not be in it.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -7,7 +7,7 @@ use throughline::{
     Effect, NewMessage, PersistError, Persistence, Result, Thread, messages::PageFrom, sqlite::SqliteBackend,
 };
 
-/// A SQLite file, and what was said of the messages that were given to it.
+/// A SQLite file, with the outcome of each message.
 pub(crate) struct Store {
     _directory: TempDir,
     path: PathBuf,
@@ -26,8 +26,8 @@ impl Store {
         SqliteBackend::open(&self.path).await.unwrap()
     }
 
-    /// What the pipeline said of a message.
-    pub(crate) fn told<T>(&mut self, id: &str, answer: &Result<T>) {
+    /// Records the outcome of a message.
+    pub(crate) fn record<T>(&mut self, id: &str, answer: &Result<T>) {
         match answer.as_ref().map_err(PersistError::effect) {
             Ok(_) | Err(Effect::Applied) => self.acknowledged.insert(id.to_owned()),
             Err(Effect::NotApplied) => self.refused.insert(id.to_owned()),
@@ -35,16 +35,19 @@ impl Store {
         };
     }
 
-    /// Reads the file again, through nothing but the store: what was acknowledged is there, and what was refused is not.
-    pub(crate) async fn keeps_its_word(&self, threads: &[&str]) {
+    /// Opens the file again. Checks that it contains every acknowledged message, and no refused one.
+    pub(crate) async fn assert_consistent(&self, threads: &[&str]) {
         let db = Persistence::builder().backend(self.open().await).build().unwrap();
-        let mut there = BTreeSet::new();
+        let mut stored = BTreeSet::new();
         for thread in threads {
-            there.extend(ids(&db.thread(*thread)).await);
+            stored.extend(ids(&db.thread(*thread)).await);
         }
-        let lost: Vec<_> = self.acknowledged.difference(&there).collect();
-        let made_up: Vec<_> = self.refused.intersection(&there).collect();
-        assert!(lost.is_empty() && made_up.is_empty(), "lost: {lost:?}, there all the same: {made_up:?}");
+        let lost: Vec<_> = self.acknowledged.difference(&stored).collect();
+        let unexpected: Vec<_> = self.refused.intersection(&stored).collect();
+        assert!(
+            lost.is_empty() && unexpected.is_empty(),
+            "lost: {lost:?}, stored but refused: {unexpected:?}"
+        );
         db.close().await.unwrap();
     }
 }

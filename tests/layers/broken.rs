@@ -1,4 +1,4 @@
-//! Layers that are broken on purpose, and which checks find them.
+//! Deliberately broken layers, and the checks that detect them.
 
 use std::{
     future::Future,
@@ -13,60 +13,60 @@ use throughline::{
 };
 use tower::{Layer, Service};
 
-/// A layer, whole or broken.
-pub(crate) struct Perhaps<L> {
+/// A layer that may be broken.
+pub(crate) struct MaybeBroken<L> {
     layer: L,
-    how: How<L>,
+    how: Defect<L>,
 }
 
-/// How a layer is broken.
-pub(crate) enum How<L> {
-    /// Not at all.
+/// The defect of a layer.
+pub(crate) enum Defect<L> {
+    /// The layer has no defect.
     Whole,
-    /// It is not there for these calls.
-    Skips(fn(&PersistRequest) -> bool),
-    /// It is made anew for each call, and so forgets what was before.
-    Forgets(Arc<dyn Fn() -> L + Send + Sync>),
+    /// These calls bypass the layer.
+    Bypassed(fn(&PersistRequest) -> bool),
+    /// Each call uses a new layer, so the layer has no state.
+    Stateless(Arc<dyn Fn() -> L + Send + Sync>),
 }
 
-impl<L> Clone for How<L> {
+impl<L> Clone for Defect<L> {
     fn clone(&self) -> Self {
         match self {
             Self::Whole => Self::Whole,
-            Self::Skips(skips) => Self::Skips(*skips),
-            Self::Forgets(make) => Self::Forgets(Arc::clone(make)),
+            Self::Bypassed(bypasses) => Self::Bypassed(*bypasses),
+            Self::Stateless(make) => Self::Stateless(Arc::clone(make)),
         }
     }
 }
 
-impl<L> How<L> {
-    /// The layer, broken so.
-    pub(crate) fn make(&self, layer: L) -> Perhaps<L> {
-        Perhaps { layer, how: self.clone() }
+impl<L> Defect<L> {
+    /// Returns the layer with this defect.
+    pub(crate) fn make(&self, layer: L) -> MaybeBroken<L> {
+        MaybeBroken { layer, how: self.clone() }
     }
 }
 
-impl<L: Described> Described for Perhaps<L> {
+impl<L: Described> Described for MaybeBroken<L> {
     fn site(&self) -> SiteSpec {
         self.layer.site()
     }
 }
 
-impl<S: Clone, L: Layer<S> + Clone> Layer<S> for Perhaps<L> {
-    type Service = PerhapsService<L, S>;
+impl<S: Clone, L: Layer<S> + Clone> Layer<S> for MaybeBroken<L> {
+    type Service = MaybeBrokenService<L, S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        PerhapsService { with: self.layer.layer(inner.clone()), without: inner, how: self.how.clone() }
+        MaybeBrokenService { with: self.layer.layer(inner.clone()), without: inner, how: self.how.clone() }
     }
 }
 
-pub(crate) struct PerhapsService<L: Layer<S>, S> {
+pub(crate) struct MaybeBrokenService<L: Layer<S>, S> {
     with: L::Service,
     without: S,
-    how: How<L>,
+    how: Defect<L>,
 }
 
-impl<L: Layer<S, Service: Clone>, S: Clone> Clone for PerhapsService<L, S> {
+impl<L: Layer<S, Service: Clone>, S: Clone> Clone for MaybeBrokenService<L, S> {
     fn clone(&self) -> Self {
         Self { with: self.with.clone(), without: self.without.clone(), how: self.how.clone() }
     }
@@ -74,7 +74,7 @@ impl<L: Layer<S, Service: Clone>, S: Clone> Clone for PerhapsService<L, S> {
 
 type Answer = Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send>>;
 
-impl<L, S> Service<PersistRequest> for PerhapsService<L, S>
+impl<L, S> Service<PersistRequest> for MaybeBrokenService<L, S>
 where
     L: Layer<S>,
     L::Service:
@@ -93,26 +93,26 @@ where
 
     fn call(&mut self, request: PersistRequest) -> Answer {
         match &self.how {
-            How::Skips(skips) if skips(&request) => Box::pin(self.without.call(request)),
-            How::Forgets(make) => {
+            Defect::Bypassed(bypasses) if bypasses(&request) => Box::pin(self.without.call(request)),
+            Defect::Stateless(make) => {
                 let clone = self.without.clone();
                 let ready = std::mem::replace(&mut self.without, clone);
                 Box::pin(make().layer(ready).call(request))
             }
-            How::Whole | How::Skips(_) => Box::pin(self.with.call(request)),
+            Defect::Whole | Defect::Bypassed(_) => Box::pin(self.with.call(request)),
         }
     }
 }
 
 type Checking = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A check of a layer: a name, and what it does with a stack that `L` stands in.
+/// A named check of a layer `L`.
 pub(crate) struct Check<L> {
     pub(crate) name: &'static str,
-    pub(crate) run: fn(How<L>) -> Checking,
+    pub(crate) run: fn(Defect<L>) -> Checking,
 }
 
-/// Writes a list of checks from functions that take a [`How`].
+/// Declares a list of checks from functions that take a [`Defect`].
 macro_rules! checks {
     ($($name:ident),+ $(,)?) => {
         &[$($crate::broken::Check { name: stringify!($name), run: |how| Box::pin($name(how)) }),+]
@@ -120,11 +120,11 @@ macro_rules! checks {
 }
 pub(crate) use checks;
 
-/// Asserts that these checks and no others find the layer broken.
-pub(crate) async fn found<L: 'static>(checks: &[Check<L>], how: &How<L>, by: &[&str]) {
+/// Asserts that exactly these checks fail.
+pub(crate) async fn assert_failing_checks<L: 'static>(checks: &[Check<L>], how: &Defect<L>, by: &[&str]) {
     let mut found = Vec::new();
     for check in checks {
-        // A task of its own, so that a panic ends one check and not all.
+        // Run each check in its own task, so that a panic ends only one check.
         if tokio::spawn((check.run)(how.clone())).await.is_err() {
             found.push(check.name);
         }

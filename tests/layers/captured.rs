@@ -1,4 +1,4 @@
-//! A subscriber that keeps everything that it is told, as text.
+//! A tracing subscriber that stores all events and fields as text.
 
 use std::{
     fmt::{self, Write as _},
@@ -11,17 +11,17 @@ use tracing::{
     span,
 };
 
-/// Every event and every field of a span, in order. Clones share it.
+/// All events and span fields, in order. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Captured(Arc<Mutex<Vec<String>>>);
 
 impl Captured {
-    /// Everything so far.
+    /// Returns all lines.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 
-    /// The events with this message so far.
+    /// Returns the events with this message.
     pub(crate) fn events(&self, message: &str) -> Vec<String> {
         let message = format!("message={message}");
         self.lines().into_iter().filter(|line| line.split(' ').any(|field| field == message)).collect()
@@ -34,7 +34,7 @@ impl Captured {
     }
 }
 
-/// Fields as `name=value`.
+/// Formats fields as `name=value`.
 struct Text(String);
 
 impl Visit for Text {

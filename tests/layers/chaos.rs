@@ -1,4 +1,4 @@
-//! The layer `chaos`: each fault does what it says, and the same calls get the same faults.
+//! The layer `chaos`: each fault has its documented effect, and the same calls get the same faults.
 
 use std::{
     sync::{
@@ -20,9 +20,9 @@ use throughline::{
 };
 use tokio::time::Instant;
 
-use crate::broken::{Check, How, checks, found};
+use crate::broken::{Check, Defect, assert_failing_checks, checks};
 
-type Stack = How<ChaosLayer>;
+type Stack = Defect<ChaosLayer>;
 
 fn stack(how: &Stack, layer: ChaosLayer) -> Persistence {
     Persistence::builder().layer(how.make(layer)).backend(MemoryBackend::new()).build().unwrap()
@@ -36,7 +36,8 @@ async fn stored(db: &Persistence, thread: &str) -> Vec<Message> {
     db.thread(thread).page(PageFrom::Start, 100).await.unwrap().messages
 }
 
-/// Before the call nothing is applied; after it the write stands, and the error says what it was told to.
+/// A fault before the call applies nothing; after a fault behind the call the write is stored. The error has the
+/// configured effect.
 async fn before_and_after(how: Stack) {
     let layer = ChaosLayer::seeded(1)
         .rule(Rule::new("before", Fault::before(ErrorKind::StorageFull)).on(OpKind::Add).nth(1))
@@ -60,7 +61,7 @@ async fn before_and_after(how: Stack) {
     assert_eq!(ids, ["after", "lost", "calm"]);
 }
 
-/// The n-th call of each kind in each thread.
+/// The count of `nth` is per operation kind and thread.
 async fn nth_by_thread(how: Stack) {
     let layer =
         ChaosLayer::seeded(1).rule(Rule::new("third", Fault::before(ErrorKind::Busy)).on(OpKind::Add).nth(3));
@@ -73,7 +74,7 @@ async fn nth_by_thread(how: Stack) {
     }
 }
 
-/// Reads and batches have faults too.
+/// Rules also apply to reads and batches.
 async fn reads(how: Stack) {
     let db = stack(
         &how,
@@ -94,7 +95,7 @@ async fn batches(how: Stack) {
     assert!(stored(&db, "t").await.is_empty());
 }
 
-/// Which of forty adds of each of four threads fail, when the threads take turns of this many.
+/// Returns the failing adds among forty in each of four threads, which alternate after `turn` adds.
 async fn failures(how: &Stack, seed: u64, turn: usize) -> Vec<(usize, usize)> {
     let layer = ChaosLayer::seeded(seed)
         .rule(Rule::new("some", Fault::before(ErrorKind::Busy)).on(OpKind::Add).with_probability(0.3));
@@ -111,7 +112,7 @@ async fn failures(how: &Stack, seed: u64, turn: usize) -> Vec<(usize, usize)> {
     failed
 }
 
-/// Whatever the interleaving of threads, the same calls fail.
+/// The same calls fail regardless of the interleaving of threads.
 async fn interleavings(how: Stack) {
     let alone = failures(&how, 7, 40).await;
     assert!((20..80).contains(&alone.len()), "{}", alone.len());
@@ -124,45 +125,49 @@ async fn interleavings(how: Stack) {
 const CHECKS: &[Check<ChaosLayer>] = checks![before_and_after, nth_by_thread, reads, batches, interleavings];
 
 #[tokio::test]
-async fn the_layer_passes_its_checks() {
-    found(CHECKS, &How::Whole, &[]).await;
+async fn the_chaos_layer_passes_all_checks() {
+    assert_failing_checks(CHECKS, &Defect::Whole, &[]).await;
 }
 
 #[tokio::test]
-async fn one_that_skips_reads_is_found() {
-    found(CHECKS, &How::Skips(|request| request.kind() == OpKind::Read), &["reads"]).await;
+async fn a_chaos_layer_that_skips_reads_fails_its_check() {
+    assert_failing_checks(CHECKS, &Defect::Bypassed(|request| request.kind() == OpKind::Read), &["reads"])
+        .await;
 }
 
 #[tokio::test]
-async fn one_that_skips_batches_is_found() {
-    found(CHECKS, &How::Skips(|request| request.kind() == OpKind::Batch), &["batches"]).await;
+async fn a_chaos_layer_that_skips_batches_fails_its_check() {
+    assert_failing_checks(CHECKS, &Defect::Bypassed(|request| request.kind() == OpKind::Batch), &["batches"])
+        .await;
 }
 
 #[tokio::test]
-async fn one_that_forgets_which_call_is_next_is_found() {
+async fn a_chaos_layer_without_call_counts_fails_its_check() {
     let third = || {
         ChaosLayer::seeded(1).rule(Rule::new("third", Fault::before(ErrorKind::Busy)).on(OpKind::Add).nth(3))
     };
     let checks: &[Check<ChaosLayer>] = checks![nth_by_thread];
-    found(checks, &How::Forgets(Arc::new(third)), &["nth_by_thread"]).await;
+    assert_failing_checks(checks, &Defect::Stateless(Arc::new(third)), &["nth_by_thread"]).await;
 }
 
 #[tokio::test]
-async fn one_that_draws_by_the_order_of_all_calls_is_found() {
+async fn a_chaos_layer_that_depends_on_the_global_order_fails_its_check() {
     let calls = AtomicU64::new(0);
     let next = move || {
         let some = Rule::new("some", Fault::before(ErrorKind::Busy)).on(OpKind::Add).with_probability(0.3);
         ChaosLayer::seeded(calls.fetch_add(1, Relaxed)).rule(some)
     };
     let checks: &[Check<ChaosLayer>] = checks![interleavings];
-    found(checks, &How::Forgets(Arc::new(next)), &["interleavings"]).await;
+    assert_failing_checks(checks, &Defect::Stateless(Arc::new(next)), &["interleavings"]).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delay_is_of_the_clock_of_tokio_and_the_call_goes_on() {
+async fn a_delayed_call_continues_after_the_delay() {
     let hour = Duration::from_secs(3600);
-    let db =
-        stack(&How::Whole, ChaosLayer::seeded(1).rule(Rule::new("late", Fault::delay(hour)).on(OpKind::Add)));
+    let db = stack(
+        &Defect::Whole,
+        ChaosLayer::seeded(1).rule(Rule::new("late", Fault::delay(hour)).on(OpKind::Add)),
+    );
     let begun = Instant::now();
     db.thread("t").add(named("m")).await.unwrap();
     assert!(begun.elapsed() >= hour);
@@ -170,10 +175,12 @@ async fn a_delay_is_of_the_clock_of_tokio_and_the_call_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_leaves_while_it_is_delayed_leaves_nothing() {
+async fn a_call_dropped_during_its_delay_writes_nothing() {
     let hour = Duration::from_secs(3600);
-    let db =
-        stack(&How::Whole, ChaosLayer::seeded(1).rule(Rule::new("late", Fault::delay(hour)).on(OpKind::Add)));
+    let db = stack(
+        &Defect::Whole,
+        ChaosLayer::seeded(1).rule(Rule::new("late", Fault::delay(hour)).on(OpKind::Add)),
+    );
     let left =
         tokio::time::timeout(Duration::from_secs(1), db.thread("t").add(named("m")).into_future()).await;
     assert!(left.is_err());
@@ -182,11 +189,11 @@ async fn a_caller_that_leaves_while_it_is_delayed_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_hangs_is_ended_by_a_deadline_which_says_what_was_applied() {
+async fn a_hanging_call_times_out_and_reports_its_effect() {
     let layer = ChaosLayer::seeded(1)
         .rule(Rule::new("hang", Fault::hang()).in_threads("before"))
         .rule(Rule::new("hang-after", Fault::hang_after()).in_threads("after").on(OpKind::Add));
-    let db = stack(&How::Whole, layer);
+    let db = stack(&Defect::Whole, layer);
     let ended = |thread: &str| {
         let add = db.thread(thread).add(named("m")).deadline(Duration::from_secs(5));
         async move { add.await.unwrap_err() }
@@ -199,12 +206,12 @@ async fn what_hangs_is_ended_by_a_deadline_which_says_what_was_applied() {
 }
 
 #[tokio::test]
-async fn a_panic_is_put_down_to_the_layer_with_its_effect() {
+async fn a_panic_names_the_chaos_layer_and_its_effect() {
     let layer = ChaosLayer::seeded(1)
         .rule(Rule::new("panic", Fault::panic()).on(OpKind::Add).nth(1))
         .rule(Rule::new("panic-after", Fault::panic_after()).on(OpKind::Add).nth(2));
     let counts = layer.counts();
-    let db = stack(&How::Whole, layer);
+    let db = stack(&Defect::Whole, layer);
     for effect in [Effect::NotApplied, Effect::Applied] {
         let error = db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Panicked, effect));
@@ -215,13 +222,13 @@ async fn a_panic_is_put_down_to_the_layer_with_its_effect() {
 }
 
 #[tokio::test]
-async fn a_rule_that_never_fired_is_named_and_the_first_that_fires_counts() {
+async fn only_the_first_matching_rule_fires_and_unused_rules_are_listed() {
     let layer = ChaosLayer::seeded(1)
         .rule(Rule::new("first", Fault::before(ErrorKind::Busy)).in_threads("t"))
         .rule(Rule::new("second", Fault::before(ErrorKind::Denied)))
         .rule(Rule::new("elsewhere", Fault::panic()).in_threads("z"));
     let counts = layer.counts();
-    let db = stack(&How::Whole, layer);
+    let db = stack(&Defect::Whole, layer);
     assert_eq!(db.thread("t").add(NewMessage::user("x")).await.unwrap_err().kind(), ErrorKind::Busy);
     assert_eq!(db.thread("u").add(NewMessage::user("x")).await.unwrap_err().kind(), ErrorKind::Denied);
     assert_eq!((counts.fired("first"), counts.fired("second")), (1, 1));
@@ -230,12 +237,12 @@ async fn a_rule_that_never_fired_is_named_and_the_first_that_fires_counts() {
 
 #[tokio::test]
 #[should_panic(expected = "no rule `frist`")]
-async fn a_rule_that_there_is_not_cannot_be_asked_for() {
+async fn the_count_of_an_unknown_rule_panics() {
     let _ = ChaosLayer::seeded(1).rule(Rule::new("first", Fault::hang())).counts().fired("frist");
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_attempt_of_a_retry_is_a_call_of_its_own() {
+async fn each_attempt_of_a_retry_counts_as_a_call() {
     let layer = ChaosLayer::seeded(1).rule(Rule::new("twice", Fault::before(ErrorKind::Busy)).nth(1).nth(2));
     let counts = layer.counts();
     let stack = Persistence::builder().layer(RetryLayer::new()).layer(layer);
@@ -245,7 +252,7 @@ async fn each_attempt_of_a_retry_is_a_call_of_its_own() {
 }
 
 #[tokio::test]
-async fn the_description_says_that_it_is_not_for_production() {
+async fn the_description_marks_the_chaos_layer_as_not_for_production() {
     for db in [
         Persistence::builder().layer(ChaosLayer::seeded(1)).backend(MemoryBackend::new()).build().unwrap(),
         Persistence::builder()

@@ -1,4 +1,4 @@
-//! Keys that writes need, and keys that are derived for them.
+//! The layer `idempotency`, which requires keys, and keys that the pipeline derives.
 
 use std::sync::{
     Arc,
@@ -14,7 +14,7 @@ use throughline::{
     sqlite::SqliteOptions,
 };
 
-use crate::kit::{Skips, checks, failing};
+use crate::kit::{Bypassed, checks, failing};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Stacks {
@@ -64,27 +64,27 @@ mod required {
 }
 
 #[test]
-fn it_keeps_all_its_promises() {
+fn the_idempotency_layer_passes_all_checks() {
     let all = stacks!(RequireKeyLayer::of([OpKind::Add, OpKind::Read, OpKind::Consumer]));
     assert_eq!(failing(required::CHECKS, &all), [""; 0]);
 }
 
 #[test]
-fn one_that_forgets_batches_is_caught() {
-    let forgets = stacks!(Skips {
+fn an_idempotency_layer_that_skips_batches_fails_its_check() {
+    let forgets = stacks!(Bypassed {
         layer: RequireKeyLayer::of([OpKind::Add]),
-        skips: |request| request.kind() == OpKind::Batch
+        bypasses: |request| request.kind() == OpKind::Batch
     });
     assert_eq!(failing(required::CHECKS, &forgets), ["items-need-a-key"]);
 }
 
 #[test]
-fn one_that_wants_a_key_of_everything_is_caught() {
+fn an_idempotency_layer_that_requires_every_key_fails_its_check() {
     let all = stacks!(RequireKeyLayer::when(|_| true));
     assert_eq!(failing(required::CHECKS, &all), ["other-kinds-pass"]);
 }
 
-/// Of additions under an id that says which event they are, from the part of the host that names events.
+/// Derives a key from the message id, for adds from the call site that names events.
 fn by_event(keyless: Keyless<'_>) -> Option<IdempotencyKey> {
     let site = keyless.call_site?;
     match keyless.args {
@@ -94,7 +94,7 @@ fn by_event(keyless: Keyless<'_>) -> Option<IdempotencyKey> {
 }
 
 #[tokio::test]
-async fn a_derived_key_makes_a_repeated_write_one() {
+async fn a_repeated_write_with_a_derived_key_is_applied_once() {
     let memory = Persistence::builder().auto_key(by_event).backend(MemoryBackend::new()).build().unwrap();
     let store = SqliteOptions::new().temporary().await.unwrap();
     let sqlite = Persistence::builder().auto_key(by_event).backend(store).build().unwrap();
@@ -104,7 +104,7 @@ async fn a_derived_key_makes_a_repeated_write_one() {
         assert!(!hook.add(event("x")).await.unwrap().deduplicated);
         assert!(hook.add(event("x")).await.unwrap().deduplicated);
         assert_eq!(hook.add(event("other")).await.unwrap_err().kind(), ErrorKind::Conflict);
-        // Without the site there is no key, and with a key of its own there is that one.
+        // Without the call site no key is derived, and an explicit key takes precedence.
         assert_eq!(db.thread("t").add(event("x")).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
         let error = hook.add(event("x")).key("mine").await.unwrap_err();
         assert_eq!(error.idempotency_key().unwrap().as_str(), "mine");
@@ -113,7 +113,7 @@ async fn a_derived_key_makes_a_repeated_write_one() {
 }
 
 #[tokio::test]
-async fn a_derived_key_is_seen_by_the_layers() {
+async fn layers_see_a_derived_key() {
     let db = Persistence::builder()
         .auto_key(by_event)
         .layer(RequireKeyLayer::of([OpKind::Add]))
@@ -125,7 +125,7 @@ async fn a_derived_key_is_seen_by_the_layers() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_for_what_takes_no_key_and_a_panic_is_contained() {
+async fn no_key_is_derived_for_operations_without_keys_and_a_panic_is_contained() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let derive = move |keyless: Keyless<'_>| {

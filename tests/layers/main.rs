@@ -1,4 +1,4 @@
-//! What each layer promises beyond the laws, over both stores.
+//! The guarantees of each layer beyond the layer laws, over both stores.
 
 mod audit;
 mod broken;

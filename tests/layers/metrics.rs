@@ -1,4 +1,4 @@
-//! The layer `metrics`: what it counts, and that it counts everything once.
+//! The layer `metrics`: it counts every call exactly once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,11 +15,11 @@ use throughline::{
 };
 
 use crate::{
-    broken::{Check, How, checks, found},
+    broken::{Check, Defect, assert_failing_checks, checks},
     recorder::Recorded,
 };
 
-type Stack = How<MetricsLayer>;
+type Stack = Defect<MetricsLayer>;
 
 fn stack(how: &Stack, recorded: &Recorded) -> Persistence {
     let layer = how.make(MetricsLayer::with_recorder(recorded.clone()));
@@ -30,7 +30,7 @@ fn message(name: &str) -> NewMessage {
     NewMessage::user("twelve bytes").with_id(name.parse().unwrap())
 }
 
-/// Every call is counted under its operation, outcome and effect.
+/// Every call is counted by operation, outcome and effect.
 async fn counts_calls(how: Stack) {
     let recorded = Recorded::default();
     let thread = stack(&how, &recorded).thread("t");
@@ -48,7 +48,7 @@ async fn counts_calls(how: Stack) {
     assert_eq!(recorded.gauge("throughline_calls_in_flight{operation=add}"), Some(0.0));
 }
 
-/// Reads are calls.
+/// Reads are counted too.
 async fn counts_reads(how: Stack) {
     let recorded = Recorded::default();
     let db = stack(&how, &recorded);
@@ -58,7 +58,7 @@ async fn counts_reads(how: Stack) {
     assert_eq!(recorded.counter("throughline_content_written_bytes_total{operation=read}"), 0);
 }
 
-/// A batch is one call, and its content is that of all its items.
+/// A batch counts as one call, with the content of all its items.
 async fn counts_batches(how: Stack) {
     let recorded = Recorded::default();
     let db = stack(&how, &recorded);
@@ -69,7 +69,7 @@ async fn counts_batches(how: Stack) {
     assert_eq!(recorded.counter("throughline_content_written_bytes_total{operation=batch}"), 2 * bytes);
 }
 
-/// What was done before is a replay, and writes nothing.
+/// A replay is counted as a replay, without written content.
 async fn counts_replays(how: Stack) {
     let recorded = Recorded::default();
     let thread = stack(&how, &recorded).thread("t");
@@ -83,7 +83,7 @@ async fn counts_replays(how: Stack) {
     assert_eq!((recorded.counter(&series("applied")), recorded.counter(&series("not_applied"))), (1, 2));
 }
 
-/// A handle is asked for once.
+/// Each metric handle is registered once.
 async fn registers_once(how: Stack) {
     let recorded = Recorded::default();
     let thread = stack(&how, &recorded).thread("t");
@@ -99,33 +99,48 @@ const CHECKS: &[Check<MetricsLayer>] =
     checks![counts_calls, counts_reads, counts_batches, counts_replays, registers_once];
 
 #[tokio::test]
-async fn the_layer_passes_its_checks() {
-    found(CHECKS, &How::Whole, &[]).await;
+async fn the_metrics_layer_passes_all_checks() {
+    assert_failing_checks(CHECKS, &Defect::Whole, &[]).await;
 }
 
 #[tokio::test]
-async fn one_that_forgets_batches_is_found() {
-    found(CHECKS, &How::Skips(|request| request.kind() == OpKind::Batch), &["counts_batches"]).await;
+async fn a_metrics_layer_that_skips_batches_fails_its_check() {
+    assert_failing_checks(
+        CHECKS,
+        &Defect::Bypassed(|request| request.kind() == OpKind::Batch),
+        &["counts_batches"],
+    )
+    .await;
 }
 
 #[tokio::test]
-async fn one_that_forgets_reads_is_found() {
-    found(CHECKS, &How::Skips(|request| request.kind() == OpKind::Read), &["counts_reads"]).await;
+async fn a_metrics_layer_that_skips_reads_fails_its_check() {
+    assert_failing_checks(
+        CHECKS,
+        &Defect::Bypassed(|request| request.kind() == OpKind::Read),
+        &["counts_reads"],
+    )
+    .await;
 }
 
 #[tokio::test]
-async fn one_that_forgets_deletions_is_found() {
-    found(CHECKS, &How::Skips(|request| request.kind() == OpKind::Delete), &["counts_calls"]).await;
+async fn a_metrics_layer_that_skips_deletes_fails_its_check() {
+    assert_failing_checks(
+        CHECKS,
+        &Defect::Bypassed(|request| request.kind() == OpKind::Delete),
+        &["counts_calls"],
+    )
+    .await;
 }
 
 #[tokio::test]
-async fn one_that_forgets_calls_with_a_key_is_found() {
-    let skips = How::Skips(|request| request.context.idempotency().is_some());
-    found(CHECKS, &skips, &["counts_replays"]).await;
+async fn a_metrics_layer_that_skips_calls_with_a_key_fails_its_check() {
+    let bypasses = Defect::Bypassed(|request| request.context.idempotency().is_some());
+    assert_failing_checks(CHECKS, &bypasses, &["counts_replays"]).await;
 }
 
 #[tokio::test]
-async fn the_documentation_says_what_the_code_has() {
+async fn the_documented_metrics_are_equal_to_the_code() {
     let pages = [
         include_str!("../../crates/layers/src/metrics/mod.rs"),
         include_str!("../../docs/guide/observability.md"),
@@ -136,7 +151,7 @@ async fn the_documentation_says_what_the_code_has() {
         let unit = metric.unit.as_str();
         let row = format!("| `{name}` | {kind} | {unit} | {} | {about} |", labels.join(", "));
         for page in pages {
-            assert!(page.contains(&row), "not documented so: {row}");
+            assert!(page.contains(&row), "not documented: {row}");
         }
     }
     for page in pages {
@@ -147,18 +162,18 @@ async fn the_documentation_says_what_the_code_has() {
 #[tokio::test]
 async fn every_metric_is_described_with_its_unit() {
     let recorded = Recorded::default();
-    drop(stack(&How::Whole, &recorded));
+    drop(stack(&Defect::Whole, &recorded));
     let described = table::ALL.iter().map(|metric| (metric.name.to_owned(), Some(metric.unit))).collect();
     assert_eq!(recorded.described(), described);
 }
 
 #[tokio::test]
-async fn no_series_has_a_label_that_is_not_in_the_table() {
+async fn every_label_of_a_series_is_documented() {
     let recorded = Recorded::default();
     let layer = MetricsLayer::with_recorder(recorded.clone());
     let db = Persistence::builder().layer(layer).backend(MemoryBackend::new()).build().unwrap();
     db.for_tenant("acme".parse().unwrap())
-        .with_actor("somebody")
+        .with_actor("some-actor")
         .thread("secret-thread")
         .add(message("m"))
         .await
@@ -170,12 +185,12 @@ async fn no_series_has_a_label_that_is_not_in_the_table() {
             .map(|label| label.split_once('=').unwrap().0)
             .collect();
         assert_eq!(labels, metric.labels, "{series}");
-        assert!(!series.contains("acme") && !series.contains("secret") && !series.contains("somebody"));
+        assert!(!series.contains("acme") && !series.contains("secret") && !series.contains("some-actor"));
     }
 }
 
 #[tokio::test]
-async fn tenants_are_told_apart_where_they_are_asked_for_and_only_so_many() {
+async fn tenants_are_labeled_only_if_configured_and_up_to_a_limit() {
     let recorded = Recorded::default();
     let layer = MetricsLayer::with_recorder(recorded.clone()).with_tenants(2);
     let db = Persistence::builder().layer(layer).backend(MemoryBackend::new()).build().unwrap();
@@ -192,7 +207,7 @@ async fn tenants_are_told_apart_where_they_are_asked_for_and_only_so_many() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn attempts_after_the_first_are_retries_whether_it_succeeds_or_fails() {
+async fn attempts_after_the_first_are_counted_as_retries() {
     let recorded = Recorded::default();
     let twice = Rule::new("twice", Fault::before(ErrorKind::Busy)).in_threads("twice").nth(1).nth(2);
     let always = Rule::new("always", Fault::before(ErrorKind::Busy)).in_threads("always");
@@ -213,7 +228,7 @@ async fn attempts_after_the_first_are_retries_whether_it_succeeds_or_fails() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_left_is_counted_and_not_in_flight_any_more() {
+async fn a_dropped_call_is_counted_and_leaves_the_in_flight_gauge() {
     let recorded = Recorded::default();
     let db = Persistence::builder()
         .layer(MetricsLayer::with_recorder(recorded.clone()))
@@ -232,7 +247,7 @@ async fn a_call_that_is_left_is_counted_and_not_in_flight_any_more() {
     assert_eq!(recorded.counter("throughline_calls_total{operation=add,outcome=left,effect=not_applied}"), 1);
 }
 
-/// Panics whenever it is asked.
+/// A recorder that panics at every call.
 struct Panics;
 
 impl Recorder for Panics {
@@ -262,7 +277,7 @@ impl Recorder for Panics {
 }
 
 #[tokio::test]
-async fn a_recorder_that_panics_hurts_no_call() {
+async fn a_panicking_recorder_affects_no_call() {
     let layer = MetricsLayer::with_recorder(Arc::new(Panics));
     let db = Persistence::builder().layer(layer).backend(MemoryBackend::new()).build().unwrap();
     let thread = db.with_deadline(Duration::from_secs(60)).thread("t");

@@ -1,4 +1,4 @@
-//! Spans of the layer `trace` under the names of OpenTelemetry, as `tracing-opentelemetry` hands them on.
+//! Spans of the layer `trace` with OpenTelemetry names, through `tracing-opentelemetry`.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ fn attributes(span: &SpanData) -> BTreeMap<String, Value> {
 }
 
 #[tokio::test]
-async fn a_span_follows_the_conventions_for_database_clients() {
+async fn a_span_has_the_attributes_of_the_opentelemetry_database_conventions() {
     let exporter = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
     let tracer = provider.tracer("tests");

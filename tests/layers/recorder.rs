@@ -1,4 +1,4 @@
-//! A recorder of metrics that can be asked.
+//! A metrics recorder whose values tests can read.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use metrics::{
     SharedString, Unit,
 };
 
-/// Keeps what it was told. Clones share it.
+/// The recorded metrics. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Recorded(Arc<Mutex<Inner>>);
 
@@ -23,11 +23,11 @@ struct Inner {
     counters: BTreeMap<String, Arc<AtomicU64>>,
     gauges: BTreeMap<String, Arc<Level>>,
     histograms: BTreeMap<String, Arc<Values>>,
-    /// How often a handle was asked for.
+    /// How many handles were registered.
     registered: usize,
 }
 
-/// A gauge of whole steps.
+/// A gauge.
 #[derive(Debug, Default)]
 struct Level(Mutex<f64>);
 
@@ -54,7 +54,7 @@ impl HistogramFn for Values {
     }
 }
 
-/// A counter that counts.
+/// A counter.
 struct Counts(Arc<AtomicU64>);
 
 impl CounterFn for Counts {
@@ -78,33 +78,33 @@ impl Recorded {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a counter says; 0 for one that there is not.
+    /// Returns the value of a counter; 0 if the counter does not exist.
     pub(crate) fn counter(&self, series: &str) -> u64 {
         self.inner().counters.get(series).map_or(0, |counter| counter.load(Relaxed))
     }
 
-    /// What a gauge says; nothing for one that there is not.
+    /// Returns the value of a gauge, if it exists.
     pub(crate) fn gauge(&self, series: &str) -> Option<f64> {
         self.inner().gauges.get(series).map(|gauge| *gauge.0.lock().unwrap())
     }
 
-    /// What a histogram was told.
+    /// Returns the values of a histogram.
     pub(crate) fn histogram(&self, series: &str) -> Vec<f64> {
         self.inner().histograms.get(series).map_or_else(Vec::new, |values| values.0.lock().unwrap().clone())
     }
 
-    /// Every series that was asked for.
+    /// Returns every registered series.
     pub(crate) fn series(&self) -> Vec<String> {
         let inner = self.inner();
         inner.counters.keys().chain(inner.gauges.keys()).chain(inner.histograms.keys()).cloned().collect()
     }
 
-    /// What was described, with its unit.
+    /// Returns the described metrics with their units.
     pub(crate) fn described(&self) -> BTreeMap<String, Option<Unit>> {
         self.inner().described.clone()
     }
 
-    /// How often a handle was asked for.
+    /// Returns how many handles were registered.
     pub(crate) fn registered(&self) -> usize {
         self.inner().registered
     }

@@ -1,4 +1,4 @@
-//! The layer `slow_log`: what is slow is told once, with where it waited, and a flood is held back.
+//! The layer `slow_log`: it logs each slow call once, with its waiting times, and limits its own rate.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,15 +15,15 @@ use tokio::time::advance;
 use tracing::instrument::WithSubscriber as _;
 
 use crate::{
-    broken::{Check, How, checks, found},
+    broken::{Check, Defect, assert_failing_checks, checks},
     captured::Captured,
 };
 
-type Stack = How<SlowLogLayer>;
+type Stack = Defect<SlowLogLayer>;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The layer in front of a store that takes a second for what is about the thread `slow`, and nothing for the rest.
+/// A stack in which calls for the thread `slow` take a second, and all others no time.
 fn stack(how: &Stack, layer: SlowLogLayer) -> Persistence {
     let late = Rule::new("late", Fault::delay(SECOND)).in_threads("slow");
     let stack = Persistence::builder().layer(how.make(layer)).layer(ChaosLayer::seeded(1).rule(late));
@@ -38,8 +38,8 @@ fn message(name: &str) -> NewMessage {
     NewMessage::user("content").with_id(name.parse().unwrap())
 }
 
-/// What is slow is told, and what is fast is not.
-async fn tells_writes(how: Stack) {
+/// Slow calls are logged, fast calls are not.
+async fn logs_writes(how: Stack) {
     let log = Captured::default();
     let db = stack(&how, layer()).with_call_site("tests");
     let calls = async {
@@ -70,7 +70,7 @@ async fn tells_writes(how: Stack) {
     }
 }
 
-async fn tells_reads(how: Stack) {
+async fn logs_reads(how: Stack) {
     let log = Captured::default();
     let db = stack(&how, layer());
     let read = async { db.thread("slow").get("m".parse().unwrap()).await.unwrap() };
@@ -78,7 +78,7 @@ async fn tells_reads(how: Stack) {
     assert_eq!(log.events("slow").len(), 1);
 }
 
-async fn tells_batches(how: Stack) {
+async fn logs_batches(how: Stack) {
     let log = Captured::default();
     let late = Rule::new("late", Fault::delay(SECOND)).on(OpKind::Batch);
     let stack = Persistence::builder().layer(how.make(layer())).layer(ChaosLayer::seeded(1).rule(late));
@@ -88,8 +88,8 @@ async fn tells_batches(how: Stack) {
     assert!(log.events("slow").iter().any(|line| line.contains(" op=batch ")), "{:?}", log.lines());
 }
 
-/// A flood is held back and counted, and the next line says how much of it.
-async fn buffers(how: Stack) {
+/// Log lines above the rate limit are dropped and counted, and the next line reports their number.
+async fn limits_its_rate(how: Stack) {
     let log = Captured::default();
     let slow = layer().at_most(2, 60 * SECOND);
     let db = stack(&how, slow.clone());
@@ -106,32 +106,43 @@ async fn buffers(how: Stack) {
     assert!(lines.len() == 3 && lines[2].ends_with(" suppressed=3"), "{lines:?}");
 }
 
-const CHECKS: &[Check<SlowLogLayer>] = checks![tells_writes, tells_reads, tells_batches, buffers];
+const CHECKS: &[Check<SlowLogLayer>] = checks![logs_writes, logs_reads, logs_batches, limits_its_rate];
 
 #[tokio::test(start_paused = true)]
-async fn the_layer_passes_its_checks() {
-    found(CHECKS, &How::Whole, &[]).await;
+async fn the_slow_log_layer_passes_all_checks() {
+    assert_failing_checks(CHECKS, &Defect::Whole, &[]).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_skips_reads_is_found() {
-    found(CHECKS, &How::Skips(|request| request.kind() == OpKind::Read), &["tells_reads"]).await;
+async fn a_slow_log_layer_that_skips_reads_fails_its_check() {
+    assert_failing_checks(
+        CHECKS,
+        &Defect::Bypassed(|request| request.kind() == OpKind::Read),
+        &["logs_reads"],
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_skips_batches_is_found() {
-    found(CHECKS, &How::Skips(|request| request.kind() == OpKind::Batch), &["tells_batches"]).await;
+async fn a_slow_log_layer_that_skips_batches_fails_its_check() {
+    assert_failing_checks(
+        CHECKS,
+        &Defect::Bypassed(|request| request.kind() == OpKind::Batch),
+        &["logs_batches"],
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_forgets_what_it_wrote_floods_and_is_found() {
-    found(CHECKS, &How::Forgets(Arc::new(layer)), &["buffers"]).await;
+async fn a_slow_log_layer_without_state_fails_its_rate_check() {
+    assert_failing_checks(CHECKS, &Defect::Stateless(Arc::new(layer)), &["limits_its_rate"]).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_kind_has_a_threshold_of_its_own() {
+async fn each_operation_kind_can_have_its_own_threshold() {
     let log = Captured::default();
-    let db = stack(&How::Whole, layer().threshold(OpKind::Read, 2 * SECOND).threshold(OpKind::Add, SECOND));
+    let db =
+        stack(&Defect::Whole, layer().threshold(OpKind::Read, 2 * SECOND).threshold(OpKind::Add, SECOND));
     let calls = async {
         db.thread("slow").get("m".parse().unwrap()).await.unwrap();
         db.thread("slow").add(message("m")).await.unwrap();
@@ -142,7 +153,7 @@ async fn each_kind_has_a_threshold_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_left_is_told_with_where_it_waited() {
+async fn a_dropped_slow_call_is_logged_with_its_waiting_times() {
     let log = Captured::default();
     let hangs = ChaosLayer::seeded(1).rule(Rule::new("hangs", Fault::hang()));
     let db =

@@ -1,4 +1,4 @@
-//! The last message of a thread, taken through the layers: it is content, and it is a deletion.
+//! `TakeLastMessage` through the layers: its answer carries content, and it deletes a message.
 
 use throughline::{
     Delta, Effect, ErrorKind, MessageState, NewMessage, NewReservation, PersistArgs, Persistence, Role,
@@ -15,7 +15,7 @@ use throughline::{
     redirect::redirect_messages,
 };
 
-async fn with_two(db: &Persistence) {
+async fn add_two_messages(db: &Persistence) {
     for (name, text) in [("a", "first"), ("b", "second")] {
         let message = NewMessage::user(text).with_id(name.parse().unwrap());
         db.thread("t").add(message).await.unwrap();
@@ -27,19 +27,19 @@ async fn a_taken_message_is_decrypted() {
     let key_ring = KeyRing::new(Key::new("k1".parse().unwrap(), &[7; 32]));
     let layer = EncryptLayer::new(key_ring);
     let db = Persistence::builder().layer(layer).backend(MemoryBackend::new()).build().unwrap();
-    with_two(&db).await;
+    add_two_messages(&db).await;
     let taken = db.thread("t").take_last().await.unwrap().message.unwrap();
     assert_eq!(taken.content, throughline::Content::text("second"));
     assert_eq!(taken.id.as_str(), "b");
 }
 
 #[tokio::test]
-async fn a_capability_takes_the_last_message_only_if_it_may_read_and_delete() {
+async fn take_last_needs_the_verbs_read_and_delete() {
     let scope = ScopeLayer::new();
     let authority = scope.authority();
     let db = Persistence::builder().layer(scope).backend(MemoryBackend::new()).build().unwrap();
     let host = db.with_credential(authority.everything());
-    with_two(&host).await;
+    add_two_messages(&host).await;
     for verbs in [vec![Verb::Read], vec![Verb::Delete], vec![Verb::Clear, Verb::Read]] {
         let bearer = db.with_credential(authority.everything().only(verbs));
         let error = bearer.thread("t").take_last().await.unwrap_err();
@@ -50,10 +50,10 @@ async fn a_capability_takes_the_last_message_only_if_it_may_read_and_delete() {
 }
 
 #[tokio::test]
-async fn the_audit_log_names_the_message_that_was_taken() {
+async fn the_audit_log_names_the_taken_message() {
     let layer = AuditLayer::new(AuditKey::new(&[36; 32]));
     let db = Persistence::builder().layer(layer).backend(MemoryBackend::new()).build().unwrap();
-    with_two(&db).await;
+    add_two_messages(&db).await;
     db.thread("t").take_last().await.unwrap();
     let page = db.read(ReadAudit::new(ChangeScope::Store, AuditFrom::End, 1)).await.unwrap();
     let item = &page.entries[0].record.items[0];
@@ -62,7 +62,7 @@ async fn the_audit_log_names_the_message_that_was_taken() {
 }
 
 #[tokio::test]
-async fn a_redirect_of_messages_refuses_to_take_what_either_store_may_keep() {
+async fn a_redirect_by_message_refuses_take_last() {
     let vault = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     let tools = |args: &PersistArgs| matches!(args, PersistArgs::Add(add) if add.role == Role::Tool);
     let db = Persistence::builder()
@@ -70,14 +70,14 @@ async fn a_redirect_of_messages_refuses_to_take_what_either_store_may_keep() {
         .backend(MemoryBackend::new())
         .build()
         .unwrap();
-    with_two(&db).await;
+    add_two_messages(&db).await;
     let error = db.on_thread(TakeLastMessage::new("t".parse().unwrap())).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Unsupported, Effect::NotApplied));
     assert!(db.thread("t").get("b".parse().unwrap()).await.unwrap().is_some());
 }
 
 #[tokio::test]
-async fn an_open_message_is_taken_without_what_redaction_holds_back_of_it() {
+async fn an_open_message_is_taken_without_its_buffered_text() {
     let db =
         Persistence::builder().layer(RedactLayer::secrets()).backend(MemoryBackend::new()).build().unwrap();
     let reservation = NewReservation::new(Role::Assistant).with_id("m".parse().unwrap());
@@ -86,7 +86,7 @@ async fn an_open_message_is_taken_without_what_redaction_holds_back_of_it() {
         let change = ContentChange::Append(Delta::text(text));
         UpdateContent::new("t".parse().unwrap(), "m".parse().unwrap(), change, UpdateMode::Partial)
     };
-    // The beginning of an access key, which may become one.
+    // The beginning of a possible access key.
     db.run(append("say AKIA")).await.unwrap();
     let taken = db.thread("t").take_last().await.unwrap().message.unwrap();
     assert_eq!((taken.state, taken.content), (MessageState::Streaming, throughline::Content::text("say ")));

@@ -1,4 +1,4 @@
-//! The log of who did what goes along: one chain over every change of the store that leads.
+//! The audit log is copied: one hash chain covers the changes of both stores across switchovers.
 
 use std::time::Duration;
 
@@ -26,19 +26,19 @@ pub(super) async fn log(db: &Persistence) -> Vec<AuditEntry> {
     db.read(read).await.unwrap().entries
 }
 
-/// Adds a message, and tries what is refused.
-pub(super) async fn work(db: &Persistence, id: &str) {
+/// Adds a message, and repeats the id so that the second call is refused.
+pub(super) async fn add_and_refuse(db: &Persistence, id: &str) {
     let id: MessageId = id.parse().unwrap();
     db.thread("t").add(NewMessage::user("x").with_id(id.clone())).await.unwrap();
     db.thread("t").add(NewMessage::user("another").with_id(id)).await.unwrap_err();
     db.write_audit_records().await.unwrap();
 }
 
-pub(super) async fn over(first: Persistence, second: Persistence) {
+pub(super) async fn assert_one_chain_over_switchovers(first: Persistence, second: Persistence) {
     let switch = Switch::open(first.clone(), second.clone()).await.unwrap();
     let stack = Persistence::builder().layer(AuditLayer::new(key()));
     let db = stack.backend(switch.backend()).build().unwrap();
-    work(&db, "a").await;
+    add_and_refuse(&db, "a").await;
     let mut anchors = vec![anchor(&db, &key()).await.unwrap()];
     switch.follow().await.unwrap();
     for (round, id) in ["b", "c", "d"].into_iter().enumerate() {
@@ -47,7 +47,7 @@ pub(super) async fn over(first: Persistence, second: Persistence) {
         } else {
             switch.switch_back(TIMEOUT).await.unwrap();
         }
-        work(&db, id).await;
+        add_and_refuse(&db, id).await;
         anchors.push(anchor(&db, &key()).await.unwrap());
     }
     let counts: Vec<u64> = anchors.iter().map(|anchor| anchor.count.get()).collect();
@@ -62,7 +62,7 @@ pub(super) async fn over(first: Persistence, second: Persistence) {
         .map(|entry| matches!(entry.record.outcome, AuditOutcome::Applied { .. }))
         .collect();
     assert_eq!(outcomes, [true, false].repeat(4));
-    // The one that follows has the same, and so says who asks it.
+    // The replica has the same records, and returns them to readers.
     switch.switch_back(TIMEOUT).await.unwrap();
     switch.switch_over(TIMEOUT).await.unwrap();
     assert_eq!((log(&first).await, log(&second).await), (log(&db).await, log(&db).await));
@@ -72,50 +72,50 @@ pub(super) async fn over(first: Persistence, second: Persistence) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn from_memory_to_a_file_and_back() {
+async fn memory_and_a_file_share_one_audit_chain() {
     let directory = tempfile::tempdir().unwrap();
-    over(memory("a"), sqlite(&directory.path().join("b.db")).await).await;
+    assert_one_chain_over_switchovers(memory("a"), sqlite(&directory.path().join("b.db")).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn from_a_file_to_another_and_back() {
+async fn two_files_share_one_audit_chain() {
     let directory = tempfile::tempdir().unwrap();
     let [a, b] = ["a.db", "b.db"].map(|name| directory.path().join(name));
-    over(sqlite(&a).await, sqlite(&b).await).await;
+    assert_one_chain_over_switchovers(sqlite(&a).await, sqlite(&b).await).await;
 }
 
-/// What is written to the follower's own log is a difference.
+/// A record that only one store has is a difference.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_log_that_went_on_by_itself_is_found() {
+async fn a_record_that_only_one_store_has_is_a_difference() {
     let (from, to) = (memory("a"), memory("b"));
     let audited = Persistence::builder().layer(AuditLayer::new(key()));
     let switch = Switch::open(from.clone(), memory("c")).await.unwrap();
     let db = audited.backend(switch.backend()).build().unwrap();
-    work(&db, "a").await;
+    add_and_refuse(&db, "a").await;
     copy(&from, &to).await.stop().await;
     equal(&from, &to).await;
     assert_eq!(log(&to).await, log(&from).await);
-    // Refused, and so noted in the first store alone.
+    // The refused call creates a record in the first store alone.
     db.thread("t").add(NewMessage::user("another").with_id("a".parse().unwrap())).await.unwrap_err();
     db.write_audit_records().await.unwrap();
     let found = compare(&from, &to).await.unwrap();
-    let what: Vec<Differs> = found.differences.into_iter().map(|difference| difference.what).collect();
-    assert_eq!(what, [Differs::Part("entries of the audit log")]);
+    let differences: Vec<Differs> = found.differences.into_iter().map(|difference| difference.what).collect();
+    assert_eq!(differences, [Differs::Part("entries of the audit log")]);
     assert_eq!(from.thread("t").page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
 }
 
-/// An entry that cannot be read is named, and holds up nothing of the copy, which lacks it.
+/// A record that cannot be read is named, and the copy continues without it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_entry_stops_no_copy() {
+async fn a_damaged_audit_record_does_not_stop_the_copy() {
     let directory = tempfile::tempdir().unwrap();
     let [a, b] = ["a.db", "b.db"].map(|name| directory.path().join(name));
     let from = sqlite(&a).await;
     let switch = Switch::open(from.clone(), memory("c")).await.unwrap();
     let db = Persistence::builder().layer(AuditLayer::new(key())).backend(switch.backend()).build().unwrap();
     for id in ["a", "b", "c"] {
-        work(&db, id).await;
+        add_and_refuse(&db, id).await;
     }
-    // Whoever means to change the log takes its triggers away first.
+    // A trigger protects the audit table, so the test removes it first.
     let file = rusqlite::Connection::open(&a).unwrap();
     let trigger = "SELECT sql FROM sqlite_schema WHERE name = 'audit_stays'";
     let trigger: String = file.query_row(trigger, [], |row| row.get(0)).unwrap();
@@ -133,16 +133,16 @@ async fn a_damaged_entry_stops_no_copy() {
     }
 }
 
-/// A copy finds each entry by its record: what the primary finds it by is no part of what is hashed.
+/// The copy takes each record from its body. The columns of the index in the primary are not part of the hash.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_entry_whose_tenant_or_thread_column_was_edited_is_copied() {
+async fn an_audit_record_with_an_edited_tenant_or_thread_column_is_copied_unchanged() {
     for edit in ["tenant = 'other'", "thread = 'other'", "thread = NULL"] {
         let directory = tempfile::tempdir().unwrap();
         let [a, b] = ["a.db", "b.db"].map(|name| directory.path().join(name));
         let from = sqlite(&a).await;
         let switch = Switch::open(from.clone(), memory("c")).await.unwrap();
         let db = Persistence::builder().layer(AuditLayer::new(key())).backend(switch.backend());
-        work(&db.build().unwrap(), "a").await;
+        add_and_refuse(&db.build().unwrap(), "a").await;
         let written = log(&from).await;
         let file = rusqlite::Connection::open(&a).unwrap();
         let trigger = "SELECT sql FROM sqlite_schema WHERE name = 'audit_stays'";
@@ -159,9 +159,9 @@ async fn an_entry_whose_tenant_or_thread_column_was_edited_is_copied() {
     }
 }
 
-/// A follower has the entries of its leader and none of its own, also where a layer stands before it.
+/// A replica has the records of its primary and none of its own, even if it has an audit layer.
 #[tokio::test]
-async fn what_is_done_about_copies_has_no_entry() {
+async fn replication_operations_create_no_audit_records() {
     let stack = Persistence::builder().layer(AuditLayer::new(key()));
     let db = stack.backend(MemoryBackend::new()).build().unwrap();
     db.on_replica(BeginCapture::WHOLE).await.unwrap();
@@ -171,24 +171,24 @@ async fn what_is_done_about_copies_has_no_entry() {
     assert_eq!(log(&db).await, []);
 }
 
-/// What failed in a process that has not heard of the change is noted by the store that leads.
+/// A process that does not know of the switchover sends its rejected-call records to the new primary.
 #[tokio::test(flavor = "multi_thread")]
-async fn notes_of_a_process_that_has_not_heard_go_to_the_store_that_leads() {
+async fn a_process_that_missed_the_switchover_writes_rejected_calls_to_the_new_primary() {
     let folder = tempfile::tempdir().unwrap();
     let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
     let open = async || Switch::open(sqlite(&paths[0]).await, sqlite(&paths[1]).await).await.unwrap();
-    let (here, there) = (open().await, open().await);
+    let (first_switch, second_switch) = (open().await, open().await);
     let audited = |switch: &Switch| {
         let stack = Persistence::builder().layer(AuditLayer::new(key()));
         stack.backend(switch.backend()).build().unwrap()
     };
-    work(&audited(&here), "a").await;
-    let late = audited(&there);
-    here.follow().await.unwrap();
-    // Refused before any store is asked, so nothing has told this process of the change when the note is brought.
+    add_and_refuse(&audited(&first_switch), "a").await;
+    let late = audited(&second_switch);
+    first_switch.follow().await.unwrap();
+    // The refusal comes before any store, so this process learns of the switchover only when it writes the record.
     let refused =
         NewMessage::user("x").with_metadata(serde_json::from_str(r#"{"throughline.x":1}"#).unwrap());
-    here.switch_over(TIMEOUT).await.unwrap();
+    first_switch.switch_over(TIMEOUT).await.unwrap();
     late.thread("t").add(refused).await.unwrap_err();
     late.write_audit_records().await.unwrap();
     let second = sqlite(&paths[1]).await;

@@ -1,4 +1,4 @@
-//! Differences that were planted are found and named, each of them.
+//! A comparison finds and names each planted difference.
 
 use throughline::{
     Message, Persistence, Position, Revision,
@@ -11,20 +11,20 @@ use throughline::{
 
 use super::support::{copy, equal, fill, memory};
 
-/// Puts images into a follower as they should never be.
+/// Applies row images to a replica that its primary would never send.
 async fn plant(from: &Persistence, to: &Persistence, images: Vec<Image>) {
-    let standing = to.read(GetReplicationStatus {}).await.unwrap();
-    let cursor = standing.cursor.unwrap();
+    let status = to.read(GetReplicationStatus {}).await.unwrap();
+    let cursor = status.cursor.unwrap();
     let next = from.on_replica(BeginCapture::FROM_NOW).await.unwrap().cursor;
     let apply = ApplyImages {
-        epoch: standing.replication_state.epoch,
+        epoch: status.replication_state.epoch,
         from: Some(cursor),
         to: next,
         images,
         position: Position::ZERO,
         kept_after: Position::ZERO,
     };
-    // The cursor has to move for images to be put in their places.
+    // The replica applies row images only if its cursor moves.
     assert_ne!(next, cursor);
     to.on_replica(apply).await.unwrap();
 }
@@ -37,13 +37,13 @@ fn image(message: Message) -> Image {
     Image::new(message.tenant.clone(), ImagePart::Message(Box::new(message)))
 }
 
-/// What is found after something was planted.
-async fn found(plants: impl AsyncFnOnce(&Persistence) -> Vec<Image>) -> Vec<Differs> {
+/// Returns the differences after row images were planted.
+async fn found(images_to_plant: impl AsyncFnOnce(&Persistence) -> Vec<Image>) -> Vec<Differs> {
     let (from, to) = (memory("a"), memory("b"));
     fill(&from, 2, 12).await;
     drop(copy(&from, &to).await.stop().await);
     equal(&from, &to).await;
-    let images = plants(&from).await;
+    let images = images_to_plant(&from).await;
     plant(&from, &to, images).await;
     let comparison = compare(&from, &to).await.unwrap();
     assert!(comparison.position.is_some());
@@ -58,7 +58,7 @@ fn differs(id: &str, seq: u64, fields: &[&'static str]) -> Differs {
 }
 
 #[tokio::test]
-async fn an_edited_row() {
+async fn an_edited_message_is_a_difference_of_its_content() {
     let found = found(async |from| {
         let other = message(from, "m5").await.content;
         vec![image(Message { content: other, ..message(from, "m3").await })]
@@ -67,7 +67,7 @@ async fn an_edited_row() {
 }
 
 #[tokio::test]
-async fn a_row_that_is_missing() {
+async fn a_missing_message_is_a_difference() {
     let found = found(async |from| {
         let Message { tenant, thread, id, .. } = message(from, "m3").await;
         vec![Image::new(tenant, ImagePart::Gone(GoneImage { thread, id, left: None }))]
@@ -77,7 +77,7 @@ async fn a_row_that_is_missing() {
 }
 
 #[tokio::test]
-async fn a_row_too_many() {
+async fn an_extra_message_is_a_difference() {
     let found = found(async |from| {
         let extra = Message {
             id: "extra".parse().unwrap(),
@@ -91,7 +91,7 @@ async fn a_row_too_many() {
 }
 
 #[tokio::test]
-async fn two_rows_that_were_swapped() {
+async fn two_swapped_messages_are_differences_of_their_seq() {
     let found = found(async |from| {
         let (a, b) = (message(from, "m3").await, message(from, "m4").await);
         vec![image(Message { seq: b.seq, ..a.clone() }), image(Message { seq: a.seq, ..b })]
@@ -100,7 +100,7 @@ async fn two_rows_that_were_swapped() {
 }
 
 #[tokio::test]
-async fn a_stale_revision() {
+async fn a_stale_revision_is_a_difference() {
     let found = found(async |from| {
         let open = message(from, "open").await;
         assert_ne!(open.revision, Revision::FIRST);
@@ -110,12 +110,12 @@ async fn a_stale_revision() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_missing() {
+async fn a_missing_idempotency_key_is_a_difference() {
     let (from, to) = (memory("a"), memory("b"));
     fill(&from, 1, 3).await;
     drop(copy(&from, &to).await.stop().await);
     from.thread("t0").rename("Trip".parse().unwrap()).key("late").await.unwrap();
-    // All but the key of what came after is carried.
+    // Apply all later row images except the key.
     let cursor = to.read(GetReplicationStatus {}).await.unwrap().cursor.unwrap();
     let page = from.read(ReadImages::new(cursor, 100)).await.unwrap();
     let images = page.images.into_iter().filter(|image| !matches!(image.part, ImagePart::Key(_))).collect();
@@ -130,8 +130,8 @@ async fn a_key_that_is_missing() {
     assert_eq!(found, [Differs::Part("idempotency keys")]);
 }
 
-/// What is found of a copy that one kind of thing was left out of.
-async fn without(is_left_out: fn(&ImagePart) -> bool) -> Vec<Differs> {
+/// Returns the differences of a copy without the row images that match.
+async fn differences_without(is_omitted: fn(&ImagePart) -> bool) -> Vec<Differs> {
     let (from, to) = (memory("a"), memory("b"));
     fill(&from, 1, 3).await;
     from.agent("g").reset_all().await.unwrap();
@@ -144,13 +144,13 @@ async fn without(is_left_out: fn(&ImagePart) -> bool) -> Vec<Differs> {
         .unwrap()
         .replication_state
         .epoch;
-    let (mut done, mut left_out) = (None, 0);
+    let (mut done, mut omitted) = (None, 0);
     let mut after = from.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
     loop {
         let mut page = from.read(ReadImages::new(after, 100)).await.unwrap();
         let all = page.images.len();
-        page.images.retain(|image| !is_left_out(&image.part));
-        left_out += all - page.images.len();
+        page.images.retain(|image| !is_omitted(&image.part));
+        omitted += all - page.images.len();
         let apply = ApplyImages {
             epoch,
             from: done,
@@ -165,15 +165,15 @@ async fn without(is_left_out: fn(&ImagePart) -> bool) -> Vec<Differs> {
             break;
         }
     }
-    assert!(left_out > 0);
+    assert!(omitted > 0);
     let comparison = compare(&from, &to).await.unwrap();
     assert!(comparison.position.is_some());
     comparison.differences.into_iter().map(|difference| difference.what).collect()
 }
 
 #[tokio::test]
-async fn every_kind_of_thing_that_is_left_out_is_named() {
-    let is = |of: fn(&ImagePart) -> bool| without(of);
+async fn every_omitted_kind_of_row_is_named() {
+    let is = |of: fn(&ImagePart) -> bool| differences_without(of);
     let part = |name| vec![Differs::Part(name)];
     assert_eq!(is(|part| matches!(part, ImagePart::Key(_))).await, part("idempotency keys"));
     assert_eq!(is(|part| matches!(part, ImagePart::Gone(_))).await, part("ids of deleted messages"));

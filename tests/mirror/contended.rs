@@ -1,5 +1,5 @@
-//! Two processes change the store that leads, or look for it, at once: simulated by two switches, each over pipelines of its own
-//! on the same two files.
+//! Two processes change or look for the primary at the same time. Two switches with their own pipelines over the same
+//! files simulate the processes.
 
 use std::{
     path::Path,
@@ -22,23 +22,19 @@ use super::support::{all_ids, copy, fill, sqlite};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where in a change somebody else comes in between.
+/// The step of a switchover at which another process interferes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Between {
-    /// Before the old store is told to follow.
-    BeforeItFollows,
-    /// After the old store was told to follow.
-    Follows,
-    /// After the old store has taken down that it is equal.
+enum Step {
+    /// Before the old store becomes a replica.
+    BeforeDemotion,
+    /// After the old store became a replica.
+    AfterDemotion,
+    /// After the old store has recorded that both are equal.
     Equal,
 }
 
-/// The old store of a change, in which somebody else does something at one place, once.
-async fn interrupted<F>(
-    path: &Path,
-    at: Between,
-    other: impl Fn() -> F + Send + Sync + 'static,
-) -> Persistence
+/// Opens the old store of a switchover, in which `other` runs once at the given step.
+async fn interrupted<F>(path: &Path, at: Step, other: impl Fn() -> F + Send + Sync + 'static) -> Persistence
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -47,19 +43,19 @@ where
     let layer = from_fn("between", Phase::Route, move |request: PersistRequest, next: NextRequest| {
         let (other, done) = (Arc::clone(&other), Arc::clone(&done));
         async move {
-            let is_it = match &request.args {
-                PersistArgs::Replica(ReplicaArgs::SetState(take)) => {
-                    at != Between::Equal && take.to.role == ReplicationRole::Replica
+            let matches_step = match &request.args {
+                PersistArgs::Replica(ReplicaArgs::SetState(set_state)) => {
+                    at != Step::Equal && set_state.to.role == ReplicationRole::Replica
                 }
-                PersistArgs::Replica(ReplicaArgs::Apply(_)) => at == Between::Equal,
+                PersistArgs::Replica(ReplicaArgs::Apply(_)) => at == Step::Equal,
                 _ => false,
             };
-            let is_it = is_it && !done.swap(true, SeqCst);
-            if is_it && at == Between::BeforeItFollows {
+            let matches_step = matches_step && !done.swap(true, SeqCst);
+            if matches_step && at == Step::BeforeDemotion {
                 other().await;
             }
             let answer = next.run(request).await;
-            if is_it && at != Between::BeforeItFollows {
+            if matches_step && at != Step::BeforeDemotion {
                 other().await;
             }
             answer
@@ -73,7 +69,7 @@ async fn is_primary(db: &Persistence) -> bool {
     db.read(GetReplicationStatus {}).await.unwrap().replication_state.is_primary()
 }
 
-async fn a_process_that_starts(at: Between) {
+async fn start_process_during_switchover(at: Step) {
     let folder = tempfile::tempdir().unwrap();
     let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
     let (old, new) = (sqlite(&paths[0]).await, sqlite(&paths[1]).await);
@@ -85,7 +81,7 @@ async fn a_process_that_starts(at: Between) {
         move || {
             let (old, new, written) = (old.clone(), new.clone(), Arc::clone(&written));
             async move {
-                // It finds that neither leads, and goes on with the old one.
+                // The other process finds no primary, and promotes the old store.
                 let switch = Switch::open(old, new).await.unwrap();
                 let db = Persistence::builder().backend(switch.backend()).build().unwrap();
                 let message = NewMessage::user("acknowledged").with_id("between".parse().unwrap());
@@ -99,7 +95,7 @@ async fn a_process_that_starts(at: Between) {
     let answer = switch.switch_over(TIMEOUT).await;
     assert_eq!(written.load(SeqCst), 1, "{at:?}");
     let found = [is_primary(&old).await, is_primary(&new).await];
-    assert_ne!(found[0], found[1], "{at:?}: one is_primary, and only one: {answer:?}");
+    assert_ne!(found[0], found[1], "{at:?}: exactly one store must be primary: {answer:?}");
     let primary = if found[0] { &old } else { &new };
     assert!(
         primary.thread("t0").get("between".parse().unwrap()).await.unwrap().is_some(),
@@ -113,15 +109,15 @@ async fn a_process_that_starts(at: Between) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_starts_in_the_middle_of_a_change_and_the_change_never_both_succeed() {
-    for at in [Between::BeforeItFollows, Between::Follows, Between::Equal] {
-        a_process_that_starts(at).await;
+async fn a_process_that_starts_during_a_switchover_and_the_switchover_never_both_succeed() {
+    for at in [Step::BeforeDemotion, Step::AfterDemotion, Step::Equal] {
+        start_process_during_switchover(at).await;
     }
 }
 
-/// What tells the old store to follow is under way for longer than there is patience, and comes after it was gone back.
+/// The step that demotes the old store is delayed beyond the timeout, and arrives after the switchover was reverted.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_that_comes_too_late_is_refused() {
+async fn a_delayed_demotion_is_refused_after_the_switchover_was_reverted() {
     let folder = tempfile::tempdir().unwrap();
     let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
     let (old, new) = (sqlite(&paths[0]).await, sqlite(&paths[1]).await);
@@ -131,12 +127,12 @@ async fn a_step_that_comes_too_late_is_refused() {
         let held = Arc::clone(&held);
         from_fn("late", Phase::Route, move |request: PersistRequest, next: NextRequest| {
             let is_held = match &request.args {
-                PersistArgs::Replica(ReplicaArgs::SetState(take))
-                    if take.to.role == ReplicationRole::Replica =>
+                PersistArgs::Replica(ReplicaArgs::SetState(set_state))
+                    if set_state.to.role == ReplicationRole::Replica =>
                 {
                     let mut held = held.lock().unwrap();
                     let is_first = held.is_none();
-                    held.get_or_insert(*take);
+                    held.get_or_insert(*set_state);
                     is_first
                 }
                 _ => false,
@@ -150,45 +146,45 @@ async fn a_step_that_comes_too_late_is_refused() {
     switch.follow().await.unwrap();
     let error = switch.switch_over(Duration::from_secs(3)).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::NotApplied), "{error}");
-    let late = held.lock().unwrap().take().expect("it was on its way");
+    let late = held.lock().unwrap().take().expect("the step was captured");
     assert_eq!(old.on_replica(late).await.unwrap_err().kind(), ErrorKind::Stale);
-    // The next one is not held.
+    // Let the next switchover pass.
     *held.lock().unwrap() = Some(late);
     assert!(is_primary(&old).await && !is_primary(&new).await);
-    // What went back has raised the epoch of the old store; the next one comes after that.
+    // Reverting has raised the epoch of the old store, and the next switchover uses a higher one.
     let raised = old.read(GetReplicationStatus {}).await.unwrap().replication_state.epoch;
     let switched = switch.switch_over(TIMEOUT).await.unwrap();
-    assert!(switched.epoch > raised, "{} comes after {raised}", switched.epoch);
+    assert!(switched.epoch > raised, "{} must be above {raised}", switched.epoch);
     assert!(!is_primary(&old).await && is_primary(&new).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_only_reads_reads_what_leads() {
+async fn a_read_only_process_reads_from_the_new_primary() {
     let folder = tempfile::tempdir().unwrap();
     let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
     let open = async || Switch::open(sqlite(&paths[0]).await, sqlite(&paths[1]).await).await.unwrap();
-    let (here, there) = (open().await, open().await);
+    let (first, second) = (open().await, open().await);
     let [writer, reader] =
-        [&here, &there].map(|switch| Persistence::builder().backend(switch.backend()).build().unwrap());
+        [&first, &second].map(|switch| Persistence::builder().backend(switch.backend()).build().unwrap());
     writer.thread("t").add(NewMessage::user("one").with_id("one".parse().unwrap())).await.unwrap();
-    here.follow().await.unwrap();
-    here.switch_over(TIMEOUT).await.unwrap();
-    here.stop().await;
+    first.follow().await.unwrap();
+    first.switch_over(TIMEOUT).await.unwrap();
+    first.stop().await;
     writer.thread("t").add(NewMessage::user("two").with_id("two".parse().unwrap())).await.unwrap();
     assert!(reader.thread("t").get("two".parse().unwrap()).await.unwrap().is_some());
-    assert_eq!(there.primary(), 1);
+    assert_eq!(second.primary(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn those_who_start_at_once_agree() {
+async fn processes_that_start_concurrently_agree_on_the_primary() {
     for round in 0..20 {
         let folder = tempfile::tempdir().unwrap();
         let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
         let (old, new) = (sqlite(&paths[0]).await, sqlite(&paths[1]).await);
         fill(&old, 1, 2).await;
         drop(copy(&old, &new).await.stop().await);
-        let led = old.read(GetReplicationStatus {}).await.unwrap().replication_state;
-        old.on_replica(SetReplicationState::new(led, led.as_replica())).await.unwrap();
+        let state = old.read(GetReplicationStatus {}).await.unwrap().replication_state;
+        old.on_replica(SetReplicationState::new(state, state.as_replica())).await.unwrap();
         let openers: Vec<_> = (0..6)
             .map(|_| {
                 let (old, new) = (old.clone(), new.clone());
@@ -202,7 +198,8 @@ async fn those_who_start_at_once_agree() {
     }
 }
 
-/// Adds until it is told to stop; what is refused because nobody is_primary is asked again. Answers how many were acknowledged.
+/// Adds messages until it is stopped. Retries calls that are refused while no store is primary. Returns the number of
+/// acknowledged messages.
 async fn write(db: Persistence, thread: String, stop: Arc<AtomicBool>) -> usize {
     let thread = db.thread(thread);
     let mut n = 0;
@@ -225,7 +222,7 @@ async fn write(db: Persistence, thread: String, stop: Arc<AtomicBool>) -> usize 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_who_change_the_leader_at_once_lose_nothing() {
+async fn concurrent_switchovers_lose_no_acknowledged_write() {
     let folder = tempfile::tempdir().unwrap();
     let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
     let mut switches = Vec::new();
@@ -246,7 +243,7 @@ async fn two_who_change_the_leader_at_once_lose_nothing() {
         (0..4).map(|n| tokio::spawn(write(dbs[n % 2].clone(), format!("t{n}"), Arc::clone(&stop)))).collect();
     let seed = fastrand::u64(..);
     eprintln!("seed {seed}");
-    let changers: Vec<_> = switches
+    let switchers: Vec<_> = switches
         .into_iter()
         .enumerate()
         .map(|(n, switch)| {
@@ -267,7 +264,7 @@ async fn two_who_change_the_leader_at_once_lose_nothing() {
                     };
                     match answer {
                         Ok(_) => changed += 1,
-                        // Whoever is refused leaves a store that leads.
+                        // A failed switchover leaves one primary.
                         Err(error) => assert_eq!(error.effect(), Effect::NotApplied, "{error}"),
                     }
                 }
@@ -277,8 +274,8 @@ async fn two_who_change_the_leader_at_once_lose_nothing() {
         })
         .collect();
     let mut changed = 0;
-    for changer in changers {
-        changed += changer.await.unwrap();
+    for switcher in switchers {
+        changed += switcher.await.unwrap();
     }
     stop.store(true, SeqCst);
     let mut written = Vec::new();
@@ -287,9 +284,9 @@ async fn two_who_change_the_leader_at_once_lose_nothing() {
     }
     assert!(changed > 0 && written.iter().all(|written| *written > 0), "{changed} {written:?}");
     let stores = [sqlite(&paths[0]).await, sqlite(&paths[1]).await];
-    let leading = [is_primary(&stores[0]).await, is_primary(&stores[1]).await];
-    assert_ne!(leading[0], leading[1], "{leading:?}");
-    let primary = &stores[usize::from(leading[1])];
+    let primaries = [is_primary(&stores[0]).await, is_primary(&stores[1]).await];
+    assert_ne!(primaries[0], primaries[1], "{primaries:?}");
+    let primary = &stores[usize::from(primaries[1])];
     for (n, written) in written.iter().enumerate() {
         let found = all_ids(primary, &format!("t{n}")).await;
         let due: Vec<String> = (0..*written).map(|n| format!("q{n}")).collect();
@@ -297,19 +294,19 @@ async fn two_who_change_the_leader_at_once_lose_nothing() {
     }
 }
 
-/// The follower that another process has begun stands still once its store follows itself: it is begun anew, the other way round.
+/// The mirror of this process stops when another process switches over; `follow` starts it in the other direction.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_followed_before_another_process_changed_the_leader_follows_the_other_way() {
+async fn a_mirror_restarts_in_the_other_direction_after_the_switchover_of_another_process() {
     let folder = tempfile::tempdir().unwrap();
     let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
     let open = async || Switch::open(sqlite(&paths[0]).await, sqlite(&paths[1]).await).await.unwrap();
-    let (here, there) = (open().await, open().await);
-    here.follow().await.unwrap();
-    there.follow().await.unwrap();
-    here.switch_over(TIMEOUT).await.unwrap();
-    here.stop().await;
-    assert_eq!(there.switch_back(TIMEOUT).await.unwrap_err().kind(), ErrorKind::Conflict);
-    there.follow().await.unwrap();
-    there.switch_back(TIMEOUT).await.unwrap();
-    assert_eq!(there.primary(), 0);
+    let (first, second) = (open().await, open().await);
+    first.follow().await.unwrap();
+    second.follow().await.unwrap();
+    first.switch_over(TIMEOUT).await.unwrap();
+    first.stop().await;
+    assert_eq!(second.switch_back(TIMEOUT).await.unwrap_err().kind(), ErrorKind::Conflict);
+    second.follow().await.unwrap();
+    second.switch_back(TIMEOUT).await.unwrap();
+    assert_eq!(second.primary(), 0);
 }

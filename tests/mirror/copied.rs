@@ -10,12 +10,12 @@ use throughline::{
 
 use super::support::{append, copy, equal, fill, memory, position, sqlite};
 
-pub(super) async fn copies(from: Persistence, to: Persistence) {
+pub(super) async fn assert_copied(from: Persistence, to: Persistence) {
     fill(&from, 3, 40).await;
     let mirror = copy(&from, &to).await;
     let comparison = equal(&from, &to).await;
     assert_eq!((comparison.threads, comparison.messages), (3, 3 * 40));
-    // What comes after is followed.
+    // The mirror copies later changes too.
     from.thread("late").add(NewMessage::user("later")).await.unwrap();
     append(&from, "t1", "open", "lo", UpdateMode::Final).await;
     from.thread("t2").clear().await.unwrap();
@@ -30,35 +30,35 @@ pub(super) async fn copies(from: Persistence, to: Persistence) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn from_memory_into_a_file() {
+async fn a_memory_store_is_copied_into_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let backend = SqliteBackend::open(folder.path().join("b.db")).await.unwrap();
     let maintenance = backend.maintenance();
     let to = Persistence::builder().backend(backend).build().unwrap();
-    copies(memory("a"), to).await;
+    assert_copied(memory("a"), to).await;
     let report = maintenance.verify().await.unwrap();
     assert!(report.is_sound(), "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn from_a_file_into_a_file() {
+async fn a_file_is_copied_into_another_file() {
     let folder = tempfile::tempdir().unwrap();
     let backend = SqliteBackend::open(folder.path().join("b.db")).await.unwrap();
     let maintenance = backend.maintenance();
     let to = Persistence::builder().backend(backend).build().unwrap();
-    copies(sqlite(&folder.path().join("a.db")).await, to).await;
+    assert_copied(sqlite(&folder.path().join("a.db")).await, to).await;
     let report = maintenance.verify().await.unwrap();
     assert!(report.is_sound(), "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn from_a_file_into_memory() {
+async fn a_file_is_copied_into_memory() {
     let folder = tempfile::tempdir().unwrap();
-    copies(sqlite(&folder.path().join("a.db")).await, memory("b")).await;
+    assert_copied(sqlite(&folder.path().join("a.db")).await, memory("b")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_with_something_in_it_is_not_made_to_follow() {
+async fn a_store_with_content_is_not_made_a_replica() {
     let (from, to) = (memory("a"), memory("b"));
     to.thread("t").add(NewMessage::user("mine")).await.unwrap();
     let error = Mirror::start(from, to.clone()).await.unwrap_err();
@@ -68,7 +68,7 @@ async fn a_store_with_something_in_it_is_not_made_to_follow() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_who_follow_into_one_store_nothing_is_lost() {
+async fn two_mirrors_into_one_store_lose_no_change() {
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (memory("a"), sqlite(&folder.path().join("b.db")).await);
     fill(&from, 2, 30).await;
@@ -82,26 +82,30 @@ async fn of_two_who_follow_into_one_store_nothing_is_lost() {
     equal(&from, &to).await;
 }
 
-/// A host that keeps a position of its own finds nothing before it in the other store that it has not seen.
+/// A host that keeps its own position must not miss a change before that position in the other store.
 #[tokio::test(flavor = "multi_thread")]
-async fn positions_of_the_copy_are_not_behind_though_no_change_is_told_of_them() {
+async fn the_position_of_a_copy_includes_commits_without_a_change_event() {
     let folder = tempfile::tempdir().unwrap();
     for to in [memory("b"), sqlite(&folder.path().join("b.db")).await] {
         let from = memory("a");
         from.thread("t").add(NewMessage::user("one")).await.unwrap();
-        // Each takes a position, and none tells a change.
+        // Each move takes a position, and emits no change.
         for n in 0..200 {
             from.on_consumer(MoveCursor::new("index".parse().unwrap(), Position::new(n))).await.unwrap();
         }
-        let led = position(&from).await;
-        assert!(led.get() >= 200);
+        let primary_position = position(&from).await;
+        assert!(primary_position.get() >= 200);
         drop(copy(&from, &to).await.stop().await);
-        assert!(position(&to).await >= led, "{} is behind {led}", position(&to).await);
+        assert!(
+            position(&to).await >= primary_position,
+            "{} is below {primary_position}",
+            position(&to).await
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_that_are_not_kept_any_more_are_too_old_in_the_copy_too() {
+async fn changes_that_the_primary_no_longer_keeps_are_too_old_in_the_copy() {
     let folder = tempfile::tempdir().unwrap();
     let options = SqliteBackend::builder().changes_kept(10);
     let backend = options.open(folder.path().join("a.db")).await.unwrap();

@@ -1,4 +1,4 @@
-//! Rows that cannot be read hide no others, however many of them there are.
+//! Damaged rows hide no other rows, regardless of their number.
 
 use std::path::Path;
 
@@ -9,33 +9,33 @@ use throughline::{
 
 use super::support::{all_ids, copy, import, memory, sqlite};
 
-/// More than a page holds, so that a copy takes several.
+/// More than one page, so that a copy takes several.
 const MESSAGES: usize = 1200;
 
-/// Spoils five messages, near the beginning.
-fn spoil(path: &Path) {
+/// Damages five messages near the beginning.
+fn damage(path: &Path) {
     let db = rusqlite::Connection::open(path).unwrap();
     let sql =
         "UPDATE messages SET checksum = checksum + 1 WHERE message_id IN ('m3', 'm4', 'm5', 'm7', 'm400')";
     assert_eq!(db.execute(sql, []).unwrap(), 5);
 }
 
-fn sound(upto: usize) -> Vec<String> {
+fn undamaged_ids(upto: usize) -> Vec<String> {
     (0..upto).filter(|n| ![3, 4, 5, 7, 400].contains(n)).map(|n| format!("m{n}")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_behind_damaged_rows_is_copied() {
+async fn all_rows_after_damaged_rows_are_copied() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let db = sqlite(&path).await;
     import(&db, "t", 0..MESSAGES).await;
     db.close().await.unwrap();
-    spoil(&path);
+    damage(&path);
     let (from, to) = (sqlite(&path).await, memory("b"));
     let mirror = copy(&from, &to).await;
     assert_eq!(mirror.status().damaged.len(), 5, "{:?}", mirror.status());
-    assert_eq!(all_ids(&to, "t").await, sound(MESSAGES));
+    assert_eq!(all_ids(&to, "t").await, undamaged_ids(MESSAGES));
     drop(mirror.stop().await);
     let found = compare(&from, &to).await.unwrap().differences;
     let is_damage = |difference: &&Difference| difference.what == Differs::Part("damaged rows");
@@ -43,14 +43,14 @@ async fn everything_behind_damaged_rows_is_copied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_come_behind_everything_that_was_touched() {
+async fn changes_are_sent_after_all_rows_of_the_dirty_set() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let db = sqlite(&path).await;
     import(&db, "t", 0..500).await;
     let mut after = db.on_replica(BeginCapture::FROM_NOW).await.unwrap().cursor;
-    // Noted as touched, like whatever is changed from now on.
-    spoil(&path);
+    // The damaged rows enter the dirty set, like later writes.
+    damage(&path);
     import(&db, "t", 500..MESSAGES).await;
     let (mut found, mut changes) = (Vec::new(), 0);
     loop {
@@ -59,7 +59,7 @@ async fn changes_come_behind_everything_that_was_touched() {
         for image in page.images {
             match image.part {
                 ImagePart::Message(message) => {
-                    assert_eq!(changes, 0, "what a change tells of comes before it");
+                    assert_eq!(changes, 0, "a change must come after the row that it describes");
                     found.push(message.id.as_str().to_owned());
                 }
                 ImagePart::Change(_) => changes += 1,
@@ -72,7 +72,7 @@ async fn changes_come_behind_everything_that_was_touched() {
     }
     let rest = db.read(ReadImages::new(after, 100)).await.unwrap();
     assert_eq!((rest.images.len(), rest.more), (0, false));
-    let due: Vec<String> = (500..MESSAGES).map(|n| format!("m{n}")).collect();
-    assert_eq!(found, due);
+    let expected: Vec<String> = (500..MESSAGES).map(|n| format!("m{n}")).collect();
+    assert_eq!(found, expected);
     assert!(changes > 0);
 }

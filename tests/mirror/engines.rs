@@ -1,4 +1,4 @@
-//! Between Postgres and the others: copies, changes of who leads, and the log of who did what.
+//! Copies, switchovers and the audit log between Postgres and the other engines.
 
 use std::time::Duration;
 
@@ -16,38 +16,38 @@ use throughline::{
 };
 
 use super::{
-    audited::{key, log, over, work},
-    copied::copies,
-    everything::{TENANTS, end, fill, latest, look, purge},
-    killed::cut_short,
+    audited::{add_and_refuse, assert_one_chain_over_switchovers, key, log},
+    copied::assert_copied,
+    everything::{TENANTS, end, fill, latest, purge, read_all},
+    killed::interrupted_switchover,
     server::Database,
     support::{self, copy, equal, memory, position, sqlite},
-    switched::under_writers,
+    switched::switch_under_writers,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_and_postgres_are_copied_into_each_other() {
+async fn sqlite_and_postgres_are_copied_into_each_other() {
     let Some(database) = Database::fresh().await else { return };
     let folder = tempfile::tempdir().unwrap();
-    copies(sqlite(&folder.path().join("a.db")).await, database.db().await).await;
+    assert_copied(sqlite(&folder.path().join("a.db")).await, database.db().await).await;
     let Some(database) = Database::fresh().await else { return };
-    copies(database.db().await, sqlite(&folder.path().join("b.db")).await).await;
+    assert_copied(database.db().await, sqlite(&folder.path().join("b.db")).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_and_postgres_are_copied_into_each_other() {
     let Some(database) = Database::fresh().await else { return };
-    copies(memory("a"), database.db().await).await;
+    assert_copied(memory("a"), database.db().await).await;
     let Some(database) = Database::fresh().await else { return };
-    copies(database.db().await, memory("b")).await;
+    assert_copied(database.db().await, memory("b")).await;
 }
 
-/// Cuts every connection to a database, and counts them.
+/// Terminates every other connection to the database, and counts them.
 const KILL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
-/// What is kept beside what is shown, and has to be right: how many messages there are, and nothing of what was purged.
-async fn counts_are_right(database: &Database) {
+/// Checks derived rows that reads do not show: the counters, and that no purged rows remain.
+async fn assert_counts_are_right(database: &Database) {
     for wrong in [
         "SELECT count(*) FROM throughline.threads t WHERE t.live <> (SELECT count(*) FROM throughline.messages m \
          WHERE m.tenant = t.tenant AND m.thread = t.thread AND m.seq > t.floor)",
@@ -60,8 +60,8 @@ async fn counts_are_right(database: &Database) {
     }
 }
 
-/// Each follows the one before it.
-async fn seen_alike(chain: &[Persistence], databases: &[&Database]) {
+/// Each store of the chain is a copy of the one before it.
+async fn assert_equal_in_every_engine(chain: &[Persistence], databases: &[&Database]) {
     fill(&chain[0]).await;
     for step in 0..3 {
         match step {
@@ -72,13 +72,13 @@ async fn seen_alike(chain: &[Persistence], databases: &[&Database]) {
         for pair in chain.windows(2) {
             copy(&pair[0], &pair[1]).await.stop().await;
             equal(&pair[0], &pair[1]).await;
-            assert_eq!(look(&pair[1]).await, look(&chain[0]).await);
+            assert_eq!(read_all(&pair[1]).await, read_all(&chain[0]).await);
         }
         for database in databases {
-            counts_are_right(database).await;
+            assert_counts_are_right(database).await;
         }
     }
-    // Names keep their order on the way through all of them.
+    // The order of aliases is preserved through all copies.
     let last = chain.last().unwrap();
     let replication_state = last.read(GetReplicationStatus {}).await.unwrap().replication_state;
     last.on_replica(SetReplicationState::new(replication_state, replication_state.promoted())).await.unwrap();
@@ -87,56 +87,56 @@ async fn seen_alike(chain: &[Persistence], databases: &[&Database]) {
     }
 }
 
-/// A store in partitions.
-async fn divided(database: &Database) -> Persistence {
+/// Opens a store with partitions.
+async fn partitioned(database: &Database) -> Persistence {
     let backend = PostgresBackend::builder().partitions(4).open(&database.url).await.unwrap();
     Persistence::builder().backend(backend).build().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_with_everything_in_it_is_seen_alike_in_every_engine() {
+async fn a_copied_store_with_every_kind_of_row_is_equal_in_every_engine() {
     let Some(first) = Database::fresh().await else { return };
     let Some(second) = Database::fresh().await else { return };
     let folder = tempfile::tempdir().unwrap();
     let file = sqlite(&folder.path().join("d.db")).await;
-    let chain = [memory("a"), first.db().await, divided(&second).await, file, memory("e")];
-    seen_alike(&chain, &[&first, &second]).await;
+    let chain = [memory("a"), first.db().await, partitioned(&second).await, file, memory("e")];
+    assert_equal_in_every_engine(&chain, &[&first, &second]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_with_everything_in_it_that_is_one_of_postgres_too() {
+async fn a_copy_of_a_partitioned_postgres_store_is_equal_in_every_engine() {
     let Some(first) = Database::fresh().await else { return };
     let Some(second) = Database::fresh().await else { return };
     let folder = tempfile::tempdir().unwrap();
     let file = sqlite(&folder.path().join("b.db")).await;
-    let chain = [divided(&first).await, file, second.db().await, memory("d")];
-    seen_alike(&chain, &[&first, &second]).await;
+    let chain = [partitioned(&first).await, file, second.db().await, memory("d")];
+    assert_equal_in_every_engine(&chain, &[&first, &second]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_log_of_who_did_what_is_one_chain_over_a_file_and_postgres() {
+async fn sqlite_and_postgres_share_one_audit_chain() {
     let Some(database) = Database::fresh().await else { return };
     let folder = tempfile::tempdir().unwrap();
-    over(sqlite(&folder.path().join("a.db")).await, database.db().await).await;
+    assert_one_chain_over_switchovers(sqlite(&folder.path().join("a.db")).await, database.db().await).await;
     let Some(database) = Database::fresh().await else { return };
-    over(database.db().await, sqlite(&folder.path().join("b.db")).await).await;
+    assert_one_chain_over_switchovers(database.db().await, sqlite(&folder.path().join("b.db")).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn between_a_file_and_postgres_every_acknowledged_write_is_there_once_and_in_order() {
+async fn switchovers_between_sqlite_and_postgres_keep_every_acknowledged_write_once_and_in_order() {
     let Some(database) = Database::fresh().await else { return };
     let folder = tempfile::tempdir().unwrap();
-    under_writers(sqlite(&folder.path().join("a.db")).await, database.db().await).await;
+    switch_under_writers(sqlite(&folder.path().join("a.db")).await, database.db().await).await;
 }
 
-/// Everything that is opened anew is another process as far as the stores go.
+/// Each newly opened store stands for another process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_into_postgres_that_is_killed_again_and_again_goes_on_where_it_was() {
+async fn a_repeatedly_interrupted_copy_into_postgres_continues_where_it_stopped() {
     let Some(database) = Database::fresh().await else { return };
     let folder = tempfile::tempdir().unwrap();
     let from = sqlite(&folder.path().join("a.db")).await;
     support::fill(&from, 4, 400).await;
-    let mut carried = 0;
+    let mut copied = 0;
     for round in 0_u64.. {
         let to = database.db().await;
         let mirror = Mirror::start(from.clone(), to.clone()).await.unwrap();
@@ -145,29 +145,29 @@ async fn a_copy_into_postgres_that_is_killed_again_and_again_goes_on_where_it_wa
             tokio::task::yield_now().await;
         }
         let is_done = is_equal();
-        carried += mirror.status().images;
+        copied += mirror.status().images;
         drop(mirror);
         to.close().await.unwrap();
         if is_done {
-            assert!(round > 1, "it was done in {round} rounds");
+            assert!(round > 1, "the copy was complete after {round} rounds");
             break;
         }
     }
     let to = database.db().await;
     drop(copy(&from, &to).await);
     assert_eq!(equal(&from, &to).await.messages, 4 * 400);
-    assert!(carried < 3 * 4 * 402 + 20 * 500, "{carried} images");
+    assert!(copied < 3 * 4 * 402 + 20 * 500, "{copied} images");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_that_is_killed_after_any_step_leaves_one_store_that_leads() {
+async fn a_switchover_to_postgres_that_dies_after_any_step_leaves_one_primary() {
     for (steps, primary) in [(0, 0), (1, 0), (2, 0), (3, 1)] {
         let Some(database) = Database::fresh().await else { return };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         let (old, new) = (sqlite(&path).await, database.db().await);
         support::fill(&old, 2, 20).await;
-        cut_short(&old, &new, steps).await;
+        interrupted_switchover(&old, &new, steps).await;
         old.close().await.unwrap();
         new.close().await.unwrap();
         let (old, new) = (sqlite(&path).await, database.db().await);
@@ -177,7 +177,7 @@ async fn a_change_that_is_killed_after_any_step_leaves_one_store_that_leads() {
         switch.follow().await.unwrap();
         db.thread("t0").add(NewMessage::user("after the crash")).await.unwrap();
         let (first, second) = if primary == 0 { (&old, &new) } else { (&new, &old) };
-        let error = second.thread("t0").add(NewMessage::user("beside")).await.unwrap_err();
+        let error = second.thread("t0").add(NewMessage::user("to the replica")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotPrimary);
         let timeout = Duration::from_secs(60);
         let changed =
@@ -194,41 +194,41 @@ async fn a_change_that_is_killed_after_any_step_leaves_one_store_that_leads() {
     }
 }
 
-/// Pages whose answers are lost are put in their places once, and what was listed goes on where it was.
+/// A page whose answer is lost is applied once, and the snapshot continues where it was.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_goes_on_though_every_connection_is_cut() {
+async fn a_copy_continues_after_every_connection_is_terminated() {
     let Some(first) = Database::fresh().await else { return };
     let Some(second) = Database::fresh().await else { return };
     let (from, to) = (first.db().await, second.db().await);
     support::fill(&from, 4, 150).await;
     let mirror = Mirror::start(from.clone(), to.clone()).await.unwrap();
-    let (mut seen, mut cut) = (0, 0);
+    let (mut seen, mut terminated) = (0, 0);
     while !matches!(mirror.status().state, MirrorState::Following) {
         let status = mirror.status();
         assert!(!status.is_stopped(), "{status:?}");
         if status.images > seen {
             seen = status.images;
-            cut += first.count(KILL).await + second.count(KILL).await;
+            terminated += first.count(KILL).await + second.count(KILL).await;
         }
         tokio::task::yield_now().await;
     }
-    assert!(cut > 0);
+    assert!(terminated > 0);
     assert!(mirror.reached(position(&from).await).await, "{:?}", mirror.status());
     mirror.stop().await;
     assert_eq!(equal(&from, &to).await.messages, 4 * 150);
-    counts_are_right(&second).await;
+    assert_counts_are_right(&second).await;
 }
 
-/// Nothing of a copy needs the owner of the tables.
+/// A copy does not need the owner of the tables.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_role_that_owns_nothing_copies_from_and_into_postgres() {
+async fn a_role_without_ownership_can_copy_from_and_into_postgres() {
     let Some(first) = Database::fresh().await else { return };
     let Some(second) = Database::fresh().await else { return };
     let mut stores = Vec::new();
     for database in [&first, &second] {
         database.db().await.close().await.unwrap();
         let (server, name) = database.url.rsplit_once('/').unwrap();
-        let (_, place) = server.rsplit_once('@').unwrap();
+        let (_, address) = server.rsplit_once('@').unwrap();
         let role = format!("r{name}");
         database
             .run(&format!(
@@ -237,11 +237,11 @@ async fn a_role_that_owns_nothing_copies_from_and_into_postgres() {
                  GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA throughline TO {role}"
             ))
             .await;
-        let backend = PostgresBackend::open(&format!("postgres://{role}:p@{place}/{name}")).await.unwrap();
+        let backend = PostgresBackend::open(&format!("postgres://{role}:p@{address}/{name}")).await.unwrap();
         stores.push(Persistence::builder().layer(AuditLayer::new(key())).backend(backend).build().unwrap());
     }
     let [from, to] = &stores[..] else { panic!("two") };
-    copies(from.clone(), to.clone()).await;
+    assert_copied(from.clone(), to.clone()).await;
     let entries = log(to).await;
     assert!(entries.len() > 120);
     assert_eq!(entries, log(from).await);
@@ -249,9 +249,9 @@ async fn a_role_that_owns_nothing_copies_from_and_into_postgres() {
     assert_eq!(first.count("SELECT (SELECT count(*) FROM throughline.listed) + (SELECT count(*) FROM throughline.touched)").await, 0);
 }
 
-/// What is written by two processes while a copy begins is listed or noted, or both, and carried once.
+/// A write of two processes during the start of a copy is in the snapshot or in the dirty set, or in both, and is copied once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_that_begins_while_others_write_misses_nothing() {
+async fn a_copy_that_begins_during_writes_misses_no_message() {
     let Some(database) = Database::fresh().await else { return };
     let stores = [database.db().await, database.db().await];
     support::fill(&stores[0], 2, 20).await;
@@ -278,9 +278,9 @@ async fn a_copy_that_begins_while_others_write_misses_nothing() {
     assert_eq!(equal(&stores[0], &to).await.messages, 2 * 20 + 8 * 60);
 }
 
-/// A write that was decided while the store led, and comes to its end when it follows, is not applied.
+/// A write that began on the primary and reaches its end on a replica is not applied.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_that_is_under_way_when_the_store_is_told_to_follow_is_refused() {
+async fn a_write_that_is_running_when_the_store_becomes_a_replica_is_refused() {
     let Some(database) = Database::fresh().await else { return };
     let db = database.db().await;
     db.thread("t").add(NewMessage::user("before")).await.unwrap();
@@ -309,28 +309,28 @@ async fn a_write_that_is_under_way_when_the_store_is_told_to_follow_is_refused()
     assert_eq!(database.count("SELECT count(*) FROM throughline.keys").await, 0);
 }
 
-/// A store that follows commits by itself as well, and its position runs ahead of what it was brought. Who follows its changes is told
-/// how far those go.
+/// A Postgres replica makes commits of its own, so its position exceeds the last copied one. A read of its change feed
+/// returns the last copied position.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_follows_the_changes_of_a_follower_misses_none() {
+async fn a_reader_of_the_change_feed_of_a_replica_misses_no_change() {
     let Some(database) = Database::fresh().await else { return };
     let (from, to) = (memory("a"), database.db().await);
     let mut reached = Position::ZERO;
     for _ in 0..3 {
         from.thread("t").add(NewMessage::user("x")).await.unwrap();
-        let due = position(&from).await;
+        let expected = position(&from).await;
         copy(&from, &to).await.stop().await;
         let read = to.read(ReadChanges::new(ChangeScope::Store, reached, 10)).await.unwrap();
-        let told: Vec<Position> = read.changes.iter().map(|change| change.position).collect();
-        assert_eq!((told, read.position, read.more), (vec![due], due, false));
-        reached = due;
+        let positions: Vec<Position> = read.changes.iter().map(|change| change.position).collect();
+        assert_eq!((positions, read.position, read.more), (vec![expected], expected, false));
+        reached = expected;
     }
     assert!(position(&to).await > reached);
 }
 
-/// What a file goes through as what there was it tells as touched too, if it came while it was gone through.
+/// A SQLite primary reports a row of the snapshot again in the dirty set if it was written during the snapshot.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_comes_twice_is_put_once() {
+async fn a_row_image_that_is_sent_twice_is_applied_once() {
     let Some(database) = Database::fresh().await else { return };
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (sqlite(&folder.path().join("a.db")).await, database.db().await);
@@ -357,7 +357,7 @@ async fn what_comes_twice_is_put_once() {
             position,
             kept_after: page.kept_after,
         };
-        // Asked once more, it was done.
+        // A repeated page is recognized as applied.
         let again = apply.clone();
         if done != Some(page.cursor) {
             assert!(!to.on_replica(apply).await.unwrap().already);
@@ -365,15 +365,15 @@ async fn what_comes_twice_is_put_once() {
         }
         (done, cursor) = (Some(page.cursor), page.cursor);
     }
-    assert!(images > 2 * 60, "{images} images: nothing came twice");
+    assert!(images > 2 * 60, "{images} images: no row image was repeated");
     equal(&from, &to).await;
-    assert_eq!(look(&to).await, look(&from).await);
-    counts_are_right(&database).await;
+    assert_eq!(read_all(&to).await, read_all(&from).await);
+    assert_counts_are_right(&database).await;
 }
 
-/// Two processes, four writers, one chain; and every connection is cut again and again.
+/// Two processes with four writers each write one hash chain, while the test terminates connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn entries_of_many_writers_are_one_chain_though_connections_are_cut() {
+async fn audit_records_of_many_writers_form_one_chain_despite_terminated_connections() {
     let Some(database) = Database::fresh().await else { return };
     let mut stores = Vec::new();
     for _ in 0..2 {
@@ -381,35 +381,35 @@ async fn entries_of_many_writers_are_one_chain_though_connections_are_cut() {
         let backend = options.open(&database.url).await.unwrap();
         stores.push(Persistence::builder().layer(AuditLayer::new(key())).backend(backend).build().unwrap());
     }
-    let (tell, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut answers) = tokio::sync::mpsc::unbounded_channel();
     let writers: Vec<_> = (0..8)
         .map(|writer| {
-            let (thread, tell) = (stores[writer % 2].thread(format!("t{}", writer / 2)), tell.clone());
+            let (thread, sender) = (stores[writer % 2].thread(format!("t{}", writer / 2)), sender.clone());
             tokio::spawn(async move {
                 for n in 0..20 {
                     let id = format!("{writer}.{n}").parse().unwrap();
                     thread.add(NewMessage::user("x").with_id(id)).await.unwrap();
-                    tell.send(()).unwrap();
+                    sender.send(()).unwrap();
                 }
             })
         })
         .collect();
-    drop(tell);
-    let (mut cut, mut answered) = (0, 0);
+    drop(sender);
+    let (mut terminated, mut answered) = (0, 0);
     while answers.recv().await.is_some() {
         answered += 1;
         if answered % 20 == 0 {
-            cut += database.count(KILL).await;
+            terminated += database.count(KILL).await;
         }
     }
-    assert!(cut > 0);
+    assert!(terminated > 0);
     for writer in writers {
         writer.await.unwrap();
     }
     let report = verify(&stores[0], &key(), &[]).await.unwrap();
     assert!(report.is_intact(), "{report:?}");
     assert_eq!((report.intact.get(), report.comparison.unwrap().changes), (160, 160));
-    // Nothing else was committed: their spans follow one another.
+    // No other commit occurred, so the records follow each other without a gap.
     let mut reached = Position::ZERO;
     for entry in log(&stores[0]).await {
         let AuditOutcome::Applied { after, position } = entry.record.outcome else { panic!("{entry:?}") };
@@ -419,14 +419,14 @@ async fn entries_of_many_writers_are_one_chain_though_connections_are_cut() {
     assert_eq!(reached, Position::new(160));
 }
 
-/// Nothing but additions is taken by the table, and what is changed all the same is found out and stops no copy.
+/// The table accepts only inserts. A forced change is detected, and does not stop the copy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_entry_is_named_and_stops_no_copy() {
+async fn a_damaged_audit_record_is_named_and_does_not_stop_the_copy() {
     let Some(database) = Database::fresh().await else { return };
     let backend = PostgresBackend::open(&database.url).await.unwrap();
     let db = Persistence::builder().layer(AuditLayer::new(key())).backend(backend).build().unwrap();
     for id in ["a", "b", "c"] {
-        work(&db, id).await;
+        add_and_refuse(&db, id).await;
     }
     let mut owner = database.connect().await;
     for sql in [
@@ -455,16 +455,16 @@ async fn a_damaged_entry_is_named_and_stops_no_copy() {
         let flaw = verify(store, &key(), &[]).await.unwrap().flaw;
         let number = AuditNumber::new(2);
         let missing = numbers.len() == 5 && std::ptr::eq(store, &to);
-        let due = if missing { Flaw::Missing { number } } else { Flaw::Edited { number } };
-        assert_eq!(flaw, Some(due));
+        let expected = if missing { Flaw::Missing { number } } else { Flaw::Edited { number } };
+        assert_eq!(flaw, Some(expected));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn commits_that_tell_nothing_are_known_to_a_follower_of_another_engine() {
+async fn a_replica_of_another_engine_accounts_for_commits_without_a_change_event() {
     let (Some(one), Some(other)) = (Database::fresh().await, Database::fresh().await) else { return };
-    super::silent::over(memory("a"), one.db().await).await;
-    super::silent::over(other.db().await, memory("b")).await;
+    super::feed_positions::assert_feed_complete_after_switchover(memory("a"), one.db().await).await;
+    super::feed_positions::assert_feed_complete_after_switchover(other.db().await, memory("b")).await;
     let Some(replica) = Database::fresh().await else { return };
-    super::silent::page_and_feed(memory("a"), replica.db().await).await;
+    super::feed_positions::assert_page_positions_fit_the_feed(memory("a"), replica.db().await).await;
 }

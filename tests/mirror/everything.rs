@@ -1,4 +1,4 @@
-//! A store with something of everything in it, for two tenants, and all that can be seen of it.
+//! Fills a store with every kind of row for two tenants, and reads everything back.
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +26,7 @@ fn claimer() -> Claimer {
     Claimer::new("p".parse().unwrap(), Runtime::new("r".parse().unwrap(), "root".parse().unwrap()))
 }
 
-fn named(thread: &str, item: &str) -> ThreadArgs {
+fn resolve_alias(thread: &str, item: &str) -> ThreadArgs {
     let origin = Origin::new().in_turn("turn".parse().unwrap()).item(item.parse().unwrap());
     ResolveId { fresh: id(item), ..ResolveId::new(thread.parse().unwrap(), origin) }.into()
 }
@@ -35,21 +35,21 @@ fn labels() -> Labels {
     Labels::new().with("kind", "trip").unwrap()
 }
 
-/// Which message a turn is about: the one that was named last.
+/// Returns the message of a turn, which is the last one with this alias.
 pub(crate) async fn latest(db: &Persistence) -> MessageId {
     let turn = Origin::new().in_turn("turn".parse().unwrap());
     let resolve = ResolveId { fresh: id("none"), ..ResolveId::new("named".parse().unwrap(), turn) };
     db.on_thread(resolve).await.unwrap().id
 }
 
-/// The addition that is repeated after a move.
+/// The add that is repeated after a move.
 pub(crate) async fn keyed(db: &Persistence) -> (MessageId, bool) {
     let first = NewMessage::user("first").with_id(id("first"));
     let added = db.thread("t").add(first).key("k").await.unwrap();
     (added.message.id, added.deduplicated)
 }
 
-/// Fills a store.
+/// Fills a store with every kind of row.
 pub(crate) async fn fill(db: &Persistence) {
     for tenant in TENANTS {
         let db = db.for_tenant(tenant.parse().unwrap());
@@ -64,19 +64,19 @@ pub(crate) async fn fill(db: &Persistence) {
         thread.add(odd).await.unwrap();
         append(&db, "t", "first", "!", UpdateMode::Edit).await;
         thread.delete(thread.add(NewMessage::user("gone")).await.unwrap().message.id).await.unwrap();
-        for open in ["reserved", "streaming", "given up"] {
+        for open in ["reserved", "streaming", "abandoned"] {
             reserve(&db, "t", open).await;
         }
         append(&db, "t", "streaming", "Hel", UpdateMode::Partial).await;
         append(&db, "t", "streaming", "lo", UpdateMode::Partial).await;
         let reason = UpdateMode::Abandon { reason: Some("no \u{0} reason".to_owned()) };
         let lost = ContentChange::Replace(Content::text("lost"));
-        thread.update_content(id("given up"), lost, reason).await.unwrap();
+        thread.update_content(id("abandoned"), lost, reason).await.unwrap();
         for item in ["z", "a", "m"] {
-            db.run(named("t", item)).key(item).await.unwrap();
+            db.run(resolve_alias("t", item)).key(item).await.unwrap();
         }
         for item in ["z", "a", "m"] {
-            db.run(named("named", item)).await.unwrap();
+            db.run(resolve_alias("named", item)).await.unwrap();
         }
         let titled = NewThread::new()
             .with_id("titled".parse().unwrap())
@@ -89,21 +89,21 @@ pub(crate) async fn fill(db: &Persistence) {
         for gone in ["cleared", "deleted"] {
             let message = NewMessage::user("x").with_attachments([gone.parse().unwrap()]);
             db.thread(gone).add(message).await.unwrap();
-            db.run(named(gone, "old")).await.unwrap();
-            let place = db.agent("g").on(gone);
-            place.begin(place.run(claimer()).unwrap()).await.unwrap();
+            db.run(resolve_alias(gone, "old")).await.unwrap();
+            let agent_thread = db.agent("g").on(gone);
+            agent_thread.begin(agent_thread.run(claimer()).unwrap()).await.unwrap();
         }
         db.thread("cleared").clear().await.unwrap();
-        db.run(named("cleared", "new")).await.unwrap();
+        db.run(resolve_alias("cleared", "new")).await.unwrap();
         db.thread("cleared").add(NewMessage::user("after").with_id(id("after"))).await.unwrap();
         db.thread("deleted").delete_thread().await.unwrap();
-        let place = db.agent("g").on("t");
-        let run = place.begin(place.run(claimer()).unwrap()).await.unwrap().attempt;
-        place.confirm(run, RunReport::of("session".parse().unwrap())).await.unwrap();
-        place.begin(place.run(claimer()).unwrap()).await.unwrap();
+        let agent_thread = db.agent("g").on("t");
+        let run = agent_thread.begin(agent_thread.run(claimer()).unwrap()).await.unwrap().attempt;
+        agent_thread.confirm(run, RunReport::of("session".parse().unwrap())).await.unwrap();
+        agent_thread.begin(agent_thread.run(claimer()).unwrap()).await.unwrap();
         db.agent("h").reset_all().await.unwrap();
         db.on_consumer(MoveCursor::new("c".parse().unwrap(), Position::new(3))).await.unwrap();
-        // One that has passed something over and has come nowhere yet, too.
+        // The consumer `late` has a quarantined change and no cursor yet.
         for consumer in ["c", "late"] {
             db.on_consumer(QuarantineChange {
                 consumer: consumer.parse().unwrap(),
@@ -117,7 +117,7 @@ pub(crate) async fn fill(db: &Persistence) {
     }
 }
 
-/// Ends what is open, and takes more away.
+/// Finishes open messages, and deletes more rows.
 pub(crate) async fn end(db: &Persistence) {
     for tenant in TENANTS {
         let db = db.for_tenant(tenant.parse().unwrap());
@@ -130,7 +130,7 @@ pub(crate) async fn end(db: &Persistence) {
     }
 }
 
-/// Takes away what was left of what is gone.
+/// Purges the cleared and the deleted thread.
 pub(crate) async fn purge(db: &Persistence) {
     for tenant in TENANTS {
         let db = db.for_tenant(tenant.parse().unwrap());
@@ -141,26 +141,26 @@ pub(crate) async fn purge(db: &Persistence) {
     }
 }
 
-/// All that can be seen of a thread.
+/// Everything that reads return of a thread.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Seen {
+pub(crate) struct ThreadContents {
     entry: Option<String>,
-    /// Id, place, revision and state of each message, and the hash of all that there is of it.
+    /// The id, seq, revision and state of each message, and a hash of the whole message.
     messages: Vec<(String, u64, u64, String, u64)>,
-    names: Vec<String>,
+    aliases: Vec<String>,
     attempts: Attempts,
     sessions: [SessionResolved; 2],
 }
 
-/// All that can be seen of a store, but for its changes.
+/// Everything that reads return of a store, except its changes.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Look {
-    threads: BTreeMap<(String, String), Seen>,
+pub(crate) struct Contents {
+    threads: BTreeMap<(String, String), ThreadContents>,
     open: Vec<String>,
     purgeable: Vec<String>,
     cursors: Vec<String>,
     quarantined: Vec<String>,
-    /// Found by their labels and by their owner.
+    /// The threads that were found by their labels and by their owner.
     found: Vec<String>,
 }
 
@@ -170,14 +170,14 @@ fn hash(message: &Message) -> u64 {
     hasher.finish()
 }
 
-/// Looks at everything that [`fill`] has brought.
-pub(crate) async fn look(db: &Persistence) -> Look {
+/// Reads everything that [`fill`] has written.
+pub(crate) async fn read_all(db: &Persistence) -> Contents {
     let (mut open, mut purgeable, mut cursors, mut quarantined) = (vec![], vec![], vec![], vec![]);
     let (mut threads, mut found) = (BTreeMap::new(), Vec::new());
     for tenant in TENANTS {
         let db = db.for_tenant(tenant.parse().unwrap());
         for thread in THREADS {
-            threads.insert((tenant.to_owned(), thread.to_owned()), seen(&db, thread).await);
+            threads.insert((tenant.to_owned(), thread.to_owned()), read_thread(&db, thread).await);
             let list = ListOpen::new(100).in_thread(thread.parse().unwrap());
             open.push(format!("{:?}", db.read(list).await.unwrap().messages));
         }
@@ -196,10 +196,10 @@ pub(crate) async fn look(db: &Persistence) -> Look {
             quarantined.push(serde_json::to_string(&db.read(list).await.unwrap().changes).unwrap());
         }
     }
-    Look { threads, open, purgeable, cursors, quarantined, found }
+    Contents { threads, open, purgeable, cursors, quarantined, found }
 }
 
-async fn seen(db: &Persistence, name: &str) -> Seen {
+async fn read_thread(db: &Persistence, name: &str) -> ThreadContents {
     let thread = db.thread(name);
     let session = |agent: &str| ResolveSession {
         agent: agent.parse().unwrap(),
@@ -210,7 +210,7 @@ async fn seen(db: &Persistence, name: &str) -> Seen {
     assert!(!page.has_more && page.damaged.is_empty());
     let list_attempts = ListAttempts::new("g".parse().unwrap(), name.parse().unwrap(), 100);
     let list = ListAliases { thread: name.parse().unwrap(), message: None, after: None, limit: 100 };
-    Seen {
+    ThreadContents {
         entry: thread.entry().await.unwrap().map(|entry| serde_json::to_string(&entry).unwrap()),
         messages: page
             .messages
@@ -220,13 +220,13 @@ async fn seen(db: &Persistence, name: &str) -> Seen {
                 (message.id.to_string(), message.seq.get(), message.revision.get(), state, hash(message))
             })
             .collect(),
-        names: db.read(list).await.unwrap().aliases.iter().map(|alias| format!("{alias:?}")).collect(),
+        aliases: db.read(list).await.unwrap().aliases.iter().map(|alias| format!("{alias:?}")).collect(),
         attempts: db.read(list_attempts).await.unwrap(),
         sessions: [db.read(session("g")).await.unwrap(), db.read(session("h")).await.unwrap()],
     }
 }
 
-/// Every change after a position.
+/// Returns every change after a position.
 pub(crate) async fn changes(db: &Persistence, mut after: Position) -> Vec<Change> {
     let mut changes = Vec::new();
     loop {

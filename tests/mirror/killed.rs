@@ -1,4 +1,4 @@
-//! What is cut short goes on where it was.
+//! Copies and switchovers that are interrupted continue where they stopped.
 
 use std::{
     path::Path,
@@ -14,13 +14,13 @@ use throughline::{
 use super::support::{copy, equal, fill, import, memory, position, sqlite};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_that_is_killed_again_and_again_goes_on_where_it_was() {
+async fn a_repeatedly_interrupted_copy_continues_where_it_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let (from, path) = (sqlite(&folder.path().join("a.db")).await, folder.path().join("b.db"));
     fill(&from, 4, 500).await;
-    let mut carried = 0;
+    let mut copied = 0;
     for round in 0_u64.. {
-        // The store is opened anew each time; nothing of the mirror is left.
+        // The store is opened again in each round, and nothing of the mirror remains.
         let to = sqlite(&path).await;
         let mirror = Mirror::start(from.clone(), to.clone()).await.unwrap();
         let is_equal = || matches!(mirror.status().state, MirrorState::Following);
@@ -28,11 +28,11 @@ async fn a_copy_that_is_killed_again_and_again_goes_on_where_it_was() {
             tokio::task::yield_now().await;
         }
         let is_done = is_equal();
-        carried += mirror.status().images;
+        copied += mirror.status().images;
         drop(mirror);
         to.close().await.unwrap();
         if is_done {
-            assert!(round > 1, "it was done in {round} rounds");
+            assert!(round > 1, "the copy was complete after {round} rounds");
             break;
         }
     }
@@ -40,14 +40,14 @@ async fn a_copy_that_is_killed_again_and_again_goes_on_where_it_was() {
     drop(copy(&from, &to).await);
     let comparison = equal(&from, &to).await;
     assert_eq!(comparison.messages, 4 * 500);
-    // Keys, messages, changes and a little more: what was carried before a kill was not carried again, but for what was under way.
-    assert!(carried < 3 * 4 * 502 + 20 * 500, "{carried} images");
+    // The row images are keys, messages, changes and a few more. Only images in flight are copied again after a kill.
+    assert!(copied < 3 * 4 * 502 + 20 * 500, "{copied} images");
 }
 
-/// Says to a process of this program in which folder it is to copy.
+/// The environment variable that makes a child process copy in this folder.
 const FOLDER: &str = "THROUGHLINE_TEST_COPY";
 
-/// Copies until both are equal.
+/// Copies until both stores are equal.
 async fn copy_in(folder: &Path) {
     let (from, to) = (sqlite(&folder.join("a.db")).await, sqlite(&folder.join("b.db")).await);
     let mirror = Mirror::start(from, to).await.unwrap();
@@ -57,9 +57,9 @@ async fn copy_in(folder: &Path) {
     }
 }
 
-/// The process that copies is killed with a signal, as soon as it has come some pages further, while the store is written to.
+/// Kills the copying process with a signal after a few pages, while writers use the store.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_copies_and_is_killed_leaves_nothing_out() {
+async fn a_copy_by_repeatedly_killed_processes_is_complete() {
     const MESSAGES: usize = 10_000;
     if let Some(folder) = std::env::var_os(FOLDER) {
         return copy_in(Path::new(&folder)).await;
@@ -76,7 +76,7 @@ async fn a_process_that_copies_and_is_killed_leaves_nothing_out() {
     let mut written = 0;
     loop {
         let mut copier = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "killed::a_process_that_copies_and_is_killed_leaves_nothing_out"])
+            .args(["--exact", "killed::a_copy_by_repeatedly_killed_processes_is_complete"])
             .env(FOLDER, folder.path())
             .stdout(Stdio::null())
             .spawn()
@@ -107,25 +107,25 @@ async fn a_process_that_copies_and_is_killed_leaves_nothing_out() {
         copier.kill().unwrap();
         killed += u32::from(copier.wait().unwrap().code().is_none());
     }
-    assert!(killed >= 3, "it was killed {killed} times");
+    assert!(killed >= 3, "the process was killed {killed} times");
     drop(copy(&from, &to).await.stop().await);
     let comparison = equal(&from, &to).await;
     assert_eq!(comparison.messages, (MESSAGES + 2 * 20 + written) as u64);
 }
 
-/// The stores as a change of who leads leaves them that ends after so many of its steps.
-pub(super) async fn cut_short(old: &Persistence, new: &Persistence, steps: usize) {
+/// Leaves the stores as a switchover that dies after `steps` steps.
+pub(super) async fn interrupted_switchover(old: &Persistence, new: &Persistence, steps: usize) {
     drop(copy(old, new).await.stop().await);
     let replication_state =
         async |db: &Persistence| db.read(GetReplicationStatus {}).await.unwrap().replication_state;
-    let led = replication_state(old).await;
+    let state = replication_state(old).await;
     if steps > 0 {
-        old.on_replica(SetReplicationState::new(led, led.as_replica())).await.unwrap();
+        old.on_replica(SetReplicationState::new(state, state.as_replica())).await.unwrap();
     }
     if steps > 1 {
         let next = new.on_replica(BeginCapture::FROM_NOW).await.unwrap().cursor;
         let equal = ApplyImages {
-            epoch: led.epoch,
+            epoch: state.epoch,
             from: None,
             to: next,
             images: Vec::new(),
@@ -135,22 +135,22 @@ pub(super) async fn cut_short(old: &Persistence, new: &Persistence, steps: usize
         old.on_replica(equal).await.unwrap();
     }
     if steps > 2 {
-        let followed = replication_state(new).await;
-        let epoch = led.epoch.max(followed.epoch).next();
-        new.on_replica(SetReplicationState::new(followed, ReplicationState { epoch, ..followed.promoted() }))
+        let replica = replication_state(new).await;
+        let epoch = state.epoch.max(replica.epoch).next();
+        new.on_replica(SetReplicationState::new(replica, ReplicationState { epoch, ..replica.promoted() }))
             .await
             .unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_is_killed_after_any_step_leaves_one_store_that_leads() {
+async fn a_switchover_that_dies_after_any_step_leaves_one_primary() {
     for (steps, primary) in [(0, 0), (1, 0), (2, 0), (3, 1)] {
         let folder = tempfile::tempdir().unwrap();
         let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
         let (old, new) = (sqlite(&paths[0]).await, sqlite(&paths[1]).await);
         fill(&old, 2, 20).await;
-        cut_short(&old, &new, steps).await;
+        interrupted_switchover(&old, &new, steps).await;
         let asked = new.read(GetReplicationStatus {}).await.unwrap().replication_state;
         old.close().await.unwrap();
         new.close().await.unwrap();
@@ -161,10 +161,10 @@ async fn a_change_that_is_killed_after_any_step_leaves_one_store_that_leads() {
         switch.follow().await.unwrap();
         db.thread("t0").add(NewMessage::user("after the crash")).await.unwrap();
         let (first, second) = if primary == 0 { (&old, &new) } else { (&new, &old) };
-        let error = second.thread("t0").add(NewMessage::user("beside")).await.unwrap_err();
+        let error = second.thread("t0").add(NewMessage::user("to the replica")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotPrimary);
         if primary == 0 && steps > 0 {
-            // Whoever still wanted to end the change is late.
+            // A late attempt to complete the switchover is refused.
             let late = SetReplicationState::new(asked, asked.promoted());
             assert_eq!(new.on_replica(late).await.unwrap_err().kind(), ErrorKind::Stale);
         }
@@ -183,21 +183,21 @@ async fn a_change_that_is_killed_after_any_step_leaves_one_store_that_leads() {
     }
 }
 
-/// Whichever of the two led has everything: here the second, with a write that the first has not.
+/// The store that was the primary has everything: here the second one, with a write that the first one lacks.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_back_that_is_killed_leaves_the_second_store_leading() {
+async fn a_switchback_that_dies_leaves_the_second_store_primary() {
     let (first, second) = (memory("a"), memory("b"));
     fill(&first, 1, 5).await;
-    cut_short(&first, &second, 3).await;
+    interrupted_switchover(&first, &second, 3).await;
     drop(copy(&second, &first).await.stop().await);
     second.thread("t0").add(NewMessage::user("not carried yet")).await.unwrap();
-    let led = second.read(GetReplicationStatus {}).await.unwrap().replication_state;
-    second.on_replica(SetReplicationState::new(led, led.as_replica())).await.unwrap();
+    let state = second.read(GetReplicationStatus {}).await.unwrap().replication_state;
+    second.on_replica(SetReplicationState::new(state, state.as_replica())).await.unwrap();
     assert_eq!(Switch::open(first, second).await.unwrap().primary(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_stores_that_both_have_something_are_not_taken_for_a_pair() {
+async fn a_switch_refuses_two_unrelated_stores_with_content() {
     let (first, second) = (memory("a"), memory("b"));
     for db in [&first, &second] {
         db.thread("t").add(NewMessage::user("mine")).await.unwrap();

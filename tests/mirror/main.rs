@@ -1,26 +1,26 @@
-//! A second store: copied, followed, compared, and made the first under a live host.
+//! Tests of the mirror: copies of a store, their comparison, and switchovers under a live host.
 
 mod audited;
 mod compared;
 mod contended;
 mod copied;
 mod damaged;
+mod during_switchover;
 #[cfg(feature = "postgres")]
 mod engines;
 #[cfg(feature = "postgres")]
 mod everything;
 mod failing;
-mod halfway;
-mod held;
-mod indexed;
+mod feed_positions;
+#[cfg(feature = "postgres")]
+mod full_text_postgres;
+mod full_text_sqlite;
 mod killed;
 #[cfg(feature = "postgres")]
 mod moved;
 mod numbers;
+mod partial_copy;
 #[cfg(feature = "postgres")]
 mod server;
-mod silent;
 mod support;
 mod switched;
-#[cfg(feature = "postgres")]
-mod words;

@@ -1,4 +1,4 @@
-//! A live host is moved from a file into Postgres, and back.
+//! Moves a live host from a SQLite file to Postgres and back.
 
 use std::{
     sync::{
@@ -17,14 +17,14 @@ use throughline::{
 
 use super::{
     audited::key,
-    everything::{TENANTS, changes, fill, keyed, latest, look},
+    everything::{TENANTS, changes, fill, keyed, latest, read_all},
     server::Database,
     support::{self, equal, position, sqlite},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Adds under keys until it is told to stop, each twice; answers what was acknowledged, in order.
+/// Adds messages with keys until it is stopped, each one twice. Returns the acknowledged ids in order.
 async fn write(thread: Thread, stop: Arc<AtomicBool>) -> Vec<MessageId> {
     let mut acknowledged = Vec::new();
     for n in 0.. {
@@ -34,7 +34,7 @@ async fn write(thread: Thread, stop: Arc<AtomicBool>) -> Vec<MessageId> {
         let id: MessageId = format!("q{n}").parse().unwrap();
         let message = || NewMessage::user("question").with_id(id.clone());
         let first = thread.add(message()).key(id.as_str()).await.unwrap();
-        // Whichever store answers by now: the key was used.
+        // The key is already used, whichever store answers now.
         let again = thread.add(message()).key(id.as_str()).await.unwrap();
         assert!(!first.deduplicated && again.deduplicated);
         assert_eq!(first.message, again.message);
@@ -43,14 +43,14 @@ async fn write(thread: Thread, stop: Arc<AtomicBool>) -> Vec<MessageId> {
     acknowledged
 }
 
-/// What does not change while others write, of a store that leads.
-async fn is_as_it_was(
+/// Checks everything that the concurrent writers do not change.
+async fn assert_unchanged(
     db: &Persistence,
-    before: &super::everything::Look,
+    before: &super::everything::Contents,
     half: &(Position, Vec<throughline::changes::Change>),
 ) {
-    assert_eq!(look(db).await, *before);
-    // Whoever follows the changes goes on from where it was.
+    assert_eq!(read_all(db).await, *before);
+    // A reader of the change feed continues from its position.
     let since = changes(db, half.0).await;
     assert_eq!(since[..half.1.len()], half.1);
     for tenant in TENANTS {
@@ -70,7 +70,7 @@ async fn a_live_host_moves_from_a_file_into_postgres_and_back() {
     let old = sqlite(&path).await;
     support::fill(&old, 3, 100).await;
     fill(&old).await;
-    // The copy is begun, and cut short.
+    // Start the copy, and interrupt it.
     {
         let new = database.db().await;
         let mirror = Mirror::start(old.clone(), new.clone()).await.unwrap();
@@ -80,13 +80,13 @@ async fn a_live_host_moves_from_a_file_into_postgres_and_back() {
         drop(mirror);
         new.close().await.unwrap();
     }
-    let before = look(&old).await;
+    let before = read_all(&old).await;
     let all = changes(&old, Position::ZERO).await;
     let middle = all.len() / 2;
     let half = (all[middle - 1].position, all[middle..].to_vec());
     old.close().await.unwrap();
 
-    // The host is started anew, on both stores, and writes.
+    // The host restarts on both stores, and writes.
     let (old, new) = (sqlite(&path).await, database.db().await);
     let switch = Switch::open(old.clone(), new.clone()).await.unwrap();
     let db = Persistence::builder().layer(AuditLayer::new(key())).backend(switch.backend()).build().unwrap();
@@ -96,18 +96,18 @@ async fn a_live_host_moves_from_a_file_into_postgres_and_back() {
     switch.follow().await.unwrap();
     switch.switch_over(TIMEOUT).await.unwrap();
     assert_eq!(switch.primary(), 1);
-    is_as_it_was(&new, &before, &half).await;
-    is_as_it_was(&db, &before, &half).await;
+    assert_unchanged(&new, &before, &half).await;
+    assert_unchanged(&db, &before, &half).await;
     let anchored = anchor(&db, &key()).await.unwrap();
     switch.switch_back(TIMEOUT).await.unwrap();
     assert_eq!(switch.primary(), 0);
-    is_as_it_was(&old, &before, &half).await;
+    assert_unchanged(&old, &before, &half).await;
     stop.store(true, SeqCst);
     let mut acknowledged = Vec::new();
     for writer in writers {
         acknowledged.push(writer.await.unwrap());
     }
-    // What is left is carried by one change more.
+    // One more switchover copies the rest.
     switch.switch_over(TIMEOUT).await.unwrap();
     switch.stop().await;
     equal(&new, &old).await;

@@ -1,17 +1,17 @@
-//! Databases of their own, in the cluster of this process.
+//! New databases in the Postgres cluster of this process.
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use throughline::{Persistence, postgres::PostgresBackend};
 use throughline_postgres_cluster::{Installation, URL_VARIABLE, shared};
 
-/// A fresh database.
+/// A new database.
 pub(crate) struct Database {
     pub(crate) url: String,
 }
 
 impl Database {
-    /// Nothing, and a notice, where there is no PostgreSQL.
-    #[allow(clippy::print_stdout, reason = "a skip is to be seen")]
+    /// Creates a database. Returns `None` and prints a notice if PostgreSQL is not installed.
+    #[allow(clippy::print_stdout, reason = "a skip must be visible")]
     pub(crate) async fn fresh() -> Option<Self> {
         if std::env::var_os(URL_VARIABLE).is_none() && Installation::find().is_none() {
             println!("SKIPPED: copies from and to Postgres (PostgreSQL 15 or newer is not installed)");
@@ -37,7 +37,7 @@ impl Database {
         sqlx::query_scalar(sql).fetch_one(&mut self.connect().await).await.unwrap()
     }
 
-    /// Another hold on the store in it.
+    /// Opens the store in the database with a new pool.
     pub(crate) async fn db(&self) -> Persistence {
         let backend = PostgresBackend::builder().writers(2).readers(3).open(&self.url).await.unwrap();
         Persistence::builder().backend(backend).build().unwrap()

@@ -1,4 +1,4 @@
-//! Stores with something in them.
+//! Stores with content, and helpers for copies.
 
 use std::{ops::Range, path::Path};
 
@@ -17,12 +17,12 @@ pub(crate) fn memory(name: &str) -> Persistence {
 }
 
 pub(crate) async fn sqlite(path: &Path) -> Persistence {
-    // Segments of the order so short that what is copied goes from one to the next.
+    // Short segments, so that a copy spans several of them.
     let backend = SqliteBackend::builder().segment_positions(7).open(path).await.unwrap();
     Persistence::builder().backend(backend).build().unwrap()
 }
 
-/// So many messages in so many threads, and some of everything else.
+/// Adds `messages` messages to each of `threads` threads, with deletions, open messages and a cursor.
 pub(crate) async fn fill(db: &Persistence, threads: usize, messages: usize) {
     for thread in 0..threads {
         let thread = db.thread(format!("t{thread}"));
@@ -37,7 +37,7 @@ pub(crate) async fn fill(db: &Persistence, threads: usize, messages: usize) {
     db.on_consumer(MoveCursor::new("index".parse().unwrap(), Position::new(5))).await.unwrap();
 }
 
-/// Adds messages with these numbers to a thread, many at once.
+/// Imports messages with these numbers into a thread.
 pub(crate) async fn import(db: &Persistence, thread: &str, numbers: Range<usize>) {
     let numbers: Vec<usize> = numbers.collect();
     for numbers in numbers.chunks(Import::MAX_ROWS) {
@@ -65,21 +65,21 @@ pub(crate) async fn position(db: &Persistence) -> Position {
     db.read(GetReplicationStatus {}).await.unwrap().position
 }
 
-/// Copies until both are equal.
+/// Starts a mirror, and waits until the copy is current.
 pub(crate) async fn copy(from: &Persistence, to: &Persistence) -> Mirror {
     let mirror = Mirror::start(from.clone(), to.clone()).await.unwrap();
     assert!(mirror.reached(position(from).await).await, "{:?}", mirror.status());
     mirror
 }
 
-/// Compares, and finds nothing.
+/// Compares two stores, and checks that they are equal.
 pub(crate) async fn equal(first: &Persistence, second: &Persistence) -> Comparison {
     let comparison = compare(first, second).await.unwrap();
     assert_eq!(comparison.differences, []);
     comparison
 }
 
-/// The ids of a thread, in order.
+/// Returns the message ids of a thread, in order.
 pub(crate) async fn all_ids(db: &Persistence, thread: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut from = Some(PageFrom::Start);

@@ -1,4 +1,4 @@
-//! The store that leads is changed again and again under sixteen writers.
+//! Repeated switchovers under sixteen writers.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use super::support::{equal, memory, sqlite};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Adds and streams until it is told to stop; answers what was acknowledged, in order.
+/// Adds and streams messages until it is stopped. Returns the acknowledged messages in order.
 async fn write(thread: Thread, stop: Arc<AtomicBool>) -> Vec<(String, String)> {
     let mut acknowledged = Vec::new();
     for n in 0.. {
@@ -31,10 +31,10 @@ async fn write(thread: Thread, stop: Arc<AtomicBool>) -> Vec<(String, String)> {
         acknowledged.push((id, format!("question {n}")));
         let mut draft = thread.reserve(Role::Assistant).await.unwrap();
         let mut text = String::new();
-        for piece in 0..4 {
-            let piece = format!("piece {piece} of {n}. ");
-            draft.append(piece.as_str()).await.unwrap();
-            text.push_str(&piece);
+        for part in 0..4 {
+            let part = format!("part {part} of {n}. ");
+            draft.append(part.as_str()).await.unwrap();
+            text.push_str(&part);
             tokio::task::yield_now().await;
         }
         let done = draft.finish().await.unwrap();
@@ -43,7 +43,7 @@ async fn write(thread: Thread, stop: Arc<AtomicBool>) -> Vec<(String, String)> {
     acknowledged
 }
 
-pub(super) async fn under_writers(first: Persistence, second: Persistence) {
+pub(super) async fn switch_under_writers(first: Persistence, second: Persistence) {
     let switch = Switch::open(first.clone(), second.clone()).await.unwrap();
     let db = Persistence::builder().backend(switch.backend()).build().unwrap();
     switch.follow().await.unwrap();
@@ -55,7 +55,7 @@ pub(super) async fn under_writers(first: Persistence, second: Persistence) {
         epochs.push(switch.switch_over(TIMEOUT).await.unwrap().epoch.get());
         assert_eq!(switch.primary(), 1);
         assert_eq!(switch.switch_over(TIMEOUT).await.unwrap_err().kind(), ErrorKind::Conflict);
-        let error = first.thread("t0").add(NewMessage::user("beside")).await.unwrap_err();
+        let error = first.thread("t0").add(NewMessage::user("to the replica")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotPrimary);
         epochs.push(switch.switch_back(TIMEOUT).await.unwrap().epoch.get());
         assert_eq!(switch.primary(), 0);
@@ -66,7 +66,7 @@ pub(super) async fn under_writers(first: Persistence, second: Persistence) {
     for (n, writer) in writers.into_iter().enumerate() {
         acknowledged.insert(format!("t{n}"), writer.await.unwrap());
     }
-    // The last change carries what is left.
+    // One more switchover copies the rest.
     switch.switch_over(TIMEOUT).await.unwrap();
     switch.stop().await;
     equal(&second, &first).await;
@@ -83,29 +83,29 @@ pub(super) async fn under_writers(first: Persistence, second: Persistence) {
             assert!(found.iter().all(|message| message.state == MessageState::Final));
             let found: Vec<(String, Content)> =
                 found.into_iter().map(|message| (message.id.as_str().to_owned(), message.content)).collect();
-            let due: Vec<(String, Content)> =
+            let expected: Vec<(String, Content)> =
                 acknowledged.iter().map(|(id, text)| (id.clone(), Content::text(text))).collect();
-            assert_eq!(found, due, "{thread}");
+            assert_eq!(found, expected, "{thread}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn between_two_files_every_acknowledged_write_is_there_once_and_in_order() {
+async fn switchovers_between_two_files_keep_every_acknowledged_write_once_and_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) =
         (sqlite(&folder.path().join("a.db")).await, sqlite(&folder.path().join("b.db")).await);
-    under_writers(first, second).await;
+    switch_under_writers(first, second).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn between_memory_and_a_file_too() {
+async fn switchovers_between_memory_and_a_file_keep_every_acknowledged_write_once_and_in_order() {
     let folder = tempfile::tempdir().unwrap();
-    under_writers(memory("a"), sqlite(&folder.path().join("b.db")).await).await;
+    switch_under_writers(memory("a"), sqlite(&folder.path().join("b.db")).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_follower_and_without_time_nothing_is_changed() {
+async fn a_switchover_without_a_replica_or_without_time_is_refused() {
     let (first, second) = (memory("a"), memory("b"));
     let switch = Switch::open(first.clone(), second.clone()).await.unwrap();
     let db = Persistence::builder().backend(switch.backend()).build().unwrap();
@@ -114,7 +114,7 @@ async fn without_a_follower_and_without_time_nothing_is_changed() {
     assert_eq!(switch.switch_back(TIMEOUT).await.unwrap_err().kind(), ErrorKind::Conflict);
     switch.follow().await.unwrap();
     let late = switch.switch_over(Duration::ZERO).await;
-    // With no time at all it may only have been equal already.
+    // With a timeout of zero the switchover succeeds only if both stores are equal already.
     if let Err(error) = late {
         assert_eq!(error.kind(), ErrorKind::Timeout);
         assert_eq!(switch.primary(), 0);

@@ -1,4 +1,4 @@
-//! A request that is delivered again after a crash gets its reply, once.
+//! A request that is delivered again after a crash gets its reply exactly once.
 
 use std::{
     sync::{
@@ -40,11 +40,11 @@ impl Host {
     async fn begin(&self) -> (Draft, u32) {
         match self.deliver().await.unwrap() {
             ReplyAttempt::Begun { draft, number } => (draft, number),
-            other => panic!("{other:?} where an attempt was to begin"),
+            other => panic!("expected a new attempt, found {other:?}"),
         }
     }
 
-    /// The lease of every writer that died expires.
+    /// Expires the lease of every dead writer.
     fn expire(&self) {
         let lease = i64::try_from(LEASE.as_micros()).unwrap();
         self.now.fetch_add(lease + 1, Ordering::SeqCst);
@@ -52,7 +52,7 @@ impl Host {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reply_that_was_swept_is_begun_again_when_it_is_delivered_again() {
+async fn a_redelivered_request_begins_a_new_attempt_after_its_reply_was_recovered() {
     let host = Host::new();
     let (mut draft, number) = host.begin().await;
     assert_eq!((number, draft.deduplicated()), (1, false));
@@ -68,13 +68,13 @@ async fn a_reply_that_was_swept_is_begun_again_when_it_is_delivered_again() {
     assert_ne!(*draft.id(), first);
     draft.append("the whole reply").await.unwrap();
     let reply = draft.finish().await.unwrap();
-    // Delivered once more, it is there.
+    // Further deliveries return the finished reply.
     for _ in 0..2 {
         match host.deliver().await.unwrap() {
             ReplyAttempt::Finished(message) => {
                 assert_eq!((message.id, message.state), (reply.id.clone(), MessageState::Final));
             }
-            other => panic!("{other:?} where the reply was finished"),
+            other => panic!("expected a finished reply, found {other:?}"),
         }
     }
     let history =
@@ -86,12 +86,12 @@ async fn a_reply_that_was_swept_is_begun_again_when_it_is_delivered_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_whose_lease_has_expired_is_abandoned_without_a_sweep() {
+async fn a_redelivered_request_abandons_an_attempt_whose_lease_has_expired() {
     let host = Host::new();
     for number in 1..=3 {
         let (draft, begun) = host.begin().await;
         assert_eq!(begun, number);
-        // Its writer may be alive: in this process while it is held, and in another one until its lease expires.
+        // The writer may be alive: in this process while the draft exists, in another one until the lease expires.
         assert!(
             matches!(host.deliver().await.unwrap(), ReplyAttempt::Open(message) if message.id == *draft.id())
         );
@@ -102,11 +102,11 @@ async fn an_attempt_whose_lease_has_expired_is_abandoned_without_a_sweep() {
         drop(draft);
     }
     let open = host.db.open_reservations(10).await.unwrap().messages;
-    assert_eq!(open.len(), 1, "one attempt is open at most");
+    assert_eq!(open.len(), 1, "at most one attempt is open");
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_deliveries_at_the_same_time_one_begins() {
+async fn one_of_several_concurrent_deliveries_begins_an_attempt() {
     let host = Host::new();
     for number in 1..=3 {
         let delivered = tokio::join!(host.deliver(), host.deliver(), host.deliver());
@@ -126,7 +126,7 @@ async fn of_deliveries_at_the_same_time_one_begins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_is_refused_without_a_key_with_an_id_and_where_the_reply_was_deleted() {
+async fn an_attempt_is_refused_without_a_key_with_an_id_or_for_a_deleted_reply() {
     let host = Host::new();
     let thread = host.db.thread("t");
     let with_id = NewReservation::new(Role::Assistant).with_id("m".parse().unwrap());
@@ -141,7 +141,7 @@ async fn an_attempt_is_refused_without_a_key_with_an_id_and_where_the_reply_was_
         let error = refused.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Invalid, Effect::NotApplied), "{error}");
     }
-    assert_eq!(thread.entry().await.unwrap(), None, "nothing was made");
+    assert_eq!(thread.entry().await.unwrap(), None, "nothing was written");
     let (mut draft, _) = host.begin().await;
     draft.finish().await.unwrap();
     thread.delete(draft.id().clone()).await.unwrap();
@@ -151,7 +151,7 @@ async fn an_attempt_is_refused_without_a_key_with_an_id_and_where_the_reply_was_
 }
 
 #[tokio::test]
-async fn a_key_of_an_attempt_has_234_bytes_at_most() {
+async fn the_key_of_an_attempt_has_at_most_234_bytes() {
     let thread = Host::new().db.thread("t");
     let attempt = |bytes| thread.reserve(Role::Assistant).key("k".repeat(bytes)).next_attempt();
     assert!(matches!(attempt(234).await.unwrap(), ReplyAttempt::Begun { number: 1, .. }));

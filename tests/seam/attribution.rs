@@ -12,9 +12,9 @@ use throughline::{
 };
 use tower::{ServiceExt, layer::layer_fn};
 
-use crate::said;
+use crate::kind_effect_site;
 
-/// What the layer in the middle does.
+/// The behavior of the layer in the middle.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
     FailBefore,
@@ -74,7 +74,7 @@ fn pass(name: &str) -> FromFn<impl Fn(PersistRequest, NextRequest) -> Answer + S
     from_fn(name, Phase::Observe, |request, next: NextRequest| Box::pin(next.run(request)) as Answer)
 }
 
-/// The fault, who is named for it, what is said of the effect, and whether the message is in the store afterwards.
+/// The fault, the expected kind and effect, and whether the store has the message afterwards.
 const CASES: [(Fault, ErrorKind, Effect, bool); 9] = [
     (Fault::FailBefore, ErrorKind::Denied, Effect::NotApplied, false),
     (Fault::FailAfter, ErrorKind::Internal, Effect::Applied, true),
@@ -92,10 +92,10 @@ async fn assert_case(db: &Persistence, case: (Fault, ErrorKind, Effect, bool), f
     let id: MessageId = format!("{fault:?}").parse().unwrap();
     let message = NewMessage::user("hello").with_id(id.clone());
     let error = db.thread("t").add(message).deadline(Duration::from_secs(1)).await.unwrap_err();
-    assert_eq!(said(&error), (kind, effect, "middle"), "{fault:?} as {form}: {error}");
+    assert_eq!(kind_effect_site(&error), (kind, effect, "middle"), "{fault:?} as {form}: {error}");
     assert_eq!(error.message(), Some(&id));
     assert_eq!(error.thread().map(AsRef::as_ref), Some("t"));
-    // The pipeline serves the next call, and says the truth about this one.
+    // The pipeline serves the next call, and its error shows whether the first one was stored.
     let add = NewMessage::user("hello").with_id(id);
     let again = db.for_tenant("default".parse().unwrap()).thread("t");
     let error = again.add(add).deadline(Duration::from_secs(1)).await.unwrap_err();
@@ -107,7 +107,7 @@ async fn assert_case(db: &Persistence, case: (Fault, ErrorKind, Effect, bool), f
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_static_layer_is_named() {
+async fn an_error_names_the_static_layer_that_caused_it() {
     for case in CASES {
         let db = Persistence::builder()
             .layer(pass("outer"))
@@ -121,7 +121,7 @@ async fn a_static_layer_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_item_of_a_list_is_named() {
+async fn an_error_names_the_listed_layer_that_caused_it() {
     for case in CASES {
         let list = LayerList::new().with(pass("outer")).with(layer(case.0)).with(pass("inner"));
         let db = Persistence::builder().layers(list).backend(MemoryBackend::new()).build().unwrap();
@@ -131,7 +131,7 @@ async fn an_item_of_a_list_is_named() {
 
 #[tokio::test]
 async fn an_error_keeps_kind_site_and_effect_through_foreign_layers() {
-    // A foreign layer that boxes every error and says nothing of ours.
+    // A foreign layer that boxes every error and keeps no type.
     let boxing = || {
         layer_fn(|inner: throughline::pipeline::SharedService| {
             inner.map_err(|error| -> BoxError { error.into() })
@@ -149,17 +149,17 @@ async fn an_error_keeps_kind_site_and_effect_through_foreign_layers() {
         .build()
         .unwrap();
     let error = db.thread("t").add(NewMessage::user("hello")).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Internal, Effect::Applied, "middle"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Internal, Effect::Applied, "middle"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn towers_own_timeout_fires_under_its_given_name() {
-    let (gated, _gates) = crate::gated::Gated::new(0, 0);
+async fn an_error_of_a_foreign_tower_layer_has_its_given_name() {
+    let (blocked, _barriers) = crate::blocked::BlockedStore::new(0, 0);
     let timeout = tower::timeout::TimeoutLayer::new(Duration::from_secs(1));
     let db =
-        Persistence::builder().layer_as("foreign", Phase::Route, timeout).backend(gated).build().unwrap();
+        Persistence::builder().layer_as("foreign", Phase::Route, timeout).backend(blocked).build().unwrap();
     let error = db.thread("t").add(NewMessage::user("hello")).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Internal, Effect::Unknown, "foreign"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Internal, Effect::Unknown, "foreign"));
 }
 
 #[tokio::test]
@@ -181,9 +181,9 @@ async fn an_error_of_a_pipeline_inside_another_names_the_whole_path() {
         .build()
         .unwrap();
     let missing = db.thread("second").delete("m".parse().unwrap()).await.unwrap_err();
-    assert_eq!(said(&missing), (ErrorKind::NotFound, Effect::NotApplied, "to-second/second"));
+    assert_eq!(kind_effect_site(&missing), (ErrorKind::NotFound, Effect::NotApplied, "to-second/second"));
     let denied = db.thread("third").delete("m".parse().unwrap()).await.unwrap_err();
-    assert_eq!(said(&denied), (ErrorKind::Denied, Effect::NotApplied, "to-third/deny"));
+    assert_eq!(kind_effect_site(&denied), (ErrorKind::Denied, Effect::NotApplied, "to-third/deny"));
 }
 
 #[tokio::test]
@@ -194,7 +194,7 @@ async fn a_malformed_call_is_refused_at_the_edge() {
         .build()
         .unwrap();
     let error = db.thread("").add(NewMessage::user("hello")).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Invalid, Effect::NotApplied, "edge"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Invalid, Effect::NotApplied, "edge"));
     assert_eq!(
         error.to_string(),
         "add failed in the edge: thread id: is empty (invalid, nothing was applied)"
@@ -206,7 +206,7 @@ async fn a_malformed_call_is_refused_at_the_edge() {
 }
 
 #[tokio::test]
-async fn the_text_of_a_panic_is_repeated_only_when_it_is_a_literal() {
+async fn an_error_repeats_a_panic_message_only_if_it_is_a_literal() {
     let secret = "hunter2".to_owned();
     let leaky = from_fn("leaky", Phase::Observe, move |_, _| {
         let secret = secret.clone();
@@ -218,9 +218,9 @@ async fn the_text_of_a_panic_is_repeated_only_when_it_is_a_literal() {
     assert!(!format!("{error:?}").contains("hunter2"));
 }
 
-/// A stack is a tower service like any other: this one is called by hand.
+/// A pipeline is an ordinary tower service: this test calls it directly.
 #[tokio::test]
-async fn a_handle_is_a_tower_service_over_the_erased_form() {
+async fn a_handle_is_a_tower_service_for_untyped_calls() {
     let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     let add = throughline::messages::Add::new("t".parse().unwrap(), NewMessage::user("hello"));
     let response = db.clone().oneshot(add.into()).await.unwrap();
@@ -232,9 +232,9 @@ async fn a_handle_is_a_tower_service_over_the_erased_form() {
     assert_eq!(echo.oneshot(add.into()).await.unwrap(), throughline::OpKind::Add);
 }
 
-/// A plugin that keeps an audit in another pipeline, and lets its errors out.
+/// A plugin that writes an audit entry to another pipeline, and returns its errors.
 #[tokio::test]
-async fn an_error_of_another_call_does_not_speak_for_this_one() {
+async fn an_error_of_a_nested_call_does_not_replace_the_effect_of_the_outer_call() {
     let deny = throughline::plugin::respond("deny", |_: &throughline::PersistArgs, _: &_| {
         Some(Err(PersistError::new(ErrorKind::Busy, "locked").with_effect(Effect::NotApplied)))
     });
@@ -249,13 +249,13 @@ async fn an_error_of_another_call_does_not_speak_for_this_one() {
     });
     let db = Persistence::builder().layer(audited).backend(MemoryBackend::new()).build().unwrap();
     let error = db.thread("t").add(NewMessage::user("a").with_id("m".parse().unwrap())).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Busy, Effect::Applied, "audited"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Busy, Effect::Applied, "audited"));
     assert_eq!(error.message().map(AsRef::as_ref), Some("m"));
     assert!(!error.is_transient());
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("deny"));
 }
 
-/// A layer that is not ready, one way or another.
+/// A layer whose `poll_ready` fails or panics.
 #[derive(Clone)]
 struct Unready<S>(S, bool);
 
@@ -275,17 +275,17 @@ impl<S: tower::Service<PersistRequest, Error = PersistError>> tower::Service<Per
 }
 
 #[tokio::test]
-async fn a_layer_that_cannot_be_made_ready_is_named() {
+async fn an_error_names_the_layer_whose_poll_ready_fails() {
     for (fails, kind) in [(true, ErrorKind::Overloaded), (false, ErrorKind::Panicked)] {
-        let guilty = layer_fn(move |inner| Unready(inner, fails));
-        let alone = LayerList::new().with_as("guilty", Phase::Route, guilty);
+        let unready = layer_fn(move |inner| Unready(inner, fails));
+        let alone = LayerList::new().with_as("unready", Phase::Route, unready);
         let db = Persistence::builder().layers(alone).backend(MemoryBackend::new()).build().unwrap();
         let error = db.thread("t").add(NewMessage::user("a")).await.unwrap_err();
-        assert_eq!(said(&error), (kind, Effect::NotApplied, "guilty"));
-        let guilty = layer_fn(move |inner| Unready(inner, fails));
-        let inside = LayerList::new().with(pass("innocent")).with_as("guilty", Phase::Route, guilty);
+        assert_eq!(kind_effect_site(&error), (kind, Effect::NotApplied, "unready"));
+        let unready = layer_fn(move |inner| Unready(inner, fails));
+        let inside = LayerList::new().with(pass("ready")).with_as("unready", Phase::Route, unready);
         let db = Persistence::builder().layers(inside).backend(MemoryBackend::new()).build().unwrap();
         let error = db.thread("t").add(NewMessage::user("a")).await.unwrap_err();
-        assert_eq!(said(&error), (kind, Effect::NotApplied, "guilty"));
+        assert_eq!(kind_effect_site(&error), (kind, Effect::NotApplied, "unready"));
     }
 }

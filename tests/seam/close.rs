@@ -1,4 +1,4 @@
-//! The end of a pipeline: it comes once, whoever asks for it and whoever stops waiting for it.
+//! Closing a pipeline: it happens once, regardless of how many callers request it or drop the request.
 
 use std::{
     future::{Future, IntoFuture as _, poll_fn},
@@ -21,23 +21,23 @@ use throughline::{
 use tokio::{runtime::Runtime, sync::Semaphore, task::yield_now, time::timeout};
 
 use crate::{
-    gated::{Gated, OPEN},
-    said,
+    blocked::{BlockedStore, OPEN},
+    kind_effect_site,
 };
 
-/// A store that is closed when the test lets it, and may fail at it.
+/// A store whose close waits for the test, and may fail.
 struct Closing {
     store: MemoryBackend,
     closed: Arc<AtomicU32>,
-    gate: Arc<Semaphore>,
+    barrier: Arc<Semaphore>,
     answer: fn() -> Result<()>,
 }
 
-fn closing(gate: usize, answer: fn() -> Result<()>) -> (Persistence, Arc<AtomicU32>, Arc<Semaphore>) {
-    let (closed, gate) = (Arc::new(AtomicU32::new(0)), Arc::new(Semaphore::new(gate)));
+fn closing(barrier: usize, answer: fn() -> Result<()>) -> (Persistence, Arc<AtomicU32>, Arc<Semaphore>) {
+    let (closed, barrier) = (Arc::new(AtomicU32::new(0)), Arc::new(Semaphore::new(barrier)));
     let store = MemoryBackend::new();
-    let store = Closing { store, closed: Arc::clone(&closed), gate: Arc::clone(&gate), answer };
-    (Persistence::builder().backend(store).build().unwrap(), closed, gate)
+    let store = Closing { store, closed: Arc::clone(&closed), barrier: Arc::clone(&barrier), answer };
+    (Persistence::builder().backend(store).build().unwrap(), closed, barrier)
 }
 
 impl Backend for Closing {
@@ -51,7 +51,7 @@ impl Backend for Closing {
 
     async fn close(&self) -> Result<()> {
         self.closed.fetch_add(1, Ordering::SeqCst);
-        self.gate.acquire().await.expect("never closed").forget();
+        self.barrier.acquire().await.expect("never closed").forget();
         (self.answer)()
     }
 
@@ -60,126 +60,133 @@ impl Backend for Closing {
     }
 }
 
-/// Polls it once and lets go of it.
+/// Polls a future once and drops it.
 async fn poll_and_drop(future: impl Future) {
     let mut future = pin!(future);
     let waits = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await;
-    assert!(waits, "it has to wait");
+    assert!(waits, "it must wait");
 }
 
-async fn others_go_on() {
+async fn run_other_tasks() {
     for _ in 0..100 {
         yield_now().await;
     }
 }
 
 #[tokio::test]
-async fn many_that_close_at_once_close_once_and_learn_the_same() {
+async fn concurrent_closes_close_the_store_once_and_return_the_same_result() {
     let fails = || Err(PersistError::new(ErrorKind::Unavailable, "the disk is gone"));
     for (answer, kind) in [((|| Ok(())) as fn() -> Result<()>, None), (fails, Some(ErrorKind::Unavailable))] {
-        let (db, closed, gate) = closing(0, answer);
-        let asked: Vec<_> = (0..8)
+        let (db, closed, barrier) = closing(0, answer);
+        let closes: Vec<_> = (0..8)
             .map(|_| {
                 let db = db.clone();
                 tokio::spawn(async move { db.close().await })
             })
             .collect();
-        others_go_on().await;
-        assert!(asked.iter().all(|asked| !asked.is_finished()), "the store is not closed yet");
-        gate.add_permits(OPEN);
-        for asked in asked {
-            let error = asked.await.unwrap().err();
+        run_other_tasks().await;
+        assert!(closes.iter().all(|closes| !closes.is_finished()), "the store is not closed yet");
+        barrier.add_permits(OPEN);
+        for closes in closes {
+            let error = closes.await.unwrap().err();
             assert_eq!(error.as_ref().map(PersistError::kind), kind);
-            assert!(error.is_none_or(|error| said(&error).2 == "closing"), "it says whose it is");
+            assert!(
+                error.is_none_or(|error| kind_effect_site(&error).2 == "closing"),
+                "the error names the store"
+            );
         }
-        assert_eq!(db.close().await.map_err(|error| error.kind()).err(), kind, "asked later, it is the same");
+        assert_eq!(
+            db.close().await.map_err(|error| error.kind()).err(),
+            kind,
+            "a later close returns the same result"
+        );
         assert_eq!(closed.load(Ordering::SeqCst), 1);
     }
 }
 
 #[tokio::test]
-async fn closing_goes_on_when_nobody_waits_for_it_any_more() {
-    let (db, closed, gate) = closing(0, || Ok(()));
+async fn closing_continues_after_every_caller_dropped_it() {
+    let (db, closed, barrier) = closing(0, || Ok(()));
     poll_and_drop(db.close()).await;
     let error = db.thread("t").add(NewMessage::user("late")).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Unavailable, Effect::NotApplied, "edge"));
-    others_go_on().await;
-    assert_eq!(closed.load(Ordering::SeqCst), 1, "the store is being closed, with nobody waiting");
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Unavailable, Effect::NotApplied, "edge"));
+    run_other_tasks().await;
+    assert_eq!(closed.load(Ordering::SeqCst), 1, "closing continues without a caller");
     poll_and_drop(db.close()).await;
-    gate.add_permits(OPEN);
+    barrier.add_permits(OPEN);
     db.close().await.unwrap();
     assert_eq!(closed.load(Ordering::SeqCst), 1);
 }
 
-/// Left and asked for again while a write is with the store: it waits for that write all the same.
+/// A close is dropped and repeated during a write: it still waits for that write.
 #[tokio::test]
-async fn a_close_that_was_left_waits_for_the_write_all_the_same() {
-    let (gated, gates) = Gated::new(0, OPEN);
-    let db = Persistence::builder().backend(gated).build().unwrap();
+async fn a_repeated_close_after_a_dropped_one_waits_for_running_writes() {
+    let (blocked, barriers) = BlockedStore::new(0, OPEN);
+    let db = Persistence::builder().backend(blocked).build().unwrap();
     let id: throughline::MessageId = "m".parse().unwrap();
     let add = db.thread("t").add(NewMessage::user("hello").with_id(id));
     let add = tokio::spawn(add.into_future());
-    gates.arrival().await;
+    barriers.arrival().await;
     poll_and_drop(db.close()).await;
     let again = tokio::spawn({
         let db = db.clone();
         async move { db.close().await }
     });
-    others_go_on().await;
-    assert!(!again.is_finished(), "a write is with the store");
-    gates.before.add_permits(OPEN);
-    add.await.unwrap().expect("it was let in before the end");
+    run_other_tasks().await;
+    assert!(!again.is_finished(), "the store is still writing");
+    barriers.before.add_permits(OPEN);
+    add.await.unwrap().expect("it was admitted before the close");
     again.await.unwrap().unwrap();
 }
 
-/// Calls that wait to be let in are not let in any more, and are not forgotten either.
+/// Calls that wait for admission are refused, and none of them hangs.
 #[tokio::test]
-async fn a_call_that_waits_to_be_let_in_is_refused_by_the_end() {
-    let (gated, gates) = Gated::new(0, OPEN);
+async fn calls_in_the_admission_queue_are_refused_by_close() {
+    let (blocked, barriers) = BlockedStore::new(0, OPEN);
     let one = Admission { writes: 1, reads: 1, waiting: 8 };
-    let db = Persistence::builder().admission(one).backend(gated).build().unwrap();
+    let db = Persistence::builder().admission(one).backend(blocked).build().unwrap();
     let add = || tokio::spawn(db.thread("t").add(NewMessage::user("hello")).into_future());
     let first = add();
-    gates.arrival().await;
+    barriers.arrival().await;
     let waiting: Vec<_> = (0..3).map(|_| add()).collect();
-    others_go_on().await;
+    run_other_tasks().await;
     let ending = tokio::spawn({
         let db = db.clone();
         async move { db.close().await }
     });
-    others_go_on().await;
-    gates.before.add_permits(OPEN);
-    first.await.unwrap().expect("it was let in before the end");
+    run_other_tasks().await;
+    barriers.before.add_permits(OPEN);
+    first.await.unwrap().expect("it was admitted before the close");
     for waits in waiting {
-        let error = waits.await.unwrap().expect_err("it was not");
-        assert_eq!(said(&error), (ErrorKind::Unavailable, Effect::NotApplied, "edge"));
+        let error = waits.await.unwrap().expect_err("it was not admitted");
+        assert_eq!(kind_effect_site(&error), (ErrorKind::Unavailable, Effect::NotApplied, "edge"));
     }
     ending.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_panics_while_it_is_closed_is_told() {
+async fn close_returns_panicked_when_the_store_panics() {
     let (db, _, _) = closing(OPEN, || panic!("planned"));
     for _ in 0..2 {
         let ended = timeout(Duration::from_secs(60), db.close()).await;
-        let error = ended.expect("it hangs").unwrap_err();
+        let error = ended.expect("close hangs").unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Panicked, Effect::Unknown), "{error}");
     }
 }
 
 async fn closed_in_time(db: &Persistence) -> Result<()> {
-    timeout(Duration::from_secs(10), db.close()).await.expect("it hangs")
+    timeout(Duration::from_secs(10), db.close()).await.expect("close hangs")
 }
 
 #[test]
-fn a_pipeline_is_closed_as_well_when_its_runtime_has_ended() {
+fn a_pipeline_can_be_closed_on_another_runtime_after_its_own_ended() {
     let first = Runtime::new().unwrap();
     let (db, closed, _) = first.block_on(async { closing(OPEN, || Ok(())) });
     drop(first);
-    // Where there is no runtime at all, nothing can be closed, and nothing is lost by having asked.
-    let asked = pin!(db.close()).poll(&mut Context::from_waker(Waker::noop()));
-    let Poll::Ready(Err(error)) = asked else { panic!("it hangs, or closes nowhere") };
-    assert_eq!(said(&error), (ErrorKind::Cancelled, Effect::NotApplied, "edge"));
+    // Without a runtime, close cannot run; a failed attempt has no effect.
+    let closes = pin!(db.close()).poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(Err(error)) = closes else { panic!("close must fail without a runtime") };
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Cancelled, Effect::NotApplied, "edge"));
     assert_eq!(closed.load(Ordering::SeqCst), 0);
     Runtime::new().unwrap().block_on(async {
         closed_in_time(&db).await.unwrap();
@@ -189,7 +196,7 @@ fn a_pipeline_is_closed_as_well_when_its_runtime_has_ended() {
 }
 
 #[test]
-fn what_was_acknowledged_is_in_the_file_that_is_closed_after_its_runtime() {
+fn acknowledged_writes_are_in_a_file_that_is_closed_after_its_runtime_ended() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("t.db");
     let first = Runtime::new().unwrap();
@@ -203,8 +210,8 @@ fn what_was_acknowledged_is_in_the_file_that_is_closed_after_its_runtime() {
         db.thread("t").add(NewMessage::user("after")).await.unwrap();
         closed_in_time(&db).await.unwrap();
         let error = db.thread("t").add(NewMessage::user("late")).await.unwrap_err();
-        assert_eq!(said(&error), (ErrorKind::Unavailable, Effect::NotApplied, "edge"));
-        // Nobody has it open any more: its log is folded away.
+        assert_eq!(kind_effect_site(&error), (ErrorKind::Unavailable, Effect::NotApplied, "edge"));
+        // The last connection is closed, so SQLite has checkpointed and removed the WAL.
         assert!(!folder.path().join("t.db-wal").exists());
         let again =
             Persistence::builder().backend(SqliteBackend::open(&file).await.unwrap()).build().unwrap();
@@ -214,19 +221,19 @@ fn what_was_acknowledged_is_in_the_file_that_is_closed_after_its_runtime() {
 }
 
 #[test]
-fn a_runtime_that_ends_while_it_closes_is_told() {
+fn close_returns_cancelled_when_its_runtime_ends_meanwhile() {
     let first = Runtime::new().unwrap();
     let (db, closed, _) = first.block_on(async {
-        let (db, closed, gate) = closing(0, || Ok(()));
+        let (db, closed, barrier) = closing(0, || Ok(()));
         drop(timeout(Duration::from_millis(50), db.close()).await);
-        (db, closed, gate)
+        (db, closed, barrier)
     });
-    assert_eq!(closed.load(Ordering::SeqCst), 1, "it is under way");
+    assert_eq!(closed.load(Ordering::SeqCst), 1, "the close has begun");
     drop(first);
     Runtime::new().unwrap().block_on(async {
         for _ in 0..2 {
             let error = closed_in_time(&db).await.unwrap_err();
-            assert_eq!(said(&error), (ErrorKind::Cancelled, Effect::Unknown, "edge"));
+            assert_eq!(kind_effect_site(&error), (ErrorKind::Cancelled, Effect::Unknown, "edge"));
         }
     });
     assert_eq!(closed.load(Ordering::SeqCst), 1, "a store is closed once");

@@ -1,4 +1,4 @@
-//! Order: phases and ranks, checked and printed.
+//! The order of layers: phases and ranks are checked and printed.
 
 use throughline::{
     ErrorKind, PersistError, Persistence, Phase,
@@ -15,7 +15,7 @@ fn refusal(built: throughline::Result<Persistence>) -> String {
 }
 
 #[tokio::test]
-async fn the_chain_is_printed() {
+async fn describe_lists_the_layers_and_the_backend() {
     let db = Persistence::builder()
         .layer(LimitsLayer::new())
         .layer_when(Some(TraceLayer::new()))
@@ -34,7 +34,7 @@ async fn the_chain_is_printed() {
 }
 
 #[tokio::test]
-async fn a_wrong_order_is_refused_with_the_right_one() {
+async fn build_refuses_a_wrong_layer_order_and_states_the_right_one() {
     let built = Persistence::builder()
         .layer(TraceLayer::new())
         .layer(LimitsLayer::new())
@@ -53,7 +53,7 @@ async fn a_wrong_order_is_refused_with_the_right_one() {
 }
 
 #[tokio::test]
-async fn an_item_of_a_list_is_checked_against_the_layers_around_it() {
+async fn build_checks_the_order_of_listed_layers_against_their_neighbors() {
     let list = LayerList::new().with_as("late", Phase::Route, Identity::new()).with(LimitsLayer::new());
     assert_eq!(list.names().collect::<Vec<_>>(), ["limits", "late"]);
     let built =
@@ -65,7 +65,7 @@ async fn an_item_of_a_list_is_checked_against_the_layers_around_it() {
 }
 
 #[tokio::test]
-async fn names_are_unique() {
+async fn build_refuses_two_layers_with_one_name() {
     let built = Persistence::builder()
         .layer_as("x", Phase::Guard, Identity::new())
         .layer_as("x", Phase::Guard, Identity::new())
@@ -80,7 +80,7 @@ async fn names_are_unique() {
 }
 
 #[tokio::test]
-async fn more_layers_than_a_byte_counts_are_refused_and_250_work() {
+async fn build_refuses_251_layers_and_accepts_250() {
     let many = |count: usize| {
         (0..count)
             .fold(LayerList::new(), |list, at| list.with_as(format!("l{at}"), Phase::Route, Identity::new()))
@@ -93,7 +93,7 @@ async fn more_layers_than_a_byte_counts_are_refused_and_250_work() {
 }
 
 #[test]
-fn a_pipeline_is_built_inside_a_runtime() {
+fn build_outside_of_a_runtime_is_refused() {
     let built = Persistence::builder().backend(MemoryBackend::new()).build();
     assert_eq!(refusal(built), "a pipeline has to be built inside a tokio runtime");
 }

@@ -1,4 +1,4 @@
-//! Law 5: what was handed to the backend is seen through, whoever leaves.
+//! Law 5: a call that reached the backend completes, even if its caller drops it.
 
 use std::{
     future::{Future, IntoFuture as _, poll_fn},
@@ -20,11 +20,11 @@ use throughline::{
 use tokio::task::yield_now;
 
 use crate::{
-    gated::{Gated, OPEN},
-    said,
+    blocked::{BlockedStore, OPEN},
+    kind_effect_site,
 };
 
-/// Polls `future` this often and drops it; answers whether it was ready.
+/// Polls a future up to `polls` times and drops it. Returns whether it was ready.
 async fn poll_then_drop<F: Future>(future: F, polls: u32) -> bool {
     let mut future = pin!(future);
     for _ in 0..polls {
@@ -36,28 +36,29 @@ async fn poll_then_drop<F: Future>(future: F, polls: u32) -> bool {
     false
 }
 
-/// A stack that awaits often: twice before the backend, in it, and twice after it.
-fn winding(begun: Arc<AtomicU32>, ended: Arc<AtomicU32>) -> Persistence {
-    let winding = from_fn("winding", Phase::Observe, move |request: PersistRequest, next: NextRequest| {
-        let (begun, ended) = (Arc::clone(&begun), Arc::clone(&ended));
-        async move {
-            if !request.kind().is_write() {
-                return next.run(request).await;
+/// Builds a stack with many awaits: two before the backend, two inside it, and two after it.
+fn many_awaits(begun: Arc<AtomicU32>, ended: Arc<AtomicU32>) -> Persistence {
+    let many_awaits =
+        from_fn("many-awaits", Phase::Observe, move |request: PersistRequest, next: NextRequest| {
+            let (begun, ended) = (Arc::clone(&begun), Arc::clone(&ended));
+            async move {
+                if !request.kind().is_write() {
+                    return next.run(request).await;
+                }
+                yield_now().await;
+                yield_now().await;
+                begun.fetch_add(1, Ordering::SeqCst);
+                let response = next.run(request).await;
+                yield_now().await;
+                yield_now().await;
+                ended.fetch_add(1, Ordering::SeqCst);
+                response
             }
-            yield_now().await;
-            yield_now().await;
-            begun.fetch_add(1, Ordering::SeqCst);
-            let response = next.run(request).await;
-            yield_now().await;
-            yield_now().await;
-            ended.fetch_add(1, Ordering::SeqCst);
-            response
-        }
-    });
-    Persistence::builder().layer(winding).backend(Slow(MemoryBackend::new())).build().unwrap()
+        });
+    Persistence::builder().layer(many_awaits).backend(Slow(MemoryBackend::new())).build().unwrap()
 }
 
-/// The memory store, with an await before and after each add.
+/// A memory store with an await before and after each add.
 struct Slow(MemoryBackend);
 
 impl throughline::Backend for Slow {
@@ -88,15 +89,15 @@ impl throughline::Backend for Slow {
 }
 
 #[tokio::test]
-async fn a_call_dropped_at_any_await_is_whole_or_absent() {
+async fn a_call_dropped_at_any_await_either_completes_or_never_starts() {
     let mut outcomes = Vec::new();
     for polls in 0..10 {
         let (begun, ended) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-        let db = winding(Arc::clone(&begun), Arc::clone(&ended));
+        let db = many_awaits(Arc::clone(&begun), Arc::clone(&ended));
         let id: MessageId = "m".parse().unwrap();
         let add = db.thread("t").add(NewMessage::user("hello").with_id(id.clone()));
         poll_then_drop(add.into_future(), polls).await;
-        // Closing waits for what was detached; a second pipeline cannot look, so the first one looks before.
+        // `close` would wait for detached calls, so the test looks before it closes the pipeline.
         let begun_when_dropped = begun.load(Ordering::SeqCst);
         while ended.load(Ordering::SeqCst) < begun_when_dropped {
             yield_now().await;
@@ -105,33 +106,33 @@ async fn a_call_dropped_at_any_await_is_whole_or_absent() {
         assert_eq!(
             (begun.load(Ordering::SeqCst), ended.load(Ordering::SeqCst), stored),
             (begun_when_dropped, begun_when_dropped, begun_when_dropped == 1),
-            "after {polls} polls: what began has to end, with the layers around it"
+            "after {polls} polls: a call that began must complete through all layers"
         );
         db.close().await.unwrap();
         outcomes.push(stored);
     }
-    // Both outcomes were seen, or the drop points were not where they should be.
+    // If the test did not see both outcomes, its drop points are wrong.
     assert_eq!(outcomes.first(), Some(&false));
     assert_eq!(outcomes.last(), Some(&true));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_during_the_commit_is_unknown_and_a_retry_with_the_key_yields_one_row() {
-    let (gated, gates) = Gated::new(0, OPEN);
-    let db = Persistence::builder().backend(gated).build().unwrap();
+async fn a_deadline_during_the_commit_is_unknown_and_a_retry_with_the_key_adds_no_second_message() {
+    let (blocked, barriers) = BlockedStore::new(0, OPEN);
+    let db = Persistence::builder().backend(blocked).build().unwrap();
     let thread = db.thread("t");
     let add = || thread.add(NewMessage::user("hello")).key("k").deadline(Duration::from_secs(1));
     let error = add().await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Timeout, Effect::Unknown, "gated"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Timeout, Effect::Unknown, "blocked"));
     assert_eq!(error.idempotency_key().map(AsRef::as_ref), Some("k"));
     assert!(error.is_transient());
     let first = error.message().cloned();
-    // The store gets on with it, with nobody waiting.
-    gates.before.add_permits(1);
+    // The store completes the write, although no caller waits.
+    barriers.before.add_permits(1);
     while thread.page(throughline::messages::PageFrom::Start, 10).await.unwrap().messages.is_empty() {
         yield_now().await;
     }
-    gates.before.add_permits(OPEN);
+    barriers.before.add_permits(OPEN);
     let again = add().await.unwrap();
     assert!(again.deduplicated);
     assert_eq!(Some(again.message.id), first);
@@ -139,7 +140,7 @@ async fn a_deadline_during_the_commit_is_unknown_and_a_retry_with_the_key_yields
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_after_the_commit_says_that_it_was_applied() {
+async fn a_deadline_after_the_commit_reports_the_write_as_applied() {
     let hang = from_fn("hang", Phase::Observe, |request, next: NextRequest| async move {
         next.run(request).await?;
         std::future::pending().await
@@ -151,43 +152,43 @@ async fn a_deadline_after_the_commit_says_that_it_was_applied() {
         .build()
         .unwrap();
     let error = db.thread("t").add(NewMessage::user("hello")).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Timeout, Effect::Applied, "hang"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Timeout, Effect::Applied, "hang"));
     assert!(!error.is_transient());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_timeout_inside_the_stack_does_not_abandon_the_write() {
-    let (gated, gates) = Gated::new(0, OPEN);
+async fn a_timeout_layer_does_not_cancel_a_write_that_reached_the_store() {
+    let (blocked, barriers) = BlockedStore::new(0, OPEN);
     let db = Persistence::builder()
         .layer(TimeoutLayer::new(Duration::from_secs(1)))
-        .backend(gated)
+        .backend(blocked)
         .build()
         .unwrap();
     let thread = db.thread("t");
     let id: MessageId = "m".parse().unwrap();
     let error = thread.add(NewMessage::user("hello").with_id(id.clone())).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Timeout, Effect::Unknown, "timeout"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Timeout, Effect::Unknown, "timeout"));
     assert_eq!(thread.get(id.clone()).await.unwrap(), None);
-    gates.before.add_permits(OPEN);
+    barriers.before.add_permits(OPEN);
     while thread.get(id.clone()).await.unwrap().is_none() {
         yield_now().await;
     }
 }
 
 #[tokio::test]
-async fn a_call_dropped_on_a_thread_without_a_runtime_is_seen_through() {
-    let (gated, gates) = Gated::new(0, OPEN);
-    let db = Persistence::builder().backend(gated).build().unwrap();
+async fn a_call_dropped_on_a_thread_without_a_runtime_completes() {
+    let (blocked, barriers) = BlockedStore::new(0, OPEN);
+    let db = Persistence::builder().backend(blocked).build().unwrap();
     let mut add = Box::pin(db.thread("t").add(NewMessage::user("hello")).into_future());
     poll_fn(|cx| {
         assert!(add.as_mut().poll(cx).is_pending());
         Poll::Ready(())
     })
     .await;
-    gates.arrival().await;
+    barriers.arrival().await;
     std::thread::spawn(move || drop(add)).join().unwrap();
-    gates.before.add_permits(OPEN);
-    // `close` waits for it; that it waits for nothing else is what the next call shows.
+    barriers.before.add_permits(OPEN);
+    // The write completes without a caller, which the next read shows.
     let page = loop {
         let page = db.thread("t").page(throughline::messages::PageFrom::Start, 10).await.unwrap();
         if !page.messages.is_empty() {
@@ -199,9 +200,9 @@ async fn a_call_dropped_on_a_thread_without_a_runtime_is_seen_through() {
 }
 
 #[tokio::test]
-async fn close_waits_for_what_its_caller_left_and_refuses_what_comes_later() {
-    let (gated, gates) = Gated::new(0, OPEN);
-    let db = Persistence::builder().backend(gated).build().unwrap();
+async fn close_waits_for_detached_writes_and_refuses_later_calls() {
+    let (blocked, barriers) = BlockedStore::new(0, OPEN);
+    let db = Persistence::builder().backend(blocked).build().unwrap();
     let mut add = Box::pin(db.thread("t").add(NewMessage::user("hello")).into_future());
     poll_fn(|cx| Poll::Ready(add.as_mut().poll(cx).is_ready())).await;
     drop(add);
@@ -211,17 +212,17 @@ async fn close_waits_for_what_its_caller_left_and_refuses_what_comes_later() {
         yield_now().await;
     }
     let error = db.thread("t").add(NewMessage::user("late")).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Unavailable, Effect::NotApplied, "edge"));
-    gates.before.add_permits(OPEN);
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Unavailable, Effect::NotApplied, "edge"));
+    barriers.before.add_permits(OPEN);
     closing.await.unwrap();
     db.close().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_that_has_passed_runs_nothing() {
+async fn a_call_with_an_expired_deadline_runs_nothing() {
     let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     let error = db.thread("t").add(NewMessage::user("hello")).deadline(Duration::ZERO).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Timeout, Effect::NotApplied, "edge"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Timeout, Effect::NotApplied, "edge"));
     assert!(
         db.thread("t").page(throughline::messages::PageFrom::Start, 1).await.unwrap().messages.is_empty()
     );

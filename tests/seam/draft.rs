@@ -1,4 +1,4 @@
-//! Laws 9 and 10: the life of a draft, over a store that the test holds.
+//! Laws 9 and 10: the life cycle of a draft, over a store that the test can block.
 
 use std::{
     sync::{
@@ -16,18 +16,18 @@ use throughline::{
 };
 use tokio::task::yield_now;
 
-use crate::gated::{Gated, Gates, OPEN};
+use crate::blocked::{Barriers, BlockedStore, OPEN};
 
 fn memory() -> Persistence {
     Persistence::builder().backend(MemoryBackend::new()).build().unwrap()
 }
 
-fn gated() -> (Persistence, Arc<Gates>) {
-    let (gated, gates) = Gated::new(0, OPEN);
-    (Persistence::builder().backend(gated).build().unwrap(), gates)
+fn blocked() -> (Persistence, Arc<Barriers>) {
+    let (blocked, barriers) = BlockedStore::new(0, OPEN);
+    (Persistence::builder().backend(blocked).build().unwrap(), barriers)
 }
 
-/// Writes fail, in a way that passes, while it says so.
+/// Returns a pipeline whose writes fail with a transient error while the flag is set.
 fn failing() -> (Persistence, Arc<AtomicBool>) {
     let down = Arc::new(AtomicBool::new(false));
     let switch = Arc::clone(&down);
@@ -39,8 +39,8 @@ fn failing() -> (Persistence, Arc<AtomicBool>) {
     (db, down)
 }
 
-/// Never by itself: only a flush, an end or so many bytes.
-const BY_HAND: Coalesce = Coalesce { interval: Duration::from_secs(3600), bytes: 1 << 20 };
+/// Disables the timer: only a flush, an end or the size limit causes a write.
+const ONLY_ON_FLUSH: Coalesce = Coalesce { interval: Duration::from_secs(3600), bytes: 1 << 20 };
 
 async fn draft(db: &Persistence, coalesce: Coalesce) -> Draft {
     db.thread("t").reserve(Role::Assistant).coalesce(coalesce).await.unwrap()
@@ -56,9 +56,9 @@ fn text(text: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_id_is_stable_and_what_is_committed_is_published() {
+async fn the_id_is_stable_and_the_watermark_advances_with_each_commit() {
     let db = memory();
-    let mut draft = draft(&db, BY_HAND).await;
+    let mut draft = draft(&db, ONLY_ON_FLUSH).await;
     assert_eq!(stored(&db, &draft).await, ("[]".to_owned(), MessageState::Reserved, 1));
     draft.append("Hel").await.unwrap();
     draft.append("lo").await.unwrap();
@@ -75,7 +75,7 @@ async fn the_id_is_stable_and_what_is_committed_is_published() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_append_sets_the_time_and_later_ones_do_not_move_it() {
+async fn later_appends_do_not_delay_the_coalesced_write() {
     let db = memory();
     let coalesce = Coalesce { interval: Duration::from_millis(250), bytes: 1 << 20 };
     let mut draft = draft(&db, coalesce).await;
@@ -95,9 +95,9 @@ async fn the_first_append_sets_the_time_and_later_ones_do_not_move_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn so_many_bytes_are_written_at_once() {
+async fn pending_text_is_written_when_it_reaches_the_coalescing_size() {
     let db = memory();
-    let mut draft = draft(&db, Coalesce { bytes: 4, ..BY_HAND }).await;
+    let mut draft = draft(&db, Coalesce { bytes: 4, ..ONLY_ON_FLUSH }).await;
     let mut mark = draft.watch();
     draft.append("abc").await.unwrap();
     draft.append("d").await.unwrap();
@@ -106,20 +106,20 @@ async fn so_many_bytes_are_written_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_write_at_a_time_and_none_after_the_end() {
-    let (db, gates) = gated();
-    gates.before.add_permits(1);
-    let mut draft = draft(&db, Coalesce { bytes: 1, ..BY_HAND }).await;
-    gates.arrival().await;
+async fn a_draft_runs_one_write_at_a_time_and_none_after_finish() {
+    let (db, barriers) = blocked();
+    barriers.before.add_permits(1);
+    let mut draft = draft(&db, Coalesce { bytes: 1, ..ONLY_ON_FLUSH }).await;
+    barriers.arrival().await;
     for at in 0..20 {
         draft.append(at.to_string()).await.unwrap();
     }
-    gates.arrival().await;
+    barriers.arrival().await;
     for _ in 0..100 {
         yield_now().await;
     }
-    assert_eq!(gates.arrived.available_permits(), 0, "one write is under way, and no other");
-    gates.before.add_permits(OPEN);
+    assert_eq!(barriers.arrived.available_permits(), 0, "only one write is running");
+    barriers.before.add_permits(OPEN);
     draft.finish().await.unwrap();
     let (content, state, revision) = stored(&db, &draft).await;
     assert_eq!((content, state), (text("012345678910111213141516171819"), MessageState::Final));
@@ -128,7 +128,7 @@ async fn one_write_at_a_time_and_none_after_the_end() {
         yield_now().await;
     }
     assert_eq!(stored(&db, &draft).await.2, revision);
-    // Asked again, the end is the same end; another one is refused; more content is not taken.
+    // A second `finish` returns the same result; another end and more content are refused.
     assert_eq!(draft.finish().await.unwrap().revision.get(), revision);
     let error = draft.abandon("no").await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Stale, Effect::NotApplied));
@@ -137,9 +137,9 @@ async fn one_write_at_a_time_and_none_after_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn abandoning_writes_what_waits_and_says_why() {
+async fn abandon_writes_pending_text_and_stores_the_reason() {
     let db = memory();
-    let mut draft = draft(&db, BY_HAND).await;
+    let mut draft = draft(&db, ONLY_ON_FLUSH).await;
     draft.append("half").await.unwrap();
     draft.abandon("the user pressed stop").await.unwrap();
     assert_eq!(stored(&db, &draft).await, (text("half"), MessageState::Abandoned, 2));
@@ -148,9 +148,9 @@ async fn abandoning_writes_what_waits_and_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_draft_writes_nothing_more_and_leaves_a_row_to_recover() {
+async fn a_dropped_draft_writes_nothing_more_and_leaves_an_open_message() {
     let db = memory();
-    let mut draft = draft(&db, BY_HAND).await;
+    let mut draft = draft(&db, ONLY_ON_FLUSH).await;
     let id = draft.id().clone();
     draft.append("kept").await.unwrap();
     draft.flush().await.unwrap();
@@ -166,20 +166,20 @@ async fn a_dropped_draft_writes_nothing_more_and_leaves_a_row_to_recover() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_finish_whose_caller_leaves_is_seen_through() {
-    let (db, gates) = gated();
-    gates.before.add_permits(1);
-    let mut draft = draft(&db, BY_HAND).await;
-    gates.arrival().await;
+async fn a_finish_completes_after_its_caller_dropped_it() {
+    let (db, barriers) = blocked();
+    barriers.before.add_permits(1);
+    let mut draft = draft(&db, ONLY_ON_FLUSH).await;
+    barriers.arrival().await;
     let id = draft.id().clone();
     draft.append("all of it").await.unwrap();
     tokio::select! {
         biased;
-        _ = draft.finish() => panic!("the gate is closed"),
-        () = gates.arrival() => {}
+        _ = draft.finish() => panic!("the barrier is closed"),
+        () = barriers.arrival() => {}
     }
     drop(draft);
-    gates.before.add_permits(OPEN);
+    barriers.before.add_permits(OPEN);
     let message = loop {
         let message = db.thread("t").get(id.clone()).await.unwrap().unwrap();
         if !message.state.is_open() {
@@ -191,7 +191,7 @@ async fn a_finish_whose_caller_leaves_is_seen_through() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_living_draft_renews_its_lease_and_a_sweep_spares_it() {
+async fn a_live_draft_renews_its_lease_and_is_not_recovered() {
     let now = Arc::new(AtomicI64::new(0));
     let clock = Arc::clone(&now);
     let db = Persistence::builder()
@@ -220,9 +220,9 @@ async fn a_living_draft_renews_its_lease_and_a_sweep_spares_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_settled_by_somebody_else_ends_the_draft() {
+async fn a_draft_fails_after_another_caller_deletes_its_message() {
     let db = memory();
-    let mut draft = draft(&db, BY_HAND).await;
+    let mut draft = draft(&db, ONLY_ON_FLUSH).await;
     db.thread("t").delete(draft.id().clone()).await.unwrap();
     draft.append("x").await.unwrap();
     assert_eq!(draft.flush().await.unwrap_err().kind(), ErrorKind::NotFound);
@@ -230,18 +230,18 @@ async fn a_message_settled_by_somebody_else_ends_the_draft() {
     assert_eq!(draft.finish().await.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
-/// A pipeline whose limit of content is that of this text.
+/// A limits layer whose content limit is the size of this text.
 fn limited(longest: &str) -> LimitsLayer {
     LimitsLayer::new().content_bytes(Content::text(longest).byte_len())
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_append_that_exceeds_the_limit_of_content_is_refused_and_the_draft_goes_on() {
+async fn an_append_above_the_content_limit_is_refused_and_the_draft_continues() {
     let db =
         Persistence::builder().layer(limited("0123456789")).backend(MemoryBackend::new()).build().unwrap();
-    let mut draft = draft(&db, BY_HAND).await;
-    for piece in ["0123", "4567"] {
-        draft.append(piece).await.unwrap();
+    let mut draft = draft(&db, ONLY_ON_FLUSH).await;
+    for part in ["0123", "4567"] {
+        draft.append(part).await.unwrap();
     }
     let error = draft.append("89x").await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotApplied));
@@ -252,7 +252,7 @@ async fn an_append_that_exceeds_the_limit_of_content_is_refused_and_the_draft_go
     assert_eq!(stored(&db, &draft).await, (text("0123456789"), MessageState::Final, 2));
 }
 
-/// A layer that makes text longer than its writer can know.
+/// A layer that doubles text, so that the writer cannot know the stored size.
 fn doubling() -> throughline::plugin::FromFn<impl throughline::plugin::AsyncRequestFn> {
     throughline::plugin::from_fn(
         "doubling",
@@ -275,7 +275,7 @@ fn doubling() -> throughline::plugin::FromFn<impl throughline::plugin::AsyncRequ
 async fn a_draft_that_the_store_refuses_as_too_large_can_be_abandoned() {
     let stack = Persistence::builder().layer(limited("0123456789")).layer(doubling());
     let db = stack.backend(MemoryBackend::new()).build().unwrap();
-    let mut draft = draft(&db, BY_HAND).await;
+    let mut draft = draft(&db, ONLY_ON_FLUSH).await;
     draft.append("short").await.unwrap();
     draft.flush().await.unwrap();
     draft.append("er").await.unwrap();
@@ -285,23 +285,23 @@ async fn a_draft_that_the_store_refuses_as_too_large_can_be_abandoned() {
     assert_eq!(stored(&db, &draft).await, (text("shortshort"), MessageState::Abandoned, 3));
 }
 
-/// The write that is refused is under way, or not made yet, when the end is asked for.
+/// The refused write is running, or has not begun, when `finish` is called.
 #[tokio::test(start_paused = true)]
-async fn an_end_that_was_asked_for_before_the_refusal_is_refused_as_well() {
+async fn finish_fails_when_an_earlier_write_of_the_draft_is_refused() {
     for bytes in [1, 6, 1 << 20] {
-        let (gated, gates) = Gated::new(1, OPEN);
+        let (blocked, barriers) = BlockedStore::new(1, OPEN);
         let stack = Persistence::builder().layer(limited("0123456789")).layer(doubling());
-        let db = stack.backend(gated).build().unwrap();
-        let mut draft = draft(&db, Coalesce { bytes, ..BY_HAND }).await;
-        gates.before.add_permits(OPEN);
+        let db = stack.backend(blocked).build().unwrap();
+        let mut draft = draft(&db, Coalesce { bytes, ..ONLY_ON_FLUSH }).await;
+        barriers.before.add_permits(OPEN);
         draft.append("half").await.unwrap();
         draft.append("whole").await.unwrap();
-        // Nothing was awaited that the writer of the draft could have gone on in.
-        assert_eq!(draft.finish().await.unwrap_err().kind(), ErrorKind::TooLarge, "gathered to {bytes}");
+        // No await in between, so the background writer of the draft could not run.
+        assert_eq!(draft.finish().await.unwrap_err().kind(), ErrorKind::TooLarge, "coalesced to {bytes}");
         assert!(draft.committed().bytes <= 4 && draft.streamed_bytes() == 9);
         let (content, state, _) = stored(&db, &draft).await;
         assert!(content == text("halfhalf") || content == "[]", "{content}");
-        assert!(state.is_open(), "a reply that is cut short is not final: {state}");
+        assert!(state.is_open(), "a truncated reply is not final: {state}");
         assert_eq!(draft.finish().await.unwrap_err().kind(), ErrorKind::TooLarge);
         draft.abandon("too long").await.unwrap();
         assert_eq!(stored(&db, &draft).await.1, MessageState::Abandoned);
@@ -309,23 +309,23 @@ async fn an_end_that_was_asked_for_before_the_refusal_is_refused_as_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_taken_after_an_end_whose_caller_left() {
-    let (gated, gates) = Gated::new(1, OPEN);
-    let db = Persistence::builder().backend(gated).build().unwrap();
-    let mut draft = draft(&db, BY_HAND).await;
-    gates.arrival().await;
+async fn append_after_a_dropped_finish_is_refused() {
+    let (blocked, barriers) = BlockedStore::new(1, OPEN);
+    let db = Persistence::builder().backend(blocked).build().unwrap();
+    let mut draft = draft(&db, ONLY_ON_FLUSH).await;
+    barriers.arrival().await;
     draft.append("all").await.unwrap();
     tokio::select! {
         biased;
-        _ = draft.finish() => panic!("the gate is closed"),
-        () = gates.arrival() => {}
+        _ = draft.finish() => panic!("the barrier is closed"),
+        () = barriers.arrival() => {}
     }
     tokio::select! {
         biased;
-        _ = draft.append(" of it") => panic!("nobody knows yet whether the message is settled"),
+        _ = draft.append(" of it") => panic!("the outcome of `finish` is still unknown"),
         () = yield_now() => {}
     }
-    gates.before.add_permits(OPEN);
+    barriers.before.add_permits(OPEN);
     let error = draft.append(" of it").await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Stale, Effect::NotApplied));
     assert_eq!((draft.streamed_bytes(), draft.committed().bytes), (3, 3));
@@ -333,25 +333,25 @@ async fn nothing_is_taken_after_an_end_whose_caller_left() {
     assert_eq!(stored(&db, &draft).await, (text("all"), MessageState::Final, 2));
 }
 
-/// The end is applied late, or was never.
+/// The store applies the finish late, or never.
 #[tokio::test(start_paused = true)]
-async fn nothing_is_taken_after_an_end_of_which_nobody_knows() {
+async fn append_after_a_finish_with_an_unknown_outcome_is_refused() {
     for is_applied_late in [true, false] {
-        let (gated, gates) = Gated::new(1, OPEN);
-        let db = Persistence::builder().deadline(Duration::from_secs(1)).backend(gated).build().unwrap();
-        let mut draft = draft(&db, BY_HAND).await;
+        let (blocked, barriers) = BlockedStore::new(1, OPEN);
+        let db = Persistence::builder().deadline(Duration::from_secs(1)).backend(blocked).build().unwrap();
+        let mut draft = draft(&db, ONLY_ON_FLUSH).await;
         draft.append("all").await.unwrap();
         let error = draft.finish().await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown));
         let error = draft.append(" of it").await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::NotApplied));
         if is_applied_late {
-            gates.before.add_permits(1);
+            barriers.before.add_permits(1);
             while stored(&db, &draft).await.2 == 1 {
                 yield_now().await;
             }
         }
-        gates.before.add_permits(OPEN);
+        barriers.before.add_permits(OPEN);
         let error = draft.append(" of it").await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Stale, Effect::NotApplied));
         assert_eq!((draft.streamed_bytes(), draft.flush().await.unwrap().bytes), (3, 3));
@@ -361,12 +361,12 @@ async fn nothing_is_taken_after_an_end_of_which_nobody_knows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_whose_caller_left_and_that_failed_leaves_the_draft_open() {
+async fn a_dropped_finish_that_fails_leaves_the_draft_open() {
     let (db, down) = failing();
-    let mut draft = draft(&db, BY_HAND).await;
+    let mut draft = draft(&db, ONLY_ON_FLUSH).await;
     draft.append("all").await.unwrap();
     down.store(true, Ordering::SeqCst);
-    assert!(tokio::time::timeout(Duration::ZERO, draft.finish()).await.is_err(), "its caller left");
+    assert!(tokio::time::timeout(Duration::ZERO, draft.finish()).await.is_err(), "the caller dropped it");
     draft.append(" of it").await.unwrap();
     down.store(false, Ordering::SeqCst);
     draft.finish().await.unwrap();
@@ -374,9 +374,9 @@ async fn an_end_whose_caller_left_and_that_failed_leaves_the_draft_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_that_passes_leaves_everything_waiting() {
+async fn pending_text_survives_a_transient_failure() {
     let (db, down) = failing();
-    let mut draft = draft(&db, BY_HAND).await;
+    let mut draft = draft(&db, ONLY_ON_FLUSH).await;
     down.store(true, Ordering::SeqCst);
     draft.append("a").await.unwrap();
     assert_eq!(draft.flush().await.unwrap_err().kind(), ErrorKind::Busy);
@@ -389,13 +389,13 @@ async fn a_failure_that_passes_leaves_everything_waiting() {
     assert_eq!(draft.committed().bytes, 2);
 }
 
-/// A write that the store makes after its caller ran out of time.
+/// The store performs the write after the deadline of its caller.
 #[tokio::test(start_paused = true)]
-async fn a_write_that_is_applied_late_is_neither_lost_nor_mixed_with_what_came_after() {
+async fn a_write_that_is_applied_late_is_neither_lost_nor_repeated() {
     for end in ["append", "replace"] {
-        let (gated, gates) = Gated::new(1, OPEN);
-        let db = Persistence::builder().deadline(Duration::from_secs(1)).backend(gated).build().unwrap();
-        let mut draft = draft(&db, BY_HAND).await;
+        let (blocked, barriers) = BlockedStore::new(1, OPEN);
+        let db = Persistence::builder().deadline(Duration::from_secs(1)).backend(blocked).build().unwrap();
+        let mut draft = draft(&db, ONLY_ON_FLUSH).await;
         draft.append("AAA").await.unwrap();
         let error = draft.flush().await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown));
@@ -404,12 +404,12 @@ async fn a_write_that_is_applied_late_is_neither_lost_nor_mixed_with_what_came_a
         } else {
             draft.replace(Content::text("BBB")).await.unwrap();
         }
-        // The first write is applied now, with nobody waiting for it.
-        gates.before.add_permits(1);
+        // The store applies the first write now, after its caller timed out.
+        barriers.before.add_permits(1);
         while stored(&db, &draft).await.2 == 1 {
             yield_now().await;
         }
-        gates.before.add_permits(OPEN);
+        barriers.before.add_permits(OPEN);
         draft.finish().await.unwrap();
         let (expected, bytes) = match end {
             "append" => (text("AAABBB"), 3 + 3),
@@ -421,9 +421,9 @@ async fn a_write_that_is_applied_late_is_neither_lost_nor_mixed_with_what_came_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_second_writer_of_a_message_is_refused_and_claims_nothing() {
+async fn the_second_writer_of_a_message_is_refused_and_its_watermark_stays_at_zero() {
     let db = memory();
-    let reserve = || db.thread("t").reserve(Role::Assistant).key("k").coalesce(BY_HAND);
+    let reserve = || db.thread("t").reserve(Role::Assistant).key("k").coalesce(ONLY_ON_FLUSH);
     let (mut first, mut second) = (reserve().await.unwrap(), reserve().await.unwrap());
     assert!(second.deduplicated() && first.id() == second.id());
     first.append("first").await.unwrap();
@@ -436,9 +436,9 @@ async fn the_second_writer_of_a_message_is_refused_and_claims_nothing() {
     assert_eq!(stored(&db, &first).await.0, text("first"));
 }
 
-/// A layer that takes only so much in one write.
+/// A layer that accepts a limited number of bytes in one write.
 #[tokio::test(start_paused = true)]
-async fn gathered_text_that_is_too_large_for_one_write_is_written_in_its_parts() {
+async fn coalesced_text_that_is_too_large_for_one_write_is_split() {
     let narrow = throughline::plugin::respond("narrow", |args: &throughline::PersistArgs, _: &_| {
         use throughline::messages::CarriesContent as _;
         let bytes: usize = args.content_fields().iter().map(|field| field.value.byte_len()).sum();
@@ -446,7 +446,7 @@ async fn gathered_text_that_is_too_large_for_one_write_is_written_in_its_parts()
         (bytes > 1000).then(|| Err(refusal.with_effect(Effect::NotApplied)))
     });
     let db = Persistence::builder().plugin(narrow).backend(MemoryBackend::new()).build().unwrap();
-    let mut draft = draft(&db, BY_HAND).await;
+    let mut draft = draft(&db, ONLY_ON_FLUSH).await;
     let part = "x".repeat(100);
     for _ in 0..55 {
         draft.append(part.clone()).await.unwrap();
@@ -457,17 +457,17 @@ async fn gathered_text_that_is_too_large_for_one_write_is_written_in_its_parts()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_away_makes_an_append_wait_and_a_closed_one_refuses_it() {
-    let (db, gates) = gated();
-    gates.before.add_permits(1);
-    let mut draft = draft(&db, Coalesce { bytes: 1, ..BY_HAND }).await;
+async fn appends_wait_while_the_store_is_blocked_and_are_refused_after_close() {
+    let (db, barriers) = blocked();
+    barriers.before.add_permits(1);
+    let mut draft = draft(&db, Coalesce { bytes: 1, ..ONLY_ON_FLUSH }).await;
     let megabyte = "x".repeat(1 << 20);
     for _ in 0..4 {
         draft.append(megabyte.clone()).await.unwrap();
     }
     let more = tokio::time::timeout(Duration::from_secs(5), draft.append("y")).await;
-    assert!(more.is_err(), "four megabytes wait, and no more");
-    gates.before.add_permits(OPEN);
+    assert!(more.is_err(), "at most four megabytes are pending");
+    barriers.before.add_permits(OPEN);
     draft.append("y").await.unwrap();
     draft.flush().await.unwrap();
     db.close().await.unwrap();

@@ -1,4 +1,4 @@
-//! Each call of a draft has one deadline, however many writes it makes, and its error says whether the message is settled.
+//! Each call of a draft has one deadline for all its writes, and its error says whether the message is settled.
 
 use std::{
     collections::BTreeSet,
@@ -15,17 +15,17 @@ use throughline::{
 use tokio::task::yield_now;
 
 use crate::{
+    blocked::{Barriers, BlockedStore, OPEN},
     faults::{Fault, Faults},
-    gated::{Gated, Gates, OPEN},
 };
 
-/// Far more than a call takes that nothing hinders, and short enough to pass in a test.
+/// Much longer than an unblocked call takes, and short enough for a test to wait.
 const DEADLINE: Duration = Duration::from_millis(200);
 
-/// Never by itself: only a flush, an end or so many bytes.
-const BY_HAND: Coalesce = Coalesce { interval: Duration::from_secs(3600), bytes: 1 << 20 };
+/// Disables the timer: only a flush, an end or the size limit causes a write.
+const ONLY_ON_FLUSH: Coalesce = Coalesce { interval: Duration::from_secs(3600), bytes: 1 << 20 };
 
-/// The deadlines of the calls that a stack was asked for.
+/// The deadlines of all calls that reached the stack.
 #[derive(Clone, Default)]
 struct Deadlines(Arc<Mutex<BTreeSet<Instant>>>);
 
@@ -35,17 +35,17 @@ impl Deadlines {
     }
 }
 
-/// A store whose gate is shut after the reservation, with what deadlines its calls had.
-fn gated(deadline: Duration) -> (Persistence, Arc<Gates>, Deadlines) {
-    let (gated, gates) = Gated::new(1, OPEN);
+/// A store that blocks after the reservation, with the deadlines of its calls.
+fn blocked(deadline: Duration) -> (Persistence, Arc<Barriers>, Deadlines) {
+    let (blocked, barriers) = BlockedStore::new(1, OPEN);
     let deadlines = Deadlines::default();
     let seen = deadlines.clone();
-    let sees = from_fn("sees", Phase::Observe, move |request: PersistRequest, next: NextRequest| {
+    let recorder = from_fn("recorder", Phase::Observe, move |request: PersistRequest, next: NextRequest| {
         seen.0.lock().unwrap_or_else(PoisonError::into_inner).extend(request.context.deadline());
         next.run(request)
     });
-    let db = Persistence::builder().deadline(deadline).layer(sees).backend(gated).build().unwrap();
-    (db, gates, deadlines)
+    let db = Persistence::builder().deadline(deadline).layer(recorder).backend(blocked).build().unwrap();
+    (db, barriers, deadlines)
 }
 
 async fn draft(db: &Persistence, coalesce: Coalesce) -> Draft {
@@ -54,11 +54,11 @@ async fn draft(db: &Persistence, coalesce: Coalesce) -> Draft {
 
 #[tokio::test]
 async fn every_write_of_a_call_has_the_deadline_of_that_call() {
-    let (db, gates, deadlines) = gated(Duration::from_secs(3600));
+    let (db, barriers, deadlines) = blocked(Duration::from_secs(3600));
     for call in ["flush", "finish", "abandon"] {
-        gates.before.add_permits(OPEN);
-        // Each append is a piece of its own, and each piece a write.
-        let mut draft = draft(&db, Coalesce { bytes: 1, ..BY_HAND }).await;
+        barriers.before.add_permits(OPEN);
+        // With this limit each append is a write of its own.
+        let mut draft = draft(&db, Coalesce { bytes: 1, ..ONLY_ON_FLUSH }).await;
         for _ in 0..5 {
             draft.append_blocks(throughline::Content::text("x")).await.unwrap();
         }
@@ -68,48 +68,48 @@ async fn every_write_of_a_call_has_the_deadline_of_that_call() {
             "finish" => drop(draft.finish().await.unwrap()),
             _ => drop(draft.abandon("stopped").await.unwrap()),
         }
-        // One write may have been under way by itself.
+        // A background write may have its own deadline.
         let seen = deadlines.take();
         assert!((1..=2).contains(&seen.len()), "{call} had {} deadlines", seen.len());
     }
 }
 
 #[tokio::test]
-async fn an_end_behind_a_write_that_hangs_is_answered_by_its_own_deadline() {
+async fn a_call_behind_a_hanging_write_times_out_at_its_own_deadline() {
     for call in ["flush", "finish", "abandon"] {
-        let (db, gates, deadlines) = gated(DEADLINE);
-        let mut draft = draft(&db, Coalesce { bytes: 1, ..BY_HAND }).await;
-        gates.arrival().await;
+        let (db, barriers, deadlines) = blocked(DEADLINE);
+        let mut draft = draft(&db, Coalesce { bytes: 1, ..ONLY_ON_FLUSH }).await;
+        barriers.arrival().await;
         draft.append("hangs").await.unwrap();
-        gates.arrival().await;
+        barriers.arrival().await;
         deadlines.take();
         let error = match call {
             "flush" => draft.flush().await.unwrap_err(),
             "finish" => draft.finish().await.unwrap_err(),
             _ => draft.abandon("stopped").await.unwrap_err(),
         };
-        // The piece may be in the store; the end was never begun.
+        // The append may be in the store, but the end was never attempted.
         let effect = if call == "flush" { Effect::Unknown } else { Effect::NotApplied };
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, effect), "{call}");
-        // What it looked at the outcome with had its own deadline, and no later one.
+        // The read of the outcome has at most one deadline: its own.
         assert!(deadlines.take().len() <= 1, "{call}");
-        gates.before.add_permits(OPEN);
+        barriers.before.add_permits(OPEN);
         while draft.flush().await.is_err() {
             yield_now().await;
         }
         let message = db.thread("t").get(draft.id().clone()).await.unwrap().unwrap();
-        assert_eq!(message.state, MessageState::Streaming, "nothing that is still under way ends it");
+        assert_eq!(message.state, MessageState::Streaming, "no running write settles the message");
     }
 }
 
 #[tokio::test]
-async fn an_end_that_hangs_itself_is_unknown_and_the_next_call_finds_it_out() {
-    let (db, gates, _) = gated(DEADLINE);
-    let mut draft = draft(&db, BY_HAND).await;
+async fn a_finish_that_times_out_is_unknown_and_the_next_finish_learns_the_outcome() {
+    let (db, barriers, _) = blocked(DEADLINE);
+    let mut draft = draft(&db, ONLY_ON_FLUSH).await;
     draft.append("all").await.unwrap();
     let error = draft.finish().await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown));
-    gates.before.add_permits(OPEN);
+    barriers.before.add_permits(OPEN);
     let finished = loop {
         match draft.finish().await {
             Ok(finished) => break finished,
@@ -120,11 +120,11 @@ async fn an_end_that_hangs_itself_is_unknown_and_the_next_call_finds_it_out() {
 }
 
 #[tokio::test]
-async fn an_end_that_fails_at_a_piece_before_it_is_not_applied() {
+async fn a_finish_that_fails_at_an_earlier_append_is_not_applied() {
     let faults = Faults::default();
     let db = Persistence::builder().layer(faults.layer()).backend(MemoryBackend::new()).build().unwrap();
     for planned in [[Fault::NeverArrived, Fault::NeverArrived], [Fault::AnswerLost, Fault::Refused]] {
-        let mut draft = draft(&db, BY_HAND).await;
+        let mut draft = draft(&db, ONLY_ON_FLUSH).await;
         for _ in 0..2 {
             draft.append_blocks(throughline::Content::text("x")).await.unwrap();
         }

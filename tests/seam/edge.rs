@@ -1,4 +1,4 @@
-//! What the edge promises whatever runs it: any executor, layers that panic late, a runtime that has gone.
+//! The guarantees of the edge on any executor, with layers that panic late, and after the end of the runtime.
 
 use std::{
     future::{IntoFuture as _, poll_fn},
@@ -23,9 +23,9 @@ use throughline::{
 };
 use tower::{Layer, Service};
 
-use crate::{gated::Gated, said};
+use crate::{blocked::BlockedStore, kind_effect_site};
 
-/// Runs a future on this thread, which no runtime knows of.
+/// Runs a future on this thread, without a runtime.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
@@ -81,7 +81,7 @@ fn a_draft_with_a_deadline_is_written_on_any_executor() {
 }
 
 #[test]
-fn a_draft_whose_runtime_has_gone_answers_that() {
+fn a_draft_returns_cancelled_after_its_runtime_ended() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let mut draft = runtime.block_on(async {
         let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
@@ -95,10 +95,10 @@ fn a_draft_whose_runtime_has_gone_answers_that() {
 }
 
 #[test]
-fn a_runtime_that_has_gone_is_an_answer_and_no_panic() {
+fn a_call_on_an_ended_runtime_returns_cancelled_without_a_panic() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (gated, _gates) = Gated::new(0, 0);
-    let db = runtime.block_on(async { Persistence::builder().backend(gated).build() }).unwrap();
+    let (blocked, _barriers) = BlockedStore::new(0, 0);
+    let db = runtime.block_on(async { Persistence::builder().backend(blocked).build() }).unwrap();
     drop(runtime);
     let panics = Arc::new(AtomicU32::new(0));
     let (counter, this_thread) = (Arc::clone(&panics), thread::current().id());
@@ -112,7 +112,7 @@ fn a_runtime_that_has_gone_is_an_answer_and_no_panic() {
     for _ in 0..3 {
         let call = db.thread("t").add(NewMessage::user("x")).deadline(Duration::from_secs(60)).into_future();
         let error = block_on(call).unwrap_err();
-        assert_eq!(said(&error), (ErrorKind::Cancelled, Effect::Unknown, "gated"));
+        assert_eq!(kind_effect_site(&error), (ErrorKind::Cancelled, Effect::Unknown, "blocked"));
     }
     assert_eq!(panics.load(Ordering::SeqCst), 0, "a call on an ended runtime printed a panic");
 }
@@ -132,25 +132,25 @@ fn build_on_a_runtime_without_a_timer_is_refused() {
 
 /// A layer whose future panics when it is dropped.
 #[derive(Clone)]
-struct DropsBadly<S>(S);
+struct PanicsOnDrop<S>(S);
 
-struct DropsBadlyFuture<F>(Pin<Box<F>>);
+struct PanicsOnDropFuture<F>(Pin<Box<F>>);
 
-impl<S: Service<PersistRequest>> Service<PersistRequest> for DropsBadly<S> {
+impl<S: Service<PersistRequest>> Service<PersistRequest> for PanicsOnDrop<S> {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = DropsBadlyFuture<S::Future>;
+    type Future = PanicsOnDropFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.0.poll_ready(cx)
     }
 
     fn call(&mut self, request: PersistRequest) -> Self::Future {
-        DropsBadlyFuture(Box::pin(self.0.call(request)))
+        PanicsOnDropFuture(Box::pin(self.0.call(request)))
     }
 }
 
-impl<F: Future> Future for DropsBadlyFuture<F> {
+impl<F: Future> Future for PanicsOnDropFuture<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -158,26 +158,26 @@ impl<F: Future> Future for DropsBadlyFuture<F> {
     }
 }
 
-impl<F> Drop for DropsBadlyFuture<F> {
+impl<F> Drop for PanicsOnDropFuture<F> {
     fn drop(&mut self) {
         panic!("on purpose");
     }
 }
 
-struct DropsBadlyLayer;
+struct PanicsOnDropLayer;
 
-impl<S> Layer<S> for DropsBadlyLayer {
-    type Service = DropsBadly<S>;
+impl<S> Layer<S> for PanicsOnDropLayer {
+    type Service = PanicsOnDrop<S>;
 
-    fn layer(&self, inner: S) -> DropsBadly<S> {
-        DropsBadly(inner)
+    fn layer(&self, inner: S) -> PanicsOnDrop<S> {
+        PanicsOnDrop(inner)
     }
 }
 
 #[tokio::test]
-async fn a_panic_while_a_future_is_dropped_takes_no_answer_away() {
+async fn a_panic_in_the_drop_of_a_future_does_not_replace_the_answer() {
     let db = Persistence::builder()
-        .layer_as("drops-badly", Phase::Route, DropsBadlyLayer)
+        .layer_as("panics-on-drop", Phase::Route, PanicsOnDropLayer)
         .backend(MemoryBackend::new())
         .build()
         .unwrap();
@@ -187,10 +187,10 @@ async fn a_panic_while_a_future_is_dropped_takes_no_answer_away() {
 }
 
 #[tokio::test]
-async fn a_panic_while_a_call_is_given_up_does_not_reach_its_caller() {
+async fn a_panic_in_the_drop_of_a_cancelled_call_does_not_reach_the_caller() {
     let hangs = from_fn("hangs", Phase::Route, |_, _| std::future::pending());
     let db = Persistence::builder()
-        .layer_as("drops-badly", Phase::Route, DropsBadlyLayer)
+        .layer_as("panics-on-drop", Phase::Route, PanicsOnDropLayer)
         .layer(hangs)
         .backend(MemoryBackend::new())
         .build()
@@ -206,26 +206,26 @@ async fn a_panic_while_a_call_is_given_up_does_not_reach_its_caller() {
 }
 
 #[tokio::test]
-async fn a_read_takes_no_key() {
+async fn a_read_with_an_idempotency_key_is_refused() {
     let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     let read = ReadArgs::Get(throughline::messages::GetMessage {
         thread: "t".parse().unwrap(),
         id: "m".parse().unwrap(),
     });
     let error = db.run(read).key("k").await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Invalid, Effect::NotApplied, "edge"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Invalid, Effect::NotApplied, "edge"));
     assert_eq!(error.detail(), "a read takes no idempotency key");
 }
 
 #[tokio::test]
-async fn a_batch_of_nothing_is_refused_before_any_layer() {
+async fn an_empty_batch_is_refused_at_the_edge() {
     let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     let error = db.batch(Batch::new()).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Invalid, Effect::NotApplied, "edge"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Invalid, Effect::NotApplied, "edge"));
     assert_eq!(error.operation(), Some(OpKind::Batch));
 }
 
-/// A question, and its answer from reservation to end, under ids that are made up anew each time.
+/// Returns a batch of a question and its answer, with new generated ids each time.
 fn turn() -> Batch {
     let question = Add::new("t".parse().unwrap(), NewMessage::user("why?"));
     let answer = Reserve::new("t".parse().unwrap(), NewReservation::new(Role::Assistant));
@@ -235,7 +235,7 @@ fn turn() -> Batch {
 }
 
 #[tokio::test]
-async fn a_batch_that_speaks_of_the_ids_it_makes_up_can_be_repeated() {
+async fn a_batch_that_refers_to_its_generated_ids_can_be_repeated_with_its_key() {
     let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     let first = db.batch(turn()).key("k").await.unwrap();
     let again = db.batch(turn()).key("k").await.unwrap();
@@ -248,7 +248,7 @@ async fn a_batch_that_speaks_of_the_ids_it_makes_up_can_be_repeated() {
     };
     assert_eq!(ids(&again.outputs), ids(&first.outputs));
     assert_eq!(ids(&first.outputs)[1], ids(&first.outputs)[2]);
-    // What is said of another one of the made up ids is another call.
+    // The same batch with another reference between the ids is another call.
     let mut other = turn();
     let question = match &other.items[0] {
         PersistArgs::Add(add) => add.id.clone(),
@@ -262,8 +262,8 @@ async fn a_batch_that_speaks_of_the_ids_it_makes_up_can_be_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_answered_as_not_applied_is_not_applied_later() {
-    // A layer that stops waiting for the rest of the stack, which it has left running.
+async fn a_call_answered_as_not_applied_is_not_applied_later() {
+    // A layer that stops waiting, while the rest of the stack runs in a spawned task.
     let impatient = from_fn("impatient", Phase::Observe, |request, next: NextRequest| async move {
         match tokio::time::timeout(Duration::from_millis(10), tokio::spawn(next.run(request))).await {
             Ok(answer) => answer.expect("the rest does not panic"),
@@ -280,13 +280,13 @@ async fn what_was_answered_as_not_applied_is_not_applied_later() {
         Persistence::builder().layer(impatient).layer(slow).backend(MemoryBackend::new()).build().unwrap();
     let thread = db.thread("t");
     let error = thread.add(NewMessage::user("x")).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Timeout, Effect::NotApplied, "impatient"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Timeout, Effect::NotApplied, "impatient"));
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(thread.page(PageFrom::Start, 10).await.unwrap().messages, []);
 }
 
 #[tokio::test]
-async fn a_lease_is_whole_milliseconds_and_never_shorter_than_asked() {
+async fn a_lease_is_rounded_up_to_whole_milliseconds() {
     let lease = |asked| {
         let row = NewReservation::new(Role::Assistant).with_lease(asked);
         Reserve::new("t".parse().unwrap(), row).lease
@@ -295,11 +295,11 @@ async fn a_lease_is_whole_milliseconds_and_never_shorter_than_asked() {
     for (asked, kept) in [(1_000, 1_000), (1_001, 2_000), (1_999, 2_000), (60_000_999, 60_001_000)] {
         assert_eq!(lease(micros(asked)), micros(kept));
     }
-    // Written past the builder, it is refused and not cut.
+    // A lease that is set without the builder is refused, not rounded.
     let mut reserve = Reserve::new("t".parse().unwrap(), NewReservation::new(Role::Assistant));
     reserve.lease = micros(1_500);
     let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     let error = db.run(reserve).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Invalid, Effect::NotApplied, "edge"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Invalid, Effect::NotApplied, "edge"));
     assert_eq!(error.detail(), "a lease of 1.5ms is not whole milliseconds");
 }

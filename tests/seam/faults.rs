@@ -1,4 +1,4 @@
-//! A layer next to a store that fails as a test has planned it.
+//! A layer in front of the store that injects planned faults.
 
 use std::{
     collections::VecDeque,
@@ -13,56 +13,56 @@ use throughline::{
     plugin::{AsyncRequestFn, FromFn, NextRequest, from_fn},
 };
 
-/// How a write fails.
+/// A fault of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The store has done nothing, and says so.
+    /// The store did nothing, and returns a transient error.
     Refused,
-    /// The store has done nothing, and has no space.
+    /// The store did nothing, because it has no space.
     Full,
-    /// The store has done nothing and never will, and says so.
+    /// The store did nothing, and returns a permanent error.
     Denied,
-    /// The store has done nothing, and nobody knows.
+    /// The store did nothing, but the effect is unknown.
     NeverArrived,
-    /// The store has done it, and nobody knows.
+    /// The store applied the write, but the effect is unknown.
     AnswerLost,
 }
 
-/// What is planned, and what came.
+/// The planned faults, and a counter of writes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Faults(Arc<Plan>);
 
 #[derive(Debug, Default)]
 struct Plan {
-    coming: Mutex<VecDeque<(OpKind, Fault)>>,
+    planned: Mutex<VecDeque<(OpKind, Fault)>>,
     down: AtomicBool,
     full: AtomicBool,
     writes: AtomicUsize,
 }
 
 impl Faults {
-    /// The next writes of this kind fail so, one each.
+    /// Plans one fault for each of the next writes of this kind.
     pub(crate) fn next(&self, kind: OpKind, faults: &[Fault]) {
         let faults = faults.iter().map(|fault| (kind, *fault));
-        self.0.coming.lock().expect("the plan").extend(faults);
+        self.0.planned.lock().expect("the plan").extend(faults);
     }
 
-    /// Refuses every write, until it is told otherwise.
+    /// Refuses every write while `down` is true.
     pub(crate) fn down(&self, down: bool) {
         self.0.down.store(down, Ordering::SeqCst);
     }
 
-    /// Refuses every write for want of space, until it is told otherwise.
+    /// Refuses every write for lack of space while `full` is true.
     pub(crate) fn full(&self, full: bool) {
         self.0.full.store(full, Ordering::SeqCst);
     }
 
-    /// Whether everything that was planned has come.
-    pub(crate) fn are_over(&self) -> bool {
-        self.0.coming.lock().expect("the plan").is_empty()
+    /// Returns whether all planned faults have occurred.
+    pub(crate) fn are_used_up(&self) -> bool {
+        self.0.planned.lock().expect("the plan").is_empty()
     }
 
-    /// How many writes have come since this was last asked.
+    /// Returns the number of writes since the last call of this function.
     pub(crate) fn writes(&self) -> usize {
         self.0.writes.swap(0, Ordering::SeqCst)
     }
@@ -78,12 +78,12 @@ impl Faults {
         if self.0.full.load(Ordering::SeqCst) {
             return Some(Fault::Full);
         }
-        let mut coming = self.0.coming.lock().expect("the plan");
-        let is_due = coming.front().is_some_and(|(due, _)| *due == kind);
-        is_due.then(|| coming.pop_front()).flatten().map(|(_, fault)| fault)
+        let mut planned = self.0.planned.lock().expect("the plan");
+        let is_due = planned.front().is_some_and(|(due, _)| *due == kind);
+        is_due.then(|| planned.pop_front()).flatten().map(|(_, fault)| fault)
     }
 
-    /// The layer, to stand next to the store.
+    /// Returns the layer, which belongs directly in front of the store.
     pub(crate) fn layer(&self) -> FromFn<impl AsyncRequestFn + use<>> {
         let faults = self.clone();
         from_fn("faults", Phase::Route, move |request: PersistRequest, next: NextRequest| {

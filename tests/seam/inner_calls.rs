@@ -1,5 +1,4 @@
-//! Laws 3 to 5 where a layer by hand does more than call once what is inside it: twice, at the same time, in a task of
-//! its own.
+//! Laws 3 to 5 for a layer that calls the rest of the stack more than once: twice, concurrently, or in a spawned task.
 
 use std::{
     future::{Future, poll_fn},
@@ -23,13 +22,13 @@ use tokio::{sync::Semaphore, task::yield_now};
 use tower::{ServiceExt as _, layer::layer_fn, util::service_fn};
 
 use crate::{
-    gated::{Gated, OPEN},
-    said,
+    blocked::{BlockedStore, OPEN},
+    kind_effect_site,
 };
 
 type Answer = Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send>>;
 
-/// A layer `forks` that does `act` with every write, over a layer `inner` and a store.
+/// Builds a stack: a layer `forks` that runs `act` for every write, a layer `inner`, and a store.
 fn stack(
     act: impl Fn(SharedService, PersistRequest) -> Answer + Clone + Send + Sync + 'static,
     inner: FromFn<impl AsyncRequestFn>,
@@ -49,7 +48,7 @@ fn stack(
     Persistence::builder().layers(list).backend(store).build().unwrap()
 }
 
-/// Does `first` to the first write that comes, and lets the others through.
+/// Runs `first` before the first write, and passes the others.
 fn first_write<F>(first: impl Fn() -> F + Clone + Send + Sync + 'static) -> FromFn<impl AsyncRequestFn>
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -79,7 +78,7 @@ fn message() -> NewMessage {
     NewMessage::user("hello").with_id(m())
 }
 
-/// Passes the write on twice, and answers the first or the second time.
+/// Passes the write on twice, and returns the first or the second answer.
 fn twice(answers_first: bool) -> impl Fn(SharedService, PersistRequest) -> Answer + Clone {
     move |inside, request| {
         Box::pin(async move {
@@ -91,47 +90,47 @@ fn twice(answers_first: bool) -> impl Fn(SharedService, PersistRequest) -> Answe
 }
 
 #[tokio::test]
-async fn a_write_made_twice_does_not_hide_that_it_was_made() {
+async fn the_error_of_a_write_called_twice_states_that_it_was_applied() {
     let db = stack(twice(false), passes(), MemoryBackend::new());
     let error = db.thread("t").add(message()).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::AlreadyExists, Effect::Applied, "memory"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::AlreadyExists, Effect::Applied, "memory"));
     assert!(!error.is_transient());
     assert!(db.thread("t").get(m()).await.unwrap().is_some());
-    // The other way round: the first one is refused, and the second one made.
+    // Inverse order: the first write is refused, and the second one is applied.
     let busy = || async { Err(PersistError::new(ErrorKind::Busy, "locked").with_effect(Effect::NotApplied)) };
     let db = stack(twice(true), first_write(busy), MemoryBackend::new());
     let error = db.thread("t").add(message()).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Busy, Effect::Applied, "inner"));
-    assert!(!error.is_transient(), "what was made must not simply be made again");
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Busy, Effect::Applied, "inner"));
+    assert!(!error.is_transient(), "an applied write must not be retried");
     assert!(db.thread("t").get(m()).await.unwrap().is_some());
 }
 
-/// Gives up the first one when it is with the store, and is refused the second time.
+/// Drops the first call when it has reached the store, and refuses afterwards.
 #[tokio::test]
-async fn a_refusal_does_not_hide_a_write_that_was_let_go() {
-    let (gated, gates) = Gated::new(0, OPEN);
-    let watched = Arc::clone(&gates);
+async fn the_effect_is_unknown_when_a_layer_drops_a_write_and_returns_a_refusal() {
+    let (blocked, barriers) = BlockedStore::new(0, OPEN);
+    let watched = Arc::clone(&barriers);
     let hedges = move |inside: SharedService, request: PersistRequest| {
-        let gates = Arc::clone(&watched);
+        let barriers = Arc::clone(&watched);
         Box::pin(async move {
             tokio::select! {
                 biased;
-                _ = inside.clone().oneshot(request) => panic!("the gate is closed"),
-                () = gates.arrival() => {}
+                _ = inside.clone().oneshot(request) => panic!("the barrier is closed"),
+                () = barriers.arrival() => {}
             }
             Err(PersistError::new(ErrorKind::Busy, "the second one").with_effect(Effect::NotApplied))
         }) as Answer
     };
-    let db = stack(hedges, passes(), gated);
+    let db = stack(hedges, passes(), blocked);
     let error = db.thread("t").add(message()).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Busy, Effect::Unknown, "forks"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Busy, Effect::Unknown, "forks"));
     assert_eq!(db.thread("t").get(m()).await.unwrap(), None);
-    gates.before.add_permits(OPEN);
+    barriers.before.add_permits(OPEN);
     db.close().await.unwrap();
 }
 
 #[tokio::test]
-async fn of_two_writes_at_once_neither_hides_what_the_other_did() {
+async fn of_two_concurrent_writes_the_error_of_one_states_that_the_other_was_applied() {
     for answers_first in [true, false] {
         let at_once = move |inside: SharedService, request: PersistRequest| {
             Box::pin(async move {
@@ -146,7 +145,7 @@ async fn of_two_writes_at_once_neither_hides_what_the_other_did() {
         match answer {
             Ok(added) => assert_eq!(Some(added.message), stored),
             Err(error) => {
-                assert_eq!(said(&error), (ErrorKind::AlreadyExists, Effect::Applied, "memory"));
+                assert_eq!(kind_effect_site(&error), (ErrorKind::AlreadyExists, Effect::Applied, "memory"));
                 assert!(stored.is_some());
             }
         }
@@ -154,7 +153,7 @@ async fn of_two_writes_at_once_neither_hides_what_the_other_did() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_writes_at_once_the_one_that_hangs_is_named_and_the_other_ones_effect_is_told() {
+async fn a_timeout_names_the_hanging_layer_and_states_the_effect_of_a_concurrent_write() {
     let at_once = |inside: SharedService, request: PersistRequest| {
         Box::pin(async move {
             let hangs = inside.clone().oneshot(request.clone());
@@ -164,17 +163,17 @@ async fn of_two_writes_at_once_the_one_that_hangs_is_named_and_the_other_ones_ef
     };
     let db = stack(at_once, first_write(std::future::pending), MemoryBackend::new());
     let error = db.thread("t").add(message()).deadline(Duration::from_secs(1)).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Timeout, Effect::Applied, "inner"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Timeout, Effect::Applied, "inner"));
     assert!(db.thread("t").get(m()).await.unwrap().is_some());
 }
 
-/// Passes the write on from a task of its own.
+/// Passes the write on in a spawned task.
 fn spawns(inside: SharedService, request: PersistRequest) -> Answer {
     Box::pin(async move { tokio::spawn(inside.oneshot(request)).await.expect("it is not aborted") })
 }
 
 #[tokio::test]
-async fn a_failure_in_a_task_of_its_own_is_put_down_to_where_it_happened() {
+async fn a_failure_in_a_spawned_task_names_the_layer_that_failed() {
     type Case = (fn() -> Result<()>, ErrorKind);
     let cases: [Case; 2] = [
         (|| Err(PersistError::new(ErrorKind::Denied, "no")), ErrorKind::Denied),
@@ -183,54 +182,54 @@ async fn a_failure_in_a_task_of_its_own_is_put_down_to_where_it_happened() {
     for (fails, kind) in cases {
         let db = stack(spawns, first_write(move || async move { fails() }), MemoryBackend::new());
         let error = db.thread("t").add(message()).await.unwrap_err();
-        assert_eq!(said(&error), (kind, Effect::NotApplied, "inner"));
+        assert_eq!(kind_effect_site(&error), (kind, Effect::NotApplied, "inner"));
         db.thread("t").add(message()).await.unwrap();
         let error = db.thread("t").add(message()).await.unwrap_err();
-        assert_eq!(said(&error), (ErrorKind::AlreadyExists, Effect::NotApplied, "memory"));
+        assert_eq!(kind_effect_site(&error), (ErrorKind::AlreadyExists, Effect::NotApplied, "memory"));
     }
 }
 
 #[tokio::test]
-async fn what_strays_in_a_task_of_its_own_is_put_down_to_the_layer_that_let_it() {
-    let strays = |inside: SharedService, mut request: PersistRequest| {
+async fn a_call_for_another_thread_in_a_spawned_task_names_the_layer_that_changed_it() {
+    let changes_thread = |inside: SharedService, mut request: PersistRequest| {
         if let PersistArgs::Add(add) = &mut request.args {
             add.thread = "other".parse().expect("an id");
         }
         spawns(inside, request)
     };
-    let db = stack(strays, passes(), MemoryBackend::new());
+    let db = stack(changes_thread, passes(), MemoryBackend::new());
     let error = db.thread("t").add(message()).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::ContractViolation, Effect::NotApplied, "forks"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::ContractViolation, Effect::NotApplied, "forks"));
     assert_eq!(db.thread("other").get(m()).await.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_over_a_task_of_its_own_is_unknown_and_the_write_is_made() {
-    let (gated, gates) = Gated::new(0, OPEN);
-    let db = stack(spawns, passes(), gated);
+async fn a_deadline_over_a_spawned_write_is_unknown_and_the_write_completes() {
+    let (blocked, barriers) = BlockedStore::new(0, OPEN);
+    let db = stack(spawns, passes(), blocked);
     let error = db.thread("t").add(message()).deadline(Duration::from_secs(1)).await.unwrap_err();
-    let (kind, effect, site) = said(&error);
+    let (kind, effect, site) = kind_effect_site(&error);
     assert_eq!((kind, effect), (ErrorKind::Timeout, Effect::Unknown));
-    // The layer waits for its task, and the task for the store.
-    assert!(["forks", "gated"].contains(&site), "{site}");
-    gates.before.add_permits(OPEN);
+    // The layer waits for its task, and the task waits for the store.
+    assert!(["forks", "blocked"].contains(&site), "{site}");
+    barriers.before.add_permits(OPEN);
     while db.thread("t").get(m()).await.unwrap().is_none() {
         yield_now().await;
     }
     db.close().await.unwrap();
 }
 
-/// A task that comes to the store after the caller was told that nothing ran.
+/// A task that reaches the store after its caller was dropped.
 #[tokio::test]
-async fn a_task_of_its_own_that_comes_late_is_not_let_in() {
+async fn a_spawned_call_that_starts_after_its_caller_left_writes_nothing() {
     let (go, ended) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let (wait, told) = (Arc::clone(&go), Arc::clone(&ended));
+    let (wait, completed) = (Arc::clone(&go), Arc::clone(&ended));
     let late = move |inside: SharedService, request: PersistRequest| {
-        let (wait, told) = (Arc::clone(&wait), Arc::clone(&told));
+        let (wait, completed) = (Arc::clone(&wait), Arc::clone(&completed));
         let task = tokio::spawn(async move {
             wait.acquire().await.expect("never closed").forget();
             let answer = inside.oneshot(request).await;
-            told.add_permits(1);
+            completed.add_permits(1);
             answer
         });
         Box::pin(async move { task.await.expect("it is not aborted") }) as Answer
@@ -242,16 +241,16 @@ async fn a_task_of_its_own_that_comes_late_is_not_let_in() {
     }
     go.add_permits(1);
     ended.acquire().await.unwrap().forget();
-    assert_eq!(db.thread("t").get(m()).await.unwrap(), None, "its caller had left before anything ran");
-    // The narrow twin: one that waits is served.
+    assert_eq!(db.thread("t").get(m()).await.unwrap(), None, "the caller left before the store was called");
+    // The counterpart: a call whose caller waits is served.
     go.add_permits(1);
     db.thread("t").add(message()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_strays_beside_another_call_is_put_down_to_the_layer_that_let_it() {
-    let (gated, gates) = Gated::new(0, OPEN);
-    let strays = |inside: SharedService, request: PersistRequest| {
+async fn a_call_for_another_thread_during_the_original_call_names_the_layer_that_changed_it() {
+    let (blocked, barriers) = BlockedStore::new(0, OPEN);
+    let changes_thread = |inside: SharedService, request: PersistRequest| {
         let mut other = request.clone();
         if let PersistArgs::Add(add) = &mut other.args {
             add.thread = "other".parse().expect("an id");
@@ -259,14 +258,14 @@ async fn what_strays_beside_another_call_is_put_down_to_the_layer_that_let_it() 
         Box::pin(async move {
             tokio::select! {
                 biased;
-                _ = inside.clone().oneshot(request) => panic!("the gate is closed"),
-                strayed = inside.oneshot(other) => strayed,
+                _ = inside.clone().oneshot(request) => panic!("the barrier is closed"),
+                changed = inside.oneshot(other) => changed,
             }
         }) as Answer
     };
-    let db = stack(strays, passes(), gated);
+    let db = stack(changes_thread, passes(), blocked);
     let error = db.thread("t").add(message()).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::ContractViolation, Effect::Unknown, "forks"));
-    gates.before.add_permits(OPEN);
+    assert_eq!(kind_effect_site(&error), (ErrorKind::ContractViolation, Effect::Unknown, "forks"));
+    barriers.before.add_permits(OPEN);
     db.close().await.unwrap();
 }

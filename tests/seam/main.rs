@@ -1,8 +1,10 @@
-//! The seam, over real stacks: attribution, effects, detachment, admission, order, redirects, drafts.
+//! Tests of the pipeline over real stacks: error attribution, effects, detached calls, admission, layer order,
+//! redirects and drafts.
 
 mod admission;
 mod attempts;
 mod attribution;
+mod blocked;
 mod close;
 mod describe;
 mod detach;
@@ -11,7 +13,7 @@ mod draft_deadline;
 mod edge;
 mod faults;
 mod forks;
-mod gated;
+mod full_disk;
 mod handles;
 mod inner_calls;
 mod observers;
@@ -21,13 +23,12 @@ mod redirect_faults;
 mod redirects;
 mod retries;
 mod short_pages;
-mod shortage;
 mod trace_hooks;
 mod walk;
 
 use throughline::{Effect, ErrorKind, PersistError};
 
-/// What an error says, in one comparable value.
-fn said(error: &PersistError) -> (ErrorKind, Effect, &str) {
+/// Returns the kind, the effect and the site of an error.
+fn kind_effect_site(error: &PersistError) -> (ErrorKind, Effect, &str) {
     (error.kind(), error.effect(), error.site().map_or("", |site| site.name()))
 }

@@ -1,4 +1,4 @@
-//! Law 6: observers cannot hurt.
+//! Law 6: observers cannot affect calls.
 
 use std::{
     sync::{
@@ -18,11 +18,11 @@ use throughline::{
 use tokio::sync::Semaphore;
 
 use crate::{
-    gated::{Gated, OPEN},
-    said,
+    blocked::{BlockedStore, OPEN},
+    kind_effect_site,
 };
 
-/// Waits until the observer was told of `count` events: it runs on a thread of its own.
+/// Waits until the observer has received `count` events; it runs on its own thread.
 fn settle(stats: impl Fn() -> ObserverStats, count: u64) -> ObserverStats {
     loop {
         let now = stats();
@@ -34,12 +34,12 @@ fn settle(stats: impl Fn() -> ObserverStats, count: u64) -> ObserverStats {
 }
 
 #[tokio::test]
-async fn an_observer_is_told_of_every_end() {
+async fn an_observer_receives_the_outcome_of_every_call() {
     let (sender, seen) = channel();
-    let watch = observe("watch", move |event: &Event| {
+    let inside = observe("inside", move |event: &Event| {
         drop(sender.send((event.kind(), event.message().cloned(), event.outcome)));
     });
-    let db = Persistence::builder().layer(watch).backend(MemoryBackend::new()).build().unwrap();
+    let db = Persistence::builder().layer(inside).backend(MemoryBackend::new()).build().unwrap();
     let thread = db.thread("t");
     let id: MessageId = "m".parse().unwrap();
     let add = || thread.add(NewMessage::user("hello").with_id(id.clone())).key("k");
@@ -63,7 +63,7 @@ fn answered(position: Option<u64>, deduplicated: bool) -> Outcome {
     Outcome::Answered { position: position.map(Position::new), deduplicated }
 }
 
-/// Fails, panics and blocks by turns.
+/// Fails, panics and succeeds in turn.
 struct Hostile(u32);
 
 impl Observe for Hostile {
@@ -78,7 +78,7 @@ impl Observe for Hostile {
 }
 
 #[tokio::test]
-async fn an_observer_that_fails_and_panics_changes_nothing() {
+async fn an_observer_that_fails_or_panics_affects_no_call() {
     let hostile = observe("hostile", Hostile(0));
     let stats = hostile.stats();
     let db = Persistence::builder().layer(hostile).backend(MemoryBackend::new()).build().unwrap();
@@ -91,94 +91,94 @@ async fn an_observer_that_fails_and_panics_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_observer_that_hangs_delays_no_call_and_drops_what_it_cannot_keep() {
+async fn a_hanging_observer_delays_no_call_and_drops_events_beyond_its_buffer() {
     let (release, hold) = channel::<()>();
-    // Hangs on its first event until the test lets go.
+    // Hangs on its first event until the test releases it.
     let hung = observe("hung", move |_: &Event| hold.recv().unwrap_or_default());
     let stats = hung.stats();
     let db = Persistence::builder().layer(hung).backend(MemoryBackend::new()).build().unwrap();
     for _ in 0..5000 {
         db.thread("t").page(PageFrom::Start, 1).deadline(Duration::from_secs(30)).await.unwrap();
     }
-    // 4096 wait, one is being looked at, the rest is dropped and counted.
+    // 4096 events are queued and at most one is being observed; the rest is dropped and counted.
     let dropped = stats().dropped;
     assert!((5000 - 4097..=5000 - 4096).contains(&dropped), "{dropped}");
     drop(release);
-    let told = settle(&stats, 5000 - dropped);
-    assert_eq!(told.failed, 0);
+    let settled = settle(&stats, 5000 - dropped);
+    assert_eq!(settled.failed, 0);
 }
 
-/// When the layer outside the observer lets the call go: by where it is with the store.
+/// The moment at which the layer outside of the observer drops the call, relative to the store.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Leaves {
+enum Drops {
     Before,
     During,
     After,
 }
 
-/// One event for a call that an outer layer drops midway, with what was known at that moment.
+/// A call that an outer layer drops causes one event, with the effect that is known at that moment.
 #[tokio::test]
-async fn an_observer_is_told_of_a_call_that_an_outer_layer_lets_go() {
+async fn an_observer_receives_one_event_for_a_call_that_an_outer_layer_drops() {
     let moments = [
-        (Leaves::Before, Effect::NotApplied),
-        (Leaves::During, Effect::Unknown),
-        (Leaves::After, Effect::Applied),
+        (Drops::Before, Effect::NotApplied),
+        (Drops::During, Effect::Unknown),
+        (Drops::After, Effect::Applied),
     ];
-    for (leaves, effect) in moments {
-        let (gated, gates) = Gated::new(if leaves == Leaves::During { 0 } else { OPEN }, OPEN);
-        let (told, arrived) = (Arc::new(Semaphore::new(0)), Arc::clone(&gates));
-        let reached = Arc::clone(&told);
-        let lets_go =
-            from_fn("lets-go", Phase::Observe, move |request: PersistRequest, next: NextRequest| {
+    for (drops, effect) in moments {
+        let (blocked, barriers) = BlockedStore::new(if drops == Drops::During { 0 } else { OPEN }, OPEN);
+        let (reached_layer, arrived) = (Arc::new(Semaphore::new(0)), Arc::clone(&barriers));
+        let reached = Arc::clone(&reached_layer);
+        let dropping =
+            from_fn("dropping", Phase::Observe, move |request: PersistRequest, next: NextRequest| {
                 let (reached, arrived) = (Arc::clone(&reached), Arc::clone(&arrived));
                 async move {
                     let reached = async {
-                        match leaves {
-                            Leaves::During => arrived.arrival().await,
+                        match drops {
+                            Drops::During => arrived.arrival().await,
                             _ => reached.acquire().await.expect("never closed").forget(),
                         }
                     };
                     tokio::select! {
                         biased;
                         answer = next.run(request) => answer,
-                        () = reached => Err(PersistError::new(ErrorKind::Overloaded, "let go")),
+                        () = reached => Err(PersistError::new(ErrorKind::Overloaded, "dropped")),
                     }
                 }
             });
         let hangs = from_fn("hangs", Phase::Observe, move |request: PersistRequest, next: NextRequest| {
-            let told = Arc::clone(&told);
+            let reached_layer = Arc::clone(&reached_layer);
             async move {
-                if leaves == Leaves::After {
+                if drops == Drops::After {
                     next.run(request).await?;
-                } else if leaves == Leaves::During {
+                } else if drops == Drops::During {
                     return next.run(request).await;
                 }
-                told.add_permits(1);
+                reached_layer.add_permits(1);
                 std::future::pending().await
             }
         });
         let (sender, seen) = channel();
-        let tell = |name: &'static str, sender: &Sender<_>| {
+        let sending = |name: &'static str, sender: &Sender<_>| {
             let sender = sender.clone();
             observe(name, move |event: &Event| sender.send((name, event.outcome)).unwrap_or_default())
         };
-        let (outside, watch) = (tell("outside", &sender), tell("watch", &sender));
-        let stats = [outside.stats(), watch.stats()];
-        let stack = Persistence::builder().layer(outside).layer(lets_go).layer(watch).layer(hangs);
-        let db = stack.backend(gated).build().unwrap();
+        let (outside, inside) = (sending("outside", &sender), sending("inside", &sender));
+        let stats = [outside.stats(), inside.stats()];
+        let stack = Persistence::builder().layer(outside).layer(dropping).layer(inside).layer(hangs);
+        let db = stack.backend(blocked).build().unwrap();
         let error = db.thread("t").add(NewMessage::user("hello")).await.unwrap_err();
-        assert_eq!(said(&error), (ErrorKind::Overloaded, effect, "lets-go"), "{leaves:?}");
+        assert_eq!(kind_effect_site(&error), (ErrorKind::Overloaded, effect, "dropping"), "{drops:?}");
         for stats in &stats {
             settle(stats, 1);
         }
-        // What the write comes to later is not told again.
-        gates.before.add_permits(OPEN);
+        // The later outcome of the write causes no second event.
+        barriers.before.add_permits(OPEN);
         db.close().await.unwrap();
         drop(sender);
         let mut events: Vec<_> = seen.try_iter().collect();
         events.sort_by_key(|(name, _)| *name);
         let failed = Outcome::Failed { kind: ErrorKind::Overloaded, effect };
-        assert_eq!(events, [("outside", failed), ("watch", Outcome::Left { effect })], "{leaves:?}");
-        assert!(stats.iter().all(|stats| stats().observed == 1), "{leaves:?}");
+        assert_eq!(events, [("outside", failed), ("inside", Outcome::Left { effect })], "{drops:?}");
+        assert!(stats.iter().all(|stats| stats().observed == 1), "{drops:?}");
     }
 }

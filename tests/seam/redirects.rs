@@ -1,4 +1,4 @@
-//! Law 8: a redirect owns what it took for life, reads included.
+//! Law 8: a redirect owns the messages that it sent to another store for good, reads included.
 
 use throughline::{
     Content, Effect, ErrorKind, MessageId, MessageState, MetadataPatch, NewMessage, NewReservation,
@@ -11,13 +11,13 @@ use throughline::{
     threads::{ClearThread, DeleteThread, RenameThread},
 };
 
-use crate::said;
+use crate::kind_effect_site;
 
-/// Two pipelines: the second one keeps the threads that begin with `there:`.
+/// Returns two pipelines: the first redirects threads that begin with `target:` to the second one.
 fn by_thread() -> (Persistence, Persistence) {
     let second = Persistence::builder().backend(MemoryBackend::new().with_name("second")).build().unwrap();
     let rule =
-        |_: &throughline::TenantId, thread: &throughline::ThreadId| thread.as_str().starts_with("there:");
+        |_: &throughline::TenantId, thread: &throughline::ThreadId| thread.as_str().starts_with("target:");
     let db = Persistence::builder()
         .layer(redirect("split", rule, second.clone()))
         .backend(MemoryBackend::new())
@@ -27,9 +27,9 @@ fn by_thread() -> (Persistence, Persistence) {
 }
 
 #[tokio::test]
-async fn every_operation_of_a_redirected_thread_goes_there() {
+async fn every_operation_of_a_redirected_thread_runs_on_the_target_store() {
     let (db, second) = by_thread();
-    let thread = db.thread("there:1");
+    let thread = db.thread("target:1");
     let id = thread.add(NewMessage::user("a")).await.unwrap().message.id;
     let mut draft = thread.reserve(Role::Assistant).await.unwrap();
     draft.append("b").await.unwrap();
@@ -37,34 +37,34 @@ async fn every_operation_of_a_redirected_thread_goes_there() {
     thread.update(id.clone(), MetadataPatch::new().set("k", &1).unwrap()).await.unwrap();
     thread.edit(id.clone(), Content::text("c")).await.unwrap();
     let through = thread.page(PageFrom::Start, 10).await.unwrap();
-    let there = second.thread("there:1").page(PageFrom::Start, 10).await.unwrap();
-    assert_eq!(through, there);
+    let target = second.thread("target:1").page(PageFrom::Start, 10).await.unwrap();
+    assert_eq!(through, target);
     assert_eq!(through.messages.len(), 2);
     thread.delete(id.clone()).await.unwrap();
-    assert_eq!(second.thread("there:1").get(id).await.unwrap(), None);
-    // The narrow twin: the neighbouring thread stays here.
-    db.thread("here:1").add(NewMessage::user("a")).await.unwrap();
-    assert!(second.thread("here:1").page(PageFrom::Start, 10).await.unwrap().messages.is_empty());
+    assert_eq!(second.thread("target:1").get(id).await.unwrap(), None);
+    // The counterpart: a thread that does not match stays in the local store.
+    db.thread("local:1").add(NewMessage::user("a")).await.unwrap();
+    assert!(second.thread("local:1").page(PageFrom::Start, 10).await.unwrap().messages.is_empty());
 }
 
 #[tokio::test]
-async fn a_batch_over_both_sides_is_refused_and_one_over_either_is_not() {
+async fn a_batch_over_both_stores_is_refused_and_a_batch_over_one_store_is_applied() {
     let (db, second) = by_thread();
     let add = |thread: &str| throughline::messages::Add::new(thread.parse().unwrap(), NewMessage::user("a"));
-    let error = db.batch(Batch::new().with(add("there:1")).with(add("here:1"))).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Unsupported, Effect::NotApplied, "split"));
-    db.batch(Batch::new().with(add("there:1")).with(add("there:2"))).await.unwrap();
-    db.batch(Batch::new().with(add("here:1")).with(add("here:2"))).await.unwrap();
-    for (thread, there) in [("there:1", 1), ("there:2", 1), ("here:1", 0), ("here:2", 0)] {
-        assert_eq!(second.thread(thread).page(PageFrom::Start, 10).await.unwrap().messages.len(), there);
+    let error = db.batch(Batch::new().with(add("target:1")).with(add("local:1"))).await.unwrap_err();
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Unsupported, Effect::NotApplied, "split"));
+    db.batch(Batch::new().with(add("target:1")).with(add("target:2"))).await.unwrap();
+    db.batch(Batch::new().with(add("local:1")).with(add("local:2"))).await.unwrap();
+    for (thread, target) in [("target:1", 1), ("target:2", 1), ("local:1", 0), ("local:2", 0)] {
+        assert_eq!(second.thread(thread).page(PageFrom::Start, 10).await.unwrap().messages.len(), target);
         assert_eq!(db.thread(thread).page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
     }
 }
 
 #[tokio::test]
-async fn a_list_over_all_threads_is_merged_in_order_page_by_page() {
+async fn a_list_over_all_threads_merges_both_stores_in_order_page_by_page() {
     let (db, _second) = by_thread();
-    for thread in ["a", "there:1", "z", "there:2", "b"] {
+    for thread in ["a", "target:1", "z", "target:2", "b"] {
         for _ in 0..2 {
             let reserve = throughline::messages::Reserve::new(
                 thread.parse().unwrap(),
@@ -82,29 +82,29 @@ async fn a_list_over_all_threads_is_merged_in_order_page_by_page() {
         let Some(next) = page.next else { break };
         list.after = Some(next);
     }
-    let expected: Vec<(String, u64)> = ["a", "b", "there:1", "there:2", "z"]
+    let expected: Vec<(String, u64)> = ["a", "b", "target:1", "target:2", "z"]
         .iter()
         .flat_map(|t| [((*t).to_owned(), 1), ((*t).to_owned(), 2)])
         .collect();
     assert_eq!(shown, expected);
 }
 
-/// A store here and one there; the redirect takes what the assistant says.
+/// Returns a local store and a target; the redirect sends messages of the assistant to the target.
 async fn by_message(folder: &std::path::Path) -> (Persistence, Persistence) {
-    let there = SqliteBackend::open(folder.join("there.db")).await.unwrap();
-    let here = SqliteBackend::open(folder.join("here.db")).await.unwrap();
-    let there = Persistence::builder().backend(there).build().unwrap();
+    let target = SqliteBackend::open(folder.join("target.db")).await.unwrap();
+    let local = SqliteBackend::open(folder.join("local.db")).await.unwrap();
+    let target = Persistence::builder().backend(target).build().unwrap();
     let rule = |args: &PersistArgs| match args {
         PersistArgs::Add(add) => add.role == Role::Assistant,
         PersistArgs::Reserve(reserve) => reserve.role == Role::Assistant,
         _ => false,
     };
     let db = Persistence::builder()
-        .layer(redirect_messages("vault", rule, there.clone()))
-        .backend(here)
+        .layer(redirect_messages("vault", rule, target.clone()))
+        .backend(local)
         .build()
         .unwrap();
-    (db, there)
+    (db, target)
 }
 
 async fn close(db: (Persistence, Persistence)) {
@@ -113,7 +113,7 @@ async fn close(db: (Persistence, Persistence)) {
 }
 
 #[tokio::test]
-async fn a_redirected_message_is_served_from_there_after_a_restart() {
+async fn a_redirected_message_is_read_from_the_target_store_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let (reserved, added): (MessageId, MessageId) = ("reserved".parse().unwrap(), "added".parse().unwrap());
     let stores = by_message(folder.path()).await;
@@ -129,7 +129,7 @@ async fn a_redirected_message_is_served_from_there_after_a_restart() {
     close(stores).await;
 
     let stores = by_message(folder.path()).await;
-    let (db, there) = &stores;
+    let (db, target) = &stores;
     let thread = db.thread("t");
     let open = db.open_reservations(10).await.unwrap().messages;
     assert_eq!(open.len(), 1);
@@ -146,14 +146,14 @@ async fn a_redirected_message_is_served_from_there_after_a_restart() {
     let (question, half, whole) =
         (Content::text("question"), Content::text("half an answer"), Content::text("whole"));
     assert_eq!(shown, [(1, question.as_json(), 0), (2, half.as_json(), 0), (3, whole.as_json(), 1)]);
-    // Nothing that the assistant said is in the store here.
-    for file in ["here.db", "here.db-wal"] {
+    // The local store contains no content of the assistant.
+    for file in ["local.db", "local.db-wal"] {
         let bytes = std::fs::read(folder.path().join(file)).unwrap_or_default();
         assert!(!bytes.windows(4).any(|window| window == b"half" || window == b"whol"), "{file}");
     }
     thread.delete(reserved.clone()).await.unwrap();
     assert_eq!(thread.get(reserved.clone()).await.unwrap(), None);
-    assert_eq!(there.thread("t").get(reserved.clone()).await.unwrap(), None);
+    assert_eq!(target.thread("t").get(reserved.clone()).await.unwrap(), None);
     assert_eq!(thread.delete(reserved).await.unwrap_err().kind(), ErrorKind::NotFound);
     close(stores).await;
 }
@@ -163,22 +163,22 @@ async fn a_batch_that_touches_a_redirected_message_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let stores = by_message(folder.path()).await;
     let thread = stores.0.thread("t");
-    let there = thread.add(NewMessage::assistant("a")).await.unwrap().message.id;
-    let here = thread.add(NewMessage::user("b")).await.unwrap().message.id;
+    let target = thread.add(NewMessage::assistant("a")).await.unwrap().message.id;
+    let local = thread.add(NewMessage::user("b")).await.unwrap().message.id;
     let delete = |id: &MessageId| Delete::new("t".parse().unwrap(), id.clone());
-    let error = stores.0.batch(Batch::new().with(delete(&here)).with(delete(&there))).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Unsupported, Effect::NotApplied, "vault"));
-    stores.0.batch(Batch::new().with(delete(&here))).await.unwrap();
+    let error = stores.0.batch(Batch::new().with(delete(&local)).with(delete(&target))).await.unwrap_err();
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Unsupported, Effect::NotApplied, "vault"));
+    stores.0.batch(Batch::new().with(delete(&local))).await.unwrap();
     assert_eq!(thread.page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
-    // Nor can one be made in a batch: it would fall through to this side.
+    // A batch cannot add such a message either: the redirect could not send it to the target.
     let add = throughline::messages::Add::new("t".parse().unwrap(), NewMessage::assistant("c"));
     let error = stores.0.batch(Batch::new().with(add)).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Unsupported, Effect::NotApplied, "vault"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Unsupported, Effect::NotApplied, "vault"));
     close(stores).await;
 }
 
 #[tokio::test]
-async fn a_batch_that_ends_messages_of_a_thread_is_refused() {
+async fn a_batch_that_takes_or_deletes_the_messages_of_a_thread_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let stores = by_message(folder.path()).await;
     let thread = stores.0.thread("t");
@@ -192,19 +192,19 @@ async fn a_batch_that_ends_messages_of_a_thread_is_refused() {
     ];
     for end in ends {
         let error = stores.0.batch(Batch::new().with(end)).await.unwrap_err();
-        assert_eq!(said(&error), (ErrorKind::Unsupported, Effect::NotApplied, "vault"));
+        assert_eq!(kind_effect_site(&error), (ErrorKind::Unsupported, Effect::NotApplied, "vault"));
         let shown: Vec<_> =
             thread.page(PageFrom::Start, 10).await.unwrap().messages.into_iter().map(|m| m.content).collect();
         assert_eq!(shown, [Content::text("a"), Content::text("b")]);
         assert!(stores.1.thread("t").get(kept.clone()).await.unwrap().is_some());
     }
-    // The narrow twin: what ends nothing is applied.
+    // The counterpart: a batch that deletes no message is applied.
     let rename = RenameThread::new(t, "new".parse().unwrap());
     stores.0.batch(Batch::new().with(rename)).await.unwrap();
     close(stores).await;
 }
 
-/// The other side fails as it is told to, before or after it has written.
+/// Returns a pipeline whose target fails writes as the test plans.
 fn by_fault() -> (Persistence, std::sync::Arc<std::sync::Mutex<Vec<&'static str>>>) {
     use throughline::{
         PersistError, PersistRequest, Phase,
@@ -223,12 +223,15 @@ fn by_fault() -> (Persistence, std::sync::Arc<std::sync::Mutex<Vec<&'static str>
             }
         }
     });
-    let there =
-        Persistence::builder().layer(fault).backend(MemoryBackend::new().with_name("there")).build().unwrap();
+    let target = Persistence::builder()
+        .layer(fault)
+        .backend(MemoryBackend::new().with_name("target"))
+        .build()
+        .unwrap();
     let rule = |args: &PersistArgs| matches!(args, PersistArgs::Add(add) if add.role == Role::Assistant);
     let db = Persistence::builder()
         .layer(throughline::layers::retry::RetryLayer::new())
-        .layer(redirect_messages("vault", rule, there))
+        .layer(redirect_messages("vault", rule, target))
         .backend(MemoryBackend::new())
         .build()
         .unwrap();
@@ -236,7 +239,7 @@ fn by_fault() -> (Persistence, std::sync::Arc<std::sync::Mutex<Vec<&'static str>
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redirected_message_survives_a_busy_other_side() {
+async fn a_redirected_add_is_retried_while_the_target_store_is_busy() {
     let (db, faults) = by_fault();
     faults.lock().unwrap().extend(["busy", "busy"]);
     let id: MessageId = "m".parse().unwrap();
@@ -248,10 +251,10 @@ async fn a_redirected_message_survives_a_busy_other_side() {
 }
 
 #[tokio::test]
-async fn replays_on_a_redirected_message_answer_as_the_first_call() {
+async fn a_replay_on_a_redirected_message_returns_the_first_answer() {
     let (db, _faults) = by_fault();
     let thread = db.thread("t");
-    thread.add(NewMessage::user("first in line")).await.unwrap();
+    thread.add(NewMessage::user("first")).await.unwrap();
     let add = || thread.add(NewMessage::assistant("a").with_id("m".parse().unwrap())).key("add");
     let first = add().await.unwrap();
     let delete = || thread.delete("m".parse().unwrap()).key("delete");
@@ -267,52 +270,52 @@ async fn replays_on_a_redirected_message_answer_as_the_first_call() {
 }
 
 #[tokio::test]
-async fn a_message_that_the_other_side_refuses_leaves_no_open_row() {
+async fn an_add_that_the_target_store_refuses_leaves_no_open_message() {
     let deny = throughline::plugin::respond("deny", |args: &PersistArgs, _: &_| {
         args.kind().is_write().then(|| Err(throughline::PersistError::new(ErrorKind::Denied, "no")))
     });
-    let there = Persistence::builder().plugin(deny).backend(MemoryBackend::new()).build().unwrap();
+    let target = Persistence::builder().plugin(deny).backend(MemoryBackend::new()).build().unwrap();
     let rule = |args: &PersistArgs| args.kind().is_write();
     let db = Persistence::builder()
-        .layer(redirect_messages("vault", rule, there))
+        .layer(redirect_messages("vault", rule, target))
         .backend(MemoryBackend::new())
         .build()
         .unwrap();
     let error = db.thread("t").add(NewMessage::user("a")).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Denied, Effect::NotApplied, "vault/deny"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Denied, Effect::NotApplied, "vault/deny"));
     assert!(db.open_reservations(10).await.unwrap().messages.is_empty());
     let page = db.thread("t").page(PageFrom::Start, 10).await.unwrap();
     assert!(page.messages.is_empty());
-    // With a key the row stays for the same call to come again, or for the sweep.
+    // With a key the reservation stays, for a repeated call or for recovery.
     db.thread("t").add(NewMessage::user("a")).key("k").await.unwrap_err();
     let open = db.open_reservations(10).await.unwrap().messages;
     assert_eq!(open.iter().map(|m| m.state).collect::<Vec<_>>(), [MessageState::Reserved]);
 }
 
 #[tokio::test]
-async fn sessions_go_with_their_thread_and_what_is_of_a_whole_agent_is_refused() {
+async fn sessions_are_redirected_with_their_thread_and_operations_on_a_whole_agent_are_refused() {
     let (db, second) = by_thread();
     let runtime = Runtime::new("r".parse().unwrap(), "root".parse().unwrap());
     let claimer = Claimer::new("p".parse().unwrap(), runtime);
-    for (thread, there) in [("there:1", true), ("here:1", false)] {
-        let place = db.agent("g").on(thread);
-        let run = place.begin(place.run(claimer.clone()).unwrap()).await.unwrap();
-        place.confirm(run.attempt, RunReport::of("s1".parse().unwrap())).await.unwrap();
-        let seen = place.resolve(claimer.clone()).await.unwrap().resolution;
+    for (thread, target) in [("target:1", true), ("local:1", false)] {
+        let agent_thread = db.agent("g").on(thread);
+        let run = agent_thread.begin(agent_thread.run(claimer.clone()).unwrap()).await.unwrap();
+        agent_thread.confirm(run.attempt, RunReport::of("s1".parse().unwrap())).await.unwrap();
+        let seen = agent_thread.resolve(claimer.clone()).await.unwrap().resolution;
         assert_eq!(seen.session, Some("s1".parse().unwrap()), "{thread}");
-        assert_eq!(place.history(10).await.unwrap().attempts.len(), 1);
-        let beyond = second.agent("g").on(thread).resolve(claimer.clone()).await.unwrap().resolution;
-        assert_eq!((beyond == seen, beyond.binding.is_some()), (there, there), "{thread}");
+        assert_eq!(agent_thread.history(10).await.unwrap().attempts.len(), 1);
+        let in_second = second.agent("g").on(thread).resolve(claimer.clone()).await.unwrap().resolution;
+        assert_eq!((in_second == seen, in_second.binding.is_some()), (target, target), "{thread}");
     }
     for error in [
         db.agent("g").reset_all().await.map(drop).unwrap_err(),
         db.agent("g").drop_sessions().await.map(drop).unwrap_err(),
         db.drop_runtime("r".parse().unwrap()).await.map(drop).unwrap_err(),
     ] {
-        assert_eq!(said(&error), (ErrorKind::Unsupported, Effect::NotApplied, "split"));
+        assert_eq!(kind_effect_site(&error), (ErrorKind::Unsupported, Effect::NotApplied, "split"));
     }
-    // Each store is told by itself.
+    // Operations on a whole agent must be called on each store directly.
     second.agent("g").drop_sessions().await.unwrap();
-    assert_eq!(db.agent("g").on("there:1").resolve(claimer.clone()).await.unwrap().resolution.session, None);
-    assert!(db.agent("g").on("here:1").resolve(claimer).await.unwrap().resolution.session.is_some());
+    assert_eq!(db.agent("g").on("target:1").resolve(claimer.clone()).await.unwrap().resolution.session, None);
+    assert!(db.agent("g").on("local:1").resolve(claimer).await.unwrap().resolution.session.is_some());
 }

@@ -1,4 +1,4 @@
-//! Retries: every operation, the id and the key of the first attempt, a budget, a named end.
+//! Retries: every operation, with the id and the key of the first attempt, within a budget.
 
 use std::{
     sync::{
@@ -17,12 +17,12 @@ use throughline::{
     plugin::{AsyncRequestFn, FromFn, NextRequest, from_fn},
 };
 
-use crate::said;
+use crate::kind_effect_site;
 
-/// What an attempt carried: its number, its key and its message.
+/// The number, the key and the message of an attempt.
 type Attempt = (u32, Option<IdempotencyKey>, Option<MessageId>);
 
-/// Fails the first `failures` attempts of each call with this kind, before or after the store has done it.
+/// Fails the first `failures` attempts of each call with this kind, before or after the store has run it.
 fn flaky(
     failures: u32,
     kind: ErrorKind,
@@ -50,7 +50,7 @@ fn stack(retry: RetryLayer, flaky: FromFn<impl AsyncRequestFn>) -> Persistence {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_operation_is_repeated_with_the_id_and_the_key_of_the_first_attempt() {
+async fn every_operation_is_retried_with_the_id_and_the_key_of_the_first_attempt() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let flaky = flaky(3, ErrorKind::Busy, Effect::NotApplied, Arc::clone(&seen));
     let db = stack(RetryLayer::new(), flaky);
@@ -75,7 +75,7 @@ async fn every_operation_is_repeated_with_the_id_and_the_key_of_the_first_attemp
             PersistArgs::Update(op) => drop(db.run(op).key(format!("k{at}")).await.unwrap()),
             PersistArgs::Batch(op) => drop(db.run(op).key(format!("k{at}")).await.unwrap()),
             PersistArgs::Read(op) => drop(db.run(op).await.unwrap()),
-            other => panic!("{other:?} has no place here"),
+            other => panic!("unexpected operation {other:?}"),
         }
         let attempts = std::mem::take(&mut *seen.lock().unwrap());
         let numbers: Vec<u32> = attempts.iter().map(|attempt| attempt.0).collect();
@@ -88,7 +88,7 @@ async fn every_operation_is_repeated_with_the_id_and_the_key_of_the_first_attemp
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_outcome_is_repeated_with_a_key_and_not_without() {
+async fn an_unknown_outcome_is_retried_only_with_a_key() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let db = stack(RetryLayer::new(), flaky(2, ErrorKind::Unavailable, Effect::Unknown, Arc::clone(&seen)));
     let thread = db.thread("t");
@@ -104,14 +104,14 @@ async fn an_unknown_outcome_is_repeated_with_a_key_and_not_without() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn beyond_the_budget_the_error_is_transient_typed_and_names_the_attempts() {
+async fn an_exhausted_retry_returns_the_last_error_with_the_number_of_attempts() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let flaky = || flaky(u32::MAX, ErrorKind::Busy, Effect::NotApplied, Arc::clone(&seen));
     let error = stack(RetryLayer::new(), flaky()).thread("t").add(NewMessage::user("a")).await.unwrap_err();
-    assert_eq!(said(&error), (ErrorKind::Busy, Effect::NotApplied, "flaky"));
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Busy, Effect::NotApplied, "flaky"));
     assert!(error.is_transient());
     assert_eq!((error.attempts(), seen.lock().unwrap().len()), (4, 4));
-    // The shared budget: two repetitions in all, for as many calls as there are.
+    // The shared budget: two retries in total for all calls.
     seen.lock().unwrap().clear();
     let db = stack(RetryLayer::new().budget(0, 2), flaky());
     for _ in 0..5 {
@@ -121,7 +121,7 @@ async fn beyond_the_budget_the_error_is_transient_typed_and_names_the_attempts()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_pass_with_time_is_not_repeated() {
+async fn a_permanent_error_is_not_retried() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let db = stack(RetryLayer::new(), flaky(1, ErrorKind::Denied, Effect::NotApplied, Arc::clone(&seen)));
     let error = db.thread("t").add(NewMessage::user("a")).key("k").await.unwrap_err();
@@ -130,7 +130,7 @@ async fn what_does_not_pass_with_time_is_not_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_would_end_after_the_deadline_is_not_begun() {
+async fn a_retry_whose_delay_exceeds_the_deadline_is_not_attempted() {
     let calls = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&calls);
     let slow = from_fn("slow", Phase::Route, move |_: PersistRequest, _: NextRequest| {
@@ -143,13 +143,13 @@ async fn a_wait_that_would_end_after_the_deadline_is_not_begun() {
     });
     let db = stack(RetryLayer::new(), slow);
     let error = db.thread("t").add(NewMessage::user("a")).deadline(Duration::from_secs(1)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Overloaded, "the truth, and not a timeout");
+    assert_eq!(error.kind(), ErrorKind::Overloaded, "the original error, not a timeout");
     assert_eq!(calls.load(Ordering::Relaxed), 1);
 }
 
-/// The first attempt is applied and unknown, the second is refused: the refusal says nothing about the first.
+/// The first attempt is applied with an unknown outcome, the second is refused: the refusal must not hide the first.
 #[tokio::test(start_paused = true)]
-async fn a_refused_repetition_does_not_deny_what_an_earlier_attempt_may_have_done() {
+async fn a_refused_retry_keeps_the_effect_of_an_earlier_attempt() {
     let turn = from_fn("turn", Phase::Route, |request: PersistRequest, next: NextRequest| async move {
         if request.context.attempt() == 1 {
             next.run(request).await?;

@@ -1,4 +1,4 @@
-//! Pages that end at their bytes: what reads page by page goes on, and a short page is not the end.
+//! Pages that end at the byte limit: readers continue after a short page.
 
 use std::sync::{
     Arc,
@@ -18,8 +18,8 @@ use throughline::{
 
 const MIB: usize = 1 << 20;
 
-/// A store whose pages have one item, whatever was asked for.
-fn one_at_a_time(clock: &Arc<AtomicI64>) -> Persistence {
+/// Returns a store whose pages have one item, whatever the limit of the read.
+fn pages_of_one_item(clock: &Arc<AtomicI64>) -> Persistence {
     let clock = Arc::clone(clock);
     let now = move || Timestamp::from_micros(clock.load(Ordering::SeqCst));
     let shorten =
@@ -48,8 +48,8 @@ fn names(messages: &[throughline::Message]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn history_recall_walk_and_fork_read_on_over_short_pages() {
-    let db = one_at_a_time(&Arc::default());
+async fn history_recall_walk_and_fork_continue_over_short_pages() {
+    let db = pages_of_one_item(&Arc::default());
     add(&db, "t", 6).await;
     let thread = db.thread("t");
     assert_eq!(thread.page(PageFrom::End, 4).await.unwrap().messages.len(), 1);
@@ -73,9 +73,9 @@ async fn history_recall_walk_and_fork_read_on_over_short_pages() {
 }
 
 #[tokio::test]
-async fn a_sweep_settles_every_expired_message_over_short_lists() {
+async fn recovery_settles_every_expired_message_over_short_lists() {
     let clock = Arc::default();
-    let db = one_at_a_time(&clock);
+    let db = pages_of_one_item(&clock);
     for number in 0..5 {
         let reservation = NewReservation::new(Role::Assistant)
             .with_id(format!("m{number}").parse().unwrap())
@@ -88,7 +88,7 @@ async fn a_sweep_settles_every_expired_message_over_short_lists() {
 }
 
 #[tokio::test]
-async fn a_page_of_large_messages_ends_at_8_mib_and_a_history_has_them_all() {
+async fn a_page_of_large_messages_ends_at_8_mib_and_a_history_returns_all_of_them() {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = SqliteBackend::open(folder.path().join("chat.db")).await.unwrap();
     let stores = [
@@ -112,7 +112,7 @@ async fn a_page_of_large_messages_ends_at_8_mib_and_a_history_has_them_all() {
 }
 
 #[tokio::test]
-async fn a_page_with_messages_of_the_other_side_of_a_redirect_ends_at_its_bytes() {
+async fn a_page_merged_from_both_stores_of_a_redirect_respects_the_byte_limit() {
     let vault = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     let users = |args: &PersistArgs| matches!(args, PersistArgs::Add(add) if add.role == Role::User);
     let db = Persistence::builder()
@@ -143,7 +143,7 @@ async fn a_page_with_messages_of_the_other_side_of_a_redirect_ends_at_its_bytes(
 }
 
 #[tokio::test]
-async fn lists_of_both_sides_of_a_redirect_end_at_their_bytes_and_miss_nothing() {
+async fn lists_merged_from_both_stores_of_a_redirect_respect_the_byte_limit_and_are_complete() {
     let there = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     let rule = |_: &throughline::TenantId, thread: &throughline::ThreadId| thread.as_str().starts_with("b");
     let db = Persistence::builder()

@@ -1,4 +1,4 @@
-//! Each call that is traced ends once, and its end is told as what it was.
+//! The hooks of the trace layer receive the end of each call exactly once.
 
 use std::{
     future::{IntoFuture as _, pending, poll_fn},
@@ -15,12 +15,12 @@ use throughline::{
 };
 use tracing::Span;
 
-use crate::gated::{Gated, OPEN};
+use crate::blocked::{BlockedStore, OPEN};
 
-/// Tells how each call has ended.
-struct Ends(Sender<String>);
+/// Sends a description of the end of each call.
+struct SendEnds(Sender<String>);
 
-impl TraceHooks for Ends {
+impl TraceHooks for SendEnds {
     fn on_response(&self, _: &PersistResponse, _: Duration, _: &Span) {
         drop(self.0.send("answered".to_owned()));
     }
@@ -35,42 +35,42 @@ impl TraceHooks for Ends {
 }
 
 #[tokio::test]
-async fn each_call_is_told_once_as_what_it_was() {
+async fn the_hooks_receive_the_end_of_each_call_once() {
     let (sender, ends) = channel();
-    let (gated, gates) = Gated::new(OPEN, OPEN);
-    let traced = TraceLayer::with_hooks(Ends(sender));
-    // Further in: what is read there waits for ever.
+    let (blocked, barriers) = BlockedStore::new(OPEN, OPEN);
+    let traced = TraceLayer::with_hooks(SendEnds(sender));
+    // An inner layer in which reads wait forever.
     let waits = from_fn("waits", Phase::Route, |request: PersistRequest, next: NextRequest| async move {
         if request.kind() == OpKind::Read {
             pending::<()>().await;
         }
         next.run(request).await
     });
-    let db = Persistence::builder().layer(traced).layer(waits).backend(gated).build().unwrap();
+    let db = Persistence::builder().layer(traced).layer(waits).backend(blocked).build().unwrap();
     let thread = db.thread("t");
     let message = |id: &str| NewMessage::user("hello").with_id(id.parse().unwrap());
     thread.add(message("m")).await.unwrap();
     thread.add(message("m")).await.unwrap_err();
-    assert_eq!(told(&ends), ["answered", "AlreadyExists, NotApplied"]);
+    assert_eq!(received(&ends), ["answered", "AlreadyExists, NotApplied"]);
 
     let mut reading = pin!(Some(thread.get("m".parse().unwrap()).into_future()));
     assert!(poll_once(reading.as_mut().as_pin_mut().unwrap()).await.is_pending());
-    assert!(told(&ends).is_empty());
+    assert!(received(&ends).is_empty());
     reading.set(None);
-    assert_eq!(told(&ends), ["left, NotApplied"]);
+    assert_eq!(received(&ends), ["left, NotApplied"]);
 
-    // What the store was given is seen through, and its end is the answer that nobody hears.
-    gates.before.forget_permits(OPEN);
+    // A write that reached the store completes after its caller left, and the hooks receive its answer.
+    barriers.before.forget_permits(OPEN);
     let mut adding = pin!(Some(thread.add(message("n")).into_future()));
     assert!(poll_once(adding.as_mut().as_pin_mut().unwrap()).await.is_pending());
     adding.set(None);
-    assert!(told(&ends).is_empty());
-    gates.before.add_permits(1);
+    assert!(received(&ends).is_empty());
+    barriers.before.add_permits(1);
     db.close().await.unwrap();
-    assert_eq!(told(&ends), ["answered"]);
+    assert_eq!(received(&ends), ["answered"]);
 }
 
-fn told(ends: &Receiver<String>) -> Vec<String> {
+fn received(ends: &Receiver<String>) -> Vec<String> {
     ends.try_iter().collect()
 }
 

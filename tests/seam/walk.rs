@@ -1,4 +1,4 @@
-//! A walk through a thread, page by page.
+//! A walk reads a thread page by page.
 
 use throughline::{
     ErrorKind, NewMessage, PersistError, Persistence, Role, Seq,
@@ -17,16 +17,16 @@ async fn filled(messages: u64) -> Persistence {
 
 async fn walked(db: &Persistence, from: PageFrom, visibility: Visibility) -> Vec<u64> {
     let mut walk = db.thread("t").walk(from, visibility);
-    let mut places = Vec::new();
+    let mut seqs = Vec::new();
     while let Some(message) = walk.next().await.unwrap() {
-        places.push(message.seq.get());
+        seqs.push(message.seq.get());
     }
-    assert!(walk.next().await.unwrap().is_none(), "the end is the end");
-    places
+    assert!(walk.next().await.unwrap().is_none(), "a walk stays at its end");
+    seqs
 }
 
 #[tokio::test]
-async fn every_message_is_met_once_in_the_direction_of_the_walk() {
+async fn a_walk_returns_every_message_once_in_its_direction() {
     let db = filled(250).await;
     let up: Vec<u64> = (1..=250).collect();
     assert_eq!(walked(&db, PageFrom::Start, Visibility::All).await, up);
@@ -38,7 +38,7 @@ async fn every_message_is_met_once_in_the_direction_of_the_walk() {
 }
 
 #[tokio::test]
-async fn it_shows_what_it_was_asked_for() {
+async fn a_walk_respects_its_visibility() {
     let db = filled(2).await;
     let _open = db.thread("t").reserve(Role::Assistant).await.unwrap();
     db.thread("t").add(NewMessage::user("4")).await.unwrap();
@@ -48,7 +48,7 @@ async fn it_shows_what_it_was_asked_for() {
 }
 
 #[tokio::test]
-async fn a_read_that_fails_leaves_it_where_it_is() {
+async fn a_failed_read_does_not_move_the_walk() {
     let fails_once = std::sync::atomic::AtomicUsize::new(0);
     let fails = respond("fails", move |args, _| {
         let second =
@@ -60,15 +60,15 @@ async fn a_read_that_fails_leaves_it_where_it_is() {
         db.thread("t").add(NewMessage::user(&number.to_string())).await.unwrap();
     }
     let mut walk = db.thread("t").walk(PageFrom::Start, Visibility::All);
-    for place in 1..=100 {
-        assert_eq!(walk.next().await.unwrap().unwrap().seq.get(), place);
+    for seq in 1..=100 {
+        assert_eq!(walk.next().await.unwrap().unwrap().seq.get(), seq);
     }
     assert_eq!(walk.next().await.unwrap_err().kind(), ErrorKind::Unavailable);
     assert_eq!(walk.next().await.unwrap().unwrap().seq.get(), 101);
 }
 
 #[tokio::test]
-async fn an_unusable_thread_is_said_at_the_first_step() {
+async fn an_invalid_thread_id_fails_the_first_step_of_a_walk() {
     let db = filled(0).await;
     let mut walk = db.thread("").walk(PageFrom::Start, Visibility::All);
     assert_eq!(walk.next().await.unwrap_err().kind(), ErrorKind::Invalid);

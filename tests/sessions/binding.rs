@@ -1,4 +1,4 @@
-//! One session for an agent in a thread (TC-S1 to TC-S11, TC-S14).
+//! Each agent has one session in each thread (TC-S1 to TC-S11, TC-S14).
 
 use throughline::{
     ErrorKind,
@@ -7,34 +7,36 @@ use throughline::{
     },
 };
 
-use crate::support::{Provider, fails, history, laptop, offered, prepared, resolved, states, stores, talk};
+use crate::support::{
+    Provider, fails, history, laptop, offered, prepared, resolved, run_once, states, stores,
+};
 
 #[tokio::test]
-async fn tc_s1_a_session_that_was_bound_is_resumed() {
+async fn tc_s1_the_second_run_resumes_the_session_of_the_first() {
     for db in stores().await {
-        let (provider, place) = (Provider::default(), db.agent("g").on("a"));
-        let first = talk(&db, &place, laptop(), &provider).await;
+        let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
+        let first = run_once(&db, &agent_thread, laptop(), &provider).await;
         assert_eq!((first.output.as_str(), first.resolution.session), ("s1", None));
         assert_eq!(first.resolution.withheld, Some(Withheld::NoSession));
-        let second = talk(&db, &place, laptop(), &provider).await;
+        let second = run_once(&db, &agent_thread, laptop(), &provider).await;
         assert_eq!(second.output, "s1");
         assert_eq!(second.resolution.session.unwrap().as_str(), "s1");
         assert_eq!((second.resolution.gap, second.refused), (None, None));
         let pointer = second.changed.binding.pointer.unwrap();
         assert_eq!((pointer.session.as_str(), pointer.state), ("s1", PointerState::Confirmed));
         assert_eq!(pointer.attempt, Some(second.attempt));
-        assert_eq!(states(&place).await, [AttemptState::Completed; 2]);
+        assert_eq!(states(&agent_thread).await, [AttemptState::Completed; 2]);
     }
 }
 
 #[tokio::test]
-async fn tc_s2_tc_s3_threads_and_agents_have_sessions_of_their_own() {
+async fn tc_s2_tc_s3_each_agent_has_its_own_session_in_each_thread() {
     for db in stores().await {
         let provider = Provider::default();
-        let places = [db.agent("g").on("a"), db.agent("g").on("b"), db.agent("h").on("a")];
+        let agent_threads = [db.agent("g").on("a"), db.agent("g").on("b"), db.agent("h").on("a")];
         for round in 0..10 {
-            for (place, session) in places.iter().zip(["s1", "s2", "s3"]) {
-                let ran = talk(&db, place, laptop(), &provider).await;
+            for (agent_thread, session) in agent_threads.iter().zip(["s1", "s2", "s3"]) {
+                let ran = run_once(&db, agent_thread, laptop(), &provider).await;
                 assert_eq!(ran.output, session, "round {round}");
             }
         }
@@ -45,21 +47,21 @@ async fn tc_s2_tc_s3_threads_and_agents_have_sessions_of_their_own() {
 #[tokio::test]
 async fn tc_s4_tc_s5_a_reset_lasts_until_a_run_is_confirmed() {
     for db in stores().await {
-        let (provider, place) = (Provider::default(), db.agent("g").on("a"));
-        let created = talk(&db, &place, laptop(), &provider).await.changed.binding.created_at;
-        let reset = place.reset().await.unwrap().binding;
+        let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
+        let created = run_once(&db, &agent_thread, laptop(), &provider).await.changed.binding.created_at;
+        let reset = agent_thread.reset().await.unwrap().binding;
         assert_eq!((reset.generation.get(), reset.cause), (2, GenerationCause::Reset));
         for _ in 0..2 {
-            let error = fails(&db, &place, laptop(), || RunFailure::new(Failure::Network)).await;
+            let error = fails(&db, &agent_thread, laptop(), || RunFailure::new(Failure::Network)).await;
             assert!(error.to_string().starts_with("the run failed (network), run `"), "{error}");
-            assert_eq!(offered(&place, laptop()).await, None);
+            assert_eq!(offered(&agent_thread, laptop()).await, None);
         }
-        let ran = talk(&db, &place, laptop(), &provider).await;
+        let ran = run_once(&db, &agent_thread, laptop(), &provider).await;
         assert_eq!((ran.output.as_str(), ran.resolution.session), ("s2", None));
         let binding = ran.changed.binding;
         assert_eq!((binding.generation.get(), binding.created_at), (2, created));
-        assert_eq!(offered(&place, laptop()).await.as_deref(), Some("s2"));
-        let sessions: Vec<_> = history(&place)
+        assert_eq!(offered(&agent_thread, laptop()).await.as_deref(), Some("s2"));
+        let sessions: Vec<_> = history(&agent_thread)
             .await
             .into_iter()
             .map(|attempt| attempt.session.map(|session| session.to_string()))
@@ -69,12 +71,12 @@ async fn tc_s4_tc_s5_a_reset_lasts_until_a_run_is_confirmed() {
 }
 
 #[tokio::test]
-async fn tc_s6_an_id_that_was_only_given_is_never_resumed() {
+async fn tc_s6_an_assigned_id_is_resumed_only_after_the_provider_confirmed_it() {
     for db in stores().await {
-        let place = db.agent("g").on("a");
-        let begin = || place.run(laptop()).unwrap().assigning("given".parse().unwrap());
+        let agent_thread = db.agent("g").on("a");
+        let begin = || agent_thread.run(laptop()).unwrap().assigning("given".parse().unwrap());
         let runner = crate::support::runner(&db);
-        // It is confirmed without a word of the session: there is none.
+        // The run is confirmed without a learned session, so there is none to resume.
         let ran = runner
             .prepare(begin())
             .run(async |run| {
@@ -84,8 +86,8 @@ async fn tc_s6_an_id_that_was_only_given_is_never_resumed() {
             .await
             .unwrap();
         assert_eq!((ran.changed.moved, ran.changed.binding.pointer), (false, None));
-        assert_eq!(resolved(&place, laptop()).await.withheld, Some(Withheld::Provisional));
-        // The provider has it: it is.
+        assert_eq!(resolved(&agent_thread, laptop()).await.withheld, Some(Withheld::Provisional));
+        // The provider confirms the given id, so the session exists.
         runner
             .prepare(begin())
             .run(|run| async move {
@@ -94,8 +96,8 @@ async fn tc_s6_an_id_that_was_only_given_is_never_resumed() {
             })
             .await
             .unwrap();
-        assert_eq!(offered(&place, laptop()).await.as_deref(), Some("given"));
-        // A run that resumes has no use for another.
+        assert_eq!(offered(&agent_thread, laptop()).await.as_deref(), Some("given"));
+        // A run that resumes a session ignores a given id.
         runner
             .prepare(begin())
             .run(async |run| {
@@ -108,42 +110,42 @@ async fn tc_s6_an_id_that_was_only_given_is_never_resumed() {
 }
 
 #[tokio::test]
-async fn tc_s7_a_reset_is_of_one_thread() {
+async fn tc_s7_a_reset_affects_one_thread() {
     for db in stores().await {
         let (provider, agent) = (Provider::default(), db.agent("g"));
         let (a, b) = (agent.on("a"), agent.on("b"));
-        talk(&db, &a, laptop(), &provider).await;
-        talk(&db, &b, laptop(), &provider).await;
+        run_once(&db, &a, laptop(), &provider).await;
+        run_once(&db, &b, laptop(), &provider).await;
         a.reset().await.unwrap();
-        assert_eq!(talk(&db, &b, laptop(), &provider).await.output, "s2");
-        assert_eq!(talk(&db, &a, laptop(), &provider).await.output, "s3");
+        assert_eq!(run_once(&db, &b, laptop(), &provider).await.output, "s2");
+        assert_eq!(run_once(&db, &a, laptop(), &provider).await.output, "s3");
     }
 }
 
 #[tokio::test]
-async fn tc_s9_a_run_in_no_thread_touches_none() {
+async fn tc_s9_an_isolated_run_affects_no_thread() {
     for db in stores().await {
         let (provider, agent) = (Provider::default(), db.agent("g"));
-        let place = agent.on("a");
-        talk(&db, &place, laptop(), &provider).await;
-        let alone = talk(&db, &agent.isolated(), laptop(), &provider).await;
+        let agent_thread = agent.on("a");
+        run_once(&db, &agent_thread, laptop(), &provider).await;
+        let alone = run_once(&db, &agent.isolated(), laptop(), &provider).await;
         assert_eq!((alone.output.as_str(), alone.resolution.session), ("s2", None));
-        assert_eq!(offered(&place, laptop()).await.as_deref(), Some("s1"));
-        assert_eq!(history(&place).await.len(), 1);
+        assert_eq!(offered(&agent_thread, laptop()).await.as_deref(), Some("s1"));
+        assert_eq!(history(&agent_thread).await.len(), 1);
     }
 }
 
 #[tokio::test]
-async fn tc_s11_a_run_that_a_reset_has_overtaken_saves_nothing() {
+async fn tc_s11_a_run_during_which_a_reset_occurs_moves_no_pointer() {
     for db in stores().await {
-        let (provider, place) = (Provider::default(), db.agent("g").on("a"));
-        talk(&db, &place, laptop(), &provider).await;
-        let late = prepared(&db, &place, laptop())
+        let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
+        run_once(&db, &agent_thread, laptop(), &provider).await;
+        let late = prepared(&db, &agent_thread, laptop())
             .run(|run| {
-                let place = place.clone();
+                let agent_thread = agent_thread.clone();
                 async move {
-                    place.reset().await.unwrap();
-                    // It is told at its next word.
+                    agent_thread.reset().await.unwrap();
+                    // The run learns of the reset at its next call.
                     let refused = run.learned("late".parse().unwrap()).await.unwrap_err();
                     assert_eq!(refused.kind(), ErrorKind::Stale);
                     Ok(Finished::new("late"))
@@ -158,25 +160,25 @@ async fn tc_s11_a_run_that_a_reset_has_overtaken_saves_nothing() {
             (why, output, unrecorded.is_none()),
             (throughline::sessions::Stop::Superseded, Some("late"), true)
         );
-        assert_eq!(offered(&place, laptop()).await, None);
-        assert_eq!(states(&place).await, [AttemptState::Completed, AttemptState::Cancelled]);
-        // Its lease is given back, and the new generation begins anew.
-        assert_eq!(talk(&db, &place, laptop(), &provider).await.output, "s2");
+        assert_eq!(offered(&agent_thread, laptop()).await, None);
+        assert_eq!(states(&agent_thread).await, [AttemptState::Completed, AttemptState::Cancelled]);
+        // The runner has returned the lease, and the new generation begins a new session.
+        assert_eq!(run_once(&db, &agent_thread, laptop(), &provider).await.output, "s2");
     }
 }
 
 #[tokio::test]
-async fn tc_s14_work_that_is_handed_on_stays_in_its_thread() {
+async fn tc_s14_handed_off_work_stays_in_its_thread() {
     for db in stores().await {
         let provider = Provider::default();
-        let first = talk(&db, &db.agent("g").on("a"), laptop(), &provider).await;
+        let first = run_once(&db, &db.agent("g").on("a"), laptop(), &provider).await;
         let origin = HandOff {
             agent: "g".parse().unwrap(),
             thread: "a".parse().unwrap(),
             attempt: Some(first.attempt),
         };
         let handed = db.agent("h").handed_off(origin.clone());
-        assert_eq!(talk(&db, &handed, laptop(), &provider).await.output, "s2");
+        assert_eq!(run_once(&db, &handed, laptop(), &provider).await.output, "s2");
         assert_eq!(history(&db.agent("h").on("a")).await[0].origin, Some(origin));
         assert_eq!(offered(&db.agent("g").on("a"), laptop()).await.as_deref(), Some("s1"));
     }

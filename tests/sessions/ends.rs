@@ -1,4 +1,5 @@
-//! How a run ends: its writes and its pointer are one, a failure says what it means, and a refused session is begun anew once.
+//! The end of a run: its writes and its pointer are one commit, a failure classifies the session, and a refused session
+//! is replaced once.
 
 use throughline::{
     Effect, ErrorKind, NewMessage, PersistResult,
@@ -8,21 +9,21 @@ use throughline::{
 
 use crate::{
     faults::{Fault, faulty},
-    support::{Provider, fails, history, laptop, offered, prepared, resolved, states, stores, talk},
+    support::{Provider, fails, history, laptop, offered, prepared, resolved, run_once, states, stores},
 };
 
-fn says(id: &str, text: &str) -> Add {
+fn answer(id: &str, text: &str) -> Add {
     Add::new("a".parse().unwrap(), NewMessage::assistant(text).with_id(id.parse().unwrap()))
 }
 
 #[tokio::test]
-async fn mu_s6_the_end_of_the_turn_and_the_pointer_are_one_commit() {
+async fn mu_s6_the_writes_of_a_run_and_its_pointer_are_one_commit() {
     for db in stores().await {
-        let place = db.agent("g").on("a");
-        let ran = prepared(&db, &place, laptop())
+        let agent_thread = db.agent("g").on("a");
+        let ran = prepared(&db, &agent_thread, laptop())
             .run(|run| async move {
                 run.learned("s1".parse().unwrap()).await?;
-                Ok(Finished::new(()).writing(says("m1", "one")).writing(says("m2", "two")))
+                Ok(Finished::new(()).writing(answer("m1", "one")).writing(answer("m2", "two")))
             })
             .await
             .unwrap();
@@ -36,11 +37,11 @@ async fn mu_s6_the_end_of_the_turn_and_the_pointer_are_one_commit() {
             .collect();
         assert_eq!(ids, ["m1", "m2"]);
         assert!(ran.changed.moved);
-        // The second of its writes is refused: neither it, nor the first one, nor the pointer is there.
-        let refused = prepared(&db, &place, laptop())
+        // One of the writes is refused, so neither write nor the pointer is stored.
+        let refused = prepared(&db, &agent_thread, laptop())
             .run(|run| async move {
                 run.learned("s2".parse().unwrap()).await?;
-                Ok(Finished::new("kept").writing(says("m3", "three")).writing(says("m1", "again")))
+                Ok(Finished::new("kept").writing(answer("m3", "three")).writing(answer("m1", "again")))
             })
             .await
             .unwrap_err();
@@ -48,16 +49,19 @@ async fn mu_s6_the_end_of_the_turn_and_the_pointer_are_one_commit() {
         let RunError::NotConfirmed { output, error, .. } = refused else { panic!("{refused}") };
         assert_eq!((output, error.kind(), error.batch_index()), ("kept", ErrorKind::AlreadyExists, Some(1)));
         assert!(db.thread("a").get("m3".parse().unwrap()).await.unwrap().is_none());
-        assert_eq!(states(&place).await, [AttemptState::Completed, AttemptState::Failed(Failure::Other)]);
-        // The run failed by what the host wrote, which says nothing of the session that the provider has.
-        assert_eq!(offered(&place, laptop()).await.as_deref(), Some("s2"));
+        assert_eq!(
+            states(&agent_thread).await,
+            [AttemptState::Completed, AttemptState::Failed(Failure::Other)]
+        );
+        // The failed write of the host does not affect the session of the provider.
+        assert_eq!(offered(&agent_thread, laptop()).await.as_deref(), Some("s2"));
     }
 }
 
 #[tokio::test]
-async fn a_stale_write_of_the_host_is_no_stale_run() {
+async fn a_stale_write_of_the_host_is_reported_as_the_failed_batch_item() {
     for db in stores().await {
-        let place = db.agent("g").on("a");
+        let agent_thread = db.agent("g").on("a");
         let message = db.thread("a").add(NewMessage::user("hi")).await.unwrap().message;
         let edit = UpdateContent::new(
             "a".parse().unwrap(),
@@ -66,7 +70,7 @@ async fn a_stale_write_of_the_host_is_no_stale_run() {
             throughline::messages::UpdateMode::Edit,
         )
         .expecting(throughline::Revision::new(99));
-        let refused = prepared(&db, &place, laptop())
+        let refused = prepared(&db, &agent_thread, laptop())
             .run(|_| {
                 let edit = edit.clone();
                 async move { Ok(Finished::new(()).writing(edit)) }
@@ -79,32 +83,32 @@ async fn a_stale_write_of_the_host_is_no_stale_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_whose_answer_is_lost_is_made_once() {
+async fn a_confirmation_whose_answer_is_lost_is_applied_once() {
     let (db, faults) = faulty();
-    let place = db.agent("g").on("a");
+    let agent_thread = db.agent("g").on("a");
     for (fault, message) in [(Fault::AnswerLost, "m1"), (Fault::NeverArrived, "m2")] {
         faults.next("beginRun", 2, fault);
         faults.next("pinSession", 2, fault);
         faults.next("confirmRun", 2, fault);
-        let ran = prepared(&db, &place, laptop())
+        let ran = prepared(&db, &agent_thread, laptop())
             .run(|run| async move {
                 run.learned("s1".parse().unwrap()).await?;
-                Ok(Finished::new(()).writing(says(message, "once")))
+                Ok(Finished::new(()).writing(answer(message, "once")))
             })
             .await
             .unwrap();
         assert_eq!(ran.written.len(), 1);
     }
-    assert_eq!(states(&place).await, [AttemptState::Completed; 2]);
-    assert_eq!(offered(&place, laptop()).await.as_deref(), Some("s1"));
+    assert_eq!(states(&agent_thread).await, [AttemptState::Completed; 2]);
+    assert_eq!(offered(&agent_thread, laptop()).await.as_deref(), Some("s1"));
 }
 
 #[tokio::test]
-async fn a_panic_is_a_failure_of_the_run() {
+async fn a_panic_of_the_work_fails_the_run() {
     for db in stores().await {
-        let (provider, place) = (Provider::default(), db.agent("g").on("a"));
-        talk(&db, &place, laptop(), &provider).await;
-        let error = prepared(&db, &place, laptop())
+        let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
+        run_once(&db, &agent_thread, laptop(), &provider).await;
+        let error = prepared(&db, &agent_thread, laptop())
             .run(|run| async move {
                 if run.session().is_some() {
                     panic!("at {}", "work");
@@ -115,57 +119,59 @@ async fn a_panic_is_a_failure_of_the_run() {
             .unwrap_err();
         let RunError::Panicked { message, unrecorded, .. } = error else { panic!("{error}") };
         assert_eq!((message.as_str(), unrecorded.is_none()), ("it panicked: at work", true));
-        let last = history(&place).await.pop().unwrap();
+        let last = history(&agent_thread).await.pop().unwrap();
         assert_eq!(
             (last.state, last.detail.as_deref()),
             (AttemptState::Failed(Failure::Other), Some("it panicked: at work"))
         );
-        assert_eq!(talk(&db, &place, laptop(), &provider).await.output, "s1");
+        assert_eq!(run_once(&db, &agent_thread, laptop(), &provider).await.output, "s1");
     }
 }
 
 #[tokio::test]
-async fn mu_s7_what_a_failure_says_of_the_session_is_kept() {
+async fn mu_s7_a_failure_that_poisons_the_session_withholds_it() {
     for db in stores().await {
-        let (provider, place) = (Provider::default(), db.agent("g").on("a"));
-        talk(&db, &place, laptop(), &provider).await;
-        // The network says nothing of it.
-        fails(&db, &place, laptop(), || RunFailure::new(Failure::Network).because("cut")).await;
-        assert_eq!(offered(&place, laptop()).await.as_deref(), Some("s1"));
-        fails(&db, &place, laptop(), || RunFailure::new(Failure::ContextOverflow)).await;
-        let withheld = resolved(&place, laptop()).await;
+        let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
+        run_once(&db, &agent_thread, laptop(), &provider).await;
+        // A network failure does not affect the session.
+        fails(&db, &agent_thread, laptop(), || RunFailure::new(Failure::Network).because("cut")).await;
+        assert_eq!(offered(&agent_thread, laptop()).await.as_deref(), Some("s1"));
+        fails(&db, &agent_thread, laptop(), || RunFailure::new(Failure::ContextOverflow)).await;
+        let withheld = resolved(&agent_thread, laptop()).await;
         let overflowed = Withheld::Poisoned(Failure::ContextOverflow);
         assert_eq!((withheld.session, withheld.withheld), (None, Some(overflowed)));
-        assert_eq!(history(&place).await[1].detail.as_deref(), Some("cut"));
+        assert_eq!(history(&agent_thread).await[1].detail.as_deref(), Some("cut"));
     }
 }
 
 #[tokio::test]
-async fn a_failed_run_that_had_learned_its_session_is_gone_on_with() {
+async fn the_session_of_a_failed_run_is_resumed() {
     for db in stores().await {
-        let place = db.agent("g").on("a");
-        let error = prepared(&db, &place, laptop())
+        let agent_thread = db.agent("g").on("a");
+        let error = prepared(&db, &agent_thread, laptop())
             .run(|run| async move {
                 run.learned("s1".parse().unwrap()).await?;
-                Err::<Finished<()>, _>(RunFailure::new(Failure::Timeout).writing(says("m", "half an answer")))
+                Err::<Finished<()>, _>(
+                    RunFailure::new(Failure::Timeout).writing(answer("m", "half an answer")),
+                )
             })
             .await
             .unwrap_err();
         assert_eq!(error.effect(), Effect::Applied);
-        assert_eq!(offered(&place, laptop()).await.as_deref(), Some("s1"));
+        assert_eq!(offered(&agent_thread, laptop()).await.as_deref(), Some("s1"));
         assert!(db.thread("a").get("m".parse().unwrap()).await.unwrap().is_some());
     }
 }
 
 #[tokio::test]
-async fn a_refused_session_is_begun_anew_once() {
+async fn a_refused_session_is_replaced_by_a_new_one_once() {
     for db in stores().await {
-        let (provider, place) = (Provider::default(), db.agent("g").on("a"));
-        let begin = place.run(laptop()).unwrap().in_directory("/d".parse().unwrap());
+        let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
+        let begin = agent_thread.run(laptop()).unwrap().in_directory("/d".parse().unwrap());
         crate::support::runner(&db).prepare(begin).run(|run| provider.work(run)).await.unwrap();
-        provider.lose("s1");
+        provider.forget("s1");
         let seen = std::sync::Mutex::new(Vec::new());
-        let ran = prepared(&db, &place, laptop())
+        let ran = prepared(&db, &agent_thread, laptop())
             .run(|run| {
                 let gap = run.gap().map(|gap| (gap.session.clone().unwrap().to_string(), gap.reason));
                 let dir = run.work_dir().map(ToString::to_string);
@@ -184,42 +190,42 @@ async fn a_refused_session_is_begun_anew_once() {
             ]
         );
         assert_eq!(
-            states(&place).await,
+            states(&agent_thread).await,
             [
                 AttemptState::Completed,
                 AttemptState::Failed(Failure::SessionNotFound),
                 AttemptState::Completed
             ]
         );
-        assert_eq!(offered(&place, laptop()).await.as_deref(), Some("s2"));
+        assert_eq!(offered(&agent_thread, laptop()).await.as_deref(), Some("s2"));
     }
 }
 
 #[tokio::test]
-async fn nothing_but_a_refused_session_before_any_tool_is_begun_anew() {
+async fn only_a_session_refused_before_any_tool_call_is_replaced() {
     for db in stores().await {
-        let (provider, place) = (Provider::default(), db.agent("g").on("a"));
+        let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
         let calls = std::sync::atomic::AtomicUsize::new(0);
         let count = || calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        // Nothing was resumed that could have been refused.
-        fails(&db, &place, laptop(), || {
+        // No session was resumed, so none can be refused.
+        fails(&db, &agent_thread, laptop(), || {
             count();
             RunFailure::session_refused()
         })
         .await;
         assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 1);
-        talk(&db, &place, laptop(), &provider).await;
-        // Every other failure stands, each after one call.
+        run_once(&db, &agent_thread, laptop(), &provider).await;
+        // The runner does not retry other failures.
         for failure in [Failure::Network, Failure::RateLimited, Failure::Configuration, Failure::Other] {
-            fails(&db, &place, laptop(), || {
+            fails(&db, &agent_thread, laptop(), || {
                 count();
                 RunFailure::new(failure)
             })
             .await;
         }
         assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 5);
-        // A run that says it runs another session has not been refused.
-        prepared(&db, &place, laptop())
+        // A run that reports another session was not refused.
+        prepared(&db, &agent_thread, laptop())
             .run(|_| {
                 count();
                 let report = RunReport::of("another".parse().unwrap());
@@ -228,8 +234,8 @@ async fn nothing_but_a_refused_session_before_any_tool_is_begun_anew() {
             .await
             .unwrap_err();
         assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 6);
-        // A tool has run: it is not for the runner to let it run again.
-        prepared(&db, &place, laptop())
+        // A tool has run, so the runner must not run the agent again.
+        prepared(&db, &agent_thread, laptop())
             .run(|run| {
                 count();
                 async move {
@@ -240,10 +246,10 @@ async fn nothing_but_a_refused_session_before_any_tool_is_begun_anew() {
             .await
             .unwrap_err();
         assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 7);
-        // Refused again with a fresh session, it is over.
-        provider.lose("s1");
-        talk(&db, &place, laptop(), &provider).await;
-        prepared(&db, &place, laptop())
+        // A fresh session that is also refused ends the run.
+        provider.forget("s1");
+        run_once(&db, &agent_thread, laptop(), &provider).await;
+        prepared(&db, &agent_thread, laptop())
             .run(|_| {
                 count();
                 async move { Err::<Finished<()>, _>(RunFailure::session_refused()) }

@@ -1,4 +1,4 @@
-//! A layer next to the store that fails operations on sessions as a test has planned it.
+//! A layer in front of the store that injects planned faults into session operations.
 
 use std::{
     collections::HashMap,
@@ -15,32 +15,32 @@ use crate::support::clock;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The store has done nothing, and nobody knows.
+    /// The store did nothing, but the effect is unknown.
     NeverArrived,
-    /// The store has done it, and nobody knows.
+    /// The store applied the operation, but the effect is unknown.
     AnswerLost,
 }
 
-/// How many of an operation are still to fail, and how many have come.
+/// The planned faults of each operation, and how often it was called.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Faults(Arc<Mutex<HashMap<&'static str, Planned>>>);
 
 #[derive(Debug, Default)]
 struct Planned {
-    coming: usize,
+    remaining: usize,
     fault: Option<Fault>,
     seen: usize,
 }
 
 impl Faults {
-    /// The next so many of this operation fail so, where it is an item of a batch, too.
+    /// Plans a fault for the next `count` calls of this operation, also as an item of a batch.
     pub(crate) fn next(&self, operation: &'static str, count: usize, fault: Fault) {
         let mut plan = self.0.lock().unwrap();
         let planned = plan.entry(operation).or_default();
-        (planned.coming, planned.fault) = (count, Some(fault));
+        (planned.remaining, planned.fault) = (count, Some(fault));
     }
 
-    /// How many of it have come.
+    /// Returns how often the operation was called.
     pub(crate) fn seen(&self, operation: &'static str) -> usize {
         self.0.lock().unwrap().get(operation).map_or(0, |planned| planned.seen)
     }
@@ -62,8 +62,8 @@ impl Faults {
         for operation in operations {
             let planned = plan.entry(operation).or_default();
             planned.seen += 1;
-            if planned.coming > 0 {
-                planned.coming -= 1;
+            if planned.remaining > 0 {
+                planned.remaining -= 1;
                 fault = planned.fault;
             }
         }
@@ -90,7 +90,7 @@ impl Faults {
     }
 }
 
-/// A store in memory behind such a layer.
+/// Returns a memory store behind the layer.
 pub(crate) fn faulty() -> (Persistence, Faults) {
     let faults = Faults::default();
     let stack = Persistence::builder().clock(clock()).layer(faults.layer());

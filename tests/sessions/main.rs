@@ -1,10 +1,10 @@
-//! Runs of agents: what a runner does about each mistake that a host could make.
+//! Tests of agent runs: the runner under every mistake that a host can make.
 
 mod binding;
 mod ends;
 mod faults;
 mod lease;
-mod left;
-mod lines;
 mod moves;
+mod queue;
+mod stopped;
 mod support;

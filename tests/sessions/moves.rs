@@ -1,4 +1,4 @@
-//! Resumed only where it lives (MU-S1 to MU-S5, MU-S10 to MU-S13, TC-S8).
+//! A session is resumed only where its provider keeps it (MU-S1 to MU-S5, MU-S10 to MU-S13, TC-S8).
 
 use std::sync::{
     Arc,
@@ -10,20 +10,20 @@ use throughline::{
     sessions::{Claimer, Directory, Finished, Gap, Reach, RunError, RunReport, Withheld},
 };
 
-use crate::support::{Provider, laptop, offered, on, prepared, resolved, stores, talk};
+use crate::support::{Provider, laptop, offered, on, prepared, resolved, run_once, stores};
 
 fn codex() -> Claimer {
     Claimer { provider: "codex".parse().unwrap(), ..laptop() }
 }
 
 #[tokio::test]
-async fn mu_s1_mu_s2_another_runtime_has_the_directory_and_not_the_session() {
+async fn mu_s1_mu_s2_another_runtime_gets_the_directory_but_not_the_session() {
     for db in stores().await {
-        let (provider, place) = (Provider::default(), db.agent("g").on("a"));
-        let begin = place.run(laptop()).unwrap().in_directory("/d".parse().unwrap());
+        let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
+        let begin = agent_thread.run(laptop()).unwrap().in_directory("/d".parse().unwrap());
         crate::support::runner(&db).prepare(begin).run(|run| provider.work(run)).await.unwrap();
         let desktop = || on("desktop", "root-1");
-        let moved = prepared(&db, &place, desktop())
+        let moved = prepared(&db, &agent_thread, desktop())
             .run(async |run| {
                 assert_eq!((run.session(), run.work_dir().unwrap().as_str()), (None, "/d"));
                 let gap = Gap { session: Some("s1".parse().unwrap()), reason: Withheld::RuntimeMismatch };
@@ -32,59 +32,60 @@ async fn mu_s1_mu_s2_another_runtime_has_the_directory_and_not_the_session() {
             })
             .await
             .unwrap();
-        // It has said nothing of a session: the pointer stays, whole.
+        // The run learned no session, so the pointer stays unchanged.
         assert_eq!(moved.changed.binding.pointer.unwrap().runtime.unwrap().id.as_str(), "laptop");
-        // The gap was told once.
-        prepared(&db, &place, desktop())
+        // Only the first run reports the gap.
+        prepared(&db, &agent_thread, desktop())
             .run(async |run| {
                 assert_eq!((run.session(), run.gap()), (None, None));
                 Ok(Finished::new(()))
             })
             .await
             .unwrap();
-        // Work of the first runtime still goes on.
-        assert_eq!(talk(&db, &place, laptop(), &provider).await.output, "s1");
-        // Where the second one gets a session, both have their own.
-        assert_eq!(talk(&db, &place, desktop(), &provider).await.output, "s2");
-        assert_eq!(offered(&place, laptop()).await.as_deref(), Some("s1"));
-        assert_eq!(offered(&place, desktop()).await.as_deref(), Some("s2"));
-        // The same name with another root is another one.
-        let anew = resolved(&place, on("desktop", "root-2")).await;
-        assert_eq!((anew.session, anew.withheld), (None, Some(Withheld::RootEpoch)));
+        // The first runtime still resumes its session.
+        assert_eq!(run_once(&db, &agent_thread, laptop(), &provider).await.output, "s1");
+        // When the second runtime learns a session, each has its own.
+        assert_eq!(run_once(&db, &agent_thread, desktop(), &provider).await.output, "s2");
+        assert_eq!(offered(&agent_thread, laptop()).await.as_deref(), Some("s1"));
+        assert_eq!(offered(&agent_thread, desktop()).await.as_deref(), Some("s2"));
+        // The same runtime with another root epoch has no session.
+        let other_root = resolved(&agent_thread, on("desktop", "root-2")).await;
+        assert_eq!((other_root.session, other_root.withheld), (None, Some(Withheld::RootEpoch)));
     }
 }
 
 #[tokio::test]
-async fn tc_s8_another_provider_has_its_own_and_the_first_is_still_there() {
+async fn tc_s8_each_provider_keeps_its_own_session() {
     for db in stores().await {
-        let (provider, place) = (Provider::default(), db.agent("g").on("a"));
-        talk(&db, &place, laptop(), &provider).await;
-        let other = resolved(&place, codex()).await;
+        let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
+        run_once(&db, &agent_thread, laptop(), &provider).await;
+        let other = resolved(&agent_thread, codex()).await;
         assert_eq!((other.session, other.withheld), (None, Some(Withheld::ProviderMismatch)));
-        assert_eq!(talk(&db, &place, codex(), &provider).await.output, "s2");
-        assert_eq!(offered(&place, laptop()).await.as_deref(), Some("s1"));
-        assert_eq!(offered(&place, codex()).await.as_deref(), Some("s2"));
+        assert_eq!(run_once(&db, &agent_thread, codex(), &provider).await.output, "s2");
+        assert_eq!(offered(&agent_thread, laptop()).await.as_deref(), Some("s1"));
+        assert_eq!(offered(&agent_thread, codex()).await.as_deref(), Some("s2"));
     }
 }
 
 #[tokio::test]
-async fn mu_s5_a_run_without_a_session_wipes_no_pointer() {
+async fn mu_s5_a_run_without_a_session_keeps_the_pointer() {
     for db in stores().await {
-        let (provider, place) = (Provider::default(), db.agent("g").on("a"));
-        talk(&db, &place, laptop(), &provider).await;
-        let silent = prepared(&db, &place, laptop()).run(async |_| Ok(Finished::new(()))).await.unwrap();
-        assert!(!silent.changed.moved);
-        assert_eq!(silent.changed.binding.pointer.unwrap().session.as_str(), "s1");
-        assert_eq!(offered(&place, laptop()).await.as_deref(), Some("s1"));
+        let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
+        run_once(&db, &agent_thread, laptop(), &provider).await;
+        let without_session =
+            prepared(&db, &agent_thread, laptop()).run(async |_| Ok(Finished::new(()))).await.unwrap();
+        assert!(!without_session.changed.moved);
+        assert_eq!(without_session.changed.binding.pointer.unwrap().session.as_str(), "s1");
+        assert_eq!(offered(&agent_thread, laptop()).await.as_deref(), Some("s1"));
     }
 }
 
 #[tokio::test]
-async fn mu_s10_a_session_without_its_artifact_is_told_to_exactly_one_run() {
+async fn mu_s10_the_gap_of_a_missing_artifact_is_reported_to_exactly_one_run() {
     for db in stores().await {
-        let (provider, place) = (Provider::default(), db.agent("g").on("a"));
-        talk(&db, &place, laptop(), &provider).await;
-        prepared(&db, &place, laptop())
+        let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
+        run_once(&db, &agent_thread, laptop(), &provider).await;
+        prepared(&db, &agent_thread, laptop())
             .run(|run| async move {
                 run.learned("lost".parse().unwrap()).await?;
                 Ok(Finished::new(()).reporting(RunReport::default().without_artifact()))
@@ -93,8 +94,8 @@ async fn mu_s10_a_session_without_its_artifact_is_told_to_exactly_one_run() {
             .unwrap();
         let mut gaps = Vec::new();
         for _ in 0..2 {
-            let ran = talk(&db, &place, laptop(), &provider).await;
-            // The older one, which is good, is gone on with.
+            let ran = run_once(&db, &agent_thread, laptop(), &provider).await;
+            // The run resumes the older session, which is intact.
             assert_eq!(ran.output, "s1");
             gaps.push(ran.resolution.gap.map(|gap| (gap.session.unwrap().to_string(), gap.reason)));
         }
@@ -103,14 +104,14 @@ async fn mu_s10_a_session_without_its_artifact_is_told_to_exactly_one_run() {
 }
 
 #[tokio::test]
-async fn mu_s11_what_was_found_is_what_is_begun_on() {
+async fn mu_s11_the_result_of_the_check_decides_the_session_and_the_directory() {
     for db in stores().await {
-        let (provider, place) = (Provider::default(), db.agent("g").on("a"));
-        let begin = || place.run(laptop()).unwrap();
+        let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
+        let begin = || agent_thread.run(laptop()).unwrap();
         let runner = crate::support::runner(&db);
         let first = begin().in_directory("/d".parse().unwrap());
         runner.prepare(first).run(|run| provider.work(run)).await.unwrap();
-        // It is the same directory, however it is spelt.
+        // The directory is the same, also in another spelling.
         let same = runner
             .prepare(begin())
             .looking(async |seen| {
@@ -136,18 +137,18 @@ async fn mu_s11_what_was_found_is_what_is_begun_on() {
 }
 
 #[tokio::test]
-async fn what_has_changed_since_it_was_looked_at_is_looked_at_again() {
+async fn a_session_that_is_retired_during_the_check_is_resolved_again() {
     for db in stores().await {
-        let (provider, place) = (Provider::default(), db.agent("g").on("a"));
-        talk(&db, &place, laptop(), &provider).await;
-        let looks = Arc::new(AtomicUsize::new(0));
-        let ran = prepared(&db, &place, laptop())
+        let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
+        run_once(&db, &agent_thread, laptop(), &provider).await;
+        let checks = Arc::new(AtomicUsize::new(0));
+        let ran = prepared(&db, &agent_thread, laptop())
             .looking(|seen| {
-                let (place, looks) = (place.clone(), looks.clone());
+                let (agent_thread, checks) = (agent_thread.clone(), checks.clone());
                 async move {
-                    // The first time somebody retires it while it is looked at.
-                    if looks.fetch_add(1, Ordering::SeqCst) == 0 {
-                        place.retire(seen.session.unwrap()).await.unwrap();
+                    // Another caller retires the session during the first check.
+                    if checks.fetch_add(1, Ordering::SeqCst) == 0 {
+                        agent_thread.retire(seen.session.unwrap()).await.unwrap();
                         return Reach { directory: Directory::Same, session_missing: false };
                     }
                     Reach::default()
@@ -157,28 +158,29 @@ async fn what_has_changed_since_it_was_looked_at_is_looked_at_again() {
             .await
             .unwrap();
         assert_eq!((ran.output.as_str(), ran.resolution.gap.unwrap().reason), ("s2", Withheld::Retired));
-        // There was neither a session nor a directory to look at the second time.
-        assert_eq!(looks.load(Ordering::SeqCst), 1);
+        // The second resolution has neither a session nor a directory, so there is no second check.
+        assert_eq!(checks.load(Ordering::SeqCst), 1);
     }
 }
 
 #[tokio::test]
-async fn mu_s13_queued_work_keeps_to_its_generation() {
+async fn mu_s13_queued_work_resumes_the_generation_in_which_it_was_queued() {
     for db in stores().await {
-        let (provider, place) = (Provider::default(), db.agent("g").on("a"));
-        let first = talk(&db, &place, laptop(), &provider).await;
+        let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
+        let first = run_once(&db, &agent_thread, laptop(), &provider).await;
         let queued = laptop().queued_under(first.resolution.generation);
-        place.reset().await.unwrap();
-        assert_eq!(talk(&db, &place, laptop(), &provider).await.output, "s2");
-        // It was queued before the reset: it goes on with what was there, and moves nothing of what came after.
-        let late = talk(&db, &place, queued.clone(), &provider).await;
+        agent_thread.reset().await.unwrap();
+        assert_eq!(run_once(&db, &agent_thread, laptop(), &provider).await.output, "s2");
+        // The task was queued before the reset: it resumes the old generation, and does not move the pointer of the new one.
+        let late = run_once(&db, &agent_thread, queued.clone(), &provider).await;
         assert_eq!((late.output.as_str(), late.changed.moved), ("s1", false));
         assert_eq!(late.changed.binding.pointer.unwrap().session.as_str(), "s2");
-        assert_eq!(offered(&place, laptop()).await.as_deref(), Some("s2"));
-        assert_eq!(offered(&place, queued).await.as_deref(), Some("s1"));
-        // A generation that there is not yet is none.
+        assert_eq!(offered(&agent_thread, laptop()).await.as_deref(), Some("s2"));
+        assert_eq!(offered(&agent_thread, queued).await.as_deref(), Some("s1"));
+        // A generation that does not exist yet is refused.
         let never = laptop().queued_under(first.resolution.generation.next().next());
-        let refused = prepared(&db, &place, never).run(async |_| Ok(Finished::new(()))).await.unwrap_err();
+        let refused =
+            prepared(&db, &agent_thread, never).run(async |_| Ok(Finished::new(()))).await.unwrap_err();
         let RunError::NotBegun(error) = refused else { panic!("{refused}") };
         assert_eq!(error.kind(), ErrorKind::Stale);
     }

@@ -1,4 +1,4 @@
-//! A provider that keeps its sessions, and both stores.
+//! A fake provider that keeps its sessions, and a store of each kind.
 
 use std::{
     collections::BTreeSet,
@@ -16,7 +16,7 @@ use throughline::{
 };
 use tokio::time::Instant;
 
-/// A clock that goes as the one of the tests does.
+/// A clock that follows the time of tokio, which tests can pause.
 pub(crate) fn clock() -> impl Fn() -> Timestamp + Send + Sync + 'static {
     let begun = Instant::now();
     move || Timestamp::from_micros(1_750_000_000_000_000).plus(begun.elapsed())
@@ -26,7 +26,7 @@ pub(crate) fn in_memory() -> Persistence {
     Persistence::builder().clock(clock()).backend(MemoryBackend::new()).build().unwrap()
 }
 
-/// A store of each kind.
+/// Returns a store of each kind.
 pub(crate) async fn stores() -> [Persistence; 2] {
     let sqlite = SqliteBackend::temporary().await.unwrap();
     [in_memory(), Persistence::builder().backend(sqlite).build().unwrap()]
@@ -41,30 +41,30 @@ pub(crate) fn laptop() -> Claimer {
     on("laptop", "root-1")
 }
 
-/// An agent program that keeps its sessions.
+/// A fake agent program that keeps its sessions in memory.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Provider(Arc<Mutex<Kept>>);
+pub(crate) struct Provider(Arc<Mutex<ProviderState>>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct ProviderState {
     sessions: BTreeSet<String>,
     begun: usize,
     calls: usize,
 }
 
 impl Provider {
-    /// Goes on with the session of a run, or begins one, and says which.
+    /// Resumes the session of the run, or creates one. Returns its id.
     pub(crate) async fn work(&self, run: Run) -> Result<Finished<String>, RunFailure> {
         let session = {
-            let mut kept = self.0.lock().unwrap();
-            kept.calls += 1;
+            let mut state = self.0.lock().unwrap();
+            state.calls += 1;
             match run.session() {
-                Some(session) if kept.sessions.contains(session.as_str()) => session.to_string(),
+                Some(session) if state.sessions.contains(session.as_str()) => session.to_string(),
                 Some(_) => return Err(RunFailure::session_refused()),
                 None => {
-                    kept.begun += 1;
-                    let session = format!("s{}", kept.begun);
-                    kept.sessions.insert(session.clone());
+                    state.begun += 1;
+                    let session = format!("s{}", state.begun);
+                    state.sessions.insert(session.clone());
                     session
                 }
             }
@@ -73,7 +73,7 @@ impl Provider {
         Ok(Finished::new(session))
     }
 
-    pub(crate) fn lose(&self, session: &str) {
+    pub(crate) fn forget(&self, session: &str) {
         self.0.lock().unwrap().sessions.remove(session);
     }
 
@@ -90,46 +90,50 @@ pub(crate) fn runner(db: &Persistence) -> SessionRunner {
     SessionRunner::new(db.clone())
 }
 
-pub(crate) fn prepared<'a>(db: &Persistence, place: &AgentThread, claimer: Claimer) -> PreparedRun<'a> {
-    runner(db).prepare(place.run(claimer).unwrap())
+pub(crate) fn prepared<'a>(
+    db: &Persistence,
+    agent_thread: &AgentThread,
+    claimer: Claimer,
+) -> PreparedRun<'a> {
+    runner(db).prepare(agent_thread.run(claimer).unwrap())
 }
 
-/// A run that goes through.
-pub(crate) async fn talk(
+/// Completes a run.
+pub(crate) async fn run_once(
     db: &Persistence,
-    place: &AgentThread,
+    agent_thread: &AgentThread,
     claimer: Claimer,
     provider: &Provider,
 ) -> Ran<String> {
-    prepared(db, place, claimer).run(|run| provider.work(run)).await.unwrap()
+    prepared(db, agent_thread, claimer).run(|run| provider.work(run)).await.unwrap()
 }
 
-/// A run that ends in this failure.
+/// Fails a run.
 pub(crate) async fn fails(
     db: &Persistence,
-    place: &AgentThread,
+    agent_thread: &AgentThread,
     claimer: Claimer,
     work: impl Fn() -> RunFailure + Sync,
 ) -> RunError<()> {
-    prepared(db, place, claimer).run(|_| async { Err(work()) }).await.unwrap_err()
+    prepared(db, agent_thread, claimer).run(|_| async { Err(work()) }).await.unwrap_err()
 }
 
-pub(crate) async fn resolved(place: &AgentThread, claimer: Claimer) -> Resolution {
-    place.resolve(claimer).await.unwrap().resolution
+pub(crate) async fn resolved(agent_thread: &AgentThread, claimer: Claimer) -> Resolution {
+    agent_thread.resolve(claimer).await.unwrap().resolution
 }
 
-/// The session that a claim would be offered.
-pub(crate) async fn offered(place: &AgentThread, claimer: Claimer) -> Option<String> {
-    resolved(place, claimer).await.session.map(|session| session.to_string())
+/// Returns the session that a claimer would resume.
+pub(crate) async fn offered(agent_thread: &AgentThread, claimer: Claimer) -> Option<String> {
+    resolved(agent_thread, claimer).await.session.map(|session| session.to_string())
 }
 
-/// The runs, the first one first.
-pub(crate) async fn history(place: &AgentThread) -> Vec<Attempt> {
-    let mut attempts = place.history(100).await.unwrap().attempts;
+/// Returns all attempts, oldest first.
+pub(crate) async fn history(agent_thread: &AgentThread) -> Vec<Attempt> {
+    let mut attempts = agent_thread.history(100).await.unwrap().attempts;
     attempts.reverse();
     attempts
 }
 
-pub(crate) async fn states(place: &AgentThread) -> Vec<AttemptState> {
-    history(place).await.into_iter().map(|attempt| attempt.state).collect()
+pub(crate) async fn states(agent_thread: &AgentThread) -> Vec<AttemptState> {
+    history(agent_thread).await.into_iter().map(|attempt| attempt.state).collect()
 }

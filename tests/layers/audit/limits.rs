@@ -1,4 +1,4 @@
-//! Where there can be no log, and where it does not keep up.
+//! Backends without an audit log, and stores that cannot keep up with rejected-call records.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,22 +24,22 @@ use tokio::time::{Instant, sleep};
 
 use super::key;
 
-/// How long calls of one kind are counted into one entry.
+/// The interval in which rejected calls of one kind are counted in one record.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Refuses every addition, and keeps a log of that while it is `open`.
+/// A backend that refuses every add, and accepts rejected-call records while it is `open`.
 #[derive(Clone)]
-struct Refuses {
+struct RefusingBackend {
     claims: Capabilities,
     open: Arc<AtomicBool>,
     slow: Arc<AtomicBool>,
     panics: Arc<AtomicBool>,
-    /// Closing takes longer than any record waits.
+    /// Whether closing takes longer than the interval of records.
     closes_slowly: Arc<AtomicBool>,
     log: Arc<Mutex<Vec<AuditEntry>>>,
 }
 
-impl Refuses {
+impl RefusingBackend {
     fn new(claims: Capabilities) -> Self {
         Self {
             claims,
@@ -64,7 +64,7 @@ fn claims() -> Capabilities {
     Capabilities::new(Durability::Volatile).with_operations(&[OpKind::Add, OpKind::Read])
 }
 
-impl Backend for Refuses {
+impl Backend for RefusingBackend {
     fn name(&self) -> &str {
         "refuses"
     }
@@ -105,16 +105,16 @@ impl Backend for Refuses {
 }
 
 #[tokio::test]
-async fn a_backend_without_the_claim_is_refused() {
-    let refused = Refuses::new(claims()).build().unwrap_err();
+async fn build_refuses_a_backend_without_an_audit_log() {
+    let refused = RefusingBackend::new(claims()).build().unwrap_err();
     let detail = "the layer `audit` needs a backend that keeps an audit log in its commits, and `refuses` does not claim to";
     assert_eq!((refused.kind(), refused.detail()), (ErrorKind::Invalid, detail));
 }
 
-/// Mounted as anybody's layer it cannot be refused when the pipeline is built. Then each write is.
+/// A layer that is added without its hooks cannot be refused by `build`, so each write is refused.
 #[tokio::test]
-async fn without_the_claim_no_write_goes_by_unseen() {
-    let backend = Refuses::new(claims());
+async fn without_an_audit_log_every_write_is_refused() {
+    let backend = RefusingBackend::new(claims());
     let stack = Persistence::builder().layer_as("mine", throughline::Phase::Observe, AuditLayer::new(key()));
     let db = stack.backend(backend).build().unwrap();
     let refused = db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
@@ -122,8 +122,8 @@ async fn without_the_claim_no_write_goes_by_unseen() {
 }
 
 #[tokio::test]
-async fn what_the_store_does_not_take_waits_and_what_is_too_much_is_counted() {
-    let backend = Refuses::new(claims().with_audit());
+async fn refused_records_are_buffered_and_records_beyond_the_buffer_are_counted() {
+    let backend = RefusingBackend::new(claims().with_audit());
     backend.open.store(false, Ordering::SeqCst);
     let db = backend.build().unwrap();
     let many = 1030;
@@ -152,7 +152,7 @@ fn times(outcomes: &[AuditOutcome]) -> Vec<u64> {
     outcomes.iter().filter_map(times).collect()
 }
 
-/// The caller is refused again and again, each time over another message.
+/// Makes calls that are refused, each for a different message.
 async fn refused(db: &Persistence, calls: u64) {
     for _ in 0..calls {
         db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
@@ -160,8 +160,8 @@ async fn refused(db: &Persistence, calls: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rejected_calls_of_one_kind_are_one_entry_for_each_interval() {
-    let backend = Refuses::new(claims().with_audit());
+async fn rejected_calls_of_one_kind_share_one_record_per_interval() {
+    let backend = RefusingBackend::new(claims().with_audit());
     let db = backend.build().unwrap();
     refused(&db, 1).await;
     tokio::task::yield_now().await;
@@ -183,9 +183,9 @@ async fn rejected_calls_of_one_kind_are_one_entry_for_each_interval() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rejected_calls_cost_the_log_no_more_than_its_budget() {
+async fn rejected_call_records_stay_within_their_budget() {
     const AT_ONCE: u64 = 16 << 10;
-    let backend = Refuses::new(claims().with_audit());
+    let backend = RefusingBackend::new(claims().with_audit());
     let budget = RejectedCallBudget::new().bytes(AT_ONCE, AT_ONCE);
     let layer = AuditLayer::new(key()).rejected_calls(budget);
     let db = Persistence::builder().layer(layer).backend(backend.clone()).build().unwrap();
@@ -202,20 +202,20 @@ async fn rejected_calls_cost_the_log_no_more_than_its_budget() {
     sleep(Duration::from_secs(24 * 3600)).await;
     round(500).await;
     assert!(bytes() <= 2 * AT_ONCE && bytes() > AT_ONCE, "{}", bytes());
-    // Each tenant has an entry, and none has taken the places of the others.
+    // Each tenant has a record, and no tenant has used the share of another.
     let log = backend.log.lock().unwrap().clone();
     let of =
         |tenant: u64| log.iter().filter(|entry| entry.record.tenant.as_str() == format!("t{tenant}")).count();
     let counts: Vec<usize> = (0..7).map(of).collect();
     assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 3, "{counts:?}");
-    // Asked for all, what the budget has no room for is one entry that says how many there were.
+    // The calls beyond the budget are counted in one record.
     db.write_audit_records().await.unwrap();
     let outcomes = backend.outcomes();
     assert_eq!(times(&outcomes).iter().sum::<u64>() + lost(&outcomes), 3000);
 }
 
-/// A stack over `log` whose thread `away` is another store's.
-fn redirecting(log: &Refuses, budget: RejectedCallBudget) -> Persistence {
+/// Builds a stack over `log` that redirects the thread `away` to another store.
+fn redirecting(log: &RefusingBackend, budget: RejectedCallBudget) -> Persistence {
     let there = Persistence::builder().backend(MemoryBackend::new().with_name("there")).build().unwrap();
     Persistence::builder()
         .layer(AuditLayer::new(key()).rejected_calls(budget))
@@ -225,21 +225,21 @@ fn redirecting(log: &Refuses, budget: RejectedCallBudget) -> Persistence {
         .unwrap()
 }
 
-/// Lets the tasks of the pipeline run, while the clock stands still.
-async fn let_tasks_run() {
+/// Runs the tasks of the pipeline without advancing the clock.
+async fn run_tasks() {
     for _ in 0..4 {
         tokio::task::yield_now().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_redirected_write_has_an_entry_however_many_there_are_at_once() {
-    let backend = Refuses::new(claims().with_audit());
+async fn each_of_many_concurrent_redirected_writes_has_a_record() {
+    let backend = RefusingBackend::new(claims().with_audit());
     let db = redirecting(&backend, RejectedCallBudget::new());
     let begun = Instant::now();
     for _ in 0..1000 {
         db.thread("away").add(NewMessage::user("x")).await.unwrap();
-        let_tasks_run().await;
+        run_tasks().await;
     }
     assert_eq!(begun.elapsed(), Duration::ZERO);
     assert_eq!(backend.outcomes(), vec![AuditOutcome::Elsewhere { times: 1 }; 1000]);
@@ -247,27 +247,27 @@ async fn each_redirected_write_has_an_entry_however_many_there_are_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_spent_budget_delays_no_entry_of_a_redirected_write() {
-    let backend = Refuses::new(claims().with_audit());
+async fn a_used_up_budget_delays_no_record_of_a_redirected_write() {
+    let backend = RefusingBackend::new(claims().with_audit());
     let db = redirecting(&backend, RejectedCallBudget::new().bytes(0, 0));
     refused(&db, 1).await;
-    let_tasks_run().await;
+    run_tasks().await;
     assert_eq!(backend.outcomes(), []);
     let elsewhere = || AuditOutcome::Elsewhere { times: 1 };
     db.thread("away").add(NewMessage::user("x")).await.unwrap();
-    let_tasks_run().await;
+    run_tasks().await;
     assert_eq!(backend.outcomes(), [elsewhere()]);
     refused(&db, 1).await;
     db.thread("away").add(NewMessage::user("x")).await.unwrap();
-    let_tasks_run().await;
+    run_tasks().await;
     assert_eq!(backend.outcomes(), [elsewhere(), elsewhere()]);
     db.write_audit_records().await.unwrap();
     assert_eq!(lost(&backend.outcomes()), 2);
 }
 
-/// The budget has no room for a year, and the interval of a call that was answered elsewhere is over in ten seconds.
+/// The budget is used up for a year; the interval of a call that a layer answered ends after ten seconds.
 #[tokio::test(start_paused = true)]
-async fn a_spent_budget_delays_no_interval_of_calls_that_a_layer_answers() {
+async fn a_used_up_budget_delays_no_record_of_calls_that_a_layer_answers() {
     let store = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     let add = || NewMessage::user("x").with_id("a".parse().unwrap());
     let answer = Add::new("away".parse().unwrap(), add());
@@ -276,40 +276,40 @@ async fn a_spent_budget_delays_no_interval_of_calls_that_a_layer_answers() {
         matches!(args, PersistArgs::Add(add) if add.thread.as_str() == "away")
             .then(|| Ok(answer.result.clone()))
     });
-    let backend = Refuses::new(claims().with_audit());
+    let backend = RefusingBackend::new(claims().with_audit());
     let layer = AuditLayer::new(key()).rejected_calls(RejectedCallBudget::new().bytes(0, 0));
     let db = Persistence::builder().layer(layer).plugin(answers).backend(backend.clone()).build().unwrap();
     refused(&db, 1).await;
-    let_tasks_run().await;
+    run_tasks().await;
     for _ in 0..3 {
         db.thread("away").add(add()).await.unwrap();
-        let_tasks_run().await;
+        run_tasks().await;
     }
     let elsewhere = |times| AuditOutcome::Elsewhere { times };
     assert_eq!(backend.outcomes(), [elsewhere(1)]);
     sleep(INTERVAL).await;
-    let_tasks_run().await;
+    run_tasks().await;
     assert_eq!(backend.outcomes(), [elsewhere(1), elsewhere(2)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_over_which_a_store_panicked_are_written_an_interval_later() {
-    let backend = Refuses::new(claims().with_audit());
+async fn records_are_written_again_an_interval_after_the_store_panicked() {
+    let backend = RefusingBackend::new(claims().with_audit());
     backend.panics.store(true, Ordering::SeqCst);
     let db = backend.build().unwrap();
     refused(&db, 1).await;
-    let_tasks_run().await;
+    run_tasks().await;
     assert_eq!(backend.outcomes(), []);
     backend.panics.store(false, Ordering::SeqCst);
     sleep(INTERVAL * 2).await;
-    let_tasks_run().await;
+    run_tasks().await;
     assert_eq!(times(&backend.outcomes()), [1]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_is_given_no_records_once_it_is_being_closed() {
+async fn a_closing_store_receives_no_records() {
     for closes_slowly in [false, true] {
-        let backend = Refuses::new(claims().with_audit());
+        let backend = RefusingBackend::new(claims().with_audit());
         backend.closes_slowly.store(closes_slowly, Ordering::SeqCst);
         let db = backend.build().unwrap();
         refused(&db, 3).await;
@@ -317,7 +317,7 @@ async fn a_store_is_given_no_records_once_it_is_being_closed() {
             let db = db.clone();
             async move { db.close().await }
         });
-        let_tasks_run().await;
+        run_tasks().await;
         let entries = backend.outcomes();
         assert_eq!(times(&entries).iter().sum::<u64>(), 3);
         refused(&db, 2).await;
@@ -331,8 +331,8 @@ async fn a_store_is_given_no_records_once_it_is_being_closed() {
 }
 
 #[tokio::test]
-async fn a_tenant_takes_no_more_than_an_eighth_of_the_waiting_records() {
-    let backend = Refuses::new(claims().with_audit());
+async fn a_tenant_can_use_at_most_an_eighth_of_the_record_buffer() {
+    let backend = RefusingBackend::new(claims().with_audit());
     backend.open.store(false, Ordering::SeqCst);
     let db = backend.build().unwrap();
     let (one, other) = (db.for_tenant("one".parse().unwrap()), db.for_tenant("other".parse().unwrap()));
@@ -349,8 +349,8 @@ async fn a_tenant_takes_no_more_than_an_eighth_of_the_waiting_records() {
 }
 
 #[tokio::test]
-async fn closing_says_what_could_not_be_written() {
-    let backend = Refuses::new(claims().with_audit());
+async fn close_reports_records_that_could_not_be_written() {
+    let backend = RefusingBackend::new(claims().with_audit());
     let db = backend.build().unwrap();
     db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
     db.write_audit_records().await.unwrap();
@@ -362,13 +362,13 @@ async fn closing_says_what_could_not_be_written() {
     assert_eq!(backend.outcomes().len(), 1);
 }
 
-/// It waits for the store with notes in its hands.
+/// The caller is dropped while its call writes records to the store.
 #[tokio::test]
-async fn who_leaves_while_notes_are_on_their_way_takes_none_with_them() {
-    let backend = Refuses::new(claims().with_audit());
+async fn a_dropped_call_loses_no_rejected_call_record() {
+    let backend = RefusingBackend::new(claims().with_audit());
     let db = backend.build().unwrap();
     db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
-    // The task that would bring it has not run on this thread; polled once, this takes its place, and is dropped at the store.
+    // No other task writes the record on this thread. The call is polled once, takes the record, and is dropped at the store.
     backend.slow.store(true, Ordering::SeqCst);
     let left = tokio::time::timeout(std::time::Duration::ZERO, db.write_audit_records()).await;
     assert!(left.is_err() && backend.outcomes().is_empty());
@@ -378,8 +378,8 @@ async fn who_leaves_while_notes_are_on_their_way_takes_none_with_them() {
 }
 
 #[tokio::test]
-async fn a_store_that_panics_over_notes_is_an_answer_of_closing() {
-    let backend = Refuses::new(claims().with_audit());
+async fn close_reports_a_store_that_panicked_on_rejected_call_records() {
+    let backend = RefusingBackend::new(claims().with_audit());
     let db = backend.build().unwrap();
     backend.panics.store(true, Ordering::SeqCst);
     db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
@@ -388,10 +388,10 @@ async fn a_store_that_panics_over_notes_is_an_answer_of_closing() {
     assert!(error.detail().starts_with("1 calls that were not applied"), "{error}");
 }
 
-/// An answer of another read is found out, whoever gives it.
+/// An answer of another read is detected, whichever layer returns it.
 #[tokio::test]
-async fn a_log_is_answered_as_one() {
-    let db = Refuses::new(claims().with_audit()).build().unwrap();
+async fn a_wrong_answer_to_an_audit_read_is_detected() {
+    let db = RefusingBackend::new(claims().with_audit()).build().unwrap();
     let error = db.read(ReadAudit::new(ChangeScope::Tenant, AuditFrom::End, 1)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ContractViolation);
 }

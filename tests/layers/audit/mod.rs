@@ -1,4 +1,4 @@
-//! Who did what, whatever became of it.
+//! The layer `audit`: every call has its record, whatever its outcome.
 
 mod checks;
 mod limits;
@@ -14,19 +14,19 @@ use throughline::{
 };
 
 use self::checks::CHECKS;
-use crate::kit::{Skips, failing};
+use crate::kit::{Bypassed, failing};
 
 fn key() -> AuditKey {
     AuditKey::new(&[9; 32])
 }
 
-/// Stacks with the layer, other layers inside it, and the scope that stands outside, where there is one.
+/// Creates stacks with the audit layer, optional inner layers, and an optional outer scope layer.
 #[derive(Clone, Copy)]
 pub(crate) struct Stacks {
     stack: fn(Option<ScopeLayer>, LayerList) -> Persistence,
 }
 
-/// Stacks with the layer that `$add` puts into a builder.
+/// Declares stacks in which `$add` adds the layer to the builder.
 macro_rules! stacks {
     ($add:expr) => {
         Stacks {
@@ -42,53 +42,55 @@ fn is_batch(request: &PersistRequest) -> bool {
     request.kind() == OpKind::Batch
 }
 
-fn is_addition(request: &PersistRequest) -> bool {
+fn is_add(request: &PersistRequest) -> bool {
     request.kind() == OpKind::Add
 }
 
 #[test]
-fn it_keeps_all_its_promises() {
+fn the_audit_layer_passes_all_checks() {
     let sound = stacks!(|stack: Builder<_>| stack.layer(AuditLayer::new(key())));
     assert_eq!(failing(CHECKS, &sound), [""; 0]);
 }
 
 #[test]
-fn one_that_forgets_batches_is_caught() {
-    let forgets =
-        stacks!(|stack: Builder<_>| stack.layer(Skips { layer: AuditLayer::new(key()), skips: is_batch }));
-    assert_eq!(failing(CHECKS, &forgets), ["each-write-has-one"]);
+fn an_audit_layer_that_skips_batches_fails_its_check() {
+    let forgets = stacks!(
+        |stack: Builder<_>| stack.layer(Bypassed { layer: AuditLayer::new(key()), bypasses: is_batch })
+    );
+    assert_eq!(failing(CHECKS, &forgets), ["each-write-has-one-record"]);
 }
 
 #[test]
-fn one_that_forgets_additions_is_caught() {
-    let forgets =
-        stacks!(|stack: Builder<_>| stack.layer(Skips { layer: AuditLayer::new(key()), skips: is_addition }));
+fn an_audit_layer_that_skips_adds_fails_its_checks() {
+    let forgets = stacks!(
+        |stack: Builder<_>| stack.layer(Bypassed { layer: AuditLayer::new(key()), bypasses: is_add })
+    );
     let caught = [
-        "each-write-has-one",
-        "content-as-it-was-sent",
+        "each-write-has-one-record",
+        "content-is-digested-as-sent",
         "answered-by-a-layer",
         "answered-by-another-pipeline",
-        "none-is-taken-away",
-        "a-repeated-call-has-one",
-        "who-leaves-has-one",
+        "a-layer-cannot-remove-a-record",
+        "a-retried-call-has-one-record",
+        "a-dropped-applied-call-has-one-record",
     ];
     assert_eq!(failing(CHECKS, &forgets), caught);
 }
 
-/// Mounted as if it were anybody's layer, the pipeline does not know that it keeps a log.
+/// The layer is added without its own hooks, so the pipeline does not report refused calls to it.
 #[test]
-fn one_that_the_pipeline_does_not_know_of_is_caught() {
+fn an_audit_layer_without_pipeline_hooks_fails_its_checks() {
     let unknown =
         stacks!(|stack: Builder<_>| stack.layer_as("audit", Phase::Observe, AuditLayer::new(key())));
     let caught = [
-        "refused-outside",
+        "refused-by-an-outer-layer",
         "refused-by-the-store",
-        "a-hostile-layer-is-named",
+        "a-defective-layer-is-named",
         "answered-by-a-layer",
         "answered-by-another-pipeline",
-        "alike-are-counted",
-        "a-cancelled-call-has-one",
-        "an-unusable-id-has-one",
+        "equal-failures-are-counted",
+        "a-dropped-unapplied-call-has-one-record",
+        "an-invalid-id-is-recorded",
     ];
     assert_eq!(failing(CHECKS, &unknown), caught);
 }

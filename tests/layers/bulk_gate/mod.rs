@@ -1,4 +1,4 @@
-//! Live turns go before bulk work.
+//! The layer `bulk_gate`: live writes take precedence over bulk work.
 
 mod checks;
 
@@ -7,24 +7,24 @@ use std::time::Duration;
 use throughline::{OpKind, Persistence, layers::bulk_gate::BulkGateLayer, memory::MemoryBackend};
 
 use self::checks::CHECKS;
-use crate::kit::{Forgets, Skips, Valve, failing};
+use crate::kit::{BlockingLayer, Bypassed, Stateless, failing};
 
 const QUIET: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
 const ITEMS: usize = 4;
 
-/// The checks of what waits for live writes.
+/// The checks in which bulk work waits for live writes.
 const WAITS: [&str; 5] = [
-    "waits-for-live-writes",
-    "waits-for-quiet",
-    "goes-ahead-in-the-end",
-    "out-of-time",
-    "large-batches-wait",
+    "bulk-waits-for-live-writes",
+    "bulk-waits-for-a-quiet-period",
+    "bulk-runs-after-the-longest-wait",
+    "a-waiting-bulk-call-times-out",
+    "a-large-batch-counts-as-bulk",
 ];
 
 #[derive(Clone, Copy)]
 pub(crate) struct Stacks {
-    stack: fn(&Valve) -> Persistence,
+    stack: fn(&BlockingLayer) -> Persistence,
 }
 
 fn layer() -> BulkGateLayer {
@@ -35,8 +35,8 @@ fn layer() -> BulkGateLayer {
 macro_rules! stacks {
     ($layer:expr) => {
         Stacks {
-            stack: |valve| {
-                let stack = Persistence::builder().layer($layer).layer(valve.layer());
+            stack: |blocking_layer| {
+                let stack = Persistence::builder().layer($layer).layer(blocking_layer.layer());
                 stack.backend(MemoryBackend::new()).build().unwrap()
             },
         }
@@ -44,40 +44,40 @@ macro_rules! stacks {
 }
 
 #[test]
-fn it_keeps_all_its_promises() {
+fn the_bulk_gate_layer_passes_all_checks() {
     assert_eq!(failing(CHECKS, &stacks!(layer())), [""; 0]);
 }
 
 #[test]
-fn one_that_takes_a_large_batch_for_live_is_caught() {
-    let forgets = stacks!(Skips { layer: layer(), skips: |request| request.kind() == OpKind::Batch });
-    assert_eq!(failing(CHECKS, &forgets), ["large-batches-wait"]);
+fn a_bulk_gate_layer_that_treats_a_large_batch_as_live_fails_its_check() {
+    let forgets = stacks!(Bypassed { layer: layer(), bypasses: |request| request.kind() == OpKind::Batch });
+    assert_eq!(failing(CHECKS, &forgets), ["a-large-batch-counts-as-bulk"]);
 }
 
 #[test]
-fn one_that_forgets_live_writes_is_caught() {
-    let forgets = stacks!(Skips { layer: layer(), skips: |request| request.kind() == OpKind::Add });
+fn a_bulk_gate_layer_that_ignores_live_writes_fails_its_checks() {
+    let forgets = stacks!(Bypassed { layer: layer(), bypasses: |request| request.kind() == OpKind::Add });
     assert_eq!(failing(CHECKS, &forgets), WAITS);
 }
 
 #[test]
-fn one_that_forgets_what_goes_on_is_caught() {
-    let forgets = stacks!(Forgets(layer));
+fn a_bulk_gate_layer_without_state_fails_its_checks() {
+    let forgets = stacks!(Stateless(layer));
     let waits = [
-        "waits-for-live-writes",
-        "waits-for-quiet",
-        "goes-ahead-in-the-end",
-        "so-many-at-once",
-        "held-when-its-caller-left",
-        "too-many-waiting",
-        "out-of-time",
-        "large-batches-wait",
+        "bulk-waits-for-live-writes",
+        "bulk-waits-for-a-quiet-period",
+        "bulk-runs-after-the-longest-wait",
+        "bulk-concurrency-is-limited",
+        "a-dropped-running-bulk-call-holds-its-permit",
+        "the-bulk-queue-is-limited",
+        "a-waiting-bulk-call-times-out",
+        "a-large-batch-counts-as-bulk",
     ];
     assert_eq!(failing(CHECKS, &forgets), waits);
 }
 
 #[test]
-fn one_that_takes_live_writes_for_bulk_is_caught() {
+fn a_bulk_gate_layer_that_treats_live_writes_as_bulk_fails_its_checks() {
     let delays = stacks!(layer().also(|_| true));
     let waits = ["live-writes-never-wait"].into_iter().chain(WAITS);
     assert_eq!(failing(CHECKS, &delays), waits.collect::<Vec<_>>());

@@ -13,12 +13,12 @@ use crate::kit::checks;
 
 checks! {
     Stacks;
-    "closes-and-opens" => closes_and_opens;
-    "stays-closed-between-the-marks" => stays_closed_between_the_marks;
-    "all-that-grows-is-refused" => all_that_grows_is_refused;
-    "ends-and-deletions-go-on" => ends_and_deletions_go_on;
-    "looks-now-and-then" => looks_now_and_then;
-    "a-rush-looks-once" => a_rush_looks_once;
+    "refuses-below-low-and-accepts-above-high" => refuses_below_low_and_accepts_above_high;
+    "stays-closed-between-the-thresholds" => stays_closed_between_the_thresholds;
+    "every-growing-write-is-refused" => every_growing_write_is_refused;
+    "finishes-and-deletes-are-accepted" => finishes_and_deletes_are_accepted;
+    "measures-at-intervals" => measures_at_intervals;
+    "concurrent-writes-measure-once" => concurrent_writes_measure_once;
     "fails-open" => fails_open;
 }
 
@@ -33,7 +33,7 @@ fn refused<T: std::fmt::Debug>(answer: Result<T, PersistError>) {
     assert_eq!(error.site(), Some(&Site::Layer("disk-guard".into())), "{error}");
 }
 
-async fn closes_and_opens(stacks: Stacks) {
+async fn refuses_below_low_and_accepts_above_high(stacks: Stacks) {
     let disk = Disk::of(LOW);
     let db = (stacks.stack)(disk.clone());
     add(&db).await.unwrap();
@@ -43,10 +43,10 @@ async fn closes_and_opens(stacks: Stacks) {
     disk.set(Some(HIGH));
     advance(EVERY).await;
     add(&db).await.unwrap();
-    assert_eq!(disk.told(), [DiskChange::Closed { free: LOW - 1 }, DiskChange::Opened { free: HIGH }]);
+    assert_eq!(disk.changes(), [DiskChange::Closed { free: LOW - 1 }, DiskChange::Opened { free: HIGH }]);
 }
 
-async fn stays_closed_between_the_marks(stacks: Stacks) {
+async fn stays_closed_between_the_thresholds(stacks: Stacks) {
     let disk = Disk::of(HIGH - 1);
     let db = (stacks.stack)(disk.clone());
     add(&db).await.unwrap();
@@ -58,7 +58,7 @@ async fn stays_closed_between_the_marks(stacks: Stacks) {
     refused(add(&db).await);
 }
 
-async fn all_that_grows_is_refused(stacks: Stacks) {
+async fn every_growing_write_is_refused(stacks: Stacks) {
     let disk = Disk::of(HIGH);
     let db = (stacks.stack)(disk.clone());
     let thread = db.thread("t");
@@ -73,7 +73,7 @@ async fn all_that_grows_is_refused(stacks: Stacks) {
     refused(db.batch(Batch::new().with(delete).with(add)).await);
 }
 
-async fn ends_and_deletions_go_on(stacks: Stacks) {
+async fn finishes_and_deletes_are_accepted(stacks: Stacks) {
     let disk = Disk::of(HIGH);
     let db = (stacks.stack)(disk.clone());
     let thread = db.thread("t");
@@ -94,26 +94,26 @@ async fn ends_and_deletions_go_on(stacks: Stacks) {
     db.on_thread(ClearThread::new("t".parse().unwrap())).await.unwrap();
 }
 
-async fn looks_now_and_then(stacks: Stacks) {
+async fn measures_at_intervals(stacks: Stacks) {
     let disk = Disk::of(HIGH);
     let db = (stacks.stack)(disk.clone());
     for looks in 1..=3 {
         for _ in 0..10 {
             add(&db).await.unwrap();
         }
-        assert_eq!(disk.looks(), looks);
+        assert_eq!(disk.measurements(), looks);
         advance(EVERY).await;
     }
 }
 
-async fn a_rush_looks_once(stacks: Stacks) {
+async fn concurrent_writes_measure_once(stacks: Stacks) {
     let disk = Disk::of(0);
     let db = (stacks.stack)(disk.clone());
     let adds = (0..50).map(|_| tokio::spawn(db.thread("t").add(NewMessage::user("x")).into_future()));
     for add in adds.collect::<Vec<_>>() {
         refused(add.await.unwrap());
     }
-    assert_eq!((disk.looks(), disk.told().len()), (1, 1));
+    assert_eq!((disk.measurements(), disk.changes().len()), (1, 1));
 }
 
 async fn fails_open(stacks: Stacks) {
@@ -123,11 +123,11 @@ async fn fails_open(stacks: Stacks) {
     disk.set(Some(0));
     advance(EVERY).await;
     refused(add(&db).await);
-    // What was known stands.
+    // The last known state stays in force.
     disk.set(None);
     advance(EVERY).await;
     refused(add(&db).await);
     let unmeasured = DiskChange::Unmeasured(io::ErrorKind::NotFound);
     let [closed, measured] = [DiskChange::Closed { free: 0 }, DiskChange::Measured { free: 0 }];
-    assert_eq!(disk.told(), [unmeasured, measured, closed, unmeasured]);
+    assert_eq!(disk.changes(), [unmeasured, measured, closed, unmeasured]);
 }

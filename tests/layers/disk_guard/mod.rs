@@ -1,4 +1,4 @@
-//! What would fill the disk is refused before it is full.
+//! The layer `disk_guard`: it refuses growing writes before the disk is full.
 
 mod checks;
 
@@ -19,22 +19,22 @@ use throughline::{
 };
 
 use self::checks::CHECKS;
-use crate::kit::{Skips, failing};
+use crate::kit::{Bypassed, failing};
 
 const LOW: u64 = 1000;
 const HIGH: u64 = 2000;
 const EVERY: Duration = Duration::from_secs(1);
 
-/// A disk with as much free space as a check says, and what the hook was told of it.
+/// A disk whose free space the check sets. It records the changes that the layer reports to its hook.
 #[derive(Clone, Default)]
 pub(crate) struct Disk(Arc<State>);
 
 #[derive(Default)]
 struct State {
-    /// Nothing where it cannot be measured.
+    /// `None` if the disk cannot be measured.
     free: Mutex<Option<u64>>,
     looks: AtomicUsize,
-    told: Mutex<Vec<DiskChange>>,
+    changes: Mutex<Vec<DiskChange>>,
 }
 
 impl Disk {
@@ -48,16 +48,16 @@ impl Disk {
         *self.0.free.lock().unwrap() = free;
     }
 
-    pub(crate) fn looks(&self) -> usize {
+    pub(crate) fn measurements(&self) -> usize {
         self.0.looks.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn told(&self) -> Vec<DiskChange> {
-        self.0.told.lock().unwrap().clone()
+    pub(crate) fn changes(&self) -> Vec<DiskChange> {
+        self.0.changes.lock().unwrap().clone()
     }
 
-    fn tell(&self, change: DiskChange) {
-        self.0.told.lock().unwrap().push(change);
+    fn record(&self, change: DiskChange) {
+        self.0.changes.lock().unwrap().push(change);
     }
 }
 
@@ -75,7 +75,7 @@ pub(crate) struct Stacks {
 
 fn layer(disk: Disk, high: u64, every: Duration) -> DiskGuardLayer {
     let hook = disk.clone();
-    DiskGuardLayer::new(disk, LOW, high).every(every).on_change(move |change| hook.tell(change))
+    DiskGuardLayer::new(disk, LOW, high).every(every).on_change(move |change| hook.record(change))
 }
 
 macro_rules! stacks {
@@ -89,33 +89,33 @@ macro_rules! stacks {
 }
 
 #[test]
-fn it_keeps_all_its_promises() {
+fn the_disk_guard_layer_passes_all_checks() {
     assert_eq!(failing(CHECKS, &stacks!(|disk| layer(disk, HIGH, EVERY))), [""; 0]);
 }
 
 #[test]
-fn one_that_forgets_batches_is_caught() {
-    let forgets = stacks!(|disk| Skips {
+fn a_disk_guard_layer_that_skips_batches_fails_its_check() {
+    let forgets = stacks!(|disk| Bypassed {
         layer: layer(disk, HIGH, EVERY),
-        skips: |request| request.kind() == OpKind::Batch
+        bypasses: |request| request.kind() == OpKind::Batch
     });
-    assert_eq!(failing(CHECKS, &forgets), ["all-that-grows-is-refused"]);
+    assert_eq!(failing(CHECKS, &forgets), ["every-growing-write-is-refused"]);
 }
 
 #[test]
-fn one_with_a_single_mark_is_caught() {
+fn a_disk_guard_layer_with_one_threshold_fails_its_check() {
     let single = stacks!(|disk| layer(disk, LOW, EVERY));
-    assert_eq!(failing(CHECKS, &single), ["stays-closed-between-the-marks"]);
+    assert_eq!(failing(CHECKS, &single), ["stays-closed-between-the-thresholds"]);
 }
 
 #[test]
-fn one_that_looks_at_every_write_is_caught() {
+fn a_disk_guard_layer_that_measures_at_every_write_fails_its_checks() {
     let every = stacks!(|disk| layer(disk, HIGH, Duration::ZERO));
-    assert_eq!(failing(CHECKS, &every), ["looks-now-and-then", "a-rush-looks-once"]);
+    assert_eq!(failing(CHECKS, &every), ["measures-at-intervals", "concurrent-writes-measure-once"]);
 }
 
 #[test]
-fn one_that_refuses_every_write_is_caught() {
+fn a_disk_guard_layer_that_refuses_every_write_fails_its_checks() {
     let refuses = stacks!(|disk: Disk| {
         from_fn("disk-guard", Phase::Admit, move |request: PersistRequest, next: NextRequest| {
             let disk = disk.clone();
@@ -128,18 +128,18 @@ fn one_that_refuses_every_write_is_caught() {
         })
     });
     let broken = [
-        "closes-and-opens",
-        "stays-closed-between-the-marks",
-        "ends-and-deletions-go-on",
-        "looks-now-and-then",
-        "a-rush-looks-once",
+        "refuses-below-low-and-accepts-above-high",
+        "stays-closed-between-the-thresholds",
+        "finishes-and-deletes-are-accepted",
+        "measures-at-intervals",
+        "concurrent-writes-measure-once",
         "fails-open",
     ];
     assert_eq!(failing(CHECKS, &refuses), broken);
 }
 
 #[test]
-fn the_directory_of_a_file_can_be_measured_and_one_that_is_not_there_cannot() {
+fn an_existing_directory_can_be_measured_and_a_missing_one_cannot() {
     let folder = tempfile::tempdir().unwrap();
     assert!(Directory::new(folder.path()).free().unwrap() > 0);
     assert_eq!(

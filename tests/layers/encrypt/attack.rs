@@ -1,4 +1,4 @@
-//! Faults that were found by reading, each as it shows.
+//! Regression tests of faults that reviews have found.
 
 use throughline::{
     ErrorKind, Metadata, NewMessage, PersistResult, Persistence, Position, ReadResult, Role, TenantId,
@@ -13,10 +13,10 @@ use throughline::{
     threads::RenameThread,
 };
 
-use super::support::{Tap, key, key_ring, layer, over_memory, stacks};
+use super::support::{StoreProxy, key, key_ring, layer, over_memory, stacks};
 
 #[tokio::test]
-async fn null_in_metadata_survives_a_rewriting() {
+async fn a_null_in_metadata_survives_re_encryption() {
     let layer = layer();
     for db in stacks(&layer).await {
         let old = layer.key_ring().write_key();
@@ -34,7 +34,7 @@ async fn null_in_metadata_survives_a_rewriting() {
     }
 }
 
-async fn clear_then(fill: impl AsyncFn(&Persistence)) -> (EncryptLayer, Persistence) {
+async fn encrypt_existing(fill: impl AsyncFn(&Persistence)) -> (EncryptLayer, Persistence) {
     let folder = tempfile::tempdir().unwrap().keep();
     let open = || SqliteBackend::open(folder.join("chat.db"));
     let plain = Persistence::builder().backend(open().await.unwrap()).build().unwrap();
@@ -46,8 +46,8 @@ async fn clear_then(fill: impl AsyncFn(&Persistence)) -> (EncryptLayer, Persiste
 }
 
 #[tokio::test]
-async fn a_clear_title_that_begins_like_a_cell() {
-    let (layer, db) = clear_then(async |plain| {
+async fn a_plaintext_title_that_begins_like_ciphertext_is_read_unchanged() {
+    let (layer, db) = encrypt_existing(async |plain| {
         plain.thread("t").add(NewMessage::user("secret")).await.unwrap();
         plain.thread("t").rename("sealed: bids for the house".parse().unwrap()).await.unwrap();
     })
@@ -58,8 +58,8 @@ async fn a_clear_title_that_begins_like_a_cell() {
 }
 
 #[tokio::test]
-async fn a_clear_fact_that_begins_like_a_cell() {
-    let (layer, db) = clear_then(async |plain| {
+async fn plaintext_metadata_that_begins_like_ciphertext_is_readable() {
+    let (layer, db) = encrypt_existing(async |plain| {
         let mut facts = Metadata::new();
         facts.set("a", "sealed: by hand").unwrap();
         plain.thread("t").add(NewMessage::user("x").with_metadata(facts)).await.unwrap();
@@ -71,8 +71,8 @@ async fn a_clear_fact_that_begins_like_a_cell() {
 }
 
 #[tokio::test]
-async fn a_long_title_does_not_stop_a_rewriting() {
-    let (layer, db) = clear_then(async |plain| {
+async fn a_long_title_does_not_stop_re_encryption() {
+    let (layer, db) = encrypt_existing(async |plain| {
         plain.thread("u").add(NewMessage::user("after")).await.unwrap();
         plain.thread("t").add(NewMessage::user("secret")).await.unwrap();
         plain.thread("t").rename("x".repeat(4000).parse().unwrap()).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_long_title_does_not_stop_a_rewriting() {
 }
 
 #[tokio::test]
-async fn a_longer_key_name_does_not_stop_a_rewriting() {
+async fn a_longer_key_name_does_not_stop_re_encryption() {
     let layer = layer();
     let db = over_memory(&layer);
     db.thread("t").add(NewMessage::user("x")).await.unwrap();
@@ -94,19 +94,19 @@ async fn a_longer_key_name_does_not_stop_a_rewriting() {
 }
 
 #[tokio::test]
-async fn a_key_is_not_retired_over_a_thread_with_a_damaged_title() {
+async fn a_key_is_not_retired_while_a_title_under_it_is_damaged() {
     let layer = layer();
-    let tap = Tap::default();
-    let db = tap.over_memory(&layer);
+    let proxy = StoreProxy::default();
+    let db = proxy.over_memory(&layer);
     db.thread("t").add(NewMessage::user("x").with_id("m".parse().unwrap())).await.unwrap();
     db.thread("t").rename("one".parse().unwrap()).await.unwrap();
     let bad = |entry: &mut throughline::threads::ThreadSummary| entry.title = "forged".parse().unwrap();
-    tap.hand(move |result| match result {
+    proxy.tamper(move |result| match result {
         PersistResult::Read(ReadResult::Threads(list)) => list.entries.iter_mut().for_each(bad),
         PersistResult::Read(ReadResult::Thread(Some(entry))) => bad(entry),
         _ => {}
     });
-    // The message itself is sound.
+    // The message itself is readable.
     db.thread("t").get("m".parse().unwrap()).await.unwrap().unwrap();
     layer.key_ring().rotate(key("k2")).unwrap();
     let report = layer.rewrite(&db).run().await;
@@ -118,7 +118,7 @@ async fn a_key_is_not_retired_over_a_thread_with_a_damaged_title() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_a_key_is_destroyed_a_read_is_answered_as_before_or_after() {
+async fn a_read_during_shredding_returns_the_message_or_gone() {
     let folder = tempfile::tempdir().unwrap();
     let keys = FileThreadKeys::open(folder.path().join("keys")).unwrap();
     let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(keys);
@@ -141,7 +141,7 @@ async fn while_a_key_is_destroyed_a_read_is_answered_as_before_or_after() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn nobody_else_looks_into_a_folder_that_was_there() {
+async fn an_existing_key_folder_is_not_readable_by_other_users() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys");
@@ -159,7 +159,7 @@ async fn nobody_else_looks_into_a_folder_that_was_there() {
 }
 
 #[tokio::test]
-async fn the_block_that_a_rotation_left_is_overwritten_too() {
+async fn shredding_overwrites_the_file_blocks_that_a_rotation_left() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys");
     let keys = FileThreadKeys::open(&path).unwrap();
@@ -171,7 +171,7 @@ async fn the_block_that_a_rotation_left_is_overwritten_too() {
         .map(|e| e.unwrap().path())
         .find(|p| p.extension().is_some_and(|e| e == "key"))
         .unwrap();
-    // A name for the blocks, so that a test can look at them.
+    // A hard link keeps the file blocks readable for the test.
     let blocks = folder.path().join("blocks");
     std::fs::hard_link(&file, &blocks).unwrap();
     layer.key_ring().rotate(key("k2")).unwrap();
@@ -186,7 +186,7 @@ async fn the_block_that_a_rotation_left_is_overwritten_too() {
 }
 
 #[tokio::test]
-async fn a_shredded_draft_stops_no_sweep() {
+async fn a_shredded_draft_does_not_stop_recovery() {
     let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new());
     for (number, db) in stacks(&layer).await.into_iter().enumerate() {
         let (a, b) = (format!("a{number}"), format!("b{number}"));
@@ -229,15 +229,15 @@ async fn a_shredded_thread_hides_no_quarantined_change_of_another() {
 }
 
 #[tokio::test]
-async fn a_message_that_the_store_cannot_read_ends_no_rewriting_and_keeps_its_key() {
+async fn a_damaged_message_does_not_stop_re_encryption_and_keeps_its_key() {
     let layer = layer();
-    let tap = Tap::default();
-    let db = tap.over_memory(&layer);
+    let proxy = StoreProxy::default();
+    let db = proxy.over_memory(&layer);
     for name in ["a", "b", "c"] {
         db.thread("t").add(NewMessage::user(name).with_id(name.parse().unwrap())).await.unwrap();
     }
-    // As the store would tell of it.
-    tap.hand(|result| {
+    // The answer of a store that cannot read the message.
+    proxy.tamper(|result| {
         if let PersistResult::Read(ReadResult::Page(page)) = result {
             let (damaged, whole) = std::mem::take(&mut page.messages)
                 .into_iter()
@@ -262,7 +262,7 @@ async fn a_message_that_the_store_cannot_read_ends_no_rewriting_and_keeps_its_ke
 }
 
 #[tokio::test]
-async fn a_long_title_that_is_expected_is_another_one() {
+async fn a_rename_that_expects_an_overlong_title_is_stale() {
     for db in stacks(&layer()).await {
         let thread = db.thread("t");
         thread.add(NewMessage::user("x")).await.unwrap();

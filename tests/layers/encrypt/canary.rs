@@ -1,4 +1,4 @@
-//! The file, its log and all beside it hold nothing of what was said.
+//! No file of the store contains any content.
 
 use std::path::Path;
 
@@ -45,14 +45,14 @@ async fn write(layer: Option<EncryptLayer>, path: &Path) -> Persistence {
 }
 
 #[tokio::test]
-async fn a_canary_is_in_no_byte_of_the_file_or_its_log() {
+async fn no_byte_of_the_file_or_its_wal_contains_the_canary() {
     let folder = tempfile::tempdir().unwrap();
     let db = write(Some(layer()), &folder.path().join("chat.db")).await;
-    // While the log is there, and after it was folded.
+    // Check while the WAL exists, and after the checkpoint.
     assert!(!holds(folder.path(), CANARY));
     db.close().await.unwrap();
     assert!(!holds(folder.path(), CANARY));
-    // Names of metadata are no secret, and without the layer the canary is found: the search works.
+    // Names of metadata fields are not encrypted, and without the layer the canary is found: the search itself works.
     assert!(holds(folder.path(), "patched"));
     let plain = tempfile::tempdir().unwrap();
     write(None, &plain.path().join("chat.db")).await.close().await.unwrap();

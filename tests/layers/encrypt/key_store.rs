@@ -1,4 +1,4 @@
-//! A store of keys that fails: what a call leaves then.
+//! Calls with a failing key store.
 
 use throughline::{
     Content, Effect, ErrorKind, IdempotencyKey, NewMessage, PersistResult, Seq,
@@ -10,7 +10,7 @@ use throughline::{
 use super::support::{FailingKeys, KeyCall, key, key_ring, over_memory, stacks};
 
 #[tokio::test]
-async fn a_message_whose_key_cannot_be_read_is_not_taken() {
+async fn take_last_fails_when_the_key_cannot_be_read() {
     let keys = FailingKeys::new(MemoryThreadKeys::new());
     let db = over_memory(&EncryptLayer::new(key_ring("k1")).with_thread_keys(keys.clone()));
     let thread = db.thread("t");
@@ -25,14 +25,14 @@ async fn a_message_whose_key_cannot_be_read_is_not_taken() {
     assert_eq!(thread.take_last().await.unwrap().message.unwrap().content, Content::text("said"));
 }
 
-/// Takes `k1` away from a ring, whatever is under it.
-async fn lose_k1(layer: &EncryptLayer) {
+/// Removes `k1` from the key ring, even if data is under it.
+async fn remove_k1(layer: &EncryptLayer) {
     layer.key_ring().rotate(key("k2")).unwrap();
     layer.retire(&"k1".parse().unwrap(), &[]).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_be_decrypted_is_not_taken() {
+async fn take_last_fails_when_the_message_cannot_be_decrypted() {
     for index in 0..4 {
         let layer = match index % 2 {
             0 => EncryptLayer::new(key_ring("k1")),
@@ -43,7 +43,7 @@ async fn a_message_that_cannot_be_decrypted_is_not_taken() {
         for id in ["a", "b"] {
             thread.add(NewMessage::user("said").with_id(id.parse().unwrap())).await.unwrap();
         }
-        lose_k1(&layer).await;
+        remove_k1(&layer).await;
         let take = || TakeLastMessage::new("t".parse().unwrap());
         for (take, idempotency) in
             [(take(), None), (take().expecting(Seq::new(2)), None), (take(), Some("x"))]
@@ -64,7 +64,7 @@ async fn a_message_that_cannot_be_decrypted_is_not_taken() {
 }
 
 #[tokio::test]
-async fn a_batch_takes_what_it_adds_and_what_was_there() {
+async fn a_batch_takes_added_and_existing_messages() {
     for db in stacks(&EncryptLayer::new(key_ring("k1"))).await {
         let thread = db.thread("t");
         for id in ["a", "b", "c"] {
@@ -96,12 +96,12 @@ async fn a_batch_takes_what_it_adds_and_what_was_there() {
 }
 
 #[tokio::test]
-async fn a_replayed_take_is_answered_although_the_message_before_cannot_be_decrypted() {
+async fn a_replayed_take_last_succeeds_although_the_message_before_cannot_be_decrypted() {
     let layer = EncryptLayer::new(key_ring("k1"));
     let db = over_memory(&layer);
     let thread = db.thread("t");
     thread.add(NewMessage::user("old").with_id("a".parse().unwrap())).await.unwrap();
-    lose_k1(&layer).await;
+    remove_k1(&layer).await;
     thread.add(NewMessage::user("new").with_id("b".parse().unwrap())).await.unwrap();
     let take =
         || db.on_thread(TakeLastMessage::new("t".parse().unwrap())).key(IdempotencyKey::new("x").unwrap());
@@ -111,7 +111,7 @@ async fn a_replayed_take_is_answered_although_the_message_before_cannot_be_decry
 }
 
 #[tokio::test]
-async fn a_write_whose_answer_cannot_be_decrypted_is_answered_as_applied() {
+async fn a_write_whose_answer_cannot_be_decrypted_reports_applied() {
     let keys = FailingKeys::new(MemoryThreadKeys::new());
     let db = over_memory(&EncryptLayer::new(key_ring("k1")).with_thread_keys(keys.clone()));
     let thread = db.thread("t");

@@ -1,4 +1,4 @@
-//! A draft whose content is encrypted, up to the limit of its content.
+//! Encrypted drafts up to the content limit.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use super::support::layer;
 
 const LIMIT: usize = 64 << 10;
 
-/// Appends until one is refused, and answers the text that was taken.
+/// Appends until an append is refused. Returns the accepted text.
 async fn fill(draft: &mut Draft, flushes: bool) -> String {
-    let mut taken = String::new();
+    let mut accepted = String::new();
     loop {
-        let part = format!("{:-<1000}", taken.len());
+        let part = format!("{:-<1000}", accepted.len());
         match draft.append(&part).await {
-            Ok(()) => taken.push_str(&part),
+            Ok(()) => accepted.push_str(&part),
             Err(error) => {
                 assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotApplied));
-                return taken;
+                return accepted;
             }
         }
         if flushes {
@@ -29,40 +29,40 @@ async fn fill(draft: &mut Draft, flushes: bool) -> String {
     }
 }
 
-async fn assert_whole(db: &Persistence, mut draft: Draft, taken: &str) {
+async fn assert_whole(db: &Persistence, mut draft: Draft, accepted: &str) {
     draft.finish().await.unwrap();
-    assert_eq!(draft.committed().bytes, taken.len() as u64);
+    assert_eq!(draft.committed().bytes, accepted.len() as u64);
     let message = db.thread("t").get(draft.id().clone()).await.unwrap().unwrap();
-    assert_eq!((message.content, message.state), (Content::text(taken), MessageState::Final));
+    assert_eq!((message.content, message.state), (Content::text(accepted), MessageState::Final));
 }
 
-fn by_hand(db: &Persistence) -> throughline::requests::DraftRequest {
-    let by_hand = Coalesce { interval: Duration::from_secs(3600), bytes: 16 << 10 };
-    db.thread("t").reserve(Role::Assistant).coalesce(by_hand)
+fn without_timer(db: &Persistence) -> throughline::requests::DraftRequest {
+    let without_timer = Coalesce { interval: Duration::from_secs(3600), bytes: 16 << 10 };
+    db.thread("t").reserve(Role::Assistant).coalesce(without_timer)
 }
 
 #[tokio::test]
-async fn an_encrypted_draft_keeps_all_that_it_took_up_to_a_limit_of_content() {
+async fn an_encrypted_draft_keeps_every_accepted_append_up_to_the_content_limit_of_a_layer() {
     let limits = LimitsLayer::new().content_bytes(LIMIT);
     let db =
         Persistence::builder().layer(limits).layer(layer()).backend(MemoryBackend::new()).build().unwrap();
-    // Each append by itself, and gathered.
+    // Test separate writes, and coalesced ones.
     for flushes in [true, false] {
-        let mut draft = by_hand(&db).await.unwrap();
-        let taken = fill(&mut draft, flushes).await;
-        assert_eq!(taken.len(), 65_000);
-        assert_whole(&db, draft, &taken).await;
+        let mut draft = without_timer(&db).await.unwrap();
+        let accepted = fill(&mut draft, flushes).await;
+        assert_eq!(accepted.len(), 65_000);
+        assert_whole(&db, draft, &accepted).await;
     }
 }
 
 #[tokio::test]
-async fn an_encrypted_draft_keeps_all_that_it_took_up_to_the_limit_of_the_store() {
+async fn an_encrypted_draft_keeps_every_accepted_append_up_to_the_content_limit_of_the_store() {
     let store = SqliteOptions::new().max_content_bytes(LIMIT as u64).temporary().await.unwrap();
     let db = Persistence::builder().layer(layer()).backend(store).build().unwrap();
-    let mut draft = by_hand(&db).await.unwrap();
-    let taken = fill(&mut draft, false).await;
-    // 45 of 64 parts.
-    assert_eq!(taken.len(), 46_000);
-    assert_whole(&db, draft, &taken).await;
+    let mut draft = without_timer(&db).await.unwrap();
+    let accepted = fill(&mut draft, false).await;
+    // Encryption and encoding use the rest of the limit.
+    assert_eq!(accepted.len(), 46_000);
+    assert_whole(&db, draft, &accepted).await;
     db.close().await.unwrap();
 }

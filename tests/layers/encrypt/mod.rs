@@ -1,4 +1,4 @@
-//! Encryption: what a caller gets is what it would get without, and what the store gets says nothing.
+//! The layer `encrypt`: callers get the same answers as without the layer, and the store gets only ciphertext.
 
 mod attack;
 mod canary;

@@ -1,4 +1,4 @@
-//! What somebody puts into the store who can write to it and has no key.
+//! Plaintext that an attacker with write access, but without a key, puts into the store.
 
 use throughline::{
     Content, ErrorKind, Message, Metadata, NewMessage, PersistError, PersistResult, Persistence, ReadResult,
@@ -8,9 +8,9 @@ use throughline::{
     threads::ListThreads,
 };
 
-use super::support::{Tap, layer};
+use super::support::{StoreProxy, layer};
 
-/// Whether a read that met plain text was refused, and said where.
+/// Returns whether a read refused the plaintext, and checks the error.
 fn is_refused(answer: Result<impl Sized, PersistError>) -> bool {
     match answer {
         Ok(_) => false,
@@ -32,25 +32,25 @@ fn messages(result: &mut PersistResult, change: impl FnMut(&mut Message)) {
     }
 }
 
-async fn scene(layer: &EncryptLayer) -> (Tap, Persistence) {
-    let tap = Tap::default();
-    let db = tap.over_memory(layer);
+async fn proxied_store(layer: &EncryptLayer) -> (StoreProxy, Persistence) {
+    let proxy = StoreProxy::default();
+    let db = proxy.over_memory(layer);
     let message = NewMessage::user("kept").with_id("m".parse().unwrap());
     db.thread("t").add(message).await.unwrap();
     db.thread("t").rename("kept".parse().unwrap()).await.unwrap();
-    (tap, db)
+    (proxy, db)
 }
 
 async fn content_is_refused(layer: &EncryptLayer) -> bool {
-    let (tap, db) = scene(layer).await;
-    tap.hand(|result| messages(result, |message| message.content = Content::text("planted")));
+    let (proxy, db) = proxied_store(layer).await;
+    proxy.tamper(|result| messages(result, |message| message.content = Content::text("planted")));
     let thread = db.thread("t");
     is_refused(thread.get("m".parse().unwrap()).await) & is_refused(thread.page(PageFrom::End, 5).await)
 }
 
 async fn metadata_is_refused(layer: &EncryptLayer) -> bool {
-    let (tap, db) = scene(layer).await;
-    tap.hand(|result| {
+    let (proxy, db) = proxied_store(layer).await;
+    proxy.tamper(|result| {
         messages(result, |message| {
             message.metadata = Metadata::new();
             message.metadata.set("a", "planted").unwrap();
@@ -60,8 +60,8 @@ async fn metadata_is_refused(layer: &EncryptLayer) -> bool {
 }
 
 async fn a_title_is_refused(layer: &EncryptLayer) -> bool {
-    let (tap, db) = scene(layer).await;
-    tap.hand(|result| {
+    let (proxy, db) = proxied_store(layer).await;
+    proxy.tamper(|result| {
         if let PersistResult::Read(ReadResult::Thread(Some(entry))) = result {
             entry.title = Title::new("planted").unwrap();
         }
@@ -70,8 +70,8 @@ async fn a_title_is_refused(layer: &EncryptLayer) -> bool {
 }
 
 async fn a_preview_is_refused(layer: &EncryptLayer) -> bool {
-    let (tap, db) = scene(layer).await;
-    tap.hand(|result| {
+    let (proxy, db) = proxied_store(layer).await;
+    proxy.tamper(|result| {
         if let PersistResult::Read(ReadResult::Thread(Some(entry))) = result {
             entry.preview = Some("planted".to_owned());
         }
@@ -79,7 +79,7 @@ async fn a_preview_is_refused(layer: &EncryptLayer) -> bool {
     is_refused(db.thread("t").entry().await)
 }
 
-async fn passed(layer: &EncryptLayer) -> [bool; 4] {
+async fn all_are_refused(layer: &EncryptLayer) -> [bool; 4] {
     [
         content_is_refused(layer).await,
         metadata_is_refused(layer).await,
@@ -89,34 +89,34 @@ async fn passed(layer: &EncryptLayer) -> [bool; 4] {
 }
 
 #[tokio::test]
-async fn plain_text_in_any_place_is_refused_and_the_variant_that_accepts_it_is_caught() {
-    assert_eq!(passed(&layer()).await, [true; 4]);
-    assert_eq!(passed(&layer().accept_plaintext()).await, [false; 4]);
+async fn plaintext_in_any_field_is_refused_unless_the_layer_accepts_plaintext() {
+    assert_eq!(all_are_refused(&layer()).await, [true; 4]);
+    assert_eq!(all_are_refused(&layer().accept_plaintext()).await, [false; 4]);
 }
 
 #[tokio::test]
-async fn an_entry_that_cannot_be_read_hides_no_other() {
-    let (tap, db) = scene(&layer()).await;
+async fn an_unreadable_thread_summary_hides_no_other() {
+    let (proxy, db) = proxied_store(&layer()).await;
     db.thread("u").add(NewMessage::user("kept")).await.unwrap();
     db.thread("u").rename("kept".parse().unwrap()).await.unwrap();
-    // The titles of two threads change places.
-    tap.hand(|result| {
+    // Swap the titles of two threads.
+    proxy.tamper(|result| {
         if let PersistResult::Read(ReadResult::Threads(list)) = result {
             list.entries[0].title = list.entries[1].title.clone();
         }
     });
     let list = db.threads(ListThreads::new(10)).await.unwrap();
     assert_eq!((list.entries.len(), list.damaged.len()), (1, 1));
-    tap.no_hand();
+    proxy.stop_tampering();
     assert_eq!(db.threads(ListThreads::new(10)).await.unwrap().entries.len(), 2);
 }
 
 #[tokio::test]
-async fn a_row_that_cannot_be_read_is_named_and_can_be_deleted() {
-    let (tap, db) = scene(&layer()).await;
+async fn an_unreadable_message_is_named_and_can_be_deleted() {
+    let (proxy, db) = proxied_store(&layer()).await;
     let other = NewMessage::user("other").with_id("n".parse().unwrap());
     db.thread("t").add(other).await.unwrap();
-    tap.hand(|result| {
+    proxy.tamper(|result| {
         messages(result, |message| {
             if message.id.as_str() == "m" {
                 message.content = Content::text("planted");

@@ -1,4 +1,4 @@
-//! What callers rely on although nothing is encrypted twice alike.
+//! Guarantees that callers keep although each encryption of the same text differs.
 
 use throughline::{
     Content, Delta, ErrorKind, MetadataPatch, NewMessage, NewThread, PersistArgs, PersistResult, Phase,
@@ -11,14 +11,14 @@ use throughline::{
     threads::{ListThreads, RenameThread},
 };
 
-use super::support::{Tap, key_ring, layer, over_memory, stacks};
+use super::support::{StoreProxy, key_ring, layer, over_memory, stacks};
 
 fn layers() -> [EncryptLayer; 2] {
     [layer(), EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new())]
 }
 
 #[tokio::test]
-async fn a_draft_and_all_around_it_come_back_as_they_were_given() {
+async fn a_decrypted_draft_has_the_text_the_blocks_and_the_reason_that_were_written() {
     for layer in layers() {
         for db in stacks(&layer).await {
             let thread = db.thread("t");
@@ -37,10 +37,10 @@ async fn a_draft_and_all_around_it_come_back_as_they_were_given() {
             assert_eq!(read.revision, done.revision);
             let history = thread.history(None, 10).await.unwrap();
             assert_eq!(history.messages.len(), 1);
-            let mut given_up = thread.reserve(Role::Assistant).await.unwrap();
-            given_up.append("half").await.unwrap();
-            let given_up = given_up.abandon("why not").await.unwrap();
-            let read = thread.get(given_up.id).await.unwrap().unwrap();
+            let mut abandoned = thread.reserve(Role::Assistant).await.unwrap();
+            abandoned.append("half").await.unwrap();
+            let abandoned = abandoned.abandon("why not").await.unwrap();
+            let read = thread.get(abandoned.id).await.unwrap().unwrap();
             assert_eq!(read.abandon_reason.as_deref(), Some("why not"));
             db.close().await.unwrap();
         }
@@ -48,11 +48,11 @@ async fn a_draft_and_all_around_it_come_back_as_they_were_given() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_repeated_with_its_key_is_answered_as_the_first_one() {
+async fn a_repeated_call_with_its_key_returns_the_first_answer() {
     for layer in layers() {
         for db in stacks(&layer).await {
             let thread = db.thread("t");
-            // The id is minted anew for the second call, and answered as it was for the first.
+            // The second call generates a new id, and gets the id of the first call.
             let first = thread.add(NewMessage::user("once")).key("a").await.unwrap();
             let again = thread.add(NewMessage::user("once")).key("a").await.unwrap();
             assert_eq!((&again.message, again.deduplicated), (&first.message, true));
@@ -65,7 +65,7 @@ async fn a_call_that_is_repeated_with_its_key_is_answered_as_the_first_one() {
             assert_eq!((again.metadata, again.deduplicated), (first.metadata, true));
             let edit = || thread.edit(id.clone(), Content::text("edited")).key("c");
             assert_eq!(edit().await.unwrap().revision, edit().await.unwrap().revision);
-            // A renaming that was done is not refused because it was done.
+            // A repeated rename is a replay, although the expected title has changed.
             let rename = || {
                 let rename = RenameThread::new("t".parse().unwrap(), "new".parse().unwrap());
                 db.on_thread(rename.expecting("Untitled".parse().unwrap())).key("d")
@@ -77,7 +77,7 @@ async fn a_call_that_is_repeated_with_its_key_is_answered_as_the_first_one() {
 }
 
 #[tokio::test]
-async fn a_title_is_compared_as_it_is_and_not_as_it_is_stored() {
+async fn a_rename_compares_plaintext_titles() {
     for db in stacks(&layer()).await {
         let new = NewThread::new().with_id("t".parse().unwrap()).with_title("one".parse().unwrap());
         db.create_thread(new).await.unwrap();
@@ -91,16 +91,16 @@ async fn a_title_is_compared_as_it_is_and_not_as_it_is_stored() {
         let long = "x".repeat(4096);
         let error = db.thread("t").rename(long.parse().unwrap()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge);
-        let room: usize = error.detail().split(' ').rev().nth(4).unwrap().parse().unwrap();
-        db.thread("t").rename("x".repeat(room).parse().unwrap()).await.unwrap();
-        let one_more = "x".repeat(room + 1).parse().unwrap();
+        let most: usize = error.detail().split(' ').rev().nth(4).unwrap().parse().unwrap();
+        db.thread("t").rename("x".repeat(most).parse().unwrap()).await.unwrap();
+        let one_more = "x".repeat(most + 1).parse().unwrap();
         assert_eq!(db.thread("t").rename(one_more).await.unwrap_err().kind(), ErrorKind::TooLarge);
         db.close().await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn writers_that_name_no_revision_are_not_refused_for_one() {
+async fn concurrent_edits_without_an_expected_revision_are_all_applied() {
     for db in stacks(&layer()).await {
         let thread = db.thread("t");
         let id = thread.add(NewMessage::user("")).await.unwrap().message.id;
@@ -117,7 +117,7 @@ async fn writers_that_name_no_revision_are_not_refused_for_one() {
         }
         let read = thread.get(id.clone()).await.unwrap().unwrap();
         assert_eq!((read.revision.get(), read.content.plain_text(1000).matches(';').count()), (17, 16));
-        // Who names one is refused for another.
+        // A writer that expects a revision is refused if it differs.
         let change = ContentChange::Append(Delta::text("late"));
         let edit = UpdateContent::new("t".parse().unwrap(), id, change, UpdateMode::Edit);
         let late = db.run(edit.expecting(throughline::Revision::new(3))).await.unwrap_err();
@@ -127,21 +127,21 @@ async fn writers_that_name_no_revision_are_not_refused_for_one() {
 }
 
 #[tokio::test]
-async fn appends_to_what_this_process_reserved_read_nothing() {
-    let tap = Tap::default();
-    let db = tap.over_memory(&layer());
+async fn appends_to_a_message_of_this_process_cause_no_reads() {
+    let proxy = StoreProxy::default();
+    let db = proxy.over_memory(&layer());
     let mut draft = db.thread("t").reserve(Role::Assistant).await.unwrap();
     for _ in 0..5 {
         draft.append("x").await.unwrap();
         draft.flush().await.unwrap();
     }
     draft.finish().await.unwrap();
-    let reads = tap.passed().iter().filter(|args| matches!(args, PersistArgs::Read(_))).count();
+    let reads = proxy.passed().iter().filter(|args| matches!(args, PersistArgs::Read(_))).count();
     assert_eq!(reads, 0);
 }
 
 #[tokio::test]
-async fn an_import_that_is_made_again_finds_what_is_there() {
+async fn a_repeated_import_recognizes_equal_and_different_rows() {
     for layer in layers() {
         for db in stacks(&layer).await {
             let row = |id: &str, text: &str| {
@@ -166,7 +166,7 @@ async fn an_import_that_is_made_again_finds_what_is_there() {
 }
 
 #[tokio::test]
-async fn a_fork_is_sealed_for_its_own_thread_and_can_be_made_again() {
+async fn a_fork_is_encrypted_for_its_own_thread_and_can_be_repeated() {
     for layer in layers() {
         for db in stacks(&layer).await {
             let thread = db.thread("t");
@@ -198,9 +198,9 @@ async fn lists_show_no_preview_and_a_search_finds_nothing() {
 }
 
 #[tokio::test]
-async fn reasons_of_runs_and_of_consumers_come_back_and_belong_to_their_own() {
-    let tap = Tap::default();
-    let db = tap.over_memory(&layer());
+async fn a_quarantine_reason_is_decrypted_only_for_its_own_change() {
+    let proxy = StoreProxy::default();
+    let db = proxy.over_memory(&layer());
     db.thread("t").add(NewMessage::user("x")).await.unwrap();
     let consumer: throughline::ids::ConsumerName = "index".parse().unwrap();
     for position in [1, 2] {
@@ -212,12 +212,12 @@ async fn reasons_of_runs_and_of_consumers_come_back_and_belong_to_their_own() {
         };
         db.on_consumer(skipped).await.unwrap();
     }
-    assert!(!format!("{:?}", serde_json::to_string(&tap.passed()).unwrap()).contains("why 1"));
+    assert!(!format!("{:?}", serde_json::to_string(&proxy.passed()).unwrap()).contains("why 1"));
     let list = || db.read(ListQuarantined::new(consumer.clone(), 10));
     let whys: Vec<_> = list().await.unwrap().changes.into_iter().map(|change| change.why).collect();
     assert_eq!(whys, ["why 1", "why 2"]);
-    // One in the place of the other.
-    tap.hand(|result| {
+    // Copy the reason of one change to the other.
+    proxy.tamper(|result| {
         if let PersistResult::Read(ReadResult::Quarantined(list)) = result {
             let why = list.changes[0].why.clone();
             list.changes[1].why = why;
@@ -238,7 +238,7 @@ impl Plugin for Redacts {
     }
 }
 
-/// A layer of the rank that a redaction has.
+/// A layer with the name and the rank of a redact layer.
 struct Ranked;
 
 impl throughline::pipeline::Described for Ranked {
@@ -256,7 +256,7 @@ impl<S> tower::Layer<S> for Ranked {
 }
 
 #[tokio::test]
-async fn a_redaction_inside_the_encryption_is_refused_and_outside_is_not() {
+async fn build_refuses_redaction_inside_of_encryption() {
     let memory = throughline::memory::MemoryBackend::new;
     let builder = throughline::Persistence::builder;
     builder().layer(Ranked).plugin(Redacts).layer(layer()).backend(memory()).build().unwrap();

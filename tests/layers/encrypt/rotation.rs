@@ -1,4 +1,4 @@
-//! Another key, while the store is in use and while the process is killed.
+//! Key rotation during writes, and with processes that are killed.
 
 use std::{
     env,
@@ -19,13 +19,13 @@ use throughline::{
     threads::ListThreads,
 };
 
-use super::support::{Tap, key, key_ring, layer, stacks};
+use super::support::{StoreProxy, key, key_ring, layer, stacks};
 
 fn id(name: &str) -> KeyId {
     name.parse().unwrap()
 }
 
-/// Threads with content in pieces, metadata and titles.
+/// Writes threads with chunked content, metadata and titles.
 async fn fill(db: &Persistence, threads: usize, messages: usize) {
     for thread in 0..threads {
         let mut facts = Metadata::new();
@@ -45,8 +45,8 @@ async fn fill(db: &Persistence, threads: usize, messages: usize) {
     }
 }
 
-/// What every row says, or why one cannot be read.
-async fn everything(db: &Persistence) -> Vec<String> {
+/// Returns the content of every row, or the error of a row that cannot be read.
+async fn all_rows(db: &Persistence) -> Vec<String> {
     let list = db.threads(ListThreads::new(1000)).await.unwrap();
     assert_eq!(list.damaged, []);
     let mut said = Vec::new();
@@ -62,7 +62,7 @@ async fn everything(db: &Persistence) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn it_ends_while_others_write_without_end() {
+async fn re_encryption_ends_during_continuous_writes() {
     let layer = layer();
     for db in stacks(&layer).await {
         fill(&db, 3, 2).await;
@@ -70,34 +70,34 @@ async fn it_ends_while_others_write_without_end() {
         layer.key_ring().rotate(key(&format!("{old}x"))).unwrap();
         let mut rewrite = layer.rewrite(&db).page(1);
         let mut steps = 0;
-        // More is written in each step than a step goes through.
+        // Each step of the rewrite is slower than the writers.
         while rewrite.step().await.unwrap() {
             for _ in 0..3 {
                 db.thread(format!("new {steps}")).add(NewMessage::user("x")).await.unwrap();
             }
             steps += 1;
-            assert!(steps < 400, "it runs after what is written");
+            assert!(steps < 400, "the rewrite never catches up");
         }
         layer.retire(&old, std::slice::from_ref(&db)).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_key_is_retired_once_nothing_is_under_it() {
+async fn a_key_is_retired_only_when_no_row_uses_it() {
     for layer in [layer(), EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new())] {
         for db in stacks(&layer).await {
             let old = layer.key_ring().write_key();
             fill(&db, 3, 5).await;
-            let before = everything(&db).await;
+            let before = all_rows(&db).await;
             layer.key_ring().rotate(key(&format!("{old}x"))).unwrap();
             let stores = [db.clone()];
             assert_eq!(layer.retire(&old, &stores).await.unwrap_err().kind(), ErrorKind::Conflict);
             let report = layer.rewrite(&db).page(2).run().await.unwrap();
             assert_eq!((report.open, report.abandoned, report.damaged, report.overtaken), (0, 0, 0, 0));
-            assert_eq!(everything(&db).await, before);
+            assert_eq!(all_rows(&db).await, before);
             layer.retire(&old, &stores).await.unwrap();
-            assert_eq!(everything(&db).await, before);
-            // A second time there is nothing to do.
+            assert_eq!(all_rows(&db).await, before);
+            // A second pass finds nothing to do.
             let mut again = layer.rewrite(&db);
             assert_eq!(again.run().await.unwrap(), throughline::layers::encrypt::Rewritten::default());
             db.close().await.unwrap();
@@ -106,40 +106,40 @@ async fn a_key_is_retired_once_nothing_is_under_it() {
 }
 
 #[tokio::test]
-async fn with_keys_of_threads_a_rotation_leaves_every_row_alone() {
+async fn a_rotation_with_thread_keys_rewrites_no_message() {
     let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new());
-    let tap = Tap::default();
-    let db = tap.over_memory(&layer);
+    let proxy = StoreProxy::default();
+    let db = proxy.over_memory(&layer);
     fill(&db, 3, 2).await;
-    let mut given_up = db.thread("t0").reserve(Role::Assistant).await.unwrap();
-    given_up.abandon("it stays").await.unwrap();
+    let mut abandoned = db.thread("t0").reserve(Role::Assistant).await.unwrap();
+    abandoned.abandon("it stays").await.unwrap();
     layer.key_ring().rotate(key("k2")).unwrap();
-    tap.passed();
+    proxy.passed();
     let report = layer.rewrite(&db).run().await.unwrap();
     assert_eq!((report.thread_keys, report.contents, report.abandoned), (3, 0, 0));
-    assert!(tap.passed().iter().all(|args| !args.kind().is_write()));
+    assert!(proxy.passed().iter().all(|args| !args.kind().is_write()));
     layer.retire(&id("k1"), std::slice::from_ref(&db)).await.unwrap();
     assert_eq!(db.thread("t0").page(PageFrom::Start, 10).await.unwrap().messages.len(), 4);
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_anew_is_counted_and_keeps_its_key() {
+async fn rows_that_cannot_be_re_encrypted_are_counted_and_keep_their_key() {
     let layer = layer();
-    let tap = Tap::default();
-    let db = tap.over_memory(&layer);
+    let proxy = StoreProxy::default();
+    let db = proxy.over_memory(&layer);
     let thread = db.thread("t");
     thread.add(NewMessage::user("x")).await.unwrap();
     let mut open = thread.reserve(Role::Assistant).await.unwrap();
     open.append("under way").await.unwrap();
     open.flush().await.unwrap();
-    let mut given_up = thread.reserve(Role::Assistant).await.unwrap();
-    given_up.abandon("it stays").await.unwrap();
+    let mut abandoned = thread.reserve(Role::Assistant).await.unwrap();
+    abandoned.abandon("it stays").await.unwrap();
     layer.key_ring().rotate(key("k2")).unwrap();
     let report = layer.rewrite(&db).run().await.unwrap();
-    // The thread was changed by the rewriting itself and is looked at once more.
+    // The rewrite changed the thread, so the next pass visits it again.
     assert!(report.open >= 1 && report.abandoned >= 1, "{report:?}");
     assert_eq!(report.contents, 1);
-    // The writer goes on, under both keys.
+    // The writer continues with both keys.
     open.append(" still").await.unwrap();
     let done = open.finish().await.unwrap();
     let read = thread.get(done.id).await.unwrap().unwrap();
@@ -148,7 +148,7 @@ async fn what_cannot_be_written_anew_is_counted_and_keeps_its_key() {
 }
 
 #[tokio::test]
-async fn a_store_in_the_clear_is_taken_over() {
+async fn an_unencrypted_store_is_encrypted_by_a_rewrite() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chat.db");
     let plain = Persistence::builder().backend(SqliteBackend::open(&path).await.unwrap()).build().unwrap();
@@ -157,7 +157,7 @@ async fn a_store_in_the_clear_is_taken_over() {
     open.append("begun").await.unwrap();
     open.flush().await.unwrap();
     let open = open.id().clone();
-    let before = everything(&plain).await;
+    let before = all_rows(&plain).await;
     plain.close().await.unwrap();
     let migrating = layer().accept_plaintext();
     let open_stack = async |layer: &EncryptLayer| {
@@ -165,7 +165,7 @@ async fn a_store_in_the_clear_is_taken_over() {
         Persistence::builder().layer(layer.clone()).backend(backend).build().unwrap()
     };
     let db = open_stack(&migrating).await;
-    assert_eq!(everything(&db).await, before);
+    assert_eq!(all_rows(&db).await, before);
     let end = throughline::messages::UpdateContent::new(
         "t0".parse().unwrap(),
         open,
@@ -173,17 +173,17 @@ async fn a_store_in_the_clear_is_taken_over() {
         throughline::messages::UpdateMode::Final,
     );
     db.run(end).await.unwrap();
-    let now = everything(&db).await;
+    let now = all_rows(&db).await;
     assert!(now.iter().any(|said| said.contains("begun and ended")));
     migrating.rewrite(&db).run().await.unwrap();
     db.close().await.unwrap();
     let db = open_stack(&layer()).await;
-    assert_eq!(everything(&db).await, now);
+    assert_eq!(all_rows(&db).await, now);
     db.close().await.unwrap();
 }
 
 #[tokio::test]
-async fn patches_that_come_while_metadata_is_written_anew_are_not_undone() {
+async fn concurrent_metadata_patches_survive_re_encryption() {
     let layer = layer();
     let db = Persistence::builder().layer(layer.clone()).backend(MemoryBackend::new()).build().unwrap();
     fill(&db, 1, 1).await;
@@ -204,7 +204,7 @@ async fn patches_that_come_while_metadata_is_written_anew_are_not_undone() {
 }
 
 #[tokio::test]
-async fn a_rewriting_goes_on_where_another_was() {
+async fn a_rewrite_continues_from_the_cursor_of_another() {
     let layer = layer();
     let db = Persistence::builder().layer(layer.clone()).backend(MemoryBackend::new()).build().unwrap();
     fill(&db, 3, 4).await;
@@ -212,7 +212,7 @@ async fn a_rewriting_goes_on_where_another_was() {
     let mut cursor = throughline::layers::encrypt::RewriteCursor::default();
     let mut contents = 0;
     loop {
-        // Each step by another one, which knows of the last what was written down.
+        // Each step runs in a new rewrite, which knows only the stored cursor.
         let kept = serde_json::to_string(&cursor).unwrap();
         let mut rewrite = layer.rewrite(&db).page(2).resume(serde_json::from_str(&kept).unwrap());
         let more = rewrite.step().await.unwrap();
@@ -230,15 +230,15 @@ const PATH: &str = "THROUGHLINE_ENCRYPT_PATH";
 const KEYS: &str = "THROUGHLINE_ENCRYPT_KEYS";
 const THREAD_KEYS: &str = "THROUGHLINE_ENCRYPT_THREAD_KEYS";
 
-/// A ring with these keys, of which the last is written under.
-fn ring_of(keys: &[String]) -> KeyRing {
+/// Returns a key ring with these keys; the last one encrypts.
+fn key_ring_of(keys: &[String]) -> KeyRing {
     let key_ring = key_ring(&keys[0]);
     keys[1..].iter().for_each(|name| key_ring.rotate(key(name)).unwrap());
     key_ring
 }
 
 fn layer_of(keys: &[String], thread_keys: Option<&Path>) -> EncryptLayer {
-    let layer = EncryptLayer::new(ring_of(keys));
+    let layer = EncryptLayer::new(key_ring_of(keys));
     match thread_keys {
         Some(folder) => layer.with_thread_keys(FileThreadKeys::open(folder).unwrap()),
         None => layer,
@@ -250,7 +250,7 @@ async fn opened(path: &Path, layer: &EncryptLayer) -> Persistence {
     Persistence::builder().layer(layer.clone()).backend(backend).build().unwrap()
 }
 
-/// What each process does: it writes anew, and says so of each step. Nothing, where it was not started by the test below.
+/// The child process: it rewrites the store and prints each step. It does nothing unless the test below starts it.
 #[tokio::test]
 async fn one_process_rewrites() {
     let (Ok(path), Ok(keys)) = (env::var(PATH), env::var(KEYS)) else { return };
@@ -278,7 +278,7 @@ fn start(path: &Path, keys: &[String], thread_keys: Option<&Path>) -> Child {
     command.spawn().unwrap()
 }
 
-/// Kills a process in the middle of rewriting, so many times; answers how often it was not done yet.
+/// Kills processes during a rewrite. Returns how many of them had not finished.
 async fn killed(kills: usize, thread_keys: bool) -> usize {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chat.db");
@@ -286,11 +286,11 @@ async fn killed(kills: usize, thread_keys: bool) -> usize {
     let mut keys = vec!["k0".to_owned()];
     let db = opened(&path, &layer_of(&keys, kept.as_deref())).await;
     fill(&db, 5, 6).await;
-    let before = everything(&db).await;
+    let before = all_rows(&db).await;
     db.close().await.unwrap();
-    let mut in_the_middle = 0;
+    let mut unfinished = 0;
     for kill in 0..kills {
-        // Every few kills another key, so that there is always something left to do.
+        // Rotate the key after every few kills, so that there is always something to rewrite.
         if kill % 5 == 0 {
             keys.push(format!("k{}", keys.len()));
         }
@@ -309,29 +309,29 @@ async fn killed(kills: usize, thread_keys: bool) -> usize {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        in_the_middle += usize::from(!whole);
+        unfinished += usize::from(!whole);
         let db = opened(&path, &layer_of(&keys, kept.as_deref())).await;
-        assert_eq!(everything(&db).await, before, "after kill {kill}");
+        assert_eq!(all_rows(&db).await, before, "after kill {kill}");
         db.close().await.unwrap();
     }
     let layer = layer_of(&keys, kept.as_deref());
     let db = opened(&path, &layer).await;
     layer.rewrite(&db).run().await.unwrap();
-    assert_eq!(everything(&db).await, before);
+    assert_eq!(all_rows(&db).await, before);
     for old in &keys[..keys.len() - 1] {
         layer.retire(&id(old), std::slice::from_ref(&db)).await.unwrap();
     }
-    assert_eq!(everything(&db).await, before);
+    assert_eq!(all_rows(&db).await, before);
     db.close().await.unwrap();
-    in_the_middle
+    unfinished
 }
 
 #[tokio::test]
-async fn rel_30_fifty_kills_in_the_middle_leave_every_row_readable() {
+async fn rel_30_fifty_kills_during_a_rewrite_leave_every_row_readable() {
     assert_eq!(killed(50, false).await, 50);
 }
 
 #[tokio::test]
-async fn kills_while_keys_of_threads_are_sealed_anew_leave_every_row_readable() {
+async fn kills_during_the_rewrap_of_thread_keys_leave_every_row_readable() {
     assert!(killed(10, true).await > 0);
 }

@@ -1,4 +1,4 @@
-//! Whatever is done, a stack with the layer answers as one without.
+//! An encrypted stack returns the same answers as a plain one, for random calls.
 
 use proptest::{prelude::*, test_runner::Config};
 use throughline::{
@@ -27,7 +27,7 @@ fn content() -> impl Strategy<Value = Content> {
             Just("[]"),
             Just("[ ]"),
             Just(r#"[ {"type":"text","text":"a"} ]"#),
-            Just(r#"[{"type":"sealed","rev":1,"as":"whole","cell":"x"}, 1.10]"#),
+            Just(r#"[{"type":"encrypted","rev":1,"as":"whole","cell":"x"}, 1.10]"#),
             Just(r#"[7,{"type":"text","text":"b"}]"#),
         ]
         .prop_map(|json| Content::from_json(json).unwrap()),
@@ -124,19 +124,19 @@ fn without_times(message: &mut Message) {
     message.lease = None;
 }
 
-/// What a store cannot say of what it cannot read: its size and how it begins.
+/// Removes what a store cannot derive from ciphertext: the size and the preview.
 fn without_sizes(entry: &mut ThreadSummary) {
     let never = Timestamp::from_micros(0);
     (entry.created_at, entry.active_at, entry.updated_at) = (never, never, never);
     (entry.bytes, entry.preview) = (0, None);
 }
 
-/// An answer without its times.
-fn told(result: &mut PersistResult) {
+/// Removes all times and sizes from an answer.
+fn normalize(result: &mut PersistResult) {
     match result {
         PersistResult::Add(added) => without_times(&mut added.message),
         PersistResult::Reserve(reserved) => without_times(&mut reserved.message),
-        PersistResult::Batch(batched) => batched.outputs.iter_mut().for_each(told),
+        PersistResult::Batch(batched) => batched.outputs.iter_mut().for_each(normalize),
         PersistResult::Thread(
             ThreadResult::Create(changed) | ThreadResult::Rename(changed) | ThreadResult::Label(changed),
         ) => without_sizes(&mut changed.entry),
@@ -158,7 +158,7 @@ async fn answer(db: &Persistence, args: PersistArgs) -> Result<PersistResult, th
     let mut db = db.clone();
     match db.ready().await.unwrap().call(args).await {
         Ok(mut response) => {
-            told(&mut response.result);
+            normalize(&mut response.result);
             Ok(response.result)
         }
         Err(error) => Err(error.kind()),
@@ -169,7 +169,7 @@ proptest! {
     #![proptest_config(Config { cases: 192, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn a_stack_with_the_layer_answers_as_one_without(
+    fn an_encrypted_stack_returns_the_same_answers_as_a_plain_one(
         calls in proptest::collection::vec(call(), 1..24),
         thread_keys in any::<bool>(),
     ) {
@@ -180,12 +180,12 @@ proptest! {
             } else {
                 layer()
             };
-            let sealed = over_memory(&layer);
+            let encrypted = over_memory(&layer);
             let plain = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
             for args in calls {
                 for args in std::iter::once(args).chain(reads()) {
                     let expected = answer(&plain, args.clone()).await;
-                    prop_assert_eq!(answer(&sealed, args.clone()).await, expected, "{:?}", args);
+                    prop_assert_eq!(answer(&encrypted, args.clone()).await, expected, "{:?}", args);
                 }
             }
             Ok(())

@@ -1,4 +1,4 @@
-//! One key is destroyed, and with it every copy of one thread.
+//! Shredding destroys the key of a thread, and with it every copy of the thread.
 
 use throughline::{
     Effect, ErrorKind, NewMessage, NewThread, PersistResult, Persistence, ReadResult, ThreadId,
@@ -10,10 +10,10 @@ use throughline::{
     threads::{CreateThread, ForkPoint, ListThreads, ThreadSummary},
 };
 
-use super::support::{FailingKeys, KeyCall, Tap, key_ring, layer, over_memory, stacks};
+use super::support::{FailingKeys, KeyCall, StoreProxy, key_ring, layer, over_memory, stacks};
 
 #[tokio::test]
-async fn a_shredded_thread_is_gone_and_no_other() {
+async fn shredding_makes_one_thread_unreadable_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
     for (number, layer) in [
         EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new()),
@@ -43,11 +43,11 @@ async fn a_shredded_thread_is_gone_and_no_other() {
             assert_eq!(kept.page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
             let list = db.threads(ListThreads::new(10)).await.unwrap();
             assert_eq!((list.entries.len(), &list.damaged[..]), (1, &[named("a")][..]));
-            // Another tenant's thread of that id has a key of its own.
+            // The thread with the same id of another tenant has its own key.
             let other = db.for_tenant("other".parse().unwrap());
             other.thread(named("a")).add(NewMessage::user("said")).await.unwrap();
             assert_eq!(other.thread(named("a")).page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
-            // The rows can be taken away.
+            // The rows of a shredded thread can still be deleted.
             shredded.delete("m".parse().unwrap()).await.unwrap();
             shredded.delete_thread().await.unwrap();
             db.close().await.unwrap();
@@ -56,21 +56,21 @@ async fn a_shredded_thread_is_gone_and_no_other() {
 }
 
 #[tokio::test]
-async fn without_keys_of_threads_nothing_can_be_shredded() {
+async fn shredding_without_thread_keys_is_unsupported() {
     let layer = layer();
     let error = layer.shred(&over_memory(&layer), &"t".parse().unwrap()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
 
-/// A thread with one message, a fork of it in the archive, a fork of that one which no list shows, and a thread of its own.
-async fn family(db: &Persistence) {
+/// Creates a thread with one message, an archived fork of it, a hidden fork of that fork, and an independent thread.
+async fn create_forks(db: &Persistence) {
     let id = || "m".parse().unwrap();
     let (source, own) = (db.thread("source"), db.thread("own"));
     source.add(NewMessage::user("said").with_id(id())).await.unwrap();
     own.add(NewMessage::user("said").with_id(id())).await.unwrap();
     source.fork(&id(), NewThread::new().with_id("fork".parse().unwrap())).await.unwrap();
     db.thread("fork").archive(true).await.unwrap();
-    // A fork that was cut short: it has a copy, and is not published.
+    // An interrupted fork: it has a copied message, and is not published.
     let point = ForkPoint { thread: "fork".parse().unwrap(), message: id() };
     let new = NewThread::new().with_id("half".parse().unwrap()).forked_from(point).hidden();
     db.on_thread(CreateThread::new(new)).await.unwrap();
@@ -78,7 +78,7 @@ async fn family(db: &Persistence) {
     db.run(Import::new("half".parse().unwrap(), vec![ImportRow::of(copied).unwrap()])).await.unwrap();
 }
 
-/// Which threads of the family can be read.
+/// Returns the readable threads.
 async fn readable(db: &Persistence) -> Vec<&'static str> {
     let mut readable = Vec::new();
     for thread in ["source", "fork", "half", "own"] {
@@ -95,16 +95,16 @@ fn ids(names: &[&str]) -> Vec<ThreadId> {
 }
 
 #[tokio::test]
-async fn shredding_names_the_forks_that_stay_readable() {
+async fn shredding_lists_the_forks_that_stay_readable() {
     let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new());
     for db in stacks(&layer).await {
-        // Each store has threads of a tenant of its own, since both share the keys.
+        // Use one tenant per store, since both stores share the keys.
         let db = db.for_tenant(db.describe().names().last().unwrap().parse().unwrap());
-        family(&db).await;
+        create_forks(&db).await;
         let shredded = layer.shred(&db, &"source".parse().unwrap()).await.unwrap();
         assert_eq!((shredded.threads, shredded.readable_forks), (ids(&["source"]), ids(&["fork", "half"])));
         assert_eq!(readable(&db).await, ["fork", "half", "own"]);
-        // Asked again, it says the same.
+        // A repeated call returns the same result.
         let again = layer.shred(&db, &"source".parse().unwrap()).await.unwrap();
         assert_eq!(again.readable_forks, ids(&["fork", "half"]));
         assert_eq!(layer.shred(&db, &"own".parse().unwrap()).await.unwrap().readable_forks, []);
@@ -116,7 +116,7 @@ async fn shredding_with_forks_leaves_no_copy_readable() {
     let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new());
     for db in stacks(&layer).await {
         let db = db.for_tenant(db.describe().names().last().unwrap().parse().unwrap());
-        family(&db).await;
+        create_forks(&db).await;
         let shredded = layer.shred_with_forks(&db, &"source".parse().unwrap()).await.unwrap();
         assert_eq!(shredded.threads, ids(&["source", "half", "fork"]));
         assert!(shredded.readable_forks.is_empty() && shredded.unread.is_empty(), "{shredded:?}");
@@ -125,13 +125,13 @@ async fn shredding_with_forks_leaves_no_copy_readable() {
 }
 
 #[tokio::test]
-async fn a_damaged_key_record_keeps_no_fork_from_being_named_and_shredded() {
+async fn a_damaged_key_record_does_not_prevent_forks_from_being_listed_and_shredded() {
     let folder = tempfile::tempdir().unwrap();
     let keys = FileThreadKeys::open(folder.path()).unwrap();
     let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(keys);
     let db = over_memory(&layer);
-    family(&db).await;
-    // A crash has left the record of another tenant's key wiped.
+    create_forks(&db).await;
+    // A crash has wiped the key record of another tenant.
     let damaged = format!("{}.key", "0".repeat(64));
     std::fs::write(folder.path().join(&damaged), " ".repeat(100)).unwrap();
     let damaged = vec![damaged];
@@ -140,7 +140,7 @@ async fn a_damaged_key_record_keeps_no_fork_from_being_named_and_shredded() {
     let shredded = layer.shred_with_forks(&db, &"source".parse().unwrap()).await.unwrap();
     assert_eq!((shredded.threads, shredded.unread_keys), (ids(&["source", "half", "fork"]), damaged.clone()));
     assert_eq!(readable(&db).await, ["own"]);
-    // What is under the damaged key is not known: no key of the ring can be taken away.
+    // The data under the damaged key is unknown, so no key of the key ring can be removed.
     let error = layer.keys_in_use(&db).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     let first = &damaged[0];
@@ -153,12 +153,12 @@ async fn a_damaged_key_record_keeps_no_fork_from_being_named_and_shredded() {
 }
 
 #[tokio::test]
-async fn a_fork_whose_entry_is_damaged_is_named_as_unread() {
+async fn a_fork_with_a_damaged_summary_is_listed_as_unreadable() {
     let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(MemoryThreadKeys::new());
-    let tap = Tap::default();
-    let db = tap.over_memory(&layer);
-    family(&db).await;
-    tap.hand(|result| {
+    let proxy = StoreProxy::default();
+    let db = proxy.over_memory(&layer);
+    create_forks(&db).await;
+    proxy.tamper(|result| {
         let damage = |entry: &mut ThreadSummary| {
             if entry.thread.as_str() == "fork" {
                 entry.title = "not encrypted".parse().unwrap();
@@ -172,16 +172,16 @@ async fn a_fork_whose_entry_is_damaged_is_named_as_unread() {
     });
     let shredded = layer.shred_with_forks(&db, &"source".parse().unwrap()).await.unwrap();
     assert_eq!((shredded.threads, shredded.unread), (ids(&["source"]), ids(&["fork"])));
-    tap.no_hand();
+    proxy.stop_tampering();
     assert_eq!(readable(&db).await, ["fork", "half", "own"]);
 }
 
 #[tokio::test]
-async fn a_failure_while_forks_are_looked_for_leaves_the_key_destroyed_and_the_call_repeatable() {
+async fn a_failure_during_the_search_for_forks_leaves_the_key_destroyed_and_the_call_repeatable() {
     let keys = FailingKeys::new(MemoryThreadKeys::new());
     let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(keys.clone());
     let db = over_memory(&layer);
-    family(&db).await;
+    create_forks(&db).await;
     let source: ThreadId = "source".parse().unwrap();
     for with_forks in [false, true] {
         keys.fail(KeyCall::List, 1);
@@ -200,12 +200,12 @@ async fn a_failure_while_forks_are_looked_for_leaves_the_key_destroyed_and_the_c
 }
 
 #[tokio::test]
-async fn a_call_that_fails_at_any_key_can_be_made_again_and_finds_the_others() {
+async fn shredding_that_fails_at_any_key_can_be_repeated_to_completion() {
     for nth in 1..=3 {
         let keys = FailingKeys::new(MemoryThreadKeys::new());
         let layer = EncryptLayer::new(key_ring("k1")).with_thread_keys(keys.clone());
         let db = over_memory(&layer);
-        family(&db).await;
+        create_forks(&db).await;
         keys.fail(KeyCall::Destroy, nth);
         let error = layer.shred_with_forks(&db, &"source".parse().unwrap()).await.unwrap_err();
         let effect = if nth == 1 { Effect::NotApplied } else { Effect::Applied };

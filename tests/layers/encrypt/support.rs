@@ -1,4 +1,4 @@
-//! Keys, stacks over both stores, and a tap between the layer and its store.
+//! Keys, stacks over both stores, and a recorder between the layer and its store.
 
 use std::sync::{Arc, Mutex};
 
@@ -32,32 +32,32 @@ pub(crate) fn over_memory(layer: &EncryptLayer) -> Persistence {
     Persistence::builder().layer(layer.clone()).backend(MemoryBackend::new()).build().unwrap()
 }
 
-/// A stack over each store.
+/// Returns a stack over each store.
 pub(crate) async fn stacks(layer: &EncryptLayer) -> Vec<Persistence> {
     let sqlite = SqliteBackend::temporary().await.unwrap();
     vec![over_memory(layer), Persistence::builder().layer(layer.clone()).backend(sqlite).build().unwrap()]
 }
 
-/// What passes between the layer and the store: everything that goes down is noted, and a hand may change what comes up,
-/// as one that can write to the file.
+/// A layer between the encryption and the store. It records calls, and can modify answers like an attacker with write
+/// access to the file.
 #[derive(Clone, Default)]
-pub(crate) struct Tap {
+pub(crate) struct StoreProxy {
     passed: Arc<Mutex<Vec<PersistArgs>>>,
-    hand: Arc<Mutex<Option<Hand>>>,
+    tamper: Arc<Mutex<Option<Tamper>>>,
 }
 
-type Hand = Box<dyn FnMut(&mut PersistResult) + Send>;
+type Tamper = Box<dyn FnMut(&mut PersistResult) + Send>;
 
-impl Tap {
+impl StoreProxy {
     pub(crate) fn layer(&self) -> FromFn<impl throughline::plugin::AsyncRequestFn> {
-        let tap = self.clone();
-        from_fn("tap", Phase::Route, move |request: PersistRequest, next: NextRequest| {
-            let tap = tap.clone();
+        let proxy = self.clone();
+        from_fn("proxy", Phase::Route, move |request: PersistRequest, next: NextRequest| {
+            let proxy = proxy.clone();
             async move {
-                tap.passed.lock().unwrap().push(request.args.clone());
+                proxy.passed.lock().unwrap().push(request.args.clone());
                 let mut response = next.run(request).await?;
-                if let Some(hand) = &mut *tap.hand.lock().unwrap() {
-                    hand(&mut response.result);
+                if let Some(tamper) = &mut *proxy.tamper.lock().unwrap() {
+                    tamper(&mut response.result);
                 }
                 Ok(response)
             }
@@ -73,21 +73,21 @@ impl Tap {
             .unwrap()
     }
 
-    /// What has gone down since this was last asked.
+    /// Returns the calls since the last call of this function.
     pub(crate) fn passed(&self) -> Vec<PersistArgs> {
         std::mem::take(&mut self.passed.lock().unwrap())
     }
 
-    pub(crate) fn hand(&self, hand: impl FnMut(&mut PersistResult) + Send + 'static) {
-        *self.hand.lock().unwrap() = Some(Box::new(hand));
+    pub(crate) fn tamper(&self, tamper: impl FnMut(&mut PersistResult) + Send + 'static) {
+        *self.tamper.lock().unwrap() = Some(Box::new(tamper));
     }
 
-    pub(crate) fn no_hand(&self) {
-        *self.hand.lock().unwrap() = None;
+    pub(crate) fn stop_tampering(&self) {
+        *self.tamper.lock().unwrap() = None;
     }
 }
 
-/// A call of a store of keys.
+/// An operation of a key store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyCall {
     Get,
@@ -95,7 +95,7 @@ pub(crate) enum KeyCall {
     List,
 }
 
-/// A store of keys in which one call fails.
+/// A key store in which one call fails.
 #[derive(Debug, Clone)]
 pub(crate) struct FailingKeys<K> {
     pub(crate) keys: K,
@@ -107,7 +107,7 @@ impl<K> FailingKeys<K> {
         Self { keys, fails: Arc::default() }
     }
 
-    /// The n-th call of this kind from now on fails.
+    /// Fails the n-th call of this kind from now on.
     pub(crate) fn fail(&self, call: KeyCall, nth: u32) {
         *self.fails.lock().unwrap() = Some((call, nth));
     }

@@ -1,4 +1,4 @@
-//! Layers that are wrong in one way.
+//! Broken variants of layers.
 
 use std::{
     pin::Pin,
@@ -13,35 +13,35 @@ use tower::{Layer, Service, ServiceExt as _};
 
 type Answer = Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send>>;
 
-/// A layer that some calls go round.
+/// A variant that some calls bypass.
 #[derive(Clone)]
-pub(crate) struct Skips<L> {
+pub(crate) struct Bypassed<L> {
     pub(crate) layer: L,
-    pub(crate) skips: fn(&PersistRequest) -> bool,
+    pub(crate) bypasses: fn(&PersistRequest) -> bool,
 }
 
-impl<L: Described> Described for Skips<L> {
+impl<L: Described> Described for Bypassed<L> {
     fn site(&self) -> SiteSpec {
         self.layer.site()
     }
 }
 
-impl<S: Clone, L: Layer<S>> Layer<S> for Skips<L> {
-    type Service = SkipsService<L::Service, S>;
+impl<S: Clone, L: Layer<S>> Layer<S> for Bypassed<L> {
+    type Service = BypassedService<L::Service, S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        SkipsService { through: self.layer.layer(inner.clone()), round: inner, skips: self.skips }
+        BypassedService { layered: self.layer.layer(inner.clone()), bypass: inner, bypasses: self.bypasses }
     }
 }
 
 #[derive(Clone)]
-pub(crate) struct SkipsService<T, S> {
-    through: T,
-    round: S,
-    skips: fn(&PersistRequest) -> bool,
+pub(crate) struct BypassedService<T, S> {
+    layered: T,
+    bypass: S,
+    bypasses: fn(&PersistRequest) -> bool,
 }
 
-impl<T, S> Service<PersistRequest> for SkipsService<T, S>
+impl<T, S> Service<PersistRequest> for BypassedService<T, S>
 where
     T: PersistService<Error = PersistError>,
     S: PersistService<Error = PersistError>,
@@ -55,44 +55,44 @@ where
     }
 
     fn call(&mut self, request: PersistRequest) -> Answer {
-        if (self.skips)(&request) {
-            Box::pin(self.round.clone().oneshot(request))
+        if (self.bypasses)(&request) {
+            Box::pin(self.bypass.clone().oneshot(request))
         } else {
-            Box::pin(self.through.clone().oneshot(request))
+            Box::pin(self.layered.clone().oneshot(request))
         }
     }
 }
 
-/// A layer that is another one for each call: what it knew of the calls before is forgotten.
+/// A variant that is a new layer for each call, so it has no state.
 #[derive(Clone)]
-pub(crate) struct Forgets<L>(pub(crate) fn() -> L);
+pub(crate) struct Stateless<L>(pub(crate) fn() -> L);
 
-impl<L: Described> Described for Forgets<L> {
+impl<L: Described> Described for Stateless<L> {
     fn site(&self) -> SiteSpec {
         (self.0)().site()
     }
 }
 
-impl<S, L> Layer<S> for Forgets<L> {
-    type Service = ForgetsService<L, S>;
+impl<S, L> Layer<S> for Stateless<L> {
+    type Service = StatelessService<L, S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ForgetsService { make: self.0, inner }
+        StatelessService { make: self.0, inner }
     }
 }
 
-pub(crate) struct ForgetsService<L, S> {
+pub(crate) struct StatelessService<L, S> {
     make: fn() -> L,
     inner: S,
 }
 
-impl<L, S: Clone> Clone for ForgetsService<L, S> {
+impl<L, S: Clone> Clone for StatelessService<L, S> {
     fn clone(&self) -> Self {
         Self { make: self.make, inner: self.inner.clone() }
     }
 }
 
-impl<L, S> Service<PersistRequest> for ForgetsService<L, S>
+impl<L, S> Service<PersistRequest> for StatelessService<L, S>
 where
     S: PersistService<Error = PersistError>,
     L: Layer<S, Service: PersistService<Error = PersistError>>,
@@ -110,28 +110,28 @@ where
     }
 }
 
-/// A layer that does not notice when its caller leaves: it goes on in a task of its own.
+/// A variant that runs each call in a spawned task, so it does not notice that the caller left.
 #[derive(Clone)]
-pub(crate) struct Stays<L>(pub(crate) L);
+pub(crate) struct Detached<L>(pub(crate) L);
 
-impl<L: Described> Described for Stays<L> {
+impl<L: Described> Described for Detached<L> {
     fn site(&self) -> SiteSpec {
         self.0.site()
     }
 }
 
-impl<S, L: Layer<S>> Layer<S> for Stays<L> {
-    type Service = StaysService<L::Service>;
+impl<S, L: Layer<S>> Layer<S> for Detached<L> {
+    type Service = DetachedService<L::Service>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        StaysService(self.0.layer(inner))
+        DetachedService(self.0.layer(inner))
     }
 }
 
 #[derive(Clone)]
-pub(crate) struct StaysService<T>(T);
+pub(crate) struct DetachedService<T>(T);
 
-impl<T: PersistService<Error = PersistError>> Service<PersistRequest> for StaysService<T> {
+impl<T: PersistService<Error = PersistError>> Service<PersistRequest> for DetachedService<T> {
     type Response = PersistResponse;
     type Error = PersistError;
     type Future = Answer;

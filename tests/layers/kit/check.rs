@@ -8,16 +8,16 @@ use tokio::{runtime::Builder, time::timeout};
 
 pub(crate) type Checked = Pin<Box<dyn Future<Output = ()>>>;
 
-/// A check of a layer, by name, over what its stacks are made with.
+/// A named check of a layer. `S` creates the stacks.
 pub(crate) struct Check<S> {
     pub(crate) name: &'static str,
     pub(crate) run: fn(S) -> Checked,
 }
 
-/// No check waits for long: the clock of the runtime stands still while anything goes on, and goes on when nothing does.
+/// The clock of the runtime is paused, so it advances only while every task waits: a hanging check ends at once.
 const HANG: Duration = Duration::from_secs(24 * 3600);
 
-/// The names of the checks that fail, in their order.
+/// Returns the names of the failing checks, in order.
 pub(crate) fn failing<S: Clone>(checks: &[Check<S>], stacks: &S) -> Vec<&'static str> {
     let fails = |check: &&Check<S>| {
         let runtime =
@@ -32,7 +32,7 @@ pub(crate) fn failing<S: Clone>(checks: &[Check<S>], stacks: &S) -> Vec<&'static
     checks.iter().filter(fails).map(|check| check.name).collect()
 }
 
-/// Writes a table of checks over the stacks of a type.
+/// Declares the table of checks for stacks of a type.
 macro_rules! checks {
     ($stacks:ty; $($name:literal => $run:ident;)+) => {
         pub(super) const CHECKS: &[$crate::kit::Check<$stacks>] =

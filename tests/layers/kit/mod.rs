@@ -1,19 +1,19 @@
-//! What the checks of layers are made with.
+//! The tools for checks of layers.
 //!
-//! A layer's checks are functions over a stack with the layer in it. They are run on the layer, which has to pass them all, and
-//! on broken variants of it, each of which has to fail exactly the checks that are named for it.
+//! A check is a function over a stack that contains the layer. The layer must pass all its checks, and each broken
+//! variant must fail exactly the checks that are named for it.
 
+mod blocking_layer;
 mod broken;
 mod check;
-mod valve;
 
 pub(crate) use self::{
-    broken::{Forgets, Skips, Stays},
+    blocking_layer::BlockingLayer,
+    broken::{Bypassed, Detached, Stateless},
     check::{Check, checks, failing},
-    valve::Valve,
 };
 
-/// Lets every task go on as far as it can.
+/// Runs all tasks until they wait.
 pub(crate) async fn settle() {
     for _ in 0..64 {
         tokio::task::yield_now().await;

@@ -14,28 +14,28 @@ use throughline::{
 use tokio::time::advance;
 
 use super::{ALLOWED, Count, OPERATIONS, Stacks};
-use crate::kit::{Valve, checks, settle};
+use crate::kit::{BlockingLayer, checks, settle};
 
 checks! {
     Stacks;
-    "operations-a-second" => operations_a_second;
-    "bytes-a-second" => bytes_a_second;
-    "items-count" => items_count;
-    "reads-count" => reads_count;
-    "tenants-apart" => tenants_apart;
-    "ends-pass-and-are-paid-for" => ends_pass_and_are_paid_for;
-    "who-leaves-is-given-back" => who_leaves_is_given_back;
-    "stored-bytes" => stored_bytes;
-    "batches-are-stored" => batches_are_stored;
-    "stored-bytes-stop-no-end" => stored_bytes_stop_no_end;
-    "names-count" => names_count;
-    "ends-with-content-are-writes" => ends_with_content_are_writes;
-    "escapes-count" => escapes_count;
+    "operations-per-second-are-limited" => operations_per_second_are_limited;
+    "bytes-per-second-are-limited" => bytes_per_second_are_limited;
+    "batch-items-count" => batch_items_count;
+    "reads-count-as-operations" => reads_count_as_operations;
+    "tenants-have-separate-limits" => tenants_have_separate_limits;
+    "finishes-are-accepted-and-counted" => finishes_are_accepted_and_counted;
+    "a-dropped-call-returns-its-share" => a_dropped_call_returns_its_share;
+    "stored-bytes-are-limited" => stored_bytes_are_limited;
+    "batches-count-as-stored" => batches_count_as_stored;
+    "stored-bytes-refuse-no-finish" => stored_bytes_refuse_no_finish;
+    "names-and-metadata-count" => names_and_metadata_count;
+    "finishes-with-content-count" => finishes_with_content_count;
+    "escaped-characters-count" => escaped_characters_count;
     "quarantined-changes-count" => quarantined_changes_count;
-    "rows-are-stored" => rows_are_stored;
+    "added-rows-count" => added_rows_count;
 }
 
-/// A message of the thread `t` that counts so many bytes: [`LEAST`] at least.
+/// Returns a message of the thread `t` that counts as `bytes` bytes, at least [`LEAST`].
 fn of(bytes: usize) -> NewMessage {
     static LAST: AtomicU16 = AtomicU16::new(0);
     let id = format!("{:04x}", LAST.fetch_add(1, Ordering::Relaxed));
@@ -43,11 +43,11 @@ fn of(bytes: usize) -> NewMessage {
     NewMessage::new(Role::User, content).with_id(id.parse().unwrap())
 }
 
-/// A thread of one byte, an id of four, and `[""]`.
+/// The cost of the thread id (one byte), a message id (four), and `[""]`.
 const LEAST: usize = 9;
 
 fn open(stacks: Stacks) -> Persistence {
-    (stacks.stack)(&Valve::open(), Count::default())
+    (stacks.stack)(&BlockingLayer::open(), Count::default())
 }
 
 #[track_caller]
@@ -56,14 +56,14 @@ fn refused(error: &PersistError, kind: ErrorKind) {
     assert_eq!(error.site(), Some(&Site::Layer("quota".into())), "{error}");
 }
 
-/// Takes every operation that there is at once.
+/// Uses all available operations.
 async fn spend(db: &Persistence) {
     for _ in 0..OPERATIONS.1 {
         db.thread("t").add(of(LEAST)).await.unwrap();
     }
 }
 
-async fn operations_a_second(stacks: Stacks) {
+async fn operations_per_second_are_limited(stacks: Stacks) {
     let db = open(stacks);
     spend(&db).await;
     let error = db.thread("t").add(of(LEAST)).await.unwrap_err();
@@ -75,7 +75,7 @@ async fn operations_a_second(stacks: Stacks) {
     refused(&db.thread("t").add(of(LEAST)).await.unwrap_err(), ErrorKind::Overloaded);
 }
 
-async fn bytes_a_second(stacks: Stacks) {
+async fn bytes_per_second_are_limited(stacks: Stacks) {
     let db = open(stacks);
     db.thread("t").add(of(900)).await.unwrap();
     let error = db.thread("t").add(of(200)).await.unwrap_err();
@@ -84,14 +84,14 @@ async fn bytes_a_second(stacks: Stacks) {
     db.thread("t").add(of(100)).await.unwrap();
     let error = db.thread("t").add(of(1001)).await.unwrap_err();
     refused(&error, ErrorKind::TooLarge);
-    assert_eq!(error.retry_after(), None, "it would never pass");
+    assert_eq!(error.retry_after(), None, "the call can never succeed");
 }
 
 fn batch(messages: usize, bytes: usize) -> Batch {
     (0..messages).fold(Batch::new(), |batch, _| batch.with(Add::new("t".parse().unwrap(), of(bytes))))
 }
 
-async fn items_count(stacks: Stacks) {
+async fn batch_items_count(stacks: Stacks) {
     let db = open(stacks);
     db.batch(batch(4, LEAST)).await.unwrap();
     refused(&db.batch(batch(2, LEAST)).await.unwrap_err(), ErrorKind::Overloaded);
@@ -99,7 +99,7 @@ async fn items_count(stacks: Stacks) {
     db.thread("t").add(of(LEAST)).await.unwrap();
 }
 
-async fn reads_count(stacks: Stacks) {
+async fn reads_count_as_operations(stacks: Stacks) {
     let db = open(stacks);
     for _ in 0..OPERATIONS.1 {
         db.thread("t").entry().await.unwrap();
@@ -107,7 +107,7 @@ async fn reads_count(stacks: Stacks) {
     refused(&db.thread("t").entry().await.unwrap_err(), ErrorKind::Overloaded);
 }
 
-async fn tenants_apart(stacks: Stacks) {
+async fn tenants_have_separate_limits(stacks: Stacks) {
     let db = open(stacks);
     spend(&db).await;
     let other = db.for_tenant(TenantId::new("other").unwrap());
@@ -116,7 +116,7 @@ async fn tenants_apart(stacks: Stacks) {
     refused(&other.thread("t").add(of(LEAST)).await.unwrap_err(), ErrorKind::Overloaded);
 }
 
-async fn ends_pass_and_are_paid_for(stacks: Stacks) {
+async fn finishes_are_accepted_and_counted(stacks: Stacks) {
     let db = open(stacks);
     let open = NewReservation::new(Role::Assistant).with_id("m".parse().unwrap());
     let mut draft = db.thread("t").reserve(open).await.unwrap();
@@ -126,26 +126,26 @@ async fn ends_pass_and_are_paid_for(stacks: Stacks) {
     refused(&db.thread("t").add(of(LEAST)).await.unwrap_err(), ErrorKind::Overloaded);
     draft.finish().await.unwrap();
     let error = db.thread("t").add(of(LEAST)).await.unwrap_err();
-    assert_eq!(error.retry_after(), Some(Duration::from_millis(200)), "the end was counted");
+    assert_eq!(error.retry_after(), Some(Duration::from_millis(200)), "the finish was counted");
 }
 
-async fn who_leaves_is_given_back(stacks: Stacks) {
-    let valve = Valve::shut();
-    let db = (stacks.stack)(&valve, Count::default());
+async fn a_dropped_call_returns_its_share(stacks: Stacks) {
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.stack)(&blocking_layer, Count::default());
     for _ in 0..10 * OPERATIONS.1 {
         let adding = tokio::spawn(db.thread("t").add(of(300)).into_future());
         settle().await;
         adding.abort();
         assert!(adding.await.unwrap_err().is_cancelled());
     }
-    assert_eq!(valve.came().len() as u64, 10 * OPERATIONS.1);
-    valve.let_on(5);
+    assert_eq!(blocking_layer.received().len() as u64, 10 * OPERATIONS.1);
+    blocking_layer.release(5);
     spend(&db).await;
 }
 
-async fn stored_bytes(stacks: Stacks) {
+async fn stored_bytes_are_limited(stacks: Stacks) {
     let count = Count::default();
-    let db = (stacks.stack)(&Valve::open(), count.clone());
+    let db = (stacks.stack)(&BlockingLayer::open(), count.clone());
     count.set(ALLOWED - 10);
     db.thread("t").add(of(10)).await.unwrap();
     let error = db.thread("t").add(of(11)).await.unwrap_err();
@@ -156,31 +156,31 @@ async fn stored_bytes(stacks: Stacks) {
     );
 }
 
-async fn batches_are_stored(stacks: Stacks) {
+async fn batches_count_as_stored(stacks: Stacks) {
     let count = Count::default();
-    let db = (stacks.stack)(&Valve::open(), count.clone());
+    let db = (stacks.stack)(&BlockingLayer::open(), count.clone());
     count.set(ALLOWED - 10);
     refused(&db.batch(batch(2, 12)).await.unwrap_err(), ErrorKind::StorageFull);
 }
 
-async fn stored_bytes_stop_no_end(stacks: Stacks) {
+async fn stored_bytes_refuse_no_finish(stacks: Stacks) {
     let count = Count::default();
-    let db = (stacks.stack)(&Valve::open(), count.clone());
+    let db = (stacks.stack)(&BlockingLayer::open(), count.clone());
     let thread = db.thread("t");
     let added = thread.add(of(LEAST)).await.unwrap();
     let open = NewReservation::new(Role::Assistant).with_id("m".parse().unwrap());
     drop(thread.reserve(open).await.unwrap());
     count.set(2 * ALLOWED);
-    let abandon = UpdateMode::Abandon { reason: Some("no room".to_owned()) };
+    let abandon = UpdateMode::Abandon { reason: Some("no space".to_owned()) };
     thread.update_content("m".parse().unwrap(), ContentChange::none(), abandon).await.unwrap();
     thread.get("m".parse().unwrap()).await.unwrap();
     db.run(Delete::new("t".parse().unwrap(), added.message.id)).await.unwrap();
 }
 
-/// Everything that is written counts, not content alone.
-async fn names_count(stacks: Stacks) {
+/// All written bytes count, not only content.
+async fn names_and_metadata_count(stacks: Stacks) {
     let count = Count::default();
-    let db = (stacks.stack)(&Valve::open(), count.clone());
+    let db = (stacks.stack)(&BlockingLayer::open(), count.clone());
     let thread = db.thread("t");
     count.set(ALLOWED - 200);
     let long = "n".repeat(200);
@@ -198,7 +198,7 @@ async fn names_count(stacks: Stacks) {
     thread.add(of(LEAST)).await.unwrap();
 }
 
-/// Reserves the message `m` of the thread `t`.
+/// Reserves the message `m` in the thread `t`.
 async fn reserve(db: &Persistence) {
     let open = NewReservation::new(Role::Assistant).with_id("m".parse().unwrap());
     drop(db.thread("t").reserve(open).await.unwrap());
@@ -208,7 +208,7 @@ fn change(change: ContentChange, mode: UpdateMode) -> UpdateContent {
     UpdateContent::new("t".parse().unwrap(), "m".parse().unwrap(), change, mode)
 }
 
-async fn ends_with_content_are_writes(stacks: Stacks) {
+async fn finishes_with_content_count(stacks: Stacks) {
     let db = open(stacks);
     reserve(&db).await;
     db.thread("t").add(of(900)).await.unwrap();
@@ -225,12 +225,12 @@ async fn ends_with_content_are_writes(stacks: Stacks) {
     db.run(change(ContentChange::none(), UpdateMode::Final)).await.unwrap();
 }
 
-async fn escapes_count(stacks: Stacks) {
+async fn escaped_characters_count(stacks: Stacks) {
     let db = open(stacks);
     reserve(&db).await;
     let append =
         |text: &str| change(ContentChange::Append(Delta::text(text.repeat(200))), UpdateMode::Partial);
-    // Each is stored as six bytes.
+    // Each of these characters is stored as six bytes.
     refused(&db.run(append("\0")).await.unwrap_err(), ErrorKind::TooLarge);
     db.run(append("x")).await.unwrap();
 }
@@ -251,10 +251,10 @@ async fn quarantined_changes_count(stacks: Stacks) {
     refused(&quarantine(u64::from(u32::MAX)).await.unwrap_err(), ErrorKind::Overloaded);
 }
 
-/// Whatever can add a row is stored, a key that is recorded included.
-async fn rows_are_stored(stacks: Stacks) {
+/// All operations that can add a row count, also rows for idempotency keys.
+async fn added_rows_count(stacks: Stacks) {
     let count = Count::default();
-    let db = (stacks.stack)(&Valve::open(), count.clone());
+    let db = (stacks.stack)(&BlockingLayer::open(), count.clone());
     let added = db.thread("t").add(of(LEAST)).await.unwrap().message.id;
     count.set(2 * ALLOWED);
     let full = |error: PersistError| refused(&error, ErrorKind::StorageFull);

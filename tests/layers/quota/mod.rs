@@ -1,4 +1,4 @@
-//! Each tenant keeps to what it may do.
+//! The layer `quota`: each tenant stays within its limits.
 
 mod checks;
 
@@ -16,14 +16,14 @@ use throughline::{
 };
 
 use self::checks::CHECKS;
-use crate::kit::{Forgets, Skips, Stays, Valve, failing};
+use crate::kit::{BlockingLayer, Bypassed, Detached, Stateless, failing};
 
-/// What every tenant may do, and how much each may store.
+/// The limits of every tenant: operations, bytes, and stored bytes.
 const OPERATIONS: (u64, u64) = (10, 5);
 const BYTES: (u64, u64) = (100, 1000);
 const ALLOWED: u64 = 10_000;
 
-/// What is stored already, as a host would count it.
+/// The stored bytes of a tenant, as a host would count them.
 #[derive(Clone, Default)]
 pub(crate) struct Count(Arc<AtomicU64>);
 
@@ -35,7 +35,7 @@ impl Count {
 
 #[derive(Clone, Copy)]
 pub(crate) struct Stacks {
-    stack: fn(&Valve, Count) -> Persistence,
+    stack: fn(&BlockingLayer, Count) -> Persistence,
 }
 
 fn layer(count: Count) -> QuotaLayer {
@@ -44,12 +44,12 @@ fn layer(count: Count) -> QuotaLayer {
     QuotaLayer::new(quota).stored(move |_| Stored { used: used(), allowed: ALLOWED })
 }
 
-/// Stacks with the layer that `$layer` makes of a count.
+/// Declares stacks with the layer that `$layer` creates for a count.
 macro_rules! stacks {
     ($layer:expr) => {
         Stacks {
-            stack: |valve, count| {
-                let stack = Persistence::builder().layer($layer(count)).layer(valve.layer());
+            stack: |blocking_layer, count| {
+                let stack = Persistence::builder().layer($layer(count)).layer(blocking_layer.layer());
                 stack.backend(MemoryBackend::new()).build().unwrap()
             },
         }
@@ -57,55 +57,57 @@ macro_rules! stacks {
 }
 
 #[test]
-fn it_keeps_all_its_promises() {
+fn the_quota_layer_passes_all_checks() {
     assert_eq!(failing(CHECKS, &stacks!(layer)), [""; 0]);
 }
 
 #[test]
-fn one_that_forgets_batches_is_caught() {
-    let forgets =
-        stacks!(|count| Skips { layer: layer(count), skips: |request| request.kind() == OpKind::Batch });
+fn a_quota_layer_that_skips_batches_fails_its_checks() {
+    let forgets = stacks!(|count| Bypassed {
+        layer: layer(count),
+        bypasses: |request| request.kind() == OpKind::Batch
+    });
     assert_eq!(
         failing(CHECKS, &forgets),
-        ["items-count", "batches-are-stored", "ends-with-content-are-writes"]
+        ["batch-items-count", "batches-count-as-stored", "finishes-with-content-count"]
     );
 }
 
 #[test]
-fn one_that_forgets_reads_is_caught() {
+fn a_quota_layer_that_skips_reads_fails_its_check() {
     let forgets =
-        stacks!(|count| Skips { layer: layer(count), skips: |request| request.kind() == OpKind::Read });
-    assert_eq!(failing(CHECKS, &forgets), ["reads-count"]);
+        stacks!(|count| Bypassed { layer: layer(count), bypasses: |request| request.kind() == OpKind::Read });
+    assert_eq!(failing(CHECKS, &forgets), ["reads-count-as-operations"]);
 }
 
 #[test]
-fn one_that_forgets_what_was_taken_is_caught() {
-    let forgets = stacks!(|_| Forgets(|| layer(Count::default())));
+fn a_quota_layer_without_state_fails_its_checks() {
+    let forgets = stacks!(|_| Stateless(|| layer(Count::default())));
     let counts = [
-        "operations-a-second",
-        "bytes-a-second",
-        "items-count",
-        "reads-count",
-        "tenants-apart",
-        "ends-pass-and-are-paid-for",
-        "stored-bytes",
-        "batches-are-stored",
-        "names-count",
-        "ends-with-content-are-writes",
+        "operations-per-second-are-limited",
+        "bytes-per-second-are-limited",
+        "batch-items-count",
+        "reads-count-as-operations",
+        "tenants-have-separate-limits",
+        "finishes-are-accepted-and-counted",
+        "stored-bytes-are-limited",
+        "batches-count-as-stored",
+        "names-and-metadata-count",
+        "finishes-with-content-count",
         "quarantined-changes-count",
-        "rows-are-stored",
+        "added-rows-count",
     ];
     assert_eq!(failing(CHECKS, &forgets), counts);
 }
 
 #[test]
-fn one_that_charges_callers_who_left_is_caught() {
-    let charges = stacks!(|count| Stays(layer(count)));
-    assert_eq!(failing(CHECKS, &charges), ["who-leaves-is-given-back"]);
+fn a_quota_layer_that_charges_dropped_calls_fails_its_check() {
+    let charges = stacks!(|count| Detached(layer(count)));
+    assert_eq!(failing(CHECKS, &charges), ["a-dropped-call-returns-its-share"]);
 }
 
 #[test]
-fn one_that_only_looks_at_what_is_stored_is_caught() {
+fn a_quota_layer_that_checks_only_stored_bytes_fails_its_checks() {
     let looks = stacks!(|count: Count| {
         from_fn("quota", Phase::Admit, move |request: PersistRequest, next: NextRequest| {
             let count = count.clone();
@@ -120,19 +122,19 @@ fn one_that_only_looks_at_what_is_stored_is_caught() {
         })
     });
     let broken = [
-        "operations-a-second",
-        "bytes-a-second",
-        "items-count",
-        "reads-count",
-        "tenants-apart",
-        "ends-pass-and-are-paid-for",
-        "stored-bytes",
-        "stored-bytes-stop-no-end",
-        "names-count",
-        "ends-with-content-are-writes",
-        "escapes-count",
+        "operations-per-second-are-limited",
+        "bytes-per-second-are-limited",
+        "batch-items-count",
+        "reads-count-as-operations",
+        "tenants-have-separate-limits",
+        "finishes-are-accepted-and-counted",
+        "stored-bytes-are-limited",
+        "stored-bytes-refuse-no-finish",
+        "names-and-metadata-count",
+        "finishes-with-content-count",
+        "escaped-characters-count",
         "quarantined-changes-count",
-        "rows-are-stored",
+        "added-rows-count",
     ];
     assert_eq!(failing(CHECKS, &looks), broken);
 }

@@ -1,4 +1,4 @@
-//! What a stack with the layer keeps to, each under a name.
+//! The named checks of a stack with the redact layer.
 
 use std::{future::Future, pin::Pin};
 
@@ -10,7 +10,7 @@ use throughline::{
 
 pub(crate) type Check = fn(Persistence) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Every check, by its name.
+/// Every check with its name.
 pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("split", |db| Box::pin(split(db))),
     ("batch", |db| Box::pin(batch(db))),
@@ -45,17 +45,17 @@ async fn text(db: &Persistence, id: &str) -> String {
     message.content.plain_text(100_000)
 }
 
-/// No part of the secret is in anything that is stored, and a marker is.
-async fn is_hidden(db: &Persistence) {
+/// Checks that no part of the secret is stored, and that a marker is.
+async fn assert_redacted(db: &Persistence) {
     let stored = serde_json::to_string(&all(db).await).unwrap();
     let secret = secret();
     for part in secret.as_bytes().windows(8) {
         assert!(!stored.contains(std::str::from_utf8(part).unwrap()), "a part of it is stored");
     }
-    assert!(stored.contains("[redacted:github-token#"), "nothing says that it was hidden");
+    assert!(stored.contains("[redacted:github-token#"), "no marker is stored");
 }
 
-/// A secret in two appends, or in three, is not stored, and what is around it is.
+/// A secret that is split over two or three appends is not stored; the text around it is.
 async fn split(db: Persistence) {
     let whole = format!("before {} after", secret());
     for cut in 0..=whole.len() {
@@ -69,7 +69,7 @@ async fn split(db: Persistence) {
         let stored = text(&db, &id).await;
         assert!(stored.starts_with("before [") && stored.ends_with("] after"), "{stored}");
     }
-    is_hidden(&db).await;
+    assert_redacted(&db).await;
 }
 
 async fn batch(db: Persistence) {
@@ -84,18 +84,18 @@ async fn batch(db: Persistence) {
     let batch =
         Batch::new().with(append("b", "", UpdateMode::Partial)).with(append("b", " y", UpdateMode::Final));
     db.batch(batch).await.unwrap();
-    is_hidden(&db).await;
+    assert_redacted(&db).await;
     assert!(text(&db, "b").await.ends_with("] y"));
 }
 
-/// A correction is searched, as a whole and as an addition to what stands there.
+/// An edit is redacted when it replaces the content and when it appends to it.
 async fn edit(db: Persistence) {
     let secret = secret();
     db.thread("t").add(NewMessage::user("nothing").with_id("a".parse().unwrap())).await.unwrap();
     let nested = serde_json::json!([{"type": "tool", "input": {"deep": [[format!("x{{{secret}}}")]]}}]);
     db.thread("t").edit("a".parse().unwrap(), Content::from_blocks(&nested).unwrap()).await.unwrap();
-    is_hidden(&db).await;
-    // The first half is stored as words that could be anything; the rest of it does not join it.
+    assert_redacted(&db).await;
+    // The first half alone is ordinary text and is stored. The second half must not complete the secret.
     db.thread("t")
         .add(NewMessage::user(&format!("x {}", &secret[..7])).with_id("b".parse().unwrap()))
         .await
@@ -107,12 +107,12 @@ async fn edit(db: Persistence) {
 async fn metadata(db: Persistence) {
     let secret = secret();
     db.thread("t").add(NewMessage::user("x").with_id("a".parse().unwrap())).await.unwrap();
-    let patch = MetadataPatch::new().set("note", &["a", &secret]).unwrap().set("n", &1).unwrap();
+    let patch = MetadataPatch::new().set("status", &["a", &secret]).unwrap().set("n", &1).unwrap();
     db.run(Update::new("t".parse().unwrap(), "a".parse().unwrap(), patch)).await.unwrap();
-    is_hidden(&db).await;
+    assert_redacted(&db).await;
 }
 
-/// A call that is made again with its key changes nothing, also not what is held back.
+/// A replayed call changes nothing, and does not change the buffered text.
 async fn replay(db: Persistence) {
     let secret = secret();
     reserve(&db, "m").await;
@@ -125,12 +125,12 @@ async fn replay(db: Persistence) {
     db.run(append("m", &secret[6..], UpdateMode::Partial)).key(key("k2")).await.unwrap();
     db.run(append("m", &secret[6..], UpdateMode::Partial)).key(key("k2")).await.unwrap();
     db.run(append("m", " y", UpdateMode::Final)).key(key("k3")).await.unwrap();
-    is_hidden(&db).await;
+    assert_redacted(&db).await;
     let stored = text(&db, "m").await;
     assert!(stored.starts_with("x [") && stored.ends_with("] y") && stored.len() < 50, "{stored}");
 }
 
-/// A refused call leaves everything as it was.
+/// A refused call changes nothing.
 async fn refused(db: Persistence) {
     let secret = secret();
     reserve(&db, "m").await;
@@ -141,12 +141,12 @@ async fn refused(db: Persistence) {
     }
     let answer = db.run(append("m", &format!("{} y", &secret[6..]), UpdateMode::Final)).await.unwrap();
     assert_eq!(answer.state, MessageState::Final);
-    is_hidden(&db).await;
+    assert_redacted(&db).await;
     let stored = text(&db, "m").await;
     assert!(stored.starts_with("x [") && stored.ends_with("] y"), "{stored}");
 }
 
-/// What is held back stands before the blocks that end the text, and text that a block holds goes on behind it.
+/// Buffered text is written before the blocks that end it, and text after a text block continues that block.
 async fn blocks(db: Persistence) {
     let secret = secret();
     let parts = [
@@ -166,14 +166,14 @@ async fn blocks(db: Persistence) {
         db.run(update).await.unwrap();
     }
     db.run(append("m", "", UpdateMode::Final)).await.unwrap();
-    is_hidden(&db).await;
+    assert_redacted(&db).await;
     let stored = db.thread("t").get("m".parse().unwrap()).await.unwrap().unwrap().content;
     let blocks: Vec<&str> = stored.blocks().into_iter().map(serde_json::value::RawValue::get).collect();
     assert!(blocks[0].ends_with(r#"] b g"}"#) && blocks[2].ends_with(r#"] d"}"#), "{blocks:?}");
     assert_eq!((blocks.len(), blocks[1]), (3, r#"{"type":"image", "n":1.10}"#));
 }
 
-/// A text without a secret is stored as it was given, however it comes.
+/// Text without a secret is stored unchanged, however it is split.
 async fn narrow(db: Persistence) {
     let whole = "ghosts_ ask: sk-learn? -----BEGIN of token: g \u{0}é🦀 gh";
     let cuts: Vec<usize> = (0..=whole.len()).filter(|at| whole.is_char_boundary(*at)).collect();

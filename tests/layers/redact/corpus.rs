@@ -1,11 +1,11 @@
-//! Secrets of every known format, put together when the tests run: none stands in this repository.
+//! Secrets of every known format, generated at run time, so that this repository contains none.
 
 use throughline::layers::redact::Redactor;
 
-/// A text with a secret in it.
+/// A text that contains a secret.
 #[derive(Debug, Clone)]
 pub(crate) struct Sample {
-    /// The rule that hides it.
+    /// The rule that redacts the secret.
     pub(crate) rule: &'static str,
     pub(crate) before: String,
     pub(crate) secret: String,
@@ -18,7 +18,8 @@ impl Sample {
     }
 }
 
-/// Rule, and a text in which `<` and `>` stand around the secret, `|` is nothing, and `{C9}` is nine characters of a kind.
+/// Rules with templates: `<` and `>` enclose the secret, `|` is removed, and `{C9}` stands for nine random characters
+/// of a class.
 const TEMPLATES: &[(&str, &str)] = &[
     ("aws-access-key", "the key <AK|IA{U16}>, and"),
     ("aws-access-key", r"line\n<AS|IA{U16}>\n"),
@@ -188,7 +189,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("assignment", "api_key=<{A30}7{A120}> end"),
 ];
 
-/// Every sample. The same each time.
+/// Returns every sample. They are the same in each run.
 pub(crate) fn samples() -> Vec<Sample> {
     TEMPLATES
         .iter()
@@ -241,15 +242,15 @@ fn letters(kind: char) -> &'static str {
     }
 }
 
-/// So many bytes of a secret say something of it.
+/// The shortest part of a secret, in bytes, that counts as a leak.
 pub(crate) const WINDOW: usize = 8;
 
-/// Where in `bytes` a part of a secret stands that is longer than any text could hold by chance.
+/// Returns the rule of a secret of which `bytes` contain a part.
 pub(crate) fn leak(samples: &[Sample], bytes: &[u8]) -> Option<String> {
     let windows: std::collections::HashMap<&[u8], &str> = samples
         .iter()
         .flat_map(|sample| {
-            // What a private key begins with is no secret, and stands in messages of the test itself.
+            // The header and the footer of a private key are not secret, and occur in other messages of the test.
             let secret = sample.secret.as_bytes();
             let from = if sample.rule == "private-key" { 40 } else { 0 };
             let to = if sample.rule == "private-key" { secret.len() - 40 } else { secret.len() };
@@ -258,13 +259,13 @@ pub(crate) fn leak(samples: &[Sample], bytes: &[u8]) -> Option<String> {
         .collect();
     let found = bytes.windows(WINDOW).enumerate();
     let mut found = found.filter_map(|(at, window)| windows.get(window).map(|rule| (at, *rule)));
-    // Some secrets begin as the name of their rule.
+    // Some secrets begin with the name of their rule.
     let (_, rule) = found.find(|(at, rule)| !rule.as_bytes().starts_with(&bytes[*at..*at + WINDOW]))?;
     Some(rule.to_owned())
 }
 
 #[test]
-fn every_format_is_hidden_and_once_is_enough() {
+fn every_format_is_redacted_and_redaction_is_idempotent() {
     let redactor = Redactor::secrets();
     let samples = samples();
     let rules: std::collections::BTreeSet<&str> = samples.iter().map(|sample| sample.rule).collect();
@@ -290,7 +291,7 @@ fn every_format_is_hidden_and_once_is_enough() {
     assert_eq!(missing, Vec::<&str>::new(), "rules without a sample");
 }
 
-/// One of each of some formats.
+/// Returns one secret for each of several formats.
 fn formats() -> Vec<String> {
     vec![
         format!("AKIA{}", "ABCD2345".repeat(2)),
@@ -310,7 +311,7 @@ fn formats() -> Vec<String> {
 }
 
 #[test]
-fn once_is_enough_for_secrets_back_to_back() {
+fn redaction_of_adjacent_secrets_is_idempotent() {
     let redactor = Redactor::secrets();
     let mut failed = Vec::new();
     for one in formats() {

@@ -1,4 +1,4 @@
-//! What a copy of the file tells of what was sent before it was redacted.
+//! A copy of the file must not confirm guesses about redacted text.
 
 use std::{fs, path::Path};
 
@@ -12,8 +12,8 @@ async fn open(path: &Path) -> Persistence {
     Persistence::builder().layer(RedactLayer::secrets()).backend(backend).build().unwrap()
 }
 
-/// The same call with another code: the store holds a marker in its place.
-async fn sent(db: &Persistence, code: &str) -> throughline::Result<throughline::messages::Added> {
+/// Repeats the call with another code; the store keeps a marker instead of the code.
+async fn add_code(db: &Persistence, code: &str) -> throughline::Result<throughline::messages::Added> {
     let key: IdempotencyKey = "event-1".parse().unwrap();
     let id = "m".parse().unwrap();
     let add = Add::new("t".parse().unwrap(), NewMessage::user(&format!("password=hunter{code}")).with_id(id));
@@ -21,11 +21,11 @@ async fn sent(db: &Persistence, code: &str) -> throughline::Result<throughline::
 }
 
 #[tokio::test]
-async fn a_guess_at_a_redacted_part_is_not_confirmed_by_a_copy_of_the_file() {
+async fn a_copy_of_the_file_confirms_no_guess_about_redacted_text() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chat.db");
     let db = open(&path).await;
-    let stored = sent(&db, "4821").await.unwrap().message.content.plain_text(100);
+    let stored = add_code(&db, "4821").await.unwrap().message.content.plain_text(100);
     assert!(stored.starts_with("password=[redacted:assignment#"), "{stored}");
     db.close().await.unwrap();
 
@@ -34,19 +34,19 @@ async fn a_guess_at_a_redacted_part_is_not_confirmed_by_a_copy_of_the_file() {
     fs::copy(&path, &copy).unwrap();
     let attacked = open(&copy).await;
     for guess in ["4820", "4821", "4822"] {
-        let answer = sent(&attacked, guess).await.unwrap_err();
+        let answer = add_code(&attacked, guess).await.unwrap_err();
         assert_eq!(answer.kind(), ErrorKind::Conflict, "{guess} is answered like every other guess");
     }
     attacked.close().await.unwrap();
 
     let db = open(&path).await;
-    assert!(sent(&db, "4821").await.unwrap().deduplicated, "the store itself knows its own call");
-    assert_eq!(sent(&db, "4820").await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert!(add_code(&db, "4821").await.unwrap().deduplicated, "the store recognizes its own call");
+    assert_eq!(add_code(&db, "4820").await.unwrap_err().kind(), ErrorKind::Conflict);
     db.close().await.unwrap();
 }
 
 #[tokio::test]
-async fn two_stores_give_one_call_two_fingerprints_and_a_host_secret_one() {
+async fn fingerprints_differ_between_stores_unless_the_host_sets_a_secret() {
     use throughline::Backend as _;
 
     let folder = tempfile::tempdir().unwrap();
@@ -60,7 +60,7 @@ async fn two_stores_give_one_call_two_fingerprints_and_a_host_secret_one() {
         }
         let backend = SqliteBackend::open(&path).await.unwrap();
         let db = Persistence::builder().fingerprint_secret(b"of the host").backend(backend).build().unwrap();
-        assert_eq!(sent(&db, "4821").await.unwrap().deduplicated, is_same);
+        assert_eq!(add_code(&db, "4821").await.unwrap().deduplicated, is_same);
         db.close().await.unwrap();
     }
 }

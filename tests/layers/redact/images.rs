@@ -1,4 +1,4 @@
-//! Row images are the exact rows of a store: they do not go through a layer that changes content.
+//! Row images are the exact rows of a store, so a layer that changes content refuses to read them.
 
 use throughline::{
     Effect, ErrorKind, NewMessage, Persistence, Site,
@@ -8,7 +8,7 @@ use throughline::{
 };
 
 #[tokio::test]
-async fn reading_row_images_is_refused() {
+async fn a_read_of_row_images_is_refused() {
     let db =
         Persistence::builder().layer(RedactLayer::secrets()).backend(MemoryBackend::new()).build().unwrap();
     db.thread("t").add(NewMessage::user("hello")).await.unwrap();

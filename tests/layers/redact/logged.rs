@@ -1,4 +1,4 @@
-//! Everything that is logged, at every level.
+//! Captures everything that is logged, at every level.
 
 use std::{
     fmt::{self, Write as _},
@@ -13,8 +13,8 @@ use tracing::{
 
 static LOGGED: Mutex<String> = Mutex::new(String::new());
 
-/// Takes down every field of every span and event.
-struct TakesDown;
+/// A subscriber that records every field of every span and event.
+struct CaptureAll;
 
 struct Fields<'a>(&'a mut String);
 
@@ -34,7 +34,7 @@ fn with(take: impl FnOnce(&mut Fields<'_>)) {
     logged.push('\n');
 }
 
-impl Subscriber for TakesDown {
+impl Subscriber for CaptureAll {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
@@ -59,12 +59,12 @@ impl Subscriber for TakesDown {
     fn exit(&self, _: &Id) {}
 }
 
-/// From now on everything is taken down.
-pub(crate) fn begin() {
-    drop(tracing::subscriber::set_global_default(TakesDown));
+/// Installs the subscriber.
+pub(crate) fn install() {
+    drop(tracing::subscriber::set_global_default(CaptureAll));
 }
 
-/// What was logged so far.
-pub(crate) fn so_far() -> String {
+/// Returns the captured log.
+pub(crate) fn captured() -> String {
     LOGGED.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }

@@ -1,13 +1,13 @@
-//! The layer `redact`: no secret in the store, in its log or in what is logged, and nothing else changed.
+//! The layer `redact`: no secret is in the store, in its WAL or in a log, and all other text is unchanged.
 
+mod buffered;
 mod checks;
 mod corpus;
 mod fingerprints;
-mod held;
 mod images;
 mod logged;
 mod mutants;
-mod narrow;
 mod scrub;
 mod split;
 mod stack;
+mod unchanged;

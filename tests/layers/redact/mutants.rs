@@ -1,4 +1,4 @@
-//! Broken redactions, each caught by the check that is named.
+//! Broken redact layers, each of which fails the named check.
 
 use std::{
     pin::Pin,
@@ -18,16 +18,16 @@ use super::checks::CHECKS;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     None,
-    /// Passes a batch on as it is.
+    /// Passes batches on unchanged.
     ForgetsBatches,
-    /// Passes corrections on as they are.
+    /// Passes edits on unchanged.
     ForgetsEdits,
-    /// Passes patches on as they are.
+    /// Passes metadata patches on unchanged.
     ForgetsMetadata,
-    /// Knows nothing of the appends before.
+    /// Has no memory of earlier appends.
     ForgetsState,
-    /// Passes everything on as it is.
-    NotThere,
+    /// Passes every call on unchanged.
+    PassesEverything,
 }
 
 #[derive(Clone)]
@@ -63,7 +63,7 @@ impl<S: PersistService<Error = PersistError>> Service<PersistRequest> for Broken
             Fault::ForgetsBatches => matches!(request.args, PersistArgs::Batch(_)),
             Fault::ForgetsEdits => is_edit(&request.args),
             Fault::ForgetsMetadata => matches!(request.args, PersistArgs::Update(_)),
-            Fault::NotThere => true,
+            Fault::PassesEverything => true,
             _ => false,
         };
         let mut inner = self.inner.clone();
@@ -86,7 +86,7 @@ fn stack(fault: Fault) -> Persistence {
     builder.backend(MemoryBackend::new()).build().unwrap()
 }
 
-/// The names of the checks that fail.
+/// Returns the names of the failing checks.
 async fn failing(fault: Fault) -> Vec<&'static str> {
     let mut failing = Vec::new();
     for (name, check) in CHECKS {
@@ -98,12 +98,12 @@ async fn failing(fault: Fault) -> Vec<&'static str> {
 }
 
 #[tokio::test]
-async fn the_layer_passes_every_check() {
+async fn the_redact_layer_passes_every_check() {
     assert_eq!(failing(Fault::None).await, Vec::<&str>::new());
 }
 
 #[tokio::test]
-async fn each_broken_one_is_caught_by_its_check_alone() {
+async fn each_broken_redact_layer_fails_only_its_own_check() {
     for (fault, caught) in [
         (Fault::ForgetsBatches, vec!["batch"]),
         (Fault::ForgetsEdits, vec!["edit"]),
@@ -114,7 +114,7 @@ async fn each_broken_one_is_caught_by_its_check_alone() {
 }
 
 #[tokio::test]
-async fn one_without_a_memory_is_caught_wherever_a_secret_is_split() {
+async fn a_redact_layer_without_state_fails_every_check_with_split_text() {
     assert_eq!(
         failing(Fault::ForgetsState).await,
         ["split", "batch", "replay", "refused", "blocks", "narrow"]
@@ -122,8 +122,8 @@ async fn one_without_a_memory_is_caught_wherever_a_secret_is_split() {
 }
 
 #[tokio::test]
-async fn one_that_is_not_there_is_caught_by_all_but_the_twin() {
+async fn a_missing_redact_layer_fails_every_check_except_narrow() {
     let all_but_narrow: Vec<&str> =
         CHECKS.iter().map(|(name, _)| *name).filter(|name| *name != "narrow").collect();
-    assert_eq!(failing(Fault::NotThere).await, all_but_narrow);
+    assert_eq!(failing(Fault::PassesEverything).await, all_but_narrow);
 }

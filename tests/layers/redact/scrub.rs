@@ -1,4 +1,4 @@
-//! A secret that becomes known later: taken out of everything that is kept.
+//! A scrub removes a secret that becomes known later from everything that the store keeps.
 
 use std::{path::Path, sync::Arc};
 
@@ -24,7 +24,7 @@ fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(id: &str) -> T {
     id.parse().unwrap()
 }
 
-/// Every place, in several threads, with and without the secret.
+/// Writes the secret into every field, in several threads, and text without it.
 async fn fill(db: &Persistence) {
     for thread in 0..3 {
         let name = format!("t{thread}");
@@ -57,8 +57,8 @@ async fn fill(db: &Persistence) {
     }
 }
 
-/// Whether the secret stands in any file below the folder.
-fn stands_in(folder: &Path) -> Vec<String> {
+/// Returns the files below a folder that contain the secret.
+fn files_with_secret(folder: &Path) -> Vec<String> {
     let (mut folders, mut found) = (vec![folder.to_owned()], Vec::new());
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -76,7 +76,7 @@ fn stands_in(folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_dry_run_says_what_would_be_done_and_does_nothing() {
+async fn a_dry_run_reports_the_changes_and_makes_none() {
     let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     fill(&db).await;
     let scrub = Scrub::new(&db, redactor());
@@ -84,7 +84,7 @@ async fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     assert_eq!(planned.looked_at, 3 * (132 + 1));
     let done = scrub.run().await.unwrap();
     assert_eq!(done, planned);
-    // In each: the thread, 13 texts, a name in metadata, a nested one with its name.
+    // Each thread contains the secret in itself, in 13 texts, in a metadata name, and in a nested name.
     assert_eq!((done.changed, done.redactions.get("leaked")), (3 * 16, 3 * (2 + 13 + 1 + 2)));
     let whys: Vec<WhyLeft> = done.left.iter().map(|left| left.why).collect();
     assert_eq!(whys, [WhyLeft::Open, WhyLeft::Abandoned].repeat(3));
@@ -99,12 +99,12 @@ async fn a_dry_run_says_what_would_be_done_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn it_goes_on_where_a_cursor_says_and_reports_what_it_met() {
+async fn a_scrub_continues_from_a_cursor_and_reports_what_it_left() {
     let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     fill(&db).await;
     let (mut next, mut changed, mut steps) = (Some(Default::default()), 0, 0);
     while let Some(cursor) = next {
-        // As another process would: from what was kept.
+        // Continue from a stored cursor, as another process would.
         let kept = serde_json::to_string(&cursor).unwrap();
         let scrub = Scrub::new(&db, redactor());
         let report: ScrubReport = scrub.step(serde_json::from_str(&kept).unwrap()).await.unwrap();
@@ -115,16 +115,16 @@ async fn it_goes_on_where_a_cursor_says_and_reports_what_it_met() {
 }
 
 #[tokio::test]
-async fn afterwards_it_is_in_no_byte_of_the_file_its_log_the_index_or_the_mirror() {
+async fn after_a_scrub_no_byte_of_the_file_its_wal_the_index_or_the_mirror_contains_the_secret() {
     let folder = tempfile::tempdir().unwrap();
     let (store, files) = (folder.path().join("store"), folder.path().join("mirror"));
     std::fs::create_dir_all(&store).unwrap();
     let open = async || SqliteOptions::new().search(true).open(store.join("chat.db")).await.unwrap();
-    // Before it was known.
+    // Write before the redact layer exists.
     let before = Persistence::builder().backend(open().await).build().unwrap();
     fill(&before).await;
     before.close().await.unwrap();
-    assert_eq!(stands_in(&store), ["chat.db"]);
+    assert_eq!(files_with_secret(&store), ["chat.db"]);
 
     let layer = RedactLayer::new(redactor());
     let db = Persistence::builder().layer(layer).backend(open().await).build().unwrap();
@@ -133,7 +133,7 @@ async fn afterwards_it_is_in_no_byte_of_the_file_its_log_the_index_or_the_mirror
     let scrub = Scrub::new(&db, redactor()).deleting_abandoned();
     for left in scrub.run().await.unwrap().left {
         assert_eq!(left.why, WhyLeft::Open);
-        // Whoever writes it settles it, and then it can be changed.
+        // When the writer has finished the message, the scrub can change it.
         let (thread, message) = (left.thread, left.message.unwrap());
         let settle = UpdateContent::new(thread.clone(), message, ContentChange::none(), UpdateMode::Final);
         assert_eq!(db.run(settle).await.unwrap().state, MessageState::Final);
@@ -148,10 +148,10 @@ async fn afterwards_it_is_in_no_byte_of_the_file_its_log_the_index_or_the_mirror
     }
     assert_eq!(db.search(SearchMessages::new("staple", 5)).await.unwrap().hits, []);
     assert_eq!(db.thread("t0").get(id("left")).await.unwrap(), None);
-    assert_eq!(stands_in(&files), Vec::<String>::new(), "the mirror");
-    // Closing folds the log into the file.
+    assert_eq!(files_with_secret(&files), Vec::<String>::new(), "the mirror");
+    // Closing checkpoints the WAL into the file.
     db.close().await.unwrap();
-    assert_eq!(stands_in(&store), Vec::<String>::new(), "the file and its log");
+    assert_eq!(files_with_secret(&store), Vec::<String>::new(), "the file and its WAL");
     let refused = Rules::none().pattern("endless", "a+").compile().unwrap_err();
     assert_eq!(throughline::PersistError::from(refused).kind(), ErrorKind::Invalid);
 }
@@ -164,7 +164,7 @@ async fn threads_of_an_owner_with_a_secret_are_listed_again_after_a_scrub() {
     let before = Persistence::builder().backend(open().await).build().unwrap();
     let new = NewThread::new().with_id(id("t")).with_owner(owner.clone());
     before.on_thread(CreateThread::new(new)).await.unwrap();
-    // Lists show a thread once it has a message.
+    // Lists show a thread only if it has a message.
     before.thread("t").add(NewMessage::user("hello")).await.unwrap();
     before.close().await.unwrap();
 

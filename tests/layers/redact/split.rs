@@ -1,4 +1,4 @@
-//! VL-S22: a secret that is split over appends is in no byte of what is kept.
+//! VL-S22: no stored or logged byte contains a part of a secret that is split over appends.
 
 use std::{path::Path, time::Duration};
 
@@ -25,7 +25,7 @@ async fn open(path: &Path) -> Persistence {
         .unwrap()
 }
 
-/// Every file of the store.
+/// Returns every file of the store.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> = entries
@@ -41,16 +41,19 @@ fn append(thread: &str, id: &str, text: &str, mode: UpdateMode) -> UpdateContent
     UpdateContent::new(thread.parse().unwrap(), id.parse().unwrap(), change, mode)
 }
 
-/// Writes the sample in parts, at every place where it can be cut in two, and at some in three: one message for each, all of
-/// one length of the first part in one transaction.
+/// Writes the sample at every position split in two, and at some positions split in three. Each split has its own
+/// message; all messages with one split position share a transaction.
 async fn write_split(db: Persistence, number: usize, sample: Sample) {
     let thread = format!("t{number}");
     let whole = sample.text();
     let from = sample.before.len();
     let ids: Vec<(String, usize, usize)> = (from..=from + sample.secret.len())
-        .flat_map(|cut| {
-            let second = cut + (cut * 7 + number) % (whole.len() - cut + 1);
-            [(format!("a{cut}"), cut, cut), (format!("b{cut}"), cut, second)]
+        .flat_map(|split_text| {
+            let second = split_text + (split_text * 7 + number) % (whole.len() - split_text + 1);
+            [
+                (format!("a{split_text}"), split_text, split_text),
+                (format!("b{split_text}"), split_text, second),
+            ]
         })
         .filter(|(id, _, _)| id.starts_with('a') || number.is_multiple_of(8))
         .collect();
@@ -72,21 +75,21 @@ async fn write_split(db: Persistence, number: usize, sample: Sample) {
         };
         db.batch(ids.iter().fold(Batch::new(), add)).await.unwrap();
     }
-    // And all other ways in.
+    // Write the secret through every other operation too.
     let nested = Content::from_blocks(&serde_json::json!([{"input": {"deep": [whole]}}])).unwrap();
     let mut facts = throughline::Metadata::new();
-    facts.set("note", &whole).unwrap();
+    facts.set("status", &whole).unwrap();
     let message = NewMessage::new(Role::Tool, nested).with_id("nested".parse().unwrap()).with_metadata(facts);
     let live = message.clone();
     db.run(Add::new(thread.parse().unwrap(), message.clone())).await.unwrap();
-    assert_eq!(message, live, "what the caller has is untouched");
+    assert_eq!(message, live, "the caller's message is unchanged");
     db.thread(thread.as_str()).edit("nested".parse().unwrap(), Content::text(&whole)).await.unwrap();
     db.thread(thread.as_str()).rename(whole.parse().unwrap()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn vl_s22_no_part_of_a_split_secret_is_in_the_file_its_log_or_what_is_logged() {
-    logged::begin();
+async fn vl_s22_no_part_of_a_split_secret_is_in_the_file_its_wal_or_a_log() {
+    logged::install();
     let folder = tempfile::tempdir().unwrap();
     let db = open(&folder.path().join("chat.db")).await;
     let samples = samples();
@@ -100,14 +103,14 @@ async fn vl_s22_no_part_of_a_split_secret_is_in_the_file_its_log_or_what_is_logg
         writer.await.unwrap_or_else(|error| panic!("{}: {error}", sample.rule));
     }
     let kept = files(folder.path());
-    assert!(kept.iter().any(|(name, bytes)| name.ends_with("-wal") && !bytes.is_empty()), "there is a log");
+    assert!(kept.iter().any(|(name, bytes)| name.ends_with("-wal") && !bytes.is_empty()), "there is a WAL");
     for (name, bytes) in kept {
         if let Some(rule) = leak(&samples, &bytes) {
             panic!("{name} holds a part of a {rule}");
         }
     }
-    let logged = logged::so_far();
-    assert!(logged.contains("op=updateContent") || logged.contains("op=batch"), "it is logged");
+    let logged = logged::captured();
+    assert!(logged.contains("op=updateContent") || logged.contains("op=batch"), "calls are logged");
     assert_eq!(leak(&samples, logged.as_bytes()), None);
     db.close().await.unwrap();
     for (name, bytes) in files(folder.path()) {
@@ -116,7 +119,7 @@ async fn vl_s22_no_part_of_a_split_secret_is_in_the_file_its_log_or_what_is_logg
 }
 
 #[tokio::test]
-async fn what_was_held_back_and_forgotten_is_not_joined_by_the_rest() {
+async fn the_rest_of_a_secret_does_not_complete_dropped_buffered_text() {
     let layer = || RedactLayer::secrets().open_messages(2).idle(Duration::ZERO);
     for restarted in [false, true] {
         let folder = tempfile::tempdir().unwrap();
@@ -143,7 +146,7 @@ async fn what_was_held_back_and_forgotten_is_not_joined_by_the_rest() {
                 };
                 let last = || append("t", &id, text, mode.clone());
                 match db.run(last()).await {
-                    // What was held back of it was dropped: calls are refused until the message is read.
+                    // The layer dropped the buffered text, so it refuses calls until the message is read.
                     Err(error) if error.kind() == ErrorKind::Conflict => {
                         assert_eq!(db.run(last()).await.unwrap_err().kind(), ErrorKind::Conflict);
                         db.thread("t").get(id.parse().unwrap()).await.unwrap();
@@ -170,10 +173,10 @@ async fn what_was_held_back_and_forgotten_is_not_joined_by_the_rest() {
     }
 }
 
-/// Parts of a text, cut where characters end.
-fn cut(text: &str, at: &[prop::sample::Index]) -> Vec<String> {
-    let places: Vec<usize> = (0..=text.len()).filter(|at| text.is_char_boundary(*at)).collect();
-    let mut cuts: Vec<usize> = at.iter().map(|at| *at.get(&places)).collect();
+/// Splits a text at character boundaries.
+fn split_text(text: &str, at: &[prop::sample::Index]) -> Vec<String> {
+    let boundaries: Vec<usize> = (0..=text.len()).filter(|at| text.is_char_boundary(*at)).collect();
+    let mut cuts: Vec<usize> = at.iter().map(|at| *at.get(&boundaries)).collect();
     cuts.extend([0, text.len()]);
     cuts.sort_unstable();
     cuts.windows(2).map(|pair| text[pair[0]..pair[1]].to_owned()).collect()
@@ -183,13 +186,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_text_in_parts_is_stored_as_the_redacted_whole(
+    fn a_split_text_is_stored_like_the_redacted_whole_text(
         picks in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
     ) {
         let samples = samples();
         let whole: String = picks.iter().map(|pick| pick.get(&samples).text() + " é\n").collect();
-        let parts = cut(&whole, &cuts);
+        let parts = split_text(&whole, &cuts);
         let layer = RedactLayer::secrets();
         let expected = layer.redactor().redact(&whole).expect("it holds secrets");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,4 +1,4 @@
-//! What only a whole pipeline shows: calls at once, calls that are left, what a draft counts, and rules of a host's own.
+//! Checks that need a whole pipeline: concurrent calls, dropped calls, watermarks of drafts, and custom rules.
 
 use std::{future::poll_fn, pin::pin, task::Poll};
 
@@ -16,7 +16,7 @@ fn open(layer: RedactLayer) -> Persistence {
     Persistence::builder().layer(layer).backend(MemoryBackend::new()).build().unwrap()
 }
 
-/// Lets others go first, before the store is asked and before its answer is passed on.
+/// Yields before the store is called and before its answer returns.
 struct Slow;
 
 impl Plugin for Slow {
@@ -41,13 +41,13 @@ async fn text(db: &Persistence, id: &str) -> String {
 }
 
 #[tokio::test]
-async fn appends_at_once_take_turns_and_show_no_part_of_a_secret() {
+async fn concurrent_appends_store_no_part_of_a_split_secret() {
     let secret = secret();
     let (begin, end) = secret.split_at(17);
     for at in 0..20 {
         let db = open(RedactLayer::secrets());
         reserve(&db, "m").await;
-        // Polled in this order, they come to the layer in this order, and to the store in this order.
+        // The calls are polled in this order, so they reach the layer and the store in this order.
         let first = pin!(async { db.run(append("m", &format!("{at} {begin}"), UpdateMode::Partial)).await });
         let second = pin!(async { db.run(append("m", &format!("{end} two"), UpdateMode::Partial)).await });
         let third = pin!(async { db.run(append("m", " three", UpdateMode::Final)).await });
@@ -62,10 +62,10 @@ async fn appends_at_once_take_turns_and_show_no_part_of_a_secret() {
 }
 
 #[tokio::test]
-async fn an_append_that_its_caller_left_is_there_once_or_not_at_all() {
+async fn a_dropped_append_is_stored_at_most_once() {
     let secret = secret();
     let (begin, end) = secret.split_at(17);
-    let mut left = 0;
+    let mut pending = 0;
     for polls in 0..8 {
         let redact = RedactLayer::secrets();
         let slow = Persistence::builder().layer(redact).plugin(Slow);
@@ -80,11 +80,11 @@ async fn an_append_that_its_caller_left_is_there_once_or_not_at_all() {
                 if poll.is_ready() {
                     break;
                 }
-                left += 1;
+                pending += 1;
                 yield_now().await;
             }
         }
-        // The same call again says what became of it, and adds what is missing.
+        // The repeated call returns the outcome of the dropped one, and adds missing text.
         db.run(append("m", &format!("{end} b"), UpdateMode::Partial)).key("k").await.unwrap();
         db.run(append("m", " c", UpdateMode::Final)).await.unwrap();
         let stored = text(&db, "m").await;
@@ -92,16 +92,16 @@ async fn an_append_that_its_caller_left_is_there_once_or_not_at_all() {
             stored.split_once("[redacted:github-token#").unwrap_or_else(|| panic!("{stored}"));
         assert_eq!((before, &after[8..]), ("a ", "] b c"), "left after {polls} polls");
     }
-    assert!(left > 0, "no call was left under way");
+    assert!(pending > 0, "no call was dropped while it was running");
 }
 
 #[tokio::test]
-async fn a_draft_counts_nothing_as_committed_that_is_held_back() {
+async fn the_watermark_of_a_draft_excludes_buffered_text() {
     let db = open(RedactLayer::secrets());
     let mut draft = db.thread("t").reserve(Role::Assistant).await.unwrap();
     draft.append("say ghp_a1").await.unwrap();
     let held = draft.flush().await.unwrap();
-    // What may become a token is not stored yet.
+    // The beginning of a possible token is not stored yet.
     assert_eq!((held.bytes, text(&db, draft.id().as_str()).await.as_str()), (4, "say "));
     draft.append("! nothing of it.").await.unwrap();
     let all = draft.flush().await.unwrap();
@@ -111,7 +111,7 @@ async fn a_draft_counts_nothing_as_committed_that_is_held_back() {
 }
 
 #[tokio::test]
-async fn what_is_as_random_as_a_key_is_hidden_where_that_is_asked_for() {
+async fn text_with_high_entropy_is_redacted_only_if_configured() {
     let random = "q8Zr2LxV7nTd0Kw5YbHc3MfJ9sGpE1aU6oXi";
     let ordinary = "ThisIsOnlyALongNameOfSomethingThatIsNoKey";
     for (rules, is_hidden) in [(Rules::none(), false), (Rules::none().entropy(4.5), true)] {
@@ -129,7 +129,7 @@ async fn what_is_as_random_as_a_key_is_hidden_where_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_marker_of_another_key_is_a_text_like_any_other() {
+async fn a_marker_of_another_key_is_ordinary_text() {
     let marker = |layer: &RedactLayer| {
         let db = open(layer.clone());
         async move {
@@ -138,12 +138,12 @@ async fn a_marker_of_another_key_is_a_text_like_any_other() {
         }
     };
     let keyed = |key: u8| RedactLayer::with_rules(Rules::secrets().marker_key([key; 32])).unwrap();
-    let (ours, theirs) = (keyed(1), keyed(2));
-    let (mine, other) = (marker(&ours).await, marker(&theirs).await);
-    assert_eq!(mine, marker(&keyed(1)).await, "the same key makes the same markers");
+    let (ours, others) = (keyed(1), keyed(2));
+    let (mine, other) = (marker(&ours).await, marker(&others).await);
+    assert_eq!(mine, marker(&keyed(1)).await, "the same key creates the same markers");
     assert_ne!(mine, other);
     assert!(ours.redactor().is_marker(&mine) && !ours.redactor().is_marker(&other));
-    // Nobody can have a text pass for a marker: what is written for one is counted as nothing and kept as it is.
+    // A caller cannot forge a marker: its text is stored unchanged and not counted.
     let db = open(ours.clone());
     let added = db.thread("t").add(NewMessage::user(&format!("{mine} {other}"))).await.unwrap();
     assert_eq!(added.message.content.plain_text(200), format!("{mine} {other}"));

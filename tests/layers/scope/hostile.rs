@@ -1,4 +1,4 @@
-//! REL-13: two tenants with the same ids, and a layer that means harm.
+//! REL-13: two tenants with the same ids, and a hostile layer.
 
 use std::sync::{
     Arc, Mutex,
@@ -15,7 +15,7 @@ use throughline::{
     threads::ListThreads,
 };
 
-/// Calls a second time with the context of whoever called before, now and then.
+/// Sometimes repeats a call with the context of an earlier call.
 struct Hostile {
     before: Mutex<Option<Context>>,
     count: AtomicU64,
@@ -49,18 +49,18 @@ fn thread(random: &mut fastrand::Rng) -> ThreadId {
     format!("t{}", random.u8(0..4)).parse().unwrap()
 }
 
-/// Something that a host may ask, with the mark of its tenant wherever it can say something.
-fn ask(random: &mut fastrand::Rng, mark: &str) -> PersistArgs {
+/// Returns a random operation that contains the marker of its tenant wherever possible.
+fn random_operation(random: &mut fastrand::Rng, marker: &str) -> PersistArgs {
     let (t, number) = (thread(random), random.u8(0..20));
     let m = || format!("m{number}").parse().unwrap();
-    let change = || ContentChange::Append(Delta::text(mark));
-    let add = || throughline::messages::Add::new(t.clone(), NewMessage::user(mark).with_id(m()));
+    let change = || ContentChange::Append(Delta::text(marker));
+    let add = || throughline::messages::Add::new(t.clone(), NewMessage::user(marker).with_id(m()));
     match random.u8(0..12) {
         0 | 1 => add().into(),
         2 => Reserve::new(t.clone(), NewReservation::new(Role::Assistant).with_id(m())).into(),
         3 => UpdateContent::new(t.clone(), m(), change(), UpdateMode::Partial).into(),
         4 => UpdateContent::new(t.clone(), m(), change(), UpdateMode::Final).into(),
-        5 => Update::new(t.clone(), m(), MetadataPatch::new().set("note", mark).unwrap()).into(),
+        5 => Update::new(t.clone(), m(), MetadataPatch::new().set("status", marker).unwrap()).into(),
         6 => Batch::new().with(add()).into(),
         7 => throughline::messages::GetMessage { thread: t.clone(), id: m() }.into(),
         8 => throughline::messages::ReadPage::new(t.clone(), PageFrom::End, 10).into(),
@@ -70,11 +70,11 @@ fn ask(random: &mut fastrand::Rng, mark: &str) -> PersistArgs {
     }
 }
 
-/// How many calls are made.
+/// The number of calls.
 const CALLS: usize = 100_000;
 
 #[tokio::test]
-async fn rel_13_no_byte_of_another_tenant_whatever_a_layer_does() {
+async fn rel_13_a_hostile_layer_leaks_no_byte_of_another_tenant() {
     let scope = ScopeLayer::new();
     let authority = scope.authority();
     let swapped = Arc::<AtomicU64>::default();
@@ -82,20 +82,20 @@ async fn rel_13_no_byte_of_another_tenant_whatever_a_layer_does() {
         Hostile { before: Mutex::default(), count: AtomicU64::new(0), swapped: Arc::clone(&swapped) };
     let db =
         Persistence::builder().layer(scope).plugin(hostile).backend(MemoryBackend::new()).build().unwrap();
-    let tenants = ["mark-of-a", "mark-of-b"].map(|mark| {
-        let tenant = || mark.parse().unwrap();
-        (mark, db.for_tenant(tenant()).with_credential(authority.everything().of_tenant(tenant())))
+    let tenants = ["mark-of-a", "mark-of-b"].map(|marker| {
+        let tenant = || marker.parse().unwrap();
+        (marker, db.for_tenant(tenant()).with_credential(authority.everything().of_tenant(tenant())))
     });
     let seed = 13;
     let mut random = fastrand::Rng::with_seed(seed);
     let (mut answered, mut refused, mut foreign) = (0, 0, 0);
     for _ in 0..CALLS {
         let me = random.usize(0..2);
-        let ((mark, db), (other, _)) = (&tenants[me], &tenants[1 - me]);
-        let args = ask(&mut random, mark);
+        let ((marker, db), (other, _)) = (&tenants[me], &tenants[1 - me]);
+        let args = random_operation(&mut random, marker);
         let reaches_over = random.u8(0..4) == 0;
         let db = if reaches_over { db.for_tenant(other.parse().unwrap()) } else { db.clone() };
-        let told = match tower::ServiceExt::oneshot(db, args).await {
+        let shown_text = match tower::ServiceExt::oneshot(db, args).await {
             Ok(response) => {
                 assert!(!reaches_over, "seed {seed}: answered in the name of another tenant");
                 answered += 1;
@@ -104,12 +104,12 @@ async fn rel_13_no_byte_of_another_tenant_whatever_a_layer_does() {
             Err(error) => {
                 foreign += usize::from(error.kind() == ErrorKind::ContractViolation);
                 refused += 1;
-                told(&error, reaches_over)
+                shown_text(&error, reaches_over)
             }
         };
-        assert!(!told.contains(other), "seed {seed}: {mark} was told {told}");
+        assert!(!shown_text.contains(other), "seed {seed}: {marker} received {shown_text}");
     }
-    // What a layer did in the name of the other tenant, it did not do there: each has what is its own.
+    // The hostile layer has changed nothing in the other tenant: each tenant has only its own data.
     for (index, (_, db)) in tenants.iter().enumerate() {
         let other = tenants[1 - index].0;
         for entry in db.threads(ListThreads::new(100)).await.unwrap().entries {
@@ -128,7 +128,7 @@ async fn rel_13_no_byte_of_another_tenant_whatever_a_layer_does() {
     assert_eq!(foreign as u64, swapped, "each swap is a violation of the contract");
 }
 
-fn told(error: &PersistError, reaches_over: bool) -> String {
+fn shown_text(error: &PersistError, reaches_over: bool) -> String {
     if reaches_over {
         assert_eq!(
             (error.kind(), error.detail()),

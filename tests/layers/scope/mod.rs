@@ -1,4 +1,4 @@
-//! What a capability allows, and that nothing else comes of it.
+//! The layer `scope`: a call can do what its capability allows, and nothing else.
 
 mod hostile;
 mod rr_s14;
@@ -12,9 +12,9 @@ use throughline::{
     memory::MemoryBackend,
 };
 
-/// A store behind a guard, with the authority that the guard believes.
+/// A store behind a scope layer, with the authority of the layer.
 struct Guarded {
-    /// Without a capability.
+    /// A handle without a capability.
     db: Persistence,
     authority: Authority,
 }
@@ -27,7 +27,7 @@ impl Guarded {
         Self { db, authority }
     }
 
-    /// The host itself.
+    /// Returns a handle with every capability.
     fn host(&self, tenant: &str) -> Persistence {
         self.db.with_credential(self.authority.everything()).for_tenant(tenant.parse().unwrap())
     }
@@ -46,14 +46,14 @@ fn denied<T: std::fmt::Debug>(answer: Result<T>, why: &str) {
 }
 
 #[tokio::test]
-async fn a_handle_without_a_capability_may_nothing_but_close() {
+async fn a_handle_without_a_capability_can_only_close_the_pipeline() {
     let Guarded { db, .. } = Guarded::new();
     denied(db.thread("t").get("m".parse().unwrap()).await, "the call has no capability");
     db.close().await.unwrap();
 }
 
 #[tokio::test]
-async fn who_bears_a_capability_cannot_close_the_pipeline() {
+async fn a_handle_with_a_capability_cannot_close_the_pipeline() {
     let guarded = Guarded::new();
     let error = guarded.host("u").close().await.unwrap_err();
     assert_eq!(
@@ -65,19 +65,19 @@ async fn who_bears_a_capability_cannot_close_the_pipeline() {
 }
 
 #[tokio::test]
-async fn a_capability_of_another_authority_is_none() {
+async fn a_capability_of_another_authority_is_denied() {
     let guarded = Guarded::new();
     let forged = ScopeLayer::new().authority().everything();
     let forged = guarded.db.with_credential(forged);
     denied(forged.thread("t").entry().await, "the capability is of another authority");
-    // Nor can another authority end one.
+    // Another authority cannot revoke the capability either.
     let ours = guarded.authority.everything();
     ScopeLayer::new().authority().revoke(&ours);
     assert!(ours.is_live());
 }
 
 #[tokio::test]
-async fn a_capability_that_no_layer_has_looked_at_opens_nothing() {
+async fn a_capability_without_a_scope_layer_allows_nothing() {
     let open = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     let reader = open.with_credential(ScopeLayer::new().authority().everything().read_only());
     let error = reader.thread("t").entry().await.unwrap_err();
@@ -87,7 +87,7 @@ async fn a_capability_that_no_layer_has_looked_at_opens_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_revoked_takes_everything_with_it_that_was_narrowed_from_it() {
+async fn revoking_a_capability_revokes_everything_narrowed_from_it() {
     let guarded = Guarded::new();
     let [kept, gone] = [0; 2].map(|_| guarded.authority.everything().of_tenant("u".parse().unwrap()));
     let below = gone.in_thread("t".parse().unwrap()).expiring_in(Duration::from_secs(1));
@@ -104,7 +104,7 @@ async fn what_is_revoked_takes_everything_with_it_that_was_narrowed_from_it() {
 }
 
 #[tokio::test]
-async fn narrowing_to_what_was_not_allowed_allows_nothing() {
+async fn narrowing_beyond_a_capability_allows_nothing() {
     let guarded = Guarded::new();
     let everything = guarded.authority.everything();
     let u = || "u".parse().unwrap();
@@ -126,15 +126,15 @@ async fn narrowing_to_what_was_not_allowed_allows_nothing() {
 }
 
 #[test]
-fn what_is_printed_of_it_is_what_it_is_limited_to() {
+fn the_debug_output_of_a_capability_shows_its_limits() {
     let everything = ScopeLayer::new().authority().everything();
     let one = everything.of_tenant("u".parse().unwrap()).read_only();
     assert_eq!(format!("{everything:?} {one:?}"), r#"[] [Verbs({Read}), Tenant("u")]"#);
 }
 
-/// Errors of another tenant's threads, whether they are there or not.
+/// Errors must not reveal whether a thread of another tenant exists.
 #[tokio::test]
-async fn what_is_there_and_what_is_not_are_refused_alike() {
+async fn existing_and_missing_threads_of_another_tenant_are_refused_alike() {
     let guarded = Guarded::new();
     guarded
         .host("v")
@@ -146,8 +146,8 @@ async fn what_is_there_and_what_is_not_are_refused_alike() {
         guarded.authority.everything().of_tenant("u".parse().unwrap()).in_thread("mine".parse().unwrap());
     let mine = guarded.db.with_credential(mine);
     let same = |a: PersistError, b: PersistError| {
-        let told = |error: &PersistError| format!("{error:?}").replace("nowhere", "there");
-        assert_eq!(told(&a), told(&b));
+        let normalized = |error: &PersistError| format!("{error:?}").replace("nowhere", "there");
+        assert_eq!(normalized(&a), normalized(&b));
     };
     for tenant in ["u", "v"] {
         let db = Arc::new(mine.for_tenant(tenant.parse().unwrap()));

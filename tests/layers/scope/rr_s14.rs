@@ -1,5 +1,5 @@
-//! RR-S14: a capability for `.chats/` of the user `u`. Each check is run with the capability as it is meant, and with one that
-//! lacks a limit, which that check alone has to find.
+//! RR-S14: a capability for `.chats/` of the user `u`. Each check runs with the intended capability, and with one that
+//! lacks a limit; exactly one check must detect it.
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -12,9 +12,9 @@ use throughline::{
 
 use super::{Guarded, denied};
 
-/// Which limit of the capability is forgotten.
+/// The limit that the capability lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Forgets {
+enum MissingLimit {
     Nothing,
     Tenant,
     Prefix,
@@ -24,38 +24,38 @@ enum Forgets {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn guest(authority: &Authority, forgets: Forgets) -> Capability {
+fn guest(authority: &Authority, missing: MissingLimit) -> Capability {
     let mut guest = authority.everything();
-    if forgets != Forgets::Tenant {
+    if missing != MissingLimit::Tenant {
         guest = guest.of_tenant("u".parse().unwrap());
     }
-    if forgets != Forgets::Prefix {
+    if missing != MissingLimit::Prefix {
         guest = guest.in_threads_under(".chats/");
     }
-    if forgets != Forgets::Verbs {
+    if missing != MissingLimit::Verbs {
         guest = guest.only([Verb::Read, Verb::Append]);
     }
-    if forgets != Forgets::Time {
+    if missing != MissingLimit::Time {
         guest = guest.expiring_in(HOUR);
     }
     guest
 }
 
-/// The host and the guest, both as `u`.
-fn both(forgets: Forgets) -> (Persistence, Persistence) {
+/// Returns handles of the host and of the guest, both for the user `u`.
+fn both(missing: MissingLimit) -> (Persistence, Persistence) {
     let guarded = Guarded::new();
-    let guest = guarded.db.with_credential(guest(&guarded.authority, forgets));
+    let guest = guarded.db.with_credential(guest(&guarded.authority, missing));
     (guarded.host("u"), guest.for_tenant("u".parse().unwrap()))
 }
 
-fn said() -> NewMessage {
+fn message() -> NewMessage {
     NewMessage::user("hello").with_id("m".parse().unwrap())
 }
 
-async fn inside_it_goes_on_as_ever(forgets: Forgets) {
-    let (_, guest) = both(forgets);
+async fn calls_inside_the_capability_are_allowed(missing: MissingLimit) {
+    let (_, guest) = both(missing);
     let thread = guest.thread(".chats/one");
-    let added = thread.add(said()).await.unwrap();
+    let added = thread.add(message()).await.unwrap();
     assert_eq!(thread.get("m".parse().unwrap()).await.unwrap(), Some(added.message));
     let mut draft = thread.reserve(throughline::Role::Assistant).await.unwrap();
     draft.append("hi").await.unwrap();
@@ -63,29 +63,29 @@ async fn inside_it_goes_on_as_ever(forgets: Forgets) {
     assert_eq!(thread.entry().await.unwrap().unwrap().messages, 2);
 }
 
-async fn elsewhere_is_denied(forgets: Forgets) {
-    let (host, guest) = both(forgets);
+async fn other_threads_are_denied(missing: MissingLimit) {
+    let (host, guest) = both(missing);
     for thread in
         ["other", ".chats", ".chats/", ".chatsx/one", ".chats/../other", ".chats/a/./b", r".chats/a\..\b"]
     {
-        denied(guest.thread(thread).add(said()).await, "the capability is not for this thread");
+        denied(guest.thread(thread).add(message()).await, "the capability is not for this thread");
         denied(guest.thread(thread).entry().await, "the capability is not for this thread");
         assert_eq!(host.thread(thread).entry().await.unwrap(), None, "{thread}");
     }
     let list = guest.threads(ListThreads::new(10)).await;
     denied(list, "the capability is not for every thread of the tenant");
     let batch = throughline::messages::Batch::new()
-        .with(throughline::messages::Add::new(".chats/one".parse().unwrap(), said()))
-        .with(throughline::messages::Add::new("other".parse().unwrap(), said()));
+        .with(throughline::messages::Add::new(".chats/one".parse().unwrap(), message()))
+        .with(throughline::messages::Add::new("other".parse().unwrap(), message()));
     denied(guest.batch(batch).await, "the capability is not for this thread");
     assert_eq!(host.thread(".chats/one").entry().await.unwrap(), None);
 }
 
-async fn other_users_are_denied(forgets: Forgets) {
-    let (_, guest) = both(forgets);
+async fn other_users_are_denied(missing: MissingLimit) {
+    let (_, guest) = both(missing);
     for other in ["v", "default"] {
         let other = guest.for_tenant(other.parse().unwrap());
-        denied(other.thread(".chats/one").add(said()).await, "the capability is for another tenant");
+        denied(other.thread(".chats/one").add(message()).await, "the capability is for another tenant");
         denied(
             other.thread(".chats/one").get("m".parse().unwrap()).await,
             "the capability is for another tenant",
@@ -93,9 +93,9 @@ async fn other_users_are_denied(forgets: Forgets) {
     }
 }
 
-async fn what_was_not_declared_is_denied(forgets: Forgets) {
-    let (host, guest) = both(forgets);
-    let added = guest.thread(".chats/one").add(said()).await.unwrap();
+async fn undeclared_verbs_are_denied(missing: MissingLimit) {
+    let (host, guest) = both(missing);
+    let added = guest.thread(".chats/one").add(message()).await.unwrap();
     let delete = Delete::new(".chats/one".parse().unwrap(), "m".parse().unwrap());
     denied(guest.run(delete).await, "the capability does not allow to delete");
     let rename = guest.thread(".chats/one").rename("x".parse().unwrap()).await;
@@ -104,41 +104,41 @@ async fn what_was_not_declared_is_denied(forgets: Forgets) {
     assert_eq!(there, Some(added.message));
 }
 
-async fn when_it_has_expired_nothing_is_written(forgets: Forgets) {
-    let (host, guest) = both(forgets);
+async fn an_expired_capability_allows_no_write(missing: MissingLimit) {
+    let (host, guest) = both(missing);
     let thread = guest.thread(".chats/one");
     tokio::time::advance(HOUR - Duration::from_millis(1)).await;
-    thread.add(said()).await.unwrap();
+    thread.add(message()).await.unwrap();
     tokio::time::advance(Duration::from_millis(1)).await;
     denied(thread.add(NewMessage::user("late")).await, "the capability has expired");
     denied(thread.get("m".parse().unwrap()).await, "the capability has expired");
     assert_eq!(host.thread(".chats/one").entry().await.unwrap().unwrap().messages, 1);
 }
 
-type Check = fn(Forgets) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+type Check = fn(MissingLimit) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Each check, and the fault that it finds.
-const CHECKS: [(&str, Option<Forgets>, Check); 5] = [
-    ("inside", None, |forgets| Box::pin(inside_it_goes_on_as_ever(forgets))),
-    ("elsewhere", Some(Forgets::Prefix), |forgets| Box::pin(elsewhere_is_denied(forgets))),
-    ("other users", Some(Forgets::Tenant), |forgets| Box::pin(other_users_are_denied(forgets))),
-    ("undeclared", Some(Forgets::Verbs), |forgets| Box::pin(what_was_not_declared_is_denied(forgets))),
-    ("expired", Some(Forgets::Time), |forgets| Box::pin(when_it_has_expired_nothing_is_written(forgets))),
+/// Each check, with the missing limit that it detects.
+const CHECKS: [(&str, Option<MissingLimit>, Check); 5] = [
+    ("inside", None, |missing| Box::pin(calls_inside_the_capability_are_allowed(missing))),
+    ("elsewhere", Some(MissingLimit::Prefix), |missing| Box::pin(other_threads_are_denied(missing))),
+    ("other users", Some(MissingLimit::Tenant), |missing| Box::pin(other_users_are_denied(missing))),
+    ("undeclared", Some(MissingLimit::Verbs), |missing| Box::pin(undeclared_verbs_are_denied(missing))),
+    ("expired", Some(MissingLimit::Time), |missing| Box::pin(an_expired_capability_allows_no_write(missing))),
 ];
 
 #[tokio::test(start_paused = true)]
-async fn rr_s14_what_a_capability_is_for_and_nothing_else() {
+async fn rr_s14_a_capability_allows_its_scope_and_nothing_else() {
     for (_, _, check) in CHECKS {
-        check(Forgets::Nothing).await;
+        check(MissingLimit::Nothing).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_limit_that_is_forgotten_is_found_by_its_check() {
-    for forgets in [Forgets::Tenant, Forgets::Prefix, Forgets::Verbs, Forgets::Time] {
+async fn each_missing_limit_is_detected_by_its_check() {
+    for missing in [MissingLimit::Tenant, MissingLimit::Prefix, MissingLimit::Verbs, MissingLimit::Time] {
         for (name, finds, check) in CHECKS {
-            let failed = tokio::spawn(check(forgets)).await.is_err();
-            assert_eq!(failed, finds == Some(forgets), "{name} where {forgets:?} is forgotten");
+            let failed = tokio::spawn(check(missing)).await.is_err();
+            assert_eq!(failed, finds == Some(missing), "{name} where {missing:?} is forgotten");
         }
     }
 }

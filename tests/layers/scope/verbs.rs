@@ -1,4 +1,4 @@
-//! Which operations need which verb.
+//! The verb that each operation needs.
 
 use throughline::{
     Content, MetadataPatch, NewMessage, NewReservation, NewThread, PersistArgs, Position, Role, ThreadId,
@@ -26,7 +26,7 @@ fn changed(mode: UpdateMode) -> PersistArgs {
     UpdateContent::new(t(), "m".parse().unwrap(), whole, mode).into()
 }
 
-/// An operation for each row of the table in the module of the layer.
+/// Returns an operation for each row of the table in the documentation of the layer.
 fn operations() -> Vec<(Verb, PersistArgs)> {
     let (m, agent) = (|| "m".parse().unwrap(), || "g".parse().unwrap());
     let add = || Add::new(t(), NewMessage::user("x"));
@@ -57,7 +57,7 @@ fn operations() -> Vec<(Verb, PersistArgs)> {
     ]
 }
 
-/// Each alone is not enough without its verb, and needs no other one but what the rest of a batch needs.
+/// Each operation is denied without its verb, and needs no other verb, except those of the items of a batch.
 #[tokio::test]
 async fn each_operation_needs_its_verb_and_no_other() {
     let guarded = Guarded::new();
@@ -68,7 +68,7 @@ async fn each_operation_needs_its_verb_and_no_other() {
         let answer = tower::ServiceExt::oneshot(without, args.clone()).await;
         denied(answer, &format!("the capability does not allow to {verb}"));
         let with = guarded.db.with_credential(everything.only([verb, Verb::Append]));
-        // The store may say what it likes, but it is asked.
+        // The store may return any error, but the call must reach it.
         if let Err(error) = tower::ServiceExt::oneshot(with, args).await {
             assert_ne!(error.site().map(throughline::Site::name), Some("scope"), "{error}");
         }
@@ -78,7 +78,7 @@ async fn each_operation_needs_its_verb_and_no_other() {
 }
 
 #[tokio::test]
-async fn the_log_of_a_thread_shows_no_other_and_is_for_who_may_read_logs() {
+async fn the_audit_log_of_a_thread_needs_its_verb_and_contains_no_other_thread() {
     let guarded = Guarded::new();
     let everything = guarded.authority.everything();
     let read = |scope| ReadAudit::new(scope, AuditFrom::End, 10);
@@ -98,7 +98,7 @@ async fn the_log_of_a_thread_shows_no_other_and_is_for_who_may_read_logs() {
 }
 
 #[tokio::test]
-async fn the_changes_of_the_store_are_for_who_may_see_every_tenant() {
+async fn the_change_feed_of_the_store_needs_a_capability_for_every_tenant() {
     let guarded = Guarded::new();
     let everything = guarded.authority.everything();
     let read = |scope| ReadChanges::new(scope, Position::new(0), 10);

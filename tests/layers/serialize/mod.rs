@@ -1,4 +1,4 @@
-//! The writes of one thread, one after the other.
+//! The layer `serialize`: the writes of one thread run one at a time.
 
 mod checks;
 mod slow;
@@ -17,24 +17,24 @@ use throughline::{
 use tokio::sync::Mutex;
 
 use self::{checks::CHECKS, slow::Slow};
-use crate::kit::{Forgets, Skips, Valve, failing};
+use crate::kit::{BlockingLayer, Bypassed, Stateless, failing};
 
-/// How long an attempt may take over the store that answers when it is told to.
+/// The attempt timeout over the store that answers only on request.
 const ATTEMPT: Duration = Duration::from_secs(1);
 
-/// What the stacks are made with: over a store in memory, and over one that answers when it is told to.
+/// Creates stacks over a memory store, and over a store that answers only on request.
 #[derive(Clone, Copy)]
 pub(crate) struct Stacks {
-    memory: fn(&Valve) -> Persistence,
+    memory: fn(&BlockingLayer) -> Persistence,
     slow: fn(Slow) -> Persistence,
 }
 
-/// Stacks with the layer that `$layer` makes.
+/// Declares stacks with the layer that `$layer` creates.
 macro_rules! stacks {
     ($layer:expr) => {
         Stacks {
-            memory: |valve| {
-                let stack = Persistence::builder().layer($layer).layer(valve.layer());
+            memory: |blocking_layer| {
+                let stack = Persistence::builder().layer($layer).layer(blocking_layer.layer());
                 stack.backend(MemoryBackend::new()).build().unwrap()
             },
             slow: |store| {
@@ -46,34 +46,36 @@ macro_rules! stacks {
 }
 
 #[test]
-fn it_keeps_all_its_promises() {
+fn the_serialize_layer_passes_all_checks() {
     assert_eq!(failing(CHECKS, &stacks!(SerializeLayer::new())), [""; 0]);
 }
 
 #[test]
-fn one_that_forgets_batches_is_caught() {
-    let forgets =
-        stacks!(Skips { layer: SerializeLayer::new(), skips: |request| request.kind() == OpKind::Batch });
-    assert_eq!(failing(CHECKS, &forgets), ["batches-wait-for-all", "batches-are-waited-for"]);
+fn a_serialize_layer_that_skips_batches_fails_its_checks() {
+    let forgets = stacks!(Bypassed {
+        layer: SerializeLayer::new(),
+        bypasses: |request| request.kind() == OpKind::Batch
+    });
+    assert_eq!(failing(CHECKS, &forgets), ["a-batch-waits-for-all-its-threads", "writes-wait-for-a-batch"]);
 }
 
 #[test]
-fn one_that_forgets_who_is_before_is_caught() {
-    let forgets = stacks!(Forgets(SerializeLayer::new));
+fn a_serialize_layer_without_state_fails_its_checks() {
+    let forgets = stacks!(Stateless(SerializeLayer::new));
     let waits = [
-        "in-order",
-        "batches-wait-for-all",
-        "batches-are-waited-for",
-        "held-when-its-caller-left",
-        "held-while-the-write-goes-on",
-        "who-leaves-frees-the-place",
-        "out-of-time",
+        "writes-run-in-arrival-order",
+        "a-batch-waits-for-all-its-threads",
+        "writes-wait-for-a-batch",
+        "a-dropped-running-write-blocks-the-next",
+        "a-timed-out-running-write-blocks-the-next",
+        "a-dropped-waiting-write-leaves-the-queue",
+        "a-waiting-write-times-out",
     ];
     assert_eq!(failing(CHECKS, &forgets), waits);
 }
 
 #[test]
-fn one_with_a_single_line_is_caught() {
+fn a_serialize_layer_with_one_queue_for_all_threads_fails_its_checks() {
     let single = stacks!({
         let line = Arc::new(Mutex::new(()));
         from_fn("serialize", Phase::Guard, move |request: PersistRequest, next: NextRequest| {
@@ -85,17 +87,17 @@ fn one_with_a_single_line_is_caught() {
         })
     });
     let held_up = [
-        "threads-at-once",
-        "tenants-at-once",
-        "reads-pass",
-        "batches-wait-for-all",
-        "batches-are-waited-for",
-        "held-while-the-write-goes-on",
+        "threads-run-concurrently",
+        "tenants-run-concurrently",
+        "reads-do-not-wait",
+        "a-batch-waits-for-all-its-threads",
+        "writes-wait-for-a-batch",
+        "a-timed-out-running-write-blocks-the-next",
     ];
     assert_eq!(failing(CHECKS, &single), held_up);
 }
 
-/// A lock for each thread, taken one after the other, and let go with the answer.
+/// Locks each thread of the call in order, and releases the locks with the answer.
 async fn locked(locks: Locks, request: PersistRequest, next: NextRequest) -> Result<PersistResponse> {
     let mut held = Vec::new();
     if request.kind().is_write() {
@@ -111,20 +113,24 @@ async fn locked(locks: Locks, request: PersistRequest, next: NextRequest) -> Res
 type Locks = Arc<Mutex<HashMap<(TenantId, ThreadId), Arc<Mutex<()>>>>>;
 
 #[test]
-fn one_of_plain_locks_is_caught() {
+fn a_serialize_layer_with_plain_locks_fails_its_checks() {
     let locks = stacks!({
         let locks = Locks::default();
         from_fn("serialize", Phase::Guard, move |request: PersistRequest, next: NextRequest| {
             locked(Arc::clone(&locks), request, next)
         })
     });
-    // The first is of a batch that names a thread twice.
-    let waits = ["batches-wait-for-all", "crossed-batches-end", "held-while-the-write-goes-on"];
+    // The first lock belongs to a batch that names a thread twice.
+    let waits = [
+        "a-batch-waits-for-all-its-threads",
+        "crossed-batches-do-not-deadlock",
+        "a-timed-out-running-write-blocks-the-next",
+    ];
     assert_eq!(failing(CHECKS, &locks), waits);
 }
 
 #[tokio::test]
-async fn over_sqlite_messages_stand_in_the_order_in_which_they_came() {
+async fn messages_in_sqlite_are_in_arrival_order() {
     let db = Persistence::builder()
         .layer(SerializeLayer::new())
         .backend(SqliteOptions::new().temporary().await.unwrap())

@@ -9,28 +9,28 @@ use throughline::{
 };
 use tokio::sync::Semaphore;
 
-/// A store that answers additions when it is told to, and refuses them then.
+/// A store that answers adds only on request, with a refusal.
 #[derive(Clone)]
 pub(crate) struct Slow(Arc<State>);
 
 struct State {
-    came: AtomicUsize,
-    told: Semaphore,
+    received: AtomicUsize,
+    barrier: Semaphore,
 }
 
 impl Slow {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(State { came: AtomicUsize::new(0), told: Semaphore::new(0) }))
+        Self(Arc::new(State { received: AtomicUsize::new(0), barrier: Semaphore::new(0) }))
     }
 
-    /// How many additions came.
-    pub(crate) fn came(&self) -> usize {
-        self.0.came.load(Ordering::Relaxed)
+    /// Returns the number of received adds.
+    pub(crate) fn received(&self) -> usize {
+        self.0.received.load(Ordering::Relaxed)
     }
 
-    /// Lets one end.
+    /// Answers one add.
     pub(crate) fn answer(&self) {
-        self.0.told.add_permits(1);
+        self.0.barrier.add_permits(1);
     }
 }
 
@@ -44,8 +44,8 @@ impl Backend for Slow {
     }
 
     async fn add(&self, _: Admitted<'_, Add>) -> Result<Reply<Add>> {
-        self.0.came.fetch_add(1, Ordering::Relaxed);
-        self.0.told.acquire().await.expect("never closed").forget();
+        self.0.received.fetch_add(1, Ordering::Relaxed);
+        self.0.barrier.acquire().await.expect("never closed").forget();
         Err(PersistError::new(ErrorKind::Denied, "not that one"))
     }
 }

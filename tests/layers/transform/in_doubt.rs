@@ -1,4 +1,4 @@
-//! A write whose outcome is unknown, and which the store applies after the call was answered.
+//! Writes with an unknown outcome, which the store applies after the call was answered.
 
 use std::{
     collections::VecDeque,
@@ -21,20 +21,20 @@ use tokio::sync::oneshot::{self, Receiver, Sender};
 
 use super::{Names, append, blocks, change, content, key, new};
 
-/// What becomes of one change of content.
+/// The outcome of one content change.
 enum Fate {
-    /// The store applies it just before the next one that arrives, after the time of its caller is over.
+    /// The caller times out, and the store applies the change just before the next one.
     Late,
-    /// It is refused. What is late stays late.
+    /// The store refuses the change. Late changes stay pending.
     Refused,
-    /// It is applied. What is late stays late.
+    /// The store applies the change. Late changes stay pending.
     Applied,
 }
 
-/// A write that is applied once it is told to, and says when it was.
+/// A write that is applied on request, and signals its completion.
 type LateWrite = (Sender<()>, Receiver<()>);
 
-/// A store that applies changes of content late. A clone is the same.
+/// A store that applies content changes late. Clones share their state.
 #[derive(Clone, Default)]
 pub(super) struct Late {
     store: Arc<MemoryBackend>,
@@ -103,7 +103,7 @@ impl Late {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_write_keeps_its_held_text_when_the_repeated_call_is_stale() {
+async fn a_late_write_keeps_its_buffered_text_when_the_repeated_call_is_stale() {
     for repeated in ["say Ali", "another text"] {
         let late = Late::default();
         let db = late.open();
@@ -120,7 +120,7 @@ async fn a_late_write_keeps_its_held_text_when_the_repeated_call_is_stale() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_write_keeps_its_held_text_when_the_repeated_call_is_refused() {
+async fn a_late_write_keeps_its_buffered_text_when_the_repeated_call_is_refused() {
     let late = Late::default();
     let db = late.open();
     db.run(new("m")).await.unwrap();
@@ -129,14 +129,14 @@ async fn a_late_write_keeps_its_held_text_when_the_repeated_call_is_refused() {
     assert_eq!(db.run(part()).await.unwrap_err().kind(), ErrorKind::Timeout);
     assert_eq!(db.run(part()).await.unwrap_err().kind(), ErrorKind::Busy);
     let last = || append("m", "ce.", UpdateMode::Final);
-    // It is made on the revision that the layer has read, and the late write comes between.
+    // The repeated call uses the revision that the layer has read, and the late write is applied in between.
     assert_eq!(db.run(last()).await.unwrap_err().kind(), ErrorKind::Stale);
     db.run(last()).await.unwrap();
     assert_eq!(content(&db, "m").await, r#"[{"type":"text","text":"say Alice."}]"#);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_write_keeps_its_held_text_when_the_lease_is_renewed_before_it() {
+async fn a_late_write_keeps_its_buffered_text_when_the_lease_is_renewed_before_it() {
     let late = Late::default();
     let db = late.open();
     db.run(new("m")).await.unwrap();
@@ -151,7 +151,7 @@ async fn a_late_write_keeps_its_held_text_when_the_lease_is_renewed_before_it() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_writers_change_is_not_taken_for_the_text_of_a_stale_call() {
+async fn a_change_of_another_writer_is_not_taken_for_a_stale_call() {
     let late = Late::default();
     let db = late.open();
     db.run(new("m")).await.unwrap();
@@ -165,7 +165,7 @@ async fn another_writers_change_is_not_taken_for_the_text_of_a_stale_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_draft_repeats_a_late_write_and_loses_no_text() {
+async fn a_draft_retries_a_late_write_and_loses_no_text() {
     let late = Late::default();
     let db = late.open();
     let by_hand = Coalesce { interval: Duration::from_secs(3600), bytes: 1 << 20 };
@@ -173,7 +173,7 @@ async fn a_draft_repeats_a_late_write_and_loses_no_text() {
     draft.append("say Ali").await.unwrap();
     late.next([Fate::Late]);
     assert_eq!(draft.flush().await.unwrap_err().kind(), ErrorKind::Timeout);
-    // `Ali` is held back.
+    // `Ali` is buffered.
     assert_eq!(draft.flush().await.unwrap().bytes, 4);
     draft.append("ce.").await.unwrap();
     draft.finish().await.unwrap();
@@ -182,7 +182,7 @@ async fn a_draft_repeats_a_late_write_and_loses_no_text() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_snapshot_of_another_writers_message_keeps_its_held_text_when_its_answer_is_lost() {
+async fn buffered_text_for_a_message_of_another_writer_survives_a_lost_answer() {
     let text = Content::text("say Ali");
     let snapshot = || change("m", ContentChange::Replace(text.clone()), UpdateMode::Partial);
     let append_block = || blocks("m", text.as_json(), UpdateMode::Partial);
@@ -200,7 +200,7 @@ async fn a_snapshot_of_another_writers_message_keeps_its_held_text_when_its_answ
     }
 }
 
-/// A store behind a layer with a fault, which the first change of content meets.
+/// Returns a store behind a layer with a fault, which applies to the first content change.
 fn faulty(fault: Fault) -> Persistence {
     let faults =
         ChaosLayer::seeded(1).rule(Rule::new("first-change", fault).on(OpKind::UpdateContent).nth(1));
@@ -213,11 +213,11 @@ fn faulty(fault: Fault) -> Persistence {
 }
 
 #[tokio::test]
-async fn held_text_of_an_applied_write_is_continued_after_an_error_and_after_a_panic() {
+async fn the_buffered_text_of_an_applied_write_survives_an_error_and_a_panic() {
     for fault in [Fault::after(ErrorKind::Internal), Fault::panic_after()] {
         let db = faulty(fault.clone());
         db.run(new("m")).await.unwrap();
-        // All of it is held back: it raises no revision.
+        // All text is buffered, so the revision does not change.
         let error = db.run(append("m", "Ali", UpdateMode::Partial)).await.unwrap_err();
         assert_eq!(error.effect(), Effect::Applied, "{fault:?}");
         db.run(append("m", "ce.", UpdateMode::Final)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Long texts are rewritten away from the workers of the runtime.
+//! Long texts are rewritten outside of the runtime workers.
 
 use std::{
     sync::{Arc, Mutex},
@@ -14,10 +14,10 @@ use throughline::{
 
 use super::{append, blocks, new};
 
-/// Records where it runs.
-struct Where(Arc<Mutex<Vec<ThreadId>>>);
+/// Records the thread on which it runs.
+struct RecordsThread(Arc<Mutex<Vec<ThreadId>>>);
 
-impl Transform for Where {
+impl Transform for RecordsThread {
     type Stream = HeldTail;
     const RESTORES: bool = false;
 
@@ -38,7 +38,7 @@ impl Transform for Where {
 #[tokio::test]
 async fn a_short_edit_of_a_long_text_is_rewritten_off_the_runtime() {
     let ran_on = Arc::<Mutex<Vec<ThreadId>>>::default();
-    let layer = TransformLayer::new(Where(Arc::clone(&ran_on)));
+    let layer = TransformLayer::new(RecordsThread(Arc::clone(&ran_on)));
     let db = Persistence::builder().layer(layer).backend(MemoryBackend::new()).build().unwrap();
     let is_here = || {
         let ran_on = std::mem::take(&mut *ran_on.lock().unwrap());
@@ -52,6 +52,6 @@ async fn a_short_edit_of_a_long_text_is_rewritten_off_the_runtime() {
         db.run(append(id, "y", UpdateMode::Edit)).await.unwrap();
         assert_eq!(is_here(), id == "short", "an edit of a {id} text");
         db.run(blocks(id, r#"[{"a":"b"}]"#, UpdateMode::Edit)).await.unwrap();
-        assert!(is_here(), "nothing that is stored is gone through");
+        assert!(is_here(), "the stored text is not rewritten");
     }
 }

@@ -1,4 +1,4 @@
-//! The toolkit for transforms: what a transform with a way up promises beyond the laws, alone and inside of another one.
+//! The transform toolkit: guarantees beyond the laws for transforms that restore text, alone and nested.
 
 mod in_doubt;
 mod long_texts;
@@ -59,10 +59,10 @@ impl Transform for Names {
     }
 }
 
-/// Holds back everything.
-struct Holds;
+/// Buffers all text.
+struct BuffersEverything;
 
-impl Transform for Holds {
+impl Transform for BuffersEverything {
     type Stream = HeldTail;
     const RESTORES: bool = false;
 
@@ -79,7 +79,7 @@ impl Transform for Holds {
     }
 }
 
-/// Loses the next answer to a write.
+/// Loses the next answer of a write.
 struct Lossy(Arc<AtomicBool>);
 
 impl Plugin for Lossy {
@@ -100,7 +100,7 @@ impl Plugin for Lossy {
     }
 }
 
-/// What the store was asked, as JSON, and whether it is to lose an answer.
+/// The operations that the store received, as JSON, and a flag that loses the next answer.
 #[derive(Clone, Default)]
 struct Store {
     asked: Arc<Mutex<Vec<String>>>,
@@ -124,7 +124,7 @@ impl Store {
             .unwrap()
     }
 
-    fn was_asked(&self, text: &str) -> bool {
+    fn received(&self, text: &str) -> bool {
         self.asked.lock().unwrap().iter().any(|asked| asked.contains(text))
     }
 }
@@ -154,7 +154,7 @@ fn key(key: &str) -> IdempotencyKey {
 }
 
 #[tokio::test]
-async fn every_field_is_rewritten_on_the_way_down_and_restored_on_the_way_up() {
+async fn every_field_is_rewritten_for_the_store_and_restored_in_answers() {
     let store = Store::default();
     let db = store.open(false);
     let json = r#"[{"\u0041lice": [1.10, "\ud800 Bob\n"]}]"#;
@@ -164,8 +164,8 @@ async fn every_field_is_rewritten_on_the_way_down_and_restored_on_the_way_up() {
         NewMessage::new(Role::User, Content::from_json(json).unwrap()).with_id("m".parse().unwrap());
     let added =
         db.run(Add::new("t".parse().unwrap(), message.with_metadata(facts.clone()))).await.unwrap().message;
-    assert!(store.was_asked(r#"{"[p1]": [1.10, "\ud800 [p2]\n"]}"#));
-    assert!(store.was_asked(r#"{"of [p2]":["[p1]"]}"#));
+    assert!(store.received(r#"{"[p1]": [1.10, "\ud800 [p2]\n"]}"#));
+    assert!(store.received(r#"{"of [p2]":["[p1]"]}"#));
     let restored = json.replace(r"\u0041", "A");
     assert_eq!((added.content.as_json(), &added.metadata), (&*restored, &facts));
     assert_eq!(content(&db, "m").await, restored);
@@ -180,11 +180,11 @@ async fn every_field_is_rewritten_on_the_way_down_and_restored_on_the_way_up() {
     );
     let cleared = thread.annotate(MetadataPatch::new().clear("Alice")).await.unwrap().entry;
     assert!(cleared.metadata.is_empty());
-    assert!(!store.was_asked("Alice\":\"") && !store.was_asked("Bob's"));
+    assert!(!store.received("Alice\":\"") && !store.received("Bob's"));
 }
 
 #[tokio::test]
-async fn a_search_asks_for_what_is_stored_and_its_marks_are_in_what_is_shown() {
+async fn a_search_rewrites_its_query_and_marks_the_restored_text() {
     let store = Store::default();
     let db = store.open(false);
     db.thread("t").add(NewMessage::user("é Alice and Bob met late")).await.unwrap();
@@ -195,16 +195,16 @@ async fn a_search_asks_for_what_is_stored_and_its_marks_are_in_what_is_shown() {
         .map(|(start, end)| &found.hits[0].snippet[*start as usize..*end as usize])
         .collect();
     assert_eq!(marked, ["Bob", "late"]);
-    assert!(store.was_asked("[p2] late") && !store.was_asked("Bob"));
+    assert!(store.received("[p2] late") && !store.received("Bob"));
 }
 
 #[tokio::test]
-async fn the_words_of_a_search_pass_no_redaction_and_no_encryption() {
+async fn a_search_query_is_neither_redacted_nor_encrypted() {
     let secret = format!("{}{}", "ghp_", "a1B2c3D4e5F6".repeat(3));
     let store = Store::default();
     let db = store.open(true);
     drop(db.search(SearchMessages::new(&secret, 10)).await);
-    assert!(store.was_asked("search") && !store.was_asked(&secret));
+    assert!(store.received("search") && !store.received(&secret));
 
     let asked = Arc::<Mutex<String>>::default();
     let writes = Arc::clone(&asked);
@@ -226,7 +226,7 @@ async fn the_words_of_a_search_pass_no_redaction_and_no_encryption() {
 }
 
 #[tokio::test]
-async fn reading_images_is_refused_before_the_store_is_asked() {
+async fn a_read_of_row_images_is_refused_before_the_store() {
     let store = Store::default();
     let plain = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     let cursor: ImageCursor = plain.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
@@ -241,16 +241,16 @@ async fn reading_images_is_refused_before_the_store_is_asked() {
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Unsupported, Effect::NotApplied));
         assert_eq!(error.site().unwrap().name(), name);
     }
-    assert!(!store.was_asked("images"));
+    assert!(!store.received("images"));
 }
 
 #[tokio::test]
-async fn blocks_behind_a_tail_lose_nothing_that_a_layer_further_in_holds() {
+async fn an_appended_block_keeps_the_buffered_text_of_an_inner_layer() {
     for redacts in [false, true] {
         let store = Store::default();
         let db = store.open(redacts);
         db.run(new("m")).await.unwrap();
-        // `AKIA` may begin a key, and `Ali` a name: the layer outside holds the one, and then that inside the other.
+        // `AKIA` may begin a key, and `Ali` a name: the outer layer buffers one of them, the inner layer the other.
         db.run(append("m", "say Ali", UpdateMode::Partial)).await.unwrap();
         db.run(append("m", "", UpdateMode::Partial)).await.unwrap();
         db.run(append("m", "AKIA", UpdateMode::Partial)).await.unwrap();
@@ -258,12 +258,12 @@ async fn blocks_behind_a_tail_lose_nothing_that_a_layer_further_in_holds() {
         db.run(append("m", "Alice", UpdateMode::Final)).await.unwrap();
         let expected = r#"[{"type":"text","text":"say AliAKIA"},{"n":1},{"type":"text","text":"Alice"}]"#;
         assert_eq!(content(&db, "m").await, expected, "redacts: {redacts}");
-        assert!(!store.was_asked("Alice"));
+        assert!(!store.received("Alice"));
     }
 }
 
 #[tokio::test]
-async fn what_two_layers_hold_back_is_added_up() {
+async fn the_buffered_bytes_of_two_layers_are_added() {
     let db = Store::default().open(true);
     db.run(new("m")).await.unwrap();
     let held = async |text: &str| {
@@ -282,13 +282,13 @@ async fn an_edit_that_completes_a_name_replaces_the_content() {
     db.run(append("m", "Bob and Al", UpdateMode::Final)).await.unwrap();
     db.run(append("m", "ice, é", UpdateMode::Edit)).await.unwrap();
     assert_eq!(content(&db, "m").await, r#"[{"type":"text","text":"Bob and Alice, é"}]"#);
-    assert!(store.was_asked(r#"[p2] and [p1], é"#) && !store.was_asked("\"ice"));
+    assert!(store.received(r#"[p2] and [p1], é"#) && !store.received("\"ice"));
     db.run(append("m", " Bob", UpdateMode::Edit)).await.unwrap();
     assert_eq!(content(&db, "m").await, r#"[{"type":"text","text":"Bob and Alice, é Bob"}]"#);
 }
 
 #[tokio::test]
-async fn what_is_held_survives_a_lost_answer_a_replay_and_a_refusal() {
+async fn buffered_text_survives_a_lost_answer_a_replay_and_a_refusal() {
     for before in ["", "say "] {
         let store = Store::default();
         let db = store.open(false);
@@ -306,13 +306,13 @@ async fn what_is_held_survives_a_lost_answer_a_replay_and_a_refusal() {
         assert_eq!(db.batch(refused).await.unwrap_err().kind(), ErrorKind::NotFound);
         db.run(append("m", "e", UpdateMode::Final)).await.unwrap();
         assert_eq!(content(&db, "m").await, format!(r#"[{{"type":"text","text":"{before}Alice"}}]"#));
-        assert!(store.was_asked("[p1]"));
+        assert!(store.received("[p1]"));
     }
 }
 
-/// Every carrier of two parts, and every way to end them.
+/// Every pair of content operations, and every operation that can end a message.
 #[tokio::test]
-async fn a_text_cut_anywhere_is_stored_as_the_whole_text() {
+async fn a_text_split_anywhere_is_stored_like_the_whole_text() {
     let text = "é Alice, Bob\n";
     let cuts: Vec<usize> = (0..=text.len()).filter(|at| text.is_char_boundary(*at)).collect();
     let store = Store::default();
@@ -361,13 +361,13 @@ async fn a_text_cut_anywhere_is_stored_as_the_whole_text() {
             }
         }
     }
-    assert!(store.was_asked("é [p1], [p2]"));
-    assert!(!store.was_asked("Alice") && !store.was_asked("Bob"), "a name reached the store");
+    assert!(store.received("é [p1], [p2]"));
+    assert!(!store.received("Alice") && !store.received("Bob"), "a name reached the store");
 }
 
 #[tokio::test]
-async fn more_than_may_be_held_back_is_refused_and_nothing_is_lost() {
-    let layer = TransformLayer::new(Holds).max_buffered_bytes(8);
+async fn text_above_the_buffer_limit_is_refused_and_no_text_is_lost() {
+    let layer = TransformLayer::new(BuffersEverything).max_buffered_bytes(8);
     let db = Persistence::builder().layer(layer).backend(MemoryBackend::new()).build().unwrap();
     db.run(new("m")).await.unwrap();
     db.run(append("m", "12345678", UpdateMode::Partial)).await.unwrap();

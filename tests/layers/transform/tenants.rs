@@ -1,4 +1,4 @@
-//! Tenants that share a pipeline share the messages that are open at one time, and lose no text to each other.
+//! The tenants of a pipeline share the table of open messages, and no tenant drops the text of another.
 
 use throughline::{
     Content, Effect, ErrorKind, MessageState, Persistence,
@@ -9,8 +9,8 @@ use throughline::{
 
 use super::{Names, append, change, content, in_doubt::Late, new};
 
-/// With eight open messages at most. The tenant `a` has held text of one.
-async fn with_held_text() -> (Persistence, Persistence) {
+/// Returns handles of two tenants with at most eight open messages. The tenant `a` has buffered text for one message.
+async fn with_buffered_text() -> (Persistence, Persistence) {
     let names = TransformLayer::new(Names).open_messages(8);
     let db = Persistence::builder().layer(names).backend(MemoryBackend::new()).build().unwrap();
     let (a, b) = (db.for_tenant("a".parse().unwrap()), db.for_tenant("b".parse().unwrap()));
@@ -20,8 +20,8 @@ async fn with_held_text() -> (Persistence, Persistence) {
 }
 
 #[tokio::test]
-async fn reservations_of_one_tenant_drop_no_held_text_of_another() {
-    let (a, b) = with_held_text().await;
+async fn reservations_of_one_tenant_drop_no_buffered_text_of_another() {
+    let (a, b) = with_buffered_text().await;
     for id in 0..100 {
         b.run(new(&format!("m{id}"))).await.unwrap();
     }
@@ -30,8 +30,8 @@ async fn reservations_of_one_tenant_drop_no_held_text_of_another() {
 }
 
 #[tokio::test]
-async fn refused_calls_of_one_tenant_drop_no_held_text_of_another() {
-    let (a, b) = with_held_text().await;
+async fn refused_calls_of_one_tenant_drop_no_buffered_text_of_another() {
+    let (a, b) = with_buffered_text().await;
     let deep = format!("{}{}", "[".repeat(1025), "]".repeat(1025));
     for id in 0..100 {
         let content = ContentChange::Replace(Content::from_json(deep.clone()).unwrap());
@@ -45,8 +45,8 @@ async fn refused_calls_of_one_tenant_drop_no_held_text_of_another() {
 }
 
 #[tokio::test]
-async fn held_text_of_too_many_messages_is_refused_as_busy_and_none_is_dropped() {
-    let (a, b) = with_held_text().await;
+async fn buffered_text_of_too_many_messages_is_refused_as_busy() {
+    let (a, b) = with_buffered_text().await;
     for id in 0..7 {
         b.run(new(&format!("m{id}"))).await.unwrap();
         b.run(append(&format!("m{id}"), "say Ali", UpdateMode::Partial)).await.unwrap();
@@ -68,7 +68,7 @@ async fn held_text_of_too_many_messages_is_refused_as_busy_and_none_is_dropped()
 }
 
 #[tokio::test]
-async fn a_tenant_with_less_than_its_share_is_served_and_the_other_learns_what_was_dropped() {
+async fn a_tenant_below_its_share_evicts_an_entry_of_a_tenant_above_its_share() {
     let names = TransformLayer::new(Names).open_messages(8);
     let db = Persistence::builder().layer(names).backend(MemoryBackend::new()).build().unwrap();
     let (a, b) = (db.for_tenant("a".parse().unwrap()), db.for_tenant("b".parse().unwrap()));
@@ -84,7 +84,7 @@ async fn a_tenant_with_less_than_its_share_is_served_and_the_other_learns_what_w
         error.detail(),
         "`names` dropped text that it held back of the message: read the message, and go on from what is stored"
     );
-    // The caller reads that `Ali` is not stored.
+    // The caller sees that `Ali` is not stored.
     assert_eq!(content(&b, "m0").await, r#"[{"type":"text","text":"say "}]"#);
     b.run(append("m1", "ce.", UpdateMode::Final)).await.unwrap();
     b.run(append("m0", "Alice.", UpdateMode::Final)).await.unwrap();
@@ -94,7 +94,7 @@ async fn a_tenant_with_less_than_its_share_is_served_and_the_other_learns_what_w
     }
 }
 
-/// Eight messages of one tenant hold text back, and another tenant takes the room of `m0`.
+/// Eight messages of one tenant have buffered text, and another tenant evicts the entry of `m0`.
 async fn with_dropped_text(store: Late) -> (Persistence, Persistence) {
     let names = TransformLayer::new(Names).open_messages(8);
     let db = Persistence::builder().layer(names).backend(store).build().unwrap();
@@ -109,7 +109,7 @@ async fn with_dropped_text(store: Late) -> (Persistence, Persistence) {
 }
 
 #[tokio::test]
-async fn a_message_whose_held_text_was_dropped_is_refused_until_it_is_read_after_a_refusal() {
+async fn a_message_with_dropped_text_is_refused_until_its_writer_reads_it() {
     let (_, b) = with_dropped_text(Late::default()).await;
     // A reader that is not the writer.
     content(&b, "m0").await;
@@ -128,7 +128,7 @@ async fn a_message_whose_held_text_was_dropped_is_refused_until_it_is_read_after
 }
 
 #[tokio::test]
-async fn a_message_whose_held_text_was_dropped_can_be_abandoned() {
+async fn a_message_with_dropped_text_can_be_abandoned() {
     let (_, b) = with_dropped_text(Late::default()).await;
     b.run(append("m0", "", UpdateMode::Partial)).await.unwrap();
     b.run(append("m0", "", UpdateMode::Abandon { reason: None })).await.unwrap();
@@ -137,7 +137,7 @@ async fn a_message_whose_held_text_was_dropped_can_be_abandoned() {
 }
 
 #[tokio::test]
-async fn a_message_whose_held_text_was_dropped_goes_on_after_its_content_is_replaced() {
+async fn a_message_with_dropped_text_continues_after_its_content_is_replaced() {
     let (_, b) = with_dropped_text(Late::default()).await;
     b.run(append("m1", "ce.", UpdateMode::Final)).await.unwrap();
     let whole = ContentChange::Replace(Content::text("all of Ali"));
@@ -147,7 +147,7 @@ async fn a_message_whose_held_text_was_dropped_goes_on_after_its_content_is_repl
 }
 
 #[tokio::test]
-async fn a_message_that_another_process_finished_is_edited_although_its_held_text_was_dropped() {
+async fn a_message_that_another_process_finished_can_be_edited_after_its_text_was_dropped() {
     let store = Late::default();
     let (_, b) = with_dropped_text(store.clone()).await;
     let other = Persistence::builder().backend(store).build().unwrap().for_tenant("b".parse().unwrap());
@@ -158,8 +158,8 @@ async fn a_message_that_another_process_finished_is_edited_although_its_held_tex
 }
 
 #[tokio::test]
-async fn a_full_table_refuses_no_call_without_text() {
-    let (a, b) = with_held_text().await;
+async fn a_full_table_refuses_no_call_without_text_to_buffer() {
+    let (a, b) = with_buffered_text().await;
     for id in 0..7 {
         b.run(new(&format!("m{id}"))).await.unwrap();
         b.run(append(&format!("m{id}"), "say Ali", UpdateMode::Partial)).await.unwrap();
@@ -177,8 +177,8 @@ async fn a_full_table_refuses_no_call_without_text() {
 }
 
 #[tokio::test]
-async fn a_message_that_was_taken_makes_room() {
-    let (_, b) = with_held_text().await;
+async fn take_last_frees_the_entry_of_its_message() {
+    let (_, b) = with_buffered_text().await;
     for id in 0..7 {
         b.run(new(&format!("m{id}"))).await.unwrap();
         b.run(append(&format!("m{id}"), "say Ali", UpdateMode::Partial)).await.unwrap();

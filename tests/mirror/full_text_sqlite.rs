@@ -1,4 +1,4 @@
-//! A file that is copied into, with an index of words.
+//! Search finds copied messages in a SQLite file with a full-text index.
 
 use std::{
     path::Path,
@@ -21,22 +21,22 @@ use tokio::sync::Notify;
 
 use super::support::{equal, import, position};
 
-/// A file that keeps few changes, and no index.
-async fn forgetful(path: &Path) -> Persistence {
+/// Opens a file that keeps few changes, without an index.
+async fn keeps_few_changes(path: &Path) -> Persistence {
     let backend = SqliteOptions::new().changes_kept(10).open(path).await.unwrap();
     Persistence::builder().backend(backend).build().unwrap()
 }
 
-/// A file with an index, into which the first page of images is put, and the second only when it is told.
-async fn indexed(path: &Path, goes_on: &Arc<Notify>) -> Persistence {
-    let (pages, goes_on) = (Arc::new(AtomicUsize::new(0)), Arc::clone(goes_on));
+/// Opens a file with an index that blocks the second page of row images until the test releases it.
+async fn indexed(path: &Path, proceed: &Arc<Notify>) -> Persistence {
+    let (pages, proceed) = (Arc::new(AtomicUsize::new(0)), Arc::clone(proceed));
     let layer = from_fn("pages", Phase::Route, move |request: PersistRequest, next: NextRequest| {
-        let (pages, goes_on) = (Arc::clone(&pages), Arc::clone(&goes_on));
+        let (pages, proceed) = (Arc::clone(&pages), Arc::clone(&proceed));
         async move {
             if matches!(&request.args, PersistArgs::Replica(ReplicaArgs::Apply(_)))
                 && pages.fetch_add(1, SeqCst) == 1
             {
-                goes_on.notified().await;
+                proceed.notified().await;
             }
             next.run(request).await
         }
@@ -45,26 +45,26 @@ async fn indexed(path: &Path, goes_on: &Arc<Notify>) -> Persistence {
     Persistence::builder().layer(layer).backend(backend).build().unwrap()
 }
 
-/// How many messages are found, once the index has gone through all that there was at some moment.
+/// Returns the number of hits once the index has a position.
 async fn found(db: &Persistence, word: &str) -> usize {
     loop {
         let found = db.search(SearchMessages::new(word, 1000)).await.unwrap();
         if found.indexed > Position::ZERO {
             return found.hits.len();
         }
-        // An index follows the writes in its own time; nothing says when.
+        // The index follows the writes asynchronously, without a signal.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
-/// The index has gone through what there was before the second page comes, of which no change tells.
+/// The index catches up before the second page arrives, and no change event announces that page.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_copied_is_found_though_its_changes_are_not_kept() {
+async fn a_copy_into_sqlite_is_searchable_without_its_changes() {
     const MESSAGES: usize = 900;
     let folder = tempfile::tempdir().unwrap();
-    let goes_on = Arc::new(Notify::new());
-    let from = forgetful(&folder.path().join("a.db")).await;
-    let to = indexed(&folder.path().join("b.db"), &goes_on).await;
+    let proceed = Arc::new(Notify::new());
+    let from = keeps_few_changes(&folder.path().join("a.db")).await;
+    let to = indexed(&folder.path().join("b.db"), &proceed).await;
     import(&from, "t", 0..MESSAGES).await;
     let mirror = Mirror::start(from.clone(), to.clone()).await.unwrap();
     let first = loop {
@@ -74,7 +74,7 @@ async fn what_is_copied_is_found_though_its_changes_are_not_kept() {
         }
     };
     assert!(first < MESSAGES, "{first} of the first page");
-    goes_on.notify_one();
+    proceed.notify_one();
     assert!(mirror.reached(position(&from).await).await, "{:?}", mirror.status());
     assert_eq!(found(&to, "text").await, MESSAGES);
 

@@ -1,4 +1,4 @@
-//! A store that is made the first in the middle of a copy.
+//! A replica that is promoted in the middle of a copy.
 
 use throughline::{
     NewMessage, Persistence, Position, Seq,
@@ -11,9 +11,9 @@ use throughline::{
 
 use super::support::{copy, equal, fill, memory, sqlite};
 
-/// Of the deletion of the last message only the message has come, and of the thread what a store says of one whose last message
-/// stands: so does one that was written to again, by a message that has not come.
-async fn no_place_is_given_twice(to: Persistence) {
+/// The copy contains the deletion of the last message, but an older row image of the thread, in which that message
+/// still exists. The store must not reuse the sequence number.
+async fn assert_no_seq_is_reused(to: Persistence) {
     let from = memory("from");
     fill(&from, 1, 20).await;
     let thread = from.thread("t0");
@@ -22,16 +22,16 @@ async fn no_place_is_given_twice(to: Persistence) {
     equal(&from, &to).await;
     let last = to.thread("t0").get("last".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!(last.seq, Seq::new(22));
-    let standing = to.read(GetReplicationStatus {}).await.unwrap();
+    let status = to.read(GetReplicationStatus {}).await.unwrap();
     let whole = from.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
     let images = from.read(ReadImages::new(whole, 100)).await.unwrap().images;
-    let said = images.into_iter().find(|image| matches!(image.part, ImagePart::Thread(_))).unwrap();
+    let thread_image = images.into_iter().find(|image| matches!(image.part, ImagePart::Thread(_))).unwrap();
     let gone = GoneImage { thread: "t0".parse().unwrap(), id: "last".parse().unwrap(), left: None };
     let apply = ApplyImages {
-        epoch: standing.replication_state.epoch,
-        from: standing.cursor,
+        epoch: status.replication_state.epoch,
+        from: status.cursor,
         to: from.on_replica(BeginCapture::FROM_NOW).await.unwrap().cursor,
-        images: vec![Image::new(last.tenant, ImagePart::Gone(gone)), said],
+        images: vec![Image::new(last.tenant, ImagePart::Gone(gone)), thread_image],
         position: Position::ZERO,
         kept_after: Position::ZERO,
     };
@@ -45,19 +45,19 @@ async fn no_place_is_given_twice(to: Persistence) {
 }
 
 #[tokio::test]
-async fn no_place_is_given_twice_by_a_file() {
+async fn a_sqlite_store_promoted_during_a_copy_reuses_no_seq() {
     let directory = tempfile::tempdir().unwrap();
-    no_place_is_given_twice(sqlite(&directory.path().join("store.db")).await).await;
+    assert_no_seq_is_reused(sqlite(&directory.path().join("store.db")).await).await;
 }
 
 #[tokio::test]
-async fn no_place_is_given_twice_in_memory() {
-    no_place_is_given_twice(memory("to")).await;
+async fn a_memory_store_promoted_during_a_copy_reuses_no_seq() {
+    assert_no_seq_is_reused(memory("to")).await;
 }
 
 #[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_place_is_given_twice_by_postgres() {
+async fn a_postgres_store_promoted_during_a_copy_reuses_no_seq() {
     let Some(database) = super::server::Database::fresh().await else { return };
-    no_place_is_given_twice(database.db().await).await;
+    assert_no_seq_is_reused(database.db().await).await;
 }

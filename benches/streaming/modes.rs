@@ -7,54 +7,55 @@ use throughline::{
 };
 
 use crate::{
-    Failure, stack,
-    written::{Cost, Written},
+    Failure,
+    io_counters::{Cost, IoCounters},
+    stack,
 };
 
-/// So many pieces, of so many bytes each.
+/// The number of appends, and the bytes of each.
 #[derive(Clone, Copy)]
 pub(crate) struct Appends {
     pub(crate) count: usize,
     pub(crate) bytes: usize,
 }
 
-/// The ways to write them.
+/// The write modes that the benchmark compares.
 #[derive(Clone, Copy)]
-pub(crate) enum Way {
-    /// Each is appended by itself, and durable before the next one.
+pub(crate) enum WriteMode {
+    /// Each append is a durable write of its own.
     Append,
-    /// So, and the message is settled after the last one.
+    /// Like `Append`, and the last write finishes the message.
     AppendAndFinish,
-    /// Everything so far is written again with each.
+    /// Each write replaces the content with the whole text so far.
     Rewrite,
-    /// A draft gathers them, and settles the message.
+    /// A draft coalesces the appends and finishes the message.
     Draft,
-    /// The metadata of the message are set instead.
+    /// Each write patches the metadata of the message.
     Patch,
 }
 
-/// As many bytes as a reply brings in the interval of a draft, at 50 pieces of 32 bytes a second.
+/// The bytes that a reply of 50 tokens per second (32 bytes each) produces in the coalescing interval of a draft.
 const COALESCE: usize = 400;
 
-/// Writes into a fresh store, and says what that took. The bytes are those of closing it too, so that none are left in
-/// the log to be written later.
-pub(crate) async fn run(way: Way, appends: Appends) -> Result<Cost, Failure> {
+/// Writes into a new store, and returns the cost. The bytes include the close of the store, so that the cost of the
+/// checkpoint is counted.
+pub(crate) async fn run(mode: WriteMode, appends: Appends) -> Result<Cost, Failure> {
     let folder = tempfile::tempdir()?;
     let db = stack::over(SqliteBackend::open(folder.path().join("store.db")).await?)?;
     let thread = db.thread("streaming");
     let mut draft = thread.reserve(NewReservation::new(Role::Assistant)).coalesce(coalesce()).await?;
     let id = draft.id().clone();
-    let (before, begun) = (Written::now()?, Instant::now());
-    // A task, as callers are: the main thread is no worker of the runtime.
+    let (before, begun) = (IoCounters::now()?, Instant::now());
+    // Run in a spawned task, as a host does: the main thread is not a worker of the runtime.
     let commits = tokio::spawn(async move {
-        if matches!(way, Way::Draft) {
+        if matches!(mode, WriteMode::Draft) {
             for n in 0..appends.count {
-                draft.append(appends.piece(n)).await?;
+                draft.append(appends.text_of(n)).await?;
             }
             draft.finish().await?;
             return Ok(draft.committed().revision.get() - 1);
         }
-        let commits = write(way, appends, &thread, &id).await?;
+        let commits = write(mode, appends, &thread, &id).await?;
         drop(draft);
         Ok::<_, Failure>(commits)
     });
@@ -64,27 +65,27 @@ pub(crate) async fn run(way: Way, appends: Appends) -> Result<Cost, Failure> {
     Ok(Cost { commits, ..before.cost(took)? })
 }
 
-/// Makes the writes one by one, and says how many there were.
-async fn write(way: Way, appends: Appends, thread: &Thread, id: &MessageId) -> Result<u64, Failure> {
+/// Performs the writes one by one, and returns their number.
+async fn write(mode: WriteMode, appends: Appends, thread: &Thread, id: &MessageId) -> Result<u64, Failure> {
     let mut whole = String::new();
     for n in 0..appends.count {
-        let change = match way {
-            Way::Patch => {
+        let change = match mode {
+            WriteMode::Patch => {
                 let patch = MetadataPatch::new().set("n", &(n % 10))?;
                 thread.update(id.clone(), patch).await?;
                 continue;
             }
-            Way::Rewrite => {
-                whole.push_str(&appends.piece(n));
+            WriteMode::Rewrite => {
+                whole.push_str(&appends.text_of(n));
                 ContentChange::Replace(Content::text(&whole))
             }
-            Way::Append | Way::AppendAndFinish | Way::Draft => {
-                ContentChange::Append(Delta::text(appends.piece(n)))
+            WriteMode::Append | WriteMode::AppendAndFinish | WriteMode::Draft => {
+                ContentChange::Append(Delta::text(appends.text_of(n)))
             }
         };
         thread.update_content(id.clone(), change, UpdateMode::Partial).await?;
     }
-    if !matches!(way, Way::AppendAndFinish) {
+    if !matches!(mode, WriteMode::AppendAndFinish) {
         return Ok(appends.count as u64);
     }
     thread.update_content(id.clone(), ContentChange::none(), UpdateMode::Final).await?;
@@ -100,23 +101,23 @@ impl Appends {
         self.count * self.bytes
     }
 
-    /// The `n`th piece: its number, filled up or cut to its length.
-    fn piece(self, n: usize) -> String {
-        let mut piece = format!("{n} and so on, and on, and on, and on, and on");
-        piece.truncate(self.bytes);
-        piece
+    /// Returns the text of append `n`: its number, padded or truncated to the length.
+    fn text_of(self, n: usize) -> String {
+        let mut text = format!("{n} and so on, and on, and on, and on, and on");
+        text.truncate(self.bytes);
+        text
     }
 }
 
-/// What the driver by itself does who keeps a message in one column: each time everything so far, in a transaction.
+/// Performs the same writes with rusqlite alone: each transaction rewrites the whole message, which is in one column.
 pub(crate) fn rewrite_raw(appends: Appends) -> Result<Cost, Failure> {
     let folder = tempfile::tempdir()?;
     let connection = open_raw(&folder.path().join("raw.db"))?;
-    let (before, begun) = (Written::now()?, Instant::now());
+    let (before, begun) = (IoCounters::now()?, Instant::now());
     let mut update = connection.prepare("UPDATE messages SET content = ?1 WHERE message_pk = 1")?;
     let mut whole = String::new();
     for n in 0..appends.count {
-        whole.push_str(&appends.piece(n));
+        whole.push_str(&appends.text_of(n));
         update.execute([Content::text(&whole).as_json()])?;
     }
     drop(update);

@@ -1,8 +1,8 @@
-//! What is no secret stays as it is, byte for byte.
+//! Text without a secret stays unchanged, byte for byte.
 
 use throughline::layers::redact::Redactor;
 
-/// Text, code, ids, hashes, pictures.
+/// Text, code, ids, hashes and pictures.
 fn ordinary() -> Vec<String> {
     let picture = |length: usize| {
         let letters: Vec<char> =
@@ -26,8 +26,8 @@ fn ordinary() -> Vec<String> {
         "https://example.com:8080/path?q=1 git@github.com:a/b.git http://localhost:3000/@fs/x",
         "task-force disk-drive risk-averse ask-me sk-learn pk_name key-value us1 key-3 hf_hub re_match",
         "AKIA is how the ids of keys begin, sk-ant- others, and ghp_ those of hosts; -----BEGIN CERTIFICATE-----",
-        "eyJhbGciOiJub25lIn0 alone is a header, and [redacted:jwt#00000000] is somebody's own words",
-        "Authorization: Bearer <token>, or just bearer authentication-by-somebody-else",
+        "eyJhbGciOiJub25lIn0 alone is a header, and [redacted:jwt#00000000] is ordinary user text",
+        "Authorization: Bearer <token>, or just bearer authentication-by-another-user",
         "\u{0}\u{1b}[31mred\u{1b}[0m é🦀 \\n \\u0041",
     ]
     .map(str::to_owned)
@@ -37,7 +37,7 @@ fn ordinary() -> Vec<String> {
 }
 
 #[test]
-fn ordinary_text_is_not_touched() {
+fn ordinary_text_is_not_changed() {
     for text in ordinary() {
         if let Some((_, found)) = Redactor::secrets().redact(&text) {
             panic!("{found} in {}", &text[..text.len().min(100)]);
@@ -46,8 +46,8 @@ fn ordinary_text_is_not_touched() {
 }
 
 #[test]
-fn transcripts_of_others_are_not_touched() {
-    // Where they are at hand.
+fn transcripts_without_secrets_are_not_changed() {
+    // Only if transcripts are available.
     let Ok(folder) = std::env::var("THROUGHLINE_TRANSCRIPTS") else {
         eprintln!("SKIPPED: transcripts (THROUGHLINE_TRANSCRIPTS names no folder)");
         return;

@@ -1,24 +1,29 @@
-//! Nothing that is still being written is told, and nothing behind it in its thread (VL-S18).
+//! A consumer receives no change of an open message, and no later change of its thread (VL-S18).
 
 use throughline::{Persistence, Position, Role, effects::Effects};
 
-use crate::support::{Projection, add, effects, projecting, stores};
+use crate::support::{Projection, add, effects, recording, stores};
 
 async fn started(db: &Persistence, projection: &Projection) -> Effects {
-    effects(db).consumer(projecting("index", projection)).start().await.unwrap()
+    effects(db).consumer(recording("index", projection)).start().await.unwrap()
 }
 
-/// Waits until everything is read up to here, and as much of it is done as can be.
-async fn settled(db: &Persistence, effects: &Effects, projection: &Projection, beside: &str) -> Position {
-    let last = add(db, beside, "m", "beside").await;
-    while projection.lock().unwrap().of(beside).is_empty() || effects.status()[0].reached < last {
+/// Waits until the runner has read all changes and has delivered every change that it can.
+async fn delivered_all(
+    db: &Persistence,
+    effects: &Effects,
+    projection: &Projection,
+    other_thread: &str,
+) -> Position {
+    let last = add(db, other_thread, "m", "in another thread").await;
+    while projection.lock().unwrap().of(other_thread).is_empty() || effects.status()[0].reached < last {
         tokio::task::yield_now().await;
     }
     last
 }
 
 #[tokio::test]
-async fn the_cursor_stops_before_the_first_open_row_and_goes_on_when_it_is_settled() {
+async fn the_cursor_stops_before_the_first_open_message_and_continues_when_it_is_settled() {
     for abandon in [false, true] {
         for db in stores().await {
             let projection = Projection::default();
@@ -27,19 +32,19 @@ async fn the_cursor_stops_before_the_first_open_row_and_goes_on_when_it_is_settl
             let mut open = db.thread("t").reserve(Role::Assistant).await.unwrap();
             open.append("half of").await.unwrap();
             let b = add(&db, "t", "b", "final, and behind").await;
-            settled(&db, &effects, &projection, "other").await;
+            delivered_all(&db, &effects, &projection, "other").await;
             {
                 let seen = projection.lock().unwrap();
-                assert_eq!(seen.of("t"), [before], "nothing of the open one, and nothing behind it");
-                assert_eq!(seen.of("other").len(), 1, "other threads go on");
+                assert_eq!(seen.of("t"), [before], "no change of the open message, and no later one");
+                assert_eq!(seen.of("other").len(), 1, "other threads continue");
             }
             let status = effects.status().remove(0);
             assert!(status.done < b && status.cursor < b && status.waiting >= 2, "{status:?}");
-            // Also when it ends here and another process begins.
+            // The same holds after a restart of the runner.
             let stopped = effects.stop().await.remove(0);
             assert_eq!(stopped.cursor, before, "{stopped:?}");
             let effects = started(&db, &projection).await;
-            settled(&db, &effects, &projection, "another").await;
+            delivered_all(&db, &effects, &projection, "another").await;
             assert_eq!(projection.lock().unwrap().of("t"), [before]);
 
             if abandon {
@@ -59,13 +64,13 @@ async fn the_cursor_stops_before_the_first_open_row_and_goes_on_when_it_is_settl
 }
 
 #[tokio::test]
-async fn a_thread_that_is_cleared_or_deleted_is_waited_for_no_more() {
+async fn the_runner_stops_waiting_for_a_thread_that_is_cleared_or_deleted() {
     for db in stores().await {
         let projection = Projection::default();
         let effects = started(&db, &projection).await;
         let cleared = db.thread("cleared").reserve(Role::Assistant).await.unwrap();
         let deleted = db.thread("deleted").reserve(Role::Assistant).await.unwrap();
-        settled(&db, &effects, &projection, "other").await;
+        delivered_all(&db, &effects, &projection, "other").await;
         assert!(projection.lock().unwrap().of("cleared").is_empty());
         db.thread("cleared").clear().await.unwrap();
         db.thread("deleted").delete_thread().await.unwrap();

@@ -1,4 +1,5 @@
-//! What row security costs, and what it costs to go through a pooler: the same writes and reads into three stores, by turns.
+//! Compares stores with row-level security and behind a pooler with a direct connection. One run measures all three
+//! alternately.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +15,10 @@ use crate::{
 
 const SPAN: Duration = Duration::from_millis(500);
 
-/// Tasks that write at once: one, and enough to fill transactions.
+/// The numbers of concurrent writers: one, and enough to fill transactions.
 const TASKS: [usize; 2] = [1, 64];
 
-/// Reads of a page in a turn.
+/// The number of pages that each contender reads in one round.
 const PAGES: u32 = 100;
 
 struct Contender {
@@ -30,22 +31,22 @@ struct Contender {
 
 pub(crate) async fn compare(cluster: &Cluster, rounds: usize) -> Result<(), Failure> {
     let pooler = Pooler::start(cluster, &[])?;
-    cluster.run("postgres", "CREATE ROLE beside LOGIN PASSWORD 'p'")?;
+    cluster.run("postgres", "CREATE ROLE bench LOGIN PASSWORD 'p'")?;
     let mut contenders = Vec::new();
     for name in ["direct", "row_security", "pgbouncer"] {
-        cluster.run("postgres", &format!("CREATE DATABASE beside_{name} OWNER beside"))?;
-        let walled = format!("postgres://beside:p@{}/beside_{name}", cluster.place());
+        cluster.run("postgres", &format!("CREATE DATABASE connection_{name} OWNER bench"))?;
+        let url = format!("postgres://bench:p@{}/connection_{name}", cluster.place());
         let store = || async {
             let options = PostgresBackend::builder();
             stack::over(match name {
-                "row_security" => options.row_security().open(&walled).await?,
+                "row_security" => options.row_security().open(&url).await?,
                 "pgbouncer" => {
                     options
                         .pgbouncer()
-                        .open(&cluster.url_at(&pooler.place(), &format!("beside_{name}")))
+                        .open(&cluster.url_at(&pooler.place(), &format!("connection_{name}")))
                         .await?
                 }
-                _ => options.open(&walled).await?,
+                _ => options.open(&url).await?,
             })
         };
         let mut writes = Vec::new();

@@ -1,4 +1,4 @@
-//! What is copied is found: also what no change tells of any more.
+//! Search finds copied messages in Postgres, also messages whose changes are no longer kept.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn indexed(database: &Database) -> Persistence {
     Persistence::builder().backend(backend).build().unwrap()
 }
 
-/// What is found once the index holds everything, as thread and id.
+/// Searches once the index has a position. Returns the hits as thread and id.
 async fn found(db: &Persistence, word: &str) -> Vec<String> {
     loop {
         let found = db.search(SearchMessages::new(word, 1000)).await.unwrap();
@@ -32,31 +32,31 @@ async fn found(db: &Persistence, word: &str) -> Vec<String> {
             ids.sort_unstable();
             return ids;
         }
-        // An index follows the writes in its own time; nothing says when.
+        // The index follows the writes asynchronously, without a signal.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_copied_into_postgres_is_found_though_its_changes_are_not_kept() {
-    const LEFT: &str = "SELECT count(*) FROM throughline.search";
+async fn a_copy_into_postgres_is_searchable_without_its_changes() {
+    const ROWS: &str = "SELECT count(*) FROM throughline.search";
     let Some(database) = Database::fresh().await else { return };
     let folder = tempfile::tempdir().unwrap();
     let from = file(&folder.path().join("a.db")).await;
-    let mut due = Vec::new();
+    let mut expected = Vec::new();
     for n in 0..300 {
         let (thread, id) = (format!("t{}", n % 3), format!("m{n:03}"));
         let message = NewMessage::user("a needle").with_id(id.parse().unwrap());
         from.thread(&thread).add(message).await.unwrap();
-        due.push(format!("{thread}.{id}"));
+        expected.push(format!("{thread}.{id}"));
     }
-    due.sort_unstable();
+    expected.sort_unstable();
     let to = indexed(&database).await;
-    // The index is kept before there is anything.
+    // The index is complete while the store is empty.
     while database.count("SELECT count(*) FROM throughline.search_state WHERE complete").await == 0 {
         tokio::task::yield_now().await;
     }
-    // Whoever goes on with the index passes it over while it is held; images are put in their places all the same.
+    // A lock on the state keeps the background indexer out; row images are applied nevertheless.
     let mut holder = database.connect().await;
     sqlx::raw_sql("BEGIN; SELECT 1 FROM throughline.search_state FOR SHARE")
         .execute(&mut holder)
@@ -64,7 +64,7 @@ async fn what_is_copied_into_postgres_is_found_though_its_changes_are_not_kept()
         .unwrap();
     let mirror = copy(&from, &to).await;
     equal(&from, &to).await;
-    assert_eq!(database.count(LEFT).await, due.len() as i64);
+    assert_eq!(database.count(ROWS).await, expected.len() as i64);
 
     let thread = from.thread("t0");
     thread.edit("m003".parse().unwrap(), Content::text("a pin")).await.unwrap();
@@ -74,13 +74,13 @@ async fn what_is_copied_into_postgres_is_found_though_its_changes_are_not_kept()
     from.thread("t1").add(NewMessage::user("another pin").with_id("last".parse().unwrap())).await.unwrap();
     assert!(mirror.reached(position(&from).await).await, "{:?}", mirror.status());
     mirror.stop().await;
-    // In the transactions of the images: what went with a thread, too.
-    assert_eq!(database.count(LEFT).await, 100);
+    // The transactions of the row images also remove the terms of deleted threads.
+    assert_eq!(database.count(ROWS).await, 100);
     holder.close().await.unwrap();
-    due.retain(|id| id.starts_with("t0.") && !["t0.m003", "t0.m006"].contains(&&**id));
-    assert_eq!(found(&to, "needle").await, due);
+    expected.retain(|id| id.starts_with("t0.") && !["t0.m003", "t0.m006"].contains(&&**id));
+    assert_eq!(found(&to, "needle").await, expected);
     assert_eq!(found(&to, "pin").await, ["t0.m003", "t1.last"]);
-    assert_eq!(database.count(LEFT).await, due.len() as i64 + 2);
+    assert_eq!(database.count(ROWS).await, expected.len() as i64 + 2);
     to.close().await.unwrap();
     from.close().await.unwrap();
 }

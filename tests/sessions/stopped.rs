@@ -1,4 +1,4 @@
-//! A run that is left: asked to stop, dropped at any point, cut off from its runtime.
+//! Runs that are stopped, dropped at any point, or whose begin is lost.
 
 use std::{future::Future, pin::pin, task::Poll, time::Duration};
 
@@ -14,17 +14,17 @@ use tokio::{
 
 use crate::{
     faults::{Fault, faulty},
-    support::{Provider, in_memory, laptop, offered, prepared, runner, states, stores, talk},
+    support::{Provider, in_memory, laptop, offered, prepared, run_once, runner, states, stores},
 };
 
 #[tokio::test(start_paused = true)]
-async fn mu_s9_a_run_that_is_asked_to_stop_keeps_what_it_has_learned() {
+async fn mu_s9_a_stopped_run_keeps_its_learned_session() {
     let db = in_memory();
-    let (provider, place) = (Provider::default(), db.agent("g").on("a"));
-    talk(&db, &place, laptop(), &provider).await;
+    let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
+    run_once(&db, &agent_thread, laptop(), &provider).await;
     let (ask, asked) = oneshot::channel::<()>();
     let mut ask = Some(ask);
-    let stopped = prepared(&db, &place, laptop())
+    let stopped = prepared(&db, &agent_thread, laptop())
         .until(async { drop(asked.await) })
         .run(|run| {
             let ask = ask.take().unwrap();
@@ -40,32 +40,32 @@ async fn mu_s9_a_run_that_is_asked_to_stop_keeps_what_it_has_learned() {
         .await
         .unwrap_err();
     assert!(matches!(stopped, RunError::Stopped { why: Stop::Asked, unrecorded: None, .. }), "{stopped}");
-    assert_eq!(states(&place).await, [AttemptState::Completed, AttemptState::Cancelled]);
-    assert_eq!(offered(&place, laptop()).await.as_deref(), Some("s2"));
+    assert_eq!(states(&agent_thread).await, [AttemptState::Completed, AttemptState::Cancelled]);
+    assert_eq!(offered(&agent_thread, laptop()).await.as_deref(), Some("s2"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_does_not_stop_is_dropped_when_its_time_is_up() {
+async fn a_run_that_ignores_a_stop_is_dropped_after_its_grace_period() {
     let db = in_memory();
-    let place = db.agent("g").on("a");
+    let agent_thread = db.agent("g").on("a");
     let begun = Instant::now();
     let error = runner(&db)
         .with_grace(Duration::from_secs(3))
-        .prepare(place.run(laptop()).unwrap())
+        .prepare(agent_thread.run(laptop()).unwrap())
         .until(sleep(Duration::from_secs(10)))
         .run(|_| std::future::pending::<Result<Finished<()>, _>>())
         .await
         .unwrap_err();
     assert!(matches!(error, RunError::Stopped { why: Stop::Asked, .. }), "{error}");
     assert_eq!(begun.elapsed(), Duration::from_secs(13));
-    assert_eq!(states(&place).await, [AttemptState::Cancelled]);
+    assert_eq!(states(&agent_thread).await, [AttemptState::Cancelled]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_is_asked_to_stop_and_is_done_is_confirmed() {
+async fn a_run_that_completes_after_a_stop_is_confirmed() {
     let db = in_memory();
-    let place = db.agent("g").on("a");
-    let ran = prepared(&db, &place, laptop())
+    let agent_thread = db.agent("g").on("a");
+    let ran = prepared(&db, &agent_thread, laptop())
         .until(sleep(Duration::from_secs(1)))
         .run(|run| async move {
             run.stopped().await;
@@ -77,11 +77,11 @@ async fn a_run_that_is_asked_to_stop_and_is_done_is_confirmed() {
 }
 
 #[tokio::test]
-async fn a_run_that_is_dropped_lets_the_next_one_begin_and_keeps_what_it_has_learned() {
+async fn a_dropped_run_returns_its_lease_and_keeps_its_learned_session() {
     for db in stores().await {
-        let place = db.agent("g").on("a");
+        let agent_thread = db.agent("g").on("a");
         let learned = Notify::new();
-        let running = prepared(&db, &place, laptop()).run(|run| {
+        let running = prepared(&db, &agent_thread, laptop()).run(|run| {
             let learned = &learned;
             async move {
                 run.learned("s1".parse().unwrap()).await?;
@@ -90,28 +90,28 @@ async fn a_run_that_is_dropped_lets_the_next_one_begin_and_keeps_what_it_has_lea
             }
         });
         tokio::select! {
-            _ = running => unreachable!("it never ends"),
+            _ = running => unreachable!("the run never ends"),
             () = learned.notified() => {}
         }
-        // No lease has to run out: the drop has given it back before the next one is let in.
-        let next = prepared(&db, &place, laptop())
+        // The drop returns the lease before the next run begins, so the next run does not wait for its expiry.
+        let next = prepared(&db, &agent_thread, laptop())
             .run(async |run| Ok(Finished::new(run.session().map(ToString::to_string))))
             .await
             .unwrap();
         assert_eq!(next.output.as_deref(), Some("s1"));
-        assert_eq!(states(&place).await, [AttemptState::Cancelled, AttemptState::Completed]);
+        assert_eq!(states(&agent_thread).await, [AttemptState::Cancelled, AttemptState::Completed]);
     }
 }
 
-/// Drops a run after each number of polls: whatever it was doing, the next one begins, and nothing is half done.
+/// Drops a run after each number of polls. The next run must begin, and no change may be partial.
 #[tokio::test(start_paused = true)]
-async fn a_run_can_be_dropped_anywhere() {
+async fn a_run_can_be_dropped_at_any_await_without_a_partial_change() {
     let mut ends = std::collections::BTreeMap::new();
     for polls in 0..64 {
         let (db, _faults) = faulty();
-        let place = db.agent("g").on("a");
+        let agent_thread = db.agent("g").on("a");
         let done = {
-            let mut running = pin!(prepared(&db, &place, laptop()).run(|run| async move {
+            let mut running = pin!(prepared(&db, &agent_thread, laptop()).run(|run| async move {
                 run.learned("s1".parse().unwrap()).await?;
                 tokio::task::yield_now().await;
                 let answer = NewMessage::assistant("hi").with_id("m".parse().unwrap());
@@ -128,14 +128,14 @@ async fn a_run_can_be_dropped_anywhere() {
             }
             done
         };
-        let next = prepared(&db, &place, laptop())
+        let next = prepared(&db, &agent_thread, laptop())
             .run(async |run| Ok(Finished::new(run.session().map(ToString::to_string))))
             .await
             .unwrap();
-        let states = states(&place).await;
+        let states = states(&agent_thread).await;
         let written = db.thread("a").get("m".parse().unwrap()).await.unwrap().is_some();
         match states.as_slice() {
-            // It never began.
+            // The dropped run had not begun.
             [AttemptState::Completed] => assert_eq!((next.output, written, done), (None, false, false)),
             [AttemptState::Cancelled, AttemptState::Completed] => assert!(!written && !done),
             [AttemptState::Completed, AttemptState::Completed] => {
@@ -148,20 +148,25 @@ async fn a_run_can_be_dropped_anywhere() {
             break;
         }
     }
-    assert_eq!(ends.len(), 3, "it was dropped before it began, in its midst, and at its end: {ends:?}");
+    assert_eq!(
+        ends.len(),
+        3,
+        "the drops must occur before the begin, in the middle, and at the end: {ends:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_whose_beginning_was_lost_does_not_block_the_next() {
+async fn a_run_whose_begin_lost_its_answer_does_not_block_the_next_run() {
     let (db, faults) = faulty();
-    let place = db.agent("g").on("a");
+    let agent_thread = db.agent("g").on("a");
     faults.next("beginRun", 100, Fault::AnswerLost);
-    let error = prepared(&db, &place, laptop()).run(async |_| Ok(Finished::new(()))).await.unwrap_err();
+    let error =
+        prepared(&db, &agent_thread, laptop()).run(async |_| Ok(Finished::new(()))).await.unwrap_err();
     let RunError::NotBegun(error) = error else { panic!("{error}") };
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     faults.next("beginRun", 0, Fault::AnswerLost);
     let before = Instant::now();
-    prepared(&db, &place, laptop()).run(async |_| Ok(Finished::new(()))).await.unwrap();
+    prepared(&db, &agent_thread, laptop()).run(async |_| Ok(Finished::new(()))).await.unwrap();
     assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
-    assert_eq!(states(&place).await, [AttemptState::Cancelled, AttemptState::Completed]);
+    assert_eq!(states(&agent_thread).await, [AttemptState::Cancelled, AttemptState::Completed]);
 }

@@ -1,4 +1,4 @@
-//! Who waits for whom (TC-S10).
+//! The order and the independence of runs (TC-S10).
 
 use std::{
     sync::{
@@ -20,23 +20,23 @@ use tokio::{
 use crate::support::{Provider, in_memory, laptop, prepared, runner, states, stores};
 
 #[tokio::test]
-async fn tc_s10_eight_first_messages_make_one_session() {
+async fn tc_s10_eight_concurrent_first_runs_create_one_session() {
     for db in stores().await {
-        let (provider, place) = (Provider::default(), db.agent("g").on("a"));
-        let at_once = Arc::new(AtomicUsize::new(0));
+        let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
+        let concurrent = Arc::new(AtomicUsize::new(0));
         let runs: Vec<_> = (0..8)
             .map(|_| {
-                let (db, place, provider, at_once) =
-                    (db.clone(), place.clone(), provider.clone(), at_once.clone());
+                let (db, agent_thread, provider, concurrent) =
+                    (db.clone(), agent_thread.clone(), provider.clone(), concurrent.clone());
                 tokio::spawn(async move {
-                    prepared(&db, &place, laptop())
+                    prepared(&db, &agent_thread, laptop())
                         .run(|run| {
-                            let (provider, at_once) = (provider.clone(), at_once.clone());
+                            let (provider, concurrent) = (provider.clone(), concurrent.clone());
                             async move {
-                                assert_eq!(at_once.fetch_add(1, Ordering::SeqCst), 0);
+                                assert_eq!(concurrent.fetch_add(1, Ordering::SeqCst), 0);
                                 let done = provider.work(run).await;
                                 tokio::task::yield_now().await;
-                                at_once.fetch_sub(1, Ordering::SeqCst);
+                                concurrent.fetch_sub(1, Ordering::SeqCst);
                                 done
                             }
                         })
@@ -50,28 +50,28 @@ async fn tc_s10_eight_first_messages_make_one_session() {
             assert_eq!(run.await.unwrap(), "s1");
         }
         assert_eq!((provider.begun(), provider.calls()), (1, 8));
-        assert_eq!(states(&place).await, [AttemptState::Completed; 8]);
+        assert_eq!(states(&agent_thread).await, [AttemptState::Completed; 8]);
     }
 }
 
 #[tokio::test]
-async fn tc_s10_other_threads_agents_and_tenants_wait_for_nobody() {
+async fn tc_s10_runs_of_other_threads_agents_and_tenants_are_concurrent() {
     for db in stores().await {
-        // Each is at work until all of them are.
+        // Each run works until all of them work.
         let all = Arc::new(Barrier::new(4));
         let other = db.for_tenant("other".parse().unwrap());
-        let places = [
+        let agent_threads = [
             (db.clone(), db.agent("g").on("a")),
             (db.clone(), db.agent("g").on("b")),
             (db.clone(), db.agent("h").on("a")),
             (other.clone(), other.agent("g").on("a")),
         ];
-        let runs: Vec<_> = places
+        let runs: Vec<_> = agent_threads
             .into_iter()
-            .map(|(db, place)| {
+            .map(|(db, agent_thread)| {
                 let all = all.clone();
                 tokio::spawn(async move {
-                    let ran = prepared(&db, &place, laptop()).run(|_| async {
+                    let ran = prepared(&db, &agent_thread, laptop()).run(|_| async {
                         all.wait().await;
                         Ok(Finished::new(()))
                     });
@@ -86,21 +86,21 @@ async fn tc_s10_other_threads_agents_and_tenants_wait_for_nobody() {
 }
 
 #[tokio::test]
-async fn runs_begin_in_the_order_in_which_they_came_whoever_made_their_runner() {
+async fn runs_of_several_runners_begin_in_arrival_order() {
     for db in stores().await {
-        let place = db.agent("g").on("a");
+        let agent_thread = db.agent("g").on("a");
         let order = std::sync::Mutex::new(Vec::new());
-        let (begun, go_on) = (Notify::new(), Notify::new());
-        let first = prepared(&db, &place, laptop()).run(|_| async {
+        let (begun, proceed) = (Notify::new(), Notify::new());
+        let first = prepared(&db, &agent_thread, laptop()).run(|_| async {
             begun.notify_one();
-            go_on.notified().await;
+            proceed.notified().await;
             order.lock().unwrap().push(0);
             Ok(Finished::new(()))
         });
         let later = |number: usize| {
             let order = &order;
-            // A handle of its own, and a runner of its own.
-            prepared(&db.with_actor("later"), &place, laptop()).run(move |_| async move {
+            // Each call has its own handle and its own runner.
+            prepared(&db.with_actor("later"), &agent_thread, laptop()).run(move |_| async move {
                 order.lock().unwrap().push(number);
                 if number == 2 {
                     return Err(RunFailure::new(Failure::Network));
@@ -108,29 +108,29 @@ async fn runs_begin_in_the_order_in_which_they_came_whoever_made_their_runner() 
                 Ok(Finished::new(()))
             })
         };
-        let let_go = async {
+        let start_others = async {
             begun.notified().await;
             let all = async { tokio::join!(biased; later(1), later(2), later(3)) };
             let go = async {
                 tokio::task::yield_now().await;
-                go_on.notify_one();
+                proceed.notify_one();
             };
             tokio::join!(biased; all, go).0
         };
-        let (first, (second, third, fourth)) = tokio::join!(first, let_go);
+        let (first, (second, third, fourth)) = tokio::join!(first, start_others);
         assert!(first.is_ok() && second.is_ok() && third.is_err() && fourth.is_ok());
         assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_has_a_limit_and_can_be_given_up() {
+async fn a_waiting_run_times_out_and_can_be_stopped() {
     let db = in_memory();
-    let place = db.agent("g").on("a");
-    let (begun, go_on) = (Notify::new(), Notify::new());
-    let first = prepared(&db, &place, laptop()).run(|_| async {
+    let agent_thread = db.agent("g").on("a");
+    let (begun, proceed) = (Notify::new(), Notify::new());
+    let first = prepared(&db, &agent_thread, laptop()).run(|_| async {
         begun.notify_one();
-        go_on.notified().await;
+        proceed.notified().await;
         Ok(Finished::new(()))
     });
     let later = async {
@@ -138,52 +138,52 @@ async fn a_wait_has_a_limit_and_can_be_given_up() {
         let at = Instant::now();
         let limited = runner(&db).waiting(Duration::from_secs(90));
         let never = |_| {
-            not_to_be_called();
+            fail_if_called();
             std::future::ready(Ok(Finished::new(())))
         };
-        let error = limited.prepare(place.run(laptop()).unwrap()).run(never).await.unwrap_err();
+        let error = limited.prepare(agent_thread.run(laptop()).unwrap()).run(never).await.unwrap_err();
         let RunError::NotBegun(error) = error else { panic!("{error}") };
         assert_eq!((error.kind(), at.elapsed()), (ErrorKind::Busy, Duration::from_secs(90)));
         assert_eq!((error.effect(), error.site()), (Effect::NotApplied, Some(&Site::Edge)));
-        let asked = limited.prepare(place.run(laptop()).unwrap()).until(sleep(Duration::from_secs(1)));
-        let RunError::NotBegun(error) = asked.run(never).await.unwrap_err() else { panic!("it began") };
+        let asked = limited.prepare(agent_thread.run(laptop()).unwrap()).until(sleep(Duration::from_secs(1)));
+        let RunError::NotBegun(error) = asked.run(never).await.unwrap_err() else { panic!("the run began") };
         assert_eq!((error.kind(), at.elapsed()), (ErrorKind::Cancelled, Duration::from_secs(91)));
         assert_eq!((error.effect(), error.site()), (Effect::NotApplied, Some(&Site::Edge)));
-        go_on.notify_one();
+        proceed.notify_one();
     };
     let (first, ()) = tokio::join!(first, later);
     first.unwrap();
-    assert_eq!(states(&place).await, [AttemptState::Completed]);
+    assert_eq!(states(&agent_thread).await, [AttemptState::Completed]);
 }
 
-fn not_to_be_called() {
-    panic!("it is not to be called");
+fn fail_if_called() {
+    panic!("this run must not begin");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_of_another_process_is_waited_for_too() {
+async fn a_runner_waits_for_a_run_of_another_process() {
     let db = in_memory();
-    let (provider, place) = (Provider::default(), db.agent("g").on("a"));
-    // Begun by hand, it stands in no line of this process.
-    let begun = place.begin(place.run(laptop()).unwrap()).await.unwrap();
+    let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
+    // This run begins without a runner, so it is not in the queue of this process.
+    let begun = agent_thread.begin(agent_thread.run(laptop()).unwrap()).await.unwrap();
     let at = Instant::now();
     let limited = runner(&db).waiting(Duration::from_secs(5));
-    let busy = limited.prepare(place.run(laptop()).unwrap()).run(|run| provider.work(run)).await;
-    let RunError::NotBegun(error) = busy.unwrap_err() else { panic!("it began") };
+    let busy = limited.prepare(agent_thread.run(laptop()).unwrap()).run(|run| provider.work(run)).await;
+    let RunError::NotBegun(error) = busy.unwrap_err() else { panic!("the run began") };
     assert_eq!((error.kind(), at.elapsed()), (ErrorKind::Busy, Duration::from_secs(5)));
     let end = async {
         sleep(Duration::from_secs(2)).await;
-        let report = RunReport::of("theirs".parse().unwrap());
-        place.confirm(begun.attempt.clone(), report).await.unwrap();
+        let report = RunReport::of("other".parse().unwrap());
+        agent_thread.confirm(begun.attempt.clone(), report).await.unwrap();
     };
-    let ran = prepared(&db, &place, laptop())
+    let ran = prepared(&db, &agent_thread, laptop())
         .run(async |run| Ok(Finished::new(run.session().map(ToString::to_string))));
     let (ran, ()) = tokio::join!(ran, end);
-    assert_eq!(ran.unwrap().output.as_deref(), Some("theirs"));
-    // One that died is waited for until its lease has ended.
+    assert_eq!(ran.unwrap().output.as_deref(), Some("other"));
+    // The runner waits for a dead run until its lease expires.
     let at = Instant::now();
-    place.begin(place.run(laptop()).unwrap()).await.unwrap();
-    prepared(&db, &place, laptop()).run(async |_| Ok(Finished::new(()))).await.unwrap();
+    agent_thread.begin(agent_thread.run(laptop()).unwrap()).await.unwrap();
+    prepared(&db, &agent_thread, laptop()).run(async |_| Ok(Finished::new(()))).await.unwrap();
     let waited = at.elapsed();
     let lease = throughline::sessions::BeginRun::DEFAULT_LEASE;
     assert!((lease..lease + Duration::from_millis(500)).contains(&waited), "{waited:?}");

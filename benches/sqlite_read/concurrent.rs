@@ -12,16 +12,16 @@ use tokio::task::JoinSet;
 use crate::{
     Failure, PAGE,
     figures::{figure, median, ratio},
-    filled::Filled,
+    filled::FilledStore,
     raw::Raw,
 };
 
 const READERS: usize = 8;
 
-/// How long the readers read in their turn.
+/// How long the readers read in one round.
 const SPAN: Duration = Duration::from_millis(200);
 
-/// What reads the latest page.
+/// A reader of the latest page.
 #[derive(Clone)]
 enum Contender {
     Stack(Thread),
@@ -37,28 +37,28 @@ impl Contender {
     }
 }
 
-/// Lets several tasks read while one adds to the same thread, beside the same without it, and prints pages a second.
-pub(crate) async fn compare(store: &Filled, rounds: usize) -> Result<(), Failure> {
+/// Measures pages per second of concurrent readers, with and without a concurrent writer to the same thread.
+pub(crate) async fn compare(store: &FilledStore, rounds: usize) -> Result<(), Failure> {
     let (stack, sqlx) = (Contender::Stack(store.thread.clone()), Contender::Raw(store.raw.clone()));
-    let (mut alone, mut beside, mut raw, mut written) = (vec![], vec![], vec![], vec![]);
+    let (mut alone, mut with_writer, mut raw, mut written) = (vec![], vec![], vec![], vec![]);
     for _ in 0..rounds {
         alone.push(read(&stack).await?);
         let writing = Writing::begin(store.thread.clone());
-        beside.push(read(&stack).await?);
+        with_writer.push(read(&stack).await?);
         written.push(writing.end().await?);
         let writing = Writing::begin(store.thread.clone());
         raw.push(read(&sqlx).await?);
         writing.end().await?;
     }
     figure(format_args!("sqlite_read.page50_alone.{READERS}"), median(&alone), "pages/s");
-    figure(format_args!("sqlite_read.page50_beside_writer.{READERS}"), median(&beside), "pages/s");
+    figure(format_args!("sqlite_read.page50_beside_writer.{READERS}"), median(&with_writer), "pages/s");
     figure(format_args!("sqlite_read.writer_beside_readers.{READERS}"), median(&written), "writes/s");
-    figure(format_args!("sqlite_read.beside_writer_vs_alone.{READERS}"), ratio(&beside, &alone), "x");
-    figure(format_args!("sqlite_read.beside_writer_vs_sqlx.{READERS}"), ratio(&beside, &raw), "x");
+    figure(format_args!("sqlite_read.beside_writer_vs_alone.{READERS}"), ratio(&with_writer, &alone), "x");
+    figure(format_args!("sqlite_read.beside_writer_vs_sqlx.{READERS}"), ratio(&with_writer, &raw), "x");
     Ok(())
 }
 
-/// Pages a second, of all readers together.
+/// Returns pages per second of all readers together.
 async fn read(contender: &Contender) -> Result<f64, Failure> {
     let begun = Instant::now();
     let mut readers = JoinSet::new();
@@ -80,7 +80,7 @@ async fn read(contender: &Contender) -> Result<f64, Failure> {
     Ok(pages as f64 / begun.elapsed().as_secs_f64())
 }
 
-/// A task that adds, one message after the other, until it is told to stop.
+/// A task that adds messages sequentially until it is stopped.
 struct Writing {
     stop: Arc<AtomicBool>,
     task: tokio::task::JoinHandle<Result<f64, Failure>>,
@@ -89,10 +89,10 @@ struct Writing {
 impl Writing {
     fn begin(thread: Thread) -> Self {
         let stop = Arc::<AtomicBool>::default();
-        let told = Arc::clone(&stop);
+        let is_stopped = Arc::clone(&stop);
         let task = tokio::spawn(async move {
             let (begun, mut written) = (Instant::now(), 0_u64);
-            while !told.load(Ordering::Relaxed) {
+            while !is_stopped.load(Ordering::Relaxed) {
                 thread.add(NewMessage::user("a reply that comes while others read")).await?;
                 written += 1;
             }
@@ -101,7 +101,7 @@ impl Writing {
         Self { stop, task }
     }
 
-    /// Writes a second.
+    /// Stops the task, and returns its writes per second.
     async fn end(self) -> Result<f64, Failure> {
         self.stop.store(true, Ordering::Relaxed);
         self.task.await?

@@ -1,4 +1,4 @@
-//! What an index of words costs those who write, and what a search takes.
+//! Measures the cost of the full-text index for writes, and the latency of searches.
 
 use std::time::{Duration, Instant};
 
@@ -19,18 +19,18 @@ use crate::{
 
 const TASKS: usize = 64;
 
-/// How long each store is written to in its turn, and how long it is searched.
+/// How long each store is written, and how long it is searched, in one round.
 const WRITING: Duration = Duration::from_millis(1000);
 const SEARCHING: Duration = Duration::from_millis(40);
 
-/// As many as one call takes.
+/// The most items of one batch.
 const BATCH: usize = 256;
 
-/// One message in a hundred says this word, and one in ten thousand the other.
+/// The search terms: one message in a hundred contains the common term, and one in ten thousand the rare one.
 const COMMON: &str = "harbour";
 const RARE: &str = "lighthouse";
 
-/// Writes with an index and without by turns; searches of stores of two sizes by turns.
+/// Compares writes with and without an index, then searches of stores of two sizes.
 pub(crate) async fn compare(cluster: &Cluster, rounds: usize, messages: usize) -> Result<(), Failure> {
     cost(cluster, rounds).await?;
     search(cluster, rounds, [messages / 100, messages]).await
@@ -41,10 +41,10 @@ async fn indexed(cluster: &Cluster, name: &str) -> Result<Persistence, Failure> 
     stack::over(PostgresBackend::builder().search(true).open(&cluster.url(name)).await?)
 }
 
-/// Until the index holds everything.
-async fn caught_up(db: &Persistence) -> Result<(), Failure> {
+/// Waits until the index contains every message.
+async fn wait_until_indexed(db: &Persistence) -> Result<(), Failure> {
     let last: Position =
-        db.thread("mark").add(NewMessage::user("x")).reply().await?.receipt.position.unwrap_or_default();
+        db.thread("marker").add(NewMessage::user("x")).reply().await?.receipt.position.unwrap_or_default();
     while db.search(SearchMessages::new(RARE, 1)).await?.indexed < last {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -61,8 +61,8 @@ async fn cost(cluster: &Cluster, rounds: usize) -> Result<(), Failure> {
         let begun = Instant::now();
         rates.push(with.run(WRITING).await?.rate);
         let written = rates.last().copied().unwrap_or_default() * begun.elapsed().as_secs_f64();
-        // Not in the turn of the other.
-        caught_up(&db).await?;
+        // The index must catch up before the other contender writes.
+        wait_until_indexed(&db).await?;
         indexing.push(written / begun.elapsed().as_secs_f64());
     }
     figure("postgres_search.unindexed.64", median(&without), "writes/s");
@@ -78,14 +78,14 @@ async fn search(cluster: &Cluster, rounds: usize, sizes: [usize; 2]) -> Result<(
     for messages in sizes {
         let db = indexed(cluster, &format!("searched{messages}")).await?;
         fill(&db, messages).await?;
-        // As the server does by itself, when it comes to it.
+        // The server would do this itself later, at a time that the benchmark does not control.
         cluster.run(&format!("searched{messages}"), "VACUUM ANALYZE")?;
         stores.push((db, Vec::new(), Vec::new()));
     }
     for _ in 0..rounds {
         for (db, rare, common) in &mut stores {
-            rare.push(turn(db, RARE).await?);
-            common.push(turn(db, COMMON).await?);
+            rare.push(measure(db, RARE).await?);
+            common.push(measure(db, COMMON).await?);
         }
     }
     for ((db, rare, common), messages) in stores.into_iter().zip(sizes) {
@@ -96,14 +96,14 @@ async fn search(cluster: &Cluster, rounds: usize, sizes: [usize; 2]) -> Result<(
     Ok(())
 }
 
-/// One message to a thread.
+/// Adds one message to each thread.
 async fn fill(db: &Persistence, messages: usize) -> Result<(), Failure> {
     for first in (0..messages).step_by(BATCH) {
         let items = (first..messages.min(first + BATCH)).map(add).collect::<Result<_, Failure>>()?;
         db.batch(Batch::of(items)).await?;
     }
     let begun = Instant::now();
-    caught_up(db).await?;
+    wait_until_indexed(db).await?;
     figure(format_args!("postgres_search.index_lag.{messages}"), begun.elapsed().as_secs_f64() * 1e3, "ms");
     Ok(())
 }
@@ -119,8 +119,8 @@ fn add(number: usize) -> Result<PersistArgs, Failure> {
     Ok(Add::new(format!("thread-{number}").parse()?, NewMessage::user(&text)).into())
 }
 
-/// What one search takes, in microseconds.
-async fn turn(db: &Persistence, word: &str) -> Result<f64, Failure> {
+/// Measures the mean latency of a search, in microseconds.
+async fn measure(db: &Persistence, word: &str) -> Result<f64, Failure> {
     let (begun, mut count) = (Instant::now(), 0_u32);
     while begun.elapsed() < SEARCHING {
         db.search(SearchMessages::new(word, 10)).await?;

@@ -1,4 +1,4 @@
-//! A store without space: a draft keeps what it has taken, writes it later, and is not swept meanwhile.
+//! A draft over a full disk keeps its appends, writes them later, and is not recovered meanwhile.
 
 use std::{
     sync::{
@@ -15,12 +15,12 @@ use throughline::{
 
 use crate::faults::{Fault, Faults};
 
-const EVERY: Coalesce = Coalesce { interval: Duration::from_millis(250), bytes: 16 << 10 };
+const FREQUENT: Coalesce = Coalesce { interval: Duration::from_millis(250), bytes: 16 << 10 };
 
-/// Never by itself: only a flush, an end or so many bytes.
-const BY_HAND: Coalesce = Coalesce { interval: Duration::from_secs(3600), bytes: 1 << 20 };
+/// Disables the timer: only a flush, an end or the size limit causes a write.
+const ONLY_ON_FLUSH: Coalesce = Coalesce { interval: Duration::from_secs(3600), bytes: 1 << 20 };
 
-/// A store whose disk fills up and is freed, and a clock that the test sets.
+/// A store with a disk that can be full, and a clock that the test sets.
 struct Host {
     db: Persistence,
     faults: Faults,
@@ -46,7 +46,7 @@ impl Host {
         self.db.thread("t").reserve(lease).coalesce(coalesce).await.unwrap()
     }
 
-    /// Time passes, for the clock of the store as well.
+    /// Advances the clock of the store and the time of tokio.
     async fn pass(&self, time: Duration) {
         let micros = i64::try_from(time.as_micros()).unwrap();
         self.now.fetch_add(micros, Ordering::SeqCst);
@@ -61,8 +61,8 @@ impl Host {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_draft_outlives_a_shortage_of_space_and_loses_nothing_that_it_took() {
-    for coalesce in [EVERY, BY_HAND] {
+async fn a_draft_survives_a_full_disk_and_loses_no_append() {
+    for coalesce in [FREQUENT, ONLY_ON_FLUSH] {
         let host = Host::new();
         let mut draft = host.draft(coalesce).await;
         draft.append("before ").await.unwrap();
@@ -78,7 +78,7 @@ async fn a_draft_outlives_a_shortage_of_space_and_loses_nothing_that_it_took() {
         host.pass(Duration::from_secs(10)).await;
         assert_eq!(draft.committed().bytes, 7);
         host.faults.full(false);
-        // Nothing asks for it: the draft finds out by itself.
+        // The draft retries on its own, without a call.
         let mut watermark = draft.watch();
         watermark.wait_for(|mark| mark.bytes == 40).await.unwrap();
         draft.append("after").await.unwrap();
@@ -90,18 +90,18 @@ async fn a_draft_outlives_a_shortage_of_space_and_loses_nothing_that_it_took() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_draft_whose_lease_cannot_be_renewed_is_not_swept_while_it_is_held() {
+async fn a_live_draft_whose_lease_cannot_be_renewed_is_not_recovered_by_its_process() {
     let host = Host::new();
-    let mut draft = host.draft(EVERY).await;
+    let mut draft = host.draft(FREQUENT).await;
     host.faults.full(true);
-    // The lease is renewed after 10 s, expires after 30 s, and a minute goes by.
+    // The draft renews its lease after 10 s, the lease expires after 30 s, and 60 s pass.
     for _ in 0..60 {
         host.pass(Duration::from_secs(1)).await;
     }
     host.faults.full(false);
     let recovered = host.db.recover_expired_drafts("its writer is gone").await.unwrap();
     assert!(recovered.abandoned.is_empty() && recovered.failed.is_empty(), "{recovered:?}");
-    // Within a second of the shortage the lease is alive again, for other processes too.
+    // Within a second after the shortage the draft renews its lease, which other processes can see.
     host.pass(Duration::from_secs(1)).await;
     let open = &host.db.open_reservations(10).await.unwrap().messages[0];
     assert!(!open.lease.unwrap().is_expired(host.db.now()), "{open:?}");
@@ -111,9 +111,9 @@ async fn an_idle_draft_whose_lease_cannot_be_renewed_is_not_swept_while_it_is_he
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_draft_that_was_dropped_or_that_failed_for_good_is_swept() {
+async fn a_dropped_or_permanently_failed_draft_is_recovered() {
     let host = Host::new();
-    let (dropped, mut failed) = (host.draft(EVERY).await, host.draft(EVERY).await);
+    let (dropped, mut failed) = (host.draft(FREQUENT).await, host.draft(FREQUENT).await);
     host.faults.next(OpKind::UpdateContent, &[Fault::Denied]);
     failed.append("x").await.unwrap();
     assert_eq!(failed.flush().await.unwrap_err().kind(), ErrorKind::Denied);
@@ -123,9 +123,9 @@ async fn a_draft_that_was_dropped_or_that_failed_for_good_is_swept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_append_beyond_what_may_wait_is_refused_by_its_deadline_and_can_be_made_again() {
+async fn an_append_above_the_pending_limit_is_refused_at_its_deadline_and_can_be_repeated() {
     let host = Host::new();
-    let mut draft = host.draft(EVERY).await;
+    let mut draft = host.draft(FREQUENT).await;
     host.faults.full(true);
     let megabyte = "x".repeat(1 << 20);
     for _ in 0..4 {
@@ -134,7 +134,7 @@ async fn an_append_beyond_what_may_wait_is_refused_by_its_deadline_and_can_be_ma
     let refused = draft.append("y").await.unwrap_err();
     assert_eq!((refused.kind(), refused.effect()), (ErrorKind::Overloaded, Effect::NotApplied));
     let source = std::error::Error::source(&refused).unwrap().to_string();
-    assert!(source.contains("storage_full"), "it names what the store answered: {source}");
+    assert!(source.contains("storage_full"), "the source is the answer of the store: {source}");
     assert_eq!(draft.streamed_bytes(), 4 << 20);
     host.faults.full(false);
     draft.flush().await.unwrap();

@@ -1,4 +1,4 @@
-//! The mirror in files: as the store is, after everything, and made again the same.
+//! The JSONL mirror is equal to the store after every kind of write, and a rebuild creates the same files.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use throughline::{
 
 use crate::support::{add, consumer, effects, in_memory, stores};
 
-/// Every file below a folder.
+/// Returns every file below a folder.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -53,8 +53,8 @@ fn id(id: &str) -> MessageId {
     id.parse().unwrap()
 }
 
-/// Does everything that there is to be done to messages and threads; answers how far the store has come by it.
-async fn live(db: &Persistence) -> Position {
+/// Performs every kind of change of messages and threads. Returns the position of the last commit.
+async fn write_everything(db: &Persistence) -> Position {
     for thread in ["plain", "cleared", "pruned", "deleted", "emptied"] {
         for at in 0..5 {
             add(db, thread, &format!("m{at}"), &format!("text {at} of {thread}")).await;
@@ -65,7 +65,7 @@ async fn live(db: &Persistence) -> Position {
         .edit(id("m1"), Content::from_json("[{\"type\":\"text\",\n\"text\":\"edited\\nline\"}]").unwrap())
         .await
         .unwrap();
-    plain.update(id("m2"), MetadataPatch::new().set("note", &"patched").unwrap()).await.unwrap();
+    plain.update(id("m2"), MetadataPatch::new().set("status", &"patched").unwrap()).await.unwrap();
     plain.delete(id("m3")).await.unwrap();
     let mut first = plain.reserve(Role::Assistant).await.unwrap();
     let mut second = plain.reserve(Role::Assistant).await.unwrap();
@@ -89,12 +89,12 @@ async fn live(db: &Persistence) -> Position {
 }
 
 #[tokio::test]
-async fn it_is_as_the_store_is_and_made_again_the_same() {
+async fn the_mirror_is_equal_to_the_store_and_a_rebuild_creates_the_same_files() {
     for db in stores().await {
         let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mirror = mirror(dir.path()).await;
         let effects = started(&db, &mirror).await;
-        let last = live(&db).await;
+        let last = write_everything(&db).await;
         assert!(effects.reached(last).await);
         effects.stop().await;
 
@@ -103,7 +103,7 @@ async fn it_is_as_the_store_is_and_made_again_the_same() {
         let seqs: Vec<u64> = plain.iter().map(|line| line["seq"].as_u64().unwrap()).collect();
         assert!(seqs.is_sorted(), "in the order of the thread: {seqs:?}");
         assert_eq!(plain[1]["content"][0]["text"], "edited\nline");
-        assert_eq!(plain[2]["metadata"]["note"], "patched");
+        assert_eq!(plain[2]["metadata"]["status"], "patched");
         for key in ["tenant", "thread", "id", "seq", "role", "revision", "createdAt", "updatedAt"] {
             assert!(!plain[0][key].is_null(), "{key}");
         }
@@ -113,32 +113,32 @@ async fn it_is_as_the_store_is_and_made_again_the_same() {
             assert!(!mirror.file_of(db.tenant(), &gone.parse().unwrap()).exists(), "{gone}");
         }
 
-        // From nothing, and over what is there.
+        // Rebuild in an empty folder, and over the existing files.
         let again = JsonlMirror::open(other.path()).await.unwrap();
         again.rebuild(&db).await.unwrap();
         let relative = |root: &Path| -> BTreeMap<PathBuf, Vec<u8>> {
             let strip = |(path, bytes): (PathBuf, Vec<u8>)| (path.strip_prefix(root).unwrap().into(), bytes);
             files(root).into_iter().map(strip).collect()
         };
-        let as_it_was = relative(dir.path());
-        assert_eq!(relative(other.path()), as_it_was);
+        let expected = relative(dir.path());
+        assert_eq!(relative(other.path()), expected);
         fs::write(mirror.file_of(db.tenant(), &"plain".parse().unwrap()), "nonsense\n").unwrap();
         fs::remove_file(mirror.file_of(db.tenant(), &"last".parse().unwrap())).unwrap();
         fs::write(mirror.file_of(db.tenant(), &"never".parse().unwrap()), "{}\n").unwrap();
         JsonlMirror::rebuild(&mirror, &db).await.unwrap();
-        assert_eq!(relative(dir.path()), as_it_was);
+        assert_eq!(relative(dir.path()), expected);
         db.close().await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn told_again_from_the_beginning_it_is_the_same() {
+async fn replaying_all_changes_does_not_change_the_files() {
     let db = in_memory();
     let dir = tempfile::tempdir().unwrap();
-    let last = live(&db).await;
+    let last = write_everything(&db).await;
     let mut before = None;
     for name in ["first", "second", "third"] {
-        // Another name has a cursor of its own, at the beginning.
+        // A consumer with another name has its own cursor, which starts at the beginning.
         let mirror = Arc::new(JsonlMirror::open(dir.path()).await.unwrap().named(name));
         let effects = started(&db, &mirror).await;
         assert!(effects.reached(last).await);
@@ -150,7 +150,7 @@ async fn told_again_from_the_beginning_it_is_the_same() {
 }
 
 #[tokio::test]
-async fn no_id_leads_out_of_the_folder_or_to_another_thread() {
+async fn no_id_escapes_the_folder_or_maps_to_the_file_of_another_thread() {
     let db = in_memory();
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("mirror");
@@ -179,11 +179,11 @@ async fn no_id_leads_out_of_the_folder_or_to_another_thread() {
     let names: std::collections::HashSet<String> =
         files(&root).keys().map(|path| path.to_string_lossy().to_lowercase()).collect();
     assert_eq!(names.len(), threads.len());
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing beside the folder");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing outside of the folder");
 }
 
 #[tokio::test]
-async fn a_torn_line_is_taken_away_and_told_again() {
+async fn a_torn_line_is_removed_and_its_message_is_written_again() {
     let db = in_memory();
     let dir = tempfile::tempdir().unwrap();
     let folder = mirror(dir.path()).await;
@@ -205,21 +205,21 @@ async fn a_torn_line_is_taken_away_and_told_again() {
     let effects_after = started(&db, &folder).await;
     let last = add(&db, "t", "m2", "whole too").await;
     assert!(effects_after.reached(last).await);
-    // Also where it is torn under the hand of a mirror that has it open.
+    // The mirror also repairs a line that is torn while the file is open.
     tear(b"{\"id\":");
-    let last = add(&db, "t", "m3", "whole as well").await;
+    let last = add(&db, "t", "m3", "also whole").await;
     assert!(effects_after.reached(last).await);
     assert_eq!(ids(&folder, &db, "t"), ["m1", "m2", "m3"]);
 }
 
 #[tokio::test]
-async fn each_tenant_has_a_folder_of_its_own() {
+async fn each_tenant_has_its_own_folder() {
     let db = in_memory();
     let dir = tempfile::tempdir().unwrap();
     let mirror = mirror(dir.path()).await;
-    let theirs = Arc::clone(&mirror);
+    let shared_mirror = Arc::clone(&mirror);
     let mut whole = consumer("whole", move |event: Event| {
-        let mirror = Arc::clone(&theirs);
+        let mirror = Arc::clone(&shared_mirror);
         async move { mirror.handle(event).await }
     });
     whole.scope = throughline::changes::ChangeScope::Store;

@@ -2,26 +2,26 @@ use std::{fs, time::Duration};
 
 use crate::Failure;
 
-/// What the process has written since it began, by the books of the kernel.
+/// The I/O counters of this process, as the kernel reports them.
 #[derive(Clone, Copy)]
-pub(crate) struct Written {
-    /// Bytes handed to a write.
+pub(crate) struct IoCounters {
+    /// Bytes that the process passed to write calls.
     handed: u64,
-    /// Bytes of the cache that were made dirty, in whole pages.
+    /// Bytes of dirtied page-cache pages.
     dirtied: u64,
 }
 
-impl Written {
+impl IoCounters {
     pub(crate) fn now() -> Result<Self, Failure> {
-        let books = fs::read_to_string("/proc/self/io")?;
+        let counters = fs::read_to_string("/proc/self/io")?;
         let entry = |name: &str| {
-            let line = books.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-            line.and_then(|value| value.parse().ok()).ok_or("the kernel keeps no such books")
+            let line = counters.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            line.and_then(|value| value.parse().ok()).ok_or("/proc/self/io has no such counter")
         };
         Ok(Self { handed: entry("wchar")?, dirtied: entry("write_bytes")? })
     }
 
-    /// What was written from `self` on, and how long it took.
+    /// Returns the difference to `self`, together with the elapsed time.
     pub(crate) fn cost(self, took: Duration) -> Result<Cost, Failure> {
         let now = Self::now()?;
         Ok(Cost {
@@ -33,7 +33,7 @@ impl Written {
     }
 }
 
-/// What one turn came to.
+/// The cost of one run.
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
     pub(crate) seconds: f64,

@@ -1,4 +1,4 @@
-//! A store that waits for the test before it does anything.
+//! A store that blocks each write until the test opens its barriers.
 
 use std::sync::Arc;
 
@@ -9,54 +9,55 @@ use throughline::{
 };
 use tokio::sync::Semaphore;
 
-/// The memory store behind two gates: one before the write, one between the write and its answer.
-pub(crate) struct Gated {
+/// A memory store with two barriers: one before each write, and one between the write and its answer.
+pub(crate) struct BlockedStore {
     store: MemoryBackend,
-    gates: Arc<Gates>,
+    barriers: Arc<Barriers>,
 }
 
-/// The gates: a permit lets one write through.
+/// The barriers: each permit lets one write pass.
 #[derive(Debug)]
-pub(crate) struct Gates {
-    /// Opened from the start unless the test closes it.
+pub(crate) struct Barriers {
+    /// The barrier before the write; open from the start if the test adds permits.
     pub(crate) before: Semaphore,
-    /// Opened from the start unless the test closes it.
+    /// The barrier between the write and its answer.
     pub(crate) after: Semaphore,
-    /// One permit for each write that has reached the store.
+    /// Has one permit for each write that has reached the store.
     pub(crate) arrived: Semaphore,
 }
 
+/// So many permits that a barrier is open.
 pub(crate) const OPEN: usize = 1 << 20;
 
-impl Gated {
-    pub(crate) fn new(before: usize, after: usize) -> (Self, Arc<Gates>) {
-        let gates = Arc::new(Gates {
+impl BlockedStore {
+    pub(crate) fn new(before: usize, after: usize) -> (Self, Arc<Barriers>) {
+        let barriers = Arc::new(Barriers {
             before: Semaphore::new(before),
             after: Semaphore::new(after),
             arrived: Semaphore::new(0),
         });
-        (Self { store: MemoryBackend::new(), gates: Arc::clone(&gates) }, gates)
+        (Self { store: MemoryBackend::new(), barriers: Arc::clone(&barriers) }, barriers)
     }
 
     async fn write<O: Operation>(&self, write: impl Future<Output = Result<Reply<O>>>) -> Result<Reply<O>> {
-        self.gates.arrived.add_permits(1);
-        self.gates.before.acquire().await.expect("never closed").forget();
+        self.barriers.arrived.add_permits(1);
+        self.barriers.before.acquire().await.expect("never closed").forget();
         let reply = write.await;
-        self.gates.after.acquire().await.expect("never closed").forget();
+        self.barriers.after.acquire().await.expect("never closed").forget();
         reply
     }
 }
 
-impl Gates {
+impl Barriers {
     /// Waits until a write has reached the store.
     pub(crate) async fn arrival(&self) {
         self.arrived.acquire().await.expect("never closed").forget();
     }
 }
 
-impl Backend for Gated {
+impl Backend for BlockedStore {
     fn name(&self) -> &str {
-        "gated"
+        "blocked"
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -1,4 +1,4 @@
-//! What a message keeps, whatever comes between two parts of it.
+//! The buffered text of a message survives failures between its parts.
 
 use std::sync::{
     Arc,
@@ -15,7 +15,7 @@ use throughline::{
 
 use super::checks::{append, reserve};
 
-/// Loses the next answer to a write.
+/// Loses the next answer of a write.
 struct Lossy(Arc<AtomicBool>);
 
 impl Plugin for Lossy {
@@ -65,7 +65,7 @@ fn change(id: &str, change: ContentChange, mode: UpdateMode) -> UpdateContent {
 }
 
 #[tokio::test]
-async fn a_refused_batch_leaves_what_is_held_of_others() {
+async fn a_refused_batch_keeps_the_buffered_text_of_other_messages() {
     let (db, _) = open();
     reserve(&db, "m").await;
     db.run(append("m", "say AKIA", UpdateMode::Partial)).await.unwrap();
@@ -80,7 +80,7 @@ async fn a_refused_batch_leaves_what_is_held_of_others() {
 }
 
 #[tokio::test]
-async fn a_replayed_batch_leaves_what_is_held() {
+async fn a_replayed_batch_keeps_the_buffered_text() {
     let (db, _) = open();
     let batch = || Batch::new().with(new("m")).with(append("m", "say AKIA", UpdateMode::Partial));
     db.batch(batch()).key(key("k")).await.unwrap();
@@ -90,7 +90,7 @@ async fn a_replayed_batch_leaves_what_is_held() {
 }
 
 #[tokio::test]
-async fn a_refused_batch_that_reserves_again_leaves_what_is_held() {
+async fn a_refused_batch_that_reserves_again_keeps_the_buffered_text() {
     let (db, _) = open();
     reserve(&db, "m").await;
     db.run(append("m", "say AKIA", UpdateMode::Partial)).await.unwrap();
@@ -101,7 +101,7 @@ async fn a_refused_batch_that_reserves_again_leaves_what_is_held() {
 }
 
 #[tokio::test]
-async fn a_retry_of_what_was_held_whole_and_lost_is_kept() {
+async fn a_retried_append_that_was_fully_buffered_is_not_lost() {
     for whole in [true, false] {
         let (db, lose) = open();
         reserve(&db, "m").await;
@@ -116,7 +116,7 @@ async fn a_retry_of_what_was_held_whole_and_lost_is_kept() {
 }
 
 #[tokio::test]
-async fn a_retried_batch_that_begins_a_message_keeps_what_is_held() {
+async fn a_retried_batch_that_begins_a_message_keeps_its_buffered_text() {
     let (db, lose) = open();
     let batch = || Batch::new().with(new("m")).with(append("m", "say AKIA", UpdateMode::Partial));
     lose.store(true, Ordering::Relaxed);
@@ -127,7 +127,7 @@ async fn a_retried_batch_that_begins_a_message_keeps_what_is_held() {
 }
 
 #[tokio::test]
-async fn half_a_pair_does_not_end_a_secret() {
+async fn half_a_surrogate_pair_does_not_end_a_secret() {
     for json in [
         format!(r#"[{{"type":"text","text":"-----{} PRIVATE KEY-----\nMIIE \ud800 "}}]"#, "BEGIN"),
         r#"[{"type":"text","text":"postgres://me\ud800:MII"}]"#.to_owned(),
@@ -150,7 +150,7 @@ async fn half_a_pair_does_not_end_a_secret() {
 }
 
 #[tokio::test]
-async fn a_character_at_the_border_does_not_end_a_private_key() {
+async fn a_character_at_the_split_does_not_end_a_private_key() {
     for pad in 90..100 {
         let (db, _) = open();
         reserve(&db, "m").await;
@@ -164,7 +164,7 @@ async fn a_character_at_the_border_does_not_end_a_private_key() {
 }
 
 #[tokio::test]
-async fn an_edit_goes_on_with_a_secret() {
+async fn an_edit_that_continues_a_secret_is_redacted() {
     let pem = format!("-----{} PRIVATE KEY-----\n", "BEGIN");
     let github = format!("ghp_{}", "a1B2".repeat(9));
     for (first, then) in
