@@ -19,13 +19,13 @@ impl AuditLog {
     pub(crate) fn write(
         &self,
         db: &Connection,
-        ticket: &PendingAuditEntry,
+        call: &PendingAuditEntry,
         now: Timestamp,
         (after, position): (i64, i64),
         result: &PersistResult,
     ) -> rusqlite::Result<()> {
-        let span = (place(after), place(position));
-        self.append(db, |link| [ticket.entry(link, now, span, result)])
+        let span = (to_position(after), to_position(position));
+        self.append(db, |link| [call.entry(link, now, span, result)])
     }
 
     /// Takes down what was not applied.
@@ -54,7 +54,7 @@ impl AuditLog {
     }
 }
 
-fn place(position: i64) -> Position {
+fn to_position(position: i64) -> Position {
     Position::new(u64::try_from(position).unwrap_or_default())
 }
 

@@ -21,7 +21,7 @@ use throughline_core::{
 use crate::{
     Maintenance, OpenError, SqliteOptions, file_guard,
     open::KeyFile,
-    queue::{Committed, Lookout, Pending, Times, Work, Write},
+    queue::{AdaptiveSpin, Committed, Pending, Times, Work, Write},
     read::Readers,
     writer::Writer,
 };
@@ -48,7 +48,7 @@ pub struct SqliteBackend {
     path: Arc<Path>,
     readers: Readers,
     writer: Writer,
-    lookout: Lookout,
+    adaptive_spin: AdaptiveSpin,
     key: KeyFile,
 }
 
@@ -60,7 +60,7 @@ impl SqliteBackend {
         readers: Readers,
         key: KeyFile,
     ) -> Self {
-        Self { options, owner: writer.owner, path, readers, writer, lookout: Lookout::new(), key }
+        Self { options, owner: writer.owner, path, readers, writer, adaptive_spin: AdaptiveSpin::new(), key }
     }
 
     /// Opens the store in the file at `path` with the default [`SqliteOptions`]. The file is made if it is missing;
@@ -93,7 +93,7 @@ impl SqliteBackend {
     /// pipeline.
     #[must_use]
     pub fn maintenance(&self) -> Maintenance {
-        Maintenance::new(self.owner, Arc::clone(&self.path), Arc::clone(&self.writer.board))
+        Maintenance::new(self.owner, Arc::clone(&self.path), Arc::clone(&self.writer.health_state))
     }
 
     #[cfg(test)]
@@ -130,11 +130,11 @@ impl SqliteBackend {
     /// Hands something to the writer and waits until it is in the file.
     async fn commit(&self, tenant: &TenantId, work: Work, bytes: usize, times: Times) -> Result<Committed> {
         self.check_owner()?;
-        self.writer.board.admit()?;
-        let slot = self.writer.admission.enter(tenant, bytes, times.give_up).await?;
+        self.writer.health_state.admit()?;
+        let slot = self.writer.admission.enter(tenant, bytes, times.timeout_at).await?;
         let (pending, answer) = Pending::new(work, times, bytes, slot);
         self.writer.queue.push(pending);
-        let answer = self.lookout.wait(answer, || self.writer.admission.has_one()).await;
+        let answer = self.adaptive_spin.wait(answer, || self.writer.admission.has_one()).await;
         // Every write is answered, also one that the writer was lost with.
         answer.unwrap_or_else(|| Err(unanswered()))
     }
@@ -146,12 +146,12 @@ impl SqliteBackend {
 
     fn times(&self, deadline: Option<Instant>) -> Times {
         let now = Instant::now();
-        let give_up = match deadline {
+        let timeout_at = match deadline {
             // A little before its caller stops listening, who could not know then that nothing was applied.
             Some(deadline) => deadline - (deadline.saturating_duration_since(now) / 8).min(LAST_WORD),
             None => now + self.options.wait_limit,
         };
-        Times { deadline, give_up }
+        Times { deadline, timeout_at }
     }
 }
 
@@ -230,7 +230,7 @@ impl Backend for SqliteBackend {
 
     async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
         let (tenant, bytes) = (records.tenant(), size_of_rejected_call_records(records.len()));
-        self.commit(&tenant, Work::Notes(records), bytes, self.times(None)).await.map(drop)
+        self.commit(&tenant, Work::RejectedCalls(records), bytes, self.times(None)).await.map(drop)
     }
 
     async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
@@ -250,7 +250,7 @@ impl Backend for SqliteBackend {
     }
 
     fn waits_in(&self) -> Option<String> {
-        let waits = self.writer.board.health().writer_waits?;
+        let waits = self.writer.health_state.health().writer_waits?;
         let (step, waited) = (waits.step.as_str(), waits.waited);
         let writes = self.writer.queue.len();
         Some(format!(

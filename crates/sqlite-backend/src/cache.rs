@@ -17,7 +17,7 @@ use rusqlite::Connection;
 const LIMIT: u32 = 8000;
 
 /// How much room is made in a full pool, in KiB: 240 pages. A transaction of 64 tasks writes 38.
-const ROOM: u32 = 1000;
+const RESERVE: u32 = 1000;
 
 /// How often: to make room takes a few microseconds.
 const EVERY: Duration = Duration::from_millis(10);
@@ -33,15 +33,15 @@ fn set(connection: &Connection, limit: u32) -> rusqlite::Result<()> {
 
 /// When a connection that is in use last saw to it that it can keep pages.
 #[derive(Debug, Default)]
-pub(crate) struct Room(Option<Instant>);
+pub(crate) struct PageCacheReserve(Option<Instant>);
 
-impl Room {
+impl PageCacheReserve {
     /// Sees to it that there is room for the pages of this connection. Called before each of its transactions.
     pub(crate) fn make(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         if self.0.is_some_and(|made| made.elapsed() < EVERY) {
             return Ok(());
         }
-        set(connection, LIMIT - ROOM)?;
+        set(connection, LIMIT - RESERVE)?;
         set(connection, LIMIT)?;
         self.0 = Some(Instant::now());
         Ok(())
@@ -99,7 +99,7 @@ mod tests {
         // Each has come to its limit, and the reader goes on with the pages of the writer.
         read_rows(&writer, 4000);
         read_rows(&reader, 8000);
-        Room::default().make(&writer).unwrap();
+        PageCacheReserve::default().make(&writer).unwrap();
         assert_eq!(word(&writer), "before");
         // Whoever reads the page again sees what no connection has written.
         let at = fs::read(&path).unwrap().windows(6).position(|bytes| bytes == b"before").unwrap();
@@ -113,14 +113,14 @@ mod tests {
     #[test]
     fn room_is_made_again_after_a_while_and_no_sooner() {
         let connection = Connection::open_in_memory().unwrap();
-        let mut room = Room::default();
-        room.make(&connection).unwrap();
-        let made = room.0.unwrap();
-        room.make(&connection).unwrap();
-        assert!(room.0 == Some(made) || made.elapsed() >= EVERY);
-        room.0 = made.checked_sub(EVERY);
-        room.make(&connection).unwrap();
-        assert!(room.0.unwrap() >= made);
+        let mut page_cache_reserve = PageCacheReserve::default();
+        page_cache_reserve.make(&connection).unwrap();
+        let made = page_cache_reserve.0.unwrap();
+        page_cache_reserve.make(&connection).unwrap();
+        assert!(page_cache_reserve.0 == Some(made) || made.elapsed() >= EVERY);
+        page_cache_reserve.0 = made.checked_sub(EVERY);
+        page_cache_reserve.make(&connection).unwrap();
+        assert!(page_cache_reserve.0.unwrap() >= made);
         let limit: i64 = connection.pragma_query_value(None, "cache_size", |row| row.get(0)).unwrap();
         assert_eq!(limit, -i64::from(LIMIT));
     }

@@ -21,7 +21,7 @@ thread_local! {
 }
 
 /// How many pages the log held after the last commit of this thread.
-pub(crate) fn pages_in_log() -> u32 {
+pub(crate) fn pages_in_wal() -> u32 {
     PAGES_IN_LOG.get()
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn configure(connection: &Connection, path: &Path) -> Result<(), Open
 }
 
 /// Has the connection leave the log alone when it is closed, instead of folding it and deleting what is at its path.
-pub(crate) fn leave_the_log(connection: &Connection) {
+pub(crate) fn leave_the_wal(connection: &Connection) {
     // A connection that refuses this is about to be closed all the same.
     drop(connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true));
 }

@@ -38,7 +38,7 @@ pub(crate) enum EngineError {
         "the WAL {fault} while it was open, and writes that were acknowledged may be lost: close the store \
          and open it again, or restore a backup"
     )]
-    LogReplaced { fault: &'static str },
+    WalReplaced { fault: &'static str },
     #[error(
         "the file was truncated while it was open, and writes that were acknowledged are lost: close the store and \
          restore a backup"
@@ -50,8 +50,8 @@ pub(crate) enum EngineError {
     LockStuck,
     #[error("the file cannot be locked: {source}")]
     Lock { source: io::Error },
-    #[error("{what} is damaged")]
-    Damaged { what: &'static str },
+    #[error("{subject} is damaged")]
+    Damaged { subject: &'static str },
     #[error("{0}")]
     Refused(PersistError),
     #[error("the driver failed")]
@@ -111,7 +111,7 @@ impl EngineError {
             | Self::Elsewhere
             | Self::Overtaken
             | Self::SecondLibrary
-            | Self::LogReplaced { .. }
+            | Self::WalReplaced { .. }
             | Self::FileTruncated
             | Self::LockStuck
             | Self::Lock { .. }
@@ -190,7 +190,7 @@ impl EngineError {
     }
 
     /// Whether the writer cannot go on for it: not a disk that is full, a lock that is held, or what one operation met.
-    pub(crate) fn is_trouble(&self) -> bool {
+    pub(crate) fn counts_as_failure(&self) -> bool {
         self.reach() == Reach::Transaction && !matches!(self.kind(), ErrorKind::StorageFull | ErrorKind::Busy)
     }
 
@@ -217,7 +217,7 @@ impl EngineError {
             | Self::ReaderLost
             | Self::RolledBack
             | Self::Elsewhere
-            | Self::LogReplaced { .. }
+            | Self::WalReplaced { .. }
             | Self::FileTruncated
             | Self::LockStuck
             | Self::Lock { .. } => ErrorKind::Unavailable,
@@ -300,7 +300,7 @@ impl From<rusqlite::Error> for EngineError {
                     | rusqlite::Error::FromSqlConversionFailure(..)
             ) =>
             {
-                Self::Damaged { what: "a value in the file" }
+                Self::Damaged { subject: "a value in the file" }
             }
             None => Self::Driver { source: error.into() },
         }
@@ -373,11 +373,11 @@ mod tests {
         let cause = Cause::Unreadable { path: "chat.db".into(), offset: 4096, source };
         let error = EngineError::Caused { code: ffi::SQLITE_CORRUPT, cause };
         assert_eq!((error.kind(), error.reach()), (ErrorKind::Unavailable, Reach::Operation));
-        assert!(!error.is_trouble() && !error.is_damage());
+        assert!(!error.counts_as_failure() && !error.is_damage());
 
         let error = EngineError::Caused { code: ffi::SQLITE_IOERR_WRITE, cause: Cause::ReadOnly };
         assert_eq!((error.kind(), error.reach()), (ErrorKind::Unavailable, Reach::Transaction));
-        assert!(error.is_trouble());
+        assert!(error.counts_as_failure());
     }
 
     #[test]

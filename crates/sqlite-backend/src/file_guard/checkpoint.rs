@@ -46,7 +46,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
-    use crate::{failpoint::Failpoints, file_guard::lock, writer::beside};
+    use crate::{failpoint::Failpoints, file_guard::lock, writer::with_suffix};
 
     fn guard(path: &Path) -> (Connection, Arc<FileGuard>) {
         let connection = Connection::open(path).unwrap();
@@ -64,7 +64,7 @@ mod tests {
         let path = directory.path().join("f.db");
         let (connection, first) = guard(&path);
         let (_, second) = guard(&path);
-        let index = File::options().read(true).write(true).open(beside(&path, "-shm")).unwrap();
+        let index = File::options().read(true).write(true).open(with_suffix(&path, "-shm")).unwrap();
         // The descriptor of this test is one of a second library.
         assert!(first.lock_for_checkpoint().unwrap().is_none());
         let others_wait = || {
@@ -98,7 +98,7 @@ mod tests {
         let (connection, guard) = guard(&path);
         let files = guard.files();
         let files = files.as_ref().unwrap();
-        let other = File::options().read(true).write(true).open(beside(&path, "-shm")).unwrap();
+        let other = File::options().read(true).write(true).open(with_suffix(&path, "-shm")).unwrap();
         lock::share(&other, lock::USERS).unwrap();
         files.begin_checkpoint();
         connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();

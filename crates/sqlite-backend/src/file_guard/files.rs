@@ -21,7 +21,7 @@ pub(super) struct Files {
     /// The `-shm`.
     pub(super) index: File,
     /// The `-wal`. SQLite has no locks on it.
-    pub(super) log: File,
+    pub(super) wal: File,
     pub(super) identity: Identity,
     /// Of the log and of its index.
     pub(super) opened: (Identity, Identity),
@@ -38,15 +38,15 @@ pub(super) struct Files {
 impl Files {
     /// Opens the file, its log and its index. Nothing is closed again that SQLite has locks on.
     pub(super) fn open(
-        [path, log, index]: [&Path; 3],
+        [path, wal, index]: [&Path; 3],
         identity: Identity,
         opened: (Identity, Identity),
     ) -> io::Result<Self> {
         // Before the index is counted: whoever opens it after that is seen.
         let watch = Mutex::new(Watch::on(index));
-        let log = File::open(log)?;
+        let wal = File::open(wal)?;
         // Where descriptors have run out, it is found out by these two, which SQLite has no locks on.
-        let spare = [log.try_clone()?, log.try_clone()?];
+        let spare = [wal.try_clone()?, wal.try_clone()?];
         drop(spare);
         let index = File::options().read(true).write(true).open(index)?;
         let database = match File::open(path) {
@@ -63,7 +63,7 @@ impl Files {
         Ok(Self {
             database,
             index,
-            log,
+            wal,
             identity,
             opened,
             has_second,
@@ -125,7 +125,7 @@ impl Files {
     /// # Errors
     /// It was truncated.
     pub(super) fn expect_database(&self) -> Result<(), EngineError> {
-        if self.length.is_cut(&self.database) { Err(EngineError::FileTruncated) } else { Ok(()) }
+        if self.length.is_truncated(&self.database) { Err(EngineError::FileTruncated) } else { Ok(()) }
     }
 
     pub(super) fn last_scan(&self) -> Option<Scan> {
@@ -195,7 +195,7 @@ impl Files {
 
     /// Closes the descriptors in a forked child, where none of the threads is that use them. The locks stay with the parent.
     pub(super) fn close_inherited(&self) {
-        for file in [&self.log, &self.index, &self.database] {
+        for file in [&self.wal, &self.index, &self.database] {
             let _ = nix::unistd::close(file.as_raw_fd());
         }
     }

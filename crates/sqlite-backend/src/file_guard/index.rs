@@ -47,7 +47,7 @@ impl Header {
 
     /// What is wrong with the log that it describes: its header, or its last frame that was committed, is not what SQLite
     /// wrote there.
-    pub(super) fn fault_of(&self, log: &File) -> Option<&'static str> {
+    pub(super) fn fault_of(&self, wal: &File) -> Option<&'static str> {
         let last = self.last_frame();
         if last == 0 {
             return None;
@@ -56,7 +56,7 @@ impl Header {
         // With its page, or a log that ends within that would pass.
         let mut frame = vec![0; FRAME_HEADER + self.page_size()];
         let at = LOG_HEADER as u64 + (last - 1) * frame.len() as u64;
-        let read = log.read_exact_at(&mut header, 0).and_then(|()| log.read_exact_at(&mut frame, at));
+        let read = wal.read_exact_at(&mut header, 0).and_then(|()| wal.read_exact_at(&mut frame, at));
         match read {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Some("was truncated"),
@@ -115,7 +115,7 @@ mod tests {
         let path = directory.path().join("f.db");
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
-        let (index, log) = (file(&path, "-shm"), file(&path, "-wal"));
+        let (index, wal) = (file(&path, "-shm"), file(&path, "-wal"));
         let mut checked = 0;
         for round in 0..200 {
             connection.execute("INSERT INTO t VALUES (zeroblob(?1))", [round * 97]).unwrap();
@@ -127,7 +127,7 @@ mod tests {
             }
             let header = Header::read(&index).unwrap();
             assert!(header.is_whole());
-            assert_eq!(header.fault_of(&log), None, "after round {round}");
+            assert_eq!(header.fault_of(&wal), None, "after round {round}");
             checked += u64::from(header.last_frame() > 0);
         }
         assert!(checked > 150);
@@ -140,21 +140,21 @@ mod tests {
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
         connection.execute("INSERT INTO t VALUES (zeroblob(9000))", []).unwrap();
-        let (index, log) = (file(&path, "-shm"), file(&path, "-wal"));
+        let (index, wal) = (file(&path, "-shm"), file(&path, "-wal"));
         let header = Header::read(&index).unwrap();
-        let len = log.metadata().unwrap().len();
+        let len = wal.metadata().unwrap().len();
         let frame = len - (FRAME_HEADER + header.page_size()) as u64;
         for at in (0..LOG_HEADER as u64).chain(frame + 8..frame + FRAME_HEADER as u64) {
             let mut byte = [0];
-            log.read_exact_at(&mut byte, at).unwrap();
-            log.write_all_at(&[!byte[0]], at).unwrap();
-            assert_eq!(header.fault_of(&log), Some("was overwritten"), "byte {at}");
-            log.write_all_at(&byte, at).unwrap();
-            assert_eq!(header.fault_of(&log), None);
+            wal.read_exact_at(&mut byte, at).unwrap();
+            wal.write_all_at(&[!byte[0]], at).unwrap();
+            assert_eq!(header.fault_of(&wal), Some("was overwritten"), "byte {at}");
+            wal.write_all_at(&byte, at).unwrap();
+            assert_eq!(header.fault_of(&wal), None);
         }
         for len in [0, 31, 32, len / 2, len - 1] {
-            log.set_len(len).unwrap();
-            assert_eq!(header.fault_of(&log), Some("was truncated"), "{len} bytes");
+            wal.set_len(len).unwrap();
+            assert_eq!(header.fault_of(&wal), Some("was truncated"), "{len} bytes");
         }
     }
 }

@@ -13,7 +13,7 @@ pub(super) struct FileLength(AtomicU64);
 impl FileLength {
     /// Whether the file has become shorter than its header says. SQLite shortens it to that, after a `VACUUM`. One that
     /// cannot be read is not.
-    pub(super) fn is_cut(&self, database: &File) -> bool {
+    pub(super) fn is_truncated(&self, database: &File) -> bool {
         let Ok(metadata) = database.metadata() else { return false };
         let is_shorter = metadata.len() < self.0.load(Ordering::Relaxed);
         if is_shorter && length_in_header(database).is_some_and(|length| metadata.len() < length) {
@@ -63,13 +63,13 @@ mod tests {
                     .unwrap(),
                 _ => {}
             }
-            assert!(!length.is_cut(&database), "round {round}");
+            assert!(!length.is_truncated(&database), "round {round}");
         }
         let whole = database.metadata().unwrap().len();
-        for cut in [whole - 1, whole / 2, 10, 0] {
-            database.set_len(cut).unwrap();
-            assert!(length.is_cut(&database), "{cut} of {whole} bytes");
-            assert!(length.is_cut(&database), "again");
+        for truncated_len in [whole - 1, whole / 2, 10, 0] {
+            database.set_len(truncated_len).unwrap();
+            assert!(length.is_truncated(&database), "{truncated_len} of {whole} bytes");
+            assert!(length.is_truncated(&database), "again");
         }
     }
 }

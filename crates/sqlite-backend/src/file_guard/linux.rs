@@ -21,7 +21,7 @@ use super::{
 use crate::{
     error::EngineError,
     failpoint::{Failpoint, Failpoints},
-    writer::beside,
+    writer::with_suffix,
 };
 
 /// How often a log that seems to be another's is looked at while others may write to it.
@@ -34,7 +34,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct FileGuard {
     path: PathBuf,
-    log_path: PathBuf,
+    wal_path: PathBuf,
     index_path: PathBuf,
     /// None before there is a log, and where the file system has no such locks.
     files: Mutex<Option<Shared>>,
@@ -64,8 +64,8 @@ impl FileGuard {
     pub(crate) fn new(path: &Path, failpoints: Failpoints) -> Self {
         let guard = Self {
             path: path.to_owned(),
-            log_path: beside(path, "-wal"),
-            index_path: beside(path, "-shm"),
+            wal_path: with_suffix(path, "-wal"),
+            index_path: with_suffix(path, "-shm"),
             files: Mutex::new(None),
             refused: Mutex::new(None),
             has_warned: AtomicBool::new(false),
@@ -93,7 +93,7 @@ impl FileGuard {
         if refused.is_some_and(|at| at.elapsed() < AGAIN) {
             return Ok(());
         }
-        let shared = Shared::open(&self.path, &self.log_path, &self.index_path).inspect_err(|error| {
+        let shared = Shared::open(&self.path, &self.wal_path, &self.index_path).inspect_err(|error| {
             // A log that is not there yet is no refusal.
             if error.kind() != io::ErrorKind::NotFound {
                 *refused = Some(Instant::now());
@@ -157,7 +157,7 @@ impl FileGuard {
         if files.has_second_library() {
             return Err(EngineError::SecondLibrary);
         }
-        expect_own(&files.log, &before)
+        expect_own(&files.wal, &before)
     }
 
     /// Whether another process, or another store of this one, holds the lock of the writer. It does not where SQLite calls the lock busy
@@ -183,7 +183,7 @@ impl FileGuard {
         // Nobody is kept from writing, so that what is found has to be found again with the same header.
         for _ in 0..LOOKS {
             let Ok(header) = Header::read(&files.index) else { break };
-            let Err(replaced) = expect_own(&files.log, &header) else { break };
+            let Err(replaced) = expect_own(&files.wal, &header) else { break };
             if header.is_whole() && Header::read(&files.index).is_ok_and(|again| again == header) {
                 return Err(replaced);
             }
@@ -213,8 +213,8 @@ impl FileGuard {
     }
 }
 
-fn expect_own(log: &File, header: &Header) -> Result<(), EngineError> {
-    header.fault_of(log).map_or(Ok(()), |fault| Err(EngineError::LogReplaced { fault }))
+fn expect_own(wal: &File, header: &Header) -> Result<(), EngineError> {
+    header.fault_of(wal).map_or(Ok(()), |fault| Err(EngineError::WalReplaced { fault }))
 }
 
 fn is_taken(error: &io::Error) -> bool {
@@ -224,7 +224,7 @@ fn is_taken(error: &io::Error) -> bool {
 /// Takes the lock of the writer on the file at `path`, as another process does. Dropped, the file releases it.
 #[cfg(test)]
 pub(crate) fn lock_as_another_process(path: &Path) -> File {
-    let index = File::options().read(true).write(true).open(beside(path, "-shm")).unwrap();
+    let index = File::options().read(true).write(true).open(with_suffix(path, "-shm")).unwrap();
     lock::exclude(&index, lock::WRITER).unwrap();
     index
 }
@@ -281,7 +281,7 @@ mod tests {
 
         /// Does this between the lock of SQLite and the lock of the store.
         fn in_the_exchange(&self, act: impl Fn(File) + Send + Sync + 'static) {
-            let index = beside(&self.path, "-shm");
+            let index = with_suffix(&self.path, "-shm");
             self.failpoints.set(move |_, _| {
                 act(File::options().read(true).write(true).open(&index).unwrap());
                 Ok(())
@@ -294,7 +294,7 @@ mod tests {
         }
 
         fn index(&self) -> Vec<u8> {
-            std::fs::read(beside(&self.path, "-shm")).unwrap()
+            std::fs::read(with_suffix(&self.path, "-shm")).unwrap()
         }
     }
 
@@ -317,8 +317,8 @@ mod tests {
     #[test]
     fn a_transaction_on_a_replaced_log_is_ended_and_its_lock_released() {
         let begun = begun();
-        File::options().write(true).open(beside(&begun.path, "-wal")).unwrap().set_len(0).unwrap();
-        assert!(matches!(begun.exchange(), Err(EngineError::LogReplaced { .. })));
+        File::options().write(true).open(with_suffix(&begun.path, "-wal")).unwrap().set_len(0).unwrap();
+        assert!(matches!(begun.exchange(), Err(EngineError::WalReplaced { .. })));
         begun.expect_ended_without_a_rollback();
         assert!(!begun.guard.is_locked());
     }

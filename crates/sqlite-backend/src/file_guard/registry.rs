@@ -106,11 +106,11 @@ impl Deref for Shared {
 
 impl Shared {
     /// Those at a path, its log and its index, which SQLite has open.
-    pub(super) fn open(path: &Path, log: &Path, index: &Path) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, wal: &Path, index: &Path) -> io::Result<Self> {
         let mut registry = registry();
         registry.close_what_can_be();
         let identity = identity(path)?;
-        let opened = (self::identity(log)?, self::identity(index)?);
+        let opened = (self::identity(wal)?, self::identity(index)?);
         if let Some(files) = registry.open.get(&identity).and_then(Weak::upgrade)
             && files.opened == opened
         {
@@ -122,7 +122,7 @@ impl Shared {
         let files = match registry.kept.iter().position(is_same) {
             Some(at) => registry.kept.swap_remove(at),
             None => {
-                let files = Arc::new(Files::open([path, log, index], identity, opened)?);
+                let files = Arc::new(Files::open([path, wal, index], identity, opened)?);
                 OPEN_FILES.lock().add(&files);
                 files
             }
@@ -196,7 +196,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::{file_guard::lock, writer::beside};
+    use crate::{file_guard::lock, writer::with_suffix};
 
     fn file() -> (TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     fn share(path: &Path) -> Shared {
-        Shared::open(path, &beside(path, "-wal"), &beside(path, "-shm")).unwrap()
+        Shared::open(path, &with_suffix(path, "-wal"), &with_suffix(path, "-shm")).unwrap()
     }
 
     /// How many descriptors the process has in the directory of the file, deleted files included.
@@ -263,8 +263,8 @@ mod tests {
         drop(kept);
         // The next store has another log and another index.
         for suffix in ["-wal", "-shm"] {
-            fs::rename(beside(&path, suffix), beside(&path, &format!("{suffix}-before"))).unwrap();
-            fs::write(beside(&path, suffix), "").unwrap();
+            fs::rename(with_suffix(&path, suffix), with_suffix(&path, &format!("{suffix}-before"))).unwrap();
+            fs::write(with_suffix(&path, suffix), "").unwrap();
         }
         drop(share(&path));
         let of_stores = 3 + 3;
@@ -282,7 +282,7 @@ mod tests {
         closing.unlock_if_last();
         let opened = share(&path);
         drop(closing);
-        let other = fs::File::options().read(true).write(true).open(beside(&path, "-shm")).unwrap();
+        let other = fs::File::options().read(true).write(true).open(with_suffix(&path, "-shm")).unwrap();
         assert!(lock::exclude(&other, lock::USERS).is_err(), "the store that is open shares it");
         drop(opened);
     }
@@ -293,8 +293,8 @@ mod tests {
         let _connection = connect(&path);
         let old = share(&path);
         for suffix in ["-wal", "-shm"] {
-            fs::rename(beside(&path, suffix), beside(&path, &format!("{suffix}-before"))).unwrap();
-            fs::write(beside(&path, suffix), "").unwrap();
+            fs::rename(with_suffix(&path, suffix), with_suffix(&path, &format!("{suffix}-before"))).unwrap();
+            fs::write(with_suffix(&path, suffix), "").unwrap();
         }
         let new = share(&path);
         drop(old);
@@ -322,7 +322,7 @@ mod tests {
         assert_eq!(links.filter(|link| link.as_os_str() == "anon_inode:inotify").count(), 1);
         // Each store sees who opens its own index, and nobody else's.
         assert!(open.iter().all(|(_, files)| !files.has_second_library()));
-        let second = fs::File::open(beside(&files[1].1, "-shm")).unwrap();
+        let second = fs::File::open(with_suffix(&files[1].1, "-shm")).unwrap();
         let seen: Vec<_> = open.iter().map(|(_, files)| files.has_second_library()).collect();
         assert_eq!(seen, [false, true, false]);
         drop(second);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::registry::Shared;
-use crate::writer::beside;
+use crate::writer::with_suffix;
 
 /// For how long a file is read.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ pub(super) struct Scan {
 
 #[derive(Debug, Clone, Copy)]
 struct Unreadable {
-    is_log: bool,
+    is_wal: bool,
     offset: u64,
     /// Of the operating system.
     code: i32,
@@ -39,11 +39,11 @@ struct Unreadable {
 pub(crate) fn unreadable(path: &Path) -> Option<(PathBuf, u64, io::Error)> {
     let files = Shared::of(path)?;
     let remembered = files.last_scan().filter(|scan| scan.at.elapsed() < REMEMBERED);
-    let Unreadable { is_log, offset, code } = match remembered {
+    let Unreadable { is_wal, offset, code } = match remembered {
         Some(scan) => scan.unreadable,
         None => scan(&files),
     }?;
-    let path = if is_log { beside(path, "-wal") } else { path.to_owned() };
+    let path = if is_wal { with_suffix(path, "-wal") } else { path.to_owned() };
     Some((path, offset, io::Error::from_raw_os_error(code)))
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn is_unreadable(path: &Path) -> bool {
 fn scan(files: &Shared) -> Option<Unreadable> {
     let begun = Instant::now();
     let mut buffer = vec![0; STEP];
-    let mut scan = |file: &File, is_log| {
+    let mut scan = |file: &File, is_wal| {
         let mut offset = 0;
         while begun.elapsed() < LIMIT {
             match file.read_at(&mut buffer, offset) {
@@ -65,7 +65,7 @@ fn scan(files: &Shared) -> Option<Unreadable> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     return Some(Unreadable {
-                        is_log,
+                        is_wal,
                         offset,
                         code: error.raw_os_error().unwrap_or_default(),
                     });
@@ -75,7 +75,7 @@ fn scan(files: &Shared) -> Option<Unreadable> {
         None
     };
     // The log is short, and SQLite looks there first as well.
-    let unreadable = scan(&files.log, true).or_else(|| scan(&files.database, false));
+    let unreadable = scan(&files.wal, true).or_else(|| scan(&files.database, false));
     files.set_last_scan(Scan { at: Instant::now(), unreadable });
     unreadable
 }
@@ -83,7 +83,7 @@ fn scan(files: &Shared) -> Option<Unreadable> {
 /// Has the next scans of a store that is open answer that the disk cannot read it.
 #[cfg(test)]
 pub(crate) fn remember_unreadable(path: &Path) {
-    let unreadable = Some(Unreadable { is_log: false, offset: 0, code: 5 });
+    let unreadable = Some(Unreadable { is_wal: false, offset: 0, code: 5 });
     Shared::of(path).unwrap().set_last_scan(Scan { at: Instant::now(), unreadable });
 }
 
@@ -113,16 +113,16 @@ mod tests {
         let path = directory.path().join("f.db");
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
-        let files = Shared::open(&path, &beside(&path, "-wal"), &beside(&path, "-shm")).unwrap();
+        let files = Shared::open(&path, &with_suffix(&path, "-wal"), &with_suffix(&path, "-shm")).unwrap();
         assert!(unreadable(&path).is_none());
         let first = files.last_scan().unwrap();
         assert!(unreadable(&path).is_none());
         assert_eq!(files.last_scan().unwrap().at, first.at);
 
-        let found = Unreadable { is_log: true, offset: 7, code: 5 };
+        let found = Unreadable { is_wal: true, offset: 7, code: 5 };
         files.set_last_scan(Scan { at: first.at, unreadable: Some(found) });
         let (at, offset, error) = unreadable(&path).unwrap();
-        assert_eq!((at, offset, error.raw_os_error()), (beside(&path, "-wal"), 7, Some(5)));
+        assert_eq!((at, offset, error.raw_os_error()), (with_suffix(&path, "-wal"), 7, Some(5)));
 
         // The watchdog reads the disk each time.
         assert!(!is_unreadable(&path));

@@ -79,9 +79,9 @@ impl Watches {
                 Ok(events) => {
                     for event in events {
                         if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
-                            self.news.values().for_each(|watches| tell(watches));
+                            self.news.values().for_each(|watches| set_all(watches));
                         } else if let Some(watches) = self.news.get(&event.wd) {
-                            tell(watches);
+                            set_all(watches);
                         }
                     }
                 }
@@ -93,7 +93,7 @@ impl Watches {
     }
 }
 
-fn tell(watches: &[Weak<AtomicBool>]) {
+fn set_all(watches: &[Weak<AtomicBool>]) {
     for news in watches.iter().filter_map(Weak::upgrade) {
         news.store(true, Ordering::Relaxed);
     }

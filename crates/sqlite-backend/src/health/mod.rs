@@ -1,9 +1,9 @@
 //! How a store is: whether it can be written, and what asks for somebody's attention.
 
-mod board;
+mod state;
 mod watchdog;
 
-pub(crate) use self::board::Board;
+pub(crate) use self::state::HealthState;
 pub use self::watchdog::{WriterStep, WriterWait};
 
 /// How a store is at one moment: [`Maintenance::health`](crate::Maintenance::health).

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Board;
+use super::HealthState;
 use crate::cause;
 
 /// How long a step of the writer may take before that is an alarm. On a disk that works none but the largest operations take so long.
@@ -138,22 +138,24 @@ impl Steps {
 }
 
 /// Looks after the writer until the store is closed, or its board is gone.
-pub(super) fn start(board: &Arc<Board>, path: &Path) -> std::io::Result<()> {
-    let (watched, path) = (Arc::downgrade(board), path.to_owned());
+pub(super) fn start(health_state: &Arc<HealthState>, path: &Path) -> std::io::Result<()> {
+    let (watched, path) = (Arc::downgrade(health_state), path.to_owned());
     let thread = thread::Builder::new().name("throughline-watchdog".to_owned()).stack_size(STACK);
     let running = thread.spawn(move || watch(&watched, &path))?;
     // The first one is the only one.
-    drop(board.steps.watchdog.set(running.thread().clone()));
+    drop(health_state.steps.watchdog.set(running.thread().clone()));
     // It was perhaps asleep before the writer could know its name.
     running.thread().unpark();
     Ok(())
 }
 
-fn watch(board: &Weak<Board>, path: &Path) {
+fn watch(health_state: &Weak<HealthState>, path: &Path) {
     let mut begun = u64::MAX;
     let mut read = Instant::now();
     loop {
-        let Some(watched) = board.upgrade().filter(|board| !board.is_closed()) else { return };
+        let Some(watched) = health_state.upgrade().filter(|health_state| !health_state.is_closed()) else {
+            return;
+        };
         let steps = &watched.steps;
         watched.look_at_the_writer();
         let now = steps.begun.load(Ordering::Relaxed);

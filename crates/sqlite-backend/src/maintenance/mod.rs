@@ -26,8 +26,8 @@ pub use self::{
 use crate::{
     connection::connect_to_read,
     error::EngineError,
-    health::{Board, Health},
-    writer::{log_length, log_path_of},
+    health::{Health, HealthState},
+    writer::{wal_length, wal_path_of},
 };
 
 /// How many steps SQLite's machine does before it looks whether anybody still waits.
@@ -66,18 +66,18 @@ const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 pub struct Maintenance {
     owner: OwnerProcess,
     path: Arc<Path>,
-    board: Arc<Board>,
+    health_state: Arc<HealthState>,
 }
 
 impl Maintenance {
-    pub(crate) const fn new(owner: OwnerProcess, path: Arc<Path>, board: Arc<Board>) -> Self {
-        Self { owner, path, board }
+    pub(crate) const fn new(owner: OwnerProcess, path: Arc<Path>, health_state: Arc<HealthState>) -> Self {
+        Self { owner, path, health_state }
     }
 
     /// How the store is now. It asks the writer's notes and the directory, and waits for neither writer nor reader.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.with_log(self.board.health())
+        self.with_wal_length(self.health_state.health())
     }
 
     /// Waits until the store takes writes or not, or an alarm is raised or over, other than in `seen`, and says how it
@@ -96,11 +96,11 @@ impl Maintenance {
     /// # }
     /// ```
     pub async fn health_other_than(&self, seen: &Health) -> Health {
-        self.with_log(self.board.other_than(seen).await)
+        self.with_wal_length(self.health_state.other_than(seen).await)
     }
 
-    fn with_log(&self, health: Health) -> Health {
-        Health { log_bytes: log_length(&log_path_of(&self.path)), ..health }
+    fn with_wal_length(&self, health: Health) -> Health {
+        Health { log_bytes: wal_length(&wal_path_of(&self.path)), ..health }
     }
 
     /// Checks everything that can be checked in the store as it is at one moment of the call: the pages and indexes

@@ -76,7 +76,7 @@ pub enum Part {
     /// The row of a message, or of a deleted one.
     Message,
     /// What was written to an open message.
-    Pieces,
+    Chunks,
     /// By what name a message is known to its provider.
     Name,
     /// What is kept under an idempotency key.

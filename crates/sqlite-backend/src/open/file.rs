@@ -109,8 +109,8 @@ mod tests {
         );
         assert!(matches!(resolve(Path::new("")), Err(OpenError::Path { .. })));
         for url in ["file:x.db?mode=memory", "sqlite://chat.db", ":memory:"] {
-            let told = resolve(Path::new(url)).unwrap_err().to_string();
-            assert!(told.starts_with(&format!("`{url}` cannot be a store: a store is ")), "{told}");
+            let message = resolve(Path::new(url)).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("`{url}` cannot be a store: a store is ")), "{message}");
             assert!(resolve(&directory.path().join(url.replace('/', "_"))).unwrap().is_absolute());
         }
     }
@@ -126,15 +126,15 @@ mod tests {
             (512, 512, None),
             (0, 0, None),
         ] {
-            let told = match expect_enough(path, available, floor) {
+            let outcome = match expect_enough(path, available, floor) {
                 Ok(()) => None,
-                Err(OpenError::Full { path: told, available: left, needed }) => {
-                    assert_eq!((told.as_path(), left), (path, available));
+                Err(OpenError::Full { path: full, available: left, needed }) => {
+                    assert_eq!((full.as_path(), left), (path, available));
                     Some(needed)
                 }
                 Err(other) => panic!("{other}"),
             };
-            assert_eq!(told, refused, "{available} of {floor}");
+            assert_eq!(outcome, refused, "{available} of {floor}");
         }
     }
 
@@ -164,8 +164,8 @@ mod tests {
         let path = directory.path().join("chat.db");
         for (bytes, refused) in [("", false), ("x", true), ("xy", false)] {
             fs::write(&path, bytes).unwrap();
-            let told = resolve(&path);
-            assert_eq!(matches!(told, Err(OpenError::Foreign { .. })), refused, "{told:?}");
+            let resolved = resolve(&path);
+            assert_eq!(matches!(resolved, Err(OpenError::Foreign { .. })), refused, "{resolved:?}");
         }
     }
 
@@ -182,9 +182,9 @@ mod tests {
         for dangling in [directory.path().join("none.db"), link.clone()] {
             fs::remove_file(&link).unwrap();
             std::os::unix::fs::symlink(&dangling, &link).unwrap();
-            let told = resolve(&link).unwrap_err().to_string();
+            let message = resolve(&link).unwrap_err().to_string();
             let expected = "cannot be a store: it is a symbolic link that leads to nothing";
-            assert_eq!(told, format!("`{}` {expected}", link.display()));
+            assert_eq!(message, format!("`{}` {expected}", link.display()));
         }
     }
 

@@ -35,7 +35,7 @@ pub(crate) struct KeyFile {
 impl KeyFile {
     /// Reads the key of the store at `store`, or makes one.
     pub(super) async fn open(store: &Path) -> Result<Self, OpenError> {
-        let path = beside(store);
+        let path = key_path(store);
         let failed = |path: &Path, source| OpenError::Io { path: path.to_owned(), source };
         let file = path.clone();
         let key = spawn_blocking(move || read_or_make(&file)).await;
@@ -74,7 +74,7 @@ impl KeyFile {
     }
 }
 
-fn beside(store: &Path) -> PathBuf {
+fn key_path(store: &Path) -> PathBuf {
     let mut name = OsString::from(store);
     name.push(SUFFIX);
     name.into()
@@ -224,7 +224,7 @@ mod tests {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
-            let mode = fs::metadata(beside(&store)).unwrap().permissions().mode();
+            let mode = fs::metadata(key_path(&store)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "others cannot read it");
         }
     }
@@ -299,7 +299,7 @@ mod tests {
     async fn a_key_that_is_cut_short_is_refused_by_name() {
         let directory = tempfile::tempdir().unwrap();
         let store = directory.path().join("chat.db");
-        fs::write(beside(&store), b"short").unwrap();
+        fs::write(key_path(&store), b"short").unwrap();
         let Err(error) = KeyFile::open(&store).await else { panic!("it is no key") };
         assert!(error.to_string().contains("chat.db-fingerprints"), "{error}");
     }

@@ -27,9 +27,9 @@ use crate::{
     error::EngineError,
     failpoint::Failpoint,
     file_guard::is_inherited,
-    gate::Gate,
     pause,
     read::Readers,
+    reader_barrier::ReaderBarrier,
     writer::Writer,
 };
 
@@ -53,9 +53,9 @@ async fn start(
     directory: Option<tempfile::TempDir>,
 ) -> Result<SqliteBackend, OpenError> {
     let path = Arc::<Path>::from(path);
-    let gate = Arc::<Gate>::default();
-    let writer = Writer::start(&options, Arc::clone(&path), directory, Arc::clone(&gate)).await?;
-    let readers = Readers::open(&options, Arc::clone(&path), gate).await?;
+    let reader_barrier = Arc::<ReaderBarrier>::default();
+    let writer = Writer::start(&options, Arc::clone(&path), directory, Arc::clone(&reader_barrier)).await?;
+    let readers = Readers::open(&options, Arc::clone(&path), reader_barrier).await?;
     let key = KeyFile::open(&path).await?;
     Ok(SqliteBackend::new(options, path, writer, readers, key))
 }
@@ -68,7 +68,7 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
     }
     file::expect_space(path, options.free_space_floor)?;
     file::create(path)?;
-    let timeout = Patience { path, begun: Instant::now(), limit: options.wait_limit };
+    let timeout = BusyTimeout { path, begun: Instant::now(), limit: options.wait_limit };
     if is_inherited(path) {
         return Err(OpenError::Forked { path: path.to_owned() });
     }
@@ -117,13 +117,13 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
 }
 
 /// Waits for other openers of the file, who hold it for moments.
-struct Patience<'a> {
+struct BusyTimeout<'a> {
     path: &'a Path,
     begun: Instant,
     limit: Duration,
 }
 
-impl Patience<'_> {
+impl BusyTimeout<'_> {
     fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T, Unfit>) -> Result<T, OpenError> {
         loop {
             let error = match attempt() {

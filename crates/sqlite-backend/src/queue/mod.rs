@@ -1,6 +1,6 @@
 //! What waits for the writer: admitted writes, a tenant's in the order in which they came.
 
-mod lookout;
+mod adaptive_spin;
 mod pending;
 
 use std::{
@@ -9,18 +9,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::lookout::leaves_room;
+use self::adaptive_spin::is_multicore;
 pub(crate) use self::{
-    lookout::Lookout,
+    adaptive_spin::AdaptiveSpin,
     pending::{Committed, Pending, Stage, Times, Work, Write},
 };
 use throughline_core::backend::closed;
 
-use crate::lines::Lines;
+use crate::fair_queue::FairQueue;
 
 /// How long the writer stays awake for a lone caller, who has an answer and may have a next write: about what it costs
 /// to be woken.
-const LOOK_OUT: Duration = Duration::from_micros(100);
+const WRITER_SPIN: Duration = Duration::from_micros(100);
 
 /// Why the writer is awake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,24 +36,24 @@ pub(crate) enum Woken {
 /// A queue with one reader, the writer's thread. Its bounds are kept by [`Admission`].
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     arrived: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    waiting: Lines<Pending>,
+struct QueueState {
+    waiting: FairQueue<Pending>,
     /// The writer sleeps, and nobody has woken it yet.
-    asleep: bool,
+    is_asleep: bool,
     /// The last write came within the time in which the writer could have waited for it awake.
-    came_soon: bool,
+    came_within_spin: bool,
     /// The writer is to have a look at how long it may sleep.
-    nudged: bool,
+    is_woken: bool,
     closed: bool,
 }
 
 impl Queue {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         // Nothing panics while it holds the lock, and every change is whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -83,8 +83,8 @@ impl Queue {
     }
 
     /// Takes every write that has waited long enough at `now`, or that nobody waits for.
-    pub(crate) fn take_given_up(&self, now: Instant) -> Vec<Pending> {
-        self.state().waiting.take_if(|pending| pending.times.give_up <= now || pending.is_abandoned())
+    pub(crate) fn take_timed_out(&self, now: Instant) -> Vec<Pending> {
+        self.state().waiting.take_if(|pending| pending.times.timeout_at <= now || pending.is_abandoned())
     }
 
     /// Takes every write.
@@ -104,15 +104,15 @@ impl Queue {
     /// Waits for a write, for as long as `idle` if there is such a time.
     ///
     /// After a lone caller the writer looks out for a moment before it sleeps, if that was worth it the last time: see
-    /// [`Lookout`]. After several it sleeps at once, so that their next writes gather.
+    /// [`AdaptiveSpin`]. After several it sleeps at once, so that their next writes gather.
     pub(crate) fn wait(&self, after_a_lone_caller: bool, idle: Option<Duration>) -> Woken {
         let mut state = self.state();
         if !state.waiting.is_empty() {
             return Woken::ForWrites;
         }
         let begun = Instant::now();
-        if after_a_lone_caller && state.came_soon && leaves_room() {
-            while state.waiting.is_empty() && !state.closed && begun.elapsed() < LOOK_OUT {
+        if after_a_lone_caller && state.came_within_spin && is_multicore() {
+            while state.waiting.is_empty() && !state.closed && begun.elapsed() < WRITER_SPIN {
                 drop(state);
                 for _ in 0..16 {
                     hint::spin_loop();
@@ -122,27 +122,27 @@ impl Queue {
         }
         while state.waiting.is_empty() && !state.closed {
             let left = idle.map(|idle| idle.saturating_sub(begun.elapsed()));
-            if left.is_some_and(|left| left.is_zero()) || mem::take(&mut state.nudged) {
+            if left.is_some_and(|left| left.is_zero()) || mem::take(&mut state.is_woken) {
                 return Woken::Idle;
             }
-            state.asleep = true;
+            state.is_asleep = true;
             state = match left {
                 Some(left) => {
                     self.arrived.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
                 }
                 None => self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
-            state.asleep = false;
+            state.is_asleep = false;
         }
         // Once for the way of the write, and once for the way of the signal.
-        state.came_soon = begun.elapsed() < 2 * LOOK_OUT;
+        state.came_within_spin = begun.elapsed() < 2 * WRITER_SPIN;
         if state.waiting.is_empty() { Woken::Closed } else { Woken::ForWrites }
     }
 
     /// Wakes a writer that sleeps, with nothing to write: how long it sleeps is to be found out anew.
-    pub(crate) fn nudge(&self) {
+    pub(crate) fn wake(&self) {
         let mut state = self.state();
-        state.nudged = true;
+        state.is_woken = true;
         self.changed(state);
     }
 
@@ -153,11 +153,11 @@ impl Queue {
         self.changed(state);
     }
 
-    fn changed(&self, mut state: MutexGuard<'_, State>) {
+    fn changed(&self, mut state: MutexGuard<'_, QueueState>) {
         // Woken once: those who come before it is awake need not do so again.
-        let asleep = mem::take(&mut state.asleep);
+        let is_asleep = mem::take(&mut state.is_asleep);
         drop(state);
-        if asleep {
+        if is_asleep {
             self.arrived.notify_one();
         }
     }

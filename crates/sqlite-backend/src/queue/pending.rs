@@ -8,7 +8,7 @@ use throughline_core::{
 };
 use tokio::sync::oneshot;
 
-use crate::lines::InLine;
+use crate::fair_queue::Queued;
 
 /// A write as plain data: nothing of the caller's runs while it is applied.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct Write {
 pub(crate) enum Work {
     Write(Write),
     /// Entries of the log of who did what, about what was not applied.
-    Notes(RejectedCallRecords),
+    RejectedCalls(RejectedCallRecords),
 }
 
 impl From<Write> for Work {
@@ -54,7 +54,7 @@ pub(crate) struct Times {
     /// When its caller stops waiting.
     pub(crate) deadline: Option<Instant>,
     /// Until when it waits for a place, and then for the lock.
-    pub(crate) give_up: Instant,
+    pub(crate) timeout_at: Instant,
 }
 
 /// How far a write has come: what its caller is told if the writer is lost.
@@ -88,7 +88,7 @@ pub(crate) struct Pending {
 struct Reply {
     answer: oneshot::Sender<Result<Committed>>,
     /// Its place in the queue, given up with the answer.
-    slot: QueuePermit,
+    permit: QueuePermit,
 }
 
 impl Pending {
@@ -96,15 +96,15 @@ impl Pending {
         work: impl Into<Work>,
         times: Times,
         bytes: usize,
-        slot: QueuePermit,
+        permit: QueuePermit,
     ) -> (Self, oneshot::Receiver<Result<Committed>>) {
         let (answer, receiver) = oneshot::channel();
-        let reply = Reply { answer, slot };
+        let reply = Reply { answer, permit };
         let stage = Stage::Uncommitted;
         let work = work.into();
         let tenant = match &work {
             Work::Write(write) => write.tenant.clone(),
-            Work::Notes(notes) => notes.tenant(),
+            Work::RejectedCalls(records) => records.tenant(),
         };
         (
             Self { work, tenant, times, bytes, alone: false, looks_up_ids: false, stage, reply: Some(reply) },
@@ -126,7 +126,7 @@ impl Pending {
     }
 }
 
-impl InLine for Pending {
+impl Queued for Pending {
     fn tenant(&self) -> &TenantId {
         &self.tenant
     }
@@ -135,9 +135,9 @@ impl InLine for Pending {
 impl Reply {
     /// Wakes the caller. One who has left is no fault: the write counts all the same.
     fn send(self, answer: Result<Committed>) {
-        let Self { answer: caller, slot } = self;
+        let Self { answer: caller, permit } = self;
         // Before: who is answered finds the place free that it had.
-        drop(slot);
+        drop(permit);
         drop(caller.send(answer));
     }
 }

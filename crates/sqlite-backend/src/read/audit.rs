@@ -16,7 +16,7 @@ use crate::{
 
 /// The entries of a stretch of the log. Of a tenant those that are its own, and of a thread those that are about it alone or may be
 /// about others as well, which their text says.
-macro_rules! stretch {
+macro_rules! page_window {
     ($order:literal) => {
         concat!(
             "SELECT ",
@@ -27,8 +27,8 @@ macro_rules! stretch {
         )
     };
 }
-pub(super) const FORWARD: &str = stretch!("ASC");
-pub(super) const BACKWARD: &str = stretch!("DESC");
+pub(super) const FORWARD: &str = page_window!("ASC");
+pub(super) const BACKWARD: &str = page_window!("DESC");
 
 /// At so many entries one read looks at most, whoever they are of.
 const LOOK_AT: u64 = 20_000;
@@ -107,7 +107,7 @@ fn page(
             break;
         }
         taken += 1;
-        last = place(row);
+        last = audit_number(row);
         match found {
             Ok(entry) => page.entries.push(entry),
             Err(number) => page.damaged.push(number),
@@ -121,10 +121,10 @@ fn found(row: &Row<'_>, scope: &ChangeScope, tenant: &TenantId) -> Option<Result
     match AuditRow::read(row, 0) {
         Some(entry) => entry.shown(scope, tenant).map(Ok),
         // Whose it is cannot be told.
-        None => (!matches!(scope, ChangeScope::Thread(_))).then(|| Err(place(row))),
+        None => (!matches!(scope, ChangeScope::Thread(_))).then(|| Err(audit_number(row))),
     }
 }
 
-fn place(row: &Row<'_>) -> AuditNumber {
+fn audit_number(row: &Row<'_>) -> AuditNumber {
     AuditNumber::new(row.integer(0).and_then(|number| u64::try_from(number).ok()).unwrap_or_default())
 }

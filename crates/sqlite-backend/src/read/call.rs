@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use throughline_core::{ReadResult, Result, TenantId};
 use tokio::{sync::oneshot, time::timeout_at};
 
-use crate::{error::EngineError, lines::InLine};
+use crate::{error::EngineError, fair_queue::Queued};
 
 /// What is done on the thread of a reader.
 pub(super) type Work = Box<dyn FnOnce(&Connection) -> Result<ReadResult> + Send>;
@@ -22,7 +22,7 @@ pub(super) type Work = Box<dyn FnOnce(&Connection) -> Result<ReadResult> + Send>
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
     /// When its caller gives up that no reader has begun with.
-    pub(super) give_up: Instant,
+    pub(super) timeout_at: Instant,
     /// When a reader that has begun with it is interrupted.
     pub(super) deadline: Option<Instant>,
 }
@@ -48,7 +48,7 @@ impl Stage {
     }
 
     /// Takes it back, if no reader has taken it.
-    fn give_up(&self) -> bool {
+    fn withdraw(&self) -> bool {
         self.state.compare_exchange(WAITS, LEFT, Relaxed, Relaxed).is_ok()
     }
 
@@ -87,7 +87,7 @@ impl Call {
     }
 }
 
-impl InLine for Call {
+impl Queued for Call {
     fn tenant(&self) -> &TenantId {
         &self.tenant
     }
@@ -108,11 +108,11 @@ impl Caller {
         (&mut self.answer).await.unwrap_or_else(|_| Err(EngineError::ReaderLost.into()))
     }
 
-    /// Waits for the answer of whichever reader takes the read, if one does before `give_up`.
-    pub(super) async fn answer_if_begun_by(mut self, give_up: Instant) -> Result<ReadResult> {
-        match timeout_at(give_up.into(), &mut self.answer).await {
+    /// Waits for the answer of whichever reader takes the read, if one does before `withdraw`.
+    pub(super) async fn answer_if_begun_by(mut self, limit: Instant) -> Result<ReadResult> {
+        match timeout_at(limit.into(), &mut self.answer).await {
             Ok(answer) => answer.unwrap_or_else(|_| Err(EngineError::ReaderLost.into())),
-            Err(_) if self.stage.give_up() => Err(EngineError::NoReader.into()),
+            Err(_) if self.stage.withdraw() => Err(EngineError::NoReader.into()),
             Err(_) => self.answer().await,
         }
     }

@@ -13,13 +13,13 @@ use super::{
 };
 use crate::{
     error::EngineError,
-    record::{Columns as _, Told, number, told_columns, unreadable},
+    record::{ChangeRow, Columns as _, change_columns, number, unreadable},
     writer::Progress,
 };
 
 pub(super) const CHANGES: &str = concat!(
     "SELECT ",
-    told_columns!(),
+    change_columns!(),
     ", t.tenant, t.thread FROM changes f LEFT JOIN threads t ON t.thread_pk = f.thread_pk \
      WHERE f.position > ?1 ORDER BY f.position"
 );
@@ -89,11 +89,11 @@ pub(super) fn reached(scope: Scope<'_>, progress: &Progress) -> Result<Position>
 
 /// The change of a row, if it is asked for.
 fn change(scope: Scope<'_>, read: &ReadChanges, row: &Row<'_>) -> Option<Change> {
-    let told = Told::read(row, 0);
+    let change = ChangeRow::read(row, 0);
     // Of a damaged row it cannot be told whose it is either.
-    let text = |column| told.and_then(|_| str::from_utf8(row.text(column)?).ok());
+    let text = |column| change.and_then(|_| str::from_utf8(row.text(column)?).ok());
     let tenant = text(TENANT).and_then(|tenant| TenantId::new(tenant).ok());
-    let thread = told.and_then(|_| thread_id(row, THREAD));
+    let thread = change.and_then(|_| thread_id(row, THREAD));
     // What cannot be read may be anybody's, and is told to everybody who asks for more than one thread.
     let is_the_tenants = tenant.as_ref().is_none_or(|tenant| tenant == scope.tenant);
     let is_asked_for = match &read.scope {
@@ -105,11 +105,11 @@ fn change(scope: Scope<'_>, read: &ReadChanges, row: &Row<'_>) -> Option<Change>
         return None;
     }
     let position = Position::new(u64::try_from(row.integer(0)?).ok()?);
-    let at = Timestamp::from_micros(told.map_or(0, |told| told.at));
-    let what = match told {
+    let at = Timestamp::from_micros(change.map_or(0, |change| change.at));
+    let what = match change {
         None => unreadable("it is not what its checksum was made for".to_owned()),
         Some(_) if thread.is_none() => unreadable("it does not say which thread it is about".to_owned()),
-        Some(told) => told.what(),
+        Some(change) => change.kind(),
     };
     let tenant = tenant.unwrap_or_else(|| scope.tenant.clone());
     let thread = thread.unwrap_or_else(nameless);

@@ -11,7 +11,7 @@ use throughline_core::{
 use super::{Scope, thread::corrupt};
 use crate::{
     error::EngineError,
-    record::{Cursor, SkippedId, cursor_columns, number, passed_over_columns},
+    record::{Cursor, SkippedId, cursor_columns, number, quarantine_columns},
     rows::damaged_consumer,
 };
 
@@ -25,7 +25,7 @@ const QUARANTINED: usize = 3;
 
 const PASSED_OVER: &str = concat!(
     "SELECT ",
-    passed_over_columns!(),
+    quarantine_columns!(),
     " FROM quarantine q WHERE q.consumer_pk = ?1 AND q.position > ?2 ORDER BY q.position LIMIT ?3"
 );
 

@@ -9,11 +9,12 @@ mod audit;
 mod call;
 mod changes;
 mod consumer;
+mod find_enough;
 mod get;
 mod images;
 mod open;
 mod page;
-mod placeless;
+mod page_window;
 #[cfg(test)]
 mod plans;
 mod pool;
@@ -22,7 +23,6 @@ mod reader;
 mod rows;
 mod search;
 mod session;
-mod stretch;
 mod thread;
 mod threads;
 
@@ -36,7 +36,7 @@ use rusqlite::Connection;
 use throughline_core::{PersistError, ReadArgs, ReadResult, Result, TenantId, Timestamp};
 
 use self::{call::Times, pool::Pool, search::Searching};
-use crate::{OpenError, SqliteOptions, gate::Gate};
+use crate::{OpenError, SqliteOptions, reader_barrier::ReaderBarrier};
 
 /// The readers of a store.
 #[derive(Debug)]
@@ -62,9 +62,9 @@ impl Readers {
     pub(crate) async fn open(
         options: &SqliteOptions,
         path: Arc<Path>,
-        gate: Arc<Gate>,
+        reader_barrier: Arc<ReaderBarrier>,
     ) -> Result<Self, OpenError> {
-        let pool = Pool::open(path, options.readers, gate).await?;
+        let pool = Pool::open(path, options.readers, reader_barrier).await?;
         let searching = Searching { tokenizer: options.tokenizer, time_limit: options.search_time_limit };
         Ok(Self { pool, wait_limit: options.wait_limit, searching: options.search.then_some(searching) })
     }
@@ -77,13 +77,13 @@ impl Readers {
         deadline: Option<Instant>,
         now: Timestamp,
     ) -> Result<ReadResult> {
-        let give_up = deadline.unwrap_or_else(|| Instant::now() + self.wait_limit);
+        let timeout_at = deadline.unwrap_or_else(|| Instant::now() + self.wait_limit);
         let tenant = tenant.clone();
         let work = {
             let (tenant, searching) = (tenant.clone(), self.searching);
             move |db: &Connection| answer(Scope { db, tenant: &tenant, now, deadline }, searching, &read)
         };
-        self.pool.run(tenant, Times { give_up, deadline }, work).await
+        self.pool.run(tenant, Times { timeout_at, deadline }, work).await
     }
 
     /// Waits until every read has ended, and closes the readers.
@@ -116,7 +116,9 @@ fn answer(scope: Scope<'_>, searching: Option<Searching>, read: &ReadArgs) -> Re
         ReadArgs::Quarantined(list) => consumer::quarantined(scope, list).map(ReadResult::Quarantined),
         ReadArgs::Resolve(read) => session::resolve(scope, read).map(ReadResult::Resolve),
         ReadArgs::Images(read) => images::images(scope, read).map(ReadResult::Images),
-        ReadArgs::ReplicationStatus(_) => images::standing(scope).map(ReadResult::ReplicationStatus),
+        ReadArgs::ReplicationStatus(_) => {
+            images::replication_status(scope).map(ReadResult::ReplicationStatus)
+        }
         ReadArgs::Attempts(list) => session::attempts(scope, list).map(ReadResult::Attempts),
         other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
     }

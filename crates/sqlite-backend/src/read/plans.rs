@@ -86,10 +86,10 @@ fn a_message_costs_the_same_in_any_thread() {
 
 #[test]
 fn an_open_message_costs_its_pieces() {
-    let (message, piece) = (&OPEN, &LAST_APPEND);
+    let (message, chunk) = (&OPEN, &LAST_APPEND);
     costs_the_same(GET, &[&1, &"open"]);
-    costs_the_same(CHUNKS, &[message, piece]);
-    costs_the_same(&format!("{DELETE_CHUNKS} RETURNING append_pk"), &[message, piece]);
+    costs_the_same(CHUNKS, &[message, chunk]);
+    costs_the_same(&format!("{DELETE_CHUNKS} RETURNING append_pk"), &[message, chunk]);
 }
 
 #[test]

@@ -8,23 +8,23 @@ use throughline_core::{
 
 use super::{
     Scope,
-    stretch::disordered,
+    page_window::disordered,
     thread::{Known, living},
 };
 use crate::{
     error::EngineError,
-    record::{ThreadSegment, by_place, messages_behind},
+    record::{ThreadSegment, by_seq, messages_behind},
 };
 
 /// From the latest message back, for what is limited by number and by size.
 pub(super) const LATEST_FIRST: &str = concat!(
     "SELECT m.seq, m.state = 'final', m.content_bytes FROM ",
     messages_behind!("?1", "?2"),
-    by_place!("DESC")
+    by_seq!("DESC")
 );
 /// From the oldest message on, for what is limited by time.
 pub(super) const OLDEST_FIRST: &str =
-    concat!("SELECT m.seq, m.created_at FROM ", messages_behind!("?1", "?2"), by_place!("ASC"));
+    concat!("SELECT m.seq, m.created_at FROM ", messages_behind!("?1", "?2"), by_seq!("ASC"));
 /// What stands up to a place and before the first open message.
 pub(super) const GOING: &str = concat!(
     "SELECT max(m.seq), count(*), coalesce(sum(m.content_bytes), 0) FROM ",
@@ -39,8 +39,8 @@ pub(super) fn plan(scope: Scope<'_>, read: &PlanPrune) -> Result<PrunePlan> {
     let mut plan = PrunePlan { thread, generation: Generation::FIRST, through: None, messages: 0, bytes: 0 };
     let Some(living) = living(scope, &read.thread)? else { return Ok(plan) };
     plan.generation = living.head.generation();
-    let (places, last) = ((living.head.floor, i64::MAX), living.head.last_segment);
-    let is_ordered = ThreadSegment::are_whole(scope.db, living.thread_pk, places, last);
+    let (seqs, last) = ((living.head.floor, i64::MAX), living.head.last_segment);
+    let is_ordered = ThreadSegment::are_whole(scope.db, living.thread_pk, seqs, last);
     if !is_ordered.map_err(EngineError::from)? {
         return Err(disordered());
     }

@@ -14,11 +14,11 @@ use super::{
     pool::Waiting,
 };
 use crate::{
-    cache::Room,
+    cache::PageCacheReserve,
     cause::Cause,
     connection::connect_to_read,
     error::EngineError,
-    gate::{Gate, Parked},
+    reader_barrier::{Parked, ReaderBarrier},
 };
 
 /// How many steps SQLite's machine does before it looks whether the caller still waits and the deadline has not passed: a few rows.
@@ -27,21 +27,22 @@ pub(super) const STEPS_BETWEEN_LOOKS: i32 = 200;
 pub(super) struct Reader {
     path: Arc<Path>,
     waiting: Arc<Waiting>,
-    gate: Arc<Gate>,
+    reader_barrier: Arc<ReaderBarrier>,
     /// Wakes this reader and no other.
     bell: Arc<Condvar>,
     /// None before the first read, after a failure until the next one, and while nothing is read.
     connection: Option<Connection>,
     parked: Arc<Parked>,
-    room: Room,
+    page_cache_reserve: PageCacheReserve,
     /// What it took from the line as it came to the end of the read before.
     next: Option<Call>,
 }
 
 impl Reader {
-    pub(super) fn new(path: Arc<Path>, waiting: Arc<Waiting>, gate: Arc<Gate>) -> Self {
-        let (bell, room, parked) = (Arc::default(), Room::default(), gate.park());
-        Self { path, waiting, gate, bell, connection: None, parked, room, next: None }
+    pub(super) fn new(path: Arc<Path>, waiting: Arc<Waiting>, reader_barrier: Arc<ReaderBarrier>) -> Self {
+        let (bell, page_cache_reserve, parked) =
+            (Arc::default(), PageCacheReserve::default(), reader_barrier.park());
+        Self { path, waiting, reader_barrier, bell, connection: None, parked, page_cache_reserve, next: None }
     }
 
     /// Opens the connection, which a read would do as well.
@@ -50,15 +51,15 @@ impl Reader {
             Some(connection) => connection,
             None => connect_to_read(&self.path)?,
         };
-        self.room.make(&connection)?;
+        self.page_cache_reserve.make(&connection)?;
         Ok(self.connection.insert(connection))
     }
 
     /// Counts as idle before there was anything to read.
     pub(super) fn stand_by(&mut self) {
         drop(self.parked.replace(self.connection.take()));
-        let nobody_knows_it_yet = self.waiting.is_free(&self.bell, None);
-        debug_assert!(nobody_knows_it_yet.is_none());
+        let is_undiscovered = self.waiting.is_free(&self.bell, None);
+        debug_assert!(is_undiscovered.is_none());
     }
 
     /// Works until the readers are closed and nobody waits.
@@ -82,9 +83,9 @@ impl Reader {
 
     /// Does the work in a transaction, so that everything it finds is of one moment.
     fn read(&mut self, work: Work, stage: &Arc<Stage>) -> Result<ReadResult> {
-        let gate = Arc::clone(&self.gate);
+        let reader_barrier = Arc::clone(&self.reader_barrier);
         // Until the transaction has ended, also after a panic: for that time it holds up the checkpoint.
-        let inside = gate.enter();
+        let inside = reader_barrier.enter();
         let asked = Arc::clone(stage);
         self.connection = self.parked.replace(None);
         let read = || {
@@ -125,7 +126,7 @@ impl Reader {
         let Some(cause) = Cause::of(*code, &self.path) else { return error };
         let caused = EngineError::Caused { code: *code, cause };
         if caused.is_unreadable() {
-            self.gate.is_unreadable();
+            self.reader_barrier.is_unreadable();
         }
         caused.into()
     }

@@ -13,7 +13,7 @@ use throughline_core::{
 use super::Scope;
 use crate::{
     error::EngineError,
-    record::{Columns as _, Damage, Growth, Piece, Record, number},
+    record::{Columns as _, Damage, Growth, Record, StoredChunk, number},
     rows::CHUNKS,
 };
 
@@ -23,7 +23,7 @@ const REMARK: i64 = 2;
 
 /// The columns of a message behind its own.
 pub(super) const THREAD: usize = 21;
-pub(super) const PLACE: usize = 22;
+pub(super) const SEQ: usize = 22;
 
 /// The statement's rows, sorted out.
 pub(super) struct Answer<T> {
@@ -32,7 +32,7 @@ pub(super) struct Answer<T> {
     /// What is said of the whole.
     pub(super) remark: Option<i64>,
     /// Whether it ended before a message that did not fit.
-    pub(super) is_cut: bool,
+    pub(super) is_truncated: bool,
 }
 
 impl<T> Answer<T> {
@@ -47,7 +47,7 @@ impl<T> Answer<T> {
         parameters: impl Params,
         mut message: impl FnMut(&Row<'_>) -> rusqlite::Result<Option<T>>,
     ) -> Result<Self> {
-        let mut answer = Self { messages: Vec::new(), remark: None, is_cut: false };
+        let mut answer = Self { messages: Vec::new(), remark: None, is_truncated: false };
         let mut statement = scope.db.prepare_cached(sql).map_err(EngineError::from)?;
         let mut rows = statement.query(parameters).map_err(EngineError::from)?;
         while let Some(row) = rows.next().map_err(EngineError::from)? {
@@ -60,7 +60,7 @@ impl<T> Answer<T> {
                 _ => match message(row).map_err(EngineError::from)? {
                     Some(message) => answer.messages.push(message),
                     None => {
-                        answer.is_cut = true;
+                        answer.is_truncated = true;
                         break;
                     }
                 },
@@ -81,10 +81,10 @@ pub(super) fn whole(db: &Connection, record: Record) -> rusqlite::Result<Result<
         let mut statement = db.prepare_cached(CHUNKS)?;
         let mut rows = statement.query(params![message_pk, last_append])?;
         while is_whole && let Some(row) = rows.next()? {
-            is_whole = growth.take(Piece::read(row)).is_some();
+            is_whole = growth.take(StoredChunk::read(row)).is_some();
         }
     }
-    if is_whole && growth.pieces() == appends {
+    if is_whole && growth.chunks() == appends {
         return Ok(Ok(Message { content: growth.content(), ..message }));
     }
     Ok(Err(Damage { id: Some(message.id), seq: Some(number(message.seq.get())) }))
@@ -102,7 +102,7 @@ pub(super) fn placed(
     let tenant: &TenantId = scope.tenant;
     let read = match Record::read(row, tenant, thread) {
         Ok(record) => whole(scope.db, record)?,
-        Err(damage) => Err(Damage { seq: row.integer(PLACE), ..damage }),
+        Err(damage) => Err(Damage { seq: row.integer(SEQ), ..damage }),
     };
     Ok(match read {
         Ok(message) if !bytes.take(message.estimated_size()) => None,
@@ -112,10 +112,10 @@ pub(super) fn placed(
 
 /// Sets the statement that names the rows of `found` into one that answers them.
 ///
-/// `$with` defines `found (message_pk)`; `$remark` are rows that come before; `$thread` is the text of a thread or NULL, and `$place`
-/// where the index has the message in it or NULL, as the last columns of a message, [`THREAD`] and [`PLACE`].
+/// `$with` defines `found (message_pk)`; `$remark` are rows that come before; `$thread` is the text of a thread or NULL, and `$seq_literal`
+/// where the index has the message in it or NULL, as the last columns of a message, [`THREAD`] and [`SEQ`].
 macro_rules! answer {
-    ($with:expr, $remark:literal, $thread:literal, $place:literal) => {
+    ($with:expr, $remark:literal, $thread:literal, $seq_literal:literal) => {
         concat!(
             "WITH ",
             $with,
@@ -126,7 +126,7 @@ macro_rules! answer {
             ", ",
             $thread,
             ", ",
-            $place,
+            $seq_literal,
             " FROM found f LEFT JOIN messages m ON m.message_pk = f.message_pk"
         )
     };

@@ -95,7 +95,7 @@ impl Timer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
     // In the order of the answer, reversed.
-    weight: u32,
+    score: u32,
     created_at: i64,
     seq: i64,
     message_pk: i64,
@@ -223,7 +223,7 @@ fn candidates(
             candidates.bytes += terms.len() as u64;
             timer.count(terms.len() as u64);
             candidates.found.push(Candidate {
-                weight: weight(terms, &prefix, query),
+                score: score(terms, &prefix, query),
                 created_at: row.integer(3).unwrap_or_default(),
                 seq: row.integer(2).unwrap_or_default(),
                 message_pk: row.get(0)?,
@@ -234,7 +234,7 @@ fn candidates(
 }
 
 /// The weight of a message by its terms: in the first line stand those that occur most often.
-fn weight(terms: &str, prefix: &str, query: &Query) -> u32 {
+fn score(terms: &str, prefix: &str, query: &Query) -> u32 {
     let lines = terms.split('\n').zip((1..=MAX_COUNT).rev());
     let of_line = |line: &str, count| {
         let terms = line.split(' ').filter_map(|term| term.strip_prefix(prefix));
@@ -308,7 +308,7 @@ mod tests {
         let db = index(4, 5, "water wave, water");
         let all = asked(&db, "w*", bounds());
         assert_eq!((all.found.len(), all.shards, all.terminated_early), (20, 4, false));
-        assert!(all.found.iter().all(|candidate| candidate.weight == 3));
+        assert!(all.found.iter().all(|candidate| candidate.score == 3));
         let few = asked(&db, "w*", Bounds { candidates: 7, ..bounds() });
         assert_eq!((few.found.len(), few.shards, few.terminated_early), (7, 2, true));
         // The latest ones.

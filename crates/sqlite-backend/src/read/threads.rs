@@ -12,7 +12,7 @@ use throughline_core::{
 use super::{
     Scope,
     changes::reached,
-    placeless::find_enough,
+    find_enough::find_enough,
     thread::{corrupt, nameless, progress, thread_id},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// What a list shows of each thread, and where that stands: `stands_at` in the slot, and `called` among those that stand there.
+/// What a list shows of each thread, and where that stands: `active_at` in the slot, and `called` among those that stand there.
 ///
 /// The index is in the order of the slots. A time that does not lie in its slot is damaged, and would tear the list apart if it
 /// said where the list is cut and goes on: what has one stands at the beginning of its slot. A name that has become a blob would
@@ -64,13 +64,13 @@ const COUNT: &str = "SELECT count(*) FROM \
 /// A thread where the list comes to it.
 struct Found {
     slot: i64,
-    stands_at: i64,
+    active_at: i64,
     /// The bytes that stand there where it cannot be read.
     thread: Result<ThreadId, Option<Vec<u8>>>,
     /// Nothing where it cannot be read.
     entry: Option<ThreadSummary>,
     /// Whether more threads of its kind, archived or not, stand behind it and were not read.
-    is_cut_behind: bool,
+    is_truncated_after: bool,
 }
 
 /// Lists threads.
@@ -90,13 +90,13 @@ pub(super) fn threads(scope: Scope<'_>, read: &ListThreads) -> Result<ThreadList
     // What has no place takes none. It is told of with what stands behind it, and at the end of the list with what is before it.
     let (limit, mut bytes) = (read.limit as usize, AnswerBytes::new(read.max_bytes));
     let (mut placed, mut shown, mut more) = (0, 0, false);
-    for (at, thread) in found.iter().enumerate().filter(|(_, thread)| thread.has_place()) {
+    for (at, thread) in found.iter().enumerate().filter(|(_, thread)| thread.has_position()) {
         let fits = thread.entry.as_ref().is_none_or(|entry| bytes.take(entry.estimated_size()));
         more |= placed == limit || !fits;
         if more {
             break;
         }
-        (placed, shown, more) = (placed + 1, at + 1, thread.is_cut_behind);
+        (placed, shown, more) = (placed + 1, at + 1, thread.is_truncated_after);
     }
     let mut next = None;
     if more {
@@ -172,8 +172,9 @@ fn run(
     };
     let tenant = scope.tenant.as_str();
     let mut statement = scope.db.prepare_cached(sql).map_err(EngineError::from)?;
-    let (mut some, is_cut) = find_enough(read.limit, Found::has_place, |room| {
-        let mut parameters: Vec<&dyn ToSql> = vec![&tenant, &archived, &active_at, &thread, &room, &slot];
+    let (mut some, is_truncated) = find_enough(read.limit, Found::has_position, |row_limit| {
+        let mut parameters: Vec<&dyn ToSql> =
+            vec![&tenant, &archived, &active_at, &thread, &row_limit, &slot];
         for (name, value) in wanted {
             parameters.extend([name as &dyn ToSql, value]);
         }
@@ -188,8 +189,8 @@ fn run(
         }
         Ok((found, false))
     })?;
-    if let Some(last) = some.iter_mut().rfind(|thread| thread.has_place()) {
-        last.is_cut_behind = is_cut;
+    if let Some(last) = some.iter_mut().rfind(|thread| thread.has_position()) {
+        last.is_truncated_after = is_truncated;
     }
     found.append(&mut some);
     Ok(())
@@ -204,8 +205,8 @@ impl Found {
             let entry = EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str())?;
             Some(entry.summary(tenant, thread, &head))
         });
-        let [slot, stands_at] = [SLOT, STANDS_AT].map(|column| row.integer(column).unwrap_or(i64::MIN));
-        Self { slot, stands_at, thread, entry, is_cut_behind: false }
+        let [slot, active_at] = [SLOT, STANDS_AT].map(|column| row.integer(column).unwrap_or(i64::MIN));
+        Self { slot, active_at, thread, entry, is_truncated_after: false }
     }
 
     /// Where it stands among others, as the statement has it.
@@ -214,17 +215,17 @@ impl Found {
             Ok(thread) => Some(thread.as_str().as_bytes()),
             Err(bytes) => bytes.as_deref(),
         };
-        (Reverse(self.slot), Reverse(self.stands_at), called)
+        (Reverse(self.slot), Reverse(self.active_at), called)
     }
 
     /// Whether a cursor can say where it stands: no cursor has a name that is none, nor the slot of no time.
-    fn has_place(&self) -> bool {
-        self.thread.is_ok() && Listed::slot(self.stands_at) == self.slot
+    fn has_position(&self) -> bool {
+        self.thread.is_ok() && Listed::slot(self.active_at) == self.slot
     }
 
     fn cursor(&self) -> Option<ThreadCursor> {
         let thread = self.thread.as_ref().ok()?.clone();
-        Some(ThreadCursor { active_at: Timestamp::from_micros(self.stands_at), thread })
+        Some(ThreadCursor { active_at: Timestamp::from_micros(self.active_at), thread })
     }
 }
 

@@ -48,14 +48,14 @@ fn checksum(message_pk: i64, n: i64, kind: i64, delta: &[u8]) -> i64 {
 
 /// One piece as it is stored, checked.
 #[derive(Debug)]
-pub(crate) struct Piece {
+pub(crate) struct StoredChunk {
     /// Which one it is, from 1 on.
     pub(crate) n: i64,
     kind: ChunkKind,
     text: String,
 }
 
-impl Piece {
+impl StoredChunk {
     /// Reads message, number, kind, checksum and text from column `1` on. Nothing when the piece is damaged.
     pub(crate) fn read(row: &Row<'_>) -> Option<Self> {
         let (message_pk, n, kind) = (row.integer(1)?, row.integer(2)?, row.integer(3)?);
@@ -72,28 +72,28 @@ impl Piece {
 #[derive(Debug)]
 pub(crate) struct Growth {
     builder: ContentBuilder,
-    pieces: i64,
+    chunks: i64,
 }
 
 impl Growth {
     pub(crate) fn new() -> Self {
-        Self { builder: ContentBuilder::new(Content::empty()), pieces: 0 }
+        Self { builder: ContentBuilder::new(Content::empty()), chunks: 0 }
     }
 
     /// How many pieces it has taken.
-    pub(crate) const fn pieces(&self) -> i64 {
-        self.pieces
+    pub(crate) const fn chunks(&self) -> i64 {
+        self.chunks
     }
 
     /// Takes the next stored piece. Nothing when it is damaged or another one than is due.
-    pub(crate) fn take(&mut self, piece: Option<Piece>) -> Option<()> {
-        let Piece { n, kind, text } = piece?;
+    pub(crate) fn take(&mut self, chunk: Option<StoredChunk>) -> Option<()> {
+        let StoredChunk { n, kind, text } = chunk?;
         // What a replacement makes obsolete is deleted: only the first piece may be one.
-        if n != self.pieces + 1 || (kind == ChunkKind::Base && n != 1) {
+        if n != self.chunks + 1 || (kind == ChunkKind::Base && n != 1) {
             return None;
         }
         self.builder.push_stored(kind, &text)?;
-        self.pieces = n;
+        self.chunks = n;
         Some(())
     }
 

@@ -25,12 +25,12 @@ macro_rules! cursor_columns {
 pub(crate) use cursor_columns;
 
 /// The columns of what was passed over in the order in which [`SkippedId::read`] takes them, as `q`.
-macro_rules! passed_over_columns {
+macro_rules! quarantine_columns {
     () => {
         "q.position, q.at, q.checksum, q.thread, q.why"
     };
 }
-pub(crate) use passed_over_columns;
+pub(crate) use quarantine_columns;
 
 impl Cursor {
     /// Reads the columns of [`cursor_columns!`] from `at` on; nothing when they are not what their checksum was made for.
@@ -45,7 +45,7 @@ impl Cursor {
 }
 
 impl<'a> SkippedId<'a> {
-    /// Reads the columns of [`passed_over_columns!`] from `at` on; nothing when they are not what their checksum was made
+    /// Reads the columns of [`quarantine_columns!`] from `at` on; nothing when they are not what their checksum was made
     /// for.
     pub(crate) fn read(row: &'a impl Columns, at: usize, consumer_pk: i64) -> Option<Self> {
         let passed = Self {

@@ -143,14 +143,14 @@ pub(crate) struct EntryWriter<'db> {
 }
 
 impl EntryWriter<'_> {
-    /// Writes a row, over the one that is there. Where that is listed as `stands`, and this one is too, the index of the lists
+    /// Writes a row, over the one that is there. Where that is listed as `stored`, and this one is too, the index of the lists
     /// is let alone: to set a column, also to what it is, writes the indexes that it is in.
     pub(crate) fn write(
         &mut self,
         (facts, last_seq): (&ThreadStats, i64),
         thread_pk: i64,
         (tenant, thread): (&str, &str),
-        stands: Option<Listed>,
+        stored: Option<Listed>,
     ) -> rusqlite::Result<()> {
         let labels = serde_json::to_string(&facts.labels).expect(IN_MEMORY);
         let metadata = serde_json::to_string(&facts.metadata).expect(IN_MEMORY);
@@ -209,7 +209,7 @@ impl EntryWriter<'_> {
             &listed.slot,
         ];
         let is_written =
-            stands == Some(listed) && self.unmoved.execute(&parameters[..UNMOVED_PARAMETERS])? == 1;
+            stored == Some(listed) && self.unmoved.execute(&parameters[..UNMOVED_PARAMETERS])? == 1;
         if !is_written {
             self.moved.execute(&parameters[..])?;
         }

@@ -6,6 +6,7 @@
 mod alias;
 mod append;
 mod audit;
+mod change;
 mod checksum;
 mod columns;
 mod consumer;
@@ -13,7 +14,6 @@ mod entry;
 mod head;
 mod segment;
 mod session;
-mod told;
 
 use std::{borrow::Cow, time::Duration};
 
@@ -28,18 +28,18 @@ use throughline_engine::rows::{MessageKey, MessageRow};
 
 pub(crate) use self::{
     alias::{AliasRow, alias_columns},
-    append::{Append, Growth, Piece, append_chain},
+    append::{Append, Growth, StoredChunk, append_chain},
     audit::{AuditRow, audit_columns},
+    change::{ChangeRow, change_columns, unreadable},
     checksum::Checksum,
     columns::Columns,
-    consumer::{Cursor, SkippedId, cursor_columns, passed_over_columns},
+    consumer::{Cursor, SkippedId, cursor_columns, quarantine_columns},
     entry::{ENTRY_COLUMNS, EntryRow, Listed, entry_columns},
     head::{HEAD_COLUMNS, Head, head_columns},
-    segment::{ThreadSegment, by_place, messages_behind},
+    segment::{ThreadSegment, by_seq, messages_behind},
     session::{
         KnownColumns, SessionOwner, read_attempt, read_head, read_known, session_json, whole_checksum,
     },
-    told::{Told, told_columns, unreadable},
 };
 
 /// The columns of a message in the order in which [`Record::read`] takes them, as `m`, after one that says which

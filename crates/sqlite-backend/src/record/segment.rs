@@ -19,7 +19,7 @@ pub(crate) struct ThreadSegment {
 }
 
 /// The messages of a thread behind a place, and up to another one where `$until` says so (`< ?3`, `<= ?3`): what stands behind
-/// `FROM`, with `s` for the segment and `m` for the message. [`by_place!`] puts them in their order.
+/// `FROM`, with `s` for the segment and `m` for the message. [`by_seq!`] puts them in their order.
 ///
 /// `CROSS JOIN` has SQLite go through the segments in their order and not begin with the messages.
 macro_rules! messages_behind {
@@ -49,12 +49,12 @@ macro_rules! messages_behind {
 pub(crate) use messages_behind;
 
 /// The order of [`messages_behind!`], one way (`ASC`) or the other (`DESC`).
-macro_rules! by_place {
+macro_rules! by_seq {
     ($direction:literal) => {
         concat!(" ORDER BY s.first_seq ", $direction, ", m.seq ", $direction)
     };
 }
-pub(crate) use by_place;
+pub(crate) use by_seq;
 
 /// The segment in which a place of a thread lies.
 const AT: &str = "SELECT first_seq, segment, previous, checksum FROM thread_segments WHERE thread_pk = ?1 AND first_seq <= ?2 \
@@ -64,8 +64,8 @@ const BEHIND: &str = "SELECT first_seq, segment, previous, checksum FROM thread_
                       ORDER BY first_seq LIMIT 1";
 
 fn damaged() -> rusqlite::Error {
-    let told = "where the messages of a thread lie is damaged".to_owned();
-    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(told))
+    let message = "where the messages of a thread lie is damaged".to_owned();
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(message))
 }
 
 impl ThreadSegment {
@@ -236,7 +236,7 @@ impl ThreadSegment {
 
     /// Makes the segments of a thread again, from all messages of the store, and says where the last one begins. Where these
     /// contradict each other, all of the thread lie in one segment then.
-    pub(crate) fn mend(db: &Connection, thread_pk: i64) -> rusqlite::Result<i64> {
+    pub(crate) fn repair(db: &Connection, thread_pk: i64) -> rusqlite::Result<i64> {
         let mut statement = db.prepare_cached(
             "SELECT min(seq), max(seq), segment FROM messages NOT INDEXED \
              WHERE thread_pk = ?1 AND seq IS NOT NULL GROUP BY segment ORDER BY segment",
@@ -278,8 +278,8 @@ mod tests {
 
     use super::*;
 
-    const BEHIND: &str = concat!("SELECT m.seq FROM ", messages_behind!("1", "?1"), by_place!("ASC"));
-    const BEFORE: &str = concat!("SELECT m.seq FROM ", messages_behind!("1", "0", "< ?1"), by_place!("DESC"));
+    const BEHIND: &str = concat!("SELECT m.seq FROM ", messages_behind!("1", "?1"), by_seq!("ASC"));
+    const BEFORE: &str = concat!("SELECT m.seq FROM ", messages_behind!("1", "0", "< ?1"), by_seq!("DESC"));
 
     fn store() -> Connection {
         let db = Connection::open_in_memory().unwrap();
@@ -309,7 +309,7 @@ mod tests {
         .unwrap();
     }
 
-    fn places(db: &Connection, sql: &str, bound: i64) -> Vec<i64> {
+    fn seqs(db: &Connection, sql: &str, bound: i64) -> Vec<i64> {
         let mut statement = db.prepare_cached(sql).unwrap();
         statement.query_map([bound], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
@@ -361,8 +361,8 @@ mod tests {
                     _ => {
                         let last = taken.last_key_value().map_or(0, |(&seq, _)| seq);
                         let seq = if random.bool() { last + 1 } else { random.i64(1..100) };
-                        if let Entry::Vacant(place) = taken.entry(seq) {
-                            place.insert(name);
+                        if let Entry::Vacant(slot) = taken.entry(seq) {
+                            slot.insert(name);
                             put(&db, name, seq, current);
                         }
                     }
@@ -370,7 +370,7 @@ mod tests {
                 let bound = random.i64(0..100);
                 let behind: Vec<i64> = taken.range(bound + 1..).map(|(&seq, _)| seq).collect();
                 let before: Vec<i64> = taken.range(..bound).rev().map(|(&seq, _)| seq).collect();
-                assert_eq!((places(&db, BEHIND, bound), places(&db, BEFORE, bound)), (behind, before));
+                assert_eq!((seqs(&db, BEHIND, bound), seqs(&db, BEFORE, bound)), (behind, before));
                 assert!(are_whole(&db, 0, i64::MAX));
             }
         }
@@ -391,9 +391,9 @@ mod tests {
         for (name, seq) in [(1, 10), (2, 12), (3, 20), (4, 30), (5, 40)] {
             put(&db, name, seq, seq / 10);
         }
-        let left = |gone: &str, places| {
+        let left = |gone: &str, seqs| {
             db.execute("UPDATE messages SET seq = NULL WHERE message_id = ?1", [gone]).unwrap();
-            ThreadSegment::forget_empty(&db, 1, places).unwrap();
+            ThreadSegment::forget_empty(&db, 1, seqs).unwrap();
             segments(&db).iter().map(|(first_seq, _)| *first_seq).collect::<Vec<_>>()
         };
         assert_eq!(left("1", (10, 10)), [10, 20, 30, 40], "another message lies there");
@@ -434,7 +434,7 @@ mod tests {
                 "{change}"
             );
             assert!(!are_whole(&db, 21, 22) && are_whole(&db, 0, 9) && are_whole(&db, 29, 35), "{change}");
-            let last = ThreadSegment::mend(&db, 1).unwrap();
+            let last = ThreadSegment::repair(&db, 1).unwrap();
             assert_eq!((segments(&db).as_slice(), last), (whole.as_slice(), 40), "{change}");
             assert!(are_whole(&db, 0, i64::MAX));
         }
@@ -446,7 +446,7 @@ mod tests {
         ] {
             db.execute(change, []).unwrap();
             assert!(!are_whole(&db, 35, i64::MAX) && !are_whole(&db, 39, 40), "{change}");
-            ThreadSegment::mend(&db, 1).unwrap();
+            ThreadSegment::repair(&db, 1).unwrap();
             assert_eq!(segments(&db), whole, "{change}");
         }
         ThreadSegment { first_seq: 50, segment: 2, previous: 40 }.insert(&db, 1).unwrap();
@@ -462,9 +462,9 @@ mod tests {
         [15, 25].into_iter().for_each(is_refused);
         // A message of the first segment among those of the second.
         db.execute("UPDATE messages SET segment = 1 WHERE seq = 22", []).unwrap();
-        assert_eq!(ThreadSegment::mend(&db, 1).unwrap(), 10);
+        assert_eq!(ThreadSegment::repair(&db, 1).unwrap(), 10);
         assert_eq!(segments(&db), [(10, 4)]);
-        assert_eq!(places(&db, BEHIND, 0), [10, 20, 22, 30, 40]);
+        assert_eq!(seqs(&db, BEHIND, 0), [10, 20, 22, 30, 40]);
     }
 
     #[test]
@@ -487,11 +487,11 @@ mod tests {
             put(&db, name, seq, current);
         }
         db.execute("UPDATE messages SET seq = 25 WHERE message_id = '4'", []).unwrap();
-        ThreadSegment::mend(&db, 1).unwrap();
+        ThreadSegment::repair(&db, 1).unwrap();
         assert_eq!(segments(&db), [(10, 1), (20, 2), (25, 4)]);
-        assert_eq!(places(&db, BEHIND, 0), [10, 20, 25, 25]);
+        assert_eq!(seqs(&db, BEHIND, 0), [10, 20, 25, 25]);
         db.execute("UPDATE messages SET seq = 20 WHERE message_id = '4'", []).unwrap();
-        let damage = ThreadSegment::mend(&db, 1).unwrap_err();
+        let damage = ThreadSegment::repair(&db, 1).unwrap_err();
         assert_eq!(damage.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt));
     }
 }

@@ -63,7 +63,7 @@ impl Part {
     }
 
     /// The table whose rows are copied with those of this one.
-    const fn beside(self) -> Option<&'static str> {
+    const fn auxiliary_table(self) -> Option<&'static str> {
         match self {
             Self::Threads => Some("catalog"),
             Self::Consumers => Some("quarantine"),
@@ -86,7 +86,7 @@ impl Part {
             (name, sql)
         };
         let mut triggers = vec![trigger(table, "insert", "NEW"), trigger(table, "update", "NEW")];
-        if let Some(table) = self.beside() {
+        if let Some(table) = self.auxiliary_table() {
             triggers.push(trigger(table, "insert", "NEW"));
             triggers.push(trigger(table, "update", "NEW"));
             triggers.push(trigger(table, "delete", "OLD"));
@@ -157,9 +157,12 @@ mod tests {
             .unwrap()
             .collect::<rusqlite::Result<_>>()
             .unwrap();
-        let noted: Vec<&str> =
-            Part::ALL.into_iter().flat_map(|part| [Some(part.table().0), part.beside()]).flatten().collect();
-        tables.retain(|table| !noted.contains(&table.as_str()) && !table.starts_with("search"));
+        let captured: Vec<&str> = Part::ALL
+            .into_iter()
+            .flat_map(|part| [Some(part.table().0), part.auxiliary_table()])
+            .flatten()
+            .collect();
+        tables.retain(|table| !captured.contains(&table.as_str()) && !table.starts_with("search"));
         tables.sort_unstable();
         // Labels follow from the entry, pieces and segments from the message; the changes are copied by their positions, and the log of who did what by its numbers. The rest is of this
         // store alone.
@@ -190,7 +193,7 @@ mod tests {
                        ON CONFLICT (tenant, consumer) DO UPDATE SET position = position + 1";
             db.execute(sql, [name]).unwrap();
         };
-        let noted = || -> Vec<(i64, i64, i64)> {
+        let captured = || -> Vec<(i64, i64, i64)> {
             let mut read = db.prepare("SELECT n, kind, row FROM touched ORDER BY n").unwrap();
             let rows = read.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
             rows.collect::<rusqlite::Result<_>>().unwrap()
@@ -200,10 +203,10 @@ mod tests {
         touch("b");
         touch("a");
         let consumers = i64::from(Part::Consumers as u32);
-        assert_eq!(noted(), [(3, consumers, 2), (4, consumers, 1)]);
+        assert_eq!(captured(), [(3, consumers, 2), (4, consumers, 1)]);
         assert!(end(&db).unwrap() && !end(&db).unwrap());
         touch("a");
-        assert_eq!(noted(), []);
+        assert_eq!(captured(), []);
         assert_eq!(present(&db).unwrap(), None);
     }
 }

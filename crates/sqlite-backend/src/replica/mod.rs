@@ -52,7 +52,7 @@ pub(crate) fn apply(scope: CopyScope<'_>, args: &ReplicaArgs) -> Applied<(Replic
                     scope.db.execute("DELETE FROM followed", [])?;
                 }
             }
-            (ReplicaResult::SetState(standing(&scope)?), to.is_some())
+            (ReplicaResult::SetState(replication_status(&scope)?), to.is_some())
         }
         ReplicaArgs::Apply(apply) => {
             let (applied, changed) = apply_images(scope, apply)?;
@@ -94,7 +94,7 @@ fn apply_images(scope: CopyScope<'_>, apply: &ApplyImages) -> Applied<(ImagesApp
     Ok((ImagesApplied { cursor, already: false }, true))
 }
 
-fn standing(scope: &CopyScope<'_>) -> Applied<ReplicationStatus> {
+fn replication_status(scope: &CopyScope<'_>) -> Applied<ReplicationStatus> {
     Ok(ReplicationStatus {
         replication_state: *scope.replication_state,
         cursor: followed(scope.db)?,

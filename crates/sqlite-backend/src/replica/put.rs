@@ -14,7 +14,7 @@ use throughline_engine::{Limits, Transaction, rows::ThreadKey};
 
 use crate::{
     failure::Applied,
-    record::{AuditRow, Told, number},
+    record::{AuditRow, ChangeRow, number},
     rows::{Positions, Source, ThreadCache, flush},
     search,
 };
@@ -51,7 +51,7 @@ pub(super) fn put(
     let (mut source, staged) = transaction.into_parts();
     flush(&mut source, &staged, &positions)?;
     for image in images {
-        put_beside(&mut source, db, image)?;
+        put_auxiliary(&mut source, db, image)?;
     }
     for (key, _) in staged.messages.changed() {
         if let Some(message_pk) = source.message_pk(key) {
@@ -69,16 +69,16 @@ fn json(name: &NameImage) -> String {
 }
 
 /// Puts what the engine does not decide: a change of the feed, or an entry of the audit log.
-fn put_beside(source: &mut Source<'_>, db: &Connection, image: &Image) -> Applied<()> {
+fn put_auxiliary(source: &mut Source<'_>, db: &Connection, image: &Image) -> Applied<()> {
     match &image.part {
         // What the other store could not read it is for that store to report.
         ImagePart::Change(change) if !matches!(change.what, ChangeKind::Unreadable { .. }) => {
             let key = ThreadKey::new(&image.tenant, &change.thread);
             // The image of the thread may come later.
             let thread_pk = source.thread_pk_or_begin(&key)?;
-            let told =
-                Told::new(number(change.position.get()), thread_pk, change.at.as_micros(), &change.what);
-            Ok(told.map_or(Ok(()), |told| told.insert(&mut Told::statement(db)?))?)
+            let row =
+                ChangeRow::new(number(change.position.get()), thread_pk, change.at.as_micros(), &change.what);
+            Ok(row.map_or(Ok(()), |row| row.insert(&mut ChangeRow::statement(db)?))?)
         }
         // An entry that is there already stays: the log is only ever added to.
         ImagePart::Audit(entry) if entry.number > AuditRow::last(db)? => Ok(AuditRow::insert(db, entry)?),

@@ -10,14 +10,14 @@ use throughline_engine::{
 use super::{Source, corrupt};
 use crate::{
     failure::Applied,
-    record::{Cursor, SkippedId, cursor_columns, number, passed_over_columns},
+    record::{Cursor, SkippedId, cursor_columns, number, quarantine_columns},
 };
 
 const FIND: &str =
     concat!("SELECT ", cursor_columns!(), " FROM consumers k WHERE k.tenant = ?1 AND k.consumer = ?2");
 const FIND_QUARANTINED: &str = concat!(
     "SELECT ",
-    passed_over_columns!(),
+    quarantine_columns!(),
     ", k.consumer_pk FROM consumers k JOIN quarantine q ON q.consumer_pk = k.consumer_pk \
      WHERE k.tenant = ?1 AND k.consumer = ?2 AND q.position = ?3"
 );

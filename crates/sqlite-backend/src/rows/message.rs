@@ -213,7 +213,7 @@ impl Source<'_> {
 pub(super) struct RemovedMessages(HashMap<ThreadKey, (i64, i64)>);
 
 impl RemovedMessages {
-    fn note(&mut self, thread: &ThreadKey, seq: i64) {
+    fn record(&mut self, thread: &ThreadKey, seq: i64) {
         let (first, last) = self.0.entry(thread.clone()).or_insert((seq, seq));
         (*first, *last) = ((*first).min(seq), (*last).max(seq));
     }
@@ -225,8 +225,8 @@ impl RemovedMessages {
 
     /// Forgets the segments that hold no message any more.
     pub(super) fn forget_segments(&self, source: &mut Source<'_>) -> Applied<()> {
-        for (thread, places) in &self.0 {
-            ThreadSegment::forget_empty(source.db, source.thread_pk(thread)?, *places)?;
+        for (thread, seqs) in &self.0 {
+            ThreadSegment::forget_empty(source.db, source.thread_pk(thread)?, *seqs)?;
         }
         Ok(())
     }
@@ -254,7 +254,7 @@ pub(super) fn erase(
             )?
             .execute(params![stored.message_pk, DELETED, position, tombstone_checksum(&owner(key), position)])?;
         if let Some(seq) = stored.seq {
-            removed.note(&key.thread, seq);
+            removed.record(&key.thread, seq);
         }
     }
     Ok(removed)
@@ -295,7 +295,7 @@ pub(super) fn insert(
             let message_pk = insert_tombstone(db, thread_pk, key, position)?;
             let given =
                 staged.threads.known(&key.thread).flatten().map_or(0, |row| number(row.last_seq.get()));
-            removed.note(&key.thread, given);
+            removed.record(&key.thread, given);
             source.messages.insert(key.clone(), StoredMessage::new(message_pk, None));
             continue;
         };

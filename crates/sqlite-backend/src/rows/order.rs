@@ -54,7 +54,7 @@ impl Source<'_> {
     pub(super) fn rebuild_order_of(&mut self, key: &ThreadKey) -> Applied<bool> {
         let db = self.db;
         let Some(thread) = self.stored_thread(key)? else { return Ok(false) };
-        thread.head.last_segment = ThreadSegment::mend(db, thread.thread_pk)?;
+        thread.head.last_segment = ThreadSegment::repair(db, thread.thread_pk)?;
         thread.head.update(db, thread.thread_pk, key.tenant.as_str(), key.thread.as_str())?;
         self.threads.forget(key);
         Ok(true)

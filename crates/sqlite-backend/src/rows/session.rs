@@ -39,8 +39,8 @@ pub(super) const ATTEMPT: &str = "SELECT a.number, a.attempt, a.checksum, a.reco
      WHERE a.head_pk = ?1 AND a.attempt = ?2";
 
 /// What is answered where a row is not what its checksum was made for.
-fn damaged(what: impl fmt::Display) -> Failure {
-    corrupt(format!("what is kept of {what} is damaged")).into()
+fn damaged(subject: impl fmt::Display) -> Failure {
+    corrupt(format!("what is kept of {subject} is damaged")).into()
 }
 
 /// The same of an agent in a thread.

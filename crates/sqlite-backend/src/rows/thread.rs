@@ -11,7 +11,7 @@ use super::{Source, corrupt};
 use crate::{
     failure::Applied,
     record::{
-        ENTRY_COLUMNS, EntryRow, HEAD_COLUMNS, Head, Listed, ThreadSegment, by_place, entry_columns,
+        ENTRY_COLUMNS, EntryRow, HEAD_COLUMNS, Head, Listed, ThreadSegment, by_seq, entry_columns,
         head_columns, messages_behind, number,
     },
 };
@@ -24,7 +24,7 @@ pub(crate) const FIND_THREAD: &str = concat!(
     entry_columns!(),
     ", max(t.deleted_seq, t.floor, coalesce((SELECT m.seq FROM ",
     messages_behind!("t.thread_pk", "t.floor"),
-    by_place!("DESC"),
+    by_seq!("DESC"),
     " LIMIT 1), 0), coalesce(e.first_seq, 0)), e.first_seq, e.segment, e.previous, e.checksum, EXISTS (SELECT 1 FROM aliases a WHERE a.thread_pk = t.thread_pk) \
      FROM threads t LEFT JOIN catalog c ON c.thread_pk = t.thread_pk \
      LEFT JOIN thread_segments e ON e.thread_pk = t.thread_pk AND e.first_seq = \

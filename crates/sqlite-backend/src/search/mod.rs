@@ -38,7 +38,7 @@ pub(crate) struct Index {
     makes: Option<Tokenizer>,
     is_behind: bool,
     /// It was thrown away once. What is damaged again is not the index.
-    has_begun_anew: bool,
+    has_restarted: bool,
     stepped: Instant,
 }
 
@@ -49,7 +49,7 @@ impl Index {
             is_absent: false,
             makes: Some(tokenizer),
             is_behind: true,
-            has_begun_anew: false,
+            has_restarted: false,
             stepped: Instant::now(),
         }
     }
@@ -76,18 +76,18 @@ impl Index {
 
     /// Throws the index away, in the transaction that was begun, so that it is made again: it could not be written. Says
     /// whether it did; a second time it does not.
-    pub(crate) fn begin_anew(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
-        if self.has_begun_anew {
+    pub(crate) fn restart(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
+        if self.has_restarted {
             return Ok(false);
         }
-        (self.is_behind, self.has_begun_anew) = (true, true);
+        (self.is_behind, self.has_restarted) = (true, true);
         let tokenizer = State::read(connection)?.tokenizer;
         state::clear(connection, tokenizer)?;
         Ok(true)
     }
 
     /// It could not even be thrown away, and is left alone until the store is opened again.
-    pub(crate) const fn give_up(&mut self) {
+    pub(crate) const fn disable(&mut self) {
         (self.is_absent, self.is_behind) = (true, false);
     }
 

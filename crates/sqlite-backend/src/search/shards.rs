@@ -39,12 +39,12 @@ pub(super) fn add(db: &Connection, tenant: &str, message_pk: i64, terms: i64) ->
 }
 
 fn add_within(db: &Connection, tenant: &str, message_pk: i64, terms: i64, max: i64) -> rusqlite::Result<i64> {
-    let has_room = |(shard, held): (i64, i64)| (held < max).then_some(shard);
+    let has_space = |(shard, held): (i64, i64)| (held < max).then_some(shard);
     let own = db
         .prepare_cached(OF_MESSAGE)?
         .query_row(params![tenant, message_pk], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    if let Some(shard) = own.and_then(has_room) {
+    if let Some(shard) = own.and_then(has_space) {
         db.prepare_cached(ADD)?.execute([shard, terms])?;
         return Ok(shard);
     }
@@ -52,7 +52,7 @@ fn add_within(db: &Connection, tenant: &str, message_pk: i64, terms: i64, max: i
         .prepare_cached(OF_TENANT)?
         .query_row([tenant], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    if let Some(shard) = last.and_then(|(shard, held, _)| has_room((shard, held))) {
+    if let Some(shard) = last.and_then(|(shard, held, _)| has_space((shard, held))) {
         db.prepare_cached(ADD)?.execute([shard, terms])?;
         return Ok(shard);
     }

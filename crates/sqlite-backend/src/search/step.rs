@@ -5,7 +5,7 @@ use throughline_core::{backend::search::Tokenizer, changes::ChangeKind};
 
 use super::{State, refresh::refresh, shards::term_of_thread, state::clear};
 use crate::{
-    record::{Told, told_columns},
+    record::{ChangeRow, change_columns},
     writer::Progress,
 };
 
@@ -17,7 +17,7 @@ const MESSAGES: i64 = 256;
 
 const CHANGES: &str = concat!(
     "SELECT ",
-    told_columns!(),
+    change_columns!(),
     ", m.message_pk FROM changes f LEFT JOIN messages m ON m.message_id = f.message_id AND m.thread_pk = f.thread_pk \
      WHERE f.position > ?1 ORDER BY f.position"
 );
@@ -127,17 +127,17 @@ fn follow(db: &Connection, state: &mut State, adds: bool) -> rusqlite::Result<bo
         let found = db
             .prepare_cached(CHANGES)?
             .query_row([state.indexed], |row| {
-                let told = Told::read(row, 0).map(|told| (told.thread_pk, told.what()));
-                Ok((row.get::<_, i64>(0)?, told, row.get::<_, Option<i64>>(MESSAGE_PK)?))
+                let change = ChangeRow::read(row, 0).map(|change| (change.thread_pk, change.kind()));
+                Ok((row.get::<_, i64>(0)?, change, row.get::<_, Option<i64>>(MESSAGE_PK)?))
             })
             .optional()?;
-        let Some((position, told, message_pk)) = found else { return Ok(false) };
-        match (told, message_pk) {
-            (Some((_, what)), Some(message_pk)) if is_about_words(&what) => {
+        let Some((position, change, message_pk)) = found else { return Ok(false) };
+        match (change, message_pk) {
+            (Some((_, change)), Some(message_pk)) if is_about_words(&change) => {
                 refresh(db, message_pk, state.tokenizer.filter(|_| adds))?;
                 left -= 1;
             }
-            (Some((thread_pk, what)), None) if takes_away(&what) => {
+            (Some((thread_pk, change)), None) if takes_away(&change) => {
                 let gone = gone(db, thread_pk, left)?;
                 for message_pk in &gone {
                     refresh(db, *message_pk, None)?;
@@ -158,16 +158,16 @@ fn follow(db: &Connection, state: &mut State, adds: bool) -> rusqlite::Result<bo
     }
 }
 
-const fn is_about_words(what: &ChangeKind) -> bool {
+const fn is_about_words(change: &ChangeKind) -> bool {
     matches!(
-        what,
+        change,
         ChangeKind::Added(_) | ChangeKind::Finished(_) | ChangeKind::Edited(_) | ChangeKind::Deleted(_)
     )
 }
 
-const fn takes_away(what: &ChangeKind) -> bool {
+const fn takes_away(change: &ChangeKind) -> bool {
     matches!(
-        what,
+        change,
         ChangeKind::ThreadCleared { .. } | ChangeKind::ThreadPruned { .. } | ChangeKind::ThreadDeleted
     )
 }

@@ -9,7 +9,7 @@ use std::{
 use rusqlite::Connection;
 use throughline_core::{Effect, ErrorKind, PersistError};
 
-use super::{lost::bring_in, place::Place, transaction::execute, worker::Worker};
+use super::{file_identity::FileIdentity, lost::bring_in, transaction::execute, worker::Worker};
 use crate::{
     OpenError, connection,
     error::{EngineError, Phase},
@@ -51,10 +51,10 @@ impl NotBegun {
     }
 
     /// Whether the writer cannot go on for it.
-    fn is_trouble(&self) -> bool {
+    fn counts_as_failure(&self) -> bool {
         match self {
             // A page that `BEGIN` reads is one that every write needs.
-            Self::Engine(error) => error.is_trouble() || error.is_unreadable(),
+            Self::Engine(error) => error.counts_as_failure() || error.is_unreadable(),
             Self::File(error) => !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::Busy),
         }
     }
@@ -90,7 +90,7 @@ impl Worker {
     pub(super) fn begin(&mut self) -> Option<WriteLock> {
         loop {
             let begun = self.try_begin();
-            self.board.end_step();
+            self.health_state.end_step();
             let not_begun = match begun {
                 Ok(lock) => {
                     self.busy_since = None;
@@ -108,29 +108,29 @@ impl Worker {
             }
             if let Some(error) = not_begun.engine() {
                 if error.is_unreadable() {
-                    self.board.set_unreadable(true);
+                    self.health_state.set_unreadable(true);
                 }
                 if error.is_lock() {
-                    self.trouble.is_of_locks();
+                    self.failure_tracker.record_lock_failure();
                 }
             }
             if !not_begun.is_busy() {
-                if self.place.lost.is_none() {
+                if self.file_identity.lost.is_none() {
                     self.connection = None;
                 }
-                if not_begun.is_trouble() {
-                    self.trouble.failed(&self.board, not_begun.to_persist());
+                if not_begun.counts_as_failure() {
+                    self.failure_tracker.record_failure(&self.health_state, not_begun.to_persist());
                 }
             }
             let is_short = not_begun.is_busy() && !not_begun.is_second_library();
             let pause = if is_short { pause::for_the_lock() } else { pause::for_the_file() };
-            let given_up = if not_begun.passes() && !self.board.is_read_only() {
+            let timed_out = if not_begun.passes() && !self.health_state.is_read_only() {
                 // Also those whose time would be over before the next attempt.
-                self.queue.take_given_up(Instant::now() + pause)
+                self.queue.take_timed_out(Instant::now() + pause)
             } else {
                 self.queue.take_all()
             };
-            for pending in given_up {
+            for pending in timed_out {
                 pending.answer(Err(not_begun.to_persist()));
             }
             if self.queue.is_empty() {
@@ -158,8 +158,8 @@ impl Worker {
     /// Closes every connection of the store; the next use opens another.
     pub(super) fn close_connections(&mut self) {
         self.connection = None;
-        self.place.reopened();
-        self.gate.close_connections(READERS);
+        self.file_identity.reopened();
+        self.reader_barrier.close_connections(READERS);
     }
 
     fn try_begin(&mut self) -> Result<WriteLock, NotBegun> {
@@ -167,33 +167,33 @@ impl Worker {
             return Err(NotBegun::Engine(EngineError::SecondLibrary));
         }
         if self.connection.is_none() {
-            self.board.begin_step(WriterStep::Open);
+            self.health_state.begin_step(WriterStep::Open);
             let connection = connection::reopen(&self.path).map_err(NotBegun::File)?;
             self.set_connection(connection);
         }
         let Some(connection) = &self.connection else { unreachable!("it was opened above") };
-        self.board.begin_step(WriterStep::Begin);
+        self.health_state.begin_step(WriterStep::Begin);
         let mut begin = || -> rusqlite::Result<()> {
-            self.room.make(connection)?;
+            self.page_cache_reserve.make(connection)?;
             connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             Ok(())
         };
         begin().map_err(|error| NotBegun::Engine(EngineError::from(error).caused(&self.path)))?;
         // The log is open by now.
-        self.place.expect_both().and_then(|()| self.guard.expect_database()).map_err(|error| {
-            self.place.failed(&error);
+        self.file_identity.expect_both().and_then(|()| self.guard.expect_database()).map_err(|error| {
+            self.file_identity.failed(&error);
             drop(execute(connection, "ROLLBACK"));
             // While the descriptors are open.
-            bring_in(connection, &mut self.place, &self.guard);
-            if self.place.lost.is_some() {
+            bring_in(connection, &mut self.file_identity, &self.guard);
+            if self.file_identity.lost.is_some() {
                 return NotBegun::Engine(error);
             }
             // Closed like any other, it would delete the log of whatever is at the path now.
-            connection::leave_the_log(connection);
+            connection::leave_the_wal(connection);
             NotBegun::Engine(error)
         })?;
-        self.guard.exchange(connection, self.place.opened()).map_err(|error| {
-            self.place.failed(&error);
+        self.guard.exchange(connection, self.file_identity.opened()).map_err(|error| {
+            self.file_identity.failed(&error);
             NotBegun::Engine(error)
         })
     }
@@ -221,7 +221,7 @@ impl Drop for OwnTransaction<'_> {
 /// Nothing was begun then.
 pub(super) fn begin_own<'a>(
     connection: &'a Connection,
-    place: &Place,
+    file_identity: &FileIdentity,
     guard: &Arc<FileGuard>,
 ) -> Result<OwnTransaction<'a>, EngineError> {
     if guard.has_second_library_still() {
@@ -229,8 +229,8 @@ pub(super) fn begin_own<'a>(
     }
     execute(connection, "BEGIN IMMEDIATE")?;
     // Nothing was exchanged: the connection has its lock.
-    place.expect_file().inspect_err(|_| drop(execute(connection, "ROLLBACK")))?;
-    let lock = guard.exchange(connection, place.opened())?;
+    file_identity.expect_file().inspect_err(|_| drop(execute(connection, "ROLLBACK")))?;
+    let lock = guard.exchange(connection, file_identity.opened())?;
     Ok(OwnTransaction { connection, _lock: lock })
 }
 
@@ -239,7 +239,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::{failpoint::Failpoints, writer::log::path_of};
+    use crate::{failpoint::Failpoints, writer::wal::path_of};
 
     #[test]
     fn a_transaction_of_the_writers_own_is_rolled_back_before_the_lock_is_released() {
@@ -248,7 +248,7 @@ mod tests {
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
         let guard = Arc::new(FileGuard::new(&path, Failpoints::none()));
-        let place = Place::new(&path, path_of(&path));
+        let file_identity = FileIdentity::new(&path, path_of(&path));
         let counts = [(); 2].map(|()| Arc::<AtomicU32>::default());
         let (locked, [while_held, while_free]) = (Arc::clone(&guard), counts.clone());
         let count = move || {
@@ -257,13 +257,13 @@ mod tests {
         connection.rollback_hook(Some(count)).unwrap();
         let insert = || execute(&connection, "INSERT INTO t VALUES (1)").unwrap();
 
-        let failed = begin_own(&connection, &place, &guard).unwrap();
+        let failed = begin_own(&connection, &file_identity, &guard).unwrap();
         insert();
         drop(failed);
         assert_eq!(counts.each_ref().map(|count| count.load(Ordering::SeqCst)), [1, 0]);
         assert!(connection.is_autocommit() && !guard.is_locked());
 
-        let committed = begin_own(&connection, &place, &guard).unwrap();
+        let committed = begin_own(&connection, &file_identity, &guard).unwrap();
         insert();
         execute(&connection, "COMMIT").unwrap();
         drop(committed);

@@ -26,7 +26,7 @@ type Hook = Box<dyn FnMut(&Connection) + Send>;
 #[derive(Default)]
 pub(crate) struct Faults {
     commit: Mutex<Option<CommitFault>>,
-    fences: Mutex<u64>,
+    fence_transactions: Mutex<u64>,
     before_apply: Mutex<Option<Hook>>,
     commits: Arc<AtomicU64>,
 }
@@ -57,9 +57,9 @@ impl Faults {
             }
             Failpoint::Committed => return failed(held(&self.commit).take().is_some()),
             Failpoint::Fencing => {
-                let mut fences = held(&self.fences);
-                let fails = *fences > 0;
-                *fences = fences.saturating_sub(1);
+                let mut fence_transactions = held(&self.fence_transactions);
+                let fails = *fence_transactions > 0;
+                *fence_transactions = fence_transactions.saturating_sub(1);
                 return failed(fails);
             }
             _ => {}
@@ -72,8 +72,8 @@ impl Faults {
     }
 
     /// How many fences from now on fail.
-    pub(crate) fn fail_fences(&self, fences: u64) {
-        *held(&self.fences) = fences;
+    pub(crate) fn fail_fence_transactions(&self, fence_transactions: u64) {
+        *held(&self.fence_transactions) = fence_transactions;
     }
 
     /// How many commits were asked for from now on.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use throughline_core::{PersistError, Result};
 
-use super::{log::fold, place::Place, worker::Worker};
+use super::{file_identity::FileIdentity, wal::run_checkpoint, worker::Worker};
 use crate::{
     connection,
     error::{EngineError, Phase},
@@ -17,16 +17,16 @@ use crate::{
 };
 
 /// Brings what is in the WAL of the connection into the file, as far as that is possible. The connection is in no transaction.
-pub(super) fn bring_in(connection: &Connection, place: &mut Place, guard: &Arc<FileGuard>) {
-    if place.can_bring_in() {
+pub(super) fn bring_in(connection: &Connection, file_identity: &mut FileIdentity, guard: &Arc<FileGuard>) {
+    if file_identity.can_bring_in() {
         match guard.lock_for_checkpoint() {
             Ok(Some(_lock)) => {
-                if let Ok(Some(0)) = fold(connection, "PRAGMA wal_checkpoint(PASSIVE)") {
-                    place.brought_in();
+                if let Ok(Some(0)) = run_checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)") {
+                    file_identity.brought_in();
                 }
             }
             Ok(None) => {}
-            Err(error) => place.failed(&error),
+            Err(error) => file_identity.failed(&error),
         }
     }
 }
@@ -38,17 +38,17 @@ impl Worker {
     /// Acknowledged writes are not in the file that is at the path of the store.
     pub(super) fn finish_lost(mut self, error: EngineError) -> Result<()> {
         if let Some(connection) = self.connection.take() {
-            bring_in(&connection, &mut self.place, &self.guard);
+            bring_in(&connection, &mut self.file_identity, &self.guard);
             // What is at the path of the log now is not the log of this connection alone.
-            connection::leave_the_log(&connection);
+            connection::leave_the_wal(&connection);
             self.guard.unlock();
             drop(connection);
         }
         if self.guard.is_checkpointed() {
             // Before it was damaged, or by another store.
-            self.place.brought_in();
+            self.file_identity.brought_in();
         }
-        if self.place.is_brought_in() && self.place.expect_file().is_ok() {
+        if self.file_identity.is_brought_in() && self.file_identity.expect_file().is_ok() {
             return Ok(());
         }
         Err(not_brought_in(error))
@@ -56,6 +56,6 @@ impl Worker {
 }
 
 fn not_brought_in(error: EngineError) -> PersistError {
-    let note = "close failed: the file at the path of the store lacks acknowledged writes";
-    error.to_persist(Phase::Commit).with_source(error).context(note)
+    let context_text = "close failed: the file at the path of the store lacks acknowledged writes";
+    error.to_persist(Phase::Commit).with_source(error).context(context_text)
 }

@@ -6,18 +6,18 @@
 mod batch;
 mod begin;
 mod commit_watch;
+mod failure_tracker;
 #[cfg(test)]
 mod fault;
-mod fence;
-mod log;
+mod fence_transaction;
+mod file_identity;
 mod lost;
-mod place;
 mod progress;
 mod space;
 #[cfg(test)]
 mod tests;
 mod transaction;
-mod trouble;
+mod wal;
 mod worker;
 
 use std::{
@@ -36,12 +36,14 @@ use tokio::sync::oneshot;
 
 use self::worker::Worker;
 pub(crate) use self::{
-    log::{beside, length as log_length, path_of as log_path_of},
+    failure_tracker::PROBE_EVERY,
     progress::Progress,
     space::available,
-    trouble::PROBE_EVERY,
+    wal::{length as wal_length, path_of as wal_path_of, with_suffix},
 };
-use crate::{OpenError, SqliteOptions, gate::Gate, health::Board, open, queue::Queue};
+use crate::{
+    OpenError, SqliteOptions, health::HealthState, open, queue::Queue, reader_barrier::ReaderBarrier,
+};
 
 /// The hold on a writer. Dropped, the writer applies what was admitted and ends.
 #[derive(Debug)]
@@ -49,7 +51,7 @@ pub(crate) struct Writer {
     pub(crate) owner: OwnerProcess,
     pub(crate) queue: Arc<Queue>,
     pub(crate) admission: QueueCapacity,
-    pub(crate) board: Arc<Board>,
+    pub(crate) health_state: Arc<HealthState>,
     commits: CommitNotifier,
     ended: Mutex<Option<oneshot::Receiver<Result<()>>>>,
     thread: Option<thread::JoinHandle<()>>,
@@ -68,7 +70,7 @@ impl Writer {
     pub(crate) fn commit_notifications(&self) -> CommitNotifications {
         let commits = self.commits.subscribe();
         // A writer that sleeps does not poll for commits of other processes.
-        self.queue.nudge();
+        self.queue.wake();
         commits
     }
 
@@ -77,11 +79,11 @@ impl Writer {
         options: &SqliteOptions,
         path: Arc<Path>,
         directory: Option<TempDir>,
-        gate: Arc<Gate>,
+        reader_barrier: Arc<ReaderBarrier>,
     ) -> Result<Self, OpenError> {
         let queue = Arc::<Queue>::default();
-        let board = Arc::new(Board::new());
-        gate.report_to(Arc::clone(&board));
+        let health_state = Arc::new(HealthState::new());
+        reader_barrier.report_to(Arc::clone(&health_state));
         let commits = CommitNotifier::new();
         let is_temporary = directory.is_some();
         #[cfg(test)]
@@ -89,18 +91,20 @@ impl Writer {
         let (opened, on_opened) = oneshot::channel();
         let (end, ended) = oneshot::channel();
         let thread = thread::Builder::new().name("throughline-sqlite".to_owned()).spawn({
-            let (path, queue, board) = (Arc::clone(&path), Arc::clone(&queue), Arc::clone(&board));
+            let (path, queue, health_state) =
+                (Arc::clone(&path), Arc::clone(&queue), Arc::clone(&health_state));
             let (options, commits) = (options.clone(), commits.clone());
             move || {
                 let connection = match open::bootstrap(&path, &options) {
                     Ok(connection) => connection,
                     Err(error) => return drop(opened.send(Err(error))),
                 };
-                let mut worker = Worker::new(&options, path, queue, board, connection, commits, gate);
+                let mut worker =
+                    Worker::new(&options, path, queue, health_state, connection, commits, reader_barrier);
                 // A disk that is short of space, and a log that was left long, are told before anybody writes.
                 worker.look_after_the_file();
                 // Without a thread for it, a disk that hangs is seen by whoever asks for the health.
-                drop(worker.board.watch(&worker.path));
+                drop(worker.health_state.watch(&worker.path));
                 // Whoever opened may have left; the queue is closed then, and the thread ends.
                 drop(opened.send(Ok(())));
                 let result = worker.work();
@@ -112,7 +116,7 @@ impl Writer {
         let writer = Self {
             owner: OwnerProcess::current(),
             queue,
-            board,
+            health_state,
             commits,
             admission: QueueCapacity::new(options.queue_operations, options.queue_bytes),
             ended: Mutex::new(Some(ended)),

@@ -21,9 +21,9 @@ pub(crate) struct Progress {
     pub(crate) position: i64,
     /// The last change that is not kept any more.
     pub(crate) kept_after: i64,
-    fences: i64,
+    fence_transactions: i64,
     epoch: i64,
-    following: bool,
+    is_replica: bool,
     /// From the one that has not committed for longest to the last one.
     writers: Vec<Mark>,
 }
@@ -42,18 +42,24 @@ impl Progress {
 
     /// Reads that row; nothing when it is not what its checksum was made for.
     pub(crate) fn of(row: &Row<'_>) -> rusqlite::Result<Option<Self>> {
-        let (position, kept_after, fences) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (position, kept_after, fence_transactions) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let checksum: i64 = row.get(3)?;
         let writers = decode(row.get_ref(4)?.as_blob()?);
-        let (epoch, following) = (row.get(5)?, row.get::<_, i64>(6)? != 0);
-        let progress =
-            writers.map(|writers| Self { position, kept_after, fences, epoch, following, writers });
+        let (epoch, is_replica) = (row.get(5)?, row.get::<_, i64>(6)? != 0);
+        let progress = writers.map(|writers| Self {
+            position,
+            kept_after,
+            fence_transactions,
+            epoch,
+            is_replica,
+            writers,
+        });
         Ok(progress.filter(|progress| progress.checksum() == checksum))
     }
 
     pub(super) fn read(connection: &Connection) -> Result<Self, EngineError> {
         let read = connection.prepare_cached(Self::SELECT)?.query_row([], Self::of)?;
-        read.ok_or(EngineError::Damaged { what: "the position of the store" })
+        read.ok_or(EngineError::Damaged { subject: "the position of the store" })
     }
 
     /// Goes on behind the last change that is told. It is the last one of the store, unless a change was committed by itself
@@ -75,23 +81,23 @@ impl Progress {
             .execute(params![
                 self.position,
                 self.kept_after,
-                self.fences,
+                self.fence_transactions,
                 self.checksum(),
                 encode(&self.writers),
                 self.epoch,
-                self.following,
+                self.is_replica,
             ])?;
         Ok(())
     }
 
     /// What the store is beside another one.
     pub(crate) fn replication_state(&self) -> ReplicationState {
-        let role = if self.following { ReplicationRole::Replica } else { ReplicationRole::Primary };
+        let role = if self.is_replica { ReplicationRole::Replica } else { ReplicationRole::Primary };
         ReplicationState { role, epoch: Epoch::new(u64::try_from(self.epoch).unwrap_or_default()) }
     }
 
-    pub(crate) fn set_stance(&mut self, replication_state: ReplicationState) {
-        (self.epoch, self.following) =
+    pub(crate) fn set_replication_state(&mut self, replication_state: ReplicationState) {
+        (self.epoch, self.is_replica) =
             (number(replication_state.epoch.get()), !replication_state.is_primary());
     }
 
@@ -106,8 +112,8 @@ impl Progress {
     }
 
     /// Notes that a writer found something out, so that its looking is a change that can be committed.
-    pub(super) const fn fence(&mut self) {
-        self.fences = self.fences.wrapping_add(1);
+    pub(super) const fn fence_transaction(&mut self) {
+        self.fence_transactions = self.fence_transactions.wrapping_add(1);
     }
 
     /// Whether the commit of `writer` up to `position` is here; nothing when that cannot be told any more.
@@ -124,9 +130,9 @@ impl Progress {
         let sum = Checksum::new()
             .integer(self.position)
             .integer(self.kept_after)
-            .integer(self.fences)
+            .integer(self.fence_transactions)
             .integer(self.epoch)
-            .integer(self.following.into());
+            .integer(self.is_replica.into());
         self.writers.iter().fold(sum, |sum, mark| sum.integer(mark.writer).integer(mark.position)).finish()
     }
 }
@@ -184,8 +190,9 @@ mod tests {
         assert_eq!(progress, Progress::default());
         progress.advance(7, 3);
         progress.advance(i64::MAX, 9);
-        progress.fence();
-        progress.set_stance(ReplicationState { role: ReplicationRole::Replica, epoch: Epoch::new(3) });
+        progress.fence_transaction();
+        progress
+            .set_replication_state(ReplicationState { role: ReplicationRole::Replica, epoch: Epoch::new(3) });
         progress.write(&connection).unwrap();
         assert_eq!(Progress::read(&connection).unwrap(), progress);
         for change in [

@@ -10,7 +10,7 @@ use std::{
 
 use throughline_core::{Effect, ErrorKind, PersistError};
 
-use crate::health::{Alarm, Board};
+use crate::health::{Alarm, HealthState};
 
 /// How long what was measured holds: less than any disk takes to write what is kept free.
 const FRESH: Duration = Duration::from_millis(10);
@@ -43,7 +43,7 @@ impl Space {
     ///
     /// # Errors
     /// What a write is told when there is not. A disk that cannot be asked is for SQLite to complain of.
-    pub(super) fn check(&mut self, board: &Board) -> Result<(), PersistError> {
+    pub(super) fn check(&mut self, health_state: &HealthState) -> Result<(), PersistError> {
         let is_fresh = !self.is_low && self.measured.is_some_and(|at| at.elapsed() < FRESH);
         if self.floor == 0 || is_fresh {
             return Ok(());
@@ -52,7 +52,7 @@ impl Space {
         self.measured = Some(Instant::now());
         let was_low = std::mem::replace(&mut self.is_low, available < self.floor);
         if self.is_low != was_low {
-            board.set_alarm(Alarm::SpaceLow, self.is_low);
+            health_state.set_alarm(Alarm::SpaceLow, self.is_low);
         }
         if self.is_low { Err(too_little(available, self.floor)) } else { Ok(()) }
     }
@@ -74,13 +74,13 @@ mod tests {
 
     #[test]
     fn while_there_is_too_little_it_is_measured_again_and_again() {
-        let (directory, board) = (tempfile::tempdir().unwrap(), Board::new());
+        let (directory, health_state) = (tempfile::tempdir().unwrap(), HealthState::new());
         let mut space = Space::new(&directory.path().join("f.db"), u64::MAX);
         assert_eq!(space.timeout(), None);
-        assert_eq!(space.check(&board).unwrap_err().kind(), ErrorKind::StorageFull);
+        assert_eq!(space.check(&health_state).unwrap_err().kind(), ErrorKind::StorageFull);
         assert_eq!(space.timeout(), Some(AGAIN));
         space.floor = 1;
-        space.check(&board).unwrap();
-        assert_eq!((space.timeout(), board.health().alarms), (None, vec![]));
+        space.check(&health_state).unwrap();
+        assert_eq!((space.timeout(), health_state.health().alarms), (None, vec![]));
     }
 }

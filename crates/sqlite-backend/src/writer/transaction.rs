@@ -12,7 +12,7 @@ use throughline_engine::{Limits, Write as Decided};
 
 use super::{
     batch::{Batch, Outcome},
-    fence::Verdict,
+    fence_transaction::Verdict,
     progress::Progress,
     worker::Worker,
 };
@@ -80,7 +80,7 @@ impl Worker {
     pub(super) fn transact(&mut self, lock: WriteLock) -> usize {
         let Some(connection) = self.connection.take() else { return 0 };
         let mut batch = Batch::default();
-        self.board.begin_step(WriterStep::Apply);
+        self.health_state.begin_step(WriterStep::Apply);
         let mut threads = std::mem::take(&mut self.threads);
         let filled = self.fill(&connection, &mut threads, &mut batch);
         self.threads = threads;
@@ -102,7 +102,7 @@ impl Worker {
                 self.broken(batch, error);
             }
         }
-        self.board.end_step();
+        self.health_state.end_step();
         taken
     }
 
@@ -133,10 +133,10 @@ impl Worker {
         let mut alone = false;
         loop {
             let now = Instant::now();
-            let has_room = !alone
+            let fits = !alone
                 && batch.len() < self.limits.operations
                 && (batch.len() == 0 || batch.bytes() < self.limits.bytes && now - begun < self.limits.time);
-            if !has_room {
+            if !fits {
                 break;
             }
             let Some(pending) = self.queue.pop_if(|next| batch.len() == 0 || !next.alone) else { break };
@@ -170,7 +170,7 @@ impl Worker {
         }
         filling.staging.flush()?;
         let position = filling.staging.position();
-        progress.set_stance(filling.replication_state);
+        progress.set_replication_state(filling.replication_state);
         progress.kept_after = filling.kept_after;
         let brought = position - progress.position;
         progress.advance(self.id, position);
@@ -199,7 +199,7 @@ impl Worker {
         let before = filling.staging.position();
         let outcome = match &pending.work {
             Work::Write(write) => filling.write(write, pending.looks_up_ids)?,
-            Work::Notes(records) => {
+            Work::RejectedCalls(records) => {
                 following::expect_primary(filling.replication_state)?;
                 filling.log.record_rejected_calls(connection, records)?;
                 filling.staging.take_position(&records.tenant());
@@ -222,7 +222,7 @@ impl Worker {
     /// lock is held.
     fn commit(&mut self, lock: WriteLock, connection: Connection, mut batch: Batch, position: i64) {
         batch.committing();
-        self.board.begin_step(WriterStep::Commit);
+        self.health_state.begin_step(WriterStep::Commit);
         let commit = || {
             self.failpoints.reach(Failpoint::Committing, &connection)?;
             execute(&connection, "COMMIT")?;
@@ -231,7 +231,7 @@ impl Worker {
         match commit() {
             Ok(()) => {
                 drop(lock);
-                self.board.end_step();
+                self.health_state.end_step();
                 self.threads.committed(position);
                 let bytes = batch.bytes();
                 batch.deliver();
@@ -243,7 +243,7 @@ impl Worker {
                 drop(connection);
                 drop(lock);
                 self.failed(&error);
-                match self.fence(position, &error) {
+                match self.fence_transaction(position, &error) {
                     Verdict::Applied => {
                         batch.deliver();
                         self.commits.committed(position);
@@ -257,12 +257,12 @@ impl Worker {
 
     /// What is done once everyone was told.
     fn committed(&mut self, connection: Connection, bytes: usize) {
-        self.trouble.is_over(&self.board);
+        self.failure_tracker.record_success(&self.health_state);
         self.index.committed();
         let answered = self.failpoints.reach(Failpoint::Answered, &connection);
         let grown = answered
             .map_err(EngineError::from)
-            .and_then(|()| self.log.grew(&connection, bytes, &self.board, &self.failpoints));
+            .and_then(|()| self.wal.grew(&connection, bytes, &self.health_state, &self.failpoints));
         match grown {
             Ok(()) => self.connection = Some(connection),
             // Nothing is open that it could be about; what it was about is tried again with another connection.
@@ -272,15 +272,15 @@ impl Worker {
 
     /// Notes a failure that is none of an operation's.
     pub(super) fn failed(&mut self, error: &EngineError) {
-        self.place.failed(error);
+        self.file_identity.failed(error);
         if error.is_unreadable() {
-            self.board.set_unreadable(true);
+            self.health_state.set_unreadable(true);
         }
         if error.is_lock() {
-            self.trouble.is_of_locks();
+            self.failure_tracker.record_lock_failure();
         }
-        if error.is_trouble() {
-            self.trouble.failed(&self.board, error);
+        if error.counts_as_failure() {
+            self.failure_tracker.record_failure(&self.health_state, error);
         }
     }
 

@@ -14,25 +14,25 @@ use super::{
     PROBE_EVERY,
     begin::begin_own,
     commit_watch::CommitWatch,
-    log::{Log, path_of},
+    failure_tracker::FailureTracker,
+    file_identity::FileIdentity,
     lost::bring_in,
-    place::Place,
     progress::Progress,
     space::Space,
     transaction::execute,
-    trouble::Trouble,
+    wal::{Wal, path_of},
 };
 use crate::{
     SqliteOptions,
-    cache::Room,
+    cache::PageCacheReserve,
     cause, connection,
     error::{EngineError, Phase},
     failpoint::{Failpoint, Failpoints},
     file_guard::FileGuard,
-    gate::Gate,
-    health::{Alarm, Board, Condition, WriterStep},
+    health::{Alarm, Condition, HealthState, WriterStep},
     open::OpenError,
     queue::{Queue, Woken},
+    reader_barrier::ReaderBarrier,
     rows::ThreadCache,
     search::Index,
 };
@@ -60,31 +60,31 @@ pub(super) struct Limits {
 pub(super) struct Worker {
     pub(super) path: Arc<Path>,
     pub(super) queue: Arc<Queue>,
-    pub(super) board: Arc<Board>,
+    pub(super) health_state: Arc<HealthState>,
     pub(super) limits: Limits,
     /// None after a failure, until it is opened again.
     pub(super) connection: Option<Connection>,
-    pub(super) room: Room,
+    pub(super) page_cache_reserve: PageCacheReserve,
     pub(super) threads: ThreadCache,
-    pub(super) place: Place,
+    pub(super) file_identity: FileIdentity,
     pub(super) guard: Arc<FileGuard>,
     /// At the last look.
     pub(super) has_second_library: bool,
-    pub(super) gate: Arc<Gate>,
+    pub(super) reader_barrier: Arc<ReaderBarrier>,
     /// Since when each attempt to begin has found the lock held.
     pub(super) busy_since: Option<Instant>,
     /// Names this writer in the file.
     pub(super) id: i64,
-    pub(super) log: Log,
+    pub(super) wal: Wal,
     pub(super) space: Space,
-    pub(super) trouble: Trouble,
+    pub(super) failure_tracker: FailureTracker,
     pub(super) failpoints: Failpoints,
     pub(super) commits: CommitWatch,
     pub(super) index: Index,
 }
 
 /// Says that the store is closed, also when closing it panicked.
-struct Closed(Arc<Board>);
+struct Closed(Arc<HealthState>);
 
 impl Drop for Closed {
     fn drop(&mut self) {
@@ -100,15 +100,15 @@ impl Worker {
         options: &SqliteOptions,
         path: Arc<Path>,
         queue: Arc<Queue>,
-        board: Arc<Board>,
+        health_state: Arc<HealthState>,
         connection: Connection,
         commits: CommitNotifier,
-        gate: Arc<Gate>,
+        reader_barrier: Arc<ReaderBarrier>,
     ) -> Self {
         let guard = Arc::new(FileGuard::new(&path, options.failpoints.clone()));
         Self {
             queue,
-            board,
+            health_state,
             limits: Limits {
                 operations: options.batch_operations,
                 bytes: options.batch_bytes,
@@ -119,17 +119,17 @@ impl Worker {
                 segment: i64::from(options.segment_positions.max(1)),
             },
             connection: Some(connection),
-            room: Room::default(),
+            page_cache_reserve: PageCacheReserve::default(),
             threads: ThreadCache::default(),
-            place: Place::new(&path, path_of(&path)),
+            file_identity: FileIdentity::new(&path, path_of(&path)),
             id: fastrand::i64(1..),
-            log: Log::new(&path, options.log_limit, Arc::clone(&gate), Arc::clone(&guard)),
+            wal: Wal::new(&path, options.log_limit, Arc::clone(&reader_barrier), Arc::clone(&guard)),
             guard,
             has_second_library: false,
-            gate,
+            reader_barrier,
             busy_since: None,
             space: Space::new(&path, options.free_space_floor),
-            trouble: Trouble::default(),
+            failure_tracker: FailureTracker::default(),
             failpoints: options.failpoints.clone(),
             commits: CommitWatch::new(commits),
             index: Index::new(options.search, options.tokenizer),
@@ -141,11 +141,11 @@ impl Worker {
     pub(super) fn work(mut self) -> Result<()> {
         // A panic drops the writes in hand, which answers them, and what is left of the connection, which rolls back.
         while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {
-            self.board.end_step();
+            self.health_state.end_step();
             self.connection = None;
-            self.trouble.failed(&self.board, "the writer panicked");
+            self.failure_tracker.record_failure(&self.health_state, "the writer panicked");
         }
-        let _closed = Closed(Arc::clone(&self.board));
+        let _closed = Closed(Arc::clone(&self.health_state));
         if self.reopens() {
             // The index and the last checkpoint need it.
             self.reopen();
@@ -165,8 +165,8 @@ impl Worker {
         let mut took_one = false;
         loop {
             // Without a connection there is no log to look after.
-            let log = match (&self.connection, self.place.lost) {
-                (Some(_), None) => self.log.timeout(),
+            let wal = match (&self.connection, self.file_identity.lost) {
+                (Some(_), None) => self.wal.timeout(),
                 _ => None,
             };
             let is_kept = self.index.is_kept();
@@ -174,7 +174,7 @@ impl Worker {
             let index = self.connection.as_ref().and_then(|_| self.index.timeout());
             let second = self.has_second_library.then_some(SECOND_LIBRARY);
             let reopens = self.reopens().then_some(PROBE_EVERY);
-            let idle = [log, self.space.timeout(), self.probes(), commits, index, second, reopens]
+            let idle = [wal, self.space.timeout(), self.probes(), commits, index, second, reopens]
                 .into_iter()
                 .flatten()
                 .min();
@@ -192,24 +192,24 @@ impl Worker {
     }
 
     fn probes(&self) -> Option<Duration> {
-        self.board.is_read_only().then_some(PROBE_EVERY)
+        self.health_state.is_read_only().then_some(PROBE_EVERY)
     }
 
     /// Whether the connection was given up, and the writer opens another without a write that asks for it: commits of other
     /// processes, the index and the log are looked after on it. A read-only store is [probed](Self::probe).
     fn reopens(&self) -> bool {
-        self.connection.is_none() && self.place.lost.is_none() && !self.board.is_read_only()
+        self.connection.is_none() && self.file_identity.lost.is_none() && !self.health_state.is_read_only()
     }
 
     fn reopen(&mut self) {
-        self.board.begin_step(WriterStep::Open);
+        self.health_state.begin_step(WriterStep::Open);
         let reopened = connection::reopen(&self.path);
-        self.board.end_step();
-        let reopened = reopened.and_then(|connection| match self.place.expect_file() {
+        self.health_state.end_step();
+        let reopened = reopened.and_then(|connection| match self.file_identity.expect_file() {
             Ok(()) => Ok(connection),
             Err(error) => {
                 // Closed like any other, it would delete the log of whatever is at the path now.
-                connection::leave_the_log(&connection);
+                connection::leave_the_wal(&connection);
                 Err(OpenError::sqlite(&self.path, error))
             }
         });
@@ -219,7 +219,7 @@ impl Worker {
                 if let Some(engine) = error.engine() {
                     self.failed(engine);
                 } else {
-                    self.trouble.failed(&self.board, error);
+                    self.failure_tracker.record_failure(&self.health_state, error);
                 }
             }
         }
@@ -227,18 +227,18 @@ impl Worker {
 
     /// Takes a connection that was opened. What was known of the one before is not known of it.
     pub(super) fn set_connection(&mut self, connection: Connection) {
-        self.place.reopened();
+        self.file_identity.reopened();
         self.commits.reopened();
         self.connection = Some(connection);
     }
 
     /// Writes what waits. Says how many writes that were.
     fn turn(&mut self) -> usize {
-        if self.board.is_read_only() {
-            self.refuse_all(&self.board.refusal());
+        if self.health_state.is_read_only() {
+            self.refuse_all(&self.health_state.refusal());
             return 0;
         }
-        if let Err(error) = self.space.check(&self.board) {
+        if let Err(error) = self.space.check(&self.health_state) {
             self.refuse_all(&error);
             return 0;
         }
@@ -254,11 +254,11 @@ impl Worker {
 
     /// What is done while nobody writes.
     pub(super) fn look_after_the_file(&mut self) {
-        if self.board.is_read_only() {
+        if self.health_state.is_read_only() {
             self.probe();
         }
         // Only who writes is told that there is no space; here it is found out when there is again.
-        drop(self.space.check(&self.board));
+        drop(self.space.check(&self.health_state));
         self.look_for_a_second_library();
         if self.reopens() {
             self.reopen();
@@ -277,8 +277,8 @@ impl Worker {
             }
         }
         if let Some(connection) = &self.connection
-            && self.place.lost.is_none()
-            && let Err(error) = self.log.is_idle(connection, &self.board, &self.failpoints)
+            && self.file_identity.lost.is_none()
+            && let Err(error) = self.wal.is_idle(connection, &self.health_state, &self.failpoints)
         {
             self.connection = None;
             self.failed(&error.caused(&self.path));
@@ -294,24 +294,24 @@ impl Worker {
 
     pub(super) fn set_second_library(&mut self, is_there: bool) {
         self.has_second_library = is_there;
-        self.board.set_alarm(Alarm::SecondLibrary, is_there);
+        self.health_state.set_alarm(Alarm::SecondLibrary, is_there);
     }
 
     /// Takes what was committed into the index of words, some of it.
     fn go_on_with_the_index(&mut self) {
-        if self.board.is_read_only() || self.place.lost.is_some() {
+        if self.health_state.is_read_only() || self.file_identity.lost.is_some() {
             return;
         }
         let Some(connection) = self.connection.take() else { return };
         let mut go_on = || -> Result<(), EngineError> {
-            let _transaction = begin_own(&connection, &self.place, &self.guard)?;
+            let _transaction = begin_own(&connection, &self.file_identity, &self.guard)?;
             let end = if self.index.go_on(&connection)? { "COMMIT" } else { "ROLLBACK" };
             Ok(execute(&connection, end)?)
         };
-        self.board.begin_step(WriterStep::Apply);
+        self.health_state.begin_step(WriterStep::Apply);
         // SQLite calls an index damaged that the disk cannot read: it is not thrown away for that.
         let gone_on = go_on().map_err(|error| error.caused(&self.path));
-        self.board.end_step();
+        self.health_state.end_step();
         match gone_on {
             Ok(()) => {
                 self.index.stepped();
@@ -324,8 +324,8 @@ impl Worker {
             // The index is damaged. It can be made again, and nothing else depends on it.
             Err(error) if error.is_damage() && !self.is_unreadable() => {
                 drop(connection);
-                if !matches!(self.begin_the_index_anew(), Ok(true)) {
-                    self.index.give_up();
+                if !matches!(self.restart_the_index(), Ok(true)) {
+                    self.index.disable();
                 }
             }
             Err(error) => {
@@ -339,17 +339,17 @@ impl Worker {
     fn is_unreadable(&self) -> bool {
         let is_unreadable = cause::is_unreadable(&self.path);
         if is_unreadable {
-            self.board.set_unreadable(true);
+            self.health_state.set_unreadable(true);
         }
         is_unreadable
     }
 
     /// On a connection of its own: the one that met the damage may have rolled back by itself.
-    fn begin_the_index_anew(&mut self) -> Result<bool, OpenError> {
+    fn restart_the_index(&mut self) -> Result<bool, OpenError> {
         let connection = connection::reopen(&self.path)?;
         let mut begin = || -> Result<bool, EngineError> {
-            let _transaction = begin_own(&connection, &self.place, &self.guard)?;
-            let has_begun = self.index.begin_anew(&connection)?;
+            let _transaction = begin_own(&connection, &self.file_identity, &self.guard)?;
+            let has_begun = self.index.restart(&connection)?;
             execute(&connection, if has_begun { "COMMIT" } else { "ROLLBACK" })?;
             Ok(has_begun)
         };
@@ -360,35 +360,35 @@ impl Worker {
 
     /// Tries whether something can be committed again.
     fn probe(&mut self) {
-        if self.place.lost.is_some()
-            && let Err(error) = self.place.expect_both()
+        if self.file_identity.lost.is_some()
+            && let Err(error) = self.file_identity.expect_both()
         {
             if let Some(connection) = &self.connection {
                 // A reader may have held it up before.
-                bring_in(connection, &mut self.place, &self.guard);
+                bring_in(connection, &mut self.file_identity, &self.guard);
             }
             // For the host to close and to open again, unless what was lost comes back.
-            return self.trouble.failed(&self.board, error);
+            return self.failure_tracker.record_failure(&self.health_state, error);
         }
-        if self.trouble.was_of_locks() {
+        if self.failure_tracker.had_lock_failure() {
             // Nothing else lets go of a lock that is stuck. The readers open their connections again.
             self.close_connections();
         }
         self.connection = None;
-        self.place.reopened();
+        self.file_identity.reopened();
         let probe = || -> Result<Connection, OpenError> {
             let connection = connection::reopen(&self.path)?;
             self.leave_a_mark(&connection).map_err(|error| OpenError::sqlite(&self.path, error))?;
             Ok(connection)
         };
-        self.board.begin_step(WriterStep::Open);
+        self.health_state.begin_step(WriterStep::Open);
         let probed = probe();
-        self.board.end_step();
+        self.health_state.end_step();
         match probed {
             Ok(connection) => {
                 self.set_connection(connection);
                 self.busy_since = None;
-                self.trouble.is_over(&self.board);
+                self.failure_tracker.record_success(&self.health_state);
             }
             Err(error) => {
                 let engine = error.engine();
@@ -396,17 +396,17 @@ impl Worker {
                     self.is_busy();
                 }
                 if engine.is_some_and(EngineError::is_lock) {
-                    self.trouble.is_of_locks();
+                    self.failure_tracker.record_lock_failure();
                 }
-                self.trouble.failed(&self.board, error);
+                self.failure_tracker.record_failure(&self.health_state, error);
             }
         }
     }
 
     fn leave_a_mark(&self, connection: &Connection) -> Result<(), EngineError> {
-        let _transaction = begin_own(connection, &self.place, &self.guard)?;
+        let _transaction = begin_own(connection, &self.file_identity, &self.guard)?;
         let mut progress = Progress::read(connection)?;
-        progress.fence();
+        progress.fence_transaction();
         progress.write(connection)?;
         self.failpoints.reach(Failpoint::Committing, connection)?;
         execute(connection, "COMMIT")?;
@@ -415,29 +415,30 @@ impl Worker {
 
     /// Folds the log into the file. Another process that is at work leaves some of it for later.
     fn finish(mut self) -> Result<()> {
-        self.board.begin_step(WriterStep::Close);
+        self.health_state.begin_step(WriterStep::Close);
         // Also where nobody has written since something was taken away.
         if self.connection.is_none() {
             // What it had open it has closed.
-            self.place.reopened();
+            self.file_identity.reopened();
         }
-        let found = self.place.expect_all().and_then(|()| self.guard.lock_for_checkpoint());
+        let found = self.file_identity.expect_all().and_then(|()| self.guard.lock_for_checkpoint());
         let lock = match found {
             Ok(lock) => lock,
             Err(error) => {
-                self.place.failed(&error);
+                self.file_identity.failed(&error);
                 return self.finish_lost(error);
             }
         };
         let Some(connection) = self.connection else { return Ok(()) };
         let failed = |error: EngineError| -> PersistError {
-            let note = "every acknowledged write is in the log, which could not be folded into the file";
-            error.to_persist(Phase::Begin).with_source(error).context(note)
+            let context_text =
+                "every acknowledged write is in the log, which could not be folded into the file";
+            error.to_persist(Phase::Begin).with_source(error).context(context_text)
         };
         let reached = self.failpoints.reach(Failpoint::Closing, &connection);
         // A second library has the log open, and does not see the locks by which SQLite finds out whether it is the last user. It
         // leaves the log to that library then, and the next opening reads it.
-        let folded = reached.and_then(|()| match &lock {
+        let checkpointed = reached.and_then(|()| match &lock {
             Some(_) => connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())),
             None => Ok(()),
         });
@@ -445,13 +446,13 @@ impl Worker {
             drop(lock);
             self.guard.unlock();
         } else {
-            connection::leave_the_log(&connection);
+            connection::leave_the_wal(&connection);
         }
         match connection.close() {
             Ok(()) => {}
             Err((_, error)) => return Err(failed(error.into())),
         }
-        match folded.map_err(EngineError::from) {
+        match checkpointed.map_err(EngineError::from) {
             Err(error) if !error.is_busy() => Err(failed(error)),
             _ => Ok(()),
         }

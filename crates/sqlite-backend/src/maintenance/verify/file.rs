@@ -16,8 +16,8 @@ impl Check<'_> {
         while let Some(row) = rows.next()? {
             let messages = String::from_utf8_lossy(row.text(0).unwrap_or_default()).into_owned();
             // What concerns a tree comes in one row, under a headline.
-            let told = messages.lines().filter(|line| *line != "ok" && !line.starts_with("***"));
-            for message in told {
+            let faults = messages.lines().filter(|line| *line != "ok" && !line.starts_with("***"));
+            for message in faults {
                 self.report(&Owner::default(), Part::File, message);
             }
         }
@@ -27,8 +27,9 @@ impl Check<'_> {
     /// The triggers that change what writes store.
     pub(super) fn triggers(&mut self) -> rusqlite::Result<()> {
         for trigger in foreign_triggers(self.db)? {
-            let what = format!("the foreign trigger `{}` is on the table `{}`", trigger.name, trigger.table);
-            self.report(&Owner::default(), Part::File, what);
+            let description =
+                format!("the foreign trigger `{}` is on the table `{}`", trigger.name, trigger.table);
+            self.report(&Owner::default(), Part::File, description);
         }
         Ok(())
     }
@@ -44,8 +45,9 @@ impl Check<'_> {
             }
         }
         for ((table, parent), rows) in broken {
-            let what = format!("{rows} rows of `{table}` refer to rows of `{parent}` that are not there");
-            self.report(&Owner::default(), Part::File, what);
+            let description =
+                format!("{rows} rows of `{table}` refer to rows of `{parent}` that are not there");
+            self.report(&Owner::default(), Part::File, description);
         }
         Ok(())
     }

@@ -8,9 +8,9 @@ use throughline_core::{
 };
 
 use super::{
-    Check, Owner, Part, is_damage,
-    pieces::{Pieces, Reached},
-    text,
+    Check, Owner, Part,
+    chunks::{Chunks, Reached},
+    is_damage, text,
     walk::{Met, Table},
 };
 use crate::record::{Columns as _, DELETED, Record, message_columns, number, tombstone_checksum};
@@ -47,7 +47,7 @@ impl Check<'_> {
                 check.counts = false;
                 let owner = check.owner_of(message_pk)?;
                 check.report(&owner, Part::Message, UNREADABLE);
-                check.pieces.insert(message_pk, Reached::Unknown);
+                check.chunks.insert(message_pk, Reached::Unknown);
                 Ok(())
             }
             Met::Lost(first, last) => {
@@ -63,7 +63,7 @@ impl Check<'_> {
     fn message(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
         let owner = Owner::read(row, TENANT).with_message(row, 2);
         let state = text(row, 5);
-        let pieces = self.pieces_of(row.integer(1).unwrap_or_default(), row.integer(20))?;
+        let chunks = self.chunks_of(row.integer(1).unwrap_or_default(), row.integer(20))?;
         let mut faults = Vec::new();
         if row.is_null(3) || state == Some(DELETED) {
             self.found.deleted += 1;
@@ -78,7 +78,7 @@ impl Check<'_> {
             match (&owner.tenant, &owner.thread) {
                 (Some(tenant), Some(thread)) => match Record::read(row, tenant, thread) {
                     Ok(record) => {
-                        self.agree(&record, &pieces, &mut faults);
+                        self.agree(&record, &chunks, &mut faults);
                         if row.integer(IS_IN_ORDER) != Some(1) {
                             faults.push("it is not where the order of its thread says".to_owned());
                         }
@@ -98,8 +98,8 @@ impl Check<'_> {
         for fault in faults {
             self.report(&owner, Part::Message, fault);
         }
-        for fault in pieces.faults {
-            self.report(&owner, Part::Pieces, fault);
+        for fault in chunks.faults {
+            self.report(&owner, Part::Chunks, fault);
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Check<'_> {
     }
 
     /// What a row says that is as it was written, against everything else.
-    fn agree(&self, record: &Record, pieces: &Pieces, faults: &mut Vec<String>) {
+    fn agree(&self, record: &Record, chunks: &Chunks, faults: &mut Vec<String>) {
         let message = &record.message;
         let mut expect = |holds: bool, fault: &str| {
             if !holds {
@@ -130,11 +130,11 @@ impl Check<'_> {
         }
         if message.state.is_open() {
             expect(message.content.as_json() == "[]", "it is open, and its row has content");
-            if pieces.faults.is_empty() {
-                let is_one = |piece: bool| piece == record.last_append.is_some();
-                let counted = record.appends == pieces.count && is_one(record.appends > 0);
+            if chunks.faults.is_empty() {
+                let is_one = |chunk: bool| chunk == record.last_append.is_some();
+                let counted = record.appends == chunks.count && is_one(record.appends > 0);
                 expect(counted, "it has not as many pieces as it says");
-                if let (true, Some(content)) = (counted, &pieces.content) {
+                if let (true, Some(content)) = (counted, &chunks.content) {
                     let whole = ContentChange::Replace(content.clone());
                     let length = Length { bytes: 0, tail: Tail::Nothing }.after(&whole);
                     expect(length == record.length, "its pieces do not come to the length that it says");
@@ -150,12 +150,12 @@ impl Check<'_> {
 
     pub(super) fn lost(&mut self, table: &Table, first: i64, last: i64) {
         let (first, name) = (first.max(0), table.name);
-        let what = if last == i64::MAX {
+        let description = if last == i64::MAX {
             format!("the rows of `{name}` from number {first} on cannot be read")
         } else {
             format!("the rows of `{name}` from number {first} to {last} cannot be read")
         };
-        self.report(&Owner::default(), Part::File, what);
+        self.report(&Owner::default(), Part::File, description);
     }
 
     /// Whose a message is that cannot be read as a whole.

@@ -2,11 +2,11 @@
 
 mod audit;
 mod bookkeeping;
+mod chunks;
 mod consumers;
 mod file;
 mod messages;
 mod names;
-mod pieces;
 mod sessions;
 mod walk;
 
@@ -19,7 +19,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode, Row};
 use throughline_core::{MessageId, Result, TenantId, ThreadId};
 
-use self::pieces::Reached;
+use self::chunks::Reached;
 use super::{Damage, Part, Stop, Verification, connect, failed};
 use crate::record::Columns as _;
 
@@ -68,7 +68,7 @@ struct Check<'a> {
     /// Whether every message could be read that there is.
     counts: bool,
     /// What is kept of messages piece by piece, by their numbers.
-    pieces: HashMap<i64, Reached>,
+    chunks: HashMap<i64, Reached>,
 }
 
 impl<'a> Check<'a> {
@@ -81,7 +81,7 @@ impl<'a> Check<'a> {
             counted: HashMap::new(),
             uncounted: HashSet::new(),
             counts: true,
-            pieces: HashMap::new(),
+            chunks: HashMap::new(),
         }
     }
 
@@ -92,7 +92,7 @@ impl<'a> Check<'a> {
             Self::references,
             Self::store,
             Self::messages,
-            Self::stray_pieces,
+            Self::stray_chunks,
             Self::threads,
             Self::names,
             Self::changes,
@@ -103,14 +103,14 @@ impl<'a> Check<'a> {
             Self::audit,
         ] {
             if let Err(error) = part(self) {
-                self.note_or_fail(error)?;
+                self.record_or_fail(error)?;
             }
         }
         Ok(())
     }
 
     /// Reports what SQLite met in the file, so that the rest is checked all the same.
-    fn note_or_fail(&mut self, error: rusqlite::Error) -> rusqlite::Result<()> {
+    fn record_or_fail(&mut self, error: rusqlite::Error) -> rusqlite::Result<()> {
         if !is_damage(&error) {
             return Err(error);
         }
@@ -118,8 +118,8 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    fn report(&mut self, owner: &Owner, part: Part, what: impl Into<String>) {
-        self.found.damaged.push(owner.damage(part, what));
+    fn report(&mut self, owner: &Owner, part: Part, description: impl Into<String>) {
+        self.found.damaged.push(owner.damage(part, description));
     }
 }
 
@@ -165,14 +165,14 @@ impl Owner {
         Self { message: text(row, at).and_then(|text| MessageId::new(text).ok()), ..self }
     }
 
-    fn damage(&self, part: Part, what: impl Into<String>) -> Damage {
+    fn damage(&self, part: Part, description: impl Into<String>) -> Damage {
         let Self { tenant, thread, message } = self;
         Damage {
             part,
             tenant: tenant.clone(),
             thread: thread.clone(),
             message: message.clone(),
-            what: what.into(),
+            what: description.into(),
         }
     }
 }

@@ -35,8 +35,8 @@ impl Check<'_> {
                     }
                 }
                 Met::Unreadable(number) => {
-                    let what = format!("the name number {number} of a message cannot be read");
-                    check.report(&Owner::default(), Part::Name, what);
+                    let description = format!("the name number {number} of a message cannot be read");
+                    check.report(&Owner::default(), Part::Name, description);
                 }
                 Met::Lost(first, last) => check.lost(&NAMES, first, last),
             }

@@ -71,7 +71,7 @@ impl Check<'_> {
     fn rows_of(
         &mut self,
         table: &'static Table,
-        what: &str,
+        description: &str,
         sound: impl Fn(&mut Self, &Row<'_>) -> Option<()>,
     ) -> rusqlite::Result<()> {
         self.walk(table, |check, met| {
@@ -81,13 +81,14 @@ impl Check<'_> {
                         check.report(
                             &Owner::read(row, 2),
                             Part::Session,
-                            format!("what is kept of {what} is damaged"),
+                            format!("what is kept of {description} is damaged"),
                         );
                     }
                 }
                 Met::Unreadable(number) => {
-                    let what = format!("what is kept of {what}, number {number}, cannot be read");
-                    check.report(&Owner::default(), Part::Session, what);
+                    let description =
+                        format!("what is kept of {description}, number {number}, cannot be read");
+                    check.report(&Owner::default(), Part::Session, description);
                 }
                 Met::Lost(first, last) => check.lost(table, first, last),
             }

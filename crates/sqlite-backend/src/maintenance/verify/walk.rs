@@ -114,6 +114,6 @@ impl Check<'_> {
 }
 
 fn out_of_order() -> rusqlite::Error {
-    let told = "the keys of a table are out of order".to_owned();
-    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(told))
+    let text = "the keys of a table are out of order".to_owned();
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(text))
 }

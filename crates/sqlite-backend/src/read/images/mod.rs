@@ -42,7 +42,7 @@ pub(super) fn images(scope: Scope<'_>, read: &ReadImages) -> Result<Images> {
     let is_whole = cursor.part == Part::DONE
         && page.touched(&mut cursor)?
         && page.changes(&mut cursor)?
-        && page.log(&mut cursor)?;
+        && page.audit_log(&mut cursor)?;
     let Page { images, damaged, .. } = page;
     let position = position(&progress);
     if is_whole && progress.replication_state().is_primary() {
@@ -53,7 +53,7 @@ pub(super) fn images(scope: Scope<'_>, read: &ReadImages) -> Result<Images> {
 }
 
 /// How the store stands to the one beside it.
-pub(super) fn standing(scope: Scope<'_>) -> Result<ReplicationStatus> {
+pub(super) fn replication_status(scope: Scope<'_>) -> Result<ReplicationStatus> {
     let progress = progress(scope)?;
     let cursor = followed(scope.db)?;
     let is_empty = is_empty(scope.db).map_err(EngineError::from)?;
@@ -67,8 +67,8 @@ pub(super) fn standing(scope: Scope<'_>) -> Result<ReplicationStatus> {
 
 /// Whether there are no rows behind these: fewer than were asked for. How many images came of them says nothing about that: a row
 /// that is damaged, or not there any more, makes none.
-fn was_all<T>(rows: &[T], room: i64) -> bool {
-    i64::try_from(rows.len()).is_ok_and(|found| found < room)
+fn was_all<T>(rows: &[T], row_limit: i64) -> bool {
+    i64::try_from(rows.len()).is_ok_and(|found| found < row_limit)
 }
 
 /// An answer that is being filled.
@@ -91,14 +91,14 @@ impl Page<'_> {
     }
 
     /// How many rows are looked at at most: one more than there is room for tells whether there are more.
-    fn room(&self) -> i64 {
+    fn row_limit(&self) -> i64 {
         number((self.limit - self.images.len().min(self.limit)) as u64) + 1
     }
 
     fn image(&mut self, part: Part, row: i64) -> Result<()> {
         match part::image(self.scope.db, part, row).map_err(EngineError::from)? {
             Found::Image(image) => self.push(*image),
-            Found::Damaged(Damaged(what)) => self.damaged.push(what),
+            Found::Damaged(Damaged(description)) => self.damaged.push(description),
             Found::Nothing => {}
         }
         Ok(())
@@ -108,9 +108,9 @@ impl Page<'_> {
     fn rows(&mut self, part: Part, cursor: &mut ImageCursor) -> Result<bool> {
         let (table, key) = part.table();
         let sql = format!("SELECT {key} FROM {table} WHERE {key} > ?1 ORDER BY {key} LIMIT ?2");
-        let room = self.room();
-        let keys = self.numbers::<1>(&sql, [number(cursor.row), room])?;
-        let is_end = was_all(&keys, room);
+        let row_limit = self.row_limit();
+        let keys = self.numbers::<1>(&sql, [number(cursor.row), row_limit])?;
+        let is_end = was_all(&keys, row_limit);
         for [row] in keys {
             if self.is_full() {
                 return Ok(false);
@@ -124,9 +124,9 @@ impl Page<'_> {
     /// What was touched, from the cursor on. Says whether that was all.
     fn touched(&mut self, cursor: &mut ImageCursor) -> Result<bool> {
         let sql = "SELECT n, kind, row FROM touched WHERE n > ?1 ORDER BY n LIMIT ?2";
-        let room = self.room();
-        let touched = self.numbers::<3>(sql, [number(cursor.touched), room])?;
-        let is_end = was_all(&touched, room);
+        let row_limit = self.row_limit();
+        let touched = self.numbers::<3>(sql, [number(cursor.touched), row_limit])?;
+        let is_end = was_all(&touched, row_limit);
         for [n, kind, row] in touched {
             if self.is_full() {
                 return Ok(false);
@@ -141,7 +141,7 @@ impl Page<'_> {
 
     /// The changes, from the cursor on. Says whether that was all.
     fn changes(&mut self, cursor: &mut ImageCursor) -> Result<bool> {
-        for change in every_change(self.scope, cursor.changes, self.room())? {
+        for change in every_change(self.scope, cursor.changes, self.row_limit())? {
             if self.is_full() {
                 return Ok(false);
             }
@@ -153,16 +153,16 @@ impl Page<'_> {
 
     /// The log of who did what, from the cursor on. Says whether that was all. An entry that was changed is carried as it is: the hashes
     /// tell of it there as they do here.
-    fn log(&mut self, cursor: &mut ImageCursor) -> Result<bool> {
+    fn audit_log(&mut self, cursor: &mut ImageCursor) -> Result<bool> {
         const SQL: &str = concat!(
             "SELECT ",
             audit_columns!(),
             " FROM audit l WHERE l.number > ?1 ORDER BY l.number LIMIT ?2"
         );
-        let (db, room) = (self.scope.db, self.room());
+        let (db, row_limit) = (self.scope.db, self.row_limit());
         let mut statement = db.prepare_cached(SQL).map_err(EngineError::from)?;
         let mut rows =
-            statement.query(params![number(cursor.audit.get()), room]).map_err(EngineError::from)?;
+            statement.query(params![number(cursor.audit.get()), row_limit]).map_err(EngineError::from)?;
         let mut read = 0;
         while let Some(row) = rows.next().map_err(EngineError::from)? {
             if self.is_full() {
@@ -177,7 +177,7 @@ impl Page<'_> {
                 _ => self.damaged.push(format!("entry {at} of `audit`")),
             }
         }
-        Ok(read < room && !self.is_full())
+        Ok(read < row_limit && !self.is_full())
     }
 
     fn numbers<const N: usize>(&self, sql: &str, [after, limit]: [i64; 2]) -> Result<Vec<[i64; N]>> {

@@ -18,7 +18,7 @@ use crate::{
     read::rows::whole,
     record::{
         AliasRow, Columns as _, Cursor, EntryRow, HEAD_COLUMNS, Head, Record, SkippedId, alias_columns,
-        cursor_columns, entry_columns, head_columns, message_columns, passed_over_columns, read_attempt,
+        cursor_columns, entry_columns, head_columns, message_columns, quarantine_columns, read_attempt,
         read_head, read_known, whole_checksum,
     },
     replica::Part,
@@ -267,7 +267,7 @@ fn consumer(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
     );
     const PASSED: &str = concat!(
         "SELECT ",
-        passed_over_columns!(),
+        quarantine_columns!(),
         " FROM quarantine q WHERE q.consumer_pk = ?1 ORDER BY q.position"
     );
     one(db, SQL, number, |row| {

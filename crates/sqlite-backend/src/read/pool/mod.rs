@@ -23,8 +23,8 @@ use super::{
 use crate::{
     OpenError,
     error::EngineError,
-    gate::Gate,
-    lines::{InLine as _, Lines},
+    fair_queue::{FairQueue, Queued as _},
+    reader_barrier::ReaderBarrier,
 };
 
 /// So many readers at most for each tenant, and one more than that for all of them, started as they are needed. Dropped, they end
@@ -38,7 +38,7 @@ pub(super) struct Pool {
     owner: OwnerProcess,
     path: Arc<Path>,
     waiting: Arc<Waiting>,
-    gate: Arc<Gate>,
+    reader_barrier: Arc<ReaderBarrier>,
     size: u32,
     /// One for each reader and for the additional one; it is given up when the connection is closed.
     seats: Arc<Semaphore>,
@@ -55,7 +55,7 @@ pub(super) struct Waiting {
 #[derive(Debug, Default)]
 struct State {
     /// The queue. While a reader is idle, there are only calls in it of tenants that have as many readers as they may.
-    calls: Lines<Call>,
+    calls: FairQueue<Call>,
     /// How many readers each tenant has.
     busy: HashMap<TenantId, usize>,
     /// The bells of those who sleep, and of those who are about to: the last one is the first to be woken, and has most of
@@ -198,10 +198,15 @@ impl State {
 
 impl Pool {
     /// Starts the first reader, and opens its connection.
-    pub(super) async fn open(path: Arc<Path>, size: u32, gate: Arc<Gate>) -> Result<Self, OpenError> {
+    pub(super) async fn open(
+        path: Arc<Path>,
+        size: u32,
+        reader_barrier: Arc<ReaderBarrier>,
+    ) -> Result<Self, OpenError> {
         let seats = Arc::new(Semaphore::new(size as usize + 1));
         let owner = OwnerProcess::current();
-        let pool = Self { owner, path, waiting: Arc::new(Waiting::new(size as usize)), gate, size, seats };
+        let pool =
+            Self { owner, path, waiting: Arc::new(Waiting::new(size as usize)), reader_barrier, size, seats };
         let failed = |source| OpenError::Io { path: pool.path.to_path_buf(), source };
         let (opened, on_opened) = oneshot::channel();
         pool.start(|mut reader, seat| {
@@ -228,7 +233,8 @@ impl Pool {
     fn start(&self, run: impl FnOnce(Reader, OwnedSemaphorePermit) + Send + 'static) -> std::io::Result<()> {
         let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() else { return Ok(()) };
         let name = format!("throughline-reader-{}", self.started());
-        let reader = Reader::new(Arc::clone(&self.path), Arc::clone(&self.waiting), Arc::clone(&self.gate));
+        let reader =
+            Reader::new(Arc::clone(&self.path), Arc::clone(&self.waiting), Arc::clone(&self.reader_barrier));
         thread::Builder::new().name(name).spawn(move || run(reader, seat)).map(drop)
     }
 
@@ -237,7 +243,7 @@ impl Pool {
         self.size as usize + 1 - self.seats.available_permits()
     }
 
-    /// Does `work` on a reader, which is waited for until `give_up`, and interrupted at the deadline.
+    /// Does `work` on a reader, which is waited for until `timeout_at`, and interrupted at the deadline.
     ///
     /// Dropped, the future takes back what no reader has begun; what one has begun ends soon.
     pub(super) async fn run(
@@ -257,7 +263,7 @@ impl Pool {
                 drop(seat);
             }));
         }
-        caller.answer_if_begun_by(times.give_up).await
+        caller.answer_if_begun_by(times.timeout_at).await
     }
 
     /// Waits until everything was read that somebody waits for and every connection is closed.

@@ -28,8 +28,8 @@ async fn readers(size: u32) -> Readers {
     Readers { pool: Pool::open(path, size, Arc::default()).await.unwrap(), _directory: directory }
 }
 
-fn by(give_up: Instant) -> Times {
-    Times { give_up, deadline: None }
+fn by(timeout_at: Instant) -> Times {
+    Times { timeout_at, deadline: None }
 }
 
 fn far() -> Times {
@@ -283,9 +283,9 @@ async fn a_read_that_has_begun_is_not_given_up() {
     let (release, first) = readers.occupy();
     let (begin, begun) = mpsc::channel();
     let (finish, finished) = mpsc::channel::<()>();
-    let give_up = Instant::now() + Duration::from_secs(60);
+    let timeout_at = Instant::now() + Duration::from_secs(60);
     // It is waited for while a second reader is started.
-    let mut read = Box::pin(readers.pool.run(tenant("a"), by(give_up), move |_| {
+    let mut read = Box::pin(readers.pool.run(tenant("a"), by(timeout_at), move |_| {
         begin.send(()).unwrap();
         assert!(finished.recv().is_err());
         nothing()
@@ -314,7 +314,7 @@ async fn a_panic_is_one_reads_alone() {
 #[tokio::test]
 async fn nobody_is_inside_the_gate_who_does_not_read() {
     let readers = readers(1).await;
-    let can_be_closed = || readers.pool.gate.close(Duration::ZERO).is_some();
+    let can_be_closed = || readers.pool.reader_barrier.close(Duration::ZERO).is_some();
     let (release, read) = readers.occupy();
     assert!(!can_be_closed());
     drop(release);

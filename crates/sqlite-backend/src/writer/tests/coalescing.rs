@@ -16,7 +16,7 @@ fn text(text: &str) -> PersistArgs {
 }
 
 /// The kinds and the lengths of the pieces of the one open message.
-fn pieces(path: &std::path::Path) -> Vec<(i64, i64)> {
+fn chunks(path: &std::path::Path) -> Vec<(i64, i64)> {
     let connection = rusqlite::Connection::open(path).unwrap();
     let mut statement = connection.prepare("SELECT kind, length(delta) FROM appends ORDER BY n").unwrap();
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
@@ -31,8 +31,8 @@ async fn what_is_superseded_in_its_transaction_is_not_written() {
     let thread = store.db.thread("t");
     drop(thread.reserve(NewReservation::new(Role::Assistant).with_id(id("m"))).await.unwrap());
     store.push_write(text("before"), None, far()).await.unwrap().unwrap();
-    let log = super::super::log_path_of(&path);
-    let before = super::super::log_length(&log);
+    let wal = super::super::wal_path_of(&path);
+    let before = super::super::wal_length(&wal);
     let commits = store.faults.count_commits();
 
     let hold = store.hold();
@@ -64,8 +64,8 @@ async fn what_is_superseded_in_its_transaction_is_not_written() {
     assert_eq!(found, expected);
     assert_eq!(commits.load(Ordering::SeqCst), 1);
     // The last base, and one piece of everything after it.
-    assert_eq!(pieces(&path), [(2, Content::text(&large).byte_len() as i64), (0, 2)]);
-    let written = super::super::log_length(&log) - before;
+    assert_eq!(chunks(&path), [(2, Content::text(&large).byte_len() as i64), (0, 2)]);
+    let written = super::super::wal_length(&wal) - before;
     assert!(written < 2 * large.len() as u64, "{written} bytes for {} of content", large.len());
     let message = thread.get(id("m")).await.unwrap().unwrap();
     assert_eq!(message.content, Content::text(&format!("{large}bc")));

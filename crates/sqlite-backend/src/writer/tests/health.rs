@@ -48,13 +48,13 @@ async fn a_writer_that_fails_again_and_again_makes_the_store_read_only_until_it_
     assert_eq!(bad.last_failure.as_deref().map(|last| last.contains("the disk failed")), Some(true));
     // Nobody waits for a writer that does not write, and what is there is read.
     let refused = store.add("refused").await.unwrap_err();
-    assert_eq!(told(&refused), (ErrorKind::Unavailable, Effect::NotApplied));
+    assert_eq!(kind_and_effect(&refused), (ErrorKind::Unavailable, Effect::NotApplied));
     assert!(refused.is_transient() && refused.retry_after().is_some());
     assert_eq!(store.ids().await, ["first"]);
     code.store(0, Ordering::SeqCst);
     // The disk is back before the fence gives up: what was in doubt was not applied.
     let doubtful = doubtful.await.unwrap().unwrap_err();
-    assert_eq!(told(&doubtful), (ErrorKind::Unavailable, Effect::NotApplied));
+    assert_eq!(kind_and_effect(&doubtful), (ErrorKind::Unavailable, Effect::NotApplied));
     let again = maintenance.health_other_than(&bad).await;
     assert_eq!((again.condition, again.failures, again.is_good()), (Condition::Writable, 0, true));
     assert!(again.last_failure.is_some());
@@ -69,10 +69,16 @@ async fn a_read_only_store_whose_fence_gave_up_is_found_to_work_by_a_probe() {
         watched(SqliteOptions::new().wait_limit(Duration::from_millis(1200))).await;
     let good = maintenance.health();
     code.store(ffi::SQLITE_IOERR_FSYNC, Ordering::SeqCst);
-    assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::Unknown));
+    assert_eq!(
+        kind_and_effect(&store.add("a").await.unwrap_err()),
+        (ErrorKind::Unavailable, Effect::Unknown)
+    );
     let bad = maintenance.health_other_than(&good).await;
     assert_eq!(bad.condition, Condition::ReadOnly);
-    assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::NotApplied));
+    assert_eq!(
+        kind_and_effect(&store.add("a").await.unwrap_err()),
+        (ErrorKind::Unavailable, Effect::NotApplied)
+    );
     code.store(0, Ordering::SeqCst);
     assert_eq!(maintenance.health_other_than(&bad).await.condition, Condition::Writable);
     assert_eq!(store.add("a").await.unwrap(), Some(Position::new(1)));
@@ -84,7 +90,7 @@ async fn a_full_disk_and_refused_writes_are_no_failures_of_the_writer() {
     store.add("first").await.unwrap();
     for _ in 0..5 {
         assert_eq!(
-            told(&store.add("first").await.unwrap_err()),
+            kind_and_effect(&store.add("first").await.unwrap_err()),
             (ErrorKind::AlreadyExists, Effect::NotApplied)
         );
     }
@@ -92,7 +98,7 @@ async fn a_full_disk_and_refused_writes_are_no_failures_of_the_writer() {
     // Also the mark of a fence finds no space; it is not waited for.
     for _ in 0..5 {
         assert_eq!(
-            told(&store.add("second").await.unwrap_err()),
+            kind_and_effect(&store.add("second").await.unwrap_err()),
             (ErrorKind::StorageFull, Effect::NotApplied)
         );
     }
@@ -105,7 +111,7 @@ async fn below_the_floor_nothing_is_written_and_everything_read() {
     let maintenance = backend.maintenance();
     let db = Persistence::builder().backend(backend).build().unwrap();
     let error = db.thread("t").add(message("a")).await.unwrap_err();
-    assert_eq!(told(&error), (ErrorKind::StorageFull, Effect::NotApplied));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::StorageFull, Effect::NotApplied));
     assert_eq!(maintenance.health().alarms, [Alarm::SpaceLow]);
     assert_eq!(maintenance.health().condition, Condition::Writable);
     assert!(
@@ -141,38 +147,38 @@ async fn a_log_that_is_read_for_long_is_an_alarm_and_is_cut_afterwards() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_written_is_folded_into_the_file_when_nobody_writes() {
     let backend = SqliteBackend::temporary().await.unwrap();
-    let (folds, folded) = mpsc::channel();
+    let (checkpoint, checkpointed) = mpsc::channel();
     backend.writer().failpoints.set(move |point, _| {
         if point == Failpoint::Checkpointing {
-            folds.send(()).unwrap();
+            checkpoint.send(()).unwrap();
         }
         Ok(())
     });
     let db = Persistence::builder().backend(backend).build().unwrap();
     db.thread("t").add(message("a")).await.unwrap();
-    tokio::task::block_in_place(|| folded.recv_timeout(Duration::from_secs(60))).unwrap();
+    tokio::task::block_in_place(|| checkpointed.recv_timeout(Duration::from_secs(60))).unwrap();
     // Once: the writer sleeps then, until there is something to write.
-    assert!(matches!(folded.try_recv(), Err(mpsc::TryRecvError::Empty)));
+    assert!(matches!(checkpointed.try_recv(), Err(mpsc::TryRecvError::Empty)));
     db.thread("t").add(message("b")).await.unwrap();
-    tokio::task::block_in_place(|| folded.recv_timeout(Duration::from_secs(60))).unwrap();
+    tokio::task::block_in_place(|| checkpointed.recv_timeout(Duration::from_secs(60))).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_step_is_under_way_after_a_panic_and_after_close() {
     let backend = SqliteBackend::temporary().await.unwrap();
-    let board = Arc::clone(&backend.writer().board);
+    let health_state = Arc::clone(&backend.writer().health_state);
     let store = Store::over(backend);
     store.faults.fail_next_commit(CommitFault::Panic);
     store.add("a").await.unwrap_err();
     let ended = async {
-        while board.step().is_some() {
+        while health_state.step().is_some() {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the panic ends the step");
     store.add("b").await.unwrap();
     store.db.close().await.unwrap();
-    assert_eq!(board.step(), None);
+    assert_eq!(health_state.step(), None);
 }
 
 #[cfg(target_os = "linux")]

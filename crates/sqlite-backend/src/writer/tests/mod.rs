@@ -1,9 +1,9 @@
 //! What becomes of writes when something fails, and who is told what.
 
 mod coalescing;
-mod health;
 #[cfg(unix)]
-mod place;
+mod file_identity;
+mod health;
 mod reopening;
 
 use std::{
@@ -72,12 +72,12 @@ impl Store {
     /// Holds the writer inside its transaction, before the first write it applies, and tells when it is there.
     fn hold(&self) -> Hold {
         let (at_the_gate, arrived) = mpsc::channel();
-        let (release, gate) = mpsc::channel::<()>();
-        let mut gate = Some((at_the_gate, gate));
+        let (release, reader_barrier) = mpsc::channel::<()>();
+        let mut reader_barrier = Some((at_the_gate, reader_barrier));
         self.faults.set_before_apply(move |_| {
-            if let Some((at_the_gate, gate)) = gate.take() {
+            if let Some((at_the_gate, reader_barrier)) = reader_barrier.take() {
                 at_the_gate.send(()).unwrap();
-                gate.recv().unwrap();
+                reader_barrier.recv().unwrap();
             }
         });
         Hold { arrived, release }
@@ -93,7 +93,7 @@ impl Store {
         let idempotency = key.map(|key| Idempotency { key: key.parse().unwrap(), fingerprint });
         let tenant = self.db.tenant().clone();
         let admission = throughline_core::backend::QueueCapacity::new(1, 1);
-        let slot = at_once(admission.enter(&tenant, 1, times.give_up)).unwrap();
+        let slot = at_once(admission.enter(&tenant, 1, times.timeout_at)).unwrap();
         let write = Write { tenant, args, idempotency, audit: None, now: Timestamp::from_micros(0) };
         let (pending, answer) = Pending::new(write, times, 1, slot);
         self.queue.push(pending);
@@ -119,10 +119,10 @@ struct Hold {
 }
 
 fn far() -> Times {
-    Times { deadline: None, give_up: Instant::now() + Duration::from_secs(60) }
+    Times { deadline: None, timeout_at: Instant::now() + Duration::from_secs(60) }
 }
 
-fn told(error: &PersistError) -> (ErrorKind, Effect) {
+fn kind_and_effect(error: &PersistError) -> (ErrorKind, Effect) {
     (error.kind(), error.effect())
 }
 
@@ -144,11 +144,11 @@ async fn together(store: &Store, texts: &[&'static str]) -> Vec<Result<Option<Po
         }
     }
     hold.release.send(()).unwrap();
-    let mut told = Vec::new();
+    let mut kind_and_effect = Vec::new();
     for answer in answers {
-        told.push(answer.await.unwrap());
+        kind_and_effect.push(answer.await.unwrap());
     }
-    told
+    kind_and_effect
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,14 +156,14 @@ async fn writes_that_wait_together_share_a_commit_and_fail_alone() {
     let store = store(patient()).await;
     let commits = store.faults.count_commits();
     assert_eq!(store.add("first").await.unwrap(), Some(Position::new(1)));
-    let told: Vec<_> = together(&store, &["a", "b", "first", "b", "c"])
+    let kind_and_effect: Vec<_> = together(&store, &["a", "b", "first", "b", "c"])
         .await
         .into_iter()
         .map(|answer| answer.map_err(|error| (error.kind(), error.effect(), error.message().cloned())))
         .collect();
     let taken = |text| Err((ErrorKind::AlreadyExists, Effect::NotApplied, Some(id(text))));
     let at = |position| Ok(Some(Position::new(position)));
-    assert_eq!(told, [at(2), at(3), taken("first"), taken("b"), at(4)]);
+    assert_eq!(kind_and_effect, [at(2), at(3), taken("first"), taken("b"), at(4)]);
     assert_eq!(commits.load(Ordering::SeqCst), 2);
     assert_eq!(store.ids().await, ["first", "a", "b", "c"]);
 }
@@ -208,9 +208,8 @@ async fn what_follows_a_batch_that_was_refused_goes_on_where_the_thread_was() {
     assert_eq!(refused.await.unwrap().unwrap_err().kind(), ErrorKind::AlreadyExists);
     last.await.unwrap().unwrap();
     let page = store.db.thread("t").page(throughline_core::messages::PageFrom::Start, 10).await.unwrap();
-    let places: Vec<_> =
-        page.messages.iter().map(|message| (message.id.as_str(), message.seq.get())).collect();
-    assert_eq!(places, [("a", 1), ("c", 2)]);
+    let seqs: Vec<_> = page.messages.iter().map(|message| (message.id.as_str(), message.seq.get())).collect();
+    assert_eq!(seqs, [("a", 1), ("c", 2)]);
     assert_eq!(maintenance.verify().await.unwrap().damaged, []);
 }
 
@@ -221,7 +220,7 @@ async fn a_commit_that_was_lost_applied_nothing() {
     store.faults.fail_next_commit(CommitFault::Lost);
     for answer in together(&store, &["a", "b", "first"]).await {
         // Also the one that was refused: what it met was looked at in the transaction that is gone.
-        assert_eq!(told(&answer.unwrap_err()), (ErrorKind::Unavailable, Effect::NotApplied));
+        assert_eq!(kind_and_effect(&answer.unwrap_err()), (ErrorKind::Unavailable, Effect::NotApplied));
     }
     assert_eq!(store.ids().await, ["first"]);
     assert_eq!(store.add("a").await.unwrap(), Some(Position::new(2)));
@@ -248,14 +247,17 @@ async fn a_commit_that_failed_and_came_true_was_applied() {
 async fn a_first_commit_that_was_lost_applied_nothing() {
     let store = store(patient()).await;
     store.faults.fail_next_commit(CommitFault::Lost);
-    assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::NotApplied));
+    assert_eq!(
+        kind_and_effect(&store.add("a").await.unwrap_err()),
+        (ErrorKind::Unavailable, Effect::NotApplied)
+    );
     assert_eq!(store.add("a").await.unwrap(), Some(Position::new(1)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fence_that_fails_at_first_is_tried_again() {
     let store = store(patient()).await;
-    store.faults.fail_fences(3);
+    store.faults.fail_fence_transactions(3);
     store.faults.fail_next_commit(CommitFault::Kept);
     assert_eq!(store.add("a").await.unwrap(), Some(Position::new(1)));
 }
@@ -265,10 +267,13 @@ async fn what_cannot_be_found_out_is_unknown() {
     for (fault, kept) in [(CommitFault::Kept, true), (CommitFault::Lost, false)] {
         let store = store(patient().wait_limit(Duration::from_millis(200))).await;
         store.add("first").await.unwrap();
-        store.faults.fail_fences(u64::MAX);
+        store.faults.fail_fence_transactions(u64::MAX);
         store.faults.fail_next_commit(fault);
-        assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::Unknown));
-        store.faults.fail_fences(0);
+        assert_eq!(
+            kind_and_effect(&store.add("a").await.unwrap_err()),
+            (ErrorKind::Unavailable, Effect::Unknown)
+        );
+        store.faults.fail_fence_transactions(0);
         // The key of a write is not needed to learn the outcome: the id is there, or it is not.
         assert_eq!(store.ids().await.contains(&"a".to_owned()), kept);
         assert_eq!(store.add("b").await.unwrap(), Some(Position::new(2 + u64::from(kept))));
@@ -285,7 +290,7 @@ async fn a_full_disk_tells_nothing_of_a_commit_that_failed_otherwise() {
         _ => Ok(()),
     });
     let error = Store::over(backend).add("a").await.unwrap_err();
-    assert_eq!(told(&error), (ErrorKind::Unavailable, Effect::Unknown));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -293,10 +298,13 @@ async fn a_panic_answers_and_the_writer_goes_on() {
     let store = store(patient()).await;
     store.faults.fail_next_commit(CommitFault::Panic);
     for answer in together(&store, &["a", "b"]).await {
-        assert_eq!(told(&answer.unwrap_err()), (ErrorKind::Unavailable, Effect::Unknown));
+        assert_eq!(kind_and_effect(&answer.unwrap_err()), (ErrorKind::Unavailable, Effect::Unknown));
     }
     store.faults.set_before_apply(|_| panic!("a fault of the test"));
-    assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::NotApplied));
+    assert_eq!(
+        kind_and_effect(&store.add("a").await.unwrap_err()),
+        (ErrorKind::Unavailable, Effect::NotApplied)
+    );
     store.faults.set_before_apply(|_| {});
     assert_eq!(store.add("a").await.unwrap(), Some(Position::new(1)));
     assert_eq!(store.ids().await, ["a"]);
@@ -324,7 +332,10 @@ async fn a_full_disk_fails_the_transaction_and_leaves_nothing_of_it() {
     });
     hold.release.send(()).unwrap();
     for answer in [small, large] {
-        assert_eq!(told(&answer.await.unwrap().unwrap_err()), (ErrorKind::StorageFull, Effect::NotApplied));
+        assert_eq!(
+            kind_and_effect(&answer.await.unwrap().unwrap_err()),
+            (ErrorKind::StorageFull, Effect::NotApplied)
+        );
     }
     assert_eq!(store.ids().await, ["first"]);
     assert_eq!(store.add("next").await.unwrap(), Some(Position::new(2)));
@@ -343,13 +354,13 @@ async fn a_write_that_breaks_its_transaction_is_taken_out_of_it() {
     });
     store.add("first").await.unwrap();
     let commits = store.faults.count_commits();
-    let told: Vec<_> = together(&store, &["a", "bad", "b"])
+    let kind_and_effect: Vec<_> = together(&store, &["a", "bad", "b"])
         .await
         .into_iter()
-        .map(|answer| answer.map_err(|error| told(&error)))
+        .map(|answer| answer.map_err(|error| kind_and_effect(&error)))
         .collect();
     let at = |position| Ok(Some(Position::new(position)));
-    assert_eq!(told, [at(2), Err((ErrorKind::Internal, Effect::NotApplied)), at(3)]);
+    assert_eq!(kind_and_effect, [at(2), Err((ErrorKind::Internal, Effect::NotApplied)), at(3)]);
     assert_eq!(commits.load(Ordering::SeqCst), 2);
     assert_eq!(store.ids().await, ["first", "a", "b"]);
 }
@@ -359,7 +370,10 @@ async fn a_transaction_that_went_away_unnoticed_is_unknown() {
     let store = store(patient()).await;
     store.add("first").await.unwrap();
     store.faults.set_before_apply_once(|connection| connection.execute_batch("ROLLBACK").unwrap());
-    assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::Unknown));
+    assert_eq!(
+        kind_and_effect(&store.add("a").await.unwrap_err()),
+        (ErrorKind::Unavailable, Effect::Unknown)
+    );
     // Where no lock beside SQLite's is held, statements outside of the transaction were committed by themselves. What they
     // wrote is among the changes, and its position is not given again.
     let is_locked = cfg!(target_os = "linux");
@@ -382,7 +396,10 @@ async fn a_full_queue_is_an_overload() {
         async move { db.thread("t").add(message("first")).await.map(drop) }
     });
     tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
-    assert_eq!(told(&store.add("second").await.unwrap_err()), (ErrorKind::Overloaded, Effect::NotApplied));
+    assert_eq!(
+        kind_and_effect(&store.add("second").await.unwrap_err()),
+        (ErrorKind::Overloaded, Effect::NotApplied)
+    );
     // A read does not wait for a place.
     assert_eq!(store.ids().await, [""; 0]);
     hold.release.send(()).unwrap();
@@ -402,7 +419,7 @@ async fn who_left_or_is_out_of_time_in_the_queue_changes_nothing() {
     let last = store.push("last", far());
     hold.release.send(()).unwrap();
     assert_eq!(first.await.unwrap().unwrap().position, Some(Position::new(1)));
-    assert_eq!(told(&late.await.unwrap().unwrap_err()), (ErrorKind::Timeout, Effect::NotApplied));
+    assert_eq!(kind_and_effect(&late.await.unwrap().unwrap_err()), (ErrorKind::Timeout, Effect::NotApplied));
     assert_eq!(last.await.unwrap().unwrap().position, Some(Position::new(2)));
     assert_eq!(store.ids().await, ["first", "last"]);
 }
@@ -415,7 +432,7 @@ async fn who_left_is_taken_out_of_the_queue_before_the_time_is_over() {
     tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
     let _waits = store.push("waits", far());
     drop(store.push("left", far()));
-    assert_eq!(store.queue.take_given_up(Instant::now()).len(), 1);
+    assert_eq!(store.queue.take_timed_out(Instant::now()).len(), 1);
     assert_eq!(store.queue.len(), 1);
     hold.release.send(()).unwrap();
 }

@@ -27,7 +27,8 @@ async fn expect_commits_elsewhere_to_be_told(commits: &mut CommitNotifications, 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_writer_that_was_overtaken_in_a_step_of_the_index_tells_of_commits_elsewhere() {
     let backend = SqliteOptions::new().search(true).temporary().await.unwrap();
-    let (path, board) = (backend.writer().path().to_owned(), Arc::clone(&backend.writer().board));
+    let (path, health_state) =
+        (backend.writer().path().to_owned(), Arc::clone(&backend.writer().health_state));
     let (taken, on_taken) = mpsc::channel();
     backend.writer().failpoints.set({
         let (path, is_next) = (path.clone(), std::sync::atomic::AtomicBool::new(false));
@@ -47,7 +48,7 @@ async fn a_writer_that_was_overtaken_in_a_step_of_the_index_tells_of_commits_els
     let store = Store::over(backend);
     store.add("first").await.unwrap();
     let lock = tokio::task::block_in_place(|| on_taken.recv_timeout(FAR)).unwrap();
-    while board.step().is_some() {
+    while health_state.step().is_some() {
         tokio::task::yield_now().await;
     }
     drop(lock);
@@ -81,5 +82,5 @@ async fn a_writer_that_lost_its_connection_checkpoints_the_wal_as_it_is_closed()
     let store = Store::over(backend);
     store.add("first").await.unwrap();
     store.db.close().await.unwrap();
-    assert!(!crate::writer::beside(&path, "-wal").exists());
+    assert!(!crate::writer::with_suffix(&path, "-wal").exists());
 }

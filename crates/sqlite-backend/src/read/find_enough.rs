@@ -7,20 +7,20 @@ use throughline_core::Result;
 /// ended before a row that did not fit: then there is no need to look again.
 pub(super) fn find_enough<T>(
     limit: u32,
-    has_place: impl Fn(&T) -> bool,
+    has_position: impl Fn(&T) -> bool,
     mut find: impl FnMut(i64) -> Result<(Vec<T>, bool)>,
 ) -> Result<(Vec<T>, bool)> {
     let wanted = i64::from(limit) + 1;
-    let mut room = wanted;
+    let mut row_limit = wanted;
     loop {
-        let (found, is_cut) = find(room)?;
-        let placed = found.iter().filter(|row| has_place(row)).count() as i64;
-        let placeless = found.len() as i64 - placed;
-        if is_cut || placed >= wanted || placed + placeless < room {
-            return Ok((found, is_cut));
+        let (found, is_truncated) = find(row_limit)?;
+        let placed = found.iter().filter(|row| has_position(row)).count() as i64;
+        let unplaced = found.len() as i64 - placed;
+        if is_truncated || placed >= wanted || placed + unplaced < row_limit {
+            return Ok((found, is_truncated));
         }
         // Twice as many of them, so that any number of them is gone through in a few turns.
-        room = wanted + 2 * placeless;
+        row_limit = wanted + 2 * unplaced;
     }
 }
 
@@ -33,10 +33,10 @@ mod tests {
         let mut asked = Vec::new();
         let found = find_enough(
             limit,
-            |has_place| *has_place,
-            |room| {
-                asked.push(room);
-                Ok((rows[..rows.len().min(usize::try_from(room).unwrap())].to_vec(), false))
+            |has_position| *has_position,
+            |row_limit| {
+                asked.push(row_limit);
+                Ok((rows[..rows.len().min(usize::try_from(row_limit).unwrap())].to_vec(), false))
             },
         );
         (asked, found.unwrap().0.len())

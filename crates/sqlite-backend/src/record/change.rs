@@ -9,7 +9,7 @@ use super::{Checksum, Columns, number};
 
 /// What a change did, as a row of `changes` holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Told<'a> {
+pub(crate) struct ChangeRow<'a> {
     pub(crate) position: i64,
     pub(crate) thread_pk: i64,
     pub(crate) kind: i64,
@@ -20,13 +20,13 @@ pub(crate) struct Told<'a> {
     pub(crate) message_id: Option<&'a str>,
 }
 
-/// The columns of a change in the order in which [`Told::read`] takes them, as `f`.
-macro_rules! told_columns {
+/// The columns of a change in the order in which [`ChangeRow::read`] takes them, as `f`.
+macro_rules! change_columns {
     () => {
         "f.position, f.thread_pk, f.kind, f.at, f.seq, f.number, f.message_id, f.checksum"
     };
 }
-pub(crate) use told_columns;
+pub(crate) use change_columns;
 
 // Numbers that stand in files: never changed, and never used again.
 const ADDED: i64 = 1;
@@ -44,9 +44,9 @@ const THREAD_CLEARED: i64 = 23;
 const THREAD_PRUNED: i64 = 24;
 const THREAD_DELETED: i64 = 25;
 
-impl<'a> Told<'a> {
-    pub(crate) fn new(position: i64, thread_pk: i64, at: i64, what: &'a ChangeKind) -> Option<Self> {
-        let (kind, seq, figure, message_id) = match what {
+impl<'a> ChangeRow<'a> {
+    pub(crate) fn new(position: i64, thread_pk: i64, at: i64, change_kind: &'a ChangeKind) -> Option<Self> {
+        let (kind, seq, figure, message_id) = match change_kind {
             ChangeKind::Added(message) => of(ADDED, message),
             ChangeKind::Reserved(message) => of(RESERVED, message),
             ChangeKind::Written(message) => of(WRITTEN, message),
@@ -91,9 +91,9 @@ impl<'a> Told<'a> {
         Ok(())
     }
 
-    /// Reads the columns of [`told_columns!`] from `at` on; nothing when they are not what their checksum was made for.
+    /// Reads the columns of [`change_columns!`] from `at` on; nothing when they are not what their checksum was made for.
     pub(crate) fn read(row: &'a impl Columns, at: usize) -> Option<Self> {
-        let told = Self {
+        let change = Self {
             position: row.integer(at)?,
             thread_pk: row.integer(at + 1)?,
             kind: row.integer(at + 2)?,
@@ -102,12 +102,12 @@ impl<'a> Told<'a> {
             number: row.integer(at + 5),
             message_id: row.optional_str(at + 6)?,
         };
-        (told.checksum() == row.integer(at + 7)?).then_some(told)
+        (change.checksum() == row.integer(at + 7)?).then_some(change)
     }
 
     /// What it says; why not, where it cannot be told.
-    pub(crate) fn what(&self) -> ChangeKind {
-        let told = match self.kind {
+    pub(crate) fn kind(&self) -> ChangeKind {
+        let change = match self.kind {
             ADDED => self.message().map(ChangeKind::Added),
             RESERVED => self.message().map(ChangeKind::Reserved),
             WRITTEN => self.message().map(ChangeKind::Written),
@@ -124,7 +124,7 @@ impl<'a> Told<'a> {
             THREAD_DELETED => Some(ChangeKind::ThreadDeleted),
             kind => return unreadable(format!("it is of kind {kind}, which this version does not know")),
         };
-        told.unwrap_or_else(|| unreadable("it does not say what it is about".to_owned()))
+        change.unwrap_or_else(|| unreadable("it does not say what it is about".to_owned()))
     }
 
     fn message(&self) -> Option<ChangedMessage> {

@@ -19,8 +19,8 @@ use crate::{
     error::EngineError,
     failpoint::{Failpoint, Failpoints},
     file_guard::FileGuard,
-    gate::Gate,
-    health::{Alarm, Board, WriterStep},
+    health::{Alarm, HealthState, WriterStep},
+    reader_barrier::ReaderBarrier,
 };
 
 /// A page in the log, with its header.
@@ -40,11 +40,11 @@ const IDLE: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// How long readers are made to wait at most until those have ended who read.
-const GATE: Duration = Duration::from_millis(50);
+const BARRIER_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// How many pages may have been held up by who reads, for readers to be made to wait. More were held up by a long read. They
 /// are folded first, when it has ended, while the others read: or those would wait for that.
-const HELD_UP: i64 = STEP.1 as i64;
+const MAX_HELD_BACK: i64 = STEP.1 as i64;
 
 /// For how long it cannot be cut before that is an alarm. Reads of this store that come one after the other are not in the
 /// way; those of another process may be, for moments or for longer, and a read that is long is anyhow.
@@ -52,7 +52,7 @@ const LONG: Duration = Duration::from_secs(3);
 
 /// The log of one file.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(super) struct Wal {
     path: PathBuf,
     limit: u64,
     /// Bytes of writes since it was measured.
@@ -60,22 +60,27 @@ pub(super) struct Log {
     measured: Option<Instant>,
     /// When something was last committed.
     grew_at: Instant,
-    is_folded: bool,
+    is_checkpointed: bool,
     /// So many pages more, and it is folded.
     step: u32,
     /// The length in pages at which it is folded next.
-    fold_at: u32,
+    checkpoint_at: u32,
     too_long_since: Option<Instant>,
-    gate: Arc<Gate>,
+    reader_barrier: Arc<ReaderBarrier>,
     guard: Arc<FileGuard>,
     /// How long it is waited for at most that nobody reads.
-    gate_limit: Duration,
+    barrier_timeout: Duration,
     /// When it was closed last, if that was in vain.
-    in_vain: Option<Instant>,
+    closed_in_vain_at: Option<Instant>,
 }
 
-impl Log {
-    pub(super) fn new(path: &Path, limit: u64, gate: Arc<Gate>, guard: Arc<FileGuard>) -> Self {
+impl Wal {
+    pub(super) fn new(
+        path: &Path,
+        limit: u64,
+        reader_barrier: Arc<ReaderBarrier>,
+        guard: Arc<FileGuard>,
+    ) -> Self {
         let step = u32::try_from(limit / PART / PAGE).unwrap_or(u32::MAX).clamp(STEP.0, STEP.1);
         Self {
             path: path_of(path),
@@ -83,20 +88,20 @@ impl Log {
             written: 0,
             measured: None,
             grew_at: Instant::now(),
-            is_folded: true,
+            is_checkpointed: true,
             step,
-            fold_at: step,
+            checkpoint_at: step,
             too_long_since: None,
-            gate,
+            reader_barrier,
             guard,
-            gate_limit: GATE,
-            in_vain: None,
+            barrier_timeout: BARRIER_TIMEOUT,
+            closed_in_vain_at: None,
         }
     }
 
     /// How long the writer waits for a write before [`is_idle`](Self::is_idle) is to be called.
     pub(super) fn timeout(&self) -> Option<Duration> {
-        if !self.is_folded {
+        if !self.is_checkpointed {
             Some(IDLE)
         } else if self.too_long_since.is_some() {
             Some(AGAIN)
@@ -110,22 +115,22 @@ impl Log {
         &mut self,
         connection: &Connection,
         bytes: usize,
-        board: &Board,
+        health_state: &HealthState,
         failpoints: &Failpoints,
     ) -> Result<(), EngineError> {
-        (self.is_folded, self.grew_at) = (false, Instant::now());
-        let pages = connection::pages_in_log();
+        (self.is_checkpointed, self.grew_at) = (false, Instant::now());
+        let pages = connection::pages_in_wal();
         if pages < self.step {
             // It was begun again.
-            self.fold_at = self.step;
-        } else if pages >= self.fold_at {
+            self.checkpoint_at = self.step;
+        } else if pages >= self.checkpoint_at {
             // What a reader holds up stays for the next time; to try it at every commit would sync the file each time.
-            self.fold_at = pages + self.step;
-            self.checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)", board, failpoints)?;
+            self.checkpoint_at = pages + self.step;
+            self.checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)", health_state, failpoints)?;
         }
         self.written += bytes as u64;
         if self.written >= self.limit / 16 || self.is_due() {
-            self.measure(connection, board, failpoints)?;
+            self.measure(connection, health_state, failpoints)?;
         }
         Ok(())
     }
@@ -134,21 +139,21 @@ impl Log {
     pub(super) fn is_idle(
         &mut self,
         connection: &Connection,
-        board: &Board,
+        health_state: &HealthState,
         failpoints: &Failpoints,
     ) -> Result<(), EngineError> {
-        if !self.is_folded {
+        if !self.is_checkpointed {
             if self.grew_at.elapsed() < IDLE {
                 // It was looked up for something else.
                 return Ok(());
             }
-            self.is_folded = true;
+            self.is_checkpointed = true;
             // As far as it goes without waiting for a reader or another writer.
-            self.checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)", board, failpoints)?;
+            self.checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)", health_state, failpoints)?;
         } else if !self.is_due() {
             return Ok(());
         }
-        self.measure(connection, board, failpoints)
+        self.measure(connection, health_state, failpoints)
     }
 
     /// Runs a checkpoint, unless a second SQLite library in the process has the log open.
@@ -159,24 +164,24 @@ impl Log {
         &self,
         connection: &Connection,
         how: &'static str,
-        board: &Board,
+        health_state: &HealthState,
         failpoints: &Failpoints,
     ) -> Result<Option<i64>, EngineError> {
         failpoints.reach(Failpoint::Checkpointing, connection)?;
-        self.fold_own(connection, how, board)
+        self.checkpoint_locked(connection, how, health_state)
     }
 
-    fn fold_own(
+    fn checkpoint_locked(
         &self,
         connection: &Connection,
         how: &'static str,
-        board: &Board,
+        health_state: &HealthState,
     ) -> Result<Option<i64>, EngineError> {
         let Some(_lock) = self.guard.lock_for_checkpoint()? else { return Ok(None) };
-        board.begin_step(WriterStep::Checkpoint);
-        let folded = fold(connection, how);
-        board.end_step();
-        Ok(folded?)
+        health_state.begin_step(WriterStep::Checkpoint);
+        let result = run_checkpoint(connection, how);
+        health_state.end_step();
+        Ok(result?)
     }
 
     fn is_due(&self) -> bool {
@@ -186,23 +191,23 @@ impl Log {
     fn measure(
         &mut self,
         connection: &Connection,
-        board: &Board,
+        health_state: &HealthState,
         failpoints: &Failpoints,
     ) -> Result<(), EngineError> {
         (self.written, self.measured) = (0, Some(Instant::now()));
         if self.is_long() {
-            let held_up = self.checkpoint(connection, CUT, board, failpoints)?;
-            let is_due = self.in_vain.is_none_or(|at| at.elapsed() >= AGAIN);
-            if is_due && held_up.is_some_and(|pages| pages <= HELD_UP) && self.is_long() {
-                self.cut_while_nobody_reads(connection, board, failpoints)?;
+            let held_up = self.checkpoint(connection, TRUNCATE, health_state, failpoints)?;
+            let is_due = self.closed_in_vain_at.is_none_or(|at| at.elapsed() >= AGAIN);
+            if is_due && held_up.is_some_and(|pages| pages <= MAX_HELD_BACK) && self.is_long() {
+                self.truncate_behind_barrier(connection, health_state, failpoints)?;
             }
         }
         if self.is_long() {
             let since = *self.too_long_since.get_or_insert_with(Instant::now);
-            board.set_alarm(Alarm::LogTooLong, since.elapsed() >= LONG);
+            health_state.set_alarm(Alarm::LogTooLong, since.elapsed() >= LONG);
         } else {
             self.too_long_since = None;
-            board.set_alarm(Alarm::LogTooLong, false);
+            health_state.set_alarm(Alarm::LogTooLong, false);
         }
         Ok(())
     }
@@ -212,47 +217,47 @@ impl Log {
     }
 
     /// Cuts the log behind the readers of the store, unless one of them reads for long, or another process does.
-    fn cut_while_nobody_reads(
+    fn truncate_behind_barrier(
         &mut self,
         connection: &Connection,
-        board: &Board,
+        health_state: &HealthState,
         failpoints: &Failpoints,
     ) -> Result<(), EngineError> {
         // Before the readers are made to wait.
         failpoints.reach(Failpoint::Checkpointing, connection)?;
-        if let Some(_closed) = self.gate.close(self.gate_limit) {
-            self.fold_own(connection, CUT, board)?;
+        if let Some(_closed) = self.reader_barrier.close(self.barrier_timeout) {
+            self.checkpoint_locked(connection, TRUNCATE, health_state)?;
         }
         // From the measurement on, or the next one, which comes as long after this one, would find it too early.
-        self.in_vain = self.measured.filter(|_| self.is_long());
+        self.closed_in_vain_at = self.measured.filter(|_| self.is_long());
         Ok(())
     }
 }
 
 /// Folds all of the log and makes it empty, if nobody reads any of it.
-const CUT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// Where the log of a file is.
 pub(crate) fn path_of(path: &Path) -> PathBuf {
-    beside(path, "-wal")
+    with_suffix(path, "-wal")
 }
 
 /// Where SQLite keeps something beside a file.
-pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
 /// How long a log is; one that is not there has no length.
-pub(crate) fn length(log: &Path) -> u64 {
+pub(crate) fn length(wal: &Path) -> u64 {
     // Asked of the directory: to open and close the file would drop the locks of SQLite.
-    fs::metadata(log).map_or(0, |metadata| metadata.len())
+    fs::metadata(wal).map_or(0, |metadata| metadata.len())
 }
 
 /// Folds the log; that others are at work, and that some of it stays for later, is no fault. Says how many pages do; nothing
 /// where another process folds it, and that is not known.
-pub(super) fn fold(connection: &Connection, how: &'static str) -> rusqlite::Result<Option<i64>> {
+pub(super) fn run_checkpoint(connection: &Connection, how: &'static str) -> rusqlite::Result<Option<i64>> {
     let pages = |row: &Row<'_>| Ok((row.get(1)?, row.get(2)?));
     match connection.prepare_cached(how)?.query_row([], pages) {
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(None),
@@ -261,8 +266,8 @@ pub(super) fn fold(connection: &Connection, how: &'static str) -> rusqlite::Resu
 }
 
 /// How many pages stay of those in the log; SQLite says -1 of both when it has not begun.
-fn left((in_log, folded): (i64, i64)) -> Option<i64> {
-    (in_log >= 0).then_some(in_log - folded)
+fn left((in_wal, checkpointed): (i64, i64)) -> Option<i64> {
+    (in_wal >= 0).then_some(in_wal - checkpointed)
 }
 
 #[cfg(test)]
@@ -282,10 +287,10 @@ mod tests {
         _folder: tempfile::TempDir,
         path: PathBuf,
         connection: Connection,
-        board: Board,
+        health_state: HealthState,
         failpoints: Failpoints,
-        folds: Arc<AtomicU32>,
-        gate: Arc<Gate>,
+        checkpoints: Arc<AtomicU32>,
+        reader_barrier: Arc<ReaderBarrier>,
     }
 
     fn written() -> Written {
@@ -296,8 +301,8 @@ mod tests {
         connection::configure(&connection, &path).unwrap();
         connection.busy_timeout(Duration::ZERO).unwrap();
         connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
-        let (folds, failpoints) = (Arc::<AtomicU32>::default(), Failpoints::none());
-        let counted = Arc::clone(&folds);
+        let (checkpoints, failpoints) = (Arc::<AtomicU32>::default(), Failpoints::none());
+        let counted = Arc::clone(&checkpoints);
         failpoints.set(move |_, _| {
             counted.fetch_add(1, Relaxed);
             Ok(())
@@ -306,29 +311,29 @@ mod tests {
             _folder: folder,
             path,
             connection,
-            board: Board::new(),
+            health_state: HealthState::new(),
             failpoints,
-            folds,
-            gate: Arc::default(),
+            checkpoints,
+            reader_barrier: Arc::default(),
         }
     }
 
     impl Written {
-        fn log(&self, limit: u64) -> Log {
+        fn wal(&self, limit: u64) -> Wal {
             let guard = Arc::new(FileGuard::new(&self.path, Failpoints::none()));
-            Log::new(&self.path, limit, Arc::clone(&self.gate), guard)
+            Wal::new(&self.path, limit, Arc::clone(&self.reader_barrier), guard)
         }
 
         /// Commits a few pages, and says how many the log has then.
-        fn commit(&self, log: &mut Log) -> u32 {
+        fn commit(&self, wal: &mut Wal) -> u32 {
             self.connection.execute("INSERT INTO t VALUES (zeroblob(40000))", []).unwrap();
-            let pages = connection::pages_in_log();
-            log.grew(&self.connection, 0, &self.board, &self.failpoints).unwrap();
+            let pages = connection::pages_in_wal();
+            wal.grew(&self.connection, 0, &self.health_state, &self.failpoints).unwrap();
             pages
         }
 
-        fn measure(&self, log: &mut Log) {
-            log.measure(&self.connection, &self.board, &self.failpoints).unwrap();
+        fn measure(&self, wal: &mut Wal) {
+            wal.measure(&self.connection, &self.health_state, &self.failpoints).unwrap();
         }
 
         /// Somebody who reads from now on, beside the gate as another process does.
@@ -343,39 +348,39 @@ mod tests {
     fn it_is_folded_each_time_that_it_has_grown_by_a_quarter_of_its_limit() {
         let written = written();
         // Of a thousand pages, and a little more.
-        let mut log = written.log(4 * 1000 * PAGE + 3);
-        let lengths: Vec<_> = (0..400).map(|_| written.commit(&mut log)).collect();
+        let mut wal = written.wal(4 * 1000 * PAGE + 3);
+        let lengths: Vec<_> = (0..400).map(|_| written.commit(&mut wal)).collect();
         let (most, per_commit) = (lengths.iter().max().unwrap(), lengths[0]);
         assert!((1000..1000 + 2 * per_commit).contains(most), "{lengths:?}");
         let begun_again = lengths.windows(2).filter(|pair| pair[1] < pair[0]).count();
         assert_eq!(begun_again, 4, "{lengths:?}");
-        assert_eq!(written.folds.load(Relaxed), 4);
+        assert_eq!(written.checkpoints.load(Relaxed), 4);
     }
 
     #[test]
     fn what_a_reader_holds_up_is_not_tried_again_at_every_commit() {
         let written = written();
-        let mut log = written.log(64 << 20);
+        let mut wal = written.wal(64 << 20);
         let _reader = written.reader();
-        while written.commit(&mut log) < 3 * STEP.1 + 100 {}
-        assert_eq!(written.folds.load(Relaxed), 3);
+        while written.commit(&mut wal) < 3 * STEP.1 + 100 {}
+        assert_eq!(written.checkpoints.load(Relaxed), 3);
     }
 
     #[test]
     fn readers_do_not_wait_until_what_a_long_read_held_up_is_folded() {
         let written = written();
-        let mut log = written.log(PAGE);
-        log.gate_limit = Duration::ZERO;
+        let mut wal = written.wal(PAGE);
+        wal.barrier_timeout = Duration::ZERO;
         let reader = written.reader();
         let bytes = PAGE * u64::from(STEP.1);
         written.connection.execute("INSERT INTO t VALUES (zeroblob(?1))", [bytes as i64]).unwrap();
-        written.measure(&mut log);
-        assert_eq!((written.folds.load(Relaxed), log.in_vain), (1, None));
+        written.measure(&mut wal);
+        assert_eq!((written.checkpoints.load(Relaxed), wal.closed_in_vain_at), (1, None));
         // Another one reads on, and has held nothing up.
         let _next = written.reader();
         drop(reader);
-        written.measure(&mut log);
-        assert_eq!((written.folds.load(Relaxed), log.in_vain), (3, log.measured));
+        written.measure(&mut wal);
+        assert_eq!((written.checkpoints.load(Relaxed), wal.closed_in_vain_at), (3, wal.measured));
     }
 
     #[test]
@@ -387,51 +392,56 @@ mod tests {
     fn it_is_measured_whenever_a_sixteenth_of_its_limit_was_written() {
         const LIMIT: u64 = 8 * PAGE;
         let written = written();
-        let mut log = written.log(LIMIT);
+        let mut wal = written.wal(LIMIT);
         // So that it is for nothing else.
-        log.measured = Instant::now().checked_add(Duration::from_secs(3600));
+        wal.measured = Instant::now().checked_add(Duration::from_secs(3600));
         for _ in 0..2 {
-            written.commit(&mut log);
-            assert!(length(&log.path) > LIMIT);
-            for (bytes, is_cut) in [(LIMIT / 16 - 1, false), (1, true)] {
+            written.commit(&mut wal);
+            assert!(length(&wal.path) > LIMIT);
+            for (bytes, is_truncated) in [(LIMIT / 16 - 1, false), (1, true)] {
                 let bytes = usize::try_from(bytes).unwrap();
-                log.grew(&written.connection, bytes, &written.board, &written.failpoints).unwrap();
-                assert_eq!(length(&log.path) == 0, is_cut);
+                wal.grew(&written.connection, bytes, &written.health_state, &written.failpoints).unwrap();
+                assert_eq!(length(&wal.path) == 0, is_truncated);
             }
-            log.measured = Instant::now().checked_add(Duration::from_secs(3600));
+            wal.measured = Instant::now().checked_add(Duration::from_secs(3600));
         }
     }
 
     #[test]
     fn one_that_cannot_be_cut_is_an_alarm_only_after_a_while() {
         let written = written();
-        let mut log = written.log(PAGE);
-        log.gate_limit = Duration::ZERO;
+        let mut wal = written.wal(PAGE);
+        wal.barrier_timeout = Duration::ZERO;
         written.connection.execute("INSERT INTO t VALUES (zeroblob(40000))", []).unwrap();
         let _reader = written.reader();
         // A tenth of the time is more than a measurement takes, and less than the rest of it.
         for (so_far, alarms) in [(LONG / 10, &[][..]), (LONG, &[Alarm::LogTooLong][..])] {
-            log.too_long_since = Instant::now().checked_sub(so_far);
-            written.measure(&mut log);
-            assert_eq!(written.board.health().alarms, alarms);
+            wal.too_long_since = Instant::now().checked_sub(so_far);
+            written.measure(&mut wal);
+            assert_eq!(written.health_state.health().alarms, alarms);
         }
     }
 
     #[test]
     fn a_short_limit_is_no_fold_for_every_commit_and_a_long_one_no_long_fold() {
         let guard = Arc::new(FileGuard::new(Path::new("f.db"), Failpoints::none()));
-        let step = |limit| Log::new(Path::new("f.db"), limit, Arc::default(), Arc::clone(&guard)).step;
+        let step = |limit| Wal::new(Path::new("f.db"), limit, Arc::default(), Arc::clone(&guard)).step;
         assert_eq!([1 << 20, 16 << 20, 64 << 20, u64::MAX].map(step), [256, 1018, 4072, 4096]);
     }
 
     /// Takes its turns to read: the first one ends when the second has begun, and each of them when the gate is being closed.
-    fn read_by_turns(path: &Path, gate: &Gate, turns: &mpsc::Receiver<u32>, begun: &AtomicU32) {
+    fn read_by_turns(
+        path: &Path,
+        reader_barrier: &ReaderBarrier,
+        turns: &mpsc::Receiver<u32>,
+        begun: &AtomicU32,
+    ) {
         let reader = Connection::open(path).unwrap();
         for turn in turns {
-            let _inside = gate.enter();
+            let _inside = reader_barrier.enter();
             reader.execute_batch("BEGIN; SELECT count(*) FROM t").unwrap();
             begun.store(turn, Relaxed);
-            while begun.load(Relaxed) == turn && !gate.is_closed() {
+            while begun.load(Relaxed) == turn && !reader_barrier.is_closed() {
                 thread::yield_now();
             }
             reader.execute_batch("ROLLBACK").unwrap();
@@ -442,14 +452,14 @@ mod tests {
     fn it_is_cut_although_there_is_always_somebody_who_reads() {
         const LIMIT: u64 = 100 * PAGE;
         let (written, begun) = (written(), AtomicU32::new(0));
-        let mut log = written.log(LIMIT);
+        let mut wal = written.wal(LIMIT);
         // Those who read end as soon as they see that the gate is being closed, however long that takes a busy machine.
-        log.gate_limit = Duration::from_secs(3600);
+        wal.barrier_timeout = Duration::from_secs(3600);
         let lengths: Vec<_> = thread::scope(|scope| {
             let readers = [(); 2].map(|()| {
                 let (turn, turns) = mpsc::channel();
-                let (path, gate, begun) = (&written.path, &written.gate, &begun);
-                scope.spawn(move || read_by_turns(path, gate, &turns, begun));
+                let (path, reader_barrier, begun) = (&written.path, &written.reader_barrier, &begun);
+                scope.spawn(move || read_by_turns(path, reader_barrier, &turns, begun));
                 turn
             });
             let lengths = (1..100).map(|turn| {
@@ -457,9 +467,9 @@ mod tests {
                 while begun.load(Relaxed) != turn {
                     thread::yield_now();
                 }
-                written.commit(&mut log);
-                written.measure(&mut log);
-                length(&log.path)
+                written.commit(&mut wal);
+                written.measure(&mut wal);
+                length(&wal.path)
             });
             let lengths = lengths.collect();
             // Nobody has the next turn, and the last one ends for it.
@@ -474,27 +484,27 @@ mod tests {
     #[test]
     fn readers_who_were_made_to_wait_in_vain_are_let_alone_for_a_while() {
         let written = written();
-        let mut log = written.log(PAGE);
-        log.gate_limit = Duration::ZERO;
-        let folds = |log: &mut Log| {
-            let before = written.folds.load(Relaxed);
-            written.measure(log);
-            written.folds.load(Relaxed) - before
+        let mut wal = written.wal(PAGE);
+        wal.barrier_timeout = Duration::ZERO;
+        let checkpoints = |wal: &mut Wal| {
+            let before = written.checkpoints.load(Relaxed);
+            written.measure(wal);
+            written.checkpoints.load(Relaxed) - before
         };
         // One of another process, who has begun when the gate is closed, and one of the store, who does not leave.
         for is_of_the_store in [false, true] {
-            let inside = is_of_the_store.then(|| written.gate.enter());
+            let reading = is_of_the_store.then(|| written.reader_barrier.enter());
             // What stands in the log is what the reader reads there.
             written.connection.execute("INSERT INTO t VALUES (zeroblob(40000))", []).unwrap();
             let reader = written.reader();
-            (log.in_vain, log.too_long_since) = (None, None);
-            assert_eq!([folds(&mut log), folds(&mut log), folds(&mut log)], [2, 1, 1]);
-            assert!(log.too_long_since.is_some() && !written.gate.is_closed());
-            log.in_vain = log.in_vain.and_then(|at| at.checked_sub(AGAIN));
-            assert_eq!([folds(&mut log), folds(&mut log)], [2, 1]);
-            drop((reader, inside));
+            (wal.closed_in_vain_at, wal.too_long_since) = (None, None);
+            assert_eq!([checkpoints(&mut wal), checkpoints(&mut wal), checkpoints(&mut wal)], [2, 1, 1]);
+            assert!(wal.too_long_since.is_some() && !written.reader_barrier.is_closed());
+            wal.closed_in_vain_at = wal.closed_in_vain_at.and_then(|at| at.checked_sub(AGAIN));
+            assert_eq!([checkpoints(&mut wal), checkpoints(&mut wal)], [2, 1]);
+            drop((reader, reading));
         }
-        written.measure(&mut log);
-        assert_eq!(length(&log.path), 0);
+        written.measure(&mut wal);
+        assert_eq!(length(&wal.path), 0);
     }
 }

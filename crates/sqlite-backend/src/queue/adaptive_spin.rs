@@ -20,37 +20,37 @@ use tokio::{
 };
 
 /// Writes that take longer are slept through: what staying awake wins is small beside them.
-const SOON: Duration = Duration::from_micros(500);
+const SPIN_LIMIT: Duration = Duration::from_micros(500);
 
 /// So many writes in a row are waited for alike, and compared with others by their mean. The mean, because who stays
 /// awake on a busy machine pays seldom, and then with a whole turn of somebody else.
-const STRETCH: u32 = 128;
+const SAMPLE: u32 = 128;
 
 /// After so many stretches the next one is waited for in the other way and held against the one before it: two in a row,
 /// because what else a machine and its disk do changes from second to second. Each time that this was in vain it is
 /// twice as many, up to sixteen times.
-const LOOK_AGAIN: u32 = 4;
+const PROBE_AFTER: u32 = 4;
 
 /// Whether somebody who stays awake leaves a processor to whom he waits for.
-pub(crate) fn leaves_room() -> bool {
-    static ROOM: LazyLock<bool> =
+pub(crate) fn is_multicore() -> bool {
+    static IS_MULTICORE: LazyLock<bool> =
         LazyLock::new(|| thread::available_parallelism().is_ok_and(|processors| processors.get() > 1));
-    *ROOM
+    *IS_MULTICORE
 }
 
 /// How lone callers wait.
 #[derive(Debug)]
-pub(crate) struct Lookout(Mutex<Found>);
+pub(crate) struct AdaptiveSpin(Mutex<SpinStats>);
 
 /// What was found out about the two ways to wait.
 #[derive(Debug)]
-struct Found {
-    stays_awake: bool,
+struct SpinStats {
+    spins: bool,
     /// The stretch under way is in the other way than those before it.
-    looks_again: bool,
+    is_probing: bool,
     /// How many stretches there are yet before it is looked again, and how often that was in vain.
     left: u32,
-    in_vain: u32,
+    failed_probes: u32,
     /// What a write took in the stretch before.
     before: Duration,
     /// The stretch that is under way.
@@ -58,28 +58,28 @@ struct Found {
     time: Duration,
 }
 
-impl Lookout {
+impl AdaptiveSpin {
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new(Found::nothing()))
+        Self(Mutex::new(SpinStats::new()))
     }
 
-    fn found(&self) -> MutexGuard<'_, Found> {
+    fn stats(&self) -> MutexGuard<'_, SpinStats> {
         // Nothing panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for an answer, awake while it is due and `is_alone` holds. Nothing when none will come.
     pub(crate) async fn wait<T>(&self, mut answer: Receiver<T>, is_alone: impl Fn() -> bool) -> Option<T> {
-        if !leaves_room() || !is_alone() {
+        if !is_multicore() || !is_alone() {
             return answer.await.ok();
         }
-        let stays_awake = self.found().stays_awake;
+        let spins = self.stats().spins;
         let begun = Instant::now();
         let took = |answer| {
-            self.found().took(stays_awake, begun.elapsed());
+            self.stats().took(spins, begun.elapsed());
             Some(answer)
         };
-        while stays_awake && begun.elapsed() < SOON && is_alone() {
+        while spins && begun.elapsed() < SPIN_LIMIT && is_alone() {
             match answer.try_recv() {
                 Ok(answer) => return took(answer),
                 Err(TryRecvError::Empty) => yield_now().await,
@@ -90,57 +90,57 @@ impl Lookout {
     }
 }
 
-impl Found {
+impl SpinStats {
     /// The first stretch is slept through; the next one is not, where writes are quick.
-    const fn nothing() -> Self {
+    const fn new() -> Self {
         Self {
-            stays_awake: false,
-            looks_again: false,
+            spins: false,
+            is_probing: false,
             left: 1,
-            in_vain: 0,
+            failed_probes: 0,
             before: Duration::ZERO,
             writes: 0,
             time: Duration::ZERO,
         }
     }
 
-    fn took(&mut self, stayed_awake: bool, time: Duration) {
-        if stayed_awake != self.stays_awake {
+    fn took(&mut self, spun: bool, time: Duration) {
+        if spun != self.spins {
             // It began in the stretch before.
             return;
         }
         self.writes += 1;
         self.time += time;
         // What is worse by now will not become better: a look costs no more than what it is held against.
-        let limit = if self.looks_again { self.before } else { SOON };
-        if self.writes == STRETCH || self.time >= limit * STRETCH {
-            let mean = self.time / STRETCH;
-            self.stretch_took(mean);
+        let limit = if self.is_probing { self.before } else { SPIN_LIMIT };
+        if self.writes == SAMPLE || self.time >= limit * SAMPLE {
+            let mean = self.time / SAMPLE;
+            self.sample_took(mean);
             (self.writes, self.time, self.before) = (0, Duration::ZERO, mean);
         }
     }
 
-    fn stretch_took(&mut self, mean: Duration) {
-        let is_quick = mean < SOON;
-        if self.looks_again {
+    fn sample_took(&mut self, mean: Duration) {
+        let is_quick = mean < SPIN_LIMIT;
+        if self.is_probing {
             // Sleeping has to be clearly better: it is noise most of the time where it is not.
-            let than = if self.stays_awake { self.before } else { self.before * 7 / 8 };
-            self.looks_again = false;
+            let than = if self.spins { self.before } else { self.before * 7 / 8 };
+            self.is_probing = false;
             if mean < than {
-                self.in_vain = 0;
+                self.failed_probes = 0;
             } else {
-                self.in_vain = (self.in_vain + 1).min(4);
-                self.stays_awake = !self.stays_awake;
+                self.failed_probes = (self.failed_probes + 1).min(4);
+                self.spins = !self.spins;
             }
-            self.left = LOOK_AGAIN << self.in_vain;
-        } else if self.stays_awake && !is_quick {
-            self.stays_awake = false;
-            self.left = LOOK_AGAIN;
+            self.left = PROBE_AFTER << self.failed_probes;
+        } else if self.spins && !is_quick {
+            self.spins = false;
+            self.left = PROBE_AFTER;
         } else {
             self.left = self.left.saturating_sub(1);
             if self.left == 0 && is_quick {
-                self.looks_again = true;
-                self.stays_awake = !self.stays_awake;
+                self.is_probing = true;
+                self.spins = !self.spins;
             }
         }
     }
@@ -172,17 +172,17 @@ mod tests {
     }
 
     /// One whose callers stay awake.
-    fn awake() -> Lookout {
-        Lookout(Mutex::new(Found { stays_awake: true, ..Found::nothing() }))
+    fn spin_time() -> AdaptiveSpin {
+        AdaptiveSpin(Mutex::new(SpinStats { spins: true, ..SpinStats::new() }))
     }
 
     /// How often a caller was woken before there was an answer, and with it.
-    fn woken(lookout: &Lookout, alone: bool) -> (usize, usize) {
+    fn woken(spin: &AdaptiveSpin, alone: bool) -> (usize, usize) {
         let (sender, receiver) = oneshot::channel();
         let woken = Arc::<Woken>::default();
         let waker = Waker::from(Arc::clone(&woken));
         let mut cx = Context::from_waker(&waker);
-        let mut waiting = pin!(lookout.wait(receiver, || alone));
+        let mut waiting = pin!(spin.wait(receiver, || alone));
         assert!(waiting.as_mut().poll(&mut cx).is_pending());
         let before = woken.0.load(Relaxed);
         sender.send(7).unwrap();
@@ -193,51 +193,54 @@ mod tests {
 
     #[test]
     fn only_a_lone_caller_stays_awake() {
-        assert_eq!(woken(&awake(), false), (0, 1));
-        assert_eq!(woken(&Lookout::new(), true), (0, 1));
+        assert_eq!(woken(&spin_time(), false), (0, 1));
+        assert_eq!(woken(&AdaptiveSpin::new(), true), (0, 1));
     }
 
     #[test]
     fn an_answer_that_never_comes_is_no_reason_to_wait() {
-        for lookout in [Lookout::new(), awake()] {
+        for spin in [AdaptiveSpin::new(), spin_time()] {
             let (sender, receiver) = oneshot::channel::<()>();
             drop(sender);
-            let waiting = pin!(lookout.wait(receiver, || true));
+            let waiting = pin!(spin.wait(receiver, || true));
             assert_eq!(waiting.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(None));
         }
     }
 
     /// Of a thousand stretches of writes, how many percent are waited for awake, where that takes so long and sleeping
     /// takes so long.
-    fn awake_of(found: &mut Found, awake: Duration, asleep: Duration) -> u32 {
-        let mut stayed_awake = 0;
-        for _ in 0..1000 * STRETCH {
-            let stays_awake = found.stays_awake;
+    fn percent_spun(stats: &mut SpinStats, spin_time: Duration, sleep_time: Duration) -> u32 {
+        let mut spun = 0;
+        for _ in 0..1000 * SAMPLE {
+            let spins = stats.spins;
             // What belongs to another stretch changes nothing.
-            found.took(!stays_awake, Duration::ZERO);
-            found.took(stays_awake, if stays_awake { awake } else { asleep });
-            stayed_awake += u32::from(stays_awake);
+            stats.took(!spins, Duration::ZERO);
+            stats.took(spins, if spins { spin_time } else { sleep_time });
+            spun += u32::from(spins);
         }
-        stayed_awake / (10 * STRETCH)
+        spun / (10 * SAMPLE)
     }
 
     #[test]
     fn they_wait_as_was_measured_to_be_better() {
-        let mut found = Found::nothing();
+        let mut stats = SpinStats::new();
         for _ in 0..2 {
-            assert!(awake_of(&mut found, SOON / 4, SOON / 2) > 90, "{found:?}");
-            assert!(awake_of(&mut found, SOON / 2, SOON * 15 / 32) > 90, "a little worse: {found:?}");
-            assert!(awake_of(&mut found, SOON / 2, SOON / 4) < 10, "{found:?}");
+            assert!(percent_spun(&mut stats, SPIN_LIMIT / 4, SPIN_LIMIT / 2) > 90, "{stats:?}");
+            assert!(
+                percent_spun(&mut stats, SPIN_LIMIT / 2, SPIN_LIMIT * 15 / 32) > 90,
+                "a little worse: {stats:?}"
+            );
+            assert!(percent_spun(&mut stats, SPIN_LIMIT / 2, SPIN_LIMIT / 4) < 10, "{stats:?}");
             // However much worse it is, a look takes no more than what it is held against.
-            assert!(awake_of(&mut found, SOON * 100, SOON / 4) < 1, "{found:?}");
+            assert!(percent_spun(&mut stats, SPIN_LIMIT * 100, SPIN_LIMIT / 4) < 1, "{stats:?}");
         }
     }
 
     #[test]
     fn slow_writes_are_slept_through() {
-        let mut found = Found::nothing();
-        assert_eq!(awake_of(&mut found, SOON / 4, SOON), 0);
-        assert!(awake_of(&mut found, SOON / 4, SOON / 2) > 90);
-        assert_eq!(awake_of(&mut found, SOON, SOON), 0);
+        let mut stats = SpinStats::new();
+        assert_eq!(percent_spun(&mut stats, SPIN_LIMIT / 4, SPIN_LIMIT), 0);
+        assert!(percent_spun(&mut stats, SPIN_LIMIT / 4, SPIN_LIMIT / 2) > 90);
+        assert_eq!(percent_spun(&mut stats, SPIN_LIMIT, SPIN_LIMIT), 0);
     }
 }

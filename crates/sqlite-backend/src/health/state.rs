@@ -18,7 +18,7 @@ use crate::writer::PROBE_EVERY;
 
 /// Where the writer says how it is, for everyone who asks.
 #[derive(Debug)]
-pub(crate) struct Board {
+pub(crate) struct HealthState {
     health: watch::Sender<Health>,
     /// What a write looks at before it asks for a place.
     is_read_only: AtomicBool,
@@ -26,7 +26,7 @@ pub(crate) struct Board {
     pub(super) steps: Steps,
 }
 
-impl Board {
+impl HealthState {
     pub(crate) fn new() -> Self {
         Self {
             health: watch::Sender::new(Health::new()),
@@ -187,27 +187,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_change_is_told_to_who_waits_for_it() {
-        let board = Board::new();
-        let seen = board.health();
+        let health_state = HealthState::new();
+        let seen = health_state.health();
         assert!(seen.is_good());
-        let mut waiting = pin!(board.other_than(&seen));
-        board.set_failures(1, Some("the disk failed".to_owned()));
+        let mut waiting = pin!(health_state.other_than(&seen));
+        health_state.set_failures(1, Some("the disk failed".to_owned()));
         assert!(std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending())).await);
-        board.set_alarm(Alarm::LogTooLong, true);
+        health_state.set_alarm(Alarm::LogTooLong, true);
         assert_eq!(waiting.await.alarms, [Alarm::LogTooLong]);
-        board.set_alarm(Alarm::LogTooLong, true);
-        board.set_alarm(Alarm::SpaceLow, true);
-        assert_eq!(board.health().alarms, [Alarm::LogTooLong, Alarm::SpaceLow]);
-        board.set_alarm(Alarm::LogTooLong, false);
-        assert_eq!(board.health().alarms, [Alarm::SpaceLow]);
-        assert!(board.admit().is_ok());
-        board.set_condition(Condition::ReadOnly);
-        let error = board.admit().unwrap_err();
+        health_state.set_alarm(Alarm::LogTooLong, true);
+        health_state.set_alarm(Alarm::SpaceLow, true);
+        assert_eq!(health_state.health().alarms, [Alarm::LogTooLong, Alarm::SpaceLow]);
+        health_state.set_alarm(Alarm::LogTooLong, false);
+        assert_eq!(health_state.health().alarms, [Alarm::SpaceLow]);
+        assert!(health_state.admit().is_ok());
+        health_state.set_condition(Condition::ReadOnly);
+        let error = health_state.admit().unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied));
         assert!(error.to_string().contains("the disk failed"), "{error}");
         assert!(error.is_transient() && error.retry_after().is_some());
-        board.set_condition(Condition::Writable);
-        assert!(board.admit().is_ok());
-        assert_eq!((board.health().failures, board.health().is_good()), (1, false));
+        health_state.set_condition(Condition::Writable);
+        assert!(health_state.admit().is_ok());
+        assert_eq!((health_state.health().failures, health_state.health().is_good()), (1, false));
     }
 }

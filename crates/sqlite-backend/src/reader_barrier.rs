@@ -11,17 +11,17 @@ use std::{
 
 use rusqlite::Connection;
 
-use crate::health::Board;
+use crate::health::HealthState;
 
 /// What the readers of a store come through. One alone closes it: the writer.
 #[derive(Debug, Default)]
-pub(crate) struct Gate {
-    state: Mutex<State>,
+pub(crate) struct ReaderBarrier {
+    state: Mutex<BarrierState>,
     opened: Condvar,
     left: Condvar,
     parked: Mutex<Vec<Weak<Parked>>>,
     /// Where the readers say that the disk does not read.
-    board: OnceLock<Arc<Board>>,
+    health_state: OnceLock<Arc<HealthState>>,
 }
 
 /// Where a reader leaves its connection while it does not read, for the writer to close.
@@ -36,39 +36,39 @@ impl Parked {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BarrierState {
     /// How many read.
-    inside: usize,
+    active: usize,
     is_closed: bool,
     /// How many wait for it to be opened.
     #[cfg(test)]
-    before: usize,
+    waiting: usize,
 }
 
 /// Somebody reads, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Inside<'a>(&'a Gate);
+pub(crate) struct ActiveReader<'a>(&'a ReaderBarrier);
 
 /// Nobody reads, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Closed<'a>(&'a Gate);
+pub(crate) struct ClosedBarrier<'a>(&'a ReaderBarrier);
 
-impl Gate {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl ReaderBarrier {
+    fn state(&self) -> MutexGuard<'_, BarrierState> {
         // Nothing panics while it holds the lock, and every change is whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the readers report to this board, from now on.
-    pub(crate) fn report_to(&self, board: Arc<Board>) {
+    pub(crate) fn report_to(&self, health_state: Arc<HealthState>) {
         // The store has one.
-        drop(self.board.set(board));
+        drop(self.health_state.set(health_state));
     }
 
     /// A read failed because the disk could not read.
     pub(crate) fn is_unreadable(&self) {
-        if let Some(board) = self.board.get() {
-            board.set_unreadable(true);
+        if let Some(health_state) = self.health_state.get() {
+            health_state.set_unreadable(true);
         }
     }
 
@@ -92,31 +92,31 @@ impl Gate {
     }
 
     /// Goes in to read. Waits while the gate is closed.
-    pub(crate) fn enter(&self) -> Inside<'_> {
+    pub(crate) fn enter(&self) -> ActiveReader<'_> {
         let mut state = self.state();
         while state.is_closed {
             #[cfg(test)]
             {
-                state.before += 1;
+                state.waiting += 1;
             }
             state = self.opened.wait(state).unwrap_or_else(PoisonError::into_inner);
             #[cfg(test)]
             {
-                state.before -= 1;
+                state.waiting -= 1;
             }
         }
-        state.inside += 1;
-        Inside(self)
+        state.active += 1;
+        ActiveReader(self)
     }
 
     /// Lets nobody in, and waits until nobody is inside. Nothing when that takes longer than `limit`: the gate is open again then.
-    pub(crate) fn close(&self, limit: Duration) -> Option<Closed<'_>> {
+    pub(crate) fn close(&self, limit: Duration) -> Option<ClosedBarrier<'_>> {
         let mut state = self.state();
         state.is_closed = true;
-        let closed = Closed(self);
-        let waited = self.left.wait_timeout_while(state, limit, |state| state.inside > 0);
+        let closed = ClosedBarrier(self);
+        let waited = self.left.wait_timeout_while(state, limit, |state| state.active > 0);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        let is_empty = state.inside == 0;
+        let is_empty = state.active == 0;
         // Before it is opened again, which takes the lock.
         drop(state);
         is_empty.then_some(closed)
@@ -124,21 +124,21 @@ impl Gate {
 }
 
 #[cfg(test)]
-impl Gate {
+impl ReaderBarrier {
     pub(crate) fn is_closed(&self) -> bool {
         self.state().is_closed
     }
 
-    fn before(&self) -> usize {
-        self.state().before
+    fn waiting(&self) -> usize {
+        self.state().waiting
     }
 }
 
-impl Drop for Inside<'_> {
+impl Drop for ActiveReader<'_> {
     fn drop(&mut self) {
         let mut state = self.0.state();
-        state.inside -= 1;
-        let is_waited_for = state.is_closed && state.inside == 0;
+        state.active -= 1;
+        let is_waited_for = state.is_closed && state.active == 0;
         drop(state);
         if is_waited_for {
             self.0.left.notify_one();
@@ -146,7 +146,7 @@ impl Drop for Inside<'_> {
     }
 }
 
-impl Drop for Closed<'_> {
+impl Drop for ClosedBarrier<'_> {
     fn drop(&mut self) {
         self.0.state().is_closed = false;
         self.0.opened.notify_all();
@@ -167,28 +167,28 @@ mod tests {
 
     #[test]
     fn it_is_closed_once_everybody_has_left_and_who_comes_waits() {
-        let (gate, order) = (Gate::default(), Mutex::new(Vec::new()));
-        let note = |what| order.lock().unwrap().push(what);
+        let (barrier, order) = (ReaderBarrier::default(), Mutex::new(Vec::new()));
+        let record = |event| order.lock().unwrap().push(event);
         thread::scope(|scope| {
-            let [first, second] = [gate.enter(), gate.enter()];
+            let [first, second] = [barrier.enter(), barrier.enter()];
             let closing = scope.spawn(|| {
-                let closed = gate.close(FAR);
-                note(if closed.is_some() { "closed" } else { "not closed" });
+                let closed = barrier.close(FAR);
+                record(if closed.is_some() { "closed" } else { "not closed" });
             });
-            while !gate.is_closed() {
+            while !barrier.is_closed() {
                 thread::yield_now();
             }
             let entering = scope.spawn(|| {
-                let _inside = gate.enter();
-                note("entered");
+                let _inside = barrier.enter();
+                record("entered");
             });
             // One that did not wait would be at its end.
-            while gate.before() == 0 && !entering.is_finished() {
+            while barrier.waiting() == 0 && !entering.is_finished() {
                 thread::yield_now();
             }
-            note("left");
+            record("left");
             drop(first);
-            note("left");
+            record("left");
             drop(second);
             closing.join().unwrap();
         });
@@ -197,29 +197,29 @@ mod tests {
 
     #[test]
     fn who_stays_inside_for_long_keeps_it_open() {
-        let gate = Gate::default();
-        let inside = gate.enter();
-        assert!(gate.close(Duration::ZERO).is_none());
-        assert!(!gate.is_closed());
-        drop((gate.enter(), inside));
-        let closed = gate.close(Duration::ZERO);
-        assert!(closed.is_some() && gate.is_closed());
+        let barrier = ReaderBarrier::default();
+        let active = barrier.enter();
+        assert!(barrier.close(Duration::ZERO).is_none());
+        assert!(!barrier.is_closed());
+        drop((barrier.enter(), active));
+        let closed = barrier.close(Duration::ZERO);
+        assert!(closed.is_some() && barrier.is_closed());
         drop(closed);
-        assert!(!gate.is_closed());
+        assert!(!barrier.is_closed());
     }
 
     #[test]
     fn a_panic_leaves_it_open_and_nobody_inside() {
-        let gate = Gate::default();
+        let barrier = ReaderBarrier::default();
         let panics = |run: &dyn Fn()| assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
         panics(&|| {
-            let _inside = gate.enter();
+            let _inside = barrier.enter();
             panic!("a read");
         });
         panics(&|| {
-            let _closed = gate.close(Duration::ZERO).unwrap();
+            let _closed = barrier.close(Duration::ZERO).unwrap();
             panic!("a fold");
         });
-        assert!(!gate.is_closed() && gate.close(Duration::ZERO).is_some());
+        assert!(!barrier.is_closed() && barrier.close(Duration::ZERO).is_some());
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use throughline_core::TenantId;
 
 /// What somebody's tenant waits for in line with others.
-pub(crate) trait InLine {
+pub(crate) trait Queued {
     /// Whose it is.
     fn tenant(&self) -> &TenantId;
 }
@@ -16,30 +16,30 @@ pub(crate) trait InLine {
 /// What waits, each tenant's in the order in which it came. Tenants take turns: after one of a tenant's comes one of the
 /// next tenant's.
 #[derive(Debug)]
-pub(crate) struct Lines<T> {
+pub(crate) struct FairQueue<T> {
     /// What was taken too early and comes first, whosesoever it is.
-    again: VecDeque<T>,
-    lines: HashMap<TenantId, VecDeque<T>>,
+    returned: VecDeque<T>,
+    queues: HashMap<TenantId, VecDeque<T>>,
     /// Everyone who has a line, the next one first.
-    turns: VecDeque<TenantId>,
+    rotation: VecDeque<TenantId>,
     len: usize,
     /// What the last line to become empty was kept in: the next one of a lone tenant needs no new memory.
     spare: VecDeque<T>,
 }
 
-impl<T> Default for Lines<T> {
+impl<T> Default for FairQueue<T> {
     fn default() -> Self {
         Self {
-            again: VecDeque::new(),
-            lines: HashMap::new(),
-            turns: VecDeque::new(),
+            returned: VecDeque::new(),
+            queues: HashMap::new(),
+            rotation: VecDeque::new(),
             len: 0,
             spare: VecDeque::new(),
         }
     }
 }
 
-impl<T: InLine> Lines<T> {
+impl<T: Queued> FairQueue<T> {
     pub(crate) const fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -50,20 +50,20 @@ impl<T: InLine> Lines<T> {
 
     pub(crate) fn push(&mut self, waiting: T) {
         self.len += 1;
-        if let Some(line) = self.lines.get_mut(waiting.tenant()) {
-            return line.push_back(waiting);
+        if let Some(queue) = self.queues.get_mut(waiting.tenant()) {
+            return queue.push_back(waiting);
         }
         let tenant = waiting.tenant().clone();
-        self.turns.push_back(tenant.clone());
-        let mut line = mem::take(&mut self.spare);
-        line.push_back(waiting);
-        self.lines.insert(tenant, line);
+        self.rotation.push_back(tenant.clone());
+        let mut queue = mem::take(&mut self.spare);
+        queue.push_back(waiting);
+        self.queues.insert(tenant, queue);
     }
 
     /// Puts one before all others.
     pub(crate) fn push_front(&mut self, waiting: T) {
         self.len += 1;
-        self.again.push_front(waiting);
+        self.returned.push_front(waiting);
     }
 
     /// Takes the next one.
@@ -74,25 +74,25 @@ impl<T: InLine> Lines<T> {
 
     /// Takes the next one, if `fits` says so.
     pub(crate) fn pop_if(&mut self, fits: impl FnOnce(&T) -> bool) -> Option<T> {
-        if let Some(first) = self.again.front() {
+        if let Some(first) = self.returned.front() {
             if !fits(first) {
                 return None;
             }
             self.len -= 1;
-            return self.again.pop_front();
+            return self.returned.pop_front();
         }
-        let tenant = self.turns.front()?;
-        let line = self.lines.get_mut(tenant)?;
-        if !line.front().is_some_and(fits) {
+        let tenant = self.rotation.front()?;
+        let queue = self.queues.get_mut(tenant)?;
+        if !queue.front().is_some_and(fits) {
             return None;
         }
-        let waiting = line.pop_front();
+        let waiting = queue.pop_front();
         self.len -= 1;
-        if line.is_empty() {
-            self.spare = self.lines.remove(tenant).unwrap_or_default();
-            self.turns.pop_front();
-        } else if self.turns.len() > 1 {
-            self.turns.rotate_left(1);
+        if queue.is_empty() {
+            self.spare = self.queues.remove(tenant).unwrap_or_default();
+            self.rotation.pop_front();
+        } else if self.rotation.len() > 1 {
+            self.rotation.rotate_left(1);
         }
         waiting
     }
@@ -101,7 +101,7 @@ impl<T: InLine> Lines<T> {
     /// first. What was put back is not looked at.
     pub(crate) fn pop_least(&mut self, limit: usize, count: impl Fn(&TenantId) -> usize) -> Option<T> {
         let mut least: Option<(usize, usize)> = None;
-        for (at, tenant) in self.turns.iter().enumerate() {
+        for (at, tenant) in self.rotation.iter().enumerate() {
             let count = count(tenant);
             if count < limit && least.is_none_or(|(_, least)| count < least) {
                 least = Some((at, count));
@@ -110,35 +110,35 @@ impl<T: InLine> Lines<T> {
                 break;
             }
         }
-        let tenant = self.turns.remove(least?.0)?;
-        let line = self.lines.get_mut(&tenant)?;
-        let waiting = line.pop_front();
+        let tenant = self.rotation.remove(least?.0)?;
+        let queue = self.queues.get_mut(&tenant)?;
+        let waiting = queue.pop_front();
         self.len -= 1;
-        if line.is_empty() {
-            self.spare = self.lines.remove(&tenant).unwrap_or_default();
+        if queue.is_empty() {
+            self.spare = self.queues.remove(&tenant).unwrap_or_default();
         } else {
-            self.turns.push_back(tenant);
+            self.rotation.push_back(tenant);
         }
         waiting
     }
 
     /// How many of a tenant wait.
     pub(crate) fn waiting_of(&self, tenant: &TenantId) -> usize {
-        self.lines.get(tenant).map_or(0, VecDeque::len)
+        self.queues.get(tenant).map_or(0, VecDeque::len)
     }
 
     /// Takes all of which `is_over` says so.
     pub(crate) fn take_if(&mut self, mut is_over: impl FnMut(&T) -> bool) -> Vec<T> {
         let mut taken = Vec::new();
-        for line in self.lines.values_mut().chain([&mut self.again]) {
-            if line.iter().any(&mut is_over) {
-                let (over, left) = line.drain(..).partition::<VecDeque<_>, _>(&mut is_over);
+        for queue in self.queues.values_mut().chain([&mut self.returned]) {
+            if queue.iter().any(&mut is_over) {
+                let (over, left) = queue.drain(..).partition::<VecDeque<_>, _>(&mut is_over);
                 taken.extend(over);
-                *line = left;
+                *queue = left;
             }
         }
-        self.lines.retain(|_, line| !line.is_empty());
-        self.turns.retain(|tenant| self.lines.contains_key(tenant));
+        self.queues.retain(|_, queue| !queue.is_empty());
+        self.rotation.retain(|tenant| self.queues.contains_key(tenant));
         self.len -= taken.len();
         taken
     }
@@ -156,12 +156,12 @@ mod tests {
 
     async fn write(tenant: &str, text: &str) -> Pending {
         let tenant: TenantId = tenant.parse().unwrap();
-        let give_up = Instant::now();
-        let slot = QueueCapacity::new(1, 1).enter(&tenant, 1, give_up).await.unwrap();
+        let timeout_at = Instant::now();
+        let permit = QueueCapacity::new(1, 1).enter(&tenant, 1, timeout_at).await.unwrap();
         let message = NewMessage::user(text).with_id(text.parse().unwrap());
         let args = Add::new("t".parse().unwrap(), message).into();
         let write = Write { tenant, args, idempotency: None, audit: None, now: Timestamp::from_micros(0) };
-        Pending::new(write, Times { deadline: None, give_up }, 1, slot).0
+        Pending::new(write, Times { deadline: None, timeout_at }, 1, permit).0
     }
 
     fn text(pending: &Pending) -> String {
@@ -172,44 +172,44 @@ mod tests {
         }
     }
 
-    fn pop_all(lines: &mut Lines<Pending>) -> Vec<String> {
-        std::iter::from_fn(|| lines.pop()).map(|pending| text(&pending)).collect()
+    fn pop_all(queues: &mut FairQueue<Pending>) -> Vec<String> {
+        std::iter::from_fn(|| queues.pop()).map(|pending| text(&pending)).collect()
     }
 
-    async fn lines() -> Lines<Pending> {
-        let mut lines = Lines::default();
+    async fn queues() -> FairQueue<Pending> {
+        let mut queues = FairQueue::default();
         for (tenant, name) in [("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"), ("b", "b2"), ("c", "c1")] {
-            lines.push(write(tenant, name).await);
+            queues.push(write(tenant, name).await);
         }
-        lines
+        queues
     }
 
     #[tokio::test]
     async fn tenants_take_turns_and_each_keeps_its_order() {
-        let mut lines = lines().await;
-        assert_eq!(lines.len(), 6);
-        assert!(lines.pop_if(|first| text(first) != "a1").is_none());
-        assert_eq!(pop_all(&mut lines), ["a1", "b1", "c1", "a2", "b2", "a3"]);
-        assert!(lines.is_empty() && lines.lines.is_empty() && lines.turns.is_empty());
-        lines.push(write("b", "b3").await);
-        assert_eq!(pop_all(&mut lines), ["b3"]);
+        let mut queues = queues().await;
+        assert_eq!(queues.len(), 6);
+        assert!(queues.pop_if(|first| text(first) != "a1").is_none());
+        assert_eq!(pop_all(&mut queues), ["a1", "b1", "c1", "a2", "b2", "a3"]);
+        assert!(queues.is_empty() && queues.queues.is_empty() && queues.rotation.is_empty());
+        queues.push(write("b", "b3").await);
+        assert_eq!(pop_all(&mut queues), ["b3"]);
     }
 
     #[tokio::test]
     async fn what_is_put_back_comes_first() {
-        let mut lines = lines().await;
-        let taken = [lines.pop().unwrap(), lines.pop().unwrap()];
-        taken.into_iter().rev().for_each(|pending| lines.push_front(pending));
-        assert!(lines.pop_if(|first| text(first) != "a1").is_none());
-        assert_eq!(pop_all(&mut lines), ["a1", "b1", "c1", "a2", "b2", "a3"]);
+        let mut queues = queues().await;
+        let taken = [queues.pop().unwrap(), queues.pop().unwrap()];
+        taken.into_iter().rev().for_each(|pending| queues.push_front(pending));
+        assert!(queues.pop_if(|first| text(first) != "a1").is_none());
+        assert_eq!(pop_all(&mut queues), ["a1", "b1", "c1", "a2", "b2", "a3"]);
     }
 
     #[tokio::test]
     async fn the_tenant_with_the_smallest_count_comes_first() {
-        let mut lines = lines().await;
+        let mut queues = queues().await;
         let mut pop = |counts: [usize; 3]| {
             let count = |tenant: &TenantId| counts[usize::from(tenant.as_str().as_bytes()[0] - b'a')];
-            lines.pop_least(3, count).map(|pending| text(&pending))
+            queues.pop_least(3, count).map(|pending| text(&pending))
         };
         assert_eq!(pop([2, 1, 1]).as_deref(), Some("b1"));
         assert_eq!(pop([2, 1, 1]).as_deref(), Some("c1"));
@@ -217,20 +217,20 @@ mod tests {
         assert_eq!(pop([1, 1, 0]).as_deref(), Some("a1"));
         assert_eq!(pop([3, 4, 0]), None);
         assert_eq!(pop([0, 0, 0]).as_deref(), Some("b2"));
-        assert_eq!(pop_all(&mut lines), ["a2", "a3"]);
-        assert!(lines.is_empty() && lines.lines.is_empty() && lines.turns.is_empty());
+        assert_eq!(pop_all(&mut queues), ["a2", "a3"]);
+        assert!(queues.is_empty() && queues.queues.is_empty() && queues.rotation.is_empty());
     }
 
     #[tokio::test]
     async fn what_is_over_is_taken_from_every_line() {
-        let mut lines = lines().await;
-        let first = lines.pop().unwrap();
-        lines.push_front(first);
-        let taken = lines.take_if(|pending| ["a1", "a2", "c1"].contains(&text(pending).as_str()));
+        let mut queues = queues().await;
+        let first = queues.pop().unwrap();
+        queues.push_front(first);
+        let taken = queues.take_if(|pending| ["a1", "a2", "c1"].contains(&text(pending).as_str()));
         let mut taken: Vec<_> = taken.iter().map(text).collect();
         taken.sort();
-        assert_eq!((taken, lines.len()), (vec!["a1".to_owned(), "a2".to_owned(), "c1".to_owned()], 3));
-        assert_eq!(pop_all(&mut lines), ["b1", "a3", "b2"]);
-        assert!(lines.is_empty());
+        assert_eq!((taken, queues.len()), (vec!["a1".to_owned(), "a2".to_owned(), "c1".to_owned()], 3));
+        assert_eq!(pop_all(&mut queues), ["b1", "a3", "b2"]);
+        assert!(queues.is_empty());
     }
 }

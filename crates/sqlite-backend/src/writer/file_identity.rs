@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::log::beside;
+use super::wal::with_suffix;
 use crate::{error::EngineError, file_guard::Identity};
 
 /// How long a look at the file and the index holds. The log, which is where a commit goes, is looked at each time; three
@@ -42,15 +42,15 @@ fn seen(path: &Path) -> Seen {
 
 /// Where a store was opened.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct FileIdentity {
     path: PathBuf,
-    log_path: PathBuf,
+    wal_path: PathBuf,
     /// Of the log; its locks are the locks of the store.
     index_path: PathBuf,
     /// The same for as long as the store is open.
     file: Option<Identity>,
     /// The same for as long as the connection is open; nothing before its first transaction.
-    log: Option<(Seen, Seen)>,
+    wal: Option<(Seen, Seen)>,
     pub(super) lost: Option<Lost>,
     /// The file holds every write of the connection that was acknowledged.
     is_brought_in: bool,
@@ -63,7 +63,7 @@ pub(super) struct Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lost {
     /// The log. The connection alone can still bring what is in it to the file.
-    Log,
+    Wal,
     /// The index of the log, with the locks on it: another process may be writing to the log.
     Index,
     /// What is in the log: it is there, and is not what SQLite wrote.
@@ -72,15 +72,15 @@ pub(super) enum Lost {
     Pages,
 }
 
-impl Place {
-    pub(super) fn new(path: &Path, log_path: PathBuf) -> Self {
-        let index_path = beside(path, "-shm");
+impl FileIdentity {
+    pub(super) fn new(path: &Path, wal_path: PathBuf) -> Self {
+        let index_path = with_suffix(path, "-shm");
         Self {
             path: path.to_owned(),
-            log_path,
+            wal_path,
             index_path,
             file: identity(path).ok(),
-            log: None,
+            wal: None,
             looked: None,
             lost: None,
             is_brought_in: false,
@@ -89,14 +89,14 @@ impl Place {
 
     /// The connection is another one, which may make a new log.
     pub(super) const fn reopened(&mut self) {
-        self.log = None;
+        self.wal = None;
         self.is_brought_in = false;
     }
 
     /// The log and its index that the connection has open, once it has begun a transaction.
     pub(super) const fn opened(&self) -> Option<(Identity, Identity)> {
-        match self.log {
-            Some((Seen::File(log), Seen::File(index))) => Some((log, index)),
+        match self.wal {
+            Some((Seen::File(wal), Seen::File(index))) => Some((wal, index)),
             _ => None,
         }
     }
@@ -104,7 +104,7 @@ impl Place {
     /// Records that the log or the file is not what SQLite wrote, where the error says so. Only a store that is opened again goes on.
     pub(super) const fn failed(&mut self, error: &EngineError) {
         match error {
-            EngineError::LogReplaced { fault } => self.lost = Some(Lost::Contents { fault }),
+            EngineError::WalReplaced { fault } => self.lost = Some(Lost::Contents { fault }),
             EngineError::FileTruncated => self.lost = Some(Lost::Pages),
             _ => {}
         }
@@ -124,7 +124,7 @@ impl Place {
     /// makes an index first, where there is none.
     pub(super) fn can_bring_in(&self) -> bool {
         let index = seen(&self.index_path);
-        let is_own_index = index == Seen::Nothing || self.log.is_none_or(|(_, open)| index == open);
+        let is_own_index = index == Seen::Nothing || self.wal.is_none_or(|(_, open)| index == open);
         let is_own_file = match seen(&self.path) {
             Seen::File(found) => self.file.is_none_or(|file| file == found),
             Seen::Nothing => true,
@@ -142,23 +142,23 @@ impl Place {
 
     /// Expects the file, and the log of the connection, which has begun a transaction, where they were.
     pub(super) fn expect_both(&mut self) -> Result<(), EngineError> {
-        let log = seen(&self.log_path);
+        let wal = seen(&self.wal_path);
         let is_fresh = self.lost.is_none() && self.looked.is_some_and(|at| at.elapsed() < FRESH);
         match self.lost {
-            Some(Lost::Contents { fault }) => return Err(EngineError::LogReplaced { fault }),
+            Some(Lost::Contents { fault }) => return Err(EngineError::WalReplaced { fault }),
             Some(Lost::Pages) => return Err(EngineError::FileTruncated),
             _ => {}
         }
-        if is_fresh && self.log.is_some_and(|(open_log, _)| !log.is_other_than(open_log)) {
+        if is_fresh && self.wal.is_some_and(|(open_wal, _)| !wal.is_other_than(open_wal)) {
             return Ok(());
         }
         self.expect_file()?;
         let index = seen(&self.index_path);
-        let (open_log, open_index) = *self.log.get_or_insert((log, index));
+        let (open_wal, open_index) = *self.wal.get_or_insert((wal, index));
         let lost = if index.is_other_than(open_index) {
             Some(Lost::Index)
         } else {
-            log.is_other_than(open_log).then_some(Lost::Log)
+            wal.is_other_than(open_wal).then_some(Lost::Wal)
         };
         if lost.is_some() {
             // Nor was the whole directory moved between the looks.

@@ -30,17 +30,17 @@ pub(super) enum Verdict {
 impl Worker {
     /// What became of the transaction that would have taken the store to `position` and ended with `failure`. Tries for
     /// as long as a write may wait.
-    pub(super) fn fence(&mut self, position: i64, failure: &EngineError) -> Verdict {
+    pub(super) fn fence_transaction(&mut self, position: i64, failure: &EngineError) -> Verdict {
         let begun = Instant::now();
         let mut leaves_mark = true;
         loop {
-            let found = self.try_fence(position, leaves_mark);
-            self.board.end_step();
+            let found = self.try_fence_transaction(position, leaves_mark);
+            self.health_state.end_step();
             let error = match found {
                 Ok((verdict, connection)) => {
                     self.set_connection(connection);
                     if leaves_mark {
-                        self.trouble.is_over(&self.board);
+                        self.failure_tracker.record_success(&self.health_state);
                     }
                     return verdict;
                 }
@@ -52,21 +52,21 @@ impl Worker {
                 continue;
             }
             if error.engine().is_some_and(EngineError::is_lock) {
-                self.trouble.is_of_locks();
+                self.failure_tracker.record_lock_failure();
             }
             if !is_busy && error.kind() != ErrorKind::StorageFull {
-                self.trouble.failed(&self.board, error);
+                self.failure_tracker.record_failure(&self.health_state, error);
             }
             if begun.elapsed() >= self.limits.wait {
                 return Verdict::Unknown;
             }
-            if self.board.is_read_only() {
+            if self.health_state.is_read_only() {
                 // Who came before this was known is told like who comes now.
-                self.refuse_all(&self.board.refusal());
+                self.refuse_all(&self.health_state.refusal());
             }
             let pause = if is_busy { pause::for_the_lock() } else { pause::for_the_file() };
             // Nothing of those who wait was begun: who runs out of time meanwhile is told so.
-            for pending in self.queue.take_given_up(Instant::now() + pause) {
+            for pending in self.queue.take_timed_out(Instant::now() + pause) {
                 let kind = if is_busy { ErrorKind::Busy } else { ErrorKind::Unavailable };
                 let error =
                     PersistError::new(kind, "the writer finds out what became of a commit that failed");
@@ -76,11 +76,15 @@ impl Worker {
         }
     }
 
-    fn try_fence(&self, position: i64, leaves_mark: bool) -> Result<(Verdict, Connection), OpenError> {
-        self.board.begin_step(WriterStep::Open);
+    fn try_fence_transaction(
+        &self,
+        position: i64,
+        leaves_mark: bool,
+    ) -> Result<(Verdict, Connection), OpenError> {
+        self.health_state.begin_step(WriterStep::Open);
         let connection = connection::reopen(&self.path)?;
-        let fence = || -> Result<Verdict, EngineError> {
-            let _transaction = begin_own(&connection, &self.place, &self.guard)?;
+        let attempt = || -> Result<Verdict, EngineError> {
+            let _transaction = begin_own(&connection, &self.file_identity, &self.guard)?;
             let mut progress = Progress::read(&connection)?;
             let verdict = match progress.holds(self.id, position) {
                 Some(true) => Verdict::Applied,
@@ -92,14 +96,14 @@ impl Worker {
                 return Ok(verdict);
             }
             self.failpoints.reach(Failpoint::Fencing, &connection)?;
-            progress.fence();
+            progress.fence_transaction();
             progress.write(&connection)?;
-            self.board.begin_step(WriterStep::Commit);
+            self.health_state.begin_step(WriterStep::Commit);
             execute(&connection, "COMMIT")?;
             self.failpoints.reach(Failpoint::Fenced, &connection)?;
             Ok(verdict)
         };
-        let verdict = fence().map_err(|error| OpenError::sqlite(&self.path, error))?;
+        let verdict = attempt().map_err(|error| OpenError::sqlite(&self.path, error))?;
         Ok((verdict, connection))
     }
 }
