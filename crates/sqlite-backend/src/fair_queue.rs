@@ -1,4 +1,4 @@
-//! Lines, one for each tenant: of the writes that wait for the writer, and of the reads that wait for a reader.
+//! A fair queue over tenants: for the writes that wait for the writer, and for the reads that wait for a reader.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -7,23 +7,22 @@ use std::{
 
 use throughline_core::TenantId;
 
-/// What somebody's tenant waits for in line with others.
+/// An item in a fair queue.
 pub(crate) trait Queued {
-    /// Whose it is.
+    /// Returns the tenant of the item.
     fn tenant(&self) -> &TenantId;
 }
 
-/// What waits, each tenant's in the order in which it came. Tenants take turns: after one of a tenant's comes one of the
-/// next tenant's.
+/// A fair queue. It serves the tenants in rotation, and the items of one tenant in arrival order.
 #[derive(Debug)]
 pub(crate) struct FairQueue<T> {
-    /// What was taken too early and comes first, whosesoever it is.
+    /// Items that were put back. They come first, regardless of their tenants.
     returned: VecDeque<T>,
     queues: HashMap<TenantId, VecDeque<T>>,
-    /// Everyone who has a line, the next one first.
+    /// The tenants that have waiting items, the next one first.
     rotation: VecDeque<TenantId>,
     len: usize,
-    /// What the last line to become empty was kept in: the next one of a lone tenant needs no new memory.
+    /// The buffer of the last queue that became empty, so that a lone tenant needs no new allocation.
     spare: VecDeque<T>,
 }
 
@@ -60,19 +59,19 @@ impl<T: Queued> FairQueue<T> {
         self.queues.insert(tenant, queue);
     }
 
-    /// Puts one before all others.
+    /// Puts an item back in front of all others.
     pub(crate) fn push_front(&mut self, waiting: T) {
         self.len += 1;
         self.returned.push_front(waiting);
     }
 
-    /// Takes the next one.
+    /// Takes the next item.
     #[cfg(test)]
     pub(crate) fn pop(&mut self) -> Option<T> {
         self.pop_if(|_| true)
     }
 
-    /// Takes the next one, if `fits` says so.
+    /// Takes the next item if `fits` accepts it.
     pub(crate) fn pop_if(&mut self, fits: impl FnOnce(&T) -> bool) -> Option<T> {
         if let Some(first) = self.returned.front() {
             if !fits(first) {
@@ -97,8 +96,8 @@ impl<T: Queued> FairQueue<T> {
         waiting
     }
 
-    /// Takes the next one of the tenant with the smallest count below `limit`; of several such tenants, of the one whose turn it is
-    /// first. What was put back is not looked at.
+    /// Takes the next item of the tenant with the smallest count below `limit`. Among tenants with equal counts the
+    /// rotation decides. Ignores items that were put back.
     pub(crate) fn pop_least(&mut self, limit: usize, count: impl Fn(&TenantId) -> usize) -> Option<T> {
         let mut least: Option<(usize, usize)> = None;
         for (at, tenant) in self.rotation.iter().enumerate() {
@@ -122,12 +121,12 @@ impl<T: Queued> FairQueue<T> {
         waiting
     }
 
-    /// How many of a tenant wait.
+    /// Returns how many items of a tenant wait.
     pub(crate) fn waiting_of(&self, tenant: &TenantId) -> usize {
         self.queues.get(tenant).map_or(0, VecDeque::len)
     }
 
-    /// Takes all of which `is_over` says so.
+    /// Takes all items that `is_over` selects.
     pub(crate) fn take_if(&mut self, mut is_over: impl FnMut(&T) -> bool) -> Vec<T> {
         let mut taken = Vec::new();
         for queue in self.queues.values_mut().chain([&mut self.returned]) {
@@ -213,7 +212,7 @@ mod tests {
         };
         assert_eq!(pop([2, 1, 1]).as_deref(), Some("b1"));
         assert_eq!(pop([2, 1, 1]).as_deref(), Some("c1"));
-        // `b` has had its turn.
+        // `b` has had its turn in the rotation.
         assert_eq!(pop([1, 1, 0]).as_deref(), Some("a1"));
         assert_eq!(pop([3, 4, 0]), None);
         assert_eq!(pop([0, 0, 0]).as_deref(), Some("b2"));

@@ -1,8 +1,8 @@
-//! A moment in which nobody reads.
+//! The reader barrier: it stops new readers while the writer truncates the WAL.
 //!
-//! The log can be cut only while none of it is read. Reads that come one after the other leave no such moment, although each of
-//! them is short: the next one has begun before the last one ends. So they come through a gate, which the writer closes for
-//! a moment. Whoever is inside goes on and never waits for the writer, who gives up when that takes too long.
+//! SQLite can truncate the WAL only while no reader uses it. Short reads in close succession leave no such moment: the
+//! next one begins before the last one ends. So readers pass this barrier, and the writer closes it for a moment. A
+//! running read continues and never waits for the writer; the writer reopens the barrier when the wait takes too long.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
@@ -13,23 +13,23 @@ use rusqlite::Connection;
 
 use crate::health::HealthState;
 
-/// What the readers of a store come through. One alone closes it: the writer.
+/// The barrier of a store. Only the writer closes it.
 #[derive(Debug, Default)]
 pub(crate) struct ReaderBarrier {
     state: Mutex<BarrierState>,
     opened: Condvar,
     left: Condvar,
     parked: Mutex<Vec<Weak<Parked>>>,
-    /// Where the readers say that the disk does not read.
+    /// The health state to which readers report that the disk cannot read.
     health_state: OnceLock<Arc<HealthState>>,
 }
 
-/// Where a reader leaves its connection while it does not read, for the writer to close.
+/// The slot in which an idle reader parks its connection, so that the writer can close it.
 #[derive(Debug, Default)]
 pub(crate) struct Parked(Mutex<Option<Connection>>);
 
 impl Parked {
-    /// Takes the connection, or leaves it.
+    /// Stores a connection, or takes the parked one.
     pub(crate) fn replace(&self, connection: Option<Connection>) -> Option<Connection> {
         std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), connection)
     }
@@ -37,42 +37,42 @@ impl Parked {
 
 #[derive(Debug, Default)]
 struct BarrierState {
-    /// How many read.
+    /// The number of running reads.
     active: usize,
     is_closed: bool,
-    /// How many wait for it to be opened.
+    /// The number of readers that wait for the barrier to open.
     #[cfg(test)]
     waiting: usize,
 }
 
-/// Somebody reads, until this is dropped.
+/// A running read, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ActiveReader<'a>(&'a ReaderBarrier);
 
-/// Nobody reads, until this is dropped.
+/// The closed barrier: no read runs until this is dropped.
 #[derive(Debug)]
 pub(crate) struct ClosedBarrier<'a>(&'a ReaderBarrier);
 
 impl ReaderBarrier {
     fn state(&self) -> MutexGuard<'_, BarrierState> {
-        // Nothing panics while it holds the lock, and every change is whole.
+        // No code panics while it holds the lock, and every change is complete.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the readers report to this board, from now on.
+    /// Makes the readers report to this health state from now on.
     pub(crate) fn report_to(&self, health_state: Arc<HealthState>) {
-        // The store has one.
+        // The store sets it once.
         drop(self.health_state.set(health_state));
     }
 
-    /// A read failed because the disk could not read.
+    /// Records that a read failed because the disk could not read.
     pub(crate) fn is_unreadable(&self) {
         if let Some(health_state) = self.health_state.get() {
             health_state.set_unreadable(true);
         }
     }
 
-    /// A place for the connection of a reader.
+    /// Returns a new slot for the connection of a reader.
     pub(crate) fn park(&self) -> Arc<Parked> {
         let parked = Arc::<Parked>::default();
         let mut all = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,8 +81,9 @@ impl ReaderBarrier {
         parked
     }
 
-    /// Closes the connections of all readers once nobody reads, so that SQLite lets go of what it holds for the file. They
-    /// open others with their next reads. Not done when somebody reads for longer than `limit`.
+    /// Closes the connections of all readers once no read runs, so that SQLite releases its locks and descriptors of
+    /// the file. The readers open new connections with their next reads. Does nothing if a read runs for longer than
+    /// `limit`.
     pub(crate) fn close_connections(&self, limit: Duration) {
         let Some(_closed) = self.close(limit) else { return };
         let parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,7 +92,7 @@ impl ReaderBarrier {
         }
     }
 
-    /// Goes in to read. Waits while the gate is closed.
+    /// Begins a read. Waits while the barrier is closed.
     pub(crate) fn enter(&self) -> ActiveReader<'_> {
         let mut state = self.state();
         while state.is_closed {
@@ -109,7 +110,8 @@ impl ReaderBarrier {
         ActiveReader(self)
     }
 
-    /// Lets nobody in, and waits until nobody is inside. Nothing when that takes longer than `limit`: the gate is open again then.
+    /// Stops new readers and waits until no read runs. Returns `None`, with the barrier open again, if that takes
+    /// longer than `limit`.
     pub(crate) fn close(&self, limit: Duration) -> Option<ClosedBarrier<'_>> {
         let mut state = self.state();
         state.is_closed = true;
@@ -117,7 +119,7 @@ impl ReaderBarrier {
         let waited = self.left.wait_timeout_while(state, limit, |state| state.active > 0);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
         let is_empty = state.active == 0;
-        // Before it is opened again, which takes the lock.
+        // Before the barrier opens again, which takes the lock.
         drop(state);
         is_empty.then_some(closed)
     }
@@ -182,7 +184,7 @@ mod tests {
                 let _inside = barrier.enter();
                 record("entered");
             });
-            // One that did not wait would be at its end.
+            // A reader that did not wait would have finished.
             while barrier.waiting() == 0 && !entering.is_finished() {
                 thread::yield_now();
             }

@@ -16,11 +16,11 @@ use super::{
 };
 use crate::writer::PROBE_EVERY;
 
-/// Where the writer says how it is, for everyone who asks.
+/// The health state that the writer publishes.
 #[derive(Debug)]
 pub(crate) struct HealthState {
     health: watch::Sender<Health>,
-    /// What a write looks at before it asks for a place.
+    /// A write checks this before it requests a permit.
     is_read_only: AtomicBool,
     is_unreadable: AtomicBool,
     pub(super) steps: Steps,
@@ -36,14 +36,14 @@ impl HealthState {
         }
     }
 
-    /// How the store is; the log is for the caller to measure.
+    /// Returns the health; the caller measures the length of the WAL.
     pub(crate) fn health(&self) -> Health {
         let mut health = self.health.borrow().clone();
         health.writer_waits = self.steps.waits_in();
         health
     }
 
-    /// The disk could not read, or can again.
+    /// Records whether the disk can read the file.
     pub(crate) fn set_unreadable(&self, is_unreadable: bool) {
         self.is_unreadable.store(is_unreadable, Ordering::Release);
         self.set_alarm(Alarm::DiskUnreadable, is_unreadable);
@@ -54,17 +54,17 @@ impl HealthState {
         self.is_unreadable.load(Ordering::Acquire)
     }
 
-    /// Has a thread look after the writer, and the disk of the file at `path`.
+    /// Starts the watchdog thread for the writer and for the disk of the file at `path`.
     pub(crate) fn watch(self: &Arc<Self>, path: &Path) -> io::Result<()> {
         watchdog::start(self, path)
     }
 
-    /// The writer begins a step that may wait for the disk.
+    /// Records that the writer begins a step that may wait for the disk.
     pub(crate) fn begin_step(&self, step: WriterStep) {
         self.steps.begin(step);
     }
 
-    /// The writer has nothing to do, or waits for nothing that hangs.
+    /// Records that the writer is idle, or that it waits for nothing that can hang.
     pub(crate) fn end_step(&self) {
         self.steps.end();
     }
@@ -78,7 +78,7 @@ impl HealthState {
         let waits = self.steps.waits_in();
         let is_news = self.set_alarm(Alarm::WriterWaits, waits.is_some());
         if self.is_closed() {
-            // It was closed between the look and the alarm.
+            // The store was closed between the check and the alarm.
             self.set_alarm(Alarm::WriterWaits, false);
         }
         if let Some(wait) = waits.filter(|_| is_news) {
@@ -91,22 +91,22 @@ impl HealthState {
         self.health.borrow().condition == Condition::Closed
     }
 
-    /// Waits until the condition or the alarms are others than in `seen`.
+    /// Waits until the condition or the alarms differ from those in `seen`.
     pub(crate) async fn other_than(&self, seen: &Health) -> Health {
         let mut changes = self.health.subscribe();
         let found = changes.wait_for(|health| !health.is_like(seen)).await.map(|health| health.clone());
-        // The sender is `self`: it is there for as long as this waits.
+        // The sender is `self`: it lives as long as this future.
         let mut found = found.unwrap_or_else(|_| self.health());
         found.writer_waits = self.steps.waits_in();
         found
     }
 
-    /// Lets a write in, unless none can succeed now.
+    /// Admits a write, unless the store is read-only.
     pub(crate) fn admit(&self) -> Result<()> {
         if self.is_read_only() { Err(self.refusal()) } else { Ok(()) }
     }
 
-    /// What a write is told that comes while the store is read-only.
+    /// Returns the error for a write to a read-only store.
     pub(crate) fn refusal(&self) -> PersistError {
         let last = self.health.borrow().last_failure.clone().unwrap_or_default();
         PersistError::new(
@@ -125,7 +125,7 @@ impl HealthState {
         let changed = self.health.send_if_modified(|health| {
             let changed = health.condition != condition;
             health.condition = condition;
-            // Before anybody learns of it: who was told that the store takes writes finds it so.
+            // Inside of the closure, before any subscriber is notified: a caller that sees `Writable` can write.
             self.is_read_only.store(condition == Condition::ReadOnly, Ordering::Release);
             changed
         });
@@ -144,7 +144,7 @@ impl HealthState {
         }
     }
 
-    /// Raises an alarm, or ends it. Answers whether that is a change.
+    /// Raises or clears an alarm. Returns whether that changed anything.
     pub(crate) fn set_alarm(&self, alarm: Alarm, raised: bool) -> bool {
         let changed = self.health.send_if_modified(|health| {
             let before = health.alarms.len();
@@ -163,7 +163,7 @@ impl HealthState {
         changed
     }
 
-    /// Notes a failure of the writer, or its success.
+    /// Records the number of consecutive failures of the writer and the last failure.
     pub(crate) fn set_failures(&self, failures: u32, last: Option<String>) {
         self.health.send_if_modified(|health| {
             let changed = health.failures != failures;
@@ -176,7 +176,7 @@ impl HealthState {
     }
 }
 
-/// The target of the events.
+/// The target of the `tracing` events.
 const TARGET: &str = "throughline_sqlite";
 
 #[cfg(test)]

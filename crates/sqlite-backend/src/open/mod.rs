@@ -1,4 +1,4 @@
-//! From a path to a store that may be written.
+//! Opens a store at a path.
 
 mod error;
 mod file;
@@ -39,7 +39,7 @@ pub(crate) async fn open(options: SqliteOptions, path: &Path) -> Result<SqliteBa
     start(options, path, None).await
 }
 
-/// Opens a store in a fresh directory.
+/// Opens a store in a new directory.
 pub(crate) async fn temporary(options: SqliteOptions) -> Result<SqliteBackend, OpenError> {
     let failed = |source| OpenError::Io { path: std::env::temp_dir(), source };
     let directory = tempfile::Builder::new().prefix("throughline-").tempdir().map_err(failed)?;
@@ -60,7 +60,7 @@ async fn start(
     Ok(SqliteBackend::new(options, path, writer, readers, key))
 }
 
-/// Opens the file, makes it a store if it is fresh, and brings an older one up to date. Blocks.
+/// Opens the file, creates the schema if the file is new, and migrates an older one. Blocks.
 pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenError> {
     let version = rusqlite::version_number();
     if !version::is_safe(version) {
@@ -73,7 +73,7 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
         return Err(OpenError::Forked { path: path.to_owned() });
     }
     let mut connection = connect(path).map_err(|error| OpenError::sqlite(path, error))?;
-    // A foreign file with a log of its own is not folded just because it was looked at.
+    // The examination of a foreign file must not checkpoint its WAL.
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(|error| OpenError::sqlite(path, error))?;
@@ -84,7 +84,7 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
         Ok(identity)
     });
     let identity = match identity {
-        // It is repaired once the file is set up, under its write lock.
+        // The ledger is repaired after the file is configured, under its write lock.
         Err(OpenError::Ledger { .. }) if options.repair_ledger => None,
         identity => Some(identity?),
     };
@@ -93,7 +93,7 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
         .map_err(|error| OpenError::sqlite(path, error))?;
     let mode = timeout.retry(|| {
         let mut change = connection.prepare("PRAGMA journal_mode = wal")?;
-        // To its end: it answers first, and commits the change then.
+        // Read all rows: SQLite answers first, and commits the change then.
         let answers = change.query_map([], |row| row.get(0))?;
         Ok(answers.collect::<rusqlite::Result<Vec<String>>>()?.pop().unwrap_or_default())
     })?;
@@ -116,7 +116,7 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
     Ok(connection)
 }
 
-/// Waits for other openers of the file, who hold it for moments.
+/// Retries while other processes hold the file for short moments.
 struct BusyTimeout<'a> {
     path: &'a Path,
     begun: Instant,

@@ -1,12 +1,12 @@
-//! Waiting for an answer that comes soon.
+//! An adaptive spin: a lone caller polls for its answer for a short time instead of sleeping.
 //!
-//! A thread that sleeps is woken by a signal to an idle processor, which takes tens of microseconds; a write on a fast
-//! disk takes two hundred. A caller who is alone with the writer pays that twice: no other task keeps its thread awake,
-//! and no other write keeps the writer's. So such a caller stays awake for as long as its write usually takes, and lets
-//! the other tasks of its runtime run meanwhile.
+//! Waking a sleeping thread on an idle processor takes tens of microseconds; a write on a fast disk takes two hundred.
+//! A caller that is alone with the writer pays for two wakeups: no other task keeps its thread busy, and no other write
+//! keeps the writer busy. So such a caller spins for as long as its write usually takes, and lets the other tasks of
+//! its runtime run in between.
 //!
-//! It does so only while that is measured to win. On a machine that is busy, who stays awake is taken for a calculation
-//! and has to wait its turn, while who sleeps is woken at once; and on a slow disk there is little to win.
+//! The caller spins only while measurements show a gain. On a busy machine the scheduler treats a spinning thread as
+//! compute-bound and makes it wait, while it wakes a sleeping thread at once. On a slow disk there is little to gain.
 
 use std::{
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
@@ -19,41 +19,41 @@ use tokio::{
     task::yield_now,
 };
 
-/// Writes that take longer are slept through: what staying awake wins is small beside them.
+/// Callers sleep through writes that take longer: the gain of spinning is small for them.
 const SPIN_LIMIT: Duration = Duration::from_micros(500);
 
-/// So many writes in a row are waited for alike, and compared with others by their mean. The mean, because who stays
-/// awake on a busy machine pays seldom, and then with a whole turn of somebody else.
+/// The number of consecutive writes in a sample. All writes of a sample wait in the same way, and samples are compared
+/// by their mean. The mean, because spinning on a busy machine seldom costs anything, but then a whole time slice.
 const SAMPLE: u32 = 128;
 
-/// After so many stretches the next one is waited for in the other way and held against the one before it: two in a row,
-/// because what else a machine and its disk do changes from second to second. Each time that this was in vain it is
-/// twice as many, up to sixteen times.
+/// The number of samples after which the next one waits in the other way and is compared with the one before it. Two
+/// adjacent samples are compared because other work on the machine and its disk changes from second to second. Each
+/// probe without a gain doubles the number, up to sixteen times.
 const PROBE_AFTER: u32 = 4;
 
-/// Whether somebody who stays awake leaves a processor to whom he waits for.
+/// Returns whether a spinning caller leaves another processor to the writer.
 pub(crate) fn is_multicore() -> bool {
     static IS_MULTICORE: LazyLock<bool> =
         LazyLock::new(|| thread::available_parallelism().is_ok_and(|processors| processors.get() > 1));
     *IS_MULTICORE
 }
 
-/// How lone callers wait.
+/// Decides how lone callers wait.
 #[derive(Debug)]
 pub(crate) struct AdaptiveSpin(Mutex<SpinStats>);
 
-/// What was found out about the two ways to wait.
+/// The measurements of both ways to wait.
 #[derive(Debug)]
 struct SpinStats {
     spins: bool,
-    /// The stretch under way is in the other way than those before it.
+    /// Whether the current sample waits in the other way than those before it.
     is_probing: bool,
-    /// How many stretches there are yet before it is looked again, and how often that was in vain.
+    /// The number of samples until the next probe, and the number of consecutive probes without a gain.
     left: u32,
     failed_probes: u32,
-    /// What a write took in the stretch before.
+    /// The mean duration of a write in the previous sample.
     before: Duration,
-    /// The stretch that is under way.
+    /// The current sample.
     writes: u32,
     time: Duration,
 }
@@ -64,11 +64,11 @@ impl AdaptiveSpin {
     }
 
     fn stats(&self) -> MutexGuard<'_, SpinStats> {
-        // Nothing panics while it holds the lock.
+        // No code panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for an answer, awake while it is due and `is_alone` holds. Nothing when none will come.
+    /// Waits for an answer. Spins while the answer is due and `is_alone` holds. Returns `None` if no answer will come.
     pub(crate) async fn wait<T>(&self, mut answer: Receiver<T>, is_alone: impl Fn() -> bool) -> Option<T> {
         if !is_multicore() || !is_alone() {
             return answer.await.ok();
@@ -91,7 +91,7 @@ impl AdaptiveSpin {
 }
 
 impl SpinStats {
-    /// The first stretch is slept through; the next one is not, where writes are quick.
+    /// The first sample sleeps; the next one spins if writes are quick.
     const fn new() -> Self {
         Self {
             spins: false,
@@ -106,12 +106,13 @@ impl SpinStats {
 
     fn took(&mut self, spun: bool, time: Duration) {
         if spun != self.spins {
-            // It began in the stretch before.
+            // This write began in the previous sample.
             return;
         }
         self.writes += 1;
         self.time += time;
-        // What is worse by now will not become better: a look costs no more than what it is held against.
+        // A sample that is already slower cannot become faster: end it early, so that a probe costs no more than the
+        // sample that it is compared with.
         let limit = if self.is_probing { self.before } else { SPIN_LIMIT };
         if self.writes == SAMPLE || self.time >= limit * SAMPLE {
             let mean = self.time / SAMPLE;
@@ -123,7 +124,7 @@ impl SpinStats {
     fn sample_took(&mut self, mean: Duration) {
         let is_quick = mean < SPIN_LIMIT;
         if self.is_probing {
-            // Sleeping has to be clearly better: it is noise most of the time where it is not.
+            // Sleeping has to be clearly faster: a small difference is mostly noise.
             let than = if self.spins { self.before } else { self.before * 7 / 8 };
             self.is_probing = false;
             if mean < than {
@@ -161,7 +162,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts how often it is woken.
+    /// Counts its wakeups.
     #[derive(Default)]
     struct Woken(AtomicUsize);
 
@@ -171,12 +172,12 @@ mod tests {
         }
     }
 
-    /// One whose callers stay awake.
+    /// Returns a spin whose callers spin.
     fn spin_time() -> AdaptiveSpin {
         AdaptiveSpin(Mutex::new(SpinStats { spins: true, ..SpinStats::new() }))
     }
 
-    /// How often a caller was woken before there was an answer, and with it.
+    /// Returns how often a caller was woken before there was an answer, and with it.
     fn woken(spin: &AdaptiveSpin, alone: bool) -> (usize, usize) {
         let (sender, receiver) = oneshot::channel();
         let woken = Arc::<Woken>::default();
@@ -207,13 +208,13 @@ mod tests {
         }
     }
 
-    /// Of a thousand stretches of writes, how many percent are waited for awake, where that takes so long and sleeping
-    /// takes so long.
+    /// Returns the percentage of writes that spin, of a thousand samples, for the given durations of a write with and
+    /// without spinning.
     fn percent_spun(stats: &mut SpinStats, spin_time: Duration, sleep_time: Duration) -> u32 {
         let mut spun = 0;
         for _ in 0..1000 * SAMPLE {
             let spins = stats.spins;
-            // What belongs to another stretch changes nothing.
+            // A write of another sample changes nothing.
             stats.took(!spins, Duration::ZERO);
             stats.took(spins, if spins { spin_time } else { sleep_time });
             spun += u32::from(spins);
@@ -231,7 +232,7 @@ mod tests {
                 "a little worse: {stats:?}"
             );
             assert!(percent_spun(&mut stats, SPIN_LIMIT / 2, SPIN_LIMIT / 4) < 10, "{stats:?}");
-            // However much worse it is, a look takes no more than what it is held against.
+            // However slow the other way is, a probe takes no longer than the sample that it is compared with.
             assert!(percent_spun(&mut stats, SPIN_LIMIT * 100, SPIN_LIMIT / 4) < 1, "{stats:?}");
         }
     }

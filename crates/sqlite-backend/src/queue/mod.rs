@@ -1,4 +1,4 @@
-//! What waits for the writer: admitted writes, a tenant's in the order in which they came.
+//! The queue of the writer: admitted writes, in arrival order for each tenant.
 
 mod adaptive_spin;
 mod pending;
@@ -18,22 +18,22 @@ use throughline_core::backend::closed;
 
 use crate::fair_queue::FairQueue;
 
-/// How long the writer stays awake for a lone caller, who has an answer and may have a next write: about what it costs
-/// to be woken.
+/// The time for which the writer spins after a write of a lone caller, which may send the next one at once: about the
+/// cost of a wakeup.
 const WRITER_SPIN: Duration = Duration::from_micros(100);
 
-/// Why the writer is awake.
+/// The reason why the writer woke up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Woken {
-    /// There is something to write.
+    /// A write waits.
     ForWrites,
-    /// Nobody has written for a while.
+    /// No write has arrived for a while.
     Idle,
-    /// There is nothing to write, and there will be nothing.
+    /// The queue is empty and closed.
     Closed,
 }
 
-/// A queue with one reader, the writer's thread. Its bounds are kept by [`Admission`].
+/// A queue with one consumer, the writer thread. `QueueCapacity` enforces its bounds.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     state: Mutex<QueueState>,
@@ -43,22 +43,22 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct QueueState {
     waiting: FairQueue<Pending>,
-    /// The writer sleeps, and nobody has woken it yet.
+    /// The writer sleeps, and no caller has woken it yet.
     is_asleep: bool,
-    /// The last write came within the time in which the writer could have waited for it awake.
+    /// The last write arrived while the writer could have spun for it.
     came_within_spin: bool,
-    /// The writer is to have a look at how long it may sleep.
+    /// The writer must compute again how long it may sleep.
     is_woken: bool,
     closed: bool,
 }
 
 impl Queue {
     fn state(&self) -> MutexGuard<'_, QueueState> {
-        // Nothing panics while it holds the lock, and every change is whole.
+        // No code panics while it holds the lock, and every change is complete.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a write at the end of its tenant's; a closed queue answers it that the store is closed.
+    /// Adds a write to the queue of its tenant. A closed queue answers it with an error.
     pub(crate) fn push(&self, pending: Pending) {
         let mut state = self.state();
         if state.closed {
@@ -77,12 +77,12 @@ impl Queue {
         }
     }
 
-    /// Takes the first write, if `fits` says so.
+    /// Takes the first write if `fits` accepts it.
     pub(crate) fn pop_if(&self, fits: impl FnOnce(&Pending) -> bool) -> Option<Pending> {
         self.state().waiting.pop_if(fits)
     }
 
-    /// Takes every write that has waited long enough at `now`, or that nobody waits for.
+    /// Takes every write that has timed out at `now`, or whose caller has left.
     pub(crate) fn take_timed_out(&self, now: Instant) -> Vec<Pending> {
         self.state().waiting.take_if(|pending| pending.times.timeout_at <= now || pending.is_abandoned())
     }
@@ -96,15 +96,15 @@ impl Queue {
         self.state().waiting.is_empty()
     }
 
-    /// How many writes wait.
+    /// Returns how many writes wait.
     pub(crate) fn len(&self) -> usize {
         self.state().waiting.len()
     }
 
-    /// Waits for a write, for as long as `idle` if there is such a time.
+    /// Waits for a write, for at most `idle` if that is set.
     ///
-    /// After a lone caller the writer looks out for a moment before it sleeps, if that was worth it the last time: see
-    /// [`AdaptiveSpin`]. After several it sleeps at once, so that their next writes gather.
+    /// After a write of a lone caller the writer spins for a moment before it sleeps, if a write arrived in time the
+    /// last time: see [`AdaptiveSpin`]. After several callers it sleeps at once, so that their next writes gather.
     pub(crate) fn wait(&self, after_a_lone_caller: bool, idle: Option<Duration>) -> Woken {
         let mut state = self.state();
         if !state.waiting.is_empty() {
@@ -134,19 +134,19 @@ impl Queue {
             };
             state.is_asleep = false;
         }
-        // Once for the way of the write, and once for the way of the signal.
+        // Twice the spin: once for the path of the write, and once for the path of the wakeup.
         state.came_within_spin = begun.elapsed() < 2 * WRITER_SPIN;
         if state.waiting.is_empty() { Woken::Closed } else { Woken::ForWrites }
     }
 
-    /// Wakes a writer that sleeps, with nothing to write: how long it sleeps is to be found out anew.
+    /// Wakes a sleeping writer without a write, so that it computes again how long it may sleep.
     pub(crate) fn wake(&self) {
         let mut state = self.state();
         state.is_woken = true;
         self.changed(state);
     }
 
-    /// Takes no further write. What was admitted is still applied.
+    /// Closes the queue to further writes. The writer still applies the admitted ones.
     pub(crate) fn close(&self) {
         let mut state = self.state();
         state.closed = true;
@@ -154,7 +154,7 @@ impl Queue {
     }
 
     fn changed(&self, mut state: MutexGuard<'_, QueueState>) {
-        // Woken once: those who come before it is awake need not do so again.
+        // Callers that arrive before the writer runs need not wake it again.
         let is_asleep = mem::take(&mut state.is_asleep);
         drop(state);
         if is_asleep {

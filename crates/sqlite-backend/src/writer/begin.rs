@@ -1,4 +1,4 @@
-//! Getting the write lock, and giving up those who waited for it too long.
+//! Takes the write lock, and answers writes that time out while they wait for it.
 
 use std::{
     sync::Arc,
@@ -18,14 +18,14 @@ use crate::{
     pause,
 };
 
-/// For how long the lock may be held, and not by another process, before it is taken for one that is stuck. No transaction of
-/// another store in this process takes so long.
+/// How long the lock may be held, if not by another process, before the writer considers it stuck. No transaction of
+/// another store in this process takes as long.
 const STUCK: Duration = Duration::from_secs(1);
 
-/// How long readers are waited for, for their connections to be closed.
+/// How long the writer waits for readers, to close their connections.
 const READERS: Duration = Duration::from_millis(500);
 
-/// Why there is no transaction.
+/// The reason why no transaction began.
 enum NotBegun {
     Engine(EngineError),
     File(OpenError),
@@ -50,16 +50,16 @@ impl NotBegun {
         matches!(self, Self::Engine(error) if error.is_second_library())
     }
 
-    /// Whether the writer cannot go on for it.
+    /// Returns whether the reason counts as a failure of the writer.
     fn counts_as_failure(&self) -> bool {
         match self {
-            // A page that `BEGIN` reads is one that every write needs.
+            // Every write needs a page that `BEGIN` reads.
             Self::Engine(error) => error.counts_as_failure() || error.is_unreadable(),
             Self::File(error) => !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::Busy),
         }
     }
 
-    /// Whether another attempt may succeed.
+    /// Returns whether another attempt may succeed.
     fn passes(&self) -> bool {
         match self {
             Self::Engine(error) => error.passes(),
@@ -71,7 +71,7 @@ impl NotBegun {
         match self {
             Self::Engine(error) => error.to_persist(Phase::Begin),
             Self::File(error) => {
-                // The call is well-formed; it is the file that is not what it was.
+                // The call is well-formed; the file is not.
                 let kind = match error.kind() {
                     ErrorKind::Invalid | ErrorKind::Unsupported => ErrorKind::Unavailable,
                     kind => kind,
@@ -83,10 +83,11 @@ impl NotBegun {
 }
 
 impl Worker {
-    /// Begins a transaction that holds the write lock. Nothing when nobody waits for one any more: everyone was told.
+    /// Begins a transaction that holds the write lock. Returns `None` when no write waits any more: each has its
+    /// answer.
     ///
-    /// Nothing is taken from the queue before the lock is there: those who wait can still leave, or run out of time,
-    /// without a trace.
+    /// The writer takes nothing from the queue before it holds the lock: waiting callers can still leave or time out
+    /// without any effect.
     pub(super) fn begin(&mut self) -> Option<WriteLock> {
         loop {
             let begun = self.try_begin();
@@ -125,7 +126,7 @@ impl Worker {
             let is_short = not_begun.is_busy() && !not_begun.is_second_library();
             let pause = if is_short { pause::for_the_lock() } else { pause::for_the_file() };
             let timed_out = if not_begun.passes() && !self.health_state.is_read_only() {
-                // Also those whose time would be over before the next attempt.
+                // This includes the writes that would time out before the next attempt.
                 self.queue.take_timed_out(Instant::now() + pause)
             } else {
                 self.queue.take_all()
@@ -134,7 +135,7 @@ impl Worker {
                 pending.answer(Err(not_begun.to_persist()));
             }
             if self.queue.is_empty() {
-                // Whether the lock stays held is not looked at until somebody writes again.
+                // The writer checks the lock again only when the next write arrives.
                 self.busy_since = None;
                 return None;
             }
@@ -142,9 +143,9 @@ impl Worker {
         }
     }
 
-    /// The lock is held. By another writer it is held for moments, and by another process it may be for long. One that SQLite
-    /// could not take or give back stays held until no connection of this process has the file open: then those of the
-    /// store are closed, the readers' too.
+    /// Handles a held lock. Another writer holds it for moments, another process possibly for long. A lock that SQLite
+    /// could not take or release stays held until no connection of this process has the file open. In that case the
+    /// writer closes all connections of the store, also those of the readers.
     pub(super) fn is_busy(&mut self) {
         let since = *self.busy_since.get_or_insert_with(Instant::now);
         if since.elapsed() < STUCK || self.guard.is_written_elsewhere() != Some(false) {
@@ -179,7 +180,7 @@ impl Worker {
             Ok(())
         };
         begin().map_err(|error| NotBegun::Engine(EngineError::from(error).caused(&self.path)))?;
-        // The log is open by now.
+        // The WAL is open by now.
         self.file_identity.expect_both().and_then(|()| self.guard.expect_database()).map_err(|error| {
             self.file_identity.failed(&error);
             drop(execute(connection, "ROLLBACK"));
@@ -188,7 +189,7 @@ impl Worker {
             if self.file_identity.lost.is_some() {
                 return NotBegun::Engine(error);
             }
-            // Closed like any other, it would delete the log of whatever is at the path now.
+            // A normal close would delete the WAL of the file that is at the path now.
             connection::leave_the_wal(connection);
             NotBegun::Engine(error)
         })?;
@@ -199,7 +200,8 @@ impl Worker {
     }
 }
 
-/// A transaction of the writer's own. Dropped before its `COMMIT`, it is rolled back. Only then is the lock given back.
+/// A transaction of the writer's own. If it is dropped before its `COMMIT`, it rolls back, and releases the lock after
+/// that.
 #[derive(Debug)]
 #[must_use = "dropped, the transaction is rolled back"]
 pub(super) struct OwnTransaction<'a> {
@@ -215,10 +217,10 @@ impl Drop for OwnTransaction<'_> {
     }
 }
 
-/// Begins a transaction of the writer's own, for which nobody waits, and holds the write lock.
+/// Begins a transaction of the writer's own, for which no caller waits, and holds the write lock.
 ///
 /// # Errors
-/// Nothing was begun then.
+/// No transaction began.
 pub(super) fn begin_own<'a>(
     connection: &'a Connection,
     file_identity: &FileIdentity,
@@ -228,7 +230,7 @@ pub(super) fn begin_own<'a>(
         return Err(EngineError::SecondLibrary);
     }
     execute(connection, "BEGIN IMMEDIATE")?;
-    // Nothing was exchanged: the connection has its lock.
+    // No lock was exchanged: the connection holds SQLite's.
     file_identity.expect_file().inspect_err(|_| drop(execute(connection, "ROLLBACK")))?;
     let lock = guard.exchange(connection, file_identity.opened())?;
     Ok(OwnTransaction { connection, _lock: lock })

@@ -1,4 +1,4 @@
-//! A writer that fails again and again.
+//! Tracks consecutive failures of the writer, and makes the store read-only.
 
 use std::{
     fmt::Display,
@@ -7,11 +7,11 @@ use std::{
 
 use crate::health::{Condition, HealthState};
 
-/// So often and for so long in a row the writer may fail before the store is read-only.
+/// The number and the duration of consecutive failures after which the store is read-only.
 const FAILURES: u32 = 3;
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often the writer of a read-only store tries whether it can commit.
+/// The interval at which the writer of a read-only store tries to commit.
 pub(crate) const PROBE_EVERY: Duration = Duration::from_millis(250);
 
 /// The failures since the last success.
@@ -23,7 +23,7 @@ pub(super) struct FailureTracker {
 }
 
 impl FailureTracker {
-    /// Notes a failure that no operation is the cause of.
+    /// Records a failure that no single operation caused.
     pub(super) fn record_failure(&mut self, health_state: &HealthState, failure: impl Display) {
         self.failures = self.failures.saturating_add(1);
         let since = *self.since.get_or_insert_with(Instant::now);
@@ -33,17 +33,17 @@ impl FailureTracker {
         }
     }
 
-    /// Notes that a lock of the file could not be taken or given back.
+    /// Records that SQLite could not take or release a lock of the file.
     pub(super) const fn record_lock_failure(&mut self) {
         self.record_lock_failure = true;
     }
 
-    /// Whether that was so since the last success.
+    /// Returns whether there was a lock failure since the last success.
     pub(super) const fn had_lock_failure(&self) -> bool {
         self.record_lock_failure
     }
 
-    /// Notes that something was committed.
+    /// Records a commit.
     pub(super) fn record_success(&mut self, health_state: &HealthState) {
         self.record_lock_failure = false;
         if self.failures > 0 {

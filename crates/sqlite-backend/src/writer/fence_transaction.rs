@@ -1,11 +1,11 @@
-//! Finding out what became of a commit that failed.
+//! The fence transaction: it determines whether a failed commit was applied, and makes that final.
 //!
-//! A `COMMIT` that failed may still come true: its frames may stand in the log, complete, for a later recovery to
-//! take. What the file holds is only final once something was committed after it. So the file is opened again, it is
-//! looked up how far this writer has come, and the answer is believed when a change of its own was committed.
+//! A `COMMIT` that failed may still take effect: the WAL may hold all of its frames, and a later recovery replays them.
+//! The outcome is final only after another commit. So the writer opens the file again and reads how far it has come. It
+//! trusts that answer after it has committed a change of its own, the fence transaction.
 //!
-//! On a disk that is full no change can be committed. There the commit failed because a part of its frames found no
-//! space, and the mark that makes them a commit stands on the last of them; so it is not there, and will not be.
+//! On a full disk no change can commit. There the commit failed because some of its frames found no space. The last
+//! frame carries the commit mark, so it is missing, and the commit can never take effect.
 
 use std::{thread, time::Instant};
 
@@ -16,20 +16,20 @@ use throughline_core::{Effect, ErrorKind, PersistError};
 
 use crate::{OpenError, connection, error::EngineError, failpoint::Failpoint, health::WriterStep, pause};
 
-/// What became of a commit.
+/// The outcome of a failed commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is in the file.
+    /// The commit is in the file.
     Applied,
-    /// It is not, and never will be.
+    /// The commit is not in the file, and never will be.
     NotApplied,
-    /// It could not be found out.
+    /// The outcome could not be determined.
     Unknown,
 }
 
 impl Worker {
-    /// What became of the transaction that would have taken the store to `position` and ended with `failure`. Tries for
-    /// as long as a write may wait.
+    /// Determines the outcome of the transaction that would have advanced the store to `position` and ended with
+    /// `failure`. Tries for as long as a write may wait.
     pub(super) fn fence_transaction(&mut self, position: i64, failure: &EngineError) -> Verdict {
         let begun = Instant::now();
         let mut leaves_mark = true;
@@ -61,11 +61,11 @@ impl Worker {
                 return Verdict::Unknown;
             }
             if self.health_state.is_read_only() {
-                // Who came before this was known is told like who comes now.
+                // Writes from before this was known get the same answer as later ones.
                 self.refuse_all(&self.health_state.refusal());
             }
             let pause = if is_busy { pause::for_the_lock() } else { pause::for_the_file() };
-            // Nothing of those who wait was begun: who runs out of time meanwhile is told so.
+            // None of the waiting writes has begun: those that time out meanwhile are answered with that effect.
             for pending in self.queue.take_timed_out(Instant::now() + pause) {
                 let kind = if is_busy { ErrorKind::Busy } else { ErrorKind::Unavailable };
                 let error =

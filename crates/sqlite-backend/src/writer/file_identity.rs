@@ -1,8 +1,8 @@
-//! Whether what is open is what stands at the path.
+//! Checks that the open files are still the ones at the path of the store.
 //!
-//! SQLite goes on writing to a file that was deleted or moved, and to a log that was, and says that all is well. What
-//! is written there nobody finds again. A file that was put in its place is another store: the readers of this one
-//! have the old one open, so it is not taken up.
+//! SQLite continues to write to a database file or a WAL that was deleted or moved, and reports success. These writes
+//! are lost. A file that was put at the path instead is another store: the readers of this store have the old file
+//! open, so the writer does not switch to the new one.
 
 use std::{
     fs, io,
@@ -13,16 +13,16 @@ use std::{
 use super::wal::with_suffix;
 use crate::{error::EngineError, file_guard::Identity};
 
-/// How long a look at the file and the index holds. The log, which is where a commit goes, is looked at each time; three
-/// looks and one at the space were measured to cost a lone writer a fifth of its writes.
+/// How long a check of the file and the wal-index is valid. The writer checks the WAL, which receives the commits, each
+/// time. In a measurement three checks and one of the space cost a lone writer a fifth of its writes.
 const FRESH: Duration = Duration::from_millis(10);
 
-/// What a look at a path found.
+/// The result of a look at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     File(Identity),
     Nothing,
-    /// It could not be seen, and may well be there.
+    /// The system gave no answer; the file may well exist.
     Unknown,
 }
 
@@ -40,33 +40,35 @@ fn seen(path: &Path) -> Seen {
     }
 }
 
-/// Where a store was opened.
+/// The identities of the files that a store has open, and their paths.
 #[derive(Debug)]
 pub(super) struct FileIdentity {
     path: PathBuf,
     wal_path: PathBuf,
-    /// Of the log; its locks are the locks of the store.
+    /// The wal-index; its locks are the locks of the store.
     index_path: PathBuf,
-    /// The same for as long as the store is open.
+    /// The same while the store is open.
     file: Option<Identity>,
-    /// The same for as long as the connection is open; nothing before its first transaction.
+    /// The WAL and its index. The same while the connection is open; `None` before its first transaction.
     wal: Option<(Seen, Seen)>,
     pub(super) lost: Option<Lost>,
-    /// The file holds every write of the connection that was acknowledged.
+    /// Whether the file holds every acknowledged write of the connection, because the writer has checkpointed the WAL
+    /// into it.
     is_brought_in: bool,
-    /// When all of it was looked at.
+    /// The time of the last complete check.
     looked: Option<Instant>,
 }
 
-/// What was removed or replaced under an open connection. The connection is kept then: the readers have the same open,
-/// and a new connection would begin another log, which they would read by the old index or the other way round.
+/// The part of a store that was removed or replaced under an open connection. The writer then keeps the connection. The
+/// readers have the same files open. A new connection would begin another WAL, and the readers would read that one by
+/// the old index, or the reverse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lost {
-    /// The log. The connection alone can still bring what is in it to the file.
+    /// The WAL. Only this connection can still checkpoint it into the file.
     Wal,
-    /// The index of the log, with the locks on it: another process may be writing to the log.
+    /// The wal-index, with the locks on it: another process may be writing to the WAL.
     Index,
-    /// What is in the log: it is there, and is not what SQLite wrote.
+    /// The contents of the WAL: the file exists, but SQLite did not write its contents.
     Contents { fault: &'static str },
     /// A part of the file: it was truncated.
     Pages,
@@ -87,13 +89,13 @@ impl FileIdentity {
         }
     }
 
-    /// The connection is another one, which may make a new log.
+    /// Resets the identity of the WAL, because a new connection may create another one.
     pub(super) const fn reopened(&mut self) {
         self.wal = None;
         self.is_brought_in = false;
     }
 
-    /// The log and its index that the connection has open, once it has begun a transaction.
+    /// Returns the WAL and the wal-index that the connection has open, once it has begun a transaction.
     pub(super) const fn opened(&self) -> Option<(Identity, Identity)> {
         match self.wal {
             Some((Seen::File(wal), Seen::File(index))) => Some((wal, index)),
@@ -101,7 +103,8 @@ impl FileIdentity {
         }
     }
 
-    /// Records that the log or the file is not what SQLite wrote, where the error says so. Only a store that is opened again goes on.
+    /// Records that SQLite did not write the contents of the WAL or the file, if the error says so. The store then
+    /// works only after it is opened again.
     pub(super) const fn failed(&mut self, error: &EngineError) {
         match error {
             EngineError::WalReplaced { fault } => self.lost = Some(Lost::Contents { fault }),
@@ -110,18 +113,18 @@ impl FileIdentity {
         }
     }
 
-    /// The file holds everything that was acknowledged. The connection commits nothing after that.
+    /// Records that the file holds everything that was acknowledged. The connection commits nothing after that.
     pub(super) const fn brought_in(&mut self) {
         self.is_brought_in = true;
     }
 
-    /// Whether the file holds everything that was acknowledged, also without the log.
+    /// Returns whether the file holds everything that was acknowledged, even without the WAL.
     pub(super) fn is_brought_in(&self) -> bool {
         self.is_brought_in && self.lost != Some(Lost::Pages)
     }
 
-    /// Whether the log of the connection belongs to the file still: nobody has begun another one. Whoever opens the store
-    /// makes an index first, where there is none.
+    /// Returns whether the WAL of the connection still belongs to the file: no other connection has begun another one.
+    /// A connection that opens the store creates a wal-index first if there is none.
     pub(super) fn can_bring_in(&self) -> bool {
         let index = seen(&self.index_path);
         let is_own_index = index == Seen::Nothing || self.wal.is_none_or(|(_, open)| index == open);
@@ -134,13 +137,13 @@ impl FileIdentity {
         is_own_index && is_own_file && is_sound
     }
 
-    /// Expects everything where it was, without trust in an earlier look.
+    /// Checks that all files are at their paths, and ignores the result of an earlier check.
     pub(super) fn expect_all(&mut self) -> Result<(), EngineError> {
         self.looked = None;
         self.expect_both()
     }
 
-    /// Expects the file, and the log of the connection, which has begun a transaction, where they were.
+    /// Checks that the file and the WAL of the connection, which has begun a transaction, are at their paths.
     pub(super) fn expect_both(&mut self) -> Result<(), EngineError> {
         let wal = seen(&self.wal_path);
         let is_fresh = self.lost.is_none() && self.looked.is_some_and(|at| at.elapsed() < FRESH);
@@ -161,20 +164,20 @@ impl FileIdentity {
             wal.is_other_than(open_wal).then_some(Lost::Wal)
         };
         if lost.is_some() {
-            // Nor was the whole directory moved between the looks.
+            // The whole directory was not moved between the checks either.
             self.expect_file()?;
         }
         (self.lost, self.looked) = (lost, Some(Instant::now()));
-        // Where everything is back, the next commit is not in the file.
+        // If all files are back, the file lacks the next commit.
         self.is_brought_in &= lost.is_some();
         expect(lost.is_none())
     }
 
-    /// Expects the file where it was.
+    /// Checks that the file is at its path.
     pub(super) fn expect_file(&self) -> Result<(), EngineError> {
         match identity(&self.path) {
             Ok(found) => expect(self.file.is_none_or(|file| file == found)),
-            // Where it cannot be seen it may well be.
+            // If the system cannot answer, the file may well exist.
             Err(error) => expect(error.kind() != io::ErrorKind::NotFound),
         }
     }
@@ -188,12 +191,12 @@ const fn expect(is_there: bool) -> Result<(), EngineError> {
 fn identity(path: &Path) -> io::Result<Identity> {
     use std::os::unix::fs::MetadataExt as _;
 
-    // Asked of the directory: to open and close the file would drop the locks of SQLite.
+    // Asks the directory: opening and closing the file would drop SQLite's locks.
     let metadata = fs::metadata(path)?;
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Nobody moves or removes an open file here.
+/// No program can move or remove an open file on these systems.
 #[cfg(not(unix))]
 fn identity(path: &Path) -> io::Result<Identity> {
     fs::metadata(path).map(|_| (0, 0))

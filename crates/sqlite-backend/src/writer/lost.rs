@@ -1,8 +1,8 @@
-//! A store whose file, WAL or index was taken away while it was open.
+//! Handles a store whose file, WAL or wal-index was removed while it was open.
 //!
-//! What was removed lives as long as its descriptors are open. So the writer brings the WAL into the file as soon as it
-//! notices, and again as it closes. Where that is impossible, closing the store is an error: acknowledged writes are lost with the
-//! descriptors.
+//! A removed file lives as long as its descriptors are open. So the writer checkpoints the WAL into the file as soon as
+//! it detects the removal, and again when it closes. If that is impossible, closing the store is an error: acknowledged
+//! writes are lost with the descriptors.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
     file_guard::FileGuard,
 };
 
-/// Brings what is in the WAL of the connection into the file, as far as that is possible. The connection is in no transaction.
+/// Checkpoints the WAL of the connection into the file, as far as possible. The connection is in no transaction.
 pub(super) fn bring_in(connection: &Connection, file_identity: &mut FileIdentity, guard: &Arc<FileGuard>) {
     if file_identity.can_bring_in() {
         match guard.lock_for_checkpoint() {
@@ -32,20 +32,20 @@ pub(super) fn bring_in(connection: &Connection, file_identity: &mut FileIdentity
 }
 
 impl Worker {
-    /// Closes a store of which something was taken away, as `error` says.
+    /// Closes a store of which a file was removed, as `error` says.
     ///
     /// # Errors
-    /// Acknowledged writes are not in the file that is at the path of the store.
+    /// The file at the path of the store lacks acknowledged writes.
     pub(super) fn finish_lost(mut self, error: EngineError) -> Result<()> {
         if let Some(connection) = self.connection.take() {
             bring_in(&connection, &mut self.file_identity, &self.guard);
-            // What is at the path of the log now is not the log of this connection alone.
+            // The WAL at the path now may belong to other connections.
             connection::leave_the_wal(&connection);
             self.guard.unlock();
             drop(connection);
         }
         if self.guard.is_checkpointed() {
-            // Before it was damaged, or by another store.
+            // Before the damage, or by another store.
             self.file_identity.brought_in();
         }
         if self.file_identity.is_brought_in() && self.file_identity.expect_file().is_ok() {

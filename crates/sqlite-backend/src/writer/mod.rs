@@ -1,7 +1,7 @@
-//! The one writer of a store: a thread that owns the connection, and everything it answers for.
+//! The writer of a store: one thread that owns the writing connection.
 //!
-//! It takes what waits, applies it in one transaction, commits, and only then answers. While it commits, the next
-//! transaction's writes gather by themselves.
+//! It takes the waiting writes, applies them in one transaction, commits, and only then answers. While it commits, the
+//! writes of the next transaction gather in the queue.
 
 mod batch;
 mod begin;
@@ -45,7 +45,7 @@ use crate::{
     OpenError, SqliteOptions, health::HealthState, open, queue::Queue, reader_barrier::ReaderBarrier,
 };
 
-/// The hold on a writer. Dropped, the writer applies what was admitted and ends.
+/// A handle of the writer. When it is dropped, the writer applies the admitted writes and ends.
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) owner: OwnerProcess,
@@ -55,7 +55,7 @@ pub(crate) struct Writer {
     commits: CommitNotifier,
     ended: Mutex<Option<oneshot::Receiver<Result<()>>>>,
     thread: Option<thread::JoinHandle<()>>,
-    /// The store goes away with the writer, and whoever drops it waits for that.
+    /// The directory of the store is removed when the writer ends, and the drop of this handle waits for that.
     is_temporary: bool,
     #[cfg(test)]
     path: Arc<Path>,
@@ -66,10 +66,10 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Notifications of commits from here on.
+    /// Returns the commit notifications from now on.
     pub(crate) fn commit_notifications(&self) -> CommitNotifications {
         let commits = self.commits.subscribe();
-        // A writer that sleeps does not poll for commits of other processes.
+        // A sleeping writer does not poll for commits of other processes.
         self.queue.wake();
         commits
     }
@@ -101,11 +101,12 @@ impl Writer {
                 };
                 let mut worker =
                     Worker::new(&options, path, queue, health_state, connection, commits, reader_barrier);
-                // A disk that is short of space, and a log that was left long, are told before anybody writes.
+                // Reports a disk that is short of space, and a WAL that an earlier process left long, before the first
+                // write.
                 worker.look_after_the_file();
-                // Without a thread for it, a disk that hangs is seen by whoever asks for the health.
+                // Without the watchdog thread a hanging disk shows only in the health that a caller requests.
                 drop(worker.health_state.watch(&worker.path));
-                // Whoever opened may have left; the queue is closed then, and the thread ends.
+                // The caller that opened the store may have left; the queue is closed then, and the thread ends.
                 drop(opened.send(Ok(())));
                 let result = worker.work();
                 drop(directory);
@@ -140,7 +141,7 @@ impl Writer {
         &self.path
     }
 
-    /// Takes no further write, and answers when everything that was admitted was applied and the file was closed.
+    /// Closes the queue to further writes. Returns after the writer has applied all admitted ones and closed the file.
     pub(crate) async fn close(&self) -> Result<()> {
         self.stop();
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -172,7 +173,7 @@ impl Drop for Writer {
         if self.is_temporary
             && let Some(thread) = self.thread.take()
         {
-            // A panic was contained and answered where it happened.
+            // The thread has handled and reported its panics.
             drop(thread.join());
         }
     }

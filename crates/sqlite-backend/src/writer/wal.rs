@@ -1,9 +1,10 @@
-//! Keeping the log of the file short.
+//! Limits the length of the WAL: checkpoints and truncates it.
 //!
-//! By itself SQLite folds what it can into the file within a commit that leaves more than a thousand pages in the log, and
-//! its callers wait for that. Here they have their answers first. Folding does not shorten the log: it is written from its
-//! beginning again once nobody reads what is in it. So it is also folded when nobody writes, and cut when it has become
-//! long and nobody reads; where the readers of the store leave no such moment, they are made to.
+//! By default SQLite runs a checkpoint inside of a commit that leaves more than a thousand pages in the WAL, and its
+//! callers wait for that. Here callers have their answers before the checkpoint. A checkpoint does not shorten the WAL:
+//! SQLite restarts it from its beginning once no reader uses its contents. So the writer also checkpoints the WAL when
+//! it is idle, and truncates it when it has become long and no reader uses it. If the readers of the store leave no
+//! such moment, the writer closes the reader barrier.
 
 use std::{
     fs,
@@ -23,54 +24,56 @@ use crate::{
     reader_barrier::ReaderBarrier,
 };
 
-/// A page in the log, with its header.
+/// A page in the WAL, with its frame header.
 const PAGE: u64 = 4096 + 24;
 
-/// How many pages at least and at most the log grows by before it is folded, and what part of its limit. Some pages are written
-/// by every transaction, and are folded once for all of them; but a fold makes those wait who write next, and a
-/// long one for long. Folds of a thousand pages each took a hundredth of the writes of 64 tasks beyond five times the median.
+/// The smallest and the largest number of pages by which the WAL grows before a checkpoint, and the fraction of its
+/// limit. Every transaction writes some of the same pages, and one checkpoint copies them once for all of them. But the
+/// next writes wait for a checkpoint, and for a large one they wait long. In a measurement with checkpoints of a
+/// thousand pages, one hundredth of the writes of 64 tasks took more than five times the median.
 const STEP: (u32, u32) = (256, 4096);
 const PART: u64 = 4;
 
-/// How long nobody must have written before the log is folded.
+/// How long the writer must be idle before it checkpoints the WAL.
 const IDLE: Duration = Duration::from_millis(100);
 
-/// How often a log that is too long is tried to be cut; and how long the readers are let alone after they were made to wait
-/// for that in vain, so that a long read does not make everybody wait again and again.
+/// The interval between two attempts to truncate a WAL that is too long. Also the time for which the writer does not
+/// delay readers again after an attempt without success, so that a long read does not make all readers wait repeatedly.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// How long readers are made to wait at most until those have ended who read.
+/// How long new readers wait at most for the running ones to end.
 const BARRIER_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// How many pages may have been held up by who reads, for readers to be made to wait. More were held up by a long read. They
-/// are folded first, when it has ended, while the others read: or those would wait for that.
+/// How many pages readers may keep in the WAL for the writer to close the barrier. More pages are the effect of a long
+/// read. When that has ended, the writer first checkpoints them while the other readers run, because otherwise these
+/// would wait for the checkpoint.
 const MAX_HELD_BACK: i64 = STEP.1 as i64;
 
-/// For how long it cannot be cut before that is an alarm. Reads of this store that come one after the other are not in the
-/// way; those of another process may be, for moments or for longer, and a read that is long is anyhow.
+/// For how long the WAL cannot be truncated before that raises the alarm. Successive reads of this store do not prevent
+/// a truncation. Those of another process may do so, for moments or for longer, and a long read always does.
 const LONG: Duration = Duration::from_secs(3);
 
-/// The log of one file.
+/// The WAL of one file.
 #[derive(Debug)]
 pub(super) struct Wal {
     path: PathBuf,
     limit: u64,
-    /// Bytes of writes since it was measured.
+    /// The bytes of the writes since the last measurement.
     written: u64,
     measured: Option<Instant>,
-    /// When something was last committed.
+    /// The time of the last commit.
     grew_at: Instant,
     is_checkpointed: bool,
-    /// So many pages more, and it is folded.
+    /// The number of further pages until the next checkpoint.
     step: u32,
-    /// The length in pages at which it is folded next.
+    /// The length in pages at which the next checkpoint runs.
     checkpoint_at: u32,
     too_long_since: Option<Instant>,
     reader_barrier: Arc<ReaderBarrier>,
     guard: Arc<FileGuard>,
-    /// How long it is waited for at most that nobody reads.
+    /// The longest wait for running reads.
     barrier_timeout: Duration,
-    /// When it was closed last, if that was in vain.
+    /// The time of the last measurement for which the barrier was closed without success.
     closed_in_vain_at: Option<Instant>,
 }
 
@@ -99,7 +102,7 @@ impl Wal {
         }
     }
 
-    /// How long the writer waits for a write before [`is_idle`](Self::is_idle) is to be called.
+    /// Returns how long the writer waits for a write before it calls [`is_idle`](Self::is_idle).
     pub(super) fn timeout(&self) -> Option<Duration> {
         if !self.is_checkpointed {
             Some(IDLE)
@@ -110,7 +113,7 @@ impl Wal {
         }
     }
 
-    /// Something was committed, in which the log may have become long enough to be folded, or too long.
+    /// Handles a commit, after which the WAL may be long enough for a checkpoint, or too long.
     pub(super) fn grew(
         &mut self,
         connection: &Connection,
@@ -121,10 +124,11 @@ impl Wal {
         (self.is_checkpointed, self.grew_at) = (false, Instant::now());
         let pages = connection::pages_in_wal();
         if pages < self.step {
-            // It was begun again.
+            // SQLite has restarted the WAL.
             self.checkpoint_at = self.step;
         } else if pages >= self.checkpoint_at {
-            // What a reader holds up stays for the next time; to try it at every commit would sync the file each time.
+            // Pages that a reader holds stay until the next checkpoint; an attempt at every commit would sync the file
+            // each time.
             self.checkpoint_at = pages + self.step;
             self.checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)", health_state, failpoints)?;
         }
@@ -135,7 +139,7 @@ impl Wal {
         Ok(())
     }
 
-    /// Nobody writes: what the log holds goes into the file.
+    /// Handles an idle writer: checkpoints the WAL into the file.
     pub(super) fn is_idle(
         &mut self,
         connection: &Connection,
@@ -144,11 +148,11 @@ impl Wal {
     ) -> Result<(), EngineError> {
         if !self.is_checkpointed {
             if self.grew_at.elapsed() < IDLE {
-                // It was looked up for something else.
+                // The writer woke up for another reason.
                 return Ok(());
             }
             self.is_checkpointed = true;
-            // As far as it goes without waiting for a reader or another writer.
+            // As far as possible without waiting for a reader or another writer.
             self.checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)", health_state, failpoints)?;
         } else if !self.is_due() {
             return Ok(());
@@ -156,10 +160,10 @@ impl Wal {
         self.measure(connection, health_state, failpoints)
     }
 
-    /// Runs a checkpoint, unless a second SQLite library in the process has the log open.
+    /// Runs a checkpoint, unless a second SQLite library in the process has the WAL open.
     ///
     /// # Errors
-    /// The log is not what SQLite wrote, and would damage the file, among others.
+    /// Among others: SQLite did not write the contents of the WAL, and a checkpoint would damage the file.
     fn checkpoint(
         &self,
         connection: &Connection,
@@ -216,47 +220,48 @@ impl Wal {
         length(&self.path) > self.limit
     }
 
-    /// Cuts the log behind the readers of the store, unless one of them reads for long, or another process does.
+    /// Closes the reader barrier and truncates the WAL, unless a reader of the store or of another process runs for too
+    /// long.
     fn truncate_behind_barrier(
         &mut self,
         connection: &Connection,
         health_state: &HealthState,
         failpoints: &Failpoints,
     ) -> Result<(), EngineError> {
-        // Before the readers are made to wait.
+        // Before the readers have to wait.
         failpoints.reach(Failpoint::Checkpointing, connection)?;
         if let Some(_closed) = self.reader_barrier.close(self.barrier_timeout) {
             self.checkpoint_locked(connection, TRUNCATE, health_state)?;
         }
-        // From the measurement on, or the next one, which comes as long after this one, would find it too early.
+        // The time of this measurement: from a later one the next measurement would come too early.
         self.closed_in_vain_at = self.measured.filter(|_| self.is_long());
         Ok(())
     }
 }
 
-/// Folds all of the log and makes it empty, if nobody reads any of it.
+/// Checkpoints the complete WAL and truncates it, if no reader uses it.
 const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
-/// Where the log of a file is.
+/// Returns the path of the WAL of a file.
 pub(crate) fn path_of(path: &Path) -> PathBuf {
     with_suffix(path, "-wal")
 }
 
-/// Where SQLite keeps something beside a file.
+/// Returns the path with a suffix, such as that of the WAL.
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-/// How long a log is; one that is not there has no length.
+/// Returns the length of a WAL; a missing one has the length 0.
 pub(crate) fn length(wal: &Path) -> u64 {
-    // Asked of the directory: to open and close the file would drop the locks of SQLite.
+    // Asks the directory: opening and closing the file would drop SQLite's locks.
     fs::metadata(wal).map_or(0, |metadata| metadata.len())
 }
 
-/// Folds the log; that others are at work, and that some of it stays for later, is no fault. Says how many pages do; nothing
-/// where another process folds it, and that is not known.
+/// Runs a checkpoint. Other connections that are busy, and pages that stay in the WAL, are no error. Returns how many
+/// pages stay; `None` if another process runs a checkpoint, so that the number is unknown.
 pub(super) fn run_checkpoint(connection: &Connection, how: &'static str) -> rusqlite::Result<Option<i64>> {
     let pages = |row: &Row<'_>| Ok((row.get(1)?, row.get(2)?));
     match connection.prepare_cached(how)?.query_row([], pages) {
@@ -265,7 +270,7 @@ pub(super) fn run_checkpoint(connection: &Connection, how: &'static str) -> rusq
     }
 }
 
-/// How many pages stay of those in the log; SQLite says -1 of both when it has not begun.
+/// Returns how many pages of the WAL are not checkpointed; SQLite reports -1 for both numbers if it has not begun.
 fn left((in_wal, checkpointed): (i64, i64)) -> Option<i64> {
     (in_wal >= 0).then_some(in_wal - checkpointed)
 }
@@ -282,7 +287,7 @@ mod tests {
 
     use super::*;
 
-    /// A file that is written to without a pause, and how often its log was tried to be folded.
+    /// A file with continuous writes, and a counter of the attempted checkpoints of its WAL.
     struct Written {
         _folder: tempfile::TempDir,
         path: PathBuf,
@@ -324,7 +329,7 @@ mod tests {
             Wal::new(&self.path, limit, Arc::clone(&self.reader_barrier), guard)
         }
 
-        /// Commits a few pages, and says how many the log has then.
+        /// Commits a few pages, and returns how many the WAL has then.
         fn commit(&self, wal: &mut Wal) -> u32 {
             self.connection.execute("INSERT INTO t VALUES (zeroblob(40000))", []).unwrap();
             let pages = connection::pages_in_wal();
@@ -336,7 +341,7 @@ mod tests {
             wal.measure(&self.connection, &self.health_state, &self.failpoints).unwrap();
         }
 
-        /// Somebody who reads from now on, beside the gate as another process does.
+        /// Returns a connection that reads from now on without the barrier, as another process does.
         fn reader(&self) -> Connection {
             let reader = Connection::open(&self.path).unwrap();
             reader.execute_batch("BEGIN; SELECT count(*) FROM t").unwrap();
@@ -347,7 +352,7 @@ mod tests {
     #[test]
     fn it_is_folded_each_time_that_it_has_grown_by_a_quarter_of_its_limit() {
         let written = written();
-        // Of a thousand pages, and a little more.
+        // A limit of a thousand pages for each checkpoint, and a little more.
         let mut wal = written.wal(4 * 1000 * PAGE + 3);
         let lengths: Vec<_> = (0..400).map(|_| written.commit(&mut wal)).collect();
         let (most, per_commit) = (lengths.iter().max().unwrap(), lengths[0]);
@@ -376,7 +381,7 @@ mod tests {
         written.connection.execute("INSERT INTO t VALUES (zeroblob(?1))", [bytes as i64]).unwrap();
         written.measure(&mut wal);
         assert_eq!((written.checkpoints.load(Relaxed), wal.closed_in_vain_at), (1, None));
-        // Another one reads on, and has held nothing up.
+        // Another reader continues, and holds no pages.
         let _next = written.reader();
         drop(reader);
         written.measure(&mut wal);
@@ -393,7 +398,7 @@ mod tests {
         const LIMIT: u64 = 8 * PAGE;
         let written = written();
         let mut wal = written.wal(LIMIT);
-        // So that it is for nothing else.
+        // So that the time never triggers a measurement.
         wal.measured = Instant::now().checked_add(Duration::from_secs(3600));
         for _ in 0..2 {
             written.commit(&mut wal);
@@ -429,7 +434,7 @@ mod tests {
         assert_eq!([1 << 20, 16 << 20, 64 << 20, u64::MAX].map(step), [256, 1018, 4072, 4096]);
     }
 
-    /// Takes its turns to read: the first one ends when the second has begun, and each of them when the gate is being closed.
+    /// Reads in rotation: each read ends when the next one has begun, or when the writer closes the barrier.
     fn read_by_turns(
         path: &Path,
         reader_barrier: &ReaderBarrier,
@@ -453,7 +458,8 @@ mod tests {
         const LIMIT: u64 = 100 * PAGE;
         let (written, begun) = (written(), AtomicU32::new(0));
         let mut wal = written.wal(LIMIT);
-        // Those who read end as soon as they see that the gate is being closed, however long that takes a busy machine.
+        // The readers end as soon as they see that the writer closes the barrier, however long that takes on a busy
+        // machine.
         wal.barrier_timeout = Duration::from_secs(3600);
         let lengths: Vec<_> = thread::scope(|scope| {
             let readers = [(); 2].map(|()| {
@@ -472,12 +478,12 @@ mod tests {
                 length(&wal.path)
             });
             let lengths = lengths.collect();
-            // Nobody has the next turn, and the last one ends for it.
+            // There is no further turn, and this value ends the last read.
             begun.store(0, Relaxed);
             lengths
         });
         assert!(lengths.iter().all(|length| *length <= LIMIT), "{lengths:?}");
-        // And again, without a pause after it was cut.
+        // The WAL was also truncated repeatedly, without a pause after each truncation.
         assert!(lengths.windows(2).filter(|pair| pair[1] < pair[0]).count() >= 5, "{lengths:?}");
     }
 
@@ -491,10 +497,11 @@ mod tests {
             written.measure(wal);
             written.checkpoints.load(Relaxed) - before
         };
-        // One of another process, who has begun when the gate is closed, and one of the store, who does not leave.
+        // First a reader of another process that has begun before the barrier closes, and then a reader of the store
+        // that does not end.
         for is_of_the_store in [false, true] {
             let reading = is_of_the_store.then(|| written.reader_barrier.enter());
-            // What stands in the log is what the reader reads there.
+            // The reader reads these pages in the WAL.
             written.connection.execute("INSERT INTO t VALUES (zeroblob(40000))", []).unwrap();
             let reader = written.reader();
             (wal.closed_in_vain_at, wal.too_long_since) = (None, None);

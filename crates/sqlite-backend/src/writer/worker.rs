@@ -1,4 +1,4 @@
-//! The writer itself, on its thread: what it does when there is something to write, and when there is not.
+//! The worker of the writer thread: it serves the queue, and maintains the file while the queue is empty.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -37,13 +37,13 @@ use crate::{
     search::Index,
 };
 
-/// For how long a store that is closed goes on with the index of words.
+/// For how long a store that is closing continues to update the full-text index.
 const INDEX_AT_THE_END: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether a second SQLite library has closed the file, while nobody writes.
+/// The interval at which an idle writer checks whether a second SQLite library has closed the file.
 const SECOND_LIBRARY: Duration = Duration::from_millis(250);
 
-/// The bounds of one transaction, and what a write is held to.
+/// The bounds of one transaction, and the limits of a write.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) operations: usize,
@@ -51,9 +51,9 @@ pub(super) struct Limits {
     pub(super) time: Duration,
     pub(super) wait: Duration,
     pub(super) max_content_bytes: u64,
-    /// How many changes are kept.
+    /// The number of changes to keep.
     pub(super) changes: i64,
-    /// Of how many positions a segment of the order is.
+    /// The number of positions in a segment of the order.
     pub(super) segment: i64,
 }
 
@@ -62,18 +62,18 @@ pub(super) struct Worker {
     pub(super) queue: Arc<Queue>,
     pub(super) health_state: Arc<HealthState>,
     pub(super) limits: Limits,
-    /// None after a failure, until it is opened again.
+    /// `None` after a failure, until the writer opens it again.
     pub(super) connection: Option<Connection>,
     pub(super) page_cache_reserve: PageCacheReserve,
     pub(super) threads: ThreadCache,
     pub(super) file_identity: FileIdentity,
     pub(super) guard: Arc<FileGuard>,
-    /// At the last look.
+    /// The result of the last check.
     pub(super) has_second_library: bool,
     pub(super) reader_barrier: Arc<ReaderBarrier>,
-    /// Since when each attempt to begin has found the lock held.
+    /// The time since which each attempt to begin has found the lock held.
     pub(super) busy_since: Option<Instant>,
-    /// Names this writer in the file.
+    /// The name of this writer in the file.
     pub(super) id: i64,
     pub(super) wal: Wal,
     pub(super) space: Space,
@@ -83,12 +83,12 @@ pub(super) struct Worker {
     pub(super) index: Index,
 }
 
-/// Says that the store is closed, also when closing it panicked.
+/// Marks the store as closed when it is dropped, even if closing panicked.
 struct Closed(Arc<HealthState>);
 
 impl Drop for Closed {
     fn drop(&mut self) {
-        // The last step was closing, or what panicked.
+        // The last step was closing, or the one that panicked.
         self.0.end_step();
         self.0.set_alarm(Alarm::WriterWaits, false);
         self.0.set_condition(Condition::Closed);
@@ -137,9 +137,9 @@ impl Worker {
         }
     }
 
-    /// Works until the queue is closed and empty, and closes the file.
+    /// Works until the queue is closed and empty, and then closes the file.
     pub(super) fn work(mut self) -> Result<()> {
-        // A panic drops the writes in hand, which answers them, and what is left of the connection, which rolls back.
+        // A panic drops the current writes, which answers them, and the connection, which rolls back.
         while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {
             self.health_state.end_step();
             self.connection = None;
@@ -147,10 +147,10 @@ impl Worker {
         }
         let _closed = Closed(Arc::clone(&self.health_state));
         if self.reopens() {
-            // The index and the last checkpoint need it.
+            // The index and the last checkpoint need a connection.
             self.reopen();
         }
-        // What was deleted a moment ago is not to be left in the index.
+        // Recently deleted text should not stay in the index.
         let begun = Instant::now();
         while self.index.timeout().is_some()
             && self.connection.is_some()
@@ -164,7 +164,7 @@ impl Worker {
     fn serve(&mut self) {
         let mut took_one = false;
         loop {
-            // Without a connection there is no log to look after.
+            // Without a connection there is no WAL to maintain.
             let wal = match (&self.connection, self.file_identity.lost) {
                 (Some(_), None) => self.wal.timeout(),
                 _ => None,
@@ -195,8 +195,9 @@ impl Worker {
         self.health_state.is_read_only().then_some(PROBE_EVERY)
     }
 
-    /// Whether the connection was given up, and the writer opens another without a write that asks for it: commits of other
-    /// processes, the index and the log are looked after on it. A read-only store is [probed](Self::probe).
+    /// Returns whether the connection was dropped and the writer opens another one without waiting for a write. It
+    /// needs a connection to maintain the index and the WAL and to detect commits of other processes. A read-only store
+    /// is [probed](Self::probe) instead.
     fn reopens(&self) -> bool {
         self.connection.is_none() && self.file_identity.lost.is_none() && !self.health_state.is_read_only()
     }
@@ -208,7 +209,7 @@ impl Worker {
         let reopened = reopened.and_then(|connection| match self.file_identity.expect_file() {
             Ok(()) => Ok(connection),
             Err(error) => {
-                // Closed like any other, it would delete the log of whatever is at the path now.
+                // A normal close would delete the WAL of the file that is at the path now.
                 connection::leave_the_wal(&connection);
                 Err(OpenError::sqlite(&self.path, error))
             }
@@ -225,14 +226,14 @@ impl Worker {
         }
     }
 
-    /// Takes a connection that was opened. What was known of the one before is not known of it.
+    /// Sets a new connection, and resets the state that belonged to the previous one.
     pub(super) fn set_connection(&mut self, connection: Connection) {
         self.file_identity.reopened();
         self.commits.reopened();
         self.connection = Some(connection);
     }
 
-    /// Writes what waits. Says how many writes that were.
+    /// Applies the waiting writes. Returns how many they were.
     fn turn(&mut self) -> usize {
         if self.health_state.is_read_only() {
             self.refuse_all(&self.health_state.refusal());
@@ -245,19 +246,19 @@ impl Worker {
         self.begin().map_or(0, |lock| self.transact(lock))
     }
 
-    /// Answers everyone who waits.
+    /// Answers every waiting write with an error.
     pub(super) fn refuse_all(&self, error: &PersistError) {
         for pending in self.queue.take_all() {
             pending.answer(Err(error.clone()));
         }
     }
 
-    /// What is done while nobody writes.
+    /// Does the maintenance of an idle writer.
     pub(super) fn look_after_the_file(&mut self) {
         if self.health_state.is_read_only() {
             self.probe();
         }
-        // Only who writes is told that there is no space; here it is found out when there is again.
+        // Only writes report that there is no space; this check detects that there is space again.
         drop(self.space.check(&self.health_state));
         self.look_for_a_second_library();
         if self.reopens() {
@@ -285,7 +286,7 @@ impl Worker {
         }
     }
 
-    /// Whether a second SQLite library is still there.
+    /// Checks whether a second SQLite library still has the file open.
     fn look_for_a_second_library(&mut self) {
         if self.has_second_library {
             self.set_second_library(self.guard.has_second_library_still());
@@ -297,7 +298,7 @@ impl Worker {
         self.health_state.set_alarm(Alarm::SecondLibrary, is_there);
     }
 
-    /// Takes what was committed into the index of words, some of it.
+    /// Updates the full-text index with some of the committed changes.
     fn go_on_with_the_index(&mut self) {
         if self.health_state.is_read_only() || self.file_identity.lost.is_some() {
             return;
@@ -309,7 +310,8 @@ impl Worker {
             Ok(execute(&connection, end)?)
         };
         self.health_state.begin_step(WriterStep::Apply);
-        // SQLite calls an index damaged that the disk cannot read: it is not thrown away for that.
+        // SQLite also reports an index as damaged that the disk cannot read. The writer does not drop the index for
+        // that.
         let gone_on = go_on().map_err(|error| error.caused(&self.path));
         self.health_state.end_step();
         match gone_on {
@@ -317,11 +319,11 @@ impl Worker {
                 self.index.stepped();
                 self.connection = Some(connection);
             }
-            // Another process writes: there is time.
+            // Another process writes: the index can wait.
             Err(error) if error.is_busy() && connection.is_autocommit() => {
                 self.connection = Some(connection);
             }
-            // The index is damaged. It can be made again, and nothing else depends on it.
+            // The index is damaged. The writer can rebuild it, and nothing else depends on it.
             Err(error) if error.is_damage() && !self.is_unreadable() => {
                 drop(connection);
                 if !matches!(self.restart_the_index(), Ok(true)) {
@@ -335,7 +337,7 @@ impl Worker {
         }
     }
 
-    /// Whether the disk cannot read the file now. The scan that an error is named by may be a minute old.
+    /// Returns whether the disk cannot read the file now. The scan behind the error may be a minute old.
     fn is_unreadable(&self) -> bool {
         let is_unreadable = cause::is_unreadable(&self.path);
         if is_unreadable {
@@ -344,7 +346,8 @@ impl Worker {
         is_unreadable
     }
 
-    /// On a connection of its own: the one that met the damage may have rolled back by itself.
+    /// Drops the index for a rebuild. It uses a new connection: SQLite may have rolled back the one that met the
+    /// damage.
     fn restart_the_index(&mut self) -> Result<bool, OpenError> {
         let connection = connection::reopen(&self.path)?;
         let mut begin = || -> Result<bool, EngineError> {
@@ -358,20 +361,20 @@ impl Worker {
         Ok(has_begun)
     }
 
-    /// Tries whether something can be committed again.
+    /// Tries whether the store can commit again.
     fn probe(&mut self) {
         if self.file_identity.lost.is_some()
             && let Err(error) = self.file_identity.expect_both()
         {
             if let Some(connection) = &self.connection {
-                // A reader may have held it up before.
+                // A reader may have prevented it before.
                 bring_in(connection, &mut self.file_identity, &self.guard);
             }
-            // For the host to close and to open again, unless what was lost comes back.
+            // The host has to close and open the store, unless the lost files return.
             return self.failure_tracker.record_failure(&self.health_state, error);
         }
         if self.failure_tracker.had_lock_failure() {
-            // Nothing else lets go of a lock that is stuck. The readers open their connections again.
+            // Nothing else releases a stuck lock. The readers reopen their connections.
             self.close_connections();
         }
         self.connection = None;
@@ -413,12 +416,12 @@ impl Worker {
         Ok(())
     }
 
-    /// Folds the log into the file. Another process that is at work leaves some of it for later.
+    /// Checkpoints the WAL into the file. If another process is active, some of it stays for later.
     fn finish(mut self) -> Result<()> {
         self.health_state.begin_step(WriterStep::Close);
-        // Also where nobody has written since something was taken away.
+        // Also if no write arrived since a file was removed.
         if self.connection.is_none() {
-            // What it had open it has closed.
+            // The previous connection and its files are closed.
             self.file_identity.reopened();
         }
         let found = self.file_identity.expect_all().and_then(|()| self.guard.lock_for_checkpoint());
@@ -436,8 +439,8 @@ impl Worker {
             error.to_persist(Phase::Begin).with_source(error).context(context_text)
         };
         let reached = self.failpoints.reach(Failpoint::Closing, &connection);
-        // A second library has the log open, and does not see the locks by which SQLite finds out whether it is the last user. It
-        // leaves the log to that library then, and the next opening reads it.
+        // A second library has the WAL open, and does not see the locks by which SQLite determines whether it is the
+        // last user. SQLite then leaves the WAL to that library, and the next opening reads it.
         let checkpointed = reached.and_then(|()| match &lock {
             Some(_) => connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())),
             None => Ok(()),

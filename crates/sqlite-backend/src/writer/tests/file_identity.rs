@@ -1,4 +1,4 @@
-//! Another store where this one was: whatever the writer does by itself, it leaves that one alone.
+//! A store that was replaced by another one: the writer never changes the other store.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{Condition, Maintenance, failpoint::Failpoints, health::HealthState, writer::wal::with_suffix};
 
-/// A store, and another one that can be put in its place.
+/// A store, and another one that can replace it at its path.
 struct Moved {
     store: Store,
     health_state: Arc<HealthState>,
@@ -30,7 +30,7 @@ struct MovableFile {
 }
 
 impl MovableFile {
-    /// Moves the store away with its log, and puts the other one there.
+    /// Moves the store away with its WAL, and puts the other one at its path.
     fn change(&self) {
         for suffix in ["", "-wal", "-shm"] {
             fs::rename(with_suffix(&self.path, suffix), with_suffix(&self.moved, suffix)).unwrap();
@@ -38,7 +38,7 @@ impl MovableFile {
         fs::copy(&self.other, &self.path).unwrap();
     }
 
-    /// How many marks the other store has.
+    /// Returns how many fence transactions the other store has.
     fn marks(&self) -> i64 {
         number(&self.path, "SELECT fences FROM store")
     }
@@ -65,7 +65,7 @@ async fn moved(options: SqliteOptions) -> Moved {
 }
 
 impl Moved {
-    /// The place is changed when the writer comes to this point, which fails with this code if there is one.
+    /// Replaces the store when the writer comes to this failpoint, which then fails with this code if there is one.
     fn change_at(&self, at: Failpoint, code: Option<i32>) {
         let (file, is_changed) = (self.file.clone(), AtomicBool::new(false));
         self.failpoints.set(move |point, _| {

@@ -1,4 +1,4 @@
-//! What the writer says of itself, and what it does about it.
+//! The health state that the writer publishes, and its reaction to failures.
 
 use std::sync::atomic::{AtomicBool, AtomicI32};
 
@@ -11,11 +11,11 @@ struct Watched {
     store: Store,
     maintenance: Maintenance,
     path: std::path::PathBuf,
-    /// The code that each commit fails with, if it is not 0.
+    /// The code with which each commit fails, if it is not 0.
     code: Arc<AtomicI32>,
 }
 
-/// A store whose commits, fences and probes all fail with one code.
+/// Returns a store whose commits, fence transactions and probes all fail with one code.
 async fn watched(options: SqliteOptions) -> Watched {
     let backend = options.temporary().await.unwrap();
     let code = Arc::<AtomicI32>::default();
@@ -46,13 +46,13 @@ async fn a_writer_that_fails_again_and_again_makes_the_store_read_only_until_it_
     assert_eq!((bad.condition, bad.is_good()), (Condition::ReadOnly, false));
     assert!(bad.failures >= 3, "{bad:?}");
     assert_eq!(bad.last_failure.as_deref().map(|last| last.contains("the disk failed")), Some(true));
-    // Nobody waits for a writer that does not write, and what is there is read.
+    // No caller waits for a writer that does not write, and reads succeed.
     let refused = store.add("refused").await.unwrap_err();
     assert_eq!(kind_and_effect(&refused), (ErrorKind::Unavailable, Effect::NotApplied));
     assert!(refused.is_transient() && refused.retry_after().is_some());
     assert_eq!(store.ids().await, ["first"]);
     code.store(0, Ordering::SeqCst);
-    // The disk is back before the fence gives up: what was in doubt was not applied.
+    // The disk works again before the fence transaction times out: the doubtful write was not applied.
     let doubtful = doubtful.await.unwrap().unwrap_err();
     assert_eq!(kind_and_effect(&doubtful), (ErrorKind::Unavailable, Effect::NotApplied));
     let again = maintenance.health_other_than(&bad).await;
@@ -95,7 +95,7 @@ async fn a_full_disk_and_refused_writes_are_no_failures_of_the_writer() {
         );
     }
     code.store(ffi::SQLITE_FULL, Ordering::SeqCst);
-    // Also the mark of a fence finds no space; it is not waited for.
+    // There is no space for a fence transaction either; the writer does not wait for it.
     for _ in 0..5 {
         assert_eq!(
             kind_and_effect(&store.add("second").await.unwrap_err()),
@@ -157,7 +157,7 @@ async fn what_was_written_is_folded_into_the_file_when_nobody_writes() {
     let db = Persistence::builder().backend(backend).build().unwrap();
     db.thread("t").add(message("a")).await.unwrap();
     tokio::task::block_in_place(|| checkpointed.recv_timeout(Duration::from_secs(60))).unwrap();
-    // Once: the writer sleeps then, until there is something to write.
+    // Only one checkpoint: the writer then sleeps until there is something to write.
     assert!(matches!(checkpointed.try_recv(), Err(mpsc::TryRecvError::Empty)));
     db.thread("t").add(message("b")).await.unwrap();
     tokio::task::block_in_place(|| checkpointed.recv_timeout(Duration::from_secs(60))).unwrap();
@@ -195,13 +195,13 @@ async fn an_index_whose_page_the_disk_cannot_read_is_kept() {
                 is_answered.store(true, Ordering::SeqCst);
                 Ok(())
             }
-            // The first transaction after a write is that of the index.
+            // The first transaction after a write belongs to the index.
             Failpoint::Exchanging
                 if is_answered.load(Ordering::SeqCst) && !has_failed.swap(true, Ordering::SeqCst) =>
             {
                 Err(ffi::SQLITE_CORRUPT)
             }
-            // A writer that makes the index again gives it up here.
+            // A writer that rebuilds the index disables it here.
             Failpoint::Exchanging
                 if has_failed.load(Ordering::SeqCst) && is_locked.load(Ordering::SeqCst) =>
             {
@@ -237,7 +237,7 @@ async fn the_disk_is_read_again_before_a_damaged_index_is_thrown_away() {
             is_answered.store(true, Ordering::SeqCst);
             Ok(())
         }
-        // The first transaction after a write is that of the index.
+        // The first transaction after a write belongs to the index.
         Failpoint::Exchanging
             if is_answered.load(Ordering::SeqCst) && !has_failed.swap(true, Ordering::SeqCst) =>
         {

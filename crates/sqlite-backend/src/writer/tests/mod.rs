@@ -1,4 +1,4 @@
-//! What becomes of writes when something fails, and who is told what.
+//! The outcomes and the answers of writes when something fails.
 
 mod coalescing;
 #[cfg(unix)]
@@ -39,7 +39,7 @@ async fn store(options: SqliteOptions) -> Store {
     Store::over(options.temporary().await.unwrap())
 }
 
-/// A transaction stays open for as long as a test holds it.
+/// Returns options with which a transaction stays open for as long as a test holds it.
 fn patient() -> SqliteOptions {
     SqliteOptions::new().batch_time(Duration::from_secs(3600))
 }
@@ -69,7 +69,7 @@ impl Store {
         page.messages.iter().map(|message| message.id.as_str().to_owned()).collect()
     }
 
-    /// Holds the writer inside its transaction, before the first write it applies, and tells when it is there.
+    /// Holds the writer inside its transaction, before the first write that it applies, and reports when it is there.
     fn hold(&self) -> Hold {
         let (at_the_gate, arrived) = mpsc::channel();
         let (release, reader_barrier) = mpsc::channel::<()>();
@@ -83,7 +83,7 @@ impl Store {
         Hold { arrived, release }
     }
 
-    /// Puts an addition into the queue beside the pipeline.
+    /// Puts an addition into the queue without the pipeline.
     fn push(&self, text: &str, times: Times) -> Answer {
         self.push_write(Add::new("t".parse().unwrap(), message(text)).into(), None, times)
     }
@@ -103,7 +103,7 @@ impl Store {
 
 type Answer = tokio::sync::oneshot::Receiver<Result<Committed>>;
 
-/// The output of a future that does not wait.
+/// Returns the output of a future that is ready at once.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
@@ -126,7 +126,7 @@ fn kind_and_effect(error: &PersistError) -> (ErrorKind, Effect) {
     (error.kind(), error.effect())
 }
 
-/// Sends writes while the writer is held, so that they share its transaction; answers theirs.
+/// Sends writes while the writer is held, so that they share its transaction; returns their answers.
 async fn together(store: &Store, texts: &[&'static str]) -> Vec<Result<Option<Position>>> {
     let hold = store.hold();
     let send = |text: &'static str| {
@@ -186,7 +186,7 @@ async fn what_shares_a_commit_is_each_for_itself() {
     assert!(again.result.unwrap().is_deduplicated() && again.position.is_none());
     let refused = refused.await.unwrap().unwrap_err();
     assert_eq!((refused.kind(), refused.batch_index()), (ErrorKind::AlreadyExists, Some(1)));
-    // Two changes, of which it names the last.
+    // Two changes, of which the answer names the last.
     assert_eq!(position(batch.await.unwrap()).unwrap(), Some(3));
     assert_eq!(position(last.await.unwrap()).unwrap(), Some(4));
     assert_eq!(store.ids().await, ["a", "c", "d", "b"]);
@@ -219,7 +219,7 @@ async fn a_commit_that_was_lost_applied_nothing() {
     store.add("first").await.unwrap();
     store.faults.fail_next_commit(CommitFault::Lost);
     for answer in together(&store, &["a", "b", "first"]).await {
-        // Also the one that was refused: what it met was looked at in the transaction that is gone.
+        // Also the refused write: the transaction in which it was checked was rolled back.
         assert_eq!(kind_and_effect(&answer.unwrap_err()), (ErrorKind::Unavailable, Effect::NotApplied));
     }
     assert_eq!(store.ids().await, ["first"]);
@@ -274,7 +274,7 @@ async fn what_cannot_be_found_out_is_unknown() {
             (ErrorKind::Unavailable, Effect::Unknown)
         );
         store.faults.fail_fence_transactions(0);
-        // The key of a write is not needed to learn the outcome: the id is there, or it is not.
+        // The id of a write shows its outcome without its key: it exists or it does not.
         assert_eq!(store.ids().await.contains(&"a".to_owned()), kept);
         assert_eq!(store.add("b").await.unwrap(), Some(Position::new(2 + u64::from(kept))));
     }
@@ -285,7 +285,7 @@ async fn a_full_disk_tells_nothing_of_a_commit_that_failed_otherwise() {
     let backend = patient().wait_limit(Duration::from_millis(200)).temporary().await.unwrap();
     backend.writer().failpoints.set(|point, _| match point {
         Failpoint::Committing => Err(ffi::SQLITE_IOERR_FSYNC),
-        // It may still come true, and no mark can be left that would make that final.
+        // The commit may still take effect, and no fence transaction can make its outcome final.
         Failpoint::Fencing => Err(ffi::SQLITE_FULL),
         _ => Ok(()),
     });
@@ -374,8 +374,8 @@ async fn a_transaction_that_went_away_unnoticed_is_unknown() {
         kind_and_effect(&store.add("a").await.unwrap_err()),
         (ErrorKind::Unavailable, Effect::Unknown)
     );
-    // Where no lock beside SQLite's is held, statements outside of the transaction were committed by themselves. What they
-    // wrote is among the changes, and its position is not given again.
+    // Without locks in addition to SQLite's, statements outside of the transaction were committed by themselves. Their
+    // changes are in the feed, and their position is not used again.
     let is_locked = cfg!(target_os = "linux");
     let last = Position::new(if is_locked { 2 } else { 3 });
     assert_eq!(store.add("b").await.unwrap(), Some(last));
@@ -400,7 +400,7 @@ async fn a_full_queue_is_an_overload() {
         kind_and_effect(&store.add("second").await.unwrap_err()),
         (ErrorKind::Overloaded, Effect::NotApplied)
     );
-    // A read does not wait for a place.
+    // A read does not wait for a permit.
     assert_eq!(store.ids().await, [""; 0]);
     hold.release.send(()).unwrap();
     first.await.unwrap().unwrap();
@@ -480,7 +480,7 @@ async fn fewer_changes_are_kept_by_a_store_that_is_opened_so() {
     store.db.close().await.unwrap();
     assert_eq!(kept(), 100);
     let store = Store::over(SqliteOptions::new().changes_kept(10).open(&path).await.unwrap());
-    // By some with each write, and not by all at once.
+    // Each write removes some of them, and none removes all at once.
     let mut after = Vec::new();
     for n in 100..104 {
         store.add(&format!("m{n}")).await.unwrap();
@@ -564,7 +564,7 @@ fn a_runtime_that_nobody_waits_on_keeps_no_answer() {
     hold.release.send(()).unwrap();
     outer.block_on(async {
         for answer in answers {
-            // Without an end to it the test would hang instead of failing.
+            // Without a timeout the test would hang instead of failing.
             let answer = tokio::time::timeout(Duration::from_secs(30), answer).await;
             answer.expect("the answer came").unwrap().unwrap();
         }
