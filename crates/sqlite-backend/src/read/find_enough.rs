@@ -1,10 +1,10 @@
-//! Rows that take no place in a list, because damage hides where they stand.
+//! Fills a page of a list even if damaged rows without a position take up its row limit.
 
 use throughline_core::Result;
 
-/// Finds the rows of a list, with room for one more than it shows: that one says that the list goes on. What has no place is no
-/// such row, and none to go on after; where rows like that took up the room it looks again with more of it. `find` says whether it
-/// ended before a row that did not fit: then there is no need to look again.
+/// Finds one row more than a list shows, which proves that the list continues. A row without a position cannot prove
+/// that, and a cursor cannot continue after it. If such rows took up the row limit, `find` runs again with a greater
+/// one. `find` also returns whether it ended before a row that did not fit: then it need not run again.
 pub(super) fn find_enough<T>(
     limit: u32,
     has_position: impl Fn(&T) -> bool,
@@ -19,7 +19,7 @@ pub(super) fn find_enough<T>(
         if is_truncated || placed >= wanted || placed + unplaced < row_limit {
             return Ok((found, is_truncated));
         }
-        // Twice as many of them, so that any number of them is gone through in a few turns.
+        // Twice as many of them, so that a few rounds suffice for any number.
         row_limit = wanted + 2 * unplaced;
     }
 }
@@ -28,7 +28,7 @@ pub(super) fn find_enough<T>(
 mod tests {
     use super::*;
 
-    /// How much room was asked for, and how many were found, of rows that have a place or none.
+    /// Returns the row limits of all rounds, and the number of found rows, for rows with and without a position.
     fn found(limit: u32, rows: &[bool]) -> (Vec<i64>, usize) {
         let mut asked = Vec::new();
         let found = find_enough(
@@ -50,7 +50,7 @@ mod tests {
         assert_eq!(found(2, &[false, true]), (vec![3], 2));
         assert_eq!(found(2, &[false, true, true]), (vec![3, 5], 3), "another one may stand behind them");
         assert_eq!(found(2, &[false, true, false, true, true, true]), (vec![3, 7], 6));
-        // All of them are gone through: none that has a place is hidden by those that have none.
+        // The rounds cover all of them: no row with a position is hidden by those without one.
         let many: Vec<bool> = [vec![false; 100], vec![true; 9]].concat();
         assert_eq!(found(2, &many), (vec![3, 9, 21, 45, 93, 189], 109));
     }

@@ -1,8 +1,8 @@
-//! The readers: threads with connections that cannot write, and never wait for the queue of the writer.
+//! The readers: threads with read-only connections, which never wait for the queue of the writer.
 //!
-//! Each read is a transaction, so that everything in its answer is of one moment: the thread, the messages, what was appended
-//! to the open ones, whether there are more, how far the store has come. Its rows become messages on the thread of the reader, one by one as SQLite
-//! comes to them: what goes back to the caller is the answer.
+//! Each read is a transaction, so its answer is one snapshot: the thread, the messages, the appends of the open ones,
+//! whether there are more, the position of the store. The reader thread decodes the rows one by one as SQLite steps
+//! through them, and sends the answer to the caller.
 
 mod aliases;
 mod audit;
@@ -43,22 +43,22 @@ use crate::{OpenError, SqliteOptions, reader_barrier::ReaderBarrier};
 pub(crate) struct Readers {
     pool: Pool,
     wait_limit: Duration,
-    /// None without a full-text index.
+    /// `None` without a full-text index.
     searching: Option<Searching>,
 }
 
-/// What a read works with.
+/// The environment of a read.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
     db: &'a Connection,
     tenant: &'a TenantId,
     now: Timestamp,
-    /// When its caller stops waiting.
+    /// The instant at which its caller stops waiting.
     deadline: Option<Instant>,
 }
 
 impl Readers {
-    /// Opens one reader, and more as they are needed. The file is there, and a writer has it open.
+    /// Opens one reader, and others on demand. The file exists, and a writer has it open.
     pub(crate) async fn open(
         options: &SqliteOptions,
         path: Arc<Path>,
@@ -92,10 +92,10 @@ impl Readers {
     }
 }
 
-/// What a store without an index of words does not do.
+/// The operation that a store without a full-text index does not support.
 const WITHOUT_INDEX: &str = "a search of a store that was opened without `search(true)`";
 
-/// Answers within the transaction of a reader.
+/// Answers a read in the transaction of a reader.
 fn answer(scope: Scope<'_>, searching: Option<Searching>, read: &ReadArgs) -> Result<ReadResult> {
     match read {
         ReadArgs::Get(read) => get::get(scope, read).map(ReadResult::Get),

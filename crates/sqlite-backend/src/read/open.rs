@@ -14,8 +14,8 @@ use super::{
 };
 use crate::record::{Columns as _, Damage, number};
 
-/// What both lists ask of a message: after the cursor, and expired if that is asked. `called` is the id of the thread as the text
-/// that it was written as.
+/// The conditions of both lists: after the cursor, and expired if requested. `called` is the id of the thread as stored
+/// text.
 macro_rules! list {
     ($from:literal) => {
         answer!(
@@ -33,19 +33,20 @@ macro_rules! list {
     };
 }
 
-/// Of every thread of the tenant. Few messages are open, and threads are many: it begins at the open messages.
+/// The open messages of all threads of the tenant. Few messages are open and threads are many, so the query begins with
+/// the open messages.
 pub(super) const OF_TENANT: &str = list!(
     "FROM messages m INDEXED BY messages_open CROSS JOIN threads t ON t.thread_pk = m.thread_pk \
      WHERE m.state IN ('reserved', 'streaming') AND t.tenant = ?1"
 );
 
-/// Of one thread.
+/// The open messages of one thread.
 pub(super) const OF_THREAD: &str = list!(
     "FROM threads t CROSS JOIN messages m INDEXED BY messages_open ON m.thread_pk = t.thread_pk \
      WHERE m.state IN ('reserved', 'streaming') AND t.tenant = ?1 AND t.thread = ?7"
 );
 
-/// An open message, with its thread; the bytes that stand there where that cannot be read.
+/// An open message with its thread, or the stored bytes if the id of the thread cannot be read.
 type Found = Result<(ThreadId, Result<Message, Damage>), (Option<Vec<u8>>, Damage)>;
 
 /// Lists the open messages.
@@ -83,7 +84,8 @@ pub(super) fn open(scope: Scope<'_>, read: &ListOpen) -> Result<OpenReservations
     };
     let page_window = PageWindow::of(rows, &order)?;
     let next = if page_window.has_more { page_window.ends().map(|(_, last)| last.clone()) } else { None };
-    // What has no name takes no place. It is told of with what stands behind it, and at the end of the list with what is before it.
+    // A damaged row without a name has no position. The page that covers its neighbors reports it, and the last page
+    // reports those before the cursor too.
     if let Some(OpenCursor { thread, seq }) = &next {
         let end = (Some(thread.as_str().as_bytes()), Some(number(seq.get())));
         unnamed.retain(|(called, damage)| (called.as_deref(), damage.seq) < end);

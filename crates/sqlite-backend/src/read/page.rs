@@ -19,8 +19,9 @@ use crate::{
 
 /// A page in one direction: the thread, its first open message, and the rows to show.
 ///
-/// There is one bound from below and one from above: of two from below SQLite would look for the first alone, and walk from
-/// there to the second. A state that is none is shown with the final ones: it is damage, and would be missed by nobody.
+/// There is one lower and one upper bound: with two lower bounds SQLite would seek to the first only, and walk from
+/// there to the second. A row with an invalid state is shown with the final ones: it is damaged, and without it a
+/// caller would not notice that.
 macro_rules! page {
     ($before:literal, $visible:literal, $order:literal) => {
         answer!(
@@ -69,13 +70,13 @@ impl Shown {
     }
 }
 
-/// Every statement.
+/// Returns every statement.
 #[cfg(test)]
 pub(super) fn every_statement() -> impl Iterator<Item = &'static str> {
     [FORWARD, BACKWARD].into_iter().flat_map(|shown| [shown.all, shown.last, shown.settled])
 }
 
-/// Reads a stretch of a thread.
+/// Reads a page of a thread.
 pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page, PersistError> {
     rules::check_page(read.limit, read.max_bytes)?;
     let (direction, after, before) = match read.from {
@@ -113,7 +114,7 @@ pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page, PersistErr
     };
     let page_window = PageWindow::of(found.collect(), &order)?;
     let has_more = page_window.has_more;
-    // What a damaged segment would have had is missing between what is shown, or behind it.
+    // The messages of a damaged segment are missing between the shown ones, or after them.
     let (from, until) = match (page_window.ends(), read.from.is_forward()) {
         (Some((_, last)), true) if has_more => (after, *last),
         (Some((first, _)), false) if has_more => (*first, before),

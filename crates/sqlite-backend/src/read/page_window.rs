@@ -4,31 +4,30 @@ use throughline_core::{
     Effect, ErrorKind, Message, PersistError, Result, Seq, ThreadId, messages::DamagedMessage,
 };
 
-/// What a list shows of the rows that were found for it, one more than it was asked for where there are more.
+/// The rows of a page: those that were found, without the additional one that shows that there are more.
 pub(super) struct PageWindow<K> {
-    /// By their places.
+    /// By their sequence numbers or cursors.
     placed: BTreeMap<K, std::result::Result<Message, DamagedMessage>>,
-    /// What cannot be read so far as to say where it belongs.
+    /// Damaged rows without a position.
     unplaced: Vec<DamagedMessage>,
     pub(super) has_more: bool,
 }
 
-/// Which rows belong to a list, and in which order.
+/// The rows that belong to a page, and their order.
 pub(super) struct Order<P, A> {
-    /// The place of a message.
+    /// Returns the key of a message.
     pub(super) key: P,
-    /// Whether the list was asked for this place.
+    /// Returns whether the request covers this key.
     pub(super) is_asked_for: A,
     pub(super) is_forward: bool,
     pub(super) limit: u32,
-    /// Whether what was found ends before its limit, because it has no room for more bytes.
+    /// Whether the result ends before its limit, because no more bytes fit.
     pub(super) is_truncated: bool,
 }
 
 impl<K: Ord> PageWindow<K> {
     /// # Errors
-    /// `Corrupt` when rows that are as they were written are not where the index leads, and where no place says how the list
-    /// goes on.
+    /// `Corrupt` when undamaged rows are not where the index leads, or when no key shows where the list continues.
     pub(super) fn of(
         found: Vec<std::result::Result<Message, DamagedMessage>>,
         order: &Order<impl Fn(&ThreadId, Seq) -> K, impl Fn(&K) -> bool>,
@@ -48,13 +47,14 @@ impl<K: Ord> PageWindow<K> {
         }
         for damaged in damaged.into_iter().filter_map(std::result::Result::err) {
             let key = damaged.seq.map(|seq| (order.key)(&damaged.thread, seq));
-            // What a damaged row says of its place is believed where nothing speaks against it.
+            // The key in a damaged row is used unless another row contradicts it.
             match key.filter(|key| (order.is_asked_for)(key) && !window.placed.contains_key(key)) {
                 Some(key) => drop(window.placed.insert(key, Err(damaged))),
                 None => window.unplaced.push(DamagedMessage { seq: None, ..damaged }),
             }
         }
-        // The one row too many is the furthest in the direction of the read. If it is damaged, that is not about this list.
+        // The additional row is the furthest in the direction of the read. If it is damaged, this page does not report
+        // it.
         while window.placed.len() > limit {
             if order.is_forward {
                 window.placed.pop_last()
@@ -68,12 +68,12 @@ impl<K: Ord> PageWindow<K> {
         Ok(window)
     }
 
-    /// The first and the last place that is shown.
+    /// Returns the first and the last shown key.
     pub(super) fn ends(&self) -> Option<(&K, &K)> {
         Some((self.placed.first_key_value()?.0, self.placed.last_key_value()?.0))
     }
 
-    /// What is shown, and what cannot be.
+    /// Returns the shown messages and the damaged ones.
     pub(super) fn into_parts(self) -> (Vec<Message>, Vec<DamagedMessage>) {
         let (mut messages, mut damaged) = (Vec::with_capacity(self.placed.len()), Vec::new());
         for row in self.placed.into_values() {
@@ -88,7 +88,7 @@ impl<K: Ord> PageWindow<K> {
 }
 
 pub(super) fn disordered() -> PersistError {
-    // Each row may be as it was written, and the index leads to it from another place.
+    // Each row may be undamaged, while the index leads to it from another key.
     PersistError::new(ErrorKind::Corrupt, "the order of the thread is damaged")
         .with_effect(Effect::NotApplied)
 }
@@ -110,7 +110,8 @@ mod tests {
         Err(DamagedMessage { thread: "t".parse().unwrap(), seq: seq.map(Seq::new), id: None })
     }
 
-    /// What is shown of these rows of the places 1 to 9: those of messages, those of damaged ones, whether there are more.
+    /// Returns the result for these rows of the sequence numbers 1 to 9: those of messages, those of damaged ones, and
+    /// whether there are more.
     fn shown(rows: Vec<Row>, is_forward: bool, limit: u32) -> Option<(Vec<u64>, Vec<Option<u64>>, bool)> {
         let order = Order {
             key: |_: &ThreadId, seq: Seq| seq.get(),
@@ -141,7 +142,7 @@ mod tests {
     #[test]
     fn what_has_no_place_takes_none_from_others() {
         let rows = |seq| vec![healthy(3), damaged(seq), healthy(1)];
-        // Unknown, not asked for, and that of another message.
+        // Unknown, not requested, and that of another message.
         for seq in [None, Some(77), Some(3)] {
             assert_eq!(shown(rows(seq), true, 3), Some((vec![1, 3], vec![None], false)), "{seq:?}");
             assert_eq!(shown(rows(seq), true, 2), Some((vec![1, 3], vec![None], true)), "{seq:?}");

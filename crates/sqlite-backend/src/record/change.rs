@@ -7,7 +7,7 @@ use throughline_core::{
 
 use super::{Checksum, Columns, number};
 
-/// What a change did, as a row of `changes` holds it.
+/// A change event, as a row of `changes` holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChangeRow<'a> {
     pub(crate) position: i64,
@@ -20,7 +20,7 @@ pub(crate) struct ChangeRow<'a> {
     pub(crate) message_id: Option<&'a str>,
 }
 
-/// The columns of a change in the order in which [`ChangeRow::read`] takes them, as `f`.
+/// The columns of a change, as `f`, in the order in which [`ChangeRow::read`] expects them.
 macro_rules! change_columns {
     () => {
         "f.position, f.thread_pk, f.kind, f.at, f.seq, f.number, f.message_id, f.checksum"
@@ -28,7 +28,7 @@ macro_rules! change_columns {
 }
 pub(crate) use change_columns;
 
-// Numbers that stand in files: never changed, and never used again.
+// These numbers are in files: they never change, and are never used again.
 const ADDED: i64 = 1;
 const RESERVED: i64 = 2;
 const WRITTEN: i64 = 3;
@@ -63,13 +63,13 @@ impl<'a> ChangeRow<'a> {
             }
             ChangeKind::ThreadPruned { through } => (THREAD_PRUNED, Some(number(through.get())), None, None),
             ChangeKind::ThreadDeleted => (THREAD_DELETED, None, None, None),
-            // Nothing that is written: it is what a reader says of a row that it cannot read.
+            // Never written: a reader returns it for a row that it cannot read.
             _ => return None,
         };
         Some(Self { position, thread_pk, kind, at, seq, number: figure, message_id })
     }
 
-    /// The statement of [`insert`](Self::insert).
+    /// Prepares the statement of [`insert`](Self::insert).
     pub(crate) fn statement(db: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
         db.prepare_cached(
             "INSERT INTO changes (position, thread_pk, kind, at, seq, number, message_id, checksum) \
@@ -91,7 +91,7 @@ impl<'a> ChangeRow<'a> {
         Ok(())
     }
 
-    /// Reads the columns of [`change_columns!`] from `at` on; nothing when they are not what their checksum was made for.
+    /// Reads the columns of [`change_columns!`] from `at` on; `None` if their checksum does not match.
     pub(crate) fn read(row: &'a impl Columns, at: usize) -> Option<Self> {
         let change = Self {
             position: row.integer(at)?,
@@ -105,7 +105,7 @@ impl<'a> ChangeRow<'a> {
         (change.checksum() == row.integer(at + 7)?).then_some(change)
     }
 
-    /// What it says; why not, where it cannot be told.
+    /// Returns the change kind, or `Unreadable` with the reason.
     pub(crate) fn kind(&self) -> ChangeKind {
         let change = match self.kind {
             ADDED => self.message().map(ChangeKind::Added),
@@ -163,7 +163,7 @@ fn of(kind: i64, message: &ChangedMessage) -> (i64, Option<i64>, Option<i64>, Op
     (kind, Some(seq), Some(revision), Some(message.id.as_str()))
 }
 
-/// What is told of a row that cannot be read.
+/// Returns the change kind of a row that cannot be read.
 pub(crate) fn unreadable(why: String) -> ChangeKind {
     ChangeKind::Unreadable { why }
 }

@@ -58,7 +58,7 @@ impl Source<'_> {
                     Ok(Found { id, row, stored }) => {
                         last_read = last_read.max(stored.seq.unwrap_or_default());
                         let key = MessageKey { thread: range.thread.clone(), id: id.clone() };
-                        // One that is to be repaired is known already, and not by what its row says.
+                        // A message under repair is loaded already, without its damaged values.
                         self.messages.entry(key).or_insert(stored);
                         found.push((id, row));
                     }
@@ -74,7 +74,7 @@ impl Source<'_> {
                 }
             }
         }
-        // The oldest ones are removed: none may be passed over because the order is damaged.
+        // The oldest ones are removed: a damaged order must not hide any of them.
         if range.kind == RangeKind::Oldest {
             let until = if found.len() as u64 == range.limit { last_read } else { i64::MAX };
             if !ThreadSegment::are_whole(self.db, thread_pk, (floor, until), last_segment)? {

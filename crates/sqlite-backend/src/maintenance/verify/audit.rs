@@ -1,4 +1,4 @@
-//! The log of who did what, as far as can be told without its key: that each row is as it was written, and that none is missing.
+//! Verifies the audit log as far as possible without its key: each row is readable and unchanged, and none is missing.
 
 use super::{
     Check, Owner, Part,
@@ -15,11 +15,11 @@ const LOG: Table = Table {
     ),
     next: "SELECT number FROM audit WHERE number >= ?1 ORDER BY number LIMIT 1",
 };
-/// Where an entry begins in [`LOG`].
+/// The first column of a record in [`LOG`].
 const ENTRY: usize = 4;
 
 impl Check<'_> {
-    /// Every entry of the log.
+    /// Verifies every audit record.
     pub(super) fn audit(&mut self) -> rusqlite::Result<()> {
         let mut last = 0;
         self.walk(&LOG, |check, met| {

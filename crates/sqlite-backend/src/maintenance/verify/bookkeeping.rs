@@ -1,4 +1,4 @@
-//! Threads, whose places and counts have to add up, changes, and idempotency keys.
+//! Verifies threads, with their sequence numbers and counters, change events, and idempotency keys.
 
 use rusqlite::Row;
 use throughline_core::{
@@ -51,7 +51,7 @@ const CHANGES: Table = Table {
     ),
     next: "SELECT position FROM changes WHERE position >= ?1 ORDER BY position LIMIT 1",
 };
-/// Where a change begins in [`CHANGES`].
+/// The first column of a change in [`CHANGES`].
 const CHANGE: usize = 4;
 
 const KEYS: Table = Table {
@@ -63,8 +63,8 @@ const KEYS: Table = Table {
 };
 
 impl Check<'_> {
-    /// Every thread. No place is given twice and none is left out, so each up to the last one is that of a message or
-    /// was that of a deleted one.
+    /// Verifies every thread. The thread uses each sequence number exactly once, so each up to the last one belongs to
+    /// a message or to a deleted one.
     pub(super) fn threads(&mut self) -> rusqlite::Result<()> {
         self.walk(&THREADS, |check, met| {
             match met {
@@ -136,7 +136,7 @@ impl Check<'_> {
         }
     }
 
-    /// What an entry says that is as it was written, against the messages.
+    /// Compares a thread summary with a valid checksum with the messages.
     fn entry(&mut self, owner: &Owner, thread_pk: i64, entry: &ThreadStats) {
         let counters = &entry.counters;
         let counted = self.counted.get(&thread_pk).copied().unwrap_or_default();
@@ -159,7 +159,7 @@ impl Check<'_> {
         }
     }
 
-    /// Every change that is kept.
+    /// Verifies every change event.
     pub(super) fn changes(&mut self) -> rusqlite::Result<()> {
         self.walk(&CHANGES, |check, met| {
             match met {
@@ -184,7 +184,7 @@ impl Check<'_> {
         })
     }
 
-    /// Every idempotency key.
+    /// Verifies every idempotency key.
     pub(super) fn keys(&mut self) -> rusqlite::Result<()> {
         self.walk(&KEYS, |check, met| {
             match met {
@@ -207,7 +207,7 @@ impl Check<'_> {
     }
 }
 
-/// Whether a key is as its checksum says.
+/// Returns whether the checksum of a key matches.
 fn is_whole(row: &Row<'_>) -> bool {
     let whole = || {
         let (fingerprint, replay) = (row.text(6)?, row.text(7)?);

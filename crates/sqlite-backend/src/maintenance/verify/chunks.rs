@@ -1,4 +1,4 @@
-//! What was written to open messages, piece by piece.
+//! Verifies the chunks of open messages.
 
 use std::collections::BTreeMap;
 
@@ -20,24 +20,25 @@ const APPENDS: Table = Table {
     next: "SELECT append_pk FROM appends WHERE append_pk >= ?1 ORDER BY append_pk LIMIT 1",
 };
 
-/// What is kept of a message piece by piece.
+/// The chunks of a message.
 pub(super) struct Chunks {
     pub(super) count: i64,
-    /// What they come to, if they are whole.
+    /// The content that they add up to, if all are sound.
     pub(super) content: Option<Content>,
     pub(super) faults: Vec<String>,
 }
 
-/// How many pieces the row of a message leads to.
+/// The number of chunks that are reachable from the row of a message.
 pub(super) enum Reached {
-    /// So many, of those that were not met yet.
+    /// The number of reachable chunks that the scan of the table has not met yet.
     Chunks(i64),
-    /// That cannot be told.
+    /// Unknown because of damage.
     Unknown,
 }
 
 impl Check<'_> {
-    /// Reads the pieces of a message from its last one on. Each has a checksum of its own, and leads to the one before.
+    /// Reads the chunks of a message from its last one on. Each has a checksum of its own, and refers to the previous
+    /// one.
     pub(super) fn chunks_of(
         &mut self,
         message_pk: i64,
@@ -80,7 +81,7 @@ impl Check<'_> {
         Ok(Chunks { count, content: growth.as_ref().map(Growth::content), faults })
     }
 
-    /// Every piece, to count those that no row of a message leads to.
+    /// Scans all chunks, and counts those that are not reachable from the row of a message.
     pub(super) fn stray_chunks(&mut self) -> rusqlite::Result<()> {
         let mut stray = BTreeMap::<i64, u64>::new();
         self.walk(&APPENDS, |check, met| {
@@ -127,7 +128,7 @@ impl Check<'_> {
                 let description = format!("{count} pieces of message number {message_pk}, which is missing");
                 self.report(&Owner::default(), Part::Chunks, description);
             }
-            // The page of the message is lost, and was named.
+            // The page of the message cannot be read, and is already in the result.
             Err(error) if is_damage(&error) => {}
             Err(error) => return Err(error),
         }

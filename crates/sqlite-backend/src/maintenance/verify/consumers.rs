@@ -1,10 +1,10 @@
-//! What consumers of the changes keep of themselves.
+//! Verifies the cursors and the quarantine of consumers.
 
 use super::{
     Check, Owner, Part, text,
     walk::{Met, Table},
 };
-use crate::record::{Columns as _, Cursor, SkippedId, cursor_columns, quarantine_columns};
+use crate::record::{Columns as _, Cursor, QuarantineRow, cursor_columns, quarantine_columns};
 
 const CURSORS: Table = Table {
     name: "consumers",
@@ -15,7 +15,7 @@ const CURSORS: Table = Table {
     ),
     next: "SELECT consumer_pk FROM consumers WHERE consumer_pk >= ?1 ORDER BY consumer_pk LIMIT 1",
 };
-/// Where a cursor begins in [`CURSORS`].
+/// The first column of a cursor in [`CURSORS`].
 const CURSOR: usize = 4;
 
 const QUARANTINE: Table = Table {
@@ -33,7 +33,7 @@ const OF: usize = 4;
 const PASSED_OVER: usize = 5;
 
 impl Check<'_> {
-    /// Every cursor.
+    /// Verifies every cursor.
     pub(super) fn cursors(&mut self) -> rusqlite::Result<()> {
         self.walk(&CURSORS, |check, met| {
             match met {
@@ -59,13 +59,13 @@ impl Check<'_> {
         })
     }
 
-    /// Everything that was passed over.
+    /// Verifies every quarantined change.
     pub(super) fn quarantine(&mut self) -> rusqlite::Result<()> {
         self.walk(&QUARANTINE, |check, met| {
             match met {
                 Met::Row(row) => {
                     let is_whole =
-                        row.integer(OF).is_some_and(|of| SkippedId::read(row, PASSED_OVER, of).is_some());
+                        row.integer(OF).is_some_and(|of| QuarantineRow::read(row, PASSED_OVER, of).is_some());
                     if !is_whole || row.is_null(2) {
                         let position = row.integer(PASSED_OVER).unwrap_or_default();
                         let description =

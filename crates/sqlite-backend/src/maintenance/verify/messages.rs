@@ -1,4 +1,4 @@
-//! Messages, and what deleted ones have left.
+//! Verifies messages and tombstones.
 
 use rusqlite::{OptionalExtension, Row};
 use throughline_core::{
@@ -28,7 +28,7 @@ const MESSAGES: Table = Table {
     next: "SELECT message_pk FROM messages WHERE message_pk >= ?1 ORDER BY message_pk LIMIT 1",
 };
 
-/// The columns of [`MESSAGES`] behind those of the message.
+/// The columns of [`MESSAGES`] after those of the message.
 const TENANT: usize = 21;
 const THREAD_PK: usize = 23;
 const FLOOR: usize = 24;
@@ -38,7 +38,7 @@ const SEGMENT: usize = 26;
 const UNREADABLE: &str = "its row stands on a page that cannot be read";
 
 impl Check<'_> {
-    /// Every message, with its pieces, and what deleted ones have left.
+    /// Verifies every message with its chunks, and every tombstone.
     pub(super) fn messages(&mut self) -> rusqlite::Result<()> {
         let mut lost = Vec::new();
         self.walk(&MESSAGES, |check, met| match met {
@@ -104,7 +104,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Counts a message, as the entry of its thread does.
+    /// Counts a message for the comparison with the summary of its thread.
     fn count(&mut self, row: &Row<'_>, record: &Record) {
         let message = &record.message;
         let is_shown = row.integer(FLOOR).is_some_and(|floor| number(message.seq.get()) > floor);
@@ -116,7 +116,7 @@ impl Check<'_> {
         }
     }
 
-    /// What a row says that is as it was written, against everything else.
+    /// Compares a row with a valid checksum with everything else.
     fn agree(&self, record: &Record, chunks: &Chunks, faults: &mut Vec<String>) {
         let message = &record.message;
         let mut expect = |holds: bool, fault: &str| {
@@ -158,7 +158,7 @@ impl Check<'_> {
         self.report(&Owner::default(), Part::File, description);
     }
 
-    /// Whose a message is that cannot be read as a whole.
+    /// Returns the owner of a message whose row is damaged.
     pub(super) fn owner_of(&self, message_pk: i64) -> rusqlite::Result<Owner> {
         let found = self
             .db
@@ -175,7 +175,7 @@ impl Check<'_> {
         }
     }
 
-    /// Names the messages whose pages are lost, from the index that knows every id.
+    /// Names the messages whose pages cannot be read, from the index over all ids.
     fn name_lost(&mut self, lost: &[(i64, i64)]) -> rusqlite::Result<()> {
         let mut statement = self.db.prepare(
             "SELECT m.message_pk, t.tenant, t.thread, m.message_id \
@@ -195,7 +195,7 @@ impl Check<'_> {
     }
 }
 
-/// Whether a row has nothing of its message any more but its id.
+/// Returns whether a tombstone holds nothing of its message except the id.
 fn is_erased(row: &Row<'_>) -> bool {
     text(row, 5) == Some(DELETED)
         && [3, 9, 10, 16, 17, 20].into_iter().all(|column| row.is_null(column))
@@ -205,7 +205,7 @@ fn is_erased(row: &Row<'_>) -> bool {
         && text(row, 18) == Some("[]")
 }
 
-/// Whether a tombstone is of this message, and of the change that it names.
+/// Returns whether a tombstone belongs to this message and to the change that it names.
 fn is_tombstone_of(row: &Row<'_>, owner: &Owner) -> bool {
     let of = || {
         let (tenant, thread) = (owner.tenant.as_ref()?, owner.thread.as_ref()?);

@@ -1,4 +1,4 @@
-//! By what names messages are known.
+//! Verifies the provider aliases of messages.
 
 use super::{
     Check, Owner, Part,
@@ -22,7 +22,7 @@ const ALIAS: usize = 5;
 const MESSAGE: usize = ALIAS + 7;
 
 impl Check<'_> {
-    /// Every name.
+    /// Verifies every alias.
     pub(super) fn names(&mut self) -> rusqlite::Result<()> {
         self.walk(&NAMES, |check, met| {
             match met {
