@@ -1,4 +1,4 @@
-//! The log of who did what, at its end.
+//! Appends records to the audit log in the writer's transaction.
 
 use std::cell::Cell;
 
@@ -10,25 +10,25 @@ use throughline_core::{
 
 use crate::record::AuditRow;
 
-/// Where the log stands in a transaction; nothing before it is asked.
+/// The end of the audit log as this transaction knows it. `None` until the transaction reads it for the first time.
 #[derive(Debug, Default)]
 pub(crate) struct AuditLog(Cell<Option<AuditLink>>);
 
 impl AuditLog {
-    /// Takes down a write that was applied, between two positions.
+    /// Records a write that was applied, with the positions before and after it.
     pub(crate) fn write(
         &self,
         db: &Connection,
-        ticket: &PendingAuditEntry,
+        call: &PendingAuditEntry,
         now: Timestamp,
         (after, position): (i64, i64),
         result: &PersistResult,
     ) -> rusqlite::Result<()> {
-        let span = (place(after), place(position));
-        self.append(db, |link| [ticket.entry(link, now, span, result)])
+        let span = (to_position(after), to_position(position));
+        self.append(db, |link| [call.entry(link, now, span, result)])
     }
 
-    /// Takes down what was not applied.
+    /// Records calls that were not applied.
     pub(crate) fn record_rejected_calls(
         &self,
         db: &Connection,
@@ -54,12 +54,13 @@ impl AuditLog {
     }
 }
 
-fn place(position: i64) -> Position {
+fn to_position(position: i64) -> Position {
     Position::new(u64::try_from(position).unwrap_or_default())
 }
 
-/// Where the next entry goes: behind the last one that was written, also where that is missing by now. A hash that cannot be read
-/// stops no write: the next entry hangs on nothing, which the verification of the log reports.
+/// Returns the link for the next record: the number and the hash of the last record that was written, even if that
+/// record is missing now. A hash that cannot be read does not stop a write: the next record then links to nothing, and
+/// the verification of the audit log reports that.
 fn end(db: &Connection) -> rusqlite::Result<AuditLink> {
     db.prepare_cached("SELECT audit, audit_hash FROM store")?.query_row([], |row| Ok(AuditRow::link(row)))
 }

@@ -21,34 +21,35 @@ use throughline_core::{
 use crate::{
     Maintenance, OpenError, SqliteOptions, file_guard,
     open::KeyFile,
-    queue::{Committed, Lookout, Pending, Times, Work, Write},
+    queue::{AdaptiveSpin, Committed, Pending, Times, Work, Write},
     read::Readers,
     writer::Writer,
 };
 
-/// How long before its deadline a write that still waits is given up.
+/// The time before its deadline at which a waiting write times out.
 const LAST_WORD: Duration = Duration::from_millis(10);
 
 /// A store in one SQLite file.
 ///
-/// A write is answered after it was committed with `synchronous = FULL`: it survives the loss of power. Writes that
-/// wait at the same time share a commit. Reads run beside the writes on connections of their own, and see every write
-/// that was answered before they began. Several processes may open the same file.
+/// The writer answers a write after it has committed with `synchronous = FULL`: the write survives the loss of power.
+/// Writes that wait at the same time share a commit. Reads run on connections of their own, concurrently with the
+/// writes, and see every write that was answered before they began. Several processes may open the same file.
 ///
-/// Closing, with [`Persistence::close`](throughline_core::Persistence::close), applies what was admitted and folds the
-/// log into the file. A backend that is dropped instead applies what was admitted too, on its thread, and nobody waits
-/// for that: a process that ends earlier loses only writes that were not answered. Dropping a
-/// [temporary](Self::temporary) one waits until its directory is gone.
+/// [`Persistence::close`](throughline_core::Persistence::close) applies the admitted writes and checkpoints the WAL. A
+/// backend that is dropped instead also applies them, on its thread, but no caller waits for that: a process that ends
+/// earlier loses only writes that were not answered. The drop of a [temporary](Self::temporary) store waits until its
+/// directory is removed.
 ///
-/// A child process that was forked from the one that opened the store cannot use it: every call there is refused as
-/// [`Invalid`](throughline_core::ErrorKind::Invalid), and so is opening the file there on Linux. Fork before a store is opened.
+/// A child process that was forked from the one that opened the store cannot use it: every call there fails as
+/// [`Invalid`](throughline_core::ErrorKind::Invalid). On Linux the child cannot open the file either. Fork before you
+/// open a store.
 pub struct SqliteBackend {
     options: SqliteOptions,
     owner: OwnerProcess,
     path: Arc<Path>,
     readers: Readers,
     writer: Writer,
-    lookout: Lookout,
+    adaptive_spin: AdaptiveSpin,
     key: KeyFile,
 }
 
@@ -60,23 +61,23 @@ impl SqliteBackend {
         readers: Readers,
         key: KeyFile,
     ) -> Self {
-        Self { options, owner: writer.owner, path, readers, writer, lookout: Lookout::new(), key }
+        Self { options, owner: writer.owner, path, readers, writer, adaptive_spin: AdaptiveSpin::new(), key }
     }
 
-    /// Opens the store in the file at `path` with the default [`SqliteOptions`]. The file is made if it is missing;
-    /// its directory is not. A path, not a URL: `:memory:` and
-    /// what begins with `file:` or `sqlite:` are refused.
+    /// Opens the store in the file at `path` with the default [`SqliteOptions`]. Creates the file if it is missing, but
+    /// not its directory. The argument is a path, not a URL: `:memory:` and names that begin with `file:` or `sqlite:`
+    /// are refused.
     ///
-    /// Needs a tokio runtime with time. Dropping the future before it is ready opens nothing.
+    /// Needs a tokio runtime with time. If the future is dropped before it completes, no store is opened.
     ///
     /// # Errors
-    /// [`OpenError`]; the file is as it was then, but for a fresh one that may be left empty.
+    /// [`OpenError`]; the file is unchanged, except that a new file may be left empty.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         SqliteOptions::new().open(path).await
     }
 
-    /// Opens a fresh store in a directory of its own, which goes away when the store is closed or dropped: for tests
-    /// and drafts.
+    /// Opens a new store in a directory of its own, which is removed when the store is closed or dropped: for tests and
+    /// drafts.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -84,16 +85,16 @@ impl SqliteBackend {
         SqliteOptions::new().temporary().await
     }
 
-    /// Settings other than the defaults.
+    /// Returns options, for settings other than the defaults.
     pub fn builder() -> SqliteOptions {
         SqliteOptions::new()
     }
 
-    /// A handle that checks and copies the store while it is in use. To be taken before the backend is moved into a
-    /// pipeline.
+    /// Returns a handle that verifies and backs up the store while it is in use. Take it before you move the backend
+    /// into a pipeline.
     #[must_use]
     pub fn maintenance(&self) -> Maintenance {
-        Maintenance::new(self.owner, Arc::clone(&self.path), Arc::clone(&self.writer.board))
+        Maintenance::new(self.owner, Arc::clone(&self.path), Arc::clone(&self.writer.health_state))
     }
 
     #[cfg(test)]
@@ -101,10 +102,10 @@ impl SqliteBackend {
         &self.writer
     }
 
-    /// Hands a write to the writer and waits for its answer.
+    /// Sends a write to the writer and waits for its answer.
     ///
-    /// Cancelled while it waits for a place, or before the writer has taken it, the write is not applied; afterwards
-    /// it is, whoever listens.
+    /// If the caller cancels while the write waits for a permit, or before the writer has taken it, the write is not
+    /// applied. After that it is applied, even if no caller waits.
     async fn write<O: Operation>(&self, mut call: Admitted<'_, O>) -> Result<Reply<O>> {
         let audit = call.take_audit();
         let (op, context, now) = call.into_parts();
@@ -127,31 +128,32 @@ impl SqliteBackend {
         })
     }
 
-    /// Hands something to the writer and waits until it is in the file.
+    /// Sends work to the writer and waits until it is committed.
     async fn commit(&self, tenant: &TenantId, work: Work, bytes: usize, times: Times) -> Result<Committed> {
         self.check_owner()?;
-        self.writer.board.admit()?;
-        let slot = self.writer.admission.enter(tenant, bytes, times.give_up).await?;
+        self.writer.health_state.admit()?;
+        let slot = self.writer.admission.enter(tenant, bytes, times.timeout_at).await?;
         let (pending, answer) = Pending::new(work, times, bytes, slot);
         self.writer.queue.push(pending);
-        let answer = self.lookout.wait(answer, || self.writer.admission.has_one()).await;
-        // Every write is answered, also one that the writer was lost with.
+        let answer = self.adaptive_spin.wait(answer, || self.writer.admission.has_one()).await;
+        // The writer answers every write, even after a panic.
         answer.unwrap_or_else(|| Err(unanswered()))
     }
 
-    /// Refuses a call in a forked child.
+    /// Refuses a call in a forked child process.
     fn check_owner(&self) -> Result<()> {
         self.owner.check().inspect_err(|_| file_guard::close_inherited())
     }
 
     fn times(&self, deadline: Option<Instant>) -> Times {
         let now = Instant::now();
-        let give_up = match deadline {
-            // A little before its caller stops listening, who could not know then that nothing was applied.
+        let timeout_at = match deadline {
+            // A little before the deadline of the caller, so that the caller still learns that the write was not
+            // applied.
             Some(deadline) => deadline - (deadline.saturating_duration_since(now) / 8).min(LAST_WORD),
             None => now + self.options.wait_limit,
         };
-        Times { deadline, give_up }
+        Times { deadline, timeout_at }
     }
 }
 
@@ -230,7 +232,7 @@ impl Backend for SqliteBackend {
 
     async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
         let (tenant, bytes) = (records.tenant(), size_of_rejected_call_records(records.len()));
-        self.commit(&tenant, Work::Notes(records), bytes, self.times(None)).await.map(drop)
+        self.commit(&tenant, Work::RejectedCalls(records), bytes, self.times(None)).await.map(drop)
     }
 
     async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
@@ -250,7 +252,7 @@ impl Backend for SqliteBackend {
     }
 
     fn waits_in(&self) -> Option<String> {
-        let waits = self.writer.board.health().writer_waits?;
+        let waits = self.writer.health_state.health().writer_waits?;
         let (step, waited) = (waits.step.as_str(), waits.waited);
         let writes = self.writer.queue.len();
         Some(format!(
@@ -260,7 +262,8 @@ impl Backend for SqliteBackend {
 
     async fn close(&self) -> Result<()> {
         self.check_owner()?;
-        // The readers first: the last connection folds the log away, and must be one that writes.
+        // The readers close first: SQLite checkpoints and deletes the WAL when the last connection closes, and that one
+        // must be able to write.
         self.readers.close().await;
         self.writer.close().await
     }

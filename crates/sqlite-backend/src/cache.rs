@@ -1,28 +1,30 @@
-//! The pages of the file that a connection keeps.
+//! The page cache of a connection.
 //!
-//! The SQLite that is bundled is built with `SQLITE_ENABLE_MEMORY_MANAGEMENT`, and so all connections of a process share one
-//! pool of pages, as large as their limits together. A connection that has come to its limit takes the page of the pool that
-//! was used least lately, whosever it is, and who has lost it allocates another one: the pool fills up to the brim. From
-//! then on every page is thrown away as soon as a connection below its limit lets go of it, be it the root of an index, and
-//! is read again for the next row; and that lasts, for those who have too many pages and do nothing keep them. A writer was
-//! seen to read nine pages for each row, at half its speed, once readers had gone through the file.
+//! The bundled SQLite is built with `SQLITE_ENABLE_MEMORY_MANAGEMENT`. So all connections of a process share one pool
+//! of pages, which is as large as the sum of their limits. A connection at its limit recycles the least recently used
+//! page of the pool, no matter which connection it belongs to. The connection that lost the page allocates another one,
+//! until the pool is full. From then on SQLite discards each page as soon as a connection below its limit unpins it,
+//! even the root of an index, and reads it again for the next row. This state lasts, because idle connections above
+//! their limit keep their pages. In a measurement a writer read nine pages for each row, at half its speed, after
+//! readers had scanned the file.
 //!
-//! Whenever a limit is set, SQLite frees the pages of the pool that were used least lately until it has room again.
+//! Whenever a connection sets its limit, SQLite frees the least recently used pages of the pool until the pool is below
+//! its total again.
 
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-/// How much a connection keeps at most, in KiB.
+/// The cache size of a connection, in KiB.
 const LIMIT: u32 = 8000;
 
-/// How much room is made in a full pool, in KiB: 240 pages. A transaction of 64 tasks writes 38.
-const ROOM: u32 = 1000;
+/// The reserve that a connection makes in a full pool, in KiB: 240 pages. A transaction of 64 tasks writes 38.
+const RESERVE: u32 = 1000;
 
-/// How often: to make room takes a few microseconds.
+/// The interval between two reserves: making one takes a few microseconds.
 const EVERY: Duration = Duration::from_millis(10);
 
-/// Sets how much a connection keeps.
+/// Sets the cache size of a connection.
 pub(crate) fn limit(connection: &Connection) -> rusqlite::Result<()> {
     set(connection, LIMIT)
 }
@@ -31,17 +33,17 @@ fn set(connection: &Connection, limit: u32) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cache_size", -i64::from(limit))
 }
 
-/// When a connection that is in use last saw to it that it can keep pages.
+/// The last time that an active connection made its page-cache reserve.
 #[derive(Debug, Default)]
-pub(crate) struct Room(Option<Instant>);
+pub(crate) struct PageCacheReserve(Option<Instant>);
 
-impl Room {
-    /// Sees to it that there is room for the pages of this connection. Called before each of its transactions.
+impl PageCacheReserve {
+    /// Makes space in the pool for the pages of this connection. Called before each of its transactions.
     pub(crate) fn make(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         if self.0.is_some_and(|made| made.elapsed() < EVERY) {
             return Ok(());
         }
-        set(connection, LIMIT - ROOM)?;
+        set(connection, LIMIT - RESERVE)?;
         set(connection, LIMIT)?;
         self.0 = Some(Instant::now());
         Ok(())
@@ -58,7 +60,7 @@ mod tests {
 
     use super::*;
 
-    /// A file of twice as many pages as two connections keep, and a word on a page of its own.
+    /// Creates a file of twice as many pages as two connections cache, with a marker word on a page of its own.
     fn file(folder: &Path) -> PathBuf {
         let path = folder.join("f.db");
         let connection = Connection::open(&path).unwrap();
@@ -96,12 +98,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = file(folder.path());
         let (writer, reader) = (limited(&path), limited(&path));
-        // Each has come to its limit, and the reader goes on with the pages of the writer.
+        // Both have reached their limits, and the reader continues with the pages of the writer.
         read_rows(&writer, 4000);
         read_rows(&reader, 8000);
-        Room::default().make(&writer).unwrap();
+        PageCacheReserve::default().make(&writer).unwrap();
         assert_eq!(word(&writer), "before");
-        // Whoever reads the page again sees what no connection has written.
+        // A reader that reads the page again sees bytes that no connection has written.
         let at = fs::read(&path).unwrap().windows(6).position(|bytes| bytes == b"before").unwrap();
         let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
         file.seek(SeekFrom::Start(at.try_into().unwrap())).unwrap();
@@ -113,14 +115,14 @@ mod tests {
     #[test]
     fn room_is_made_again_after_a_while_and_no_sooner() {
         let connection = Connection::open_in_memory().unwrap();
-        let mut room = Room::default();
-        room.make(&connection).unwrap();
-        let made = room.0.unwrap();
-        room.make(&connection).unwrap();
-        assert!(room.0 == Some(made) || made.elapsed() >= EVERY);
-        room.0 = made.checked_sub(EVERY);
-        room.make(&connection).unwrap();
-        assert!(room.0.unwrap() >= made);
+        let mut page_cache_reserve = PageCacheReserve::default();
+        page_cache_reserve.make(&connection).unwrap();
+        let made = page_cache_reserve.0.unwrap();
+        page_cache_reserve.make(&connection).unwrap();
+        assert!(page_cache_reserve.0 == Some(made) || made.elapsed() >= EVERY);
+        page_cache_reserve.0 = made.checked_sub(EVERY);
+        page_cache_reserve.make(&connection).unwrap();
+        assert!(page_cache_reserve.0.unwrap() >= made);
         let limit: i64 = connection.pragma_query_value(None, "cache_size", |row| row.get(0)).unwrap();
         assert_eq!(limit, -i64::from(LIMIT));
     }

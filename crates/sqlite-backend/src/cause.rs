@@ -1,7 +1,8 @@
-//! What the operating system says of a failure that SQLite has one code for.
+//! The operating system's explanation of a failure for which SQLite has one code.
 //!
-//! SQLite calls a page that the disk could not read (`EIO`) a damaged file, and every file that it cannot open alike. A host does
-//! different things about each: a disk is replaced, a limit is raised, a mount is repaired. So the system is asked again.
+//! SQLite reports a page that the disk could not read (`EIO`) as a damaged file, and all files that it cannot open
+//! alike. A host reacts differently to each: it replaces a disk, raises a limit, repairs a mount. So the store asks the
+//! system again.
 
 use std::{
     fs::File,
@@ -9,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Why SQLite failed.
+/// The cause of a SQLite failure.
 #[derive(Debug, thiserror::Error)]
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "found out on Linux alone"))]
 pub(crate) enum Cause {
@@ -24,8 +25,8 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
-    /// What is behind this code of SQLite, for a store at `path`. It asks the system. Where SQLite calls the file damaged, it reads
-    /// the file for a second at most, and not twice within a minute: only after a failure.
+    /// Returns the cause of this SQLite code for a store at `path`. It asks the system. If SQLite calls the file
+    /// damaged, it reads the file for at most a second, and at most once a minute; so call it only after a failure.
     pub(crate) fn of(code: i32, path: &Path) -> Option<Self> {
         match code & 0xff {
             // CORRUPT
@@ -38,7 +39,7 @@ impl Cause {
 }
 
 fn no_descriptor() -> Option<Cause> {
-    // The one failure of this file that is about the process or the system.
+    // The only failure here that concerns the process or the system.
     let source = File::open("/dev/null").err()?;
     let is_used_up = matches!(source.raw_os_error(), Some(23 | 24));
     (cfg!(unix) && is_used_up).then_some(Cause::NoDescriptor { source })
@@ -62,13 +63,13 @@ fn unreadable(path: &Path) -> Option<Cause> {
     Some(Cause::Unreadable { path, offset, source })
 }
 
-/// Without descriptors of its own, to read the file would drop the locks of SQLite.
+/// Without descriptors of the store's own, reading the file would drop SQLite's locks.
 #[cfg(not(target_os = "linux"))]
 fn unreadable(_: &Path) -> Option<Cause> {
     None
 }
 
-/// Whether the disk still cannot read the store at `path`. Reads it for a second at most.
+/// Returns whether the disk still cannot read the store at `path`. Reads it for at most a second.
 #[cfg(target_os = "linux")]
 pub(crate) fn is_unreadable(path: &Path) -> bool {
     crate::file_guard::is_unreadable(path)

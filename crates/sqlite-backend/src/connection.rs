@@ -1,4 +1,4 @@
-//! Connections: how they are opened and what is set on them.
+//! Opens connections and sets their pragmas.
 
 use std::{cell::Cell, path::Path, time::Duration};
 
@@ -6,26 +6,26 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use crate::{OpenError, cache, file_guard::while_none_is_closed};
 
-/// Marks a file as a store of ours: `ThrL`.
+/// The `application_id` of a Throughline store: `ThrL`.
 pub(crate) const APPLICATION_ID: i32 = 0x5468_724c;
 
-/// How many prepared statements a connection keeps; it has fewer.
+/// The capacity of the prepared-statement cache; a connection uses fewer.
 const STATEMENTS: usize = 128;
 
-/// How long who reads waits for a lock of the file: whoever reads a log hardly ever does.
+/// The busy timeout of a reader. A reader of a WAL database hardly ever waits for a lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 thread_local! {
-    /// How many pages the log held after the last commit that this thread made. The hook can keep nothing of its own.
+    /// The number of pages in the WAL after the last commit of this thread. A `wal_hook` cannot keep state of its own.
     static PAGES_IN_LOG: Cell<u32> = const { Cell::new(0) };
 }
 
-/// How many pages the log held after the last commit of this thread.
-pub(crate) fn pages_in_log() -> u32 {
+/// Returns how many pages the WAL held after the last commit of this thread.
+pub(crate) fn pages_in_wal() -> u32 {
     PAGES_IN_LOG.get()
 }
 
-/// Opens a file that exists, and waits for no lock: the caller does.
+/// Opens an existing file without a busy timeout: the caller retries.
 pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = while_none_is_closed(|| Connection::open_with_flags(path, flags))?;
@@ -34,7 +34,7 @@ pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Opens a file that exists and that a writer has made a store, to read it.
+/// Opens an existing store for reading.
 pub(crate) fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = while_none_is_closed(|| Connection::open_with_flags(path, flags))?;
@@ -52,13 +52,13 @@ pub(crate) fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Has SQLite keep the plan of a statement whatever is bound to it. This build looks at the value of a `LIMIT` to plan, and
-/// so would compile such a statement anew each time that it is run.
+/// Makes SQLite keep the plan of a statement for all bound values. This build considers the value of a `LIMIT` in its
+/// plans, and would otherwise compile such a statement again for each run.
 fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
-/// Sets what has to be set on every connection that writes, and reads back what an acknowledgement rests on.
+/// Sets the pragmas of a connection that writes, and reads back those that durability depends on.
 pub(crate) fn configure(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     connection
         .execute_batch(
@@ -93,13 +93,14 @@ pub(crate) fn configure(connection: &Connection, path: &Path) -> Result<(), Open
     Ok(())
 }
 
-/// Has the connection leave the log alone when it is closed, instead of folding it and deleting what is at its path.
-pub(crate) fn leave_the_log(connection: &Connection) {
-    // A connection that refuses this is about to be closed all the same.
+/// Makes the connection leave the WAL alone when it closes. By default SQLite would checkpoint it and delete the file
+/// at its path.
+pub(crate) fn leave_the_wal(connection: &Connection) {
+    // A connection that refuses this setting is about to be closed anyway.
     drop(connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true));
 }
 
-/// Opens the store again, after the connection before was given up. What is there now must still be the store.
+/// Opens the store again after its connection was dropped. The file must still be a store.
 pub(crate) fn reopen(path: &Path) -> Result<Connection, OpenError> {
     let connection = connect(path).map_err(|error| OpenError::sqlite(path, error))?;
     let id: i32 = connection

@@ -1,4 +1,4 @@
-//! What the codes of SQLite and of the operating system mean for a call: the one table.
+//! Maps the codes of SQLite and of the operating system to the errors of a call.
 
 use std::{io, path::Path};
 
@@ -7,7 +7,7 @@ use throughline_core::{BoxError, Effect, ErrorKind, PersistError};
 
 use crate::cause::Cause;
 
-/// Why the engine did not do what it was asked.
+/// The reason why SQLite did not complete a request.
 #[derive(Debug, thiserror::Error)]
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "found out on Linux alone"))]
 pub(crate) enum EngineError {
@@ -38,7 +38,7 @@ pub(crate) enum EngineError {
         "the WAL {fault} while it was open, and writes that were acknowledged may be lost: close the store \
          and open it again, or restore a backup"
     )]
-    LogReplaced { fault: &'static str },
+    WalReplaced { fault: &'static str },
     #[error(
         "the file was truncated while it was open, and writes that were acknowledged are lost: close the store and \
          restore a backup"
@@ -50,16 +50,16 @@ pub(crate) enum EngineError {
     LockStuck,
     #[error("the file cannot be locked: {source}")]
     Lock { source: io::Error },
-    #[error("{what} is damaged")]
-    Damaged { what: &'static str },
+    #[error("{subject} is damaged")]
+    Damaged { subject: &'static str },
     #[error("{0}")]
     Refused(PersistError),
     #[error("the driver failed")]
     Driver { source: BoxError },
 }
 
-/// What it is to a caller that the operating system refuses a file. That a right is missing may pass: it is given back, or the disk
-/// is mounted again.
+/// Returns the error kind for a file that the operating system refuses. A missing permission counts as passing: it can
+/// be granted again, or the disk mounted again.
 pub(crate) fn kind_of(refusal: &io::Error) -> ErrorKind {
     match refusal.kind() {
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => ErrorKind::Invalid,
@@ -68,37 +68,38 @@ pub(crate) fn kind_of(refusal: &io::Error) -> ErrorKind {
     }
 }
 
-/// Whether an index has refused what stands in it already.
+/// Returns whether a unique index refused a value that it already holds.
 pub(crate) fn is_taken(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|failure| failure.extended_code == ffi::SQLITE_CONSTRAINT_UNIQUE)
 }
 
-/// Where in a transaction it failed.
+/// The phase of a transaction in which a statement failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Opening, and `BEGIN`: nothing of any operation has run.
+    /// Opening, and `BEGIN`: no operation has run.
     Begin,
     /// A statement between `BEGIN` and `COMMIT`.
     Statement,
-    /// `COMMIT`: what the file holds is not known before a fence has found it out.
+    /// `COMMIT`: only a fence transaction proves whether it was applied.
     Commit,
     /// A read.
     Read,
 }
 
-/// How far a failed statement reaches.
+/// The part of a transaction that a failed statement affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// It failed for what one operation brought or met: the others of its transaction can be run without it.
+    /// It failed because of the arguments or the data of one operation: the other operations of its transaction can run
+    /// without it.
     Operation,
-    /// Every operation of the transaction fails alike.
+    /// Every operation of the transaction fails for the same reason.
     Transaction,
 }
 
 impl EngineError {
     fn code(&self) -> Option<i32> {
         match self {
-            // What SQLite calls damage is an I/O error here.
+            // SQLite reports damage, but the cause is an I/O error.
             Self::Caused { code, .. } => {
                 Some(if code & 0xff == ffi::SQLITE_CORRUPT { ffi::SQLITE_IOERR_READ } else { *code })
             }
@@ -111,7 +112,7 @@ impl EngineError {
             | Self::Elsewhere
             | Self::Overtaken
             | Self::SecondLibrary
-            | Self::LogReplaced { .. }
+            | Self::WalReplaced { .. }
             | Self::FileTruncated
             | Self::LockStuck
             | Self::Lock { .. }
@@ -121,35 +122,35 @@ impl EngineError {
         }
     }
 
-    /// Whether an index has refused what stands in it already.
+    /// Returns whether a unique index refused a value that it already holds.
     pub(crate) fn is_taken(&self) -> bool {
         matches!(self, Self::Sqlite { code: ffi::SQLITE_CONSTRAINT_UNIQUE, .. })
     }
 
-    /// Whether somebody else holds the lock, for now.
+    /// Returns whether another connection holds the lock at the moment.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self, Self::Overtaken | Self::SecondLibrary)
             || self.code().is_some_and(|code| matches!(code & 0xff, 5 | 6))
     }
 
-    /// Whether a second SQLite library in the process is in the way, for now.
+    /// Returns whether a second SQLite library in the process blocks the store at the moment.
     pub(crate) const fn is_second_library(&self) -> bool {
         matches!(self, Self::SecondLibrary)
     }
 
-    /// The same, named as what the operating system says is behind it, if that is found.
+    /// Returns the same error with its cause from the operating system, if there is one.
     pub(crate) fn caused(self, path: &Path) -> Self {
         let Self::Sqlite { code, .. } = self else { return self };
         Cause::of(code, path).map_or(self, |cause| Self::Caused { code, cause })
     }
 
-    /// Whether the disk could not read the file.
+    /// Returns whether the disk could not read the file.
     pub(crate) const fn is_unreadable(&self) -> bool {
         matches!(self, Self::Caused { cause: Cause::Unreadable { .. }, .. })
     }
 
-    /// Whether a lock could not be taken or given back, which is not that somebody else holds it. SQLite then has to let go of the
-    /// file: every connection of the store is closed.
+    /// Returns whether SQLite could not take or release a lock. That is not the same as a lock that is held. SQLite
+    /// then has to close the file: the store closes all of its connections.
     pub(crate) fn is_lock(&self) -> bool {
         let is_lock_code = |code: i32| {
             code & 0xff == ffi::SQLITE_PROTOCOL
@@ -171,17 +172,17 @@ impl EngineError {
         Self::Lock { source }
     }
 
-    /// Whether the disk was full.
+    /// Returns whether the disk was full.
     pub(crate) fn is_full(&self) -> bool {
         self.kind() == ErrorKind::StorageFull
     }
 
-    /// Whether it speaks of what stands in the tables, and not of the file or the disk.
+    /// Returns whether the error is about the contents of the tables, and not about the file or the disk.
     pub(crate) fn is_damage(&self) -> bool {
         self.code().is_some_and(|code| matches!(code & 0xff, 1 | 11 | 19))
     }
 
-    /// Whether it is worth to open the file again and to begin again, while there is time.
+    /// Returns whether the writer can reopen the file and try again before the timeout.
     pub(crate) fn passes(&self) -> bool {
         matches!(
             self,
@@ -189,8 +190,9 @@ impl EngineError {
         ) || self.code().is_some_and(|code| matches!(code & 0xff, 3 | 5 | 6 | 7 | 8 | 10 | 14 | 15))
     }
 
-    /// Whether the writer cannot go on for it: not a disk that is full, a lock that is held, or what one operation met.
-    pub(crate) fn is_trouble(&self) -> bool {
+    /// Returns whether the error counts as a failure of the writer. A full disk, a held lock, and the data of one
+    /// operation do not.
+    pub(crate) fn counts_as_failure(&self) -> bool {
         self.reach() == Reach::Transaction && !matches!(self.kind(), ErrorKind::StorageFull | ErrorKind::Busy)
     }
 
@@ -200,7 +202,7 @@ impl EngineError {
             return Reach::Operation;
         }
         match self.code().map(|code| code & 0xff) {
-            // CONSTRAINT, MISMATCH, TOOBIG, RANGE: what it brought. CORRUPT: what it met.
+            // CONSTRAINT, MISMATCH, TOOBIG, RANGE: the arguments of the operation. CORRUPT: the data that it read.
             Some(19 | 20 | 18 | 25 | 11) => Reach::Operation,
             _ => Reach::Transaction,
         }
@@ -217,7 +219,7 @@ impl EngineError {
             | Self::ReaderLost
             | Self::RolledBack
             | Self::Elsewhere
-            | Self::LogReplaced { .. }
+            | Self::WalReplaced { .. }
             | Self::FileTruncated
             | Self::LockStuck
             | Self::Lock { .. } => ErrorKind::Unavailable,
@@ -227,7 +229,7 @@ impl EngineError {
         }
     }
 
-    /// The error of a call that was in `phase`.
+    /// Converts the error for a call that was in `phase`.
     pub(crate) fn to_persist(&self, phase: Phase) -> PersistError {
         let effect = if phase == Phase::Commit { Effect::Unknown } else { Effect::NotApplied };
         let error = match self {
@@ -238,7 +240,7 @@ impl EngineError {
     }
 }
 
-/// What a result code, primary or extended, is to a caller.
+/// Returns the error kind of a result code, primary or extended.
 const fn kind(code: i32) -> ErrorKind {
     match code & 0xff {
         // BUSY, LOCKED
@@ -257,7 +259,7 @@ const fn kind(code: i32) -> ErrorKind {
     }
 }
 
-/// What the code says, without the text of the statement and without any value.
+/// Returns the text of a result code, without the SQL text and without any value.
 const fn text(code: i32) -> &'static str {
     match code {
         ffi::SQLITE_IOERR_LOCK
@@ -292,7 +294,7 @@ impl From<rusqlite::Error> for EngineError {
                 let code = failure.extended_code;
                 Self::Sqlite { code, text: text(code), source: error.into() }
             }
-            // Tables are strict and text is UTF-8: a value that is neither was not written so.
+            // Tables are strict and text is UTF-8: a value that is neither was not written by this crate.
             None if matches!(
                 error,
                 rusqlite::Error::Utf8Error(..)
@@ -300,7 +302,7 @@ impl From<rusqlite::Error> for EngineError {
                     | rusqlite::Error::FromSqlConversionFailure(..)
             ) =>
             {
-                Self::Damaged { what: "a value in the file" }
+                Self::Damaged { subject: "a value in the file" }
             }
             None => Self::Driver { source: error.into() },
         }
@@ -373,11 +375,11 @@ mod tests {
         let cause = Cause::Unreadable { path: "chat.db".into(), offset: 4096, source };
         let error = EngineError::Caused { code: ffi::SQLITE_CORRUPT, cause };
         assert_eq!((error.kind(), error.reach()), (ErrorKind::Unavailable, Reach::Operation));
-        assert!(!error.is_trouble() && !error.is_damage());
+        assert!(!error.counts_as_failure() && !error.is_damage());
 
         let error = EngineError::Caused { code: ffi::SQLITE_IOERR_WRITE, cause: Cause::ReadOnly };
         assert_eq!((error.kind(), error.reach()), (ErrorKind::Unavailable, Reach::Transaction));
-        assert!(error.is_trouble());
+        assert!(error.counts_as_failure());
     }
 
     #[test]

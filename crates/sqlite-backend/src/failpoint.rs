@@ -1,44 +1,47 @@
-//! Places in the writer where a test may interfere: to end the process there, to hold it, to have SQLite fail.
+//! Named points of the writer at which a test can make a fault happen: end the process, block, or make SQLite fail.
 //!
-//! Without the feature `failpoints` there are none, and reaching one is no code at all.
+//! Without the feature `failpoints` there are none, and the calls compile to nothing.
 
 #![cfg_attr(
     not(feature = "failpoints"),
     allow(unreachable_pub, dead_code, reason = "without the feature nobody outside names the places")
 )]
 
-/// A place that the writer comes through, in the order of one transaction.
+/// A point that the writer passes, in the order of one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Failpoint {
-    /// The schema of a fresh or older file is written, and not committed.
+    /// The schema of a new or older file is written, but not committed.
     Migrating,
-    /// On Linux: the connection gave its write lock back, and the store has not taken its own.
+    /// On Linux: the connection has released its write lock, and the store has not taken its own.
     Exchanging,
-    /// The write lock is held, and nothing was taken from the queue.
+    /// The writer holds the write lock, and has taken nothing from the queue.
     Begun,
-    /// A write was taken from the queue, and nothing of it was applied.
+    /// The writer has taken a write from the queue, and applied nothing of it.
     Applying,
-    /// A write was applied, and not committed.
+    /// The writer has applied a write, but not committed it.
     Applied,
-    /// Everything was applied, and `COMMIT` was not sent. An error stands for a `COMMIT` that failed and left nothing.
+    /// The writer has applied all writes, but not sent `COMMIT`. An error here simulates a `COMMIT` that failed and was
+    /// not applied.
     Committing,
-    /// `COMMIT` came back, and nobody was told. An error stands for a `COMMIT` that failed and came true.
+    /// `COMMIT` has returned, but no caller has an answer. An error here simulates a `COMMIT` that failed although it
+    /// was applied.
     Committed,
-    /// Everyone was told.
+    /// Every caller has an answer.
     Answered,
-    /// A commit failed; what became of it was looked up, and nothing was committed after it that makes that final.
+    /// A commit failed. The writer has read its outcome, but not yet committed the fence transaction that makes this
+    /// outcome final.
     Fencing,
-    /// What became of a commit was found out, and nobody was told.
+    /// The fence transaction has committed, but no caller has an answer.
     Fenced,
-    /// The log is about to be folded into the file.
+    /// The writer is about to checkpoint the WAL.
     Checkpointing,
-    /// The store is being closed: everything is applied, and the file is still open.
+    /// The store is closing: all writes are applied, and the file is still open.
     Closing,
 }
 
 impl Failpoint {
-    /// Each of them.
+    /// All failpoints.
     pub const ALL: [Self; 12] = [
         Self::Migrating,
         Self::Exchanging,
@@ -68,7 +71,7 @@ mod armed {
 
     type Hook = Arc<dyn Fn(Failpoint, &Connection) -> Result<(), i32> + Send + Sync>;
 
-    /// What happens at the places.
+    /// The hook that runs at the failpoints.
     #[derive(Clone, Default)]
     pub(crate) struct Failpoints(Arc<Mutex<Option<Hook>>>);
 
@@ -85,9 +88,9 @@ mod armed {
         }
 
         /// # Errors
-        /// What the test wants SQLite to fail with.
+        /// The error with which the test wants SQLite to fail.
         pub(crate) fn reach(&self, point: Failpoint, connection: &Connection) -> rusqlite::Result<()> {
-            // Not held while it runs: it may wait for a test that sets the next one.
+            // The lock is not held while the hook runs: the hook may wait for a test that sets the next one.
             let hook = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let Some(hook) = hook else { return Ok(()) };
             hook(point, connection)
@@ -105,7 +108,7 @@ mod armed {
 #[cfg(any(test, feature = "failpoints"))]
 pub(crate) use armed::Failpoints;
 
-/// Nothing happens anywhere.
+/// The version without hooks.
 #[cfg(not(any(test, feature = "failpoints")))]
 #[derive(Debug, Clone)]
 pub(crate) struct Failpoints;

@@ -1,16 +1,16 @@
-//! Why a decision or a statement of the writer did not come to its end.
+//! The reasons why a decision or a statement of the writer did not complete.
 
 use throughline_core::PersistError;
 use throughline_engine::Halt;
 
 use crate::error::EngineError;
 
-/// Why a write was not applied.
+/// The reason why a write was not applied.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It is refused, and changed nothing.
+    /// The write was refused and changed nothing.
     Refused(PersistError),
-    /// A statement failed; the writer decides what that means for the transaction.
+    /// A statement failed; the writer decides the consequence for the transaction.
     Engine(EngineError),
 }
 
@@ -53,7 +53,7 @@ impl From<EngineError> for Failure {
 }
 
 impl From<Failure> for EngineError {
-    /// Why a flush failed: by then nothing is refused by itself.
+    /// Converts the failure of a flush: at that point no single write is refused.
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Refused(error) => Self::Refused(error),
@@ -63,7 +63,7 @@ impl From<Failure> for EngineError {
 }
 
 impl From<Failure> for PersistError {
-    /// The error of a read.
+    /// Converts the failure of a read.
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Refused(error) => error,

@@ -16,28 +16,29 @@
 //! # }
 //! ```
 //!
-//! # What it promises
-//! - An answered write survives the loss of power. Writes that wait at the same time share one commit, so that this
-//!   costs little where it matters.
-//! - Every outcome is one of three. When a commit fails, the store finds out what became of it before it answers; what
-//!   it cannot find out it calls unknown.
-//! - Damage is noticed: each row carries a checksum, and a damaged one is answered as `Corrupt` with its name. A page
-//!   or a list names it beside the others, all of which can still be read.
-//! - It says how it is: [`Maintenance::health`] tells whether it takes writes, and raises an [`Alarm`] for what asks for attention: a
-//!   WAL that cannot be truncated, a disk that is nearly full, hangs or cannot read, a second SQLite library. A store whose writer fails
-//!   again and again is read-only until a commit succeeds.
-//! - Several processes may share the file. It has to be on a disk of this machine: a log in WAL mode does not work over
-//!   a network file system.
+//! # Guarantees
+//! - An answered write survives the loss of power. Writes that wait at the same time share one commit, which keeps the
+//!   cost low under load.
+//! - Each failed write reports its effect. When a commit fails, the store determines whether it was applied before it
+//!   answers. If it cannot determine that, the effect is `Unknown`.
+//! - The store detects damage: each row has a checksum, and a read of a damaged row fails as `Corrupt` with the name of
+//!   the row. A page or a list names the damaged row next to the other rows, which stay readable.
+//! - The store reports its health: [`Maintenance::health`] returns whether it accepts writes, and its [`Alarm`]s: a WAL
+//!   that cannot be truncated, a disk that is nearly full, hangs or cannot read, a second SQLite library. A store whose
+//!   writer fails repeatedly is read-only until a commit succeeds.
+//! - Several processes may share the file. The file must be on a local disk: WAL mode does not work over a network file
+//!   system.
 //!
-//! # What it asks of the host
-//! While a store is open, its process should not open the file by a second SQLite library, or open and close it or its `-shm` by other
-//! means: on Unix that drops the locks that SQLite holds. On Linux the store holds locks of its own beside them: writes wait while a second
-//! library has the file open, and [`Alarm::SecondLibrary`] says so. On other systems it damages the file. A copy is made with [`Maintenance::backup`], and a check of everything in
-//! the store with [`Maintenance::verify`], both while it is in use.
+//! # Requirements for the host
+//! While a store is open, its process should not open the file by a second SQLite library. It also should not open and
+//! close the file or its `-shm` by other means: on Unix that drops the locks that SQLite holds. On Linux the store
+//! holds additional locks of its own: writes wait while a second library has the file open, and the store raises
+//! [`Alarm::SecondLibrary`]. On other systems a second library damages the file. [`Maintenance::backup`] copies a
+//! store, and [`Maintenance::verify`] checks everything in it, both while it is in use.
 //!
 //! # Limits
-//! [`SqliteOptions`] holds them all: how much may wait, how long, how large a message may be. What does not fit in time
-//! is refused as `Overloaded` or `Busy`, and nothing of it was applied.
+//! [`SqliteOptions`] sets all limits: how many calls may wait, for how long, and how large a message may be. A call
+//! that cannot be served in time fails as `Overloaded` or `Busy`, and nothing of it was applied.
 
 mod audit_log;
 mod backend;
@@ -47,16 +48,16 @@ mod connection;
 mod error;
 mod failpoint;
 mod failure;
+mod fair_queue;
 mod file_guard;
-mod gate;
 mod health;
-mod lines;
 mod maintenance;
 mod open;
 mod options;
 mod pause;
 mod queue;
 mod read;
+mod reader_barrier;
 mod record;
 mod replica;
 mod rows;

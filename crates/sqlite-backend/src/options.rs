@@ -4,7 +4,7 @@ use throughline_core::backend::search::Tokenizer;
 
 use crate::{OpenError, SqliteBackend, failpoint::Failpoints, open};
 
-/// How a store is opened. The defaults are measured ones; most hosts need none of this.
+/// The options of a store. The defaults are measured; most hosts need no others.
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,7 +46,7 @@ pub struct SqliteOptions {
 }
 
 impl SqliteOptions {
-    /// The defaults.
+    /// Returns the defaults.
     pub fn new() -> Self {
         Self {
             name: "sqlite".to_owned(),
@@ -70,67 +70,69 @@ impl SqliteOptions {
         }
     }
 
-    /// The name in errors, reports and `describe()`: `sqlite`. Unique in a pipeline.
+    /// Sets the name in errors, reports and `describe()`: `sqlite`. It must be unique in a pipeline.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// How many writes may wait for the writer: 1024, at least 1. The next one waits for a place.
+    /// Sets how many writes may wait for the writer: 1024, at least 1. Further writes wait for a permit.
     pub const fn queue_operations(mut self, operations: usize) -> Self {
         self.queue_operations = operations;
         self
     }
 
-    /// How many bytes the waiting writes may hold together: 64 MiB, at least 1 and less than 4 GiB. A write that is
-    /// larger than that waits until it is alone.
+    /// Sets how many bytes the waiting writes may hold together: 64 MiB, at least 1 and less than 4 GiB. A larger write
+    /// waits until it is alone.
     pub const fn queue_bytes(mut self, bytes: usize) -> Self {
         self.queue_bytes = bytes;
         self
     }
 
-    /// How many writes one transaction takes at most: 256, at least 1.
+    /// Sets how many writes one transaction takes at most: 256, at least 1.
     pub const fn batch_operations(mut self, operations: usize) -> Self {
         self.batch_operations = operations;
         self
     }
 
-    /// How many bytes one transaction takes before it takes no further write: 4 MiB.
+    /// Sets the number of bytes after which a transaction takes no further write: 4 MiB.
     pub const fn batch_bytes(mut self, bytes: usize) -> Self {
         self.batch_bytes = bytes;
         self
     }
 
-    /// How long one transaction runs before it takes no further write: 20 ms.
+    /// Sets the time after which a transaction takes no further write: 20 ms.
     pub const fn batch_time(mut self, time: Duration) -> Self {
         self.batch_time = time;
         self
     }
 
-    /// How many connections read for one tenant at a time, each on a thread of its own: 4, from 1 to 64. One is opened with the store,
-    /// the others when they are needed, and one more than these when a tenant that holds no reader finds all of them busy: so no tenant
-    /// waits because another one has taken every reader. A reader that becomes free serves the tenant that has the fewest.
+    /// Sets how many connections read for one tenant at a time, each on a thread of its own: 4, from 1 to 64. The store
+    /// opens one when it opens, and the others on demand. It opens one more when a tenant without a reader finds all of
+    /// them busy, so that no tenant waits because another one uses every reader. A free reader serves the tenant that
+    /// has the fewest readers.
     pub const fn readers(mut self, readers: u32) -> Self {
         self.readers = readers;
         self
     }
 
-    /// How long a write without a deadline waits for a place in the queue and then for the write lock of the file, both
-    /// together, and a read for a reader: 5 s, at most a day. Opening waits as long for the lock, and a writer whose commit
-    /// failed tries as long to find out what became of it.
+    /// Sets the wait limit: 5 s, at most a day. For a write without a deadline it covers the wait for a permit of the
+    /// queue and then for the write lock of the file, both together. For a read it covers the wait for a reader.
+    /// Opening waits as long for the lock, and a writer whose commit failed tries as long to determine its outcome.
     pub const fn wait_limit(mut self, limit: Duration) -> Self {
         self.wait_limit = limit;
         self
     }
 
-    /// The longest content of one message, in bytes of JSON: 64 MiB, at most 512 MiB. More is refused as `TooLarge`.
+    /// Sets the content limit of one message, in bytes of JSON: 64 MiB, at most 512 MiB. Larger content fails as
+    /// `TooLarge`.
     pub const fn max_content_bytes(mut self, bytes: u64) -> Self {
         self.max_content_bytes = bytes;
         self
     }
 
-    /// How many of the latest changes are kept for who follows them: 1 000 000, about 80 MB; at least 1. Who comes later for
-    /// older ones is told so, and reads anew what is followed. There may be a few more.
+    /// Sets how many of the latest changes the change feed keeps: 1 000 000, about 80 MB; at least 1. A consumer that
+    /// asks for older ones gets an error and must read the data itself again. The store may keep a few more.
     pub const fn changes_kept(mut self, changes: u64) -> Self {
         self.changes_kept = changes;
         self
@@ -138,81 +140,85 @@ impl SqliteOptions {
 
     /// Keeps a full-text index of final messages, for [`Persistence::search`](throughline_core::Persistence::search).
     ///
-    /// It follows the writes while nothing else is written, at most half a second late unless the writer is busy all the time. It takes
-    /// 1.1 to 1.4 times the space of the text, the more the more tenants share it. On a store that has none it is made of every message
-    /// there is. Without it a search is refused as `Unsupported`; text that goes from the store goes from an index that was
-    /// kept before all the same. Processes that share a file open it alike: one without an index leaves that of the others to
-    /// be made again. Keep more changes than come while it is made.
+    /// The writer updates the index while it has nothing else to write, at most half a second late unless it is always
+    /// busy. The index takes 1.1 to 1.4 times the space of the text; the more tenants share it, the more. A store
+    /// without an index gets one of all its messages. Without this option a search fails as `Unsupported`, but text
+    /// that is deleted from the store is still deleted from an existing index. Processes that share a file should open
+    /// it alike: a process without an index leaves the index of the others to be rebuilt. Keep more changes than the
+    /// store receives during the build.
     pub const fn search(mut self, keep: bool) -> Self {
         self.search = keep;
         self
     }
 
-    /// How the index divides a text into words: [`Tokenizer::Words`]. [`Tokenizer::Cjk`] finds Chinese, Japanese and Korean inside a run
-    /// of characters. A store that was indexed by another one is indexed again when it is opened with [`search`](Self::search); until
-    /// that is done [`SearchHits::indexed`](throughline_core::search::SearchHits::indexed) is zero. Processes that share a file choose alike: the
-    /// one that opened it last decides, and `indexed` stays zero for the others.
+    /// Sets the tokenizer of the index: [`Tokenizer::Words`]. [`Tokenizer::Cjk`] finds Chinese, Japanese and Korean
+    /// inside a run of characters. A store with an index by another tokenizer is indexed again when it is opened with
+    /// [`search`](Self::search); until that is done,
+    /// [`SearchHits::indexed`](throughline_core::search::SearchHits::indexed) is zero. Processes that share a file
+    /// should choose alike: the one that opened it last decides, and `indexed` stays zero for the others.
     pub const fn tokenizer(mut self, tokenizer: Tokenizer) -> Self {
         self.tokenizer = tokenizer;
         self
     }
 
-    /// For how long a search looks for more messages: 1 s, and never beyond the deadline of its call. It then answers with the best of
-    /// those that it has found, and says so: [`SearchHits::terminated_early`](throughline_core::search::SearchHits::terminated_early).
+    /// Sets for how long a search looks for more messages: 1 s, and never beyond the deadline of its call. It then
+    /// answers with the best of the messages that it has found, and sets
+    /// [`SearchHits::terminated_early`](throughline_core::search::SearchHits::terminated_early).
     ///
-    /// The search looks at the time before each shard of the index but the first, and after each 64 rows or 1 MiB that it reads. A shard has
-    /// about a million terms, which is some 15 000 messages of 100 words; SQLite takes some 50 ms at the very most to look its
-    /// terms up. A search whose time is over reads up to 64 of the messages that it has found.
+    /// The search checks the time before each shard of the index except the first, and after each 64 rows or 1 MiB that
+    /// it reads. A shard has about a million terms, which is some 15 000 messages of 100 words; SQLite takes at most
+    /// about 50 ms to look up its terms. A search whose time is over reads up to 64 of the messages that it has found.
     pub const fn search_time_limit(mut self, limit: Duration) -> Self {
         self.search_time_limit = limit;
         self
     }
 
-    /// Whether a file whose ledger of migrations is not the one that this version would have written, refused otherwise as
-    /// [`OpenError::Ledger`], is believed by its tables: not, unless the host declares it.
+    /// Accepts a file whose ledger of migrations is not the one that this version would have written, if its tables
+    /// match. By default such a file is refused as [`OpenError::Ledger`].
     ///
-    /// If its tables and indexes are, each and every one, those that the first migrations make, then the ledger is written anew
-    /// and what is missing up to the present schema is done, in one transaction. In any other case the file is refused as
-    /// before. A file with a newer schema is always refused. Made for one opening, by who knows how the ledger came to be so.
+    /// If all tables and indexes are exactly those that the first migrations create, the store rewrites the ledger and
+    /// applies the missing migrations, in one transaction. In any other case the file is refused as before. A file with
+    /// a newer schema is always refused. Use it for one opening, when you know how the ledger came to differ.
     pub const fn repair_ledger(mut self, repair: bool) -> Self {
         self.repair_ledger = repair;
         self
     }
 
-    /// How many bytes of the disk are left free: 16 MiB; 0 is no floor. It is looked at every 10 ms of writing, so what is
-    /// written meanwhile and what is folded from the log may go below it, and a backup does not keep to it. With less, every
-    /// write is refused with `StorageFull` and `NotApplied`, deletions too, as SQLite needs space for those first; reads go on, and so do
-    /// writes once there is space again. With less than 1 MiB and less than this, a store is not opened.
+    /// Sets how many bytes of the disk stay free: 16 MiB; 0 is no floor. The writer checks it every 10 ms while it
+    /// writes. So the data that it writes in between, and the pages that a checkpoint copies, may go below the floor; a
+    /// backup does not observe it. With less space, every write fails with `StorageFull` and `NotApplied`, also a
+    /// deletion, because SQLite needs space for it first. Reads continue, and writes do so when there is space again.
+    /// With less than 1 MiB and less than the floor, a store does not open.
     ///
-    /// Without a floor a disk can become full in the middle of a commit, and a process may then be ended by the
-    /// operating system (`SIGBUS`) on file systems with blocks smaller than a page.
+    /// Without a floor a disk can become full in the middle of a commit. The operating system may then end the process
+    /// (`SIGBUS`) on file systems with blocks smaller than a page.
     pub const fn free_space_floor(mut self, bytes: u64) -> Self {
         self.free_space_floor = bytes;
         self
     }
 
-    /// How long the log of the file (its `-wal`) may become before it is cut back as soon as nobody reads what is in
-    /// it: 64 MiB, at least 1 MiB. Where the reads of this store leave no such moment, new ones wait until those under way have
-    /// ended, 50 ms at most, and the log is cut; after that was in vain they are let alone for a second. A WAL that cannot be
-    /// truncated is an [alarm](crate::Alarm::LogTooLong), not a limit: writes go on. While they do, the log is folded into the file
-    /// each time that it has grown by a quarter of this, by 1 MiB at least and 16 MiB at most: the less often, the fewer writes
-    /// wait for it, and the longer they do.
+    /// Sets the length of the WAL above which the writer truncates it, as soon as no reader uses it: 64 MiB, at least 1
+    /// MiB. If the reads of this store leave no such moment, new ones wait up to 50 ms until the running ones have
+    /// ended, and the writer truncates the WAL. After an attempt without success the writer does not delay readers
+    /// again for a second. A WAL that cannot be truncated raises an [alarm](crate::Alarm::LogTooLong), but writes
+    /// continue. The writer checkpoints the WAL each time that it has grown by a quarter of this limit, but by 1 MiB at
+    /// least and 16 MiB at most: with rarer checkpoints fewer writes wait for one, but each waits longer.
     pub const fn log_limit(mut self, bytes: u64) -> Self {
         self.log_limit = bytes;
         self
     }
 
-    /// Of how many positions a segment of the order is: 4096, at least 1. With a quarter of that, a thousand threads that
-    /// are written to by turns were found to have a segment for nearly every message; up to the double nothing became better. For
-    /// tests, which are to come from one segment to the next.
+    /// Sets how many positions one segment of the order covers: 4096, at least 1. In a measurement with a quarter of
+    /// that, a thousand threads that were written to in rotation had a segment for nearly every message; twice as many
+    /// brought no gain. For tests that need several segments.
     #[doc(hidden)]
     pub const fn segment_positions(mut self, positions: u32) -> Self {
         self.segment_positions = positions;
         self
     }
 
-    /// Calls `hook` wherever the writer comes through one of the [`Failpoint`](crate::Failpoint)s, on its thread. An
-    /// error is a code of SQLite that it then fails with. For tests.
+    /// Calls `hook` whenever the writer passes one of the [`Failpoint`](crate::Failpoint)s, on its thread. An error is
+    /// the SQLite code with which the store then fails. For tests.
     #[cfg(feature = "failpoints")]
     pub fn failpoints(
         self,
@@ -222,21 +228,21 @@ impl SqliteOptions {
         self
     }
 
-    /// Opens the store in the file at `path`, which is made if it is missing; its directory is not. A path, not a URL: `:memory:` and
-    /// what begins with `file:` or `sqlite:` are refused.
+    /// Opens the store in the file at `path`. Creates the file if it is missing, but not its directory. The argument is
+    /// a path, not a URL: `:memory:` and names that begin with `file:` or `sqlite:` are refused.
     ///
-    /// Needs a tokio runtime with time. Dropping the future before it is ready opens nothing.
+    /// Needs a tokio runtime with time. If the future is dropped before it completes, no store is opened.
     ///
     /// # Errors
-    /// [`OpenError`]; the file is as it was then, but for a fresh one that may be left empty.
+    /// [`OpenError`]; the file is unchanged, except that a new file may be left empty.
     pub async fn open(self, path: impl AsRef<Path>) -> Result<SqliteBackend, OpenError> {
         self.check()?;
         open::open(self, path.as_ref()).await
     }
 
-    /// Opens a fresh store in a directory of its own, which goes away when the store is closed or dropped.
+    /// Opens a new store in a directory of its own, which is removed when the store is closed or dropped.
     ///
-    /// It is a real file, with everything that a store at a path does.
+    /// The store is a real file and has all features of a store at a path.
     ///
     /// # Errors
     /// [`OpenError`].

@@ -98,7 +98,7 @@ async fn walk(db: &Persistence, list: &ListThreads) -> (Vec<String>, Vec<String>
 }
 
 /// Expects each list to show each of its threads once and in order, but for these, which it names.
-async fn others_are_shown(path: &Path, step: i64, what: &str, damaged: &[(usize, &str)]) {
+async fn others_are_shown(path: &Path, step: i64, label: &str, damaged: &[(usize, &str)]) {
     let db = open(path).await;
     let mut labels = throughline_core::Labels::new();
     labels.set("k".parse().unwrap(), "v".parse().unwrap());
@@ -121,7 +121,7 @@ async fn others_are_shown(path: &Path, step: i64, what: &str, damaged: &[(usize,
         for limit in LIMITS {
             let (seen, mut met) = walk(&db, &ListThreads { limit, ..list.clone() }).await;
             met.sort();
-            assert_eq!((&seen, &met), (&healthy, &named), "{what}, step {step}, {limit} of {list:?}");
+            assert_eq!((&seen, &met), (&healthy, &named), "{label}, step {step}, {limit} of {list:?}");
         }
     }
     db.close().await.unwrap();

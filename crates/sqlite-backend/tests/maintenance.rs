@@ -149,7 +149,7 @@ async fn exactly_what_is_damaged_is_named() {
         all_named(&found),
         [
             (Part::Message, ["default", "t", "a"]),
-            (Part::Pieces, ["default", "t", "streaming"]),
+            (Part::Chunks, ["default", "t", "streaming"]),
             (Part::Message, ["bob", "v", "b"]),
         ],
         "{:#?}",
@@ -187,40 +187,40 @@ async fn every_contradiction_is_noticed_where_it_is() {
         // Of a chain that is broken, what it does not lead to is named as well.
         (
             format!("DELETE FROM appends WHERE n = 3 AND {streaming}"),
-            [of(Part::Message, "streaming"), of(Part::Pieces, "streaming")].concat(),
+            [of(Part::Message, "streaming"), of(Part::Chunks, "streaming")].concat(),
         ),
         (
             format!("DELETE FROM appends WHERE n = 2 AND {streaming}"),
-            [of(Part::Pieces, "streaming"), of(Part::Pieces, "streaming")].concat(),
+            [of(Part::Chunks, "streaming"), of(Part::Chunks, "streaming")].concat(),
         ),
-        (format!("DELETE FROM appends WHERE n = 1 AND {streaming}"), of(Part::Pieces, "streaming")),
+        (format!("DELETE FROM appends WHERE n = 1 AND {streaming}"), of(Part::Chunks, "streaming")),
         (
             format!("UPDATE appends SET prev = append_pk WHERE n = 2 AND {streaming}"),
-            [of(Part::Pieces, "streaming"), of(Part::Pieces, "streaming")].concat(),
+            [of(Part::Chunks, "streaming"), of(Part::Chunks, "streaming")].concat(),
         ),
         (
             format!("UPDATE appends SET prev = NULL WHERE n = 2 AND {streaming}"),
-            [of(Part::Pieces, "streaming"), of(Part::Pieces, "streaming")].concat(),
+            [of(Part::Chunks, "streaming"), of(Part::Chunks, "streaming")].concat(),
         ),
         (
             format!("UPDATE appends SET prev = 3 WHERE n = 2 AND {streaming}"),
-            [of(Part::Pieces, "streaming"), of(Part::Pieces, "streaming")].concat(),
+            [of(Part::Chunks, "streaming"), of(Part::Chunks, "streaming")].concat(),
         ),
         (
             format!("UPDATE appends SET prev = append_pk + 2 WHERE n = 1 AND {streaming}"),
-            of(Part::Pieces, "streaming"),
+            of(Part::Chunks, "streaming"),
         ),
         (
             "UPDATE messages SET last_append = NULL WHERE message_id = 'streaming'".to_owned(),
-            [of(Part::Message, "streaming"), of(Part::Pieces, "streaming")].concat(),
+            [of(Part::Message, "streaming"), of(Part::Chunks, "streaming")].concat(),
         ),
         ("UPDATE messages SET last_append = 1 WHERE message_id = 'd'".to_owned(), of(Part::Message, "d")),
-        (format!("UPDATE appends SET kind = 7 WHERE n = 2 AND {streaming}"), of(Part::Pieces, "streaming")),
+        (format!("UPDATE appends SET kind = 7 WHERE n = 2 AND {streaming}"), of(Part::Chunks, "streaming")),
         (
             format!("INSERT INTO appends VALUES (99, {final_pk}, 1, NULL, 0, 0, 'x')"),
-            of(Part::Pieces, "final"),
+            of(Part::Chunks, "final"),
         ),
-        (format!("INSERT INTO appends VALUES (99, {gone_pk}, 1, NULL, 0, 0, 'x')"), of(Part::Pieces, "gone")),
+        (format!("INSERT INTO appends VALUES (99, {gone_pk}, 1, NULL, 0, 0, 'x')"), of(Part::Chunks, "gone")),
         ("UPDATE threads SET deleted_seq = 99 WHERE thread = 't'".to_owned(), of(Part::Thread, "")),
         ("DELETE FROM messages WHERE message_id = 'abandoned'".to_owned(), of(Part::Thread, "")),
         ("UPDATE idempotency SET replay = '{}' WHERE record_pk = 1".to_owned(), of(Part::Key, "")),
@@ -239,7 +239,7 @@ async fn every_contradiction_is_noticed_where_it_is() {
         ("UPDATE store SET writers = x'00'".to_owned(), vec![(Part::Store, ["", "", ""])]),
         (
             "INSERT INTO appends VALUES (99, 99, 1, NULL, 0, 0, 'x')".to_owned(),
-            vec![(Part::File, ["", "", ""]), (Part::Pieces, ["", "", ""])],
+            vec![(Part::File, ["", "", ""]), (Part::Chunks, ["", "", ""])],
         ),
         (
             "DELETE FROM threads WHERE thread = 'u'".to_owned(),
@@ -299,8 +299,8 @@ async fn a_foreign_trigger_is_named() {
     let raw = Connection::open(&store.path).unwrap();
     raw.execute_batch("CREATE TRIGGER spy AFTER INSERT ON messages BEGIN DELETE FROM labels; END").unwrap();
     let found = store.verify().await;
-    let what: Vec<&str> = found.damaged.iter().map(|damage| damage.what.as_str()).collect();
-    assert_eq!(what, ["the foreign trigger `spy` is on the table `messages`"]);
+    let found_texts: Vec<&str> = found.damaged.iter().map(|damage| damage.what.as_str()).collect();
+    assert_eq!(found_texts, ["the foreign trigger `spy` is on the table `messages`"]);
 }
 
 /// Overwrites a page that holds rows of a table. The store is closed: nobody else has the page.

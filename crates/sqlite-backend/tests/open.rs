@@ -44,7 +44,7 @@ async fn ids(db: &Persistence) -> Vec<String> {
     page.messages.iter().map(|message| message.id.as_str().to_owned()).collect()
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -137,9 +137,9 @@ async fn another_programs_log_is_left_alone() {
     owner.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE notes (text)").unwrap();
     // What a crash leaves: a log that nobody has folded, and nobody who has it open.
     for suffix in ["", "-wal"] {
-        fs::copy(beside(&theirs.path, suffix), beside(&file.path, suffix)).unwrap();
+        fs::copy(with_suffix(&theirs.path, suffix), with_suffix(&file.path, suffix)).unwrap();
     }
-    let bytes = || (fs::read(&file.path).unwrap(), fs::read(beside(&file.path, "-wal")).unwrap());
+    let bytes = || (fs::read(&file.path).unwrap(), fs::read(with_suffix(&file.path, "-wal")).unwrap());
     let before = bytes();
     assert!(!before.1.is_empty());
     assert!(matches!(refused(&file.path).await, OpenError::Foreign { .. }));
@@ -281,7 +281,7 @@ async fn every_file_is_its_owners_alone() {
     let db = open(&file.path).await;
     db.thread("t").add(NewMessage::user("hello")).await.unwrap();
     for suffix in ["", "-wal", "-shm"] {
-        let mode = fs::metadata(beside(&file.path, suffix)).unwrap().permissions().mode();
+        let mode = fs::metadata(with_suffix(&file.path, suffix)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{suffix}");
     }
 }
@@ -296,7 +296,7 @@ async fn a_closed_store_is_a_file_with_its_key_and_answers_no_more() {
     let mut left: Vec<_> =
         fs::read_dir(file.path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path()).collect();
     left.sort();
-    assert_eq!(left, [file.path.clone(), beside(&file.path, "-fingerprints")]);
+    assert_eq!(left, [file.path.clone(), with_suffix(&file.path, "-fingerprints")]);
     let error = db.thread("t").add(NewMessage::user("late")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
 }

@@ -155,7 +155,7 @@ impl Random {
 }
 
 /// What two backends have to agree on.
-fn told<O: Operation>(answer: Result<throughline_core::Reply<O>, PersistError>) -> String {
+fn outcome<O: Operation>(answer: Result<throughline_core::Reply<O>, PersistError>) -> String {
     match answer {
         Ok(reply) => {
             let result = reply.output.into();
@@ -180,7 +180,7 @@ async fn run(db: &Persistence, args: PersistArgs, key: Option<&str>) -> String {
                 Some(key) => request.key(key),
                 None => request,
             };
-            told(request.reply().await)
+            outcome(request.reply().await)
         }};
     }
     match args {
@@ -209,21 +209,21 @@ async fn run_together(db: &Persistence, calls: &[(PersistArgs, Option<String>)])
     for (call, answer) in running.iter_mut().zip(&mut answers) {
         // Each begins before the next one.
         poll_fn(|cx| {
-            if let Poll::Ready(told) = call.as_mut().poll(cx) {
-                *answer = Some(told);
+            if let Poll::Ready(outcome) = call.as_mut().poll(cx) {
+                *answer = Some(outcome);
             }
             Poll::Ready(())
         })
         .await;
     }
-    let mut told = Vec::new();
+    let mut outcome = Vec::new();
     for (call, answer) in running.into_iter().zip(answers) {
-        told.push(match answer {
+        outcome.push(match answer {
             Some(answer) => answer,
             None => call.await,
         });
     }
-    told
+    outcome
 }
 
 fn random() -> (Random, u64) {

@@ -46,7 +46,7 @@ async fn open(path: &Path) -> Persistence {
     Persistence::builder().backend(SqliteBackend::open(path).await.unwrap()).build().unwrap()
 }
 
-async fn places(db: &Persistence, from: PageFrom, limit: u32) -> Vec<u64> {
+async fn seqs(db: &Persistence, from: PageFrom, limit: u32) -> Vec<u64> {
     let page = db.thread("t").page(from, limit).await.unwrap();
     assert_eq!(page.damaged, []);
     page.messages.iter().map(|message| message.seq.get()).collect()
@@ -64,29 +64,29 @@ async fn pages_go_from_one_segment_to_the_next() {
     let path = directory.path().join("chat.db");
     let db = spread(&path).await;
     assert_eq!(segments(&path), 14);
-    assert_eq!(places(&db, PageFrom::Start, 100).await, (1..=42).collect::<Vec<_>>());
+    assert_eq!(seqs(&db, PageFrom::Start, 100).await, (1..=42).collect::<Vec<_>>());
     for at in 0..=43 {
         for limit in [1, 2, 3, 4, 10] {
             let behind: Vec<u64> = (at + 1..=42).take(limit as usize).collect();
-            assert_eq!(places(&db, PageFrom::After(Seq::new(at)), limit).await, behind, "after {at}");
+            assert_eq!(seqs(&db, PageFrom::After(Seq::new(at)), limit).await, behind, "after {at}");
             let mut before: Vec<u64> = (1..at.min(43)).rev().take(limit as usize).collect();
             before.reverse();
-            assert_eq!(places(&db, PageFrom::Before(Seq::new(at)), limit).await, before, "before {at}");
+            assert_eq!(seqs(&db, PageFrom::Before(Seq::new(at)), limit).await, before, "before {at}");
         }
     }
     // Beyond what a column holds.
-    assert!(places(&db, PageFrom::After(Seq::new(u64::MAX)), 3).await.is_empty());
-    assert_eq!(places(&db, PageFrom::Before(Seq::new(u64::MAX)), 2).await, [41, 42]);
+    assert!(seqs(&db, PageFrom::After(Seq::new(u64::MAX)), 3).await.is_empty());
+    assert_eq!(seqs(&db, PageFrom::Before(Seq::new(u64::MAX)), 2).await, [41, 42]);
     // The thread goes on where it was, also for who opens it anew, and after its last messages are gone.
     for n in 37..=42 {
         db.thread("t").delete(format!("m{n}").parse().unwrap()).await.unwrap();
     }
     db.close().await.unwrap();
     let db = open(&path).await;
-    assert_eq!(places(&db, PageFrom::End, 2).await, [35, 36]);
+    assert_eq!(seqs(&db, PageFrom::End, 2).await, [35, 36]);
     let added = db.thread("t").add(NewMessage::user("on")).await.unwrap();
     assert_eq!(added.message.seq, Seq::new(43));
-    assert_eq!(places(&db, PageFrom::End, 2).await, [36, 43]);
+    assert_eq!(seqs(&db, PageFrom::End, 2).await, [36, 43]);
     db.close().await.unwrap();
 }
 
@@ -106,8 +106,8 @@ async fn segments_go_on_behind_those_of_another_length() {
     let backend = SqliteBackend::open(&path).await.unwrap();
     assert_eq!(backend.maintenance().verify().await.unwrap().damaged, []);
     let db = Persistence::builder().backend(backend).build().unwrap();
-    assert_eq!(places(&db, PageFrom::Start, 100).await, (1..=12).collect::<Vec<_>>());
-    assert_eq!(places(&db, PageFrom::Before(Seq::new(6)), 3).await, [3, 4, 5]);
+    assert_eq!(seqs(&db, PageFrom::Start, 100).await, (1..=12).collect::<Vec<_>>());
+    assert_eq!(seqs(&db, PageFrom::Before(Seq::new(6)), 3).await, [3, 4, 5]);
     db.close().await.unwrap();
 }
 
@@ -125,17 +125,17 @@ async fn what_goes_takes_its_segments_along() {
     assert_eq!((pruned.messages, pruned.more), (8, true));
     // The third of them, with the places 7 to 9, still has one.
     assert_eq!(segments(&path), 12);
-    assert_eq!(places(&db, PageFrom::Start, 3).await, [9, 10, 11]);
+    assert_eq!(seqs(&db, PageFrom::Start, 3).await, [9, 10, 11]);
     assert_eq!(db.on_thread(prune).await.unwrap().messages, 2);
     assert_eq!(segments(&path), 11);
     db.on_thread(ClearThread::new(thread())).await.unwrap();
-    assert!(places(&db, PageFrom::Start, 3).await.is_empty());
+    assert!(seqs(&db, PageFrom::Start, 3).await.is_empty());
     let purged = db.on_thread(PurgeThread { thread: thread(), limit: 100 }).await.unwrap();
     assert_eq!((purged.messages, purged.more), (32, false));
     assert_eq!(segments(&path), 1);
     let added = db.thread("t").add(NewMessage::user("anew")).await.unwrap();
     assert_eq!(added.message.seq, Seq::new(43));
-    assert_eq!(places(&db, PageFrom::Start, 3).await, [43]);
+    assert_eq!(seqs(&db, PageFrom::Start, 3).await, [43]);
     db.close().await.unwrap();
     let backend = SqliteBackend::open(&path).await.unwrap();
     assert_eq!(backend.maintenance().verify().await.unwrap().damaged, []);
@@ -174,7 +174,7 @@ async fn deleted_one_by_one_messages_take_their_segments_along() {
     // The last one says where the thread goes on.
     assert_eq!(segments(&path), 1);
     assert_eq!(db.thread("t").add(NewMessage::user("on")).await.unwrap().message.seq, Seq::new(43));
-    assert_eq!(places(&db, PageFrom::Start, 3).await, [43]);
+    assert_eq!(seqs(&db, PageFrom::Start, 3).await, [43]);
     db.close().await.unwrap();
 }
 
@@ -208,14 +208,14 @@ async fn messages_that_are_not_found_any_more_are_missed_and_found_again() {
         is_damage(thread.page(from, 10).await);
     }
     is_damage(thread.page(PageFrom::Start, 2).await);
-    assert_eq!(places(&db, PageFrom::After(Seq::new(6)), 3).await, [7, 8, 9]);
-    assert_eq!(places(&db, PageFrom::End, 2).await, [41, 42]);
+    assert_eq!(seqs(&db, PageFrom::After(Seq::new(6)), 3).await, [7, 8, 9]);
+    assert_eq!(seqs(&db, PageFrom::End, 2).await, [41, 42]);
     is_damage(db.read(PlanPrune { thread: t(), keep: Keep::everything().messages(2) }).await);
     let (through, generation) = (Seq::new(6), Generation::FIRST);
     is_damage(db.on_thread(PruneThread { thread: t(), through, generation, limit: 9 }).await);
     assert_eq!(thread.add(NewMessage::user("on")).await.unwrap().message.seq, Seq::new(43));
     db.on_thread(RebuildThread { thread: t() }).await.unwrap();
-    assert_eq!(places(&db, PageFrom::Start, 100).await, (1..=43).collect::<Vec<_>>());
+    assert_eq!(seqs(&db, PageFrom::Start, 100).await, (1..=43).collect::<Vec<_>>());
     db.close().await.unwrap();
     let backend = SqliteBackend::open(&path).await.unwrap();
     assert_eq!(backend.maintenance().verify().await.unwrap().damaged, []);
@@ -237,7 +237,7 @@ async fn a_thread_whose_end_is_not_known_takes_nothing_until_it_is_made_again() 
     db.on_thread(RebuildThread { thread: t() }).await.unwrap();
     let added = thread.add(NewMessage::user("on")).await.unwrap();
     assert_eq!(added.message.seq, Seq::new(43));
-    assert_eq!(places(&db, PageFrom::End, 3).await, [41, 42, 43]);
+    assert_eq!(seqs(&db, PageFrom::End, 3).await, [41, 42, 43]);
     db.close().await.unwrap();
 }
 
@@ -273,7 +273,7 @@ async fn what_is_lost_or_elsewhere_is_missed_and_found_again() {
         assert!(!backend.maintenance().verify().await.unwrap().is_sound(), "{name}");
         let db = Persistence::builder().backend(backend).build().unwrap();
         db.on_thread(RebuildThread { thread: "t".parse().unwrap() }).await.unwrap();
-        assert_eq!(places(&db, PageFrom::Start, 100).await, (1..=42).collect::<Vec<_>>(), "{name}");
+        assert_eq!(seqs(&db, PageFrom::Start, 100).await, (1..=42).collect::<Vec<_>>(), "{name}");
         assert_eq!(db.thread("t").add(NewMessage::user("on")).await.unwrap().message.seq, Seq::new(43));
         db.close().await.unwrap();
         let backend = SqliteBackend::open(&path).await.unwrap();
@@ -289,8 +289,8 @@ async fn messages_that_contradict_each_other_are_brought_together() {
     let db = damaged(&path, elsewhere).await;
     db.on_thread(RebuildThread { thread: "t".parse().unwrap() }).await.unwrap();
     assert_eq!(segments(&path), 1);
-    assert_eq!(places(&db, PageFrom::Start, 100).await, (1..=42).collect::<Vec<_>>());
-    assert_eq!(places(&db, PageFrom::Before(Seq::new(40)), 2).await, [38, 39]);
+    assert_eq!(seqs(&db, PageFrom::Start, 100).await, (1..=42).collect::<Vec<_>>());
+    assert_eq!(seqs(&db, PageFrom::Before(Seq::new(40)), 2).await, [38, 39]);
     db.close().await.unwrap();
 }
 
@@ -385,7 +385,7 @@ async fn what_is_counted_is_counted_in_all_segments() {
     db.thread("t").add(NewMessage::user("behind")).await.unwrap();
     let page = db.thread("t").page(PageFrom::After(Seq::new(38)), 10).await.unwrap();
     assert_eq!(page.first_open, Some(Seq::new(43)));
-    assert_eq!(places(&db, PageFrom::After(Seq::new(38)), 10).await, [39, 43, 44]);
+    assert_eq!(seqs(&db, PageFrom::After(Seq::new(38)), 10).await, [39, 43, 44]);
     let from = PageFrom::After(Seq::new(38));
     let settled =
         ReadPage { visibility: Visibility::Settled, ..ReadPage::new("t".parse().unwrap(), from, 10) };

@@ -26,15 +26,15 @@ async fn store() -> Store {
     let maintenance = backend.maintenance();
     let db = Persistence::builder().backend(backend).build().unwrap();
     let store = Store { _directory: directory, path, maintenance, db };
-    run(&store.place(), "s1").await;
-    run(&store.place(), "s2").await;
+    run(&store.agent_thread(), "s1").await;
+    run(&store.agent_thread(), "s2").await;
     store.db.agent("h").reset_all().await.unwrap();
     store.db.drop_runtime("old".parse().unwrap()).await.unwrap();
     store
 }
 
 impl Store {
-    fn place(&self) -> AgentThread {
+    fn agent_thread(&self) -> AgentThread {
         self.db.agent("g").on("t")
     }
 
@@ -52,9 +52,9 @@ fn claimer() -> Claimer {
     Claimer::new("p".parse().unwrap(), Runtime::new("r".parse().unwrap(), "root".parse().unwrap()))
 }
 
-async fn run(place: &AgentThread, session: &str) {
-    let run = place.begin(place.run(claimer()).unwrap()).await.unwrap();
-    place.confirm(run.attempt, RunReport::of(session.parse().unwrap())).await.unwrap();
+async fn run(agent_thread: &AgentThread, session: &str) {
+    let run = agent_thread.begin(agent_thread.run(claimer()).unwrap()).await.unwrap();
+    agent_thread.confirm(run.attempt, RunReport::of(session.parse().unwrap())).await.unwrap();
 }
 
 #[tokio::test]
@@ -86,9 +86,10 @@ async fn every_table_is_guarded_and_damage_offers_nothing() {
         let parts: Vec<_> = found.damaged.iter().map(|damage| damage.part).collect();
         assert_eq!(parts, [Part::Session], "{damage}: {:?}", found.damaged);
         if is_met {
-            let error = store.place().resolve(claimer()).await.unwrap_err();
+            let error = store.agent_thread().resolve(claimer()).await.unwrap_err();
             assert_eq!((error.kind(), error.effect()), (ErrorKind::Corrupt, Effect::NotApplied), "{damage}");
-            let error = store.place().begin(store.place().run(claimer()).unwrap()).await.unwrap_err();
+            let error =
+                store.agent_thread().begin(store.agent_thread().run(claimer()).unwrap()).await.unwrap_err();
             assert_eq!((error.kind(), error.effect()), (ErrorKind::Corrupt, Effect::NotApplied), "{damage}");
         }
         // Somebody else is not concerned.
@@ -96,15 +97,15 @@ async fn every_table_is_guarded_and_damage_offers_nothing() {
     }
     let store = store().await;
     store.execute("UPDATE session_attempts SET record = '{}' WHERE number = 1");
-    assert_eq!(store.place().history(10).await.unwrap_err().kind(), ErrorKind::Corrupt);
-    assert_eq!(store.place().history(1).await.unwrap().attempts.len(), 1);
+    assert_eq!(store.agent_thread().history(10).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(store.agent_thread().history(1).await.unwrap().attempts.len(), 1);
 }
 
 #[tokio::test]
 async fn a_run_that_meets_damage_at_its_end_has_not_ended() {
     let store = store().await;
-    let place = store.place();
-    let run = place.begin(place.run(claimer()).unwrap()).await.unwrap().attempt;
+    let agent_thread = store.agent_thread();
+    let run = agent_thread.begin(agent_thread.run(claimer()).unwrap()).await.unwrap().attempt;
     let damage = |from: &str, to: &str| {
         store.execute(&format!(
             "UPDATE session_known SET known = replace(known, '{from}', '{to}') WHERE session = 's2'"
@@ -118,14 +119,14 @@ async fn a_run_that_meets_damage_at_its_end_has_not_ended() {
     });
     let others: Vec<_> = others.collect();
     let report = || RunReport::of("s2".parse().unwrap());
-    let error = place.confirm(run.clone(), report()).await.unwrap_err();
+    let error = agent_thread.confirm(run.clone(), report()).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Corrupt, Effect::NotApplied));
     for other in others {
         other.await.unwrap();
     }
-    assert_eq!(place.history(1).await.unwrap().attempts[0].state, AttemptState::Running);
+    assert_eq!(agent_thread.history(1).await.unwrap().attempts[0].state, AttemptState::Running);
     assert_eq!(damage("\"x\"", "\"r\""), 1);
-    place.confirm(run, report()).await.unwrap();
+    agent_thread.confirm(run, report()).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,18 +1,19 @@
-//! Keeping every other SQLite out while the store runs a checkpoint.
+//! The lock that keeps other SQLite libraries out during a checkpoint.
 //!
-//! A second library in the process sees none of the locks that SQLite takes for a checkpoint. One that runs a checkpoint at the same
-//! time, or writes while the log is truncated, damages the file. So the store makes its own lock on the bytes of the users
-//! of the `-shm` exclusive meanwhile: whoever opens the `-shm` waits, as while another process initializes it. A library that has it open already
-//! is counted after that, and the checkpoint does not run.
+//! A second library in the process sees none of the locks that SQLite takes for a checkpoint. If it runs a checkpoint
+//! at the same time, or writes while the WAL is truncated, it damages the file. So during a checkpoint the store makes
+//! its own lock exclusive on the bytes of the `-shm` that count its users. A library that opens the `-shm` waits, as
+//! while another process initializes it. The store then counts the libraries that have it open already, and does not
+//! run the checkpoint if there is one.
 //!
-//! Where another process has the store open, there is no exclusive lock, and the checkpoint runs without it.
+//! If another process has the store open, the store cannot take the exclusive lock, and the checkpoint runs without it.
 
 use std::sync::Arc;
 
 use super::linux::FileGuard;
 use crate::error::EngineError;
 
-/// Keeps other libraries from opening the store, until it is dropped.
+/// The lock for a checkpoint: no other library opens the store until it is dropped.
 #[derive(Debug)]
 #[must_use = "dropped, others open the store"]
 pub(crate) struct CheckpointLock(Arc<FileGuard>);
@@ -26,10 +27,10 @@ impl Drop for CheckpointLock {
 }
 
 impl FileGuard {
-    /// Takes the lock for a checkpoint. None while a second library has the store open.
+    /// Takes the lock for a checkpoint. Returns `None` while a second library has the store open.
     ///
     /// # Errors
-    /// The log or the file is not what SQLite wrote.
+    /// The WAL or the file is not what SQLite wrote.
     pub(crate) fn lock_for_checkpoint(self: &Arc<Self>) -> Result<Option<CheckpointLock>, EngineError> {
         if let Some(files) = self.files().as_ref() {
             files.begin_checkpoint();
@@ -46,7 +47,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
-    use crate::{failpoint::Failpoints, file_guard::lock, writer::beside};
+    use crate::{failpoint::Failpoints, file_guard::lock, writer::with_suffix};
 
     fn guard(path: &Path) -> (Connection, Arc<FileGuard>) {
         let connection = Connection::open(path).unwrap();
@@ -64,8 +65,8 @@ mod tests {
         let path = directory.path().join("f.db");
         let (connection, first) = guard(&path);
         let (_, second) = guard(&path);
-        let index = File::options().read(true).write(true).open(beside(&path, "-shm")).unwrap();
-        // The descriptor of this test is one of a second library.
+        let index = File::options().read(true).write(true).open(with_suffix(&path, "-shm")).unwrap();
+        // The descriptor of this test acts as one of a second library.
         assert!(first.lock_for_checkpoint().unwrap().is_none());
         let others_wait = || {
             let is_held = lock::share(&index, lock::USERS).is_err();
@@ -78,7 +79,7 @@ mod tests {
             let files = files.as_ref().unwrap();
             files.begin_checkpoint();
             assert!(others_wait());
-            // Another store of the process ends its own, and a third one is opened.
+            // Another store of the process ends its checkpoint, and a third one is opened.
             files.begin_checkpoint();
             files.end_checkpoint();
             files.lock().unwrap();
@@ -98,7 +99,7 @@ mod tests {
         let (connection, guard) = guard(&path);
         let files = guard.files();
         let files = files.as_ref().unwrap();
-        let other = File::options().read(true).write(true).open(beside(&path, "-shm")).unwrap();
+        let other = File::options().read(true).write(true).open(with_suffix(&path, "-shm")).unwrap();
         lock::share(&other, lock::USERS).unwrap();
         files.begin_checkpoint();
         connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();

@@ -1,4 +1,4 @@
-//! The descriptors that the locks are on, and who else has the files open.
+//! The descriptors that hold the locks, and the count of other descriptors on the same files.
 
 use std::{
     fs::{self, File},
@@ -20,15 +20,15 @@ pub(super) struct Files {
     pub(super) database: File,
     /// The `-shm`.
     pub(super) index: File,
-    /// The `-wal`. SQLite has no locks on it.
-    pub(super) log: File,
+    /// The `-wal`. SQLite holds no locks on it.
+    pub(super) wal: File,
     pub(super) identity: Identity,
-    /// Of the log and of its index.
+    /// The identities of the WAL and of its index.
     pub(super) opened: (Identity, Identity),
     has_second: AtomicBool,
-    /// A store of this process holds the lock of the writer on these descriptors.
+    /// Whether a store of this process holds the writer lock on these descriptors.
     is_held: AtomicBool,
-    /// How many stores of this process run a checkpoint.
+    /// The number of stores of this process that run a checkpoint.
     checkpoints: Mutex<u32>,
     length: FileLength,
     watch: Mutex<Watch>,
@@ -36,23 +36,23 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Opens the file, its log and its index. Nothing is closed again that SQLite has locks on.
+    /// Opens the file, its WAL and the wal-index. It closes no descriptor of a file on which SQLite has locks.
     pub(super) fn open(
-        [path, log, index]: [&Path; 3],
+        [path, wal, index]: [&Path; 3],
         identity: Identity,
         opened: (Identity, Identity),
     ) -> io::Result<Self> {
-        // Before the index is counted: whoever opens it after that is seen.
+        // Before the descriptors of the index are counted: the watch sees every later open.
         let watch = Mutex::new(Watch::on(index));
-        let log = File::open(log)?;
-        // Where descriptors have run out, it is found out by these two, which SQLite has no locks on.
-        let spare = [log.try_clone()?, log.try_clone()?];
+        let wal = File::open(wal)?;
+        // These two detect that the process has no descriptors left. SQLite has no locks on their file.
+        let spare = [wal.try_clone()?, wal.try_clone()?];
         drop(spare);
         let index = File::options().read(true).write(true).open(index)?;
         let database = match File::open(path) {
             Ok(database) => database,
             Err(error) => {
-                // To close it again would drop the locks of SQLite.
+                // Closing it would drop SQLite's locks.
                 mem::forget(index);
                 return Err(error);
             }
@@ -63,7 +63,7 @@ impl Files {
         Ok(Self {
             database,
             index,
-            log,
+            wal,
             identity,
             opened,
             has_second,
@@ -75,12 +75,12 @@ impl Files {
         })
     }
 
-    /// The files that SQLite has locks on.
+    /// Returns the files on which SQLite has locks.
     pub(super) const fn locked(&self) -> [Identity; 2] {
         [self.identity, self.opened.1]
     }
 
-    /// Takes the shared locks; those that are held already stay.
+    /// Takes the shared locks. Locks that are held already stay.
     pub(super) fn lock(&self) -> io::Result<()> {
         lock::share(&self.database, lock::SHARED)?;
         let checkpoints = self.checkpoints();
@@ -96,13 +96,14 @@ impl Files {
         self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps others from opening the index, unless another process has it open, and counts who has.
+    /// Keeps others from opening the index, unless another process has it open, and counts the open descriptors.
     pub(super) fn begin_checkpoint(&self) {
         let mut checkpoints = self.checkpoints();
         *checkpoints += 1;
-        // The lock of SQLite, which it takes as it opens the index and never looks at again, would be in the way.
+        // SQLite takes its own lock when it opens the index and never checks it again. It would conflict with the
+        // exclusive lock.
         if *checkpoints == 1 && lock::drop_posix(&self.index, lock::USERS).is_ok() {
-            // Another process has it open where this fails, and the shared lock stays.
+            // This fails if another process has the index open. The shared lock then stays.
             drop(lock::exclude(&self.index, lock::USERS));
         }
         drop(checkpoints);
@@ -114,18 +115,18 @@ impl Files {
         let mut checkpoints = self.checkpoints();
         *checkpoints -= 1;
         if *checkpoints == 0 {
-            // Neither is refused to who holds the exclusive lock, or shares it already.
+            // The kernel refuses neither to the holder of the exclusive lock or of a shared one.
             drop(lock::share(&self.index, lock::USERS));
             drop(lock::share_posix(&self.index, lock::USERS));
         }
     }
 
-    /// Expects the file to be as long as SQLite has made it.
+    /// Checks that the file has the length that SQLite gave it.
     ///
     /// # Errors
-    /// It was truncated.
+    /// The file was truncated.
     pub(super) fn expect_database(&self) -> Result<(), EngineError> {
-        if self.length.is_cut(&self.database) { Err(EngineError::FileTruncated) } else { Ok(()) }
+        if self.length.is_truncated(&self.database) { Err(EngineError::FileTruncated) } else { Ok(()) }
     }
 
     pub(super) fn last_scan(&self) -> Option<Scan> {
@@ -140,12 +141,12 @@ impl Files {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a second SQLite library in this process has the index open. SQLite opens it once in a process, whatever the
-    /// number of its connections.
+    /// Returns whether a second SQLite library in this process has the index open. SQLite opens the index once in a
+    /// process, for any number of connections.
     pub(super) fn has_second_library(&self) -> bool {
         let mut watch = self.watch();
         if self.has_second.load(Ordering::Relaxed) {
-            // That it was closed is no news.
+            // The close of a descriptor creates no event.
             self.count();
         }
         while watch.has_news() {
@@ -157,58 +158,59 @@ impl Files {
         self.has_second.load(Ordering::Relaxed)
     }
 
-    /// What the last look found.
+    /// Returns the result of the last count.
     pub(super) fn had_second_library(&self) -> bool {
         self.has_second.load(Ordering::Relaxed)
     }
 
     fn count(&self) {
-        // Its own, and that of the SQLite of the store.
+        // One descriptor is the store's own, and one belongs to its SQLite.
         let of_index = |open: Vec<Identity>| open.iter().filter(|file| **file == self.opened.1).count();
         let has_second = descriptors().is_some_and(|open| of_index(open) > 2);
         self.has_second.store(has_second, Ordering::Relaxed);
     }
 
-    /// Takes the lock of the writer.
+    /// Takes the writer lock.
     pub(super) fn exclude(&self) -> io::Result<()> {
         lock::exclude(&self.index, lock::WRITER)?;
         self.is_held.store(true, Ordering::Release);
         Ok(())
     }
 
-    /// Gives the lock of the writer back.
+    /// Releases the writer lock.
     pub(super) fn release(&self) {
         self.is_held.store(false, Ordering::Release);
-        // It fails on no file that is open.
+        // It does not fail on an open file.
         drop(lock::release(&self.index, lock::WRITER));
     }
 
-    /// Whether another process or another store of this one holds the lock of the writer. An error where the kernel has no
-    /// answer.
+    /// Returns whether another process or another store of this one holds the writer lock. An error means that the
+    /// kernel has no answer.
     pub(super) fn is_written_elsewhere(&self) -> io::Result<bool> {
-        // The kernel does not tell the locks of one open file from each other.
+        // The kernel does not distinguish the locks of one open file.
         if self.is_held.load(Ordering::Acquire) {
             return Ok(true);
         }
         lock::is_held_elsewhere(&self.index, lock::WRITER)
     }
 
-    /// Closes the descriptors in a forked child, where none of the threads is that use them. The locks stay with the parent.
+    /// Closes the descriptors in a forked child, which has none of the threads that use them. The parent keeps the
+    /// locks.
     pub(super) fn close_inherited(&self) {
-        for file in [&self.log, &self.index, &self.database] {
+        for file in [&self.wal, &self.index, &self.database] {
             let _ = nix::unistd::close(file.as_raw_fd());
         }
     }
 
-    /// Gives the shared locks back, so that SQLite can find out whether it is the last user.
+    /// Releases the shared locks, so that SQLite can determine whether it is the last user.
     pub(super) fn unlock(&self) {
-        // What cannot be given back goes with the descriptors.
+        // A lock that cannot be released goes with the descriptors.
         drop(lock::release(&self.database, lock::SHARED));
         drop(lock::release(&self.index, lock::USERS));
     }
 }
 
-/// The files of all descriptors of this process. Nothing where that cannot be told.
+/// Returns the files of all descriptors of this process, or `None` if the system does not report them.
 pub(super) fn descriptors() -> Option<Vec<Identity>> {
     let entries = fs::read_dir("/proc/self/fd").ok()?;
     let files = entries.filter_map(Result::ok).filter_map(|entry| fs::metadata(entry.path()).ok());

@@ -1,14 +1,14 @@
-//! The header of the log's index (`-shm`), and whether the log is the one that it describes.
+//! The header of the wal-index (`-shm`), and the check that the WAL is the one that it describes.
 
 use std::{fs::File, io, os::unix::fs::FileExt as _};
 
-/// Its length; it is there twice.
+/// The length of the header; the index holds two copies.
 const HEADER: usize = 48;
-/// The length of the log's own header, and of the header of a frame.
+/// The length of the header of the WAL, and of the header of a frame.
 const LOG_HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
-/// What the index says of the log. It changes with each commit.
+/// The header of the wal-index, both copies. It changes with each commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header([u8; 2 * HEADER]);
 
@@ -19,7 +19,7 @@ impl Header {
         Ok(Self(bytes))
     }
 
-    /// Whether it was not read in the middle of a change: its two copies are one.
+    /// Returns whether it was read outside of a change: its two copies are equal.
     pub(super) fn is_whole(&self) -> bool {
         self.0[..HEADER] == self.0[HEADER..]
     }
@@ -28,7 +28,7 @@ impl Header {
         u32::from_ne_bytes(self.0[at..at + 4].try_into().unwrap_or_default())
     }
 
-    /// The last frame that was committed.
+    /// Returns the last committed frame.
     fn last_frame(&self) -> u64 {
         u64::from(self.number(16))
     }
@@ -40,27 +40,27 @@ impl Header {
         }
     }
 
-    /// The salts of the log, as they are in the log.
+    /// Returns the salts of the WAL, in its byte order.
     fn salts(&self) -> &[u8] {
         &self.0[32..40]
     }
 
-    /// What is wrong with the log that it describes: its header, or its last frame that was committed, is not what SQLite
-    /// wrote there.
-    pub(super) fn fault_of(&self, log: &File) -> Option<&'static str> {
+    /// Returns the fault of the WAL that the index describes: its header or its last committed frame is not what SQLite
+    /// wrote.
+    pub(super) fn fault_of(&self, wal: &File) -> Option<&'static str> {
         let last = self.last_frame();
         if last == 0 {
             return None;
         }
         let mut header = [0; LOG_HEADER];
-        // With its page, or a log that ends within that would pass.
+        // With its page: a WAL that is truncated inside of the page would otherwise pass.
         let mut frame = vec![0; FRAME_HEADER + self.page_size()];
         let at = LOG_HEADER as u64 + (last - 1) * frame.len() as u64;
-        let read = log.read_exact_at(&mut header, 0).and_then(|()| log.read_exact_at(&mut frame, at));
+        let read = wal.read_exact_at(&mut header, 0).and_then(|()| wal.read_exact_at(&mut frame, at));
         match read {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Some("was truncated"),
-            // Nothing is known of it. SQLite meets the same, and names it.
+            // The state is unknown. SQLite meets the same error and names it.
             Err(_) => return None,
         }
         let sums = [self.number(24), self.number(28)].map(u32::to_be_bytes);
@@ -70,7 +70,7 @@ impl Header {
     }
 }
 
-/// Whether the file holds every frame of the log that was committed, as the index says.
+/// Returns whether the index says that the file holds every committed frame of the WAL.
 pub(super) fn is_checkpointed(index: &File) -> io::Result<bool> {
     let mut backfilled = [0; 4];
     index.read_exact_at(&mut backfilled, 2 * HEADER as u64)?;
@@ -78,10 +78,10 @@ pub(super) fn is_checkpointed(index: &File) -> io::Result<bool> {
     Ok(header.is_whole() && u64::from(u32::from_ne_bytes(backfilled)) >= header.last_frame())
 }
 
-/// Whether the header of a log has the checksum that SQLite gave it.
+/// Returns whether the header of a WAL has the checksum that SQLite gave it.
 fn is_sound(header: &[u8; LOG_HEADER]) -> bool {
     let word = |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().unwrap_or_default());
-    // The words are summed as the machine that began the log holds them.
+    // The checksum uses the byte order of the machine that began the WAL.
     let (magic, swapped) = (word(0), u32::swap_bytes as fn(u32) -> u32);
     let native: fn(u32) -> u32 = match magic {
         0x377f_0683 => |word| word,
@@ -115,7 +115,7 @@ mod tests {
         let path = directory.path().join("f.db");
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
-        let (index, log) = (file(&path, "-shm"), file(&path, "-wal"));
+        let (index, wal) = (file(&path, "-shm"), file(&path, "-wal"));
         let mut checked = 0;
         for round in 0..200 {
             connection.execute("INSERT INTO t VALUES (zeroblob(?1))", [round * 97]).unwrap();
@@ -127,7 +127,7 @@ mod tests {
             }
             let header = Header::read(&index).unwrap();
             assert!(header.is_whole());
-            assert_eq!(header.fault_of(&log), None, "after round {round}");
+            assert_eq!(header.fault_of(&wal), None, "after round {round}");
             checked += u64::from(header.last_frame() > 0);
         }
         assert!(checked > 150);
@@ -140,21 +140,21 @@ mod tests {
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
         connection.execute("INSERT INTO t VALUES (zeroblob(9000))", []).unwrap();
-        let (index, log) = (file(&path, "-shm"), file(&path, "-wal"));
+        let (index, wal) = (file(&path, "-shm"), file(&path, "-wal"));
         let header = Header::read(&index).unwrap();
-        let len = log.metadata().unwrap().len();
+        let len = wal.metadata().unwrap().len();
         let frame = len - (FRAME_HEADER + header.page_size()) as u64;
         for at in (0..LOG_HEADER as u64).chain(frame + 8..frame + FRAME_HEADER as u64) {
             let mut byte = [0];
-            log.read_exact_at(&mut byte, at).unwrap();
-            log.write_all_at(&[!byte[0]], at).unwrap();
-            assert_eq!(header.fault_of(&log), Some("was overwritten"), "byte {at}");
-            log.write_all_at(&byte, at).unwrap();
-            assert_eq!(header.fault_of(&log), None);
+            wal.read_exact_at(&mut byte, at).unwrap();
+            wal.write_all_at(&[!byte[0]], at).unwrap();
+            assert_eq!(header.fault_of(&wal), Some("was overwritten"), "byte {at}");
+            wal.write_all_at(&byte, at).unwrap();
+            assert_eq!(header.fault_of(&wal), None);
         }
         for len in [0, 31, 32, len / 2, len - 1] {
-            log.set_len(len).unwrap();
-            assert_eq!(header.fault_of(&log), Some("was truncated"), "{len} bytes");
+            wal.set_len(len).unwrap();
+            assert_eq!(header.fault_of(&wal), Some("was truncated"), "{len} bytes");
         }
     }
 }

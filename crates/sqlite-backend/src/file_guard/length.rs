@@ -1,4 +1,4 @@
-//! Whether the file was truncated by somebody else than SQLite.
+//! Detects that another program than SQLite has truncated the file.
 
 use std::{
     fs::File,
@@ -6,14 +6,14 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// The length that a file had at the last look.
+/// The length of the file at the last check.
 #[derive(Debug, Default)]
 pub(super) struct FileLength(AtomicU64);
 
 impl FileLength {
-    /// Whether the file has become shorter than its header says. SQLite shortens it to that, after a `VACUUM`. One that
-    /// cannot be read is not.
-    pub(super) fn is_cut(&self, database: &File) -> bool {
+    /// Returns whether the file has become shorter than its header says. SQLite itself shortens it to that length,
+    /// after a `VACUUM`. A file that cannot be read counts as not truncated.
+    pub(super) fn is_truncated(&self, database: &File) -> bool {
         let Ok(metadata) = database.metadata() else { return false };
         let is_shorter = metadata.len() < self.0.load(Ordering::Relaxed);
         if is_shorter && length_in_header(database).is_some_and(|length| metadata.len() < length) {
@@ -24,7 +24,7 @@ impl FileLength {
     }
 }
 
-/// How long the file is by its header. Nothing where it has none: it is shorter than that.
+/// Returns the length of the file by its header, or `None` if the file is too short to have one.
 fn length_in_header(database: &File) -> Option<u64> {
     let mut header = [0; 32];
     match database.read_exact_at(&mut header, 0) {
@@ -63,13 +63,13 @@ mod tests {
                     .unwrap(),
                 _ => {}
             }
-            assert!(!length.is_cut(&database), "round {round}");
+            assert!(!length.is_truncated(&database), "round {round}");
         }
         let whole = database.metadata().unwrap().len();
-        for cut in [whole - 1, whole / 2, 10, 0] {
-            database.set_len(cut).unwrap();
-            assert!(length.is_cut(&database), "{cut} of {whole} bytes");
-            assert!(length.is_cut(&database), "again");
+        for truncated_len in [whole - 1, whole / 2, 10, 0] {
+            database.set_len(truncated_len).unwrap();
+            assert!(length.is_truncated(&database), "{truncated_len} of {whole} bytes");
+            assert!(length.is_truncated(&database), "again");
         }
     }
 }

@@ -21,30 +21,31 @@ use super::{
 use crate::{
     error::EngineError,
     failpoint::{Failpoint, Failpoints},
-    writer::beside,
+    writer::with_suffix,
 };
 
-/// How often a log that seems to be another's is looked at while others may write to it.
+/// How often the store checks a WAL that seems foreign while others may write to it.
 const LOOKS: usize = 3;
 
-/// How often it is tried to open the files and to take the shared locks, where the file system refuses that.
+/// The interval between two attempts to open the files and to take the shared locks, on a file system that refuses
+/// that.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// The locks of one store.
 #[derive(Debug)]
 pub(crate) struct FileGuard {
     path: PathBuf,
-    log_path: PathBuf,
+    wal_path: PathBuf,
     index_path: PathBuf,
-    /// None before there is a log, and where the file system has no such locks.
+    /// `None` before there is a WAL, and on a file system without such locks.
     files: Mutex<Option<Shared>>,
-    /// When the file system refused them last.
+    /// The last time that the file system refused the locks.
     refused: Mutex<Option<Instant>>,
     has_warned: AtomicBool,
     failpoints: Failpoints,
 }
 
-/// The lock of the writer, until it is dropped. None where the file system has no such locks.
+/// The writer lock, until it is dropped. `None` on a file system without such locks.
 #[derive(Debug)]
 #[must_use = "dropped, the lock is given back"]
 pub(crate) struct WriteLock(Option<Arc<FileGuard>>);
@@ -60,12 +61,12 @@ impl Drop for WriteLock {
 }
 
 impl FileGuard {
-    /// Of a file that SQLite has open in WAL mode.
+    /// Creates the guard of a file that SQLite has open in WAL mode.
     pub(crate) fn new(path: &Path, failpoints: Failpoints) -> Self {
         let guard = Self {
             path: path.to_owned(),
-            log_path: beside(path, "-wal"),
-            index_path: beside(path, "-shm"),
+            wal_path: with_suffix(path, "-wal"),
+            index_path: with_suffix(path, "-shm"),
             files: Mutex::new(None),
             refused: Mutex::new(None),
             has_warned: AtomicBool::new(false),
@@ -81,20 +82,21 @@ impl FileGuard {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens the files, where they are not open yet, or are not the ones that SQLite has open. Not within a second of a refusal.
+    /// Opens the files if they are not open yet, or are not the ones that SQLite has open. Does not try within a second
+    /// of a refusal.
     fn open(&self, files: &mut Option<Shared>, opened: Option<(Identity, Identity)>) -> io::Result<()> {
         let is_current = |files: &Shared| opened.is_none_or(|opened| opened == files.opened);
         if files.as_ref().is_some_and(is_current) {
             return Ok(());
         }
-        // Before: a second handle of the same files would be their own.
+        // Before the files are opened: otherwise a second handle of the same files would count as their own.
         *files = None;
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.is_some_and(|at| at.elapsed() < AGAIN) {
             return Ok(());
         }
-        let shared = Shared::open(&self.path, &self.log_path, &self.index_path).inspect_err(|error| {
-            // A log that is not there yet is no refusal.
+        let shared = Shared::open(&self.path, &self.wal_path, &self.index_path).inspect_err(|error| {
+            // A WAL that does not exist yet is no refusal.
             if error.kind() != io::ErrorKind::NotFound {
                 *refused = Some(Instant::now());
             }
@@ -103,12 +105,12 @@ impl FileGuard {
         Ok(())
     }
 
-    /// Exchanges the lock of the writer, which the connection took by `BEGIN IMMEDIATE`, for one that no other library
-    /// drops. The transaction must have written nothing. `opened` are the log and its index that the connection has open.
+    /// Exchanges the writer lock that the connection took by `BEGIN IMMEDIATE` for one that no other library drops. The
+    /// transaction must have written nothing. `opened` names the WAL and its index that the connection has open.
     ///
     /// # Errors
-    /// The transaction is over: a second library has the file open, another writer was faster, or the log is
-    /// not what SQLite wrote. The connection can begin another.
+    /// The transaction has ended: a second library has the file open, another writer was faster, or the WAL is not what
+    /// SQLite wrote. The connection can begin another transaction.
     pub(crate) fn exchange(
         self: &Arc<Self>,
         connection: &Connection,
@@ -119,18 +121,18 @@ impl FileGuard {
         if let Err(error) = self.open(&mut files, opened)
             && !self.has_warned.swap(true, Ordering::Relaxed)
         {
-            // SQLite's own locks are all there is then.
+            // SQLite's own locks are the only ones then.
             tracing::warn!(target: "throughline_sqlite", %error, "a second SQLite library is not held off");
         }
         let Some(shared) = files.as_ref() else { return Ok(lock) };
         let exchanged = self.exchange_on(shared, connection, &mut lock);
-        // `lock` is given back after that, and needs them.
+        // The drop of `lock` comes later and needs them.
         drop(files);
         if exchanged.is_err() {
-            // Not ROLLBACK: another writer may hold the lock. SQLite would remove from the index what lies behind the
-            // header that it reads then, which may be frames that the other writer appends at that moment. COMMIT
-            // of a transaction that has written nothing leaves the index alone. The header that the connection knows
-            // stays the one from before, so that its next transaction drops the pages in its cache.
+            // Not ROLLBACK: another writer may hold the lock. SQLite would remove from the index all entries after the
+            // header that it reads at that moment, and these may be frames that the other writer appends. COMMIT of a
+            // transaction that has written nothing leaves the index alone. The connection keeps its earlier copy of the
+            // header, so that its next transaction drops the pages in its cache.
             drop(connection.execute_batch("COMMIT"));
         }
         exchanged.map(|()| lock)
@@ -157,21 +159,21 @@ impl FileGuard {
         if files.has_second_library() {
             return Err(EngineError::SecondLibrary);
         }
-        expect_own(&files.log, &before)
+        expect_own(&files.wal, &before)
     }
 
-    /// Whether another process, or another store of this one, holds the lock of the writer. It does not where SQLite calls the lock busy
-    /// that it could not take or give back. Nothing where that cannot be told.
+    /// Returns whether another process, or another store of this one, holds the writer lock. It is not held if SQLite
+    /// reports a lock as busy that it could not take or release. `None` if the system cannot tell.
     pub(crate) fn is_written_elsewhere(&self) -> Option<bool> {
         self.files().as_ref()?.is_written_elsewhere().ok()
     }
 
-    /// Whether a second library was there at the last look, and is still.
+    /// Returns whether a second library was present at the last check and still is.
     pub(crate) fn has_second_library_still(&self) -> bool {
         self.files().as_ref().is_some_and(|files| files.had_second_library() && files.has_second_library())
     }
 
-    /// Whether the log may be checkpointed: no second library is there that reads or writes it, and the log is what
+    /// Returns whether the store may checkpoint the WAL: no second library reads or writes it, and the WAL is what
     /// SQLite wrote.
     pub(crate) fn may_checkpoint(&self) -> Result<bool, EngineError> {
         let files = self.files();
@@ -180,10 +182,10 @@ impl FileGuard {
             return Ok(false);
         }
         files.expect_database()?;
-        // Nobody is kept from writing, so that what is found has to be found again with the same header.
+        // Other processes can write in the meantime, so a fault counts only if it is found again with the same header.
         for _ in 0..LOOKS {
             let Ok(header) = Header::read(&files.index) else { break };
-            let Err(replaced) = expect_own(&files.log, &header) else { break };
+            let Err(replaced) = expect_own(&files.wal, &header) else { break };
             if header.is_whole() && Header::read(&files.index).is_ok_and(|again| again == header) {
                 return Err(replaced);
             }
@@ -191,20 +193,20 @@ impl FileGuard {
         Ok(true)
     }
 
-    /// Whether the file holds everything that was committed, as the index says. False where that cannot be told.
+    /// Returns whether the index says that the file holds everything that was committed. False if that is unknown.
     pub(crate) fn is_checkpointed(&self) -> bool {
         self.files().as_ref().is_some_and(|files| is_checkpointed(&files.index).unwrap_or_default())
     }
 
-    /// Expects the file to be as long as SQLite has made it.
+    /// Checks that the file has the length that SQLite gave it.
     ///
     /// # Errors
-    /// It was truncated.
+    /// The file was truncated.
     pub(crate) fn expect_database(&self) -> Result<(), EngineError> {
         self.files().as_ref().map_or(Ok(()), |files| files.expect_database())
     }
 
-    /// Gives the locks back that would keep SQLite from finding out that it is the last user. Before the last connection
+    /// Releases the locks that keep SQLite from determining that it is the last user. Called before the last connection
     /// of the store is closed.
     pub(crate) fn unlock(&self) {
         if let Some(files) = self.files().as_ref() {
@@ -213,25 +215,25 @@ impl FileGuard {
     }
 }
 
-fn expect_own(log: &File, header: &Header) -> Result<(), EngineError> {
-    header.fault_of(log).map_or(Ok(()), |fault| Err(EngineError::LogReplaced { fault }))
+fn expect_own(wal: &File, header: &Header) -> Result<(), EngineError> {
+    header.fault_of(wal).map_or(Ok(()), |fault| Err(EngineError::WalReplaced { fault }))
 }
 
 fn is_taken(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::PermissionDenied)
 }
 
-/// Takes the lock of the writer on the file at `path`, as another process does. Dropped, the file releases it.
+/// Takes the writer lock on the file at `path`, as another process does. The drop of the returned file releases it.
 #[cfg(test)]
 pub(crate) fn lock_as_another_process(path: &Path) -> File {
-    let index = File::options().read(true).write(true).open(beside(path, "-shm")).unwrap();
+    let index = File::options().read(true).write(true).open(with_suffix(path, "-shm")).unwrap();
     lock::exclude(&index, lock::WRITER).unwrap();
     index
 }
 
 #[cfg(test)]
 impl FileGuard {
-    /// Whether the lock of the writer is held by an open file, this store's or another.
+    /// Returns whether any open file holds the writer lock, this store's or another.
     pub(crate) fn is_locked(&self) -> bool {
         self.files().as_ref().is_some_and(|files| lock::is_held_by_a_file(&files.index, lock::WRITER))
     }
@@ -245,14 +247,14 @@ mod tests {
 
     use super::*;
 
-    /// A transaction that a connection has begun.
+    /// A connection that has begun a transaction.
     struct Begun {
         _directory: TempDir,
         path: PathBuf,
         connection: Connection,
         failpoints: Failpoints,
         guard: Arc<FileGuard>,
-        /// How often SQLite has rolled a transaction back.
+        /// The number of rollbacks of SQLite.
         rolled_back: Arc<AtomicU32>,
     }
 
@@ -279,9 +281,9 @@ mod tests {
             self.guard.exchange(&self.connection, None)
         }
 
-        /// Does this between the lock of SQLite and the lock of the store.
+        /// Runs `act` after SQLite's lock is released and before the store's lock is taken.
         fn in_the_exchange(&self, act: impl Fn(File) + Send + Sync + 'static) {
-            let index = beside(&self.path, "-shm");
+            let index = with_suffix(&self.path, "-shm");
             self.failpoints.set(move |_, _| {
                 act(File::options().read(true).write(true).open(&index).unwrap());
                 Ok(())
@@ -294,7 +296,7 @@ mod tests {
         }
 
         fn index(&self) -> Vec<u8> {
-            std::fs::read(beside(&self.path, "-shm")).unwrap()
+            std::fs::read(with_suffix(&self.path, "-shm")).unwrap()
         }
     }
 
@@ -317,8 +319,8 @@ mod tests {
     #[test]
     fn a_transaction_on_a_replaced_log_is_ended_and_its_lock_released() {
         let begun = begun();
-        File::options().write(true).open(beside(&begun.path, "-wal")).unwrap().set_len(0).unwrap();
-        assert!(matches!(begun.exchange(), Err(EngineError::LogReplaced { .. })));
+        File::options().write(true).open(with_suffix(&begun.path, "-wal")).unwrap().set_len(0).unwrap();
+        assert!(matches!(begun.exchange(), Err(EngineError::WalReplaced { .. })));
         begun.expect_ended_without_a_rollback();
         assert!(!begun.guard.is_locked());
     }
@@ -327,7 +329,7 @@ mod tests {
     fn a_transaction_that_began_before_another_commit_is_ended_and_its_lock_released() {
         let begun = begun();
         begun.in_the_exchange(|index| {
-            // The counter of commits, in both copies of the header.
+            // The commit counter, in both copies of the header.
             for at in [8, 48 + 8] {
                 index.write_all_at(&[0xa5; 4], at).unwrap();
             }
@@ -337,8 +339,8 @@ mod tests {
         assert!(!begun.guard.is_locked());
     }
 
-    /// The other writer has committed fewer frames than the connection knows of, in a log that it has begun again, and
-    /// appends the next ones at the moment that the transaction ends.
+    /// The other writer has restarted the WAL and committed fewer frames than the connection knows. It appends the next
+    /// ones at the moment when the transaction ends.
     #[test]
     fn a_transaction_whose_lock_another_writer_took_is_ended_and_leaves_that_lock_and_the_index() {
         let begun = begun();
@@ -350,7 +352,7 @@ mod tests {
         let taken = Arc::clone(&other);
         begun.in_the_exchange(move |index| {
             lock::exclude(&index, lock::WRITER).unwrap();
-            // The last frame that was committed, in both copies of the header.
+            // The last committed frame, in both copies of the header.
             for at in [16, 48 + 16] {
                 index.write_all_at(&2_u32.to_ne_bytes(), at).unwrap();
             }

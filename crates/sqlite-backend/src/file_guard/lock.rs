@@ -1,4 +1,4 @@
-//! The locks themselves, and the bytes that they are on.
+//! The locks, and the byte ranges that they cover.
 
 use std::{fs::File, io, process};
 
@@ -7,33 +7,33 @@ use nix::{
     libc,
 };
 
-/// Bytes that SQLite locks.
+/// A byte range that SQLite locks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bytes {
     start: libc::off_t,
     len: libc::off_t,
 }
 
-/// Of the file: each connection holds a shared lock on them. The last user is the one who gets an exclusive lock.
+/// In the file: each connection holds a shared lock on them. The user that gets an exclusive lock is the last one.
 pub(super) const SHARED: Bytes = Bytes { start: 0x4000_0002, len: 510 };
 
-/// Of the `-shm`: the lock of the writer.
+/// In the `-shm`: the writer lock.
 pub(super) const WRITER: Bytes = Bytes { start: 120, len: 1 };
 
-/// Of the `-shm`: each process holds a shared lock on it. One that finds none resets the index.
+/// In the `-shm`: each process holds a shared lock on it. A process that finds none resets the index.
 pub(super) const USERS: Bytes = Bytes { start: 128, len: 1 };
 
-/// Takes an OFD lock that others may share, without waiting.
+/// Takes a shared OFD lock without waiting.
 pub(super) fn share(file: &File, bytes: Bytes) -> io::Result<()> {
     Ok(fcntl(file, FcntlArg::F_OFD_SETLK(&flock(libc::F_RDLCK, bytes))).map(drop)?)
 }
 
-/// Takes an OFD lock for itself alone, without waiting.
+/// Takes an exclusive OFD lock without waiting.
 pub(super) fn exclude(file: &File, bytes: Bytes) -> io::Result<()> {
     Ok(fcntl(file, FcntlArg::F_OFD_SETLK(&flock(libc::F_WRLCK, bytes))).map(drop)?)
 }
 
-/// Gives an OFD lock back.
+/// Releases an OFD lock.
 pub(super) fn release(file: &File, bytes: Bytes) -> io::Result<()> {
     Ok(fcntl(file, FcntlArg::F_OFD_SETLK(&flock(libc::F_UNLCK, bytes))).map(drop)?)
 }
@@ -43,12 +43,12 @@ pub(super) fn drop_posix(file: &File, bytes: Bytes) -> io::Result<()> {
     Ok(fcntl(file, FcntlArg::F_SETLK(&flock(libc::F_UNLCK, bytes))).map(drop)?)
 }
 
-/// Takes a POSIX lock of the process that others may share.
+/// Takes a shared POSIX lock of the process.
 pub(super) fn share_posix(file: &File, bytes: Bytes) -> io::Result<()> {
     Ok(fcntl(file, FcntlArg::F_SETLK(&flock(libc::F_RDLCK, bytes))).map(drop)?)
 }
 
-/// Whether another process holds a lock that excludes others.
+/// Returns whether another process holds a lock that conflicts with an exclusive one.
 pub(super) fn is_held_elsewhere(file: &File, bytes: Bytes) -> io::Result<bool> {
     let mut found = flock(libc::F_WRLCK, bytes);
     fcntl(file, FcntlArg::F_OFD_GETLK(&mut found))?;
@@ -56,7 +56,7 @@ pub(super) fn is_held_elsewhere(file: &File, bytes: Bytes) -> io::Result<bool> {
     Ok(found.l_type != libc::F_UNLCK as libc::c_short && !is_own)
 }
 
-/// Whether an open file holds a lock: any, that of `file` included.
+/// Returns whether any open file holds a lock, `file` included.
 #[cfg(test)]
 pub(super) fn is_held_by_a_file(file: &File, bytes: Bytes) -> bool {
     let mut found = flock(libc::F_WRLCK, bytes);

@@ -1,24 +1,24 @@
-//! Locks beside those of SQLite, which a second SQLite library in the process can neither drop nor miss.
+//! Additional file locks, which a second SQLite library in the process can neither drop nor miss.
 //!
 //! SQLite locks its files with POSIX locks. Those belong to the process: a second library in the process (Python's own,
-//! another crate's copy) is granted each lock that this one holds, and drops them all when it closes the file. It then takes
-//! itself for the last user, and deletes the log; and it writes while the store writes.
+//! another crate's copy) is granted each lock that this one holds, and drops them all when it closes the file. It then
+//! considers itself the last user and deletes the WAL, or it writes while the store writes.
 //!
-//! Locks of an open file description (OFD) belong to whoever opened the file. So the store holds, beside the locks of its
-//! own SQLite:
+//! Locks of an open file description (OFD) belong to the descriptor. So the store holds, in addition to the locks of
+//! its own SQLite:
 //!
-//! - a shared lock on the bytes by which SQLite finds out whether it is the last user, in the file and in the `-shm`, for as
-//!   long as it is open: no other library deletes the log or resets its index;
-//! - the lock of the writer, in each transaction. SQLite takes it first, by `BEGIN IMMEDIATE`. It is then exchanged for an
-//!   OFD lock, and the header of the index says whether anyone committed between the two.
+//! - a shared lock on the bytes by which SQLite determines whether it is the last user, in the file and in the `-shm`,
+//!   while the store is open: no other library deletes the WAL or resets its index;
+//! - the writer lock, in each transaction. SQLite takes it first, by `BEGIN IMMEDIATE`. The store then exchanges it for
+//!   an OFD lock, and the header of the wal-index shows whether another writer committed between the two.
 //!
-//! While the store runs a checkpoint, nobody else opens the `-shm`.
+//! While the store runs a checkpoint, no other library opens the `-shm`.
 //!
-//! What began before the exchange is not seen by locks at all. So a transaction goes on only while no second library has the
-//! `-shm` open. A watch (`inotify`) says whether anyone opened it since the last look; only then the descriptors of the
-//! process are counted.
+//! Locks do not reveal a library that began before the exchange. So a transaction continues only while no second
+//! library has the `-shm` open. A watch (`inotify`) reports whether a program opened it since the last check; only then
+//! the store counts the descriptors of the process.
 //!
-//! On systems other than Linux there are no such locks, and none of this is done.
+//! Systems other than Linux have no such locks, and this module does nothing there.
 
 #[cfg(target_os = "linux")]
 mod checkpoint;

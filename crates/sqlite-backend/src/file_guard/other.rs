@@ -1,4 +1,4 @@
-//! Systems without locks of open file descriptions: SQLite's own are all there is.
+//! The guard for systems without OFD locks: it relies on SQLite's own locks.
 
 use std::{path::Path, sync::Arc};
 
@@ -31,7 +31,7 @@ impl FileGuard {
         Ok(WriteLock)
     }
 
-    /// The lock that SQLite takes says nothing of who holds it.
+    /// SQLite's lock does not reveal its holder.
     pub(crate) const fn is_written_elsewhere(&self) -> Option<bool> {
         None
     }
@@ -52,7 +52,7 @@ impl FileGuard {
         Ok(())
     }
 
-    /// Nothing is known of it.
+    /// The state is unknown.
     pub(crate) const fn is_checkpointed(&self) -> bool {
         false
     }

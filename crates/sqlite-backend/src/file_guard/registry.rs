@@ -1,7 +1,7 @@
-//! The open files of all stores of the process.
+//! The registry of the open files of all stores of the process.
 //!
-//! To close a descriptor drops every POSIX lock of the process on its file, whoever took it. So the stores on one file share
-//! theirs, and they are closed when nothing else in the process has the file open.
+//! When a process closes any descriptor of a file, it drops all of its POSIX locks on that file. So the stores on one
+//! file share their descriptors. The registry closes them when nothing else in the process has the file open.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,7 +21,7 @@ use super::{
 #[derive(Debug, Default)]
 struct Registry {
     open: HashMap<Identity, Weak<Files>>,
-    /// Of stores that were closed, while something else in the process has their files open.
+    /// The files of closed stores that something else in the process has open.
     kept: Vec<Arc<Files>>,
 }
 
@@ -33,8 +33,8 @@ impl Inherit for Registry {
     }
 }
 
-/// All files that a store of this process has open, and those that the processes before it had open as they were forked. Its lock
-/// is held across no system call: a fork hardly ever meets it held.
+/// All files that a store of this process has open, and those that its parent processes had open when they forked. No
+/// system call runs under this lock, so that a fork hardly ever finds it held.
 #[derive(Debug, Default)]
 struct OpenFiles {
     files: Vec<Weak<Files>>,
@@ -45,13 +45,13 @@ static OPEN_FILES: PerProcess<OpenFiles> = PerProcess::new();
 
 impl Inherit for OpenFiles {
     fn inherit(parent: &Mutex<Self>) -> Self {
-        // A thread of the parent that holds it is between two lines of memory.
+        // A thread of the parent that holds the lock is between two memory accesses.
         let Ok(parent) = parent.try_lock() else { return Self::default() };
         let mut inherited = parent.inherited.clone();
         for files in parent.files.iter().filter_map(Weak::upgrade) {
             files.close_inherited();
             inherited.insert(files.identity);
-            // Its descriptors are closed, and what else it has is the parent's.
+            // Its descriptors are closed, and everything else in it belongs to the parent.
             std::mem::forget(files);
         }
         Self { files: Vec::new(), inherited }
@@ -70,26 +70,27 @@ fn registry() -> MutexGuard<'static, Registry> {
     REGISTRY.lock()
 }
 
-/// Calls `open`, which opens a file by SQLite. No descriptor of the file is closed meanwhile: that would drop the locks that SQLite
-/// takes.
+/// Calls `open`, which opens a file by SQLite. Meanwhile the registry closes no descriptor of the file, which would
+/// drop the locks that SQLite takes.
 pub(crate) fn while_none_is_closed<T>(open: impl FnOnce() -> T) -> T {
     let _registry = registry();
     open()
 }
 
-/// In a forked child, closes what it has from its parent. An inherited descriptor would hold the locks of the parent for
-/// longer than the parent lives.
+/// In a forked child, closes the descriptors that it has inherited. They would hold the locks of the parent for longer
+/// than the parent lives.
 pub(crate) fn close_inherited() {
     OPEN_FILES.inherit();
 }
 
-/// Whether this process was forked from one that had a store at `path` open. The SQLite of the child takes the locks of the
-/// parent for its own: it would write without any, or wait for one that nobody releases.
+/// Returns whether this process was forked from one that had a store at `path` open. The SQLite of the child considers
+/// the locks of the parent its own: it would write without a lock, or wait for one that is never released.
 pub(crate) fn is_inherited(path: &Path) -> bool {
     identity(path).is_ok_and(|identity| OPEN_FILES.lock().inherited.contains(&identity))
 }
 
-/// The files of a store. Dropped by the last store, they are closed as soon as that drops no lock of others.
+/// The files of a store. When the last store drops them, the registry closes them as soon as that drops no lock of
+/// others.
 #[derive(Debug)]
 pub(super) struct Shared(Option<Arc<Files>>);
 
@@ -105,16 +106,16 @@ impl Deref for Shared {
 }
 
 impl Shared {
-    /// Those at a path, its log and its index, which SQLite has open.
-    pub(super) fn open(path: &Path, log: &Path, index: &Path) -> io::Result<Self> {
+    /// Opens the file at a path, its WAL and the wal-index, which SQLite has open.
+    pub(super) fn open(path: &Path, wal: &Path, index: &Path) -> io::Result<Self> {
         let mut registry = registry();
         registry.close_what_can_be();
         let identity = identity(path)?;
-        let opened = (self::identity(log)?, self::identity(index)?);
+        let opened = (self::identity(wal)?, self::identity(index)?);
         if let Some(files) = registry.open.get(&identity).and_then(Weak::upgrade)
             && files.opened == opened
         {
-            // A store that is being closed may have given them back.
+            // A store that is closing may have released them.
             files.lock()?;
             return Ok(Self(Some(files)));
         }
@@ -122,7 +123,7 @@ impl Shared {
         let files = match registry.kept.iter().position(is_same) {
             Some(at) => registry.kept.swap_remove(at),
             None => {
-                let files = Arc::new(Files::open([path, log, index], identity, opened)?);
+                let files = Arc::new(Files::open([path, wal, index], identity, opened)?);
                 OPEN_FILES.lock().add(&files);
                 files
             }
@@ -135,14 +136,14 @@ impl Shared {
         Ok(Self(Some(files)))
     }
 
-    /// Of a store that is open.
+    /// Returns the files of an open store.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let identity = identity(path).ok()?;
         let files = registry().open.get(&identity).and_then(Weak::upgrade)?;
         Some(Self(Some(files)))
     }
 
-    /// Gives the locks back if this is the last store on the file.
+    /// Releases the locks if this is the last store on the file.
     pub(super) fn unlock_if_last(&self) {
         let _registry = registry();
         if self.0.as_ref().is_some_and(|files| Arc::strong_count(files) == 1) {
@@ -169,8 +170,8 @@ impl Drop for Shared {
 }
 
 impl Registry {
-    /// Closes the files that nothing else in the process has open. What is kept of several stores on one file is no reason to
-    /// keep any of it.
+    /// Closes the files that nothing else in the process has open. Several kept entries for the same files do not keep
+    /// each other alive.
     fn close_what_can_be(&mut self) {
         if self.kept.is_empty() {
             return;
@@ -196,7 +197,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::{file_guard::lock, writer::beside};
+    use crate::{file_guard::lock, writer::with_suffix};
 
     fn file() -> (TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
@@ -215,10 +216,10 @@ mod tests {
     }
 
     fn share(path: &Path) -> Shared {
-        Shared::open(path, &beside(path, "-wal"), &beside(path, "-shm")).unwrap()
+        Shared::open(path, &with_suffix(path, "-wal"), &with_suffix(path, "-shm")).unwrap()
     }
 
-    /// How many descriptors the process has in the directory of the file, deleted files included.
+    /// Returns how many descriptors the process has in the directory of the file, deleted files included.
     fn open_in(path: &Path) -> usize {
         let directory = path.parent().unwrap();
         let links =
@@ -247,7 +248,7 @@ mod tests {
         let of_sqlite = open_in(&path);
         drop(share(&path));
         assert_eq!(open_in(&path), of_sqlite + 3);
-        // The next store takes them over.
+        // The next store reuses them.
         let again = share(&path);
         assert_eq!(open_in(&path), of_sqlite + 3);
         drop(connection);
@@ -261,10 +262,10 @@ mod tests {
         let connection = connect(&path);
         let kept = share(&path);
         drop(kept);
-        // The next store has another log and another index.
+        // The next store has another WAL and another index.
         for suffix in ["-wal", "-shm"] {
-            fs::rename(beside(&path, suffix), beside(&path, &format!("{suffix}-before"))).unwrap();
-            fs::write(beside(&path, suffix), "").unwrap();
+            fs::rename(with_suffix(&path, suffix), with_suffix(&path, &format!("{suffix}-before"))).unwrap();
+            fs::write(with_suffix(&path, suffix), "").unwrap();
         }
         drop(share(&path));
         let of_stores = 3 + 3;
@@ -282,7 +283,7 @@ mod tests {
         closing.unlock_if_last();
         let opened = share(&path);
         drop(closing);
-        let other = fs::File::options().read(true).write(true).open(beside(&path, "-shm")).unwrap();
+        let other = fs::File::options().read(true).write(true).open(with_suffix(&path, "-shm")).unwrap();
         assert!(lock::exclude(&other, lock::USERS).is_err(), "the store that is open shares it");
         drop(opened);
     }
@@ -293,8 +294,8 @@ mod tests {
         let _connection = connect(&path);
         let old = share(&path);
         for suffix in ["-wal", "-shm"] {
-            fs::rename(beside(&path, suffix), beside(&path, &format!("{suffix}-before"))).unwrap();
-            fs::write(beside(&path, suffix), "").unwrap();
+            fs::rename(with_suffix(&path, suffix), with_suffix(&path, &format!("{suffix}-before"))).unwrap();
+            fs::write(with_suffix(&path, suffix), "").unwrap();
         }
         let new = share(&path);
         drop(old);
@@ -320,9 +321,9 @@ mod tests {
         let links =
             fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
         assert_eq!(links.filter(|link| link.as_os_str() == "anon_inode:inotify").count(), 1);
-        // Each store sees who opens its own index, and nobody else's.
+        // Each store sees only opens of its own index.
         assert!(open.iter().all(|(_, files)| !files.has_second_library()));
-        let second = fs::File::open(beside(&files[1].1, "-shm")).unwrap();
+        let second = fs::File::open(with_suffix(&files[1].1, "-shm")).unwrap();
         let seen: Vec<_> = open.iter().map(|(_, files)| files.has_second_library()).collect();
         assert_eq!(seen, [false, true, false]);
         drop(second);

@@ -1,4 +1,4 @@
-//! Whether the disk can read a file.
+//! Checks whether the disk can read a file.
 
 use std::{
     fs::File,
@@ -9,17 +9,17 @@ use std::{
 };
 
 use super::registry::Shared;
-use crate::writer::beside;
+use crate::writer::with_suffix;
 
-/// For how long a file is read.
+/// The longest duration of a scan.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// For how long the result of a scan answers for the file: a store with many damaged pages is not read again for each of them.
+/// How long the result of a scan is valid: a store with many damaged pages is not read again for each of them.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 const STEP: usize = 1 << 20;
 
-/// What a scan found.
+/// The result of a scan.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scan {
     at: Instant,
@@ -28,35 +28,35 @@ pub(super) struct Scan {
 
 #[derive(Debug, Clone, Copy)]
 struct Unreadable {
-    is_log: bool,
+    is_wal: bool,
     offset: u64,
-    /// Of the operating system.
+    /// The error code of the operating system.
     code: i32,
 }
 
-/// The first byte of a store's file or log that the disk cannot read. Reads both for a second at most, unless that was done
-/// within the last minute.
+/// Returns the first byte of a store's file or WAL that the disk cannot read. Reads both for at most a second, unless
+/// it did that within the last minute.
 pub(crate) fn unreadable(path: &Path) -> Option<(PathBuf, u64, io::Error)> {
     let files = Shared::of(path)?;
     let remembered = files.last_scan().filter(|scan| scan.at.elapsed() < REMEMBERED);
-    let Unreadable { is_log, offset, code } = match remembered {
+    let Unreadable { is_wal, offset, code } = match remembered {
         Some(scan) => scan.unreadable,
         None => scan(&files),
     }?;
-    let path = if is_log { beside(path, "-wal") } else { path.to_owned() };
+    let path = if is_wal { with_suffix(path, "-wal") } else { path.to_owned() };
     Some((path, offset, io::Error::from_raw_os_error(code)))
 }
 
-/// Whether the disk cannot read a store's file or log, as far as one second of reading goes.
+/// Returns whether the disk cannot read a store's file or WAL, as far as one second of reading reaches.
 pub(crate) fn is_unreadable(path: &Path) -> bool {
     Shared::of(path).is_some_and(|files| scan(&files).is_some())
 }
 
-/// Two scans at the same time read the file twice: a lock would have the writer wait for the scan of the watchdog.
+/// Two concurrent scans read the file twice: with a lock the writer would wait for the scan of the watchdog.
 fn scan(files: &Shared) -> Option<Unreadable> {
     let begun = Instant::now();
     let mut buffer = vec![0; STEP];
-    let mut scan = |file: &File, is_log| {
+    let mut scan = |file: &File, is_wal| {
         let mut offset = 0;
         while begun.elapsed() < LIMIT {
             match file.read_at(&mut buffer, offset) {
@@ -65,7 +65,7 @@ fn scan(files: &Shared) -> Option<Unreadable> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     return Some(Unreadable {
-                        is_log,
+                        is_wal,
                         offset,
                         code: error.raw_os_error().unwrap_or_default(),
                     });
@@ -74,20 +74,20 @@ fn scan(files: &Shared) -> Option<Unreadable> {
         }
         None
     };
-    // The log is short, and SQLite looks there first as well.
-    let unreadable = scan(&files.log, true).or_else(|| scan(&files.database, false));
+    // The WAL is short, and SQLite also reads it first.
+    let unreadable = scan(&files.wal, true).or_else(|| scan(&files.database, false));
     files.set_last_scan(Scan { at: Instant::now(), unreadable });
     unreadable
 }
 
-/// Has the next scans of a store that is open answer that the disk cannot read it.
+/// Makes the next scans of an open store report that the disk cannot read it.
 #[cfg(test)]
 pub(crate) fn remember_unreadable(path: &Path) {
-    let unreadable = Some(Unreadable { is_log: false, offset: 0, code: 5 });
+    let unreadable = Some(Unreadable { is_wal: false, offset: 0, code: 5 });
     Shared::of(path).unwrap().set_last_scan(Scan { at: Instant::now(), unreadable });
 }
 
-/// Has the next minute of a store that is open begin with a scan that found nothing. Says when that was.
+/// Makes an open store remember, from now on, a scan without a fault. Returns the time of that scan.
 #[cfg(test)]
 pub(crate) fn remember_readable(path: &Path) -> Instant {
     let at = Instant::now();
@@ -95,7 +95,7 @@ pub(crate) fn remember_readable(path: &Path) -> Instant {
     at
 }
 
-/// When a store that is open was scanned last.
+/// Returns the time of the last scan of an open store.
 #[cfg(test)]
 pub(crate) fn scanned_at(path: &Path) -> Instant {
     Shared::of(path).unwrap().last_scan().unwrap().at
@@ -113,16 +113,16 @@ mod tests {
         let path = directory.path().join("f.db");
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
-        let files = Shared::open(&path, &beside(&path, "-wal"), &beside(&path, "-shm")).unwrap();
+        let files = Shared::open(&path, &with_suffix(&path, "-wal"), &with_suffix(&path, "-shm")).unwrap();
         assert!(unreadable(&path).is_none());
         let first = files.last_scan().unwrap();
         assert!(unreadable(&path).is_none());
         assert_eq!(files.last_scan().unwrap().at, first.at);
 
-        let found = Unreadable { is_log: true, offset: 7, code: 5 };
+        let found = Unreadable { is_wal: true, offset: 7, code: 5 };
         files.set_last_scan(Scan { at: first.at, unreadable: Some(found) });
         let (at, offset, error) = unreadable(&path).unwrap();
-        assert_eq!((at, offset, error.raw_os_error()), (beside(&path, "-wal"), 7, Some(5)));
+        assert_eq!((at, offset, error.raw_os_error()), (with_suffix(&path, "-wal"), 7, Some(5)));
 
         // The watchdog reads the disk each time.
         assert!(!is_unreadable(&path));

@@ -1,6 +1,7 @@
-//! One `inotify` instance of the process, which says whether anyone opened the `-shm` of a store.
+//! The `inotify` instance of the process, which reports that a program opened the `-shm` of a store.
 //!
-//! A user has 128 instances by default, and thousands of watches. So the stores of a process share the instance, and each has a watch.
+//! By default a user has 128 instances, and thousands of watches. So the stores of a process share one instance, and
+//! each has a watch.
 
 use std::{
     collections::HashMap,
@@ -20,14 +21,14 @@ use nix::{
 
 use super::per_process::{Inherit, PerProcess};
 
-/// How long a count of the descriptors holds where no watch can be set.
+/// How long a count of the descriptors is valid if no watch can be set.
 const FRESH: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Default)]
 struct Watches {
-    /// None while no store is open.
+    /// `None` while no store is open.
     events: Option<Inotify>,
-    /// The watches of one `-shm` have one descriptor.
+    /// All watches of one `-shm` have the same descriptor.
     news: HashMap<WatchDescriptor, Vec<Weak<AtomicBool>>>,
 }
 
@@ -35,8 +36,8 @@ static WATCHES: PerProcess<Watches> = PerProcess::new();
 
 impl Inherit for Watches {
     fn inherit(parent: &Mutex<Self>) -> Self {
-        // A forked child would take the events of its parent. It closes its copy of the instance, where no thread of the
-        // parent used it at the fork.
+        // A forked child would consume the events of its parent. It closes its copy of the instance, if no thread of
+        // the parent used it at the fork.
         drop(parent.try_lock().map(|mut watches| mem::take(&mut *watches)));
         Self::default()
     }
@@ -53,7 +54,7 @@ impl Watches {
         if let Ok(descriptor) = added {
             self.news.entry(descriptor).or_default().push(Arc::downgrade(&news));
         }
-        // Without a watch it is of no use.
+        // Without a watch the instance is useless.
         self.events = Some(events).filter(|_| !self.news.is_empty());
         Ok((added?, news))
     }
@@ -63,7 +64,7 @@ impl Watches {
         of_index.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(news)) && other.strong_count() > 0);
         if of_index.is_empty() {
             self.news.remove(&descriptor);
-            // It is gone already where the file is.
+            // The kernel removes it together with the file.
             let _ = events.rm_watch(descriptor);
         }
         if self.news.is_empty() {
@@ -71,7 +72,7 @@ impl Watches {
         }
     }
 
-    /// Hands the events that have come to the watches that they are for.
+    /// Delivers the pending events to their watches.
     fn take_events(&self) -> nix::Result<()> {
         let events = self.events.as_ref().ok_or(Errno::ENOENT)?;
         loop {
@@ -79,9 +80,9 @@ impl Watches {
                 Ok(events) => {
                     for event in events {
                         if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
-                            self.news.values().for_each(|watches| tell(watches));
+                            self.news.values().for_each(|watches| set_all(watches));
                         } else if let Some(watches) = self.news.get(&event.wd) {
-                            tell(watches);
+                            set_all(watches);
                         }
                     }
                 }
@@ -93,20 +94,20 @@ impl Watches {
     }
 }
 
-fn tell(watches: &[Weak<AtomicBool>]) {
+fn set_all(watches: &[Weak<AtomicBool>]) {
     for news in watches.iter().filter_map(Weak::upgrade) {
         news.store(true, Ordering::Relaxed);
     }
 }
 
-/// Says whether anyone opened the index since the last look.
+/// Reports whether a program opened the index since the last check.
 #[derive(Debug)]
 pub(super) enum Watch {
     Events {
         descriptor: WatchDescriptor,
         news: Arc<AtomicBool>,
     },
-    /// There is none: the descriptors are counted again after a while.
+    /// No watch could be set: the store counts the descriptors again after a while.
     Clock(Option<Instant>),
 }
 

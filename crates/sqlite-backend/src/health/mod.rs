@@ -1,66 +1,68 @@
-//! How a store is: whether it can be written, and what asks for somebody's attention.
+//! The health state of a store: whether it accepts writes, and its alarms.
 
-mod board;
+mod state;
 mod watchdog;
 
-pub(crate) use self::board::Board;
+pub(crate) use self::state::HealthState;
 pub use self::watchdog::{WriterStep, WriterWait};
 
-/// How a store is at one moment: [`Maintenance::health`](crate::Maintenance::health).
+/// The health of a store at one moment: [`Maintenance::health`](crate::Maintenance::health).
 ///
-/// Each change of the condition and of the alarms is also an event of `tracing`, with the target `throughline_sqlite`.
+/// The store also emits each change of the condition and of the alarms as a `tracing` event, with the target
+/// `throughline_sqlite`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Health {
-    /// Whether it can be written.
+    /// Whether the store accepts writes.
     pub condition: Condition,
-    /// What asks for attention, each once.
+    /// The active alarms, each once.
     pub alarms: Vec<Alarm>,
-    /// How often the writer has failed since it last succeeded. A call that was refused for what it asked is no failure,
-    /// nor is a full disk or a lock that another process holds.
+    /// The number of failures of the writer since its last success. A refused call, a full disk, and a lock that
+    /// another process holds do not count.
     pub failures: u32,
-    /// The last failure of the writer, also of one that works again. It holds nothing of what was written.
+    /// The last failure of the writer, even if it works again. It contains nothing of the written data.
     pub last_failure: Option<String>,
-    /// How long the log of the file (its `-wal`) is, in bytes.
+    /// The length of the WAL (the `-wal` file), in bytes.
     pub log_bytes: u64,
-    /// What the writer has been waiting in for two seconds or longer, and for how long by now: a disk that hangs. The alarm
-    /// [`WriterWaits`](Alarm::WriterWaits) says the same.
+    /// The step in which the writer has been for two seconds or longer, and the time so far: the disk hangs. The alarm
+    /// [`WriterWaits`](Alarm::WriterWaits) reports the same.
     pub writer_waits: Option<WriterWait>,
 }
 
-/// Whether a store can be written.
+/// Whether a store accepts writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Condition {
-    /// It takes writes.
+    /// The store accepts writes.
     Writable,
-    /// Its writer failed again and again for a second or longer. Writes are refused with `Unavailable` and `NotApplied`,
-    /// reads are answered as far as they can be. The writer goes on trying, several times a second, and takes writes
-    /// again as soon as a commit succeeds.
+    /// The writer failed repeatedly for a second or longer. The store refuses writes with `Unavailable` and
+    /// `NotApplied`, and answers reads as far as possible. The writer tries to commit several times a second, and
+    /// accepts writes again after the first success.
     ReadOnly,
-    /// It was closed.
+    /// The store was closed.
     Closed,
 }
 
-/// What asks for somebody's attention.
+/// A condition that an operator should look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Alarm {
-    /// The WAL is longer than its [limit](crate::SqliteOptions::log_limit) and cannot be truncated: a reader has held one snapshot of
-    /// the store for long.
+    /// The WAL is longer than its [limit](crate::SqliteOptions::log_limit) and cannot be truncated: a reader has held
+    /// one snapshot of the store for a long time.
     LogTooLong,
-    /// The disk has less space than the [floor](crate::SqliteOptions::free_space_floor): writes are refused with
+    /// The disk has less space than the [floor](crate::SqliteOptions::free_space_floor): the store refuses writes with
     /// `StorageFull` and `NotApplied`.
     SpaceLow,
-    /// A second SQLite library in this process has the file open: Python's own, another crate's copy. It and the store do
-    /// not see each other's locks, so writes wait until it has closed the file, and are refused with `Busy` and
-    /// `NotApplied` by then.
+    /// A second SQLite library in this process has the file open, such as Python's own or another crate's copy. It and
+    /// the store do not see each other's locks. So writes wait until it has closed the file, and fail with `Busy` and
+    /// `NotApplied` at their timeout.
     SecondLibrary,
-    /// The disk could not read a part of the file or of its log (`EIO`). Calls that need it are refused with `Unavailable`.
-    /// It is over once both can be read again, as far as one second of reading goes.
+    /// The disk could not read a part of the file or of its WAL (`EIO`). Calls that need that part fail as
+    /// `Unavailable`. The alarm ends when both can be read again, as far as one second of reading reaches.
     DiskUnreadable,
-    /// The writer has been in one step for two seconds or longer; [`Health::writer_waits`] says in which. The disk hangs, or one
-    /// operation is very large. Writes are not answered meanwhile but by their deadlines, and [`close`](throughline_core::Persistence::close) waits:
+    /// The writer has been in one step for two seconds or longer; [`Health::writer_waits`] names the step. The disk
+    /// hangs, or one operation is very large. Until the step ends, writes are answered only by their deadlines, and
+    /// [`close`](throughline_core::Persistence::close) waits;
     /// [`close_within`](throughline_core::Persistence::close_within) does not.
     WriterWaits,
 }
@@ -77,13 +79,13 @@ impl Health {
         }
     }
 
-    /// Whether the store takes writes and nothing asks for attention.
+    /// Returns whether the store accepts writes and has no alarm.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.condition == Condition::Writable && self.alarms.is_empty()
     }
 
-    /// Whether a host would say the same of both.
+    /// Returns whether both have the same condition and the same alarms.
     fn is_like(&self, other: &Self) -> bool {
         self.condition == other.condition && self.alarms == other.alarms
     }

@@ -1,7 +1,7 @@
-//! What the writer does at this moment, and whether it has waited in that for too long.
+//! The watchdog: a thread that reports a writer which makes no progress.
 //!
-//! A disk that hangs answers no call, so the thread of the writer cannot say that it waits. It notes each step before it
-//! begins it, and a thread beside it looks.
+//! A call to a disk that hangs does not return, so the writer thread cannot report that it waits. The writer records
+//! each step before it begins the step, and the watchdog thread checks it.
 
 use std::{
     path::Path,
@@ -13,36 +13,37 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Board;
+use super::HealthState;
 use crate::cause;
 
-/// How long a step of the writer may take before that is an alarm. On a disk that works none but the largest operations take so long.
+/// The longest normal duration of a step; a longer one raises the alarm. On a working disk only the largest operations
+/// take as long.
 pub(super) const LIMIT: Duration = Duration::from_secs(2);
 
-/// How often it is looked.
+/// The interval between two checks.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How often a disk that could not read is tried again: for a second each time at most.
+/// The interval between two attempts to read an unreadable disk; each attempt takes at most a second.
 const READ_AGAIN: Duration = Duration::from_secs(2);
 
-/// The thread formats one event, and reads by a buffer on the heap.
+/// The stack size of the thread: it formats one event, and its read buffer is on the heap.
 const STACK: usize = 256 << 10;
 
-/// What the writer may wait in.
+/// A step of the writer that can wait for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WriterStep {
-    /// It opens the file again, after a failure.
+    /// The writer opens the file again after a failure.
     Open,
-    /// It begins a transaction: it takes the lock and reads the header of the log.
+    /// The writer begins a transaction: it takes the lock and reads the header of the WAL.
     Begin,
-    /// It applies writes, which reads pages.
+    /// The writer applies writes, which reads pages.
     Apply,
-    /// It commits: it writes to the log and syncs it.
+    /// The writer commits: it writes to the WAL and syncs it.
     Commit,
-    /// It copies the log into the file, and syncs both.
+    /// The writer checkpoints the WAL and syncs both files.
     Checkpoint,
-    /// It closes the file.
+    /// The writer closes the file.
     Close,
 }
 
@@ -50,7 +51,7 @@ impl WriterStep {
     const ALL: [Self; 6] =
         [Self::Open, Self::Begin, Self::Apply, Self::Commit, Self::Checkpoint, Self::Close];
 
-    /// What it is in the text of events and errors.
+    /// Returns the name of the step in events and errors.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -64,25 +65,25 @@ impl WriterStep {
     }
 }
 
-/// The step that the writer has not ended for two seconds or longer.
+/// The step in which the writer has been for two seconds or longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WriterWait {
-    /// The step that has not ended.
+    /// The step.
     pub step: WriterStep,
-    /// How long ago it was begun.
+    /// The time since the step began.
     pub waited: Duration,
 }
 
-/// The step that is under way.
+/// The current step of the writer.
 #[derive(Debug)]
 pub(super) struct Steps {
     origin: Instant,
-    /// The index in [`WriterStep::ALL`] and one; 0 while there is nothing to do.
+    /// The index in [`WriterStep::ALL`] plus one; 0 while the writer is idle.
     step: AtomicU8,
-    /// Nanoseconds after the origin.
+    /// Nanoseconds since `origin`.
     begun: AtomicU64,
-    /// The watchdog sleeps until it is woken.
+    /// Whether the watchdog sleeps until the writer wakes it.
     is_asleep: AtomicBool,
     watchdog: OnceLock<Thread>,
 }
@@ -110,7 +111,7 @@ impl Steps {
         }
     }
 
-    /// Has the watchdog look, wherever it is.
+    /// Wakes the watchdog for a check.
     pub(super) fn wake(&self) {
         if let Some(watchdog) = self.watchdog.get() {
             watchdog.unpark();
@@ -121,14 +122,14 @@ impl Steps {
         self.step.store(0, Ordering::SeqCst);
     }
 
-    /// The step under way.
+    /// Returns the current step.
     #[cfg(test)]
     pub(super) fn step(&self) -> Option<WriterStep> {
         let step = usize::from(self.step.load(Ordering::SeqCst)).checked_sub(1)?;
         WriterStep::ALL.get(step).copied()
     }
 
-    /// The step under way, if it takes too long.
+    /// Returns the current step if it takes too long.
     pub(super) fn waits_in(&self) -> Option<WriterWait> {
         let step = usize::from(self.step.load(Ordering::SeqCst)).checked_sub(1)?;
         let begun = Duration::from_nanos(self.begun.load(Ordering::Relaxed));
@@ -137,23 +138,25 @@ impl Steps {
     }
 }
 
-/// Looks after the writer until the store is closed, or its board is gone.
-pub(super) fn start(board: &Arc<Board>, path: &Path) -> std::io::Result<()> {
-    let (watched, path) = (Arc::downgrade(board), path.to_owned());
+/// Watches the writer until the store is closed or its health state is dropped.
+pub(super) fn start(health_state: &Arc<HealthState>, path: &Path) -> std::io::Result<()> {
+    let (watched, path) = (Arc::downgrade(health_state), path.to_owned());
     let thread = thread::Builder::new().name("throughline-watchdog".to_owned()).stack_size(STACK);
     let running = thread.spawn(move || watch(&watched, &path))?;
-    // The first one is the only one.
-    drop(board.steps.watchdog.set(running.thread().clone()));
-    // It was perhaps asleep before the writer could know its name.
+    // Called once, so the cell is empty.
+    drop(health_state.steps.watchdog.set(running.thread().clone()));
+    // The watchdog may have gone to sleep before the writer could know its handle.
     running.thread().unpark();
     Ok(())
 }
 
-fn watch(board: &Weak<Board>, path: &Path) {
+fn watch(health_state: &Weak<HealthState>, path: &Path) {
     let mut begun = u64::MAX;
     let mut read = Instant::now();
     loop {
-        let Some(watched) = board.upgrade().filter(|board| !board.is_closed()) else { return };
+        let Some(watched) = health_state.upgrade().filter(|health_state| !health_state.is_closed()) else {
+            return;
+        };
         let steps = &watched.steps;
         watched.look_at_the_writer();
         let now = steps.begun.load(Ordering::Relaxed);
@@ -168,7 +171,7 @@ fn watch(board: &Weak<Board>, path: &Path) {
         begun = now;
         if is_idle {
             steps.is_asleep.store(true, Ordering::SeqCst);
-            // Begun between the look and the sleep, it found nobody asleep.
+            // A step that began between the check and the sleep did not see that the watchdog sleeps.
             if steps.step.load(Ordering::SeqCst) != 0 {
                 steps.is_asleep.store(false, Ordering::SeqCst);
             }

@@ -1,8 +1,8 @@
-//! A copy of the store, page by page.
+//! Copies a store page by page.
 //!
-//! The online backup of SQLite begins again whenever another connection has written between two of its steps, and so
-//! might never end. Its source is in one read transaction here, from which all steps read: they copy one moment of the
-//! log, and whoever writes neither waits for them nor makes them begin again.
+//! SQLite's online backup restarts whenever another connection has written between two of its steps, and so might never
+//! end. Here its source is in one read transaction, from which all steps read. They copy one snapshot of the WAL;
+//! writers neither wait for them nor make them restart.
 
 use std::{
     ffi::OsString,
@@ -21,42 +21,42 @@ use throughline_core::{Effect, ErrorKind, PersistError, Result};
 use super::{Stop, connect, failed};
 use crate::error::kind_of;
 
-/// How many pages are copied before it is looked whether anybody still waits: 1 MiB.
+/// The number of pages that are copied between two checks whether the caller still waits: 1 MiB.
 const PAGES_BETWEEN_LOOKS: i32 = 256;
 
-/// A copy that was made.
+/// A completed backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Backup {
-    /// Where it is: the path that was given.
+    /// The path that was given.
     pub path: PathBuf,
-    /// How long the file is.
+    /// The length of the file.
     pub bytes: u64,
 }
 
-/// Why there is no copy: the source of the error of a [`Maintenance::backup`](crate::Maintenance::backup) that SQLite
-/// has no part in.
+/// The reason why there is no backup: the source of the error of a [`Maintenance::backup`](crate::Maintenance::backup)
+/// that did not fail in SQLite.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// There is something at the path of the copy, or what SQLite would take for its log.
+    /// There is a file at the path of the backup, or one that SQLite would read as its WAL.
     #[error("there is `{}` already", path.display())]
     Exists {
-        /// What is there.
+        /// The existing file.
         path: PathBuf,
     },
-    /// There is no directory to put the copy in.
+    /// The directory for the backup does not exist.
     #[error("there is no directory `{}`", directory.display())]
     NoDirectory {
-        /// The directory that is missing.
+        /// The missing directory.
         directory: PathBuf,
     },
-    /// No file can have this path, or SQLite cannot be told of it.
+    /// No file can have this path, or SQLite cannot open it.
     #[error("`{}` cannot be a copy: {fault}", path.display())]
     Path {
         /// The path.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault of the path.
         fault: &'static str,
     },
     /// The operating system refused.
@@ -64,13 +64,13 @@ pub enum BackupError {
     Io {
         /// The file or the directory.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
 impl BackupError {
-    /// The same as an error of the pipeline.
+    /// Returns the error kind for the pipeline.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -98,7 +98,7 @@ pub(super) fn backup(source: &Path, path: &Path, stop: &Stop) -> Result<Backup> 
     Ok(Backup { path: path.to_owned(), bytes })
 }
 
-/// Where the copy is to be.
+/// The target of a backup.
 struct Target {
     path: PathBuf,
     directory: PathBuf,
@@ -121,7 +121,7 @@ impl Target {
             return Err(BackupError::NoDirectory { directory });
         }
         let target = Self { path, directory, name };
-        // The log of a file that was here would be taken for that of the copy.
+        // SQLite would read the WAL of an earlier file as that of the backup.
         for suffix in ["", "-wal", "-shm", "-journal"] {
             target.expect_nothing(suffix)?;
         }
@@ -139,7 +139,8 @@ impl Target {
         }
     }
 
-    /// A fresh file beside the target, for its owner alone, that goes away unless it becomes the target.
+    /// Creates a new file next to the target, with permissions for its owner only. It is deleted unless it becomes the
+    /// target.
     fn unfinished(&self) -> Result<TempPath, BackupError> {
         let mut prefix = self.name.clone();
         prefix.push(".");
@@ -149,7 +150,7 @@ impl Target {
         file.map(tempfile::NamedTempFile::into_temp_path).map_err(io_error(&self.directory))
     }
 
-    /// Gives the whole copy its name, unless somebody else was there first, and brings the name to the disk.
+    /// Gives the complete backup its name, unless a file with that name exists by now, and syncs the directory.
     fn name(&self, unfinished: TempPath) -> Result<(), BackupError> {
         unfinished.persist_noclobber(&self.path).map_err(|refused| {
             if refused.error.kind() == io::ErrorKind::AlreadyExists {
@@ -159,23 +160,23 @@ impl Target {
             }
         })?;
         sync_directory(&self.directory).map_err(|source| {
-            // Whoever is told that there is no copy finds none. It may stay if the disk refuses that too.
+            // A caller that gets an error finds no backup. The file stays if the disk refuses to remove it.
             let _ = fs::remove_file(&self.path);
             io_error(&self.directory)(source)
         })
     }
 }
 
-/// Copies every page, as of one moment. `go_on` is asked between the steps.
+/// Copies every page of one snapshot. Calls `go_on` between the steps.
 fn copy(source: &Path, unfinished: &Path, go_on: impl Fn() -> Result<()>) -> Result<()> {
-    // Whoever stops this one is asked for between the steps alone: no statement runs for long.
+    // Cancellation is checked only between the steps: no statement runs for long.
     let source = connect(source, &Stop::default()).map_err(failed)?;
     source.execute_batch("BEGIN").map_err(failed)?;
-    // The moment: the first read takes it.
+    // The first read takes the snapshot.
     source.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut copy = Connection::open_with_flags(unfinished, flags).map_err(failed)?;
-    // It is brought to the disk as a whole, and thrown away as a whole.
+    // The file is synced or deleted as a whole.
     copy.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA mmap_size = 0;")
         .map_err(failed)?;
     let copying = Copying::new(&source, &mut copy).map_err(failed)?;
@@ -184,7 +185,7 @@ fn copy(source: &Path, unfinished: &Path, go_on: impl Fn() -> Result<()>) -> Res
         match copying.step(PAGES_BETWEEN_LOOKS).map_err(failed)? {
             StepResult::Done => break,
             StepResult::More => {}
-            // Nobody else knows the copy, and the source is read from a log.
+            // No other connection knows the copy, and the source is read through its WAL.
             _ => {
                 let detail = "another process holds a lock of the store or of its copy";
                 return Err(PersistError::new(ErrorKind::Busy, detail).with_effect(Effect::NotApplied));
@@ -195,10 +196,10 @@ fn copy(source: &Path, unfinished: &Path, go_on: impl Fn() -> Result<()>) -> Res
     copy.close().map_err(|(_, error)| failed(error))
 }
 
-/// Brings the copy to the disk, for whoever may read the store. Answers how long it is.
+/// Syncs the backup, and gives it the permissions of the store. Returns its length.
 fn settle(source: &Path, unfinished: &Path) -> Result<u64, BackupError> {
     let settle = || -> io::Result<u64> {
-        // Not by opening the store: closing it again would drop the locks that SQLite holds.
+        // Without opening the store: closing it again would drop the locks that SQLite holds.
         fs::set_permissions(unfinished, fs::metadata(source)?.permissions())?;
         let file = File::options().read(true).write(true).open(unfinished)?;
         file.sync_all()?;
@@ -212,7 +213,7 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Elsewhere a directory is no file that could be synced; its file system keeps a journal of names.
+/// On other systems a directory cannot be synced; their file systems keep a journal of names.
 #[cfg(not(unix))]
 fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
@@ -236,7 +237,7 @@ mod tests {
         names
     }
 
-    /// A file of more pages than one step copies.
+    /// Returns a file of more pages than one step copies.
     fn source(directory: &Path) -> (Connection, PathBuf) {
         let path = directory.join("source.db");
         let source = Connection::open(&path).unwrap();
@@ -278,14 +279,14 @@ mod tests {
         let steps = Cell::new(0);
         copy(&path, &unfinished, || {
             steps.set(steps.get() + 1);
-            // Without waiting: a lock that was held would fail it.
+            // Without a busy timeout: a lock that was held would fail it.
             source.busy_timeout(std::time::Duration::ZERO).unwrap();
             source.execute("UPDATE t SET b = zeroblob(2000)", []).unwrap();
             Ok(())
         })
         .unwrap();
         assert_eq!(steps.get(), (pages + PAGES_BETWEEN_LOOKS - 1) / PAGES_BETWEEN_LOOKS);
-        // Of the moment at which it began, before the first of the writes.
+        // A snapshot from the beginning of the backup, before the first of the writes.
         let copy = Connection::open(&unfinished).unwrap();
         let zeroed = "SELECT count(*) FROM t WHERE b = zeroblob(2000)";
         assert_eq!(copy.query_row(zeroed, [], |row| row.get::<_, i64>(0)).unwrap(), 0);

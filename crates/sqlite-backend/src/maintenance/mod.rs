@@ -1,8 +1,8 @@
-//! What a host does with its store beside reading and writing it: to check it, and to copy it, while it is in use.
+//! Maintenance of a store while it is in use: health, verification and backup.
 //!
-//! Both work on a connection of their own that cannot write, on a thread that may block, in one read transaction: what
-//! they see is of one moment. No writer and no reader waits for them. The log of the store cannot be folded away
-//! behind that moment, so it grows by what is written until they end.
+//! Verification and backup use a connection of their own that cannot write, on a blocking thread, in one read
+//! transaction: they see one snapshot. No writer and no reader waits for them. A checkpoint cannot pass that snapshot,
+//! so the WAL grows with each write until they end.
 
 mod backup;
 mod report;
@@ -26,18 +26,18 @@ pub use self::{
 use crate::{
     connection::connect_to_read,
     error::EngineError,
-    health::{Board, Health},
-    writer::{log_length, log_path_of},
+    health::{Health, HealthState},
+    writer::{wal_length, wal_path_of},
 };
 
-/// How many steps SQLite's machine does before it looks whether anybody still waits.
+/// The number of SQLite's virtual-machine steps between two checks whether the caller still waits.
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 
-/// Watches, checks and copies a store while it is in use.
+/// Observes, verifies and backs up a store while it is in use.
 ///
-/// Taken from the backend before that is moved into a pipeline. It reaches nothing that writes, its clones are handles
-/// of the same store, and it keeps nothing open between its calls. After the store was closed it works on the file that
-/// was left, unless that was a temporary one.
+/// Take it from the backend before you move that into a pipeline. It has no access to the writer, its clones are
+/// handles of the same store, and it keeps nothing open between its calls. After the store was closed it works on the
+/// remaining file, unless the store was temporary.
 ///
 /// ```
 /// use throughline_core::{NewMessage, Persistence};
@@ -66,25 +66,25 @@ const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 pub struct Maintenance {
     owner: OwnerProcess,
     path: Arc<Path>,
-    board: Arc<Board>,
+    health_state: Arc<HealthState>,
 }
 
 impl Maintenance {
-    pub(crate) const fn new(owner: OwnerProcess, path: Arc<Path>, board: Arc<Board>) -> Self {
-        Self { owner, path, board }
+    pub(crate) const fn new(owner: OwnerProcess, path: Arc<Path>, health_state: Arc<HealthState>) -> Self {
+        Self { owner, path, health_state }
     }
 
-    /// How the store is now. It asks the writer's notes and the directory, and waits for neither writer nor reader.
+    /// Returns the current health of the store. It reads the health state and the directory, and waits for neither
+    /// writer nor reader.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.with_log(self.board.health())
+        self.with_wal_length(self.health_state.health())
     }
 
-    /// Waits until the store takes writes or not, or an alarm is raised or over, other than in `seen`, and says how it
-    /// is then.
+    /// Waits until the condition or the alarms differ from those in `seen`, and returns the health at that moment.
     ///
-    /// Cancelled, it has no effect. It does not wait when the store is otherwise than in `seen` already; what came and went
-    /// meanwhile, and how long the log is, is not told.
+    /// Cancelling has no effect. It returns at once if the health differs from `seen` already. Changes that were
+    /// reverted in between, and the length of the WAL, do not end the wait.
     ///
     /// ```
     /// # async fn example(maintenance: throughline_sqlite::Maintenance) {
@@ -96,48 +96,46 @@ impl Maintenance {
     /// # }
     /// ```
     pub async fn health_other_than(&self, seen: &Health) -> Health {
-        self.with_log(self.board.other_than(seen).await)
+        self.with_wal_length(self.health_state.other_than(seen).await)
     }
 
-    fn with_log(&self, health: Health) -> Health {
-        Health { log_bytes: log_length(&log_path_of(&self.path)), ..health }
+    fn with_wal_length(&self, health: Health) -> Health {
+        Health { log_bytes: wal_length(&wal_path_of(&self.path)), ..health }
     }
 
-    /// Checks everything that can be checked in the store as it is at one moment of the call: the pages and indexes
-    /// (SQLite's `integrity_check`), the references between tables, the checksum of every row that has one, and that
-    /// the rows agree with each other. The time it takes grows with the file, which is read more than once.
+    /// Verifies one snapshot of the store: the pages and indexes (SQLite's `integrity_check`), the references between
+    /// tables, the checksum of every row that has one, and that the rows agree with each other. The duration grows with
+    /// the file, which it reads more than once.
     ///
-    /// Damage is no error: it is in the answer, by name, and everything behind it is checked as well. It holds one
-    /// message at a time, a number for each open message and each thread that has deleted ones, and what it has to report.
+    /// Damage is no error: the result names it, and the check continues after it. The check holds one message at a
+    /// time, a number for each open message and for each thread with deleted messages, and its results.
     ///
-    /// Cancelled, it ends soon after, and nothing is changed in any case. Needs a tokio runtime.
+    /// After cancelling it ends soon; it never changes anything. Needs a tokio runtime.
     ///
     /// # Errors
-    /// `Unavailable` when the file cannot be opened or the disk fails, `Invalid` in a child that was forked after the store was
-    /// opened, and what else keeps SQLite from an answer.
+    /// `Unavailable` when the file cannot be opened or the disk fails, `Invalid` in a child process that was forked
+    /// after the store was opened, and any other error that keeps SQLite from an answer.
     pub async fn verify(&self) -> Result<Verification> {
         self.owner.check()?;
         let source = Arc::clone(&self.path);
         on_a_thread(move |stop| verify::verify(&source, stop)).await
     }
 
-    /// Copies the store, with everything that was committed before the call, to a fresh file at `path`. Writers go on.
+    /// Copies the store, with everything that was committed before the call, to a new file at `path`. Writers continue.
     ///
-    /// The copy is written under a name of its own beside `path`, brought to the disk, and only then named `path`: a
-    /// file there is whole, and it opens as a store with [`SqliteBackend::open`](crate::SqliteBackend::open). It may
-    /// be read by whoever may read the store. What is damaged in the store is damaged in the copy as well: a
-    /// [`verify`](Self::verify) of the copy tells.
+    /// The backup is written under another name next to `path`, synced, and only then renamed to `path`: a file there
+    /// is complete, and it opens as a store with [`SqliteBackend::open`](crate::SqliteBackend::open). It has the
+    /// permissions of the store. Damaged rows are also damaged in the backup: [`verify`](Self::verify) finds them.
     ///
-    /// Cancelled, it ends soon after and leaves nothing, or, when the copy was already there, all of it. A process that
-    /// is killed leaves the unfinished file, whose name begins with that of the copy and ends with `.unfinished`.
+    /// After cancelling it ends soon and leaves no file, or the complete backup if that existed already. A process that
+    /// is killed leaves the unfinished file, whose name begins with that of the backup and ends with `.unfinished`.
     /// Needs a tokio runtime.
     ///
     /// # Errors
-    /// With a [`BackupError`] as their source, `AlreadyExists` when there is something at `path` or a log of a file
-    /// that was there, `Invalid` for a path where no file can be and in a child that was forked after the store was opened, and
-    /// `Unavailable` when the operating system refuses;
-    /// without one, what SQLite meets, such as `StorageFull`. There is no copy then, not a part of one, and what was
-    /// at `path` is as it was.
+    /// With a [`BackupError`] as their source: `AlreadyExists` when there is a file at `path` or a WAL of an earlier
+    /// file, `Invalid` for a path where no file can be and in a child process that was forked after the store was
+    /// opened, and `Unavailable` when the operating system refuses. Without one: errors of SQLite, such as
+    /// `StorageFull`. In all cases there is no backup, not even a part of one, and a file at `path` is unchanged.
     pub async fn backup(&self, path: impl AsRef<Path>) -> Result<Backup> {
         self.owner.check()?;
         let (source, target) = (Arc::clone(&self.path), path.as_ref().to_owned());
@@ -145,7 +143,7 @@ impl Maintenance {
     }
 }
 
-/// Whether the call that wants the answer was dropped.
+/// Whether the caller has dropped the call.
 #[derive(Debug, Clone, Default)]
 struct Stop(Arc<AtomicBool>);
 
@@ -159,7 +157,7 @@ impl Stop {
     }
 }
 
-/// Says that nobody waits any more, when it is dropped.
+/// Sets the stop flag when it is dropped.
 struct Waiting(Stop);
 
 impl Drop for Waiting {
@@ -189,7 +187,7 @@ fn cancelled() -> PersistError {
     PersistError::new(ErrorKind::Cancelled, "nobody waits for the answer").with_effect(Effect::NotApplied)
 }
 
-/// Opens the store to read it, and to be interrupted when nobody waits any more.
+/// Opens the store for reading, with an interrupt for a caller that has left.
 fn connect(path: &Path, stop: &Stop) -> rusqlite::Result<Connection> {
     let connection = connect_to_read(path)?;
     let stop = stop.clone();

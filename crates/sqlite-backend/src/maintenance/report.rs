@@ -1,92 +1,92 @@
-//! What a check of the store has found.
+//! The result of a verification.
 
 use std::fmt;
 
 use throughline_core::{MessageId, TenantId, ThreadId};
 
-/// What was checked, and what is wrong.
+/// The number of verified rows, and the damage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verification {
-    /// The messages that were checked, damaged ones among them; not those that were deleted.
+    /// The verified messages, including damaged ones, without deleted ones.
     pub messages: u64,
-    /// The rows that deleted messages have left.
+    /// The tombstones of deleted messages.
     pub deleted: u64,
-    /// The pieces of open messages.
+    /// The chunks of open messages.
     pub pieces: u64,
     /// The idempotency keys.
     pub keys: u64,
-    /// The threads, deleted ones among them.
+    /// The threads, including deleted ones.
     pub threads: u64,
-    /// The names that providers have for messages.
+    /// The provider aliases of messages.
     pub names: u64,
     /// The changes.
     pub changes: u64,
-    /// The consumers of the changes.
+    /// The consumers of the change feed.
     pub consumers: u64,
-    /// What is kept of agents in threads.
+    /// The pointers and sessions of agents in threads.
     pub sessions: u64,
     /// The runs of agents.
     pub attempts: u64,
-    /// The entries of the log of who did what.
+    /// The audit records.
     pub audit: u64,
-    /// Everything that is wrong, in the order in which it was found. One fault may show in several places: a page that
-    /// cannot be read is named, and so are the rows in it.
+    /// All damage, in the order in which it was found. One fault may appear several times: as a page that cannot be
+    /// read, and as the rows in it.
     pub damaged: Vec<Damage>,
 }
 
 impl Verification {
-    /// Whether nothing is wrong.
+    /// Returns whether there is no damage.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.damaged.is_empty()
     }
 }
 
-/// Something that is wrong. Never shows what a message says.
+/// A damaged row or page. Never shows content of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Damage {
     /// The part of the store.
     pub part: Part,
-    /// Whose it is, if that can be read.
+    /// Its tenant, if that can be read.
     pub tenant: Option<TenantId>,
-    /// The thread that it is of, if that can be read.
+    /// Its thread, if that can be read.
     pub thread: Option<ThreadId>,
-    /// The message that it is of, if that can be read.
+    /// Its message, if that can be read.
     pub message: Option<MessageId>,
-    /// What is wrong with it.
+    /// The description of the damage.
     pub what: String,
 }
 
-/// A part of the store that can be damaged by itself.
+/// A part of the store that can be damaged independently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Part {
     /// The file: its pages, tables and indexes.
     File,
-    /// What the store keeps of itself as a whole.
+    /// The row of the store.
     Store,
-    /// A thread: its row, or its places do not add up.
+    /// A thread: its row, or its sequence numbers do not add up.
     Thread,
-    /// What lists show of a thread. It can be [made again](throughline_core::threads::RebuildThread).
+    /// The summary of a thread. It can be [rebuilt](throughline_core::threads::RebuildThread).
     Entry,
-    /// A change that is kept for who follows them.
+    /// A change event in the change feed.
     Change,
-    /// The row of a message, or of a deleted one.
+    /// The row of a message, or a tombstone.
     Message,
-    /// What was written to an open message.
-    Pieces,
-    /// By what name a message is known to its provider.
+    /// The chunks of an open message.
+    Chunks,
+    /// A provider alias of a message.
     Name,
-    /// What is kept under an idempotency key.
+    /// The record of an idempotency key.
     Key,
-    /// What a consumer of the changes keeps: its cursor, or what it has passed over.
+    /// The cursor of a consumer, or its quarantine.
     Consumer,
-    /// What is kept of agent sessions: where an agent goes on, a session, a run, or a count of a whole agent or runtime.
+    /// An agent session: a pointer, a session, an attempt, or the counters of an agent or runtime.
     Session,
-    /// The log of who did what. Whether somebody has changed it who knew how is for
-    /// [`layers::audit::verify`](throughline_core::audit) to say, which has the key.
+    /// The audit log. [`layers::audit::verify`](throughline_core::audit) has the key and can also detect deliberate
+    /// changes.
     Audit,
 }
 

@@ -4,7 +4,7 @@ use throughline_core::{BoxError, Effect, ErrorKind, PersistError};
 
 use crate::error::{EngineError, Phase, kind_of};
 
-/// Why a store was not opened. What was in the file is in it still.
+/// The reason why a store was not opened. The contents of the file are unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -13,7 +13,7 @@ pub enum OpenError {
     Setting {
         /// The setting.
         name: &'static str,
-        /// What is wrong with it.
+        /// The fault of the setting.
         fault: String,
     },
     /// The SQLite library in this process can corrupt a database.
@@ -22,26 +22,26 @@ pub enum OpenError {
         /// Its version.
         version: &'static str,
     },
-    /// There is no file, and no directory to put one in.
+    /// The directory for the file does not exist.
     #[error("there is no directory `{}`", directory.display())]
     NoDirectory {
-        /// The directory that is missing.
+        /// The missing directory.
         directory: PathBuf,
     },
-    /// What is there is not a file, or the path is not UTF-8.
+    /// The path is not a file, or is not UTF-8.
     #[error("`{}` cannot be a store: {fault}", path.display())]
     Path {
         /// The path.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault of the path.
         fault: &'static str,
     },
-    /// The file belongs to something else: it is no SQLite database, or another program's.
+    /// The file belongs to another program, or is not a SQLite database.
     #[error("`{}` is not a Throughline store: {found}", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// The kind of file that was found.
         found: String,
     },
     /// The file was written by a later version.
@@ -49,29 +49,29 @@ pub enum OpenError {
     Newer {
         /// The file.
         path: PathBuf,
-        /// Its schema.
+        /// The schema of the file.
         found: i64,
-        /// The last schema that this version knows.
+        /// The latest schema that this version knows.
         known: i64,
     },
-    /// The ledger of migrations in the file is not the one that this version would have written.
+    /// The ledger of migrations in the file differs from the one that this version would have written.
     #[error("migration {id} of `{}` is {found}, and this version has {expected} there", path.display())]
     Ledger {
         /// The file.
         path: PathBuf,
-        /// The place in the ledger.
+        /// The id of the entry in the ledger.
         id: i64,
-        /// What the file has there.
+        /// The entry of the file.
         found: String,
-        /// What this version has there.
+        /// The entry of this version.
         expected: String,
     },
-    /// What the file says of itself is damaged.
+    /// The file's own description is damaged.
     #[error("`{}` is damaged: {found}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault that was found.
         found: String,
     },
     /// A table of the store has a trigger that this crate did not create. A trigger changes what a write stores.
@@ -84,16 +84,16 @@ pub enum OpenError {
         /// Its table.
         table: String,
     },
-    /// A setting of SQLite did not take.
+    /// SQLite did not accept a setting.
     #[error("`{}`: SQLite answers {found} to `{pragma}`, and {expected} is needed", path.display())]
     Refused {
         /// The file.
         path: PathBuf,
         /// The setting.
         pragma: &'static str,
-        /// What SQLite says.
+        /// The value that SQLite reports.
         found: String,
-        /// What is needed.
+        /// The required value.
         expected: &'static str,
     },
     /// Another process held the file for too long.
@@ -101,11 +101,11 @@ pub enum OpenError {
     Busy {
         /// The file.
         path: PathBuf,
-        /// How long it was waited for.
+        /// The time that the opening waited.
         waited: Duration,
     },
-    /// This process was forked from one that has the file open. SQLite in the child has the parent's locks in its books, and
-    /// would write without a lock or wait for ever.
+    /// This process was forked from one that has the file open. SQLite in the child considers the locks of the parent
+    /// its own. It would write without a lock or wait forever.
     #[error(
         "`{}` was open as this process was forked, and cannot be opened in the child: fork before a store is opened, or run another program (exec)",
         path.display()
@@ -114,14 +114,14 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
-    /// The disk is all but full.
+    /// The disk is nearly full.
     #[error("`{}`: the disk has {available} bytes left, and {needed} are needed to open a store", path.display())]
     Full {
         /// The file.
         path: PathBuf,
-        /// What is left, in bytes.
+        /// The available bytes.
         available: u64,
-        /// What is needed, in bytes: less than the [floor](crate::SqliteOptions::free_space_floor).
+        /// The required bytes: less than the [floor](crate::SqliteOptions::free_space_floor).
         needed: u64,
     },
     /// The operating system refused.
@@ -129,7 +129,7 @@ pub enum OpenError {
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// SQLite failed.
@@ -137,9 +137,9 @@ pub enum OpenError {
     Sqlite {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of SQLite.
         source: BoxError,
-        /// What it is to a caller of the pipeline.
+        /// The error kind for a caller of the pipeline.
         kind: ErrorKind,
     },
 }
@@ -151,7 +151,7 @@ impl OpenError {
         Self::Sqlite { path: path.to_owned(), source: error.into(), kind }
     }
 
-    /// The failure of SQLite that it was.
+    /// Returns the underlying SQLite failure.
     pub(crate) fn engine(&self) -> Option<&EngineError> {
         match self {
             Self::Sqlite { source, .. } => source.downcast_ref(),
@@ -159,7 +159,7 @@ impl OpenError {
         }
     }
 
-    /// The same as an error of the pipeline.
+    /// Returns the error kind for the pipeline.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {

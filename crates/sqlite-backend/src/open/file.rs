@@ -1,4 +1,4 @@
-//! The file itself: where it is, and who may read it.
+//! The file of a store: its path and its permissions.
 
 use std::{
     fs, io,
@@ -9,14 +9,15 @@ use std::{
 use super::OpenError;
 use crate::writer::available;
 
-/// The path to open: absolute, so that it never reads as a `file:` URI and survives a change of directory, and the one of
-/// the file itself where it is a symbolic link, as SQLite puts the log beside that.
+/// Returns the path to open. It is absolute, so that SQLite never reads it as a `file:` URI and a change of directory
+/// does not affect it. For a symbolic link it is the target, because SQLite puts the WAL next to the target.
 pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     let fault = |fault| Err(OpenError::Path { path: path.to_owned(), fault });
     if path.as_os_str().is_empty() {
         return fault("it is empty");
     }
-    // SQLite and its drivers read these in other ways: who writes one does not mean a file of that name.
+    // SQLite and its drivers interpret these names in other ways: a caller that passes one does not mean a file of that
+    // name.
     if path.to_str() == Some(":memory:") {
         return fault("a store is a file; `temporary()` makes one that goes with its handle");
     }
@@ -35,7 +36,7 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     }
     match fs::metadata(&path) {
         Ok(metadata) if !metadata.is_file() => fault("it is not a file"),
-        // SQLite takes it for an empty one, and would begin a store in it.
+        // SQLite treats it as an empty file, and would begin a store in it.
         Ok(metadata) if metadata.len() == 1 && cfg!(not(target_vendor = "apple")) => {
             Err(OpenError::Foreign { path, found: "it is one byte long".to_owned() })
         }
@@ -53,11 +54,11 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     }
 }
 
-/// What opening itself may need: the index of a log, and the schema of a fresh file.
+/// The bytes that opening itself may need: a wal-index, and the schema of a new file.
 const OPENING: u64 = 1 << 20;
 
-/// Refuses to open on a disk that is all but full: the operating system ends a process that maps the index of a log
-/// which the disk then has no block for. A store that is only short of the floor is opened, to be read.
+/// Refuses to open on a disk that is nearly full: the operating system ends a process that maps a wal-index for which
+/// the disk has no block left. A store that is only below its floor opens, so that it can be read.
 pub(super) fn expect_space(path: &Path, floor: u64) -> Result<(), OpenError> {
     expect_enough(path, available(path.parent().unwrap_or(path)), floor)
 }
@@ -70,10 +71,11 @@ fn expect_enough(path: &Path, available: u64, floor: u64) -> Result<(), OpenErro
     Ok(())
 }
 
-/// Makes the file if it is missing, for its owner alone; SQLite gives `-wal` and `-shm` the same mode.
+/// Creates the file if it is missing, with permissions for its owner only; SQLite gives `-wal` and `-shm` the same
+/// mode.
 ///
-/// A process that closes a file loses every lock that it holds on it, SQLite's included. So an existing file is
-/// never opened here, and nobody in this process goes on to open a fresh one before it was closed here.
+/// A process that closes a file loses all locks that it holds on it, SQLite's included. So this function never opens an
+/// existing file, and it closes a new file before any code in this process opens it again.
 pub(super) fn create(path: &Path) -> Result<(), OpenError> {
     static CREATING: Mutex<()> = Mutex::new(());
 
@@ -109,8 +111,8 @@ mod tests {
         );
         assert!(matches!(resolve(Path::new("")), Err(OpenError::Path { .. })));
         for url in ["file:x.db?mode=memory", "sqlite://chat.db", ":memory:"] {
-            let told = resolve(Path::new(url)).unwrap_err().to_string();
-            assert!(told.starts_with(&format!("`{url}` cannot be a store: a store is ")), "{told}");
+            let message = resolve(Path::new(url)).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("`{url}` cannot be a store: a store is ")), "{message}");
             assert!(resolve(&directory.path().join(url.replace('/', "_"))).unwrap().is_absolute());
         }
     }
@@ -126,15 +128,15 @@ mod tests {
             (512, 512, None),
             (0, 0, None),
         ] {
-            let told = match expect_enough(path, available, floor) {
+            let outcome = match expect_enough(path, available, floor) {
                 Ok(()) => None,
-                Err(OpenError::Full { path: told, available: left, needed }) => {
-                    assert_eq!((told.as_path(), left), (path, available));
+                Err(OpenError::Full { path: full, available: left, needed }) => {
+                    assert_eq!((full.as_path(), left), (path, available));
                     Some(needed)
                 }
                 Err(other) => panic!("{other}"),
             };
-            assert_eq!(told, refused, "{available} of {floor}");
+            assert_eq!(outcome, refused, "{available} of {floor}");
         }
     }
 
@@ -164,8 +166,8 @@ mod tests {
         let path = directory.path().join("chat.db");
         for (bytes, refused) in [("", false), ("x", true), ("xy", false)] {
             fs::write(&path, bytes).unwrap();
-            let told = resolve(&path);
-            assert_eq!(matches!(told, Err(OpenError::Foreign { .. })), refused, "{told:?}");
+            let resolved = resolve(&path);
+            assert_eq!(matches!(resolved, Err(OpenError::Foreign { .. })), refused, "{resolved:?}");
         }
     }
 
@@ -182,9 +184,9 @@ mod tests {
         for dangling in [directory.path().join("none.db"), link.clone()] {
             fs::remove_file(&link).unwrap();
             std::os::unix::fs::symlink(&dangling, &link).unwrap();
-            let told = resolve(&link).unwrap_err().to_string();
+            let message = resolve(&link).unwrap_err().to_string();
             let expected = "cannot be a store: it is a symbolic link that leads to nothing";
-            assert_eq!(told, format!("`{}` {expected}", link.display()));
+            assert_eq!(message, format!("`{}` {expected}", link.display()));
         }
     }
 

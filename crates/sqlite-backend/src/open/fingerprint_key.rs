@@ -1,7 +1,7 @@
-//! The key of the fingerprints of idempotent calls, in a file of its own beside the store.
+//! The key for the fingerprints of idempotent calls, in a file of its own next to the store.
 //!
-//! A copy of the store's file alone tells nothing of what was sent: its fingerprints are keyed with what stands in the other
-//! file. A store that is copied to be used goes with both.
+//! A copy of the store's file alone reveals nothing about the calls: the key of its fingerprints is in the other file.
+//! To copy a store for use, copy both files.
 
 use std::{
     ffi::OsString,
@@ -18,13 +18,13 @@ use tokio::task::spawn_blocking;
 
 use super::OpenError;
 
-/// What the name of the store's file is followed by.
+/// The suffix that follows the name of the store's file.
 const SUFFIX: &str = "-fingerprints";
 
-/// What the name of the key's file is followed by while a process writes it, and then by a random number of 16 digits.
+/// The suffix of the key file while a process writes it, before a random number of 16 digits.
 const TEMPORARY: &str = ".tmp-";
 
-/// How often a file that is shorter than a key is read again before it is refused, and how long a reader sleeps before each.
+/// How often a file that is shorter than a key is read again before it is refused, and the pause before each attempt.
 const SHORT_READS: (u32, Duration) = (50, Duration::from_millis(10));
 
 pub(crate) struct KeyFile {
@@ -33,9 +33,9 @@ pub(crate) struct KeyFile {
 }
 
 impl KeyFile {
-    /// Reads the key of the store at `store`, or makes one.
+    /// Reads the key of the store at `store`, or creates one.
     pub(super) async fn open(store: &Path) -> Result<Self, OpenError> {
-        let path = beside(store);
+        let path = key_path(store);
         let failed = |path: &Path, source| OpenError::Io { path: path.to_owned(), source };
         let file = path.clone();
         let key = spawn_blocking(move || read_or_make(&file)).await;
@@ -44,12 +44,12 @@ impl KeyFile {
         Ok(Self { path, key: RwLock::new(key) })
     }
 
-    /// The key.
+    /// Returns the key.
     pub(crate) fn key(&self) -> FingerprintKey {
         *self.key.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the key of the store that this one follows from now on.
+    /// Replaces the key by that of the primary, when this store becomes its replica.
     pub(crate) async fn replace(&self, key: FingerprintKey) -> Result<()> {
         if self.key() == key {
             return Ok(());
@@ -74,13 +74,14 @@ impl KeyFile {
     }
 }
 
-fn beside(store: &Path) -> PathBuf {
+fn key_path(store: &Path) -> PathBuf {
     let mut name = OsString::from(store);
     name.push(SUFFIX);
     name.into()
 }
 
-/// Of several processes that open a fresh store at one time, one makes the key, whole, and all of them read it.
+/// Reads or creates the key. If several processes open a new store at the same time, one of them creates the complete
+/// key, and all of them read it.
 fn read_or_make(path: &Path) -> io::Result<FingerprintKey> {
     let pause = || thread::sleep(SHORT_READS.1);
     let key = match read(path, pause) {
@@ -94,11 +95,12 @@ fn read_or_make(path: &Path) -> io::Result<FingerprintKey> {
     Ok(key)
 }
 
-/// Writes the key unless there is one. Never over a file that another process has made, whatever the ids of the two processes are.
+/// Writes the key unless there is one. It never overwrites a file of another process, even if both processes have the
+/// same id.
 fn make(path: &Path, key: &FingerprintKey) -> io::Result<()> {
     let temporary = write_temporary(path, key)?;
     let named = match fs::hard_link(&temporary, path) {
-        // A file system without links, or another process that opened the store has removed the temporary file.
+        // The file system has no links, or another process that opened the store has removed the temporary file.
         Err(_) => write_new(path, key),
         named => named,
     };
@@ -108,7 +110,7 @@ fn make(path: &Path, key: &FingerprintKey) -> io::Result<()> {
     keep_name(path)
 }
 
-/// Puts another key in the place of the one that is there.
+/// Replaces an existing key.
 fn overwrite(path: &Path, key: &FingerprintKey) -> io::Result<()> {
     let mut renamed = fs::rename(write_temporary(path, key)?, path);
     if renamed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
@@ -126,8 +128,8 @@ fn unless(expected: io::ErrorKind, result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Reads the key. Where a process made the file itself and not a link, it may not have written it yet: `pause` comes before each
-/// further look.
+/// Reads the key. If a process created the file directly and not as a link, it may not have written the key yet:
+/// `pause` runs before each further attempt.
 fn read(path: &Path, mut pause: impl FnMut()) -> io::Result<FingerprintKey> {
     let mut bytes = fs::read(path)?;
     for _ in 0..SHORT_READS.0 {
@@ -147,8 +149,7 @@ fn read(path: &Path, mut pause: impl FnMut()) -> io::Result<FingerprintKey> {
     Ok(FingerprintKey::from_bytes(bytes))
 }
 
-/// Writes the key to a file with a name of its own. No other process has that name: a process id does not tell those of two
-/// containers on one volume apart.
+/// Writes the key to a file with a unique name. A process id would not distinguish two containers on one volume.
 fn write_temporary(path: &Path, key: &FingerprintKey) -> io::Result<PathBuf> {
     loop {
         let mut name = OsString::from(path);
@@ -161,7 +162,7 @@ fn write_temporary(path: &Path, key: &FingerprintKey) -> io::Result<PathBuf> {
     }
 }
 
-/// Writes the key to a file that is not there yet, durably, for its owner alone.
+/// Writes the key durably to a new file, with permissions for its owner only.
 fn write_new(path: &Path, key: &FingerprintKey) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -176,8 +177,8 @@ fn write_new(path: &Path, key: &FingerprintKey) -> io::Result<()> {
     written
 }
 
-/// Removes what a process has left that ended while it made the key: a second copy of a secret. A process that is still about to
-/// make it finds the key there.
+/// Removes the temporary files of processes that ended while they created the key: each is a second copy of a secret. A
+/// process that is still creating the key then finds the existing one.
 fn remove_leftovers(path: &Path) {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return };
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
@@ -189,7 +190,7 @@ fn remove_leftovers(path: &Path) {
     };
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten().filter(|entry| is_leftover(entry.file_name())) {
-        // One that stays holds nothing that the key's own file does not hold.
+        // A file that stays holds nothing that the key file does not hold.
         drop(fs::remove_file(entry.path()));
     }
 }
@@ -224,7 +225,7 @@ mod tests {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
-            let mode = fs::metadata(beside(&store)).unwrap().permissions().mode();
+            let mode = fs::metadata(key_path(&store)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "others cannot read it");
         }
     }
@@ -299,7 +300,7 @@ mod tests {
     async fn a_key_that_is_cut_short_is_refused_by_name() {
         let directory = tempfile::tempdir().unwrap();
         let store = directory.path().join("chat.db");
-        fs::write(beside(&store), b"short").unwrap();
+        fs::write(key_path(&store), b"short").unwrap();
         let Err(error) = KeyFile::open(&store).await else { panic!("it is no key") };
         assert!(error.to_string().contains("chat.db-fingerprints"), "{error}");
     }

@@ -1,4 +1,4 @@
-//! Whose file it is, before anything is changed in it.
+//! Identifies the owner of a file before the store changes anything in it.
 
 use std::path::Path;
 
@@ -7,16 +7,16 @@ use rusqlite::Connection;
 use super::{OpenError, migration};
 use crate::connection::APPLICATION_ID;
 
-/// What a file was found to be.
+/// The identity of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Identity {
-    /// Nothing yet.
+    /// An empty file.
     Fresh,
     /// A store with this schema.
     Store(i64),
 }
 
-/// What went wrong in a look at the file: SQLite may be asked again, the answer will not change.
+/// An error of the examination: SQLite's may pass on a retry, that about the file is final.
 #[derive(Debug)]
 pub(super) enum Unfit {
     Sqlite(rusqlite::Error),
@@ -29,7 +29,7 @@ impl From<rusqlite::Error> for Unfit {
     }
 }
 
-/// Looks at the file, in a transaction of the caller's so that every answer is of one moment.
+/// Examines the file, in a transaction of the caller, so that all answers are from one snapshot.
 pub(super) fn examine(connection: &Connection, path: &Path) -> Result<Identity, Unfit> {
     let foreign = |found| Err(Unfit::File(OpenError::Foreign { path: path.to_owned(), found }));
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));

@@ -1,4 +1,4 @@
-//! The schema, step by step, and the ledger of the steps that a file has taken.
+//! The schema migrations, and the ledger of the migrations that a file has.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::connection::APPLICATION_ID;
 
-/// One step. Never changed once a file may have taken it: its checksum stands in the ledger.
+/// One migration. It never changes once a file may have it: the ledger holds its checksum.
 struct Migration {
     id: i64,
     name: &'static str,
@@ -32,12 +32,12 @@ const LEDGER: &str = "
     ) STRICT";
 
 impl Migration {
-    /// Of the text, with the line ends of any platform.
+    /// Returns the checksum of the text, independent of the platform's line ends.
     fn checksum(&self) -> String {
         blake3::hash(self.sql.replace("\r\n", "\n").as_bytes()).to_hex().as_str().to_owned()
     }
 
-    /// Takes it down in the ledger.
+    /// Records the migration in the ledger.
     fn record(&self, connection: &Connection) -> rusqlite::Result<()> {
         connection.execute(
             "INSERT INTO migrations (id, name, checksum) VALUES (?1, ?2, ?3)",
@@ -56,7 +56,7 @@ fn entry(name: &str, checksum: &str) -> String {
     format!("`{name}` with checksum {start}…")
 }
 
-/// Holds the ledger of a file of this schema against the steps of this version.
+/// Compares the ledger of a file of this schema with the migrations of this version.
 pub(super) fn check(connection: &Connection, path: &Path, schema: i64) -> Result<(), Unfit> {
     check_schema(connection, path, &[LEDGER])?;
     let nothing = || "nothing".to_owned();
@@ -90,7 +90,7 @@ pub(super) fn check(connection: &Connection, path: &Path, schema: i64) -> Result
     }
 }
 
-/// An empty store in memory, as this version creates it.
+/// Returns an empty in-memory store, as this version creates it.
 pub(super) fn fresh() -> rusqlite::Result<Connection> {
     let fresh = Connection::open_in_memory()?;
     fresh.execute_batch(LEDGER)?;
@@ -114,7 +114,7 @@ impl Object {
         let mut statement = of.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema")?;
         let objects = statement.query_map([], |row| {
             let sql: Option<String> = row.get(3)?;
-            // Made by a build from a checkout with the line ends of another platform, it is the same.
+            // A build from a checkout with the line ends of another platform creates the same object.
             let sql = sql.map(|sql| sql.replace("\r\n", "\n"));
             Ok(Self { kind: row.get(0)?, name: row.get(1)?, table: row.get(2)?, sql })
         })?;
@@ -122,8 +122,8 @@ impl Object {
     }
 }
 
-/// Holds the tables and indexes of a file against those that these steps make: one whose description is damaged would
-/// be read as another.
+/// Compares the tables and indexes of a file with those that these migrations create: SQLite would misread a table
+/// whose description is damaged.
 fn check_schema(connection: &Connection, path: &Path, steps: &[&str]) -> Result<(), Unfit> {
     let fresh = Connection::open_in_memory()?;
     for step in steps {
@@ -139,7 +139,7 @@ fn check_schema(connection: &Connection, path: &Path, steps: &[&str]) -> Result<
     }
 }
 
-/// Takes the steps that the file has not taken, in the transaction of the caller, which holds the write lock.
+/// Applies the missing migrations, in the transaction of the caller, which holds the write lock.
 pub(super) fn apply(connection: &Connection, path: &Path) -> Result<(), Unfit> {
     let schema = match examine(connection, path)? {
         Identity::Fresh => {
@@ -156,8 +156,8 @@ pub(super) fn apply(connection: &Connection, path: &Path) -> Result<(), Unfit> {
     Ok(connection.pragma_update(None, "user_version", LATEST)?)
 }
 
-/// Writes the ledger anew of a file whose tables and indexes are, each and every one, those that the first steps make. In the
-/// transaction of the caller, which holds the write lock.
+/// Rewrites the ledger of a file whose tables and indexes are exactly those that the first migrations create. It runs
+/// in the transaction of the caller, which holds the write lock.
 pub(super) fn repair(connection: &Connection, path: &Path) -> Result<(), Unfit> {
     let refused = match examine(connection, path) {
         Err(Unfit::File(refused @ OpenError::Ledger { .. })) => refused,
@@ -171,9 +171,9 @@ pub(super) fn repair(connection: &Connection, path: &Path) -> Result<(), Unfit> 
     Ok(connection.pragma_update(None, "user_version", taken)?)
 }
 
-/// How many steps a file has taken, as its tables tell, if they are the work of steps and of nothing else.
+/// Returns how many migrations a file has, as its tables show, if only migrations created them.
 fn steps_by_tables(connection: &Connection) -> rusqlite::Result<Option<i64>> {
-    // There are triggers only while somebody copies the store.
+    // There are triggers only while a copy of the store is running.
     let is_ours = |object: &Object| !object.name.starts_with("sqlite_") && object.kind != "trigger";
     let found: Vec<Object> = Object::all(connection)?.into_iter().filter(is_ours).collect();
     let fresh = Connection::open_in_memory()?;

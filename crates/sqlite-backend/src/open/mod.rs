@@ -1,4 +1,4 @@
-//! From a path to a store that may be written.
+//! Opens a store at a path.
 
 mod error;
 mod file;
@@ -27,9 +27,9 @@ use crate::{
     error::EngineError,
     failpoint::Failpoint,
     file_guard::is_inherited,
-    gate::Gate,
     pause,
     read::Readers,
+    reader_barrier::ReaderBarrier,
     writer::Writer,
 };
 
@@ -39,7 +39,7 @@ pub(crate) async fn open(options: SqliteOptions, path: &Path) -> Result<SqliteBa
     start(options, path, None).await
 }
 
-/// Opens a store in a fresh directory.
+/// Opens a store in a new directory.
 pub(crate) async fn temporary(options: SqliteOptions) -> Result<SqliteBackend, OpenError> {
     let failed = |source| OpenError::Io { path: std::env::temp_dir(), source };
     let directory = tempfile::Builder::new().prefix("throughline-").tempdir().map_err(failed)?;
@@ -53,14 +53,14 @@ async fn start(
     directory: Option<tempfile::TempDir>,
 ) -> Result<SqliteBackend, OpenError> {
     let path = Arc::<Path>::from(path);
-    let gate = Arc::<Gate>::default();
-    let writer = Writer::start(&options, Arc::clone(&path), directory, Arc::clone(&gate)).await?;
-    let readers = Readers::open(&options, Arc::clone(&path), gate).await?;
+    let reader_barrier = Arc::<ReaderBarrier>::default();
+    let writer = Writer::start(&options, Arc::clone(&path), directory, Arc::clone(&reader_barrier)).await?;
+    let readers = Readers::open(&options, Arc::clone(&path), reader_barrier).await?;
     let key = KeyFile::open(&path).await?;
     Ok(SqliteBackend::new(options, path, writer, readers, key))
 }
 
-/// Opens the file, makes it a store if it is fresh, and brings an older one up to date. Blocks.
+/// Opens the file, creates the schema if the file is new, and migrates an older one. Blocks.
 pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenError> {
     let version = rusqlite::version_number();
     if !version::is_safe(version) {
@@ -68,12 +68,12 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
     }
     file::expect_space(path, options.free_space_floor)?;
     file::create(path)?;
-    let timeout = Patience { path, begun: Instant::now(), limit: options.wait_limit };
+    let timeout = BusyTimeout { path, begun: Instant::now(), limit: options.wait_limit };
     if is_inherited(path) {
         return Err(OpenError::Forked { path: path.to_owned() });
     }
     let mut connection = connect(path).map_err(|error| OpenError::sqlite(path, error))?;
-    // A foreign file with a log of its own is not folded just because it was looked at.
+    // The examination of a foreign file must not checkpoint its WAL.
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(|error| OpenError::sqlite(path, error))?;
@@ -84,7 +84,7 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
         Ok(identity)
     });
     let identity = match identity {
-        // It is repaired once the file is set up, under its write lock.
+        // The ledger is repaired after the file is configured, under its write lock.
         Err(OpenError::Ledger { .. }) if options.repair_ledger => None,
         identity => Some(identity?),
     };
@@ -93,7 +93,7 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
         .map_err(|error| OpenError::sqlite(path, error))?;
     let mode = timeout.retry(|| {
         let mut change = connection.prepare("PRAGMA journal_mode = wal")?;
-        // To its end: it answers first, and commits the change then.
+        // Read all rows: SQLite answers first, and commits the change then.
         let answers = change.query_map([], |row| row.get(0))?;
         Ok(answers.collect::<rusqlite::Result<Vec<String>>>()?.pop().unwrap_or_default())
     })?;
@@ -116,14 +116,14 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
     Ok(connection)
 }
 
-/// Waits for other openers of the file, who hold it for moments.
-struct Patience<'a> {
+/// Retries while other processes hold the file for short moments.
+struct BusyTimeout<'a> {
     path: &'a Path,
     begun: Instant,
     limit: Duration,
 }
 
-impl Patience<'_> {
+impl BusyTimeout<'_> {
     fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T, Unfit>) -> Result<T, OpenError> {
         loop {
             let error = match attempt() {

@@ -7,15 +7,15 @@ use rusqlite::Connection;
 use super::migration;
 use crate::replica::is_capture_trigger;
 
-/// A trigger, and the table that it belongs to.
+/// A trigger and its table.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Trigger {
     pub(crate) name: String,
     pub(crate) table: String,
 }
 
-/// The triggers of the file but for those of the migrations and those that record row changes for a replica, in the order of
-/// their names.
+/// Returns the triggers of the file in the order of their names, except those of the migrations and those that record
+/// row changes for a replica.
 pub(crate) fn foreign_triggers(connection: &Connection) -> rusqlite::Result<Vec<Trigger>> {
     let ours: HashSet<String> = all(&migration::fresh()?)?.into_iter().map(|(_, sql)| sql).collect();
     let found = all(connection)?.into_iter();
@@ -23,13 +23,13 @@ pub(crate) fn foreign_triggers(connection: &Connection) -> rusqlite::Result<Vec<
     Ok(foreign.map(|(trigger, _)| trigger).collect())
 }
 
-/// Every trigger, with the SQL that created it.
+/// Returns every trigger with the SQL that created it.
 fn all(connection: &Connection) -> rusqlite::Result<Vec<(Trigger, String)>> {
     let mut statement = connection
         .prepare("SELECT name, tbl_name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY name")?;
     let triggers = statement.query_map([], |row| {
         let sql: String = row.get(2)?;
-        // The line ends of the checkout that made the file do not matter.
+        // The line ends of the checkout that created the file do not matter.
         Ok((Trigger { name: row.get(0)?, table: row.get(1)? }, sql.replace("\r\n", "\n")))
     })?;
     triggers.collect()

@@ -1,8 +1,8 @@
-//! Which SQLite may be used.
+//! The SQLite versions that the store accepts.
 
-/// Whether a version of SQLite, as `sqlite3_libversion_number` tells it, is without the bug that can corrupt a
-/// database in WAL mode when the log is reset: fixed in 3.51.3, and in 3.50.7 and 3.44.6 of older branches. 3.52.0
-/// was withdrawn.
+/// Returns whether a version of SQLite, as `sqlite3_libversion_number` returns it, is free of the bug that can corrupt
+/// a database in WAL mode when the WAL is reset. 3.51.3 fixed it, and on older branches 3.50.7 and 3.44.6. 3.52.0 was
+/// withdrawn.
 pub(super) const fn is_safe(version: i32) -> bool {
     match version {
         3_052_000 => false,

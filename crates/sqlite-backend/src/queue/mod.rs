@@ -1,6 +1,6 @@
-//! What waits for the writer: admitted writes, a tenant's in the order in which they came.
+//! The queue of the writer: admitted writes, in arrival order for each tenant.
 
-mod lookout;
+mod adaptive_spin;
 mod pending;
 
 use std::{
@@ -9,56 +9,56 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::lookout::leaves_room;
+use self::adaptive_spin::is_multicore;
 pub(crate) use self::{
-    lookout::Lookout,
+    adaptive_spin::AdaptiveSpin,
     pending::{Committed, Pending, Stage, Times, Work, Write},
 };
 use throughline_core::backend::closed;
 
-use crate::lines::Lines;
+use crate::fair_queue::FairQueue;
 
-/// How long the writer stays awake for a lone caller, who has an answer and may have a next write: about what it costs
-/// to be woken.
-const LOOK_OUT: Duration = Duration::from_micros(100);
+/// The time for which the writer spins after a write of a lone caller, which may send the next one at once: about the
+/// cost of a wakeup.
+const WRITER_SPIN: Duration = Duration::from_micros(100);
 
-/// Why the writer is awake.
+/// The reason why the writer woke up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Woken {
-    /// There is something to write.
+    /// A write waits.
     ForWrites,
-    /// Nobody has written for a while.
+    /// No write has arrived for a while.
     Idle,
-    /// There is nothing to write, and there will be nothing.
+    /// The queue is empty and closed.
     Closed,
 }
 
-/// A queue with one reader, the writer's thread. Its bounds are kept by [`Admission`].
+/// A queue with one consumer, the writer thread. `QueueCapacity` enforces its bounds.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     arrived: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    waiting: Lines<Pending>,
-    /// The writer sleeps, and nobody has woken it yet.
-    asleep: bool,
-    /// The last write came within the time in which the writer could have waited for it awake.
-    came_soon: bool,
-    /// The writer is to have a look at how long it may sleep.
-    nudged: bool,
+struct QueueState {
+    waiting: FairQueue<Pending>,
+    /// The writer sleeps, and no caller has woken it yet.
+    is_asleep: bool,
+    /// The last write arrived while the writer could have spun for it.
+    came_within_spin: bool,
+    /// The writer must compute again how long it may sleep.
+    is_woken: bool,
     closed: bool,
 }
 
 impl Queue {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it holds the lock, and every change is whole.
+    fn state(&self) -> MutexGuard<'_, QueueState> {
+        // No code panics while it holds the lock, and every change is complete.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a write at the end of its tenant's; a closed queue answers it that the store is closed.
+    /// Adds a write to the queue of its tenant. A closed queue answers it with an error.
     pub(crate) fn push(&self, pending: Pending) {
         let mut state = self.state();
         if state.closed {
@@ -77,14 +77,14 @@ impl Queue {
         }
     }
 
-    /// Takes the first write, if `fits` says so.
+    /// Takes the first write if `fits` accepts it.
     pub(crate) fn pop_if(&self, fits: impl FnOnce(&Pending) -> bool) -> Option<Pending> {
         self.state().waiting.pop_if(fits)
     }
 
-    /// Takes every write that has waited long enough at `now`, or that nobody waits for.
-    pub(crate) fn take_given_up(&self, now: Instant) -> Vec<Pending> {
-        self.state().waiting.take_if(|pending| pending.times.give_up <= now || pending.is_abandoned())
+    /// Takes every write that has timed out at `now`, or whose caller has left.
+    pub(crate) fn take_timed_out(&self, now: Instant) -> Vec<Pending> {
+        self.state().waiting.take_if(|pending| pending.times.timeout_at <= now || pending.is_abandoned())
     }
 
     /// Takes every write.
@@ -96,23 +96,23 @@ impl Queue {
         self.state().waiting.is_empty()
     }
 
-    /// How many writes wait.
+    /// Returns how many writes wait.
     pub(crate) fn len(&self) -> usize {
         self.state().waiting.len()
     }
 
-    /// Waits for a write, for as long as `idle` if there is such a time.
+    /// Waits for a write, for at most `idle` if that is set.
     ///
-    /// After a lone caller the writer looks out for a moment before it sleeps, if that was worth it the last time: see
-    /// [`Lookout`]. After several it sleeps at once, so that their next writes gather.
+    /// After a write of a lone caller the writer spins for a moment before it sleeps, if a write arrived in time the
+    /// last time: see [`AdaptiveSpin`]. After several callers it sleeps at once, so that their next writes gather.
     pub(crate) fn wait(&self, after_a_lone_caller: bool, idle: Option<Duration>) -> Woken {
         let mut state = self.state();
         if !state.waiting.is_empty() {
             return Woken::ForWrites;
         }
         let begun = Instant::now();
-        if after_a_lone_caller && state.came_soon && leaves_room() {
-            while state.waiting.is_empty() && !state.closed && begun.elapsed() < LOOK_OUT {
+        if after_a_lone_caller && state.came_within_spin && is_multicore() {
+            while state.waiting.is_empty() && !state.closed && begun.elapsed() < WRITER_SPIN {
                 drop(state);
                 for _ in 0..16 {
                     hint::spin_loop();
@@ -122,42 +122,42 @@ impl Queue {
         }
         while state.waiting.is_empty() && !state.closed {
             let left = idle.map(|idle| idle.saturating_sub(begun.elapsed()));
-            if left.is_some_and(|left| left.is_zero()) || mem::take(&mut state.nudged) {
+            if left.is_some_and(|left| left.is_zero()) || mem::take(&mut state.is_woken) {
                 return Woken::Idle;
             }
-            state.asleep = true;
+            state.is_asleep = true;
             state = match left {
                 Some(left) => {
                     self.arrived.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
                 }
                 None => self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
-            state.asleep = false;
+            state.is_asleep = false;
         }
-        // Once for the way of the write, and once for the way of the signal.
-        state.came_soon = begun.elapsed() < 2 * LOOK_OUT;
+        // Twice the spin: once for the path of the write, and once for the path of the wakeup.
+        state.came_within_spin = begun.elapsed() < 2 * WRITER_SPIN;
         if state.waiting.is_empty() { Woken::Closed } else { Woken::ForWrites }
     }
 
-    /// Wakes a writer that sleeps, with nothing to write: how long it sleeps is to be found out anew.
-    pub(crate) fn nudge(&self) {
+    /// Wakes a sleeping writer without a write, so that it computes again how long it may sleep.
+    pub(crate) fn wake(&self) {
         let mut state = self.state();
-        state.nudged = true;
+        state.is_woken = true;
         self.changed(state);
     }
 
-    /// Takes no further write. What was admitted is still applied.
+    /// Closes the queue to further writes. The writer still applies the admitted ones.
     pub(crate) fn close(&self) {
         let mut state = self.state();
         state.closed = true;
         self.changed(state);
     }
 
-    fn changed(&self, mut state: MutexGuard<'_, State>) {
-        // Woken once: those who come before it is awake need not do so again.
-        let asleep = mem::take(&mut state.asleep);
+    fn changed(&self, mut state: MutexGuard<'_, QueueState>) {
+        // Callers that arrive before the writer runs need not wake it again.
+        let is_asleep = mem::take(&mut state.is_asleep);
         drop(state);
-        if asleep {
+        if is_asleep {
             self.arrived.notify_one();
         }
     }

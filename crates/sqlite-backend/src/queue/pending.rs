@@ -8,20 +8,20 @@ use throughline_core::{
 };
 use tokio::sync::oneshot;
 
-use crate::lines::InLine;
+use crate::fair_queue::Queued;
 
-/// A write as plain data: nothing of the caller's runs while it is applied.
+/// A write as plain data: no code of the caller runs while the writer applies it.
 #[derive(Debug)]
 pub(crate) struct Write {
     pub(crate) tenant: TenantId,
     pub(crate) args: PersistArgs,
     pub(crate) idempotency: Option<Idempotency>,
-    /// What the log of who did what is to say of it.
+    /// The audit record of the write.
     pub(crate) audit: Option<PendingAuditEntry>,
     pub(crate) now: Timestamp,
 }
 
-/// What the writer does.
+/// A unit of work for the writer.
 #[derive(Debug)]
 #[allow(
     clippy::large_enum_variant,
@@ -29,8 +29,8 @@ pub(crate) struct Write {
 )]
 pub(crate) enum Work {
     Write(Write),
-    /// Entries of the log of who did what, about what was not applied.
-    Notes(RejectedCallRecords),
+    /// Audit records of calls that were not applied.
+    RejectedCalls(RejectedCallRecords),
 }
 
 impl From<Write> for Work {
@@ -39,56 +39,56 @@ impl From<Write> for Work {
     }
 }
 
-/// What a write came to.
+/// The outcome of a write.
 #[derive(Debug)]
 pub(crate) struct Committed {
-    /// The answer; nothing to notes.
+    /// The result; `None` for rejected-call records.
     pub(crate) result: Option<PersistResult>,
-    /// Nothing for a replay.
+    /// `None` for a replay.
     pub(crate) position: Option<Position>,
 }
 
-/// When a write that waits is given up.
+/// The limits on the wait of a write.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times {
-    /// When its caller stops waiting.
+    /// The instant at which its caller stops waiting.
     pub(crate) deadline: Option<Instant>,
-    /// Until when it waits for a place, and then for the lock.
-    pub(crate) give_up: Instant,
+    /// The instant until which it waits for a permit, and then for the lock.
+    pub(crate) timeout_at: Instant,
 }
 
-/// How far a write has come: what its caller is told if the writer is lost.
+/// The progress of a write: it determines the answer of a caller if the writer is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// It waits, or its transaction has not been asked to commit.
+    /// The write waits, or the writer has not sent `COMMIT` for its transaction.
     Uncommitted,
-    /// `COMMIT` was sent.
+    /// The writer has sent `COMMIT`.
     Committing,
 }
 
-/// A write that was admitted, and whoever waits for it. It is answered once, on every path: dropped without an
-/// answer, it says what is known.
+/// An admitted write and the channel to its caller. Every path answers it exactly once: dropped without an answer, it
+/// answers with its known effect.
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) work: Work,
     tenant: TenantId,
     pub(crate) times: Times,
-    /// The bytes that it holds of the queue's.
+    /// The bytes that it occupies in the queue.
     pub(crate) bytes: usize,
-    /// It failed a transaction that it shared, and is to have one of its own.
+    /// A transaction that it shared failed, so it gets one of its own.
     pub(crate) alone: bool,
-    /// Its ids were taken for new, and one was not: they are to be looked up.
+    /// The writer took its ids for new, and one was not: the writer must look them up.
     pub(crate) looks_up_ids: bool,
     pub(crate) stage: Stage,
     reply: Option<Reply>,
 }
 
-/// The way back to a caller.
+/// The channel to a caller.
 #[derive(Debug)]
 struct Reply {
     answer: oneshot::Sender<Result<Committed>>,
-    /// Its place in the queue, given up with the answer.
-    slot: QueuePermit,
+    /// Its permit of the queue, released with the answer.
+    permit: QueuePermit,
 }
 
 impl Pending {
@@ -96,15 +96,15 @@ impl Pending {
         work: impl Into<Work>,
         times: Times,
         bytes: usize,
-        slot: QueuePermit,
+        permit: QueuePermit,
     ) -> (Self, oneshot::Receiver<Result<Committed>>) {
         let (answer, receiver) = oneshot::channel();
-        let reply = Reply { answer, slot };
+        let reply = Reply { answer, permit };
         let stage = Stage::Uncommitted;
         let work = work.into();
         let tenant = match &work {
             Work::Write(write) => write.tenant.clone(),
-            Work::Notes(notes) => notes.tenant(),
+            Work::RejectedCalls(records) => records.tenant(),
         };
         (
             Self { work, tenant, times, bytes, alone: false, looks_up_ids: false, stage, reply: Some(reply) },
@@ -112,13 +112,13 @@ impl Pending {
         )
     }
 
-    /// Whether nobody waits for it any more.
+    /// Returns whether the caller has left.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.reply.as_ref().is_none_or(|reply| reply.answer.is_closed())
     }
 
-    /// Answers and wakes the caller, from this thread: what would be left to a task of the caller's runtime would wait
-    /// until somebody runs it.
+    /// Answers and wakes the caller from this thread. A task of the caller's runtime would be delayed until a thread of
+    /// that runtime polls it.
     pub(crate) fn answer(mut self, answer: Result<Committed>) {
         if let Some(reply) = self.reply.take() {
             reply.send(answer);
@@ -126,18 +126,18 @@ impl Pending {
     }
 }
 
-impl InLine for Pending {
+impl Queued for Pending {
     fn tenant(&self) -> &TenantId {
         &self.tenant
     }
 }
 
 impl Reply {
-    /// Wakes the caller. One who has left is no fault: the write counts all the same.
+    /// Wakes the caller. A caller that has left is no error: the write counts anyway.
     fn send(self, answer: Result<Committed>) {
-        let Self { answer: caller, slot } = self;
-        // Before: who is answered finds the place free that it had.
-        drop(slot);
+        let Self { answer: caller, permit } = self;
+        // Before the answer, so that an answered caller finds its permit free.
+        drop(permit);
         drop(caller.send(answer));
     }
 }
@@ -154,7 +154,7 @@ impl Drop for Pending {
     }
 }
 
-/// What a caller is told whose write the writer was lost with.
+/// Returns the error for a caller whose writer was lost.
 pub(crate) fn lost(effect: Effect) -> PersistError {
     PersistError::new(ErrorKind::Unavailable, "the writer of the store was lost").with_effect(effect)
 }

@@ -1,4 +1,4 @@
-//! By what names the messages of a thread are known.
+//! Reads the provider aliases of messages.
 
 use rusqlite::params;
 use throughline_core::{
@@ -16,7 +16,7 @@ use crate::{
     record::{AliasRow, alias_columns, number},
 };
 
-/// The names after the one with the message `?3` and the number `?4`.
+/// The aliases after the one with the message `?3` and the number `?4`.
 pub(super) const ALIASES: &str = concat!(
     "SELECT ",
     alias_columns!(),
@@ -37,7 +37,7 @@ pub(super) fn aliases(scope: Scope<'_>, list: &ListAliases) -> Result<Aliases> {
     let Some(Known { thread_pk, head }) = living(scope, &list.thread)? else { return Ok(answer) };
     let after = list.after.as_ref();
     let n = match (after, &list.message) {
-        // Of one message alone, a place behind another one's is behind or before all of its names.
+        // With a filter for one message, a cursor at another message is before or after all of its aliases.
         (Some(after), Some(message)) if after.message > *message => i64::MAX,
         (Some(after), Some(message)) if after.message < *message => 0,
         (after, _) => after.map_or(0, |after| number(after.n)),

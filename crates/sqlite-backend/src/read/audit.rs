@@ -1,4 +1,4 @@
-//! Who did what.
+//! Reads the audit log.
 
 use rusqlite::{Row, params};
 use throughline_core::{
@@ -14,9 +14,9 @@ use crate::{
     record::{AuditRow, Columns as _, audit_columns, number},
 };
 
-/// The entries of a stretch of the log. Of a tenant those that are its own, and of a thread those that are about it alone or may be
-/// about others as well, which their text says.
-macro_rules! stretch {
+/// The records of a window of the audit log. With a tenant, those of the tenant; with a thread, those of this thread
+/// alone and those that may concern several threads, which their text decides.
+macro_rules! page_window {
     ($order:literal) => {
         concat!(
             "SELECT ",
@@ -27,13 +27,13 @@ macro_rules! stretch {
         )
     };
 }
-pub(super) const FORWARD: &str = stretch!("ASC");
-pub(super) const BACKWARD: &str = stretch!("DESC");
+pub(super) const FORWARD: &str = page_window!("ASC");
+pub(super) const BACKWARD: &str = page_window!("DESC");
 
-/// At so many entries one read looks at most, whoever they are of.
+/// The largest number of records that one read examines, regardless of their tenants.
 const LOOK_AT: u64 = 20_000;
 
-/// Reads a page of the log.
+/// Reads a page of the audit log.
 pub(super) fn audit(scope: Scope<'_>, read: &ReadAudit) -> Result<AuditPage> {
     rules::check_page(read.limit, read.max_bytes)?;
     let (last, written, position) = scope
@@ -57,7 +57,7 @@ pub(super) fn audit(scope: Scope<'_>, read: &ReadAudit) -> Result<AuditPage> {
                 _ => last.saturating_add(1),
             };
             let from = before.saturating_sub(1).saturating_sub(LOOK_AT);
-            // Where the stretch ends, the next one begins before it.
+            // The next page begins before the end of this window.
             let reached = if from == 0 { 0 } else { from + 1 };
             page(scope, read, BACKWARD, (from, before), (reached, from > 0)).map(|mut page| {
                 page.entries.reverse();
@@ -73,7 +73,8 @@ pub(super) fn audit(scope: Scope<'_>, read: &ReadAudit) -> Result<AuditPage> {
     })
 }
 
-/// The entries between two numbers, in the order of the statement; how far the stretch goes, and whether the log goes on behind it.
+/// Reads the records between two numbers in the order of the statement. Returns the end of the window, and whether
+/// there are records after it.
 fn page(
     scope: Scope<'_>,
     read: &ReadAudit,
@@ -107,7 +108,7 @@ fn page(
             break;
         }
         taken += 1;
-        last = place(row);
+        last = audit_number(row);
         match found {
             Ok(entry) => page.entries.push(entry),
             Err(number) => page.damaged.push(number),
@@ -116,15 +117,15 @@ fn page(
     Ok(page)
 }
 
-/// What stands in a row, if it is shown: the entry, or where one is that cannot be read.
+/// Returns the record of a row if it is in the scope, or the number of a record that cannot be decoded.
 fn found(row: &Row<'_>, scope: &ChangeScope, tenant: &TenantId) -> Option<Result<AuditEntry, AuditNumber>> {
     match AuditRow::read(row, 0) {
         Some(entry) => entry.shown(scope, tenant).map(Ok),
-        // Whose it is cannot be told.
-        None => (!matches!(scope, ChangeScope::Thread(_))).then(|| Err(place(row))),
+        // The tenant of the record is unknown.
+        None => (!matches!(scope, ChangeScope::Thread(_))).then(|| Err(audit_number(row))),
     }
 }
 
-fn place(row: &Row<'_>) -> AuditNumber {
+fn audit_number(row: &Row<'_>) -> AuditNumber {
     AuditNumber::new(row.integer(0).and_then(|number| u64::try_from(number).ok()).unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! A read on its way to a reader, and its answer on the way back.
+//! A read on its way from the caller to a reader, and its answer.
 
 use std::{
     fmt,
@@ -13,21 +13,21 @@ use rusqlite::Connection;
 use throughline_core::{ReadResult, Result, TenantId};
 use tokio::{sync::oneshot, time::timeout_at};
 
-use crate::{error::EngineError, lines::InLine};
+use crate::{error::EngineError, fair_queue::Queued};
 
-/// What is done on the thread of a reader.
+/// The work that runs on a reader thread.
 pub(super) type Work = Box<dyn FnOnce(&Connection) -> Result<ReadResult> + Send>;
 
-/// Until when a read is waited for.
+/// The limits on the wait of a read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
-    /// When its caller gives up that no reader has begun with.
-    pub(super) give_up: Instant,
-    /// When a reader that has begun with it is interrupted.
+    /// The instant at which its caller times out if no reader has begun it.
+    pub(super) timeout_at: Instant,
+    /// The instant at which a reader that has begun it is interrupted.
     pub(super) deadline: Option<Instant>,
 }
 
-/// How far a read has come. Nothing else is shared through it: what is read and the answer go their own ways.
+/// The progress of a read, shared by both ends. The data and the answer do not pass through it.
 #[derive(Debug)]
 pub(super) struct Stage {
     state: AtomicU8,
@@ -36,34 +36,34 @@ pub(super) struct Stage {
 
 /// No reader has taken it.
 const WAITS: u8 = 0;
-/// A reader is at it, or has answered.
+/// A reader works on it, or has answered.
 const BEGUN: u8 = 1;
-/// Nobody waits for it any more.
+/// The caller has left.
 const LEFT: u8 = 2;
 
 impl Stage {
-    /// Whether a reader that comes to it is to read.
+    /// Marks the read as begun. Returns false if the caller has left.
     pub(super) fn begin(&self) -> bool {
         self.state.compare_exchange(WAITS, BEGUN, Relaxed, Relaxed).is_ok()
     }
 
-    /// Takes it back, if no reader has taken it.
-    fn give_up(&self) -> bool {
+    /// Withdraws the read if no reader has taken it. Returns whether it did.
+    fn withdraw(&self) -> bool {
         self.state.compare_exchange(WAITS, LEFT, Relaxed, Relaxed).is_ok()
     }
 
-    /// Whether nobody waits for it any more.
+    /// Returns whether the caller has left.
     pub(super) fn is_left(&self) -> bool {
         self.state.load(Relaxed) == LEFT
     }
 
-    /// Whether its deadline has passed.
+    /// Returns whether its deadline has passed.
     pub(super) fn is_late(&self) -> bool {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 }
 
-/// The end of the reader. Dropped without an answer, its caller learns that the reader was lost.
+/// The reader's end. If it is dropped without an answer, the caller gets the error for a lost reader.
 pub(super) struct Call {
     pub(super) tenant: TenantId,
     pub(super) work: Work,
@@ -71,7 +71,7 @@ pub(super) struct Call {
     pub(super) answer: oneshot::Sender<Result<ReadResult>>,
 }
 
-/// The end of the caller. Dropped, the read is not begun, or ends soon.
+/// The caller's end. If it is dropped, the read does not begin, or is interrupted soon.
 #[derive(Debug)]
 pub(super) struct Caller {
     answer: oneshot::Receiver<Result<ReadResult>>,
@@ -87,7 +87,7 @@ impl Call {
     }
 }
 
-impl InLine for Call {
+impl Queued for Call {
     fn tenant(&self) -> &TenantId {
         &self.tenant
     }
@@ -103,16 +103,16 @@ impl fmt::Debug for Call {
 }
 
 impl Caller {
-    /// Waits for the answer of the reader that has the read in hand.
+    /// Waits for the answer of the reader that has the read.
     pub(super) async fn answer(mut self) -> Result<ReadResult> {
         (&mut self.answer).await.unwrap_or_else(|_| Err(EngineError::ReaderLost.into()))
     }
 
-    /// Waits for the answer of whichever reader takes the read, if one does before `give_up`.
-    pub(super) async fn answer_if_begun_by(mut self, give_up: Instant) -> Result<ReadResult> {
-        match timeout_at(give_up.into(), &mut self.answer).await {
+    /// Waits for the answer, if a reader begins the read before `limit`.
+    pub(super) async fn answer_if_begun_by(mut self, limit: Instant) -> Result<ReadResult> {
+        match timeout_at(limit.into(), &mut self.answer).await {
             Ok(answer) => answer.unwrap_or_else(|_| Err(EngineError::ReaderLost.into())),
-            Err(_) if self.stage.give_up() => Err(EngineError::NoReader.into()),
+            Err(_) if self.stage.withdraw() => Err(EngineError::NoReader.into()),
             Err(_) => self.answer().await,
         }
     }

@@ -1,4 +1,4 @@
-//! What was changed, in the order of the commits.
+//! Reads the change feed, in commit order.
 
 use rusqlite::{Row, params};
 use throughline_core::{
@@ -13,20 +13,20 @@ use super::{
 };
 use crate::{
     error::EngineError,
-    record::{Columns as _, Told, number, told_columns, unreadable},
+    record::{ChangeRow, Columns as _, change_columns, number, unreadable},
     writer::Progress,
 };
 
 pub(super) const CHANGES: &str = concat!(
     "SELECT ",
-    told_columns!(),
+    change_columns!(),
     ", t.tenant, t.thread FROM changes f LEFT JOIN threads t ON t.thread_pk = f.thread_pk \
      WHERE f.position > ?1 ORDER BY f.position"
 );
 const TENANT: usize = 8;
 const THREAD: usize = 9;
 
-/// At so many changes one read looks at most, whoever they are of.
+/// The largest number of changes that one read examines, regardless of their tenants.
 const LOOK_AT: usize = 20_000;
 
 /// Reads the changes after a position.
@@ -58,7 +58,7 @@ pub(super) fn changes(scope: Scope<'_>, read: &ReadChanges) -> Result<Changes> {
     Ok(answer)
 }
 
-/// Every change after a position, whoever it is of; no more than `limit`.
+/// Reads every change after a position, of all tenants; at most `limit`.
 pub(super) fn every_change(scope: Scope<'_>, after: Position, limit: i64) -> Result<Vec<Change>> {
     let read = ReadChanges::new(ChangeScope::Store, after, 0);
     let mut statement = scope.db.prepare_cached(CHANGES).map_err(EngineError::from)?;
@@ -73,8 +73,8 @@ pub(super) fn every_change(scope: Scope<'_>, after: Position, limit: i64) -> Res
     Ok(changes)
 }
 
-/// The position up to which every change is told: of a store that follows another, which commits by itself as well, that of the
-/// last one that was carried.
+/// Returns the position up to which the feed is complete. On a replica, which also commits changes of its own, it is
+/// the position of the last copied change.
 pub(super) fn reached(scope: Scope<'_>, progress: &Progress) -> Result<Position> {
     if progress.replication_state().is_primary() {
         return Ok(position(progress));
@@ -87,14 +87,14 @@ pub(super) fn reached(scope: Scope<'_>, progress: &Progress) -> Result<Position>
     Ok(Position::new(u64::try_from(last).unwrap_or_default()))
 }
 
-/// The change of a row, if it is asked for.
+/// Returns the change of a row if it is in the scope.
 fn change(scope: Scope<'_>, read: &ReadChanges, row: &Row<'_>) -> Option<Change> {
-    let told = Told::read(row, 0);
-    // Of a damaged row it cannot be told whose it is either.
-    let text = |column| told.and_then(|_| str::from_utf8(row.text(column)?).ok());
+    let change = ChangeRow::read(row, 0);
+    // The tenant of a damaged row is unknown too.
+    let text = |column| change.and_then(|_| str::from_utf8(row.text(column)?).ok());
     let tenant = text(TENANT).and_then(|tenant| TenantId::new(tenant).ok());
-    let thread = told.and_then(|_| thread_id(row, THREAD));
-    // What cannot be read may be anybody's, and is told to everybody who asks for more than one thread.
+    let thread = change.and_then(|_| thread_id(row, THREAD));
+    // An unreadable change may belong to any tenant, so every reader of more than one thread gets it.
     let is_the_tenants = tenant.as_ref().is_none_or(|tenant| tenant == scope.tenant);
     let is_asked_for = match &read.scope {
         ChangeScope::Store => true,
@@ -105,11 +105,11 @@ fn change(scope: Scope<'_>, read: &ReadChanges, row: &Row<'_>) -> Option<Change>
         return None;
     }
     let position = Position::new(u64::try_from(row.integer(0)?).ok()?);
-    let at = Timestamp::from_micros(told.map_or(0, |told| told.at));
-    let what = match told {
+    let at = Timestamp::from_micros(change.map_or(0, |change| change.at));
+    let what = match change {
         None => unreadable("it is not what its checksum was made for".to_owned()),
         Some(_) if thread.is_none() => unreadable("it does not say which thread it is about".to_owned()),
-        Some(told) => told.what(),
+        Some(change) => change.kind(),
     };
     let tenant = tenant.unwrap_or_else(|| scope.tenant.clone());
     let thread = thread.unwrap_or_else(nameless);

@@ -1,4 +1,4 @@
-//! What consumers of the changes keep of themselves.
+//! Reads the cursors and the quarantine of consumers.
 
 use rusqlite::{OptionalExtension, params};
 use throughline_core::{
@@ -11,7 +11,7 @@ use throughline_core::{
 use super::{Scope, thread::corrupt};
 use crate::{
     error::EngineError,
-    record::{Cursor, SkippedId, cursor_columns, number, passed_over_columns},
+    record::{Cursor, QuarantineRow, cursor_columns, number, quarantine_columns},
     rows::damaged_consumer,
 };
 
@@ -25,11 +25,11 @@ const QUARANTINED: usize = 3;
 
 const PASSED_OVER: &str = concat!(
     "SELECT ",
-    passed_over_columns!(),
+    quarantine_columns!(),
     " FROM quarantine q WHERE q.consumer_pk = ?1 AND q.position > ?2 ORDER BY q.position LIMIT ?3"
 );
 
-/// Reads how far a consumer has come.
+/// Reads the cursor of a consumer.
 pub(super) fn cursor(scope: Scope<'_>, read: &GetCursor) -> Result<ConsumerCursor> {
     let found = find(scope, &read.consumer)?;
     let (position, quarantined) =
@@ -57,7 +57,7 @@ fn find(scope: Scope<'_>, consumer: &ConsumerName) -> Result<Option<(Cursor, u64
     }
 }
 
-/// Lists what a consumer has passed over.
+/// Lists the quarantined changes of a consumer.
 pub(super) fn quarantined(scope: Scope<'_>, list: &ListQuarantined) -> Result<QuarantinedChanges> {
     rules::check_limit(list.limit)?;
     let limit = list.limit as usize;
@@ -71,7 +71,7 @@ pub(super) fn quarantined(scope: Scope<'_>, list: &ListQuarantined) -> Result<Qu
             answer.more = true;
             break;
         }
-        let change = SkippedId::read(row, 0, cursor.consumer_pk).and_then(|passed| {
+        let change = QuarantineRow::read(row, 0, cursor.consumer_pk).and_then(|passed| {
             Some(QuarantinedChange {
                 position: position(passed.position),
                 thread: ThreadId::new(passed.thread).ok()?,

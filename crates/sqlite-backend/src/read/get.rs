@@ -23,15 +23,16 @@ pub(super) fn get(scope: Scope<'_>, read: &GetMessage) -> Result<Option<Message>
     let parameters = params![thread_pk, id.as_str()];
     let Answer { messages, .. } = Answer::read(scope, GET, parameters, |row| {
         if row.text(2) != Some(id.as_str().as_bytes()) {
-            // The index led to another row: what that one says, or that it was deleted, is not about this message.
+            // The index led to another row: its contents or its deletion say nothing about this message.
             return Ok(Some(Err(Damage { id: Some(id.clone()), seq: None })));
         }
-        // What a deleted message leaves has no place, and says so: a row that has lost its place is damage.
+        // A tombstone has no sequence number, and its state says so. Any other row without a sequence number is
+        // damaged.
         if row.is_null(3) && row.text(5) == Some(DELETED.as_bytes()) {
             return Ok(Some(Ok(None)));
         }
         if row.integer(3).is_some_and(|seq| seq <= head.floor) {
-            // It went when the thread was cleared.
+            // The message was removed when the thread was cleared.
             return Ok(Some(Ok(None)));
         }
         let read = match Record::read(row, scope.tenant, thread) {

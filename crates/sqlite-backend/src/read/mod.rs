@@ -1,19 +1,20 @@
-//! The readers: threads with connections that cannot write, and never wait for the queue of the writer.
+//! The readers: threads with read-only connections, which never wait for the queue of the writer.
 //!
-//! Each read is a transaction, so that everything in its answer is of one moment: the thread, the messages, what was appended
-//! to the open ones, whether there are more, how far the store has come. Its rows become messages on the thread of the reader, one by one as SQLite
-//! comes to them: what goes back to the caller is the answer.
+//! Each read is a transaction, so its answer is one snapshot: the thread, the messages, the appends of the open ones,
+//! whether there are more, the position of the store. The reader thread decodes the rows one by one as SQLite steps
+//! through them, and sends the answer to the caller.
 
 mod aliases;
 mod audit;
 mod call;
 mod changes;
 mod consumer;
+mod find_enough;
 mod get;
 mod images;
 mod open;
 mod page;
-mod placeless;
+mod page_window;
 #[cfg(test)]
 mod plans;
 mod pool;
@@ -22,7 +23,6 @@ mod reader;
 mod rows;
 mod search;
 mod session;
-mod stretch;
 mod thread;
 mod threads;
 
@@ -36,35 +36,35 @@ use rusqlite::Connection;
 use throughline_core::{PersistError, ReadArgs, ReadResult, Result, TenantId, Timestamp};
 
 use self::{call::Times, pool::Pool, search::Searching};
-use crate::{OpenError, SqliteOptions, gate::Gate};
+use crate::{OpenError, SqliteOptions, reader_barrier::ReaderBarrier};
 
 /// The readers of a store.
 #[derive(Debug)]
 pub(crate) struct Readers {
     pool: Pool,
     wait_limit: Duration,
-    /// None without a full-text index.
+    /// `None` without a full-text index.
     searching: Option<Searching>,
 }
 
-/// What a read works with.
+/// The environment of a read.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
     db: &'a Connection,
     tenant: &'a TenantId,
     now: Timestamp,
-    /// When its caller stops waiting.
+    /// The instant at which its caller stops waiting.
     deadline: Option<Instant>,
 }
 
 impl Readers {
-    /// Opens one reader, and more as they are needed. The file is there, and a writer has it open.
+    /// Opens one reader, and others on demand. The file exists, and a writer has it open.
     pub(crate) async fn open(
         options: &SqliteOptions,
         path: Arc<Path>,
-        gate: Arc<Gate>,
+        reader_barrier: Arc<ReaderBarrier>,
     ) -> Result<Self, OpenError> {
-        let pool = Pool::open(path, options.readers, gate).await?;
+        let pool = Pool::open(path, options.readers, reader_barrier).await?;
         let searching = Searching { tokenizer: options.tokenizer, time_limit: options.search_time_limit };
         Ok(Self { pool, wait_limit: options.wait_limit, searching: options.search.then_some(searching) })
     }
@@ -77,13 +77,13 @@ impl Readers {
         deadline: Option<Instant>,
         now: Timestamp,
     ) -> Result<ReadResult> {
-        let give_up = deadline.unwrap_or_else(|| Instant::now() + self.wait_limit);
+        let timeout_at = deadline.unwrap_or_else(|| Instant::now() + self.wait_limit);
         let tenant = tenant.clone();
         let work = {
             let (tenant, searching) = (tenant.clone(), self.searching);
             move |db: &Connection| answer(Scope { db, tenant: &tenant, now, deadline }, searching, &read)
         };
-        self.pool.run(tenant, Times { give_up, deadline }, work).await
+        self.pool.run(tenant, Times { timeout_at, deadline }, work).await
     }
 
     /// Waits until every read has ended, and closes the readers.
@@ -92,10 +92,10 @@ impl Readers {
     }
 }
 
-/// What a store without an index of words does not do.
+/// The operation that a store without a full-text index does not support.
 const WITHOUT_INDEX: &str = "a search of a store that was opened without `search(true)`";
 
-/// Answers within the transaction of a reader.
+/// Answers a read in the transaction of a reader.
 fn answer(scope: Scope<'_>, searching: Option<Searching>, read: &ReadArgs) -> Result<ReadResult> {
     match read {
         ReadArgs::Get(read) => get::get(scope, read).map(ReadResult::Get),
@@ -117,7 +117,9 @@ fn answer(scope: Scope<'_>, searching: Option<Searching>, read: &ReadArgs) -> Re
         ReadArgs::Quarantined(list) => consumer::quarantined(scope, list).map(ReadResult::Quarantined),
         ReadArgs::Resolve(read) => session::resolve(scope, read).map(ReadResult::Resolve),
         ReadArgs::Images(read) => images::images(scope, read).map(ReadResult::Images),
-        ReadArgs::ReplicationStatus(_) => images::standing(scope).map(ReadResult::ReplicationStatus),
+        ReadArgs::ReplicationStatus(_) => {
+            images::replication_status(scope).map(ReadResult::ReplicationStatus)
+        }
         ReadArgs::Attempts(list) => session::attempts(scope, list).map(ReadResult::Attempts),
         other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
     }

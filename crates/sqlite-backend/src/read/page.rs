@@ -8,19 +8,20 @@ use throughline_core::{
 use super::{
     Scope,
     changes::reached,
+    page_window::{Order, PageWindow, disordered},
     rows::{Answer, answer, placed},
-    stretch::{Order, Stretch, disordered},
     thread::{Known, last_seq, living, progress},
 };
 use crate::{
     error::EngineError,
-    record::{ThreadSegment, by_place, messages_behind, number},
+    record::{ThreadSegment, by_seq, messages_behind, number},
 };
 
 /// A page in one direction: the thread, its first open message, and the rows to show.
 ///
-/// There is one bound from below and one from above: of two from below SQLite would look for the first alone, and walk from
-/// there to the second. A state that is none is shown with the final ones: it is damage, and would be missed by nobody.
+/// There is one lower and one upper bound: with two lower bounds SQLite would seek to the first only, and walk from
+/// there to the second. A row with an invalid state is shown with the final ones: it is damaged, and without it a
+/// caller would not notice that.
 macro_rules! page {
     ($before:literal, $visible:literal, $order:literal) => {
         answer!(
@@ -30,7 +31,7 @@ macro_rules! page {
                  found AS MATERIALIZED (SELECT m.message_pk, m.seq FROM ",
                 messages_behind!("?1", "?3", $before),
                 $visible,
-                by_place!($order),
+                by_seq!($order),
                 " LIMIT ?5)"
             ),
             "SELECT 2, seq, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
@@ -69,13 +70,13 @@ impl Shown {
     }
 }
 
-/// Every statement.
+/// Returns every statement.
 #[cfg(test)]
 pub(super) fn every_statement() -> impl Iterator<Item = &'static str> {
     [FORWARD, BACKWARD].into_iter().flat_map(|shown| [shown.all, shown.last, shown.settled])
 }
 
-/// Reads a stretch of a thread.
+/// Reads a page of a thread.
 pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page, PersistError> {
     rules::check_page(read.limit, read.max_bytes)?;
     let (direction, after, before) = match read.from {
@@ -101,20 +102,20 @@ pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page, PersistErr
     let after = after.max(head.floor);
     let parameters = params![thread_pk, head.floor, after, before, i64::from(read.limit) + 1];
     let mut bytes = AnswerBytes::new(read.max_bytes);
-    let Answer { messages: found, remark, is_cut } =
+    let Answer { messages: found, remark, is_truncated } =
         Answer::read(scope, sql, parameters, |row| placed(scope, row, &read.thread, &mut bytes))?;
     let found = found.into_iter().map(|row| row.map_err(|damage| damage.of(&read.thread)));
     let order = Order {
-        place: |_: &ThreadId, seq: Seq| number(seq.get()),
+        key: |_: &ThreadId, seq: Seq| number(seq.get()),
         is_asked_for: |seq: &i64| after < *seq && *seq < before,
         is_forward: read.from.is_forward(),
         limit: read.limit,
-        is_cut,
+        is_truncated,
     };
-    let stretch = Stretch::of(found.collect(), &order)?;
-    let has_more = stretch.has_more;
-    // What a damaged segment would have had is missing between what is shown, or behind it.
-    let (from, until) = match (stretch.ends(), read.from.is_forward()) {
+    let page_window = PageWindow::of(found.collect(), &order)?;
+    let has_more = page_window.has_more;
+    // The messages of a damaged segment are missing between the shown ones, or after them.
+    let (from, until) = match (page_window.ends(), read.from.is_forward()) {
         (Some((_, last)), true) if has_more => (after, *last),
         (Some((first, _)), false) if has_more => (*first, before),
         _ => (after, before),
@@ -123,7 +124,7 @@ pub(super) fn page(scope: Scope<'_>, read: &ReadPage) -> Result<Page, PersistErr
     if !is_whole.map_err(EngineError::from)? {
         return Err(disordered());
     }
-    let (messages, damaged) = stretch.into_parts();
+    let (messages, damaged) = page_window.into_parts();
     let last_seq = last_seq(scope, thread_pk, &head)?;
     let first_open = remark.and_then(|seq| u64::try_from(seq).ok()).map(Seq::new);
     Ok(Page { thread: read.thread.clone(), messages, damaged, has_more, first_open, last_seq, position })

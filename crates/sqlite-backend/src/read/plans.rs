@@ -1,4 +1,4 @@
-//! What each statement costs: what it shows, however much there is beside it.
+//! Tests for the cost of each statement: it grows with the result, and not with the size of the store.
 
 use rusqlite::{Connection, StatementStatus, ToSql};
 
@@ -16,15 +16,15 @@ use crate::{
     },
 };
 
-/// So many places to a segment of it; as many are left over of any length that is tried.
+/// The number of positions in a segment; the tested lengths leave the last segment partly filled.
 const SEGMENT: i64 = 20;
-/// The one open message.
+/// The only open message.
 const OPEN: i64 = 1_000_000;
-/// The last of its three pieces.
+/// The last of its three chunks.
 const LAST_APPEND: i64 = 3;
 
-/// A store with so many messages in one thread, every second of them deleted, and as many threads beside it. The last
-/// message is open, and there are as many pieces beside its own.
+/// Returns a store with this number of messages in one thread, every second of them deleted, and the same number of
+/// other threads. The last message is open, and there are as many chunks of other messages.
 fn store(messages: i64) -> Connection {
     let connection = Connection::open_in_memory().unwrap();
     connection.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
@@ -55,7 +55,7 @@ fn store(messages: i64) -> Connection {
     connection
 }
 
-/// The steps of SQLite's machine until the statement has answered, and the rows of its answer.
+/// Returns the number of SQLite's virtual-machine steps until the statement has answered, and the number of rows.
 fn cost(messages: i64, sql: &str, parameters: &[&dyn ToSql]) -> (i32, usize) {
     let connection = store(messages);
     let mut statement = connection.prepare(sql).unwrap();
@@ -86,10 +86,10 @@ fn a_message_costs_the_same_in_any_thread() {
 
 #[test]
 fn an_open_message_costs_its_pieces() {
-    let (message, piece) = (&OPEN, &LAST_APPEND);
+    let (message, chunk) = (&OPEN, &LAST_APPEND);
     costs_the_same(GET, &[&1, &"open"]);
-    costs_the_same(CHUNKS, &[message, piece]);
-    costs_the_same(&format!("{DELETE_CHUNKS} RETURNING append_pk"), &[message, piece]);
+    costs_the_same(CHUNKS, &[message, chunk]);
+    costs_the_same(&format!("{DELETE_CHUNKS} RETURNING append_pk"), &[message, chunk]);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_page_costs_its_page() {
         for (after, before) in [(0, i64::MAX), (20, i64::MAX), (0, 60)] {
             costs_the_same(sql, &[&1, &0, &after, &before, &11]);
         }
-        // In the middle of a thread, and so behind more messages the longer it is.
+        // In the middle of a thread, so after more messages in a longer one.
         let middle = |messages: i64| cost(messages, sql, &[&1, &0, &(messages / 2), &i64::MAX, &11]);
         let ((few, shown), (many, shown_of_many)) = (middle(100), middle(10_000));
         assert_eq!(shown, shown_of_many, "{sql}");
@@ -125,7 +125,7 @@ fn a_settled_page_costs_nothing_of_what_lies_behind_an_open_message() {
 
 #[test]
 fn a_list_of_threads_costs_its_page() {
-    // From the beginning, and from somewhere among threads that were active at the same time.
+    // From the beginning, and from the middle of threads that were active at the same time.
     for (active_at, thread) in [(i64::MAX, ""), (15 << 14, "t000076")] {
         let begin: [&dyn ToSql; 6] = [&"a", &false, &active_at, &thread, &5, &Listed::slot(active_at)];
         costs_the_same(&threads::statement(false, 0), &begin);
@@ -141,7 +141,7 @@ fn open_messages_cost_what_is_open() {
     costs_the_same(open::OF_THREAD, &[&"a", &"", &0, &false, &0, &11, &"t000001"]);
 }
 
-/// How often a statement is compiled again while it is run with these parameters by turns.
+/// Returns how often SQLite compiles a statement again while it runs with these parameters in rotation.
 fn compiled_again(connection: &Connection, sql: &str, parameters: [&[&dyn ToSql]; 2]) -> i32 {
     for parameters in [parameters, parameters].concat() {
         let mut statement = connection.prepare_cached(sql).unwrap();
@@ -167,7 +167,7 @@ fn no_read_is_compiled_twice() {
     assert_eq!(compiled_again(&connection, open::OF_TENANT, [few, many]), 0);
 }
 
-/// A thread with so many names in it, of as many messages and of items that are named again in each turn.
+/// A thread with this number of aliases, of as many messages, and of items that are named again in each turn.
 #[test]
 fn a_name_costs_the_same_in_any_thread() {
     let cost = |names: i64, sql: &str, parameters: &[&dyn ToSql]| {

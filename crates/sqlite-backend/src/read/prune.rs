@@ -1,4 +1,4 @@
-//! What a prune would take away.
+//! Plans a prune: computes the messages that it would remove.
 
 use rusqlite::params;
 use throughline_core::{
@@ -8,24 +8,24 @@ use throughline_core::{
 
 use super::{
     Scope,
-    stretch::disordered,
+    page_window::disordered,
     thread::{Known, living},
 };
 use crate::{
     error::EngineError,
-    record::{ThreadSegment, by_place, messages_behind},
+    record::{ThreadSegment, by_seq, messages_behind},
 };
 
-/// From the latest message back, for what is limited by number and by size.
+/// From the latest message back, for limits on the number and the size.
 pub(super) const LATEST_FIRST: &str = concat!(
     "SELECT m.seq, m.state = 'final', m.content_bytes FROM ",
     messages_behind!("?1", "?2"),
-    by_place!("DESC")
+    by_seq!("DESC")
 );
-/// From the oldest message on, for what is limited by time.
+/// From the oldest message on, for a limit on the time.
 pub(super) const OLDEST_FIRST: &str =
-    concat!("SELECT m.seq, m.created_at FROM ", messages_behind!("?1", "?2"), by_place!("ASC"));
-/// What stands up to a place and before the first open message.
+    concat!("SELECT m.seq, m.created_at FROM ", messages_behind!("?1", "?2"), by_seq!("ASC"));
+/// The messages up to a sequence number and before the first open message.
 pub(super) const GOING: &str = concat!(
     "SELECT max(m.seq), count(*), coalesce(sum(m.content_bytes), 0) FROM ",
     messages_behind!("?1", "?2", "<= ?3"),
@@ -33,14 +33,14 @@ pub(super) const GOING: &str = concat!(
      AND o.state IN ('reserved', 'streaming') ORDER BY o.seq LIMIT 1), 9223372036854775807)"
 );
 
-/// Finds out what a prune would take away.
+/// Computes the messages that a prune would remove.
 pub(super) fn plan(scope: Scope<'_>, read: &PlanPrune) -> Result<PrunePlan> {
     let thread = read.thread.clone();
     let mut plan = PrunePlan { thread, generation: Generation::FIRST, through: None, messages: 0, bytes: 0 };
     let Some(living) = living(scope, &read.thread)? else { return Ok(plan) };
     plan.generation = living.head.generation();
-    let (places, last) = ((living.head.floor, i64::MAX), living.head.last_segment);
-    let is_ordered = ThreadSegment::are_whole(scope.db, living.thread_pk, places, last);
+    let (seqs, last) = ((living.head.floor, i64::MAX), living.head.last_segment);
+    let is_ordered = ThreadSegment::are_whole(scope.db, living.thread_pk, seqs, last);
     if !is_ordered.map_err(EngineError::from)? {
         return Err(disordered());
     }
@@ -60,7 +60,7 @@ pub(super) fn plan(scope: Scope<'_>, read: &PlanPrune) -> Result<PrunePlan> {
     Ok(plan)
 }
 
-/// The last place that is beyond a limit.
+/// Returns the last sequence number that is beyond a limit.
 fn beyond(scope: Scope<'_>, living: Known, keep: &Keep) -> rusqlite::Result<Option<i64>> {
     let parameters = params![living.thread_pk, living.head.floor];
     let mut beyond = None;

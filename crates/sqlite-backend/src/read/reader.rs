@@ -14,56 +14,58 @@ use super::{
     pool::Waiting,
 };
 use crate::{
-    cache::Room,
+    cache::PageCacheReserve,
     cause::Cause,
     connection::connect_to_read,
     error::EngineError,
-    gate::{Gate, Parked},
+    reader_barrier::{Parked, ReaderBarrier},
 };
 
-/// How many steps SQLite's machine does before it looks whether the caller still waits and the deadline has not passed: a few rows.
+/// The number of SQLite's virtual-machine steps between two checks of the caller and the deadline: a few rows.
 pub(super) const STEPS_BETWEEN_LOOKS: i32 = 200;
 
 pub(super) struct Reader {
     path: Arc<Path>,
     waiting: Arc<Waiting>,
-    gate: Arc<Gate>,
+    reader_barrier: Arc<ReaderBarrier>,
     /// Wakes this reader and no other.
     bell: Arc<Condvar>,
-    /// None before the first read, after a failure until the next one, and while nothing is read.
+    /// `None` before the first read, after a failure until the next read, and while the reader is idle and its
+    /// connection is parked.
     connection: Option<Connection>,
     parked: Arc<Parked>,
-    room: Room,
-    /// What it took from the line as it came to the end of the read before.
+    page_cache_reserve: PageCacheReserve,
+    /// The call that it took from the queue at the end of the previous read.
     next: Option<Call>,
 }
 
 impl Reader {
-    pub(super) fn new(path: Arc<Path>, waiting: Arc<Waiting>, gate: Arc<Gate>) -> Self {
-        let (bell, room, parked) = (Arc::default(), Room::default(), gate.park());
-        Self { path, waiting, gate, bell, connection: None, parked, room, next: None }
+    pub(super) fn new(path: Arc<Path>, waiting: Arc<Waiting>, reader_barrier: Arc<ReaderBarrier>) -> Self {
+        let (bell, page_cache_reserve, parked) =
+            (Arc::default(), PageCacheReserve::default(), reader_barrier.park());
+        Self { path, waiting, reader_barrier, bell, connection: None, parked, page_cache_reserve, next: None }
     }
 
-    /// Opens the connection, which a read would do as well.
+    /// Opens the connection if there is none; a read does the same.
     pub(super) fn connect(&mut self) -> rusqlite::Result<&Connection> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => connect_to_read(&self.path)?,
         };
-        self.room.make(&connection)?;
+        self.page_cache_reserve.make(&connection)?;
         Ok(self.connection.insert(connection))
     }
 
-    /// Counts as idle before there was anything to read.
+    /// Makes the reader idle before its first read.
     pub(super) fn stand_by(&mut self) {
         drop(self.parked.replace(self.connection.take()));
-        let nobody_knows_it_yet = self.waiting.is_free(&self.bell, None);
-        debug_assert!(nobody_knows_it_yet.is_none());
+        let is_undiscovered = self.waiting.is_free(&self.bell, None);
+        debug_assert!(is_undiscovered.is_none());
     }
 
-    /// Works until the readers are closed and nobody waits.
+    /// Works until the pool is closed and the queue is empty.
     pub(super) fn work(mut self) {
-        // To wake a caller runs code of the caller's runtime. What that does is nothing to the next one.
+        // Waking a caller runs code of the caller's runtime. A panic there must not affect the next read.
         while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {}
     }
 
@@ -71,20 +73,20 @@ impl Reader {
         while let Some(call) = self.next.take().or_else(|| self.waiting.wait(&self.bell)) {
             let Call { tenant, work, stage, answer } = call;
             let result = stage.begin().then(|| self.read(work, &stage));
-            // Before: a caller who has an answer finds the reader free that it had.
+            // Before the answer, so that an answered caller finds its reader free.
             self.next = self.waiting.is_free(&self.bell, Some(&tenant));
             if let Some(result) = result {
-                // One who has left is no fault.
+                // A caller that has left is no error.
                 drop(answer.send(result));
             }
         }
     }
 
-    /// Does the work in a transaction, so that everything it finds is of one moment.
+    /// Runs the work in a transaction, so that its answer is one snapshot.
     fn read(&mut self, work: Work, stage: &Arc<Stage>) -> Result<ReadResult> {
-        let gate = Arc::clone(&self.gate);
-        // Until the transaction has ended, also after a panic: for that time it holds up the checkpoint.
-        let inside = gate.enter();
+        let reader_barrier = Arc::clone(&self.reader_barrier);
+        // Held until the transaction has ended, also after a panic: until then the transaction blocks a checkpoint.
+        let inside = reader_barrier.enter();
         let asked = Arc::clone(stage);
         self.connection = self.parked.replace(None);
         let read = || {
@@ -106,7 +108,7 @@ impl Reader {
         });
         let connection = self.connection.take().filter(|connection| end(connection).is_ok());
         drop(self.parked.replace(connection));
-        // Before the cause is looked for, which may read the file for a second: the writer does not wait for that.
+        // Before the search for the cause, which may read the file for a second: the writer does not wait for that.
         drop(inside);
         match result {
             Err(error) if error.kind() == ErrorKind::Cancelled && stage.is_late() => {
@@ -118,21 +120,21 @@ impl Reader {
 }
 
 impl Reader {
-    /// The error of a read. SQLite calls a page that the disk could not read damaged.
+    /// Adds the cause to the error of a read. SQLite reports a page that the disk could not read as damaged.
     fn named(&self, error: PersistError) -> PersistError {
         let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref());
         let Some(EngineError::Sqlite { code, .. }) = source else { return error };
         let Some(cause) = Cause::of(*code, &self.path) else { return error };
         let caused = EngineError::Caused { code: *code, cause };
         if caused.is_unreadable() {
-            self.gate.is_unreadable();
+            self.reader_barrier.is_unreadable();
         }
         caused.into()
     }
 }
 
-/// Ends the transaction of a read. It is ended to its end also when nobody waits for the read: what is left open would be
-/// in the way of every read that follows.
+/// Ends the transaction of a read. It does so even if the caller has left: an open transaction would block every later
+/// read.
 fn end(connection: &Connection) -> rusqlite::Result<()> {
     connection.progress_handler(0, None::<fn() -> bool>)?;
     // A failure may have ended it already.

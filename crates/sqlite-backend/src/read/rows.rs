@@ -1,8 +1,8 @@
-//! Putting an answer together from its rows.
+//! Collects an answer from its rows.
 //!
-//! Every statement answers rows of two kinds, told apart by the first column: what is said of the whole, first, and then the
-//! messages in their order. Each becomes a message while its row is at hand, so that a reader holds no more of a page than the
-//! page and the one message that did not fit.
+//! Every statement returns rows of two kinds, which the first column distinguishes: first a remark about the whole, and
+//! then the messages in their order. The reader decodes each message while SQLite is at its row. So it holds no more
+//! than the page and one message that did not fit.
 
 use rusqlite::{Connection, Params, Row, params};
 use throughline_core::{
@@ -13,41 +13,41 @@ use throughline_core::{
 use super::Scope;
 use crate::{
     error::EngineError,
-    record::{Columns as _, Damage, Growth, Piece, Record, number},
+    record::{Columns as _, Damage, Growth, Record, StoredChunk, number},
     rows::CHUNKS,
 };
 
-/// Something said of the whole, in the second column. A message, which is any other number, has the columns of
-/// [`message_columns!`](crate::record::message_columns).
+/// The kind of a remark about the whole, with its value in the second column. Any other number is a message with the
+/// columns of [`message_columns!`](crate::record::message_columns).
 const REMARK: i64 = 2;
 
-/// The columns of a message behind its own.
+/// The columns after those of a message.
 pub(super) const THREAD: usize = 21;
-pub(super) const PLACE: usize = 22;
+pub(super) const SEQ: usize = 22;
 
-/// The statement's rows, sorted out.
+/// The decoded rows of a statement.
 pub(super) struct Answer<T> {
-    /// What was made of each row of a message, in the order of the statement.
+    /// The decoded messages, in the order of the statement.
     pub(super) messages: Vec<T>,
-    /// What is said of the whole.
+    /// The remark about the whole.
     pub(super) remark: Option<i64>,
-    /// Whether it ended before a message that did not fit.
-    pub(super) is_cut: bool,
+    /// Whether the answer ends before a message that did not fit.
+    pub(super) is_truncated: bool,
 }
 
 impl<T> Answer<T> {
-    /// Runs a statement, and makes something of each message while its row is at hand; nothing of one that does not fit any
-    /// more, which ends the answer.
+    /// Runs a statement and decodes each message while SQLite is at its row. A message that does not fit decodes as
+    /// `None` and ends the answer.
     ///
     /// # Errors
-    /// `Corrupt` when an index names a row that is not there: left out, it would be missed by nobody.
+    /// `Corrupt` when an index names a row that does not exist: without the error the caller could not notice it.
     pub(super) fn read(
         scope: Scope<'_>,
         sql: &str,
         parameters: impl Params,
         mut message: impl FnMut(&Row<'_>) -> rusqlite::Result<Option<T>>,
     ) -> Result<Self> {
-        let mut answer = Self { messages: Vec::new(), remark: None, is_cut: false };
+        let mut answer = Self { messages: Vec::new(), remark: None, is_truncated: false };
         let mut statement = scope.db.prepare_cached(sql).map_err(EngineError::from)?;
         let mut rows = statement.query(parameters).map_err(EngineError::from)?;
         while let Some(row) = rows.next().map_err(EngineError::from)? {
@@ -60,7 +60,7 @@ impl<T> Answer<T> {
                 _ => match message(row).map_err(EngineError::from)? {
                     Some(message) => answer.messages.push(message),
                     None => {
-                        answer.is_cut = true;
+                        answer.is_truncated = true;
                         break;
                     }
                 },
@@ -70,7 +70,7 @@ impl<T> Answer<T> {
     }
 }
 
-/// The message of a record, whole with what was appended to it.
+/// Returns the message of a record, with the content of its appends.
 pub(super) fn whole(db: &Connection, record: Record) -> rusqlite::Result<Result<Message, Damage>> {
     let Record { message_pk, message, appends, last_append, .. } = record;
     if !message.state.is_open() {
@@ -81,18 +81,18 @@ pub(super) fn whole(db: &Connection, record: Record) -> rusqlite::Result<Result<
         let mut statement = db.prepare_cached(CHUNKS)?;
         let mut rows = statement.query(params![message_pk, last_append])?;
         while is_whole && let Some(row) = rows.next()? {
-            is_whole = growth.take(Piece::read(row)).is_some();
+            is_whole = growth.take(StoredChunk::read(row)).is_some();
         }
     }
-    if is_whole && growth.pieces() == appends {
+    if is_whole && growth.chunks() == appends {
         return Ok(Ok(Message { content: growth.content(), ..message }));
     }
     Ok(Err(Damage { id: Some(message.id), seq: Some(number(message.seq.get())) }))
 }
 
-/// The message of a row, whole; nothing where it does not fit any more. A damaged one, of which nothing is kept, always does. It is
-/// where the index has it, whatever it says itself: by that the others were found, and one at another place would be cut off as
-/// the one too many, and told of by no page.
+/// Returns the complete message of a row, or `None` if it does not fit. A damaged one, which holds no content, always
+/// fits. It gets the sequence number of the index and not that of its row: the order of the rows comes from the index.
+/// With another number a damaged row could be removed as the additional one, and no page would report it.
 pub(super) fn placed(
     scope: Scope<'_>,
     row: &Row<'_>,
@@ -102,7 +102,7 @@ pub(super) fn placed(
     let tenant: &TenantId = scope.tenant;
     let read = match Record::read(row, tenant, thread) {
         Ok(record) => whole(scope.db, record)?,
-        Err(damage) => Err(Damage { seq: row.integer(PLACE), ..damage }),
+        Err(damage) => Err(Damage { seq: row.integer(SEQ), ..damage }),
     };
     Ok(match read {
         Ok(message) if !bytes.take(message.estimated_size()) => None,
@@ -110,12 +110,13 @@ pub(super) fn placed(
     })
 }
 
-/// Sets the statement that names the rows of `found` into one that answers them.
+/// Embeds a statement that selects the keys of rows, `found`, into one that returns the rows.
 ///
-/// `$with` defines `found (message_pk)`; `$remark` are rows that come before; `$thread` is the text of a thread or NULL, and `$place`
-/// where the index has the message in it or NULL, as the last columns of a message, [`THREAD`] and [`PLACE`].
+/// `$with` defines `found (message_pk)`; `$remark` selects the rows that come before. The last columns of a message,
+/// [`THREAD`] and [`SEQ`], are `$thread`, the text of a thread or NULL, and `$seq_literal`, the sequence number in the
+/// index or NULL.
 macro_rules! answer {
-    ($with:expr, $remark:literal, $thread:literal, $place:literal) => {
+    ($with:expr, $remark:literal, $thread:literal, $seq_literal:literal) => {
         concat!(
             "WITH ",
             $with,
@@ -126,7 +127,7 @@ macro_rules! answer {
             ", ",
             $thread,
             ", ",
-            $place,
+            $seq_literal,
             " FROM found f LEFT JOIN messages m ON m.message_pk = f.message_pk"
         )
     };

@@ -1,7 +1,8 @@
-//! Messages with certain words: candidates by the full-text index, shard by shard, and the best of them by their rows.
+//! Full-text search: finds candidates in the full-text index, shard by shard, and the best of them by their rows.
 //!
-//! What a search reads belongs to its tenant alone, so the hits, their order and their absence depend on nothing else. Its work is
-//! bounded: by the candidates, by their bytes, by time, and by the terms of one shard, which FTS5 goes through in one call.
+//! A search reads only data of its tenant, so the hits, their order and their absence depend on nothing else. Its work
+//! is bounded: by the number of candidates, by their bytes, by time, and by the terms of one shard, which FTS5
+//! processes in one call.
 
 use std::{
     fmt::Write as _,
@@ -28,11 +29,11 @@ use crate::{
     search::{State, of_tenant, prefix, term_of_thread},
 };
 
-/// What the index finds in one shard, the latest message first.
+/// The candidates in one shard, the latest message first.
 pub(super) const CANDIDATES: &str =
     "SELECT rowid, terms, seq, created_at FROM search WHERE search MATCH ?1 ORDER BY rowid DESC";
 
-/// The row of a candidate, unless no search shows it any more: the index may be behind.
+/// The row of a candidate, unless it is no longer searchable: the index may be behind.
 pub(super) const FOUND: &str = concat!(
     "SELECT 0, ",
     message_columns!(),
@@ -43,7 +44,7 @@ pub(super) const FOUND: &str = concat!(
 const CONTENT_BYTES: usize = 8;
 const THREAD: usize = 21;
 
-/// How a store searches.
+/// The search options of a store.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Searching {
     pub(super) tokenizer: Tokenizer,
@@ -58,8 +59,8 @@ struct Bounds {
     until: Instant,
 }
 
-/// The time of one search. The clock is looked at once for so many rows or bytes, so that a search whose time is over has still
-/// looked at some of each kind.
+/// The time limit of one search. It reads the clock only once per number of rows or bytes. So a search whose time is
+/// over has still read some of each kind.
 #[derive(Debug)]
 struct Timer {
     until: Instant,
@@ -81,7 +82,7 @@ impl Timer {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// Whether the time is over, before another row.
+    /// Returns whether the time is over, before the next row.
     fn is_over(&mut self) -> bool {
         if self.rows < Self::ROWS && self.bytes < Self::BYTES {
             return false;
@@ -95,7 +96,7 @@ impl Timer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
     // In the order of the answer, reversed.
-    weight: u32,
+    score: u32,
     created_at: i64,
     seq: i64,
     message_pk: i64,
@@ -105,9 +106,9 @@ struct Candidate {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Candidates {
     found: Vec<Candidate>,
-    /// How many bytes were read of the index.
+    /// The bytes that were read from the index.
     bytes: u64,
-    /// How many shards were searched.
+    /// The number of searched shards.
     shards: usize,
     terminated_early: bool,
 }
@@ -132,7 +133,7 @@ fn search_within(
 ) -> Result<SearchHits> {
     rules::check_limit(read.limit)?;
     let state = State::read(scope.db).map_err(EngineError::from)?;
-    // Until the index is made again by the tokenizer of this store, it is asked in its own way.
+    // Until the index is rebuilt with the tokenizer of this store, the query uses that of the index.
     let query = Query::parse(&read.query, state.tokenizer.unwrap_or(tokenizer))?;
     let indexed = Position::new(state.found_up_to(tokenizer));
     let mut found = SearchHits { hits: Vec::new(), damaged: Vec::new(), indexed, terminated_early: false };
@@ -172,13 +173,13 @@ fn search_within(
         timer.count(content);
         let thread = thread_id(row, THREAD).unwrap_or_else(nameless);
         let Ok(record) = Record::read(row, scope.tenant, &thread) else {
-            // It hides no other.
+            // A damaged row does not hide other hits.
             found.damaged.push(thread);
             continue;
         };
         let text = record.message.content.plain_text(usize::MAX);
         if !query.matches(&text) {
-            // It was edited since, or has the terms and not the words.
+            // The message was edited since, or it has the terms but not the words of the query.
             continue;
         }
         let (snippet, marks) = query.snippet(&text);
@@ -196,7 +197,7 @@ fn search_within(
     Ok(found)
 }
 
-/// The messages of the tenant that have every required term, the shards of the latest messages first.
+/// Returns the messages of the tenant that have every required term, the shards of the latest messages first.
 fn candidates(
     scope: Scope<'_>,
     thread_pk: Option<i64>,
@@ -223,7 +224,7 @@ fn candidates(
             candidates.bytes += terms.len() as u64;
             timer.count(terms.len() as u64);
             candidates.found.push(Candidate {
-                weight: weight(terms, &prefix, query),
+                score: score(terms, &prefix, query),
                 created_at: row.integer(3).unwrap_or_default(),
                 seq: row.integer(2).unwrap_or_default(),
                 message_pk: row.get(0)?,
@@ -233,8 +234,8 @@ fn candidates(
     Ok(candidates)
 }
 
-/// The weight of a message by its terms: in the first line stand those that occur most often.
-fn weight(terms: &str, prefix: &str, query: &Query) -> u32 {
+/// Returns the score of a message by its terms: the first line holds those that occur most often.
+fn score(terms: &str, prefix: &str, query: &Query) -> u32 {
     let lines = terms.split('\n').zip((1..=MAX_COUNT).rev());
     let of_line = |line: &str, count| {
         let terms = line.split(' ').filter_map(|term| term.strip_prefix(prefix));
@@ -243,7 +244,8 @@ fn weight(terms: &str, prefix: &str, query: &Query) -> u32 {
     lines.fold(0, |sum: u32, (line, count)| sum.saturating_add(of_line(line, count)))
 }
 
-/// The query in the language of FTS5. A term is of letters and digits alone; it is quoted so that it is never an operator.
+/// Returns the query in the syntax of FTS5. A term consists of letters and digits only; it is quoted so that it is
+/// never an operator.
 fn matches(prefix: &str, thread_pk: Option<i64>, query: &Query) -> String {
     let mut matches = String::new();
     for (at, term) in query.required().iter().enumerate() {
@@ -264,7 +266,7 @@ mod tests {
 
     use super::*;
 
-    /// A store of which only the index is asked: in each shard of two tenants so many messages with these words.
+    /// Returns a store with only an index: in each shard of two tenants this number of messages with these words.
     fn index(shards: i64, messages: i64, text: &str) -> Connection {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
@@ -308,7 +310,7 @@ mod tests {
         let db = index(4, 5, "water wave, water");
         let all = asked(&db, "w*", bounds());
         assert_eq!((all.found.len(), all.shards, all.terminated_early), (20, 4, false));
-        assert!(all.found.iter().all(|candidate| candidate.weight == 3));
+        assert!(all.found.iter().all(|candidate| candidate.score == 3));
         let few = asked(&db, "w*", Bounds { candidates: 7, ..bounds() });
         assert_eq!((few.found.len(), few.shards, few.terminated_early), (7, 2, true));
         // The latest ones.
@@ -347,7 +349,7 @@ mod tests {
         assert_eq!(query(&"w* ".repeat(32)), query("w*"));
     }
 
-    /// The steps of SQLite's machine grow with the candidates that are looked at, and not with those that there are.
+    /// The number of virtual-machine steps grows with the examined candidates, and not with the existing ones.
     #[test]
     fn the_work_of_a_search_is_bounded_by_its_candidates() {
         let steps = |messages| {

@@ -1,4 +1,4 @@
-//! What a claimer may resume, and the attempts that there were.
+//! Resolves the session that a claimer may resume, and lists attempts.
 
 use rusqlite::params;
 use throughline_core::{

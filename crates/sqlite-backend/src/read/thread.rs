@@ -1,4 +1,4 @@
-//! Where every read of a thread begins: its head, and how far the store has come.
+//! Reads the head of a thread, with which every read of a thread begins, and the position of the store.
 
 use rusqlite::{OptionalExtension, Row, params};
 use throughline_core::{
@@ -16,7 +16,7 @@ use crate::{
 pub(super) const HEAD: &str =
     concat!("SELECT ", head_columns!(), " FROM threads t WHERE t.tenant = ?1 AND t.thread = ?2");
 
-/// A thread that is or was there.
+/// An existing or deleted thread.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
     pub(super) thread_pk: i64,
@@ -27,22 +27,22 @@ pub(super) fn corrupt(detail: String) -> PersistError {
     PersistError::new(ErrorKind::Corrupt, detail).with_effect(Effect::NotApplied)
 }
 
-/// The id of a thread as it stands in a row; nothing where it is none.
+/// Returns the id of a thread in a row; `None` if it is no valid id.
 pub(super) fn thread_id(row: &Row<'_>, column: usize) -> Option<ThreadId> {
     ThreadId::new(str::from_utf8(row.text(column)?).ok()?).ok()
 }
 
-/// Under what name a thread is told of whose id cannot be read.
+/// Returns the name under which a thread with an unreadable id is reported.
 pub(super) fn nameless() -> ThreadId {
     ThreadId::new("?").expect("a valid id")
 }
 
-/// The thread; nothing where it was never written to, or was deleted.
+/// Returns the thread; `None` if it never existed or was deleted.
 pub(super) fn living(scope: Scope<'_>, thread: &ThreadId) -> Result<Option<Known>> {
     Ok(known(scope, thread)?.filter(|known| !known.head.deleted))
 }
 
-/// The thread, deleted or not; nothing where it was never written to.
+/// Returns the thread, deleted or not; `None` if it never existed.
 pub(super) fn known(scope: Scope<'_>, thread: &ThreadId) -> Result<Option<Known>> {
     let found = scope
         .db
@@ -60,12 +60,13 @@ pub(super) fn known(scope: Scope<'_>, thread: &ThreadId) -> Result<Option<Known>
     }
 }
 
-/// The last message in the segment in which the messages of a thread end.
+/// The last message in the last segment of a thread.
 pub(super) const LAST_SEQ: &str = "SELECT m.seq FROM thread_segments e \
     CROSS JOIN messages m ON m.segment = e.segment AND m.thread_pk = e.thread_pk \
     WHERE e.thread_pk = ?1 AND e.first_seq = ?2 AND m.seq > 0 ORDER BY m.seq DESC LIMIT 1";
 
-/// The last sequence number that a thread has given: that of a message in its last segment, or of one that is gone.
+/// Returns the last sequence number that a thread has assigned: that of a message in its last segment, or of a removed
+/// one.
 pub(super) fn last_seq(scope: Scope<'_>, thread_pk: i64, head: &Head) -> Result<Seq> {
     let found: Option<i64> = scope
         .db
@@ -78,7 +79,7 @@ pub(super) fn last_seq(scope: Scope<'_>, thread_pk: i64, head: &Head) -> Result<
     Ok(Seq::new(u64::try_from(gone.max(found.unwrap_or_default())).unwrap_or_default()))
 }
 
-/// How far the store has come in this moment.
+/// Reads the row of the store.
 pub(super) fn progress(scope: Scope<'_>) -> Result<Progress> {
     let read = scope
         .db
@@ -94,7 +95,7 @@ pub(super) fn position(progress: &Progress) -> Position {
 
 pub(super) const ENTRY: &str = concat!("SELECT ", entry_columns!(), " FROM catalog c WHERE c.thread_pk = ?1");
 
-/// Reads the entry of one thread.
+/// Reads the summary of one thread.
 pub(super) fn entry(scope: Scope<'_>, read: &GetThread) -> Result<Option<ThreadSummary>> {
     let thread = &read.thread;
     let Some(Known { thread_pk, head }) = living(scope, thread)? else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! Lists of threads.
+//! Lists threads.
 
 use std::cmp::Reverse;
 
@@ -15,7 +15,7 @@ use throughline_core::{
 use super::{
     Scope,
     changes::reached,
-    placeless::find_enough,
+    find_enough::find_enough,
     thread::{corrupt, nameless, progress, thread_id},
 };
 use crate::{
@@ -25,11 +25,12 @@ use crate::{
     },
 };
 
-/// What a list shows of each thread, and where that stands: `stands_at` in the slot, and `called` among those that stand there.
+/// The columns of a thread in a list, and its position: `active_at` in the slot, and `called` among those with the same
+/// time.
 ///
-/// The index is in the order of the slots. A time that does not lie in its slot is damaged, and would tear the list apart if it
-/// said where the list is cut and goes on: what has one stands at the beginning of its slot. A name that has become a blob would
-/// stand behind every text, and so behind itself.
+/// The index is in the order of the slots. A time outside of its slot is damaged. As a cursor it would break the list,
+/// so the row is sorted to the beginning of its slot. A name that has become a blob would sort after every text, and so
+/// after itself.
 const COLUMNS: &str = concat!(
     "SELECT ",
     head_columns!(),
@@ -41,39 +42,39 @@ const COLUMNS: &str = concat!(
 const ENTRY: usize = HEAD_COLUMNS;
 const STANDS_AT: usize = ENTRY + ENTRY_COLUMNS;
 const CALLED: usize = STANDS_AT + 1;
-/// The slot is the last column but one of an entry.
+/// The slot is the last column but one of a summary.
 const SLOT: usize = STANDS_AT - 2;
 
 /// From the latest active thread on.
 const BY_ACTIVITY: &str = "FROM catalog c INDEXED BY catalog_by_activity \
     CROSS JOIN threads t ON t.thread_pk = c.thread_pk";
-/// From the threads with a label on: the first of the labels that are asked for.
+/// From the threads with a label on: the first of the requested labels.
 const BY_LABEL: &str = "FROM labels l CROSS JOIN catalog c ON c.thread_pk = l.thread_pk \
     CROSS JOIN threads t ON t.thread_pk = c.thread_pk";
 const SHOWN: &str = " WHERE c.tenant = ?1 AND c.listed = 1 AND c.archived = ?2 AND c.active_slot <= ?6 \
     AND (c.active_slot < ?6 OR (stands_at <= ?3 AND (stands_at < ?3 OR called > ?4)))";
 const IN_ORDER: &str = " ORDER BY c.active_slot DESC, stands_at DESC, called LIMIT ?5";
-/// The first of the parameters that are names and values of labels.
+/// The first of the parameters for the names and values of labels.
 const LABELS: usize = 7;
 
-/// With at most so many threads to a label, the list begins at them. With more of them, every so many threads of the tenant
-/// is one, and the list begins at the latest.
+/// The largest number of threads with a label for which the list begins at the label. With more of them, the label is
+/// frequent among the threads of the tenant, and the list begins at the latest thread.
 const FEW: i64 = 1000;
 
-/// How many threads carry a label, up to a limit.
+/// Counts the threads with a label, up to a limit.
 const COUNT: &str = "SELECT count(*) FROM \
     (SELECT 1 FROM labels WHERE tenant = ?1 AND name = ?2 AND value = ?3 LIMIT ?4)";
 
-/// A thread where the list comes to it.
+/// A thread at its position in the list.
 struct Found {
     slot: i64,
-    stands_at: i64,
-    /// The bytes that stand there where it cannot be read.
+    active_at: i64,
+    /// The id, or the stored bytes if it cannot be read.
     thread: Result<ThreadId, Option<Vec<u8>>>,
-    /// Nothing where it cannot be read.
+    /// `None` if it cannot be read.
     entry: Option<ThreadSummary>,
-    /// Whether more threads of its kind, archived or not, stand behind it and were not read.
-    is_cut_behind: bool,
+    /// Whether further threads with the same archive flag follow that were not read.
+    is_truncated_after: bool,
 }
 
 /// Lists threads.
@@ -90,16 +91,17 @@ pub(super) fn threads(scope: Scope<'_>, read: &ListThreads) -> Result<ThreadList
         run(scope, &sql, read, archived, &wanted, &mut found)?;
     }
     found.sort_by(|a, b| a.order().cmp(&b.order()));
-    // What has no place takes none. It is told of with what stands behind it, and at the end of the list with what is before it.
+    // A damaged row has no position. The page that covers its neighbors reports it, and the last page reports those
+    // before the cursor too.
     let (limit, mut bytes) = (read.limit as usize, AnswerBytes::new(read.max_bytes));
     let (mut placed, mut shown, mut more) = (0, 0, false);
-    for (at, thread) in found.iter().enumerate().filter(|(_, thread)| thread.has_place()) {
+    for (at, thread) in found.iter().enumerate().filter(|(_, thread)| thread.has_position()) {
         let fits = thread.entry.as_ref().is_none_or(|entry| bytes.take(entry.estimated_size()));
         more |= placed == limit || !fits;
         if more {
             break;
         }
-        (placed, shown, more) = (placed + 1, at + 1, thread.is_cut_behind);
+        (placed, shown, more) = (placed + 1, at + 1, thread.is_truncated_after);
     }
     let mut next = None;
     if more {
@@ -117,7 +119,7 @@ pub(super) fn threads(scope: Scope<'_>, read: &ListThreads) -> Result<ThreadList
     Ok(list)
 }
 
-/// Puts the label that the fewest threads carry first; says whether they are few.
+/// Moves the label with the fewest threads to the front. Returns whether they are few.
 fn rarest_first(scope: Scope<'_>, wanted: &mut [(&str, &str)]) -> Result<bool> {
     let mut rarest = (0, i64::MAX);
     for (at, (name, value)) in wanted.iter().enumerate() {
@@ -139,7 +141,7 @@ fn rarest_first(scope: Scope<'_>, wanted: &mut [(&str, &str)]) -> Result<bool> {
     Ok(rarest.1 <= FEW)
 }
 
-/// The statement of a list with so many labels.
+/// Returns the statement of a list with this number of labels.
 pub(super) fn statement(is_by_label: bool, labels: usize) -> String {
     let mut sql = format!("{COLUMNS}{}{SHOWN}", if is_by_label { BY_LABEL } else { BY_ACTIVITY });
     for label in 0..labels {
@@ -175,8 +177,9 @@ fn run(
     };
     let tenant = scope.tenant.as_str();
     let mut statement = scope.db.prepare_cached(sql).map_err(EngineError::from)?;
-    let (mut some, is_cut) = find_enough(read.limit, Found::has_place, |room| {
-        let mut parameters: Vec<&dyn ToSql> = vec![&tenant, &archived, &active_at, &thread, &room, &slot];
+    let (mut some, is_truncated) = find_enough(read.limit, Found::has_position, |row_limit| {
+        let mut parameters: Vec<&dyn ToSql> =
+            vec![&tenant, &archived, &active_at, &thread, &row_limit, &slot];
         for (name, value) in wanted {
             parameters.extend([name as &dyn ToSql, value]);
         }
@@ -191,8 +194,8 @@ fn run(
         }
         Ok((found, false))
     })?;
-    if let Some(last) = some.iter_mut().rfind(|thread| thread.has_place()) {
-        last.is_cut_behind = is_cut;
+    if let Some(last) = some.iter_mut().rfind(|thread| thread.has_position()) {
+        last.is_truncated_after = is_truncated;
     }
     found.append(&mut some);
     Ok(())
@@ -207,27 +210,27 @@ impl Found {
             let entry = EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str())?;
             Some(entry.summary(tenant, thread, &head))
         });
-        let [slot, stands_at] = [SLOT, STANDS_AT].map(|column| row.integer(column).unwrap_or(i64::MIN));
-        Self { slot, stands_at, thread, entry, is_cut_behind: false }
+        let [slot, active_at] = [SLOT, STANDS_AT].map(|column| row.integer(column).unwrap_or(i64::MIN));
+        Self { slot, active_at, thread, entry, is_truncated_after: false }
     }
 
-    /// Where it stands among others, as the statement has it.
+    /// Returns the sort key, in the order of the statement.
     fn order(&self) -> impl Ord {
         let called = match &self.thread {
             Ok(thread) => Some(thread.as_str().as_bytes()),
             Err(bytes) => bytes.as_deref(),
         };
-        (Reverse(self.slot), Reverse(self.stands_at), called)
+        (Reverse(self.slot), Reverse(self.active_at), called)
     }
 
-    /// Whether a cursor can say where it stands: no cursor has a name that is none, nor the slot of no time.
-    fn has_place(&self) -> bool {
-        self.thread.is_ok() && Listed::slot(self.stands_at) == self.slot
+    /// Returns whether a cursor can name its position: that needs a valid id, and a time that belongs to its slot.
+    fn has_position(&self) -> bool {
+        self.thread.is_ok() && Listed::slot(self.active_at) == self.slot
     }
 
     fn cursor(&self) -> Option<ThreadCursor> {
         let thread = self.thread.as_ref().ok()?.clone();
-        Some(ThreadCursor { active_at: Timestamp::from_micros(self.stands_at), thread })
+        Some(ThreadCursor { active_at: Timestamp::from_micros(self.active_at), thread })
     }
 }
 
@@ -271,23 +274,23 @@ fn tenants_after(scope: Scope<'_>, after: &str, limit: usize) -> Result<(Vec<Ten
 pub(super) const PURGEABLE: &str = "SELECT thread FROM threads INDEXED BY threads_purgeable \
     WHERE tenant = ?1 AND purgeable = 1 AND thread >= ?2 ORDER BY thread";
 
-/// Lists threads that take up room for messages that are gone.
+/// Lists threads whose removed messages still take up space.
 ///
 /// # Errors
-/// `Corrupt` at the end of the list, if one of the threads has no name that can be read: no list has a place for it, and by its
-/// name alone it could be purged.
+/// `Corrupt` at the end of the list, if the id of one of the threads cannot be read: it has no position in the list,
+/// and only its id would permit to purge it.
 pub(super) fn purgeable(scope: Scope<'_>, read: &ListPurgeable) -> Result<PurgeableThreads> {
     rules::check_limit(read.limit)?;
     let after = read.after.as_ref().map_or("", ThreadId::as_str);
     let (threads, _) = named(scope, after, read.limit as usize)?;
-    // A name that was damaged may stand anywhere, also before all that are asked for.
+    // A damaged id may sort anywhere, also before all requested ones.
     if threads.is_empty() && named(scope, "", usize::MAX)?.1 {
         return Err(corrupt("the id of a stored thread is damaged".to_owned()));
     }
     Ok(PurgeableThreads { threads })
 }
 
-/// Threads to be purged after a name, and whether there is one among them whose name cannot be read.
+/// Returns the purgeable threads after a name, and whether the id of one among them cannot be read.
 fn named(scope: Scope<'_>, after: &str, limit: usize) -> Result<(Vec<ThreadId>, bool)> {
     let mut statement = scope.db.prepare_cached(PURGEABLE).map_err(EngineError::from)?;
     let mut rows = statement.query(params![scope.tenant.as_str(), after]).map_err(EngineError::from)?;

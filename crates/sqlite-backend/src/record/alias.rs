@@ -7,16 +7,16 @@ use throughline_core::{
 
 use super::{Checksum, Columns};
 
-/// By what name a message is known to its provider: a row of `aliases`.
+/// A provider alias of a message: a row of `aliases`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AliasRow {
     pub(crate) generation: i64,
-    /// The last place that the thread had given when it was taken down.
+    /// The last sequence number of the thread when the alias was recorded.
     pub(crate) seen: i64,
     pub(crate) alias: Alias,
 }
 
-/// The columns of an alias in the order in which [`AliasRow::read`] takes them, as `a`.
+/// The columns of an alias, as `a`, in the order in which [`AliasRow::read`] expects them.
 macro_rules! alias_columns {
     () => {
         "a.generation, a.seen, a.role, a.checksum, a.turn, a.item, a.event, a.message_id"
@@ -25,7 +25,7 @@ macro_rules! alias_columns {
 pub(crate) use alias_columns;
 
 impl AliasRow {
-    /// Reads the columns of [`alias_columns!`] from `at` on; nothing when they are not what their checksum was made for.
+    /// Reads the columns of [`alias_columns!`] from `at` on; `None` if their checksum does not match.
     pub(crate) fn read(row: &impl Columns, at: usize, thread_pk: i64) -> Option<Self> {
         let origin = Origin {
             turn: row.optional_str(at + 4)?.map(TurnId::new).transpose().ok()?,

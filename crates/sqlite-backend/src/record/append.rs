@@ -1,4 +1,4 @@
-//! What is written to an open message, piece by piece.
+//! The chunks of an open message: the rows of `appends`.
 
 use rusqlite::Row;
 use throughline_core::{Content, messages::ContentChange};
@@ -6,7 +6,7 @@ use throughline_engine::rows::{ChunkKind, ContentBuilder, chunk_text};
 
 use super::{Checksum, Columns};
 
-/// One piece, to be written.
+/// A chunk to be written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Append<'a> {
     pub(crate) kind: ChunkKind,
@@ -19,17 +19,17 @@ impl<'a> Append<'a> {
         Self { kind, delta }
     }
 
-    /// The checksum of this piece as the `n`th of a message.
+    /// Returns the checksum of this chunk as the `n`th of a message.
     pub(crate) fn checksum(self, message_pk: i64, n: i64) -> i64 {
         checksum(message_pk, n, self.kind.code(), self.delta.as_bytes())
     }
 }
 
-/// The pieces of messages by their keys, `chain (message_pk, append_pk)` of a recursive `WITH`: from the last ones, which
-/// `$ends` answers with their messages, back to the first.
+/// The chunks of messages by their keys, as `chain (message_pk, append_pk)` of a recursive `WITH`: from the last ones,
+/// which `$ends` selects with their messages, back to the first.
 ///
-/// A piece is younger than the one that it leads to, so the keys become smaller and smaller: a chain that is damaged ends
-/// as well. It never goes on behind a piece of another message.
+/// A chunk has a greater key than the one that it refers to, so the keys decrease: a damaged chain ends too. It never
+/// continues after a chunk of another message.
 macro_rules! append_chain {
     ($ends:literal) => {
         concat!(
@@ -46,17 +46,17 @@ fn checksum(message_pk: i64, n: i64, kind: i64, delta: &[u8]) -> i64 {
     Checksum::new().integer(message_pk).integer(n).integer(kind).bytes(delta).finish()
 }
 
-/// One piece as it is stored, checked.
+/// A stored chunk with a valid checksum.
 #[derive(Debug)]
-pub(crate) struct Piece {
-    /// Which one it is, from 1 on.
+pub(crate) struct StoredChunk {
+    /// The number of the chunk, from 1 on.
     pub(crate) n: i64,
     kind: ChunkKind,
     text: String,
 }
 
-impl Piece {
-    /// Reads message, number, kind, checksum and text from column `1` on. Nothing when the piece is damaged.
+impl StoredChunk {
+    /// Reads message, number, kind, checksum and text from column `1` on. `None` if the chunk is damaged.
     pub(crate) fn read(row: &Row<'_>) -> Option<Self> {
         let (message_pk, n, kind) = (row.integer(1)?, row.integer(2)?, row.integer(3)?);
         let delta = row.text(5)?;
@@ -68,32 +68,32 @@ impl Piece {
     }
 }
 
-/// Folds pieces, given in order, into the content.
+/// Builds the content from chunks in their order.
 #[derive(Debug)]
 pub(crate) struct Growth {
     builder: ContentBuilder,
-    pieces: i64,
+    chunks: i64,
 }
 
 impl Growth {
     pub(crate) fn new() -> Self {
-        Self { builder: ContentBuilder::new(Content::empty()), pieces: 0 }
+        Self { builder: ContentBuilder::new(Content::empty()), chunks: 0 }
     }
 
-    /// How many pieces it has taken.
-    pub(crate) const fn pieces(&self) -> i64 {
-        self.pieces
+    /// Returns how many chunks it has added.
+    pub(crate) const fn chunks(&self) -> i64 {
+        self.chunks
     }
 
-    /// Takes the next stored piece. Nothing when it is damaged or another one than is due.
-    pub(crate) fn take(&mut self, piece: Option<Piece>) -> Option<()> {
-        let Piece { n, kind, text } = piece?;
-        // What a replacement makes obsolete is deleted: only the first piece may be one.
-        if n != self.pieces + 1 || (kind == ChunkKind::Base && n != 1) {
+    /// Adds the next stored chunk. `None` if it is damaged or not the expected one.
+    pub(crate) fn take(&mut self, chunk: Option<StoredChunk>) -> Option<()> {
+        let StoredChunk { n, kind, text } = chunk?;
+        // A replacement deletes the obsolete chunks: only the first chunk may be one.
+        if n != self.chunks + 1 || (kind == ChunkKind::Base && n != 1) {
             return None;
         }
         self.builder.push_stored(kind, &text)?;
-        self.pieces = n;
+        self.chunks = n;
         Some(())
     }
 

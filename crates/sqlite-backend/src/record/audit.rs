@@ -6,11 +6,11 @@ use throughline_core::{
 
 use super::{Checksum, Columns, number};
 
-/// An entry of the log of who did what, as a row of `audit` holds it.
+/// An audit record, as a row of `audit` holds it.
 #[derive(Debug)]
 pub(crate) struct AuditRow;
 
-/// The columns of an entry in the order in which [`AuditRow::read`] takes them, as `l`.
+/// The columns of a record, as `l`, in the order in which [`AuditRow::read`] expects them.
 macro_rules! audit_columns {
     () => {
         "l.number, l.tenant, l.thread, l.checksum, l.hash, l.body"
@@ -31,26 +31,26 @@ impl AuditRow {
         Ok(())
     }
 
-    /// The number of the last one that was written.
+    /// Returns the number of the last record.
     pub(crate) fn last(db: &Connection) -> rusqlite::Result<AuditNumber> {
         let last: i64 = db.prepare_cached("SELECT audit FROM store")?.query_row([], |row| row.get(0))?;
         Ok(AuditNumber::new(u64::try_from(last).unwrap_or_default()))
     }
 
-    /// Reads the columns of [`audit_columns!`] from `at` on: the entry that stands there, whether or not it is what its hash was made
-    /// for; nothing when it cannot be read as one, or is found by other columns than those of its record.
+    /// Reads the columns of [`audit_columns!`] from `at` on: the stored record, whether or not its hash matches. `None`
+    /// if it cannot be decoded, or if its index columns differ from its record.
     pub(crate) fn read(row: &Row<'_>, at: usize) -> Option<AuditEntry> {
         let entry = Self::read_as_stored(row, at)?;
         let tenant = str::from_utf8(row.text(at + 1)?).ok()?;
         entry.is_found_by(tenant, row.optional_str(at + 2)?).then_some(entry)
     }
 
-    /// The same, by whichever columns it is found.
+    /// Reads the same record, but ignores the index columns.
     pub(crate) fn read_as_stored(row: &Row<'_>, at: usize) -> Option<AuditEntry> {
         AuditEntry::from_kept(row.text(at + 5)?, hash(row, at + 4)?)
     }
 
-    /// Whether it is as it was written.
+    /// Returns whether the record is decodable, and its checksum and index columns match.
     pub(crate) fn is_whole(row: &Row<'_>, at: usize) -> bool {
         let whole = || {
             let number = row.integer(at)?;
@@ -66,7 +66,7 @@ impl AuditRow {
         whole().unwrap_or(false)
     }
 
-    /// Where the next entry goes, of a row of the store with `audit, audit_hash`.
+    /// Returns the link for the next record, from a row of the store with `audit, audit_hash`.
     pub(crate) fn link(row: &Row<'_>) -> AuditLink {
         let number = row.integer(0).and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
         AuditLink::after(AuditNumber::new(number), hash(row, 1).unwrap_or_default())

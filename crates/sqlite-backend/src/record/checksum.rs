@@ -1,9 +1,9 @@
 use twox_hash::XxHash3_64;
 
-/// Folds the values of a row into 64 bits: enough to notice damage, not a defence against an author of rows.
+/// Hashes the values of a row into 64 bits: enough to detect damage, not a defense against an author of rows.
 ///
-/// Each value is hashed by itself, with its kind and what came before it as the seed, so that no two lists of values
-/// are hashed alike.
+/// Each value is hashed separately, with its kind and the previous hash as the seed, so that no two lists of values
+/// have the same input.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Checksum(u64);
 
@@ -20,7 +20,7 @@ impl Checksum {
     }
 
     fn value(self, kind: Kind, bytes: &[u8]) -> Self {
-        // Odd, so that nothing of the seed is lost.
+        // Odd, so that no bit of the seed is lost.
         const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
         Self(XxHash3_64::oneshot_with_seed(self.0.wrapping_mul(SPREAD).wrapping_add(kind as u64), bytes))
     }
@@ -83,13 +83,13 @@ mod tests {
 
     #[test]
     fn it_never_changes() {
-        // Files carry these numbers: another one here would declare every stored message damaged.
+        // Files hold these numbers: another one here would make every stored message look damaged.
         let long = "x".repeat(1000);
         assert_eq!(
             Checksum::new().text("throughline").integer(7).text(&long).finish(),
             3_826_993_655_297_665_487
         );
-        // And the first migration this one.
+        // The first migration holds this one.
         assert_eq!(Checksum::new().integer(0).integer(0).integer(0).finish(), -1_896_607_939_751_548_547);
     }
 }

@@ -1,14 +1,14 @@
 use rusqlite::{Row, types::ValueRef};
 
-/// One row of an answer, whatever it holds.
+/// Access to the columns of one row.
 ///
-/// A column of another type than was asked for reads as nothing: what that means is for the caller to say.
+/// A column of another type than the requested one reads as `None`; the caller decides what that means.
 pub(crate) trait Columns {
     fn integer(&self, index: usize) -> Option<i64>;
     fn text(&self, index: usize) -> Option<&[u8]>;
     fn is_null(&self, index: usize) -> bool;
 
-    /// Text or NULL; nothing when it is neither.
+    /// Text or NULL; `None` for any other type.
     fn optional_str(&self, index: usize) -> Option<Option<&str>> {
         if self.is_null(index) {
             return Some(None);

@@ -1,22 +1,22 @@
 use super::{Checksum, Columns};
 
-/// How far a consumer of the changes has come: a row of `consumers`.
+/// The cursor of a consumer: a row of `consumers`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(crate) consumer_pk: i64,
     pub(crate) position: i64,
 }
 
-/// What a consumer has passed over: a row of `quarantine`.
+/// A quarantined change of a consumer: a row of `quarantine`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SkippedId<'a> {
+pub(crate) struct QuarantineRow<'a> {
     pub(crate) position: i64,
     pub(crate) at: i64,
     pub(crate) thread: &'a str,
     pub(crate) why: &'a str,
 }
 
-/// The columns of a cursor in the order in which [`Cursor::read`] takes them, as `k`.
+/// The columns of a cursor, as `k`, in the order in which [`Cursor::read`] expects them.
 macro_rules! cursor_columns {
     () => {
         "k.consumer_pk, k.position, k.checksum"
@@ -24,16 +24,16 @@ macro_rules! cursor_columns {
 }
 pub(crate) use cursor_columns;
 
-/// The columns of what was passed over in the order in which [`SkippedId::read`] takes them, as `q`.
-macro_rules! passed_over_columns {
+/// The columns of a quarantined change, as `q`, in the order in which [`QuarantineRow::read`] expects them.
+macro_rules! quarantine_columns {
     () => {
         "q.position, q.at, q.checksum, q.thread, q.why"
     };
 }
-pub(crate) use passed_over_columns;
+pub(crate) use quarantine_columns;
 
 impl Cursor {
-    /// Reads the columns of [`cursor_columns!`] from `at` on; nothing when they are not what their checksum was made for.
+    /// Reads the columns of [`cursor_columns!`] from `at` on; `None` if their checksum does not match.
     pub(crate) fn read(row: &impl Columns, at: usize, tenant: &str, consumer: &str) -> Option<Self> {
         let cursor = Self { consumer_pk: row.integer(at)?, position: row.integer(at + 1)? };
         (Self::checksum(tenant, consumer, cursor.position) == row.integer(at + 2)?).then_some(cursor)
@@ -44,9 +44,8 @@ impl Cursor {
     }
 }
 
-impl<'a> SkippedId<'a> {
-    /// Reads the columns of [`passed_over_columns!`] from `at` on; nothing when they are not what their checksum was made
-    /// for.
+impl<'a> QuarantineRow<'a> {
+    /// Reads the columns of [`quarantine_columns!`] from `at` on; `None` if their checksum does not match.
     pub(crate) fn read(row: &'a impl Columns, at: usize, consumer_pk: i64) -> Option<Self> {
         let passed = Self {
             position: row.integer(at)?,

@@ -7,15 +7,15 @@ use throughline_core::{
 
 use super::{Checksum, Columns, Head, IN_MEMORY, head::flag, number};
 
-/// What lists show of a thread, and what the store keeps beside it: the row of `catalog`.
+/// The summary of a thread, and related data: a row of `catalog`.
 #[derive(Debug)]
 pub(crate) struct EntryRow {
     pub(crate) facts: ThreadStats,
-    /// The last sequence number that the thread has given.
+    /// The last sequence number that the thread has assigned.
     pub(crate) last_seq: i64,
 }
 
-/// What the index of the lists has of an entry.
+/// The columns of a summary in the index of the lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Listed {
     listed: bool,
@@ -24,8 +24,9 @@ pub(crate) struct Listed {
 }
 
 impl Listed {
-    /// The 16 milliseconds in which a time lies. A list sorts all threads that were active in those at which it stands, and so
-    /// many more the longer they are; who writes to a thread again within them is spared a page.
+    /// Returns the slot of a time: an interval of 16 milliseconds. A list sorts all threads that were active in its
+    /// current slot, so longer slots mean more threads to sort. A second write to a thread within a slot saves an index
+    /// page.
     pub(crate) const fn slot(active_at: i64) -> i64 {
         active_at >> 14
     }
@@ -36,7 +37,7 @@ impl Listed {
     }
 }
 
-/// The columns of an entry in the order in which [`EntryRow::read`] takes them, as `c`.
+/// The columns of a summary, as `c`, in the order in which [`EntryRow::read`] expects them.
 macro_rules! entry_columns {
     () => {
         "c.checksum, c.listed, c.archived, c.active_at, c.hidden, c.has_begun, c.created_at, c.changed_at, c.messages, \
@@ -45,10 +46,10 @@ macro_rules! entry_columns {
 }
 pub(crate) use entry_columns;
 
-/// How many columns that is.
+/// The number of these columns.
 pub(crate) const ENTRY_COLUMNS: usize = 20;
 
-/// Sets what no index has.
+/// Sets the columns that are in no index.
 macro_rules! set_unindexed {
     () => {
         "active_at = ?2, hidden = ?3, has_begun = ?4, created_at = ?5, changed_at = ?6, messages = ?7, turns = ?8, \
@@ -68,7 +69,7 @@ const WRITE: &str = concat!(
 );
 
 impl EntryRow {
-    /// Reads the columns of [`entry_columns!`] from `at` on; nothing when they are not what their checksum was made for.
+    /// Reads the columns of [`entry_columns!`] from `at` on; `None` if their checksum does not match.
     pub(crate) fn read(row: &impl Columns, at: usize, tenant: &str, thread: &str) -> Option<Self> {
         let text = |column: usize| str::from_utf8(row.text(at + column)?).ok();
         let count = |column: usize| u64::try_from(row.integer(at + column)?).ok();
@@ -124,13 +125,13 @@ impl EntryRow {
         is_in_its_slot.then_some(Self { facts, last_seq })
     }
 
-    /// What lists show of the thread.
+    /// Returns the thread summary.
     pub(crate) fn summary(&self, tenant: &TenantId, thread: &ThreadId, head: &Head) -> ThreadSummary {
         let last_seq = Seq::new(u64::try_from(self.last_seq).unwrap_or_default());
         self.facts.entry(tenant, thread, head.generation(), last_seq)
     }
 
-    /// The statements that write rows.
+    /// Prepares the statements that write rows.
     pub(crate) fn writer(db: &Connection) -> rusqlite::Result<EntryWriter<'_>> {
         Ok(EntryWriter { unmoved: db.prepare_cached(WRITE_UNMOVED)?, moved: db.prepare_cached(WRITE)? })
     }
@@ -143,14 +144,14 @@ pub(crate) struct EntryWriter<'db> {
 }
 
 impl EntryWriter<'_> {
-    /// Writes a row, over the one that is there. Where that is listed as `stands`, and this one is too, the index of the lists
-    /// is let alone: to set a column, also to what it is, writes the indexes that it is in.
+    /// Writes a row over an existing one. If that is listed as `stored`, and this one has the same index columns, the
+    /// index of the lists is not touched: setting a column, even to the same value, writes the indexes that it is in.
     pub(crate) fn write(
         &mut self,
         (facts, last_seq): (&ThreadStats, i64),
         thread_pk: i64,
         (tenant, thread): (&str, &str),
-        stands: Option<Listed>,
+        stored: Option<Listed>,
     ) -> rusqlite::Result<()> {
         let labels = serde_json::to_string(&facts.labels).expect(IN_MEMORY);
         let metadata = serde_json::to_string(&facts.metadata).expect(IN_MEMORY);
@@ -209,7 +210,7 @@ impl EntryWriter<'_> {
             &listed.slot,
         ];
         let is_written =
-            stands == Some(listed) && self.unmoved.execute(&parameters[..UNMOVED_PARAMETERS])? == 1;
+            stored == Some(listed) && self.unmoved.execute(&parameters[..UNMOVED_PARAMETERS])? == 1;
         if !is_written {
             self.moved.execute(&parameters[..])?;
         }
@@ -217,7 +218,7 @@ impl EntryWriter<'_> {
     }
 }
 
-/// Everything that the checksum of an entry covers.
+/// Everything that the checksum of a summary covers.
 struct Fields<'a> {
     tenant: &'a str,
     thread: &'a str,

@@ -3,26 +3,26 @@ use throughline_core::threads::Generation;
 
 use super::{Checksum, Columns};
 
-/// What a thread is beside its messages and its entry: the row of `threads`.
+/// The head of a thread: the row of `threads`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
-    /// The last place that a deleted message had.
+    /// The greatest sequence number of a deleted message.
     pub(crate) deleted_seq: i64,
-    /// The last place that went when the thread was cleared or deleted.
+    /// The last sequence number that a clear or a deletion of the thread removed.
     pub(crate) floor: i64,
     pub(crate) generation: i64,
-    /// When the latest of the messages that are gone by now was changed, or when the thread began.
+    /// The time of the last change of a removed message, or the creation time of the thread.
     pub(crate) gone_at: i64,
-    /// The last place that a question of the user had which was deleted.
+    /// The last sequence number of a deleted prompt of the user.
     pub(crate) gone_question: i64,
     pub(crate) deleted: bool,
-    /// Whether messages up to the floor still stand in the file.
+    /// Whether the file still holds messages up to the floor.
     pub(crate) purgeable: bool,
-    /// Where the last of the segments begins in which its messages lie, or 0.
+    /// The first sequence number of the last segment of the thread, or 0.
     pub(crate) last_segment: i64,
 }
 
-/// The columns of a head in the order in which [`Head::read`] takes them, as `t`.
+/// The columns of a head, as `t`, in the order in which [`Head::read`] expects them.
 macro_rules! head_columns {
     () => {
         "t.thread_pk, t.deleted_seq, t.floor, t.generation, t.gone_at, t.gone_question, t.deleted, t.purgeable, \
@@ -30,11 +30,11 @@ macro_rules! head_columns {
     };
 }
 pub(crate) use head_columns;
-/// How many there are.
+/// The number of these columns.
 pub(crate) const HEAD_COLUMNS: usize = 10;
 
 impl Head {
-    /// Of a thread that begins then.
+    /// Returns the head of a new thread that was created at this time.
     pub(crate) const fn new(created_at: i64) -> Self {
         Self {
             deleted_seq: 0,
@@ -48,8 +48,8 @@ impl Head {
         }
     }
 
-    /// Reads the columns of [`head_columns!`] from `at` on: the number of the thread and its head. Nothing when they are
-    /// not what their checksum was made for.
+    /// Reads the columns of [`head_columns!`] from `at` on: the number of the thread and its head. `None` if their
+    /// checksum does not match.
     pub(crate) fn read(row: &impl Columns, at: usize, tenant: &str, thread: &str) -> Option<(i64, Self)> {
         let head = Self {
             deleted_seq: row.integer(at + 1)?,
@@ -110,7 +110,7 @@ impl Head {
         Ok(())
     }
 
-    /// Writes whether there is something to purge: by itself, because the index of those that have is written too.
+    /// Writes whether there is something to purge. In a separate statement, because it also writes a partial index.
     pub(crate) fn write_purgeable(&self, db: &Connection, thread_pk: i64) -> rusqlite::Result<()> {
         db.prepare_cached("UPDATE threads SET purgeable = ?2 WHERE thread_pk = ?1")?
             .execute(params![thread_pk, self.purgeable])?;
@@ -139,7 +139,7 @@ impl Head {
     }
 }
 
-/// A column that is 0 or 1.
+/// Reads a column that is 0 or 1.
 pub(super) fn flag(row: &impl Columns, at: usize) -> Option<bool> {
     match row.integer(at)? {
         0 => Some(false),

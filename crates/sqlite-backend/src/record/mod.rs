@@ -1,11 +1,12 @@
-//! A message as a row: written, read back, and checked on the way.
+//! The rows of messages: encoding, decoding and checksums.
 //!
-//! SQLite does not notice a bit that flipped on the disk. Every row carries a checksum over its identity and
-//! everything in it, so that damage is answered as `Corrupt`, by name, and never as somebody's words.
+//! SQLite does not detect a bit that flipped on the disk. Every row has a checksum over its identity and all of its
+//! values. So a read of a damaged row fails as `Corrupt`, with its name, and never returns wrong content.
 
 mod alias;
 mod append;
 mod audit;
+mod change;
 mod checksum;
 mod columns;
 mod consumer;
@@ -13,7 +14,6 @@ mod entry;
 mod head;
 mod segment;
 mod session;
-mod told;
 
 use std::{borrow::Cow, time::Duration};
 
@@ -28,22 +28,22 @@ use throughline_engine::rows::{MessageKey, MessageRow};
 
 pub(crate) use self::{
     alias::{AliasRow, alias_columns},
-    append::{Append, Growth, Piece, append_chain},
+    append::{Append, Growth, StoredChunk, append_chain},
     audit::{AuditRow, audit_columns},
+    change::{ChangeRow, change_columns, unreadable},
     checksum::Checksum,
     columns::Columns,
-    consumer::{Cursor, SkippedId, cursor_columns, passed_over_columns},
+    consumer::{Cursor, QuarantineRow, cursor_columns, quarantine_columns},
     entry::{ENTRY_COLUMNS, EntryRow, Listed, entry_columns},
     head::{HEAD_COLUMNS, Head, head_columns},
-    segment::{ThreadSegment, by_place, messages_behind},
+    segment::{ThreadSegment, by_seq, messages_behind},
     session::{
         KnownColumns, SessionOwner, read_attempt, read_head, read_known, session_json, whole_checksum,
     },
-    told::{Told, told_columns, unreadable},
 };
 
-/// The columns of a message in the order in which [`Record::read`] takes them, as `m`, after one that says which
-/// part of an answer the row is.
+/// The columns of a message, as `m`, in the order in which [`Record::read`] expects them, after one for the kind of the
+/// row.
 macro_rules! message_columns {
     () => {
         "m.message_pk, m.message_id, m.seq, m.role, m.state, m.revision, m.appends, m.content_bytes, m.lease_ms, \
@@ -53,28 +53,28 @@ macro_rules! message_columns {
 }
 pub(crate) use message_columns;
 
-/// The state of a deleted row, which is no state of a message.
+/// The state of a tombstone, which is no state of a message.
 pub(crate) const DELETED: &str = "deleted";
 
-/// A message and what the store keeps beside it.
+/// A message and the related columns.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     pub(crate) message_pk: i64,
-    /// The message; while it is open its content is `[]`, and what was written stands in the appends.
+    /// The message; while it is open its content is `[]`, and its text is in the appends.
     pub(crate) message: Message,
-    /// How many appends there are.
+    /// The number of appends.
     pub(crate) appends: i64,
-    /// The key of the last of them. It is guarded with the row: the pieces guard themselves and are counted, so it could
-    /// not lead to other words, but what stands in the row is as it was written or it is damage.
+    /// The key of the last of them. The checksum of the row covers it. The chunks have checksums and a count of their
+    /// own, so a wrong key could not lead to other text, but any changed value in a row is damage.
     pub(crate) last_append: Option<i64>,
-    /// How long the content is; of an open message, what the appends come to.
+    /// The length of the content; for an open message the sum of its appends.
     pub(crate) length: Length,
-    /// Where its last change stands among all commits.
+    /// The position of its last change.
     pub(crate) position: i64,
 }
 
 impl Record {
-    /// Reads the columns of [`message_columns!`], whatever they hold.
+    /// Reads the columns of [`message_columns!`], with verification.
     pub(crate) fn read(row: &Row<'_>, tenant: &TenantId, thread: &ThreadId) -> Result<Self, Damage> {
         let id = row.text(2).and_then(|text| MessageId::new(str::from_utf8(text).ok()?).ok());
         let seq = row.integer(3);
@@ -171,7 +171,7 @@ pub(crate) struct Encoded<'a> {
 }
 
 impl<'a> Encoded<'a> {
-    /// The columns of a message above the floor. `content` is `[]` while it is open.
+    /// Encodes a message above the floor. `content` is `[]` while it is open.
     pub(crate) fn new(
         key: &MessageKey,
         row: &'a MessageRow,
@@ -216,7 +216,7 @@ impl<'a> Encoded<'a> {
     }
 }
 
-/// A counter as a column holds it. The counters of the store count up from 1 and stay far below the limit.
+/// Converts a counter for a column. The counters of the store begin with 1 and stay far below the limit.
 pub(crate) fn number(counter: u64) -> i64 {
     i64::try_from(counter).unwrap_or(i64::MAX)
 }
@@ -294,24 +294,24 @@ impl Fields<'_> {
     }
 }
 
-/// The checksum of a tombstone: of its tenant, its thread and its id, and of where the deletion stands among all commits. Everything else in
-/// the row is the same in every tombstone.
+/// Returns the checksum of a tombstone. It covers its tenant, its thread and its id, and the position of the deletion.
+/// All other columns are the same in every tombstone.
 pub(crate) fn tombstone_checksum(owner: &[&str; 3], position: i64) -> i64 {
     let owner = owner.iter().fold(Checksum::new(), |sum, name| sum.text(name));
     owner.text(DELETED).integer(position).finish()
 }
 
-/// A row that cannot be trusted.
+/// A damaged row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Damage {
-    /// Its message, if that much can be read.
+    /// The id of its message, if that can be read.
     pub(crate) id: Option<MessageId>,
-    /// Its place in the thread, if that much can be read.
+    /// Its sequence number, if that can be read.
     pub(crate) seq: Option<i64>,
 }
 
 impl Damage {
-    /// As it is told of in lists.
+    /// Returns the damage as lists report it.
     pub(crate) fn of(self, thread: &ThreadId) -> DamagedMessage {
         let seq = self.seq.and_then(|seq| u64::try_from(seq).ok()).map(Seq::new);
         DamagedMessage { thread: thread.clone(), seq, id: self.id }

@@ -1,27 +1,27 @@
-//! Where the messages of a thread lie in the index of their order.
+//! The segments of the order index, which hold the messages of a thread in their order.
 //!
-//! By threads first, that index would have a page for each thread that a commit writes to. It is by segments first: what
-//! was written at about the same time is together in it, of whichever threads, and a table beside it says which segments hold
-//! messages of a thread. See decision 0048.
+//! If the thread were the first column of that index, a commit would write a page for each of its threads. The first
+//! column is the segment: messages of about the same time share a segment, regardless of their threads. A separate
+//! table maps a thread to the segments with its messages. See decision 0048.
 
 use rusqlite::{Connection, OptionalExtension, Row, ffi, params};
 
 use super::Checksum;
 use crate::error::is_taken;
 
-/// From a place of a thread on, its messages lie in a segment: a row of `thread_segments`.
+/// The segment for the sequence numbers of a thread from `first_seq` on: a row of `thread_segments`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ThreadSegment {
     pub(crate) first_seq: i64,
     pub(crate) segment: i64,
-    /// Where the one before it begins, or 0: that one is missed when it is not there any more.
+    /// The first sequence number of the previous segment, or 0. It reveals that the previous one is missing.
     pub(crate) previous: i64,
 }
 
-/// The messages of a thread behind a place, and up to another one where `$until` says so (`< ?3`, `<= ?3`): what stands behind
-/// `FROM`, with `s` for the segment and `m` for the message. [`by_place!`] puts them in their order.
+/// The messages of a thread after a sequence number, and up to another one if `$until` says so (`< ?3`, `<= ?3`). This
+/// is the text after `FROM`, with `s` for the segment and `m` for the message. [`by_seq!`] sorts them.
 ///
-/// `CROSS JOIN` has SQLite go through the segments in their order and not begin with the messages.
+/// `CROSS JOIN` makes SQLite walk the segments in their order, and not begin with the messages.
 macro_rules! messages_behind {
     ($thread:literal, $after:literal) => {
         concat!(
@@ -48,24 +48,24 @@ macro_rules! messages_behind {
 }
 pub(crate) use messages_behind;
 
-/// The order of [`messages_behind!`], one way (`ASC`) or the other (`DESC`).
-macro_rules! by_place {
+/// The order of [`messages_behind!`], ascending (`ASC`) or descending (`DESC`).
+macro_rules! by_seq {
     ($direction:literal) => {
         concat!(" ORDER BY s.first_seq ", $direction, ", m.seq ", $direction)
     };
 }
-pub(crate) use by_place;
+pub(crate) use by_seq;
 
-/// The segment in which a place of a thread lies.
+/// The segment that holds a sequence number of a thread.
 const AT: &str = "SELECT first_seq, segment, previous, checksum FROM thread_segments WHERE thread_pk = ?1 AND first_seq <= ?2 \
                   ORDER BY first_seq DESC LIMIT 1";
-/// The segment behind that.
+/// The next segment.
 const BEHIND: &str = "SELECT first_seq, segment, previous, checksum FROM thread_segments WHERE thread_pk = ?1 AND first_seq > ?2 \
                       ORDER BY first_seq LIMIT 1";
 
 fn damaged() -> rusqlite::Error {
-    let told = "where the messages of a thread lie is damaged".to_owned();
-    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(told))
+    let message = "where the messages of a thread lie is damaged".to_owned();
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(message))
 }
 
 impl ThreadSegment {
@@ -79,18 +79,18 @@ impl ThreadSegment {
         Ok(())
     }
 
-    /// Reads the columns of [`AT`] from `at` on. Nothing when it is not what its checksum was made for.
+    /// Reads the columns of [`AT`] from `at` on. `None` if the checksum does not match.
     pub(crate) fn read(row: &Row<'_>, at: usize, thread_pk: i64) -> rusqlite::Result<Option<Self>> {
         let found = Self { first_seq: row.get(at)?, segment: row.get(at + 1)?, previous: row.get(at + 2)? };
         Ok((row.get::<_, i64>(at + 3)? == found.checksum(thread_pk)).then_some(found))
     }
 
-    /// The segment of a place of a thread that may be anywhere: `current`, if no message lies behind it. What is put
-    /// between others lies with those before it, and what is put before all of them with the first. Also where the last
-    /// segment of the thread begins from now on, if that is elsewhere.
+    /// Returns the segment for any sequence number of a thread. It is `current` if no message follows. A message
+    /// between others goes to the segment of those before it, and one before all others goes to the first segment. Also
+    /// returns the beginning of the last segment of the thread, if that changes.
     ///
     /// # Errors
-    /// As SQLite says it where a row that this depends on is damaged or missing.
+    /// SQLite's error for corruption if a row that this depends on is damaged or missing.
     pub(crate) fn of(
         db: &Connection,
         thread_pk: i64,
@@ -138,7 +138,7 @@ impl ThreadSegment {
         found.map(|found| found.ok_or_else(damaged)).transpose()
     }
 
-    /// Whether the segment behind this one is as it was written, and is the next one.
+    /// Returns whether the next segment is undamaged and refers to this one.
     fn is_followed(self, db: &Connection, thread_pk: i64) -> rusqlite::Result<bool> {
         let next = db
             .prepare_cached(BEHIND)?
@@ -147,7 +147,7 @@ impl ThreadSegment {
         Ok(next.flatten().is_some_and(|next| next.previous == self.first_seq))
     }
 
-    /// Has the segment behind this one follow the one that begins at `previous`. Says whether there is one behind it.
+    /// Makes the next segment refer to the one that begins at `previous`. Returns whether there is a next one.
     fn follow(self, db: &Connection, thread_pk: i64, previous: i64) -> rusqlite::Result<bool> {
         let Some(next) = Self::find(db, BEHIND, (thread_pk, self.first_seq))? else { return Ok(false) };
         let next = Self { previous, ..next };
@@ -158,7 +158,7 @@ impl ThreadSegment {
         Ok(true)
     }
 
-    /// Whether a message of the thread lies in this segment at a place or behind it.
+    /// Returns whether this segment holds a message of the thread from this sequence number on.
     fn holds_behind(self, db: &Connection, thread_pk: i64, seq: i64) -> rusqlite::Result<bool> {
         db.prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM messages WHERE segment = ?1 AND thread_pk = ?2 AND seq >= ?3)",
@@ -166,8 +166,8 @@ impl ThreadSegment {
         .query_row(params![self.segment, thread_pk, seq], |row| row.get(0))
     }
 
-    /// Forgets the segments of a thread in which these places lie, from the first to the last, and no message any more. The last
-    /// segment of the thread stays: it is where it goes on.
+    /// Deletes the empty segments of a thread between these sequence numbers. The last segment of the thread stays,
+    /// because new messages go there.
     pub(crate) fn forget_empty(
         db: &Connection,
         thread_pk: i64,
@@ -184,9 +184,9 @@ impl ThreadSegment {
         let empty = statement
             .query_map(params![thread_pk, first, last], |row| Self::read(row, 0, thread_pk))?
             .collect::<rusqlite::Result<Vec<_>>>()?;
-        // A damaged one may lead to nothing because it is damaged. The last ones first: each is followed by one that stays.
+        // A damaged segment may seem empty because of the damage. In reverse order: the next segment of each one stays.
         for found in empty.into_iter().flatten() {
-            // What is damaged already is not made whole by that.
+            // This does not repair damage that exists already.
             if found.is_followed(db, thread_pk)? {
                 found.follow(db, thread_pk, found.previous)?;
                 found.remove(db, thread_pk)?;
@@ -201,15 +201,16 @@ impl ThreadSegment {
         Ok(())
     }
 
-    /// Whether those segments of a thread are there and as they were written in which places behind `after` and up to `until`
-    /// lie, of a thread whose last one begins at `last`. A damaged one would lead to no messages, or to those of another.
+    /// Returns whether the segments of a thread after `after` and up to `until` exist and are undamaged. The last
+    /// segment of the thread begins at `last`. A damaged one would lead to no messages, or to those of another thread.
     pub(crate) fn are_whole(
         db: &Connection,
         thread_pk: i64,
         (after, until): (i64, i64),
         last: i64,
     ) -> rusqlite::Result<bool> {
-        // From the one in which the first place lies to the one behind them all, which tells that none before it is missing.
+        // From the segment of the first number to the one after the last number, which proves that none before it is
+        // missing.
         let mut statement = db.prepare_cached(
             "SELECT s.first_seq, s.segment, s.previous, s.checksum FROM thread_segments s WHERE s.thread_pk = ?1 \
              AND s.first_seq >= coalesce((SELECT b.first_seq FROM thread_segments b \
@@ -234,9 +235,9 @@ impl ThreadSegment {
         Ok(before.map_or(0, |before| before.first_seq) == last)
     }
 
-    /// Makes the segments of a thread again, from all messages of the store, and says where the last one begins. Where these
-    /// contradict each other, all of the thread lie in one segment then.
-    pub(crate) fn mend(db: &Connection, thread_pk: i64) -> rusqlite::Result<i64> {
+    /// Rebuilds the segments of a thread from all messages of the store, and returns the beginning of the last one. If
+    /// the rows of messages contradict each other, the result is one segment for the whole thread.
+    pub(crate) fn repair(db: &Connection, thread_pk: i64) -> rusqlite::Result<i64> {
         let mut statement = db.prepare_cached(
             "SELECT min(seq), max(seq), segment FROM messages NOT INDEXED \
              WHERE thread_pk = ?1 AND seq IS NOT NULL GROUP BY segment ORDER BY segment",
@@ -251,7 +252,7 @@ impl ThreadSegment {
                 "UPDATE messages SET segment = ?2 WHERE thread_pk = ?1 AND seq IS NOT NULL",
                 params![thread_pk, segment],
             );
-            // Two of them have one place.
+            // Two of them have the same sequence number.
             merged.map_err(|error| if is_taken(&error) { damaged() } else { error })?;
             let first_seq = found.iter().map(|(first_seq, _, _)| *first_seq).min().unwrap_or_default();
             found = vec![(first_seq, i64::MAX, segment)];
@@ -265,7 +266,7 @@ impl ThreadSegment {
         Ok(previous)
     }
 
-    /// What the checksum of the row is made for.
+    /// Returns the checksum of the row.
     pub(crate) fn checksum(self, thread_pk: i64) -> i64 {
         let Self { first_seq, segment, previous } = self;
         Checksum::new().integer(thread_pk).integer(first_seq).integer(segment).integer(previous).finish()
@@ -278,8 +279,8 @@ mod tests {
 
     use super::*;
 
-    const BEHIND: &str = concat!("SELECT m.seq FROM ", messages_behind!("1", "?1"), by_place!("ASC"));
-    const BEFORE: &str = concat!("SELECT m.seq FROM ", messages_behind!("1", "0", "< ?1"), by_place!("DESC"));
+    const BEHIND: &str = concat!("SELECT m.seq FROM ", messages_behind!("1", "?1"), by_seq!("ASC"));
+    const BEFORE: &str = concat!("SELECT m.seq FROM ", messages_behind!("1", "0", "< ?1"), by_seq!("DESC"));
 
     fn store() -> Connection {
         let db = Connection::open_in_memory().unwrap();
@@ -293,7 +294,7 @@ mod tests {
         db
     }
 
-    /// Puts the message of this name at a place, as a copy does, in whichever order messages come.
+    /// Inserts the message of this name with a sequence number, as a copy does, in any order of messages.
     fn put(db: &Connection, name: i64, seq: i64, current: i64) {
         let (segment, last) = ThreadSegment::of(db, 1, seq, current).unwrap();
         if let Some(last) = last {
@@ -309,7 +310,7 @@ mod tests {
         .unwrap();
     }
 
-    fn places(db: &Connection, sql: &str, bound: i64) -> Vec<i64> {
+    fn seqs(db: &Connection, sql: &str, bound: i64) -> Vec<i64> {
         let mut statement = db.prepare_cached(sql).unwrap();
         statement.query_map([bound], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
@@ -333,13 +334,13 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(seed);
         for _ in 0..20 {
             let db = store();
-            // The places that are taken, each with the name of its message.
+            // The used sequence numbers, each with the name of its message.
             let mut taken = BTreeMap::<i64, i64>::new();
             let mut current = 1;
             for name in 0..60 {
                 current += i64::from(random.u8(..4) == 0);
                 match random.u8(..8) {
-                    // The latest one goes, or any, and may come back in its place.
+                    // Removes the latest one, or any other, which may return with the same number.
                     0 if !taken.is_empty() => {
                         let at = random.usize(..taken.len() + 3).min(taken.len() - 1);
                         let (&seq, &gone) = taken.iter().nth(at).unwrap();
@@ -361,8 +362,8 @@ mod tests {
                     _ => {
                         let last = taken.last_key_value().map_or(0, |(&seq, _)| seq);
                         let seq = if random.bool() { last + 1 } else { random.i64(1..100) };
-                        if let Entry::Vacant(place) = taken.entry(seq) {
-                            place.insert(name);
+                        if let Entry::Vacant(slot) = taken.entry(seq) {
+                            slot.insert(name);
                             put(&db, name, seq, current);
                         }
                     }
@@ -370,7 +371,7 @@ mod tests {
                 let bound = random.i64(0..100);
                 let behind: Vec<i64> = taken.range(bound + 1..).map(|(&seq, _)| seq).collect();
                 let before: Vec<i64> = taken.range(..bound).rev().map(|(&seq, _)| seq).collect();
-                assert_eq!((places(&db, BEHIND, bound), places(&db, BEFORE, bound)), (behind, before));
+                assert_eq!((seqs(&db, BEHIND, bound), seqs(&db, BEFORE, bound)), (behind, before));
                 assert!(are_whole(&db, 0, i64::MAX));
             }
         }
@@ -391,9 +392,9 @@ mod tests {
         for (name, seq) in [(1, 10), (2, 12), (3, 20), (4, 30), (5, 40)] {
             put(&db, name, seq, seq / 10);
         }
-        let left = |gone: &str, places| {
+        let left = |gone: &str, seqs| {
             db.execute("UPDATE messages SET seq = NULL WHERE message_id = ?1", [gone]).unwrap();
-            ThreadSegment::forget_empty(&db, 1, places).unwrap();
+            ThreadSegment::forget_empty(&db, 1, seqs).unwrap();
             segments(&db).iter().map(|(first_seq, _)| *first_seq).collect::<Vec<_>>()
         };
         assert_eq!(left("1", (10, 10)), [10, 20, 30, 40], "another message lies there");
@@ -434,7 +435,7 @@ mod tests {
                 "{change}"
             );
             assert!(!are_whole(&db, 21, 22) && are_whole(&db, 0, 9) && are_whole(&db, 29, 35), "{change}");
-            let last = ThreadSegment::mend(&db, 1).unwrap();
+            let last = ThreadSegment::repair(&db, 1).unwrap();
             assert_eq!((segments(&db).as_slice(), last), (whole.as_slice(), 40), "{change}");
             assert!(are_whole(&db, 0, i64::MAX));
         }
@@ -446,7 +447,7 @@ mod tests {
         ] {
             db.execute(change, []).unwrap();
             assert!(!are_whole(&db, 35, i64::MAX) && !are_whole(&db, 39, 40), "{change}");
-            ThreadSegment::mend(&db, 1).unwrap();
+            ThreadSegment::repair(&db, 1).unwrap();
             assert_eq!(segments(&db), whole, "{change}");
         }
         ThreadSegment { first_seq: 50, segment: 2, previous: 40 }.insert(&db, 1).unwrap();
@@ -462,9 +463,9 @@ mod tests {
         [15, 25].into_iter().for_each(is_refused);
         // A message of the first segment among those of the second.
         db.execute("UPDATE messages SET segment = 1 WHERE seq = 22", []).unwrap();
-        assert_eq!(ThreadSegment::mend(&db, 1).unwrap(), 10);
+        assert_eq!(ThreadSegment::repair(&db, 1).unwrap(), 10);
         assert_eq!(segments(&db), [(10, 4)]);
-        assert_eq!(places(&db, BEHIND, 0), [10, 20, 22, 30, 40]);
+        assert_eq!(seqs(&db, BEHIND, 0), [10, 20, 22, 30, 40]);
     }
 
     #[test]
@@ -487,11 +488,11 @@ mod tests {
             put(&db, name, seq, current);
         }
         db.execute("UPDATE messages SET seq = 25 WHERE message_id = '4'", []).unwrap();
-        ThreadSegment::mend(&db, 1).unwrap();
+        ThreadSegment::repair(&db, 1).unwrap();
         assert_eq!(segments(&db), [(10, 1), (20, 2), (25, 4)]);
-        assert_eq!(places(&db, BEHIND, 0), [10, 20, 25, 25]);
+        assert_eq!(seqs(&db, BEHIND, 0), [10, 20, 25, 25]);
         db.execute("UPDATE messages SET seq = 20 WHERE message_id = '4'", []).unwrap();
-        let damage = ThreadSegment::mend(&db, 1).unwrap_err();
+        let damage = ThreadSegment::repair(&db, 1).unwrap_err();
         assert_eq!(damage.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt));
     }
 }

@@ -6,12 +6,12 @@ use throughline_core::{
 
 use super::{Checksum, Columns, number};
 
-/// A count of an agent or a runtime: rows of `session_agents` and `session_runtimes`.
+/// Returns the checksum of the counters of an agent or a runtime: rows of `session_agents` and `session_runtimes`.
 pub(crate) fn whole_checksum(tenant: &str, name: &str, counts: [i64; 2]) -> i64 {
     Checksum::new().text(tenant).text(name).integer(counts[0]).integer(counts[1]).finish()
 }
 
-/// What a row is of beside what it says.
+/// The owner columns of a session row, without its value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum SessionOwner<'a> {
     /// A row of `session_heads`.
@@ -36,19 +36,19 @@ impl SessionOwner<'_> {
         sum.text(json).finish()
     }
 
-    /// Reads a checksum and what it was made for from the columns `at` and the next one; nothing when they do not fit.
+    /// Reads a checksum and its value from the columns `at` and the next one; `None` if they do not match.
     pub(crate) fn read<T: DeserializeOwned>(self, row: &impl Columns, at: usize) -> Option<T> {
         let json = str::from_utf8(row.text(at + 1)?).ok()?;
         (self.checksum(json) == row.integer(at)?).then(|| serde_json::from_str(json).ok()).flatten()
     }
 }
 
-/// A value of a row, as it is written.
+/// Encodes a value for a row.
 pub(crate) fn session_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("ids, counts and names serialize into memory")
 }
 
-/// What a session is found by.
+/// The index columns of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KnownColumns<'a> {
     pub(crate) generation: Option<i64>,
@@ -75,7 +75,7 @@ impl<'a> KnownColumns<'a> {
         }
     }
 
-    /// Reads the same from the column `at` on, as they stand.
+    /// Reads these columns from the column `at` on, without verification.
     pub(crate) fn read(row: &'a impl Columns, at: usize) -> Option<Self> {
         let integer = |at| if row.is_null(at) { Some(None) } else { row.integer(at).map(Some) };
         Some(Self {
@@ -90,7 +90,7 @@ impl<'a> KnownColumns<'a> {
     }
 }
 
-/// A head that was read.
+/// Reads a head and verifies it.
 pub(crate) fn read_head(
     row: &impl Columns,
     at: usize,
@@ -102,14 +102,14 @@ pub(crate) fn read_head(
     SessionOwner::Head { tenant, thread, agent, incarnation }.read(row, at)
 }
 
-/// A session that was read, with its id in the column `at`.
+/// Reads a session and verifies it. Its id is in the column `at`.
 pub(crate) fn read_known(row: &impl Columns, at: usize, head_pk: i64) -> Option<KnownSession> {
     let id = SessionId::new(str::from_utf8(row.text(at)?).ok()?).ok()?;
     let known: KnownSession = SessionOwner::Known { head_pk, session: id.as_str() }.read(row, at + 1)?;
     (known.id == id).then_some(known)
 }
 
-/// A run that was read, with its number in the column `at` and its id in the next one.
+/// Reads an attempt and verifies it. Its number is in the column `at` and its id in the next one.
 pub(crate) fn read_attempt(row: &impl Columns, at: usize, head_pk: i64) -> Option<AttemptRecord> {
     let stored = row.integer(at)?;
     let id = AttemptId::new(str::from_utf8(row.text(at + 1)?).ok()?).ok()?;

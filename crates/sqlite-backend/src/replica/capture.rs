@@ -1,13 +1,13 @@
-//! Noting which rows are touched, by triggers that there are only while somebody copies the store: no write can forget it, and a
-//! store that nobody copies writes nothing more.
+//! Records the dirty set of a replica by triggers. They exist only while a copy of the store is running: no write can
+//! bypass them, and a store without a copy pays nothing.
 
 use rusqlite::{Connection, OptionalExtension};
 use throughline_core::replication::CaptureId;
 
 use crate::record::number;
 
-/// A table whose rows are copied each by itself, in the order in which they are gone through. What belongs to such a row and stands
-/// in another table is copied with it.
+/// A table whose rows are copied one by one, in this order. Rows of other tables that belong to such a row are copied
+/// with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Threads = 1,
@@ -36,17 +36,17 @@ impl Part {
         Self::Consumers,
     ];
 
-    /// Where a copy of everything begins.
+    /// The first part of a snapshot.
     pub(crate) const FIRST: u32 = Self::Threads as u32;
-    /// What comes behind the last.
+    /// The number after the last part.
     pub(crate) const DONE: u32 = Self::Consumers as u32 + 1;
 
-    /// The one of this number.
+    /// Returns the part with this number.
     pub(crate) fn from_code(code: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|part| *part as u32 == code)
     }
 
-    /// The table and its key.
+    /// Returns the table and its key.
     pub(crate) const fn table(self) -> (&'static str, &'static str) {
         match self {
             Self::Threads => ("threads", "thread_pk"),
@@ -62,8 +62,8 @@ impl Part {
         }
     }
 
-    /// The table whose rows are copied with those of this one.
-    const fn beside(self) -> Option<&'static str> {
+    /// Returns the table whose rows are copied with those of this one.
+    const fn auxiliary_table(self) -> Option<&'static str> {
         match self {
             Self::Threads => Some("catalog"),
             Self::Consumers => Some("quarantine"),
@@ -71,13 +71,14 @@ impl Part {
         }
     }
 
-    /// The triggers of this part, each with its name.
+    /// Returns the triggers of this part, each with its name.
     fn triggers(self) -> Vec<(String, String)> {
         let (table, key) = self.table();
         let kind = self as u32;
         let trigger = |table: &str, event: &str, row: &str| {
             let name = format!("capture_{table}_{event}");
-            // The row is noted once: what stood of it goes, whatever a statement around the trigger says of conflicts.
+            // The dirty set holds each row once. The trigger deletes an existing entry first, independent of the
+            // conflict clause of the statement that fires it.
             let sql = format!(
                 "CREATE TRIGGER {name} AFTER {event} ON {table} BEGIN \
                  DELETE FROM touched WHERE kind = {kind} AND row = {row}.{key}; \
@@ -86,7 +87,7 @@ impl Part {
             (name, sql)
         };
         let mut triggers = vec![trigger(table, "insert", "NEW"), trigger(table, "update", "NEW")];
-        if let Some(table) = self.beside() {
+        if let Some(table) = self.auxiliary_table() {
             triggers.push(trigger(table, "insert", "NEW"));
             triggers.push(trigger(table, "update", "NEW"));
             triggers.push(trigger(table, "delete", "OLD"));
@@ -95,7 +96,7 @@ impl Part {
     }
 }
 
-/// Begins to note what is touched, unless that is done already.
+/// Begins a capture, unless one is running already.
 pub(super) fn begin(db: &Connection) -> rusqlite::Result<CaptureId> {
     if let Some(capture) = present(db)? {
         return Ok(capture);
@@ -108,7 +109,7 @@ pub(super) fn begin(db: &Connection) -> rusqlite::Result<CaptureId> {
     Ok(capture)
 }
 
-/// Ends that, and says whether it was under way.
+/// Ends the capture. Returns whether one was running.
 pub(super) fn end(db: &Connection) -> rusqlite::Result<bool> {
     if present(db)?.is_none() {
         return Ok(false);
@@ -121,12 +122,12 @@ pub(super) fn end(db: &Connection) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
-/// Whether `sql` creates one of the triggers of a capture, to the letter.
+/// Returns whether `sql` is exactly the statement that creates one of the triggers of a capture.
 pub(crate) fn is_capture_trigger(sql: &str) -> bool {
     Part::ALL.into_iter().flat_map(Part::triggers).any(|(_, ours)| ours == sql)
 }
 
-/// The capture that is under way.
+/// Returns the running capture.
 pub(crate) fn present(db: &Connection) -> rusqlite::Result<Option<CaptureId>> {
     let number: Option<i64> = db
         .prepare_cached("SELECT number FROM capture WHERE id = 1")?
@@ -135,7 +136,7 @@ pub(crate) fn present(db: &Connection) -> rusqlite::Result<Option<CaptureId>> {
     Ok(number.and_then(|number| u64::try_from(number).ok()).map(CaptureId::new))
 }
 
-/// The number of what was touched last.
+/// Returns the number of the last entry of the dirty set.
 pub(super) fn last(db: &Connection) -> rusqlite::Result<u64> {
     let last: i64 =
         db.prepare_cached("SELECT coalesce(max(n), 0) FROM touched")?.query_row([], |row| row.get(0))?;
@@ -157,12 +158,15 @@ mod tests {
             .unwrap()
             .collect::<rusqlite::Result<_>>()
             .unwrap();
-        let noted: Vec<&str> =
-            Part::ALL.into_iter().flat_map(|part| [Some(part.table().0), part.beside()]).flatten().collect();
-        tables.retain(|table| !noted.contains(&table.as_str()) && !table.starts_with("search"));
+        let captured: Vec<&str> = Part::ALL
+            .into_iter()
+            .flat_map(|part| [Some(part.table().0), part.auxiliary_table()])
+            .flatten()
+            .collect();
+        tables.retain(|table| !captured.contains(&table.as_str()) && !table.starts_with("search"));
         tables.sort_unstable();
-        // Labels follow from the entry, pieces and segments from the message; the changes are copied by their positions, and the log of who did what by its numbers. The rest is of this
-        // store alone.
+        // Labels derive from the summary, and chunks and segments from the message. The change events are copied by
+        // their positions, and the audit log by its numbers. All other tables belong to this store alone.
         assert_eq!(
             tables,
             [
@@ -190,7 +194,7 @@ mod tests {
                        ON CONFLICT (tenant, consumer) DO UPDATE SET position = position + 1";
             db.execute(sql, [name]).unwrap();
         };
-        let noted = || -> Vec<(i64, i64, i64)> {
+        let captured = || -> Vec<(i64, i64, i64)> {
             let mut read = db.prepare("SELECT n, kind, row FROM touched ORDER BY n").unwrap();
             let rows = read.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
             rows.collect::<rusqlite::Result<_>>().unwrap()
@@ -200,10 +204,10 @@ mod tests {
         touch("b");
         touch("a");
         let consumers = i64::from(Part::Consumers as u32);
-        assert_eq!(noted(), [(3, consumers, 2), (4, consumers, 1)]);
+        assert_eq!(captured(), [(3, consumers, 2), (4, consumers, 1)]);
         assert!(end(&db).unwrap() && !end(&db).unwrap());
         touch("a");
-        assert_eq!(noted(), []);
+        assert_eq!(captured(), []);
         assert_eq!(present(&db).unwrap(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Exact copies: noting what is touched, putting images in their places, which store leads.
+//! Replication: the dirty set of a primary, the row images on a replica, and the replication role.
 
 mod capture;
 mod put;
@@ -21,22 +21,22 @@ use crate::{
     rows::ThreadCache,
 };
 
-/// What a transaction has come to, as an operation on copies finds and leaves it.
+/// The state of a transaction that a replication operation reads and updates.
 #[derive(Debug)]
 pub(crate) struct CopyScope<'a> {
     pub(crate) db: &'a Connection,
-    /// The threads that the writer keeps. Every change of them is written.
+    /// The thread cache of the writer. All of its changes are written.
     pub(crate) threads: &'a mut ThreadCache,
-    /// Of how many positions a segment of the order is.
+    /// The number of positions in a segment of the order.
     pub(crate) segment_positions: i64,
     /// The last position that was taken.
     pub(crate) position: &'a mut i64,
-    /// The last change that is not kept any more.
+    /// The last change that is no longer kept.
     pub(crate) kept_after: &'a mut i64,
     pub(crate) replication_state: &'a mut ReplicationState,
 }
 
-/// Applies an operation on copies. Answers its result, and whether it changed anything.
+/// Applies a replication operation. Returns its result, and whether it changed anything.
 pub(crate) fn apply(scope: CopyScope<'_>, args: &ReplicaArgs) -> Applied<(ReplicaResult, bool)> {
     Ok(match args {
         ReplicaArgs::Begin(begin) => (ReplicaResult::Begin(begin_capture(&scope, *begin)?), true),
@@ -52,7 +52,7 @@ pub(crate) fn apply(scope: CopyScope<'_>, args: &ReplicaArgs) -> Applied<(Replic
                     scope.db.execute("DELETE FROM followed", [])?;
                 }
             }
-            (ReplicaResult::SetState(standing(&scope)?), to.is_some())
+            (ReplicaResult::SetState(replication_status(&scope)?), to.is_some())
         }
         ReplicaArgs::Apply(apply) => {
             let (applied, changed) = apply_images(scope, apply)?;
@@ -94,7 +94,7 @@ fn apply_images(scope: CopyScope<'_>, apply: &ApplyImages) -> Applied<(ImagesApp
     Ok((ImagesApplied { cursor, already: false }, true))
 }
 
-fn standing(scope: &CopyScope<'_>) -> Applied<ReplicationStatus> {
+fn replication_status(scope: &CopyScope<'_>) -> Applied<ReplicationStatus> {
     Ok(ReplicationStatus {
         replication_state: *scope.replication_state,
         cursor: followed(scope.db)?,
@@ -115,7 +115,7 @@ fn position(at: i64) -> Position {
     Position::new(u64::try_from(at).unwrap_or_default())
 }
 
-/// Whether nothing was ever written that a copy would bring.
+/// Returns whether the store has never held a row that a copy would bring.
 pub(crate) fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
     db.prepare_cached(
         "SELECT NOT EXISTS (SELECT 1 FROM threads) AND NOT EXISTS (SELECT 1 FROM consumers) \
@@ -125,7 +125,7 @@ pub(crate) fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
     .query_row([], |row| row.get(0))
 }
 
-/// How far the store has followed.
+/// Returns the progress of a replica.
 pub(crate) fn followed(db: &Connection) -> Applied<Option<ImageCursor>> {
     let found = db
         .prepare_cached("SELECT checksum, cursor FROM followed WHERE id = 1")?

@@ -1,4 +1,5 @@
-//! Row images of another store, put over the rows that there are, by the engine. The change feed and the audit log are put beside them.
+//! Writes the row images of another store over the existing rows, through the engine. It writes change events and audit
+//! records directly.
 
 use std::collections::HashSet;
 
@@ -14,12 +15,13 @@ use throughline_engine::{Limits, Transaction, rows::ThreadKey};
 
 use crate::{
     failure::Applied,
-    record::{AuditRow, Told, number},
+    record::{AuditRow, ChangeRow, number},
     rows::{Positions, Source, ThreadCache, flush},
     search,
 };
 
-/// Puts images in their places, over what is there. `place` says of how many positions a segment of the order is, and where the store is.
+/// Writes images over the existing rows. `positions` holds the number of positions in a segment of the order, and the
+/// position of the store.
 pub(super) fn put(
     db: &Connection,
     threads: &mut ThreadCache,
@@ -51,7 +53,7 @@ pub(super) fn put(
     let (mut source, staged) = transaction.into_parts();
     flush(&mut source, &staged, &positions)?;
     for image in images {
-        put_beside(&mut source, db, image)?;
+        put_auxiliary(&mut source, db, image)?;
     }
     for (key, _) in staged.messages.changed() {
         if let Some(message_pk) = source.message_pk(key) {
@@ -68,25 +70,25 @@ fn json(name: &NameImage) -> String {
     serde_json::to_string(name).expect("names serialize into memory")
 }
 
-/// Puts what the engine does not decide: a change of the feed, or an entry of the audit log.
-fn put_beside(source: &mut Source<'_>, db: &Connection, image: &Image) -> Applied<()> {
+/// Writes the images that the engine does not decide: a change event, or an audit record.
+fn put_auxiliary(source: &mut Source<'_>, db: &Connection, image: &Image) -> Applied<()> {
     match &image.part {
-        // What the other store could not read it is for that store to report.
+        // The other store reports the changes that it could not read.
         ImagePart::Change(change) if !matches!(change.what, ChangeKind::Unreadable { .. }) => {
             let key = ThreadKey::new(&image.tenant, &change.thread);
             // The image of the thread may come later.
             let thread_pk = source.thread_pk_or_begin(&key)?;
-            let told =
-                Told::new(number(change.position.get()), thread_pk, change.at.as_micros(), &change.what);
-            Ok(told.map_or(Ok(()), |told| told.insert(&mut Told::statement(db)?))?)
+            let row =
+                ChangeRow::new(number(change.position.get()), thread_pk, change.at.as_micros(), &change.what);
+            Ok(row.map_or(Ok(()), |row| row.insert(&mut ChangeRow::statement(db)?))?)
         }
-        // An entry that is there already stays: the log is only ever added to.
+        // An existing record stays: the audit log is append-only.
         ImagePart::Audit(entry) if entry.number > AuditRow::last(db)? => Ok(AuditRow::insert(db, entry)?),
         _ => Ok(()),
     }
 }
 
-/// Whether the store does not have an alias.
+/// Returns whether the store lacks an alias.
 fn is_missing(db: &Connection, tenant: &TenantId, image: &NameImage) -> Applied<bool> {
     let NameImage { thread, generation, known } = image;
     let Alias { message, role, origin } = &known.alias;

@@ -75,7 +75,7 @@ impl Source<'_> {
         })
     }
 
-    /// None where an alias is damaged.
+    /// Reads aliases; `None` if one is damaged.
     fn read_aliases(
         &self,
         sql: &str,

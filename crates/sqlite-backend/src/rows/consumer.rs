@@ -10,19 +10,19 @@ use throughline_engine::{
 use super::{Source, corrupt};
 use crate::{
     failure::Applied,
-    record::{Cursor, SkippedId, cursor_columns, number, passed_over_columns},
+    record::{Cursor, QuarantineRow, cursor_columns, number, quarantine_columns},
 };
 
 const FIND: &str =
     concat!("SELECT ", cursor_columns!(), " FROM consumers k WHERE k.tenant = ?1 AND k.consumer = ?2");
 const FIND_QUARANTINED: &str = concat!(
     "SELECT ",
-    passed_over_columns!(),
+    quarantine_columns!(),
     ", k.consumer_pk FROM consumers k JOIN quarantine q ON q.consumer_pk = k.consumer_pk \
      WHERE k.tenant = ?1 AND k.consumer = ?2 AND q.position = ?3"
 );
 
-/// What is said of a cursor that is not what its checksum was made for.
+/// Returns the error text for a cursor whose checksum does not match.
 pub(crate) fn damaged(consumer: &ConsumerName) -> String {
     format!("the cursor of the consumer `{consumer}` is damaged; put it anywhere to mend it")
 }
@@ -52,7 +52,7 @@ impl Source<'_> {
             .prepare_cached(FIND_QUARANTINED)?
             .query_row(params![tenant.as_str(), consumer.as_str(), number(key.position.get())], |row| {
                 let consumer_pk = row.get(5)?;
-                Ok(SkippedId::read(row, 0, consumer_pk).and_then(|passed| {
+                Ok(QuarantineRow::read(row, 0, consumer_pk).and_then(|passed| {
                     Some(QuarantinedChange {
                         position: key.position,
                         thread: ThreadId::new(passed.thread).ok()?,
@@ -89,7 +89,7 @@ pub(super) fn write(source: &mut Source<'_>, staged: &StagedRows) -> Applied<()>
     for (key, row) in staged.consumers.changed() {
         let (tenant, name, position) =
             (key.tenant.as_str(), key.consumer.as_str(), number(row.position.get()));
-        // The row may be there: a damaged cursor is reset without a look-up.
+        // The row may exist: a damaged cursor is reset without a look-up.
         db.prepare_cached(
             "INSERT INTO consumers (tenant, consumer, position, checksum) VALUES (?1, ?2, ?3, ?4) \
              ON CONFLICT (tenant, consumer) DO UPDATE SET position = excluded.position, checksum = excluded.checksum",
@@ -103,7 +103,7 @@ pub(super) fn write(source: &mut Source<'_>, staged: &StagedRows) -> Applied<()>
     }
     for (key, change) in staged.quarantine.changed() {
         let Some(consumer_pk) = source.consumer_pk(&key.consumer)? else { continue };
-        let passed = SkippedId {
+        let passed = QuarantineRow {
             position: number(change.position.get()),
             at: change.at.as_micros(),
             thread: change.thread.as_str(),

@@ -1,4 +1,4 @@
-//! The content of messages: of a settled one in its row, of an open one in the rows of `appends`, chunk by chunk.
+//! The content of messages: in the row of a settled one, and in the chunks of an open one, the rows of `appends`.
 
 use rusqlite::{Connection, ffi, params};
 use throughline_core::Content;
@@ -7,10 +7,10 @@ use throughline_engine::{StagedRows, rows::MessageKey};
 use super::Source;
 use crate::{
     failure::Applied,
-    record::{Append, Damage, Growth, Piece, append_chain, number},
+    record::{Append, Damage, Growth, StoredChunk, append_chain, number},
 };
 
-/// The chunks of a message, found from its last one on.
+/// The chunks of a message, from its last one on.
 pub(crate) const CHUNKS: &str = concat!(
     "WITH RECURSIVE ",
     append_chain!("SELECT ?1, ?2"),
@@ -26,7 +26,7 @@ pub(crate) const DELETE_CHUNKS: &str = concat!(
 );
 
 impl Source<'_> {
-    /// The content of a message whose row was loaded, as it stands in the file.
+    /// Returns the stored content of a message whose row was loaded.
     pub(super) fn stored_content(&mut self, key: &MessageKey) -> Applied<Option<Content>> {
         if !self.messages.contains_key(key) {
             self.find_message(key)?;
@@ -39,9 +39,9 @@ impl Source<'_> {
         let mut statement = self.db.prepare_cached(CHUNKS)?;
         let mut rows = statement.query(params![stored.message_pk, stored.last_append])?;
         while is_whole && let Some(row) = rows.next()? {
-            is_whole = growth.take(Piece::read(row)).is_some();
+            is_whole = growth.take(StoredChunk::read(row)).is_some();
         }
-        if is_whole && growth.pieces() == appends {
+        if is_whole && growth.chunks() == appends {
             return Ok(Some(growth.content()));
         }
         let damage = Damage { id: Some(key.id.clone()), seq: stored.seq };
@@ -61,7 +61,7 @@ impl Source<'_> {
             None => false,
         };
         if !cleared {
-            // A broken chain does not lead to all of them: they are looked for everywhere.
+            // A broken chain does not lead to all chunks, so this deletes them by a scan.
             self.db.execute("DELETE FROM appends WHERE message_pk = ?1", [message_pk])?;
         }
         if stored.appends.is_some() {
@@ -71,17 +71,17 @@ impl Source<'_> {
     }
 }
 
-/// Inserts the chunks of open messages. The rows of the messages are there, and their obsolete chunks are deleted.
+/// Inserts the chunks of open messages. The rows of the messages exist, and their obsolete chunks are deleted.
 pub(super) fn insert_chunks(source: &mut Source<'_>, staged: &StagedRows) -> Applied<()> {
     for (key, chunk) in staged.chunks.inserted() {
         let Some(row) = staged.messages.known(key).flatten() else { continue };
         let Some(stored) = source.messages.get_mut(key) else { continue };
-        let piece = Append::of(&chunk.change);
-        // The file numbers the chunks that count from 1 on.
+        let append = Append::of(&chunk.change);
+        // The file numbers the current chunks from 1 on.
         let n = number((chunk.number + 1).saturating_sub(row.first_chunk));
-        let append_pk = insert(source.db, stored.message_pk, (n, stored.last_append), piece)?;
+        let append_pk = insert(source.db, stored.message_pk, (n, stored.last_append), append)?;
         if Some(append_pk) <= stored.last_append {
-            // The table is damaged: the chunk would not be found again.
+            // The table is damaged: a read would not find the chunk.
             return Err(keys_do_not_grow().into());
         }
         (stored.appends, stored.last_append) = (Some(n), Some(append_pk));
@@ -93,7 +93,7 @@ fn insert(
     db: &Connection,
     message_pk: i64,
     (n, prev): (i64, Option<i64>),
-    piece: Append<'_>,
+    append: Append<'_>,
 ) -> rusqlite::Result<i64> {
     db.prepare_cached(
         "INSERT INTO appends (message_pk, n, prev, kind, checksum, delta) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -102,14 +102,14 @@ fn insert(
         message_pk,
         n,
         prev,
-        piece.kind.code(),
-        piece.checksum(message_pk, n),
-        piece.delta
+        append.kind.code(),
+        append.checksum(message_pk, n),
+        append.delta
     ])?;
     Ok(db.last_insert_rowid())
 }
 
 fn keys_do_not_grow() -> rusqlite::Error {
-    let told = "the keys of `appends` are out of order".to_owned();
-    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(told))
+    let message = "the keys of `appends` are out of order".to_owned();
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(message))
 }

@@ -10,21 +10,21 @@ use throughline_engine::{
 };
 
 use super::{Positions, Source};
-use crate::{failure::Applied, record::Told};
+use crate::{failure::Applied, record::ChangeRow};
 
 /// Writes the change events, each at its position. Of several appends to one message only the last is written: a reader finds the
 /// content of all of them.
 pub(super) fn write(source: &mut Source<'_>, staged: &StagedRows, at: &Positions) -> Applied<()> {
-    let mut insert = Told::statement(source.db)?;
+    let mut insert = ChangeRow::statement(source.db)?;
     let obsolete = obsolete_appends(staged.events.items());
     for (index, event) in staged.events.items().iter().enumerate() {
-        let Some((thread, what)) = &event.change else { continue };
+        let Some((thread, change_kind)) = &event.change else { continue };
         if obsolete.contains(&index) {
             continue;
         }
         let thread_pk = source.thread_pk(&ThreadKey::new(&event.tenant, thread))?;
-        if let Some(told) = Told::new(at.event(index), thread_pk, event.at.as_micros(), what) {
-            told.insert(&mut insert)?;
+        if let Some(row) = ChangeRow::new(at.event(index), thread_pk, event.at.as_micros(), change_kind) {
+            row.insert(&mut insert)?;
         }
     }
     Ok(())

@@ -15,11 +15,11 @@ use crate::failure::Applied;
 pub(crate) struct Positions {
     /// The last position that was taken before.
     base: i64,
-    /// Of how many positions a segment of the order is.
+    /// The number of positions in a segment of the order.
     segment_positions: i64,
-    /// Whether every id that was added was looked up. Then an index that refuses one is damaged.
+    /// Whether every added id was looked up. If so, an index that refuses one is damaged.
     pub(super) ids_are_known: bool,
-    /// Up to which sequence number another store has removed messages of threads.
+    /// The sequence number up to which another store has removed messages, by thread.
     removed_elsewhere: HashMap<ThreadKey, i64>,
 }
 
@@ -28,24 +28,24 @@ impl Positions {
         Self { base, segment_positions, ids_are_known: false, removed_elsewhere: HashMap::new() }
     }
 
-    /// Says that every id that is added was looked up.
+    /// Sets whether every added id was looked up.
     pub(crate) fn with_known_ids(mut self, are_known: bool) -> Self {
         self.ids_are_known = are_known;
         self
     }
 
-    /// Says that another store has removed messages of a thread up to this sequence number.
+    /// Sets the sequence number up to which another store has removed messages of a thread.
     pub(crate) fn raise_removed(&mut self, thread: ThreadKey, up_to: i64) {
         let known = self.removed_elsewhere.entry(thread).or_default();
         *known = (*known).max(up_to);
     }
 
-    /// The position of a change event.
+    /// Returns the position of a change event.
     pub(super) fn event(&self, index: usize) -> i64 {
         self.base + 1 + i64::try_from(index).unwrap_or(i64::MAX - self.base - 1)
     }
 
-    /// The position of the last change of a row. That of a row from another store is where this one stands.
+    /// Returns the position of the last change of a row. For a row from another store it is the position of this one.
     pub(super) fn of(&self, change: LastChange) -> i64 {
         match change {
             LastChange::Staged(index) => self.event(index),
@@ -54,15 +54,15 @@ impl Positions {
         }
     }
 
-    /// The segment of what is added at a position.
+    /// Returns the segment of a message that is added at a position.
     pub(super) const fn segment(&self, position: i64) -> i64 {
         position / self.segment_positions
     }
 }
 
-/// Writes everything that a transaction has changed.
+/// Writes all changes of a transaction.
 pub(crate) fn flush(source: &mut Source<'_>, staged: &StagedRows, at: &Positions) -> Applied<()> {
-    // What a row refers to is written before it.
+    // Parents are written before the rows that refer to them.
     thread::begin(source, staged)?;
     let mut removed = message::erase(source, staged, at)?;
     message::insert(source, staged, at, &mut removed)?;
@@ -77,6 +77,6 @@ pub(crate) fn flush(source: &mut Source<'_>, staged: &StagedRows, at: &Positions
     session::write(source, staged)?;
     consumer::write(source, staged)?;
     event::write(source, staged, at)?;
-    // Last: of a deleted thread nothing stays.
+    // Last, so that no row of a deleted thread stays.
     leftover::delete(source, staged)
 }

@@ -66,7 +66,7 @@ fn owner(key: &IdempotencyRowKey) -> (&str, &str, &str) {
     (key.thread.tenant.as_str(), key.thread.thread.as_str(), key.key.as_str())
 }
 
-/// The checksum of a row of `idempotency`: every column that is stored, and the tenant and thread that it belongs to.
+/// Returns the checksum of a row of `idempotency`: over every stored column, and its tenant and thread.
 pub(crate) fn checksum(
     (tenant, thread, key): (&str, &str, &str),
     created_at: i64,

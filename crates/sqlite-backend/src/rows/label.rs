@@ -1,4 +1,4 @@
-//! The labels of threads once more, by which lists find them. The owner stands under the empty name.
+//! The index rows of labels, by which lists find threads. The owner has the empty name.
 
 use rusqlite::params;
 use throughline_core::{Labels, OwnerId};
@@ -7,7 +7,7 @@ use throughline_engine::{StagedRows, rows::ThreadKey};
 use super::Source;
 use crate::failure::Applied;
 
-/// Writes by what labels and which owner threads are found.
+/// Writes the labels and the owner of threads.
 pub(super) fn write(source: &mut Source<'_>, staged: &StagedRows) -> Applied<()> {
     for key in staged.relabeled.items() {
         let thread_pk = source.thread_pk(key)?;
@@ -27,7 +27,7 @@ pub(super) fn write(source: &mut Source<'_>, staged: &StagedRows) -> Applied<()>
 }
 
 impl Source<'_> {
-    /// The labels and the owner of a thread whose summary is damaged.
+    /// Returns the labels and the owner of a thread whose summary is damaged.
     pub(super) fn stored_labels(&mut self, key: &ThreadKey) -> Applied<(Labels, Option<OwnerId>)> {
         let thread_pk = self.thread_pk(key)?;
         let mut statement = self.db.prepare_cached("SELECT name, value FROM labels WHERE thread_pk = ?1")?;

@@ -1,4 +1,5 @@
-//! What a purge removes once the messages are gone: aliases of earlier generations, and the sessions of a deleted thread.
+//! The rows that a purge removes after the messages: aliases of earlier generations, and the sessions of a deleted
+//! thread.
 
 use rusqlite::{Connection, params};
 use throughline_engine::{StagedRows, rows::LeftoverQuery};
@@ -6,7 +7,7 @@ use throughline_engine::{StagedRows, rows::LeftoverQuery};
 use super::Source;
 use crate::{failure::Applied, record::number};
 
-/// So many aliases of earlier generations.
+/// Deletes a number of aliases of earlier generations.
 pub(crate) const FORGET_ALIASES: &str = "DELETE FROM aliases WHERE alias_pk IN \
     (SELECT alias_pk FROM aliases WHERE thread_pk = ?1 AND generation < ?2 LIMIT ?3)";
 
@@ -60,7 +61,7 @@ fn delete_sessions(db: &Connection, thread_pk: i64, limit: i64) -> rusqlite::Res
         "DELETE FROM session_heads WHERE head_pk IN (SELECT head_pk FROM session_heads WHERE thread_pk = ?1 LIMIT ?2)",
     ] {
         let deleted = db.prepare_cached(sql)?.execute(params![thread_pk, limit])?;
-        // A session and an attempt refer to their head: all of them go before it.
+        // A session and an attempt refer to their head: all of them are deleted before it.
         if number(deleted as u64) >= limit {
             break;
         }

@@ -31,18 +31,18 @@ pub(crate) const FIND: &str = concat!(
     " FROM messages m WHERE m.message_id = ?2 AND m.thread_pk = ?1"
 );
 
-/// A message as it stands in the file, beside its row.
+/// The stored columns of a message that the engine does not keep.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredMessage {
     pub(crate) message_pk: i64,
     pub(super) seq: Option<i64>,
     state: Option<MessageState>,
-    /// How many chunks there are. None where that cannot be read.
+    /// The number of chunks. `None` if it cannot be read.
     pub(super) appends: Option<i64>,
     pub(super) last_append: Option<i64>,
     /// Of a settled message.
     pub(super) content: Content,
-    /// Whether this transaction has inserted it: then only what its chunks come to is left to write.
+    /// Whether this transaction has inserted it: then only the result of its chunks is left to write.
     is_new: bool,
 }
 
@@ -90,8 +90,8 @@ impl Found {
         Ok(Self { id, row, stored })
     }
 
-    /// Reads [`message_columns!`] of a tombstone, or of a message that is removed or overwritten whatever it says. Only its place, its
-    /// chunks and its attachments are read, and nothing is verified.
+    /// Reads [`message_columns!`] of a tombstone, or of a message that is removed or overwritten in any case. It reads
+    /// only its sequence number, its chunks and its attachments, and verifies nothing.
     pub(super) fn read_removed(row: &Row<'_>) -> Result<Self, Damage> {
         let id = row.text(2).and_then(|text| MessageId::new(str::from_utf8(text).ok()?).ok());
         let seq = row.integer(3);
@@ -133,7 +133,7 @@ impl Found {
 }
 
 impl Source<'_> {
-    /// The message of a key, or its tombstone.
+    /// Returns the message of a key, or its tombstone.
     pub(super) fn find_message(&mut self, key: &MessageKey) -> Applied<Option<MessageRow>> {
         let overwrites = self.overwrites;
         let Some(thread) = self.stored_thread(&key.thread)? else { return Ok(None) };
@@ -165,8 +165,8 @@ impl Source<'_> {
         }
     }
 
-    /// What the row of a message says that cannot be read. Nothing of it is verified. None where an index leads to the row of another
-    /// message, and where the row has lost its sequence number: the thread has not given the one that it has, by its summary.
+    /// Returns the unverified contents of the damaged row of a message. `None` if an index leads to the row of another
+    /// message, or if the row has lost its sequence number: the thread summary has never assigned the one that it has.
     pub(super) fn find_damaged(&mut self, key: &MessageKey) -> Applied<Option<DamagedRow>> {
         let Some(thread) = self.stored_thread(&key.thread)? else { return Ok(None) };
         let (thread_pk, given) = (thread.thread_pk, thread.summary_last_seq);
@@ -208,31 +208,31 @@ impl Source<'_> {
     }
 }
 
-/// Which messages a flush has removed, by their sequence numbers.
+/// The removed messages of a flush, by their sequence numbers.
 #[derive(Debug, Default)]
 pub(super) struct RemovedMessages(HashMap<ThreadKey, (i64, i64)>);
 
 impl RemovedMessages {
-    fn note(&mut self, thread: &ThreadKey, seq: i64) {
+    fn record(&mut self, thread: &ThreadKey, seq: i64) {
         let (first, last) = self.0.entry(thread.clone()).or_insert((seq, seq));
         (*first, *last) = ((*first).min(seq), (*last).max(seq));
     }
 
-    /// The last sequence number of a thread that a removed message had.
+    /// Returns the last sequence number of a removed message of a thread.
     pub(super) fn up_to(&self, thread: &ThreadKey) -> i64 {
         self.0.get(thread).map_or(0, |(_, last)| *last)
     }
 
-    /// Forgets the segments that hold no message any more.
+    /// Deletes the segments that no longer hold a message.
     pub(super) fn forget_segments(&self, source: &mut Source<'_>) -> Applied<()> {
-        for (thread, places) in &self.0 {
-            ThreadSegment::forget_empty(source.db, source.thread_pk(thread)?, *places)?;
+        for (thread, seqs) in &self.0 {
+            ThreadSegment::forget_empty(source.db, source.thread_pk(thread)?, *seqs)?;
         }
         Ok(())
     }
 }
 
-/// Takes everything out of the rows of removed messages, and deletes the chunks that no longer count. The ids stay.
+/// Erases the rows of removed messages except their ids, and deletes the obsolete chunks.
 pub(super) fn erase(
     source: &mut Source<'_>,
     staged: &StagedRows,
@@ -254,7 +254,7 @@ pub(super) fn erase(
             )?
             .execute(params![stored.message_pk, DELETED, position, tombstone_checksum(&owner(key), position)])?;
         if let Some(seq) = stored.seq {
-            removed.note(&key.thread, seq);
+            removed.record(&key.thread, seq);
         }
     }
     Ok(removed)
@@ -267,7 +267,7 @@ fn stored<'s>(messages: &'s LoadedMessages, key: &MessageKey) -> Result<&'s Stor
     })
 }
 
-/// Inserts the messages that are new, each with its place in the order of its thread.
+/// Inserts the new messages, each with its segment in the order of its thread.
 pub(super) fn insert(
     source: &mut Source<'_>,
     staged: &StagedRows,
@@ -290,12 +290,12 @@ pub(super) fn insert(
     for (key, row) in added {
         let position = at.of(row.last_change);
         let Some(seq) = row.seq.map(|seq| number(seq.get())) else {
-            // Added and removed by this transaction: its sequence number was given all the same.
+            // Added and removed by this transaction: its sequence number counts as assigned anyway.
             let thread_pk = source.thread_pk(&key.thread)?;
             let message_pk = insert_tombstone(db, thread_pk, key, position)?;
             let given =
                 staged.threads.known(&key.thread).flatten().map_or(0, |row| number(row.last_seq.get()));
-            removed.note(&key.thread, given);
+            removed.record(&key.thread, given);
             source.messages.insert(key.clone(), StoredMessage::new(message_pk, None));
             continue;
         };
@@ -337,7 +337,7 @@ pub(super) fn insert(
                 content.as_json(),
             ])
             .map_err(|error| explain(key, at, error))?;
-        // Its chunks follow; and who puts images looks for the rows that it has put.
+        // Its chunks follow; and a replica looks for the rows that it has written from images.
         if row.chunks > 0 || source.overwrites {
             let stored = StoredMessage::new(db.last_insert_rowid(), Some(seq));
             source.messages.insert(key.clone(), StoredMessage { state: Some(row.state), ..stored });
@@ -360,7 +360,7 @@ impl StoredMessage {
     }
 }
 
-/// Whose message a tombstone is of.
+/// Returns the owner of a tombstone.
 fn owner(key: &MessageKey) -> [&str; 3] {
     [key.thread.tenant.as_str(), key.thread.thread.as_str(), key.id.as_str()]
 }
@@ -386,7 +386,8 @@ fn insert_tombstone(
     Ok(db.last_insert_rowid())
 }
 
-/// Says what it means that an index refuses a new message: an id that was taken for new is not, or the order is damaged.
+/// Returns the failure for a new message that an index refuses: an id that was taken for new exists, or the order is
+/// damaged.
 fn explain(key: &MessageKey, at: &Positions, error: rusqlite::Error) -> Failure {
     if !is_taken(&error) || !at.ids_are_known {
         return error.into();
@@ -395,7 +396,7 @@ fn explain(key: &MessageKey, at: &Positions, error: rusqlite::Error) -> Failure 
     damage.about(&key.thread.thread, &key.id).into()
 }
 
-/// Writes the messages that have changed, but for the removed ones.
+/// Writes the changed messages, without the removed ones.
 pub(super) fn update(source: &mut Source<'_>, staged: &StagedRows, at: &Positions) -> Applied<()> {
     let db = source.db;
     for (key, row) in staged.messages.changed().filter(|(_, row)| !row.is_tombstone()) {
@@ -413,7 +414,7 @@ pub(super) fn update(source: &mut Source<'_>, staged: &StagedRows, at: &Position
         let appends = (stored.appends.unwrap_or_default(), stored.last_append);
         let encoded = Encoded::new(key, row, &content, appends, position);
         let seq = row.seq.map(|seq| number(seq.get()));
-        // A damaged row is written whole, and so is one of another store.
+        // A damaged row is written completely, and so is one of another store.
         if source.overwrites || stored.appends.is_none() || stored.seq != seq {
             let Some(thread) = source.stored_thread(&key.thread)? else { continue };
             let segment = match seq {
@@ -426,7 +427,8 @@ pub(super) fn update(source: &mut Source<'_>, staged: &StagedRows, at: &Position
             continue;
         }
         if stored.state != Some(row.state) {
-            // By itself: to set it, also to what it is, writes a page of the index of the open messages.
+            // In a separate statement: setting the state, even to the same value, writes a page of the index of open
+            // messages.
             db.prepare_cached("UPDATE messages SET state = ?2 WHERE message_pk = ?1")?
                 .execute(params![message_pk, row.state.as_str()])?;
         }
@@ -443,7 +445,7 @@ macro_rules! set_row {
     };
 }
 
-/// Writes what may change in a message, but for its state. The content only where it has.
+/// Writes the columns of a message that can change, without its state. Writes the content only if it has changed.
 fn update_row(
     db: &Connection,
     message_pk: i64,
@@ -477,7 +479,7 @@ fn update_row(
     Ok(())
 }
 
-/// Writes every column of a message but for those that say which one it is; its segment only where there is one.
+/// Writes every column of a message except its identity; its segment only if there is one.
 fn overwrite(
     db: &Connection,
     message_pk: i64,

@@ -1,7 +1,8 @@
-//! The rows of the store, for the write engine: loaded when a decision needs them, and written when the transaction is flushed.
+//! The rows of the store for the write engine: loaded when a decision needs them, and written in the flush of the
+//! transaction.
 //!
-//! A file for each table says how its rows are found, read and written. [`Staging`] decides the writes of a transaction and flushes what
-//! they have changed.
+//! Each file handles one table: it finds, reads and writes its rows. [`Staging`] decides the writes of a transaction
+//! and flushes their changes.
 
 mod alias;
 mod consumer;
@@ -41,7 +42,7 @@ pub(crate) use self::{
 };
 use throughline_core::{Effect, ErrorKind, PersistError};
 
-/// An error that says that nothing was applied.
+/// Returns a `Corrupt` error with the effect `NotApplied`.
 fn corrupt(detail: String) -> PersistError {
     PersistError::new(ErrorKind::Corrupt, detail).with_effect(Effect::NotApplied)
 }

@@ -1,4 +1,4 @@
-//! The order of the messages of a thread: in which segments of the index they lie.
+//! The order of the messages of a thread: their segments in the order index.
 
 use throughline_engine::rows::ThreadKey;
 
@@ -6,7 +6,7 @@ use super::{Source, thread::StoredThread};
 use crate::{failure::Applied, record::ThreadSegment};
 
 impl StoredThread {
-    /// The segment of a message that is added behind all others, at this position among the changes.
+    /// Returns the segment of a message that is added after all others, at this position.
     pub(super) fn append_to_order(
         &mut self,
         db: &rusqlite::Connection,
@@ -24,7 +24,7 @@ impl StoredThread {
         Ok(segment)
     }
 
-    /// The segment of a message that may lie anywhere.
+    /// Returns the segment of a message with any sequence number.
     pub(super) fn insert_into_order(
         &mut self,
         db: &rusqlite::Connection,
@@ -40,7 +40,7 @@ impl StoredThread {
 }
 
 impl Source<'_> {
-    /// Makes the order of a thread again where the segments are damaged. Answers whether they were.
+    /// Rebuilds the order of a thread if its segments are damaged. Returns whether they were.
     pub(super) fn repair_order_of(&mut self, key: &ThreadKey) -> Applied<bool> {
         let db = self.db;
         let Some(thread) = self.stored_thread(key)? else { return Ok(false) };
@@ -50,11 +50,11 @@ impl Source<'_> {
         self.rebuild_order_of(key)
     }
 
-    /// Makes the order of a thread again from all messages of the store.
+    /// Rebuilds the order of a thread from all messages of the store.
     pub(super) fn rebuild_order_of(&mut self, key: &ThreadKey) -> Applied<bool> {
         let db = self.db;
         let Some(thread) = self.stored_thread(key)? else { return Ok(false) };
-        thread.head.last_segment = ThreadSegment::mend(db, thread.thread_pk)?;
+        thread.head.last_segment = ThreadSegment::repair(db, thread.thread_pk)?;
         thread.head.update(db, thread.thread_pk, key.tenant.as_str(), key.thread.as_str())?;
         self.threads.forget(key);
         Ok(true)

@@ -7,7 +7,7 @@ use throughline_engine::rows::{MessageKey, MessageRange, MessageRow, RangeKind};
 use super::{Source, corrupt, message::Found};
 use crate::{
     failure::Applied,
-    record::{Columns as _, ThreadSegment, by_place, message_columns, messages_behind, number},
+    record::{Columns as _, ThreadSegment, by_seq, message_columns, messages_behind, number},
 };
 
 macro_rules! messages {
@@ -19,14 +19,14 @@ macro_rules! messages {
 pub(crate) const QUESTIONS: &str = messages!(concat!(
     messages_behind!("?1", "?2"),
     " AND m.state = 'final' AND m.role = 'user'",
-    by_place!("DESC")
+    by_seq!("DESC")
 ));
-pub(crate) const OLDEST: &str = messages!(concat!(messages_behind!("?1", "?2"), by_place!("ASC")));
-pub(crate) const LATEST: &str = messages!(concat!(messages_behind!("?1", "?2"), by_place!("DESC")));
+pub(crate) const OLDEST: &str = messages!(concat!(messages_behind!("?1", "?2"), by_seq!("ASC")));
+pub(crate) const LATEST: &str = messages!(concat!(messages_behind!("?1", "?2"), by_seq!("DESC")));
 pub(crate) const OPEN: &str = messages!(
     "messages m WHERE m.thread_pk = ?1 AND m.seq > ?2 AND m.state IN ('reserved', 'streaming') ORDER BY m.seq"
 );
-pub(crate) const PURGEABLE: &str = messages!(concat!(messages_behind!("?1", "0", "<= ?2"), by_place!("ASC")));
+pub(crate) const PURGEABLE: &str = messages!(concat!(messages_behind!("?1", "0", "<= ?2"), by_seq!("ASC")));
 
 impl Source<'_> {
     pub(super) fn find_range(&mut self, range: &MessageRange) -> Applied<Vec<(MessageId, MessageRow)>> {
@@ -58,7 +58,7 @@ impl Source<'_> {
                     Ok(Found { id, row, stored }) => {
                         last_read = last_read.max(stored.seq.unwrap_or_default());
                         let key = MessageKey { thread: range.thread.clone(), id: id.clone() };
-                        // One that is to be repaired is known already, and not by what its row says.
+                        // A message under repair is loaded already, without its damaged values.
                         self.messages.entry(key).or_insert(stored);
                         found.push((id, row));
                     }
@@ -74,7 +74,7 @@ impl Source<'_> {
                 }
             }
         }
-        // The oldest ones are removed: none may be passed over because the order is damaged.
+        // The oldest ones are removed: a damaged order must not hide any of them.
         if range.kind == RangeKind::Oldest {
             let until = if found.len() as u64 == range.limit { last_read } else { i64::MAX };
             if !ThreadSegment::are_whole(self.db, thread_pk, (floor, until), last_segment)? {

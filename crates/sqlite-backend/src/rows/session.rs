@@ -38,12 +38,12 @@ pub(super) const USABLE: &str = "SELECT k.session, k.checksum, k.known FROM sess
 pub(super) const ATTEMPT: &str = "SELECT a.number, a.attempt, a.checksum, a.record FROM session_attempts a \
      WHERE a.head_pk = ?1 AND a.attempt = ?2";
 
-/// What is answered where a row is not what its checksum was made for.
-fn damaged(what: impl fmt::Display) -> Failure {
-    corrupt(format!("what is kept of {what} is damaged")).into()
+/// Returns the error for a row whose checksum does not match.
+fn damaged(subject: impl fmt::Display) -> Failure {
+    corrupt(format!("what is kept of {subject} is damaged")).into()
 }
 
-/// The same of an agent in a thread.
+/// Returns the same error for an agent in a thread.
 pub(crate) fn damaged_rows(head: &SessionHeadKey) -> Failure {
     let (agent, thread) = (&head.agent, &head.thread.thread);
     damaged(format_args!("the sessions of the agent `{agent}` in the thread `{thread}`"))
@@ -68,7 +68,7 @@ impl Source<'_> {
         }
     }
 
-    /// Two counts; `Some(None)` where they are damaged.
+    /// Reads two counters; `Some(None)` if they are damaged.
     fn find_counts(&self, sql: &str, tenant: &TenantId, name: &str) -> Applied<Option<Option<[u64; 2]>>> {
         let tenant = tenant.as_str();
         let found = self.db.prepare_cached(sql)?.query_row(params![tenant, name], |row| {
@@ -143,13 +143,13 @@ impl Source<'_> {
                 )?
                 .collect::<rusqlite::Result<_>>()?,
         };
-        // An index that leads to another session is damage as well.
+        // An index that leads to another session is damaged too.
         let matching = |session: Option<KnownSession>| session.filter(|session| query.range.matches(session));
         let found: Option<Vec<_>> = found.into_iter().map(matching).collect();
         found.ok_or_else(|| damaged_rows(&query.head))
     }
 
-    /// The number of the head of an agent in a thread.
+    /// Returns the number of the head of an agent in a thread.
     pub(crate) fn head_pk(&mut self, key: &SessionHeadKey) -> Applied<Option<i64>> {
         let Some(thread) = self.stored_thread(&key.thread)? else { return Ok(None) };
         let thread_pk = thread.thread_pk;
@@ -157,7 +157,8 @@ impl Source<'_> {
         Ok(self.db.prepare_cached(HEAD)?.query_row(parameters, |row| row.get(0)).optional()?)
     }
 
-    /// The same for a row that refers to the head. The head may not have come yet, of a thread that is copied: it is begun.
+    /// Returns the same number for a row that refers to the head. In a copy the head may come later: then this creates
+    /// it.
     fn head_pk_or_begin(&mut self, key: &SessionHeadKey) -> Applied<i64> {
         if let Some(head_pk) = self.head_pk(key)? {
             return Ok(head_pk);

@@ -22,19 +22,19 @@ use throughline_engine::{
 use super::{message::StoredMessage, thread_cache::ThreadCache};
 use crate::error::EngineError;
 
-/// The messages that were loaded, as they stand in the file.
+/// The loaded messages, as stored in the file.
 pub(super) type LoadedMessages = HashMap<MessageKey, StoredMessage, RandomState>;
 
-/// Loads the rows of the file for the engine, and keeps where they stand.
+/// Loads the rows of the file for the engine, and keeps their stored columns.
 #[derive(Debug)]
 pub(crate) struct Source<'a> {
     pub(super) db: &'a Connection,
     pub(super) threads: &'a mut ThreadCache,
-    /// The messages that were loaded, as they stand in the file.
+    /// The loaded messages, as stored in the file.
     pub(super) messages: LoadedMessages,
-    /// Ids that are taken for new: they were minted for the call that brings them.
+    /// Ids that are assumed to be new: they were minted for the current call.
     assumed_new: HashSet<MessageId, RandomState>,
-    /// Whether messages are overwritten whatever their rows say: those of another store are.
+    /// Whether messages are overwritten regardless of their rows: that is so for rows of another store.
     pub(super) overwrites: bool,
 }
 
@@ -45,23 +45,23 @@ impl<'a> Source<'a> {
         Self { db, threads, messages: HashMap::default(), assumed_new: HashSet::default(), overwrites: false }
     }
 
-    /// A source for the rows of another store.
+    /// Creates a source for the rows of another store.
     pub(crate) fn for_images(db: &'a Connection, threads: &'a mut ThreadCache) -> Self {
         Self { overwrites: true, ..Self::new(db, threads) }
     }
 
-    /// Takes these ids for new, until the next call. An index refuses one that is not.
+    /// Assumes that these ids are new, until the next call. An index refuses one that is not.
     pub(super) fn assume_new(&mut self, ids: impl IntoIterator<Item = MessageId>) {
         self.assumed_new.clear();
         self.assumed_new.extend(ids);
     }
 
-    /// Forgets what was loaded of messages: they were written.
+    /// Forgets the loaded messages after they were written.
     pub(super) fn written(&mut self) {
         self.messages.clear();
     }
 
-    /// The number of a message that was loaded or inserted.
+    /// Returns the number of a message that was loaded or inserted.
     pub(crate) fn message_pk(&self, key: &MessageKey) -> Option<i64> {
         self.messages.get(key).map(|stored| stored.message_pk)
     }

@@ -5,19 +5,20 @@ use throughline_engine::{Limits, Outcome, Transaction, Write};
 use super::{Positions, Source, ThreadCache, flush};
 use crate::{error::EngineError, failure::Applied};
 
-/// What a transaction has decided and not yet written.
+/// The decided but unwritten changes of a transaction.
 #[derive(Debug)]
 pub(crate) struct Staging<'a> {
     transaction: Transaction<Source<'a>>,
     segment_positions: i64,
     /// The last position that was taken before.
     base: i64,
-    /// Whether each id that was added so far was looked up.
+    /// Whether every id that was added so far was looked up.
     ids_are_known: bool,
 }
 
 impl<'a> Staging<'a> {
-    /// Begins in a store that has come to the position `base`. `segment_positions` says of how many positions a segment of the order is.
+    /// Begins in a store at the position `base`. `segment_positions` is the number of positions in a segment of the
+    /// order.
     pub(crate) fn new(
         db: &'a Connection,
         threads: &'a mut ThreadCache,
@@ -29,12 +30,12 @@ impl<'a> Staging<'a> {
         Self { transaction, segment_positions, base, ids_are_known: true }
     }
 
-    /// The last position that was taken so far.
+    /// Returns the last position that was taken so far.
     pub(crate) fn position(&self) -> i64 {
         self.base + i64::try_from(self.transaction.staged().events.len()).unwrap_or(i64::MAX)
     }
 
-    /// Whether a write may repair what is written already, and so has to find everything written.
+    /// Returns whether a write may repair stored rows, and so needs all staged changes to be written first.
     pub(crate) fn has_to_flush_before(args: &PersistArgs) -> bool {
         args.each().any(|item| {
             matches!(
@@ -44,8 +45,8 @@ impl<'a> Staging<'a> {
         })
     }
 
-    /// Decides a write. Ids that were minted for it are taken for new, unless `looks_up_ids`: an index refuses one that is not, in the
-    /// flush, and then the transaction has to be decided again.
+    /// Decides a write. Assumes that ids that were minted for it are new, unless `looks_up_ids`. In the flush an index
+    /// refuses one that is not new, and then the transaction must be decided again.
     pub(crate) fn apply(&mut self, write: &Write<'_>, looks_up_ids: bool) -> Applied<Outcome> {
         let minted = write.args.each().filter_map(|item| match item {
             PersistArgs::Add(add) if add.is_minted() => Some(add.id.clone()),
@@ -66,7 +67,7 @@ impl<'a> Staging<'a> {
         self.transaction.take_position(tenant, Timestamp::from_micros(0));
     }
 
-    /// Writes everything that is staged, and begins anew. After an error the transaction is over.
+    /// Writes everything that is staged, and begins again with nothing staged. After an error the transaction is over.
     pub(crate) fn flush(&mut self) -> Result<(), EngineError> {
         let position = self.position();
         let positions = Positions::new(self.base, self.segment_positions).with_known_ids(self.ids_are_known);
@@ -78,7 +79,7 @@ impl<'a> Staging<'a> {
         Ok(())
     }
 
-    /// The threads that the writer keeps. Nothing is staged.
+    /// Returns the thread cache of the writer. Nothing is staged.
     pub(crate) fn threads(&mut self) -> &mut ThreadCache {
         self.transaction.source_mut().threads
     }
@@ -87,7 +88,7 @@ impl<'a> Staging<'a> {
         self.segment_positions
     }
 
-    /// Goes on behind this position. Nothing is staged.
+    /// Continues after this position. Nothing is staged.
     pub(crate) const fn go_on_from(&mut self, position: i64) {
         self.base = position;
     }

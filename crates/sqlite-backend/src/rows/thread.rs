@@ -1,4 +1,4 @@
-//! Threads: a row of `threads`, one of `catalog` unless the thread was deleted, and where its last segment begins.
+//! Threads: a row of `threads`, one of `catalog` unless the thread was deleted, and the beginning of its last segment.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use throughline_core::{Seq, Timestamp};
@@ -11,12 +11,13 @@ use super::{Source, corrupt};
 use crate::{
     failure::Applied,
     record::{
-        ENTRY_COLUMNS, EntryRow, HEAD_COLUMNS, Head, Listed, ThreadSegment, by_place, entry_columns,
+        ENTRY_COLUMNS, EntryRow, HEAD_COLUMNS, Head, Listed, ThreadSegment, by_seq, entry_columns,
         head_columns, messages_behind, number,
     },
 };
 
-/// A thread, its summary, the last sequence number that a message of it has or had, its last segment, and whether it has aliases.
+/// A thread, its summary, the last sequence number that a message of it has or had, its last segment, and whether it
+/// has aliases.
 pub(crate) const FIND_THREAD: &str = concat!(
     "SELECT ",
     head_columns!(),
@@ -24,7 +25,7 @@ pub(crate) const FIND_THREAD: &str = concat!(
     entry_columns!(),
     ", max(t.deleted_seq, t.floor, coalesce((SELECT m.seq FROM ",
     messages_behind!("t.thread_pk", "t.floor"),
-    by_place!("DESC"),
+    by_seq!("DESC"),
     " LIMIT 1), 0), coalesce(e.first_seq, 0)), e.first_seq, e.segment, e.previous, e.checksum, EXISTS (SELECT 1 FROM aliases a WHERE a.thread_pk = t.thread_pk) \
      FROM threads t LEFT JOIN catalog c ON c.thread_pk = t.thread_pk \
      LEFT JOIN thread_segments e ON e.thread_pk = t.thread_pk AND e.first_seq = \
@@ -38,35 +39,35 @@ const LAST_SEQ: usize = ENTRY + ENTRY_COLUMNS;
 const SEGMENT: usize = LAST_SEQ + 1;
 const HAS_ALIASES: usize = SEGMENT + 4;
 
-/// A thread as it stands in the file.
+/// The stored columns of a thread that the engine does not keep.
 #[derive(Debug, Clone)]
 pub(super) struct StoredThread {
     pub(super) thread_pk: i64,
     pub(super) head: Head,
-    /// Where the index of the lists has the thread. None where it has no summary, or a damaged one.
+    /// The columns of the thread in the index of the lists. `None` if it has no summary, or a damaged one.
     listed: Option<Listed>,
-    /// The segment in which its messages end, if it has or had any.
+    /// The last segment of the thread, if it has or had any.
     pub(super) segment: Option<i64>,
-    /// Where that segment begins, or 0. It differs from the head until the thread is written.
+    /// The beginning of that segment, or 0. It differs from the head until the thread is written.
     pub(super) last_segment: i64,
-    /// The last sequence number by the summary. Zero where it cannot be read.
+    /// The last sequence number by the summary. Zero if it cannot be read.
     pub(super) summary_last_seq: i64,
     pub(super) row: ThreadRow,
 }
 
 impl Source<'_> {
-    /// The thread, deleted or not.
+    /// Returns the thread, deleted or not.
     pub(super) fn stored_thread(&mut self, key: &ThreadKey) -> Applied<Option<&mut StoredThread>> {
         let db = self.db;
         self.threads.get_or_load(key, || find(db, key))
     }
 
-    /// The number of a thread, deleted or not.
+    /// Returns the number of a thread, deleted or not.
     fn find_thread_pk(&mut self, key: &ThreadKey) -> Applied<Option<i64>> {
         Ok(self.stored_thread(key)?.map(|thread| thread.thread_pk))
     }
 
-    /// The number of a thread, which is begun with nothing said of it where there is none.
+    /// Returns the number of a thread. Creates an empty thread if there is none.
     pub(crate) fn thread_pk_or_begin(&mut self, key: &ThreadKey) -> Applied<i64> {
         if let Some(thread_pk) = self.find_thread_pk(key)? {
             return Ok(thread_pk);
@@ -75,7 +76,7 @@ impl Source<'_> {
         Ok(Head::new(0).insert(self.db, key.tenant.as_str(), key.thread.as_str())?)
     }
 
-    /// The number of a thread that is there.
+    /// Returns the number of an existing thread.
     pub(crate) fn thread_pk(&mut self, key: &ThreadKey) -> Applied<i64> {
         let found = self.find_thread_pk(key)?;
         found.ok_or_else(|| corrupt(format!("the thread `{}` is missing", key.thread)).into())
@@ -98,7 +99,8 @@ impl StoredThread {
     fn read(row: &Row<'_>, key: &ThreadKey) -> rusqlite::Result<Option<Self>> {
         let (tenant, thread) = (key.tenant.as_str(), key.thread.as_str());
         let Some((thread_pk, head)) = Head::read(row, 0, tenant, thread) else { return Ok(None) };
-        // The head says where the last segment begins: without that segment, or with another one, a sequence number would be given twice.
+        // The head names the beginning of the last segment: without that segment, or with another one, the thread would
+        // assign a sequence number twice.
         let (segment, last_segment, is_ordered) = match row.get::<_, Option<i64>>(SEGMENT)? {
             None => (None, 0, head.last_segment == 0),
             Some(first_seq) => {
@@ -112,7 +114,8 @@ impl StoredThread {
         let (summary, summary_last_seq) =
             entry.map_or((None, 0), |entry| (Some(entry.facts), entry.last_seq));
         let row = ThreadRow {
-            // A message may be damaged in its sequence number: no number above it is given again.
+            // The sequence number of a message may be damaged: no number above the one of the summary is assigned
+            // again.
             last_seq: seq(row.get::<_, i64>(LAST_SEQ)?.max(summary_last_seq)),
             floor: seq(head.floor),
             generation: head.generation(),
@@ -134,7 +137,7 @@ fn seq(stored: i64) -> Seq {
     Seq::new(u64::try_from(stored).unwrap_or_default())
 }
 
-/// The head of a thread with this row.
+/// Returns the head of a thread with this row.
 fn head(row: &ThreadRow, deleted_seq: i64, last_segment: i64) -> Head {
     Head {
         deleted_seq,
@@ -148,7 +151,7 @@ fn head(row: &ThreadRow, deleted_seq: i64, last_segment: i64) -> Head {
     }
 }
 
-/// Inserts the threads that begin, without a summary: their messages refer to them.
+/// Inserts the new threads, without a summary: their messages refer to them.
 pub(super) fn begin(source: &mut Source<'_>, staged: &StagedRows) -> Applied<()> {
     for (key, row) in staged.threads.added() {
         let head = head(row, 0, 0);
@@ -168,7 +171,8 @@ pub(super) fn begin(source: &mut Source<'_>, staged: &StagedRows) -> Applied<()>
     Ok(())
 }
 
-/// Writes the threads. `removed_up_to` answers up to which sequence number messages of a thread were removed by this transaction.
+/// Writes the threads. `removed_up_to` returns the sequence number up to which this transaction removed messages of a
+/// thread.
 pub(super) fn write(
     source: &mut Source<'_>,
     staged: &StagedRows,
@@ -203,7 +207,7 @@ pub(super) fn write(
             _ => {}
         }
         thread.head = head;
-        // Only a repair of the order changes whether it is damaged, and that loads the thread again.
+        // Only a repair of the order changes whether it is damaged, and the repair loads the thread again.
         thread.row = ThreadRow { order_is_damaged: thread.row.order_is_damaged, ..row.clone() };
         source.threads.written(key);
     }

@@ -6,25 +6,27 @@ use throughline_engine::rows::ThreadKey;
 use super::thread::StoredThread;
 use crate::failure::Applied;
 
-/// How many threads are kept from one transaction to the next: about a kilobyte each, and [`LARGE`] at most of the host's metadata.
+/// The number of threads that are kept from one transaction to the next: about a kilobyte each, and at most [`LARGE`]
+/// of the host's metadata.
 const KEPT: usize = 4096;
-/// A thread with more bytes of metadata than this is not kept.
+/// The bytes of metadata above which a thread is not kept.
 const LARGE: usize = 4096;
 
 /// The threads that the writer has loaded.
 ///
-/// What was loaded is good for the next transaction as well, as long as nobody else has committed between the two.
+/// A loaded thread is also valid in the next transaction, if no other writer has committed in between.
 #[derive(Debug, Default)]
 pub(crate) struct ThreadCache {
     threads: HashMap<ThreadKey, Option<StoredThread>, RandomState>,
     /// Written by this transaction, and not kept for the next one.
     large: Vec<ThreadKey>,
-    /// The position of the commit that the threads are of. None during a transaction, and after one that was not committed.
+    /// The position of the commit to which the threads belong. `None` during a transaction, and after one that was not
+    /// committed.
     as_of: Option<i64>,
 }
 
 impl ThreadCache {
-    /// Begins a transaction in a store that has come to this position.
+    /// Begins a transaction in a store at this position.
     pub(crate) fn begin(&mut self, position: i64) {
         let is_current = self.as_of.take() == Some(position);
         if !is_current || self.threads.len() > KEPT {
@@ -33,7 +35,7 @@ impl ThreadCache {
         }
     }
 
-    /// The transaction was committed, at this position.
+    /// Records that the transaction was committed at this position.
     pub(crate) fn committed(&mut self, position: i64) {
         for key in self.large.drain(..) {
             self.threads.remove(&key);
@@ -41,7 +43,7 @@ impl ThreadCache {
         self.as_of = Some(position);
     }
 
-    /// The thread, where it is known.
+    /// Returns the thread if it is cached.
     pub(super) fn get_mut(&mut self, key: &ThreadKey) -> Option<&mut StoredThread> {
         self.threads.get_mut(key).and_then(Option::as_mut)
     }
@@ -51,7 +53,7 @@ impl ThreadCache {
         key: &ThreadKey,
         load: impl FnOnce() -> Applied<Option<StoredThread>>,
     ) -> Applied<Option<&mut StoredThread>> {
-        // A look-up first: most threads are known, and a key is only copied for one that is not.
+        // A look-up first: most threads are cached, and a key is only copied for one that is not.
         if !self.threads.contains_key(key) {
             let found = load()?;
             self.threads.insert(key.clone(), found);
@@ -59,7 +61,7 @@ impl ThreadCache {
         Ok(self.get_mut(key))
     }
 
-    /// Takes a thread that begins.
+    /// Adds a new thread.
     pub(super) fn insert(&mut self, key: ThreadKey, thread: StoredThread) -> &mut StoredThread {
         match self.threads.entry(key) {
             Entry::Occupied(entry) => entry.into_mut().insert(thread),
@@ -67,12 +69,12 @@ impl ThreadCache {
         }
     }
 
-    /// Forgets a thread: the next look-up loads it again.
+    /// Removes a thread: the next look-up loads it again.
     pub(super) fn forget(&mut self, key: &ThreadKey) {
         self.threads.remove(key);
     }
 
-    /// Keeps a thread that was written for the next transaction, unless it is large.
+    /// Keeps a written thread for the next transaction, unless it is large.
     pub(super) fn written(&mut self, key: &ThreadKey) {
         let summary = self.get_mut(key).and_then(|thread| thread.row.summary.as_ref());
         if summary.is_some_and(|summary| summary.metadata.byte_len() > LARGE) {

@@ -1,8 +1,8 @@
 //! The full-text index.
 //!
-//! It follows the changes, in transactions of its own on the connection of the writer, a little at a time while nobody
-//! writes, and now and then while somebody does. How far it is stands in the same transaction, so whichever process goes on
-//! with it goes on from there. What it holds can be made again from the messages: where changes are missing, it is.
+//! The writer updates the index from the change feed, in transactions of its own. It does so in small steps while it is
+//! idle, and occasionally while it is busy. The progress of the index is in the same transaction, so any process can
+//! continue it. The index can be rebuilt from the messages: the writer does that if changes are missing.
 
 mod refresh;
 mod shards;
@@ -20,25 +20,25 @@ pub(crate) use self::{
     state::State,
 };
 
-/// How long nobody must have written before the index goes on.
+/// How long the writer must be idle before it updates the index.
 const IDLE: Duration = Duration::from_millis(5);
 
-/// How long it waits for that at most.
+/// The longest time that it waits to be idle.
 const AT_THE_LATEST: Duration = Duration::from_millis(500);
 
-/// What the writer knows of the index.
+/// The writer's state of the index.
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// Whether words are added to it. What goes from the store goes from it all the same.
+    /// Whether terms are added to it. Removed messages are removed from an existing index in any case.
     is_kept: bool,
-    /// There is none, and none is kept.
+    /// There is no index, and none is kept.
     is_absent: bool,
-    /// By which tokenizer it is made again if it was made by another, until that was looked at: the process that opened the store last
-    /// decides.
+    /// The tokenizer with which the first step rebuilds an index of another tokenizer: the process that opened the
+    /// store last decides. `None` after that step.
     makes: Option<Tokenizer>,
     is_behind: bool,
-    /// It was thrown away once. What is damaged again is not the index.
-    has_begun_anew: bool,
+    /// Whether the index was dropped once. A second damage is not one of the index.
+    has_restarted: bool,
     stepped: Instant,
 }
 
@@ -49,54 +49,54 @@ impl Index {
             is_absent: false,
             makes: Some(tokenizer),
             is_behind: true,
-            has_begun_anew: false,
+            has_restarted: false,
             stepped: Instant::now(),
         }
     }
 
-    /// Whether words are added to it.
+    /// Returns whether terms are added to it.
     pub(crate) const fn is_kept(&self) -> bool {
         self.is_kept && !self.is_absent
     }
 
-    /// Something was committed.
+    /// Records a commit.
     pub(crate) const fn committed(&mut self) {
         self.is_behind = !self.is_absent;
     }
 
-    /// How long the writer waits for a write before it goes [on](Self::go_on) with the index.
+    /// Returns how long the writer waits for a write before it [continues](Self::go_on) with the index.
     pub(crate) fn timeout(&self) -> Option<Duration> {
         self.is_behind.then_some(IDLE)
     }
 
-    /// Whether it has waited for long enough, although somebody writes.
+    /// Returns whether the index has waited long enough, although the writer is busy.
     pub(crate) fn is_due(&self) -> bool {
         self.is_behind && self.stepped.elapsed() >= AT_THE_LATEST
     }
 
-    /// Throws the index away, in the transaction that was begun, so that it is made again: it could not be written. Says
-    /// whether it did; a second time it does not.
-    pub(crate) fn begin_anew(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
-        if self.has_begun_anew {
+    /// Drops the index for a rebuild, in the open transaction, because it could not be written. Returns whether it did;
+    /// it does so only once.
+    pub(crate) fn restart(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
+        if self.has_restarted {
             return Ok(false);
         }
-        (self.is_behind, self.has_begun_anew) = (true, true);
+        (self.is_behind, self.has_restarted) = (true, true);
         let tokenizer = State::read(connection)?.tokenizer;
         state::clear(connection, tokenizer)?;
         Ok(true)
     }
 
-    /// It could not even be thrown away, and is left alone until the store is opened again.
-    pub(crate) const fn give_up(&mut self) {
+    /// Disables an index that could not even be dropped, until the store is opened again.
+    pub(crate) const fn disable(&mut self) {
         (self.is_absent, self.is_behind) = (true, false);
     }
 
-    /// The transaction of a step was committed.
+    /// Records that the transaction of a step was committed.
     pub(crate) const fn stepped(&mut self) {
         self.makes = None;
     }
 
-    /// Takes some changes into the index, in the transaction that was begun. Says whether anything was written.
+    /// Indexes some changes, in the open transaction. Returns whether it wrote anything.
     pub(crate) fn go_on(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
         self.stepped = Instant::now();
         let step = Step::take(connection, self.is_kept, self.makes)?;
@@ -106,13 +106,13 @@ impl Index {
     }
 }
 
-/// Brings the index up to date with a message that was put in its place as an image, in the same transaction: its changes may not be
-/// kept any more. Where no index is kept, nothing is done.
+/// Updates the index for a message that was written from a row image, in the same transaction: the feed may no longer
+/// hold its changes. Does nothing without an index.
 pub(crate) fn put_message(db: &Connection, message_pk: i64) -> rusqlite::Result<()> {
     put(db, |state| refresh::refresh(db, message_pk, state.tokenizer))
 }
 
-/// The same of a thread of which messages may have gone.
+/// Updates the index for a thread from which messages may have been removed.
 pub(crate) fn put_thread(db: &Connection, thread_pk: i64) -> rusqlite::Result<()> {
     put(db, |_| {
         for message_pk in step::gone(db, thread_pk, i64::MAX)? {
@@ -122,7 +122,7 @@ pub(crate) fn put_thread(db: &Connection, thread_pk: i64) -> rusqlite::Result<()
     })
 }
 
-/// A damaged index stops no copy: it is thrown away, and a process that keeps one makes it again.
+/// A damaged index does not fail a copy: it is dropped, and a process that keeps an index rebuilds it.
 fn put(db: &Connection, work: impl FnOnce(&State) -> rusqlite::Result<()>) -> rusqlite::Result<()> {
     let state = State::read(db)?;
     if state.is_empty() {

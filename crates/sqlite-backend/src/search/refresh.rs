@@ -15,7 +15,7 @@ const MESSAGE: &str = concat!(
 );
 const TENANT: usize = 21;
 
-/// What the index is to hold of a message.
+/// The index entry of a message.
 struct Indexed {
     tenant: TenantId,
     thread_pk: i64,
@@ -24,7 +24,7 @@ struct Indexed {
     terms: Terms,
 }
 
-/// Brings what the index holds of a message up to date. Without a tokenizer the message only goes from there.
+/// Updates the index entry of a message. Without a tokenizer the entry is only removed.
 pub(super) fn refresh(
     db: &Connection,
     message_pk: i64,
@@ -50,7 +50,8 @@ pub(super) fn refresh(
     Ok(())
 }
 
-/// The terms of a message as the table holds them: those that occur most often in the first line, the term of its thread in the last.
+/// Returns the terms of a message as the table holds them: those that occur most often in the first line, the term of
+/// its thread in the last.
 fn written(terms: &Terms, prefix: &str, thread_pk: i64) -> String {
     let mut written = String::new();
     for count in (1..=MAX_COUNT).rev() {
@@ -67,13 +68,13 @@ fn written(terms: &Terms, prefix: &str, thread_pk: i64) -> String {
     written
 }
 
-/// How many terms were [written](written), but for that of the thread.
+/// Returns how many terms were [written](written), without that of the thread.
 fn count(written: &str) -> i64 {
     let terms = written.split_ascii_whitespace().count().saturating_sub(1);
     i64::try_from(terms).unwrap_or(i64::MAX)
 }
 
-/// What the index holds of a message. Nothing of one that no search shows, or that is damaged.
+/// Returns the index entry of a message; `None` if it is not searchable or damaged.
 fn indexed(db: &Connection, message_pk: i64, tokenizer: Tokenizer) -> rusqlite::Result<Option<Indexed>> {
     let found = db
         .prepare_cached(MESSAGE)?

@@ -1,28 +1,28 @@
 use rusqlite::{Connection, Row, params};
 use throughline_core::backend::search::Tokenizer;
 
-/// How far the index is.
+/// The progress of the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct State {
-    /// The changes that it holds: all up to this one.
+    /// The last change that it includes, with all earlier ones.
     pub(crate) indexed: i64,
-    /// While the messages are gone through again: the last one.
+    /// During a rebuild from the messages: the last indexed message.
     pub(crate) recovered: Option<i64>,
-    /// Whether it holds every message that there was before those changes.
+    /// Whether it includes every message from before those changes.
     pub(crate) complete: bool,
-    /// How it divides a text. None that this version knows, where a newer one has made it.
+    /// Its tokenizer. `None` if a newer version created it with one that this version does not know.
     pub(crate) tokenizer: Option<Tokenizer>,
 }
 
 impl State {
     const SELECT: &str = "SELECT indexed, recovered, complete, tokenizer FROM search_state WHERE id = 1";
 
-    /// No index.
+    /// The state without an index.
     pub(super) const fn empty(tokenizer: Option<Tokenizer>) -> Self {
         Self { indexed: 0, recovered: None, complete: false, tokenizer }
     }
 
-    /// Whether there is no index.
+    /// Returns whether there is no index.
     pub(super) fn is_empty(&self) -> bool {
         *self == Self::empty(self.tokenizer)
     }
@@ -36,14 +36,14 @@ impl State {
         connection.prepare_cached(Self::SELECT)?.query_row([], Self::of)
     }
 
-    /// Up to which change a search with this tokenizer finds everything.
+    /// Returns the last change up to which a search with this tokenizer is complete.
     pub(crate) fn found_up_to(&self, tokenizer: Tokenizer) -> u64 {
         let is_whole = self.complete && self.recovered.is_none() && self.tokenizer == Some(tokenizer);
         if is_whole { u64::try_from(self.indexed).unwrap_or_default() } else { 0 }
     }
 
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
-        // A name that this version does not know is left as it is.
+        // The name of an unknown tokenizer is not changed.
         let tokenizer = self.tokenizer.map(Tokenizer::as_str);
         connection
             .prepare_cached(
@@ -54,7 +54,7 @@ impl State {
     }
 }
 
-/// Makes the tables of the index again, as they were described, without a term in them.
+/// Creates the empty tables of the index again.
 pub(super) fn clear(connection: &Connection, tokenizer: Option<Tokenizer>) -> rusqlite::Result<()> {
     let described: String = connection.query_row(
         "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = 'search'",

@@ -5,30 +5,30 @@ use throughline_core::{backend::search::Tokenizer, changes::ChangeKind};
 
 use super::{State, refresh::refresh, shards::term_of_thread, state::clear};
 use crate::{
-    record::{Told, told_columns},
+    record::{ChangeRow, change_columns},
     writer::Progress,
 };
 
-/// How long one step goes on.
+/// The duration of one step.
 const SPAN: Duration = Duration::from_millis(5);
 
-/// How many messages one step looks at most.
+/// The largest number of messages in one step.
 const MESSAGES: i64 = 256;
 
 const CHANGES: &str = concat!(
     "SELECT ",
-    told_columns!(),
+    change_columns!(),
     ", m.message_pk FROM changes f LEFT JOIN messages m ON m.message_id = f.message_id AND m.thread_pk = f.thread_pk \
      WHERE f.position > ?1 ORDER BY f.position"
 );
 const MESSAGE_PK: usize = 8;
 
-/// Messages of a thread that are in the index and nobody is shown any more.
+/// Messages of a thread that are in the index and are no longer visible.
 const GONE: &str = "SELECT s.rowid FROM search s JOIN messages m ON m.message_pk = s.rowid \
     JOIN threads t ON t.thread_pk = m.thread_pk WHERE search MATCH ?1 AND m.thread_pk = ?2 \
     AND (m.seq IS NULL OR m.seq <= t.floor OR t.deleted) LIMIT ?3";
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Step {
     pub(super) wrote: bool,
@@ -39,7 +39,7 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// Takes a step. With `makes` an index that divides the text otherwise is made again by that tokenizer.
+    /// Runs a step. With `makes`, it begins a rebuild of an index with another tokenizer.
     pub(super) fn take(db: &Connection, adds: bool, makes: Option<Tokenizer>) -> rusqlite::Result<Self> {
         let mut state = State::read(db)?;
         if adds && makes.is_some() && state.tokenizer != makes {
@@ -54,7 +54,7 @@ impl Step {
         if !adds {
             let has_words = has_words(db)?;
             if has_words && (state.recovered.is_some() || is_missing_changes) {
-                // Which messages have to go is unknown. A process that keeps an index makes it again.
+                // The removed messages are unknown. A process that keeps an index rebuilds it.
                 clear(db, state.tokenizer)?;
                 return Ok(Self { wrote: true, more: false, is_absent: true });
             }
@@ -67,14 +67,14 @@ impl Step {
             }
         }
         if adds && state.recovered.is_none() && (is_missing_changes || !state.complete) {
-            // Every message is gone through, and what comes meanwhile is among the changes.
+            // The rebuild reads every message, and later commits are in the change feed.
             state.indexed = last_change(db, progress.kept_after)?;
             (state.recovered, state.complete) = (Some(0), false);
         }
         let changes = db.total_changes();
         let more = match state.recovered {
-            Some(recovered) => sweep(db, &mut state, recovered)?,
-            None => follow(db, &mut state, adds)?,
+            Some(recovered) => index_messages(db, &mut state, recovered)?,
+            None => index_changes(db, &mut state, adds)?,
         };
         if !adds {
             state.complete = false;
@@ -82,13 +82,14 @@ impl Step {
         if state != before {
             state.write(db)?;
         }
-        // Also where it only took some of what one change takes away, and stays before it.
+        // Also if it removed only some of the messages of one change, and stays before that change.
         let wrote = db.total_changes() != changes || state != before;
         Ok(Self { wrote, more, is_absent: false })
     }
 }
 
-/// The last change that is told. A store that follows another commits by itself as well, and is told older changes than that.
+/// Returns the last change in the feed. A replica also commits without the changes of its primary, and receives older
+/// changes later.
 fn last_change(db: &Connection, kept_after: i64) -> rusqlite::Result<i64> {
     db.prepare_cached("SELECT coalesce(max(position), ?1) FROM changes")?
         .query_row([kept_after], |row| row.get(0))
@@ -98,8 +99,8 @@ fn has_words(db: &Connection) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT EXISTS (SELECT 1 FROM search)")?.query_row([], |row| row.get(0))
 }
 
-/// Goes through the messages, from the one after `recovered` on. Says whether there are more.
-fn sweep(db: &Connection, state: &mut State, recovered: i64) -> rusqlite::Result<bool> {
+/// Indexes the messages after `recovered`. Returns whether there are more.
+fn index_messages(db: &Connection, state: &mut State, recovered: i64) -> rusqlite::Result<bool> {
     let begun = Instant::now();
     let messages: Vec<i64> = db
         .prepare_cached("SELECT message_pk FROM messages WHERE message_pk > ?1 ORDER BY message_pk LIMIT ?2")?
@@ -115,40 +116,40 @@ fn sweep(db: &Connection, state: &mut State, recovered: i64) -> rusqlite::Result
     if messages.is_empty() {
         (state.recovered, state.complete) = (None, true);
     }
-    // What was committed meanwhile is still to be followed.
+    // The changes that were committed meanwhile come next.
     Ok(true)
 }
 
-/// Takes the changes in, from the one after `indexed` on. Says whether there are more.
-fn follow(db: &Connection, state: &mut State, adds: bool) -> rusqlite::Result<bool> {
+/// Indexes the changes after `indexed`. Returns whether there are more.
+fn index_changes(db: &Connection, state: &mut State, adds: bool) -> rusqlite::Result<bool> {
     let begun = Instant::now();
     let mut left = MESSAGES;
     loop {
         let found = db
             .prepare_cached(CHANGES)?
             .query_row([state.indexed], |row| {
-                let told = Told::read(row, 0).map(|told| (told.thread_pk, told.what()));
-                Ok((row.get::<_, i64>(0)?, told, row.get::<_, Option<i64>>(MESSAGE_PK)?))
+                let change = ChangeRow::read(row, 0).map(|change| (change.thread_pk, change.kind()));
+                Ok((row.get::<_, i64>(0)?, change, row.get::<_, Option<i64>>(MESSAGE_PK)?))
             })
             .optional()?;
-        let Some((position, told, message_pk)) = found else { return Ok(false) };
-        match (told, message_pk) {
-            (Some((_, what)), Some(message_pk)) if is_about_words(&what) => {
+        let Some((position, change, message_pk)) = found else { return Ok(false) };
+        match (change, message_pk) {
+            (Some((_, change)), Some(message_pk)) if is_about_words(&change) => {
                 refresh(db, message_pk, state.tokenizer.filter(|_| adds))?;
                 left -= 1;
             }
-            (Some((thread_pk, what)), None) if takes_away(&what) => {
+            (Some((thread_pk, change)), None) if takes_away(&change) => {
                 let gone = gone(db, thread_pk, left)?;
                 for message_pk in &gone {
                     refresh(db, *message_pk, None)?;
                 }
                 left -= i64::try_from(gone.len()).unwrap_or(left);
                 if left <= 0 {
-                    // There may be more of the thread; it is looked at again.
+                    // The thread may have more of them; the next step reads it again.
                     return Ok(true);
                 }
             }
-            // One that cannot be read may have taken something away, which is then not shown all the same.
+            // An unreadable change may have removed something, which a search does not show in any case.
             _ => {}
         }
         state.indexed = position;
@@ -158,21 +159,21 @@ fn follow(db: &Connection, state: &mut State, adds: bool) -> rusqlite::Result<bo
     }
 }
 
-const fn is_about_words(what: &ChangeKind) -> bool {
+const fn is_about_words(change: &ChangeKind) -> bool {
     matches!(
-        what,
+        change,
         ChangeKind::Added(_) | ChangeKind::Finished(_) | ChangeKind::Edited(_) | ChangeKind::Deleted(_)
     )
 }
 
-const fn takes_away(what: &ChangeKind) -> bool {
+const fn takes_away(change: &ChangeKind) -> bool {
     matches!(
-        what,
+        change,
         ChangeKind::ThreadCleared { .. } | ChangeKind::ThreadPruned { .. } | ChangeKind::ThreadDeleted
     )
 }
 
-/// Those messages, so many at most.
+/// Returns these messages, at most `limit`.
 pub(super) fn gone(db: &Connection, thread_pk: i64, limit: i64) -> rusqlite::Result<Vec<i64>> {
     let thread = format!("\"{}\"", term_of_thread(thread_pk));
     db.prepare_cached(GONE)?.query_map(params![thread, thread_pk, limit], |row| row.get(0))?.collect()

@@ -1,4 +1,4 @@
-//! The writes of one transaction, with what each came to.
+//! The writes of one transaction, with their outcomes.
 
 use throughline_core::{Effect, PersistError, PersistResult, Position, Result};
 
@@ -7,16 +7,17 @@ use crate::{
     queue::{Committed, Pending, Stage},
 };
 
-/// What a write came to.
+/// The outcome of a write.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// None of audit notes.
+    /// `None` for rejected-call records.
     pub(super) result: Option<PersistResult>,
-    /// Whether it takes a position. A replay takes none.
+    /// Whether the write takes a position. A replay takes none.
     pub(super) changed: bool,
 }
 
-/// What was applied and not yet answered. Dropped, every write in it answers what is known.
+/// The writes that were applied and not yet answered. When it is dropped, each write in it answers with its known
+/// effect.
 #[derive(Default)]
 pub(super) struct Batch {
     writes: Vec<(Pending, Result<Committed>)>,
@@ -45,7 +46,7 @@ impl Batch {
         self.push(pending, Err(error.with_effect(Effect::NotApplied)));
     }
 
-    /// Takes a write that the transaction ended with; [`fail`](Self::fail) says why.
+    /// Adds the write with which the transaction failed; [`fail`](Self::fail) answers with the reason.
     pub(super) fn failed(&mut self, pending: Pending) {
         self.push(pending, Err(EngineError::RolledBack.to_persist(Phase::Statement)));
     }
@@ -55,34 +56,35 @@ impl Batch {
         self.writes.push((pending, answer));
     }
 
-    /// `COMMIT` is about to be sent: from here on the outcome is not known by itself.
+    /// Records that the writer is about to send `COMMIT`: from here on the outcome is unknown until SQLite answers.
     pub(super) fn committing(&mut self) {
         for (pending, _) in &mut self.writes {
             pending.stage = Stage::Committing;
         }
     }
 
-    /// Answers everyone what was found, now that it is so.
+    /// Answers every write with its result, after the commit.
     pub(super) fn deliver(self) {
         for (pending, answer) in self.writes {
             pending.answer(answer);
         }
     }
 
-    /// Answers everyone that the transaction failed. What one was refused for, or answered from, may have been
-    /// another's change that is gone with it, so nobody keeps an answer of their own.
+    /// Answers every write with the failure of the transaction. A refusal or a replay may depend on a change of another
+    /// write that is gone with the transaction, so no write keeps its own answer.
     pub(super) fn fail(self, error: &EngineError, phase: Phase) {
         for (pending, _) in self.writes {
             pending.answer(Err(error.to_persist(phase)));
         }
     }
 
-    /// Whether every write looked up the ids that were minted for it.
+    /// Returns whether every write looked up the ids that were minted for it.
     pub(super) fn ids_are_known(&self) -> bool {
         self.writes.iter().all(|(pending, _)| pending.looks_up_ids)
     }
 
-    /// The writes as they came, to be applied again together, after a look-up of the ids that were minted for them.
+    /// Returns the writes as they came. They are applied again together, after a look-up of the ids that were minted
+    /// for them.
     pub(super) fn into_looking_up_ids(self) -> Vec<Pending> {
         let looking_up = |(mut pending, _): (Pending, _)| {
             pending.looks_up_ids = true;
@@ -91,7 +93,7 @@ impl Batch {
         self.writes.into_iter().map(looking_up).collect()
     }
 
-    /// The writes as they came, to be applied again one by one.
+    /// Returns the writes as they came. They are applied again one by one.
     pub(super) fn into_alone(self) -> Vec<Pending> {
         let alone = |(mut pending, _): (Pending, _)| {
             (pending.alone, pending.looks_up_ids) = (true, true);

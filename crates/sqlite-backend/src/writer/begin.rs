@@ -1,4 +1,4 @@
-//! Getting the write lock, and giving up those who waited for it too long.
+//! Takes the write lock, and answers writes that time out while they wait for it.
 
 use std::{
     sync::Arc,
@@ -9,7 +9,7 @@ use std::{
 use rusqlite::Connection;
 use throughline_core::{Effect, ErrorKind, PersistError};
 
-use super::{lost::bring_in, place::Place, transaction::execute, worker::Worker};
+use super::{file_identity::FileIdentity, lost::bring_in, transaction::execute, worker::Worker};
 use crate::{
     OpenError, connection,
     error::{EngineError, Phase},
@@ -18,14 +18,14 @@ use crate::{
     pause,
 };
 
-/// For how long the lock may be held, and not by another process, before it is taken for one that is stuck. No transaction of
-/// another store in this process takes so long.
+/// How long the lock may be held, if not by another process, before the writer considers it stuck. No transaction of
+/// another store in this process takes as long.
 const STUCK: Duration = Duration::from_secs(1);
 
-/// How long readers are waited for, for their connections to be closed.
+/// How long the writer waits for readers, to close their connections.
 const READERS: Duration = Duration::from_millis(500);
 
-/// Why there is no transaction.
+/// The reason why no transaction began.
 enum NotBegun {
     Engine(EngineError),
     File(OpenError),
@@ -50,16 +50,16 @@ impl NotBegun {
         matches!(self, Self::Engine(error) if error.is_second_library())
     }
 
-    /// Whether the writer cannot go on for it.
-    fn is_trouble(&self) -> bool {
+    /// Returns whether the reason counts as a failure of the writer.
+    fn counts_as_failure(&self) -> bool {
         match self {
-            // A page that `BEGIN` reads is one that every write needs.
-            Self::Engine(error) => error.is_trouble() || error.is_unreadable(),
+            // Every write needs a page that `BEGIN` reads.
+            Self::Engine(error) => error.counts_as_failure() || error.is_unreadable(),
             Self::File(error) => !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::Busy),
         }
     }
 
-    /// Whether another attempt may succeed.
+    /// Returns whether another attempt may succeed.
     fn passes(&self) -> bool {
         match self {
             Self::Engine(error) => error.passes(),
@@ -71,7 +71,7 @@ impl NotBegun {
         match self {
             Self::Engine(error) => error.to_persist(Phase::Begin),
             Self::File(error) => {
-                // The call is well-formed; it is the file that is not what it was.
+                // The call is well-formed; the file is not.
                 let kind = match error.kind() {
                     ErrorKind::Invalid | ErrorKind::Unsupported => ErrorKind::Unavailable,
                     kind => kind,
@@ -83,14 +83,15 @@ impl NotBegun {
 }
 
 impl Worker {
-    /// Begins a transaction that holds the write lock. Nothing when nobody waits for one any more: everyone was told.
+    /// Begins a transaction that holds the write lock. Returns `None` when no write waits any more: each has its
+    /// answer.
     ///
-    /// Nothing is taken from the queue before the lock is there: those who wait can still leave, or run out of time,
-    /// without a trace.
+    /// The writer takes nothing from the queue before it holds the lock: waiting callers can still leave or time out
+    /// without any effect.
     pub(super) fn begin(&mut self) -> Option<WriteLock> {
         loop {
             let begun = self.try_begin();
-            self.board.end_step();
+            self.health_state.end_step();
             let not_begun = match begun {
                 Ok(lock) => {
                     self.busy_since = None;
@@ -108,33 +109,33 @@ impl Worker {
             }
             if let Some(error) = not_begun.engine() {
                 if error.is_unreadable() {
-                    self.board.set_unreadable(true);
+                    self.health_state.set_unreadable(true);
                 }
                 if error.is_lock() {
-                    self.trouble.is_of_locks();
+                    self.failure_tracker.record_lock_failure();
                 }
             }
             if !not_begun.is_busy() {
-                if self.place.lost.is_none() {
+                if self.file_identity.lost.is_none() {
                     self.connection = None;
                 }
-                if not_begun.is_trouble() {
-                    self.trouble.failed(&self.board, not_begun.to_persist());
+                if not_begun.counts_as_failure() {
+                    self.failure_tracker.record_failure(&self.health_state, not_begun.to_persist());
                 }
             }
             let is_short = not_begun.is_busy() && !not_begun.is_second_library();
             let pause = if is_short { pause::for_the_lock() } else { pause::for_the_file() };
-            let given_up = if not_begun.passes() && !self.board.is_read_only() {
-                // Also those whose time would be over before the next attempt.
-                self.queue.take_given_up(Instant::now() + pause)
+            let timed_out = if not_begun.passes() && !self.health_state.is_read_only() {
+                // This includes the writes that would time out before the next attempt.
+                self.queue.take_timed_out(Instant::now() + pause)
             } else {
                 self.queue.take_all()
             };
-            for pending in given_up {
+            for pending in timed_out {
                 pending.answer(Err(not_begun.to_persist()));
             }
             if self.queue.is_empty() {
-                // Whether the lock stays held is not looked at until somebody writes again.
+                // The writer checks the lock again only when the next write arrives.
                 self.busy_since = None;
                 return None;
             }
@@ -142,9 +143,9 @@ impl Worker {
         }
     }
 
-    /// The lock is held. By another writer it is held for moments, and by another process it may be for long. One that SQLite
-    /// could not take or give back stays held until no connection of this process has the file open: then those of the
-    /// store are closed, the readers' too.
+    /// Handles a held lock. Another writer holds it for moments, another process possibly for long. A lock that SQLite
+    /// could not take or release stays held until no connection of this process has the file open. In that case the
+    /// writer closes all connections of the store, also those of the readers.
     pub(super) fn is_busy(&mut self) {
         let since = *self.busy_since.get_or_insert_with(Instant::now);
         if since.elapsed() < STUCK || self.guard.is_written_elsewhere() != Some(false) {
@@ -158,8 +159,8 @@ impl Worker {
     /// Closes every connection of the store; the next use opens another.
     pub(super) fn close_connections(&mut self) {
         self.connection = None;
-        self.place.reopened();
-        self.gate.close_connections(READERS);
+        self.file_identity.reopened();
+        self.reader_barrier.close_connections(READERS);
     }
 
     fn try_begin(&mut self) -> Result<WriteLock, NotBegun> {
@@ -167,39 +168,40 @@ impl Worker {
             return Err(NotBegun::Engine(EngineError::SecondLibrary));
         }
         if self.connection.is_none() {
-            self.board.begin_step(WriterStep::Open);
+            self.health_state.begin_step(WriterStep::Open);
             let connection = connection::reopen(&self.path).map_err(NotBegun::File)?;
             self.set_connection(connection);
         }
         let Some(connection) = &self.connection else { unreachable!("it was opened above") };
-        self.board.begin_step(WriterStep::Begin);
+        self.health_state.begin_step(WriterStep::Begin);
         let mut begin = || -> rusqlite::Result<()> {
-            self.room.make(connection)?;
+            self.page_cache_reserve.make(connection)?;
             connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             Ok(())
         };
         begin().map_err(|error| NotBegun::Engine(EngineError::from(error).caused(&self.path)))?;
-        // The log is open by now.
-        self.place.expect_both().and_then(|()| self.guard.expect_database()).map_err(|error| {
-            self.place.failed(&error);
+        // The WAL is open by now.
+        self.file_identity.expect_both().and_then(|()| self.guard.expect_database()).map_err(|error| {
+            self.file_identity.failed(&error);
             drop(execute(connection, "ROLLBACK"));
             // While the descriptors are open.
-            bring_in(connection, &mut self.place, &self.guard);
-            if self.place.lost.is_some() {
+            bring_in(connection, &mut self.file_identity, &self.guard);
+            if self.file_identity.lost.is_some() {
                 return NotBegun::Engine(error);
             }
-            // Closed like any other, it would delete the log of whatever is at the path now.
-            connection::leave_the_log(connection);
+            // A normal close would delete the WAL of the file that is at the path now.
+            connection::leave_the_wal(connection);
             NotBegun::Engine(error)
         })?;
-        self.guard.exchange(connection, self.place.opened()).map_err(|error| {
-            self.place.failed(&error);
+        self.guard.exchange(connection, self.file_identity.opened()).map_err(|error| {
+            self.file_identity.failed(&error);
             NotBegun::Engine(error)
         })
     }
 }
 
-/// A transaction of the writer's own. Dropped before its `COMMIT`, it is rolled back. Only then is the lock given back.
+/// A transaction of the writer's own. If it is dropped before its `COMMIT`, it rolls back, and releases the lock after
+/// that.
 #[derive(Debug)]
 #[must_use = "dropped, the transaction is rolled back"]
 pub(super) struct OwnTransaction<'a> {
@@ -215,22 +217,22 @@ impl Drop for OwnTransaction<'_> {
     }
 }
 
-/// Begins a transaction of the writer's own, for which nobody waits, and holds the write lock.
+/// Begins a transaction of the writer's own, for which no caller waits, and holds the write lock.
 ///
 /// # Errors
-/// Nothing was begun then.
+/// No transaction began.
 pub(super) fn begin_own<'a>(
     connection: &'a Connection,
-    place: &Place,
+    file_identity: &FileIdentity,
     guard: &Arc<FileGuard>,
 ) -> Result<OwnTransaction<'a>, EngineError> {
     if guard.has_second_library_still() {
         return Err(EngineError::SecondLibrary);
     }
     execute(connection, "BEGIN IMMEDIATE")?;
-    // Nothing was exchanged: the connection has its lock.
-    place.expect_file().inspect_err(|_| drop(execute(connection, "ROLLBACK")))?;
-    let lock = guard.exchange(connection, place.opened())?;
+    // No lock was exchanged: the connection holds SQLite's.
+    file_identity.expect_file().inspect_err(|_| drop(execute(connection, "ROLLBACK")))?;
+    let lock = guard.exchange(connection, file_identity.opened())?;
     Ok(OwnTransaction { connection, _lock: lock })
 }
 
@@ -239,7 +241,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::{failpoint::Failpoints, writer::log::path_of};
+    use crate::{failpoint::Failpoints, writer::wal::path_of};
 
     #[test]
     fn a_transaction_of_the_writers_own_is_rolled_back_before_the_lock_is_released() {
@@ -248,7 +250,7 @@ mod tests {
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
         let guard = Arc::new(FileGuard::new(&path, Failpoints::none()));
-        let place = Place::new(&path, path_of(&path));
+        let file_identity = FileIdentity::new(&path, path_of(&path));
         let counts = [(); 2].map(|()| Arc::<AtomicU32>::default());
         let (locked, [while_held, while_free]) = (Arc::clone(&guard), counts.clone());
         let count = move || {
@@ -257,13 +259,13 @@ mod tests {
         connection.rollback_hook(Some(count)).unwrap();
         let insert = || execute(&connection, "INSERT INTO t VALUES (1)").unwrap();
 
-        let failed = begin_own(&connection, &place, &guard).unwrap();
+        let failed = begin_own(&connection, &file_identity, &guard).unwrap();
         insert();
         drop(failed);
         assert_eq!(counts.each_ref().map(|count| count.load(Ordering::SeqCst)), [1, 0]);
         assert!(connection.is_autocommit() && !guard.is_locked());
 
-        let committed = begin_own(&connection, &place, &guard).unwrap();
+        let committed = begin_own(&connection, &file_identity, &guard).unwrap();
         insert();
         execute(&connection, "COMMIT").unwrap();
         drop(committed);

@@ -11,7 +11,7 @@ use throughline_core::{Position, changes::CommitNotifier};
 /// How often the writer looks for commits of other processes.
 const POLL: Duration = Duration::from_millis(25);
 
-/// The same where it only maintains a full-text index.
+/// The same interval if the writer only maintains a full-text index.
 const POLL_FOR_THE_INDEX: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
@@ -26,7 +26,8 @@ impl CommitWatch {
         Self { notifier, data_version: None }
     }
 
-    /// How long an idle writer waits before it [polls](Self::poll). `None` where nobody needs it to.
+    /// Returns how long an idle writer waits before it [polls](Self::poll). `None` if no subscriber and no index needs
+    /// it.
     pub(super) fn timeout(&self, has_index: bool) -> Option<Duration> {
         match (self.notifier.has_subscribers(), has_index) {
             (true, _) => Some(POLL),
@@ -35,17 +36,17 @@ impl CommitWatch {
         }
     }
 
-    /// The writer has a new connection, which counts from another number.
+    /// Resets the counter, because a new connection counts from another number.
     pub(super) const fn reopened(&mut self) {
         self.data_version = None;
     }
 
-    /// The writer has committed.
+    /// Sends a notification for a commit of the writer.
     pub(super) fn committed(&self, position: i64) {
         self.notifier.notify(Position::new(u64::try_from(position).unwrap_or_default()));
     }
 
-    /// Notifies of commits of other processes. Answers whether there may be one since the last poll.
+    /// Sends notifications for commits of other processes. Returns whether there may be one since the last poll.
     pub(super) fn poll(&mut self, connection: &Connection, has_index: bool) -> rusqlite::Result<bool> {
         if !self.notifier.has_subscribers() && !has_index {
             self.data_version = None;

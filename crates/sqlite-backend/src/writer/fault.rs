@@ -1,4 +1,4 @@
-//! Failures on demand, for the tests of what follows them.
+//! Fault injection for the tests of the writer.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -9,24 +9,24 @@ use rusqlite::{Connection, ffi};
 
 use crate::failpoint::{Failpoint, Failpoints};
 
-/// What the next `COMMIT` does.
+/// The fault of the next `COMMIT`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommitFault {
     /// It fails, and nothing is in the file.
     Lost,
     /// It fails, and everything is in the file.
     Kept,
-    /// The thread panics with it sent.
+    /// The thread panics after it has sent it.
     Panic,
 }
 
 type Hook = Box<dyn FnMut(&Connection) + Send>;
 
-/// What is to go wrong in one store.
+/// The faults of one store.
 #[derive(Default)]
 pub(crate) struct Faults {
     commit: Mutex<Option<CommitFault>>,
-    fences: Mutex<u64>,
+    fence_transactions: Mutex<u64>,
     before_apply: Mutex<Option<Hook>>,
     commits: Arc<AtomicU64>,
 }
@@ -38,7 +38,7 @@ impl std::fmt::Debug for Faults {
 }
 
 impl Faults {
-    /// Those that happen at these places.
+    /// Installs the faults at the failpoints of a store.
     pub(crate) fn at(failpoints: &Failpoints) -> Arc<Self> {
         let faults = Arc::<Self>::default();
         let at = Arc::clone(&faults);
@@ -57,9 +57,9 @@ impl Faults {
             }
             Failpoint::Committed => return failed(held(&self.commit).take().is_some()),
             Failpoint::Fencing => {
-                let mut fences = held(&self.fences);
-                let fails = *fences > 0;
-                *fences = fences.saturating_sub(1);
+                let mut fence_transactions = held(&self.fence_transactions);
+                let fails = *fence_transactions > 0;
+                *fence_transactions = fence_transactions.saturating_sub(1);
                 return failed(fails);
             }
             _ => {}
@@ -71,18 +71,18 @@ impl Faults {
         *held(&self.commit) = Some(fault);
     }
 
-    /// How many fences from now on fail.
-    pub(crate) fn fail_fences(&self, fences: u64) {
-        *held(&self.fences) = fences;
+    /// Makes the next fence transactions fail.
+    pub(crate) fn fail_fence_transactions(&self, fence_transactions: u64) {
+        *held(&self.fence_transactions) = fence_transactions;
     }
 
-    /// How many commits were asked for from now on.
+    /// Returns a counter of the commits from now on.
     pub(crate) fn count_commits(&self) -> Arc<AtomicU64> {
         self.commits.store(0, Ordering::SeqCst);
         Arc::clone(&self.commits)
     }
 
-    /// What runs on the writer's thread before the next write that is applied.
+    /// Sets a hook that runs on the writer thread before the next write is applied.
     pub(crate) fn set_before_apply_once(&self, hook: impl FnOnce(&Connection) + Send + 'static) {
         let mut hook = Some(hook);
         self.set_before_apply(move |connection| {
@@ -92,13 +92,13 @@ impl Faults {
         });
     }
 
-    /// What runs on the writer's thread before each write is applied.
+    /// Sets a hook that runs on the writer thread before each write is applied.
     pub(crate) fn set_before_apply(&self, hook: impl FnMut(&Connection) + Send + 'static) {
         *held(&self.before_apply) = Some(Box::new(hook));
     }
 
     fn before_apply(&self, connection: &Connection) {
-        // Not held while it runs: it may wait for a test that sets the next one.
+        // The lock is not held while the hook runs: the hook may wait for a test that sets the next one.
         let hook = held(&self.before_apply).take();
         if let Some(mut hook) = hook {
             hook(connection);

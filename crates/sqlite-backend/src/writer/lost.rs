@@ -1,54 +1,54 @@
-//! A store whose file, WAL or index was taken away while it was open.
+//! Handles a store whose file, WAL or wal-index was removed while it was open.
 //!
-//! What was removed lives as long as its descriptors are open. So the writer brings the WAL into the file as soon as it
-//! notices, and again as it closes. Where that is impossible, closing the store is an error: acknowledged writes are lost with the
-//! descriptors.
+//! A removed file lives as long as its descriptors are open. So the writer checkpoints the WAL into the file as soon as
+//! it detects the removal, and again when it closes. If that is impossible, closing the store is an error: acknowledged
+//! writes are lost with the descriptors.
 
 use std::sync::Arc;
 
 use rusqlite::Connection;
 use throughline_core::{PersistError, Result};
 
-use super::{log::fold, place::Place, worker::Worker};
+use super::{file_identity::FileIdentity, wal::run_checkpoint, worker::Worker};
 use crate::{
     connection,
     error::{EngineError, Phase},
     file_guard::FileGuard,
 };
 
-/// Brings what is in the WAL of the connection into the file, as far as that is possible. The connection is in no transaction.
-pub(super) fn bring_in(connection: &Connection, place: &mut Place, guard: &Arc<FileGuard>) {
-    if place.can_bring_in() {
+/// Checkpoints the WAL of the connection into the file, as far as possible. The connection is in no transaction.
+pub(super) fn bring_in(connection: &Connection, file_identity: &mut FileIdentity, guard: &Arc<FileGuard>) {
+    if file_identity.can_bring_in() {
         match guard.lock_for_checkpoint() {
             Ok(Some(_lock)) => {
-                if let Ok(Some(0)) = fold(connection, "PRAGMA wal_checkpoint(PASSIVE)") {
-                    place.brought_in();
+                if let Ok(Some(0)) = run_checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)") {
+                    file_identity.brought_in();
                 }
             }
             Ok(None) => {}
-            Err(error) => place.failed(&error),
+            Err(error) => file_identity.failed(&error),
         }
     }
 }
 
 impl Worker {
-    /// Closes a store of which something was taken away, as `error` says.
+    /// Closes a store of which a file was removed, as `error` says.
     ///
     /// # Errors
-    /// Acknowledged writes are not in the file that is at the path of the store.
+    /// The file at the path of the store lacks acknowledged writes.
     pub(super) fn finish_lost(mut self, error: EngineError) -> Result<()> {
         if let Some(connection) = self.connection.take() {
-            bring_in(&connection, &mut self.place, &self.guard);
-            // What is at the path of the log now is not the log of this connection alone.
-            connection::leave_the_log(&connection);
+            bring_in(&connection, &mut self.file_identity, &self.guard);
+            // The WAL at the path now may belong to other connections.
+            connection::leave_the_wal(&connection);
             self.guard.unlock();
             drop(connection);
         }
         if self.guard.is_checkpointed() {
-            // Before it was damaged, or by another store.
-            self.place.brought_in();
+            // Before the damage, or by another store.
+            self.file_identity.brought_in();
         }
-        if self.place.is_brought_in() && self.place.expect_file().is_ok() {
+        if self.file_identity.is_brought_in() && self.file_identity.expect_file().is_ok() {
             return Ok(());
         }
         Err(not_brought_in(error))
@@ -56,6 +56,6 @@ impl Worker {
 }
 
 fn not_brought_in(error: EngineError) -> PersistError {
-    let note = "close failed: the file at the path of the store lacks acknowledged writes";
-    error.to_persist(Phase::Commit).with_source(error).context(note)
+    let context_text = "close failed: the file at the path of the store lacks acknowledged writes";
+    error.to_persist(Phase::Commit).with_source(error).context(context_text)
 }

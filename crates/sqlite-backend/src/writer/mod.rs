@@ -1,23 +1,23 @@
-//! The one writer of a store: a thread that owns the connection, and everything it answers for.
+//! The writer of a store: one thread that owns the writing connection.
 //!
-//! It takes what waits, applies it in one transaction, commits, and only then answers. While it commits, the next
-//! transaction's writes gather by themselves.
+//! It takes the waiting writes, applies them in one transaction, commits, and only then answers. While it commits, the
+//! writes of the next transaction gather in the queue.
 
 mod batch;
 mod begin;
 mod commit_watch;
+mod failure_tracker;
 #[cfg(test)]
 mod fault;
-mod fence;
-mod log;
+mod fence_transaction;
+mod file_identity;
 mod lost;
-mod place;
 mod progress;
 mod space;
 #[cfg(test)]
 mod tests;
 mod transaction;
-mod trouble;
+mod wal;
 mod worker;
 
 use std::{
@@ -36,24 +36,26 @@ use tokio::sync::oneshot;
 
 use self::worker::Worker;
 pub(crate) use self::{
-    log::{beside, length as log_length, path_of as log_path_of},
+    failure_tracker::PROBE_EVERY,
     progress::Progress,
     space::available,
-    trouble::PROBE_EVERY,
+    wal::{length as wal_length, path_of as wal_path_of, with_suffix},
 };
-use crate::{OpenError, SqliteOptions, gate::Gate, health::Board, open, queue::Queue};
+use crate::{
+    OpenError, SqliteOptions, health::HealthState, open, queue::Queue, reader_barrier::ReaderBarrier,
+};
 
-/// The hold on a writer. Dropped, the writer applies what was admitted and ends.
+/// A handle of the writer. When it is dropped, the writer applies the admitted writes and ends.
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) owner: OwnerProcess,
     pub(crate) queue: Arc<Queue>,
     pub(crate) admission: QueueCapacity,
-    pub(crate) board: Arc<Board>,
+    pub(crate) health_state: Arc<HealthState>,
     commits: CommitNotifier,
     ended: Mutex<Option<oneshot::Receiver<Result<()>>>>,
     thread: Option<thread::JoinHandle<()>>,
-    /// The store goes away with the writer, and whoever drops it waits for that.
+    /// The directory of the store is removed when the writer ends, and the drop of this handle waits for that.
     is_temporary: bool,
     #[cfg(test)]
     path: Arc<Path>,
@@ -64,11 +66,11 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Notifications of commits from here on.
+    /// Returns the commit notifications from now on.
     pub(crate) fn commit_notifications(&self) -> CommitNotifications {
         let commits = self.commits.subscribe();
-        // A writer that sleeps does not poll for commits of other processes.
-        self.queue.nudge();
+        // A sleeping writer does not poll for commits of other processes.
+        self.queue.wake();
         commits
     }
 
@@ -77,11 +79,11 @@ impl Writer {
         options: &SqliteOptions,
         path: Arc<Path>,
         directory: Option<TempDir>,
-        gate: Arc<Gate>,
+        reader_barrier: Arc<ReaderBarrier>,
     ) -> Result<Self, OpenError> {
         let queue = Arc::<Queue>::default();
-        let board = Arc::new(Board::new());
-        gate.report_to(Arc::clone(&board));
+        let health_state = Arc::new(HealthState::new());
+        reader_barrier.report_to(Arc::clone(&health_state));
         let commits = CommitNotifier::new();
         let is_temporary = directory.is_some();
         #[cfg(test)]
@@ -89,19 +91,22 @@ impl Writer {
         let (opened, on_opened) = oneshot::channel();
         let (end, ended) = oneshot::channel();
         let thread = thread::Builder::new().name("throughline-sqlite".to_owned()).spawn({
-            let (path, queue, board) = (Arc::clone(&path), Arc::clone(&queue), Arc::clone(&board));
+            let (path, queue, health_state) =
+                (Arc::clone(&path), Arc::clone(&queue), Arc::clone(&health_state));
             let (options, commits) = (options.clone(), commits.clone());
             move || {
                 let connection = match open::bootstrap(&path, &options) {
                     Ok(connection) => connection,
                     Err(error) => return drop(opened.send(Err(error))),
                 };
-                let mut worker = Worker::new(&options, path, queue, board, connection, commits, gate);
-                // A disk that is short of space, and a log that was left long, are told before anybody writes.
+                let mut worker =
+                    Worker::new(&options, path, queue, health_state, connection, commits, reader_barrier);
+                // Reports a disk that is short of space, and a WAL that an earlier process left long, before the first
+                // write.
                 worker.look_after_the_file();
-                // Without a thread for it, a disk that hangs is seen by whoever asks for the health.
-                drop(worker.board.watch(&worker.path));
-                // Whoever opened may have left; the queue is closed then, and the thread ends.
+                // Without the watchdog thread a hanging disk shows only in the health that a caller requests.
+                drop(worker.health_state.watch(&worker.path));
+                // The caller that opened the store may have left; the queue is closed then, and the thread ends.
                 drop(opened.send(Ok(())));
                 let result = worker.work();
                 drop(directory);
@@ -112,7 +117,7 @@ impl Writer {
         let writer = Self {
             owner: OwnerProcess::current(),
             queue,
-            board,
+            health_state,
             commits,
             admission: QueueCapacity::new(options.queue_operations, options.queue_bytes),
             ended: Mutex::new(Some(ended)),
@@ -136,7 +141,7 @@ impl Writer {
         &self.path
     }
 
-    /// Takes no further write, and answers when everything that was admitted was applied and the file was closed.
+    /// Closes the queue to further writes. Returns after the writer has applied all admitted ones and closed the file.
     pub(crate) async fn close(&self) -> Result<()> {
         self.stop();
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -168,7 +173,7 @@ impl Drop for Writer {
         if self.is_temporary
             && let Some(thread) = self.thread.take()
         {
-            // A panic was contained and answered where it happened.
+            // The thread has handled and reported its panics.
             drop(thread.join());
         }
     }

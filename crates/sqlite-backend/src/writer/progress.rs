@@ -1,8 +1,8 @@
-//! How far the store has come, and who brought it there.
+//! The position of the store, and the writers that have advanced it.
 //!
-//! The row of the store is read at the beginning of each transaction and written at the end of each that changes
-//! something. Beside the position it names the writers that have committed last, each with the position of its last
-//! commit: what a writer looks up that does not know whether its commit came true.
+//! The writer reads the row of the store at the beginning of each transaction, and writes it at the end of each that
+//! changes something. Next to the position, the row names the writers that have committed last, each with the position
+//! of its last commit. A writer looks itself up there when it does not know whether its commit was applied.
 
 use rusqlite::{Connection, Row, params};
 use throughline_core::replication::{Epoch, ReplicationRole, ReplicationState};
@@ -12,19 +12,19 @@ use crate::{
     record::{Checksum, number},
 };
 
-/// How many writers the store remembers. More have to commit after one before it is forgotten.
+/// The number of writers that the row remembers. A writer is forgotten only after as many others have committed.
 const REMEMBERED: usize = 64;
 
 /// The row of the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) position: i64,
-    /// The last change that is not kept any more.
+    /// The last change that is no longer kept.
     pub(crate) kept_after: i64,
-    fences: i64,
+    fence_transactions: i64,
     epoch: i64,
-    following: bool,
-    /// From the one that has not committed for longest to the last one.
+    is_replica: bool,
+    /// In the order of their last commits, the oldest first.
     writers: Vec<Mark>,
 }
 
@@ -36,28 +36,34 @@ struct Mark {
 }
 
 impl Progress {
-    /// Answers the row of the store.
+    /// Selects the row of the store.
     pub(crate) const SELECT: &str =
         "SELECT position, kept_after, fences, checksum, writers, epoch, following FROM store WHERE id = 1";
 
-    /// Reads that row; nothing when it is not what its checksum was made for.
+    /// Decodes that row; `None` if its checksum does not match.
     pub(crate) fn of(row: &Row<'_>) -> rusqlite::Result<Option<Self>> {
-        let (position, kept_after, fences) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (position, kept_after, fence_transactions) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let checksum: i64 = row.get(3)?;
         let writers = decode(row.get_ref(4)?.as_blob()?);
-        let (epoch, following) = (row.get(5)?, row.get::<_, i64>(6)? != 0);
-        let progress =
-            writers.map(|writers| Self { position, kept_after, fences, epoch, following, writers });
+        let (epoch, is_replica) = (row.get(5)?, row.get::<_, i64>(6)? != 0);
+        let progress = writers.map(|writers| Self {
+            position,
+            kept_after,
+            fence_transactions,
+            epoch,
+            is_replica,
+            writers,
+        });
         Ok(progress.filter(|progress| progress.checksum() == checksum))
     }
 
     pub(super) fn read(connection: &Connection) -> Result<Self, EngineError> {
         let read = connection.prepare_cached(Self::SELECT)?.query_row([], Self::of)?;
-        read.ok_or(EngineError::Damaged { what: "the position of the store" })
+        read.ok_or(EngineError::Damaged { subject: "the position of the store" })
     }
 
-    /// Goes on behind the last change that is told. It is the last one of the store, unless a change was committed by itself
-    /// after a transaction had gone away: its place is not to be given again.
+    /// Advances to the last change in `changes`. That is usually the position of the store. It is later if SQLite had
+    /// ended a transaction and a statement committed a change by itself: that position must not be used again.
     pub(super) fn catch_up(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let last: Option<i64> = connection
             .prepare_cached("SELECT max(position) FROM changes")?
@@ -75,27 +81,27 @@ impl Progress {
             .execute(params![
                 self.position,
                 self.kept_after,
-                self.fences,
+                self.fence_transactions,
                 self.checksum(),
                 encode(&self.writers),
                 self.epoch,
-                self.following,
+                self.is_replica,
             ])?;
         Ok(())
     }
 
-    /// What the store is beside another one.
+    /// Returns the replication state of the store.
     pub(crate) fn replication_state(&self) -> ReplicationState {
-        let role = if self.following { ReplicationRole::Replica } else { ReplicationRole::Primary };
+        let role = if self.is_replica { ReplicationRole::Replica } else { ReplicationRole::Primary };
         ReplicationState { role, epoch: Epoch::new(u64::try_from(self.epoch).unwrap_or_default()) }
     }
 
-    pub(crate) fn set_stance(&mut self, replication_state: ReplicationState) {
-        (self.epoch, self.following) =
+    pub(crate) fn set_replication_state(&mut self, replication_state: ReplicationState) {
+        (self.epoch, self.is_replica) =
             (number(replication_state.epoch.get()), !replication_state.is_primary());
     }
 
-    /// Notes that `writer` commits up to `position`.
+    /// Records that `writer` commits up to `position`.
     pub(super) fn advance(&mut self, writer: i64, position: i64) {
         self.writers.retain(|mark| mark.writer != writer);
         if self.writers.len() >= REMEMBERED {
@@ -105,16 +111,16 @@ impl Progress {
         self.position = position;
     }
 
-    /// Notes that a writer found something out, so that its looking is a change that can be committed.
-    pub(super) const fn fence(&mut self) {
-        self.fences = self.fences.wrapping_add(1);
+    /// Counts a fence transaction, so that it has a change to commit.
+    pub(super) const fn fence_transaction(&mut self) {
+        self.fence_transactions = self.fence_transactions.wrapping_add(1);
     }
 
-    /// Whether the commit of `writer` up to `position` is here; nothing when that cannot be told any more.
+    /// Returns whether the row contains the commit of `writer` up to `position`; `None` if that is no longer known.
     pub(super) fn holds(&self, writer: i64, position: i64) -> Option<bool> {
         match self.writers.iter().find(|mark| mark.writer == writer) {
             Some(mark) => Some(mark.position == position),
-            // Had it been here, it could only be forgotten for those who came later.
+            // The row would only have forgotten it after more writers.
             None if self.writers.len() < REMEMBERED => Some(false),
             None => (self.writers[0].position < position).then_some(false),
         }
@@ -124,9 +130,9 @@ impl Progress {
         let sum = Checksum::new()
             .integer(self.position)
             .integer(self.kept_after)
-            .integer(self.fences)
+            .integer(self.fence_transactions)
             .integer(self.epoch)
-            .integer(self.following.into());
+            .integer(self.is_replica.into());
         self.writers.iter().fold(sum, |sum, mark| sum.integer(mark.writer).integer(mark.position)).finish()
     }
 }
@@ -169,9 +175,9 @@ mod tests {
             assert_eq!(progress.holds(-1, 1), Some(true));
             progress.advance(writer, writer + 2);
         }
-        // All who are remembered came after the commit that is asked for: it may have been there.
+        // All remembered writers committed after the position: the commit may have been there.
         assert_eq!(progress.holds(-1, 1), None);
-        // One who is remembered came before: it would be remembered too.
+        // A remembered writer committed before the position: the row would remember this one too.
         assert_eq!(progress.holds(-1, 3), Some(false));
         assert_eq!(progress.writers.len(), REMEMBERED);
     }
@@ -184,8 +190,9 @@ mod tests {
         assert_eq!(progress, Progress::default());
         progress.advance(7, 3);
         progress.advance(i64::MAX, 9);
-        progress.fence();
-        progress.set_stance(ReplicationState { role: ReplicationRole::Replica, epoch: Epoch::new(3) });
+        progress.fence_transaction();
+        progress
+            .set_replication_state(ReplicationState { role: ReplicationRole::Replica, epoch: Epoch::new(3) });
         progress.write(&connection).unwrap();
         assert_eq!(Progress::read(&connection).unwrap(), progress);
         for change in [

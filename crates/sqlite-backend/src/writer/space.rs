@@ -1,7 +1,7 @@
-//! Leaving some of the disk free.
+//! Checks the free space of the disk and keeps a floor of it free.
 //!
-//! A disk that is full to the last byte is where a store is hurt most: a commit fails half way, and with small blocks
-//! the operating system ends a process whose mapped index of the log it cannot write (`SIGBUS`).
+//! A completely full disk harms a store most: a commit fails in the middle, and with small blocks the operating system
+//! ends a process whose mapped wal-index it cannot write (`SIGBUS`).
 
 use std::{
     path::{Path, PathBuf},
@@ -10,15 +10,15 @@ use std::{
 
 use throughline_core::{Effect, ErrorKind, PersistError};
 
-use crate::health::{Alarm, Board};
+use crate::health::{Alarm, HealthState};
 
-/// How long what was measured holds: less than any disk takes to write what is kept free.
+/// How long a measurement is valid: less than any disk needs to write the floor.
 const FRESH: Duration = Duration::from_millis(10);
 
-/// How often it is measured while there is too little and nobody writes.
+/// The interval between two measurements while there is too little space and no write arrives.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// The space beside one file.
+/// The free space on the disk of one file.
 #[derive(Debug)]
 pub(super) struct Space {
     directory: PathBuf,
@@ -33,17 +33,18 @@ impl Space {
         Self { directory, floor, is_low: false, measured: None }
     }
 
-    /// How long the writer waits for a write before it measures again.
+    /// Returns how long the writer waits for a write before it measures again.
     pub(super) fn timeout(&self) -> Option<Duration> {
         self.is_low.then_some(AGAIN)
     }
 
-    /// Whether there is space for writes. Asked of the disk, and not reckoned from the bytes of the writes: how much a
-    /// write takes is not known while the log cannot be folded.
+    /// Checks that there is space for writes. It asks the disk and does not add up the bytes of the writes: the space
+    /// that a write takes is unknown while the WAL cannot be checkpointed.
     ///
     /// # Errors
-    /// What a write is told when there is not. A disk that cannot be asked is for SQLite to complain of.
-    pub(super) fn check(&mut self, board: &Board) -> Result<(), PersistError> {
+    /// The error of a write if there is not. If the disk gives no answer, the check succeeds and SQLite reports the
+    /// error.
+    pub(super) fn check(&mut self, health_state: &HealthState) -> Result<(), PersistError> {
         let is_fresh = !self.is_low && self.measured.is_some_and(|at| at.elapsed() < FRESH);
         if self.floor == 0 || is_fresh {
             return Ok(());
@@ -52,13 +53,13 @@ impl Space {
         self.measured = Some(Instant::now());
         let was_low = std::mem::replace(&mut self.is_low, available < self.floor);
         if self.is_low != was_low {
-            board.set_alarm(Alarm::SpaceLow, self.is_low);
+            health_state.set_alarm(Alarm::SpaceLow, self.is_low);
         }
         if self.is_low { Err(too_little(available, self.floor)) } else { Ok(()) }
     }
 }
 
-/// How many bytes can still be written in a directory.
+/// Returns how many bytes can still be written in a directory.
 pub(crate) fn available(directory: &Path) -> u64 {
     fs4::available_space(directory).unwrap_or(u64::MAX)
 }
@@ -74,13 +75,13 @@ mod tests {
 
     #[test]
     fn while_there_is_too_little_it_is_measured_again_and_again() {
-        let (directory, board) = (tempfile::tempdir().unwrap(), Board::new());
+        let (directory, health_state) = (tempfile::tempdir().unwrap(), HealthState::new());
         let mut space = Space::new(&directory.path().join("f.db"), u64::MAX);
         assert_eq!(space.timeout(), None);
-        assert_eq!(space.check(&board).unwrap_err().kind(), ErrorKind::StorageFull);
+        assert_eq!(space.check(&health_state).unwrap_err().kind(), ErrorKind::StorageFull);
         assert_eq!(space.timeout(), Some(AGAIN));
         space.floor = 1;
-        space.check(&board).unwrap();
-        assert_eq!((space.timeout(), board.health().alarms), (None, vec![]));
+        space.check(&health_state).unwrap();
+        assert_eq!((space.timeout(), health_state.health().alarms), (None, vec![]));
     }
 }

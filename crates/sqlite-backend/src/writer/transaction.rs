@@ -1,4 +1,4 @@
-//! One transaction: from the lock to the answers.
+//! One transaction of the writer: from the lock to the answers.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use throughline_engine::{Limits, Write as Decided};
 
 use super::{
     batch::{Batch, Outcome},
-    fence::Verdict,
+    fence_transaction::Verdict,
     progress::Progress,
     worker::Worker,
 };
@@ -28,7 +28,7 @@ use crate::{
     rows::{Staging, ThreadCache},
 };
 
-/// A transaction that is filled, beside the rows that it has staged.
+/// A transaction that is being filled, with the rows that it has staged.
 struct Filling<'a> {
     connection: &'a Connection,
     staging: Staging<'a>,
@@ -52,7 +52,7 @@ impl Filling<'_> {
         Ok(Outcome { result: Some(outcome.result), changed: outcome.changed })
     }
 
-    /// Applies an operation on copies, which finds everything written.
+    /// Applies a replication operation, which needs all staged rows to be written.
     fn copy(&mut self, args: &ReplicaArgs) -> Applied<Outcome> {
         self.staging.flush()?;
         let before = self.staging.position();
@@ -75,20 +75,20 @@ impl Filling<'_> {
 }
 
 impl Worker {
-    /// Applies what waits in the transaction that [`begin`](Self::begin) began, commits, answers. Says how many
-    /// writes it took.
+    /// Applies the waiting writes in the transaction that [`begin`](Self::begin) began, commits and answers. Returns
+    /// how many writes it took.
     pub(super) fn transact(&mut self, lock: WriteLock) -> usize {
         let Some(connection) = self.connection.take() else { return 0 };
         let mut batch = Batch::default();
-        self.board.begin_step(WriterStep::Apply);
+        self.health_state.begin_step(WriterStep::Apply);
         let mut threads = std::mem::take(&mut self.threads);
         let filled = self.fill(&connection, &mut threads, &mut batch);
         self.threads = threads;
         let taken = batch.len();
         match filled {
             Ok(None) => {
-                // Nothing was changed: there is nothing to commit, and what was read was committed before.
-                // Where that fails, closing it rolls back, while the lock is held.
+                // Nothing was changed, so there is nothing to commit: the answers rest on data that was committed
+                // before. If the rollback fails, closing the connection rolls back while the lock is held.
                 self.connection =
                     Some(connection).filter(|connection| execute(connection, "ROLLBACK").is_ok());
                 drop(lock);
@@ -96,21 +96,21 @@ impl Worker {
             }
             Ok(Some(position)) => self.commit(lock, connection, batch, position),
             Err(error) => {
-                // Closing it rolls back what SQLite has not rolled back already; nothing runs on it again.
+                // Closing the connection rolls back unless SQLite already has; no further statement runs on it.
                 drop(connection);
                 drop(lock);
                 self.broken(batch, error);
             }
         }
-        self.board.end_step();
+        self.health_state.end_step();
         taken
     }
 
-    /// Applies writes until the bounds are met or none waits, and writes what they have changed. Answers the position that the store has
-    /// reached then, unless nothing was changed.
+    /// Applies writes until a bound is reached or none waits, and flushes their changes. Returns the position that the
+    /// store has then reached, or `None` if nothing was changed.
     ///
     /// # Errors
-    /// Why the transaction is over. A write that met it is the last of the batch.
+    /// The reason why the transaction ended. The write that met it is the last of the batch.
     fn fill(
         &self,
         connection: &Connection,
@@ -133,10 +133,10 @@ impl Worker {
         let mut alone = false;
         loop {
             let now = Instant::now();
-            let has_room = !alone
+            let fits = !alone
                 && batch.len() < self.limits.operations
                 && (batch.len() == 0 || batch.bytes() < self.limits.bytes && now - begun < self.limits.time);
-            if !has_room {
+            if !fits {
                 break;
             }
             let Some(pending) = self.queue.pop_if(|next| batch.len() == 0 || !next.alone) else { break };
@@ -159,7 +159,7 @@ impl Worker {
                 Err(Failure::Refused(error)) => batch.refused(pending, error),
                 Err(Failure::Engine(error)) => {
                     batch.failed(pending);
-                    // Outside of its transaction a statement would need the lock that is held for that.
+                    // Outside of its transaction a statement would need the lock that is held for the transaction.
                     let is_outside = error.is_busy() && connection.is_autocommit();
                     return Err(if is_outside { EngineError::RolledBack } else { error });
                 }
@@ -170,7 +170,7 @@ impl Worker {
         }
         filling.staging.flush()?;
         let position = filling.staging.position();
-        progress.set_stance(filling.replication_state);
+        progress.set_replication_state(filling.replication_state);
         progress.kept_after = filling.kept_after;
         let brought = position - progress.position;
         progress.advance(self.id, position);
@@ -179,8 +179,8 @@ impl Worker {
         Ok(Some(position))
     }
 
-    /// Lets some of the oldest changes go where there are more than are kept: more than a transaction brings, so that there
-    /// are never many more.
+    /// Removes some of the oldest changes when there are more than the limit: more than a transaction adds, so that the
+    /// excess stays small.
     fn trim(&self, connection: &Connection, progress: &mut Progress, brought: i64) -> rusqlite::Result<()> {
         let surplus = progress.position - progress.kept_after - self.limits.changes;
         if surplus > 0 {
@@ -199,7 +199,7 @@ impl Worker {
         let before = filling.staging.position();
         let outcome = match &pending.work {
             Work::Write(write) => filling.write(write, pending.looks_up_ids)?,
-            Work::Notes(records) => {
+            Work::RejectedCalls(records) => {
                 following::expect_primary(filling.replication_state)?;
                 filling.log.record_rejected_calls(connection, records)?;
                 filling.staging.take_position(&records.tenant());
@@ -207,7 +207,7 @@ impl Worker {
             }
         };
         self.failpoints.reach(Failpoint::Applied, connection)?;
-        // Where SQLite has rolled back, an entry would be committed by itself.
+        // If SQLite has rolled back, the insert of a record would commit by itself.
         if let Work::Write(Write { audit: Some(audit), now, .. }) = &pending.work
             && let Outcome { result: Some(result), changed: true } = &outcome
             && !connection.is_autocommit()
@@ -218,11 +218,11 @@ impl Worker {
         Ok(outcome)
     }
 
-    /// After a panic the connection goes before the lock, as parameters are dropped from the last one on: it rolls back while the
-    /// lock is held.
+    /// Commits and answers. Parameters are dropped from the last one on, so after a panic the connection goes before
+    /// the lock: it rolls back while the lock is held.
     fn commit(&mut self, lock: WriteLock, connection: Connection, mut batch: Batch, position: i64) {
         batch.committing();
-        self.board.begin_step(WriterStep::Commit);
+        self.health_state.begin_step(WriterStep::Commit);
         let commit = || {
             self.failpoints.reach(Failpoint::Committing, &connection)?;
             execute(&connection, "COMMIT")?;
@@ -231,7 +231,7 @@ impl Worker {
         match commit() {
             Ok(()) => {
                 drop(lock);
-                self.board.end_step();
+                self.health_state.end_step();
                 self.threads.committed(position);
                 let bytes = batch.bytes();
                 batch.deliver();
@@ -243,7 +243,7 @@ impl Worker {
                 drop(connection);
                 drop(lock);
                 self.failed(&error);
-                match self.fence(position, &error) {
+                match self.fence_transaction(position, &error) {
                     Verdict::Applied => {
                         batch.deliver();
                         self.commits.committed(position);
@@ -255,51 +255,53 @@ impl Worker {
         }
     }
 
-    /// What is done once everyone was told.
+    /// Runs the work that follows the answers.
     fn committed(&mut self, connection: Connection, bytes: usize) {
-        self.trouble.is_over(&self.board);
+        self.failure_tracker.record_success(&self.health_state);
         self.index.committed();
         let answered = self.failpoints.reach(Failpoint::Answered, &connection);
         let grown = answered
             .map_err(EngineError::from)
-            .and_then(|()| self.log.grew(&connection, bytes, &self.board, &self.failpoints));
+            .and_then(|()| self.wal.grew(&connection, bytes, &self.health_state, &self.failpoints));
         match grown {
             Ok(()) => self.connection = Some(connection),
-            // Nothing is open that it could be about; what it was about is tried again with another connection.
+            // No write is open that the error could affect; the writer repeats this work on another connection.
             Err(error) => self.failed(&error.caused(&self.path)),
         }
     }
 
-    /// Notes a failure that is none of an operation's.
+    /// Records a failure that no single operation caused.
     pub(super) fn failed(&mut self, error: &EngineError) {
-        self.place.failed(error);
+        self.file_identity.failed(error);
         if error.is_unreadable() {
-            self.board.set_unreadable(true);
+            self.health_state.set_unreadable(true);
         }
         if error.is_lock() {
-            self.trouble.is_of_locks();
+            self.failure_tracker.record_lock_failure();
         }
-        if error.is_trouble() {
-            self.trouble.failed(&self.board, error);
+        if error.counts_as_failure() {
+            self.failure_tracker.record_failure(&self.health_state, error);
         }
     }
 
-    /// Answers the writes of a transaction that was rolled back, or puts them back, each to have one of its own.
+    /// Handles a transaction that was rolled back: answers its writes, or puts them back, so that each gets a
+    /// transaction of its own.
     fn broken(&mut self, mut batch: Batch, error: EngineError) {
         if error.is_taken() && !batch.ids_are_known() {
             return self.queue.put_back(batch.into_looking_up_ids());
         }
         if batch.len() > 1 && error.reach() == Reach::Operation {
-            // Before the cause is looked for: the others do not wait while the file is read for that.
+            // Before the search for the cause, so that the others do not wait while the file is read for that.
             return self.queue.put_back(batch.into_alone());
         }
         let error = &error.caused(&self.path);
         self.failed(error);
         if batch.len() == 0 {
-            // A transaction that fails before its first write is that write's, or it would be begun for ever.
+            // A transaction that fails before its first write counts as that write's failure. Otherwise the writer
+            // would begin it forever.
             self.queue.pop_if(|_| true).into_iter().for_each(|pending| batch.failed(pending));
         }
-        // Statements that ran after SQLite had rolled back, and told nobody, may have been committed each by itself.
+        // Statements that ran after an unreported rollback by SQLite may each have been committed by themselves.
         let phase = if matches!(error, EngineError::RolledBack) { Phase::Commit } else { Phase::Statement };
         batch.fail(error, phase);
     }

@@ -1,4 +1,4 @@
-//! The writer itself, on its thread: what it does when there is something to write, and when there is not.
+//! The worker of the writer thread: it serves the queue, and maintains the file while the queue is empty.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -14,36 +14,36 @@ use super::{
     PROBE_EVERY,
     begin::begin_own,
     commit_watch::CommitWatch,
-    log::{Log, path_of},
+    failure_tracker::FailureTracker,
+    file_identity::FileIdentity,
     lost::bring_in,
-    place::Place,
     progress::Progress,
     space::Space,
     transaction::execute,
-    trouble::Trouble,
+    wal::{Wal, path_of},
 };
 use crate::{
     SqliteOptions,
-    cache::Room,
+    cache::PageCacheReserve,
     cause, connection,
     error::{EngineError, Phase},
     failpoint::{Failpoint, Failpoints},
     file_guard::FileGuard,
-    gate::Gate,
-    health::{Alarm, Board, Condition, WriterStep},
+    health::{Alarm, Condition, HealthState, WriterStep},
     open::OpenError,
     queue::{Queue, Woken},
+    reader_barrier::ReaderBarrier,
     rows::ThreadCache,
     search::Index,
 };
 
-/// For how long a store that is closed goes on with the index of words.
+/// For how long a store that is closing continues to update the full-text index.
 const INDEX_AT_THE_END: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether a second SQLite library has closed the file, while nobody writes.
+/// The interval at which an idle writer checks whether a second SQLite library has closed the file.
 const SECOND_LIBRARY: Duration = Duration::from_millis(250);
 
-/// The bounds of one transaction, and what a write is held to.
+/// The bounds of one transaction, and the limits of a write.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) operations: usize,
@@ -51,44 +51,44 @@ pub(super) struct Limits {
     pub(super) time: Duration,
     pub(super) wait: Duration,
     pub(super) max_content_bytes: u64,
-    /// How many changes are kept.
+    /// The number of changes to keep.
     pub(super) changes: i64,
-    /// Of how many positions a segment of the order is.
+    /// The number of positions in a segment of the order.
     pub(super) segment: i64,
 }
 
 pub(super) struct Worker {
     pub(super) path: Arc<Path>,
     pub(super) queue: Arc<Queue>,
-    pub(super) board: Arc<Board>,
+    pub(super) health_state: Arc<HealthState>,
     pub(super) limits: Limits,
-    /// None after a failure, until it is opened again.
+    /// `None` after a failure, until the writer opens it again.
     pub(super) connection: Option<Connection>,
-    pub(super) room: Room,
+    pub(super) page_cache_reserve: PageCacheReserve,
     pub(super) threads: ThreadCache,
-    pub(super) place: Place,
+    pub(super) file_identity: FileIdentity,
     pub(super) guard: Arc<FileGuard>,
-    /// At the last look.
+    /// The result of the last check.
     pub(super) has_second_library: bool,
-    pub(super) gate: Arc<Gate>,
-    /// Since when each attempt to begin has found the lock held.
+    pub(super) reader_barrier: Arc<ReaderBarrier>,
+    /// The time since which each attempt to begin has found the lock held.
     pub(super) busy_since: Option<Instant>,
-    /// Names this writer in the file.
+    /// The name of this writer in the file.
     pub(super) id: i64,
-    pub(super) log: Log,
+    pub(super) wal: Wal,
     pub(super) space: Space,
-    pub(super) trouble: Trouble,
+    pub(super) failure_tracker: FailureTracker,
     pub(super) failpoints: Failpoints,
     pub(super) commits: CommitWatch,
     pub(super) index: Index,
 }
 
-/// Says that the store is closed, also when closing it panicked.
-struct Closed(Arc<Board>);
+/// Marks the store as closed when it is dropped, even if closing panicked.
+struct Closed(Arc<HealthState>);
 
 impl Drop for Closed {
     fn drop(&mut self) {
-        // The last step was closing, or what panicked.
+        // The last step was closing, or the one that panicked.
         self.0.end_step();
         self.0.set_alarm(Alarm::WriterWaits, false);
         self.0.set_condition(Condition::Closed);
@@ -100,15 +100,15 @@ impl Worker {
         options: &SqliteOptions,
         path: Arc<Path>,
         queue: Arc<Queue>,
-        board: Arc<Board>,
+        health_state: Arc<HealthState>,
         connection: Connection,
         commits: CommitNotifier,
-        gate: Arc<Gate>,
+        reader_barrier: Arc<ReaderBarrier>,
     ) -> Self {
         let guard = Arc::new(FileGuard::new(&path, options.failpoints.clone()));
         Self {
             queue,
-            board,
+            health_state,
             limits: Limits {
                 operations: options.batch_operations,
                 bytes: options.batch_bytes,
@@ -119,17 +119,17 @@ impl Worker {
                 segment: i64::from(options.segment_positions.max(1)),
             },
             connection: Some(connection),
-            room: Room::default(),
+            page_cache_reserve: PageCacheReserve::default(),
             threads: ThreadCache::default(),
-            place: Place::new(&path, path_of(&path)),
+            file_identity: FileIdentity::new(&path, path_of(&path)),
             id: fastrand::i64(1..),
-            log: Log::new(&path, options.log_limit, Arc::clone(&gate), Arc::clone(&guard)),
+            wal: Wal::new(&path, options.log_limit, Arc::clone(&reader_barrier), Arc::clone(&guard)),
             guard,
             has_second_library: false,
-            gate,
+            reader_barrier,
             busy_since: None,
             space: Space::new(&path, options.free_space_floor),
-            trouble: Trouble::default(),
+            failure_tracker: FailureTracker::default(),
             failpoints: options.failpoints.clone(),
             commits: CommitWatch::new(commits),
             index: Index::new(options.search, options.tokenizer),
@@ -137,20 +137,20 @@ impl Worker {
         }
     }
 
-    /// Works until the queue is closed and empty, and closes the file.
+    /// Works until the queue is closed and empty, and then closes the file.
     pub(super) fn work(mut self) -> Result<()> {
-        // A panic drops the writes in hand, which answers them, and what is left of the connection, which rolls back.
+        // A panic drops the current writes, which answers them, and the connection, which rolls back.
         while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {
-            self.board.end_step();
+            self.health_state.end_step();
             self.connection = None;
-            self.trouble.failed(&self.board, "the writer panicked");
+            self.failure_tracker.record_failure(&self.health_state, "the writer panicked");
         }
-        let _closed = Closed(Arc::clone(&self.board));
+        let _closed = Closed(Arc::clone(&self.health_state));
         if self.reopens() {
-            // The index and the last checkpoint need it.
+            // The index and the last checkpoint need a connection.
             self.reopen();
         }
-        // What was deleted a moment ago is not to be left in the index.
+        // Recently deleted text should not stay in the index.
         let begun = Instant::now();
         while self.index.timeout().is_some()
             && self.connection.is_some()
@@ -164,9 +164,9 @@ impl Worker {
     fn serve(&mut self) {
         let mut took_one = false;
         loop {
-            // Without a connection there is no log to look after.
-            let log = match (&self.connection, self.place.lost) {
-                (Some(_), None) => self.log.timeout(),
+            // Without a connection there is no WAL to maintain.
+            let wal = match (&self.connection, self.file_identity.lost) {
+                (Some(_), None) => self.wal.timeout(),
                 _ => None,
             };
             let is_kept = self.index.is_kept();
@@ -174,7 +174,7 @@ impl Worker {
             let index = self.connection.as_ref().and_then(|_| self.index.timeout());
             let second = self.has_second_library.then_some(SECOND_LIBRARY);
             let reopens = self.reopens().then_some(PROBE_EVERY);
-            let idle = [log, self.space.timeout(), self.probes(), commits, index, second, reopens]
+            let idle = [wal, self.space.timeout(), self.probes(), commits, index, second, reopens]
                 .into_iter()
                 .flatten()
                 .min();
@@ -192,24 +192,25 @@ impl Worker {
     }
 
     fn probes(&self) -> Option<Duration> {
-        self.board.is_read_only().then_some(PROBE_EVERY)
+        self.health_state.is_read_only().then_some(PROBE_EVERY)
     }
 
-    /// Whether the connection was given up, and the writer opens another without a write that asks for it: commits of other
-    /// processes, the index and the log are looked after on it. A read-only store is [probed](Self::probe).
+    /// Returns whether the connection was dropped and the writer opens another one without waiting for a write. It
+    /// needs a connection to maintain the index and the WAL and to detect commits of other processes. A read-only store
+    /// is [probed](Self::probe) instead.
     fn reopens(&self) -> bool {
-        self.connection.is_none() && self.place.lost.is_none() && !self.board.is_read_only()
+        self.connection.is_none() && self.file_identity.lost.is_none() && !self.health_state.is_read_only()
     }
 
     fn reopen(&mut self) {
-        self.board.begin_step(WriterStep::Open);
+        self.health_state.begin_step(WriterStep::Open);
         let reopened = connection::reopen(&self.path);
-        self.board.end_step();
-        let reopened = reopened.and_then(|connection| match self.place.expect_file() {
+        self.health_state.end_step();
+        let reopened = reopened.and_then(|connection| match self.file_identity.expect_file() {
             Ok(()) => Ok(connection),
             Err(error) => {
-                // Closed like any other, it would delete the log of whatever is at the path now.
-                connection::leave_the_log(&connection);
+                // A normal close would delete the WAL of the file that is at the path now.
+                connection::leave_the_wal(&connection);
                 Err(OpenError::sqlite(&self.path, error))
             }
         });
@@ -219,46 +220,46 @@ impl Worker {
                 if let Some(engine) = error.engine() {
                     self.failed(engine);
                 } else {
-                    self.trouble.failed(&self.board, error);
+                    self.failure_tracker.record_failure(&self.health_state, error);
                 }
             }
         }
     }
 
-    /// Takes a connection that was opened. What was known of the one before is not known of it.
+    /// Sets a new connection, and resets the state that belonged to the previous one.
     pub(super) fn set_connection(&mut self, connection: Connection) {
-        self.place.reopened();
+        self.file_identity.reopened();
         self.commits.reopened();
         self.connection = Some(connection);
     }
 
-    /// Writes what waits. Says how many writes that were.
+    /// Applies the waiting writes. Returns how many they were.
     fn turn(&mut self) -> usize {
-        if self.board.is_read_only() {
-            self.refuse_all(&self.board.refusal());
+        if self.health_state.is_read_only() {
+            self.refuse_all(&self.health_state.refusal());
             return 0;
         }
-        if let Err(error) = self.space.check(&self.board) {
+        if let Err(error) = self.space.check(&self.health_state) {
             self.refuse_all(&error);
             return 0;
         }
         self.begin().map_or(0, |lock| self.transact(lock))
     }
 
-    /// Answers everyone who waits.
+    /// Answers every waiting write with an error.
     pub(super) fn refuse_all(&self, error: &PersistError) {
         for pending in self.queue.take_all() {
             pending.answer(Err(error.clone()));
         }
     }
 
-    /// What is done while nobody writes.
+    /// Does the maintenance of an idle writer.
     pub(super) fn look_after_the_file(&mut self) {
-        if self.board.is_read_only() {
+        if self.health_state.is_read_only() {
             self.probe();
         }
-        // Only who writes is told that there is no space; here it is found out when there is again.
-        drop(self.space.check(&self.board));
+        // Only writes report that there is no space; this check detects that there is space again.
+        drop(self.space.check(&self.health_state));
         self.look_for_a_second_library();
         if self.reopens() {
             self.reopen();
@@ -277,15 +278,15 @@ impl Worker {
             }
         }
         if let Some(connection) = &self.connection
-            && self.place.lost.is_none()
-            && let Err(error) = self.log.is_idle(connection, &self.board, &self.failpoints)
+            && self.file_identity.lost.is_none()
+            && let Err(error) = self.wal.is_idle(connection, &self.health_state, &self.failpoints)
         {
             self.connection = None;
             self.failed(&error.caused(&self.path));
         }
     }
 
-    /// Whether a second SQLite library is still there.
+    /// Checks whether a second SQLite library still has the file open.
     fn look_for_a_second_library(&mut self) {
         if self.has_second_library {
             self.set_second_library(self.guard.has_second_library_still());
@@ -294,38 +295,39 @@ impl Worker {
 
     pub(super) fn set_second_library(&mut self, is_there: bool) {
         self.has_second_library = is_there;
-        self.board.set_alarm(Alarm::SecondLibrary, is_there);
+        self.health_state.set_alarm(Alarm::SecondLibrary, is_there);
     }
 
-    /// Takes what was committed into the index of words, some of it.
+    /// Updates the full-text index with some of the committed changes.
     fn go_on_with_the_index(&mut self) {
-        if self.board.is_read_only() || self.place.lost.is_some() {
+        if self.health_state.is_read_only() || self.file_identity.lost.is_some() {
             return;
         }
         let Some(connection) = self.connection.take() else { return };
         let mut go_on = || -> Result<(), EngineError> {
-            let _transaction = begin_own(&connection, &self.place, &self.guard)?;
+            let _transaction = begin_own(&connection, &self.file_identity, &self.guard)?;
             let end = if self.index.go_on(&connection)? { "COMMIT" } else { "ROLLBACK" };
             Ok(execute(&connection, end)?)
         };
-        self.board.begin_step(WriterStep::Apply);
-        // SQLite calls an index damaged that the disk cannot read: it is not thrown away for that.
+        self.health_state.begin_step(WriterStep::Apply);
+        // SQLite also reports an index as damaged that the disk cannot read. The writer does not drop the index for
+        // that.
         let gone_on = go_on().map_err(|error| error.caused(&self.path));
-        self.board.end_step();
+        self.health_state.end_step();
         match gone_on {
             Ok(()) => {
                 self.index.stepped();
                 self.connection = Some(connection);
             }
-            // Another process writes: there is time.
+            // Another process writes: the index can wait.
             Err(error) if error.is_busy() && connection.is_autocommit() => {
                 self.connection = Some(connection);
             }
-            // The index is damaged. It can be made again, and nothing else depends on it.
+            // The index is damaged. The writer can rebuild it, and nothing else depends on it.
             Err(error) if error.is_damage() && !self.is_unreadable() => {
                 drop(connection);
-                if !matches!(self.begin_the_index_anew(), Ok(true)) {
-                    self.index.give_up();
+                if !matches!(self.restart_the_index(), Ok(true)) {
+                    self.index.disable();
                 }
             }
             Err(error) => {
@@ -335,21 +337,22 @@ impl Worker {
         }
     }
 
-    /// Whether the disk cannot read the file now. The scan that an error is named by may be a minute old.
+    /// Returns whether the disk cannot read the file now. The scan behind the error may be a minute old.
     fn is_unreadable(&self) -> bool {
         let is_unreadable = cause::is_unreadable(&self.path);
         if is_unreadable {
-            self.board.set_unreadable(true);
+            self.health_state.set_unreadable(true);
         }
         is_unreadable
     }
 
-    /// On a connection of its own: the one that met the damage may have rolled back by itself.
-    fn begin_the_index_anew(&mut self) -> Result<bool, OpenError> {
+    /// Drops the index for a rebuild. It uses a new connection: SQLite may have rolled back the one that met the
+    /// damage.
+    fn restart_the_index(&mut self) -> Result<bool, OpenError> {
         let connection = connection::reopen(&self.path)?;
         let mut begin = || -> Result<bool, EngineError> {
-            let _transaction = begin_own(&connection, &self.place, &self.guard)?;
-            let has_begun = self.index.begin_anew(&connection)?;
+            let _transaction = begin_own(&connection, &self.file_identity, &self.guard)?;
+            let has_begun = self.index.restart(&connection)?;
             execute(&connection, if has_begun { "COMMIT" } else { "ROLLBACK" })?;
             Ok(has_begun)
         };
@@ -358,37 +361,37 @@ impl Worker {
         Ok(has_begun)
     }
 
-    /// Tries whether something can be committed again.
+    /// Tries whether the store can commit again.
     fn probe(&mut self) {
-        if self.place.lost.is_some()
-            && let Err(error) = self.place.expect_both()
+        if self.file_identity.lost.is_some()
+            && let Err(error) = self.file_identity.expect_both()
         {
             if let Some(connection) = &self.connection {
-                // A reader may have held it up before.
-                bring_in(connection, &mut self.place, &self.guard);
+                // A reader may have prevented it before.
+                bring_in(connection, &mut self.file_identity, &self.guard);
             }
-            // For the host to close and to open again, unless what was lost comes back.
-            return self.trouble.failed(&self.board, error);
+            // The host has to close and open the store, unless the lost files return.
+            return self.failure_tracker.record_failure(&self.health_state, error);
         }
-        if self.trouble.was_of_locks() {
-            // Nothing else lets go of a lock that is stuck. The readers open their connections again.
+        if self.failure_tracker.had_lock_failure() {
+            // Nothing else releases a stuck lock. The readers reopen their connections.
             self.close_connections();
         }
         self.connection = None;
-        self.place.reopened();
+        self.file_identity.reopened();
         let probe = || -> Result<Connection, OpenError> {
             let connection = connection::reopen(&self.path)?;
             self.leave_a_mark(&connection).map_err(|error| OpenError::sqlite(&self.path, error))?;
             Ok(connection)
         };
-        self.board.begin_step(WriterStep::Open);
+        self.health_state.begin_step(WriterStep::Open);
         let probed = probe();
-        self.board.end_step();
+        self.health_state.end_step();
         match probed {
             Ok(connection) => {
                 self.set_connection(connection);
                 self.busy_since = None;
-                self.trouble.is_over(&self.board);
+                self.failure_tracker.record_success(&self.health_state);
             }
             Err(error) => {
                 let engine = error.engine();
@@ -396,48 +399,49 @@ impl Worker {
                     self.is_busy();
                 }
                 if engine.is_some_and(EngineError::is_lock) {
-                    self.trouble.is_of_locks();
+                    self.failure_tracker.record_lock_failure();
                 }
-                self.trouble.failed(&self.board, error);
+                self.failure_tracker.record_failure(&self.health_state, error);
             }
         }
     }
 
     fn leave_a_mark(&self, connection: &Connection) -> Result<(), EngineError> {
-        let _transaction = begin_own(connection, &self.place, &self.guard)?;
+        let _transaction = begin_own(connection, &self.file_identity, &self.guard)?;
         let mut progress = Progress::read(connection)?;
-        progress.fence();
+        progress.fence_transaction();
         progress.write(connection)?;
         self.failpoints.reach(Failpoint::Committing, connection)?;
         execute(connection, "COMMIT")?;
         Ok(())
     }
 
-    /// Folds the log into the file. Another process that is at work leaves some of it for later.
+    /// Checkpoints the WAL into the file. If another process is active, some of it stays for later.
     fn finish(mut self) -> Result<()> {
-        self.board.begin_step(WriterStep::Close);
-        // Also where nobody has written since something was taken away.
+        self.health_state.begin_step(WriterStep::Close);
+        // Also if no write arrived since a file was removed.
         if self.connection.is_none() {
-            // What it had open it has closed.
-            self.place.reopened();
+            // The previous connection and its files are closed.
+            self.file_identity.reopened();
         }
-        let found = self.place.expect_all().and_then(|()| self.guard.lock_for_checkpoint());
+        let found = self.file_identity.expect_all().and_then(|()| self.guard.lock_for_checkpoint());
         let lock = match found {
             Ok(lock) => lock,
             Err(error) => {
-                self.place.failed(&error);
+                self.file_identity.failed(&error);
                 return self.finish_lost(error);
             }
         };
         let Some(connection) = self.connection else { return Ok(()) };
         let failed = |error: EngineError| -> PersistError {
-            let note = "every acknowledged write is in the log, which could not be folded into the file";
-            error.to_persist(Phase::Begin).with_source(error).context(note)
+            let context_text =
+                "every acknowledged write is in the log, which could not be folded into the file";
+            error.to_persist(Phase::Begin).with_source(error).context(context_text)
         };
         let reached = self.failpoints.reach(Failpoint::Closing, &connection);
-        // A second library has the log open, and does not see the locks by which SQLite finds out whether it is the last user. It
-        // leaves the log to that library then, and the next opening reads it.
-        let folded = reached.and_then(|()| match &lock {
+        // A second library has the WAL open, and does not see the locks by which SQLite determines whether it is the
+        // last user. SQLite then leaves the WAL to that library, and the next opening reads it.
+        let checkpointed = reached.and_then(|()| match &lock {
             Some(_) => connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())),
             None => Ok(()),
         });
@@ -445,13 +449,13 @@ impl Worker {
             drop(lock);
             self.guard.unlock();
         } else {
-            connection::leave_the_log(&connection);
+            connection::leave_the_wal(&connection);
         }
         match connection.close() {
             Ok(()) => {}
             Err((_, error)) => return Err(failed(error.into())),
         }
-        match folded.map_err(EngineError::from) {
+        match checkpointed.map_err(EngineError::from) {
             Err(error) if !error.is_busy() => Err(failed(error)),
             _ => Ok(()),
         }

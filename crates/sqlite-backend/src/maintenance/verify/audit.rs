@@ -1,4 +1,4 @@
-//! The log of who did what, as far as can be told without its key: that each row is as it was written, and that none is missing.
+//! Verifies the audit log as far as possible without its key: each row is readable and unchanged, and none is missing.
 
 use super::{
     Check, Owner, Part,
@@ -15,11 +15,11 @@ const LOG: Table = Table {
     ),
     next: "SELECT number FROM audit WHERE number >= ?1 ORDER BY number LIMIT 1",
 };
-/// Where an entry begins in [`LOG`].
+/// The first column of a record in [`LOG`].
 const ENTRY: usize = 4;
 
 impl Check<'_> {
-    /// Every entry of the log.
+    /// Verifies every audit record.
     pub(super) fn audit(&mut self) -> rusqlite::Result<()> {
         let mut last = 0;
         self.walk(&LOG, |check, met| {
@@ -28,19 +28,19 @@ impl Check<'_> {
                     check.found.audit += 1;
                     let number = row.integer(1).unwrap_or_default();
                     if number != last + 1 {
-                        let what = format!("the audit log goes on at {number} after {last}");
-                        check.report(&Owner::default(), Part::Audit, what);
+                        let description = format!("the audit log goes on at {number} after {last}");
+                        check.report(&Owner::default(), Part::Audit, description);
                     }
                     last = number;
                     if !AuditRow::is_whole(row, ENTRY) {
-                        let what = format!("entry {number} of the audit log is damaged");
-                        check.report(&Owner::read(row, 2), Part::Audit, what);
+                        let description = format!("entry {number} of the audit log is damaged");
+                        check.report(&Owner::read(row, 2), Part::Audit, description);
                     }
                 }
                 Met::Unreadable(number) => {
                     last = number;
-                    let what = format!("entry {number} of the audit log cannot be read");
-                    check.report(&Owner::default(), Part::Audit, what);
+                    let description = format!("entry {number} of the audit log cannot be read");
+                    check.report(&Owner::default(), Part::Audit, description);
                 }
                 Met::Lost(first, end) => {
                     last = end;
@@ -56,8 +56,9 @@ impl Check<'_> {
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
         if written != last {
-            let what = format!("the audit log ends at {last}, and the store has written {written} entries");
-            self.report(&Owner::default(), Part::Audit, what);
+            let description =
+                format!("the audit log ends at {last}, and the store has written {written} entries");
+            self.report(&Owner::default(), Part::Audit, description);
         } else if !is_last {
             self.report(
                 &Owner::default(),

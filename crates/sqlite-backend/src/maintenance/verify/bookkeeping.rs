@@ -1,4 +1,4 @@
-//! Threads, whose places and counts have to add up, changes, and idempotency keys.
+//! Verifies threads, with their sequence numbers and counters, change events, and idempotency keys.
 
 use rusqlite::Row;
 use throughline_core::{
@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     record::{
-        Columns as _, EntryRow, HEAD_COLUMNS, Head, ThreadSegment, Told, entry_columns, head_columns,
-        messages_behind, told_columns,
+        ChangeRow, Columns as _, EntryRow, HEAD_COLUMNS, Head, ThreadSegment, change_columns, entry_columns,
+        head_columns, messages_behind,
     },
     rows::key_checksum,
 };
@@ -45,14 +45,14 @@ const CHANGES: Table = Table {
     name: "changes",
     rows: concat!(
         "SELECT 0, f.position, t.tenant, t.thread, ",
-        told_columns!(),
+        change_columns!(),
         " FROM changes f LEFT JOIN threads t ON t.thread_pk = f.thread_pk \
          WHERE f.position >= ?1 ORDER BY f.position"
     ),
     next: "SELECT position FROM changes WHERE position >= ?1 ORDER BY position LIMIT 1",
 };
-/// Where a change begins in [`CHANGES`].
-const TOLD: usize = 4;
+/// The first column of a change in [`CHANGES`].
+const CHANGE: usize = 4;
 
 const KEYS: Table = Table {
     name: "idempotency",
@@ -63,15 +63,16 @@ const KEYS: Table = Table {
 };
 
 impl Check<'_> {
-    /// Every thread. No place is given twice and none is left out, so each up to the last one is that of a message or
-    /// was that of a deleted one.
+    /// Verifies every thread. The thread uses each sequence number exactly once, so each up to the last one belongs to
+    /// a message or to a deleted one.
     pub(super) fn threads(&mut self) -> rusqlite::Result<()> {
         self.walk(&THREADS, |check, met| {
             match met {
                 Met::Row(row) => check.thread(row),
                 Met::Unreadable(number) => {
-                    let what = format!("thread number {number} or the index of its messages cannot be read");
-                    check.report(&Owner::default(), Part::Thread, what);
+                    let description =
+                        format!("thread number {number} or the index of its messages cannot be read");
+                    check.report(&Owner::default(), Part::Thread, description);
                 }
                 Met::Lost(first, last) => check.lost(&THREADS, first, last),
             }
@@ -95,16 +96,16 @@ impl Check<'_> {
         let deleted = self.deleted.get(&thread_pk).copied().unwrap_or_default();
         let last = head.deleted_seq.max(last_live);
         if head.deleted_seq < 0 || head.deleted_seq > 0 && deleted == 0 {
-            let what = format!(
+            let description = format!(
                 "the last place of its deleted messages is {}, and it has {deleted}",
                 head.deleted_seq
             );
-            self.report(&owner, Part::Thread, what);
+            self.report(&owner, Part::Thread, description);
         }
         if live + deleted != last {
-            let what =
+            let description =
                 format!("its last place is {last}, and it has {live} messages and {deleted} deleted ones");
-            self.report(&owner, Part::Thread, what);
+            self.report(&owner, Part::Thread, description);
         }
         let is_found = ThreadSegment::are_whole(self.db, thread_pk, (0, i64::MAX), head.last_segment);
         let is_found = is_found.unwrap_or(false);
@@ -121,10 +122,10 @@ impl Check<'_> {
             (false, false) => match EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str()) {
                 Some(EntryRow { facts, last_seq }) => {
                     if last_seq != last && is_found {
-                        let what = format!(
+                        let description = format!(
                             "its summary says that its last sequence number is {last_seq}, and that is {last}"
                         );
-                        self.report(&owner, Part::Entry, what);
+                        self.report(&owner, Part::Entry, description);
                     }
                     self.entry(&owner, thread_pk, &facts);
                 }
@@ -135,14 +136,14 @@ impl Check<'_> {
         }
     }
 
-    /// What an entry says that is as it was written, against the messages.
+    /// Compares a thread summary with a valid checksum with the messages.
     fn entry(&mut self, owner: &Owner, thread_pk: i64, entry: &ThreadStats) {
         let counters = &entry.counters;
         let counted = self.counted.get(&thread_pk).copied().unwrap_or_default();
-        let told = Counted { messages: counters.messages, turns: counters.turns, bytes: counters.bytes };
-        if self.counts && !self.uncounted.contains(&thread_pk) && told != counted {
-            let what = format!("its entry counts {told}, and it has {counted}");
-            self.report(owner, Part::Entry, what);
+        let stored = Counted { messages: counters.messages, turns: counters.turns, bytes: counters.bytes };
+        if self.counts && !self.uncounted.contains(&thread_pk) && stored != counted {
+            let description = format!("its entry counts {stored}, and it has {counted}");
+            self.report(owner, Part::Entry, description);
         }
         let labels: rusqlite::Result<Vec<(String, String)>> = self
             .db
@@ -158,7 +159,7 @@ impl Check<'_> {
         }
     }
 
-    /// Every change that is kept.
+    /// Verifies every change event.
     pub(super) fn changes(&mut self) -> rusqlite::Result<()> {
         self.walk(&CHANGES, |check, met| {
             match met {
@@ -166,16 +167,16 @@ impl Check<'_> {
                     check.found.changes += 1;
                     let position = row.integer(1).unwrap_or_default();
                     let is_ahead = check.position.is_some_and(|last| position > last);
-                    let is_told = Told::read(row, TOLD)
-                        .is_some_and(|told| !matches!(told.what(), ChangeKind::Unreadable { .. }));
-                    if !is_told || is_ahead || row.is_null(2) {
-                        let what = format!("the change at position {position} is damaged");
-                        check.report(&Owner::read(row, 2), Part::Change, what);
+                    let is_readable = ChangeRow::read(row, CHANGE)
+                        .is_some_and(|change| !matches!(change.kind(), ChangeKind::Unreadable { .. }));
+                    if !is_readable || is_ahead || row.is_null(2) {
+                        let description = format!("the change at position {position} is damaged");
+                        check.report(&Owner::read(row, 2), Part::Change, description);
                     }
                 }
                 Met::Unreadable(position) => {
-                    let what = format!("the change at position {position} cannot be read");
-                    check.report(&Owner::default(), Part::Change, what);
+                    let description = format!("the change at position {position} cannot be read");
+                    check.report(&Owner::default(), Part::Change, description);
                 }
                 Met::Lost(first, last) => check.lost(&CHANGES, first, last),
             }
@@ -183,7 +184,7 @@ impl Check<'_> {
         })
     }
 
-    /// Every idempotency key.
+    /// Verifies every idempotency key.
     pub(super) fn keys(&mut self) -> rusqlite::Result<()> {
         self.walk(&KEYS, |check, met| {
             match met {
@@ -191,13 +192,13 @@ impl Check<'_> {
                     check.found.keys += 1;
                     if !is_whole(row) {
                         let key = text(row, 4).unwrap_or("?");
-                        let what = format!("what is kept under the key `{key}` is damaged");
-                        check.report(&Owner::read(row, 2), Part::Key, what);
+                        let description = format!("what is kept under the key `{key}` is damaged");
+                        check.report(&Owner::read(row, 2), Part::Key, description);
                     }
                 }
                 Met::Unreadable(number) => {
-                    let what = format!("key number {number} cannot be read");
-                    check.report(&Owner::default(), Part::Key, what);
+                    let description = format!("key number {number} cannot be read");
+                    check.report(&Owner::default(), Part::Key, description);
                 }
                 Met::Lost(first, last) => check.lost(&KEYS, first, last),
             }
@@ -206,7 +207,7 @@ impl Check<'_> {
     }
 }
 
-/// Whether a key is as its checksum says.
+/// Returns whether the checksum of a key matches.
 fn is_whole(row: &Row<'_>) -> bool {
     let whole = || {
         let (fingerprint, replay) = (row.text(6)?, row.text(7)?);

@@ -1,10 +1,10 @@
-//! What consumers of the changes keep of themselves.
+//! Verifies the cursors and the quarantine of consumers.
 
 use super::{
     Check, Owner, Part, text,
     walk::{Met, Table},
 };
-use crate::record::{Columns as _, Cursor, SkippedId, cursor_columns, passed_over_columns};
+use crate::record::{Columns as _, Cursor, QuarantineRow, cursor_columns, quarantine_columns};
 
 const CURSORS: Table = Table {
     name: "consumers",
@@ -15,14 +15,14 @@ const CURSORS: Table = Table {
     ),
     next: "SELECT consumer_pk FROM consumers WHERE consumer_pk >= ?1 ORDER BY consumer_pk LIMIT 1",
 };
-/// Where a cursor begins in [`CURSORS`].
+/// The first column of a cursor in [`CURSORS`].
 const CURSOR: usize = 4;
 
 const QUARANTINE: Table = Table {
     name: "quarantine",
     rows: concat!(
         "SELECT 0, q.quarantine_pk, k.tenant, q.thread, q.consumer_pk, ",
-        passed_over_columns!(),
+        quarantine_columns!(),
         " FROM quarantine q LEFT JOIN consumers k ON k.consumer_pk = q.consumer_pk \
          WHERE q.quarantine_pk >= ?1 ORDER BY q.quarantine_pk"
     ),
@@ -33,7 +33,7 @@ const OF: usize = 4;
 const PASSED_OVER: usize = 5;
 
 impl Check<'_> {
-    /// Every cursor.
+    /// Verifies every cursor.
     pub(super) fn cursors(&mut self) -> rusqlite::Result<()> {
         self.walk(&CURSORS, |check, met| {
             match met {
@@ -44,14 +44,14 @@ impl Check<'_> {
                         .zip(consumer)
                         .and_then(|(tenant, consumer)| Cursor::read(row, CURSOR, tenant, consumer));
                     if cursor.is_none_or(|cursor| cursor.position < 0) {
-                        let what =
+                        let description =
                             format!("the cursor of the consumer `{}` is damaged", consumer.unwrap_or("?"));
-                        check.report(&Owner::of_tenant(row, 2), Part::Consumer, what);
+                        check.report(&Owner::of_tenant(row, 2), Part::Consumer, description);
                     }
                 }
                 Met::Unreadable(number) => {
-                    let what = format!("the cursor of consumer number {number} cannot be read");
-                    check.report(&Owner::default(), Part::Consumer, what);
+                    let description = format!("the cursor of consumer number {number} cannot be read");
+                    check.report(&Owner::default(), Part::Consumer, description);
                 }
                 Met::Lost(first, last) => check.lost(&CURSORS, first, last),
             }
@@ -59,23 +59,23 @@ impl Check<'_> {
         })
     }
 
-    /// Everything that was passed over.
+    /// Verifies every quarantined change.
     pub(super) fn quarantine(&mut self) -> rusqlite::Result<()> {
         self.walk(&QUARANTINE, |check, met| {
             match met {
                 Met::Row(row) => {
                     let is_whole =
-                        row.integer(OF).is_some_and(|of| SkippedId::read(row, PASSED_OVER, of).is_some());
+                        row.integer(OF).is_some_and(|of| QuarantineRow::read(row, PASSED_OVER, of).is_some());
                     if !is_whole || row.is_null(2) {
                         let position = row.integer(PASSED_OVER).unwrap_or_default();
-                        let what =
+                        let description =
                             format!("what is kept of the change at {position}, passed over, is damaged");
-                        check.report(&Owner::read(row, 2), Part::Consumer, what);
+                        check.report(&Owner::read(row, 2), Part::Consumer, description);
                     }
                 }
                 Met::Unreadable(number) => {
-                    let what = format!("what was passed over, number {number}, cannot be read");
-                    check.report(&Owner::default(), Part::Consumer, what);
+                    let description = format!("what was passed over, number {number}, cannot be read");
+                    check.report(&Owner::default(), Part::Consumer, description);
                 }
                 Met::Lost(first, last) => check.lost(&QUARANTINE, first, last),
             }

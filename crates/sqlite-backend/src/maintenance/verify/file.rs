@@ -1,4 +1,4 @@
-//! The file as SQLite sees it, and the row of the store.
+//! Verifies the file with SQLite's own checks, and the row of the store.
 
 use std::collections::BTreeMap;
 
@@ -8,32 +8,33 @@ use super::{Check, Owner, Part};
 use crate::{open::foreign_triggers, record::Columns as _, writer::Progress};
 
 impl Check<'_> {
-    /// The pages, the trees and the indexes.
+    /// Verifies the pages, the b-trees and the indexes.
     pub(super) fn pages(&mut self) -> rusqlite::Result<()> {
-        // SQLite would stop at the hundredth.
+        // The default limit is a hundred errors.
         let mut statement = self.db.prepare("PRAGMA integrity_check(2147483647)")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let messages = String::from_utf8_lossy(row.text(0).unwrap_or_default()).into_owned();
-            // What concerns a tree comes in one row, under a headline.
-            let told = messages.lines().filter(|line| *line != "ok" && !line.starts_with("***"));
-            for message in told {
+            // SQLite returns all faults of a b-tree in one row, after a headline.
+            let faults = messages.lines().filter(|line| *line != "ok" && !line.starts_with("***"));
+            for message in faults {
                 self.report(&Owner::default(), Part::File, message);
             }
         }
         Ok(())
     }
 
-    /// The triggers that change what writes store.
+    /// Reports the triggers that change what a write stores.
     pub(super) fn triggers(&mut self) -> rusqlite::Result<()> {
         for trigger in foreign_triggers(self.db)? {
-            let what = format!("the foreign trigger `{}` is on the table `{}`", trigger.name, trigger.table);
-            self.report(&Owner::default(), Part::File, what);
+            let description =
+                format!("the foreign trigger `{}` is on the table `{}`", trigger.name, trigger.table);
+            self.report(&Owner::default(), Part::File, description);
         }
         Ok(())
     }
 
-    /// The rows that refer to one that is not there, counted: each is named where its table is checked.
+    /// Counts the rows with a missing parent: each is named where its table is verified.
     pub(super) fn references(&mut self) -> rusqlite::Result<()> {
         let mut broken = BTreeMap::<(String, String), u64>::new();
         {
@@ -44,13 +45,14 @@ impl Check<'_> {
             }
         }
         for ((table, parent), rows) in broken {
-            let what = format!("{rows} rows of `{table}` refer to rows of `{parent}` that are not there");
-            self.report(&Owner::default(), Part::File, what);
+            let description =
+                format!("{rows} rows of `{table}` refer to rows of `{parent}` that are not there");
+            self.report(&Owner::default(), Part::File, description);
         }
         Ok(())
     }
 
-    /// The row of the store: how far it has come.
+    /// Verifies the row of the store.
     pub(super) fn store(&mut self) -> rusqlite::Result<()> {
         let read = self.db.query_row(Progress::SELECT, [], |row| Ok(Progress::of(row).ok().flatten()));
         self.position = read.optional()?.flatten().map(|progress| progress.position);

@@ -1,4 +1,4 @@
-//! Messages, and what deleted ones have left.
+//! Verifies messages and tombstones.
 
 use rusqlite::{OptionalExtension, Row};
 use throughline_core::{
@@ -8,9 +8,9 @@ use throughline_core::{
 };
 
 use super::{
-    Check, Owner, Part, is_damage,
-    pieces::{Pieces, Reached},
-    text,
+    Check, Owner, Part,
+    chunks::{Chunks, Reached},
+    is_damage, text,
     walk::{Met, Table},
 };
 use crate::record::{Columns as _, DELETED, Record, message_columns, number, tombstone_checksum};
@@ -28,7 +28,7 @@ const MESSAGES: Table = Table {
     next: "SELECT message_pk FROM messages WHERE message_pk >= ?1 ORDER BY message_pk LIMIT 1",
 };
 
-/// The columns of [`MESSAGES`] behind those of the message.
+/// The columns of [`MESSAGES`] after those of the message.
 const TENANT: usize = 21;
 const THREAD_PK: usize = 23;
 const FLOOR: usize = 24;
@@ -38,7 +38,7 @@ const SEGMENT: usize = 26;
 const UNREADABLE: &str = "its row stands on a page that cannot be read";
 
 impl Check<'_> {
-    /// Every message, with its pieces, and what deleted ones have left.
+    /// Verifies every message with its chunks, and every tombstone.
     pub(super) fn messages(&mut self) -> rusqlite::Result<()> {
         let mut lost = Vec::new();
         self.walk(&MESSAGES, |check, met| match met {
@@ -47,7 +47,7 @@ impl Check<'_> {
                 check.counts = false;
                 let owner = check.owner_of(message_pk)?;
                 check.report(&owner, Part::Message, UNREADABLE);
-                check.pieces.insert(message_pk, Reached::Unknown);
+                check.chunks.insert(message_pk, Reached::Unknown);
                 Ok(())
             }
             Met::Lost(first, last) => {
@@ -63,7 +63,7 @@ impl Check<'_> {
     fn message(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
         let owner = Owner::read(row, TENANT).with_message(row, 2);
         let state = text(row, 5);
-        let pieces = self.pieces_of(row.integer(1).unwrap_or_default(), row.integer(20))?;
+        let chunks = self.chunks_of(row.integer(1).unwrap_or_default(), row.integer(20))?;
         let mut faults = Vec::new();
         if row.is_null(3) || state == Some(DELETED) {
             self.found.deleted += 1;
@@ -78,7 +78,7 @@ impl Check<'_> {
             match (&owner.tenant, &owner.thread) {
                 (Some(tenant), Some(thread)) => match Record::read(row, tenant, thread) {
                     Ok(record) => {
-                        self.agree(&record, &pieces, &mut faults);
+                        self.agree(&record, &chunks, &mut faults);
                         if row.integer(IS_IN_ORDER) != Some(1) {
                             faults.push("it is not where the order of its thread says".to_owned());
                         }
@@ -98,13 +98,13 @@ impl Check<'_> {
         for fault in faults {
             self.report(&owner, Part::Message, fault);
         }
-        for fault in pieces.faults {
-            self.report(&owner, Part::Pieces, fault);
+        for fault in chunks.faults {
+            self.report(&owner, Part::Chunks, fault);
         }
         Ok(())
     }
 
-    /// Counts a message, as the entry of its thread does.
+    /// Counts a message for the comparison with the summary of its thread.
     fn count(&mut self, row: &Row<'_>, record: &Record) {
         let message = &record.message;
         let is_shown = row.integer(FLOOR).is_some_and(|floor| number(message.seq.get()) > floor);
@@ -116,8 +116,8 @@ impl Check<'_> {
         }
     }
 
-    /// What a row says that is as it was written, against everything else.
-    fn agree(&self, record: &Record, pieces: &Pieces, faults: &mut Vec<String>) {
+    /// Compares a row with a valid checksum with everything else.
+    fn agree(&self, record: &Record, chunks: &Chunks, faults: &mut Vec<String>) {
         let message = &record.message;
         let mut expect = |holds: bool, fault: &str| {
             if !holds {
@@ -130,11 +130,11 @@ impl Check<'_> {
         }
         if message.state.is_open() {
             expect(message.content.as_json() == "[]", "it is open, and its row has content");
-            if pieces.faults.is_empty() {
-                let is_one = |piece: bool| piece == record.last_append.is_some();
-                let counted = record.appends == pieces.count && is_one(record.appends > 0);
+            if chunks.faults.is_empty() {
+                let is_one = |chunk: bool| chunk == record.last_append.is_some();
+                let counted = record.appends == chunks.count && is_one(record.appends > 0);
                 expect(counted, "it has not as many pieces as it says");
-                if let (true, Some(content)) = (counted, &pieces.content) {
+                if let (true, Some(content)) = (counted, &chunks.content) {
                     let whole = ContentChange::Replace(content.clone());
                     let length = Length { bytes: 0, tail: Tail::Nothing }.after(&whole);
                     expect(length == record.length, "its pieces do not come to the length that it says");
@@ -150,15 +150,15 @@ impl Check<'_> {
 
     pub(super) fn lost(&mut self, table: &Table, first: i64, last: i64) {
         let (first, name) = (first.max(0), table.name);
-        let what = if last == i64::MAX {
+        let description = if last == i64::MAX {
             format!("the rows of `{name}` from number {first} on cannot be read")
         } else {
             format!("the rows of `{name}` from number {first} to {last} cannot be read")
         };
-        self.report(&Owner::default(), Part::File, what);
+        self.report(&Owner::default(), Part::File, description);
     }
 
-    /// Whose a message is that cannot be read as a whole.
+    /// Returns the owner of a message whose row is damaged.
     pub(super) fn owner_of(&self, message_pk: i64) -> rusqlite::Result<Owner> {
         let found = self
             .db
@@ -175,7 +175,7 @@ impl Check<'_> {
         }
     }
 
-    /// Names the messages whose pages are lost, from the index that knows every id.
+    /// Names the messages whose pages cannot be read, from the index over all ids.
     fn name_lost(&mut self, lost: &[(i64, i64)]) -> rusqlite::Result<()> {
         let mut statement = self.db.prepare(
             "SELECT m.message_pk, t.tenant, t.thread, m.message_id \
@@ -195,7 +195,7 @@ impl Check<'_> {
     }
 }
 
-/// Whether a row has nothing of its message any more but its id.
+/// Returns whether a tombstone holds nothing of its message except the id.
 fn is_erased(row: &Row<'_>) -> bool {
     text(row, 5) == Some(DELETED)
         && [3, 9, 10, 16, 17, 20].into_iter().all(|column| row.is_null(column))
@@ -205,7 +205,7 @@ fn is_erased(row: &Row<'_>) -> bool {
         && text(row, 18) == Some("[]")
 }
 
-/// Whether a tombstone is of this message, and of the change that it names.
+/// Returns whether a tombstone belongs to this message and to the change that it names.
 fn is_tombstone_of(row: &Row<'_>, owner: &Owner) -> bool {
     let of = || {
         let (tenant, thread) = (owner.tenant.as_ref()?, owner.thread.as_ref()?);

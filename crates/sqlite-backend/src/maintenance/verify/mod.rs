@@ -1,12 +1,12 @@
-//! The check of everything in the store that can be checked.
+//! Verifies everything in a store that can be verified.
 
 mod audit;
 mod bookkeeping;
+mod chunks;
 mod consumers;
 mod file;
 mod messages;
 mod names;
-mod pieces;
 mod sessions;
 mod walk;
 
@@ -19,11 +19,11 @@ use std::{
 use rusqlite::{Connection, ErrorCode, Row};
 use throughline_core::{MessageId, Result, TenantId, ThreadId};
 
-use self::pieces::Reached;
+use self::chunks::Reached;
 use super::{Damage, Part, Stop, Verification, connect, failed};
 use crate::record::Columns as _;
 
-/// Checks the store at `path`. Blocks.
+/// Verifies the store at `path`. Blocks.
 pub(super) fn verify(path: &Path, stop: &Stop) -> Result<Verification> {
     let mut found = Verification::default();
     let mut check = || -> rusqlite::Result<()> {
@@ -33,7 +33,7 @@ pub(super) fn verify(path: &Path, stop: &Stop) -> Result<Verification> {
     };
     match check() {
         Ok(()) => Ok(found),
-        // Damage that leaves nothing of the file to look at.
+        // The damage makes the whole file unreadable.
         Err(error) if is_damage(&error) => {
             found.damaged.push(Owner::default().damage(Part::File, error.to_string()));
             Ok(found)
@@ -42,8 +42,8 @@ pub(super) fn verify(path: &Path, stop: &Stop) -> Result<Verification> {
     }
 }
 
-/// Whether SQLite failed for what stands in the file. A table or a column that is missing is damage too: the file was
-/// opened as a store.
+/// Returns whether SQLite failed because of the contents of the file. A missing table or column also counts as damage:
+/// the file was opened as a store.
 fn is_damage(error: &rusqlite::Error) -> bool {
     let code = match error {
         rusqlite::Error::SqliteFailure(failure, _) => failure.code,
@@ -53,22 +53,22 @@ fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown)
 }
 
-/// A check at work, in the transaction of its connection.
+/// A running verification, in the transaction of its connection.
 struct Check<'a> {
     db: &'a Connection,
     found: &'a mut Verification,
-    /// How far the store has come, if that can be believed.
+    /// The position of the store, if its row is valid.
     position: Option<i64>,
-    /// How many rows of deleted messages a thread has, by its number.
+    /// The number of tombstones of each thread, by its number.
     deleted: HashMap<i64, i64>,
-    /// What there is of a thread, by its number.
+    /// The counters of each thread, by its number.
     counted: HashMap<i64, Counted>,
-    /// The threads of damaged messages, of which that cannot be told.
+    /// The threads with damaged messages, for which counters are unknown.
     uncounted: HashSet<i64>,
-    /// Whether every message could be read that there is.
+    /// Whether every message could be read.
     counts: bool,
-    /// What is kept of messages piece by piece, by their numbers.
-    pieces: HashMap<i64, Reached>,
+    /// The reachable chunks of each message, by its number.
+    chunks: HashMap<i64, Reached>,
 }
 
 impl<'a> Check<'a> {
@@ -81,7 +81,7 @@ impl<'a> Check<'a> {
             counted: HashMap::new(),
             uncounted: HashSet::new(),
             counts: true,
-            pieces: HashMap::new(),
+            chunks: HashMap::new(),
         }
     }
 
@@ -92,7 +92,7 @@ impl<'a> Check<'a> {
             Self::references,
             Self::store,
             Self::messages,
-            Self::stray_pieces,
+            Self::stray_chunks,
             Self::threads,
             Self::names,
             Self::changes,
@@ -103,14 +103,14 @@ impl<'a> Check<'a> {
             Self::audit,
         ] {
             if let Err(error) = part(self) {
-                self.note_or_fail(error)?;
+                self.record_or_fail(error)?;
             }
         }
         Ok(())
     }
 
-    /// Reports what SQLite met in the file, so that the rest is checked all the same.
-    fn note_or_fail(&mut self, error: rusqlite::Error) -> rusqlite::Result<()> {
+    /// Reports damage that SQLite met in the file, so that the verification continues. Returns other errors.
+    fn record_or_fail(&mut self, error: rusqlite::Error) -> rusqlite::Result<()> {
         if !is_damage(&error) {
             return Err(error);
         }
@@ -118,12 +118,12 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    fn report(&mut self, owner: &Owner, part: Part, what: impl Into<String>) {
-        self.found.damaged.push(owner.damage(part, what));
+    fn report(&mut self, owner: &Owner, part: Part, description: impl Into<String>) {
+        self.found.damaged.push(owner.damage(part, description));
     }
 }
 
-/// What of a thread its entry counts.
+/// The counters of a thread, from its messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Counted {
     messages: u64,
@@ -138,7 +138,7 @@ impl fmt::Display for Counted {
     }
 }
 
-/// Whose a row is, as far as that can be read.
+/// The owner of a row, as far as it can be read.
 #[derive(Debug, Default)]
 struct Owner {
     tenant: Option<TenantId>,
@@ -147,7 +147,7 @@ struct Owner {
 }
 
 impl Owner {
-    /// Of a row with the tenant and the thread in the columns `at` and the next one.
+    /// Reads the owner of a row with the tenant and the thread in the columns `at` and the next one.
     fn read(row: &Row<'_>, at: usize) -> Self {
         Self {
             tenant: text(row, at).and_then(|text| TenantId::new(text).ok()),
@@ -156,7 +156,7 @@ impl Owner {
         }
     }
 
-    /// Of a row with the tenant in the column `at`, that is of no thread.
+    /// Reads the owner of a row without a thread, with the tenant in the column `at`.
     fn of_tenant(row: &Row<'_>, at: usize) -> Self {
         Self { tenant: text(row, at).and_then(|text| TenantId::new(text).ok()), ..Self::default() }
     }
@@ -165,14 +165,14 @@ impl Owner {
         Self { message: text(row, at).and_then(|text| MessageId::new(text).ok()), ..self }
     }
 
-    fn damage(&self, part: Part, what: impl Into<String>) -> Damage {
+    fn damage(&self, part: Part, description: impl Into<String>) -> Damage {
         let Self { tenant, thread, message } = self;
         Damage {
             part,
             tenant: tenant.clone(),
             thread: thread.clone(),
             message: message.clone(),
-            what: what.into(),
+            what: description.into(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! By what names messages are known.
+//! Verifies the provider aliases of messages.
 
 use super::{
     Check, Owner, Part,
@@ -22,7 +22,7 @@ const ALIAS: usize = 5;
 const MESSAGE: usize = ALIAS + 7;
 
 impl Check<'_> {
-    /// Every name.
+    /// Verifies every alias.
     pub(super) fn names(&mut self) -> rusqlite::Result<()> {
         self.walk(&NAMES, |check, met| {
             match met {
@@ -35,8 +35,8 @@ impl Check<'_> {
                     }
                 }
                 Met::Unreadable(number) => {
-                    let what = format!("the name number {number} of a message cannot be read");
-                    check.report(&Owner::default(), Part::Name, what);
+                    let description = format!("the name number {number} of a message cannot be read");
+                    check.report(&Owner::default(), Part::Name, description);
                 }
                 Met::Lost(first, last) => check.lost(&NAMES, first, last),
             }

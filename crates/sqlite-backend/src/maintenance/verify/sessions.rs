@@ -1,4 +1,4 @@
-//! Agent sessions: heads, known sessions, runs, and what is counted of whole agents and runtimes.
+//! Verifies agent sessions: heads, known sessions, attempts, and the counters of agents and runtimes.
 
 use rusqlite::Row;
 
@@ -48,7 +48,7 @@ const ATTEMPTS: Table = Table {
 };
 
 impl Check<'_> {
-    /// Everything that is kept of agent sessions.
+    /// Verifies all rows of agent sessions.
     pub(super) fn sessions(&mut self) -> rusqlite::Result<()> {
         self.rows_of(&AGENTS, "the counts of an agent", whole_is_sound)?;
         self.rows_of(&RUNTIMES, "the count of a runtime", whole_is_sound)?;
@@ -67,11 +67,11 @@ impl Check<'_> {
         })
     }
 
-    /// Goes through a table and reports every row that is not sound.
+    /// Reports every row of a table that is not sound.
     fn rows_of(
         &mut self,
         table: &'static Table,
-        what: &str,
+        description: &str,
         sound: impl Fn(&mut Self, &Row<'_>) -> Option<()>,
     ) -> rusqlite::Result<()> {
         self.walk(table, |check, met| {
@@ -81,13 +81,14 @@ impl Check<'_> {
                         check.report(
                             &Owner::read(row, 2),
                             Part::Session,
-                            format!("what is kept of {what} is damaged"),
+                            format!("what is kept of {description} is damaged"),
                         );
                     }
                 }
                 Met::Unreadable(number) => {
-                    let what = format!("what is kept of {what}, number {number}, cannot be read");
-                    check.report(&Owner::default(), Part::Session, what);
+                    let description =
+                        format!("what is kept of {description}, number {number}, cannot be read");
+                    check.report(&Owner::default(), Part::Session, description);
                 }
                 Met::Lost(first, last) => check.lost(table, first, last),
             }

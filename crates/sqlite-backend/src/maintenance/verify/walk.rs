@@ -1,33 +1,34 @@
-//! Going through a table row by row, and past what cannot be read.
+//! Walks a table row by row, and continues after rows that cannot be read.
 
 use rusqlite::{OptionalExtension, Row, ffi};
 
 use super::{Check, is_damage};
 use crate::record::Columns as _;
 
-/// A table and how to go through it.
+/// A table and the queries for a walk over it.
 pub(super) struct Table {
     pub(super) name: &'static str,
-    /// The rows from the key `?1` on, in the order of the key, which stands in column 1.
+    /// Selects the rows from the key `?1` on, in the order of the key, which is in column 1.
     pub(super) rows: &'static str,
-    /// The first key from `?1` on.
+    /// Selects the first key from `?1` on.
     pub(super) next: &'static str,
 }
 
-/// What was met.
+/// An element of the walk.
 pub(super) enum Met<'a> {
     Row(&'a Row<'a>),
-    /// There is a row with this key, and it cannot be read.
+    /// A row with this key exists, but cannot be read.
     Unreadable(i64),
-    /// What there is from the first of these keys up to the second cannot even be told.
+    /// The rows from the first of these keys up to the second are lost: not even their number is known.
     Lost(i64, i64),
 }
 
 impl Check<'_> {
-    /// Shows every row of the table to `visit`, one at a time.
+    /// Calls `visit` for every row of the table, one at a time.
     ///
-    /// A page that cannot be read ends a statement. Another one begins behind it, where the tree can be entered again:
-    /// no row that can be read is left out. Keys only ever grow, whatever a damaged tree says, so that it ends.
+    /// A page that cannot be read ends a statement. The walk starts another one after it, where the b-tree can be
+    /// entered again: it skips no readable row. The keys only ever grow, regardless of a damaged tree, so the walk
+    /// ends.
     pub(super) fn walk(
         &mut self,
         table: &Table,
@@ -42,7 +43,7 @@ impl Check<'_> {
             };
             let met = match self.next_key(table, from) {
                 Ok(Some(key)) => Met::Unreadable(key),
-                // The rows fail and the keys do not: what is wrong is in the schema.
+                // The rows fail and the keys do not: the fault is in the schema.
                 Ok(None) => return Err(error),
                 Err(error) if is_damage(&error) => Met::Lost(from, self.end_of_loss(table, from)?),
                 Err(error) => return Err(error),
@@ -81,15 +82,15 @@ impl Check<'_> {
         if next.is_some_and(|key| key < from) { Err(out_of_order()) } else { Ok(next) }
     }
 
-    /// The last key from `from` on where the tree cannot be entered, found in as many attempts as its distance has
-    /// bits.
+    /// Returns the last key from `from` on at which the b-tree cannot be entered. The number of attempts is the number
+    /// of bits of its distance.
     fn end_of_loss(&self, table: &Table, from: i64) -> rusqlite::Result<i64> {
         let is_lost = |key| match self.next_key(table, key) {
             Ok(_) => Ok(false),
             Err(error) if is_damage(&error) => Ok(true),
             Err(error) => Err(error),
         };
-        // The keys of rows count from 1: nothing is to be searched before.
+        // The keys of rows begin with 1: there is nothing to search before.
         let from = from.max(0);
         let (mut lost, mut step) = (from, 1_i64);
         let mut found = loop {
@@ -114,6 +115,6 @@ impl Check<'_> {
 }
 
 fn out_of_order() -> rusqlite::Error {
-    let told = "the keys of a table are out of order".to_owned();
-    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(told))
+    let text = "the keys of a table are out of order".to_owned();
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(text))
 }

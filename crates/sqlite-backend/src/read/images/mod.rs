@@ -1,4 +1,5 @@
-//! What is kept, as images: first every row of each part by its key, then what was touched since, then the changes and the log of who did what.
+//! Reads a store as row images: first every row of each part by its key, then the dirty set, then the change events and
+//! the audit log.
 
 mod part;
 
@@ -22,9 +23,10 @@ use crate::{
     replica::{Part, capture, followed, is_empty},
 };
 
-/// Reads images from a cursor on.
+/// Reads row images from a cursor on.
 ///
-/// A change of the feed comes only after everything that was touched: who reads of it finds its message as it left it, or later.
+/// A change event follows all rows of the dirty set: a reader of the event finds its message in the state after the
+/// change, or a later one.
 pub(super) fn images(scope: Scope<'_>, read: &ReadImages) -> Result<Images> {
     let after = read.after;
     following::expect_capture(capture(scope.db).map_err(EngineError::from)?, after)?;
@@ -42,18 +44,18 @@ pub(super) fn images(scope: Scope<'_>, read: &ReadImages) -> Result<Images> {
     let is_whole = cursor.part == Part::DONE
         && page.touched(&mut cursor)?
         && page.changes(&mut cursor)?
-        && page.log(&mut cursor)?;
+        && page.audit_log(&mut cursor)?;
     let Page { images, damaged, .. } = page;
     let position = position(&progress);
     if is_whole && progress.replication_state().is_primary() {
-        // Also what tells nothing has its place among the commits.
+        // A commit without a change event has a position too.
         cursor.changes = position;
     }
     Ok(Images { images, cursor, more: !is_whole, position, kept_after, damaged, at: scope.now })
 }
 
-/// How the store stands to the one beside it.
-pub(super) fn standing(scope: Scope<'_>) -> Result<ReplicationStatus> {
+/// Returns the replication status of the store.
+pub(super) fn replication_status(scope: Scope<'_>) -> Result<ReplicationStatus> {
     let progress = progress(scope)?;
     let cursor = followed(scope.db)?;
     let is_empty = is_empty(scope.db).map_err(EngineError::from)?;
@@ -65,10 +67,10 @@ pub(super) fn standing(scope: Scope<'_>) -> Result<ReplicationStatus> {
     })
 }
 
-/// Whether there are no rows behind these: fewer than were asked for. How many images came of them says nothing about that: a row
-/// that is damaged, or not there any more, makes none.
-fn was_all<T>(rows: &[T], room: i64) -> bool {
-    i64::try_from(rows.len()).is_ok_and(|found| found < room)
+/// Returns whether these are the last rows: fewer than requested. The number of images does not show that, because a
+/// damaged or deleted row has no image.
+fn was_all<T>(rows: &[T], row_limit: i64) -> bool {
+    i64::try_from(rows.len()).is_ok_and(|found| found < row_limit)
 }
 
 /// An answer that is being filled.
@@ -90,27 +92,27 @@ impl Page<'_> {
         self.images.push(image);
     }
 
-    /// How many rows are looked at at most: one more than there is room for tells whether there are more.
-    fn room(&self) -> i64 {
+    /// Returns the row limit of the next query: one more than the space that is left, to detect further rows.
+    fn row_limit(&self) -> i64 {
         number((self.limit - self.images.len().min(self.limit)) as u64) + 1
     }
 
     fn image(&mut self, part: Part, row: i64) -> Result<()> {
         match part::image(self.scope.db, part, row).map_err(EngineError::from)? {
             Found::Image(image) => self.push(*image),
-            Found::Damaged(Damaged(what)) => self.damaged.push(what),
+            Found::Damaged(Damaged(description)) => self.damaged.push(description),
             Found::Nothing => {}
         }
         Ok(())
     }
 
-    /// The rows of a part, from the one after the cursor on. Says whether that was all.
+    /// Adds the rows of a part after the cursor. Returns whether they were the last ones.
     fn rows(&mut self, part: Part, cursor: &mut ImageCursor) -> Result<bool> {
         let (table, key) = part.table();
         let sql = format!("SELECT {key} FROM {table} WHERE {key} > ?1 ORDER BY {key} LIMIT ?2");
-        let room = self.room();
-        let keys = self.numbers::<1>(&sql, [number(cursor.row), room])?;
-        let is_end = was_all(&keys, room);
+        let row_limit = self.row_limit();
+        let keys = self.numbers::<1>(&sql, [number(cursor.row), row_limit])?;
+        let is_end = was_all(&keys, row_limit);
         for [row] in keys {
             if self.is_full() {
                 return Ok(false);
@@ -121,12 +123,12 @@ impl Page<'_> {
         Ok(is_end && !self.is_full())
     }
 
-    /// What was touched, from the cursor on. Says whether that was all.
+    /// Adds the rows of the dirty set after the cursor. Returns whether they were the last ones.
     fn touched(&mut self, cursor: &mut ImageCursor) -> Result<bool> {
         let sql = "SELECT n, kind, row FROM touched WHERE n > ?1 ORDER BY n LIMIT ?2";
-        let room = self.room();
-        let touched = self.numbers::<3>(sql, [number(cursor.touched), room])?;
-        let is_end = was_all(&touched, room);
+        let row_limit = self.row_limit();
+        let touched = self.numbers::<3>(sql, [number(cursor.touched), row_limit])?;
+        let is_end = was_all(&touched, row_limit);
         for [n, kind, row] in touched {
             if self.is_full() {
                 return Ok(false);
@@ -139,9 +141,9 @@ impl Page<'_> {
         Ok(is_end && !self.is_full())
     }
 
-    /// The changes, from the cursor on. Says whether that was all.
+    /// Adds the change events after the cursor. Returns whether they were the last ones.
     fn changes(&mut self, cursor: &mut ImageCursor) -> Result<bool> {
-        for change in every_change(self.scope, cursor.changes, self.room())? {
+        for change in every_change(self.scope, cursor.changes, self.row_limit())? {
             if self.is_full() {
                 return Ok(false);
             }
@@ -151,18 +153,18 @@ impl Page<'_> {
         Ok(!self.is_full())
     }
 
-    /// The log of who did what, from the cursor on. Says whether that was all. An entry that was changed is carried as it is: the hashes
-    /// tell of it there as they do here.
-    fn log(&mut self, cursor: &mut ImageCursor) -> Result<bool> {
+    /// Adds the audit records after the cursor. Returns whether they were the last ones. A modified record is copied
+    /// unchanged: its hash reveals that on the replica as it does here.
+    fn audit_log(&mut self, cursor: &mut ImageCursor) -> Result<bool> {
         const SQL: &str = concat!(
             "SELECT ",
             audit_columns!(),
             " FROM audit l WHERE l.number > ?1 ORDER BY l.number LIMIT ?2"
         );
-        let (db, room) = (self.scope.db, self.room());
+        let (db, row_limit) = (self.scope.db, self.row_limit());
         let mut statement = db.prepare_cached(SQL).map_err(EngineError::from)?;
         let mut rows =
-            statement.query(params![number(cursor.audit.get()), room]).map_err(EngineError::from)?;
+            statement.query(params![number(cursor.audit.get()), row_limit]).map_err(EngineError::from)?;
         let mut read = 0;
         while let Some(row) = rows.next().map_err(EngineError::from)? {
             if self.is_full() {
@@ -177,7 +179,7 @@ impl Page<'_> {
                 _ => self.damaged.push(format!("entry {at} of `audit`")),
             }
         }
-        Ok(read < room && !self.is_full())
+        Ok(read < row_limit && !self.is_full())
     }
 
     fn numbers<const N: usize>(&self, sql: &str, [after, limit]: [i64; 2]) -> Result<Vec<[i64; N]>> {

@@ -1,4 +1,4 @@
-//! One row as an image, with what belongs to it in other tables.
+//! Reads one row as a row image, with the rows of other tables that belong to it.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use throughline_core::{
@@ -17,30 +17,30 @@ use throughline_core::{
 use crate::{
     read::rows::whole,
     record::{
-        AliasRow, Columns as _, Cursor, EntryRow, HEAD_COLUMNS, Head, Record, SkippedId, alias_columns,
-        cursor_columns, entry_columns, head_columns, message_columns, passed_over_columns, read_attempt,
+        AliasRow, Columns as _, Cursor, EntryRow, HEAD_COLUMNS, Head, Record, QuarantineRow, alias_columns,
+        cursor_columns, entry_columns, head_columns, message_columns, quarantine_columns, read_attempt,
         read_head, read_known, whole_checksum,
     },
     replica::Part,
     rows::key_checksum,
 };
 
-/// What a row came to.
+/// The result of reading a row.
 pub(super) enum Found {
     Image(Box<Image>),
-    /// It is not what its checksum was made for.
+    /// Its checksum does not match.
     Damaged(Damaged),
-    /// It is not there any more, and something else says so.
+    /// It no longer exists, and another entry of the dirty set or the feed covers that.
     Nothing,
 }
 
-/// What cannot be read, by name.
+/// The description of a damaged row.
 pub(super) struct Damaged(pub(super) String);
 
-/// The image of a row; nothing of one that is damaged.
+/// The image of a row; `None` if it is damaged.
 type Made = Option<Image>;
 
-/// Makes the image of a row.
+/// Reads the image of a row.
 pub(super) fn image(db: &Connection, part: Part, row: i64) -> rusqlite::Result<Found> {
     let made = match part {
         Part::Threads => thread(db, row),
@@ -59,7 +59,7 @@ pub(super) fn image(db: &Connection, part: Part, row: i64) -> rusqlite::Result<F
     })
 }
 
-/// Reads the one row of a number.
+/// Reads the row with a number.
 fn one(
     db: &Connection,
     sql: &str,
@@ -73,7 +73,7 @@ fn text<'a>(row: &'a Row<'_>, column: usize) -> Option<&'a str> {
     str::from_utf8(row.text(column)?).ok()
 }
 
-/// Tenant and thread, which stand in two columns.
+/// Reads the tenant and the thread from two columns.
 fn whose(row: &Row<'_>, column: usize) -> Option<(TenantId, ThreadId)> {
     Some((TenantId::new(text(row, column)?).ok()?, ThreadId::new(text(row, column + 1)?).ok()?))
 }
@@ -267,7 +267,7 @@ fn consumer(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
     );
     const PASSED: &str = concat!(
         "SELECT ",
-        passed_over_columns!(),
+        quarantine_columns!(),
         " FROM quarantine q WHERE q.consumer_pk = ?1 ORDER BY q.position"
     );
     one(db, SQL, number, |row| {
@@ -282,7 +282,7 @@ fn consumer(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
         let mut statement = db.prepare_cached(PASSED)?;
         let mut rows = statement.query([number])?;
         while let Some(row) = rows.next()? {
-            let change = SkippedId::read(row, 0, number).and_then(|passed| {
+            let change = QuarantineRow::read(row, 0, number).and_then(|passed| {
                 Some(QuarantinedChange {
                     position: Position::new(count(passed.position)?),
                     thread: ThreadId::new(passed.thread).ok()?,

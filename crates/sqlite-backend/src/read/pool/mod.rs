@@ -1,8 +1,8 @@
-//! The readers of a store, and who waits for them.
+//! The pool of readers and the queue of waiting reads.
 //!
-//! Whoever finds a reader idle hands the read to it and wakes it. Whoever finds none puts the read in line, and starts a
-//! reader if there may be another. A reader that has answered takes the next read from the line by itself, without anybody to
-//! wake it: while there is more to read than there are readers, none of them sleeps.
+//! A caller that finds an idle reader hands its read to it and wakes it. Otherwise the caller puts the read into the
+//! queue, and starts a reader if the limit permits. A reader that has answered takes the next read from the queue
+//! itself, without a wakeup: while more reads wait than there are readers, no reader sleeps.
 
 use std::{
     collections::HashMap,
@@ -23,61 +23,61 @@ use super::{
 use crate::{
     OpenError,
     error::EngineError,
-    gate::Gate,
-    lines::{InLine as _, Lines},
+    fair_queue::{FairQueue, Queued as _},
+    reader_barrier::ReaderBarrier,
 };
 
-/// So many readers at most for each tenant, and one more than that for all of them, started as they are needed. Dropped, they end
-/// after what they are at.
+/// The readers of a store: at most this number for each tenant, and one more than that in total, started on demand.
+/// When the pool is dropped, they end after their current read.
 ///
-/// The queue is fair: a reader that becomes free serves the waiting tenant that has the fewest readers, whatever is read, and of
-/// several such tenants the one that waits for its turn longest. The additional reader is there so that a tenant which has none never
-/// waits for the reads of one other tenant.
+/// The queue is fair: a free reader serves the waiting tenant that has the fewest readers, regardless of the kind of
+/// read. Among several such tenants it serves the one that has waited longest for its turn. Because of the additional
+/// reader, a tenant without a reader never waits for the reads of one other tenant.
 #[derive(Debug)]
 pub(super) struct Pool {
     owner: OwnerProcess,
     path: Arc<Path>,
     waiting: Arc<Waiting>,
-    gate: Arc<Gate>,
+    reader_barrier: Arc<ReaderBarrier>,
     size: u32,
-    /// One for each reader and for the additional one; it is given up when the connection is closed.
+    /// One permit for each reader and for the additional one; a reader releases it after it has closed its connection.
     seats: Arc<Semaphore>,
 }
 
-/// The reads that no reader has taken, and the readers that have none.
+/// The reads that no reader has taken, and the readers without a read.
 #[derive(Debug)]
 pub(super) struct Waiting {
     state: Mutex<State>,
-    /// How many readers one tenant may have.
+    /// The largest number of readers of one tenant.
     for_each: usize,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The queue. While a reader is idle, there are only calls in it of tenants that have as many readers as they may.
-    calls: Lines<Call>,
-    /// How many readers each tenant has.
+    /// The queue. While a reader is idle, it only holds calls of tenants that have reached their limit of readers.
+    calls: FairQueue<Call>,
+    /// The number of readers of each tenant.
     busy: HashMap<TenantId, usize>,
-    /// The bells of those who sleep, and of those who are about to: the last one is the first to be woken, and has most of
+    /// The condvars of the readers that sleep or are about to. The last one is the first to be woken, and has most of
     /// the file in its cache.
     idle: Vec<Arc<Condvar>>,
-    /// What each of those has in hand who were woken for it.
+    /// The call of each reader that was woken for one.
     handed: Vec<(Arc<Condvar>, Call)>,
-    /// How many have to wait before it is looked for those whose callers have left.
+    /// The number of waiting calls at which the pool looks for callers that have left.
     look_at: usize,
     closed: bool,
 }
 
-/// What became of a read that was brought.
+/// The result of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pushed {
-    /// A reader has it in hand.
+    /// A reader has the read.
     InHand,
-    /// It is in the queue. `is_first`: the tenant has no reader, and no other read in the queue.
+    /// The read is in the queue. `is_first`: the tenant has no reader and no other read in the queue.
     Waits { is_first: bool },
 }
 
-/// How few reads may wait without a look for those whose callers have left.
+/// The number of waiting reads below which the pool does not look for callers that have left.
 const FEW: usize = 64;
 
 impl Waiting {
@@ -86,11 +86,11 @@ impl Waiting {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it holds the lock, and every change is whole.
+        // No code panics while it holds the lock, and every change is complete.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a read to an idle reader, or puts it in the queue.
+    /// Hands a read to an idle reader, or puts it into the queue.
     fn push(&self, call: Call) -> Result<Pushed, EngineError> {
         let mut state = self.state();
         if state.closed {
@@ -113,8 +113,8 @@ impl Waiting {
         Ok(Pushed::InHand)
     }
 
-    /// The next read for a reader that has come to the end of one, which was of this tenant. Without one it counts as idle from now on,
-    /// and has to [`wait`](Self::wait).
+    /// Returns the next read for a reader that has ended one of this tenant. If there is none, the reader counts as
+    /// idle from now on, and must [`wait`](Self::wait).
     pub(super) fn is_free(&self, bell: &Arc<Condvar>, of: Option<&TenantId>) -> Option<Call> {
         let mut state = self.state();
         if let Some(tenant) = of {
@@ -127,7 +127,7 @@ impl Waiting {
         next
     }
 
-    /// Waits for the next read. There is none when the readers are closed.
+    /// Waits for the next read. Returns `None` when the pool is closed.
     pub(super) fn wait(&self, bell: &Arc<Condvar>) -> Option<Call> {
         let mut state = self.state();
         loop {
@@ -142,7 +142,7 @@ impl Waiting {
         }
     }
 
-    /// Takes no further read, and sends every reader home who has none.
+    /// Accepts no further read, and ends every idle reader.
     fn close(&self) {
         let mut state = self.state();
         state.closed = true;
@@ -155,7 +155,7 @@ impl Waiting {
 }
 
 impl State {
-    /// A reader has a read of this tenant in hand.
+    /// Records that a reader begins a read of this tenant.
     fn begin(&mut self, tenant: &TenantId) {
         match self.busy.get_mut(tenant) {
             Some(busy) => *busy += 1,
@@ -172,7 +172,7 @@ impl State {
         }
     }
 
-    /// Takes the next read from the queue: one of the tenant that has the fewest readers, and not as many as it may have.
+    /// Takes the next read from the queue: from the tenant that has the fewest readers, and fewer than its limit.
     fn next(&mut self, for_each: usize) -> Option<Call> {
         let Self { calls, busy, .. } = self;
         let next = calls.pop_least(for_each, |tenant| busy.get(tenant).copied().unwrap_or_default())?;
@@ -185,7 +185,7 @@ impl State {
         Some(self.handed.swap_remove(at).1)
     }
 
-    /// Takes the reads out of the line whose callers have left, when they may have become as many as the others.
+    /// Removes the reads whose callers have left from the queue, when these may be as many as the others.
     fn take_left(&mut self) -> Vec<Call> {
         if self.calls.len() < self.look_at.max(FEW) {
             return Vec::new();
@@ -198,18 +198,23 @@ impl State {
 
 impl Pool {
     /// Starts the first reader, and opens its connection.
-    pub(super) async fn open(path: Arc<Path>, size: u32, gate: Arc<Gate>) -> Result<Self, OpenError> {
+    pub(super) async fn open(
+        path: Arc<Path>,
+        size: u32,
+        reader_barrier: Arc<ReaderBarrier>,
+    ) -> Result<Self, OpenError> {
         let seats = Arc::new(Semaphore::new(size as usize + 1));
         let owner = OwnerProcess::current();
-        let pool = Self { owner, path, waiting: Arc::new(Waiting::new(size as usize)), gate, size, seats };
+        let pool =
+            Self { owner, path, waiting: Arc::new(Waiting::new(size as usize)), reader_barrier, size, seats };
         let failed = |source| OpenError::Io { path: pool.path.to_path_buf(), source };
         let (opened, on_opened) = oneshot::channel();
         pool.start(|mut reader, seat| {
             let connected = reader.connect().map(drop);
             let is_open = connected.is_ok();
-            // Before: the first read finds it free.
+            // Before the answer, so that the first read finds it idle.
             reader.stand_by();
-            // Whoever opens may have left: the readers are closed then.
+            // The caller that opens the store may have left: the readers are closed then.
             drop(opened.send(connected));
             if is_open {
                 reader.work();
@@ -224,22 +229,23 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Starts a thread, unless there are as many as may be.
+    /// Starts a reader thread unless the limit is reached.
     fn start(&self, run: impl FnOnce(Reader, OwnedSemaphorePermit) + Send + 'static) -> std::io::Result<()> {
         let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() else { return Ok(()) };
         let name = format!("throughline-reader-{}", self.started());
-        let reader = Reader::new(Arc::clone(&self.path), Arc::clone(&self.waiting), Arc::clone(&self.gate));
+        let reader =
+            Reader::new(Arc::clone(&self.path), Arc::clone(&self.waiting), Arc::clone(&self.reader_barrier));
         thread::Builder::new().name(name).spawn(move || run(reader, seat)).map(drop)
     }
 
-    /// How many readers there are.
+    /// Returns how many readers exist.
     fn started(&self) -> usize {
         self.size as usize + 1 - self.seats.available_permits()
     }
 
-    /// Does `work` on a reader, which is waited for until `give_up`, and interrupted at the deadline.
+    /// Runs `work` on a reader. Waits for the reader until `timeout_at`, and interrupts it at the deadline.
     ///
-    /// Dropped, the future takes back what no reader has begun; what one has begun ends soon.
+    /// If the future is dropped, a read that has not begun is withdrawn, and a running one ends soon.
     pub(super) async fn run(
         &self,
         tenant: TenantId,
@@ -251,16 +257,16 @@ impl Pool {
             return caller.answer().await;
         };
         if is_first || self.started() < self.size as usize {
-            // One that does not start is done without: there is one at least, and it takes this read when it is free.
+            // A reader that cannot start is not needed: there is at least one, which takes this read when it is free.
             drop(self.start(|reader, seat| {
                 reader.work();
                 drop(seat);
             }));
         }
-        caller.answer_if_begun_by(times.give_up).await
+        caller.answer_if_begun_by(times.timeout_at).await
     }
 
-    /// Waits until everything was read that somebody waits for and every connection is closed.
+    /// Waits until all waited-for reads are answered and every connection is closed.
     pub(super) async fn close(&self) {
         self.waiting.close();
         if self.seats.acquire_many(self.size + 1).await.is_ok() {
@@ -271,7 +277,7 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        // In a forked child no reader is there, and the lock of one that held it stays locked.
+        // A forked child has no readers, and a lock that one of them held stays locked.
         if self.owner.is_current() {
             self.waiting.close();
         }

@@ -28,8 +28,8 @@ async fn readers(size: u32) -> Readers {
     Readers { pool: Pool::open(path, size, Arc::default()).await.unwrap(), _directory: directory }
 }
 
-fn by(give_up: Instant) -> Times {
-    Times { give_up, deadline: None }
+fn by(timeout_at: Instant) -> Times {
+    Times { timeout_at, deadline: None }
 }
 
 fn far() -> Times {
@@ -52,7 +52,7 @@ impl Readers {
         self.pool.run(tenant("a"), far(), work).await
     }
 
-    /// Keeps a reader busy until the sender is dropped. Back when the reader is at it.
+    /// Keeps a reader busy until the sender is dropped. Returns when the reader has begun.
     fn occupy(&self) -> (mpsc::Sender<()>, impl Future<Output = Result<ReadResult>>) {
         self.occupy_for("a")
     }
@@ -108,7 +108,7 @@ async fn a_tenant_with_many_reads_holds_no_other_up() {
 async fn a_tenant_without_a_reader_does_not_wait_for_the_reads_of_another() {
     let readers = readers(2).await;
     let held = [readers.occupy(), readers.occupy()];
-    // More of the same tenant wait for its readers.
+    // More reads of the same tenant wait for its readers.
     let mut more: Vec<_> = (0..3).map(|_| Box::pin(readers.read(|_| nothing()))).collect();
     for read in &mut more {
         assert!(read.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -118,7 +118,7 @@ async fn a_tenant_without_a_reader_does_not_wait_for_the_reads_of_another() {
         readers.pool.run(tenant("b"), far(), |_| nothing()).await.unwrap();
     }
     assert_eq!(readers.running(), 3);
-    // The additional reader is idle, and is not for the tenant that has the others.
+    // The additional reader is idle, but not available to the tenant that has the others.
     for read in &mut more {
         assert!(read.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }
@@ -220,7 +220,7 @@ async fn a_read_that_its_caller_left_is_not_begun() {
         }));
         assert!(matches!(read.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending));
     }
-    // Nor does it stay in line for as long as no reader comes to it.
+    // The read also leaves the queue before a reader comes to it.
     assert!(readers.pool.waiting.state().calls.len() < FEW);
     drop(release);
     first.await.unwrap();
@@ -243,7 +243,7 @@ async fn a_read_that_its_caller_leaves_in_the_middle_is_ended() {
     begun.recv().unwrap();
     drop(read);
     assert_eq!(ended.recv().unwrap(), ErrorKind::Cancelled);
-    // Who comes next has the same connection, and is not ended with it.
+    // The next caller uses the same connection, and is not interrupted with the previous one.
     let count = |db: &Connection| db.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0));
     readers.read(move |db| count(db).map_or_else(|error| panic!("{error}"), |_| nothing())).await.unwrap();
 }
@@ -251,7 +251,8 @@ async fn a_read_that_its_caller_leaves_in_the_middle_is_ended() {
 #[tokio::test]
 async fn reads_that_their_callers_left_leave_no_transaction_behind() {
     let readers = readers(1).await;
-    // SQLite looks for who waits every so many steps of a statement, over all its runs: some of these ends are looked at.
+    // SQLite calls the progress handler once per number of steps of a statement, over all its runs: some of these
+    // rollbacks reach it.
     for _ in 0..2 * STEPS_BETWEEN_LOOKS {
         let (release, read) = readers.occupy();
         drop(read);
@@ -283,9 +284,9 @@ async fn a_read_that_has_begun_is_not_given_up() {
     let (release, first) = readers.occupy();
     let (begin, begun) = mpsc::channel();
     let (finish, finished) = mpsc::channel::<()>();
-    let give_up = Instant::now() + Duration::from_secs(60);
-    // It is waited for while a second reader is started.
-    let mut read = Box::pin(readers.pool.run(tenant("a"), by(give_up), move |_| {
+    let timeout_at = Instant::now() + Duration::from_secs(60);
+    // The caller waits for it while a second reader starts.
+    let mut read = Box::pin(readers.pool.run(tenant("a"), by(timeout_at), move |_| {
         begin.send(()).unwrap();
         assert!(finished.recv().is_err());
         nothing()
@@ -314,7 +315,7 @@ async fn a_panic_is_one_reads_alone() {
 #[tokio::test]
 async fn nobody_is_inside_the_gate_who_does_not_read() {
     let readers = readers(1).await;
-    let can_be_closed = || readers.pool.gate.close(Duration::ZERO).is_some();
+    let can_be_closed = || readers.pool.reader_barrier.close(Duration::ZERO).is_some();
     let (release, read) = readers.occupy();
     assert!(!can_be_closed());
     drop(release);
@@ -352,7 +353,7 @@ async fn a_panic_of_a_callers_waker_costs_no_reader() {
 async fn a_reader_cannot_write() {
     let readers = readers(1).await;
     let read = readers.read(|db| {
-        // The one would do without the other.
+        // Each of the two settings would suffice.
         assert!(db.is_readonly("main").unwrap());
         let query_only = db.pragma_query_value(None, "query_only", |row| row.get::<_, i64>(0));
         assert_eq!(query_only.unwrap(), 1);
@@ -379,7 +380,7 @@ async fn closing_waits_for_every_read() {
     second.unwrap();
     let error = readers.read(|_| nothing()).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied));
-    // A second time, there is nothing to wait for.
+    // A second close has nothing to wait for.
     readers.pool.close().await;
 }
 

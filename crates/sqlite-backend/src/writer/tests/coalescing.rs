@@ -15,8 +15,8 @@ fn text(text: &str) -> PersistArgs {
     partial(ContentChange::Append(Delta::text(text)))
 }
 
-/// The kinds and the lengths of the pieces of the one open message.
-fn pieces(path: &std::path::Path) -> Vec<(i64, i64)> {
+/// Returns the kinds and the lengths of the chunks of the only open message.
+fn chunks(path: &std::path::Path) -> Vec<(i64, i64)> {
     let connection = rusqlite::Connection::open(path).unwrap();
     let mut statement = connection.prepare("SELECT kind, length(delta) FROM appends ORDER BY n").unwrap();
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
@@ -31,8 +31,8 @@ async fn what_is_superseded_in_its_transaction_is_not_written() {
     let thread = store.db.thread("t");
     drop(thread.reserve(NewReservation::new(Role::Assistant).with_id(id("m"))).await.unwrap());
     store.push_write(text("before"), None, far()).await.unwrap().unwrap();
-    let log = super::super::log_path_of(&path);
-    let before = super::super::log_length(&log);
+    let wal = super::super::wal_path_of(&path);
+    let before = super::super::wal_length(&wal);
     let commits = store.faults.count_commits();
 
     let hold = store.hold();
@@ -43,7 +43,7 @@ async fn what_is_superseded_in_its_transaction_is_not_written() {
         answers.push(store.push_write(partial(ContentChange::Replace(Content::text(&large))), None, far()));
         answers.push(store.push_write(text("b"), None, far()));
     }
-    // One that is refused leaves the others alone.
+    // A refused write does not affect the others.
     let mut stale =
         UpdateContent::new("t".parse().unwrap(), id("m"), ContentChange::none(), UpdateMode::Partial);
     stale.expected = Some(throughline_core::Revision::new(1));
@@ -58,14 +58,14 @@ async fn what_is_superseded_in_its_transaction_is_not_written() {
         found.push((updated.revision.get(), committed.position.unwrap().get()));
     }
     assert_eq!(refused.await.unwrap().unwrap_err().kind(), ErrorKind::Stale);
-    // Each is answered as if it were alone.
+    // Each write gets the answer that it would get alone.
     let (first, position) = found[0];
     let expected: Vec<_> = (0..42).map(|n| (first + n, position + n)).collect();
     assert_eq!(found, expected);
     assert_eq!(commits.load(Ordering::SeqCst), 1);
-    // The last base, and one piece of everything after it.
-    assert_eq!(pieces(&path), [(2, Content::text(&large).byte_len() as i64), (0, 2)]);
-    let written = super::super::log_length(&log) - before;
+    // The last base, and one chunk with everything after it.
+    assert_eq!(chunks(&path), [(2, Content::text(&large).byte_len() as i64), (0, 2)]);
+    let written = super::super::wal_length(&wal) - before;
     assert!(written < 2 * large.len() as u64, "{written} bytes for {} of content", large.len());
     let message = thread.get(id("m")).await.unwrap().unwrap();
     assert_eq!(message.content, Content::text(&format!("{large}bc")));

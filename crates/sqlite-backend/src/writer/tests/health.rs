@@ -1,4 +1,4 @@
-//! What the writer says of itself, and what it does about it.
+//! The health state that the writer publishes, and its reaction to failures.
 
 use std::sync::atomic::{AtomicBool, AtomicI32};
 
@@ -11,11 +11,11 @@ struct Watched {
     store: Store,
     maintenance: Maintenance,
     path: std::path::PathBuf,
-    /// The code that each commit fails with, if it is not 0.
+    /// The code with which each commit fails, if it is not 0.
     code: Arc<AtomicI32>,
 }
 
-/// A store whose commits, fences and probes all fail with one code.
+/// Returns a store whose commits, fence transactions and probes all fail with one code.
 async fn watched(options: SqliteOptions) -> Watched {
     let backend = options.temporary().await.unwrap();
     let code = Arc::<AtomicI32>::default();
@@ -46,15 +46,15 @@ async fn a_writer_that_fails_again_and_again_makes_the_store_read_only_until_it_
     assert_eq!((bad.condition, bad.is_good()), (Condition::ReadOnly, false));
     assert!(bad.failures >= 3, "{bad:?}");
     assert_eq!(bad.last_failure.as_deref().map(|last| last.contains("the disk failed")), Some(true));
-    // Nobody waits for a writer that does not write, and what is there is read.
+    // No caller waits for a writer that does not write, and reads succeed.
     let refused = store.add("refused").await.unwrap_err();
-    assert_eq!(told(&refused), (ErrorKind::Unavailable, Effect::NotApplied));
+    assert_eq!(kind_and_effect(&refused), (ErrorKind::Unavailable, Effect::NotApplied));
     assert!(refused.is_transient() && refused.retry_after().is_some());
     assert_eq!(store.ids().await, ["first"]);
     code.store(0, Ordering::SeqCst);
-    // The disk is back before the fence gives up: what was in doubt was not applied.
+    // The disk works again before the fence transaction times out: the doubtful write was not applied.
     let doubtful = doubtful.await.unwrap().unwrap_err();
-    assert_eq!(told(&doubtful), (ErrorKind::Unavailable, Effect::NotApplied));
+    assert_eq!(kind_and_effect(&doubtful), (ErrorKind::Unavailable, Effect::NotApplied));
     let again = maintenance.health_other_than(&bad).await;
     assert_eq!((again.condition, again.failures, again.is_good()), (Condition::Writable, 0, true));
     assert!(again.last_failure.is_some());
@@ -69,10 +69,16 @@ async fn a_read_only_store_whose_fence_gave_up_is_found_to_work_by_a_probe() {
         watched(SqliteOptions::new().wait_limit(Duration::from_millis(1200))).await;
     let good = maintenance.health();
     code.store(ffi::SQLITE_IOERR_FSYNC, Ordering::SeqCst);
-    assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::Unknown));
+    assert_eq!(
+        kind_and_effect(&store.add("a").await.unwrap_err()),
+        (ErrorKind::Unavailable, Effect::Unknown)
+    );
     let bad = maintenance.health_other_than(&good).await;
     assert_eq!(bad.condition, Condition::ReadOnly);
-    assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::NotApplied));
+    assert_eq!(
+        kind_and_effect(&store.add("a").await.unwrap_err()),
+        (ErrorKind::Unavailable, Effect::NotApplied)
+    );
     code.store(0, Ordering::SeqCst);
     assert_eq!(maintenance.health_other_than(&bad).await.condition, Condition::Writable);
     assert_eq!(store.add("a").await.unwrap(), Some(Position::new(1)));
@@ -84,15 +90,15 @@ async fn a_full_disk_and_refused_writes_are_no_failures_of_the_writer() {
     store.add("first").await.unwrap();
     for _ in 0..5 {
         assert_eq!(
-            told(&store.add("first").await.unwrap_err()),
+            kind_and_effect(&store.add("first").await.unwrap_err()),
             (ErrorKind::AlreadyExists, Effect::NotApplied)
         );
     }
     code.store(ffi::SQLITE_FULL, Ordering::SeqCst);
-    // Also the mark of a fence finds no space; it is not waited for.
+    // There is no space for a fence transaction either; the writer does not wait for it.
     for _ in 0..5 {
         assert_eq!(
-            told(&store.add("second").await.unwrap_err()),
+            kind_and_effect(&store.add("second").await.unwrap_err()),
             (ErrorKind::StorageFull, Effect::NotApplied)
         );
     }
@@ -105,7 +111,7 @@ async fn below_the_floor_nothing_is_written_and_everything_read() {
     let maintenance = backend.maintenance();
     let db = Persistence::builder().backend(backend).build().unwrap();
     let error = db.thread("t").add(message("a")).await.unwrap_err();
-    assert_eq!(told(&error), (ErrorKind::StorageFull, Effect::NotApplied));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::StorageFull, Effect::NotApplied));
     assert_eq!(maintenance.health().alarms, [Alarm::SpaceLow]);
     assert_eq!(maintenance.health().condition, Condition::Writable);
     assert!(
@@ -141,38 +147,38 @@ async fn a_log_that_is_read_for_long_is_an_alarm_and_is_cut_afterwards() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_written_is_folded_into_the_file_when_nobody_writes() {
     let backend = SqliteBackend::temporary().await.unwrap();
-    let (folds, folded) = mpsc::channel();
+    let (checkpoint, checkpointed) = mpsc::channel();
     backend.writer().failpoints.set(move |point, _| {
         if point == Failpoint::Checkpointing {
-            folds.send(()).unwrap();
+            checkpoint.send(()).unwrap();
         }
         Ok(())
     });
     let db = Persistence::builder().backend(backend).build().unwrap();
     db.thread("t").add(message("a")).await.unwrap();
-    tokio::task::block_in_place(|| folded.recv_timeout(Duration::from_secs(60))).unwrap();
-    // Once: the writer sleeps then, until there is something to write.
-    assert!(matches!(folded.try_recv(), Err(mpsc::TryRecvError::Empty)));
+    tokio::task::block_in_place(|| checkpointed.recv_timeout(Duration::from_secs(60))).unwrap();
+    // Only one checkpoint: the writer then sleeps until there is something to write.
+    assert!(matches!(checkpointed.try_recv(), Err(mpsc::TryRecvError::Empty)));
     db.thread("t").add(message("b")).await.unwrap();
-    tokio::task::block_in_place(|| folded.recv_timeout(Duration::from_secs(60))).unwrap();
+    tokio::task::block_in_place(|| checkpointed.recv_timeout(Duration::from_secs(60))).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_step_is_under_way_after_a_panic_and_after_close() {
     let backend = SqliteBackend::temporary().await.unwrap();
-    let board = Arc::clone(&backend.writer().board);
+    let health_state = Arc::clone(&backend.writer().health_state);
     let store = Store::over(backend);
     store.faults.fail_next_commit(CommitFault::Panic);
     store.add("a").await.unwrap_err();
     let ended = async {
-        while board.step().is_some() {
+        while health_state.step().is_some() {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the panic ends the step");
     store.add("b").await.unwrap();
     store.db.close().await.unwrap();
-    assert_eq!(board.step(), None);
+    assert_eq!(health_state.step(), None);
 }
 
 #[cfg(target_os = "linux")]
@@ -189,13 +195,13 @@ async fn an_index_whose_page_the_disk_cannot_read_is_kept() {
                 is_answered.store(true, Ordering::SeqCst);
                 Ok(())
             }
-            // The first transaction after a write is that of the index.
+            // The first transaction after a write belongs to the index.
             Failpoint::Exchanging
                 if is_answered.load(Ordering::SeqCst) && !has_failed.swap(true, Ordering::SeqCst) =>
             {
                 Err(ffi::SQLITE_CORRUPT)
             }
-            // A writer that makes the index again gives it up here.
+            // A writer that rebuilds the index disables it here.
             Failpoint::Exchanging
                 if has_failed.load(Ordering::SeqCst) && is_locked.load(Ordering::SeqCst) =>
             {
@@ -231,7 +237,7 @@ async fn the_disk_is_read_again_before_a_damaged_index_is_thrown_away() {
             is_answered.store(true, Ordering::SeqCst);
             Ok(())
         }
-        // The first transaction after a write is that of the index.
+        // The first transaction after a write belongs to the index.
         Failpoint::Exchanging
             if is_answered.load(Ordering::SeqCst) && !has_failed.swap(true, Ordering::SeqCst) =>
         {

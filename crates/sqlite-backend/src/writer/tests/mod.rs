@@ -1,9 +1,9 @@
-//! What becomes of writes when something fails, and who is told what.
+//! The outcomes and the answers of writes when something fails.
 
 mod coalescing;
-mod health;
 #[cfg(unix)]
-mod place;
+mod file_identity;
+mod health;
 mod reopening;
 
 use std::{
@@ -39,7 +39,7 @@ async fn store(options: SqliteOptions) -> Store {
     Store::over(options.temporary().await.unwrap())
 }
 
-/// A transaction stays open for as long as a test holds it.
+/// Returns options with which a transaction stays open for as long as a test holds it.
 fn patient() -> SqliteOptions {
     SqliteOptions::new().batch_time(Duration::from_secs(3600))
 }
@@ -69,21 +69,21 @@ impl Store {
         page.messages.iter().map(|message| message.id.as_str().to_owned()).collect()
     }
 
-    /// Holds the writer inside its transaction, before the first write it applies, and tells when it is there.
+    /// Holds the writer inside its transaction, before the first write that it applies, and reports when it is there.
     fn hold(&self) -> Hold {
         let (at_the_gate, arrived) = mpsc::channel();
-        let (release, gate) = mpsc::channel::<()>();
-        let mut gate = Some((at_the_gate, gate));
+        let (release, reader_barrier) = mpsc::channel::<()>();
+        let mut reader_barrier = Some((at_the_gate, reader_barrier));
         self.faults.set_before_apply(move |_| {
-            if let Some((at_the_gate, gate)) = gate.take() {
+            if let Some((at_the_gate, reader_barrier)) = reader_barrier.take() {
                 at_the_gate.send(()).unwrap();
-                gate.recv().unwrap();
+                reader_barrier.recv().unwrap();
             }
         });
         Hold { arrived, release }
     }
 
-    /// Puts an addition into the queue beside the pipeline.
+    /// Puts an addition into the queue without the pipeline.
     fn push(&self, text: &str, times: Times) -> Answer {
         self.push_write(Add::new("t".parse().unwrap(), message(text)).into(), None, times)
     }
@@ -93,7 +93,7 @@ impl Store {
         let idempotency = key.map(|key| Idempotency { key: key.parse().unwrap(), fingerprint });
         let tenant = self.db.tenant().clone();
         let admission = throughline_core::backend::QueueCapacity::new(1, 1);
-        let slot = at_once(admission.enter(&tenant, 1, times.give_up)).unwrap();
+        let slot = at_once(admission.enter(&tenant, 1, times.timeout_at)).unwrap();
         let write = Write { tenant, args, idempotency, audit: None, now: Timestamp::from_micros(0) };
         let (pending, answer) = Pending::new(write, times, 1, slot);
         self.queue.push(pending);
@@ -103,7 +103,7 @@ impl Store {
 
 type Answer = tokio::sync::oneshot::Receiver<Result<Committed>>;
 
-/// The output of a future that does not wait.
+/// Returns the output of a future that is ready at once.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
@@ -119,14 +119,14 @@ struct Hold {
 }
 
 fn far() -> Times {
-    Times { deadline: None, give_up: Instant::now() + Duration::from_secs(60) }
+    Times { deadline: None, timeout_at: Instant::now() + Duration::from_secs(60) }
 }
 
-fn told(error: &PersistError) -> (ErrorKind, Effect) {
+fn kind_and_effect(error: &PersistError) -> (ErrorKind, Effect) {
     (error.kind(), error.effect())
 }
 
-/// Sends writes while the writer is held, so that they share its transaction; answers theirs.
+/// Sends writes while the writer is held, so that they share its transaction; returns their answers.
 async fn together(store: &Store, texts: &[&'static str]) -> Vec<Result<Option<Position>>> {
     let hold = store.hold();
     let send = |text: &'static str| {
@@ -144,11 +144,11 @@ async fn together(store: &Store, texts: &[&'static str]) -> Vec<Result<Option<Po
         }
     }
     hold.release.send(()).unwrap();
-    let mut told = Vec::new();
+    let mut kind_and_effect = Vec::new();
     for answer in answers {
-        told.push(answer.await.unwrap());
+        kind_and_effect.push(answer.await.unwrap());
     }
-    told
+    kind_and_effect
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,14 +156,14 @@ async fn writes_that_wait_together_share_a_commit_and_fail_alone() {
     let store = store(patient()).await;
     let commits = store.faults.count_commits();
     assert_eq!(store.add("first").await.unwrap(), Some(Position::new(1)));
-    let told: Vec<_> = together(&store, &["a", "b", "first", "b", "c"])
+    let kind_and_effect: Vec<_> = together(&store, &["a", "b", "first", "b", "c"])
         .await
         .into_iter()
         .map(|answer| answer.map_err(|error| (error.kind(), error.effect(), error.message().cloned())))
         .collect();
     let taken = |text| Err((ErrorKind::AlreadyExists, Effect::NotApplied, Some(id(text))));
     let at = |position| Ok(Some(Position::new(position)));
-    assert_eq!(told, [at(2), at(3), taken("first"), taken("b"), at(4)]);
+    assert_eq!(kind_and_effect, [at(2), at(3), taken("first"), taken("b"), at(4)]);
     assert_eq!(commits.load(Ordering::SeqCst), 2);
     assert_eq!(store.ids().await, ["first", "a", "b", "c"]);
 }
@@ -186,7 +186,7 @@ async fn what_shares_a_commit_is_each_for_itself() {
     assert!(again.result.unwrap().is_deduplicated() && again.position.is_none());
     let refused = refused.await.unwrap().unwrap_err();
     assert_eq!((refused.kind(), refused.batch_index()), (ErrorKind::AlreadyExists, Some(1)));
-    // Two changes, of which it names the last.
+    // Two changes, of which the answer names the last.
     assert_eq!(position(batch.await.unwrap()).unwrap(), Some(3));
     assert_eq!(position(last.await.unwrap()).unwrap(), Some(4));
     assert_eq!(store.ids().await, ["a", "c", "d", "b"]);
@@ -208,9 +208,8 @@ async fn what_follows_a_batch_that_was_refused_goes_on_where_the_thread_was() {
     assert_eq!(refused.await.unwrap().unwrap_err().kind(), ErrorKind::AlreadyExists);
     last.await.unwrap().unwrap();
     let page = store.db.thread("t").page(throughline_core::messages::PageFrom::Start, 10).await.unwrap();
-    let places: Vec<_> =
-        page.messages.iter().map(|message| (message.id.as_str(), message.seq.get())).collect();
-    assert_eq!(places, [("a", 1), ("c", 2)]);
+    let seqs: Vec<_> = page.messages.iter().map(|message| (message.id.as_str(), message.seq.get())).collect();
+    assert_eq!(seqs, [("a", 1), ("c", 2)]);
     assert_eq!(maintenance.verify().await.unwrap().damaged, []);
 }
 
@@ -220,8 +219,8 @@ async fn a_commit_that_was_lost_applied_nothing() {
     store.add("first").await.unwrap();
     store.faults.fail_next_commit(CommitFault::Lost);
     for answer in together(&store, &["a", "b", "first"]).await {
-        // Also the one that was refused: what it met was looked at in the transaction that is gone.
-        assert_eq!(told(&answer.unwrap_err()), (ErrorKind::Unavailable, Effect::NotApplied));
+        // Also the refused write: the transaction in which it was checked was rolled back.
+        assert_eq!(kind_and_effect(&answer.unwrap_err()), (ErrorKind::Unavailable, Effect::NotApplied));
     }
     assert_eq!(store.ids().await, ["first"]);
     assert_eq!(store.add("a").await.unwrap(), Some(Position::new(2)));
@@ -248,14 +247,17 @@ async fn a_commit_that_failed_and_came_true_was_applied() {
 async fn a_first_commit_that_was_lost_applied_nothing() {
     let store = store(patient()).await;
     store.faults.fail_next_commit(CommitFault::Lost);
-    assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::NotApplied));
+    assert_eq!(
+        kind_and_effect(&store.add("a").await.unwrap_err()),
+        (ErrorKind::Unavailable, Effect::NotApplied)
+    );
     assert_eq!(store.add("a").await.unwrap(), Some(Position::new(1)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fence_that_fails_at_first_is_tried_again() {
     let store = store(patient()).await;
-    store.faults.fail_fences(3);
+    store.faults.fail_fence_transactions(3);
     store.faults.fail_next_commit(CommitFault::Kept);
     assert_eq!(store.add("a").await.unwrap(), Some(Position::new(1)));
 }
@@ -265,11 +267,14 @@ async fn what_cannot_be_found_out_is_unknown() {
     for (fault, kept) in [(CommitFault::Kept, true), (CommitFault::Lost, false)] {
         let store = store(patient().wait_limit(Duration::from_millis(200))).await;
         store.add("first").await.unwrap();
-        store.faults.fail_fences(u64::MAX);
+        store.faults.fail_fence_transactions(u64::MAX);
         store.faults.fail_next_commit(fault);
-        assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::Unknown));
-        store.faults.fail_fences(0);
-        // The key of a write is not needed to learn the outcome: the id is there, or it is not.
+        assert_eq!(
+            kind_and_effect(&store.add("a").await.unwrap_err()),
+            (ErrorKind::Unavailable, Effect::Unknown)
+        );
+        store.faults.fail_fence_transactions(0);
+        // The id of a write shows its outcome without its key: it exists or it does not.
         assert_eq!(store.ids().await.contains(&"a".to_owned()), kept);
         assert_eq!(store.add("b").await.unwrap(), Some(Position::new(2 + u64::from(kept))));
     }
@@ -280,12 +285,12 @@ async fn a_full_disk_tells_nothing_of_a_commit_that_failed_otherwise() {
     let backend = patient().wait_limit(Duration::from_millis(200)).temporary().await.unwrap();
     backend.writer().failpoints.set(|point, _| match point {
         Failpoint::Committing => Err(ffi::SQLITE_IOERR_FSYNC),
-        // It may still come true, and no mark can be left that would make that final.
+        // The commit may still take effect, and no fence transaction can make its outcome final.
         Failpoint::Fencing => Err(ffi::SQLITE_FULL),
         _ => Ok(()),
     });
     let error = Store::over(backend).add("a").await.unwrap_err();
-    assert_eq!(told(&error), (ErrorKind::Unavailable, Effect::Unknown));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -293,10 +298,13 @@ async fn a_panic_answers_and_the_writer_goes_on() {
     let store = store(patient()).await;
     store.faults.fail_next_commit(CommitFault::Panic);
     for answer in together(&store, &["a", "b"]).await {
-        assert_eq!(told(&answer.unwrap_err()), (ErrorKind::Unavailable, Effect::Unknown));
+        assert_eq!(kind_and_effect(&answer.unwrap_err()), (ErrorKind::Unavailable, Effect::Unknown));
     }
     store.faults.set_before_apply(|_| panic!("a fault of the test"));
-    assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::NotApplied));
+    assert_eq!(
+        kind_and_effect(&store.add("a").await.unwrap_err()),
+        (ErrorKind::Unavailable, Effect::NotApplied)
+    );
     store.faults.set_before_apply(|_| {});
     assert_eq!(store.add("a").await.unwrap(), Some(Position::new(1)));
     assert_eq!(store.ids().await, ["a"]);
@@ -324,7 +332,10 @@ async fn a_full_disk_fails_the_transaction_and_leaves_nothing_of_it() {
     });
     hold.release.send(()).unwrap();
     for answer in [small, large] {
-        assert_eq!(told(&answer.await.unwrap().unwrap_err()), (ErrorKind::StorageFull, Effect::NotApplied));
+        assert_eq!(
+            kind_and_effect(&answer.await.unwrap().unwrap_err()),
+            (ErrorKind::StorageFull, Effect::NotApplied)
+        );
     }
     assert_eq!(store.ids().await, ["first"]);
     assert_eq!(store.add("next").await.unwrap(), Some(Position::new(2)));
@@ -343,13 +354,13 @@ async fn a_write_that_breaks_its_transaction_is_taken_out_of_it() {
     });
     store.add("first").await.unwrap();
     let commits = store.faults.count_commits();
-    let told: Vec<_> = together(&store, &["a", "bad", "b"])
+    let kind_and_effect: Vec<_> = together(&store, &["a", "bad", "b"])
         .await
         .into_iter()
-        .map(|answer| answer.map_err(|error| told(&error)))
+        .map(|answer| answer.map_err(|error| kind_and_effect(&error)))
         .collect();
     let at = |position| Ok(Some(Position::new(position)));
-    assert_eq!(told, [at(2), Err((ErrorKind::Internal, Effect::NotApplied)), at(3)]);
+    assert_eq!(kind_and_effect, [at(2), Err((ErrorKind::Internal, Effect::NotApplied)), at(3)]);
     assert_eq!(commits.load(Ordering::SeqCst), 2);
     assert_eq!(store.ids().await, ["first", "a", "b"]);
 }
@@ -359,9 +370,12 @@ async fn a_transaction_that_went_away_unnoticed_is_unknown() {
     let store = store(patient()).await;
     store.add("first").await.unwrap();
     store.faults.set_before_apply_once(|connection| connection.execute_batch("ROLLBACK").unwrap());
-    assert_eq!(told(&store.add("a").await.unwrap_err()), (ErrorKind::Unavailable, Effect::Unknown));
-    // Where no lock beside SQLite's is held, statements outside of the transaction were committed by themselves. What they
-    // wrote is among the changes, and its position is not given again.
+    assert_eq!(
+        kind_and_effect(&store.add("a").await.unwrap_err()),
+        (ErrorKind::Unavailable, Effect::Unknown)
+    );
+    // Without locks in addition to SQLite's, statements outside of the transaction were committed by themselves. Their
+    // changes are in the feed, and their position is not used again.
     let is_locked = cfg!(target_os = "linux");
     let last = Position::new(if is_locked { 2 } else { 3 });
     assert_eq!(store.add("b").await.unwrap(), Some(last));
@@ -382,8 +396,11 @@ async fn a_full_queue_is_an_overload() {
         async move { db.thread("t").add(message("first")).await.map(drop) }
     });
     tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
-    assert_eq!(told(&store.add("second").await.unwrap_err()), (ErrorKind::Overloaded, Effect::NotApplied));
-    // A read does not wait for a place.
+    assert_eq!(
+        kind_and_effect(&store.add("second").await.unwrap_err()),
+        (ErrorKind::Overloaded, Effect::NotApplied)
+    );
+    // A read does not wait for a permit.
     assert_eq!(store.ids().await, [""; 0]);
     hold.release.send(()).unwrap();
     first.await.unwrap().unwrap();
@@ -402,7 +419,7 @@ async fn who_left_or_is_out_of_time_in_the_queue_changes_nothing() {
     let last = store.push("last", far());
     hold.release.send(()).unwrap();
     assert_eq!(first.await.unwrap().unwrap().position, Some(Position::new(1)));
-    assert_eq!(told(&late.await.unwrap().unwrap_err()), (ErrorKind::Timeout, Effect::NotApplied));
+    assert_eq!(kind_and_effect(&late.await.unwrap().unwrap_err()), (ErrorKind::Timeout, Effect::NotApplied));
     assert_eq!(last.await.unwrap().unwrap().position, Some(Position::new(2)));
     assert_eq!(store.ids().await, ["first", "last"]);
 }
@@ -415,7 +432,7 @@ async fn who_left_is_taken_out_of_the_queue_before_the_time_is_over() {
     tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
     let _waits = store.push("waits", far());
     drop(store.push("left", far()));
-    assert_eq!(store.queue.take_given_up(Instant::now()).len(), 1);
+    assert_eq!(store.queue.take_timed_out(Instant::now()).len(), 1);
     assert_eq!(store.queue.len(), 1);
     hold.release.send(()).unwrap();
 }
@@ -463,7 +480,7 @@ async fn fewer_changes_are_kept_by_a_store_that_is_opened_so() {
     store.db.close().await.unwrap();
     assert_eq!(kept(), 100);
     let store = Store::over(SqliteOptions::new().changes_kept(10).open(&path).await.unwrap());
-    // By some with each write, and not by all at once.
+    // Each write removes some of them, and none removes all at once.
     let mut after = Vec::new();
     for n in 100..104 {
         store.add(&format!("m{n}")).await.unwrap();
@@ -547,7 +564,7 @@ fn a_runtime_that_nobody_waits_on_keeps_no_answer() {
     hold.release.send(()).unwrap();
     outer.block_on(async {
         for answer in answers {
-            // Without an end to it the test would hang instead of failing.
+            // Without a timeout the test would hang instead of failing.
             let answer = tokio::time::timeout(Duration::from_secs(30), answer).await;
             answer.expect("the answer came").unwrap().unwrap();
         }

@@ -1,4 +1,5 @@
-//! That the writer sees what other processes commit, also after it was overtaken or has lost its connection.
+//! The writer sees the commits of other processes, also after another writer was faster or after it lost its
+//! connection.
 
 use std::path::Path;
 
@@ -7,11 +8,11 @@ use tokio::time::timeout;
 
 use super::*;
 
-/// Far more than anything here takes.
+/// Far longer than anything here takes.
 const FAR: Duration = Duration::from_secs(60);
 
-/// Commits as another process does, and expects the writer to tell of it. The second time it is seen by what SQLite counts on
-/// the connection that was opened meanwhile.
+/// Commits as another process does, and expects a notification from the writer. The writer detects the second commit by
+/// the `data_version` of the connection that it opened in between.
 async fn expect_commits_elsewhere_to_be_told(commits: &mut CommitNotifications, path: &Path) {
     let connection = rusqlite::Connection::open(path).unwrap();
     connection.busy_timeout(FAR).unwrap();
@@ -27,13 +28,14 @@ async fn expect_commits_elsewhere_to_be_told(commits: &mut CommitNotifications, 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_writer_that_was_overtaken_in_a_step_of_the_index_tells_of_commits_elsewhere() {
     let backend = SqliteOptions::new().search(true).temporary().await.unwrap();
-    let (path, board) = (backend.writer().path().to_owned(), Arc::clone(&backend.writer().board));
+    let (path, health_state) =
+        (backend.writer().path().to_owned(), Arc::clone(&backend.writer().health_state));
     let (taken, on_taken) = mpsc::channel();
     backend.writer().failpoints.set({
         let (path, is_next) = (path.clone(), std::sync::atomic::AtomicBool::new(false));
         move |point, _| {
             match point {
-                // What comes after the only write is a step of the index.
+                // The transaction after the only write is a step of the index.
                 Failpoint::Committed => is_next.store(true, Ordering::SeqCst),
                 Failpoint::Exchanging if is_next.swap(false, Ordering::SeqCst) => {
                     taken.send(crate::file_guard::lock_as_another_process(&path)).unwrap();
@@ -47,7 +49,7 @@ async fn a_writer_that_was_overtaken_in_a_step_of_the_index_tells_of_commits_els
     let store = Store::over(backend);
     store.add("first").await.unwrap();
     let lock = tokio::task::block_in_place(|| on_taken.recv_timeout(FAR)).unwrap();
-    while board.step().is_some() {
+    while health_state.step().is_some() {
         tokio::task::yield_now().await;
     }
     drop(lock);
@@ -59,7 +61,7 @@ async fn a_writer_that_lost_its_connection_tells_of_commits_elsewhere() {
     let backend = SqliteOptions::new().temporary().await.unwrap();
     let path = backend.writer().path().to_owned();
     backend.writer().failpoints.set(|point, _| match point {
-        // The connection is given up after the answer.
+        // The writer drops the connection after the answer.
         Failpoint::Answered => Err(ffi::SQLITE_IOERR_WRITE),
         _ => Ok(()),
     });
@@ -81,5 +83,5 @@ async fn a_writer_that_lost_its_connection_checkpoints_the_wal_as_it_is_closed()
     let store = Store::over(backend);
     store.add("first").await.unwrap();
     store.db.close().await.unwrap();
-    assert!(!crate::writer::beside(&path, "-wal").exists());
+    assert!(!crate::writer::with_suffix(&path, "-wal").exists());
 }

@@ -1,4 +1,4 @@
-//! What was written to open messages, piece by piece.
+//! Verifies the chunks of open messages.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::{
     walk::{Met, Table},
 };
 use crate::{
-    record::{Columns as _, Growth, Piece},
+    record::{Columns as _, Growth, StoredChunk},
     rows::CHUNKS,
 };
 
@@ -20,29 +20,30 @@ const APPENDS: Table = Table {
     next: "SELECT append_pk FROM appends WHERE append_pk >= ?1 ORDER BY append_pk LIMIT 1",
 };
 
-/// What is kept of a message piece by piece.
-pub(super) struct Pieces {
+/// The chunks of a message.
+pub(super) struct Chunks {
     pub(super) count: i64,
-    /// What they come to, if they are whole.
+    /// The content that they add up to, if all are sound.
     pub(super) content: Option<Content>,
     pub(super) faults: Vec<String>,
 }
 
-/// How many pieces the row of a message leads to.
+/// The number of chunks that are reachable from the row of a message.
 pub(super) enum Reached {
-    /// So many, of those that were not met yet.
-    Pieces(i64),
-    /// That cannot be told.
+    /// The number of reachable chunks that the scan of the table has not met yet.
+    Chunks(i64),
+    /// Unknown because of damage.
     Unknown,
 }
 
 impl Check<'_> {
-    /// Reads the pieces of a message from its last one on. Each has a checksum of its own, and leads to the one before.
-    pub(super) fn pieces_of(
+    /// Reads the chunks of a message from its last one on. Each has a checksum of its own, and refers to the previous
+    /// one.
+    pub(super) fn chunks_of(
         &mut self,
         message_pk: i64,
         last_append: Option<i64>,
-    ) -> rusqlite::Result<Pieces> {
+    ) -> rusqlite::Result<Chunks> {
         let (mut count, mut growth, mut faults) = (0_i64, Some(Growth::new()), Vec::new());
         let mut read = || -> rusqlite::Result<()> {
             let mut statement = self.db.prepare_cached(CHUNKS)?;
@@ -51,14 +52,14 @@ impl Check<'_> {
             while let Some(row) = rows.next()? {
                 count += 1;
                 let n = row.integer(2).unwrap_or_default();
-                let follows = row.integer(7) == before;
+                let is_next = row.integer(7) == before;
                 before = row.integer(6);
-                let piece = Piece::read(row);
-                if piece.is_none() {
+                let chunk = StoredChunk::read(row);
+                if chunk.is_none() {
                     faults.push(format!("piece {n} of it is not what its checksum was made for"));
                     growth = None;
                 } else if let Some(grown) = &mut growth
-                    && (grown.take(piece).is_none() || !follows)
+                    && (grown.take(chunk).is_none() || !is_next)
                 {
                     faults.push(format!("piece {n} of it does not continue those before"));
                     growth = None;
@@ -72,37 +73,37 @@ impl Check<'_> {
                 faults.push("its pieces cannot be read".to_owned());
                 Reached::Unknown
             }
-            Ok(()) => Reached::Pieces(count),
+            Ok(()) => Reached::Chunks(count),
         };
-        if !matches!(reached, Reached::Pieces(0)) {
-            self.pieces.insert(message_pk, reached);
+        if !matches!(reached, Reached::Chunks(0)) {
+            self.chunks.insert(message_pk, reached);
         }
-        Ok(Pieces { count, content: growth.as_ref().map(Growth::content), faults })
+        Ok(Chunks { count, content: growth.as_ref().map(Growth::content), faults })
     }
 
-    /// Every piece, to count those that no row of a message leads to.
-    pub(super) fn stray_pieces(&mut self) -> rusqlite::Result<()> {
-        let mut strays = BTreeMap::<i64, u64>::new();
+    /// Scans all chunks, and counts those that are not reachable from the row of a message.
+    pub(super) fn stray_chunks(&mut self) -> rusqlite::Result<()> {
+        let mut stray = BTreeMap::<i64, u64>::new();
         self.walk(&APPENDS, |check, met| {
             match met {
                 Met::Row(row) => {
                     check.found.pieces += 1;
                     let message_pk = row.integer(2).unwrap_or_default();
-                    match check.pieces.get_mut(&message_pk) {
-                        Some(Reached::Pieces(left @ 1..)) => *left -= 1,
+                    match check.chunks.get_mut(&message_pk) {
+                        Some(Reached::Chunks(left @ 1..)) => *left -= 1,
                         Some(Reached::Unknown) => {}
-                        Some(Reached::Pieces(_)) | None => *strays.entry(message_pk).or_default() += 1,
+                        Some(Reached::Chunks(_)) | None => *stray.entry(message_pk).or_default() += 1,
                     }
                 }
                 Met::Unreadable(append_pk) => {
-                    let what = format!("piece number {append_pk} cannot be read");
-                    check.report(&Owner::default(), Part::Pieces, what);
+                    let description = format!("piece number {append_pk} cannot be read");
+                    check.report(&Owner::default(), Part::Chunks, description);
                 }
                 Met::Lost(first, last) => check.lost(&APPENDS, first, last),
             }
             Ok(())
         })?;
-        for (message_pk, count) in strays {
+        for (message_pk, count) in stray {
             self.stray(message_pk, count)?;
         }
         Ok(())
@@ -119,15 +120,15 @@ impl Check<'_> {
                 let owner = self.owner_of(message_pk)?;
                 self.report(
                     &owner,
-                    Part::Pieces,
+                    Part::Chunks,
                     format!("{count} pieces are kept that its row does not lead to"),
                 );
             }
             Ok(None) => {
-                let what = format!("{count} pieces of message number {message_pk}, which is missing");
-                self.report(&Owner::default(), Part::Pieces, what);
+                let description = format!("{count} pieces of message number {message_pk}, which is missing");
+                self.report(&Owner::default(), Part::Chunks, description);
             }
-            // The page of the message is lost, and was named.
+            // The page of the message cannot be read, and is already in the result.
             Err(error) if is_damage(&error) => {}
             Err(error) => return Err(error),
         }

@@ -1,4 +1,4 @@
-//! Another store where this one was: whatever the writer does by itself, it leaves that one alone.
+//! A store that was replaced by another one: the writer never changes the other store.
 
 use std::{
     fs,
@@ -10,35 +10,35 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{Condition, Maintenance, failpoint::Failpoints, health::Board, writer::log::beside};
+use crate::{Condition, Maintenance, failpoint::Failpoints, health::HealthState, writer::wal::with_suffix};
 
-/// A store, and another one that can be put in its place.
+/// A store, and another one that can replace it at its path.
 struct Moved {
     store: Store,
-    board: Arc<Board>,
+    health_state: Arc<HealthState>,
     maintenance: Maintenance,
     failpoints: Failpoints,
-    place: Place,
+    file: MovableFile,
     _directory: TempDir,
 }
 
 #[derive(Clone)]
-struct Place {
+struct MovableFile {
     path: PathBuf,
     moved: PathBuf,
     other: PathBuf,
 }
 
-impl Place {
-    /// Moves the store away with its log, and puts the other one there.
+impl MovableFile {
+    /// Moves the store away with its WAL, and puts the other one at its path.
     fn change(&self) {
         for suffix in ["", "-wal", "-shm"] {
-            fs::rename(beside(&self.path, suffix), beside(&self.moved, suffix)).unwrap();
+            fs::rename(with_suffix(&self.path, suffix), with_suffix(&self.moved, suffix)).unwrap();
         }
         fs::copy(&self.other, &self.path).unwrap();
     }
 
-    /// How many marks the other store has.
+    /// Returns how many fence transactions the other store has.
     fn marks(&self) -> i64 {
         number(&self.path, "SELECT fences FROM store")
     }
@@ -55,24 +55,24 @@ async fn moved(options: SqliteOptions) -> Moved {
     empty.close().await.unwrap();
     let backend = options.open(&path).await.unwrap();
     Moved {
-        board: Arc::clone(&backend.writer().board),
+        health_state: Arc::clone(&backend.writer().health_state),
         maintenance: backend.maintenance(),
         failpoints: backend.writer().failpoints.clone(),
         store: Store::over(backend),
-        place: Place { path, moved, other },
+        file: MovableFile { path, moved, other },
         _directory: directory,
     }
 }
 
 impl Moved {
-    /// The place is changed when the writer comes to this point, which fails with this code if there is one.
+    /// Replaces the store when the writer comes to this failpoint, which then fails with this code if there is one.
     fn change_at(&self, at: Failpoint, code: Option<i32>) {
-        let (place, is_changed) = (self.place.clone(), AtomicBool::new(false));
+        let (file, is_changed) = (self.file.clone(), AtomicBool::new(false));
         self.failpoints.set(move |point, _| {
             if point != at || is_changed.swap(true, Ordering::SeqCst) {
                 return Ok(());
             }
-            place.change();
+            file.change();
             code.map_or(Ok(()), Err)
         });
     }
@@ -83,21 +83,21 @@ async fn what_became_of_a_commit_is_not_looked_up_in_another_store() {
     let test = moved(SqliteOptions::new().wait_limit(Duration::from_millis(200))).await;
     test.change_at(Failpoint::Committing, Some(ffi::SQLITE_IOERR_FSYNC));
     let error = test.store.add("a").await.unwrap_err();
-    assert_eq!(told(&error), (ErrorKind::Unavailable, Effect::Unknown));
-    assert_eq!(test.place.marks(), 0);
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown));
+    assert_eq!(test.file.marks(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whether_it_can_be_written_is_not_tried_on_another_store() {
     let test = moved(SqliteOptions::new()).await;
     test.store.add("a").await.unwrap();
-    test.place.change();
-    test.board.set_condition(Condition::ReadOnly);
-    test.store.queue.nudge();
-    while test.maintenance.health().failures == 0 && test.place.marks() == 0 {
+    test.file.change();
+    test.health_state.set_condition(Condition::ReadOnly);
+    test.store.queue.wake();
+    while test.maintenance.health().failures == 0 && test.file.marks() == 0 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(test.place.marks(), 0);
+    assert_eq!(test.file.marks(), 0);
     assert_eq!(test.maintenance.health().condition, Condition::ReadOnly);
 }
 
@@ -106,8 +106,8 @@ async fn the_index_of_words_does_not_go_on_in_a_file_that_was_moved() {
     let test = moved(SqliteOptions::new().search(true)).await;
     test.change_at(Failpoint::Answered, None);
     test.store.add("a").await.unwrap();
-    let indexed = || number(&test.place.moved, "SELECT indexed FROM search_state");
-    while test.maintenance.health().failures == 0 && (!test.place.moved.exists() || indexed() == 0) {
+    let indexed = || number(&test.file.moved, "SELECT indexed FROM search_state");
+    while test.maintenance.health().failures == 0 && (!test.file.moved.exists() || indexed() == 0) {
         tokio::task::yield_now().await;
     }
     assert_eq!(indexed(), 0);

@@ -4,76 +4,76 @@ use throughline_core::{
     Effect, ErrorKind, Message, PersistError, Result, Seq, ThreadId, messages::DamagedMessage,
 };
 
-/// What a list shows of the rows that were found for it, one more than it was asked for where there are more.
-pub(super) struct Stretch<K> {
-    /// By their places.
+/// The rows of a page: those that were found, without the additional one that shows that there are more.
+pub(super) struct PageWindow<K> {
+    /// By their sequence numbers or cursors.
     placed: BTreeMap<K, std::result::Result<Message, DamagedMessage>>,
-    /// What cannot be read so far as to say where it belongs.
+    /// Damaged rows without a position.
     unplaced: Vec<DamagedMessage>,
     pub(super) has_more: bool,
 }
 
-/// Which rows belong to a list, and in which order.
+/// The rows that belong to a page, and their order.
 pub(super) struct Order<P, A> {
-    /// The place of a message.
-    pub(super) place: P,
-    /// Whether the list was asked for this place.
+    /// Returns the key of a message.
+    pub(super) key: P,
+    /// Returns whether the request covers this key.
     pub(super) is_asked_for: A,
     pub(super) is_forward: bool,
     pub(super) limit: u32,
-    /// Whether what was found ends before its limit, because it has no room for more bytes.
-    pub(super) is_cut: bool,
+    /// Whether the result ends before its limit, because no more bytes fit.
+    pub(super) is_truncated: bool,
 }
 
-impl<K: Ord> Stretch<K> {
+impl<K: Ord> PageWindow<K> {
     /// # Errors
-    /// `Corrupt` when rows that are as they were written are not where the index leads, and where no place says how the list
-    /// goes on.
+    /// `Corrupt` when undamaged rows are not where the index leads, or when no key shows where the list continues.
     pub(super) fn of(
         found: Vec<std::result::Result<Message, DamagedMessage>>,
         order: &Order<impl Fn(&ThreadId, Seq) -> K, impl Fn(&K) -> bool>,
     ) -> Result<Self> {
         let limit = order.limit as usize;
-        let mut stretch = Self {
+        let mut window = Self {
             placed: BTreeMap::new(),
             unplaced: Vec::new(),
-            has_more: order.is_cut || found.len() > limit,
+            has_more: order.is_truncated || found.len() > limit,
         };
         let (healthy, damaged): (Vec<_>, Vec<_>) = found.into_iter().partition(std::result::Result::is_ok);
         for message in healthy.into_iter().flatten() {
-            let place = (order.place)(&message.thread, message.seq);
-            if !(order.is_asked_for)(&place) || stretch.placed.insert(place, Ok(message)).is_some() {
+            let key = (order.key)(&message.thread, message.seq);
+            if !(order.is_asked_for)(&key) || window.placed.insert(key, Ok(message)).is_some() {
                 return Err(disordered());
             }
         }
         for damaged in damaged.into_iter().filter_map(std::result::Result::err) {
-            let place = damaged.seq.map(|seq| (order.place)(&damaged.thread, seq));
-            // What a damaged row says of its place is believed where nothing speaks against it.
-            match place.filter(|place| (order.is_asked_for)(place) && !stretch.placed.contains_key(place)) {
-                Some(place) => drop(stretch.placed.insert(place, Err(damaged))),
-                None => stretch.unplaced.push(DamagedMessage { seq: None, ..damaged }),
+            let key = damaged.seq.map(|seq| (order.key)(&damaged.thread, seq));
+            // The key in a damaged row is used unless another row contradicts it.
+            match key.filter(|key| (order.is_asked_for)(key) && !window.placed.contains_key(key)) {
+                Some(key) => drop(window.placed.insert(key, Err(damaged))),
+                None => window.unplaced.push(DamagedMessage { seq: None, ..damaged }),
             }
         }
-        // The one row too many is the furthest in the direction of the read. If it is damaged, that is not about this list.
-        while stretch.placed.len() > limit {
+        // The additional row is the furthest in the direction of the read. If it is damaged, this page does not report
+        // it.
+        while window.placed.len() > limit {
             if order.is_forward {
-                stretch.placed.pop_last()
+                window.placed.pop_last()
             } else {
-                stretch.placed.pop_first()
+                window.placed.pop_first()
             };
         }
-        if stretch.has_more && stretch.placed.is_empty() {
+        if window.has_more && window.placed.is_empty() {
             return Err(disordered());
         }
-        Ok(stretch)
+        Ok(window)
     }
 
-    /// The first and the last place that is shown.
+    /// Returns the first and the last shown key.
     pub(super) fn ends(&self) -> Option<(&K, &K)> {
         Some((self.placed.first_key_value()?.0, self.placed.last_key_value()?.0))
     }
 
-    /// What is shown, and what cannot be.
+    /// Returns the shown messages and the damaged ones.
     pub(super) fn into_parts(self) -> (Vec<Message>, Vec<DamagedMessage>) {
         let (mut messages, mut damaged) = (Vec::with_capacity(self.placed.len()), Vec::new());
         for row in self.placed.into_values() {
@@ -88,7 +88,7 @@ impl<K: Ord> Stretch<K> {
 }
 
 pub(super) fn disordered() -> PersistError {
-    // Each row may be as it was written, and the index leads to it from another place.
+    // Each row may be undamaged, while the index leads to it from another key.
     PersistError::new(ErrorKind::Corrupt, "the order of the thread is damaged")
         .with_effect(Effect::NotApplied)
 }
@@ -110,22 +110,23 @@ mod tests {
         Err(DamagedMessage { thread: "t".parse().unwrap(), seq: seq.map(Seq::new), id: None })
     }
 
-    /// What is shown of these rows of the places 1 to 9: those of messages, those of damaged ones, whether there are more.
+    /// Returns the result for these rows of the sequence numbers 1 to 9: those of messages, those of damaged ones, and
+    /// whether there are more.
     fn shown(rows: Vec<Row>, is_forward: bool, limit: u32) -> Option<(Vec<u64>, Vec<Option<u64>>, bool)> {
         let order = Order {
-            place: |_: &ThreadId, seq: Seq| seq.get(),
+            key: |_: &ThreadId, seq: Seq| seq.get(),
             is_asked_for: |seq: &u64| (1..10).contains(seq),
             is_forward,
             limit,
-            is_cut: false,
+            is_truncated: false,
         };
-        let stretch = Stretch::of(rows, &order)
+        let window = PageWindow::of(rows, &order)
             .map_err(|error| {
                 assert_eq!((error.kind(), error.effect()), (ErrorKind::Corrupt, Effect::NotApplied));
             })
             .ok()?;
-        let has_more = stretch.has_more;
-        let (messages, damaged) = stretch.into_parts();
+        let has_more = window.has_more;
+        let (messages, damaged) = window.into_parts();
         let seqs = messages.iter().map(|message| message.seq.get()).collect();
         Some((seqs, damaged.iter().map(|damaged| damaged.seq.map(Seq::get)).collect(), has_more))
     }
@@ -141,7 +142,7 @@ mod tests {
     #[test]
     fn what_has_no_place_takes_none_from_others() {
         let rows = |seq| vec![healthy(3), damaged(seq), healthy(1)];
-        // Unknown, not asked for, and that of another message.
+        // Unknown, not requested, and that of another message.
         for seq in [None, Some(77), Some(3)] {
             assert_eq!(shown(rows(seq), true, 3), Some((vec![1, 3], vec![None], false)), "{seq:?}");
             assert_eq!(shown(rows(seq), true, 2), Some((vec![1, 3], vec![None], true)), "{seq:?}");

@@ -1,11 +1,11 @@
-//! Finding out what became of a commit that failed.
+//! The fence transaction: it determines whether a failed commit was applied, and makes that final.
 //!
-//! A `COMMIT` that failed may still come true: its frames may stand in the log, complete, for a later recovery to
-//! take. What the file holds is only final once something was committed after it. So the file is opened again, it is
-//! looked up how far this writer has come, and the answer is believed when a change of its own was committed.
+//! A `COMMIT` that failed may still take effect: the WAL may hold all of its frames, and a later recovery replays them.
+//! The outcome is final only after another commit. So the writer opens the file again and reads how far it has come. It
+//! trusts that answer after it has committed a change of its own, the fence transaction.
 //!
-//! On a disk that is full no change can be committed. There the commit failed because a part of its frames found no
-//! space, and the mark that makes them a commit stands on the last of them; so it is not there, and will not be.
+//! On a full disk no change can commit. There the commit failed because some of its frames found no space. The last
+//! frame carries the commit mark, so it is missing, and the commit can never take effect.
 
 use std::{thread, time::Instant};
 
@@ -16,31 +16,31 @@ use throughline_core::{Effect, ErrorKind, PersistError};
 
 use crate::{OpenError, connection, error::EngineError, failpoint::Failpoint, health::WriterStep, pause};
 
-/// What became of a commit.
+/// The outcome of a failed commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is in the file.
+    /// The commit is in the file.
     Applied,
-    /// It is not, and never will be.
+    /// The commit is not in the file, and never will be.
     NotApplied,
-    /// It could not be found out.
+    /// The outcome could not be determined.
     Unknown,
 }
 
 impl Worker {
-    /// What became of the transaction that would have taken the store to `position` and ended with `failure`. Tries for
-    /// as long as a write may wait.
-    pub(super) fn fence(&mut self, position: i64, failure: &EngineError) -> Verdict {
+    /// Determines the outcome of the transaction that would have advanced the store to `position` and ended with
+    /// `failure`. Tries for as long as a write may wait.
+    pub(super) fn fence_transaction(&mut self, position: i64, failure: &EngineError) -> Verdict {
         let begun = Instant::now();
         let mut leaves_mark = true;
         loop {
-            let found = self.try_fence(position, leaves_mark);
-            self.board.end_step();
+            let found = self.try_fence_transaction(position, leaves_mark);
+            self.health_state.end_step();
             let error = match found {
                 Ok((verdict, connection)) => {
                     self.set_connection(connection);
                     if leaves_mark {
-                        self.trouble.is_over(&self.board);
+                        self.failure_tracker.record_success(&self.health_state);
                     }
                     return verdict;
                 }
@@ -52,21 +52,21 @@ impl Worker {
                 continue;
             }
             if error.engine().is_some_and(EngineError::is_lock) {
-                self.trouble.is_of_locks();
+                self.failure_tracker.record_lock_failure();
             }
             if !is_busy && error.kind() != ErrorKind::StorageFull {
-                self.trouble.failed(&self.board, error);
+                self.failure_tracker.record_failure(&self.health_state, error);
             }
             if begun.elapsed() >= self.limits.wait {
                 return Verdict::Unknown;
             }
-            if self.board.is_read_only() {
-                // Who came before this was known is told like who comes now.
-                self.refuse_all(&self.board.refusal());
+            if self.health_state.is_read_only() {
+                // Writes from before this was known get the same answer as later ones.
+                self.refuse_all(&self.health_state.refusal());
             }
             let pause = if is_busy { pause::for_the_lock() } else { pause::for_the_file() };
-            // Nothing of those who wait was begun: who runs out of time meanwhile is told so.
-            for pending in self.queue.take_given_up(Instant::now() + pause) {
+            // None of the waiting writes has begun: those that time out meanwhile are answered with that effect.
+            for pending in self.queue.take_timed_out(Instant::now() + pause) {
                 let kind = if is_busy { ErrorKind::Busy } else { ErrorKind::Unavailable };
                 let error =
                     PersistError::new(kind, "the writer finds out what became of a commit that failed");
@@ -76,11 +76,15 @@ impl Worker {
         }
     }
 
-    fn try_fence(&self, position: i64, leaves_mark: bool) -> Result<(Verdict, Connection), OpenError> {
-        self.board.begin_step(WriterStep::Open);
+    fn try_fence_transaction(
+        &self,
+        position: i64,
+        leaves_mark: bool,
+    ) -> Result<(Verdict, Connection), OpenError> {
+        self.health_state.begin_step(WriterStep::Open);
         let connection = connection::reopen(&self.path)?;
-        let fence = || -> Result<Verdict, EngineError> {
-            let _transaction = begin_own(&connection, &self.place, &self.guard)?;
+        let attempt = || -> Result<Verdict, EngineError> {
+            let _transaction = begin_own(&connection, &self.file_identity, &self.guard)?;
             let mut progress = Progress::read(&connection)?;
             let verdict = match progress.holds(self.id, position) {
                 Some(true) => Verdict::Applied,
@@ -92,14 +96,14 @@ impl Worker {
                 return Ok(verdict);
             }
             self.failpoints.reach(Failpoint::Fencing, &connection)?;
-            progress.fence();
+            progress.fence_transaction();
             progress.write(&connection)?;
-            self.board.begin_step(WriterStep::Commit);
+            self.health_state.begin_step(WriterStep::Commit);
             execute(&connection, "COMMIT")?;
             self.failpoints.reach(Failpoint::Fenced, &connection)?;
             Ok(verdict)
         };
-        let verdict = fence().map_err(|error| OpenError::sqlite(&self.path, error))?;
+        let verdict = attempt().map_err(|error| OpenError::sqlite(&self.path, error))?;
         Ok((verdict, connection))
     }
 }

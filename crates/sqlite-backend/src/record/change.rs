@@ -7,9 +7,9 @@ use throughline_core::{
 
 use super::{Checksum, Columns, number};
 
-/// What a change did, as a row of `changes` holds it.
+/// A change event, as a row of `changes` holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Told<'a> {
+pub(crate) struct ChangeRow<'a> {
     pub(crate) position: i64,
     pub(crate) thread_pk: i64,
     pub(crate) kind: i64,
@@ -20,15 +20,15 @@ pub(crate) struct Told<'a> {
     pub(crate) message_id: Option<&'a str>,
 }
 
-/// The columns of a change in the order in which [`Told::read`] takes them, as `f`.
-macro_rules! told_columns {
+/// The columns of a change, as `f`, in the order in which [`ChangeRow::read`] expects them.
+macro_rules! change_columns {
     () => {
         "f.position, f.thread_pk, f.kind, f.at, f.seq, f.number, f.message_id, f.checksum"
     };
 }
-pub(crate) use told_columns;
+pub(crate) use change_columns;
 
-// Numbers that stand in files: never changed, and never used again.
+// These numbers are in files: they never change, and are never used again.
 const ADDED: i64 = 1;
 const RESERVED: i64 = 2;
 const WRITTEN: i64 = 3;
@@ -44,9 +44,9 @@ const THREAD_CLEARED: i64 = 23;
 const THREAD_PRUNED: i64 = 24;
 const THREAD_DELETED: i64 = 25;
 
-impl<'a> Told<'a> {
-    pub(crate) fn new(position: i64, thread_pk: i64, at: i64, what: &'a ChangeKind) -> Option<Self> {
-        let (kind, seq, figure, message_id) = match what {
+impl<'a> ChangeRow<'a> {
+    pub(crate) fn new(position: i64, thread_pk: i64, at: i64, change_kind: &'a ChangeKind) -> Option<Self> {
+        let (kind, seq, figure, message_id) = match change_kind {
             ChangeKind::Added(message) => of(ADDED, message),
             ChangeKind::Reserved(message) => of(RESERVED, message),
             ChangeKind::Written(message) => of(WRITTEN, message),
@@ -63,13 +63,13 @@ impl<'a> Told<'a> {
             }
             ChangeKind::ThreadPruned { through } => (THREAD_PRUNED, Some(number(through.get())), None, None),
             ChangeKind::ThreadDeleted => (THREAD_DELETED, None, None, None),
-            // Nothing that is written: it is what a reader says of a row that it cannot read.
+            // Never written: a reader returns it for a row that it cannot read.
             _ => return None,
         };
         Some(Self { position, thread_pk, kind, at, seq, number: figure, message_id })
     }
 
-    /// The statement of [`insert`](Self::insert).
+    /// Prepares the statement of [`insert`](Self::insert).
     pub(crate) fn statement(db: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
         db.prepare_cached(
             "INSERT INTO changes (position, thread_pk, kind, at, seq, number, message_id, checksum) \
@@ -91,9 +91,9 @@ impl<'a> Told<'a> {
         Ok(())
     }
 
-    /// Reads the columns of [`told_columns!`] from `at` on; nothing when they are not what their checksum was made for.
+    /// Reads the columns of [`change_columns!`] from `at` on; `None` if their checksum does not match.
     pub(crate) fn read(row: &'a impl Columns, at: usize) -> Option<Self> {
-        let told = Self {
+        let change = Self {
             position: row.integer(at)?,
             thread_pk: row.integer(at + 1)?,
             kind: row.integer(at + 2)?,
@@ -102,12 +102,12 @@ impl<'a> Told<'a> {
             number: row.integer(at + 5),
             message_id: row.optional_str(at + 6)?,
         };
-        (told.checksum() == row.integer(at + 7)?).then_some(told)
+        (change.checksum() == row.integer(at + 7)?).then_some(change)
     }
 
-    /// What it says; why not, where it cannot be told.
-    pub(crate) fn what(&self) -> ChangeKind {
-        let told = match self.kind {
+    /// Returns the change kind, or `Unreadable` with the reason.
+    pub(crate) fn kind(&self) -> ChangeKind {
+        let change = match self.kind {
             ADDED => self.message().map(ChangeKind::Added),
             RESERVED => self.message().map(ChangeKind::Reserved),
             WRITTEN => self.message().map(ChangeKind::Written),
@@ -124,7 +124,7 @@ impl<'a> Told<'a> {
             THREAD_DELETED => Some(ChangeKind::ThreadDeleted),
             kind => return unreadable(format!("it is of kind {kind}, which this version does not know")),
         };
-        told.unwrap_or_else(|| unreadable("it does not say what it is about".to_owned()))
+        change.unwrap_or_else(|| unreadable("it does not say what it is about".to_owned()))
     }
 
     fn message(&self) -> Option<ChangedMessage> {
@@ -163,7 +163,7 @@ fn of(kind: i64, message: &ChangedMessage) -> (i64, Option<i64>, Option<i64>, Op
     (kind, Some(seq), Some(revision), Some(message.id.as_str()))
 }
 
-/// What is told of a row that cannot be read.
+/// Returns the change kind of a row that cannot be read.
 pub(crate) fn unreadable(why: String) -> ChangeKind {
     ChangeKind::Unreadable { why }
 }

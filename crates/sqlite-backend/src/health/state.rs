@@ -16,17 +16,17 @@ use super::{
 };
 use crate::writer::PROBE_EVERY;
 
-/// Where the writer says how it is, for everyone who asks.
+/// The health state that the writer publishes.
 #[derive(Debug)]
-pub(crate) struct Board {
+pub(crate) struct HealthState {
     health: watch::Sender<Health>,
-    /// What a write looks at before it asks for a place.
+    /// A write checks this before it requests a permit.
     is_read_only: AtomicBool,
     is_unreadable: AtomicBool,
     pub(super) steps: Steps,
 }
 
-impl Board {
+impl HealthState {
     pub(crate) fn new() -> Self {
         Self {
             health: watch::Sender::new(Health::new()),
@@ -36,14 +36,14 @@ impl Board {
         }
     }
 
-    /// How the store is; the log is for the caller to measure.
+    /// Returns the health; the caller measures the length of the WAL.
     pub(crate) fn health(&self) -> Health {
         let mut health = self.health.borrow().clone();
         health.writer_waits = self.steps.waits_in();
         health
     }
 
-    /// The disk could not read, or can again.
+    /// Records whether the disk can read the file.
     pub(crate) fn set_unreadable(&self, is_unreadable: bool) {
         self.is_unreadable.store(is_unreadable, Ordering::Release);
         self.set_alarm(Alarm::DiskUnreadable, is_unreadable);
@@ -54,17 +54,17 @@ impl Board {
         self.is_unreadable.load(Ordering::Acquire)
     }
 
-    /// Has a thread look after the writer, and the disk of the file at `path`.
+    /// Starts the watchdog thread for the writer and for the disk of the file at `path`.
     pub(crate) fn watch(self: &Arc<Self>, path: &Path) -> io::Result<()> {
         watchdog::start(self, path)
     }
 
-    /// The writer begins a step that may wait for the disk.
+    /// Records that the writer begins a step that may wait for the disk.
     pub(crate) fn begin_step(&self, step: WriterStep) {
         self.steps.begin(step);
     }
 
-    /// The writer has nothing to do, or waits for nothing that hangs.
+    /// Records that the writer is idle, or that it waits for nothing that can hang.
     pub(crate) fn end_step(&self) {
         self.steps.end();
     }
@@ -78,7 +78,7 @@ impl Board {
         let waits = self.steps.waits_in();
         let is_news = self.set_alarm(Alarm::WriterWaits, waits.is_some());
         if self.is_closed() {
-            // It was closed between the look and the alarm.
+            // The store was closed between the check and the alarm.
             self.set_alarm(Alarm::WriterWaits, false);
         }
         if let Some(wait) = waits.filter(|_| is_news) {
@@ -91,22 +91,22 @@ impl Board {
         self.health.borrow().condition == Condition::Closed
     }
 
-    /// Waits until the condition or the alarms are others than in `seen`.
+    /// Waits until the condition or the alarms differ from those in `seen`.
     pub(crate) async fn other_than(&self, seen: &Health) -> Health {
         let mut changes = self.health.subscribe();
         let found = changes.wait_for(|health| !health.is_like(seen)).await.map(|health| health.clone());
-        // The sender is `self`: it is there for as long as this waits.
+        // The sender is `self`: it lives as long as this future.
         let mut found = found.unwrap_or_else(|_| self.health());
         found.writer_waits = self.steps.waits_in();
         found
     }
 
-    /// Lets a write in, unless none can succeed now.
+    /// Admits a write, unless the store is read-only.
     pub(crate) fn admit(&self) -> Result<()> {
         if self.is_read_only() { Err(self.refusal()) } else { Ok(()) }
     }
 
-    /// What a write is told that comes while the store is read-only.
+    /// Returns the error for a write to a read-only store.
     pub(crate) fn refusal(&self) -> PersistError {
         let last = self.health.borrow().last_failure.clone().unwrap_or_default();
         PersistError::new(
@@ -125,7 +125,7 @@ impl Board {
         let changed = self.health.send_if_modified(|health| {
             let changed = health.condition != condition;
             health.condition = condition;
-            // Before anybody learns of it: who was told that the store takes writes finds it so.
+            // Inside of the closure, before any subscriber is notified: a caller that sees `Writable` can write.
             self.is_read_only.store(condition == Condition::ReadOnly, Ordering::Release);
             changed
         });
@@ -144,7 +144,7 @@ impl Board {
         }
     }
 
-    /// Raises an alarm, or ends it. Answers whether that is a change.
+    /// Raises or clears an alarm. Returns whether that changed anything.
     pub(crate) fn set_alarm(&self, alarm: Alarm, raised: bool) -> bool {
         let changed = self.health.send_if_modified(|health| {
             let before = health.alarms.len();
@@ -163,7 +163,7 @@ impl Board {
         changed
     }
 
-    /// Notes a failure of the writer, or its success.
+    /// Records the number of consecutive failures of the writer and the last failure.
     pub(crate) fn set_failures(&self, failures: u32, last: Option<String>) {
         self.health.send_if_modified(|health| {
             let changed = health.failures != failures;
@@ -176,7 +176,7 @@ impl Board {
     }
 }
 
-/// The target of the events.
+/// The target of the `tracing` events.
 const TARGET: &str = "throughline_sqlite";
 
 #[cfg(test)]
@@ -187,27 +187,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_change_is_told_to_who_waits_for_it() {
-        let board = Board::new();
-        let seen = board.health();
+        let health_state = HealthState::new();
+        let seen = health_state.health();
         assert!(seen.is_good());
-        let mut waiting = pin!(board.other_than(&seen));
-        board.set_failures(1, Some("the disk failed".to_owned()));
+        let mut waiting = pin!(health_state.other_than(&seen));
+        health_state.set_failures(1, Some("the disk failed".to_owned()));
         assert!(std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending())).await);
-        board.set_alarm(Alarm::LogTooLong, true);
+        health_state.set_alarm(Alarm::LogTooLong, true);
         assert_eq!(waiting.await.alarms, [Alarm::LogTooLong]);
-        board.set_alarm(Alarm::LogTooLong, true);
-        board.set_alarm(Alarm::SpaceLow, true);
-        assert_eq!(board.health().alarms, [Alarm::LogTooLong, Alarm::SpaceLow]);
-        board.set_alarm(Alarm::LogTooLong, false);
-        assert_eq!(board.health().alarms, [Alarm::SpaceLow]);
-        assert!(board.admit().is_ok());
-        board.set_condition(Condition::ReadOnly);
-        let error = board.admit().unwrap_err();
+        health_state.set_alarm(Alarm::LogTooLong, true);
+        health_state.set_alarm(Alarm::SpaceLow, true);
+        assert_eq!(health_state.health().alarms, [Alarm::LogTooLong, Alarm::SpaceLow]);
+        health_state.set_alarm(Alarm::LogTooLong, false);
+        assert_eq!(health_state.health().alarms, [Alarm::SpaceLow]);
+        assert!(health_state.admit().is_ok());
+        health_state.set_condition(Condition::ReadOnly);
+        let error = health_state.admit().unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied));
         assert!(error.to_string().contains("the disk failed"), "{error}");
         assert!(error.is_transient() && error.retry_after().is_some());
-        board.set_condition(Condition::Writable);
-        assert!(board.admit().is_ok());
-        assert_eq!((board.health().failures, board.health().is_good()), (1, false));
+        health_state.set_condition(Condition::Writable);
+        assert!(health_state.admit().is_ok());
+        assert_eq!((health_state.health().failures, health_state.health().is_good()), (1, false));
     }
 }

@@ -1,0 +1,247 @@
+//! An adaptive spin: a lone caller polls for its answer for a short time instead of sleeping.
+//!
+//! Waking a sleeping thread on an idle processor takes tens of microseconds; a write on a fast disk takes two hundred.
+//! A caller that is alone with the writer pays for two wakeups: no other task keeps its thread busy, and no other write
+//! keeps the writer busy. So such a caller spins for as long as its write usually takes, and lets the other tasks of
+//! its runtime run in between.
+//!
+//! The caller spins only while measurements show a gain. On a busy machine the scheduler treats a spinning thread as
+//! compute-bound and makes it wait, while it wakes a sleeping thread at once. On a slow disk there is little to gain.
+
+use std::{
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::oneshot::{Receiver, error::TryRecvError},
+    task::yield_now,
+};
+
+/// Callers sleep through writes that take longer: the gain of spinning is small for them.
+const SPIN_LIMIT: Duration = Duration::from_micros(500);
+
+/// The number of consecutive writes in a sample. All writes of a sample wait in the same way, and samples are compared
+/// by their mean. The mean, because spinning on a busy machine seldom costs anything, but then a whole time slice.
+const SAMPLE: u32 = 128;
+
+/// The number of samples after which the next one waits in the other way and is compared with the one before it. Two
+/// adjacent samples are compared because other work on the machine and its disk changes from second to second. Each
+/// probe without a gain doubles the number, up to sixteen times.
+const PROBE_AFTER: u32 = 4;
+
+/// Returns whether a spinning caller leaves another processor to the writer.
+pub(crate) fn is_multicore() -> bool {
+    static IS_MULTICORE: LazyLock<bool> =
+        LazyLock::new(|| thread::available_parallelism().is_ok_and(|processors| processors.get() > 1));
+    *IS_MULTICORE
+}
+
+/// Decides how lone callers wait.
+#[derive(Debug)]
+pub(crate) struct AdaptiveSpin(Mutex<SpinStats>);
+
+/// The measurements of both ways to wait.
+#[derive(Debug)]
+struct SpinStats {
+    spins: bool,
+    /// Whether the current sample waits in the other way than those before it.
+    is_probing: bool,
+    /// The number of samples until the next probe, and the number of consecutive probes without a gain.
+    left: u32,
+    failed_probes: u32,
+    /// The mean duration of a write in the previous sample.
+    before: Duration,
+    /// The current sample.
+    writes: u32,
+    time: Duration,
+}
+
+impl AdaptiveSpin {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(SpinStats::new()))
+    }
+
+    fn stats(&self) -> MutexGuard<'_, SpinStats> {
+        // No code panics while it holds the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for an answer. Spins while the answer is due and `is_alone` holds. Returns `None` if no answer will come.
+    pub(crate) async fn wait<T>(&self, mut answer: Receiver<T>, is_alone: impl Fn() -> bool) -> Option<T> {
+        if !is_multicore() || !is_alone() {
+            return answer.await.ok();
+        }
+        let spins = self.stats().spins;
+        let begun = Instant::now();
+        let took = |answer| {
+            self.stats().took(spins, begun.elapsed());
+            Some(answer)
+        };
+        while spins && begun.elapsed() < SPIN_LIMIT && is_alone() {
+            match answer.try_recv() {
+                Ok(answer) => return took(answer),
+                Err(TryRecvError::Empty) => yield_now().await,
+                Err(TryRecvError::Closed) => return None,
+            }
+        }
+        took(answer.await.ok()?)
+    }
+}
+
+impl SpinStats {
+    /// The first sample sleeps; the next one spins if writes are quick.
+    const fn new() -> Self {
+        Self {
+            spins: false,
+            is_probing: false,
+            left: 1,
+            failed_probes: 0,
+            before: Duration::ZERO,
+            writes: 0,
+            time: Duration::ZERO,
+        }
+    }
+
+    fn took(&mut self, spun: bool, time: Duration) {
+        if spun != self.spins {
+            // This write began in the previous sample.
+            return;
+        }
+        self.writes += 1;
+        self.time += time;
+        // A sample that is already slower cannot become faster: end it early, so that a probe costs no more than the
+        // sample that it is compared with.
+        let limit = if self.is_probing { self.before } else { SPIN_LIMIT };
+        if self.writes == SAMPLE || self.time >= limit * SAMPLE {
+            let mean = self.time / SAMPLE;
+            self.sample_took(mean);
+            (self.writes, self.time, self.before) = (0, Duration::ZERO, mean);
+        }
+    }
+
+    fn sample_took(&mut self, mean: Duration) {
+        let is_quick = mean < SPIN_LIMIT;
+        if self.is_probing {
+            // Sleeping has to be clearly faster: a small difference is mostly noise.
+            let than = if self.spins { self.before } else { self.before * 7 / 8 };
+            self.is_probing = false;
+            if mean < than {
+                self.failed_probes = 0;
+            } else {
+                self.failed_probes = (self.failed_probes + 1).min(4);
+                self.spins = !self.spins;
+            }
+            self.left = PROBE_AFTER << self.failed_probes;
+        } else if self.spins && !is_quick {
+            self.spins = false;
+            self.left = PROBE_AFTER;
+        } else {
+            self.left = self.left.saturating_sub(1);
+            if self.left == 0 && is_quick {
+                self.is_probing = true;
+                self.spins = !self.spins;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::Relaxed},
+        },
+        task::{Context, Poll, Wake, Waker},
+    };
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// Counts its wakeups.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Returns a spin whose callers spin.
+    fn spin_time() -> AdaptiveSpin {
+        AdaptiveSpin(Mutex::new(SpinStats { spins: true, ..SpinStats::new() }))
+    }
+
+    /// Returns how often a caller was woken before there was an answer, and with it.
+    fn woken(spin: &AdaptiveSpin, alone: bool) -> (usize, usize) {
+        let (sender, receiver) = oneshot::channel();
+        let woken = Arc::<Woken>::default();
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut cx = Context::from_waker(&waker);
+        let mut waiting = pin!(spin.wait(receiver, || alone));
+        assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        let before = woken.0.load(Relaxed);
+        sender.send(7).unwrap();
+        let with = woken.0.load(Relaxed);
+        assert_eq!(waiting.as_mut().poll(&mut cx), Poll::Ready(Some(7)));
+        (before, with)
+    }
+
+    #[test]
+    fn only_a_lone_caller_stays_awake() {
+        assert_eq!(woken(&spin_time(), false), (0, 1));
+        assert_eq!(woken(&AdaptiveSpin::new(), true), (0, 1));
+    }
+
+    #[test]
+    fn an_answer_that_never_comes_is_no_reason_to_wait() {
+        for spin in [AdaptiveSpin::new(), spin_time()] {
+            let (sender, receiver) = oneshot::channel::<()>();
+            drop(sender);
+            let waiting = pin!(spin.wait(receiver, || true));
+            assert_eq!(waiting.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(None));
+        }
+    }
+
+    /// Returns the percentage of writes that spin, of a thousand samples, for the given durations of a write with and
+    /// without spinning.
+    fn percent_spun(stats: &mut SpinStats, spin_time: Duration, sleep_time: Duration) -> u32 {
+        let mut spun = 0;
+        for _ in 0..1000 * SAMPLE {
+            let spins = stats.spins;
+            // A write of another sample changes nothing.
+            stats.took(!spins, Duration::ZERO);
+            stats.took(spins, if spins { spin_time } else { sleep_time });
+            spun += u32::from(spins);
+        }
+        spun / (10 * SAMPLE)
+    }
+
+    #[test]
+    fn they_wait_as_was_measured_to_be_better() {
+        let mut stats = SpinStats::new();
+        for _ in 0..2 {
+            assert!(percent_spun(&mut stats, SPIN_LIMIT / 4, SPIN_LIMIT / 2) > 90, "{stats:?}");
+            assert!(
+                percent_spun(&mut stats, SPIN_LIMIT / 2, SPIN_LIMIT * 15 / 32) > 90,
+                "a little worse: {stats:?}"
+            );
+            assert!(percent_spun(&mut stats, SPIN_LIMIT / 2, SPIN_LIMIT / 4) < 10, "{stats:?}");
+            // However slow the other way is, a probe takes no longer than the sample that it is compared with.
+            assert!(percent_spun(&mut stats, SPIN_LIMIT * 100, SPIN_LIMIT / 4) < 1, "{stats:?}");
+        }
+    }
+
+    #[test]
+    fn slow_writes_are_slept_through() {
+        let mut stats = SpinStats::new();
+        assert_eq!(percent_spun(&mut stats, SPIN_LIMIT / 4, SPIN_LIMIT), 0);
+        assert!(percent_spun(&mut stats, SPIN_LIMIT / 4, SPIN_LIMIT / 2) > 90);
+        assert_eq!(percent_spun(&mut stats, SPIN_LIMIT, SPIN_LIMIT), 0);
+    }
+}

@@ -1,0 +1,517 @@
+//! Limits the length of the WAL: checkpoints and truncates it.
+//!
+//! By default SQLite runs a checkpoint inside of a commit that leaves more than a thousand pages in the WAL, and its
+//! callers wait for that. Here callers have their answers before the checkpoint. A checkpoint does not shorten the WAL:
+//! SQLite restarts it from its beginning once no reader uses its contents. So the writer also checkpoints the WAL when
+//! it is idle, and truncates it when it has become long and no reader uses it. If the readers of the store leave no
+//! such moment, the writer closes the reader barrier.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, Row};
+
+use crate::{
+    connection,
+    error::EngineError,
+    failpoint::{Failpoint, Failpoints},
+    file_guard::FileGuard,
+    health::{Alarm, HealthState, WriterStep},
+    reader_barrier::ReaderBarrier,
+};
+
+/// A page in the WAL, with its frame header.
+const PAGE: u64 = 4096 + 24;
+
+/// The smallest and the largest number of pages by which the WAL grows before a checkpoint, and the fraction of its
+/// limit. Every transaction writes some of the same pages, and one checkpoint copies them once for all of them. But the
+/// next writes wait for a checkpoint, and for a large one they wait long. In a measurement with checkpoints of a
+/// thousand pages, one hundredth of the writes of 64 tasks took more than five times the median.
+const STEP: (u32, u32) = (256, 4096);
+const PART: u64 = 4;
+
+/// How long the writer must be idle before it checkpoints the WAL.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// The interval between two attempts to truncate a WAL that is too long. Also the time for which the writer does not
+/// delay readers again after an attempt without success, so that a long read does not make all readers wait repeatedly.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How long new readers wait at most for the running ones to end.
+const BARRIER_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// How many pages readers may keep in the WAL for the writer to close the barrier. More pages are the effect of a long
+/// read. When that has ended, the writer first checkpoints them while the other readers run, because otherwise these
+/// would wait for the checkpoint.
+const MAX_HELD_BACK: i64 = STEP.1 as i64;
+
+/// For how long the WAL cannot be truncated before that raises the alarm. Successive reads of this store do not prevent
+/// a truncation. Those of another process may do so, for moments or for longer, and a long read always does.
+const LONG: Duration = Duration::from_secs(3);
+
+/// The WAL of one file.
+#[derive(Debug)]
+pub(super) struct Wal {
+    path: PathBuf,
+    limit: u64,
+    /// The bytes of the writes since the last measurement.
+    written: u64,
+    measured: Option<Instant>,
+    /// The time of the last commit.
+    grew_at: Instant,
+    is_checkpointed: bool,
+    /// The number of further pages until the next checkpoint.
+    step: u32,
+    /// The length in pages at which the next checkpoint runs.
+    checkpoint_at: u32,
+    too_long_since: Option<Instant>,
+    reader_barrier: Arc<ReaderBarrier>,
+    guard: Arc<FileGuard>,
+    /// The longest wait for running reads.
+    barrier_timeout: Duration,
+    /// The time of the last measurement for which the barrier was closed without success.
+    closed_in_vain_at: Option<Instant>,
+}
+
+impl Wal {
+    pub(super) fn new(
+        path: &Path,
+        limit: u64,
+        reader_barrier: Arc<ReaderBarrier>,
+        guard: Arc<FileGuard>,
+    ) -> Self {
+        let step = u32::try_from(limit / PART / PAGE).unwrap_or(u32::MAX).clamp(STEP.0, STEP.1);
+        Self {
+            path: path_of(path),
+            limit,
+            written: 0,
+            measured: None,
+            grew_at: Instant::now(),
+            is_checkpointed: true,
+            step,
+            checkpoint_at: step,
+            too_long_since: None,
+            reader_barrier,
+            guard,
+            barrier_timeout: BARRIER_TIMEOUT,
+            closed_in_vain_at: None,
+        }
+    }
+
+    /// Returns how long the writer waits for a write before it calls [`is_idle`](Self::is_idle).
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        if !self.is_checkpointed {
+            Some(IDLE)
+        } else if self.too_long_since.is_some() {
+            Some(AGAIN)
+        } else {
+            None
+        }
+    }
+
+    /// Handles a commit, after which the WAL may be long enough for a checkpoint, or too long.
+    pub(super) fn grew(
+        &mut self,
+        connection: &Connection,
+        bytes: usize,
+        health_state: &HealthState,
+        failpoints: &Failpoints,
+    ) -> Result<(), EngineError> {
+        (self.is_checkpointed, self.grew_at) = (false, Instant::now());
+        let pages = connection::pages_in_wal();
+        if pages < self.step {
+            // SQLite has restarted the WAL.
+            self.checkpoint_at = self.step;
+        } else if pages >= self.checkpoint_at {
+            // Pages that a reader holds stay until the next checkpoint; an attempt at every commit would sync the file
+            // each time.
+            self.checkpoint_at = pages + self.step;
+            self.checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)", health_state, failpoints)?;
+        }
+        self.written += bytes as u64;
+        if self.written >= self.limit / 16 || self.is_due() {
+            self.measure(connection, health_state, failpoints)?;
+        }
+        Ok(())
+    }
+
+    /// Handles an idle writer: checkpoints the WAL into the file.
+    pub(super) fn is_idle(
+        &mut self,
+        connection: &Connection,
+        health_state: &HealthState,
+        failpoints: &Failpoints,
+    ) -> Result<(), EngineError> {
+        if !self.is_checkpointed {
+            if self.grew_at.elapsed() < IDLE {
+                // The writer woke up for another reason.
+                return Ok(());
+            }
+            self.is_checkpointed = true;
+            // As far as possible without waiting for a reader or another writer.
+            self.checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)", health_state, failpoints)?;
+        } else if !self.is_due() {
+            return Ok(());
+        }
+        self.measure(connection, health_state, failpoints)
+    }
+
+    /// Runs a checkpoint, unless a second SQLite library in the process has the WAL open.
+    ///
+    /// # Errors
+    /// Among others: SQLite did not write the contents of the WAL, and a checkpoint would damage the file.
+    fn checkpoint(
+        &self,
+        connection: &Connection,
+        how: &'static str,
+        health_state: &HealthState,
+        failpoints: &Failpoints,
+    ) -> Result<Option<i64>, EngineError> {
+        failpoints.reach(Failpoint::Checkpointing, connection)?;
+        self.checkpoint_locked(connection, how, health_state)
+    }
+
+    fn checkpoint_locked(
+        &self,
+        connection: &Connection,
+        how: &'static str,
+        health_state: &HealthState,
+    ) -> Result<Option<i64>, EngineError> {
+        let Some(_lock) = self.guard.lock_for_checkpoint()? else { return Ok(None) };
+        health_state.begin_step(WriterStep::Checkpoint);
+        let result = run_checkpoint(connection, how);
+        health_state.end_step();
+        Ok(result?)
+    }
+
+    fn is_due(&self) -> bool {
+        self.measured.is_none_or(|measured| measured.elapsed() >= AGAIN)
+    }
+
+    fn measure(
+        &mut self,
+        connection: &Connection,
+        health_state: &HealthState,
+        failpoints: &Failpoints,
+    ) -> Result<(), EngineError> {
+        (self.written, self.measured) = (0, Some(Instant::now()));
+        if self.is_long() {
+            let held_up = self.checkpoint(connection, TRUNCATE, health_state, failpoints)?;
+            let is_due = self.closed_in_vain_at.is_none_or(|at| at.elapsed() >= AGAIN);
+            if is_due && held_up.is_some_and(|pages| pages <= MAX_HELD_BACK) && self.is_long() {
+                self.truncate_behind_barrier(connection, health_state, failpoints)?;
+            }
+        }
+        if self.is_long() {
+            let since = *self.too_long_since.get_or_insert_with(Instant::now);
+            health_state.set_alarm(Alarm::LogTooLong, since.elapsed() >= LONG);
+        } else {
+            self.too_long_since = None;
+            health_state.set_alarm(Alarm::LogTooLong, false);
+        }
+        Ok(())
+    }
+
+    fn is_long(&self) -> bool {
+        length(&self.path) > self.limit
+    }
+
+    /// Closes the reader barrier and truncates the WAL, unless a reader of the store or of another process runs for too
+    /// long.
+    fn truncate_behind_barrier(
+        &mut self,
+        connection: &Connection,
+        health_state: &HealthState,
+        failpoints: &Failpoints,
+    ) -> Result<(), EngineError> {
+        // Before the readers have to wait.
+        failpoints.reach(Failpoint::Checkpointing, connection)?;
+        if let Some(_closed) = self.reader_barrier.close(self.barrier_timeout) {
+            self.checkpoint_locked(connection, TRUNCATE, health_state)?;
+        }
+        // The time of this measurement: from a later one the next measurement would come too early.
+        self.closed_in_vain_at = self.measured.filter(|_| self.is_long());
+        Ok(())
+    }
+}
+
+/// Checkpoints the complete WAL and truncates it, if no reader uses it.
+const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
+/// Returns the path of the WAL of a file.
+pub(crate) fn path_of(path: &Path) -> PathBuf {
+    with_suffix(path, "-wal")
+}
+
+/// Returns the path with a suffix, such as that of the WAL.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Returns the length of a WAL; a missing one has the length 0.
+pub(crate) fn length(wal: &Path) -> u64 {
+    // Asks the directory: opening and closing the file would drop SQLite's locks.
+    fs::metadata(wal).map_or(0, |metadata| metadata.len())
+}
+
+/// Runs a checkpoint. Other connections that are busy, and pages that stay in the WAL, are no error. Returns how many
+/// pages stay; `None` if another process runs a checkpoint, so that the number is unknown.
+pub(super) fn run_checkpoint(connection: &Connection, how: &'static str) -> rusqlite::Result<Option<i64>> {
+    let pages = |row: &Row<'_>| Ok((row.get(1)?, row.get(2)?));
+    match connection.prepare_cached(how)?.query_row([], pages) {
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(None),
+        pages => pages.map(left),
+    }
+}
+
+/// Returns how many pages of the WAL are not checkpointed; SQLite reports -1 for both numbers if it has not begun.
+fn left((in_wal, checkpointed): (i64, i64)) -> Option<i64> {
+    (in_wal >= 0).then_some(in_wal - checkpointed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            atomic::{AtomicU32, Ordering::Relaxed},
+            mpsc,
+        },
+        thread,
+    };
+
+    use super::*;
+
+    /// A file with continuous writes, and a counter of the attempted checkpoints of its WAL.
+    struct Written {
+        _folder: tempfile::TempDir,
+        path: PathBuf,
+        connection: Connection,
+        health_state: HealthState,
+        failpoints: Failpoints,
+        checkpoints: Arc<AtomicU32>,
+        reader_barrier: Arc<ReaderBarrier>,
+    }
+
+    fn written() -> Written {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB NOT NULL)").unwrap();
+        connection::configure(&connection, &path).unwrap();
+        connection.busy_timeout(Duration::ZERO).unwrap();
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        let (checkpoints, failpoints) = (Arc::<AtomicU32>::default(), Failpoints::none());
+        let counted = Arc::clone(&checkpoints);
+        failpoints.set(move |_, _| {
+            counted.fetch_add(1, Relaxed);
+            Ok(())
+        });
+        Written {
+            _folder: folder,
+            path,
+            connection,
+            health_state: HealthState::new(),
+            failpoints,
+            checkpoints,
+            reader_barrier: Arc::default(),
+        }
+    }
+
+    impl Written {
+        fn wal(&self, limit: u64) -> Wal {
+            let guard = Arc::new(FileGuard::new(&self.path, Failpoints::none()));
+            Wal::new(&self.path, limit, Arc::clone(&self.reader_barrier), guard)
+        }
+
+        /// Commits a few pages, and returns how many the WAL has then.
+        fn commit(&self, wal: &mut Wal) -> u32 {
+            self.connection.execute("INSERT INTO t VALUES (zeroblob(40000))", []).unwrap();
+            let pages = connection::pages_in_wal();
+            wal.grew(&self.connection, 0, &self.health_state, &self.failpoints).unwrap();
+            pages
+        }
+
+        fn measure(&self, wal: &mut Wal) {
+            wal.measure(&self.connection, &self.health_state, &self.failpoints).unwrap();
+        }
+
+        /// Returns a connection that reads from now on without the barrier, as another process does.
+        fn reader(&self) -> Connection {
+            let reader = Connection::open(&self.path).unwrap();
+            reader.execute_batch("BEGIN; SELECT count(*) FROM t").unwrap();
+            reader
+        }
+    }
+
+    #[test]
+    fn it_is_folded_each_time_that_it_has_grown_by_a_quarter_of_its_limit() {
+        let written = written();
+        // A limit of a thousand pages for each checkpoint, and a little more.
+        let mut wal = written.wal(4 * 1000 * PAGE + 3);
+        let lengths: Vec<_> = (0..400).map(|_| written.commit(&mut wal)).collect();
+        let (most, per_commit) = (lengths.iter().max().unwrap(), lengths[0]);
+        assert!((1000..1000 + 2 * per_commit).contains(most), "{lengths:?}");
+        let begun_again = lengths.windows(2).filter(|pair| pair[1] < pair[0]).count();
+        assert_eq!(begun_again, 4, "{lengths:?}");
+        assert_eq!(written.checkpoints.load(Relaxed), 4);
+    }
+
+    #[test]
+    fn what_a_reader_holds_up_is_not_tried_again_at_every_commit() {
+        let written = written();
+        let mut wal = written.wal(64 << 20);
+        let _reader = written.reader();
+        while written.commit(&mut wal) < 3 * STEP.1 + 100 {}
+        assert_eq!(written.checkpoints.load(Relaxed), 3);
+    }
+
+    #[test]
+    fn readers_do_not_wait_until_what_a_long_read_held_up_is_folded() {
+        let written = written();
+        let mut wal = written.wal(PAGE);
+        wal.barrier_timeout = Duration::ZERO;
+        let reader = written.reader();
+        let bytes = PAGE * u64::from(STEP.1);
+        written.connection.execute("INSERT INTO t VALUES (zeroblob(?1))", [bytes as i64]).unwrap();
+        written.measure(&mut wal);
+        assert_eq!((written.checkpoints.load(Relaxed), wal.closed_in_vain_at), (1, None));
+        // Another reader continues, and holds no pages.
+        let _next = written.reader();
+        drop(reader);
+        written.measure(&mut wal);
+        assert_eq!((written.checkpoints.load(Relaxed), wal.closed_in_vain_at), (3, wal.measured));
+    }
+
+    #[test]
+    fn nothing_is_known_of_a_log_that_somebody_else_folds() {
+        assert_eq!([(-1, -1), (0, 0), (9, 4)].map(left), [None, Some(0), Some(5)]);
+    }
+
+    #[test]
+    fn it_is_measured_whenever_a_sixteenth_of_its_limit_was_written() {
+        const LIMIT: u64 = 8 * PAGE;
+        let written = written();
+        let mut wal = written.wal(LIMIT);
+        // So that the time never triggers a measurement.
+        wal.measured = Instant::now().checked_add(Duration::from_secs(3600));
+        for _ in 0..2 {
+            written.commit(&mut wal);
+            assert!(length(&wal.path) > LIMIT);
+            for (bytes, is_truncated) in [(LIMIT / 16 - 1, false), (1, true)] {
+                let bytes = usize::try_from(bytes).unwrap();
+                wal.grew(&written.connection, bytes, &written.health_state, &written.failpoints).unwrap();
+                assert_eq!(length(&wal.path) == 0, is_truncated);
+            }
+            wal.measured = Instant::now().checked_add(Duration::from_secs(3600));
+        }
+    }
+
+    #[test]
+    fn one_that_cannot_be_cut_is_an_alarm_only_after_a_while() {
+        let written = written();
+        let mut wal = written.wal(PAGE);
+        wal.barrier_timeout = Duration::ZERO;
+        written.connection.execute("INSERT INTO t VALUES (zeroblob(40000))", []).unwrap();
+        let _reader = written.reader();
+        // A tenth of the time is more than a measurement takes, and less than the rest of it.
+        for (so_far, alarms) in [(LONG / 10, &[][..]), (LONG, &[Alarm::LogTooLong][..])] {
+            wal.too_long_since = Instant::now().checked_sub(so_far);
+            written.measure(&mut wal);
+            assert_eq!(written.health_state.health().alarms, alarms);
+        }
+    }
+
+    #[test]
+    fn a_short_limit_is_no_fold_for_every_commit_and_a_long_one_no_long_fold() {
+        let guard = Arc::new(FileGuard::new(Path::new("f.db"), Failpoints::none()));
+        let step = |limit| Wal::new(Path::new("f.db"), limit, Arc::default(), Arc::clone(&guard)).step;
+        assert_eq!([1 << 20, 16 << 20, 64 << 20, u64::MAX].map(step), [256, 1018, 4072, 4096]);
+    }
+
+    /// Reads in rotation: each read ends when the next one has begun, or when the writer closes the barrier.
+    fn read_by_turns(
+        path: &Path,
+        reader_barrier: &ReaderBarrier,
+        turns: &mpsc::Receiver<u32>,
+        begun: &AtomicU32,
+    ) {
+        let reader = Connection::open(path).unwrap();
+        for turn in turns {
+            let _inside = reader_barrier.enter();
+            reader.execute_batch("BEGIN; SELECT count(*) FROM t").unwrap();
+            begun.store(turn, Relaxed);
+            while begun.load(Relaxed) == turn && !reader_barrier.is_closed() {
+                thread::yield_now();
+            }
+            reader.execute_batch("ROLLBACK").unwrap();
+        }
+    }
+
+    #[test]
+    fn it_is_cut_although_there_is_always_somebody_who_reads() {
+        const LIMIT: u64 = 100 * PAGE;
+        let (written, begun) = (written(), AtomicU32::new(0));
+        let mut wal = written.wal(LIMIT);
+        // The readers end as soon as they see that the writer closes the barrier, however long that takes on a busy
+        // machine.
+        wal.barrier_timeout = Duration::from_secs(3600);
+        let lengths: Vec<_> = thread::scope(|scope| {
+            let readers = [(); 2].map(|()| {
+                let (turn, turns) = mpsc::channel();
+                let (path, reader_barrier, begun) = (&written.path, &written.reader_barrier, &begun);
+                scope.spawn(move || read_by_turns(path, reader_barrier, &turns, begun));
+                turn
+            });
+            let lengths = (1..100).map(|turn| {
+                readers[turn as usize % 2].send(turn).unwrap();
+                while begun.load(Relaxed) != turn {
+                    thread::yield_now();
+                }
+                written.commit(&mut wal);
+                written.measure(&mut wal);
+                length(&wal.path)
+            });
+            let lengths = lengths.collect();
+            // There is no further turn, and this value ends the last read.
+            begun.store(0, Relaxed);
+            lengths
+        });
+        assert!(lengths.iter().all(|length| *length <= LIMIT), "{lengths:?}");
+        // The WAL was also truncated repeatedly, without a pause after each truncation.
+        assert!(lengths.windows(2).filter(|pair| pair[1] < pair[0]).count() >= 5, "{lengths:?}");
+    }
+
+    #[test]
+    fn readers_who_were_made_to_wait_in_vain_are_let_alone_for_a_while() {
+        let written = written();
+        let mut wal = written.wal(PAGE);
+        wal.barrier_timeout = Duration::ZERO;
+        let checkpoints = |wal: &mut Wal| {
+            let before = written.checkpoints.load(Relaxed);
+            written.measure(wal);
+            written.checkpoints.load(Relaxed) - before
+        };
+        // First a reader of another process that has begun before the barrier closes, and then a reader of the store
+        // that does not end.
+        for is_of_the_store in [false, true] {
+            let reading = is_of_the_store.then(|| written.reader_barrier.enter());
+            // The reader reads these pages in the WAL.
+            written.connection.execute("INSERT INTO t VALUES (zeroblob(40000))", []).unwrap();
+            let reader = written.reader();
+            (wal.closed_in_vain_at, wal.too_long_since) = (None, None);
+            assert_eq!([checkpoints(&mut wal), checkpoints(&mut wal), checkpoints(&mut wal)], [2, 1, 1]);
+            assert!(wal.too_long_since.is_some() && !written.reader_barrier.is_closed());
+            wal.closed_in_vain_at = wal.closed_in_vain_at.and_then(|at| at.checked_sub(AGAIN));
+            assert_eq!([checkpoints(&mut wal), checkpoints(&mut wal)], [2, 1]);
+            drop((reader, reading));
+        }
+        written.measure(&mut wal);
+        assert_eq!(length(&wal.path), 0);
+    }
+}
