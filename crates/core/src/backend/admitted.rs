@@ -2,22 +2,22 @@ use std::marker::PhantomData;
 
 use crate::{Context, Operation, Timestamp, backend::PendingAuditEntry, context::Idempotency};
 
-/// The pipeline's ticket: this operation, once, to this backend, now.
+/// An admitted call: one operation that has passed every layer, for one backend, once.
 ///
-/// It has no public constructor, so that nothing but a pipeline can call a backend. Its lifetime ends with the
-/// call, so that it cannot be kept and shown to another backend; one that works on another thread takes it apart
-/// with [`into_parts`](Self::into_parts) first. A backend that wraps another hands its ticket on.
+/// Only a pipeline can create one, so nothing else can call a backend. Its lifetime ends with the call, so a backend
+/// cannot keep it and pass it to another backend. A backend that works on another thread first takes it apart with
+/// [`into_parts`](Self::into_parts). A backend that wraps another backend passes it on.
 #[derive(Debug)]
 pub struct Admitted<'t, O> {
     op: O,
     context: Context,
     now: Timestamp,
     audit: Option<PendingAuditEntry>,
-    /// Invariant in `'t`: a ticket can neither be stretched nor shrunk into another call.
-    ticket: PhantomData<fn(&'t ()) -> &'t ()>,
+    /// Invariant in `'t`, so that the lifetime cannot be extended or shortened to that of another call.
+    lifetime: PhantomData<fn(&'t ()) -> &'t ()>,
 }
 
-/// What a ticket borrows from: a local of the dispatching function.
+/// The value that an [`Admitted`] borrows from: a local variable of the dispatching function.
 pub(crate) struct Counter;
 
 impl<'t, O: Operation> Admitted<'t, O> {
@@ -27,46 +27,45 @@ impl<'t, O: Operation> Admitted<'t, O> {
         } else {
             None
         };
-        Self { op, context, now, audit, ticket: PhantomData }
+        Self { op, context, now, audit, lifetime: PhantomData }
     }
 
-    /// The operation.
+    /// Returns the operation.
     pub const fn op(&self) -> &O {
         &self.op
     }
 
-    /// The facts of the call: tenant, idempotency, deadline.
+    /// Returns the context of the call: tenant, idempotency key, deadline.
     pub const fn context(&self) -> &Context {
         &self.context
     }
 
-    /// The idempotency key and what it stands for.
+    /// Returns the idempotency key and its fingerprint, if the call has one.
     #[must_use]
     pub fn idempotency(&self) -> Option<&Idempotency> {
         self.context.idempotency()
     }
 
-    /// The moment of this attempt, by the clock of the pipeline.
+    /// Returns the time of this attempt, by the clock of the pipeline.
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// Takes what the log of who did what is to say of it, where it is to say something: for a backend that claims
-    /// [`Capabilities::audit`](crate::Capabilities::audit), before it takes the ticket apart.
+    /// Takes the pending audit record of the call, if the pipeline has an audit log. A backend that claims
+    /// [`Capabilities::audit`](crate::Capabilities::audit) calls this before [`into_parts`](Self::into_parts).
     #[must_use]
     pub const fn take_audit(&mut self) -> Option<PendingAuditEntry> {
         self.audit.take()
     }
 
-    /// Changes the operation of a ticket that is handed on, in a backend that wraps another.
+    /// Replaces the operation, in a backend that wraps another backend and passes the call on.
     #[must_use]
     pub fn map(self, change: impl FnOnce(O) -> O) -> Self {
         Self { op: change(self.op), ..self }
     }
 
-    /// The operation, the facts of the call and the moment, for a backend that works elsewhere. The ticket is gone
-    /// then.
+    /// Returns the operation, the context and the time of the attempt, for a backend that works on another thread.
     #[must_use]
     pub fn into_parts(self) -> (O, Context, Timestamp) {
         (self.op, self.context, self.now)

@@ -1,4 +1,4 @@
-//! How a store writes its audit log: it makes each entry in the commit that the entry is about.
+//! The audit log of a store: the store writes the record of a write in the commit of that write.
 
 use std::{fmt, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::{
     operation::ThreadResult,
 };
 
-/// The facts of a call, with an outcome and a moment.
+/// Returns the audit record of a call with this outcome and time.
 pub(crate) fn record(
     sealer: &dyn AuditSealer,
     context: &Context,
@@ -31,7 +31,7 @@ pub(crate) fn record(
     }
 }
 
-/// Where the next entry of a log goes, and what it hangs on.
+/// The end of an audit log: the number of the next record, and the hash of the record before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuditLink {
     number: AuditNumber,
@@ -39,25 +39,25 @@ pub struct AuditLink {
 }
 
 impl AuditLink {
-    /// The first entry of a log.
+    /// Returns the link for the first record of a log.
     #[must_use]
     pub const fn first() -> Self {
         Self::after(AuditNumber::ZERO, AuditDigest::ZERO)
     }
 
-    /// The one after the entry of this number and hash.
+    /// Returns the link for the record after the one with this number and hash.
     #[must_use]
     pub const fn after(number: AuditNumber, hash: AuditDigest) -> Self {
         Self { number: number.next(), previous: hash }
     }
 
-    /// The number of the entry to come.
+    /// Returns the number of the next record.
     #[must_use]
     pub const fn number(&self) -> AuditNumber {
         self.number
     }
 
-    /// Makes the entry, and moves on behind it.
+    /// Creates the next entry and moves the link to the end of it.
     fn seal(&mut self, sealer: &dyn AuditSealer, record: AuditRecord) -> AuditEntry {
         let Self { number, previous } = *self;
         let hash = sealer.seal(AuditEntry::text(number, previous, &record).as_bytes());
@@ -66,24 +66,25 @@ impl AuditLink {
     }
 }
 
-/// What comes with a write to be audited: a store that claims [`Capabilities::audit`](crate::Capabilities::audit) makes the entry
-/// of the write from it, and keeps the entry in the same commit.
+/// The audit facts of one admitted write. A store that claims [`Capabilities::audit`](crate::Capabilities::audit)
+/// creates the audit entry of the write from it, and stores the entry in the same commit.
 ///
-/// Only a pipeline makes one, with the [`Admitted`](crate::Admitted) ticket of the call.
+/// Only a pipeline creates it, with the [`Admitted`](crate::Admitted) call.
 pub struct PendingAuditEntry {
     draft: Arc<AuditDraft>,
     context: Context,
 }
 
 impl PendingAuditEntry {
-    /// The ticket of one attempt.
+    /// Takes over the audit draft of a call for one attempt.
     pub(crate) fn new(draft: &Arc<AuditDraft>, context: &Context) -> Self {
         draft.hand_over();
         Self { draft: Arc::clone(draft), context: context.clone() }
     }
 
-    /// The entry of a write that is about to be committed: at `now`, in a store that had come to `after` and comes to `position`
-    /// with it. A replay, and a write that takes no position, have none. `link` moves on behind the entry.
+    /// Returns the audit entry of a write that the store is about to commit at `now`. `after` is the position of the
+    /// store before the write, and `position` is the one after it. A replay, and a write that takes no position, have
+    /// no entry. `link` moves to the end of the new entry.
     #[must_use]
     pub fn entry(
         &self,
@@ -106,10 +107,10 @@ impl fmt::Debug for PendingAuditEntry {
     }
 }
 
-/// Entries about calls that the store has not applied: what failed, what was answered elsewhere. A store that claims
-/// [`Capabilities::audit`](crate::Capabilities::audit) appends them in one commit.
+/// Rejected-call records: audit records of calls that the store did not apply, because they failed or because a layer
+/// answered them. A store that claims [`Capabilities::audit`](crate::Capabilities::audit) appends them in one commit.
 ///
-/// Only a pipeline makes one, and nothing but entries can be made of it.
+/// Only a pipeline creates it, and it contains nothing but audit entries.
 pub struct RejectedCallRecords {
     sealer: Arc<dyn AuditSealer>,
     records: Vec<AuditRecord>,
@@ -120,25 +121,25 @@ impl RejectedCallRecords {
         Self { sealer: Arc::clone(sealer), records }
     }
 
-    /// The tenant of the first of them.
+    /// Returns the tenant of the first record.
     #[must_use]
     pub fn tenant(&self) -> TenantId {
         self.records.first().map_or_else(TenantId::default, |record| record.tenant.clone())
     }
 
-    /// How many there are: one at least.
+    /// Returns the number of records, which is at least one.
     #[must_use]
-    #[allow(clippy::len_without_is_empty, reason = "there is one at least")]
+    #[allow(clippy::len_without_is_empty, reason = "it has at least one record")]
     pub const fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whose they are, each as often as there are notes of it.
+    /// Returns the tenant of each record, in order.
     pub fn tenants(&self) -> impl Iterator<Item = &TenantId> {
         self.records.iter().map(|record| &record.tenant)
     }
 
-    /// The entries. `link` moves on behind them.
+    /// Returns the entries. `link` moves to the end of the last one.
     #[must_use]
     pub fn entries(&self, link: &mut AuditLink) -> Vec<AuditEntry> {
         self.records.iter().map(|record| link.seal(&*self.sealer, record.clone())).collect()
@@ -151,7 +152,7 @@ impl fmt::Debug for RejectedCallRecords {
     }
 }
 
-/// Fills in the revisions that the store answered.
+/// Copies the revisions from the answer of the store into the items.
 fn settle(items: &mut [AuditItem], result: &PersistResult) {
     match result {
         PersistResult::Batch(batched) => {
@@ -169,7 +170,7 @@ fn settle(items: &mut [AuditItem], result: &PersistResult) {
 
 fn settle_one(item: &mut AuditItem, result: &PersistResult) {
     item.revision = revision(result);
-    // Which message is the last one only the store knows.
+    // Only the store knows which message is the last one.
     if let PersistResult::Thread(ThreadResult::TakeLast(taken)) = result
         && let Some(deleted) = &taken.deleted
     {

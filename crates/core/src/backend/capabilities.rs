@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::search::Tokenizer;
 use crate::OpKind;
 
-/// What an acknowledged write survives.
+/// The failures that an acknowledged write survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Durability {
-    /// Nothing: it is gone with the process, or with the backend value.
+    /// Nothing: the data is lost with the process, or with the backend value.
     Volatile,
     /// The end of the process, `kill -9` included.
     Process,
@@ -28,8 +28,8 @@ impl fmt::Display for Durability {
     }
 }
 
-/// What a backend does and promises. The conformance kit tests every claim, and that what is not claimed is
-/// refused.
+/// The operations that a backend supports and the guarantees that it claims. The conformance kit tests every claim,
+/// and that the backend refuses each operation that it does not claim.
 ///
 /// ```
 /// use throughline_core::{Capabilities, Durability, OpKind};
@@ -40,28 +40,28 @@ impl fmt::Display for Durability {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// What an acknowledged write survives.
+    /// The failures that an acknowledged write survives.
     pub durability: Durability,
-    /// Whether it keeps idempotency keys. A call with a key is refused otherwise.
+    /// Whether the store keeps idempotency keys. If not, it refuses calls with a key.
     pub idempotency: bool,
-    /// Whether it keeps what was changed, in the order of the commits, to be read by
-    /// [`ReadChanges`](crate::operation::ReadChanges).
+    /// Whether the store keeps a change feed in commit order, for [`ReadChanges`](crate::operation::ReadChanges).
     pub changes: bool,
-    /// Whether it keeps the log of who did what, each entry in the commit of what it is about. The layer `audit` needs it.
+    /// Whether the store keeps an audit log, each record in the commit that it is about. The layer `audit` requires
+    /// this.
     pub audit: bool,
-    /// Whether it finds messages by their words.
+    /// Whether the store has a full-text index.
     pub search: bool,
-    /// Whether it finds Chinese, Japanese and Korean inside a run of characters.
+    /// Whether a search finds Chinese, Japanese and Korean words inside of a run of characters.
     pub cjk_search: bool,
-    /// Whether several processes may open the same store at once.
+    /// Whether several processes can open the same store at the same time.
     pub multi_process: bool,
-    /// The longest content of one message, in bytes of JSON.
+    /// The longest content of one message, in bytes of JSON; `None` for no limit.
     pub max_content_bytes: Option<u64>,
     operations: u16,
 }
 
 impl Capabilities {
-    /// No operations, nothing promised but this durability.
+    /// Returns the claims of a store with this durability, no operations and no other guarantee.
     #[must_use]
     pub const fn new(durability: Durability) -> Self {
         Self {
@@ -77,13 +77,13 @@ impl Capabilities {
         }
     }
 
-    /// Every operation, idempotency keys and the changes.
+    /// Returns the claims of every operation, idempotency keys and the change feed.
     #[must_use]
     pub const fn full(durability: Durability) -> Self {
         Self::new(durability).with_operations(&OpKind::ALL).with_idempotency().with_changes()
     }
 
-    /// Claims these operations too.
+    /// Adds these operations.
     #[must_use]
     pub const fn with_operations(mut self, kinds: &[OpKind]) -> Self {
         let mut at = 0;
@@ -94,28 +94,28 @@ impl Capabilities {
         self
     }
 
-    /// Claims to keep idempotency keys.
+    /// Adds idempotency keys.
     #[must_use]
     pub const fn with_idempotency(mut self) -> Self {
         self.idempotency = true;
         self
     }
 
-    /// Claims to keep what was changed.
+    /// Adds the change feed.
     #[must_use]
     pub const fn with_changes(mut self) -> Self {
         self.changes = true;
         self
     }
 
-    /// Claims to keep the log of who did what, in the commits.
+    /// Adds the audit log.
     #[must_use]
     pub const fn with_audit(mut self) -> Self {
         self.audit = true;
         self
     }
 
-    /// Claims to find messages by their words, as this tokenizer divides them.
+    /// Adds full-text search with this tokenizer.
     #[must_use]
     pub const fn with_search(mut self, tokenizer: Tokenizer) -> Self {
         self.search = true;
@@ -123,27 +123,27 @@ impl Capabilities {
         self
     }
 
-    /// Claims that several processes may open the same store at once.
+    /// Adds that several processes can open the same store at the same time.
     #[must_use]
     pub const fn with_multi_process(mut self) -> Self {
         self.multi_process = true;
         self
     }
 
-    /// Says the longest content of one message, in bytes of JSON.
+    /// Sets the longest content of one message, in bytes of JSON.
     #[must_use]
     pub const fn with_max_content_bytes(mut self, bytes: u64) -> Self {
         self.max_content_bytes = Some(bytes);
         self
     }
 
-    /// Whether this operation is claimed.
+    /// Whether the store claims this operation.
     #[must_use]
     pub const fn supports(&self, kind: OpKind) -> bool {
         self.operations & (1 << kind as u16) != 0
     }
 
-    /// The operations that are claimed.
+    /// Returns the operations that the store claims.
     pub fn operations(&self) -> impl Iterator<Item = OpKind> {
         OpKind::ALL.into_iter().filter(|kind| self.supports(*kind))
     }

@@ -1,14 +1,14 @@
-//! What a store that can follow another one decides, made once for every backend.
+//! The rules of replication that every backend shares: replication roles, row images and captures.
 //!
 //! ```
 //! use throughline_core::{ErrorKind, backend::following, replication::{ReplicationState, SetReplicationState}};
 //!
-//! let follower = ReplicationState::PRIMARY.as_replica();
-//! let take = SetReplicationState::new(ReplicationState::PRIMARY, follower);
-//! assert_eq!(following::set_replication_state(ReplicationState::PRIMARY, &take)?, Some(follower));
-//! // Made again, it has been done.
-//! assert_eq!(following::set_replication_state(follower, &take)?, None);
-//! assert_eq!(following::expect_primary(follower).unwrap_err().kind(), ErrorKind::NotPrimary);
+//! let replica = ReplicationState::PRIMARY.as_replica();
+//! let take = SetReplicationState::new(ReplicationState::PRIMARY, replica);
+//! assert_eq!(following::set_replication_state(ReplicationState::PRIMARY, &take)?, Some(replica));
+//! // The repeated call changes nothing.
+//! assert_eq!(following::set_replication_state(replica, &take)?, None);
+//! assert_eq!(following::expect_primary(replica).unwrap_err().kind(), ErrorKind::NotPrimary);
 //! # Ok::<(), throughline_core::PersistError>(())
 //! ```
 
@@ -18,22 +18,22 @@ use crate::{
     replica::{CaptureId, ImageCursor, ReplicationState},
 };
 
-/// Refuses a write to a store that follows another one.
+/// Refuses a write to a replica.
 ///
 /// # Errors
-/// `Following`.
+/// `NotPrimary`.
 pub fn expect_primary(replication_state: ReplicationState) -> Result<()> {
     if replication_state.is_primary() {
         return Ok(());
     }
-    let detail = format!("the store is {replication_state}: another one takes the writes");
+    let detail = format!("the store is {replication_state}: send the write to the primary");
     Err(PersistError::new(ErrorKind::NotPrimary, detail))
 }
 
-/// What a store is to be; nothing where it is that already.
+/// Returns the new replication state of the store, or `None` if the store already has it.
 ///
 /// # Errors
-/// `Stale` when it is something else than was expected.
+/// `Stale` if the present state is neither the expected nor the new one.
 pub fn set_replication_state(
     present: ReplicationState,
     take: &SetReplicationState,
@@ -44,51 +44,53 @@ pub fn set_replication_state(
     if present == take.expected {
         return Ok(Some(take.to));
     }
-    let detail = format!("the store is {present}, and not {}", take.expected);
+    let detail = format!(
+        "the replication state changed: the store is {present}, and the caller expected {}",
+        take.expected
+    );
     Err(PersistError::new(ErrorKind::Stale, detail))
 }
 
-/// What a store has, for [`may_apply`].
+/// The present replication facts of a store, for [`may_apply`].
 #[derive(Debug, Clone, Copy)]
 pub struct Present {
-    /// What it is.
+    /// The replication role and epoch of the store.
     pub replication_state: ReplicationState,
-    /// How far it has followed.
+    /// The cursor up to which the store has applied row images.
     pub cursor: Option<ImageCursor>,
-    /// Whether anything was ever written to it.
+    /// Whether no write was ever applied to the store.
     pub is_empty: bool,
-    /// The last change that it tells.
+    /// The last position of its change feed.
     pub last_change: Position,
 }
 
-/// Whether images are to be put in their content_fields; not where that was done already.
+/// Whether the store has to apply these row images: `false` if it applied them before.
 ///
 /// # Errors
-/// `Stale` where the store leads, is in another epoch, or has followed to another place. `Conflict` where a copy begins in a store with
-/// something in it, or with changes that the other one has not.
+/// `Stale` if the store is a primary, is in another epoch, or has applied images up to another cursor. `Conflict` if
+/// a copy begins in a store that is not empty and that does not equal the primary.
 pub fn may_apply(present: Present, apply: &ApplyImages) -> Result<bool> {
     let Present { replication_state, cursor, is_empty, last_change } = present;
     if replication_state.is_primary() || replication_state.epoch != apply.epoch {
-        let detail =
-            format!("the store is {replication_state}, and does not follow in epoch {}", apply.epoch);
+        let detail = format!("the store is {replication_state}, and is no replica of epoch {}", apply.epoch);
         return Err(PersistError::new(ErrorKind::Stale, detail));
     }
     if cursor == Some(apply.to) {
         return Ok(false);
     }
     if cursor != apply.from {
-        let detail = "the store has followed to another place than these images go on from";
+        let detail = "the row images do not continue from the cursor of the replica: read its replication status again";
         return Err(PersistError::new(ErrorKind::Stale, detail));
     }
     let begins_equal = apply.images.is_empty() && last_change <= apply.to.changes;
     if cursor.is_none() && !is_empty && !begins_equal {
-        let detail = "the store that is to follow has something in it already";
+        let detail = "the new replica is not empty: start the copy with an empty store";
         return Err(PersistError::new(ErrorKind::Conflict, detail));
     }
     Ok(true)
 }
 
-/// Refuses a cursor of another capture than the present one.
+/// Refuses a cursor that belongs to another capture than the present one.
 ///
 /// # Errors
 /// `TooOld`.
@@ -96,8 +98,7 @@ pub fn expect_capture(present: Option<CaptureId>, cursor: ImageCursor) -> Result
     if present == Some(cursor.capture) {
         return Ok(());
     }
-    let detail =
-        "what was changed in the store is not noted any more since the cursor: the copy has to be made anew";
+    let detail = "the store has ended the capture of this cursor: start a new copy";
     Err(PersistError::new(ErrorKind::TooOld, detail))
 }
 
@@ -122,7 +123,7 @@ mod tests {
         }
     }
 
-    /// A follower of the first epoch that has come to the first row.
+    /// A replica of the first epoch with the cursor at the first row.
     fn present() -> Present {
         let replication_state = ReplicationState::PRIMARY.as_replica();
         Present {
@@ -133,7 +134,7 @@ mod tests {
         }
     }
 
-    /// What brings it to the second.
+    /// Row images from the first to the second row.
     fn apply() -> ApplyImages {
         ApplyImages {
             epoch: ReplicationState::PRIMARY.epoch,
@@ -155,10 +156,10 @@ mod tests {
     }
 
     #[test]
-    fn a_page_goes_on_from_where_the_follower_is_and_is_put_once() {
+    fn row_images_continue_from_the_cursor_and_apply_once() {
         assert_eq!(answer(present(), &apply()), Ok(true));
-        let behind = Present { cursor: Some(cursor(2)), ..present() };
-        assert_eq!(answer(behind, &apply()), Ok(false), "it was put before");
+        let applied = Present { cursor: Some(cursor(2)), ..present() };
+        assert_eq!(answer(applied, &apply()), Ok(false), "the images were applied before");
         for elsewhere in [None, Some(cursor(0)), Some(cursor(3))] {
             let present = Present { cursor: elsewhere, ..present() };
             assert_eq!(answer(present, &apply()), Err(ErrorKind::Stale), "{elsewhere:?}");
@@ -166,39 +167,39 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_leads_or_follows_in_another_epoch_takes_nothing() {
-        let is_primary = Present { replication_state: ReplicationState::PRIMARY, ..present() };
-        assert_eq!(answer(is_primary, &apply()), Err(ErrorKind::Stale));
+    fn a_primary_and_a_replica_of_another_epoch_refuse_row_images() {
+        let primary = Present { replication_state: ReplicationState::PRIMARY, ..present() };
+        assert_eq!(answer(primary, &apply()), Err(ErrorKind::Stale));
         let later = ApplyImages { epoch: ReplicationState::PRIMARY.epoch.next(), ..apply() };
         assert_eq!(answer(present(), &later), Err(ErrorKind::Stale));
-        // Even what was put before: it was put for somebody else.
-        let put = Present { cursor: Some(cursor(2)), ..present() };
-        assert_eq!(answer(put, &later), Err(ErrorKind::Stale));
+        // Even images that were applied before are refused: they came from another epoch.
+        let applied = Present { cursor: Some(cursor(2)), ..present() };
+        assert_eq!(answer(applied, &later), Err(ErrorKind::Stale));
     }
 
     #[test]
-    fn a_copy_begins_in_an_empty_store_or_in_one_that_is_equal() {
+    fn a_copy_begins_in_an_empty_or_equal_store() {
         let begin = ApplyImages { from: None, ..apply() };
         let full = Present { cursor: None, ..present() };
         assert_eq!(answer(full, &begin), Err(ErrorKind::Conflict));
         assert_eq!(answer(Present { is_empty: true, ..full }, &begin), Ok(true));
         let equal = ApplyImages { images: Vec::new(), ..begin };
         assert_eq!(answer(full, &equal), Ok(true));
-        // It has told of a change that the other one has not.
+        // The replica has a change that the primary does not have.
         let ahead = Present { last_change: Position::new(11), ..full };
         assert_eq!(answer(ahead, &equal), Err(ErrorKind::Conflict));
     }
 
     #[test]
-    fn a_stance_is_taken_from_the_one_that_was_expected_and_once() {
-        let (is_primary, follows) = (ReplicationState::PRIMARY, ReplicationState::PRIMARY.as_replica());
-        let take = SetReplicationState::new(is_primary, follows);
-        assert_eq!(set_replication_state(is_primary, &take).unwrap(), Some(follows));
-        assert_eq!(set_replication_state(follows, &take).unwrap(), None);
-        let other = ReplicationState { epoch: Epoch::new(7), ..is_primary };
+    fn a_replication_state_changes_from_the_expected_one_and_once() {
+        let (primary, replica) = (ReplicationState::PRIMARY, ReplicationState::PRIMARY.as_replica());
+        let take = SetReplicationState::new(primary, replica);
+        assert_eq!(set_replication_state(primary, &take).unwrap(), Some(replica));
+        assert_eq!(set_replication_state(replica, &take).unwrap(), None);
+        let other = ReplicationState { epoch: Epoch::new(7), ..primary };
         assert_eq!(set_replication_state(other, &take).unwrap_err().kind(), ErrorKind::Stale);
-        assert!(expect_primary(is_primary).is_ok());
-        assert_eq!(expect_primary(follows).unwrap_err().kind(), ErrorKind::NotPrimary);
+        assert!(expect_primary(primary).is_ok());
+        assert_eq!(expect_primary(replica).unwrap_err().kind(), ErrorKind::NotPrimary);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{
     operation::ContentChange,
 };
 
-/// How long the content of an open message is, without putting it together: known from what was appended alone.
+/// The length of the content of an open message, computed from its appends without the content itself.
 ///
 /// ```
 /// use throughline_core::{Content, Delta, backend::Length, messages::ContentChange};
@@ -20,28 +20,28 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Length {
-    /// The bytes of JSON that the pieces come to.
+    /// The length of the content as JSON, in bytes.
     pub bytes: u64,
-    /// How it ends.
+    /// How the content ends.
     pub tail: Tail,
 }
 
-/// How content ends, as far as what is appended depends on it.
+/// How content ends, as far as the next append depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Tail {
     /// There are no blocks.
     Nothing,
-    /// With text that more text continues.
+    /// The last block is a text block that more text continues.
     Text,
-    /// With a block that nothing continues.
+    /// The last block is one that an append does not continue.
     Block,
 }
 
 impl Tail {
     const ALL: [Self; 3] = [Self::Nothing, Self::Text, Self::Block];
 
-    /// The number that stands for it in a store.
+    /// Returns the number that a store records for this value.
     #[must_use]
     pub const fn code(self) -> i64 {
         match self {
@@ -51,13 +51,13 @@ impl Tail {
         }
     }
 
-    /// What the number stands for, if for anything.
+    /// Returns the value of a recorded number, or `None` for an unknown number.
     #[must_use]
     pub fn from_code(code: i64) -> Option<Self> {
         Self::ALL.into_iter().find(|tail| tail.code() == code)
     }
 
-    /// Of this content. Costs one pass over it.
+    /// Returns the tail of `content`. It scans the content once.
     fn of(content: &Content) -> Self {
         if bytes_between_brackets(content) == 0 {
             Self::Nothing
@@ -70,13 +70,13 @@ impl Tail {
 }
 
 impl Length {
-    /// Of content that is not appended to, or not yet: the bytes as they are.
+    /// Returns the length of content that has no appends: the bytes of its JSON.
     #[must_use]
     pub fn settled(content: &Content) -> Self {
         Self { bytes: content.byte_len() as u64, tail: Tail::Nothing }
     }
 
-    /// After a change. Costs what the change carries.
+    /// Returns the length after a change. The cost depends on the size of the change only.
     #[must_use]
     pub fn after(self, change: &ContentChange) -> Self {
         match change {
@@ -104,7 +104,7 @@ mod tests {
     use crate::message::ContentBuffer;
 
     #[test]
-    fn it_is_the_length_of_what_the_pieces_come_to() {
+    fn the_length_equals_that_of_the_assembled_content() {
         let json = |json: &str| Content::from_json(json).unwrap();
         let blocks = |text: &str| ContentChange::Append(Delta::Blocks(json(text)));
         let text = |text: &str| ContentChange::Append(Delta::text(text));

@@ -1,7 +1,8 @@
-//! The end of a pipeline: what a store implements, and what only the pipeline can call.
+//! The backend interface: the trait [`Backend`] that a store implements, and the rules that all stores share.
 //!
-//! A backend is not a layer and has no write methods of its own: each method takes an [`Admitted`] ticket, which
-//! only the pipeline can make, and which cannot be kept. The smallest backend keeps nothing and says so:
+//! A backend is not a layer, and it has no write methods of its own. Each method takes an [`Admitted`] call, which
+//! only a pipeline can create and which a backend cannot keep. The smallest backend stores nothing and refuses every
+//! call:
 //!
 //! ```
 //! use throughline_core::{
@@ -22,7 +23,7 @@
 //!     }
 //!
 //!     async fn add(&self, _call: Admitted<'_, Add>) -> Result<Reply<Add>> {
-//!         Err(PersistError::new(ErrorKind::Denied, "this store takes nothing"))
+//!         Err(PersistError::new(ErrorKind::Denied, "this store accepts no writes"))
 //!     }
 //! }
 //!
@@ -36,10 +37,10 @@
 //! # }
 //! ```
 //!
-//! [`rules`] and [`sessions`] hold what every backend has to decide alike, and [`Replay`] what a store keeps under an
-//! idempotency key. The conformance kit, `throughline-conformance`, checks the rest.
+//! [`rules`] and [`sessions`] contain the decisions that every backend makes in the same way. [`Replay`] is the
+//! record that a store keeps under an idempotency key. The conformance kit, `throughline-conformance`, checks a store
+//! against the whole contract.
 
-mod admission;
 mod admitted;
 mod audit;
 mod capabilities;
@@ -47,21 +48,22 @@ pub mod following;
 mod length;
 pub mod names;
 mod owner_process;
+mod queue_capacity;
+mod queued_size;
 pub mod rules;
 pub mod search;
 pub mod sessions;
-mod weight;
 
 use std::future::{Future, ready};
 
 pub use self::{
-    admission::{QueueCapacity, QueuePermit, closed},
     admitted::Admitted,
     audit::{AuditLink, PendingAuditEntry, RejectedCallRecords},
     capabilities::{Capabilities, Durability},
     length::{Length, Tail},
     owner_process::OwnerProcess,
-    weight::{size_of_rejected_call_records, weight},
+    queue_capacity::{QueueCapacity, QueuePermit, closed},
+    queued_size::{size_of_rejected_call_records, weight},
 };
 pub(crate) use self::{admitted::Counter, audit::record};
 pub use crate::operation::{
@@ -78,92 +80,117 @@ use crate::{
     },
 };
 
-/// A store, as the end of a pipeline.
+/// The implementation of a store, at the end of a pipeline.
 ///
-/// Implementors write `async fn`. A method that is not written answers `Unsupported`, loudly; it must then not be
-/// claimed in [`capabilities`](Self::capabilities).
+/// Implementors write each method as an `async fn`. The default of each operation fails as
+/// [`Unsupported`](crate::ErrorKind::Unsupported); a store that keeps a default must not claim that operation in
+/// [`capabilities`](Self::capabilities).
+///
+/// # Arguments
+/// Each operation method takes an [`Admitted`] call: the typed operation, the [`Context`](crate::Context) with
+/// tenant, idempotency key and deadline, and the time of the attempt. The pipeline has already validated the
+/// arguments: page limits, byte bounds, leases, batches and queries are within their documented limits. Byte limits
+/// of content and metadata count the bytes of their JSON text.
 ///
 /// # Contract
-/// - A write is applied whole or not at all, and answered only after it is as durable as
+/// - Atomicity: the store applies a write as a whole or not at all. It answers only after the write is as durable as
 ///   [`Capabilities::durability`] claims.
-/// - Dropping a returned future must not leave half a write. The pipeline does not drop it once it was polled,
-///   while the runtime lives.
-/// - An error of a kind that [is a refusal](crate::ErrorKind::is_refusal) means that nothing was applied. Any other
-///   error says its [`Effect`](crate::Effect); without one, the outcome counts as unknown.
-/// - Timestamps are [`Admitted::now`]; order never depends on them.
-/// - A backend must not be `Clone`, and must have no public methods that write: the pipeline is the only way in.
+/// - Cancel safety: if the future is dropped before it completes, the write must still be applied as a whole or not
+///   at all. While the runtime lives, the pipeline does not drop a future that it has polled.
+/// - Errors: a kind that [is a refusal](crate::ErrorKind::is_refusal) means that the store applied nothing. Any other
+///   error carries its [`Effect`](crate::Effect); without one, the effect is unknown.
+/// - Panics: the pipeline contains a panic and answers [`Panicked`](crate::ErrorKind::Panicked), with an unknown
+///   effect for a write. A backend should not panic.
+/// - Time: the timestamps of a write are [`Admitted::now`]. Order never depends on a timestamp.
+/// - Access: a backend must not be `Clone` and must have no public method that writes, because all writes go through
+///   the pipeline.
 ///
 /// # Rules
-/// The conformance kit checks these for every store that claims what they are about; each method adds its own.
+/// The conformance kit checks these rules for every store that claims the feature in question. Each method adds its
+/// own rules.
 ///
-/// - Ids are compared byte for byte, and nothing joins two of them: `(a:b, c)` is not `(a, b:c)`. What one tenant or thread has
-///   neither changes nor shows in another.
-/// - Each change takes a [`Position`](crate::Position) of its own, above all before it in every tenant: a batch takes one for each change, in the order
-///   of its items. The receipt of a write names the last that it took. A write that makes no change, such as a renewed lease, takes one
-///   all the same. A read, a refusal and a replay take none, and answer none.
-/// - A sequence number is given in the order of arrival and never twice: not after a deletion, a clear or a reopening.
-/// - `created_at` is set once. `updated_at` is [`Admitted::now`], and never less than before ([`rules::updated_at`]).
-/// - A call that is refused leaves nothing: no row, no tombstone, no use of its key, no position.
-/// - An expected revision, title or generation that differs is `Stale`, and is looked at in every mode.
-/// - Content and metadata come back byte for byte: NUL, lone surrogates, escapes, and the way in which numbers are written.
+/// - Ids are compared byte for byte, and each id is a key part of its own: `(a:b, c)` is not `(a, b:c)`. A write to
+///   one tenant or thread neither changes nor shows anything in another one.
+/// - Each change takes its own [`Position`](crate::Position), which is greater than every earlier position of any
+///   tenant. A batch takes one position for each change, in the order of its items. The receipt of a write names the
+///   last position that it took. A write without a change event, such as a renewed lease, also takes a position. A
+///   read, a refusal and a replay take no position and return no receipt.
+/// - A thread assigns sequence numbers in the order of arrival and never assigns one twice: not after a deletion,
+///   after a clear, or after the store was reopened.
+/// - `created_at` is set once. `updated_at` is [`Admitted::now`], but never earlier than before
+///   ([`rules::updated_at`]).
+/// - A refused call leaves nothing: no row, no tombstone, no used key, no position.
+/// - A write with an expected revision, title or generation fails as `Stale` if the stored value differs. This check
+///   applies in every mode.
+/// - Content and metadata come back byte for byte, with NUL, lone surrogates, escapes and the notation of numbers.
 ///
 /// # Idempotency keys
-/// A key belongs to a tenant and a thread; that of a batch to the thread of its first item. The same fingerprint again is answered as
-/// the first call was, whatever came after it, with `deduplicated` set; only [`Update`] answers the metadata as it is now. Another
-/// fingerprint is `Conflict`. Keys last as long as what they stand for: that of a message that was deleted since still answers an
-/// addition, a reservation, a change of content and the deletion, and answers `Gone` to an update. After the deletion of the
-/// thread nothing is replayed. See [`Replay`].
+/// A key belongs to a tenant and a thread; the key of a batch belongs to the thread of its first item. A second call
+/// with the same key and fingerprint gets the answer of the first call, with `deduplicated` set, whatever happened in
+/// between; only [`Update`] answers the current metadata. A second call with another fingerprint fails as `Conflict`.
+///
+/// A key does not expire with time. After the deletion of a message, its keys still replay an addition, a reservation,
+/// a change of content and the deletion, and an update is `Gone`. After the deletion of a thread, the store replays
+/// none of its keys. See [`Replay`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a backend",
     label = "a pipeline ends with a backend",
     note = "call `.backend(…)` before `.build()`"
 )]
 pub trait Backend: Send + Sync + 'static {
-    /// The name in errors, reports and `describe()`; unique in the pipeline.
+    /// Returns the name of the store in errors, reports and `describe()`. The name must be unique in the pipeline.
     fn name(&self) -> &str;
 
-    /// What it does and promises.
+    /// Returns the operations that the store supports and the guarantees that it claims. The conformance kit verifies
+    /// each claim. The pipeline reads the answer once, when it is built.
     fn capabilities(&self) -> Capabilities;
 
-    /// The random key that was made with this store, which fingerprints are keyed with where the host gives no secret of its own.
+    /// Returns the random key that was created with this store. The pipeline computes fingerprints with it where the
+    /// host configures no secret of its own.
     ///
-    /// It is the same in every process that opens the store, and is kept apart from the idempotency keys and their fingerprints. A
-    /// store that becomes the replica of another one takes the key that comes with [`SetReplicationState`](crate::operation::SetReplicationState). A process that
-    /// had opened the replica before another process called that has the old key until it opens the store again: after a switchover,
-    /// a call that it repeats is refused as [`Conflict`](crate::ErrorKind::Conflict). A store that has none answers nothing: then
-    /// the key is a constant, and the guide says what a reader of the store can guess.
+    /// The key is the same in every process that opens the store. It is kept apart from the idempotency keys and
+    /// their fingerprints. A store that becomes the replica of another store adopts the key that comes with
+    /// [`SetReplicationState`](crate::operation::SetReplicationState). Another process that opened this store before
+    /// that call keeps the old key until it opens the store again. After a switchover, the calls that such a process
+    /// repeats are refused as [`Conflict`](crate::ErrorKind::Conflict).
+    ///
+    /// The default is `None`: the pipeline then uses a constant key, and the guide says what a reader of the store
+    /// can guess.
     fn fingerprint_key(&self) -> Option<FingerprintKey> {
         None
     }
 
     /// Adds a complete message.
     ///
-    /// - An id that the thread has, in any state, is `AlreadyExists`; one that was deleted there is `Gone`. In another
-    ///   thread or tenant it is free.
-    /// - A message without blocks is final: `[]` says nothing of its state.
-    /// - A `created_at` of the caller is kept, and decides no order.
+    /// - An id that the thread has, in any state, is `AlreadyExists`; an id that was deleted there is `Gone`. The
+    ///   same id in another thread or tenant is free.
+    /// - A message without blocks is final: the content `[]` does not imply a state.
+    /// - The store keeps a `created_at` of the caller; the value does not affect any order.
     fn add(&self, call: Admitted<'_, Add>) -> impl Future<Output = Result<Reply<Add>>> + Send {
         unsupported(&call)
     }
 
-    /// Makes the empty row of a message to come: state `Reserved`, content `[]`, a lease that begins now.
+    /// Creates an empty message: its state is `Reserved`, its content is `[]`, and its lease begins now.
     ///
-    /// Ids are refused as in [`add`](Self::add). The row has its sequence number from here on, whenever it is finished.
+    /// Ids are refused as in [`add`](Self::add). The message gets its sequence number now and keeps it, whenever the
+    /// writer finishes it.
     fn reserve(&self, call: Admitted<'_, Reserve>) -> impl Future<Output = Result<Reply<Reserve>>> + Send {
         unsupported(&call)
     }
 
-    /// Changes the content of a message, or settles it. See [`rules::transition`].
+    /// Changes the content of a message, or settles it. [`rules::transition`] decides the next state.
     ///
-    /// - An unknown message, and one that was deleted, is `NotFound`, and is not made.
-    /// - An append of nothing changes no byte. As a `Partial` it renews the lease and changes neither state nor revision; in every
-    ///   other mode it raises the revision and does what the mode says.
-    /// - Text continues a plain text block, or opens one: [`ContentBuffer`](crate::message::ContentBuffer) does it. What an append costs
-    ///   depends on what it appends, and not on what is there.
-    /// - An abandoned message keeps what was committed, and the reason; a settled one has no lease.
+    /// - An unknown or deleted message is `NotFound`; the store does not create it.
+    /// - An empty append changes no byte. With the mode `Partial` it only renews the lease: state and revision stay.
+    ///   Every other mode raises the revision and changes the state as usual.
+    /// - Text continues the last block if that is a plain text block; otherwise it opens a block.
+    ///   [`ContentBuffer`](crate::message::ContentBuffer) implements this. The cost of an append depends on the
+    ///   appended bytes, not on the stored length.
+    /// - An abandoned message keeps its committed content and the reason. A settled message has no lease.
     /// - A renewal never shortens a lease ([`rules::renewed`]).
-    /// - [`max_content_bytes`](UpdateContent::max_content_bytes) bounds the content as it would be after the change, as
-    ///   [`Capabilities::max_content_bytes`] does: a change beyond the lower of the two is `TooLarge`. [`Length`] counts it.
+    /// - [`max_content_bytes`](UpdateContent::max_content_bytes) and [`Capabilities::max_content_bytes`] limit the
+    ///   content after the change, in bytes of JSON. A change beyond the lower of the two is `TooLarge`. [`Length`]
+    ///   counts these bytes.
     fn update_content(
         &self,
         call: Admitted<'_, UpdateContent>,
@@ -173,63 +200,71 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Patches metadata and attachments, in every state.
     ///
-    /// - An absent name is kept, `null` clears it, anything else sets it as a whole: a `null` deeper inside is a value.
-    /// - Absent attachments are kept, an empty list clears them.
-    /// - A patch raises no revision and changes no state, and `updated_at` moves. A patch of nothing keeps everything.
-    /// - An unknown message, and one that was deleted, is `NotFound`. The replay of a patch whose message was deleted since is `Gone`.
+    /// - A name that the patch does not contain stays; `null` removes the name; any other value replaces the old
+    ///   value as a whole. A `null` inside of a value is data.
+    /// - Absent attachments stay; an empty list removes all of them.
+    /// - A patch moves `updated_at` and changes neither revision nor state. An empty patch changes no data.
+    /// - An unknown or deleted message is `NotFound`. The replay of a patch is `Gone` if the message was deleted
+    ///   since.
     ///
-    /// [`max_metadata_bytes`](Update::max_metadata_bytes) bounds the metadata as it would be afterwards, and so does that of a
-    /// [`LabelThread`](crate::operation::LabelThread): a patch that makes it longer than that is `TooLarge`.
+    /// [`max_metadata_bytes`](Update::max_metadata_bytes) limits the metadata after the patch, in bytes of JSON; a
+    /// patch beyond the limit is `TooLarge`. The same limit of a [`LabelThread`](crate::operation::LabelThread)
+    /// applies to the metadata of its thread.
     fn update(&self, call: Admitted<'_, Update>) -> impl Future<Output = Result<Reply<Update>>> + Send {
         unsupported(&call)
     }
 
     /// Deletes a message, in any state, and leaves a tombstone.
     ///
-    /// - It answers what was removed, with its attachments.
-    /// - The id stays dead in this thread: an addition or a reservation of it is `Gone`. Any other write to it, a second
-    ///   deletion among them, is `NotFound`, and a read finds nothing.
-    /// - An unknown message is `NotFound`, and its id is not dead by that.
-    /// - Where the thread has given another sequence number than [`after`](Delete::after), the deletion is `Stale`.
-    /// - [`only_damaged`](Delete::only_damaged) deletes a message that the store answers `Corrupt` for, with a tombstone, and counts the
-    ///   messages of the thread again. One that can be read is `Conflict`.
+    /// - The answer identifies the removed message and lists its attachments.
+    /// - The tombstone stays for the life of the thread: an addition or a reservation with this id is `Gone`. Any
+    ///   other write to it, also a second deletion, is `NotFound`, and a read finds nothing.
+    /// - An unknown message is `NotFound`, and the store writes no tombstone for it.
+    /// - If [`after`](Delete::after) is set and differs from the last sequence number of the thread, the deletion is
+    ///   `Stale`.
+    /// - With [`only_damaged`](Delete::only_damaged), the store deletes only a message that it answers `Corrupt` for.
+    ///   It writes a tombstone and counts the messages of the thread again. A readable message is `Conflict`.
     fn delete(&self, call: Admitted<'_, Delete>) -> impl Future<Output = Result<Reply<Delete>>> + Send {
         unsupported(&call)
     }
 
-    /// Applies several writes, all or nothing. An error names the item by
-    /// [`with_batch_index`](PersistError::with_batch_index).
+    /// Applies several writes in one commit, or none of them. An error names the failed item with
+    /// [`with_batch_index`](PersistError::with_batch_index), counted from zero.
     ///
-    /// Items are applied in order, and each sees what those before it did, in every thread of the batch. Each change has its own
-    /// position, and the receipt names the last. Where the thread of the first item has given another sequence number than
-    /// [`after`](Batch::after) before the batch, the batch is `Stale`. A batch in a batch, a read or an import in one, and a batch of
-    /// nothing are refused by the pipeline.
+    /// The store applies the items in order, and each item sees the effects of the items before it, in every thread
+    /// of the batch. Each change has its own position, and the receipt names the last one. If [`after`](Batch::after)
+    /// is set and differs from the last sequence number of the first item's thread before the batch, the batch is
+    /// `Stale`. The pipeline refuses an empty batch, and a batch that contains a batch, a read or an import.
     ///
-    /// [`max_answer_bytes`](Batch::max_answer_bytes) bounds what the answers show of the store
-    /// ([`answer_bytes`](crate::PersistResult::answer_bytes)): beyond it the batch is `TooLarge`, with the index of the item that exceeds it.
+    /// [`max_answer_bytes`](Batch::max_answer_bytes) limits the stored bytes that the answers contain
+    /// ([`answer_bytes`](crate::PersistResult::answer_bytes)). Beyond the limit the batch is `TooLarge`, with the
+    /// index of the item that exceeds it.
     fn batch(&self, call: Admitted<'_, Batch>) -> impl Future<Output = Result<Reply<Batch>>> + Send {
         unsupported(&call)
     }
 
-    /// Brings messages in that were written elsewhere: what the thread has not yet, in one commit, in the order of the list.
+    /// Imports messages that were written elsewhere: adds the messages that the thread does not have, in one commit,
+    /// in the order of the list.
     ///
-    /// - A message that is there is left as it is, one that was deleted stays so, and the answer says which. See [`rules::check_import`].
-    /// - A damaged message of one of the ids is `Corrupt`. With [`restores_damaged`](Import::restores_damaged) the row overwrites it: it
-    ///   keeps its sequence number and begins at the first revision.
-    /// - No limit of size refuses [a copy](Import::is_copy) of messages that the store has.
+    /// - A message that the thread has stays unchanged, and a deleted message stays deleted. The answer lists both.
+    ///   See [`rules::check_import`].
+    /// - A damaged message with one of the ids is `Corrupt`. With [`restores_damaged`](Import::restores_damaged), the
+    ///   imported row overwrites it: the message keeps its sequence number and starts at the first revision.
+    /// - No size limit applies to [a copy](Import::is_copy) of messages that the store already has.
     fn import(&self, call: Admitted<'_, Import>) -> impl Future<Output = Result<Reply<Import>>> + Send {
         unsupported(&call)
     }
 
-    /// Does something to a thread as a whole.
+    /// Changes a thread as a whole: creates, clears, deletes, labels or prunes it, among others.
     ///
-    /// - A cleared thread keeps title, owner, labels and metadata, and begins the next generation; its ids stay dead, and its sequence
-    ///   goes on.
-    /// - Every later write to a deleted thread is `Gone`, before anything of it is written, and no read shows anything of it. A second
-    ///   deletion succeeds. Another tenant's thread of this id is untouched.
-    /// - [`TakeLastMessage`](crate::operation::TakeLastMessage) of an unknown thread is `NotFound`; of a thread without messages it answers nothing.
-    ///   A replay answers what was deleted, without the message.
-    /// - Only final messages count in a thread's messages, turns and bytes, and only what settled counts as activity.
+    /// - A cleared thread keeps its title, owner, labels and metadata, and begins its next generation. Its tombstones
+    ///   stay, and its sequence numbers continue.
+    /// - After a deletion of a thread, every write to it is `Gone` before the store changes anything, and no read
+    ///   shows any of it. A second deletion succeeds. A thread with the same id of another tenant is not affected.
+    /// - [`TakeLastMessage`](crate::operation::TakeLastMessage) of an unknown thread is `NotFound`; of a thread
+    ///   without messages it deletes nothing and succeeds. A replay answers the same deletion, without the message.
+    /// - Only final messages count as messages, turns and bytes of a thread, and only settled messages count as
+    ///   activity.
     fn thread(
         &self,
         call: Admitted<'_, ThreadArgs>,
@@ -237,27 +272,29 @@ pub trait Backend: Send + Sync + 'static {
         unsupported(&call)
     }
 
-    /// Answers a read. A read must not wait for a place in a queue of writes.
+    /// Answers a read. A read must not wait in the queue of the writes.
     ///
-    /// - A read that begins after a write was answered sees it.
-    /// - What is not there is answered as nothing, and not as an error; one row that cannot be read is reported, and hides no other.
-    /// - Cursors are exclusive, and need not be the field of anything. A page that ends with the last item says that there are
-    ///   no more. The pipeline checks limits and byte bounds by [`rules::check_page`], and those without bytes by [`rules::check_limit`].
-    /// - Pages and lists with a `max_bytes` end where the next item would exceed it, hold one item at least, and say that there are more.
-    ///   [`AnswerBytes`] counts them.
-    /// - A page and a thread's entry answer the last sequence number that the thread has ever given (`last_seq`), also where the message
-    ///   is deleted.
-    /// - A search keeps the bounds of [`search`]. One that met a bound, and may have missed messages, answers
-    ///   [`terminated_early`](crate::operation::SearchHits::terminated_early).
-    /// - A page of the audit log answers how many entries the store has [written](crate::operation::AuditPage::written), counted apart from the
-    ///   entries themselves.
-    /// - Open messages are listed by the bytes of their thread, and then by sequence number. Threads are listed by activity, the latest
-    ///   first, and then by the bytes of their ids.
+    /// - A read that begins after a write was answered sees that write.
+    /// - Absent data is an empty answer, not an error. The answer reports a damaged row, and the row hides no other
+    ///   row.
+    /// - Cursors are exclusive, and a cursor need not match an existing row. A page that ends with the last item
+    ///   reports no further items. The pipeline checks limits and byte bounds by [`rules::check_page`], and limits
+    ///   without byte bounds by [`rules::check_limit`].
+    /// - A page or list with `max_bytes` ends before the item that would exceed this number of bytes, and then
+    ///   reports further items. It contains at least one item. [`AnswerBytes`] counts the bytes.
+    /// - A page and a thread summary contain the last sequence number that the thread has ever assigned (`last_seq`),
+    ///   also if that message was deleted.
+    /// - A search stays within the bounds of [`search`]. A search that reached a bound and may have missed messages
+    ///   sets [`terminated_early`](crate::operation::SearchHits::terminated_early).
+    /// - A page of the audit log contains the number of records that the store has
+    ///   [written](crate::operation::AuditPage::written), which the store counts apart from the records.
+    /// - Lists of open messages are ordered by the bytes of the thread id, then by sequence number. Lists of threads
+    ///   are ordered by activity, latest first, then by the bytes of the thread id.
     fn read(&self, call: Admitted<'_, ReadArgs>) -> impl Future<Output = Result<Reply<ReadArgs>>> + Send {
         unsupported(&call)
     }
 
-    /// Keeps what a consumer of the changes says of itself: its cursor, and what it has passed over.
+    /// Records the progress of a consumer of the change feed: its cursor and its quarantine.
     fn consumer(
         &self,
         call: Admitted<'_, ConsumerArgs>,
@@ -265,7 +302,7 @@ pub trait Backend: Send + Sync + 'static {
         unsupported(&call)
     }
 
-    /// Does something to agent sessions, by the rules of [`sessions`].
+    /// Changes the sessions of an agent, by the rules of [`sessions`].
     fn session(
         &self,
         call: Admitted<'_, SessionArgs>,
@@ -273,15 +310,18 @@ pub trait Backend: Send + Sync + 'static {
         unsupported(&call)
     }
 
-    /// Appends to the log of who did what: entries about calls that were refused, or that a layer or another pipeline answered. They come from
-    /// the pipeline itself, and not through its layers, which have refused what they are about. In one commit; an error leaves
-    /// nothing of them, or says that the outcome is unknown, and they come again.
+    /// Appends rejected-call records to the audit log: records of calls that were refused, or that a layer or another
+    /// pipeline answered.
+    ///
+    /// The pipeline itself calls this method, not through its layers, because those layers may have refused the
+    /// recorded calls. The store appends all records in one commit. On an error it has appended none of them, or the
+    /// effect is unknown; the pipeline then sends the same records again.
     fn record_rejected_calls(&self, records: RejectedCallRecords) -> impl Future<Output = Result<()>> + Send {
         drop(records);
         ready(Err(PersistError::unsupported("an audit log")))
     }
 
-    /// Keeps the store an exact copy of another, or another one of it: see [`replica`](crate::replication).
+    /// Executes an operation of replication, on a primary or on a replica: see [`replica`](crate::replication).
     fn replica(
         &self,
         call: Admitted<'_, ReplicaArgs>,
@@ -289,24 +329,29 @@ pub trait Backend: Send + Sync + 'static {
         unsupported(&call)
     }
 
-    /// Subscribes to commit notifications. After each commit the store sends the position that it has come to, as far as this process knows.
-    /// A notification carries no data: it says that a read may find more. Notifications may be left out, and one may come for nothing. A
-    /// reader without a subscription polls.
+    /// Subscribes to commit notifications. After each commit the store sends its latest position, as far as this
+    /// process knows it.
+    ///
+    /// A notification carries no data: it says that a read may find more changes. The store may omit notifications
+    /// and may send one without a new change. Without a subscription, the default, readers poll.
     fn commit_notifications(&self) -> Option<CommitNotifications> {
         None
     }
 
-    /// Finishes what was admitted and lets go of every resource: files, locks, connections, threads. When it has returned, the same
-    /// store can be opened again by this process or another, and has everything that was answered. Called once, by
-    /// [`Persistence::close`](crate::Persistence::close), when nothing is in flight any more: on the runtime that the pipeline was
-    /// built on, or on another one when that has ended.
+    /// Completes the admitted calls and releases all resources: files, locks, connections and threads.
+    ///
+    /// After it returns, this process or another one can open the same store again and finds every acknowledged
+    /// write. [`Persistence::close`](crate::Persistence::close) calls it once, when no call is in flight. It runs on
+    /// the runtime that the pipeline was built on, or on another one if that runtime has ended.
     fn close(&self) -> impl Future<Output = Result<()>> + Send {
         ready(Ok(()))
     }
 
-    /// What [`close`](Self::close) waits for at this moment, as one clause for the error of a
-    /// [`Persistence::close_within`](crate::Persistence::close_within) that ran out of time: `the writer has waited in the
-    /// sync of a commit for 25 s, and 3 writes wait for it`. Nothing where the backend does not know. It must not block.
+    /// Returns what [`close`](Self::close) waits for at this moment, as one clause: `the writer has waited in the
+    /// sync of a commit for 25 s, and 3 writes wait for it`.
+    ///
+    /// The clause completes the error of a [`Persistence::close_within`](crate::Persistence::close_within) that timed
+    /// out. `None`, the default, means that the backend does not know. The method must not block.
     fn waits_in(&self) -> Option<String> {
         None
     }

@@ -1,6 +1,6 @@
-//! Which message a provider means: the decision of [`ResolveId`], made once for every backend.
+//! Provider aliases: the decision which message a provider's id means ([`ResolveId`]), shared by all backends.
 //!
-//! A backend says what it knows through [`Names`], and keeps the name that [`resolve`] answers:
+//! A backend implements look-ups as [`Names`], and stores the alias that [`resolve`] returns:
 //!
 //! ```
 //! use throughline_core::{
@@ -10,7 +10,7 @@
 //!     messages::{Origin, ResolveId, ResolvedBy},
 //! };
 //!
-//! /// A thread of which nothing is known yet.
+//! /// A thread without aliases.
 //! struct Empty;
 //!
 //! impl Names for Empty {
@@ -50,17 +50,18 @@ use crate::{
     operation::{Alias, Mismatch, Origin, ResolveId, ResolvedBy, ResolvedId, SkippedId},
 };
 
-/// What a thread says of the names of its messages in its present generation, to [`resolve`].
+/// The look-ups of the provider aliases of one thread, in its present generation, for [`resolve`].
 ///
-/// Of several that fit, each method answers the one that was taken down last.
+/// If several aliases match, each method returns the one that was recorded last.
 pub trait Names {
-    /// What a look-up fails with.
+    /// The error of a look-up.
     type Error: From<PersistError>;
 
-    /// The message of this role that is this item of this turn, or of none.
+    /// Returns the message with this role that is this item of this turn. Without a turn, the alias must have no turn
+    /// either.
     ///
     /// # Errors
-    /// What the store answers.
+    /// The error of the store.
     fn item(
         &mut self,
         turn: Option<&TurnId>,
@@ -68,56 +69,56 @@ pub trait Names {
         role: Role,
     ) -> Result<Option<KnownName>, Self::Error>;
 
-    /// The latest message of this role in this turn, an item of it or not.
+    /// Returns the latest message with this role in this turn, with an item id or without one.
     ///
     /// # Errors
-    /// What the store answers.
+    /// The error of the store.
     fn turn(&mut self, turn: &TurnId, role: Role) -> Result<Option<KnownName>, Self::Error>;
 
-    /// The message of this role that is known by this event alone.
+    /// Returns the message with this role whose alias is this event alone.
     ///
     /// # Errors
-    /// What the store answers.
+    /// The error of the store.
     fn event(&mut self, event: &EventId, role: Role) -> Result<Option<KnownName>, Self::Error>;
 
-    /// The names of a message: as many as tell whether it is an item, and of which turn. Few at most: see
-    /// [`NAMES_PER_MESSAGE`].
+    /// Returns the aliases of a message. The number of aliases must suffice to decide whether the message has an item
+    /// id, and which turn it belongs to. At most [`NAMES_PER_MESSAGE`] are needed.
     ///
     /// # Errors
-    /// What the store answers.
+    /// The error of the store.
     fn names_of(&mut self, id: &MessageId) -> Result<Vec<Origin>, Self::Error>;
 
-    /// The message of this id: there, dead, or never there.
+    /// Returns the state of an id: a message, a tombstone, or neither.
     ///
     /// # Errors
-    /// What the store answers.
+    /// The error of the store.
     fn message(&mut self, id: &MessageId) -> Result<Named, Self::Error>;
 
-    /// The place of the latest final message of the user, also where that one was deleted: a turn that was over does not begin
-    /// again.
+    /// Returns the sequence number of the latest final user message, also if that message was deleted: a deletion
+    /// does not reopen an earlier turn.
     ///
     /// # Errors
-    /// What the store answers.
+    /// The error of the store.
     fn latest_question(&mut self) -> Result<Option<Seq>, Self::Error>;
 }
 
-/// How many names of one message [`Names::names_of`] has to answer at most, the latest first.
+/// The number of aliases of one message that [`Names::names_of`] returns at most, latest first.
 pub const NAMES_PER_MESSAGE: usize = 16;
 
-/// What a thread has under an id.
+/// The state of a message id in a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Named {
-    /// Nothing, and it never had.
+    /// The thread never had a message with this id.
     Nothing,
-    /// A message that was deleted.
+    /// The id has a tombstone.
     Dead,
-    /// A message.
+    /// The thread has the message.
     There {
-        /// Who says it.
+        /// The role of the message.
         role: Role,
-        /// Where it is in its life.
+        /// The state of the message.
         state: MessageState,
-        /// Its place.
+        /// The sequence number of the message.
         seq: Seq,
     },
 }
@@ -137,12 +138,12 @@ impl Named {
     }
 }
 
-/// Decides which message is meant, by the order of [`ResolveId`]. The second answer is a name that the store has to take down
-/// with it, where there is a new one.
+/// Decides which message is meant, in the order that [`ResolveId`] describes. The second value is the new alias that
+/// the store has to record, if there is one.
 ///
 /// # Errors
-/// `Invalid` when the origin says nothing or too many ids of old are named; `Gone` when the message was deleted; what a
-/// look-up fails with.
+/// `Invalid` if the origin is empty or has too many legacy ids. `Gone` if the message was deleted. `AlreadyExists` if
+/// the fresh id is in use. Otherwise the error of a look-up.
 pub fn resolve<N: Names>(asked: &ResolveId, names: &mut N) -> Result<(ResolvedId, Option<Alias>), N::Error> {
     check(asked)?;
     let mut search = Search { asked, names, skipped: Vec::new() };
@@ -158,7 +159,7 @@ pub fn resolve<N: Names>(asked: &ResolveId, names: &mut N) -> Result<(ResolvedId
     Ok((search.found(id, by)?, Some(alias)))
 }
 
-/// Refuses what no thread can answer.
+/// Refuses an origin that no thread can resolve.
 ///
 /// # Errors
 /// `Invalid`.
@@ -168,7 +169,7 @@ pub(crate) fn check(asked: &ResolveId) -> Result<(), PersistError> {
     }
     let (count, max) = (asked.legacy.len(), ResolveId::MAX_LEGACY);
     if count > max {
-        let detail = format!("{count} ids of old are more than the {max} allowed");
+        let detail = format!("{count} legacy ids are more than the {max} allowed");
         return Err(PersistError::new(ErrorKind::Invalid, detail));
     }
     Ok(())
@@ -230,7 +231,7 @@ impl<N: Names> Search<'_, N> {
         }
     }
 
-    /// The id of a message that is not there yet.
+    /// Returns the caller's fresh id, if the thread never had it.
     fn fresh(&mut self) -> Result<MessageId, N::Error> {
         let ResolveId { thread, fresh, .. } = self.asked;
         match self.names.message(fresh)? {
@@ -242,7 +243,7 @@ impl<N: Names> Search<'_, N> {
         }
     }
 
-    /// Whether the user has asked something after this place.
+    /// Whether there is a later final user message than this sequence number.
     fn is_over(&mut self, seq: Seq) -> Result<bool, N::Error> {
         Ok(self.names.latest_question()?.is_some_and(|question| question > seq))
     }

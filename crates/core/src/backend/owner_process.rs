@@ -2,11 +2,11 @@ use std::process;
 
 use crate::{Effect, ErrorKind, PersistError, Result};
 
-/// The process that opened a store. A child that was forked from it has a copy of the handle and none of the threads that do the
-/// work, so a call would wait there forever; [`check`](Self::check) refuses it.
+/// The process that opened a store. A child that was forked from it has a copy of the handle but none of the threads
+/// that do the work, so a call would never return; [`check`](Self::check) refuses it.
 ///
-/// Any backend with threads or connections of its own makes one when it is opened and checks it before each call. A check costs
-/// one system call.
+/// A backend with threads or connections of its own creates an `OwnerProcess` when it opens, and checks it before
+/// each call. A check costs one system call.
 ///
 /// ```
 /// use throughline_core::backend::OwnerProcess;
@@ -18,22 +18,22 @@ use crate::{Effect, ErrorKind, PersistError, Result};
 pub struct OwnerProcess(u32);
 
 impl OwnerProcess {
-    /// This process.
+    /// Returns the current process.
     #[must_use]
     pub fn current() -> Self {
         Self(process::id())
     }
 
-    /// Whether the caller is in this process.
+    /// Whether the caller runs in this process.
     #[must_use]
     pub fn is_current(self) -> bool {
         self.0 == process::id()
     }
 
-    /// Refuses a caller in another process.
+    /// Refuses a call from another process.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) with nothing applied, in a child that was forked after the store was opened.
+    /// [`Invalid`](ErrorKind::Invalid), with nothing applied, in a child that was forked after the store was opened.
     pub fn check(self) -> Result<()> {
         if self.is_current() {
             return Ok(());

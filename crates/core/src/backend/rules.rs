@@ -1,4 +1,4 @@
-//! What every backend decides alike.
+//! The rules that every backend shares: state transitions, expected values, limits and the errors for them.
 //!
 //! ```
 //! use throughline_core::{
@@ -29,23 +29,23 @@ use crate::{
     operation::{Delete, Fingerprint, Import, ReadPage, Reserve, UpdateContent, UpdateMode, Visibility},
 };
 
-/// A message after an [`UpdateContent`].
+/// The state of a message after an [`UpdateContent`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
-    /// Its state.
+    /// The next state.
     pub state: MessageState,
-    /// Its revision.
+    /// The next revision.
     pub revision: Revision,
-    /// Its lease; none once it is settled.
+    /// The next lease; `None` for a settled message.
     pub lease: Option<Lease>,
 }
 
-/// Decides what `update` does to a message in this state, or why it is refused. The table stands at
-/// [`UpdateMode`].
+/// Decides the next state of a message for `update`, or why the update is refused. [`UpdateMode`] has the table of
+/// transitions.
 ///
 /// # Errors
-/// `Stale` on a settled message or another revision than expected, `Conflict` for an edit of an open message and for
-/// a sweep while the lease is alive.
+/// `Stale` for a settled message, or for another revision than expected. `Conflict` for an edit of an open message,
+/// and for the recovery of an expired draft while its lease is alive.
 pub fn transition(
     update: &UpdateContent,
     state: MessageState,
@@ -91,7 +91,7 @@ pub fn transition(
     })
 }
 
-/// Refuses a caller who saw another revision.
+/// Refuses a write that expects another revision.
 ///
 /// # Errors
 /// `Stale`, naming both revisions.
@@ -105,7 +105,7 @@ pub fn expect_revision(expected: Option<Revision>, revision: Revision) -> Result
     }
 }
 
-/// Refuses a deletion of a damaged message where the store can read the message.
+/// Refuses a deletion of a damaged message if the store can read the message.
 ///
 /// # Errors
 /// `Conflict`, naming the message.
@@ -117,7 +117,7 @@ pub fn expect_damaged(delete: &Delete) -> Result<()> {
     Err(PersistError::new(ErrorKind::Conflict, detail).about(&delete.thread, &delete.id))
 }
 
-/// Refuses a key that was used for something else.
+/// Refuses a key that was used for another operation or other content.
 ///
 /// # Errors
 /// `Conflict`, naming the key.
@@ -132,8 +132,8 @@ pub fn expect_fingerprint(idempotency: &Idempotency, recorded: &Fingerprint) -> 
     ))
 }
 
-/// Whether a page with this visibility shows a message in this state. [`Visibility::Settled`] also ends the page at
-/// the first open message, which the caller of this function has to do.
+/// Whether a page with this visibility shows a message in this state. With [`Visibility::Settled`], the caller of
+/// this function must also end the page at the first open message.
 #[must_use]
 pub const fn is_visible(visibility: Visibility, state: MessageState) -> bool {
     match visibility {
@@ -143,13 +143,13 @@ pub const fn is_visible(visibility: Visibility, state: MessageState) -> bool {
     }
 }
 
-/// When a message was last changed: now, but never earlier than before.
+/// Returns the new `updated_at` of a row: `now`, but never earlier than before.
 #[must_use]
 pub fn updated_at(before: Timestamp, now: Timestamp) -> Timestamp {
     before.max(now)
 }
 
-/// Refuses a page or a list that asks for nothing or for too much.
+/// Refuses a page or a list whose limit is not from 1 to [`ReadPage::MAX_LIMIT`].
 ///
 /// # Errors
 /// `Invalid`, naming the limit.
@@ -161,7 +161,7 @@ pub fn check_limit(limit: u32) -> Result<()> {
     Err(PersistError::new(ErrorKind::Invalid, format!("a limit of {limit} is not from 1 to {max}")))
 }
 
-/// Refuses a page or a list whose bound of items or of bytes is none.
+/// Refuses a page or a list whose limit or byte bound is out of range: 1 to [`ReadPage::MAX_BYTES`] bytes.
 ///
 /// # Errors
 /// `Invalid`, naming the bound.
@@ -174,7 +174,7 @@ pub fn check_page(limit: u32, max_bytes: u32) -> Result<()> {
     Err(PersistError::new(ErrorKind::Invalid, format!("a bound of {max_bytes} bytes is not from 1 to {max}")))
 }
 
-/// Refuses a lease that is too short, too long, or of a part of a millisecond.
+/// Refuses a lease that is too short, too long, or not a whole number of milliseconds.
 ///
 /// # Errors
 /// `Invalid`, naming the lease.
@@ -191,14 +191,14 @@ pub fn check_lease(lease: Duration) -> Result<()> {
     Ok(())
 }
 
-/// When a lease ends that is renewed now: a clock that jumps back shortens none.
+/// Returns the lease after a renewal. A clock that jumps back does not shorten the lease.
 #[must_use]
 pub fn renewed(lease: Lease, now: Timestamp) -> Lease {
     let next = Lease::starting(now, lease.duration);
     Lease { expires_at: next.expires_at.max(lease.expires_at), ..next }
 }
 
-/// Refuses an import of nothing, of too many messages, or of one message twice.
+/// Refuses an import that is empty, has too many messages, or has one message twice.
 ///
 /// # Errors
 /// `Invalid`, naming the message or the number.
@@ -216,7 +216,7 @@ pub fn check_import(import: &Import) -> Result<()> {
     }
 }
 
-/// Refuses more labels than a thread may have.
+/// Refuses more labels than a thread can have.
 ///
 /// # Errors
 /// `TooLarge`, naming both numbers.
@@ -228,7 +228,7 @@ pub fn check_labels(labels: &Labels) -> Result<()> {
     Err(PersistError::new(ErrorKind::TooLarge, format!("{count} labels are more than the {max} allowed")))
 }
 
-/// Refuses a caller who saw another generation of the thread.
+/// Refuses a write that expects another generation of the thread.
 ///
 /// # Errors
 /// `Stale`, naming both generations.
@@ -242,8 +242,9 @@ pub fn expect_generation(expected: Option<Generation>, generation: Generation) -
     }
 }
 
-/// Refuses a caller who saw another end of the thread. `last` is the last sequence number that the thread has ever given, whether
-/// its message is still there or not: what [`Page::last_seq`](crate::operation::Page::last_seq) says.
+/// Refuses a write that expects another last sequence number of the thread. `last` is the last sequence number that
+/// the thread has ever assigned, also if its message was deleted
+/// ([`Page::last_seq`](crate::operation::Page::last_seq)).
 ///
 /// # Errors
 /// `Stale`, naming both sequence numbers.
@@ -257,7 +258,8 @@ pub fn expect_last(after: Option<Seq>, last: Seq) -> Result<()> {
     }
 }
 
-/// Refuses a caller who saw another last message. `last` is the sequence number of the last message that is there.
+/// Refuses a write that expects another last message. `last` is the sequence number of the last message that the
+/// thread has now.
 ///
 /// # Errors
 /// `Stale`, naming both sequence numbers.
@@ -270,35 +272,36 @@ pub fn expect_last_message(expected: Option<Seq>, last: Option<Seq>) -> Result<(
     Err(PersistError::new(ErrorKind::Stale, detail))
 }
 
-/// Refuses a caller who saw another title.
+/// Refuses a write that expects another title.
 ///
 /// # Errors
-/// `Stale`. The titles are not repeated: they may be secrets.
+/// `Stale`. The error does not repeat the titles, because they may be secrets.
 pub fn expect_title(expected: Option<&Title>, title: &Title) -> Result<()> {
     match expected {
-        Some(expected) if expected != title => {
-            Err(PersistError::new(ErrorKind::Stale, "the thread is called otherwise than the caller saw"))
-        }
+        Some(expected) if expected != title => Err(PersistError::new(
+            ErrorKind::Stale,
+            "the title of the thread changed since the caller read it",
+        )),
         _ => Ok(()),
     }
 }
 
-/// What is answered to an operation on a thread that there is not.
+/// Returns the error for an operation on an unknown thread.
 #[must_use]
 pub fn no_such_thread(thread: &ThreadId) -> PersistError {
     PersistError::new(ErrorKind::NotFound, format!("there is no thread `{thread}`"))
 }
 
-/// What is answered to a write to a thread that was deleted.
+/// Returns the error for a write to a deleted thread.
 #[must_use]
 pub fn thread_is_gone(thread: &ThreadId) -> PersistError {
     PersistError::new(ErrorKind::Gone, format!("the thread `{thread}` was deleted"))
 }
 
-/// Where the cursor of a consumer is after this move.
+/// Returns the position of a consumer's cursor after this move. A repeated move succeeds.
 ///
 /// # Errors
-/// `Stale` where it is elsewhere than the caller saw, or further on than it is to go.
+/// `Stale` if the cursor is not where the caller expected it, or if it is already after `to`.
 pub fn move_cursor(position: Position, to: Position, expected: Option<Position>) -> Result<Position> {
     if position == to {
         return Ok(to);
@@ -310,7 +313,7 @@ pub fn move_cursor(position: Position, to: Position, expected: Option<Position>)
     Ok(to)
 }
 
-/// What is answered where changes after a position are asked for, and are not kept any more.
+/// Returns the error for a read of changes that the store no longer keeps.
 #[must_use]
 pub fn too_old(after: Position, kept_after: Position) -> PersistError {
     let detail =
@@ -318,12 +321,13 @@ pub fn too_old(after: Position, kept_after: Position) -> PersistError {
     PersistError::new(ErrorKind::TooOld, detail)
 }
 
-/// Whether changes after a position can be told, of which those after `kept_after` are kept. `end` is the position that a store has come
-/// to that leads: one that follows may be asked for what it is still to be brought, and has none.
+/// Checks that the store can answer the changes after a position. `kept_after` is the position after which the store
+/// keeps its changes. `end` is the last position of a primary. It is `None` for a replica, because a reader may be
+/// ahead of a replica.
 ///
 /// # Errors
-/// `TooOld` where some are not kept any more, and where the position is one that the store has never given: it lost commits that
-/// somebody has seen, or was put back from a backup.
+/// `TooOld` if the store no longer keeps some of these changes. Also `TooOld` if the store never assigned this
+/// position: then it lost commits that a reader has seen, or it was restored from a backup.
 pub fn check_after(after: Position, kept_after: Position, end: Option<Position>) -> Result<()> {
     if after < kept_after {
         return Err(too_old(after, kept_after));
@@ -331,7 +335,7 @@ pub fn check_after(after: Position, kept_after: Position, end: Option<Position>)
     match end {
         Some(end) if after > end => {
             let detail = format!(
-                "the store has come to {end} and not to {after}: what is known of it was lost there, and has to be read anew"
+                "the store is at position {end} and never assigned {after}, so commits were lost: read the data again"
             );
             Err(PersistError::new(ErrorKind::TooOld, detail))
         }
@@ -339,7 +343,7 @@ pub fn check_after(after: Position, kept_after: Position, end: Option<Position>)
     }
 }
 
-/// Whether a list of open messages that asks for expired ones only shows this message.
+/// Whether a list of expired open messages contains this message.
 #[must_use]
 pub fn is_expired(message: &Message, now: Timestamp) -> bool {
     message.lease.is_none_or(|lease| lease.is_expired(now))
@@ -362,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_position_is_told_from_if_it_is_kept_and_was_given() {
+    fn changes_are_read_from_kept_and_assigned_positions_only() {
         let check = |after, end: Option<u64>| {
             let checked = check_after(Position::new(after), Position::new(3), end.map(Position::new));
             checked.map_err(|error| error.kind())
@@ -373,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_holds() {
+    fn each_mode_and_state_has_its_transition() {
         let abandon = UpdateMode::Abandon { reason: None };
         let stale = Err(ErrorKind::Stale);
         for (mode, expected) in [
@@ -396,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_partial_renews_only() {
+    fn an_empty_partial_update_only_renews_the_lease() {
         let at = Timestamp::from_micros;
         let lease = Lease::starting(at(0), Duration::from_micros(1000));
         let renew =
@@ -404,7 +408,7 @@ mod tests {
                 .unwrap();
         assert_eq!((renew.state, renew.revision), (Reserved, Revision::FIRST));
         assert_eq!(renew.lease.unwrap().expires_at, at(1700));
-        // A clock that jumps back does not shorten what was promised.
+        // A clock that jumps back does not shorten the lease.
         let back =
             transition(&update(UpdateMode::Partial, ""), Reserved, Revision::FIRST, Some(lease), at(-5000))
                 .unwrap();
@@ -412,22 +416,22 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_never_touches_a_live_writer() {
+    fn recovery_of_an_expired_draft_refuses_a_live_lease() {
         let at = Timestamp::from_micros;
         let lease = Some(Lease::starting(at(0), Duration::from_micros(1000)));
-        let sweep = update(UpdateMode::Abandon { reason: None }, "").only_if_expired();
+        let recovery = update(UpdateMode::Abandon { reason: None }, "").only_if_expired();
         assert_eq!(
-            kind(&transition(&sweep, Streaming, Revision::FIRST, lease, at(999))),
+            kind(&transition(&recovery, Streaming, Revision::FIRST, lease, at(999))),
             Err(ErrorKind::Conflict)
         );
         assert_eq!(
-            kind(&transition(&sweep, Streaming, Revision::FIRST, lease, at(1000))),
+            kind(&transition(&recovery, Streaming, Revision::FIRST, lease, at(1000))),
             Ok((Abandoned, 2))
         );
     }
 
     #[test]
-    fn a_cursor_moves_on_only() {
+    fn a_cursor_moves_forward_only() {
         let at = Position::new;
         for (expected, to, ok) in [
             (None, 6, true),
@@ -436,7 +440,7 @@ mod tests {
             (Some(5), 6, true),
             (Some(4), 6, false),
             (Some(6), 7, false),
-            // Made twice, it has done what it should.
+            // A repeated move succeeds.
             (Some(4), 5, true),
         ] {
             let moved = move_cursor(at(5), at(to), expected.map(at));

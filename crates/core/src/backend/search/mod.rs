@@ -1,4 +1,4 @@
-//! Full-text search: how every store divides a text into terms, reads a query, and ranks what it finds.
+//! Full-text search: the tokenizer, the query parser and the ranking that all stores share.
 //!
 //! ```
 //! use throughline_core::backend::search::{Query, Tokenizer};
@@ -10,44 +10,45 @@
 //! # Ok::<(), throughline_core::PersistError>(())
 //! ```
 //!
-//! A store keeps the [`Terms`] of each final message in an index, asks it for the [`required`](Query::required) terms of a query,
-//! ranks what it finds by [`weight`](Query::weight), and compares the messages themselves with the query before it shows them.
+//! A store keeps the [`Terms`] of each final message in a full-text index. It looks up the
+//! [`required`](Query::required) terms of a query in the index and ranks the candidates by [`weight`](Query::weight).
+//! It then compares the text of each message with the query before it answers.
 //!
-//! The work of one query has bounds, which every store with an index keeps: [`MAX_QUERY_BYTES`], [`MAX_WORDS`], [`MAX_TERMS`],
-//! [`MAX_CANDIDATES`] and [`MAX_TEXT_BYTES`]. An answer that one of the last two cut short says so:
-//! [`SearchHits::terminated_early`](crate::operation::SearchHits::terminated_early).
+//! Bounds limit the work of one query in every store with an index: [`MAX_QUERY_BYTES`], [`MAX_WORDS`],
+//! [`MAX_TERMS`], [`MAX_CANDIDATES`] and [`MAX_TEXT_BYTES`]. If one of the last two ended a search early, the answer
+//! sets [`SearchHits::terminated_early`](crate::operation::SearchHits::terminated_early).
 
 mod tokens;
 
 use std::ops::Range;
 
 pub use self::tokens::{MAX_COUNT, MAX_TERM_BYTES, Terms, Tokenizer};
-use self::tokens::{Token, cut, fold, pairs, tokens};
+use self::tokens::{Token, lower_case, pairs, tokens, truncate};
 use crate::{ErrorKind, PersistError, Result};
 
-/// How many characters a snippet has at most, the dots at its ends not counted.
+/// The most characters of a snippet, without the ellipses at its ends.
 pub const SNIPPET_CHARS: usize = 160;
 
-/// How many of them stand before the first word that was found.
+/// The most characters of a snippet before its first mark.
 const BEFORE: usize = 40;
 
-/// How long a query is at most, in bytes. The pipeline refuses a longer one before a layer or a store sees it.
+/// The longest query, in bytes. The pipeline refuses a longer one before a layer or a store sees it.
 pub const MAX_QUERY_BYTES: usize = 4096;
 
 /// The most distinct words of a query.
 pub const MAX_WORDS: usize = 32;
 
-/// For how many terms an index is asked at most. A query with more has long runs of Chinese, Japanese or Korean: the rest of them is
-/// compared with the messages that the index finds.
+/// The most terms that one query looks up in an index. Only a query with long runs of Chinese, Japanese or Korean has
+/// more. The other terms are compared with the text of the messages that the index finds.
 pub const MAX_TERMS: usize = 64;
 
-/// How many messages that match are ranked at most: the latest ones.
+/// The most candidate messages that one query ranks: the latest ones.
 pub const MAX_CANDIDATES: usize = 10_000;
 
-/// How many bytes of messages, and of what an index holds of them, one query reads at most, beside one message.
+/// The most bytes of messages and index rows that one query reads, in addition to one message.
 pub const MAX_TEXT_BYTES: u64 = 32 << 20;
 
-/// The words that a caller searches for.
+/// A parsed search query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
     tokenizer: Tokenizer,
@@ -56,23 +57,23 @@ pub struct Query {
     counted: Vec<Term>,
 }
 
-/// What an index is asked for.
+/// A term that a query looks up in an index.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Term {
-    /// Whether it stands for every term that begins so.
+    /// Whether it matches every index term that begins with `text`.
     pub is_prefix: bool,
-    /// As the index holds it: see [`Terms`].
+    /// The term in the form of the index: see [`Terms`].
     pub text: String,
 }
 
-/// A word that is searched for, in lower case.
+/// A word of a query, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Word {
     text: String,
     part: Part,
 }
 
-/// Which part of a token a word has to be.
+/// The part of a token that a word has to match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Whole,
@@ -82,10 +83,10 @@ enum Part {
 }
 
 impl Query {
-    /// Reads the words of a query. A word that is given several times is one.
+    /// Parses a query. A repeated word counts once.
     ///
     /// # Errors
-    /// `Invalid` when there is no word in it; `TooLarge` when there are more than [`MAX_WORDS`] distinct ones.
+    /// `Invalid` if the query has no word; `TooLarge` if it has more than [`MAX_WORDS`] distinct words.
     pub fn parse(query: &str, tokenizer: Tokenizer) -> Result<Self> {
         let mut words: Vec<Word> = Vec::new();
         for Token { range, is_cjk } in tokens(query, tokenizer) {
@@ -94,7 +95,7 @@ impl Query {
                 true => Part::Beginning,
                 false => Part::Whole,
             };
-            let word = Word { text: fold(&query[range]), part };
+            let word = Word { text: lower_case(&query[range]), part };
             if words.contains(&word) {
                 continue;
             }
@@ -105,35 +106,35 @@ impl Query {
             words.push(word);
         }
         if words.is_empty() {
-            return Err(PersistError::new(ErrorKind::Invalid, "a search for no word"));
+            return Err(PersistError::new(ErrorKind::Invalid, "the query has no word"));
         }
         let mut terms: Vec<Term> = words.iter().flat_map(Word::terms).collect();
-        // Whole terms first: they find fewer messages.
+        // Whole terms come first, because they match fewer messages.
         terms.sort_unstable();
         terms.dedup();
         let (required, counted) = needed(&terms, |term, prefix| term.starts_with(prefix));
         Ok(Self { tokenizer, words, required, counted })
     }
 
-    /// The terms that the index must have of a message for it to match, without those that another one of them implies. A message that
-    /// has them all need not [match](Self::matches).
+    /// Returns the terms that a message must have in the index to match, without terms that another one implies. A
+    /// message with all of these terms does not necessarily [match](Self::matches).
     #[must_use]
     pub fn required(&self) -> &[Term] {
         &self.required
     }
 
-    /// The terms that count in the [weight](Self::weight) of a message, none of them twice.
+    /// Returns the distinct terms that count for the [rank](Self::weight) of a message.
     #[must_use]
     pub fn counted(&self) -> &[Term] {
         &self.counted
     }
 
-    /// Whether `text` has every word.
+    /// Whether `text` contains every word of the query.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         let mut found = vec![false; self.words.len()];
         for Token { range, is_cjk } in tokens(text, self.tokenizer) {
-            let token = fold(&text[range]);
+            let token = lower_case(&text[range]);
             for (word, found) in self.words.iter().zip(&mut found) {
                 *found = *found || word.is_in(&token, is_cjk);
             }
@@ -141,30 +142,30 @@ impl Query {
         found.into_iter().all(|found| found)
     }
 
-    /// How good a match a message with these terms is: how often it has terms that the query asks for, each of them [`MAX_COUNT`] times
-    /// at most. A greater weight comes first, and of equal ones the latest message.
+    /// Returns the rank of a message with these terms: the number of occurrences of the query's terms, at most
+    /// [`MAX_COUNT`] for each term. A greater rank comes first; among equal ranks, the latest message comes first.
     #[must_use]
     pub fn weight(&self, terms: &Terms) -> u32 {
         let counts = terms.iter().filter(|(term, _)| self.counts(term));
         counts.fold(0, |sum, (_, count)| sum.saturating_add(count))
     }
 
-    /// Whether a term of a message counts in its weight.
+    /// Whether a term of a message counts for its rank.
     #[must_use]
     pub fn counts(&self, term: &str) -> bool {
-        // Whole terms come before prefixes, and in order.
+        // The whole terms come before the prefixes, and both are sorted.
         let (whole, prefixes) = self.counted.split_at(self.counted.partition_point(|term| !term.is_prefix));
         whole.binary_search_by(|counted| counted.text.as_str().cmp(term)).is_ok()
             || prefixes.iter().any(|counted| term.starts_with(&counted.text))
     }
 
-    /// The terms of a text, as this query compares them.
+    /// Returns the terms of a text, by the tokenizer of this query.
     #[must_use]
     pub fn terms_of(&self, text: &str) -> Terms {
         Terms::of(text, self.tokenizer)
     }
 
-    /// The first place in a text where a word of the query is, from the beginning of the text on.
+    /// Returns the offset of the first word of the query in a text.
     fn first_mark(&self, text: &str) -> Option<usize> {
         tokens(text, self.tokenizer).find_map(|Token { range, is_cjk }| {
             let token = &text[range.clone()];
@@ -176,7 +177,7 @@ impl Query {
         })
     }
 
-    /// Where in a text, from its first mark on and before `end`, words of the query are: in order, and apart from one another.
+    /// Returns the ranges of the query's words in a text, from its first mark to `end`, in order and without overlap.
     fn marks(&self, text: &str, first: usize, end: usize) -> Vec<Range<usize>> {
         let mut marks: Vec<Range<usize>> = Vec::new();
         for Token { range, is_cjk } in tokens(&text[first..], self.tokenizer) {
@@ -203,18 +204,18 @@ impl Query {
         marks
     }
 
-    /// The words that are found inside a run of Chinese, Japanese or Korean.
+    /// Returns the words that match inside of a run of Chinese, Japanese or Korean.
     fn parts_of_runs(&self) -> impl Iterator<Item = &str> {
         self.words.iter().filter(|word| word.part == Part::Any).map(|word| word.text.as_str())
     }
 
-    /// Whether a token of another kind is a word of the query.
+    /// Whether a token of another script is a word of the query.
     fn has_word(&self, token: &str) -> bool {
-        let token = fold(token);
+        let token = lower_case(token);
         self.words.iter().any(|word| word.is_in(&token, false))
     }
 
-    /// Some of `text` around the first word that is found, and where in it words are that were looked for.
+    /// Returns an excerpt of `text` around the first match, and the byte ranges of the matches in the excerpt.
     #[must_use]
     pub fn snippet(&self, text: &str) -> (String, Vec<(u32, u32)>) {
         let first = self.first_mark(text);
@@ -236,18 +237,18 @@ impl Query {
     }
 }
 
-/// The terms that an index is asked for, and those that count in a weight: sorted terms without what another one of them implies.
+/// Returns the required and the counted terms: sorted terms without those that another one implies.
 ///
-/// Only a prefix implies a term or is implied by one, and there is one for each word at most. So each term is compared with the
-/// prefixes alone, however many pairs of characters a query has.
+/// Only a prefix implies another term or is implied by one, and each word has at most one prefix. So the function
+/// compares each term with the prefixes only, however many pairs of characters a query has.
 fn needed(terms: &[Term], mut begins_with: impl FnMut(&str, &str) -> bool) -> (Vec<Term>, Vec<Term>) {
     let (whole, prefixes) = terms.split_at(terms.partition_point(|term| !term.is_prefix));
-    // What has `water` has `wa*`, and where `wa*` is counted `water` is counted with it.
-    let room = MAX_TERMS.saturating_sub(whole.len());
+    // A message with `water` also has `wa*`, and a count of `wa*` includes `water`.
+    let free = MAX_TERMS.saturating_sub(whole.len());
     let asked = prefixes
         .iter()
         .filter(|prefix| !terms.iter().any(|by| by != *prefix && begins_with(&by.text, &prefix.text)));
-    let required = whole.iter().take(MAX_TERMS).chain(asked.take(room)).cloned().collect();
+    let required = whole.iter().take(MAX_TERMS).chain(asked.take(free)).cloned().collect();
     let counted = terms
         .iter()
         .filter(|term| !prefixes.iter().any(|by| by != *term && begins_with(&term.text, &by.text)));
@@ -264,19 +265,20 @@ impl Word {
         }
     }
 
-    /// The terms that a text has where it has this word.
+    /// Returns the terms that every text with this word has.
     fn terms(&self) -> Vec<Term> {
         let term = |text: &str, is_prefix| Term { is_prefix, text: text.to_owned() };
         match self.part {
-            // Every pair within it, and not its last character, behind which there may be more.
+            // Every pair inside of the word. Its last character forms no pair, because the text may continue after
+            // it.
             Part::Any if self.text.chars().nth(1).is_some() => {
                 let pairs = pairs(&self.text).map(|pair| &self.text[pair]);
                 pairs.filter(|pair| pair.chars().nth(1).is_some()).map(|pair| term(pair, false)).collect()
             }
             Part::Any => vec![term(&self.text, true)],
-            // What is cut is known by its beginning, whole.
-            Part::Beginning => vec![term(cut(&self.text), self.text.len() <= MAX_TERM_BYTES)],
-            Part::Whole => vec![term(cut(&self.text), false)],
+            // The index has a truncated word as a whole term.
+            Part::Beginning => vec![term(truncate(&self.text), self.text.len() <= MAX_TERM_BYTES)],
+            Part::Whole => vec![term(truncate(&self.text), false)],
         }
     }
 }
@@ -298,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_has_to_be_there() {
+    fn a_text_matches_if_it_has_every_word() {
         let query = words("  Zug, LISSABON ");
         assert!(query.matches("lissabon? Der Zug."));
         assert!(!query.matches("lissabonner Zug"));
@@ -309,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_of_no_word_or_of_too_many_is_refused() {
+    fn a_query_without_words_or_with_too_many_is_refused() {
         for query in ["", " * ", "\"--!\""] {
             assert_eq!(Query::parse(query, Tokenizer::Words).unwrap_err().kind(), ErrorKind::Invalid);
         }
@@ -320,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn repeated_and_implied_terms_are_asked_for_once() {
+    fn repeated_and_implied_terms_are_looked_up_once() {
         assert_eq!(terms(words(&"w* ".repeat(1000)).required()), ["w*"]);
         let query = words("train tr* t u u* w* wa* WATER");
         assert_eq!(terms(query.required()), ["t", "train", "u", "water"]);
@@ -329,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_of_a_long_query_are_compared_with_its_prefixes_alone() {
+    fn terms_of_a_long_query_are_compared_with_its_prefixes_only() {
         let others = (0x4e00..0x9fff).chain(0x2_0000..0x2_8000_u32).filter_map(char::from_u32);
         let pairs: String = others.take(50_000).flat_map(|other| ['々', other]).collect();
         let query = format!("々 々々 {pairs}");
@@ -351,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn long_words_are_asked_for_by_their_beginning() {
+    fn long_words_are_looked_up_by_their_prefix() {
         let long = "x".repeat(MAX_TERM_BYTES + 1);
         assert_eq!(terms(words(&format!("{long}*")).required()), [&long[1..]]);
         assert_eq!(terms(words(&format!("{}*", &long[1..])).required()), [format!("{}*", &long[1..])]);
@@ -359,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn cjk_is_found_inside_a_run_of_characters() {
+    fn cjk_words_match_inside_a_run_of_characters() {
         let text = "昨日は東京タワーへ行きました。서울에서 만나요 ABC株式会社";
         for query in
             ["東京", "京タ", "東京タワー", "行", "서울", "울에", "만", "株式", "abc", "株式 ABC", "会社"]
@@ -386,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snippet_of_a_long_run_marks_the_words_that_it_shows() {
+    fn a_snippet_of_a_long_run_marks_only_the_words_it_contains() {
         let query = cjk("東京 京東 abc");
         let text = format!("前{}後", "東京".repeat(100_000));
         let marks = query.marks(&text, 3, 3 + 60);
@@ -397,12 +399,12 @@ mod tests {
         let (snippet, marks) = query.snippet(&format!("{}東京 abc", "x ".repeat(100)));
         let marked: Vec<&str> = marks.iter().map(|(a, b)| &snippet[*a as usize..*b as usize]).collect();
         assert_eq!(marked, ["東京", "abc"]);
-        let cut = format!("abc {} abcd abc", "x".repeat(SNIPPET_CHARS - 8));
-        assert_eq!(cjk("abc*").snippet(&cut).1, [(0, 3)], "a word that is cut is not marked");
+        let truncated = format!("abc {} abcd abc", "x".repeat(SNIPPET_CHARS - 8));
+        assert_eq!(cjk("abc*").snippet(&truncated).1, [(0, 3)], "a truncated word is not marked");
     }
 
     #[test]
-    fn a_snippet_begins_before_the_first_word_and_marks_every_one() {
+    fn a_snippet_begins_before_its_first_match_and_marks_every_match() {
         let query = words("needle");
         assert_eq!(query.snippet("a Needle"), ("a Needle".to_owned(), vec![(2, 8)]));
         let text = format!("{} needle {}needle", "é".repeat(100), "x ".repeat(100));

@@ -1,16 +1,17 @@
-//! What a text is divided into: the tokens that are compared, and the terms that a full-text index holds.
+//! The tokenizer: it divides a text into tokens, which a query compares, and terms, which a full-text index stores.
 
 use std::{fmt, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
-/// The longest term of an index, in bytes. A longer word is indexed by its beginning; the text itself tells such words apart.
+/// The longest term of an index, in bytes. A longer word is indexed by its first bytes; the comparison with the text
+/// distinguishes such words.
 pub const MAX_TERM_BYTES: usize = 200;
 
-/// How many times a term counts at most where messages are ranked.
+/// The most occurrences of one term that count for the rank of a message.
 pub const MAX_COUNT: u32 = 4;
 
-/// How a text is divided into the words that a search finds. A store chooses it when it is opened.
+/// The rule that divides a text into words. The host chooses it when it opens a store.
 ///
 /// ```
 /// use throughline_core::backend::search::{Query, Tokenizer};
@@ -24,16 +25,18 @@ pub const MAX_COUNT: u32 = 4;
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Tokenizer {
-    /// A word is a run of letters and digits. Languages that write without blanks are found by a whole run only.
+    /// A word is a run of letters and digits. In a language that is written without spaces, a query matches only a
+    /// whole run.
     #[default]
     Words,
-    /// The same, but Chinese, Japanese and Korean characters end a word, and a query finds them anywhere inside a run of them. The
-    /// index holds each pair of neighboring characters, which takes more space for such text and the same for any other.
+    /// Like [`Words`](Self::Words), but a Chinese, Japanese or Korean character ends a word, and a query matches
+    /// anywhere inside of a run of them. The index stores each pair of neighboring characters, which takes more space
+    /// for such text and the same space for other text.
     Cjk,
 }
 
 impl Tokenizer {
-    /// The name that a store records: `words` or `cjk`.
+    /// Returns the name that a store records: `words` or `cjk`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -42,7 +45,8 @@ impl Tokenizer {
         }
     }
 
-    /// The tokenizer that a store recorded by this [name](Self::as_str). None of a name that a newer version has written.
+    /// Returns the tokenizer with this recorded [name](Self::as_str). `None` for a name that a newer version has
+    /// written.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Words, Self::Cjk].into_iter().find(|one| one.as_str() == name)
@@ -55,14 +59,15 @@ impl fmt::Display for Tokenizer {
     }
 }
 
-/// A run of a text that belongs together.
+/// A run of characters of one kind.
 pub(super) struct Token {
     pub(super) range: Range<usize>,
-    /// Whether its characters are found inside the run.
+    /// Whether a query matches inside of the run.
     pub(super) is_cjk: bool,
 }
 
-/// The runs of letters and digits; with [`Tokenizer::Cjk`] they are split where one kind of writing meets the other.
+/// Returns the runs of letters and digits. With [`Tokenizer::Cjk`], a change between CJK and other characters also
+/// divides a run.
 pub(super) fn tokens(text: &str, tokenizer: Tokenizer) -> impl Iterator<Item = Token> {
     let mut rest = 0;
     std::iter::from_fn(move || {
@@ -92,24 +97,24 @@ const fn is_cjk_character(c: char) -> bool {
         | '\u{20000}'..='\u{323af}')
 }
 
-/// A word as it is compared.
-pub(super) fn fold(word: &str) -> String {
+/// Returns the lower-case form of a word, for comparisons.
+pub(super) fn lower_case(word: &str) -> String {
     word.to_lowercase()
 }
 
-/// The beginning of a word that an index holds.
-pub(super) fn cut(word: &str) -> &str {
+/// Returns the first [`MAX_TERM_BYTES`] bytes of a word, up to a character boundary.
+pub(super) fn truncate(word: &str) -> &str {
     &word[..word.floor_char_boundary(MAX_TERM_BYTES)]
 }
 
-/// The pairs of neighboring characters of a run, and its last character alone: so that a query for one character finds each of them
-/// by what the pairs begin with.
+/// Returns the pairs of neighboring characters of a run, and its last character alone. So a query for one character
+/// finds each occurrence by the first character of a pair.
 pub(super) fn pairs(run: &str) -> impl Iterator<Item = Range<usize>> {
     let next = |at: usize| run[at..].chars().next().map_or(at, |c| at + c.len_utf8());
     run.char_indices().map(move |(at, _)| at..next(next(at)))
 }
 
-/// The terms of a text: what a full-text index holds of a message.
+/// The terms of a text, as a full-text index stores them for a message.
 ///
 /// ```
 /// use throughline_core::backend::search::{Terms, Tokenizer};
@@ -119,56 +124,56 @@ pub(super) fn pairs(run: &str) -> impl Iterator<Item = Range<usize>> {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Terms {
-    folded: String,
-    /// Sorted by what they say, each once.
+    lowered: String,
+    /// Sorted by their text, without duplicates.
     terms: Vec<(Range<usize>, u32)>,
 }
 
 impl Terms {
-    /// The distinct terms of `text`.
+    /// Returns the distinct terms of `text`.
     #[must_use]
     pub fn of(text: &str, tokenizer: Tokenizer) -> Self {
-        let mut folded = String::with_capacity(text.len());
+        let mut lowered = String::with_capacity(text.len());
         let mut found: Vec<Range<usize>> = Vec::new();
         for Token { range, is_cjk } in tokens(text, tokenizer) {
-            let (begin, token) = (folded.len(), &text[range]);
+            let (begin, token) = (lowered.len(), &text[range]);
             if is_cjk {
-                folded.push_str(token);
+                lowered.push_str(token);
                 found.extend(pairs(token).map(|pair| begin + pair.start..begin + pair.end));
                 continue;
             }
             if token.is_ascii() {
-                folded.push_str(token);
-                folded[begin..].make_ascii_lowercase();
+                lowered.push_str(token);
+                lowered[begin..].make_ascii_lowercase();
             } else {
-                folded.push_str(&fold(token));
+                lowered.push_str(&lower_case(token));
             }
-            folded.truncate(begin + cut(&folded[begin..]).len());
-            found.push(begin..folded.len());
+            lowered.truncate(begin + truncate(&lowered[begin..]).len());
+            found.push(begin..lowered.len());
         }
-        found.sort_unstable_by(|a, b| folded[a.clone()].cmp(&folded[b.clone()]));
+        found.sort_unstable_by(|a, b| lowered[a.clone()].cmp(&lowered[b.clone()]));
         let mut terms: Vec<(Range<usize>, u32)> = Vec::new();
         for range in found {
             match terms.last_mut() {
-                Some((last, count)) if folded[last.clone()] == folded[range.clone()] => *count += 1,
+                Some((last, count)) if lowered[last.clone()] == lowered[range.clone()] => *count += 1,
                 _ => terms.push((range, 1)),
             }
         }
-        Self { folded, terms }
+        Self { lowered, terms }
     }
 
-    /// Each term, in the order of their bytes, and how often it occurs: [`MAX_COUNT`] times at most.
+    /// Returns each term in byte order, with the number of its occurrences: at most [`MAX_COUNT`].
     pub fn iter(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.terms.iter().map(|(range, count)| (&self.folded[range.clone()], (*count).min(MAX_COUNT)))
+        self.terms.iter().map(|(range, count)| (&self.lowered[range.clone()], (*count).min(MAX_COUNT)))
     }
 
-    /// How many distinct terms there are.
+    /// Returns the number of distinct terms.
     #[must_use]
     pub fn len(&self) -> usize {
         self.terms.len()
     }
 
-    /// Whether there is none.
+    /// Whether the text has no terms.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.terms.is_empty()
@@ -184,14 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn terms_are_distinct_and_counted_four_times_at_most() {
+    fn terms_are_distinct_and_count_at_most_four_occurrences() {
         assert_eq!(terms("b A b, a; C", Tokenizer::Words), ["a2", "b2", "c1"]);
         assert_eq!(terms(&"x ".repeat(9), Tokenizer::Words), ["x4"]);
         assert_eq!(terms(" --", Tokenizer::Words), [""; 0]);
     }
 
     #[test]
-    fn a_long_word_is_cut_between_characters() {
+    fn a_long_word_is_truncated_at_a_character_boundary() {
         let text = format!("a{}", "é".repeat(1000));
         let terms = Terms::of(&text, Tokenizer::Words);
         assert_eq!(terms.iter().map(|(term, _)| term.len()).collect::<Vec<_>>(), [199]);

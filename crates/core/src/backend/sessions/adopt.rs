@@ -1,10 +1,10 @@
-//! What was kept elsewhere, and what can be made of it.
+//! The adoption of sessions from another store, and the backfill of runtimes.
 
 use super::{
-    AttemptRecord, BoundRuntime, KnownSession, SessionAddress, SessionStore, SessionValue, Standing,
-    begin::whose,
+    AttemptRecord, BoundRuntime, EffectiveState, KnownSession, SessionAddress, SessionStore, SessionValue,
+    begin::describe,
+    effective::{Verdict, is_bound, recorded, unknown},
     end,
-    standing::{Verdict, is_bound, recorded, unknown},
 };
 use crate::{
     ErrorKind, PersistError, Timestamp,
@@ -16,40 +16,40 @@ use crate::{
 
 pub(super) fn adopt<R: SessionStore>(
     rows: &mut R,
-    place: &SessionAddress,
+    address: &SessionAddress,
     adopt: &AdoptSession,
     now: Timestamp,
 ) -> Result<SessionChanged, R::Error> {
     if rows.head()?.is_some() {
-        let detail = format!("there are sessions of {}", whose(place));
+        let detail = format!("the store already has sessions of {}", describe(address));
         return Err(PersistError::new(ErrorKind::AlreadyExists, detail).into());
     }
-    let mut standing = Standing::read(rows, place, now)?;
+    let mut effective = EffectiveState::read(rows, address, now)?;
     for run in &adopt.runs {
-        standing.head.attempts += 1;
-        let record = run_of(rows, run, &standing)?;
+        effective.head.attempts += 1;
+        let record = run_of(rows, run, &effective)?;
         rows.put_attempt(&record)?;
-        standing.head.last = Some(run.id.clone());
+        effective.head.last = Some(run.id.clone());
         if let Some(session) = &run.session {
             let session = recorded(rows, &record, session, verdict(run.state))?;
             rows.put_session(&session)?;
         }
     }
     if let Some(pointer) = &adopt.pointer {
-        let value = value_of(rows, pointer, &standing)?;
+        let value = value_of(rows, pointer, &effective)?;
         if rows.session(&pointer.session)?.is_none() {
             rows.put_session(&KnownSession { value: Some(value.clone()), ..unknown(&pointer.session) })?;
         }
-        standing.head.pointer = Some(value);
+        effective.head.pointer = Some(value);
     }
-    standing.write(rows, now)?;
-    end::changed(rows, &standing, adopt.pointer.is_some())
+    effective.write(rows, now)?;
+    end::changed(rows, &effective, adopt.pointer.is_some())
 }
 
 fn run_of<R: SessionStore>(
     rows: &mut R,
     run: &AdoptedRun,
-    standing: &Standing,
+    effective: &EffectiveState,
 ) -> Result<AttemptRecord, R::Error> {
     let incarnation = match &run.runtime {
         Some(runtime) => rows.incarnation(&runtime.id)?,
@@ -57,8 +57,8 @@ fn run_of<R: SessionStore>(
     };
     let attempt = Attempt {
         id: run.id.clone(),
-        number: standing.head.attempts,
-        generation: standing.generation,
+        number: effective.head.attempts,
+        generation: effective.generation,
         provider: run.provider.clone(),
         runtime: run.runtime.clone(),
         resumes: None,
@@ -75,7 +75,7 @@ fn run_of<R: SessionStore>(
         started_at: run.started_at,
         ended_at: run.ended_at,
     };
-    Ok(AttemptRecord { attempt, incarnation, begun_under: standing.generation })
+    Ok(AttemptRecord { attempt, incarnation, begun_under: effective.generation })
 }
 
 const fn verdict(state: AttemptState) -> Verdict {
@@ -93,7 +93,7 @@ const fn verdict(state: AttemptState) -> Verdict {
 fn value_of<R: SessionStore>(
     rows: &mut R,
     pointer: &AdoptedPointer,
-    standing: &Standing,
+    effective: &EffectiveState,
 ) -> Result<SessionValue, R::Error> {
     let runtime = match &pointer.runtime {
         Some(runtime) => {
@@ -107,7 +107,7 @@ fn value_of<R: SessionStore>(
         provider: pointer.provider.clone(),
         runtime,
         work_dir: pointer.work_dir.clone(),
-        generation: standing.generation,
+        generation: effective.generation,
         number: 0,
         attempt: None,
     })
@@ -115,20 +115,20 @@ fn value_of<R: SessionStore>(
 
 pub(super) fn backfill<R: SessionStore>(
     rows: &mut R,
-    place: &SessionAddress,
+    address: &SessionAddress,
     fill: &BackfillRuntime,
     now: Timestamp,
 ) -> Result<RuntimeBackfilled, R::Error> {
-    let mut standing = Standing::read(rows, place, now)?;
-    let found = match standing.head.pointer.clone().filter(|pointer| pointer.runtime.is_none()) {
+    let mut effective = EffectiveState::read(rows, address, now)?;
+    let found = match effective.head.pointer.clone().filter(|pointer| pointer.runtime.is_none()) {
         Some(pointer) => evidence(rows, &pointer)?.map(|runtime| (pointer, runtime)),
         None => None,
     };
     let runtime = found.as_ref().map(|(_, bound)| bound.runtime.clone());
     let written = found.is_some() && !fill.dry_run;
     if let Some((pointer, bound)) = found.filter(|_| written) {
-        standing.head.pointer = Some(SessionValue { runtime: Some(bound), ..pointer });
-        standing.write(rows, now)?;
+        effective.head.pointer = Some(SessionValue { runtime: Some(bound), ..pointer });
+        effective.write(rows, now)?;
     }
     Ok(RuntimeBackfilled {
         agent: fill.agent.clone(),
@@ -139,7 +139,7 @@ pub(super) fn backfill<R: SessionStore>(
     })
 }
 
-/// Where the latest run that reported a session ran, if that is the one of the pointer.
+/// Returns the runtime of the latest run that reported a session, if that session is the one of the pointer.
 fn evidence<R: SessionStore>(rows: &mut R, pointer: &SessionValue) -> Result<Option<BoundRuntime>, R::Error> {
     let latest = rows.newest(pointer.generation, None)?.and_then(|known| known.value);
     let same = latest.filter(|value| {

@@ -1,6 +1,8 @@
-//! The beginning of a run, and its heartbeat.
+//! The begin of a run, and the renewal of its lease.
 
-use super::{AttemptRecord, Decision, Running, SessionAddress, SessionStore, Standing, standing::Lapsed};
+use super::{
+    AttemptRecord, Decision, EffectiveState, Running, SessionAddress, SessionStore, effective::Lapsed,
+};
 use crate::{
     ErrorKind, Lease, PersistError, Timestamp,
     backend::rules,
@@ -11,60 +13,63 @@ use crate::{
 
 pub(super) fn begin<R: SessionStore>(
     rows: &mut R,
-    place: &SessionAddress,
+    address: &SessionAddress,
     begin: &BeginRun,
     now: Timestamp,
 ) -> Result<RunBegun, R::Error> {
     if rows.attempt(&begin.attempt)?.is_some() {
-        let detail = format!("there is a run `{}` of {}", begin.attempt, whose(place));
+        let detail = format!("the run `{}` of {} exists already", begin.attempt, describe(address));
         return Err(PersistError::new(ErrorKind::AlreadyExists, detail).into());
     }
-    let (mut standing, _) = Standing::read_as_if_taken_over(rows, place, now)?;
-    if let Some(running) = &standing.head.running {
-        let detail = format!("the run `{}` of {} is under way", running.attempt, whose(place));
+    let (mut effective, _) = EffectiveState::read_as_if_taken_over(rows, address, now)?;
+    if let Some(running) = &effective.head.running {
+        let detail = format!("the run `{}` of {} is still running", running.attempt, describe(address));
         return Err(PersistError::new(ErrorKind::Busy, detail).into());
     }
-    let revision = standing.head.revision;
+    let revision = effective.head.revision;
     if begin.expected.is_some_and(|expected| expected != revision) {
         let detail =
-            format!("the claim was decided on an earlier revision than {revision} of {}", whose(place));
+            format!("the claim is based on an earlier revision than {revision} of {}", describe(address));
         return Err(PersistError::new(ErrorKind::Stale, detail).into());
     }
-    let decision = Decision::of(rows, &standing, &begin.claimer)?;
+    let decision = Decision::of(rows, &effective, &begin.claimer)?;
     if decision.is_out_of_time {
-        let (asked, now) = (decision.generation, standing.generation);
-        let detail = format!("work of generation {asked} is not resumed: {} is at {now}", whose(place));
+        let (asked, now) = (decision.generation, effective.generation);
+        let detail = format!(
+            "the claim names generation {asked}, which cannot be resumed: {} is at generation {now}",
+            describe(address)
+        );
         return Err(PersistError::new(ErrorKind::Stale, detail).into());
     }
-    if let Some(Lapsed { record, session }) = standing.lapsed.take() {
+    if let Some(Lapsed { record, session }) = effective.lapsed.take() {
         rows.put_attempt(&record)?;
         if let Some(session) = &session {
             rows.put_session(session)?;
         }
     }
-    take_down(rows, &decision)?;
-    gone_on_with(rows, &decision)?;
-    let number = standing.head.attempts + 1;
-    let record = record(rows, begin, &decision, &standing, number, now)?;
+    record_loss(rows, &decision)?;
+    record_resumption(rows, &decision)?;
+    let number = effective.head.attempts + 1;
+    let record = record(rows, begin, &decision, &effective, number, now)?;
     rows.put_attempt(&record)?;
     let lease = Lease::starting(now, begin.lease);
-    standing.head.running = Some(Running { attempt: begin.attempt.clone(), lease });
-    standing.head.attempts = number;
-    standing.head.last = Some(begin.attempt.clone());
-    standing.write(rows, now)?;
+    effective.head.running = Some(Running { attempt: begin.attempt.clone(), lease });
+    effective.head.attempts = number;
+    effective.head.last = Some(begin.attempt.clone());
+    effective.write(rows, now)?;
     Ok(RunBegun {
         agent: begin.agent.clone(),
         thread: begin.thread.clone(),
         attempt: begin.attempt.clone(),
         number,
-        resolution: decision.resolution(rows, &standing)?,
+        resolution: decision.resolution(rows, &effective)?,
         lease,
         deduplicated: false,
     })
 }
 
-/// Takes down that the user is told of a gap, and that a session is not where it was.
-fn take_down<R: SessionStore>(rows: &mut R, decision: &Decision) -> Result<(), R::Error> {
+/// Records that a gap was reported to the user, or that a session is missing.
+fn record_loss<R: SessionStore>(rows: &mut R, decision: &Decision) -> Result<(), R::Error> {
     if decision.gap.is_none() && !decision.is_missing {
         return Ok(());
     }
@@ -79,8 +84,8 @@ fn take_down<R: SessionStore>(rows: &mut R, decision: &Decision) -> Result<(), R
     rows.put_session(&session)
 }
 
-/// A session that is gone on with can be lost once more, and is told of again then.
-fn gone_on_with<R: SessionStore>(rows: &mut R, decision: &Decision) -> Result<(), R::Error> {
+/// A resumed session can be lost again, and then its gap is reported again.
+fn record_resumption<R: SessionStore>(rows: &mut R, decision: &Decision) -> Result<(), R::Error> {
     let Some(value) = &decision.offered else { return Ok(()) };
     match rows.session(&value.session)? {
         Some(session) if session.told.is_some() => {
@@ -94,7 +99,7 @@ fn record<R: SessionStore>(
     rows: &mut R,
     begin: &BeginRun,
     decision: &Decision,
-    standing: &Standing,
+    effective: &EffectiveState,
     number: u64,
     now: Timestamp,
 ) -> Result<AttemptRecord, R::Error> {
@@ -102,7 +107,8 @@ fn record<R: SessionStore>(
         Some(runtime) => rows.incarnation(&runtime.id)?,
         None => 0,
     };
-    // Who works elsewhere does not work there, and where is not known before it says so.
+    // A claimer in another directory does not work in the recorded one, and its own directory is unknown until it
+    // reports one.
     let is_elsewhere = begin.claimer.reach.directory == Directory::Elsewhere;
     let answered = decision.work_dir.clone().filter(|_| !is_elsewhere);
     let attempt = Attempt {
@@ -122,82 +128,83 @@ fn record<R: SessionStore>(
         started_at: now,
         ended_at: None,
     };
-    Ok(AttemptRecord { attempt, incarnation, begun_under: standing.generation })
+    Ok(AttemptRecord { attempt, incarnation, begun_under: effective.generation })
 }
 
 pub(super) fn renew<R: SessionStore>(
     rows: &mut R,
-    place: &SessionAddress,
+    address: &SessionAddress,
     renew: &RenewRun,
     now: Timestamp,
 ) -> Result<RunRenewed, R::Error> {
-    let mut standing = Standing::read(rows, place, now)?;
-    let record = under_way(rows, &standing, &renew.attempt)?;
-    let Some(running) = &mut standing.head.running else {
-        unreachable!("a run that is under way has a lease")
-    };
+    let mut effective = EffectiveState::read(rows, address, now)?;
+    let record = expect_running(rows, &effective, &renew.attempt)?;
+    let Some(running) = &mut effective.head.running else { unreachable!("a running run has a lease") };
     running.lease = rules::renewed(running.lease, now);
     let lease = running.lease;
-    // Not another revision: who waits for the run has decided on what is as it was.
-    rows.put_head(&standing.head)?;
+    // A renewal keeps the revision, so that the decision of a caller that waits for the run stays valid.
+    rows.put_head(&effective.head)?;
     Ok(RunRenewed {
         agent: renew.agent.clone(),
         thread: renew.thread.clone(),
         attempt: renew.attempt.clone(),
         lease,
-        superseded: record.begun_under != standing.generation,
+        superseded: record.begun_under != effective.generation,
         deduplicated: false,
     })
 }
 
-/// The run, which has the lease.
-pub(super) fn under_way<R: SessionStore>(
+/// Returns the run if it is running and has the lease.
+pub(super) fn expect_running<R: SessionStore>(
     rows: &mut R,
-    standing: &Standing,
+    effective: &EffectiveState,
     id: &AttemptId,
 ) -> Result<AttemptRecord, R::Error> {
-    let record = known(rows, standing, id)?;
-    let has_lease = standing.head.running.as_ref().is_some_and(|running| running.attempt == *id);
+    let record = known(rows, effective, id)?;
+    let has_lease = effective.head.running.as_ref().is_some_and(|running| running.attempt == *id);
     if record.attempt.state == AttemptState::Running && has_lease {
         return Ok(record);
     }
-    Err(is_over(&record, &standing.place).into())
+    Err(is_over(&record, &effective.address).into())
 }
 
-/// The run, whatever became of it.
+/// Returns the run in any state.
 pub(super) fn known<R: SessionStore>(
     rows: &mut R,
-    standing: &Standing,
+    effective: &EffectiveState,
     id: &AttemptId,
 ) -> Result<AttemptRecord, R::Error> {
     rows.attempt(id)?.ok_or_else(|| {
-        let detail = format!("there is no run `{id}` of {}", whose(&standing.place));
+        let detail = format!("there is no run `{id}` of {}", describe(&effective.address));
         PersistError::new(ErrorKind::NotFound, detail).into()
     })
 }
 
-/// What is answered to a run that is over.
-fn is_over(record: &AttemptRecord, place: &SessionAddress) -> PersistError {
-    came_late(
+/// Returns the error for a report of an ended run.
+fn is_over(record: &AttemptRecord, address: &SessionAddress) -> PersistError {
+    late_report(
         record,
-        place,
+        address,
         match record.attempt.state {
-            AttemptState::Running | AttemptState::Lapsed => "its lease ended and another run took its place",
+            AttemptState::Running | AttemptState::Lapsed => "its lease ended and another run replaced it",
             AttemptState::Completed | AttemptState::Failed(_) | AttemptState::Cancelled => "it has ended",
         },
     )
 }
 
-/// What is answered to a run of an earlier generation.
-pub(super) fn superseded(record: &AttemptRecord, place: &SessionAddress) -> PersistError {
-    came_late(record, place, "the sessions were reset since it began")
+/// Returns the error for a report of a run that began before a reset.
+pub(super) fn superseded(record: &AttemptRecord, address: &SessionAddress) -> PersistError {
+    late_report(record, address, "the sessions were reset since it began")
 }
 
-fn came_late(record: &AttemptRecord, place: &SessionAddress, why: &str) -> PersistError {
+fn late_report(record: &AttemptRecord, address: &SessionAddress, why: &str) -> PersistError {
     let id = &record.attempt.id;
-    PersistError::new(ErrorKind::Stale, format!("the run `{id}` of {} came late: {why}", whose(place)))
+    PersistError::new(
+        ErrorKind::Stale,
+        format!("the report of the run `{id}` of {} came too late: {why}", describe(address)),
+    )
 }
 
-pub(super) fn whose(place: &SessionAddress) -> String {
-    format!("the agent `{}` in the thread `{}`", place.agent, place.thread)
+pub(super) fn describe(address: &SessionAddress) -> String {
+    format!("the agent `{}` in the thread `{}`", address.agent, address.thread)
 }

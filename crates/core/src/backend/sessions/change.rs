@@ -1,10 +1,10 @@
-//! What is done to the sessions of an agent in a thread from outside its runs.
+//! Changes of the sessions of an agent from outside of its runs: reset, retire and clear.
 
 use super::{
-    Health, SessionAddress, SessionStore, Standing,
-    begin::whose,
+    EffectiveState, Health, SessionAddress, SessionStore,
+    begin::describe,
+    effective::{is_bound, unknown},
     end,
-    standing::{is_bound, unknown},
 };
 use crate::{
     ErrorKind, PersistError, Timestamp,
@@ -15,45 +15,46 @@ use crate::{
 
 pub(super) fn reset<R: SessionStore>(
     rows: &mut R,
-    place: &SessionAddress,
+    address: &SessionAddress,
     reset: &ResetSession,
     now: Timestamp,
 ) -> Result<SessionChanged, R::Error> {
-    let mut standing = Standing::read(rows, place, now)?;
-    let generation = standing.generation;
+    let mut effective = EffectiveState::read(rows, address, now)?;
+    let generation = effective.generation;
     if reset.expected.is_some_and(|expected: SessionGeneration| expected != generation) {
-        let detail = format!("the caller saw another generation than {generation} of {}", whose(place));
+        let detail =
+            format!("the caller expected another generation than {generation} of {}", describe(address));
         return Err(PersistError::new(ErrorKind::Stale, detail).into());
     }
-    standing.head.own += 1;
-    standing.head.cause = GenerationCause::Reset;
-    standing.generation = generation.next();
-    standing.write(rows, now)?;
-    end::changed(rows, &standing, false)
+    effective.head.own += 1;
+    effective.head.cause = GenerationCause::Reset;
+    effective.generation = generation.next();
+    effective.write(rows, now)?;
+    end::changed(rows, &effective, false)
 }
 
 pub(super) fn retire<R: SessionStore>(
     rows: &mut R,
-    place: &SessionAddress,
+    address: &SessionAddress,
     retire: &RetireSession,
     now: Timestamp,
 ) -> Result<SessionChanged, R::Error> {
-    let mut standing = Standing::read(rows, place, now)?;
+    let mut effective = EffectiveState::read(rows, address, now)?;
     end::retire(rows, &retire.session)?;
-    standing.write(rows, now)?;
+    effective.write(rows, now)?;
     let points_there =
-        standing.head.pointer.as_ref().is_some_and(|pointer| pointer.session == retire.session);
-    end::changed(rows, &standing, points_there)
+        effective.head.pointer.as_ref().is_some_and(|pointer| pointer.session == retire.session);
+    end::changed(rows, &effective, points_there)
 }
 
 pub(super) fn clear_if<R: SessionStore>(
     rows: &mut R,
-    place: &SessionAddress,
+    address: &SessionAddress,
     clear: &ClearPointerIf,
     now: Timestamp,
 ) -> Result<SessionChanged, R::Error> {
-    let mut standing = Standing::read(rows, place, now)?;
-    let points_there = match &standing.head.pointer {
+    let mut effective = EffectiveState::read(rows, address, now)?;
+    let points_there = match &effective.head.pointer {
         Some(pointer) if pointer.session == clear.session => match (&clear.runtime, &pointer.runtime) {
             (None, _) => true,
             (Some(asked), Some(bound)) => bound.runtime == *asked && is_bound(rows, bound)?,
@@ -65,10 +66,10 @@ pub(super) fn clear_if<R: SessionStore>(
         let mut session = rows.session(&clear.session)?.unwrap_or_else(|| unknown(&clear.session));
         session.health = Health::Cleared;
         rows.put_session(&session)?;
-        standing.head.pointer = None;
+        effective.head.pointer = None;
     }
-    if points_there || standing.is_new() {
-        standing.write(rows, now)?;
+    if points_there || effective.is_new() {
+        effective.write(rows, now)?;
     }
-    end::changed(rows, &standing, points_there)
+    end::changed(rows, &effective, points_there)
 }

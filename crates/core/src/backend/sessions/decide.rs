@@ -1,7 +1,8 @@
-//! What a claimer may go on with, and why not with more.
+//! The decision which session a claimer can resume, and why others are withheld.
 
 use super::{
-    BoundRuntime, Health, KnownSession, SessionRows, SessionValue, Standing, Wanted, standing::is_bound,
+    BoundRuntime, EffectiveState, Health, KnownSession, SessionRows, SessionValue, Wanted,
+    effective::is_bound,
 };
 use crate::{
     id::{SessionId, WorkDir},
@@ -9,7 +10,7 @@ use crate::{
     session::{AfterFailure, AttemptState, Claimer, Directory, Gap, Resolution, Withheld},
 };
 
-/// What was decided, and what a run that begins on it has to take down.
+/// A decision, and the facts that a run which begins on it must record.
 #[derive(Debug, Clone)]
 pub(super) struct Decision {
     pub(super) offered: Option<SessionValue>,
@@ -17,15 +18,15 @@ pub(super) struct Decision {
     pub(super) withheld: Option<Withheld>,
     pub(super) gap: Option<Gap>,
     pub(super) generation: SessionGeneration,
-    /// The claim names a generation that there is not, or that went with what was cleared.
+    /// Whether the claim names a generation that does not exist, or that was cleared.
     pub(super) is_out_of_time: bool,
-    /// The session that is not gone on with.
+    /// The latest session, if it is not resumed.
     pub(super) lost: Option<SessionId>,
-    /// The claimer has found that it is not there.
+    /// Whether the claimer found that the session is missing.
     pub(super) is_missing: bool,
 }
 
-/// A session that is known and not gone on with.
+/// A known session that is not resumed, and the reason.
 struct Lost {
     session: KnownSession,
     reason: Withheld,
@@ -34,25 +35,25 @@ struct Lost {
 impl Decision {
     pub(super) fn of<R: SessionRows>(
         rows: &mut R,
-        standing: &Standing,
+        effective: &EffectiveState,
         claimer: &Claimer,
     ) -> Result<Self, R::Error> {
         let rerun = match &claimer.rerun_of {
-            Some(id) => Some(match &standing.lapsed {
+            Some(id) => Some(match &effective.lapsed {
                 Some(lapsed) if lapsed.record.attempt.id == *id => Some(lapsed.record.clone()),
                 _ => rows.attempt(id)?,
             }),
             None => None,
         };
-        // A run that is made again is made now: what was reset since is not brought back.
-        let generation = claimer.generation.unwrap_or(standing.generation);
+        // A rerun happens in the present generation: it does not restore sessions that were reset since.
+        let generation = claimer.generation.unwrap_or(effective.generation);
         let mut decision = Self {
             offered: None,
             work_dir: None,
             withheld: None,
             gap: None,
             generation,
-            is_out_of_time: generation > standing.generation || generation < standing.head.floor,
+            is_out_of_time: generation > effective.generation || generation < effective.head.floor,
             lost: None,
             is_missing: false,
         };
@@ -60,7 +61,7 @@ impl Decision {
             decision.withheld = Some(Withheld::Generation);
             return Ok(decision);
         }
-        let newest = newest(rows, standing, generation)?;
+        let newest = newest(rows, effective, generation)?;
         let lost = match rerun {
             Some(None) => {
                 decision.withheld = Some(Withheld::WrongScope);
@@ -69,15 +70,15 @@ impl Decision {
             }
             Some(Some(source)) => {
                 decision.work_dir.clone_from(&source.attempt.work_dir);
-                decision.rerun(rows, standing, claimer, &source)?
+                decision.rerun(rows, effective, claimer, &source)?
             }
             None if claimer.force_fresh => {
                 decision.withheld = Some(Withheld::ForcedFresh);
                 newest.map(|session| Lost { session, reason: Withheld::ForcedFresh })
             }
-            None => decision.follow_up(rows, standing, claimer, newest)?,
+            None => decision.follow_up(rows, effective, claimer, newest)?,
         };
-        let lost = decision.reach(rows, standing, claimer)?.or(lost);
+        let lost = decision.reach(rows, effective, claimer)?.or(lost);
         if let Some(Lost { session, reason }) = lost {
             decision.withheld = Some(reason);
             decision.lost = Some(session.id.clone());
@@ -89,17 +90,17 @@ impl Decision {
         Ok(decision)
     }
 
-    /// What the run had that is to be made again, and nothing else.
+    /// Decides for a rerun: only the session of the original run can be offered.
     fn rerun<R: SessionRows>(
         &mut self,
         rows: &mut R,
-        standing: &Standing,
+        effective: &EffectiveState,
         claimer: &Claimer,
         source: &super::AttemptRecord,
     ) -> Result<Option<Lost>, R::Error> {
-        // A run that has reported none had the one that it resumed.
+        // A run that has reported no session had the one that it resumed.
         let known = match source.attempt.session.as_ref().or(source.attempt.resumes.as_ref()) {
-            Some(id) => standing.session(rows, id)?.map(|known| (known, source.value(id))),
+            Some(id) => effective.session(rows, id)?.map(|known| (known, source.value(id))),
             None => None,
         };
         let Some((known, value)) = known else {
@@ -123,26 +124,26 @@ impl Decision {
         Ok(None)
     }
 
-    /// The pointer, or the latest session that the claimer can resume.
+    /// Decides for a new run: the session of the pointer, or the latest session that the claimer can resume.
     fn follow_up<R: SessionRows>(
         &mut self,
         rows: &mut R,
-        standing: &Standing,
+        effective: &EffectiveState,
         claimer: &Claimer,
         newest: Option<KnownSession>,
     ) -> Result<Option<Lost>, R::Error> {
         let generation = self.generation;
-        let pointer = standing.head.pointer.as_ref().filter(|pointer| pointer.generation == generation);
+        let pointer = effective.head.pointer.as_ref().filter(|pointer| pointer.generation == generation);
         self.offered = match pointer {
-            Some(value) => match standing.session(rows, &value.session)? {
+            Some(value) => match effective.session(rows, &value.session)? {
                 Some(known) if judge(rows, &known, value, claimer, generation)?.is_none() => {
                     Some(value.clone())
                 }
-                _ => usable(rows, standing, claimer, generation)?,
+                _ => usable(rows, effective, claimer, generation)?,
             },
-            None => usable(rows, standing, claimer, generation)?,
+            None => usable(rows, effective, claimer, generation)?,
         };
-        // A session goes with its own directory; without one the latest will do, whoever ran there.
+        // A session needs its own directory. Without a session, the latest directory is used, of any runtime.
         self.work_dir = match (&self.offered, pointer, &newest) {
             (Some(value), ..) => value.work_dir.clone(),
             (None, Some(value), _) => value.work_dir.clone(),
@@ -153,7 +154,7 @@ impl Decision {
         };
         let Some(session) = newest else {
             if self.offered.is_none() {
-                let last = match &standing.head.last {
+                let last = match &effective.head.last {
                     Some(last) => rows.attempt(last)?,
                     None => None,
                 };
@@ -170,11 +171,11 @@ impl Decision {
         Ok(reason.map(|reason| Lost { session, reason }))
     }
 
-    /// Takes back what the claimer has found it cannot reach.
+    /// Withdraws the offer if the claimer found that it cannot reach the session or its directory.
     fn reach<R: SessionRows>(
         &mut self,
         rows: &mut R,
-        standing: &Standing,
+        effective: &EffectiveState,
         claimer: &Claimer,
     ) -> Result<Option<Lost>, R::Error> {
         let reason = match claimer.reach.directory {
@@ -188,8 +189,8 @@ impl Decision {
         }
         let Some(value) = self.offered.take() else { return Ok(None) };
         self.withheld = Some(reason);
-        let session = standing.session(rows, &value.session)?;
-        // A directory that a later run has left for another one says nothing of the session.
+        let session = effective.session(rows, &value.session)?;
+        // A directory that a later run has left for another one says nothing about the session.
         let is_where = session
             .as_ref()
             .and_then(|session| session.value.as_ref())
@@ -201,7 +202,7 @@ impl Decision {
     pub(super) fn resolution<R: SessionRows>(
         self,
         rows: &mut R,
-        standing: &Standing,
+        effective: &EffectiveState,
     ) -> Result<Resolution, R::Error> {
         Ok(Resolution {
             session: self.offered.map(|value| value.session),
@@ -209,21 +210,21 @@ impl Decision {
             withheld: self.withheld,
             gap: self.gap,
             generation: self.generation,
-            revision: standing.head.revision,
-            binding: standing.binding(rows)?,
+            revision: effective.head.revision,
+            binding: effective.binding(rows)?,
         })
     }
 }
 
-/// The latest session up to a generation.
+/// Returns the latest session up to a generation.
 fn newest<R: SessionRows>(
     rows: &mut R,
-    standing: &Standing,
+    effective: &EffectiveState,
     up_to: SessionGeneration,
 ) -> Result<Option<KnownSession>, R::Error> {
-    let place = |known: &KnownSession| known.value.as_ref().map(|value| (value.generation, value.number));
-    // Of the run that is taken to be over, the row does not know yet.
-    let over = standing.lapsed.as_ref().and_then(|lapsed| lapsed.session.as_ref());
+    let order = |known: &KnownSession| known.value.as_ref().map(|value| (value.generation, value.number));
+    // The row of the session does not contain the lapsed run yet.
+    let over = effective.lapsed.as_ref().and_then(|lapsed| lapsed.session.as_ref());
     let found = rows.newest(up_to, over.map(|over| &over.id))?;
     let found = match found {
         Some(found) => Some(
@@ -235,13 +236,14 @@ fn newest<R: SessionRows>(
     };
     let over = over.filter(|known| known.value.as_ref().is_some_and(|value| value.generation <= up_to));
     Ok(match (found, over) {
-        (Some(found), Some(over)) if place(&found) > place(over) => Some(found),
+        (Some(found), Some(over)) if order(&found) > order(over) => Some(found),
         (found, over) => over.cloned().or(found),
     })
 }
 
-/// The session that the last run of `found` has named as its own, where that is another one. A run that was cancelled may have found the
-/// session that it resumed missing, and name its own session later: both have its number then, and its own session is the latest.
+/// Returns the session that the last run of `found` reported as its own, if that is another one. A cancelled run may
+/// have found the session that it resumed missing, and may have reported its own session later. Then both sessions
+/// have the number of the run, and its own session is the latest.
 fn named_later<R: SessionRows>(rows: &mut R, found: &KnownSession) -> Result<Option<KnownSession>, R::Error> {
     let Some(value) = found.value.as_ref().filter(|_| found.health != Health::Good) else { return Ok(None) };
     let Some(attempt) = &value.attempt else { return Ok(None) };
@@ -250,27 +252,27 @@ fn named_later<R: SessionRows>(rows: &mut R, found: &KnownSession) -> Result<Opt
     Ok(own.filter(|own| own.value.as_ref().is_some_and(|latest| latest.number == value.number)))
 }
 
-/// The latest session that the claimer can resume.
+/// Returns the latest session that the claimer can resume.
 fn usable<R: SessionRows>(
     rows: &mut R,
-    standing: &Standing,
+    effective: &EffectiveState,
     claimer: &Claimer,
     generation: SessionGeneration,
 ) -> Result<Option<SessionValue>, R::Error> {
-    // Who has not said where it runs is like nobody.
+    // A claimer without a runtime matches no session.
     let Some(runtime) = &claimer.runtime else { return Ok(None) };
     let incarnation = rows.incarnation(&runtime.id)?;
-    let over = standing.lapsed.as_ref().and_then(|lapsed| lapsed.session.as_ref());
+    let over = effective.lapsed.as_ref().and_then(|lapsed| lapsed.session.as_ref());
     let wanted = Wanted { generation, provider: &claimer.provider, runtime, incarnation, besides: None };
     if let Some(over) = over.filter(|known| known.is_wanted(&wanted)) {
         return Ok(over.value.clone());
     }
-    // Its row still says what it was before.
+    // The row of this session is out of date.
     let wanted = Wanted { besides: over.map(|over| &over.id), ..wanted };
     Ok(rows.usable(&wanted)?.and_then(|known| known.value))
 }
 
-/// Why a claimer of this generation cannot go on with a session.
+/// Returns the reason why a claimer of this generation cannot resume a session.
 fn judge<R: SessionRows>(
     rows: &mut R,
     known: &KnownSession,

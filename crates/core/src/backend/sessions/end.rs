@@ -1,9 +1,9 @@
-//! What a run says of its session, in its midst and at its end.
+//! The reports of a run about its session: pin, confirm, fail and cancel.
 
 use super::{
-    AttemptRecord, SessionAddress, SessionStore, Standing,
-    begin::{known, superseded, under_way},
-    standing::{Verdict, recorded, unknown},
+    AttemptRecord, EffectiveState, SessionAddress, SessionStore,
+    begin::{expect_running, known, superseded},
+    effective::{Verdict, recorded, unknown},
 };
 use crate::{
     Timestamp,
@@ -14,27 +14,27 @@ use crate::{
 
 pub(super) fn confirm<R: SessionStore>(
     rows: &mut R,
-    place: &SessionAddress,
+    address: &SessionAddress,
     confirm: &ConfirmRun,
     now: Timestamp,
 ) -> Result<SessionChanged, R::Error> {
-    let standing = Standing::read(rows, place, now)?;
-    let record = under_way(rows, &standing, &confirm.attempt)?;
-    if record.begun_under != standing.generation {
-        return Err(superseded(&record, place).into());
+    let effective = EffectiveState::read(rows, address, now)?;
+    let record = expect_running(rows, &effective, &confirm.attempt)?;
+    if record.begun_under != effective.generation {
+        return Err(superseded(&record, address).into());
     }
     let end = End { state: AttemptState::Completed, verdict: Verdict::Healed, blames_resumed: false };
-    finish(rows, standing, record, end, &confirm.report, now)
+    finish(rows, effective, record, end, &confirm.report, now)
 }
 
 pub(super) fn fail<R: SessionStore>(
     rows: &mut R,
-    place: &SessionAddress,
+    address: &SessionAddress,
     fail: &FailRun,
     now: Timestamp,
 ) -> Result<SessionChanged, R::Error> {
-    let standing = Standing::read(rows, place, now)?;
-    let mut record = under_way(rows, &standing, &fail.attempt)?;
+    let effective = EffectiveState::read(rows, address, now)?;
+    let mut record = expect_running(rows, &effective, &fail.attempt)?;
     record.attempt.detail.clone_from(&fail.detail);
     let verdict = match fail.failure.session() {
         AfterFailure::Kept => Verdict::Kept,
@@ -43,33 +43,33 @@ pub(super) fn fail<R: SessionStore>(
     };
     let blames_resumed = verdict != Verdict::Kept;
     let end = End { state: AttemptState::Failed(fail.failure), verdict, blames_resumed };
-    finish(rows, standing, record, end, &fail.report, now)
+    finish(rows, effective, record, end, &fail.report, now)
 }
 
 pub(super) fn cancel<R: SessionStore>(
     rows: &mut R,
-    place: &SessionAddress,
+    address: &SessionAddress,
     cancel: &CancelRun,
     now: Timestamp,
 ) -> Result<SessionChanged, R::Error> {
-    let standing = Standing::read(rows, place, now)?;
-    let record = under_way(rows, &standing, &cancel.attempt)?;
+    let effective = EffectiveState::read(rows, address, now)?;
+    let record = expect_running(rows, &effective, &cancel.attempt)?;
     let end = End { state: AttemptState::Cancelled, verdict: Verdict::Kept, blames_resumed: false };
-    finish(rows, standing, record, end, &cancel.report, now)
+    finish(rows, effective, record, end, &cancel.report, now)
 }
 
-/// How a run ends.
+/// The end of a run.
 #[derive(Debug, Clone, Copy)]
 struct End {
     state: AttemptState,
     verdict: Verdict,
-    /// Where it reported no session, what it says is said of the one that it resumed.
+    /// Whether the result applies to the resumed session if the run reported no session.
     blames_resumed: bool,
 }
 
 fn finish<R: SessionStore>(
     rows: &mut R,
-    mut standing: Standing,
+    mut effective: EffectiveState,
     mut record: AttemptRecord,
     end: End,
     report: &RunReport,
@@ -95,27 +95,27 @@ fn finish<R: SessionStore>(
     if let Some(session) = about {
         let session = recorded(rows, &record, &session, verdict)?;
         rows.put_session(&session)?;
-        moved = standing.advance(&session);
+        moved = effective.advance(&session);
     }
-    standing.head.running = None;
-    standing.write(rows, now)?;
-    changed(rows, &standing, moved)
+    effective.head.running = None;
+    effective.write(rows, now)?;
+    changed(rows, &effective, moved)
 }
 
 pub(super) fn pin<R: SessionStore>(
     rows: &mut R,
-    place: &SessionAddress,
+    address: &SessionAddress,
     pin: &PinSession,
     now: Timestamp,
 ) -> Result<SessionChanged, R::Error> {
-    let mut standing = Standing::read(rows, place, now)?;
-    let mut record = known(rows, &standing, &pin.attempt)?;
+    let mut effective = EffectiveState::read(rows, address, now)?;
+    let mut record = known(rows, &effective, &pin.attempt)?;
     let is_late = record.attempt.state == AttemptState::Cancelled && record.attempt.session.is_none();
     if !is_late {
-        under_way(rows, &standing, &pin.attempt)?;
+        expect_running(rows, &effective, &pin.attempt)?;
     }
-    if record.begun_under != standing.generation {
-        return Err(superseded(&record, place).into());
+    if record.begun_under != effective.generation {
+        return Err(superseded(&record, address).into());
     }
     record.attempt.session = Some(pin.session.clone());
     if let Some(work_dir) = &pin.work_dir {
@@ -123,17 +123,17 @@ pub(super) fn pin<R: SessionStore>(
     }
     rows.put_attempt(&record)?;
     let mut moved = false;
-    // While it runs nobody else resumes; how it ends says what becomes of the pointer.
+    // No other run resumes the session while this one runs. The end of this run decides about the pointer.
     if is_late {
         let session = recorded(rows, &record, &pin.session, Verdict::Kept)?;
         rows.put_session(&session)?;
-        moved = standing.advance(&session);
+        moved = effective.advance(&session);
     }
-    standing.write(rows, now)?;
-    changed(rows, &standing, moved)
+    effective.write(rows, now)?;
+    changed(rows, &effective, moved)
 }
 
-/// Declares a session unusable for good.
+/// Marks a session as unusable for good.
 pub(super) fn retire<R: SessionStore>(rows: &mut R, id: &SessionId) -> Result<(), R::Error> {
     let mut session = rows.session(id)?.unwrap_or_else(|| unknown(id));
     session.retired = true;
@@ -142,11 +142,9 @@ pub(super) fn retire<R: SessionStore>(rows: &mut R, id: &SessionId) -> Result<()
 
 pub(super) fn changed<R: SessionStore>(
     rows: &mut R,
-    standing: &Standing,
+    effective: &EffectiveState,
     moved: bool,
 ) -> Result<SessionChanged, R::Error> {
-    let Some(binding) = standing.binding(rows)? else {
-        unreachable!("it was written, so that there is something to tell")
-    };
+    let Some(binding) = effective.binding(rows)? else { unreachable!("the head was written before") };
     Ok(SessionChanged { binding, moved, deduplicated: false })
 }

@@ -2,16 +2,16 @@ use crate::{
     Effect, ErrorKind, MessageId, PersistArgs, PersistError, Result, ThreadId, operation::SessionArgs,
 };
 
-/// What a write holds beside what it carries: itself, its place, its answer.
+/// The memory of a queued write apart from its payload: the operation itself, its queue entry and its answer channel.
 const FRAME: usize = 1024;
 
-/// The bytes that so many entries about what was not applied are counted for.
+/// Returns the estimated size of this number of rejected-call records, in bytes.
 #[must_use]
 pub const fn size_of_rejected_call_records(entries: usize) -> usize {
     entries * FRAME
 }
 
-/// The bytes that a write is counted for, before it takes a place in the queue of a store.
+/// Returns the estimated size of a write in the queue of a store, in bytes.
 ///
 /// ```
 /// use throughline_core::{ErrorKind, NewMessage, backend::weight, messages::Add};
@@ -23,7 +23,8 @@ pub const fn size_of_rejected_call_records(entries: usize) -> usize {
 /// ```
 ///
 /// # Errors
-/// `TooLarge` for content that the store would refuse: it need not wait for that. A copy of what a store holds is never refused.
+/// `TooLarge` for content beyond `max_content_bytes`, which the store would refuse: such a write need not wait in the
+/// queue. A copy of messages that the store has is never refused.
 pub fn weight(args: &PersistArgs, max_content_bytes: u64) -> Result<usize> {
     check_content(args, max_content_bytes)?;
     let frames = match args {
@@ -35,7 +36,7 @@ pub fn weight(args: &PersistArgs, max_content_bytes: u64) -> Result<usize> {
     Ok(args.byte_len() + frames * FRAME)
 }
 
-/// Refuses content that is too long for the store.
+/// Refuses content that is longer than the store allows.
 fn check_content(args: &PersistArgs, max: u64) -> Result<()> {
     let fits = |bytes: usize, thread: &ThreadId, id: &MessageId| {
         if bytes as u64 <= max {
@@ -51,7 +52,7 @@ fn check_content(args: &PersistArgs, max: u64) -> Result<()> {
         PersistArgs::Batch(batch) => batch.items.iter().enumerate().try_for_each(|(index, item)| {
             check_content(item, max).map_err(|error| error.with_batch_index(index))
         }),
-        // A fork and an exact copy take what a store holds.
+        // A fork and an exact copy contain messages that the store has accepted before.
         PersistArgs::Import(import) if !import.is_copy() => {
             import.rows.iter().try_for_each(|row| fits(row.content.byte_len(), &import.thread, &row.id))
         }

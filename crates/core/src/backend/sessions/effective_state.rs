@@ -1,4 +1,4 @@
-//! A head as it stands now, whatever has happened to its thread and its agent since it was written.
+//! The effective state of a pointer: the stored head, with the resets of its thread and agent applied.
 
 use super::{
     AttemptRecord, BoundRuntime, Health, KnownSession, Running, SessionAddress, SessionHead, SessionRows,
@@ -12,52 +12,52 @@ use crate::{
     session::{AttemptState, Binding, Failure, GenerationCause, Pointer, PointerState},
 };
 
-/// What a run that has ended says of its session.
+/// The result of an ended run for its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It succeeded on it.
+    /// The run succeeded on the session.
     Healed,
-    /// It has it, and says nothing else.
+    /// The run had the session and reports no change of its health.
     Kept,
     Poisoned(Failure),
     Missing,
 }
 
-/// What a change adds to the revision. A lease that has ended is seen before anything is written of it, and has the revision
-/// between two of them to itself.
+/// The increment of the revision for one change. The revision in between belongs to the expiry of a lease, which a
+/// reader sees before any write records it.
 const STEP: u64 = 2;
 
-/// A head, up to date.
+/// A stored head, with all resets applied that happened since it was written.
 #[derive(Debug, Clone)]
-pub(super) struct Standing {
-    pub(super) place: SessionAddress,
+pub(super) struct EffectiveState {
+    pub(super) address: SessionAddress,
     pub(super) head: SessionHead,
     pub(super) generation: SessionGeneration,
     is_new: bool,
-    /// The run whose lease has ended, if it is taken to be over.
+    /// The run whose lease has ended, if it counts as lapsed.
     pub(super) lapsed: Option<Lapsed>,
 }
 
-/// A run whose lease has ended, and the session that it had said it runs.
+/// A run whose lease has ended, and the session that it had reported.
 #[derive(Debug, Clone)]
 pub(super) struct Lapsed {
     pub(super) record: AttemptRecord,
     pub(super) session: Option<KnownSession>,
 }
 
-impl Standing {
-    /// As it stands.
+impl EffectiveState {
+    /// Reads the present state.
     pub(super) fn read<R: SessionRows>(
         rows: &mut R,
-        place: &SessionAddress,
+        address: &SessionAddress,
         now: Timestamp,
     ) -> Result<Self, R::Error> {
         let found = rows.head()?;
         let is_new = found.is_none();
-        let mut head = found.unwrap_or_else(|| begun(place, now));
-        let generation = place.generation(head.own);
-        let clears = place.cleared.get().saturating_sub(head.cleared.get());
-        let resets = place.resets.saturating_sub(head.resets);
+        let mut head = found.unwrap_or_else(|| new_head(address, now));
+        let generation = address.generation(head.own);
+        let clears = address.cleared.get().saturating_sub(head.cleared.get());
+        let resets = address.resets.saturating_sub(head.resets);
         if resets > 0 {
             head.cause = GenerationCause::AgentReset;
         }
@@ -65,25 +65,25 @@ impl Standing {
             head.cause = GenerationCause::ThreadCleared;
             head.floor = generation;
         }
-        head.cleared = place.cleared;
-        head.resets = place.resets;
+        head.cleared = address.cleared;
+        head.resets = address.resets;
         head.revision = SessionRevision::new(head.revision.get() + STEP * (clears + resets));
-        Ok(Self { place: place.clone(), head, generation, is_new, lapsed: None })
+        Ok(Self { address: address.clone(), head, generation, is_new, lapsed: None })
     }
 
-    /// As it stands when the next run begins: one whose lease has ended is over, and the session that it had reported is gone on with. Beside it, who
-    /// runs until then.
+    /// Reads the state as the next run would find it: a run whose lease has ended is lapsed, and the session that it
+    /// reported can be resumed. The second value is the run that is still recorded as running.
     pub(super) fn read_as_if_taken_over<R: SessionRows>(
         rows: &mut R,
-        place: &SessionAddress,
+        address: &SessionAddress,
         now: Timestamp,
     ) -> Result<(Self, Option<Running>), R::Error> {
-        let mut standing = Self::read(rows, place, now)?;
-        let running = standing.head.running.clone();
+        let mut effective = Self::read(rows, address, now)?;
+        let running = effective.head.running.clone();
         if let Some(over) = running.as_ref().filter(|running| running.lease.is_expired(now)) {
-            standing.head.running = None;
-            // What is decided from here on is not what was seen before the lease ended.
-            standing.head.revision = standing.head.revision.next();
+            effective.head.running = None;
+            // Decisions from here on differ from decisions before the lease ended.
+            effective.head.revision = effective.head.revision.next();
             if let Some(mut record) = rows.attempt(&over.attempt)? {
                 record.attempt.state = AttemptState::Lapsed;
                 record.attempt.ended_at = Some(now);
@@ -92,20 +92,20 @@ impl Standing {
                     None => None,
                 };
                 if let Some(session) = &session {
-                    standing.advance(session);
+                    effective.advance(session);
                 }
-                standing.lapsed = Some(Lapsed { record, session });
+                effective.lapsed = Some(Lapsed { record, session });
             }
         }
-        Ok((standing, running))
+        Ok((effective, running))
     }
 
-    /// Whether nothing was ever kept.
+    /// Whether the store has no head yet.
     pub(super) const fn is_new(&self) -> bool {
         self.is_new
     }
 
-    /// A session, with what is only taken to have happened.
+    /// Returns a session, with the change that a lapsed run makes but that is not written yet.
     pub(super) fn session<R: SessionRows>(
         &self,
         rows: &mut R,
@@ -117,7 +117,8 @@ impl Standing {
         }
     }
 
-    /// Moves the pointer to a session if it may be offered, belongs to the present generation, and no later run has moved it.
+    /// Moves the pointer to a session if the session is usable, belongs to the present generation, and no later run
+    /// has moved the pointer. Returns whether it moved.
     pub(super) fn advance(&mut self, session: &KnownSession) -> bool {
         let Some(value) = session.value.as_ref().filter(|_| session.is_usable()) else { return false };
         let is_later =
@@ -140,7 +141,7 @@ impl Standing {
         rows.put_head(&self.head)
     }
 
-    /// What is told of it; nothing where nothing was ever kept.
+    /// Returns the binding for an answer, or `None` if the store has no head.
     pub(super) fn binding<R: SessionRows>(&self, rows: &mut R) -> Result<Option<Binding>, R::Error> {
         if self.is_new {
             return Ok(None);
@@ -155,8 +156,8 @@ impl Standing {
             None => self.provisional(rows)?,
         };
         Ok(Some(Binding {
-            agent: self.place.agent.clone(),
-            thread: self.place.thread.clone(),
+            agent: self.address.agent.clone(),
+            thread: self.address.thread.clone(),
             pointer,
             generation: self.generation,
             cause: head.cause,
@@ -167,7 +168,7 @@ impl Standing {
         }))
     }
 
-    /// The pointer that a run would have if it reported the session that it was given.
+    /// Returns the pointer that the present run would create if it reported its assigned session.
     fn provisional<R: SessionRows>(&self, rows: &mut R) -> Result<Option<Pointer>, R::Error> {
         let Some(running) = &self.head.running else { return Ok(None) };
         let Some(record) = rows.attempt(&running.attempt)? else { return Ok(None) };
@@ -180,22 +181,27 @@ impl Standing {
     }
 }
 
-fn begun(place: &SessionAddress, now: Timestamp) -> SessionHead {
-    let was_cleared = place.cleared > Generation::FIRST;
+fn new_head(address: &SessionAddress, now: Timestamp) -> SessionHead {
+    let was_cleared = address.cleared > Generation::FIRST;
     SessionHead {
         own: 0,
-        cleared: place.cleared,
-        resets: place.resets,
-        // The resets of the agent count: work from before the clearing may name any generation up to here.
-        floor: if was_cleared { place.generation(0) } else { SessionGeneration::new(place.cleared.get()) },
-        cause: match (was_cleared, place.resets) {
+        cleared: address.cleared,
+        resets: address.resets,
+        // The resets of the agent count: work from before the clear may name any generation up to this one.
+        floor: if was_cleared {
+            address.generation(0)
+        } else {
+            SessionGeneration::new(address.cleared.get())
+        },
+        cause: match (was_cleared, address.resets) {
             (true, _) => GenerationCause::ThreadCleared,
             (false, 0) => GenerationCause::First,
             (false, _) => GenerationCause::AgentReset,
         },
-        // Not one that was seen of an agent that was dropped, or before what ended sessions that were never kept.
+        // A revision that no caller has seen: not before the agent was dropped, and not before resets of sessions
+        // without rows.
         revision: SessionRevision::new(
-            STEP * (place.resets + place.cleared.get()).saturating_sub(Generation::FIRST.get()),
+            STEP * (address.resets + address.cleared.get()).saturating_sub(Generation::FIRST.get()),
         ),
         pointer: None,
         running: None,
@@ -226,12 +232,12 @@ fn pointer<R: SessionRows>(
     })
 }
 
-/// Whether a runtime was not dropped since.
+/// Whether the runtime was not dropped since.
 pub(super) fn is_bound<R: SessionRows>(rows: &mut R, bound: &BoundRuntime) -> Result<bool, R::Error> {
     Ok(rows.incarnation(&bound.runtime.id)? == bound.incarnation)
 }
 
-/// A session after a run has said something of it. What an earlier run says late changes nothing.
+/// Returns a session after a run has reported it. A late report of an earlier run changes nothing.
 pub(super) fn recorded<R: SessionRows>(
     rows: &mut R,
     record: &AttemptRecord,
@@ -252,7 +258,7 @@ pub(super) fn recorded<R: SessionRows>(
     Ok(session)
 }
 
-/// A session that no run has reported.
+/// Returns a session that no run has reported.
 pub(super) fn unknown(id: &SessionId) -> KnownSession {
     KnownSession { id: id.clone(), value: None, health: Health::Good, retired: false, told: None }
 }

@@ -8,7 +8,8 @@ use tokio::{
 use crate::keyed_queue::KeyedQueue;
 use crate::{Effect, ErrorKind, PersistError, Result, TenantId};
 
-/// Bounds what waits for the writer of a store: so many operations, so many bytes. Tenants wait in a [`KeyedQueue`].
+/// The capacity of a store's write queue: a limit on its operations and on their bytes. Tenants wait in a
+/// [`KeyedQueue`].
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -17,12 +18,12 @@ use crate::{Effect, ErrorKind, PersistError, Result, TenantId};
 ///
 /// use throughline_core::{ErrorKind, TenantId, backend::QueueCapacity};
 ///
-/// let (admission, tenant) = (QueueCapacity::new(1, 1 << 20), TenantId::default());
+/// let (queue, tenant) = (QueueCapacity::new(1, 1 << 20), TenantId::default());
 /// let soon = || Instant::now() + Duration::from_millis(1);
-/// let slot = admission.enter(&tenant, 100, soon()).await?;
-/// let error = admission.enter(&tenant, 100, soon()).await.unwrap_err();
+/// let permit = queue.enter(&tenant, 100, soon()).await?;
+/// let error = queue.enter(&tenant, 100, soon()).await.unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::Overloaded);
-/// drop(slot);
+/// drop(permit);
 /// # Ok(())
 /// # }
 /// ```
@@ -35,16 +36,17 @@ pub struct QueueCapacity {
     tenants: KeyedQueue<TenantId>,
 }
 
-/// A place among what waits for a writer. Dropping it gives it back.
+/// The right of one operation to wait in the queue of a writer. Dropping it returns the operation and its bytes to
+/// the queue.
 #[derive(Debug)]
-#[must_use = "the place is given back when this is dropped"]
+#[must_use = "the capacity is returned when this is dropped"]
 pub struct QueuePermit {
     _operation: OwnedSemaphorePermit,
     _bytes: OwnedSemaphorePermit,
 }
 
 impl QueueCapacity {
-    /// Lets so many operations in at once, and so many bytes.
+    /// Creates a queue that admits this number of operations and this number of bytes at the same time.
     #[must_use]
     pub fn new(operations: usize, bytes: usize) -> Self {
         Self {
@@ -56,15 +58,18 @@ impl QueueCapacity {
         }
     }
 
-    /// Takes a place, waiting for it until `give_up`; tenants take turns. What is larger than everything that may wait has it
-    /// for itself.
+    /// Acquires a permit for one operation of `bytes` estimated bytes. It waits until `deadline`; tenants are served
+    /// in rotation. An operation that is larger than the byte limit acquires the whole limit, so it waits until no
+    /// other operation holds bytes.
     ///
-    /// Dropping the future takes none.
+    /// # Cancel safety
+    /// Dropping the future acquires no permit.
     ///
     /// # Errors
-    /// `Overloaded` when there was no place in time; `Unavailable` once it was [closed](Self::close). Nothing was applied.
-    pub async fn enter(&self, tenant: &TenantId, bytes: usize, give_up: Instant) -> Result<QueuePermit> {
-        // What is larger than the queue waits until it has the queue for itself.
+    /// `Overloaded` if there was no capacity before `deadline`; `Unavailable` after [`close`](Self::close). Nothing
+    /// was applied.
+    pub async fn enter(&self, tenant: &TenantId, bytes: usize, deadline: Instant) -> Result<QueuePermit> {
+        // An operation that is larger than the queue waits until it has the queue for itself.
         let bytes = u32::try_from(bytes.min(self.byte_limit)).unwrap_or(u32::MAX);
         match self.try_enter(bytes) {
             Err(TryAcquireError::NoPermits) => {}
@@ -76,7 +81,7 @@ impl QueueCapacity {
             let bytes = Arc::clone(&self.bytes).acquire_many_owned(bytes).await?;
             Ok(QueuePermit { _operation: operation, _bytes: bytes })
         };
-        match timeout_at(give_up.into(), waiting).await {
+        match timeout_at(deadline.into(), waiting).await {
             Ok(entered) => entered.map_err(|_: AcquireError| closed()),
             Err(_) => Err(PersistError::new(ErrorKind::Overloaded, "the queue of the writer stayed full")
                 .with_effect(Effect::NotApplied)),
@@ -89,26 +94,26 @@ impl QueueCapacity {
         Ok(QueuePermit { _operation: operation, _bytes: bytes })
     }
 
-    /// Whether no more than one operation is inside.
+    /// Whether the queue holds at most one operation.
     #[must_use]
     pub fn has_one(&self) -> bool {
         self.operations.available_permits() + 1 >= self.operation_limit
     }
 
-    /// Lets nobody in any more.
+    /// Refuses all waiting and later operations as `Unavailable`.
     pub fn close(&self) {
         self.operations.close();
         self.bytes.close();
     }
 
-    /// How many operations would be let in at once.
+    /// Returns the number of operations and the number of bytes that are free.
     #[cfg(test)]
     pub(crate) fn free(&self) -> (usize, usize) {
         (self.operations.available_permits(), self.bytes.available_permits())
     }
 }
 
-/// What a store that was closed answers to a write.
+/// Returns the error of a closed store for a write.
 #[must_use]
 pub fn closed() -> PersistError {
     PersistError::new(ErrorKind::Unavailable, "the store is closed").with_effect(Effect::NotApplied)
@@ -129,65 +134,65 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn both_bounds_hold_and_are_given_back() {
-        let admission = QueueCapacity::new(2, 100);
-        let first = admission.enter(&tenant(), 60, soon()).await.unwrap();
-        let error = admission.enter(&tenant(), 60, soon()).await.unwrap_err();
+    async fn permits_hold_both_limits_and_return_them_when_dropped() {
+        let queue = QueueCapacity::new(2, 100);
+        let first = queue.enter(&tenant(), 60, soon()).await.unwrap();
+        let error = queue.enter(&tenant(), 60, soon()).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied));
-        let second = admission.enter(&tenant(), 40, soon()).await.unwrap();
-        assert_eq!(admission.free(), (0, 0));
-        assert!(!admission.has_one());
-        assert_eq!(admission.enter(&tenant(), 0, soon()).await.unwrap_err().kind(), ErrorKind::Overloaded);
+        let second = queue.enter(&tenant(), 40, soon()).await.unwrap();
+        assert_eq!(queue.free(), (0, 0));
+        assert!(!queue.has_one());
+        assert_eq!(queue.enter(&tenant(), 0, soon()).await.unwrap_err().kind(), ErrorKind::Overloaded);
         drop(first);
-        assert!(admission.has_one());
+        assert!(queue.has_one());
         drop(second);
-        assert_eq!(admission.free(), (2, 100));
+        assert_eq!(queue.free(), (2, 100));
     }
 
     #[tokio::test]
-    async fn what_is_larger_than_the_queue_has_it_for_itself() {
-        let admission = QueueCapacity::new(2, 100);
-        let all = admission.enter(&tenant(), 1 << 40, soon()).await.unwrap();
-        assert_eq!(admission.free(), (1, 0));
+    async fn an_operation_larger_than_the_queue_takes_the_whole_queue() {
+        let queue = QueueCapacity::new(2, 100);
+        let all = queue.enter(&tenant(), 1 << 40, soon()).await.unwrap();
+        assert_eq!(queue.free(), (1, 0));
         drop(all);
-        assert_eq!(admission.free(), (2, 100));
+        assert_eq!(queue.free(), (2, 100));
     }
 
     #[tokio::test]
-    async fn who_waits_is_let_in_by_who_leaves_and_sent_away_by_the_end() {
-        let admission = Arc::new(QueueCapacity::new(1, 100));
-        let first = admission.enter(&tenant(), 1, soon()).await.unwrap();
+    async fn a_dropped_permit_admits_a_waiter_and_close_refuses_it() {
+        let queue = Arc::new(QueueCapacity::new(1, 100));
+        let first = queue.enter(&tenant(), 1, soon()).await.unwrap();
         let far = Instant::now() + Duration::from_secs(60);
         let waiting = tokio::spawn({
-            let admission = Arc::clone(&admission);
-            async move { admission.enter(&tenant(), 1, far).await.map(drop) }
+            let queue = Arc::clone(&queue);
+            async move { queue.enter(&tenant(), 1, far).await.map(drop) }
         });
         tokio::task::yield_now().await;
         drop(first);
         waiting.await.unwrap().unwrap();
-        let _first = admission.enter(&tenant(), 1, soon()).await.unwrap();
+        let _first = queue.enter(&tenant(), 1, soon()).await.unwrap();
         let waiting = tokio::spawn({
-            let admission = Arc::clone(&admission);
-            async move { admission.enter(&tenant(), 1, far).await.map(drop) }
+            let queue = Arc::clone(&queue);
+            async move { queue.enter(&tenant(), 1, far).await.map(drop) }
         });
         tokio::task::yield_now().await;
-        admission.close();
+        queue.close();
         assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
     }
 
     #[tokio::test]
-    async fn a_tenant_with_many_waiting_holds_no_other_up() {
-        let admission = Arc::new(QueueCapacity::new(1, 100));
+    async fn a_tenant_with_many_waiters_does_not_delay_another_tenant() {
+        let queue = Arc::new(QueueCapacity::new(1, 100));
         let far = Instant::now() + Duration::from_secs(60);
         let order = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let first = admission.enter(&tenant(), 1, soon()).await.unwrap();
+        let first = queue.enter(&tenant(), 1, soon()).await.unwrap();
         let mut waiting = Vec::new();
         for name in ["busy", "busy", "busy", "other"] {
-            let (admission, order) = (Arc::clone(&admission), Arc::clone(&order));
+            let (queue, order) = (Arc::clone(&queue), Arc::clone(&order));
             waiting.push(tokio::spawn(async move {
-                let slot = admission.enter(&name.parse().unwrap(), 1, far).await.unwrap();
+                let permit = queue.enter(&name.parse().unwrap(), 1, far).await.unwrap();
                 order.lock().unwrap().push(name);
-                drop(slot);
+                drop(permit);
             }));
             tokio::task::yield_now().await;
         }
