@@ -1,4 +1,4 @@
-//! Writes that outlive the attempt that made them keep what their call holds: its place at the gate, its turn in a thread.
+//! Detached writes: writes that outlive their attempt keep the permits of their call.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -7,10 +7,10 @@ use std::sync::{
 
 use super::CallState;
 
-/// The writes of a call that a layer has stopped waiting for and that go on.
+/// The detached writes of a call: a layer stopped waiting for them, and they still run.
 #[derive(Default)]
 pub(super) struct Lingering {
-    /// Whether there has ever been one: most calls end without a look at the rest.
+    /// Whether there was ever a detached write. Most calls end without a look at `state`.
     any: AtomicBool,
     state: Mutex<State>,
 }
@@ -18,7 +18,7 @@ pub(super) struct Lingering {
 #[derive(Default)]
 struct State {
     writes: usize,
-    /// What the call holds, once the call itself has ended.
+    /// The permits of the call, after the call itself has ended.
     held: Vec<Box<dyn Send>>,
 }
 
@@ -27,7 +27,7 @@ impl Lingering {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The call has ended: what it holds is let go when the last of its writes is over.
+    /// Ends the call. `held` is dropped when the last detached write has ended.
     pub(super) fn leave(&self, held: impl Send + 'static) {
         if !self.any.load(Ordering::Acquire) {
             return;
@@ -39,7 +39,7 @@ impl Lingering {
     }
 }
 
-/// One write that goes on by itself.
+/// One detached write.
 pub(crate) struct Lingers(Arc<CallState>);
 
 impl Lingers {
@@ -56,7 +56,7 @@ impl Drop for Lingers {
         let mut state = self.0.outermost().lingering.lock();
         state.writes -= 1;
         let held = if state.writes == 0 { std::mem::take(&mut state.held) } else { Vec::new() };
-        // Letting go takes locks of its own.
+        // The drop of a permit takes other locks.
         drop(state);
         drop(held);
     }

@@ -70,11 +70,11 @@ pub struct Message {
     pub state: MessageState,
     /// Raised by one at each change of content or state.
     pub revision: Revision,
-    /// The blocks.
+    /// The content.
     pub content: Content,
     /// The host's own facts about it.
     pub metadata: Metadata,
-    /// Names of its attachments.
+    /// The keys of the attachments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<AttachmentKey>,
     /// Why it was abandoned, where the writer said so.

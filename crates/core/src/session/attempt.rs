@@ -39,9 +39,9 @@ pub struct Attempt {
     pub state: AttemptState,
     /// What it failed with, in the host's words.
     pub detail: Option<String>,
-    /// When it began.
+    /// The time at which it began.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// The time at which it ended.
     pub ended_at: Option<Timestamp>,
 }
 

@@ -55,7 +55,7 @@ pub struct ThreadSummary {
     pub turns: u64,
     /// The bytes of content in its final messages.
     pub bytes: u64,
-    /// When it began.
+    /// The time at which it began.
     pub created_at: Timestamp,
     /// When one of its messages was last added, settled or changed; when it began, if none was. Lists are in this order.
     /// Never decreases.

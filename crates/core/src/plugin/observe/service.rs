@@ -60,9 +60,9 @@ struct Telling {
 }
 
 impl Telling {
-    fn tell(self, outcome: Outcome) {
+    fn report(self, outcome: Outcome) {
         let duration = self.begun.elapsed();
-        self.queue.tell(Event { context: self.context, outcome, duration });
+        self.queue.report_event(Event { context: self.context, outcome, duration });
     }
 }
 
@@ -73,7 +73,7 @@ impl<F: Future<Output = Result<PersistResponse>>> Future for ObserveFuture<F> {
         let this = self.project();
         let answer = ready!(this.inner.poll(cx));
         if let Some(telling) = this.telling.take() {
-            telling.tell(match &answer {
+            telling.report(match &answer {
                 Ok(response) => Outcome::Answered {
                     position: response.receipt.position,
                     deduplicated: response.result.is_deduplicated(),
@@ -90,7 +90,7 @@ impl<F> PinnedDrop for ObserveFuture<F> {
     fn drop(self: Pin<&mut Self>) {
         if let Some(telling) = self.project().telling.take() {
             let effect = telling.context.effect_so_far();
-            telling.tell(Outcome::Left { effect });
+            telling.report(Outcome::Left { effect });
         }
     }
 }
