@@ -16,7 +16,7 @@ mod audit_draft;
 mod clock;
 mod credential;
 mod extensions;
-mod lingering;
+mod detached_writes;
 mod progress;
 mod shape;
 
@@ -32,13 +32,13 @@ use std::{
 pub(crate) use self::at_work::AtWork;
 pub use self::audit_draft::{AuditDraft, AuditSealer};
 pub(crate) use self::credential::Credential;
-pub(crate) use self::lingering::Lingers;
+pub(crate) use self::detached_writes::DetachedWrite;
 pub(crate) use self::shape::Shape;
 pub use self::{
     clock::{Clock, SystemClock},
     extensions::Extensions,
 };
-use self::{lingering::Lingering, progress::Progress};
+use self::{detached_writes::DetachedWrites, progress::Progress};
 use crate::{
     CallId, Effect, IdempotencyKey, MessageId, OpKind, PersistError, Site, TenantId, ThreadId, error::Stamp,
     operation::Fingerprint,
@@ -71,7 +71,7 @@ pub(crate) struct CallState {
     /// The site that is at work: an index into `sites`, or [`CallState::EDGE`].
     cursor: AtomicU8,
     progress: Progress,
-    lingering: Lingering,
+    detached_writes: DetachedWrites,
     /// The draft of the audit entry, if there is an audit log. Set once.
     audit: OnceLock<Arc<AuditDraft>>,
     /// Whether a guard has accepted the credential of the call.
@@ -136,13 +136,13 @@ impl CallState {
     }
 
     /// Registers a detached write: no caller waits for it any longer.
-    pub(crate) fn linger(self: &Arc<Self>) -> Lingers {
-        Lingers::new(self)
+    pub(crate) fn detach_write(self: &Arc<Self>) -> DetachedWrite {
+        DetachedWrite::new(self)
     }
 
     /// Drops `held` when no write of the call runs.
     pub(crate) fn release_after_writes(&self, held: impl Send + 'static) {
-        self.outermost().lingering.leave(held);
+        self.outermost().detached_writes.leave(held);
     }
 
     /// Records that a backend receives an attempt of this call and of its parents. Returns `false` if the call was cancelled
@@ -172,7 +172,7 @@ impl CallState {
         self.progress.cancel()
     }
 
-    /// What the store has of this call, as far as the pipeline knows.
+    /// The part of this call that the store has, as far as the pipeline knows.
     pub(crate) fn effect(&self) -> Effect {
         self.progress.effect()
     }
@@ -206,7 +206,7 @@ impl Context {
                 sites,
                 cursor: AtomicU8::new(CallState::EDGE),
                 progress: Progress::default(),
-                lingering: Lingering::default(),
+                detached_writes: DetachedWrites::default(),
                 audit: OnceLock::new(),
                 credential_accepted: AtomicBool::new(false),
                 parent: None,
@@ -230,7 +230,7 @@ impl Context {
                 sites,
                 cursor: AtomicU8::new(CallState::EDGE),
                 progress: Progress::default(),
-                lingering: Lingering::default(),
+                detached_writes: DetachedWrites::default(),
                 audit: OnceLock::new(),
                 credential_accepted: AtomicBool::new(false),
                 parent: Some(Arc::clone(&self.call)),
@@ -363,7 +363,7 @@ impl Context {
         &mut self.extensions
     }
 
-    /// What the store has of the operation at this moment, as far as the pipeline knows.
+    /// The part of the operation that the store has at this moment, as far as the pipeline knows.
     #[must_use]
     pub fn effect_so_far(&self) -> Effect {
         self.call.effect()

@@ -85,11 +85,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_up_is_not_handed_over_later_and_what_was_handed_over_is_not_given_up() {
-        let given_up = Progress::default();
-        assert!(given_up.cancel() && given_up.cancel());
-        assert!(!given_up.hand_over());
-        assert_eq!(given_up.effect(), Effect::NotApplied);
+    fn a_cancelled_call_starts_no_attempt_and_a_started_call_is_not_cancelled() {
+        let cancelled = Progress::default();
+        assert!(cancelled.cancel() && end_early.cancel());
+        assert!(!cancelled.hand_over());
+        assert_eq!(cancelled.effect(), Effect::NotApplied);
         let begun = Progress::default();
         assert!(begun.hand_over());
         assert!(!begun.cancel());

@@ -170,7 +170,7 @@ impl PersistError {
         self.0.site.as_ref()
     }
 
-    /// What the store has of the operation now.
+    /// The part of the operation that the store has now.
     #[must_use]
     pub fn effect(&self) -> Effect {
         self.0.effect.unwrap_or(Effect::Unknown)

@@ -7,9 +7,9 @@ use crate::{MessageId, Seq, ThreadId};
 /// Several writes in one transaction: the backend commits all of them, in order, or none. An item sees the changes of the items
 /// before it.
 ///
-/// Items are message, thread and session operations. A read, or a batch inside a batch, is refused. An error has the
-/// [index](crate::PersistError::batch_index) of the failed item. The idempotency key of a batch belongs to the thread of its
-/// first item.
+/// An item can be an operation on a message, on a thread (except prune, purge and rebuild) or on the sessions of a thread. An
+/// error has the [index](crate::PersistError::batch_index) of the failed item. The idempotency key of a batch belongs to the thread
+/// of its first item.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Batch {

@@ -24,7 +24,7 @@ pub enum AuditFrom {
 /// Reads the audit log in order. A pipeline with the layer `audit` keeps a log, and never shortens it.
 ///
 /// A reader of one thread sees only the items of that thread, and the number of withheld items. A reader of the tenant also sees
-/// entries that address no thread. Entries of the pipeline itself, such as those of [lost](crate::audit::AuditOutcome::Lost)
+/// entries without a thread. The pipeline's own entries, such as those of [lost](crate::audit::AuditOutcome::Lost)
 /// calls, are visible to readers of the store and of the default tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -99,7 +99,7 @@ pub trait LookUp {
 }
 
 fn misfit() -> PersistError {
-    PersistError::new(ErrorKind::Corrupt, "what is kept under the idempotency key does not fit the call")
+    PersistError::new(ErrorKind::Corrupt, "the record under the idempotency key does not fit the call")
 }
 
 impl Replay {

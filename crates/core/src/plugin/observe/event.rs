@@ -29,12 +29,12 @@ pub enum Outcome {
     Failed {
         /// The kind of the error.
         kind: ErrorKind,
-        /// What the store has of the operation.
+        /// The part of the operation that the store has.
         effect: Effect,
     },
     /// The caller or an outer layer dropped the call before its answer.
     Left {
-        /// What the store has of the operation, as far as the pipeline knew at that time.
+        /// The part of the operation that the store had, as far as the pipeline knew at that time.
         effect: Effect,
     },
 }

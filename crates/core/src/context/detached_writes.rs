@@ -9,7 +9,7 @@ use super::CallState;
 
 /// The detached writes of a call: a layer stopped waiting for them, and they still run.
 #[derive(Default)]
-pub(super) struct Lingering {
+pub(super) struct DetachedWrites {
     /// Whether there was ever a detached write. Most calls end without a look at `state`.
     any: AtomicBool,
     state: Mutex<State>,
@@ -22,7 +22,7 @@ struct State {
     held: Vec<Box<dyn Send>>,
 }
 
-impl Lingering {
+impl DetachedWrites {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -40,20 +40,20 @@ impl Lingering {
 }
 
 /// One detached write.
-pub(crate) struct Lingers(Arc<CallState>);
+pub(crate) struct DetachedWrite(Arc<CallState>);
 
-impl Lingers {
+impl DetachedWrite {
     pub(super) fn new(call: &Arc<CallState>) -> Self {
-        let lingering = &call.outermost().lingering;
-        lingering.any.store(true, Ordering::Release);
-        lingering.lock().writes += 1;
+        let detached_writes = &call.outermost().detached_writes;
+        detached_writes.any.store(true, Ordering::Release);
+        detached_writes.lock().writes += 1;
         Self(Arc::clone(call))
     }
 }
 
-impl Drop for Lingers {
+impl Drop for DetachedWrite {
     fn drop(&mut self) {
-        let mut state = self.0.outermost().lingering.lock();
+        let mut state = self.0.outermost().detached_writes.lock();
         state.writes -= 1;
         let held = if state.writes == 0 { std::mem::take(&mut state.held) } else { Vec::new() };
         // The drop of a permit takes other locks.
