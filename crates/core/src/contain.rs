@@ -1,4 +1,4 @@
-//! Containment of panics: hooks and tasks of the host that must not fail a call or end a task of the library.
+//! Containment of panics: a panic in a hook or task of the host does not fail a call or end a task of the library.
 //!
 //! ```
 //! use throughline_core::contain;
@@ -17,7 +17,7 @@ use std::{
     task::Poll,
 };
 
-/// A panic that was contained. It displays the message of the panic, where that is a string.
+/// A panic that was caught. It displays the message of the panic if that is a string.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panicked {
     message: Option<String>,
@@ -41,21 +41,21 @@ impl fmt::Display for Panicked {
 
 impl std::error::Error for Panicked {}
 
-/// Runs a hook and contains its panic.
+/// Calls a hook and catches its panic.
 ///
 /// # Errors
-/// [`Panicked`] when it panicked.
+/// [`Panicked`] if the hook panicked.
 pub fn catch<T>(hook: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(hook)).map_err(|payload| Panicked::new(&*payload))
 }
 
-/// Runs a future and contains its panic, also one of its destructor.
+/// Runs a future and catches its panics, including those of its destructor.
 ///
 /// # Errors
-/// [`Panicked`] when it panicked while it was polled.
+/// [`Panicked`] if a poll of the future panicked.
 ///
 /// # Cancel safety
-/// The future is dropped. A panic of its destructor is contained.
+/// The inner future is dropped. A panic of its destructor is caught.
 pub async fn catch_future<T>(future: impl Future<Output = T> + Send) -> Result<T, Panicked> {
     let mut guarded = CatchDrop(Some(Box::pin(future)));
     poll_fn(|cx| {
@@ -68,7 +68,7 @@ pub async fn catch_future<T>(future: impl Future<Output = T> + Send) -> Result<T
     .await
 }
 
-/// Contains a panic of the destructor of a future.
+/// Catches a panic in the destructor of a future.
 struct CatchDrop<F>(Option<Pin<Box<F>>>);
 
 impl<F> Drop for CatchDrop<F> {

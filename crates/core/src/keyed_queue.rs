@@ -1,4 +1,4 @@
-//! A fair queue for each key: first come, first served, over several keys at once.
+//! A fair queue for each key, in arrival order. A permit can be in the queues of several keys at once.
 //!
 //! ```
 //! use throughline_core::keyed_queue::KeyedQueue;
@@ -26,9 +26,9 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// A fair queue for each key. A key takes no memory while no one waits for it or holds it.
+/// A fair queue for each key. A key uses no memory while there is no permit for it.
 ///
-/// A clone is the same queue.
+/// A clone shares the queue.
 pub struct KeyedQueue<K>(Arc<Mutex<State<K>>>);
 
 struct State<K> {
@@ -39,30 +39,30 @@ struct State<K> {
     last: u64,
 }
 
-/// Permits by number, in the order of their arrival.
+/// The numbers of permits, in arrival order.
 struct Queue {
     front: u64,
     others: VecDeque<u64>,
 }
 
 struct Waiting {
-    /// In how many queues the permit is not at the front.
+    /// The number of queues in which the permit is not at the front.
     queues: usize,
     wake: oneshot::Sender<()>,
 }
 
-/// The capacity that the maps keep after a rush.
+/// The capacity that the maps keep after a burst.
 const KEPT_CAPACITY: usize = 64;
 
 impl<K: Clone + Eq + Hash> KeyedQueue<K> {
-    /// An empty queue.
+    /// Returns an empty queue.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Joins the queue of each key, in one step: of two permits one is before the other in every queue that both are in, so
-    /// that no two can wait for each other. The keys must differ.
+    /// Joins the queue of each key in one step and returns without waiting. Two permits have the same order in every queue that
+    /// both are in, so that they cannot deadlock. The keys must differ.
     pub fn enter(&self, keys: impl IntoIterator<Item = K>) -> KeyedPermit<K> {
         let keys: Vec<K> = keys.into_iter().collect();
         let mut state = self.state();
@@ -86,24 +86,24 @@ impl<K: Clone + Eq + Hash> KeyedQueue<K> {
         KeyedPermit { queue: self.clone(), keys, number, woken }
     }
 
-    /// Joins the queue of each key and waits for its turn.
+    /// Joins the queue of each key and waits until the permit is at the front of all of them.
     ///
     /// # Cancel safety
-    /// Dropped, it has left the queues.
+    /// A dropped future leaves the queues.
     pub async fn acquire(&self, keys: impl IntoIterator<Item = K>) -> KeyedPermit<K> {
         let mut permit = self.enter(keys);
         permit.acquired().await;
         permit
     }
 
-    /// How many permits of this key there are, the one at the front included.
+    /// The number of permits for this key, including the one at the front.
     #[must_use]
     pub fn len_of(&self, key: &K) -> usize {
         self.state().queues.get(key).map_or(0, |queue| 1 + queue.others.len())
     }
 
     fn state(&self) -> MutexGuard<'_, State<K>> {
-        // Nothing panics while it holds the lock.
+        // No code panics while it holds this lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -128,7 +128,7 @@ impl<K> fmt::Debug for KeyedQueue<K> {
 }
 
 impl<K: Eq + Hash> State<K> {
-    /// Leaves the queues, and answers which permits are at the front of all of theirs now.
+    /// Leaves the queues, and returns the wakers of the permits that are now at the front of all of their queues.
     fn leave(&mut self, number: u64, keys: &[K]) -> Vec<oneshot::Sender<()>> {
         self.waiting.remove(&number);
         let woken = keys.iter().filter_map(|key| self.leave_one(number, key)).collect();
@@ -166,7 +166,8 @@ impl<K: Eq + Hash> State<K> {
     }
 }
 
-/// A place in the queue of each of its keys. It is acquired once it is at the front of all of them; dropped, it leaves them.
+/// A permit in the queue of each of its keys. It is acquired when it is at the front of all of them. A drop removes it from the
+/// queues.
 #[must_use = "the permit is given back when this is dropped"]
 pub struct KeyedPermit<K: Eq + Hash> {
     queue: KeyedQueue<K>,
@@ -180,12 +181,12 @@ impl<K: Eq + Hash> KeyedPermit<K> {
     /// Waits until the permit is at the front of all of its queues.
     ///
     /// # Cancel safety
-    /// The permit keeps its places.
+    /// A dropped future keeps the position of the permit in its queues.
     pub async fn acquired(&mut self) {
         poll_fn(|cx| self.poll_acquired(cx)).await;
     }
 
-    /// The same for a future that is written by hand.
+    /// Polls for the same condition as [`acquired`](Self::acquired), for hand-written futures.
     pub fn poll_acquired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(woken) = &mut self.woken {
             // The queue keeps the sender until it wakes this permit.
@@ -208,7 +209,7 @@ impl<K: Eq + Hash> Drop for KeyedPermit<K> {
         let woken = state.leave(self.number, &self.keys);
         drop(state);
         for wake in woken {
-            // A permit that is dropped meanwhile leaves the queues itself.
+            // A permit that is dropped at the same time removes itself from the queues.
             wake.send(()).ok();
         }
     }
@@ -318,9 +319,9 @@ mod tests {
             }
             for at in 0..content_fields.len() {
                 let (before, rest) = content_fields.split_at_mut(at);
-                let (threads, place) = &mut rest[0];
+                let (threads, permit) = &mut rest[0];
                 let is_free = before.iter().all(|(other, _)| !other.iter().any(|one| threads.contains(one)));
-                assert_eq!(place.is_acquired(), is_free);
+                assert_eq!(permit.is_acquired(), is_free);
             }
         }
         drop(content_fields);

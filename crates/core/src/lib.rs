@@ -1,13 +1,13 @@
-//! The vocabulary and the tower pipeline of Throughline.
+//! The types and the tower pipeline of Throughline, a persistence middleware for conversations with AI agents.
 //!
-//! Every change to a conversation, and every read of it, goes through one typed `tower` stack to one backend, so that
-//! layers can observe, redirect or short-circuit it, and nothing goes round it.
+//! Every read and every write of a conversation goes through one typed `tower` stack to one backend. Layers of the stack can
+//! observe, change, redirect or short-circuit each call. No call bypasses the stack.
 //!
-//! - A **host** composes a stack with [`Persistence::builder`] and makes typed calls: [`Thread`], [`Draft`].
-//! - A **plugin author** writes a `tower::Layer` over [`PersistRequest`], or implements [`Plugin`].
+//! - A **host** builds a stack with [`Persistence::builder`] and makes typed calls through [`Thread`] and [`Draft`].
+//! - A **plugin author** implements [`Plugin`], or writes a `tower::Layer` over [`PersistRequest`].
 //! - A **backend author** implements [`Backend`].
 //!
-//! The crate `throughline` puts this one together with the backends.
+//! The crate `throughline` combines this crate with the backends.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -32,11 +32,12 @@ mod session;
 mod thread;
 
 pub mod audit {
-    //! The audit log: who did what to which message with which outcome. What an entry says, and what a store does to keep it.
+    //! The audit log: the append-only record of calls. An entry has the caller, the operation, the messages and the outcome.
     //!
-    //! Each entry names the one before it by its hash, and the hash is keyed: whoever can write to the store cannot make an entry that
-    //! passes for one of the log. The key belongs to the host, and stands in the layer that the feature `audit` brings; what is here has
-    //! no key. A store makes an entry from the [`PendingAuditEntry`] that came with a write, in the commit of that write, and keeps it as it is:
+    //! Each entry contains the hash of the entry before it. The hash is keyed, so that a person with write access to the store
+    //! cannot forge an entry. The key belongs to the host, and only the layer of the feature `audit` uses it; this module has no
+    //! key. A store builds an entry from the [`PendingAuditEntry`] of a write, in the transaction of that write, and never
+    //! changes it:
     //!
     //! ```
     //! use throughline_core::audit::{AuditLink, AuditNumber};
@@ -45,7 +46,7 @@ pub mod audit {
     //! assert_eq!(link.number(), AuditNumber::FIRST);
     //! ```
     //!
-    //! An entry holds no content: of what a call carried it has a keyed hash.
+    //! An entry has no content. It has a keyed hash of the content of its call.
 
     pub use crate::{
         audit_entry::{AuditDigest, AuditEntry, AuditItem, AuditOutcome, AuditRecord},
@@ -58,11 +59,11 @@ pub mod audit {
 }
 
 pub mod replication {
-    //! Exact copies of a store: what is carried from one that leads to one that follows, and how far it has come.
+    //! Exact copies of a store: the row images that a primary sends to a replica, and the progress of the replica.
     //!
-    //! A store [leads](ReplicationRole::Primary) unless it was told to follow. One that [follows](ReplicationRole::Replica) takes nothing but images from
-    //! the store that it follows, and refuses every other write as [`Following`](crate::ErrorKind::NotPrimary), so that no two stores
-    //! can take writes side by side. Each change of who leads raises the [`Epoch`].
+    //! A new store is a [primary](ReplicationRole::Primary). A [replica](ReplicationRole::Replica) accepts only row images of its
+    //! primary. It refuses every other write as [`NotPrimary`](crate::ErrorKind::NotPrimary), so that two stores never accept
+    //! writes at the same time. Each switchover increases the [`Epoch`].
     //!
     //! ```
     //! use throughline_core::replication::{Epoch, ReplicationRole, ReplicationState};
@@ -73,8 +74,8 @@ pub mod replication {
     //! assert_eq!(fresh.as_replica().promoted().epoch, Epoch::FIRST);
     //! ```
     //!
-    //! The operations are [`BeginCapture`], [`ApplyImages`] and [`SetReplicationState`], the
-    //! reads [`ReadImages`] and [`GetReplicationStatus`]. What a host calls is in `mirror`.
+    //! The operations are [`BeginCapture`], [`ApplyImages`] and [`SetReplicationState`]; the reads are [`ReadImages`] and
+    //! [`GetReplicationStatus`]. Hosts use the crate `throughline-mirror`, which calls them.
 
     pub use crate::{
         operation::{
@@ -88,12 +89,12 @@ pub mod replication {
 }
 
 pub mod sessions {
-    //! Agent sessions: where an agent goes on in a thread, kept so that it never points wrong.
+    //! Agent sessions: the provider session that an agent can resume in a thread.
     //!
-    //! A provider keeps the session itself; the store keeps the [`Pointer`] to it, under the tuple (tenant, agent, thread). A
-    //! pointer is one value that is only ever written whole, so that nobody sees a session beside a runtime that never had it.
-    //! Each run is an [`Attempt`]: begun under a lease, confirmed or failed once. What a claim may resume is decided from both,
-    //! and where a session that is known is not offered, the answer says [why](Withheld):
+    //! The provider keeps the session itself. The store keeps the [`Pointer`] to it, for each tenant, agent and thread. A store
+    //! writes a pointer only as a whole, so that no reader sees a session with a runtime that never ran it. Each run is an
+    //! [`Attempt`]: it begins under a lease, and it ends once. The store decides from the pointer and the attempts which session
+    //! a claimer may resume. When the store withholds a known session, the answer states the [reason](Withheld):
     //!
     //! ```
     //! use throughline_core::sessions::{Claimer, Runtime, Withheld};
@@ -106,7 +107,8 @@ pub mod sessions {
     //! # Ok::<(), throughline_core::InvalidId>(())
     //! ```
     //!
-    //! A host hands a run to a [`SessionRunner`], which begins it, keeps its lease and ends it, whatever becomes of it.
+    //! A host runs an agent through a [`SessionRunner`], which begins the run, renews its lease, and ends it with success,
+    //! failure or cancellation.
 
     pub use crate::{
         handle::{AgentThread, Finished, PreparedRun, Ran, Run, RunError, RunFailure, SessionRunner, Stop},
@@ -147,7 +149,7 @@ pub mod changes {
 }
 
 pub mod ids {
-    //! The names that hosts and providers give to things, besides those at the root of the crate.
+    //! Ids and names that hosts and providers assign, in addition to those at the root of the crate.
     //!
     //! Each is a string of 1 to [`MAX_ID_BYTES`] bytes, validated once:
     //!
@@ -197,7 +199,7 @@ pub mod messages {
 }
 
 pub mod operations {
-    //! What all operations share: the fingerprint of an operation and the address that it writes to.
+    //! The parts that all operations share: the fingerprint of an operation, and the thread and message that it addresses.
     //!
     //! ```
     //! use throughline_core::{NewMessage, messages::Add, operations::Addressed};
@@ -211,7 +213,7 @@ pub mod operations {
 }
 
 pub mod requests {
-    //! The requests that handles return: a call that runs when it is awaited.
+    //! Requests: the futures that handles return. A request runs when the caller awaits it.
     //!
     //! ```
     //! # use throughline_core::{NewMessage, Persistence, Result};
@@ -268,7 +270,7 @@ pub mod threads {
 }
 
 pub mod prelude {
-    //! The names that most hosts use.
+    //! The names that most hosts import.
     //!
     //! ```
     //! use throughline_core::prelude::*;

@@ -1,10 +1,10 @@
-//! The kinds of operations, as errors, logs and capabilities name them.
+//! The kinds of operations that errors, logs and capabilities name.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Which operation a call is.
+/// The kind of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -36,7 +36,7 @@ pub enum OpKind {
 }
 
 impl OpKind {
-    /// Every kind there is.
+    /// Every kind.
     pub const ALL: [Self; 12] = [
         Self::Add,
         Self::Reserve,
@@ -52,7 +52,7 @@ impl OpKind {
         Self::Replica,
     ];
 
-    /// The camelCase name, as on the wire and in errors, spans and reports.
+    /// The camelCase name, as in the wire format, errors, spans and reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -71,14 +71,14 @@ impl OpKind {
         }
     }
 
-    /// Whether it changes the store.
+    /// Whether the operation changes the store.
     #[must_use]
     pub const fn is_write(self) -> bool {
         !matches!(self, Self::Read)
     }
 
-    /// Whether a call of it may have an idempotency key: the key is scoped to a thread, and one that is of a whole agent or
-    /// runtime speaks of none.
+    /// Whether a call of this kind may have an idempotency key. A key belongs to one thread, so that an operation on a whole
+    /// agent or runtime has none.
     #[must_use]
     pub const fn takes_key(self) -> bool {
         !matches!(self, Self::Read | Self::Consumer | Self::Replica)

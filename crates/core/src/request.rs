@@ -1,29 +1,29 @@
-//! What goes through the layers: a request down, a response up.
+//! Requests and responses: the values that pass through the layers.
 
 use crate::{
     Context, OpKind, Operation, PersistArgs, PersistError, PersistResult, Position, Result,
     context::Extensions,
 };
 
-/// An operation on its way down. What a `tower::Layer` of a pipeline receives.
+/// An operation with its context: the request type of every `tower::Layer` in a pipeline.
 #[derive(Debug, Clone)]
 pub struct PersistRequest {
     /// The operation.
     pub args: PersistArgs,
-    /// The facts of the call.
+    /// The context of the call.
     pub context: Context,
 }
 
 impl PersistRequest {
-    /// Which operation it is.
+    /// The kind of the operation.
     #[must_use]
     pub const fn kind(&self) -> OpKind {
         self.args.kind()
     }
 
-    /// Whether the call can add a row to the store: by [what it does](PersistArgs::grows), or by the idempotency key that is recorded with
-    /// it. A key of what [settles](PersistArgs::settles) or [deletes](PersistArgs::deletes) is not looked at, so that a caller who
-    /// names one on every call can make room.
+    /// Whether the call can add a row to the store: through its [operation](PersistArgs::grows), or through the idempotency key
+    /// that the store records with it. The key of an operation that [settles](PersistArgs::settles) or
+    /// [deletes](PersistArgs::deletes) does not count, so that a caller with keys on every call can still free space.
     #[must_use]
     pub fn grows(&self) -> bool {
         let is_keyed = self.context.idempotency().is_some() && self.kind().is_write();
@@ -31,56 +31,56 @@ impl PersistRequest {
     }
 }
 
-/// An answer on its way up.
+/// The answer to a request, with the receipt of its commit.
 #[derive(Debug, Clone)]
 pub struct PersistResponse {
-    /// The output.
+    /// The output of the operation.
     pub result: PersistResult,
-    /// What the store says about the commit.
+    /// The receipt of the commit.
     pub receipt: Receipt,
-    /// What layers further in left for layers further out.
+    /// The values that inner layers pass to outer layers.
     pub extensions: Extensions,
 }
 
-/// What a store says about a commit.
+/// The result of a commit, apart from the output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// The last position that the write took; none for a read and for a replay.
+    /// The position of the last change of the write. `None` for a read and for a replay.
     pub position: Option<Position>,
 }
 
 impl Receipt {
-    /// The receipt of a change at this position.
+    /// Returns the receipt of a change at this position.
     #[must_use]
     pub const fn at(position: Position) -> Self {
         Self { position: Some(position) }
     }
 }
 
-/// So many bytes at most of what a writer has appended to a message are not with the store, although the call was answered: a
-/// layer keeps them back and gives them on with what comes next. In the [extensions](PersistResponse::extensions) of the answer to a
-/// write, and to a read of that one message, where there are any.
+/// The most bytes that a writer has appended and a layer still buffers, although the call was answered. The layer writes them
+/// with the next update of the message. A layer puts this value into the [extensions](PersistResponse::extensions) of its answers
+/// to writes, and to reads of that one message, while it buffers bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BufferedBytes(pub usize);
 
-/// The most bytes of JSON that the content of a message may have. In the [extensions](PersistResponse::extensions) of the answer to
-/// a [`Reserve`](crate::operation::Reserve), where the backend or a layer limits it: a [`Draft`](crate::Draft) refuses the append that exceeds it. A
-/// layer that makes content longer lowers it.
+/// The most bytes that the content of a message may have as JSON. A backend or a layer with such a limit puts it into the
+/// [extensions](PersistResponse::extensions) of the answer to [`Reserve`](crate::operation::Reserve). A [`Draft`](crate::Draft)
+/// then refuses an append that exceeds the limit. A layer that makes content longer lowers the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ContentLimit(pub u64);
 
-/// How many attempts an answer took, the first included: left among its extensions by a layer that made the call again, for
-/// layers further out. One that was answered at once has none; of an error, [`PersistError::attempts`] says it.
+/// The number of attempts of an answer, including the first. A layer that repeated the call puts it into the extensions of the
+/// answer, for outer layers. An answer of the first attempt has none. For an error, see [`PersistError::attempts`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptsMade(pub u32);
 
-/// A typed operation on its way down: what a [`Plugin`](crate::Plugin) receives.
+/// A typed operation with its context, which a [`Plugin`](crate::Plugin) receives.
 #[derive(Debug, Clone)]
 pub struct Call<O> {
     /// The operation.
     pub op: O,
-    /// The facts of the call.
+    /// The context of the call.
     pub context: Context,
 }
 
@@ -90,32 +90,32 @@ impl<O: Operation> From<Call<O>> for PersistRequest {
     }
 }
 
-/// A typed answer on its way up: what a [`Plugin`](crate::Plugin) and a [`Backend`](crate::Backend) return.
+/// A typed answer, which a [`Plugin`](crate::Plugin) and a [`Backend`](crate::Backend) return.
 #[derive(Debug)]
 pub struct Reply<O: Operation> {
-    /// The output.
+    /// The output of the operation.
     pub output: O::Output,
-    /// What the store says about the commit.
+    /// The receipt of the commit.
     pub receipt: Receipt,
-    /// What layers further in left for layers further out.
+    /// The values that inner layers pass to outer layers.
     pub extensions: Extensions,
 }
 
 impl<O: Operation> Reply<O> {
-    /// An answer without a commit behind it: a read, a replay, a short-circuit.
+    /// Returns an answer without a commit: of a read, a replay or a short-circuit.
     pub fn new(output: O::Output) -> Self {
         Self { output, receipt: Receipt::default(), extensions: Extensions::new() }
     }
 
-    /// An answer to a change that was committed at `position`.
+    /// Returns an answer to a change that the store committed at `position`.
     pub fn at(output: O::Output, position: Position) -> Self {
         Self { output, receipt: Receipt::at(position), extensions: Extensions::new() }
     }
 
-    /// Reads an erased answer as one to `O`.
+    /// Converts an erased answer into an answer to `O`.
     ///
     /// # Errors
-    /// [`ContractViolation`](crate::ErrorKind::ContractViolation) when it answers another operation.
+    /// [`ContractViolation`](crate::ErrorKind::ContractViolation) if it is the answer to another operation.
     #[inline]
     pub fn from_response(response: PersistResponse) -> Result<Self> {
         let PersistResponse { result, receipt, extensions } = response;

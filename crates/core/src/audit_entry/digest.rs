@@ -2,27 +2,27 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-/// A keyed hash in an audit log, of 32 bytes; as text, their 64 hexadecimal digits.
+/// A keyed hash of 32 bytes in an audit log. Its text form has 64 hexadecimal digits.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct AuditDigest([u8; 32]);
 
 impl AuditDigest {
-    /// What stands before the first entry of a log.
+    /// The previous hash of the first entry of a log.
     pub const ZERO: Self = Self([0; 32]);
 
-    /// The hash with these bytes.
+    /// Returns the hash with these bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// Its bytes.
+    /// The bytes of the hash.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Compares in a time that says nothing of where two hashes differ.
+    /// Compares two hashes in constant time.
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
         blake3::Hash::from_bytes(self.0) == blake3::Hash::from_bytes(other.0)

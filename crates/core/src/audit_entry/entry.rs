@@ -7,16 +7,16 @@ use crate::{TenantId, ThreadId, change::ChangeScope, message::AuditNumber};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AuditEntry {
-    /// Its place in the log: 1, 2 and so on, without gaps.
+    /// The number of the entry: 1, 2 and so on, without gaps.
     pub number: AuditNumber,
-    /// The hash of the entry before it; [`AuditDigest::ZERO`] of the first.
+    /// The hash of the previous entry; [`AuditDigest::ZERO`] for the first one.
     pub previous: AuditDigest,
-    /// The hash of this one, over the number, the hash before and the record, keyed with the key of the host.
+    /// The keyed hash of this entry: over its number, the previous hash and the record.
     pub hash: AuditDigest,
-    /// What it says.
+    /// The record.
     pub record: AuditRecord,
-    /// How many items of the record are left out because they are of other threads than were asked for. The hash is that of the
-    /// whole.
+    /// The number of items that are omitted because they belong to other threads than the reader asked for. The hash covers all
+    /// items.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub withheld: u64,
 }
@@ -26,7 +26,7 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// What the hash of an entry is taken over, and what a store keeps beside it.
+/// The hashed part of an entry, which a store keeps together with the hash.
 #[derive(Serialize)]
 struct Sealed<'a> {
     number: AuditNumber,
@@ -34,7 +34,7 @@ struct Sealed<'a> {
     record: &'a AuditRecord,
 }
 
-/// The same, read back.
+/// The hashed part of an entry, as it is decoded.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Kept {
@@ -44,7 +44,7 @@ struct Kept {
 }
 
 impl AuditEntry {
-    /// The text that the hash is taken over: what a store keeps, beside the hash.
+    /// The hashed text of the entry, which a store keeps together with the hash.
     #[must_use]
     pub fn body(&self) -> String {
         Self::text(self.number, self.previous, &self.record)
@@ -54,15 +54,15 @@ impl AuditEntry {
         serde_json::to_string(&Sealed { number, previous, record }).expect("a record serializes into memory")
     }
 
-    /// Reads what a store kept: the [`body`](Self::body) and the hash. Whether the one is that of the other only the host can
-    /// tell, who has the key; nothing when the body is no body of an entry.
+    /// Decodes an entry from its [`body`](Self::body) and its hash. `None` if the body cannot be decoded. Only the host, which
+    /// has the key, can verify the hash.
     #[must_use]
     pub fn from_kept(body: &[u8], hash: AuditDigest) -> Option<Self> {
         let Kept { number, previous, record } = serde_json::from_slice(body).ok()?;
         Some(Self { number, previous, hash, record, withheld: 0 })
     }
 
-    /// What of it is shown to who reads this scope from this tenant, if anything is.
+    /// Returns the part of the entry that a reader of this scope and tenant may see.
     #[must_use]
     pub fn shown(self, scope: &ChangeScope, tenant: &TenantId) -> Option<Self> {
         match scope {
@@ -73,7 +73,7 @@ impl AuditEntry {
         }
     }
 
-    /// What of it a reader of one thread is shown: the items of that thread, and nothing when there are none.
+    /// Returns the entry with only the items of one thread. `None` if there are none.
     #[must_use]
     pub fn in_thread(mut self, thread: &ThreadId) -> Option<Self> {
         let items = self.record.items.len();
@@ -83,14 +83,14 @@ impl AuditEntry {
         (left > 0).then_some(self)
     }
 
-    /// Whether a store finds it where its record belongs: by this tenant and, where it is about one alone, by this thread. What a
-    /// store finds entries by is no part of what is hashed, and has to be held against what is.
+    /// Whether the index columns of a store match the record: the tenant, and the thread if the entry belongs to one thread. The
+    /// hash does not cover those columns, so that a reader must compare them.
     #[must_use]
     pub fn is_found_by(&self, tenant: &str, thread: Option<&str>) -> bool {
         self.record.tenant.as_str() == tenant && self.only_thread().map(ThreadId::as_str) == thread
     }
 
-    /// The one thread that all of it is about, where that is so.
+    /// The thread of the entry, if all its items belong to one thread.
     #[must_use]
     pub fn only_thread(&self) -> Option<&ThreadId> {
         let (first, rest) = self.record.items.split_first()?;
@@ -152,9 +152,9 @@ mod tests {
         ]
     }
 
-    /// The hash is over the text: what is read back has to be written as it was.
+    /// The hash covers the text, so that a decoded entry must serialize to the same text.
     #[test]
-    fn what_is_kept_comes_back_to_the_same_text() {
+    fn a_stored_entry_serializes_to_the_same_text() {
         for entry in all() {
             let back = AuditEntry::from_kept(entry.body().as_bytes(), entry.hash).unwrap();
             assert_eq!((&back, back.body()), (&entry, entry.body()));
@@ -162,15 +162,15 @@ mod tests {
             assert_eq!(serde_json::from_str::<AuditEntry>(&json).unwrap(), entry);
         }
         let [first, ..] = &all()[..] else { panic!("there are some") };
-        let strange = first.body().replacen('{', r#"{"more":1,"#, 1);
-        for body in [strange.as_str(), "", "{}", "null"] {
+        let unknown_field = first.body().replacen('{', r#"{"more":1,"#, 1);
+        for body in [unknown_field.as_str(), "", "{}", "null"] {
             assert_eq!(AuditEntry::from_kept(body.as_bytes(), first.hash), None, "{body}");
         }
     }
 
     #[test]
     fn it_never_changes() {
-        // Files carry these texts: another one here would declare every log forged.
+        // Existing files contain these texts: a change would make every existing log look forged.
         let body = r#"{"number":3,"previous":"0000000000000000000000000000000000000000000000000000000000000000","record":{"outcome":{"lost":{"calls":7}},"at":-7,"tenant":"alice","call":"0-1","items":[]}}"#;
         assert_eq!(all()[3].body(), body);
         let begins = r#"{"outcome":{"failed":{"kind":"contract_violation","effect":"unknown","site":"a/b","times":2}},"#;

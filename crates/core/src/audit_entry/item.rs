@@ -10,19 +10,19 @@ use crate::{MessageId, Revision, ThreadId};
 pub struct AuditItem {
     /// The operation by its camelCase name, such as `add` or `renameThread`.
     pub operation: Cow<'static, str>,
-    /// Of an `updateContent`: `partial`, `final`, `abandon` or `edit`.
+    /// The mode of an `updateContent`: `partial`, `final`, `abandon` or `edit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Cow<'static, str>>,
-    /// The thread that it was about, where it was about one.
+    /// The thread of the operation, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<ThreadId>,
-    /// The messages that it named: one, or those of an import.
+    /// The messages of the operation: one, or those of an import.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<MessageId>,
-    /// The revision that the message had afterwards.
+    /// The revision of the message after the operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,
-    /// The agent, the runtime or the consumer that it was of.
+    /// The agent, the runtime or the consumer of the operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! An entry of the audit log, and what it is made of.
+//! The entries of the audit log.
 
 mod digest;
 mod entry;

@@ -3,93 +3,93 @@ use serde::{Deserialize, Serialize};
 use super::{AuditDigest, AuditItem};
 use crate::{Effect, ErrorKind, Position, TenantId, Timestamp};
 
-/// What became of an audited call.
+/// The outcome of an audited call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum AuditOutcome {
-    /// It was applied, and this entry was written in the same commit.
+    /// The store applied the call, and wrote this entry in the same transaction.
     Applied {
-        /// How far the store had come before it.
+        /// The position of the store before the call.
         after: Position,
-        /// How far it had come with it: every change between the two is of this call.
+        /// The position of the store after the call. Every change between the two belongs to this call.
         position: Position,
     },
-    /// Its caller was told that it failed. Where the effect is not `NotApplied`, another entry of the same call may say that it was
+    /// The call failed for its caller. If the effect is not `NotApplied`, another entry of the same call can state that it was
     /// applied.
     #[serde(rename_all = "camelCase")]
     Failed {
-        /// Why.
+        /// The kind of the error.
         kind: ErrorKind,
-        /// What the store might hold of it, as far as was known then.
+        /// The part of the call that the store can have, as known at that time.
         effect: Effect,
-        /// The layer or the backend that it failed in.
+        /// The layer or the backend that failed.
         site: String,
-        /// How many calls of the same kind failed so. The entry has the call, the time, the operations and the hashes of the
-        /// first; the others may have been about other threads and messages.
+        /// The number of failed calls of the same kind. The entry has the call, the time, the operations and the hashes of the
+        /// first one; the others can address other threads and messages.
         times: u64,
-        /// When the last of them failed, where there are several.
+        /// The time of the last failure, if there are several.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
     },
-    /// It was answered, and not by this store: by a layer, or by another pipeline that it was sent to. That one has a log of its own, or none.
+    /// A layer or another pipeline answered the call instead of this store. That pipeline has its own log, or none.
     Elsewhere {
-        /// How many calls alike: the entry has the call and the time of the first.
+        /// The number of such calls. The entry has the call and the time of the first one.
         times: u64,
     },
-    /// So many calls that failed or were answered elsewhere have no entry: there were too many kinds of them at once, or the
-    /// [budget](crate::audit::RejectedCallBudget) was spent.
+    /// Failed or redirected calls without an entry: there were too many kinds of them at once, or the
+    /// [budget](crate::audit::RejectedCallBudget) was used up.
     Lost {
-        /// How many.
+        /// The number of calls.
         calls: u64,
     },
 }
 
-/// What an entry of an audit log says: who, what, when, with which outcome. It holds no content.
+/// The record of an audit entry: the caller, the operation, the time and the outcome. It has no content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AuditRecord {
-    /// What became of it.
+    /// The outcome of the call.
     pub outcome: AuditOutcome,
-    /// When the store took it, by the clock of the pipeline; of one that was not applied here, when it failed.
+    /// The time of the commit by the clock of the pipeline; for a call that was not applied here, the time of its failure.
     pub at: Timestamp,
-    /// Whose call it was.
+    /// The tenant of the call.
     pub tenant: TenantId,
-    /// On whose behalf the host acted, as the handle was told.
+    /// The actor, as set on the handle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
-    /// From which part of the host it came, as the handle was told.
+    /// The part of the host that made the call, as set on the handle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call_site: Option<String>,
-    /// Names the call, as in logs.
+    /// The id of the call, as in logs.
     pub call: String,
-    /// A keyed hash of its idempotency key, if it had one.
+    /// The keyed hash of the idempotency key, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<AuditDigest>,
-    /// A keyed hash of all content that it carried, as the layer was given it, if it carried any.
+    /// The keyed hash of all content of the call as the audit layer received it, if there is any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<AuditDigest>,
-    /// What it was about: one item, or those of a batch.
+    /// The items: one, or those of a batch.
     pub items: Vec<AuditItem>,
-    /// How many operations and messages of a call that failed are left out of the items: a record of one is small.
+    /// The number of operations and messages that are omitted, to keep the record of a failed call small.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub omitted: u64,
 }
 
-/// How many bytes the record of a call that failed has at most, as JSON.
+/// The most bytes of the record of a failed call, as JSON.
 const SHORT: u64 = 4096;
 
-/// How many bytes of its actor and call site a record keeps that is too large otherwise.
+/// The most bytes of the actor and of the call site in a record that would otherwise be too large.
 const SHORT_NAME: usize = 128;
 
 impl AuditRecord {
-    /// Whether it says that something was applied here.
+    /// Whether the record states that something was applied here.
     #[must_use]
     pub const fn is_applied(&self) -> bool {
         matches!(self.outcome, AuditOutcome::Applied { .. })
     }
 
-    /// How many calls it speaks of.
+    /// The number of calls of the record.
     pub(crate) const fn calls(&self) -> u64 {
         match self.outcome {
             AuditOutcome::Failed { times, .. } | AuditOutcome::Elsewhere { times } => times,
@@ -98,7 +98,7 @@ impl AuditRecord {
         }
     }
 
-    /// Counts the calls of a later record of the same kind in.
+    /// Adds the calls of a later record of the same kind.
     pub(crate) const fn count(&mut self, later: &Self) {
         let calls = later.calls();
         match &mut self.outcome {
@@ -114,14 +114,14 @@ impl AuditRecord {
         }
     }
 
-    /// The length of its text.
+    /// The length of the record as JSON.
     pub(crate) fn byte_len(&self) -> u64 {
         serde_json::to_string(self).expect("a record serializes into memory").len() as u64
     }
 
-    /// Leaves out of it what makes it large: what is refused must not take room by its length.
+    /// Shortens the record, so that a refused call cannot use much space in the log.
     pub(crate) fn shortened(mut self) -> Self {
-        // Most of a great batch goes before it is looked at how long it is.
+        // Truncate a large batch before its length is measured.
         self.keep(16, 16);
         for (items, messages) in [(8, 8), (4, 4), (2, 2), (1, 1)] {
             if self.byte_len() <= SHORT {

@@ -1,7 +1,7 @@
-//! The changes of a store, in the order of their commits.
+//! The change feed: the changes of a store, in commit order.
 //!
-//! A change says what happened to what, and holds no content: whoever follows the changes reads what is there now, so that
-//! nothing that was redacted or deleted since is shown to anybody who comes late.
+//! A change has ids and a kind, but no content. A reader of the feed reads the current content, so that a late reader never sees
+//! content that was redacted or deleted in the meantime.
 //!
 //! ```
 //! use throughline_core::{Position, changes::{Change, ChangeKind}};
@@ -21,25 +21,25 @@ use serde::{Deserialize, Serialize};
 pub use self::notification::{CommitNotifications, CommitNotifier};
 use crate::{MessageId, Position, Revision, Seq, TenantId, ThreadId, Timestamp, message::Generation};
 
-/// One change.
+/// A change event of the feed.
 ///
-/// Of writes to one open message that are committed together a store may tell the last alone.
+/// If several writes to one open message are committed together, a store may emit only the last one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
-    /// Its place among all changes of the store. Positions increase, and some may be left out.
+    /// The position of the change in the store. Positions increase, and can have gaps.
     pub position: Position,
-    /// Whose it is.
+    /// The tenant of the change.
     pub tenant: TenantId,
-    /// The thread that it is about.
+    /// The thread of the change.
     pub thread: ThreadId,
-    /// When it was made.
+    /// The time of the change.
     pub at: Timestamp,
-    /// What happened.
+    /// The kind of the change.
     pub what: ChangeKind,
 }
 
-/// What a [`Change`] did.
+/// The kind of a [`Change`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -48,7 +48,7 @@ pub enum ChangeKind {
     Added(ChangedMessage),
     /// A message was reserved.
     Reserved(ChangedMessage),
-    /// An open message was written to.
+    /// The content of an open message was appended or replaced.
     Written(ChangedMessage),
     /// An open message became final.
     Finished(ChangedMessage),
@@ -62,45 +62,45 @@ pub enum ChangeKind {
     Deleted(ChangedMessage),
     /// The thread was created, without a message.
     ThreadCreated,
-    /// Its title, its labels, its owner or whether it is archived was changed.
+    /// The title, the labels, the owner or the archive flag of the thread was changed.
     ThreadChanged,
-    /// It was finished being imported, and may be listed.
+    /// A hidden thread was published; lists show it.
     ThreadPublished,
-    /// Every message up to this place went, and another generation began.
+    /// All messages up to a sequence number were deleted, and the next generation began.
     ThreadCleared {
-        /// The generation that began.
+        /// The new generation.
         generation: Generation,
-        /// The last place that went.
+        /// The sequence number of the last deleted message.
         through: Seq,
     },
-    /// Every message up to this place went.
+    /// All messages up to a sequence number were deleted.
     ThreadPruned {
-        /// The last place that went.
+        /// The sequence number of the last deleted message.
         through: Seq,
     },
-    /// It was deleted, with everything in it.
+    /// The thread was deleted with all its messages.
     ThreadDeleted,
-    /// The store holds something here that it cannot read, or that a newer version wrote.
+    /// The row of this change is damaged, or a newer version wrote it.
     Unreadable {
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
 }
 
-/// The message that a change is about, as it was left.
+/// The message of a change, with its values after the change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangedMessage {
-    /// Its id.
+    /// The id of the message.
     pub id: MessageId,
-    /// Its place in the thread.
+    /// The sequence number of the message.
     pub seq: Seq,
-    /// Its revision after the change.
+    /// The revision after the change.
     pub revision: Revision,
 }
 
 impl ChangeKind {
-    /// The message that it is about, where it is about one.
+    /// The message of the change. `None` for a change of a thread.
     #[must_use]
     pub const fn message(&self) -> Option<&ChangedMessage> {
         match self {
@@ -123,16 +123,16 @@ impl ChangeKind {
     }
 }
 
-/// Which changes are asked for.
+/// The scope of a read of changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ChangeScope {
-    /// Those of one thread.
+    /// The changes of one thread.
     Thread(ThreadId),
-    /// Those of the tenant of the call.
+    /// The changes of the tenant of the call.
     #[default]
     Tenant,
-    /// Those of every tenant: for who serves the store as a whole, such as an index. A guard that keeps tenants apart
-    /// refuses it to everybody else.
+    /// The changes of every tenant, for an operator of the whole store, such as an index. A guard that separates tenants refuses
+    /// it to other callers.
     Store,
 }

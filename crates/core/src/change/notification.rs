@@ -1,4 +1,4 @@
-//! Commit notifications: a store tells the tasks of its process that a read of the changes may find more.
+//! Commit notifications: a store wakes the tasks of its process that read the change feed.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::Position;
 
-/// Sends commit notifications. A backend keeps one and notifies it after each commit.
+/// The sender of commit notifications. A backend keeps one and notifies it after each commit.
 ///
 /// ```
 /// use throughline_core::{Position, changes::CommitNotifier};
@@ -25,13 +25,13 @@ use crate::Position;
 pub struct CommitNotifier(watch::Sender<Position>);
 
 impl CommitNotifier {
-    /// A notifier that has sent nothing. Its latest position is [`Position::ZERO`].
+    /// Returns a notifier whose latest position is [`Position::ZERO`].
     #[must_use]
     pub fn new() -> Self {
         Self(watch::Sender::new(Position::ZERO))
     }
 
-    /// Wakes every subscriber, unless a notification of this position or a later one was sent before.
+    /// Wakes every subscriber, unless a notification with this position or a later one was sent before.
     pub fn notify(&self, position: Position) {
         self.0.send_if_modified(|latest| {
             let is_later = position > *latest;
@@ -42,18 +42,18 @@ impl CommitNotifier {
         });
     }
 
-    /// Wakes every subscriber without a position: another process may have committed.
+    /// Wakes every subscriber without a position, because another process may have committed.
     pub fn wake(&self) {
         self.0.send_modify(|_| {});
     }
 
-    /// Whether anything subscribes at this moment.
+    /// Whether there are subscribers now.
     #[must_use]
     pub fn has_subscribers(&self) -> bool {
         self.0.receiver_count() > 0
     }
 
-    /// Notifications from here on.
+    /// Subscribes to the notifications from now on.
     #[must_use]
     pub fn subscribe(&self) -> CommitNotifications {
         CommitNotifications(self.0.subscribe())
@@ -78,16 +78,16 @@ impl fmt::Debug for CommitNotifier {
     }
 }
 
-/// Receives commit notifications. Several commits may come as one notification, and a notification may come for nothing: it
-/// carries no data, and a reader without notifications polls.
+/// The receiver of commit notifications. Several commits can produce one notification, and a notification can be spurious. It
+/// carries no data; a reader without notifications polls.
 #[derive(Clone)]
 pub struct CommitNotifications(watch::Receiver<Position>);
 
 impl CommitNotifications {
-    /// Waits for a notification that was not seen, and answers the latest position. `None` once every notifier is gone.
+    /// Waits for an unseen notification, and returns the latest position. `None` once every notifier is dropped.
     ///
     /// # Cancel safety
-    /// A notification that arrives while it is dropped is seen by the next call.
+    /// A notification that arrives at a dropped call is seen by the next call.
     pub async fn changed(&mut self) -> Option<Position> {
         self.0.changed().await.ok()?;
         Some(*self.0.borrow_and_update())
@@ -99,8 +99,8 @@ impl CommitNotifications {
         *self.0.borrow()
     }
 
-    /// Regards every notification so far as seen. A reader calls it before it reads, so that a commit during the read is not
-    /// missed.
+    /// Marks all notifications so far as seen. A reader calls it before a read, so that it does not miss a commit during the
+    /// read.
     pub fn mark_seen(&mut self) {
         self.0.mark_unchanged();
     }

@@ -8,31 +8,31 @@ use std::{
 
 use crate::audit_entry::{AuditDigest, AuditItem};
 
-/// Has the key of an audit log, and hashes with it. A layer that keeps an audit log gives one to the pipeline with
+/// The holder of the key of an audit log, which computes keyed hashes. An audit layer passes one to the pipeline with
 /// [`SiteSpec::with_audit`](crate::pipeline::SiteSpec::with_audit), and one to each [`AuditDraft`].
 ///
-/// The methods run on the thread that commits a write: they compute, and do not block.
+/// The store calls the methods on the thread that commits a write, so that they must not block.
 pub trait AuditSealer: Send + Sync {
-    /// The keyed hash of the entry with this body.
+    /// Returns the keyed hash of the entry with this body.
     fn seal(&self, body: &[u8]) -> AuditDigest;
 
-    /// The keyed hash of an idempotency key, which the entry names in place of the key.
+    /// Returns the keyed hash of an idempotency key. The entry contains the hash instead of the key.
     fn key(&self, key: &str) -> AuditDigest;
 }
 
-/// What an audit layer knows of a call before the store answers it. The layer records it with
+/// The part of an audit entry that a layer knows before the store answers. The layer records it with
 /// [`Context::set_audit`](crate::Context::set_audit).
 pub struct AuditDraft {
     sealer: Arc<dyn AuditSealer>,
     content: Option<AuditDigest>,
     items: Vec<AuditItem>,
-    /// The backend was given it.
+    /// Whether the pipeline has passed the draft to the backend.
     handed_over: AtomicBool,
 }
 
 impl AuditDraft {
-    /// The draft of an entry: who seals it, the keyed hash of the content that the call carries (`None` where it carries none), and
-    /// what the call is about (one item, or one for each item of a batch).
+    /// Returns the draft of an entry: the sealer, the keyed hash of the content of the call (`None` without content), and the
+    /// items (one, or one for each item of a batch).
     #[must_use]
     pub const fn new(
         sealer: Arc<dyn AuditSealer>,
@@ -42,7 +42,7 @@ impl AuditDraft {
         Self { sealer, content, items, handed_over: AtomicBool::new(false) }
     }
 
-    /// The backend is given the draft with an attempt of its call.
+    /// Records that the backend received the draft with an attempt of its call.
     pub(crate) fn hand_over(&self) {
         self.handed_over.store(true, Relaxed);
     }

@@ -2,9 +2,9 @@ use std::fmt;
 
 use crate::Timestamp;
 
-/// Where a pipeline takes its timestamps from; asked once per attempt. Order never depends on it.
+/// The source of time of a pipeline. The pipeline reads it once for each attempt. No order depends on it.
 pub trait Clock: Send + Sync + 'static {
-    /// The present moment.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 }
 

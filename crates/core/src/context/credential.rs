@@ -1,8 +1,8 @@
 use std::{any::Any, fmt, sync::Arc};
 
-/// What a handle gives to every call that it makes, for a guard to check. The core knows only whether there is one.
+/// The credential that a handle attaches to each of its calls, for a guard to check. The core does not look into it.
 #[derive(Clone)]
-// One pointer, not two: every call carries it.
+// One pointer instead of two, because every call has this field.
 pub(crate) struct Credential(Arc<Box<dyn Any + Send + Sync>>);
 
 impl Credential {
@@ -15,7 +15,7 @@ impl Credential {
     }
 }
 
-/// Says nothing of the credential, which may be a secret.
+/// Shows no part of the credential, which can be a secret.
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credential(..)")

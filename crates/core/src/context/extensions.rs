@@ -7,30 +7,30 @@ use std::{
 
 type Map = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
-/// A map from types to one value each, for what layers tell each other. Keyed by private types, so that two
-/// layers cannot meet by chance. One pointer while empty; a clone is cheap and a change copies.
+/// A map from types to one value each, which layers use to pass values to each other. Use private types as keys, so that two
+/// layers never use the same key by accident. An empty map is one null pointer. A clone is cheap; a change copies the map.
 #[derive(Clone, Default)]
 pub struct Extensions(Option<Arc<Map>>);
 
 impl Extensions {
-    /// An empty map.
+    /// Returns an empty map.
     #[must_use]
     pub const fn new() -> Self {
         Self(None)
     }
 
-    /// Puts `value` under its type, in place of an earlier one.
+    /// Inserts `value` under its type and replaces an earlier value.
     pub fn insert<T: Send + Sync + 'static>(&mut self, value: T) {
         Arc::make_mut(self.0.get_or_insert_default()).insert(TypeId::of::<T>(), Arc::new(value));
     }
 
-    /// The value of this type.
+    /// Returns the value of this type.
     #[must_use]
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.0.as_ref()?.get(&TypeId::of::<T>())?.downcast_ref()
     }
 
-    /// Takes over every value of `other`, in place of earlier ones.
+    /// Inserts every value of `other` and replaces earlier values.
     pub fn extend(&mut self, other: Self) {
         let Some(theirs) = other.0 else { return };
         match &mut self.0 {
@@ -42,7 +42,7 @@ impl Extensions {
         }
     }
 
-    /// Whether there is nothing in it.
+    /// Whether the map is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.as_ref().is_none_or(|map| map.is_empty())

@@ -1,4 +1,4 @@
-//! What a call carries beside the operation: immutable facts, shared and cheap to clone, and a typed map.
+//! The context of a call: immutable facts, which are shared and cheap to clone, and a typed map of extensions.
 //!
 //! ```
 //! use throughline_core::pipeline::Extensions;
@@ -15,8 +15,8 @@ mod at_work;
 mod audit_draft;
 mod clock;
 mod credential;
+mod detached_writes;
 mod extensions;
-mod lingering;
 mod progress;
 mod shape;
 
@@ -32,28 +32,29 @@ use std::{
 pub(crate) use self::at_work::AtWork;
 pub use self::audit_draft::{AuditDraft, AuditSealer};
 pub(crate) use self::credential::Credential;
-pub(crate) use self::lingering::Lingers;
+pub(crate) use self::detached_writes::DetachedWrite;
 pub(crate) use self::shape::Shape;
 pub use self::{
     clock::{Clock, SystemClock},
     extensions::Extensions,
 };
-use self::{lingering::Lingering, progress::Progress};
+use self::{detached_writes::DetachedWrites, progress::Progress};
 use crate::{
     CallId, Effect, IdempotencyKey, MessageId, OpKind, PersistError, Site, TenantId, ThreadId, error::Stamp,
     operation::Fingerprint,
 };
 
-/// The idempotency key of a call, and what it stands for.
+/// The idempotency key of a call, with the fingerprint of its operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {
-    /// The key, scoped to tenant and thread.
+    /// The key. It is unique within a tenant and a thread.
     pub key: IdempotencyKey,
-    /// The keyed hash of what the caller sent.
+    /// The keyed hash of the operation as the caller sent it.
     pub fingerprint: Fingerprint,
 }
 
-/// The facts of a call. They never change on the way; the attempt and the extensions belong to this copy.
+/// The facts of a call. They are immutable on the way through the layers. Each clone has its own attempt number and its own
+/// extensions.
 #[derive(Clone)]
 pub struct Context {
     call: Arc<CallState>,
@@ -65,15 +66,15 @@ pub(crate) struct CallState {
     pub(crate) id: CallId,
     pub(crate) facts: Facts,
     pub(crate) shape: Shape,
-    /// The sites of the pipeline that runs the call; the last one is the backend.
+    /// The sites of the pipeline that runs the call. The last one is the backend.
     pub(crate) sites: Arc<[Site]>,
-    /// Which site is at work: an index into `sites`, or [`CallState::EDGE`].
+    /// The site that is at work: an index into `sites`, or [`CallState::EDGE`].
     cursor: AtomicU8,
     progress: Progress,
-    lingering: Lingering,
-    /// What the log of who did what is to say of it, where one is kept. Set once.
+    detached_writes: DetachedWrites,
+    /// The draft of the audit entry, if there is an audit log. Set once.
     audit: OnceLock<Arc<AuditDraft>>,
-    /// Whether a guard has accepted its credential.
+    /// Whether a guard has accepted the credential of the call.
     credential_accepted: AtomicBool,
     parent: Option<Arc<Self>>,
 }
@@ -84,7 +85,7 @@ impl fmt::Debug for CallState {
     }
 }
 
-/// What the caller says about the call.
+/// The arguments that the caller sets for a call, apart from the operation.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Facts {
     pub(crate) tenant: TenantId,
@@ -98,8 +99,8 @@ pub(crate) struct Facts {
 impl CallState {
     pub(crate) const EDGE: u8 = u8::MAX;
 
-    /// The site that stands just outside this one, and so passes on what comes to it. The cursor does not say: another
-    /// call of a layer may be at work further in.
+    /// Returns the site just outside of this one, which forwards calls to it. The cursor cannot answer that, because another call
+    /// of the same layer may be at work further in.
     pub(crate) const fn outside(index: u8) -> u8 {
         if index == 0 { Self::EDGE } else { index - 1 }
     }
@@ -108,43 +109,43 @@ impl CallState {
         &self.cursor
     }
 
-    /// This call and the ones that it is made on behalf of, from the inside out.
+    /// Iterates over this call and its parents, from the innermost call to the outermost one.
     fn lineage(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |call| call.parent.as_deref())
     }
 
-    /// Whether its sites are those of the call that a caller made, and not of a pipeline inside of a layer.
+    /// Whether the sites belong to the pipeline that the caller called, and not to a pipeline inside a layer.
     #[inline]
     pub(crate) fn is_of_the_outermost_pipeline(&self) -> bool {
         self.parent.is_none() || Arc::ptr_eq(&self.sites, &self.outermost().sites)
     }
 
-    /// The call that a caller made, of the lineage.
+    /// Returns the call that the caller made.
     fn outermost(&self) -> &Self {
         self.lineage().last().unwrap_or(self)
     }
 
-    /// Whether the call has a credential that no guard has accepted, neither for it nor for a call that it is made on behalf of.
+    /// Whether the call has a credential that no guard has accepted, for this call or for one of its parents.
     pub(crate) fn is_unguarded(&self) -> bool {
         self.facts.credential.is_some() && !self.lineage().any(|call| call.credential_accepted.load(Relaxed))
     }
 
-    /// What the log is to say of it.
+    /// The draft of the audit entry.
     pub(crate) fn audit(&self) -> Option<&Arc<AuditDraft>> {
         self.audit.get()
     }
 
-    /// A write goes on that nobody waits for any more.
-    pub(crate) fn linger(self: &Arc<Self>) -> Lingers {
-        Lingers::new(self)
+    /// Registers a detached write: no caller waits for it any longer.
+    pub(crate) fn detach_write(self: &Arc<Self>) -> DetachedWrite {
+        DetachedWrite::new(self)
     }
 
-    /// Drops what the call holds as soon as no write of it runs.
+    /// Drops `held` when no write of the call runs.
     pub(crate) fn release_after_writes(&self, held: impl Send + 'static) {
-        self.outermost().lingering.leave(held);
+        self.outermost().detached_writes.leave(held);
     }
 
-    /// Something is handed to a backend: for this call, and so for those around it. `false` when the call was given up
+    /// Records that a backend receives an attempt of this call and of its parents. Returns `false` if the call was cancelled
     /// before.
     pub(crate) fn hand_over(&self) -> bool {
         for (depth, call) in self.lineage().enumerate() {
@@ -156,27 +157,27 @@ impl CallState {
         true
     }
 
-    /// What became of it.
+    /// Records the effect of an attempt.
     pub(crate) fn settle(&self, effect: Effect) {
         self.lineage().for_each(|call| call.progress.settle(effect));
     }
 
-    /// Forgets what was applied: a layer has taken it back.
+    /// Forgets an applied effect, because a layer has reversed the write.
     pub(crate) fn take_back(&self) {
         self.progress.take_back();
     }
 
-    /// Gives the call up, unless something was handed over: answers whether it did.
+    /// Cancels the call unless a backend has received it. Returns whether it was cancelled.
     pub(crate) fn cancel(&self) -> bool {
         self.progress.cancel()
     }
 
-    /// What the store may contain of this call, as far as the pipeline has seen.
+    /// The part of this call that the store has, as far as the pipeline knows.
     pub(crate) fn effect(&self) -> Effect {
         self.progress.effect()
     }
 
-    /// The error with what is known of this call. Its site is the one of this index, unless it has one.
+    /// Adds the facts of this call to the error. The error gets the site with this index unless it has one.
     #[cold]
     pub(crate) fn stamp(&self, error: PersistError, site: u8) -> PersistError {
         error.stamped(&Stamp {
@@ -205,7 +206,7 @@ impl Context {
                 sites,
                 cursor: AtomicU8::new(CallState::EDGE),
                 progress: Progress::default(),
-                lingering: Lingering::default(),
+                detached_writes: DetachedWrites::default(),
                 audit: OnceLock::new(),
                 credential_accepted: AtomicBool::new(false),
                 parent: None,
@@ -215,7 +216,7 @@ impl Context {
         }
     }
 
-    /// The same facts for another call made on behalf of this one, in a pipeline with these sites.
+    /// Returns the facts for a child call, in a pipeline with these sites.
     pub(crate) fn child(&self, shape: Shape, sites: Arc<[Site]>, keep_key: bool) -> Self {
         let mut facts = self.call.facts.clone();
         if !keep_key {
@@ -229,7 +230,7 @@ impl Context {
                 sites,
                 cursor: AtomicU8::new(CallState::EDGE),
                 progress: Progress::default(),
-                lingering: Lingering::default(),
+                detached_writes: DetachedWrites::default(),
                 audit: OnceLock::new(),
                 credential_accepted: AtomicBool::new(false),
                 parent: Some(Arc::clone(&self.call)),
@@ -239,10 +240,10 @@ impl Context {
         }
     }
 
-    /// Lets a child say to the log what this call would have said: it is made where the call itself is to be written down.
+    /// Copies the audit draft to a child. The backend of the child's pipeline writes the entry.
     pub(crate) fn hand_on_audit(&self, child: &Self) {
         if let Some(draft) = self.call.audit.get() {
-            // It was just made: nothing stands there.
+            // The child is new: it has no draft yet.
             drop(child.call.audit.set(Arc::clone(draft)));
         }
     }
@@ -251,118 +252,118 @@ impl Context {
         &self.call
     }
 
-    /// Names this call in logs; the same for every attempt and for calls made on its behalf.
+    /// The id of the call, for logs. All attempts and all child calls have the same id.
     #[must_use]
     pub fn call_id(&self) -> CallId {
         self.call.id
     }
 
-    /// Which operation it is.
+    /// The kind of the operation.
     #[must_use]
     pub fn kind(&self) -> OpKind {
         self.call.shape.kind()
     }
 
-    /// The thread it speaks of, where it is exactly one.
+    /// The thread of the operation. `None` if it addresses no thread, or more than one.
     #[must_use]
     pub fn thread(&self) -> Option<&ThreadId> {
         self.call.shape.thread()
     }
 
-    /// The message it speaks of, where it is exactly one.
+    /// The message of the operation. `None` if it addresses no message, or more than one.
     #[must_use]
     pub fn message(&self) -> Option<&MessageId> {
         self.call.shape.message()
     }
 
-    /// Whose call it is.
+    /// The tenant of the call.
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
         &self.call.facts.tenant
     }
 
-    /// On whose behalf the host acts, as the handle was told.
+    /// The actor: the person or program on whose behalf the host makes the call, as set on the handle.
     #[must_use]
     pub fn actor(&self) -> Option<&str> {
         self.call.facts.actor.as_deref()
     }
 
-    /// From which part of the host the call comes, as the handle was told.
+    /// The part of the host that makes the call, as set on the handle.
     #[must_use]
     pub fn call_site(&self) -> Option<&str> {
         self.call.facts.call_site.as_deref()
     }
 
-    /// The idempotency key and what it stands for.
+    /// The idempotency key of the call, with its fingerprint.
     #[must_use]
     pub fn idempotency(&self) -> Option<&Idempotency> {
         self.call.facts.idempotency.as_ref()
     }
 
-    /// The credential of the handle that made the call, where it has one of this type. See
+    /// Returns the credential of the handle that made the call, if it has this type. See
     /// [`Persistence::with_credential`](crate::Persistence::with_credential).
     #[must_use]
     pub fn credential<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.call.facts.credential.as_ref()?.get()
     }
 
-    /// Records that a guard has checked the credential against this call and permits it. The terminal refuses a call as
-    /// [`Denied`](crate::ErrorKind::Denied) whose credential no layer has accepted, so a pipeline without the guard fails closed.
+    /// Records that a guard has checked the credential and permits this call. The pipeline refuses a call with a credential that
+    /// no layer has accepted, as [`Denied`](crate::ErrorKind::Denied). A pipeline without a guard therefore fails closed.
     pub fn accept_credential(&self) {
         self.call.credential_accepted.store(true, Relaxed);
     }
 
-    /// Records what the audit log says of this write. The first draft stays: a layer further in cannot replace it, and `draft`
-    /// is not called then. A pipeline without [`SiteSpec::with_audit`](crate::pipeline::SiteSpec::with_audit) ignores it.
+    /// Records the audit draft of this write. Only the first draft counts: an inner layer cannot replace it, and the pipeline
+    /// then does not call `draft`. Without [`SiteSpec::with_audit`](crate::pipeline::SiteSpec::with_audit), the pipeline ignores
+    /// it.
     pub fn set_audit(&self, draft: impl FnOnce() -> AuditDraft) {
         self.call.audit.get_or_init(|| Arc::new(draft()));
     }
 
-    /// Drops `held` as soon as no write of this call runs any more: at once, or when the last write has ended that a layer
-    /// or the caller stopped waiting for. A layer gives back a permit this way, so that it is not free while a write that it
-    /// was taken for still runs.
+    /// Drops `held` when no write of this call runs. That is at once, or when the last detached write has ended. A layer releases
+    /// a permit this way, so that the permit is not free while its write still runs.
     pub fn release_after_writes(&self, held: impl Send + 'static) {
         self.call.release_after_writes(held);
     }
 
-    /// The layer or backend that is at work on the call, [`Site::Edge`] before the first one. A layer that measures
-    /// asks when a poll of the inner future has answered `Pending`: the site is the one that waits.
+    /// The layer or backend that is at work on the call. [`Site::Edge`] before the first layer. When a poll of the inner future
+    /// returns `Pending`, this is the site that waits.
     #[must_use]
     pub fn active_site(&self) -> Site {
         self.call.site(self.call.cursor().load(Relaxed))
     }
 
-    /// When the caller stops waiting.
+    /// The instant at which the caller stops waiting.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.call.facts.deadline
     }
 
-    /// Which attempt this is, from 1; a retry layer counts it up.
+    /// The number of this attempt, from 1. A retry layer increases it.
     #[must_use]
     pub const fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// This context for another attempt.
+    /// Returns this context for another attempt.
     #[must_use]
     pub const fn with_attempt(mut self, attempt: u32) -> Self {
         self.attempt = attempt;
         self
     }
 
-    /// What layers further out left for layers further in.
+    /// The values that outer layers pass to inner layers.
     #[must_use]
     pub const fn extensions(&self) -> &Extensions {
         &self.extensions
     }
 
-    /// Leaves something for layers further in.
+    /// The values that outer layers pass to inner layers, for a change.
     pub const fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.extensions
     }
 
-    /// What the store may contain at this moment, as far as the pipeline has seen.
+    /// The part of the operation that the store has at this moment, as far as the pipeline knows.
     #[must_use]
     pub fn effect_so_far(&self) -> Effect {
         self.call.effect()

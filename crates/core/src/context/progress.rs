@@ -1,13 +1,13 @@
-//! How far a call has come, in one word: the source of every effect that an error does not say itself.
+//! The progress of a call in one atomic word. Errors without an effect get their effect from it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::Effect;
 
-/// How many attempts are with a backend, and what became of the others.
+/// The number of attempts at a backend, and the effects of the completed ones.
 ///
-/// Attempts are counted, because they can overlap: a retry begins while an attempt that ran out of time is still at
-/// work, a layer asks two stores at once. None of them may hide what another one did.
+/// Attempts are counted because they can overlap. A retry can begin while a timed-out attempt still runs, or a layer can call two
+/// stores at once. No attempt may hide the effect of another one.
 #[derive(Debug, Default)]
 pub(crate) struct Progress(AtomicU32);
 
@@ -17,13 +17,13 @@ const CANCELLED: u32 = 1 << 29;
 const IN_FLIGHT: u32 = CANCELLED - 1;
 
 impl Progress {
-    /// Counts an attempt in; `false` when the call was given up before anything was handed over.
+    /// Counts an attempt. Returns `false` if the call was cancelled before the first attempt.
     pub(super) fn hand_over(&self) -> bool {
         let counted = |now: u32| (now & CANCELLED == 0).then_some(now + 1);
         self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, counted).is_ok()
     }
 
-    /// Counts it out again, with what became of it.
+    /// Ends an attempt with its effect.
     pub(super) fn settle(&self, effect: Effect) {
         let mark = match effect {
             Effect::Applied => APPLIED,
@@ -34,13 +34,13 @@ impl Progress {
         self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, settled).unwrap_or_default();
     }
 
-    /// Gives the call up, unless something was handed over: answers whether it did.
+    /// Cancels the call unless a backend has received it. Returns whether it was cancelled.
     pub(super) fn cancel(&self) -> bool {
         let untouched = |now: u32| (now & !CANCELLED == 0).then_some(CANCELLED);
         self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, untouched).is_ok()
     }
 
-    /// Forgets what was applied: a layer has taken it back.
+    /// Forgets an applied effect, because a layer has reversed the write.
     pub(super) fn take_back(&self) {
         self.0.fetch_and(!APPLIED, Ordering::AcqRel);
     }
@@ -85,11 +85,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_up_is_not_handed_over_later_and_what_was_handed_over_is_not_given_up() {
-        let given_up = Progress::default();
-        assert!(given_up.cancel() && given_up.cancel());
-        assert!(!given_up.hand_over());
-        assert_eq!(given_up.effect(), Effect::NotApplied);
+    fn a_cancelled_call_starts_no_attempt_and_a_started_call_is_not_cancelled() {
+        let cancelled = Progress::default();
+        assert!(cancelled.cancel() && end_early.cancel());
+        assert!(!cancelled.hand_over());
+        assert_eq!(cancelled.effect(), Effect::NotApplied);
         let begun = Progress::default();
         assert!(begun.hand_over());
         assert!(!begun.cancel());

@@ -1,4 +1,4 @@
-//! What a call is about, as it was admitted: what every boundary is checked against.
+//! The shape of an admitted call: its kind and its subject. Each boundary of a layer is checked against it.
 
 use crate::{
     AgentId, Message, MessageId, OpKind, ReadArgs, TenantId, ThreadId,
@@ -11,21 +11,21 @@ use crate::{
     },
 };
 
-/// Kind and subject of a call; of a batch, of each item.
+/// The kind and the subject of a call, and of each item of a batch.
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
     kind: OpKind,
-    /// Which read, or which operation on a thread, where it is one.
+    /// The operation within its family, such as one read or one thread operation.
     member: Option<&'static str>,
-    /// It asks for the changes of every tenant.
+    /// Whether the call reads the changes of every tenant.
     every_tenant: bool,
     thread: Option<ThreadId>,
     message: Option<MessageId>,
-    /// The consumer of the changes that it is of.
+    /// The consumer of the call.
     consumer: Option<ConsumerName>,
-    /// The agent, runtime and run that it is of.
+    /// The agent, runtime and run of the call.
     session: Option<SessionSubject>,
-    /// The id was made up for the call, so that a replay answers with another one.
+    /// Whether the id was generated for this call. A replay then answers with another id.
     minted: bool,
     items: Box<[Self]>,
 }
@@ -59,7 +59,7 @@ impl Shape {
         }
     }
 
-    /// Of a call that could not be made: its ids are unusable.
+    /// Returns the shape of a call that could not be created, because its ids are not valid.
     pub(crate) fn of_none(kind: OpKind) -> Self {
         Self {
             kind,
@@ -76,7 +76,7 @@ impl Shape {
 
     fn of_items(items: &[PersistArgs]) -> Box<[Self]> {
         let mut shapes: Box<[Self]> = items.iter().map(Self::of).collect();
-        // What a batch says further on of a message that it makes up an id for is under that id as well.
+        // Later items of a batch use the generated id of an earlier item too.
         let minted: Vec<MessageId> = items.iter().filter_map(PersistArgs::minted_id).cloned().collect();
         for shape in &mut shapes {
             shape.minted |= shape.message.as_ref().is_some_and(|id| minted.contains(id));
@@ -96,7 +96,7 @@ impl Shape {
         self.message.as_ref()
     }
 
-    /// What it is about, for the log of who did what: of a call that no layer has looked at more closely.
+    /// Returns the audit items of a call that no audit layer has seen.
     pub(crate) fn audited(&self) -> Vec<AuditItem> {
         let items = if self.items.is_empty() { std::slice::from_ref(self) } else { &self.items };
         let item = |shape: &Self| AuditItem {
@@ -113,7 +113,7 @@ impl Shape {
         items.iter().map(item).collect()
     }
 
-    /// What a layer may not change on the way down; says what it changed.
+    /// Checks that a layer forwarded the operation that it received. The error says what the layer changed.
     pub(crate) fn check_args(&self, args: &PersistArgs) -> Result<(), &'static str> {
         if args.kind() != self.kind {
             return Err("passed on another operation than it was given");
@@ -207,7 +207,7 @@ impl Shape {
         }
     }
 
-    /// What an answer has to be; says what is wrong with it.
+    /// Checks that an answer belongs to this call. The error says what is wrong.
     pub(crate) fn check_result(&self, result: &PersistResult, tenant: &TenantId) -> Result<(), &'static str> {
         self.check(result, tenant, false)
     }
@@ -381,7 +381,7 @@ impl Shape {
     }
 }
 
-/// The message that was taken is the one that was deleted, in the thread that is answered for. A replay has no message any more.
+/// Checks that the taken message is the deleted one and belongs to this thread. A replay has no message.
 fn check_taken(taken: &TakenMessage, tenant: &TenantId) -> Result<(), &'static str> {
     let TakenMessage { thread, deleted, message, deduplicated: _ } = taken;
     if deleted.as_ref().is_some_and(|deleted| deleted.thread != *thread) {
@@ -397,7 +397,7 @@ fn check_taken(taken: &TakenMessage, tenant: &TenantId) -> Result<(), &'static s
     Ok(())
 }
 
-/// The consumer that a call is of.
+/// Returns the consumer of a call.
 const fn consumer(args: &PersistArgs) -> Option<&ConsumerName> {
     match args {
         PersistArgs::Consumer(args) => Some(args.consumer()),
@@ -407,7 +407,7 @@ const fn consumer(args: &PersistArgs) -> Option<&ConsumerName> {
     }
 }
 
-/// The agent, runtime and run that a call is of.
+/// Returns the agent, runtime and run of a call.
 fn session(args: &PersistArgs) -> Option<SessionSubject> {
     match args {
         PersistArgs::Session(args) => Some(args.subject()),

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $code:literal, passes: $passes:literal, refusal: $refusal:literal;)+) => {
-        /// What happened. Absence, corruption, busy and denial are different answers.
+        /// The stable classification of an error. A missing row, a damaged row, a busy store and a denied call have different
+        /// kinds.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         #[non_exhaustive]
@@ -13,23 +14,24 @@ macro_rules! kinds {
         }
 
         impl ErrorKind {
-            /// Every kind there is.
+            /// Every kind.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
-            /// The stable text of the kind.
+            /// Returns the stable code of the kind, such as `not_found`.
             #[must_use]
             pub const fn code(self) -> &'static str {
                 match self { $(Self::$name => $code),+ }
             }
 
-            /// Whether the same call may succeed later without anybody doing anything.
+            /// Whether the same call may succeed later without any change by the caller.
             #[must_use]
             pub const fn passes_with_time(self) -> bool {
                 match self { $(Self::$name => $passes),+ }
             }
 
-            /// Whether a backend that answers it has decided not to apply the operation. Of the other kinds a
-            /// backend has to say the effect itself, or it is [`Effect::Unknown`].
+            /// Whether a backend that returns this kind has decided not to apply the operation. For the other kinds a backend
+            /// must set the effect with [`with_effect`](crate::PersistError::with_effect); otherwise the effect is
+            /// [`Effect::Unknown`].
             #[must_use]
             pub const fn is_refusal(self) -> bool {
                 match self { $(Self::$name => $refusal),+ }
@@ -39,47 +41,48 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// There is no such message, thread or run.
+    /// The message, thread or run does not exist.
     NotFound = "not_found", passes: false, refusal: true;
-    /// The thread has a message with this id.
+    /// The thread already has a message with this id, or the thread or run already exists.
     AlreadyExists = "already_exists", passes: false, refusal: true;
-    /// The thread had a message with this id; it was deleted, and the id stays dead.
+    /// The message or thread was deleted. Its id remains as a tombstone and cannot be used again.
     Gone = "gone", passes: false, refusal: true;
-    /// The key was used for other content, or the state of the message does not allow the change.
+    /// The idempotency key was used with other content, or the state of the message does not allow the change.
     Conflict = "conflict", passes: false, refusal: true;
-    /// The message has moved on: another revision, or it is settled already. Or the sessions of an agent have.
+    /// The call names an older revision, generation or lease, or the message is already settled. Read the current state, then
+    /// decide again.
     Stale = "stale", passes: false, refusal: true;
-    /// The changes after the position are not kept any more, or the store has lost it: what is followed has to be read anew.
+    /// The store no longer has the changes after this position. The reader must start again from a full read.
     TooOld = "too_old", passes: false, refusal: true;
-    /// The call is not well-formed.
+    /// The arguments of the call are not valid.
     Invalid = "invalid", passes: false, refusal: true;
-    /// The call is larger than a limit allows.
+    /// The call exceeds a configured limit.
     TooLarge = "too_large", passes: false, refusal: true;
-    /// The caller may not do this.
+    /// The caller is not permitted to make this call.
     Denied = "denied", passes: false, refusal: true;
-    /// The store follows another one, which takes the writes.
+    /// The store is a replica and accepts no writes. Send the write to its primary.
     NotPrimary = "not_primary", passes: false, refusal: true;
-    /// The backend or a layer does not do this.
+    /// The backend or a layer does not support this operation.
     Unsupported = "unsupported", passes: false, refusal: true;
-    /// Too much is waiting already.
+    /// Too many calls are waiting. Repeat the call after [`retry_after`](crate::PersistError::retry_after).
     Overloaded = "overloaded", passes: true, refusal: true;
-    /// Somebody else holds what is needed, such as a write lock or the lease of a run.
+    /// Another caller holds the needed lock or lease, such as the write lock or the lease of a run.
     Busy = "busy", passes: true, refusal: true;
-    /// The deadline passed.
+    /// The deadline of the call has passed.
     Timeout = "timeout", passes: true, refusal: false;
-    /// The store cannot be reached, or is closing.
+    /// The store cannot be reached, or it is closing.
     Unavailable = "unavailable", passes: true, refusal: false;
-    /// The store, or the part of it that is the tenant's, has no room left.
+    /// The store is full, or the tenant has used all of its quota.
     StorageFull = "storage_full", passes: false, refusal: true;
-    /// What is stored cannot be read.
+    /// The stored data cannot be decoded.
     Corrupt = "corrupt", passes: false, refusal: false;
-    /// The work was cancelled before it was done.
+    /// The call was cancelled before it completed.
     Cancelled = "cancelled", passes: false, refusal: false;
     /// A layer or a backend panicked.
     Panicked = "panicked", passes: false, refusal: false;
-    /// A layer or a backend answered what it may not: another variant, thread or id.
+    /// A layer or a backend broke its contract, for example with the answer of another operation, thread or message.
     ContractViolation = "contract_violation", passes: false, refusal: false;
-    /// Something else, which should not happen.
+    /// An unexpected failure inside the library or the store.
     Internal = "internal", passes: false, refusal: false;
 }
 
@@ -89,15 +92,15 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// What the store may contain after an error: the one thing that a caller has to know before it goes on.
+/// The part of a failed operation that the store has. A caller needs it to decide whether to repeat the operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Effect {
-    /// Nothing of the operation.
+    /// The store has no part of the operation.
     NotApplied,
-    /// The whole operation.
+    /// The store has the whole operation.
     Applied,
-    /// All of it or nothing of it. Learn which by reading the message, or by repeating the call with its
+    /// The store has the whole operation or none of it. To find out, read the message, or repeat the call with the same
     /// idempotency key.
     Unknown,
 }

@@ -1,4 +1,4 @@
-//! The one error of the pipeline: what kind, where, with what effect.
+//! The error type of the pipeline: its kind, its site and its effect.
 //!
 //! ```
 //! use throughline_core::{Effect, ErrorKind, PersistError};
@@ -8,8 +8,7 @@
 //! assert!(error.with_effect(Effect::NotApplied).is_transient());
 //! ```
 //!
-//! The kinds, their codes and what a caller can do about each are a table in `docs/errors.md`, which a test
-//! compares with the code.
+//! `docs/errors.md` lists the kinds, their codes and the action for a caller. A test compares that table with the code.
 
 mod kind;
 mod site;
@@ -25,26 +24,26 @@ use crate::{
     message::{InvalidContent, InvalidMetadata},
 };
 
-/// An error that a foreign layer or a backend works with.
+/// The error type of foreign layers and of error sources.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
-/// The result of anything that goes through the pipeline.
+/// The result of a call through the pipeline.
 pub type Result<T, E = PersistError> = std::result::Result<T, E>;
 
-/// Why an operation did not answer: one opaque value of the size of a pointer.
+/// Why an operation failed: one opaque value of the size of a pointer.
 ///
-/// [`kind`](Self::kind) says what happened, [`site`](Self::site) which layer or backend said so,
-/// [`effect`](Self::effect) what the store may contain now. Wrapping it with [`context`](Self::context) keeps
-/// all three. Content and metadata never stand in an error.
+/// [`kind`](Self::kind) classifies the failure, [`site`](Self::site) names the layer or backend that returned it, and
+/// [`effect`](Self::effect) states what the store has now. [`context`](Self::context) adds text and keeps all three. An error
+/// never contains content or metadata.
 #[derive(Clone)]
 pub struct PersistError(Box<Repr>);
 
 #[derive(Clone)]
 struct Repr {
     kind: ErrorKind,
-    /// Whose error it is, once a pipeline has seen it.
+    /// The call of the error, after a pipeline has stamped it.
     call: Option<CallId>,
-    /// The layer that could not be made ready, before there was a call.
+    /// The index of the layer that was not ready, before there was a call.
     unready: Option<u8>,
     effect: Option<Effect>,
     site: Option<Site>,
@@ -60,9 +59,9 @@ struct Repr {
 }
 
 impl PersistError {
-    /// An error of this kind; `detail` is for people and must not hold content.
+    /// Returns an error of this kind. `detail` is for people and must not contain content.
     ///
-    /// Its site and, unless [`with_effect`](Self::with_effect) says it, its effect are stamped by the pipeline.
+    /// The pipeline sets the site. It also sets the effect, unless [`with_effect`](Self::with_effect) sets it first.
     pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Repr {
             kind,
@@ -82,7 +81,7 @@ impl PersistError {
         }))
     }
 
-    /// There is no message `id` in `thread`, and nothing was applied.
+    /// Returns a `NotFound` for the message `id` in `thread`, with the effect `NotApplied`.
     #[must_use]
     pub fn not_found(thread: &ThreadId, id: &MessageId) -> Self {
         Self::new(ErrorKind::NotFound, "there is no such message")
@@ -90,55 +89,56 @@ impl PersistError {
             .about(thread, id)
     }
 
-    /// `what` is not done by this backend.
+    /// Returns an `Unsupported` for `feature`, with the effect `NotApplied`.
     #[must_use]
-    pub fn unsupported(what: impl fmt::Display) -> Self {
-        Self::new(ErrorKind::Unsupported, format!("{what} is not supported")).with_effect(Effect::NotApplied)
+    pub fn unsupported(feature: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Unsupported, format!("{feature} is not supported"))
+            .with_effect(Effect::NotApplied)
     }
 
-    /// Says what the store may contain now.
+    /// Sets what the store has of the operation.
     #[must_use]
     pub fn with_effect(mut self, effect: Effect) -> Self {
         self.0.effect = Some(effect);
         self
     }
 
-    /// Keeps the error that caused it.
+    /// Sets the error that caused this one.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.0.source = Some(source.into().into());
         self
     }
 
-    /// Says when another attempt may succeed.
+    /// Sets the time after which another attempt may succeed.
     #[must_use]
     pub fn with_retry_after(mut self, after: Duration) -> Self {
         self.0.retry_after = Some(after);
         self
     }
 
-    /// Says how many attempts were made; a retry layer does not repeat what another one gave up.
+    /// Sets the number of attempts. A retry layer does not repeat a call that another retry layer has already repeated.
     #[must_use]
     pub fn with_attempts(mut self, attempts: u32) -> Self {
         self.0.attempts = attempts;
         self
     }
 
-    /// Says which item of a batch failed.
+    /// Sets the index of the failed item of a batch, from 0.
     #[must_use]
     pub fn with_batch_index(mut self, index: usize) -> Self {
         self.0.batch_index = Some(index);
         self
     }
 
-    /// Says which thread it is about.
+    /// Sets the thread of the error.
     #[must_use]
     pub fn about_thread(mut self, thread: &ThreadId) -> Self {
         self.0.thread = Some(thread.clone());
         self
     }
 
-    /// Says which message it is about.
+    /// Sets the thread and the message of the error.
     #[must_use]
     pub fn about(mut self, thread: &ThreadId, message: &MessageId) -> Self {
         self.0.thread = Some(thread.clone());
@@ -146,39 +146,38 @@ impl PersistError {
         self
     }
 
-    /// Puts `note` before the detail; kind, site and effect stay.
+    /// Puts `prefix` before the detail, and keeps the kind, the site and the effect.
     #[must_use]
-    pub fn context(mut self, note: impl fmt::Display) -> Self {
-        self.0.detail = format!("{note}: {}", self.0.detail).into();
+    pub fn context(mut self, prefix: impl fmt::Display) -> Self {
+        self.0.detail = format!("{prefix}: {}", self.0.detail).into();
         self
     }
 
-    /// What happened.
+    /// The classification of the failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The stable text of the kind, for logs, metrics and the surface of a host.
+    /// The stable code of the kind, for logs, metrics and the API of a host.
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.0.kind.code()
     }
 
-    /// Which layer or backend answered, panicked or was being waited for. Nothing only for an error that has
-    /// not been through a pipeline.
+    /// The layer or backend that failed, panicked or did not answer in time. `None` only for an error that no pipeline has seen.
     #[must_use]
     pub fn site(&self) -> Option<&Site> {
         self.0.site.as_ref()
     }
 
-    /// What the store may contain now.
+    /// The part of the operation that the store has now.
     #[must_use]
     pub fn effect(&self) -> Effect {
         self.0.effect.unwrap_or(Effect::Unknown)
     }
 
-    /// Which operation failed.
+    /// The operation that failed.
     #[must_use]
     pub fn operation(&self) -> Option<OpKind> {
         self.0.operation
@@ -190,13 +189,13 @@ impl PersistError {
         self.0.thread.as_ref()
     }
 
-    /// The message of the operation: with it, an unknown outcome can be learnt by a read.
+    /// The message of the operation. Read it to find out an unknown effect.
     #[must_use]
     pub fn message(&self) -> Option<&MessageId> {
         self.0.message.as_ref()
     }
 
-    /// The idempotency key of the operation: with it, an unknown outcome can be learnt by a repeated call.
+    /// The idempotency key of the operation. Repeat the call with it to find out an unknown effect.
     #[must_use]
     pub fn idempotency_key(&self) -> Option<&IdempotencyKey> {
         self.0.key.as_ref()
@@ -208,20 +207,20 @@ impl PersistError {
         self.0.batch_index
     }
 
-    /// How many attempts were made.
+    /// The number of attempts.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.0.attempts
     }
 
-    /// When another attempt may succeed, where that is known.
+    /// The time after which another attempt may succeed, if it is known.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// Whether the same call can be made again and may succeed: the kind passes with time, and either nothing
-    /// was applied or the idempotency key makes a second application impossible.
+    /// Whether the same call can be repeated safely and may succeed. That needs a kind that passes with time, and either no
+    /// effect or an idempotency key.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         self.kind().passes_with_time()
@@ -232,38 +231,38 @@ impl PersistError {
             }
     }
 
-    /// The detail alone, without the site and the ids.
+    /// The detail, without the site and the ids.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.0.detail
     }
 
-    /// Says that a handle has made it, and not a call: one that was refused before there was one, say.
+    /// Marks an error that a handle returned before there was a call.
     pub(crate) fn at_the_edge(mut self, operation: OpKind) -> Self {
         self.0.site = Some(Site::Edge);
         self.0.operation = Some(operation);
         self
     }
 
-    /// The site that the error says, or from now on `otherwise`.
+    /// Returns the site; sets `otherwise` first if there is none.
     pub(crate) fn or_at(mut self, otherwise: Option<&Site>) -> Self {
         self.0.site = self.0.site.or_else(|| otherwise.cloned());
         self
     }
 
-    /// The effect that the error says, or from now on `otherwise`.
+    /// Returns the effect; sets `otherwise` first if there is none.
     pub(crate) fn effect_or(&mut self, otherwise: Effect) -> Effect {
         *self.0.effect.get_or_insert(otherwise)
     }
 
-    /// Says which layer could not be made ready; whoever sees the error with its call names it.
+    /// Records the index of the layer that was not ready. The code that stamps the error resolves the index to a name.
     #[cold]
     pub(crate) fn unready(mut self, site: u8) -> Self {
         self.0.unready.get_or_insert(site);
         self
     }
 
-    /// An answer to one operation where one to another was due.
+    /// Returns the error for the answer of another operation.
     #[cold]
     pub(crate) fn wrong_answer(asked: &str, answered: &str) -> Self {
         Self::new(
@@ -272,8 +271,8 @@ impl PersistError {
         )
     }
 
-    /// Fills in what the pipeline knows of the call and the error does not say. An error of another call, which a layer let out,
-    /// becomes the source of one of this call.
+    /// Adds what the pipeline knows of the call and the error does not state. An error of another call, which a layer returned,
+    /// becomes the source of a new error of this call.
     #[cold]
     pub(crate) fn stamped(self, stamp: &Stamp<'_>) -> Self {
         let mut error = match self.0.call {
@@ -284,9 +283,9 @@ impl PersistError {
         repr.call = Some(stamp.call);
         repr.site.get_or_insert_with(|| (stamp.site)(repr.unready));
         repr.effect = Some(match repr.effect {
-            // A read applies nothing, whatever became of it.
+            // A read applies nothing, even when it fails.
             _ if !stamp.operation.is_write() => Effect::NotApplied,
-            // Nothing was applied by this attempt: what is known of the others stands.
+            // This attempt applied nothing; the effect of the earlier attempts remains.
             None | Some(Effect::NotApplied) => stamp.effect,
             Some(said) => said,
         });
@@ -304,10 +303,10 @@ impl PersistError {
     }
 }
 
-/// What a pipeline knows of the call that an error is of.
+/// The facts of a call that the pipeline adds to its errors.
 pub(crate) struct Stamp<'a> {
     pub(crate) call: CallId,
-    /// The site of the error, where it has none: it is given the index of the layer that could not be made ready.
+    /// Returns the site of an error without one. The argument is the index of the layer that was not ready.
     pub(crate) site: &'a dyn Fn(Option<u8>) -> Site,
     pub(crate) effect: Effect,
     pub(crate) operation: OpKind,
@@ -373,7 +372,7 @@ impl StdError for PersistError {
     }
 }
 
-/// What a foreign layer answers. An error of ours inside comes out as it was, with its kind, site and effect.
+/// Converts the error of a foreign layer. A [`PersistError`] inside keeps its kind, site and effect.
 impl From<BoxError> for PersistError {
     fn from(error: BoxError) -> Self {
         match error.downcast::<Self>() {

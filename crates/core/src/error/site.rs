@@ -3,20 +3,20 @@ use std::{fmt, sync::Arc};
 /// The name of a layer or a backend, unique in its pipeline.
 pub type SiteName = Arc<str>;
 
-/// Where in a pipeline an error comes from.
+/// The part of a pipeline that an error comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Site {
-    /// The edge: admission, checks of the call, the deadline before anything ran.
+    /// The edge: admission, validation, and the deadline before the first layer.
     Edge,
-    /// A layer, by its name; in a pipeline inside another, `outer/inner`.
+    /// A layer, by name. In a pipeline inside another one, `outer/inner`.
     Layer(SiteName),
-    /// The backend, by its name; in a pipeline inside another, `outer/inner`.
+    /// The backend, by name. In a pipeline inside another one, `outer/inner`.
     Backend(SiteName),
 }
 
 impl Site {
-    /// Its name; `"edge"` for the edge.
+    /// The name of the layer or backend, or `"edge"`.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {

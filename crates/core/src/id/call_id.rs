@@ -9,7 +9,7 @@ use std::{
 
 use crate::id::mint_uuid;
 
-/// Names one call in logs and errors: unique in the process and, but for chance, between processes.
+/// The id of one call in logs and errors. It is unique in the process, and practically unique between processes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CallId {
     process: u64,
@@ -17,7 +17,7 @@ pub struct CallId {
 }
 
 impl CallId {
-    /// The next one. A counter under a random prefix: a fifth of the price of a UUID.
+    /// Returns the next id: a counter after a random prefix, which costs a fifth of a UUID.
     pub(crate) fn next() -> Self {
         static PROCESS: LazyLock<u64> = LazyLock::new(|| mint_uuid(SystemTime::now()).as_u64_pair().1);
         static NUMBER: AtomicU64 = AtomicU64::new(1);

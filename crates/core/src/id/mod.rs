@@ -1,7 +1,7 @@
-//! The opaque identifiers: tenant, thread, message, idempotency key, attachment key, owner, label, and those of agent sessions.
+//! The opaque identifiers of tenants, threads, messages, idempotency keys, attachments, owners, labels and agent sessions.
 //!
-//! A message is named by the *tuple* `(TenantId, ThreadId, MessageId)`, never by a joined string, so that
-//! `("a:b", "c")` and `("a", "b:c")` cannot meet.
+//! A message is identified by the *tuple* `(TenantId, ThreadId, MessageId)`, never by a joined string, so that `("a:b", "c")` and
+//! `("a", "b:c")` differ.
 //!
 //! ```
 //! use throughline_core::{MessageId, ThreadId};
@@ -33,10 +33,10 @@ use uuid::{ContextV7, Uuid};
 /// The longest identifier, in bytes of UTF-8.
 pub const MAX_ID_BYTES: usize = 255;
 
-/// Why a text is not an identifier. The text itself is not repeated: it may be a secret.
+/// Why a text is not an identifier. It does not repeat the text, which can be a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidId {
-    what: &'static str,
+    kind: &'static str,
     fault: Fault,
 }
 
@@ -48,22 +48,22 @@ enum Fault {
 }
 
 impl InvalidId {
-    /// Which identifier was refused: `"thread id"`, `"message id"`, …
+    /// The kind of the refused identifier: `"thread id"`, `"message id"`, …
     #[must_use]
-    pub const fn what(&self) -> &'static str {
-        self.what
+    pub const fn kind(&self) -> &'static str {
+        self.kind
     }
 }
 
 impl fmt::Display for InvalidId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = self.what;
+        let kind = self.kind;
         match self.fault {
-            Fault::Empty => write!(f, "{what}: is empty"),
+            Fault::Empty => write!(f, "{kind}: is empty"),
             Fault::TooLong { bytes, max } => {
-                write!(f, "{what}: {bytes} bytes are more than the {max} allowed")
+                write!(f, "{kind}: {bytes} bytes are more than the {max} allowed")
             }
-            Fault::Control(at) => write!(f, "{what}: holds a control character at byte {at}"),
+            Fault::Control(at) => write!(f, "{kind}: holds a control character at byte {at}"),
         }
     }
 }
@@ -76,7 +76,7 @@ impl From<Infallible> for InvalidId {
     }
 }
 
-fn check(what: &'static str, text: &str, max: usize) -> Result<(), InvalidId> {
+fn check(kind: &'static str, text: &str, max: usize) -> Result<(), InvalidId> {
     let fault = if text.is_empty() {
         Fault::Empty
     } else if text.len() > max {
@@ -86,17 +86,17 @@ fn check(what: &'static str, text: &str, max: usize) -> Result<(), InvalidId> {
     } else {
         return Ok(());
     };
-    Err(InvalidId { what, fault })
+    Err(InvalidId { kind, fault })
 }
 
-/// Writes a fresh UUIDv7 as text without a heap allocation of its own.
+/// Returns a new UUIDv7 as text, with one heap allocation.
 fn uuid_v7() -> Arc<str> {
     let mut buffer = Uuid::encode_buffer();
     Arc::from(&*mint_uuid(SystemTime::now()).hyphenated().encode_lower(&mut buffer))
 }
 
-/// Mints a UUIDv7 for this moment. A moment before 1970 counts as 1970: `Uuid::now_v7` panics there, and a clock that is
-/// wrong must not stop a host.
+/// Returns a new UUIDv7 for this time. A time before 1970 counts as 1970: `Uuid::now_v7` would panic there, and a wrong clock
+/// must not stop a host.
 pub(crate) fn mint_uuid(now: SystemTime) -> Uuid {
     static COUNTER: Mutex<AssertUnwindSafe<ContextV7>> = Mutex::new(AssertUnwindSafe(ContextV7::new()));
     let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -104,22 +104,22 @@ pub(crate) fn mint_uuid(now: SystemTime) -> Uuid {
 }
 
 macro_rules! opaque_id {
-    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+    ($(#[$doc:meta])* $name:ident, $kind:literal) => {
         opaque_id! {
             $(#[$doc])*
             ///
             /// 1 to 255 bytes of UTF-8 without control characters, compared byte for byte. Cloning is cheap.
-            $name, $what, MAX_ID_BYTES
+            $name, $kind, MAX_ID_BYTES
         }
     };
-    ($(#[$doc:meta])* $name:ident, $what:literal, $max:expr) => {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $max:expr) => {
         $(#[$doc])*
         #[derive(Clone, Eq, PartialOrd, Ord)]
         pub struct $name(Arc<str>);
 
         impl PartialEq for $name {
             fn eq(&self, other: &Self) -> bool {
-                // Inside a pipeline both are nearly always the same allocation.
+                // In a pipeline, both are usually the same allocation.
                 Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
             }
         }
@@ -131,17 +131,17 @@ macro_rules! opaque_id {
         }
 
         impl $name {
-            /// Checks `text` and makes the identifier.
+            /// Checks `text` and returns the identifier.
             ///
             /// # Errors
-            /// [`InvalidId`] when the text is empty, too long or holds a control character.
+            /// [`InvalidId`] if the text is empty, too long or has a control character.
             pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidId> {
                 let text = text.as_ref();
-                check($what, text, $max)?;
+                check($kind, text, $max)?;
                 Ok(Self(Arc::from(text)))
             }
 
-            /// The identifier as it was given.
+            /// The text of the identifier.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -226,116 +226,115 @@ macro_rules! opaque_id {
 }
 
 opaque_id!(
-    /// Whose conversations these are. A [`Persistence`](crate::Persistence) handle is bound to one tenant.
+    /// The isolated customer or workspace of a handle. A [`Persistence`](crate::Persistence) handle is bound to one tenant.
     TenantId,
     "tenant id"
 );
 opaque_id!(
-    /// One conversation of a tenant. It exists from its first write.
+    /// One conversation of a tenant. Its first write creates it.
     ThreadId,
     "thread id"
 );
 opaque_id!(
-    /// One entry of a thread. The same id in another thread is another message.
+    /// One message of a thread. The same id in another thread is another message.
     MessageId,
     "message id"
 );
 opaque_id!(
-    /// The caller's name for one intended change, scoped to tenant and thread.
+    /// The caller's name for one intended change, within a tenant and a thread.
     ///
-    /// A second operation with the same key and the same content replays the first result with
-    /// `deduplicated: true`; with other content it is refused as [`Conflict`](crate::ErrorKind::Conflict).
+    /// A second operation with the same key and the same content replays the first result with `deduplicated: true`. With other
+    /// content it fails as [`Conflict`](crate::ErrorKind::Conflict).
     IdempotencyKey,
     "idempotency key"
 );
 opaque_id!(
-    /// The name under which the host keeps an attachment of a message. The store keeps names, never bytes.
+    /// The host's name for a file that belongs to a message. The store keeps the key, not the file.
     AttachmentKey,
     "attachment key"
 );
 opaque_id!(
-    /// Who a conversation belongs to inside its tenant, in the host's own words.
+    /// The user or group that a thread belongs to inside its tenant.
     OwnerId,
     "owner id"
 );
 opaque_id!(
-    /// What a label of a thread says something about: `project`, `pipeline`, `channel`.
+    /// The name of a thread label, such as `project`, `pipeline` or `channel`.
     LabelName,
     "label name"
 );
 opaque_id!(
-    /// What a label of a thread says.
+    /// The value of a thread label.
     LabelValue,
     "label value"
 );
 opaque_id!(
-    /// What a provider or the host calls one turn: a question and everything that is answered to it. See
-    /// [`Origin`](crate::operation::Origin).
+    /// A turn of a provider or the host: a prompt and the messages that answer it. See [`Origin`](crate::operation::Origin).
     TurnId,
     "turn id"
 );
 opaque_id!(
-    /// What a provider calls one item of its answer: a message, a segment. Only within a turn does it name one thing.
+    /// An item of a provider's answer, such as a message or a segment. It is unique only within its turn.
     ItemId,
     "item id"
 );
 opaque_id!(
-    /// What a provider calls one event of its stream.
+    /// An event of a provider's stream.
     EventId,
     "event id"
 );
 opaque_id!(
-    /// A consumer of the changes: whose cursor it is.
+    /// A consumer of the change feed, with its own cursor.
     ConsumerName,
     "consumer name"
 );
 
 opaque_id!(
-    /// An agent of the host: whose sessions these are. See [`session`](crate::sessions).
+    /// An agent of the host, with its own sessions. See [`sessions`](crate::sessions).
     AgentId,
     "agent id"
 );
 opaque_id!(
-    /// A run of an agent in a thread. The host names it before it begins, so that a repeated call is the same run.
+    /// A run of an agent in a thread. The host assigns it before the run begins, so that a repeated call is the same run.
     AttemptId,
     "attempt id"
 );
 opaque_id!(
-    /// Who keeps a session: the model provider or the agent program. A session of one is nothing to another.
+    /// The provider of a session: a model API or an agent program. No other provider can resume the session.
     ProviderId,
     "provider id"
 );
 opaque_id!(
-    /// A session as its provider names it: what is resumed. It says nothing to the store.
+    /// A provider's own id of a session to resume. It is opaque to the store.
     SessionId,
     "session id"
 );
 opaque_id!(
-    /// Where runs of agents are carried out: a machine, a daemon, an installation.
+    /// A runtime of agents: a machine, a daemon or an installation.
     RuntimeId,
     "runtime id"
 );
 opaque_id!(
-    /// Which installation or root directory stands behind a [`RuntimeId`]. One that was set up anew has another.
+    /// The installation or root directory behind a [`RuntimeId`]. A new installation has another one.
     RootEpoch,
     "root epoch"
 );
 opaque_id!(
-    /// The directory that a run works in, as its runtime spells it.
+    /// The directory of a run, as its runtime spells it.
     ///
-    /// 1 to 4 096 bytes of UTF-8 without control characters. The store compares no directories: two spellings may be one
-    /// directory, and only the runtime can tell. See [`Directory`](crate::sessions::Directory).
+    /// 1 to 4,096 bytes of UTF-8 without control characters. The store does not compare directories: two spellings can mean one
+    /// directory, and only the runtime knows. See [`Directory`](crate::sessions::Directory).
     WorkDir,
     "work directory",
     WorkDir::MAX_BYTES
 );
 
 impl WorkDir {
-    /// The longest, in bytes of UTF-8.
+    /// The longest path, in bytes of UTF-8.
     pub const MAX_BYTES: usize = 4096;
 }
 
-/// The tenant of a handle that was not bound to one: `"default"`.
+/// The tenant of a handle that is not bound to one: `"default"`.
 impl Default for TenantId {
     fn default() -> Self {
         Self(Arc::from("default"))
@@ -343,7 +342,7 @@ impl Default for TenantId {
 }
 
 impl ThreadId {
-    /// A fresh UUIDv7.
+    /// Returns a new UUIDv7.
     #[must_use]
     pub fn mint() -> Self {
         Self(uuid_v7())
@@ -351,7 +350,7 @@ impl ThreadId {
 }
 
 impl AttemptId {
-    /// A fresh UUIDv7.
+    /// Returns a new UUIDv7.
     #[must_use]
     pub fn mint() -> Self {
         Self(uuid_v7())
@@ -359,7 +358,7 @@ impl AttemptId {
 }
 
 impl IdempotencyKey {
-    /// A fresh UUIDv7: for a call that is made again by whoever made it.
+    /// Returns a new UUIDv7. Keep it to repeat the call with the same key.
     #[must_use]
     pub fn mint() -> Self {
         Self(uuid_v7())
@@ -367,7 +366,7 @@ impl IdempotencyKey {
 }
 
 impl MessageId {
-    /// A fresh UUIDv7.
+    /// Returns a new UUIDv7.
     #[must_use]
     pub fn mint() -> Self {
         Self(uuid_v7())
@@ -389,7 +388,7 @@ mod tests {
             MessageId::new("ab\n").unwrap_err().to_string(),
             "message id: holds a control character at byte 2"
         );
-        assert_eq!(MessageId::new("a\u{85}").unwrap_err().what(), "message id");
+        assert_eq!(MessageId::new("a\u{85}").unwrap_err().kind(), "message id");
         assert_eq!(TenantId::new("naïve ✓ 日本").unwrap().as_str(), "naïve ✓ 日本");
     }
 

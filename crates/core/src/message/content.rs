@@ -6,32 +6,32 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::value::RawValue;
 
-/// What a message says: a JSON array of blocks, kept as the raw bytes it came in.
+/// The content of a message: a JSON array of blocks, kept as the original bytes.
 ///
-/// Nothing is parsed into a tree and written out again, so that `1.10`, 64-bit integers, doubled keys, escapes
-/// and lone surrogates survive. Cloning is cheap; equality is equality of the bytes.
+/// The JSON is never parsed and serialized again, so that `1.10`, 64-bit integers, duplicate keys, escapes and lone surrogates
+/// survive. Cloning is cheap. Two contents are equal if their bytes are.
 #[derive(Clone)]
 pub struct Content(Arc<RawValue>);
 
 static EMPTY: LazyLock<Content> = LazyLock::new(|| Content(raw("[]".to_owned()).into()));
 
-/// The one text block that [`Content::text`] and a text [`Delta`](crate::Delta) write.
+/// The start of the text block that [`Content::text`] and a text [`Delta`](crate::Delta) write.
 pub(super) const TEXT_BLOCK_OPEN: &str = r#"{"type":"text","text":""#;
 pub(super) const TEXT_BLOCK_CLOSE: &str = r#""}"#;
 
-/// Makes a raw value of text that this crate itself has written as JSON.
+/// Returns a raw value of JSON that this crate has written.
 pub(super) fn raw(json: String) -> Box<RawValue> {
     RawValue::from_string(json).expect("written as JSON by this crate")
 }
 
 impl Content {
-    /// No blocks: what a reservation holds.
+    /// Returns content without blocks, as a reservation has it.
     #[must_use]
     pub fn empty() -> Self {
         EMPTY.clone()
     }
 
-    /// One text block: `[{"type":"text","text":…}]`.
+    /// Returns one text block: `[{"type":"text","text":…}]`.
     #[must_use]
     pub fn text(text: &str) -> Self {
         let mut json = String::with_capacity(text.len() + text.len() / 16 + 32);
@@ -43,20 +43,20 @@ impl Content {
         Self(raw(json).into())
     }
 
-    /// Checks that `json` is a JSON array and keeps it, without the blanks around it.
+    /// Checks that `json` is a JSON array, and keeps it without surrounding whitespace.
     ///
     /// # Errors
-    /// [`InvalidContent`] when it is not JSON, or JSON but not an array.
+    /// [`InvalidContent`] if it is not JSON, or not an array.
     pub fn from_json(json: impl Into<String>) -> Result<Self, InvalidContent> {
         let raw = RawValue::from_string(json.into())
             .map_err(|error| InvalidContent(format!("is not JSON at column {}", error.column())))?;
         Self::from_raw(raw)
     }
 
-    /// Serializes `blocks`, which must come out as a JSON array.
+    /// Serializes `blocks`, which must produce a JSON array.
     ///
     /// # Errors
-    /// [`InvalidContent`] when it does not serialize, or not as an array.
+    /// [`InvalidContent`] if the value does not serialize, or not as an array.
     pub fn from_blocks<T: Serialize + ?Sized>(blocks: &T) -> Result<Self, InvalidContent> {
         let raw = serde_json::value::to_raw_value(blocks)
             .map_err(|_| InvalidContent("does not serialize as JSON".to_owned()))?;
@@ -83,7 +83,7 @@ impl Content {
         self.as_json().len()
     }
 
-    /// The blocks, each as raw JSON. Costs one pass over the text.
+    /// The blocks, each as raw JSON. Parses the whole text.
     ///
     /// # Panics
     /// Never: the text is a checked array.
@@ -116,7 +116,7 @@ pub(crate) fn escape_into(json: &mut String, text: &str) {
     json.push_str(rest);
 }
 
-/// How many bytes [`escape_into`] appends.
+/// The number of bytes that [`escape_into`] appends.
 pub(crate) fn escaped_len(text: &str) -> usize {
     let escape = |byte: u8| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
@@ -140,7 +140,7 @@ impl PartialEq for Content {
 
 impl Eq for Content {}
 
-/// Shows the length only: content does not belong into logs.
+/// Shows only the length, because content does not belong into logs.
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Content({} bytes)", self.byte_len())
@@ -159,7 +159,7 @@ impl<'de> Deserialize<'de> for Content {
     }
 }
 
-/// Why a text is not [`Content`]. The text itself is not repeated.
+/// Why a text is not [`Content`]. It does not repeat the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidContent(String);
 

@@ -1,8 +1,7 @@
-//! The one visitor over content.
+//! The visitor of content fields.
 //!
-//! Every operation and every output says where its content is, by destructuring itself without `..`: a new
-//! operation or a new field does not compile before it has said so. A layer that touches content uses this
-//! visitor and is complete by construction.
+//! Every operation and every output lists its content fields in a pattern without `..`, so that a new operation or field does not
+//! compile until it is listed. A layer that changes content uses this visitor and therefore covers all fields.
 //!
 //! ```
 //! use throughline_core::{Content, NewMessage, messages::{Add, CarriesContent, FieldValueMut}};
@@ -21,35 +20,35 @@ use std::fmt;
 
 use crate::{Content, Delta, MessageId, Metadata, ThreadId, Title, message::Length};
 
-/// One place that holds content.
+/// A field with content.
 #[derive(Debug, Clone, Copy)]
 pub struct ContentField<'a> {
-    /// The thread it belongs to.
+    /// The thread of the field.
     pub thread: &'a ThreadId,
-    /// The message it belongs to; none where it belongs to the thread as a whole.
+    /// The message of the field. `None` for a field of the whole thread.
     pub message: Option<&'a MessageId>,
-    /// What is there.
+    /// The value.
     pub value: FieldValue<'a>,
 }
 
-/// What a [`ContentField`] holds. Exhaustive, so that a layer that rewrites content does not compile before it handles a new kind.
+/// The value of a [`ContentField`]. The enum is exhaustive, so that a layer that rewrites content must handle a new kind.
 #[derive(Clone, Copy)]
 pub enum FieldValue<'a> {
     /// The whole content of a message.
     Whole(&'a Content),
-    /// Content that is appended: a secret may be split over two of these.
+    /// Appended content. A secret can be split over two of these.
     Delta(&'a Delta),
-    /// Metadata, of a message or of a thread; in a patch `null` stands for "clear".
+    /// Metadata of a message or a thread. In a patch, `null` removes a member.
     Metadata(&'a Metadata),
-    /// Why a message was abandoned, in the writer's words.
+    /// The writer's reason for an abandoned message.
     Reason(&'a str),
-    /// What a thread is called.
+    /// The title of a thread.
     Title(&'a Title),
-    /// The beginning of a message, as a list of threads shows it.
+    /// The preview of a thread: the beginning of a message.
     Preview(&'a str),
 }
 
-/// Text shows as its length: content does not belong into logs.
+/// Shows the length of text, because content does not belong into logs.
 impl fmt::Debug for FieldValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -64,7 +63,7 @@ impl fmt::Debug for FieldValue<'_> {
 }
 
 impl FieldValue<'_> {
-    /// The bytes that it holds: of content and metadata as JSON, the names of metadata included.
+    /// The bytes of the value: content and metadata as JSON, with the names of metadata.
     #[must_use]
     pub fn byte_len(&self) -> usize {
         match self {
@@ -77,34 +76,34 @@ impl FieldValue<'_> {
     }
 }
 
-/// One place that holds content, to be changed.
+/// A field with content, for a change.
 #[derive(Debug)]
 pub struct ContentFieldMut<'a> {
-    /// The thread it belongs to.
+    /// The thread of the field.
     pub thread: &'a ThreadId,
-    /// The message it belongs to; none where it belongs to the thread as a whole.
+    /// The message of the field. `None` for a field of the whole thread.
     pub message: Option<&'a MessageId>,
-    /// What is there.
+    /// The value.
     pub value: FieldValueMut<'a>,
 }
 
-/// What a [`ContentFieldMut`] holds. Exhaustive, as [`FieldValue`] is.
+/// The value of a [`ContentFieldMut`]. The enum is exhaustive, like [`FieldValue`].
 pub enum FieldValueMut<'a> {
     /// The whole content of a message.
     Whole(&'a mut Content),
-    /// Content that is appended: a secret may be split over two of these.
+    /// Appended content. A secret can be split over two of these.
     Delta(&'a mut Delta),
-    /// Metadata, of a message or of a thread; in a patch `null` stands for "clear".
+    /// Metadata of a message or a thread. In a patch, `null` removes a member.
     Metadata(&'a mut Metadata),
-    /// Why a message was abandoned, in the writer's words.
+    /// The writer's reason for an abandoned message.
     Reason(&'a mut String),
-    /// What a thread is called.
+    /// The title of a thread.
     Title(&'a mut Title),
-    /// The beginning of a message, as a list of threads shows it.
+    /// The preview of a thread: the beginning of a message.
     Preview(&'a mut String),
 }
 
-/// Text shows as its length: content does not belong into logs.
+/// Shows the length of text, because content does not belong into logs.
 impl fmt::Debug for FieldValueMut<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -118,16 +117,16 @@ impl fmt::Debug for FieldValueMut<'_> {
     }
 }
 
-/// Says where content is.
+/// A value that lists its content fields.
 pub trait CarriesContent {
-    /// Every place that holds content, to be read.
+    /// Returns every content field, for reading.
     fn content_fields(&self) -> Vec<ContentField<'_>>;
 
-    /// Every place that holds content, to be changed. A list, so that a layer may await at each place.
+    /// Returns every content field, for a change. A list, so that a layer can await between fields.
     fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>>;
 }
 
-/// Implements [`CarriesContent`] from one pattern without `..`; the bound fields are then named as slots.
+/// Implements [`CarriesContent`] from one pattern without `..`, whose bound fields are listed as values.
 ///
 /// `Type { pattern } for (thread, message) => [FieldValue(field), …]`
 macro_rules! carries_content {
@@ -157,7 +156,7 @@ macro_rules! carries_content {
 }
 pub(crate) use carries_content;
 
-/// Implements [`CarriesContent`] of what carries none, from one pattern without `..` that says so of every field.
+/// Implements [`CarriesContent`] for a type without content, from one pattern without `..` over all fields.
 macro_rules! carries_nothing {
     ($name:ident { $($pattern:tt)* }) => {
         impl $crate::message::CarriesContent for $name {
@@ -175,7 +174,7 @@ macro_rules! carries_nothing {
 }
 pub(crate) use carries_nothing;
 
-/// Implements [`CarriesContent`] by asking each part in turn.
+/// Implements [`CarriesContent`] with the fields of each part.
 macro_rules! carries_parts {
     ($name:ident, $self:ident => $shared:expr, $exclusive:expr) => {
         impl $crate::message::CarriesContent for $name {
@@ -191,7 +190,7 @@ macro_rules! carries_parts {
 }
 pub(crate) use carries_parts;
 
-/// A message's own content fields, for every output that holds one.
+/// The content fields of a message, for every output with a message.
 impl CarriesContent for crate::Message {
     fn content_fields(&self) -> Vec<ContentField<'_>> {
         let Self {

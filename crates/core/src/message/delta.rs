@@ -7,11 +7,10 @@ use super::{
     content::{TEXT_BLOCK_CLOSE, TEXT_BLOCK_OPEN, escape_into, escaped_len},
 };
 
-/// What is appended to a streaming message: more text, or further blocks.
+/// The unit of an append to a streaming message: text, or further blocks.
 ///
-/// Text continues the last block when that is a plain text block, byte for byte of the form
-/// `{"type":"text","text":"…"}`, and opens such a block otherwise. So the text deltas of a run come out as one
-/// block that holds their concatenation.
+/// Text continues the last block if that is a plain text block, byte for byte of the form `{"type":"text","text":"…"}`. Otherwise
+/// it starts such a block. The text deltas of a run therefore form one block.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Delta {
@@ -22,18 +21,18 @@ pub enum Delta {
 }
 
 impl Delta {
-    /// More text.
+    /// Returns a delta of text.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }
 
-    /// Nothing: as a partial update it changes no content and renews the lease.
+    /// Returns an empty delta. As a partial update it changes no content and renews the lease.
     #[must_use]
     pub const fn empty() -> Self {
         Self::Text(String::new())
     }
 
-    /// Whether appending it changes nothing.
+    /// Whether an append of this delta changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         match self {
@@ -42,7 +41,7 @@ impl Delta {
         }
     }
 
-    /// The bytes of JSON that it adds to the content: text with its escapes, and without the block around it.
+    /// The bytes of JSON that the delta adds to the content: text with its escapes, without the surrounding block.
     #[must_use]
     pub fn stored_len(&self) -> usize {
         match self {
@@ -51,7 +50,7 @@ impl Delta {
         }
     }
 
-    /// Its length in bytes, text unescaped.
+    /// The bytes of the delta; text is counted without escapes.
     #[must_use]
     pub fn byte_len(&self) -> usize {
         match self {
@@ -61,7 +60,7 @@ impl Delta {
     }
 }
 
-/// Shows the length only: content does not belong into logs.
+/// Shows only the length, because content does not belong into logs.
 impl fmt::Debug for Delta {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if matches!(self, Self::Text(_)) { "Text" } else { "Blocks" };
@@ -69,14 +68,14 @@ impl fmt::Debug for Delta {
     }
 }
 
-/// The JSON between the brackets of an array.
+/// Returns the JSON between the brackets of an array.
 fn inner(array: &str) -> &str {
     array[1..array.len() - 1].trim()
 }
 
-/// Grows content by deltas; each costs what it appends.
+/// Builds content from deltas. Each append costs the bytes of its delta.
 ///
-/// The one place that knows what appending means, so that every backend folds alike:
+/// This is the only implementation of an append, so that all backends append the same way:
 ///
 /// ```
 /// use throughline_core::{Content, Delta, messages::ContentBuffer};
@@ -94,13 +93,13 @@ fn inner(array: &str) -> &str {
 /// ```
 #[derive(Clone, Default)]
 pub struct ContentBuffer {
-    /// The array without what closes it: no `]`, and in open text no `"}` either.
+    /// The array without its end: no `]`, and in open text no `"}` either.
     json: String,
     open_text: bool,
 }
 
 impl ContentBuffer {
-    /// Begins with `base`. Costs one pass over it.
+    /// Returns a buffer with the content of `base`, which it parses once.
     #[must_use]
     pub fn new(base: &Content) -> Self {
         let mut buffer = Self { json: String::with_capacity(base.byte_len() + 64), open_text: false };
@@ -124,17 +123,17 @@ impl ContentBuffer {
         }
     }
 
-    /// How many bytes of JSON the content has so far.
+    /// The bytes of JSON so far.
     #[must_use]
     pub const fn byte_len(&self) -> usize {
         let closed = if self.open_text { TEXT_BLOCK_CLOSE.len() } else { 0 };
         self.json.len() + closed + "[]".len()
     }
 
-    /// How many bytes of JSON it would have with `delta` appended. Costs what the delta carries.
+    /// The bytes of JSON after an append of `delta`. Costs the bytes of the delta.
     #[must_use]
     pub fn byte_len_with(&self, delta: &Delta) -> usize {
-        // Whether there is a block before decides on a comma; which one it is does not matter.
+        // Only the existence of an earlier block matters, for the comma.
         let json = if self.json.is_empty() { String::new() } else { "0".to_owned() };
         let mut longer = Self { json, open_text: self.open_text };
         let before = longer.byte_len();
@@ -161,14 +160,14 @@ impl ContentBuffer {
             return;
         }
         self.separate();
-        // Only the last block can be continued, and only its exact form says that it was written as plain text.
+        // Only the last block can be continued, and only if it has the exact form of plain text.
         let last = blocks.blocks().last().map_or("", |block| block.get());
         self.open_text = is_plain_text(last) && body.ends_with(last);
         let kept = if self.open_text { &body[..body.len() - TEXT_BLOCK_CLOSE.len()] } else { body };
         self.json.push_str(kept);
     }
 
-    /// Closes what is open and sets the comma before a further block.
+    /// Closes open text, and adds the comma before a further block.
     fn separate(&mut self) {
         if std::mem::take(&mut self.open_text) {
             self.json.push_str(TEXT_BLOCK_CLOSE);
@@ -179,20 +178,19 @@ impl ContentBuffer {
     }
 }
 
-/// How many bytes the blocks have, with what is between them.
+/// The bytes of the blocks, with their separators.
 pub(crate) fn bytes_between_brackets(content: &Content) -> usize {
     inner(content.as_json()).len()
 }
 
-/// How many bytes a block of this text has.
+/// The bytes of a block with this text.
 pub(crate) fn text_block_len(text: &str) -> usize {
     TEXT_BLOCK_OPEN.len() + escaped_len(text) + TEXT_BLOCK_CLOSE.len()
 }
 
 impl Content {
-    /// Where in [`as_json`](Self::as_json) the text is that an appended [`Delta::Text`] continues, without its quotes. `None`
-    /// where appended text begins a block of its own: the last block is not exactly `{"type":"text","text":"…"}`. Costs one
-    /// pass over the JSON.
+    /// The range in [`as_json`](Self::as_json) of the text that an appended [`Delta::Text`] continues, without its quotes. `None`
+    /// if appended text would start a block: the last block is not exactly `{"type":"text","text":"…"}`. Parses the whole JSON.
     ///
     /// ```
     /// use throughline_core::Content;
@@ -215,7 +213,7 @@ fn is_plain_text(block: &str) -> bool {
     else {
         return false;
     };
-    // The closing quote must be the first one that is not escaped.
+    // The closing quote must be the first unescaped quote.
     let mut escaped = false;
     for byte in text.bytes() {
         match byte {
@@ -264,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn text_opens_a_block_beside_any_other() {
+    fn text_opens_a_block_after_any_other_block() {
         for other in [
             r#"{"type":"text","text":"a","x":"y"}"#,
             r#"{"type":"text","text":"a\""}"#.replace("a\\\"", "a\", \"z\": \"").as_str(),

@@ -5,18 +5,18 @@ use serde_json::value::RawValue;
 
 type Map = BTreeMap<String, Arc<RawValue>>;
 
-/// The host's own facts about a message: a map from names to raw JSON values.
+/// The metadata of the host: a map from names to raw JSON values.
 ///
-/// Values keep their bytes; the names are kept in order of their bytes. Keys that begin with
-/// [`Metadata::RESERVED`] belong to the framework and are refused from callers. Cloning is cheap.
+/// Values keep their bytes; names are sorted by their bytes. Keys that begin with [`Metadata::RESERVED`] belong to the framework,
+/// and callers cannot write them. Cloning is cheap.
 #[derive(Clone, Default)]
 pub struct Metadata(Option<Arc<Map>>);
 
 impl Metadata {
-    /// Keys with this prefix are the framework's own.
+    /// The prefix of the keys of the framework.
     pub const RESERVED: &'static str = "throughline.";
 
-    /// No facts.
+    /// Returns an empty map.
     #[must_use]
     pub const fn new() -> Self {
         Self(None)
@@ -28,7 +28,7 @@ impl Metadata {
         self.0.as_ref()?.get(key).map(|value| &**value)
     }
 
-    /// The value under `key`, read as a `T`; `None` where there is none or it is something else.
+    /// Returns the value under `key` as a `T`. `None` if there is no value, or it is not a `T`.
     #[must_use]
     pub fn get_as<'a, T: Deserialize<'a>>(&'a self, key: &str) -> Option<T> {
         serde_json::from_str(self.get(key)?.get()).ok()
@@ -37,7 +37,7 @@ impl Metadata {
     /// Sets `key` to `value`, serialized as JSON.
     ///
     /// # Errors
-    /// [`InvalidMetadata`] when the value does not serialize.
+    /// [`InvalidMetadata`] if the value does not serialize.
     pub fn set<T: Serialize + ?Sized>(
         &mut self,
         key: impl Into<String>,
@@ -53,13 +53,13 @@ impl Metadata {
         }
     }
 
-    /// Sets `key` to a value that is JSON already.
+    /// Sets `key` to a raw JSON value.
     pub fn set_raw(&mut self, key: impl Into<String>, value: impl Into<Arc<RawValue>>) {
         let map = Arc::make_mut(self.0.get_or_insert_default());
         map.insert(key.into(), value.into());
     }
 
-    /// Removes `key` and answers whether it was there.
+    /// Removes `key`, and returns whether it was present.
     pub fn remove(&mut self, key: &str) -> bool {
         let Some(map) = &mut self.0 else { return false };
         if !map.contains_key(key) {
@@ -73,30 +73,30 @@ impl Metadata {
         true
     }
 
-    /// The facts in order of their names.
+    /// Iterates over the members, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
         self.0.iter().flat_map(|map| map.iter()).map(|(key, value)| (key.as_str(), &**value))
     }
 
-    /// How many facts there are.
+    /// The number of members.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |map| map.len())
     }
 
-    /// Whether there are none.
+    /// Whether there are no members.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Bytes of names and values together, as the limits count them.
+    /// The bytes of names and values, as the limits count them.
     #[must_use]
     pub fn byte_len(&self) -> usize {
         self.iter().map(|(key, value)| key.len() + value.get().len()).sum()
     }
 
-    /// Applies `patch`: an absent key is kept, a `null` clears, a value sets. Shallow.
+    /// Applies `patch`: an absent key remains, `null` removes it, a value sets it. Shallow.
     pub fn apply(&mut self, patch: &MetadataPatch) {
         for (key, value) in patch.iter() {
             if value.get() == "null" {
@@ -108,7 +108,7 @@ impl Metadata {
     }
 }
 
-/// Shows names and lengths only: values do not belong into logs.
+/// Shows only names and lengths, because values do not belong into logs.
 impl fmt::Debug for Metadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map()
@@ -143,7 +143,7 @@ impl<'de> Deserialize<'de> for Metadata {
     }
 }
 
-/// A change of [`Metadata`]: an absent key is kept, `null` clears, a value sets. Shallow.
+/// A change of [`Metadata`]: an absent key remains, `null` removes it, a value sets it. Shallow.
 ///
 /// ```
 /// use throughline_core::{Metadata, MetadataPatch};
@@ -160,16 +160,16 @@ impl<'de> Deserialize<'de> for Metadata {
 pub struct MetadataPatch(Metadata);
 
 impl MetadataPatch {
-    /// A patch that keeps everything.
+    /// Returns a patch without changes.
     #[must_use]
     pub const fn new() -> Self {
         Self(Metadata::new())
     }
 
-    /// Sets `key` to `value`; a value that serializes as `null` clears it.
+    /// Sets `key` to `value`. A value that serializes as `null` removes the key.
     ///
     /// # Errors
-    /// [`InvalidMetadata`] when the value does not serialize.
+    /// [`InvalidMetadata`] if the value does not serialize.
     pub fn set<T: Serialize + ?Sized>(
         mut self,
         key: impl Into<String>,
@@ -179,25 +179,25 @@ impl MetadataPatch {
         Ok(self)
     }
 
-    /// Clears `key`.
+    /// Removes `key`.
     #[must_use]
     pub fn clear(mut self, key: impl Into<String>) -> Self {
         self.0.set_raw(key, RawValue::NULL.to_owned());
         self
     }
 
-    /// The changes in order of their names.
+    /// Iterates over the changes, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
         self.0.iter()
     }
 
-    /// Whether it keeps everything.
+    /// Whether there are no changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The changes as a map in which `null` stands for "clear".
+    /// The changes as a map, in which `null` removes a key.
     #[must_use]
     pub const fn as_metadata(&self) -> &Metadata {
         &self.0
@@ -208,14 +208,14 @@ impl MetadataPatch {
     }
 }
 
-/// The changes of a map in which `null` stands for "clear".
+/// The changes of a map, in which `null` removes a key.
 impl From<Metadata> for MetadataPatch {
     fn from(changes: Metadata) -> Self {
         Self(changes)
     }
 }
 
-/// A value could not be serialized as JSON.
+/// Why a value is not metadata: it does not serialize as JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidMetadata {
     key: String,

@@ -1,4 +1,4 @@
-//! A message and the values that it is made of.
+//! A message and its values.
 //!
 //! ```
 //! use throughline_core::{Content, Delta, MessageState, Metadata};
@@ -49,43 +49,43 @@ pub use self::{
 };
 use crate::{MessageId, TenantId, ThreadId, id::AttachmentKey};
 
-/// One entry of a thread, as a store answers it.
+/// One message of a thread, as a store returns it.
 ///
-/// Every field is public and the struct is exhaustive on purpose: a backend or a layer that builds a message
-/// must be made to look again when a field is added.
+/// Every field is public and the struct is exhaustive on purpose, so that a backend or a layer that builds a message must
+/// consider a new field.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
-    /// Whose message it is.
+    /// The tenant of the message.
     pub tenant: TenantId,
-    /// The conversation it belongs to.
+    /// The thread of the message.
     pub thread: ThreadId,
-    /// Its name inside the thread; stable from the reservation on.
+    /// The id within the thread, which never changes.
     pub id: MessageId,
-    /// Its place in the thread: assigned by the store at the first commit, increasing, never reused.
+    /// The sequence number: assigned by the store at the first commit, increasing, never reused.
     pub seq: Seq,
-    /// Who said it.
+    /// The author.
     pub role: Role,
-    /// Where it is in its life.
+    /// The state.
     pub state: MessageState,
-    /// Raised by one at each change of content or state.
+    /// The revision, which increases by one with each change of content or state.
     pub revision: Revision,
-    /// The blocks.
+    /// The content.
     pub content: Content,
-    /// The host's own facts about it.
+    /// The metadata of the host.
     pub metadata: Metadata,
-    /// Names of its attachments.
+    /// The keys of the attachments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<AttachmentKey>,
-    /// Why it was abandoned, where the writer said so.
+    /// The writer's reason for an abandoned message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abandon_reason: Option<String>,
-    /// Until when its writer is taken to be alive; only while it is open.
+    /// The lease of the writer, while the message is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
-    /// When it was first written. Never changed afterwards.
+    /// The time of the first write. It never changes.
     pub created_at: Timestamp,
-    /// When it was last changed. Never decreases.
+    /// The time of the last change. It never decreases.
     pub updated_at: Timestamp,
 }
 

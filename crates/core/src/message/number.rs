@@ -1,4 +1,4 @@
-//! The counters: sequence, revision, generation, position.
+//! The counters: sequence number, revision, generation and position.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ macro_rules! counter {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         ///
-        /// Counts from 1; 0 stands for "before the first". At most `i64::MAX`, so that every engine can keep it.
+        /// Counts from 1; 0 means "before the first". At most `i64::MAX`, so that every database can store it.
         #[derive(
             Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
         )]
@@ -21,19 +21,19 @@ macro_rules! counter {
             /// The first.
             pub const FIRST: Self = Self(1);
 
-            /// The counter with this value.
+            /// Returns the counter with this value.
             #[must_use]
             pub const fn new(value: u64) -> Self {
                 Self(value)
             }
 
-            /// Its value.
+            /// The value of the counter.
             #[must_use]
             pub const fn get(self) -> u64 {
                 self.0
             }
 
-            /// The one after it. There is none after `i64::MAX`, which stays.
+            /// The next value. The next value of `i64::MAX` is `i64::MAX`.
             #[must_use]
             pub const fn next(self) -> Self {
                 if self.0 < i64::MAX as u64 { Self(self.0 + 1) } else { self }
@@ -49,33 +49,33 @@ macro_rules! counter {
 }
 
 counter!(
-    /// The order of a thread: assigned by the store, increasing, never reused. The only order there is.
+    /// The sequence number of a message: it orders the messages of a thread. The store assigns it; it increases and is never
+    /// reused.
     Seq
 );
 counter!(
-    /// The version of a message's content; a writer that names the one it saw cannot overwrite a later one.
+    /// The version of a message's content. A writer that requires a revision cannot overwrite a later one.
     Revision
 );
 counter!(
-    /// How often a thread was begun: raised when it is cleared, so that a writer that names the one it saw cannot write
-    /// into the history that came after.
+    /// The generation of a thread, which increases when the thread is cleared. A writer that requires a generation cannot write
+    /// into a later one.
     Generation
 );
 counter!(
-    /// How often the sessions of an agent in a thread were begun anew: raised by a reset and by the clearing of the thread. A
-    /// count of its own: a reset leaves the messages and their [`Generation`] as they are.
+    /// The generation of the sessions of an agent in a thread, which increases with a reset and with a clear of the thread. It is
+    /// separate from [`Generation`], because a reset does not affect messages.
     SessionGeneration
 );
 counter!(
-    /// The version of what is kept of an agent's sessions in a thread; a claim that names the one it was decided on is refused
-    /// when there is a later one.
+    /// The version of the session state of an agent in a thread. A claim that requires a revision fails if there is a later one.
     SessionRevision
 );
 counter!(
-    /// The order of all changes of a store. A write takes one position for each change that it makes.
+    /// The position of a change in the commit order of a store. A write takes one position for each of its changes.
     Position
 );
 counter!(
-    /// The order of an audit log: without gaps.
+    /// The number of an entry in an audit log, without gaps.
     AuditNumber
 );

@@ -2,23 +2,23 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Who said a message.
+/// The author of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Role {
-    /// A person, or whoever speaks in a person's place.
+    /// A person, or a program that acts for a person.
     User,
     /// The model.
     Assistant,
-    /// The host's instructions to the model.
+    /// The instructions of the host to the model.
     System,
-    /// The answer of a tool, where the host keeps it as a message of its own.
+    /// The result of a tool, if the host stores it as a separate message.
     Tool,
 }
 
 impl Role {
-    /// The lower-case name, as it is stored and sent.
+    /// The lower-case name, as in stores and in the wire format.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -29,7 +29,7 @@ impl Role {
         }
     }
 
-    /// The role with this name, if there is one.
+    /// Returns the role with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::User, Self::Assistant, Self::System, Self::Tool].into_iter().find(|role| role.as_str() == name)

@@ -4,30 +4,30 @@ use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 
-/// Where a message is in its life: `Reserved → Streaming → Final | Abandoned`.
+/// The state of a message: `Reserved → Streaming → Final | Abandoned`.
 ///
-/// An explicit column of every store: the placeholder content `[]` is never used to *recognize* anything.
+/// Every store has an explicit column for it. Empty content `[]` never *means* a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum MessageState {
-    /// The row has its id and its place in the thread, and no content yet.
+    /// The row has its id and its sequence number, but no content.
     Reserved,
-    /// Content is arriving.
+    /// The message receives appends.
     Streaming,
-    /// The content is complete. Only an edit changes it.
+    /// The content is complete. Only an edit can change it.
     Final,
-    /// The writer gave up, or died and was cleaned up after. The content is what had been committed.
+    /// The writer stopped or died. The message keeps the content that was committed.
     Abandoned,
 }
 
 impl MessageState {
-    /// Whether a writer may still be at work on it: `Reserved` or `Streaming`.
+    /// Whether a writer can still write to the message: `Reserved` or `Streaming`.
     #[must_use]
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Reserved | Self::Streaming)
     }
 
-    /// The lower-case name, as it is stored and sent.
+    /// The lower-case name, as in stores and in the wire format.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -38,7 +38,7 @@ impl MessageState {
         }
     }
 
-    /// The state with this name, if there is one.
+    /// Returns the state with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Reserved, Self::Streaming, Self::Final, Self::Abandoned]
@@ -53,26 +53,26 @@ impl fmt::Display for MessageState {
     }
 }
 
-/// The ownership of an open message: its writer renews it with every partial update, and a sweep may abandon
-/// the message once it has expired.
+/// The lease of an open message. The writer renews it with every partial update. After it has expired, the recovery of expired
+/// drafts may abandon the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lease {
-    /// How long one renewal lasts.
+    /// The duration of one renewal.
     #[serde(with = "lease_milliseconds")]
     pub duration: Duration,
-    /// When it ends unless it is renewed, by the clock of the pipeline.
+    /// The time at which it expires without a renewal, by the clock of the pipeline.
     pub expires_at: Timestamp,
 }
 
 impl Lease {
-    /// A lease of this duration that begins now.
+    /// Returns a lease of this duration that begins at `now`.
     #[must_use]
     pub fn starting(now: Timestamp, duration: Duration) -> Self {
         Self { duration, expires_at: now.plus(duration) }
     }
 
-    /// Whether it has ended.
+    /// Whether the lease has expired.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at <= now

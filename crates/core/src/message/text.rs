@@ -1,4 +1,4 @@
-//! What a message says, as far as it is text.
+//! The plain text of a message, for previews and search.
 
 use std::fmt;
 
@@ -8,9 +8,8 @@ use serde_json::value::RawValue;
 use super::{Content, Message};
 
 impl Content {
-    /// The text of the blocks that are text, one after the other with a blank between them: at most the first `chars`
-    /// characters of it. A block is text if it is a JSON string, or an object whose member `text` is one. What no text can
-    /// hold, as half of a surrogate pair, is replaced.
+    /// Returns the first `chars` characters of the text blocks, with a space between two blocks. A block is text if it is a JSON
+    /// string, or an object with a string member `text`. A lone half of a surrogate pair is replaced.
     ///
     /// ```
     /// use throughline_core::Content;
@@ -23,7 +22,7 @@ impl Content {
     #[must_use]
     pub fn plain_text(&self, chars: usize) -> String {
         let mut plain = Plain { text: String::new(), left: chars };
-        // It is a checked array: an error says only that it was not read to its end.
+        // The array is checked: an error only means that it was not read to its end.
         drop(serde_json::Deserializer::from_str(self.as_json()).deserialize_seq(&mut plain));
         plain.text
     }
@@ -47,10 +46,10 @@ impl Message {
     }
 }
 
-/// The beginning of the text, as far as it was read.
+/// The text read so far.
 struct Plain {
     text: String,
-    /// How many characters are still wanted.
+    /// The number of characters that are still needed.
     left: usize,
 }
 
@@ -86,7 +85,7 @@ impl<'de> Visitor<'de> for &mut Plain {
     }
 }
 
-/// The text of a block: the first `chars` characters, and maybe more.
+/// Returns the text of a block: its first `chars` characters, and possibly more.
 fn text_of(block: &RawValue, chars: usize) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Block<'a> {
@@ -122,9 +121,9 @@ fn string_of(value: &RawValue, chars: usize) -> Option<String> {
     }
 }
 
-/// Cuts the inside of a JSON string behind its first `chars` characters or later; nothing where it is not longer. It is cut between
-/// what is written as one, a character or an escape. Two halves of a surrogate pair make one character, so twice as many of
-/// these are enough, and where the last one is half of a pair it is one too many.
+/// Truncates the inside of a JSON string after its first `chars` characters or later. `None` if it is not longer. It never splits
+/// a character or an escape. Two halves of a surrogate pair are one character, so that twice as many escapes are enough; if the
+/// last one is half of a pair, one escape is too many.
 fn cut(inside: &str, chars: usize) -> Option<&str> {
     let mut rest = inside.chars();
     for _ in 0..chars.saturating_mul(2) {
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_without_text_are_passed_over() {
+    fn blocks_without_text_are_skipped() {
         let json = r#"[{"type":"image","source":"a"}, 1, null, {"text":2}, "a", {"text":"b"}, {"text":""}]"#;
         assert_eq!(of(json), "a b");
         assert_eq!(of(r#"[{"type":"image"}]"#), "");
@@ -162,12 +161,12 @@ mod tests {
     }
 
     #[test]
-    fn what_no_text_can_hold_is_replaced() {
+    fn lone_surrogates_are_replaced() {
         assert!(of(r#"["a\ud800b"]"#).contains('\u{fffd}'));
         assert_eq!(of(r#"["a\u0000b"]"#), "a\0b");
     }
 
-    /// As it is said: everything is decoded, and then cut.
+    /// Decodes all text and then truncates it.
     fn said(content: &Content, chars: usize) -> String {
         let texts = content.blocks().into_iter().filter_map(|block| text_of(block, usize::MAX));
         let texts: Vec<String> = texts.filter(|text| !text.is_empty()).collect();
@@ -189,7 +188,7 @@ mod tests {
 
     #[test]
     fn odd_blocks_are_read_as_they_were() {
-        // A block that is an array of one counts as the members of an object in their order.
+        // An array of one element is decoded like an object whose members are in order.
         assert_eq!(of(r#"[["a"],["b","c"],[null],[],[2]]"#), "a");
         assert_eq!(of(r#"[{"text":"a","text":"b"},"c"]"#), "c");
         assert_eq!(
@@ -204,7 +203,7 @@ mod tests {
 
     #[test]
     fn an_escape_is_never_cut() {
-        let pieces = [
+        let fragments = [
             r"\\",
             r#"\""#,
             r"\u005c",
@@ -216,16 +215,16 @@ mod tests {
             "é",
             "🦀",
         ];
-        for piece in pieces {
+        for fragment in fragments {
             for before in 0..4 {
-                assert_as_said(&format!("[\"{}{}z\"]", "x".repeat(before), piece.repeat(14)));
+                assert_as_said(&format!("[\"{}{}z\"]", "x".repeat(before), fragment.repeat(14)));
             }
         }
     }
 
     #[test]
     fn random_content_is_read_as_it_was() {
-        const PIECES: [&str; 18] = [
+        const FRAGMENTS: [&str; 18] = [
             "a",
             "b",
             " ",
@@ -250,8 +249,9 @@ mod tests {
         for _ in 0..2_000 {
             let blocks: Vec<String> = (0..random.usize(..5))
                 .map(|_| {
-                    let pieces = random.usize(..40);
-                    let text: String = (0..pieces).map(|_| PIECES[random.usize(..PIECES.len())]).collect();
+                    let count = random.usize(..40);
+                    let text: String =
+                        (0..count).map(|_| FRAGMENTS[random.usize(..FRAGMENTS.len())]).collect();
                     match random.u8(..7) {
                         0 => format!(r#"{{"type":"text","text":"{text}"}}"#),
                         1 => format!(r#"{{"text":"{text}","text":"{text}"}}"#),

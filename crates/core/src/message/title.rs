@@ -2,9 +2,9 @@ use std::{error, fmt, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// What a conversation is called in a list.
+/// The title of a thread in lists.
 ///
-/// The blanks around it are not part of it, and one of blanks alone is [`Title::UNTITLED`]. Cloning is cheap.
+/// Surrounding whitespace is removed. A title of whitespace alone becomes [`Title::UNTITLED`]. Cloning is cheap.
 ///
 /// ```
 /// use throughline_core::Title;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Title(Arc<str>);
 
-/// Why a text is no title. The text itself is not repeated.
+/// Why a text is not a title. It does not repeat the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidTitle {
     bytes: usize,
@@ -34,13 +34,13 @@ impl Title {
     /// The longest title, in bytes of UTF-8.
     pub const MAX_BYTES: usize = 4096;
 
-    /// What a thread is called that nobody has given a title.
+    /// The title of a thread without one.
     pub const UNTITLED: &str = "Untitled";
 
-    /// Takes the blanks away around `text` and keeps it.
+    /// Removes surrounding whitespace from `text` and keeps the rest.
     ///
     /// # Errors
-    /// [`InvalidTitle`] when it is longer than [`Title::MAX_BYTES`].
+    /// [`InvalidTitle`] if it is longer than [`Title::MAX_BYTES`].
     pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidTitle> {
         let text = text.as_ref().trim();
         if text.len() > Self::MAX_BYTES {
@@ -49,7 +49,7 @@ impl Title {
         Ok(Self(Arc::from(if text.is_empty() { Self::UNTITLED } else { text })))
     }
 
-    /// Whether it is what a thread is called without a title.
+    /// Whether this is [`Title::UNTITLED`].
     #[must_use]
     pub fn is_untitled(&self) -> bool {
         &*self.0 == Self::UNTITLED
@@ -74,7 +74,7 @@ impl fmt::Display for Title {
     }
 }
 
-/// Shows the length only: a title is made of what was said, and does not belong into logs.
+/// Shows only the length, because a title can have content and does not belong into logs.
 impl fmt::Debug for Title {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Title({} bytes)", self.0.len())

@@ -1,8 +1,8 @@
-//! Text of people's that `Debug` shows the length of, like that of content and titles: it does not belong into logs.
+//! `Debug` implementations that show the length of text instead of the text, which does not belong into logs.
 
 use std::fmt;
 
-/// What shows as its length.
+/// A value that `Debug` shows as its length.
 pub(crate) trait Unshown {
     /// Writes the length.
     fn length(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
@@ -33,7 +33,7 @@ impl<T: Unshown> Unshown for Option<T> {
     }
 }
 
-/// The `Debug` of what it holds, without the text.
+/// A wrapper whose `Debug` shows the length of the text.
 pub(crate) struct Length<'a, T: ?Sized>(pub(crate) &'a T);
 
 impl<T: Unshown + ?Sized> fmt::Debug for Length<'_, T> {
@@ -42,8 +42,8 @@ impl<T: Unshown + ?Sized> fmt::Debug for Length<'_, T> {
     }
 }
 
-/// Implements `Debug` of a struct some of whose fields are not shown, from all of its fields: a new one does not compile before
-/// it is on one side or the other.
+/// Implements `Debug` for a struct with hidden fields. It lists all fields, so that a new field does not compile until it is
+/// listed as shown or hidden.
 macro_rules! debug_without_text {
     ($name:ident { $($shown:ident),* $(,)? } unshown { $($hidden:ident),+ $(,)? }) => {
         impl ::std::fmt::Debug for $name {
@@ -61,18 +61,18 @@ pub(crate) use debug_without_text;
 
 #[cfg(test)]
 mod tests {
-    struct Note {
+    struct Entry {
         id: u8,
         text: Option<Option<String>>,
     }
 
-    debug_without_text!(Note { id } unshown { text });
+    debug_without_text!(Entry { id } unshown { text });
 
     #[test]
     fn the_length_is_shown_and_whether_there_is_any() {
-        let note = |text| format!("{:?}", Note { id: 7, text });
-        assert_eq!(note(Some(Some("héllo".to_owned()))), "Note { id: 7, text: Some(Some(6 bytes)) }");
-        assert_eq!(note(Some(None)), "Note { id: 7, text: Some(None) }");
-        assert_eq!(note(None), "Note { id: 7, text: None }");
+        let shown = |text| format!("{:?}", Entry { id: 7, text });
+        assert_eq!(shown(Some(Some("héllo".to_owned()))), "Entry { id: 7, text: Some(Some(6 bytes)) }");
+        assert_eq!(shown(Some(None)), "Entry { id: 7, text: Some(None) }");
+        assert_eq!(shown(None), "Entry { id: 7, text: None }");
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     id::AttachmentKey, message::Generation,
 };
 
-/// A complete message, as a caller gives it.
+/// The arguments of a new complete message.
 ///
 /// ```
 /// use throughline_core::{Content, NewMessage, Role};
@@ -30,7 +30,7 @@ pub struct NewMessage {
 }
 
 impl NewMessage {
-    /// A message with these blocks, under an id that is minted when it is added.
+    /// Returns a message with these blocks. Its id is generated when it is added.
     #[must_use]
     pub const fn new(role: Role, content: Content) -> Self {
         Self {
@@ -45,90 +45,92 @@ impl NewMessage {
         }
     }
 
-    /// A user's message of one text block.
+    /// Returns a user message with one text block.
     #[must_use]
     pub fn user(text: &str) -> Self {
         Self::new(Role::User, Content::text(text))
     }
 
-    /// An assistant's message of one text block.
+    /// Returns an assistant message with one text block.
     #[must_use]
     pub fn assistant(text: &str) -> Self {
         Self::new(Role::Assistant, Content::text(text))
     }
 
-    /// A system message of one text block.
+    /// Returns a system message with one text block.
     #[must_use]
     pub fn system(text: &str) -> Self {
         Self::new(Role::System, Content::text(text))
     }
 
-    /// Uses this id instead of a minted one. An id that the thread has, or has ever had, is refused.
+    /// Sets the id instead of a generated one. The store refuses an id that the thread has, or that it deleted.
     #[must_use]
     pub fn with_id(mut self, id: MessageId) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// Gives it these facts.
+    /// Sets the metadata.
     #[must_use]
     pub fn with_metadata(mut self, metadata: Metadata) -> Self {
         self.metadata = metadata;
         self
     }
 
-    /// Names its attachments.
+    /// Sets the keys of the attachments.
     #[must_use]
     pub fn with_attachments(mut self, attachments: impl IntoIterator<Item = AttachmentKey>) -> Self {
         self.attachments = attachments.into_iter().collect();
         self
     }
 
-    /// The id that it is to have; nothing where one is minted.
+    /// The id of the message. `None` if it is generated.
     #[must_use]
     pub const fn id(&self) -> Option<&MessageId> {
         self.id.as_ref()
     }
 
-    /// Who says it.
+    /// The author of the message.
     #[must_use]
     pub const fn role(&self) -> Role {
         self.role
     }
 
-    /// The blocks.
+    /// The content of the message.
     #[must_use]
     pub const fn content(&self) -> &Content {
         &self.content
     }
 
-    /// The host's facts.
+    /// The metadata of the message.
     #[must_use]
     pub const fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// Says when it was first written, for an import. Order does not follow it: the store assigns that.
+    /// Sets the time of creation, for an import. It does not affect the order of messages: the store assigns that.
     #[must_use]
     pub const fn created_at(mut self, created_at: Timestamp) -> Self {
         self.created_at = Some(created_at);
         self
     }
 
-    /// Names the generation of the thread that it belongs to; in another one it is refused as
-    /// [`Stale`](crate::ErrorKind::Stale), so that what was begun before the thread was cleared does not turn up after it.
+    /// Requires this generation of the thread. In another generation the write fails as [`Stale`](crate::ErrorKind::Stale), so
+    /// that a late write cannot add to a thread that was cleared.
     #[must_use]
     pub const fn in_generation(mut self, generation: Generation) -> Self {
         self.generation = Some(generation);
         self
     }
 
-    /// Names the last sequence number that the thread had given when the caller read it: [`Page::last_seq`](crate::operation::Page::last_seq) or
-    /// [`ThreadSummary::last_seq`](crate::thread::ThreadSummary::last_seq), 0 in a thread that was never written to. When the thread has given
-    /// another one since, the message is refused as [`Stale`](crate::ErrorKind::Stale): what was said meanwhile is to be read first.
+    /// Requires that `seq` is still the last sequence number that the thread has assigned. The caller reads it from
+    /// [`Page::last_seq`](crate::operation::Page::last_seq) or
+    /// [`ThreadSummary::last_seq`](crate::thread::ThreadSummary::last_seq); it is 0 before the first message. If the thread has
+    /// assigned another number since, the write fails as [`Stale`](crate::ErrorKind::Stale), and the caller should read the new
+    /// messages first.
     ///
-    /// A sequence number is never given again. After a deletion of the last message, or a clear, it is not the one of the last
-    /// message that is there, and not 0.
+    /// A sequence number is never reused. After a deletion or a clear it is not the number of the last existing message, and not
+    /// 0.
     #[must_use]
     pub const fn after(mut self, seq: Seq) -> Self {
         self.after = Some(seq);
@@ -136,43 +138,45 @@ impl NewMessage {
     }
 }
 
-/// Adds a complete message; its state is `Final`, its revision 1.
+/// Adds a complete message, with the state `Final` and revision 1.
 ///
-/// Refused as [`AlreadyExists`](crate::ErrorKind::AlreadyExists) when the thread has the id, and as
-/// [`Gone`](crate::ErrorKind::Gone) when it has had it.
+/// # Errors
+/// - [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if the thread has a message with this id.
+/// - [`Gone`](crate::ErrorKind::Gone) if a message with this id, or the thread, was deleted.
+/// - [`Stale`](crate::ErrorKind::Stale) if [`generation`](Self::generation) or [`after`](Self::after) does not match.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Add {
-    /// The thread; it exists from its first write.
+    /// The thread. The first write creates it.
     pub thread: ThreadId,
-    /// The id of the new message, fixed before the first attempt.
+    /// The id of the new message. It is the same in every attempt of the call.
     pub id: MessageId,
-    /// Whether the id was made up for this call, so that a repeated call carries another one.
+    /// Whether the id was generated for this call, so that a repeated call has another one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) minted: bool,
-    /// Who says it.
+    /// The author of the message.
     pub role: Role,
-    /// The blocks.
+    /// The content.
     pub content: Content,
-    /// The host's facts.
+    /// The metadata of the host.
     #[serde(default)]
     pub metadata: Metadata,
-    /// Names of its attachments.
+    /// The keys of the attachments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<AttachmentKey>,
-    /// When it was first written, where it is imported; the pipeline's clock otherwise.
+    /// The time of creation, for an import. Otherwise the clock of the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
-    /// The generation of the thread that the caller saw.
+    /// The required generation of the thread: see [`NewMessage::in_generation`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
-    /// The last sequence number that the thread had given when the caller read it: see [`NewMessage::after`].
+    /// The required last sequence number of the thread: see [`NewMessage::after`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Seq>,
 }
 
 impl Add {
-    /// Adds `message` to `thread`, under a minted id where it names none.
+    /// Returns an operation that adds `message` to `thread`. It generates an id if the message has none.
     #[must_use]
     pub fn new(thread: ThreadId, message: NewMessage) -> Self {
         let NewMessage { id, role, content, metadata, attachments, created_at, generation, after } = message;
@@ -181,13 +185,14 @@ impl Add {
         Self { thread, id, minted, role, content, metadata, attachments, created_at, generation, after }
     }
 
-    /// Whether the id was made up for this call.
+    /// Whether the id was generated for this call.
     #[must_use]
     pub const fn is_minted(&self) -> bool {
         self.minted
     }
 
-    /// The message as a store keeps it: at this place, created `now` unless the call says otherwise.
+    /// Returns the message as a store keeps it, with this sequence number. It is created at `now` unless the operation names
+    /// another time.
     #[must_use]
     pub fn to_message(&self, tenant: &TenantId, seq: Seq, now: Timestamp) -> Message {
         let Self {
@@ -234,7 +239,7 @@ super::addressed_by_fields!(Add);
 pub struct Added {
     /// The message as it was added.
     pub message: Message,
-    /// Whether an earlier call with the same idempotency key had added it.
+    /// Whether this answer replays an earlier call with the same idempotency key.
     pub deduplicated: bool,
 }
 

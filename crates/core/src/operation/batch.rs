@@ -4,57 +4,58 @@ use super::{Addressed, PersistArgs, PersistResult, lower};
 use crate::message::carries_parts;
 use crate::{MessageId, Seq, ThreadId};
 
-/// Several writes as one: all or nothing, in one transaction of the backend, in order. An item sees what the
-/// items before it did.
+/// Several writes in one transaction: the backend commits all of them, in order, or none. An item sees the changes of the items
+/// before it.
 ///
-/// Items are message operations; a read or a batch inside a batch is refused. An error names the index of the
-/// item. The idempotency key of a batch is scoped to the thread of its first item.
+/// An item can be an operation on a message, on a thread (except prune, purge and rebuild) or on the sessions of a thread. An
+/// error has the [index](crate::PersistError::batch_index) of the failed item. The idempotency key of a batch belongs to the thread
+/// of its first item.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Batch {
-    /// The writes in order.
+    /// The writes, in order.
     pub items: Vec<PersistArgs>,
-    /// The last sequence number that the thread of the first item had given when the caller read it, as
-    /// [`Page::last_seq`](crate::operation::Page::last_seq) says; when it has given another one since, the batch is refused as
-    /// [`Stale`](crate::ErrorKind::Stale). It is compared before the first item, which may give the next one. A thread that was deleted
-    /// keeps its number, so that a batch which deletes it again is answered as the first one was.
+    /// The required last sequence number of the thread of the first item, as in
+    /// [`Page::last_seq`](crate::operation::Page::last_seq). If the thread has assigned another one since, the batch fails as
+    /// [`Stale`](crate::ErrorKind::Stale). The store compares it before the first item, which can assign the next number. A
+    /// deleted thread keeps its number, so that a batch that deletes the thread again gets the same answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Seq>,
-    /// The most [bytes of the store](PersistResult::answer_bytes) that the answers may show together; a batch that would be answered by
-    /// more is refused as [`TooLarge`](crate::ErrorKind::TooLarge), with the item that exceeds it. Small items can have large answers: a
-    /// patch is answered by the whole metadata. The layer `limits` sets it.
+    /// The most [bytes](PersistResult::answer_bytes) of stored data that the answers may contain together. A batch beyond it
+    /// fails as [`TooLarge`](crate::ErrorKind::TooLarge), with the index of the item that exceeds it. A small item can have a
+    /// large answer: a patch returns the whole metadata. The layer `limits` sets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_answer_bytes: Option<u64>,
 }
 
 impl Batch {
-    /// No writes yet.
+    /// Returns an empty batch.
     #[must_use]
     pub const fn new() -> Self {
         Self { items: Vec::new(), after: None, max_answer_bytes: None }
     }
 
-    /// Refuses to run when the thread of the first item has given another sequence number since.
+    /// Requires this last sequence number of the thread of the first item: see [`after`](Self::after).
     #[must_use]
     pub const fn after(mut self, seq: Seq) -> Self {
         self.after = Some(seq);
         self
     }
 
-    /// Refuses to run where the answers would show more than `bytes` of the store. An earlier, lower limit stays.
+    /// Limits the stored data in the answers to `bytes`. A lower limit that was set before remains.
     #[must_use]
     pub const fn answering_within(mut self, bytes: u64) -> Self {
         self.max_answer_bytes = Some(lower(self.max_answer_bytes, bytes));
         self
     }
 
-    /// The batch of these writes.
+    /// Returns a batch of these writes.
     #[must_use]
     pub const fn of(items: Vec<PersistArgs>) -> Self {
         Self { items, after: None, max_answer_bytes: None }
     }
 
-    /// Adds a write at the end.
+    /// Appends a write.
     #[must_use]
     pub fn with(mut self, item: impl Into<PersistArgs>) -> Self {
         self.items.push(item.into());
@@ -70,7 +71,7 @@ carries_parts!(Batch, self => {
     items
 });
 
-/// The thread that all of `parts` are in, if they are all in one.
+/// Returns the thread of all `parts`. `None` if they address several threads.
 fn common_thread<T: Addressed>(parts: &[T]) -> Option<&ThreadId> {
     let (first, rest) = parts.split_first()?;
     let thread = first.thread()?;
@@ -93,7 +94,7 @@ impl Addressed for Batch {
 pub struct Batched {
     /// The answers in the order of the items.
     pub outputs: Vec<PersistResult>,
-    /// Whether an earlier call with the same idempotency key had made the writes.
+    /// Whether this answer replays an earlier call with the same idempotency key.
     pub deduplicated: bool,
 }
 

@@ -14,12 +14,12 @@ use crate::{
 };
 
 impl PersistArgs {
-    /// The bytes of everything that it carries: content, metadata with its names, titles and reasons, and every name: ids,
-    /// attachments, labels, owners, provider ids. What a quota counts, and what a store weighs a write by.
+    /// The bytes of all the data in the operation: content, metadata with its names, titles, reasons, and every name, such as
+    /// ids, attachments, labels and owners. Quotas count these bytes, and the store uses them to estimate the size of a write.
     ///
-    /// A message counts the bytes of its parts, and text that is appended as it is stored: with its escapes. An operation on a thread, a
-    /// session or a consumer counts the bytes of its JSON. A read carries nothing that is written, and counts 0. The idempotency key is
-    /// not part of an operation.
+    /// A message counts the bytes of its parts. Appended text counts as it is stored, with its JSON escapes. An operation on a
+    /// thread, a session or a consumer counts the bytes of its JSON. A read counts 0. The idempotency key is not part of an
+    /// operation.
     ///
     /// ```
     /// use throughline_core::{NewMessage, PersistArgs, messages::Add};
@@ -103,9 +103,10 @@ impl PersistArgs {
 }
 
 impl PersistResult {
-    /// The bytes that it shows of what the store had before the call: metadata and attachment names after a patch, the entry of a
-    /// thread, the message that was taken, the attachment names of what was deleted, pruned or purged. What
-    /// [`Batch::max_answer_bytes`](crate::operation::Batch::max_answer_bytes) bounds: a small call may be answered by much.
+    /// The bytes of stored data in the answer: metadata and attachment keys after a patch, a thread summary, a taken message, and
+    /// the attachment keys of deleted, pruned or purged messages.
+    /// [`Batch::max_answer_bytes`](crate::operation::Batch::max_answer_bytes) limits them, because a small call can have a large
+    /// answer.
     #[must_use]
     pub fn answer_bytes(&self) -> usize {
         match self {
@@ -154,7 +155,7 @@ fn facts(metadata: &Metadata, attachments: &[AttachmentKey]) -> usize {
     metadata.byte_len() + attachments.iter().map(|key| key.as_str().len()).sum::<usize>()
 }
 
-/// The length of the JSON, which is made and not kept.
+/// Returns the length of the JSON. Serializes the value without keeping the text.
 pub(crate) fn json_len(value: &impl Serialize) -> usize {
     struct Counter(usize);
     impl Write for Counter {

@@ -1,4 +1,4 @@
-//! The erased form of operations and outputs.
+//! The erased form of operations and outputs: one enum for all of them.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,38 +13,38 @@ use crate::{
     message::{CarriesContent, ContentField, ContentFieldMut},
 };
 
-/// Any operation: what goes down through the layers, and the wire form.
+/// Any operation. The layers receive this form, and it is the wire format.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum PersistArgs {
-    /// A complete message.
+    /// Adds a complete message.
     Add(Add),
-    /// An empty row for a message to come.
+    /// Reserves an empty message.
     Reserve(Reserve),
-    /// A change of content, or the end of a reservation.
+    /// Changes the content of a message, or settles it.
     UpdateContent(UpdateContent),
-    /// A patch of metadata.
+    /// Patches metadata.
     Update(Update),
-    /// The end of a message.
+    /// Deletes a message.
     Delete(Delete),
-    /// Several writes as one.
+    /// Several writes in one transaction.
     Batch(Batch),
-    /// Messages that were written elsewhere.
+    /// Imports messages.
     Import(Import),
-    /// Something that is done to a thread as a whole.
+    /// An operation on a whole thread.
     Thread(ThreadArgs),
     /// A read.
     Read(ReadArgs),
-    /// What a consumer of the changes keeps.
+    /// An operation of a consumer of the change feed.
     Consumer(ConsumerArgs),
-    /// What is done to agent sessions.
+    /// An operation on agent sessions.
     Session(SessionArgs),
-    /// What keeps one store an exact copy of another.
+    /// An operation of replication.
     Replica(ReplicaArgs),
 }
 
-/// Any output: what comes up through the layers, and the wire form.
+/// Any output. The layers return this form, and it is the wire format.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -75,7 +75,7 @@ pub enum PersistResult {
     Replica(ReplicaResult),
 }
 
-/// Goes on with the operation that `$args` is: `$arm!(op, method)`, with the name that it has in `Plugin` and `Backend`.
+/// Expands to `$arm!(op, method)` for the operation in `$args`, with the name of its method in `Plugin` and `Backend`.
 macro_rules! by_operation {
     ($args:expr, $arm:ident) => {
         match $args {
@@ -150,7 +150,7 @@ macro_rules! erased {
         )+
 
         impl PersistArgs {
-            /// Which operation it is.
+            /// The kind of the operation.
             #[must_use]
             pub const fn kind(&self) -> OpKind {
                 match self {
@@ -160,7 +160,7 @@ macro_rules! erased {
         }
 
         impl PersistResult {
-            /// Which operation it answers.
+            /// The kind of the operation that this output belongs to.
             #[must_use]
             pub const fn kind(&self) -> OpKind {
                 match self {
@@ -219,13 +219,13 @@ erased! {
 }
 
 impl PersistArgs {
-    /// The thread that an idempotency key of this operation is scoped to: its own, and of a batch that of the first item.
+    /// The thread that an idempotency key of this operation belongs to. For a batch, it is the thread of the first item.
     #[must_use]
     pub fn key_scope(&self) -> Option<&ThreadId> {
         self.each().next().and_then(Addressed::thread)
     }
 
-    /// The id that was made up for this operation, where one was.
+    /// The id that was generated for this operation.
     pub(crate) const fn minted_id(&self) -> Option<&MessageId> {
         match self {
             Self::Add(Add { minted: true, id, .. }) | Self::Reserve(Reserve { minted: true, id, .. }) => {
@@ -235,7 +235,7 @@ impl PersistArgs {
         }
     }
 
-    /// The id of the one message that it writes.
+    /// The id of the one message that the operation writes.
     pub(crate) const fn message_mut(&mut self) -> Option<&mut MessageId> {
         match self {
             Self::Add(Add { id, .. })
@@ -253,8 +253,7 @@ impl PersistArgs {
         }
     }
 
-    /// Whether it takes messages away: a deletion, of one or of a thread, a clearing, a pruning, a purge, or a batch with one of
-    /// these in it.
+    /// Whether the operation deletes messages: a deletion, clear, prune or purge, or a batch with one of these.
     ///
     /// ```
     /// use throughline_core::{PersistArgs, messages::{Batch, Delete}, threads::ClearThread};
@@ -289,8 +288,8 @@ impl PersistArgs {
         }
     }
 
-    /// Whether it ends what was begun, and does nothing else: finishes or abandons a message, ends a run, or a batch of these.
-    /// What refuses it leaves something open that is to be swept later.
+    /// Whether the operation only completes work: it finishes or abandons a message or ends a run, or it is a batch of these. A
+    /// layer that refuses such an operation leaves open messages for the recovery of expired drafts.
     ///
     /// ```
     /// use throughline_core::{PersistArgs, messages::{ContentChange, UpdateContent, UpdateMode}};
@@ -322,10 +321,10 @@ impl PersistArgs {
         }
     }
 
-    /// Whether it can add a row to the store, or add to one: a message, a thread, a run, what is known of an agent, a session or a
-    /// runtime, content, metadata, a quarantined change, or a batch with one of these in it. What [settles](Self::settles) or removes
-    /// messages does not, and neither does what changes a fact of fixed size, such as a cursor. An idempotency key is a row of its own:
-    /// [`PersistRequest::grows`](crate::PersistRequest::grows) counts it.
+    /// Whether the operation can add a row to the store, or enlarge one: a message, thread, run, agent, session or runtime,
+    /// content, metadata, a quarantined change, or a batch with one of these. An operation that [settles](Self::settles) or
+    /// deletes does not grow the store, nor does a change of fixed size, such as a cursor. The idempotency key is a separate row,
+    /// which [`PersistRequest::grows`](crate::PersistRequest::grows) counts.
     ///
     /// ```
     /// use throughline_core::{NewMessage, PersistArgs, messages::{Add, Batch, Delete}};
@@ -346,7 +345,7 @@ impl PersistArgs {
             Self::Thread(thread) => {
                 matches!(thread, ThreadArgs::Create(_) | ThreadArgs::Label(_) | ThreadArgs::Resolve(_))
             }
-            // A session, an agent and a runtime begin with the first word of them, and a thread with the first word of a session.
+            // The first operation on a session creates its rows: the thread, the agent and the runtime.
             Self::Session(session) => !self.settles() && !matches!(session, SessionArgs::Renew(_)),
             Self::Batch(batch) => batch.items.iter().any(Self::grows),
             Self::Consumer(consumer) => matches!(consumer, ConsumerArgs::Quarantine(_)),
@@ -354,7 +353,8 @@ impl PersistArgs {
         }
     }
 
-    /// Whether it brings content, or a reason of more than 4 KiB. What [settles](Self::settles) and brings neither takes no room.
+    /// Whether the operation writes content, or a reason of more than 4 KiB. An operation that [settles](Self::settles) and
+    /// writes neither uses no space.
     ///
     /// ```
     /// use throughline_core::{
@@ -389,7 +389,8 @@ impl PersistArgs {
         }
     }
 
-    /// The operation itself, or each item of a batch: what a guard has to look at, since a batch can hold any write.
+    /// Iterates over the operation itself, or over each item of a batch. A guard must check each of them, because a batch can
+    /// contain any write.
     ///
     /// ```
     /// use throughline_core::{OpKind, PersistArgs, messages::{Batch, Delete}};
@@ -407,16 +408,16 @@ impl PersistArgs {
     }
 }
 
-/// A reason of so many bytes is for people to read.
+/// The longest reason that does not count as content.
 const SHORT_REASON: usize = 4096;
 
-/// Whether a patch does anything but clear.
+/// Whether a patch sets a value.
 fn sets(patch: &MetadataPatch) -> bool {
     patch.as_metadata().iter().any(|(_, value)| value.get() != "null")
 }
 
 impl PersistResult {
-    /// Whether an earlier call with the same idempotency key had done it.
+    /// Whether this answer replays an earlier call with the same idempotency key.
     #[must_use]
     pub fn is_deduplicated(&self) -> bool {
         match self {

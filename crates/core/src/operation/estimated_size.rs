@@ -1,4 +1,4 @@
-//! How much one answer may hold: the byte bound of pages and lists.
+//! The byte limit of an answer: pages and lists end before they exceed it.
 
 use crate::{
     Message,
@@ -7,13 +7,13 @@ use crate::{
     thread::ThreadSummary,
 };
 
-/// Ids, numbers and times of one item.
+/// The bytes for ids, numbers and times of one item.
 const REST: usize = 256;
 
-/// The bytes that an answer may still take. A store asks it before it puts an item into a page, and ends the page where an
-/// item does not fit: it then says that there is more. The first item always fits, so that every page goes on.
+/// The remaining bytes of an answer. A store asks it before it adds an item to a page, and ends the page before the first item
+/// that does not fit. The page then states that there is more. The first item always fits, so that every page makes progress.
 ///
-/// Asked while the rows are read, it bounds what the store holds: the page, and the one row that did not fit.
+/// A store that asks while it reads rows holds at most the page and one further row in memory.
 ///
 /// ```
 /// use throughline_core::backend::AnswerBytes;
@@ -33,14 +33,14 @@ pub struct AnswerBytes {
 }
 
 impl AnswerBytes {
-    /// Of an answer of at most so many bytes.
+    /// Returns the budget of an answer of at most `max_bytes`.
     #[must_use]
     pub const fn new(max_bytes: u32) -> Self {
         Self { left: max_bytes as usize, is_empty: true, is_full: false }
     }
 
-    /// Takes an item of this [estimated size](EstimatedSize); says whether it fits. After one that does not, none does: a page
-    /// has no gaps.
+    /// Subtracts an item of this [estimated size](EstimatedSize), and returns whether it fits. After an item that does not fit,
+    /// no item fits, so that a page has no gaps.
     pub const fn take(&mut self, size: usize) -> bool {
         if self.is_full || (!self.is_empty && size > self.left) {
             self.is_full = true;
@@ -51,7 +51,7 @@ impl AnswerBytes {
         true
     }
 
-    /// Ends a list before the first item that does not fit; says whether one did not.
+    /// Truncates a list before the first item that does not fit. Returns whether an item did not fit.
     pub fn cut<T: EstimatedSize>(&mut self, items: &mut Vec<T>) -> bool {
         let fits = items.iter().take_while(|item| self.take(item.estimated_size())).count();
         let is_cut = fits < items.len();
@@ -66,9 +66,9 @@ impl AnswerBytes {
     }
 }
 
-/// How many bytes an item of an answer takes up, near enough for a bound: what it says, and 256 for its ids, numbers and times.
+/// The approximate bytes of an item of an answer, for byte limits: its data, and 256 bytes for its ids, numbers and times.
 pub trait EstimatedSize {
-    /// The bytes.
+    /// Returns the estimated bytes.
     fn estimated_size(&self) -> usize;
 }
 

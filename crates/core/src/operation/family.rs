@@ -1,4 +1,4 @@
-//! A family: operations that travel as one [`Operation`], each with an answer of its own.
+//! Families: groups of operations that share one [`Operation`] type, each with its own answer.
 
 use super::Operation;
 
@@ -6,8 +6,9 @@ pub(super) mod sealed {
     pub trait Sealed {}
 }
 
-/// A member of the family `F` ([`ThreadArgs`](crate::operation::ThreadArgs), [`ReadArgs`](crate::ReadArgs),
-/// [`ConsumerArgs`](crate::operation::ConsumerArgs), [`SessionArgs`](crate::operation::SessionArgs) or [`ReplicaArgs`](crate::operation::ReplicaArgs)), with its own answer. Sealed: they are the framework's.
+/// An operation of the family `F`, with its own answer type. A family is [`ThreadArgs`](crate::operation::ThreadArgs),
+/// [`ReadArgs`](crate::ReadArgs), [`ConsumerArgs`](crate::operation::ConsumerArgs),
+/// [`SessionArgs`](crate::operation::SessionArgs) or [`ReplicaArgs`](crate::operation::ReplicaArgs). The trait is sealed.
 ///
 /// ```
 /// use throughline_core::{
@@ -27,17 +28,17 @@ pub trait OperationOf<F: Operation>: Into<F> + sealed::Sealed + Send + 'static {
     /// The camelCase name, as in errors, spans and reports.
     const NAME: &'static str;
 
-    /// What it answers.
+    /// The type of the answer.
     type Output: Send + 'static;
 
-    /// Reads an answer of the family as the one to this operation.
+    /// Converts an answer of the family into the answer to this operation.
     ///
     /// # Errors
-    /// [`ContractViolation`](crate::ErrorKind::ContractViolation) when it is the answer to another.
+    /// [`ContractViolation`](crate::ErrorKind::ContractViolation) if it is the answer to another operation.
     fn output(answer: F::Output) -> crate::Result<Self::Output>;
 }
 
-/// Makes the two enums of a family, and each operation a member of it.
+/// Defines the two enums of a family, and makes each operation a member of it.
 macro_rules! family {
     (
         $(#[$args_attribute:meta])*
@@ -74,7 +75,7 @@ macro_rules! family {
         }
 
         impl $result {
-            /// The camelCase name of the operation that it answers.
+            /// The camelCase name of the operation that this answers.
             #[must_use]
             pub const fn as_str(&self) -> &'static str {
                 match self { $(Self::$variant(_) => $code,)+ }

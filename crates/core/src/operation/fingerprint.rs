@@ -1,4 +1,4 @@
-//! What an idempotency key stands for.
+//! The fingerprint of an operation: the hash that an idempotency key is compared by.
 
 use std::fmt;
 
@@ -7,23 +7,23 @@ use serde::{Deserialize, Serialize};
 use super::PersistArgs;
 use crate::{MessageId, operation::ThreadArgs};
 
-/// A keyed hash of what the caller sent, without the ids that were made up for the call.
+/// A keyed hash of an operation as the caller sent it, without generated ids.
 ///
-/// It is taken at the edge, before any layer: a layer that encrypts with a random nonce would otherwise turn
-/// every replay into a conflict. It is keyed, because a plain hash would let a reader of the store test guesses
-/// at content that a redaction layer removed.
+/// The pipeline computes it before the first layer, because a layer that encrypts with a random nonce would otherwise turn every
+/// replay into a conflict. The hash is keyed, because a reader of the store could test guesses of redacted content against a
+/// plain hash.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// The fingerprint with these bytes, as a store kept them.
+    /// Returns the fingerprint with these bytes, as a store keeps them.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// Its bytes, to be kept in a store.
+    /// The bytes of the fingerprint, for a store.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -36,32 +36,32 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// The secret that [`Fingerprint`]s are keyed with. Two processes that share a store have to share it.
+/// The secret key of [`Fingerprint`]s. All processes that share a store must share it.
 ///
-/// A store makes a random one with its first file or schema and answers it as
-/// [`Backend::fingerprint_key`](crate::Backend::fingerprint_key). A host can give one of its own with
-/// [`Builder::fingerprint_secret`](crate::Builder::fingerprint_secret), which is kept nowhere.
+/// A store generates a random key with its first file or schema, and returns it from
+/// [`Backend::fingerprint_key`](crate::Backend::fingerprint_key). A host can set its own key with
+/// [`Builder::fingerprint_secret`](crate::Builder::fingerprint_secret), which no store keeps.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FingerprintKey([u8; 32]);
 
 impl FingerprintKey {
-    /// The key with these bytes, as a store kept them.
+    /// Returns the key with these bytes, as a store keeps them.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// Its bytes, to be kept where a reader of the idempotency keys does not see them.
+    /// The bytes of the key. Keep them where a reader of the idempotency keys has no access.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// A random key, from the operating system.
+    /// Generates a random key from the operating system.
     ///
     /// # Errors
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) where the operating system gives no random bytes.
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the operating system has no random bytes.
     pub fn generate() -> crate::Result<Self> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).map_err(|error| {
@@ -73,12 +73,12 @@ impl FingerprintKey {
         Ok(Self(bytes))
     }
 
-    /// Derives the key from a host's secret of any length.
+    /// Derives the key from a secret of any length.
     pub(crate) fn derive(secret: &[u8]) -> Self {
         Self(blake3::derive_key("throughline 2026 idempotency fingerprint", secret))
     }
 
-    /// The fingerprint of `args`.
+    /// Returns the fingerprint of `args`.
     pub(crate) fn fingerprint(&self, args: &PersistArgs) -> Fingerprint {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         let written = match without_minted_ids(args) {
@@ -102,10 +102,10 @@ impl fmt::Debug for FingerprintKey {
     }
 }
 
-/// A copy in which each minted id is the number of its place, wherever it stands; nothing when there are none.
+/// Returns a copy in which each generated id is replaced by its index, in every field. `None` if there is no generated id.
 fn without_minted_ids(args: &PersistArgs) -> Option<PersistArgs> {
     let made_up = |args: &PersistArgs| match args {
-        // It says nothing of which message is meant, and each call has another one.
+        // The fresh id does not identify the message, and each call generates another one.
         PersistArgs::Thread(ThreadArgs::Resolve(asked)) => Some(asked.fresh.clone()),
         args => args.minted_id().cloned(),
     };

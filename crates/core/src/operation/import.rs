@@ -10,94 +10,92 @@ use crate::{
     id::AttachmentKey, operation::Origin,
 };
 
-/// Brings messages into a thread that were written elsewhere: from another store, from a file, from the thread that this
-/// one is a fork of. They keep their ids and their times, and come in the order of the list.
+/// Imports settled messages with their original ids and times: from another store, from a file, or from the source of a fork.
+/// They get the order of the list.
 ///
-/// A message whose id the thread has already is left alone, and so is one whose id is dead: the answer says what became of
-/// each. So an import can be made again from its beginning after a failure, and only what is missing is added. All that is
-/// added is added in one commit.
+/// The import skips a message whose id the thread already has or has deleted; the answer has the outcome of each message. An
+/// import can therefore be repeated from its beginning after a failure, and it adds only the missing messages. One commit adds
+/// all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Import {
-    /// The thread; it exists from its first write.
+    /// The thread. The first write creates it.
     pub thread: ThreadId,
     /// The messages: 1 to [`Import::MAX_ROWS`].
     pub rows: Vec<ImportRow>,
-    /// Overwrites damaged messages: see [`restoring`](Self::restoring).
+    /// Whether to overwrite damaged messages: see [`restoring`](Self::restoring).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restores_damaged: bool,
-    /// Whether a fork makes it of messages that the store has. Not on the wire: a host cannot be told so from outside.
+    /// Whether a fork copies stored messages. Not in the wire format, so that a remote caller cannot set it.
     #[serde(skip)]
     pub(crate) is_copy: bool,
 }
 
 impl Import {
-    /// The most messages of one call.
+    /// The most messages of one call: 500.
     pub const MAX_ROWS: usize = 500;
 
-    /// Brings these messages into `thread`.
+    /// Returns an import of these messages into `thread`.
     #[must_use]
     pub const fn new(thread: ThreadId, rows: Vec<ImportRow>) -> Self {
         Self { thread, rows, restores_damaged: false, is_copy: false }
     }
 
-    /// Copies messages that the store has, for a fork.
+    /// Returns a copy of stored messages, for a fork.
     pub(crate) const fn copying(thread: ThreadId, rows: Vec<ImportRow>) -> Self {
         Self { thread, rows, restores_damaged: false, is_copy: true }
     }
 
-    /// Whether a fork copies messages that the store has already. No limit of size refuses it: what was stored before a limit
-    /// was lowered, or by a host without one, can still be forked.
+    /// Whether a fork copies stored messages. No size limit refuses such an import: messages that were stored before a limit was
+    /// lowered can still be forked.
     #[must_use]
     pub const fn is_copy(&self) -> bool {
         self.is_copy
     }
 
-    /// Brings these messages into `thread`, each in place of the message of its id where the store cannot read that one: a repair
-    /// from a backup. A restored message keeps its sequence number, and its revision is the first again. A message that can be read is
-    /// left alone, as by every import.
+    /// Returns an import that overwrites damaged messages: a repair from a backup. A restored message keeps its sequence number,
+    /// and its revision is 1 again. Like every import, it does not change a readable message.
     ///
-    /// Without this, an import that meets a damaged message of one of its ids is refused as
-    /// [`Corrupt`](crate::ErrorKind::Corrupt). So is a repair of a message that has lost its sequence number, or that has one which the
-    /// thread has not given.
+    /// Without this, an import fails as [`Corrupt`](crate::ErrorKind::Corrupt) if one of its ids belongs to a damaged message. A
+    /// repair also fails as `Corrupt` if the damaged row has no sequence number, or one that the thread has not assigned.
     #[must_use]
     pub const fn restoring(thread: ThreadId, rows: Vec<ImportRow>) -> Self {
         Self { thread, rows, restores_damaged: true, is_copy: false }
     }
 }
 
-/// A settled message to be imported.
+/// A settled message to import.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportRow {
-    /// Its id.
+    /// The id of the message.
     pub id: MessageId,
-    /// Who said it.
+    /// The author of the message.
     pub role: Role,
-    /// The blocks.
+    /// The content.
     pub content: Content,
-    /// The host's facts.
+    /// The metadata of the host.
     #[serde(default)]
     pub metadata: Metadata,
-    /// Names of its attachments.
+    /// The keys of the attachments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<AttachmentKey>,
-    /// It was abandoned, for this reason where one is known; otherwise it is final.
+    /// Whether the message was abandoned, with the reason if it is known. `None` for a final message.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub abandoned: Option<Option<String>>,
-    /// What its provider calls it, for [`ResolveId`](crate::operation::ResolveId) to find it by.
+    /// The provider's ids of the message, by which [`ResolveId`](crate::operation::ResolveId) can find it.
     #[serde(default, skip_serializing_if = "Origin::is_empty")]
     pub origin: Origin,
-    /// When it was first written.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed; not before it was written.
+    /// The time of the last change; not before the time of creation.
     pub updated_at: Timestamp,
 }
 
 debug_without_text!(ImportRow { id, role, content, metadata, attachments, origin, created_at, updated_at } unshown { abandoned });
 
 impl ImportRow {
-    /// A final message of this id, without metadata, written and last changed at this time.
+    /// Returns a final message without metadata, which was created and last changed at `created_at`.
     #[must_use]
     pub const fn new(id: MessageId, role: Role, content: Content, created_at: Timestamp) -> Self {
         Self {
@@ -113,14 +111,14 @@ impl ImportRow {
         }
     }
 
-    /// Says what its provider calls it.
+    /// Sets the provider's ids of the message.
     #[must_use]
     pub fn with_origin(mut self, origin: Origin) -> Self {
         self.origin = origin;
         self
     }
 
-    /// The same message as `message`, where that is settled; of no origin.
+    /// Returns the row of a settled message, without an origin. `None` for an open message.
     #[must_use]
     pub fn of(message: Message) -> Option<Self> {
         let abandoned = match message.state {
@@ -133,8 +131,7 @@ impl ImportRow {
         Some(Self { id, role, content, metadata, attachments, abandoned, origin, created_at, updated_at })
     }
 
-    /// Whether a message of this id is the same one, whenever it was written: who said it, what, and how it ended, with the same
-    /// facts and attachments.
+    /// Whether a stored message has the same author, content, end, metadata and attachments as this one. The times can differ.
     #[must_use]
     pub fn is_same_as(&self, message: &Message) -> bool {
         let Self {
@@ -154,7 +151,7 @@ impl ImportRow {
             && abandoned.as_ref().and_then(Option::as_ref) == message.abandon_reason.as_ref()
     }
 
-    /// The message as a store keeps it, at this place of `thread`.
+    /// Returns the message as a store keeps it, with this sequence number in `thread`.
     #[must_use]
     pub fn to_message(&self, tenant: &TenantId, thread: &ThreadId, seq: Seq) -> Message {
         let Self { id, role, content, metadata, attachments, abandoned, origin: _, created_at, updated_at } =
@@ -243,31 +240,30 @@ impl Addressed for Import {
 pub struct Imported {
     /// The thread.
     pub thread: ThreadId,
-    /// What became of each message, in the order of the call.
+    /// The outcome of each message, in the order of the call.
     pub rows: Vec<ImportedRow>,
-    /// Whether an earlier call with the same idempotency key had made the import.
+    /// Whether this answer replays an earlier call with the same idempotency key.
     pub deduplicated: bool,
 }
 
-/// What became of a message that was to be imported.
+/// The outcome of one message of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ImportedRow {
-    /// It was added at this place.
+    /// The message was added with this sequence number.
     Added(Seq),
-    /// The thread has this message at this place, with the same role, content, facts, attachments and end: see
-    /// [`ImportRow::is_same_as`].
+    /// The thread has the same message with this sequence number: see [`ImportRow::is_same_as`].
     Present(Seq),
-    /// The thread has another message of this id at this place, which was left as it is.
+    /// The thread has a different message of this id with this sequence number. The import did not change it.
     Differs(Seq),
-    /// The thread had a message of this id, which was deleted.
+    /// The message of this id was deleted.
     Gone,
     /// The message of this id was damaged, and was overwritten at this sequence number.
     Restored(Seq),
 }
 
 impl Imported {
-    /// How many messages were added.
+    /// The number of added messages.
     #[must_use]
     pub fn added(&self) -> usize {
         self.rows.iter().filter(|row| matches!(row, ImportedRow::Added(_))).count()

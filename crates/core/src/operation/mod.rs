@@ -1,7 +1,7 @@
-//! The operations: typed structs with an associated output, and the enums they travel in.
+//! The operations: typed structs with an associated output, and the enums that layers receive.
 //!
-//! A caller and a plugin work with the typed form; [`PersistArgs`] and [`PersistResult`] are the erased form
-//! that goes through the layers, and the wire form (externally tagged, camelCase):
+//! Callers and plugins use the typed form. [`PersistArgs`] and [`PersistResult`] are the erased form that passes through the
+//! layers, and the wire format (externally tagged, camelCase):
 //!
 //! ```
 //! use throughline_core::{NewMessage, PersistArgs, ThreadId, messages::Add};
@@ -85,7 +85,7 @@ pub(crate) use self::{replica::numbers, session::SessionSubject};
 use crate::{MessageId, ThreadId};
 use crate::{OpKind, message::CarriesContent};
 
-/// The lower of a limit that was set before, where one was, and another one.
+/// Returns the lower of an earlier limit and a new one.
 const fn lower(earlier: Option<u64>, limit: u64) -> u64 {
     match earlier {
         Some(earlier) if earlier < limit => earlier,
@@ -93,10 +93,10 @@ const fn lower(earlier: Option<u64>, limit: u64) -> u64 {
     }
 }
 
-/// A typed operation. Sealed: the set of operations is the framework's.
+/// A typed operation. The trait is sealed: a host cannot define operations.
 ///
-/// The output is tied to the operation by its type, so that a layer that answers `Add` with the output of a
-/// `Delete` does not compile.
+/// The output type belongs to the operation, so that a layer that answers an `Add` with the output of a `Delete` does not
+/// compile.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an operation of the pipeline",
     note = "the operations are `Add`, `Reserve`, `UpdateContent`, `Update`, `Delete`, `Batch`, `Import`, `ThreadArgs`, `ReadArgs`, `ConsumerArgs`, `SessionArgs` and `ReplicaArgs`",
@@ -114,10 +114,10 @@ pub trait Operation:
     + Sync
     + 'static
 {
-    /// Which operation this is.
+    /// The kind of the operation.
     const KIND: OpKind;
 
-    /// What it answers.
+    /// The type of the output.
     type Output: Into<PersistResult>
         + TryFrom<PersistResult, Error = PersistResult>
         + CarriesContent
@@ -132,20 +132,20 @@ mod sealed {
     use crate::{OpKind, PersistResult};
 
     pub trait Sealed {
-        /// Reads an erased output as one of this operation, or says what else it is. In one move: an output is large, and every
-        /// plugin on its way reads it.
+        /// Converts an erased output into the output of this operation, or returns the kind that it has. It moves the value once,
+        /// because an output is large and every plugin converts it.
         fn output(result: PersistResult) -> Result<Self::Output, OpKind>
         where
             Self: Operation;
     }
 }
 
-/// What an operation or an output speaks of.
+/// The thread and the message that an operation or an output addresses.
 pub trait Addressed {
-    /// The thread, where it speaks of exactly one.
+    /// The thread. `None` if it addresses no thread, or more than one.
     fn thread(&self) -> Option<&ThreadId>;
 
-    /// The message, where it speaks of exactly one.
+    /// The message. `None` if it addresses no message, or more than one.
     fn message(&self) -> Option<&MessageId>;
 }
 

@@ -1,8 +1,8 @@
-//! Fields that are absent, `null`, or there: three different things.
+//! Fields with three states in the wire format: absent, `null`, or a value.
 
 use serde::{Deserialize, Deserializer};
 
-/// Reads a field that is there, `null` included. Of one that is absent, `default` tells.
+/// Deserializes a field that is present, including `null`. An absent field gets its `default`.
 pub(super) fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{EventId, ItemId, TurnId};
 
-/// Where a message comes from, in the words of whoever makes it: a provider that streams events, a file that is imported.
+/// The ids that a provider or a source file has for a message.
 ///
 /// ```
 /// use throughline_core::messages::Origin;
@@ -14,46 +14,46 @@ use crate::id::{EventId, ItemId, TurnId};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Origin {
-    /// The turn that it is part of.
+    /// The turn of the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn: Option<TurnId>,
-    /// The item of the turn that it is.
+    /// The item of the message within its turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<ItemId>,
-    /// The event that it was first told by. It counts only where there is neither an item nor a turn.
+    /// The first event of the message. It counts only without an item and a turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<EventId>,
 }
 
 impl Origin {
-    /// Of nothing that is known.
+    /// Returns an origin without ids.
     #[must_use]
     pub const fn new() -> Self {
         Self { turn: None, item: None, event: None }
     }
 
-    /// In this turn.
+    /// Sets the turn.
     #[must_use]
     pub fn in_turn(mut self, turn: TurnId) -> Self {
         self.turn = Some(turn);
         self
     }
 
-    /// This item.
+    /// Sets the item.
     #[must_use]
     pub fn item(mut self, item: ItemId) -> Self {
         self.item = Some(item);
         self
     }
 
-    /// Told by this event.
+    /// Sets the event.
     #[must_use]
     pub fn event(mut self, event: EventId) -> Self {
         self.event = Some(event);
         self
     }
 
-    /// Whether it says nothing.
+    /// Whether the origin has no ids.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.turn.is_none() && self.item.is_none() && self.event.is_none()

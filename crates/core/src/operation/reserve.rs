@@ -9,7 +9,7 @@ use crate::{
     Timestamp, id::AttachmentKey, message::Generation, message_lease_milliseconds as milliseconds,
 };
 
-/// A message that is about to be written, as a caller gives it.
+/// The arguments of a new reservation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewReservation {
     pub(crate) id: Option<MessageId>,
@@ -23,7 +23,7 @@ pub struct NewReservation {
 }
 
 impl NewReservation {
-    /// A reservation under a minted id, with the lease of [`Reserve::DEFAULT_LEASE`].
+    /// Returns a reservation with the lease [`Reserve::DEFAULT_LEASE`]. Its id is generated when it is made.
     #[must_use]
     pub const fn new(role: Role) -> Self {
         Self {
@@ -38,28 +38,28 @@ impl NewReservation {
         }
     }
 
-    /// Uses this id instead of a minted one.
+    /// Sets the id instead of a generated one.
     #[must_use]
     pub fn with_id(mut self, id: MessageId) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// Gives it these facts.
+    /// Sets the metadata.
     #[must_use]
     pub fn with_metadata(mut self, metadata: Metadata) -> Self {
         self.metadata = metadata;
         self
     }
 
-    /// Names its attachments.
+    /// Sets the keys of the attachments.
     #[must_use]
     pub fn with_attachments(mut self, attachments: impl IntoIterator<Item = AttachmentKey>) -> Self {
         self.attachments = attachments.into_iter().collect();
         self
     }
 
-    /// How long its writer is taken to be alive without a sign; a part of a millisecond counts as a whole one.
+    /// Sets the lease: the time after which a writer without a heartbeat counts as dead. A part of a millisecond is rounded up.
     #[must_use]
     pub const fn with_lease(mut self, lease: Duration) -> Self {
         let over = lease.subsec_nanos() % 1_000_000;
@@ -68,23 +68,23 @@ impl NewReservation {
         self
     }
 
-    /// Says when it was first written, for an import.
+    /// Sets the time of creation, for an import.
     #[must_use]
     pub const fn created_at(mut self, created_at: Timestamp) -> Self {
         self.created_at = Some(created_at);
         self
     }
 
-    /// Names the generation of the thread that it belongs to; in another one it is refused as
-    /// [`Stale`](crate::ErrorKind::Stale), so that what was begun before the thread was cleared does not turn up after it.
+    /// Requires this generation of the thread. In another generation the write fails as [`Stale`](crate::ErrorKind::Stale), so
+    /// that a late write cannot add to a thread that was cleared.
     #[must_use]
     pub const fn in_generation(mut self, generation: Generation) -> Self {
         self.generation = Some(generation);
         self
     }
 
-    /// Names the last sequence number that the thread had given when the caller read it; when it has given another one since, the
-    /// reservation is refused as [`Stale`](crate::ErrorKind::Stale): see [`NewMessage::after`](crate::NewMessage::after).
+    /// Requires that `seq` is still the last sequence number that the thread has assigned; otherwise the write fails as
+    /// [`Stale`](crate::ErrorKind::Stale). See [`NewMessage::after`](crate::NewMessage::after).
     #[must_use]
     pub const fn after(mut self, seq: Seq) -> Self {
         self.after = Some(seq);
@@ -98,49 +98,56 @@ impl From<Role> for NewReservation {
     }
 }
 
-/// Makes an empty row with its id, place, role and metadata, so that every streamed event can carry a stable id
-/// from the first byte. State `Reserved`, revision 1, content `[]`; it causes no effects such as indexing.
+/// Reserves a message: creates an empty row with its id, sequence number, role and metadata, so that every streamed event has a
+/// stable id from the first byte. The state is `Reserved`, the revision 1, the content `[]`. A reservation is not indexed for
+/// search.
+///
+/// # Errors
+/// - [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if the thread has a message with this id.
+/// - [`Gone`](crate::ErrorKind::Gone) if a message with this id, or the thread, was deleted.
+/// - [`Stale`](crate::ErrorKind::Stale) if [`generation`](Self::generation) or [`after`](Self::after) does not match.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Reserve {
-    /// The thread; it exists from its first write.
+    /// The thread. The first write creates it.
     pub thread: ThreadId,
-    /// The id of the new message, fixed before the first attempt.
+    /// The id of the new message. It is the same in every attempt of the call.
     pub id: MessageId,
-    /// Whether the id was made up for this call.
+    /// Whether the id was generated for this call.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) minted: bool,
-    /// Who will say it.
+    /// The author of the message.
     pub role: Role,
-    /// The host's facts.
+    /// The metadata of the host.
     #[serde(default)]
     pub metadata: Metadata,
-    /// Names of its attachments.
+    /// The keys of the attachments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<AttachmentKey>,
-    /// How long the writer is taken to be alive without a sign: each partial update renews it.
+    /// The lease, in whole milliseconds: [`MIN_LEASE`](Self::MIN_LEASE) to [`MAX_LEASE`](Self::MAX_LEASE). Each partial update
+    /// renews it. After it has expired, the writer counts as dead.
     #[serde(with = "milliseconds")]
     pub lease: Duration,
-    /// When it was first written, where it is imported; the pipeline's clock otherwise.
+    /// The time of creation, for an import. Otherwise the clock of the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
-    /// The generation of the thread that the caller saw.
+    /// The required generation of the thread: see [`NewReservation::in_generation`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
-    /// The last sequence number that the thread had given when the caller read it: see [`NewMessage::after`](crate::NewMessage::after).
+    /// The required last sequence number of the thread: see [`NewMessage::after`](crate::NewMessage::after).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Seq>,
 }
 
 impl Reserve {
-    /// The lease of a reservation that names none: one minute.
+    /// The lease of a reservation that sets none: one minute.
     pub const DEFAULT_LEASE: Duration = Duration::from_secs(60);
     /// The shortest lease: one millisecond.
     pub const MIN_LEASE: Duration = Duration::from_millis(1);
     /// The longest lease: thirty days.
     pub const MAX_LEASE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-    /// Reserves a message in `thread`, under a minted id where `reservation` names none.
+    /// Returns a reservation of a message in `thread`. It generates an id if `reservation` has none.
     #[must_use]
     pub fn new(thread: ThreadId, reservation: NewReservation) -> Self {
         let NewReservation { id, role, metadata, attachments, lease, created_at, generation, after } =
@@ -150,14 +157,14 @@ impl Reserve {
         Self { thread, id, minted, role, metadata, attachments, lease, created_at, generation, after }
     }
 
-    /// Whether the id was made up for this call.
+    /// Whether the id was generated for this call.
     #[must_use]
     pub const fn is_minted(&self) -> bool {
         self.minted
     }
 
-    /// The message as a store keeps it: at this place, created `now` unless the call says otherwise, its lease beginning
-    /// now.
+    /// Returns the message as a store keeps it, with this sequence number. It is created at `now` unless the operation names
+    /// another time, and its lease begins at `now`.
     #[must_use]
     pub fn to_message(&self, tenant: &TenantId, seq: Seq, now: Timestamp) -> Message {
         let Self {
@@ -205,7 +212,7 @@ super::addressed_by_fields!(Reserve);
 pub struct Reserved {
     /// The message as it was reserved.
     pub message: Message,
-    /// Whether an earlier call with the same idempotency key had reserved it.
+    /// Whether this answer replays an earlier call with the same idempotency key.
     pub deduplicated: bool,
 }
 

@@ -6,8 +6,13 @@ use crate::message::{
 };
 use crate::{MessageId, Metadata, MetadataPatch, Revision, ThreadId, id::AttachmentKey};
 
-/// Patches what surrounds the content: metadata and the names of attachments. Works in every state, does not
-/// raise the revision.
+/// Patches the metadata and the attachment keys of a message, in any state. The revision does not change.
+///
+/// # Errors
+/// - [`NotFound`](crate::ErrorKind::NotFound) if there is no such message, [`Gone`](crate::ErrorKind::Gone) if it was deleted.
+/// - [`Stale`](crate::ErrorKind::Stale) if [`expected`](Self::expected) does not match.
+/// - [`TooLarge`](crate::ErrorKind::TooLarge) if the patch makes the metadata larger than
+///   [`max_metadata_bytes`](Self::max_metadata_bytes).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Update {
@@ -15,45 +20,43 @@ pub struct Update {
     pub thread: ThreadId,
     /// The message.
     pub id: MessageId,
-    /// The change of the metadata: an absent key is kept, `null` clears, a value sets.
+    /// The patch of the metadata: an absent key remains, `null` removes it, a value sets it.
     #[serde(default)]
     pub metadata: MetadataPatch,
-    /// The attachments: absent keeps them, an empty list clears them, another list sets them.
+    /// The attachment keys: absent keeps them, an empty list removes them, another list replaces them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachments: Option<Vec<AttachmentKey>>,
-    /// The revision that the caller saw; with another one in the store it is refused as
-    /// [`Stale`](crate::ErrorKind::Stale).
+    /// The required revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Revision>,
-    /// The most bytes of names and JSON values that the metadata may have after the patch, as the store keeps it; a patch that
-    /// makes it longer than that is refused as [`TooLarge`](crate::ErrorKind::TooLarge). A patch that does not make it longer
-    /// never is. The layer `limits` sets it.
+    /// The most bytes of names and JSON values of the metadata after the patch, as stored. A patch that does not make the
+    /// metadata larger is never refused. The layer `limits` sets this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_metadata_bytes: Option<u64>,
 }
 
 impl Update {
-    /// Patches the metadata of a message.
+    /// Returns a patch of the metadata of a message.
     #[must_use]
     pub const fn new(thread: ThreadId, id: MessageId, metadata: MetadataPatch) -> Self {
         Self { thread, id, metadata, attachments: None, expected: None, max_metadata_bytes: None }
     }
 
-    /// Sets the names of its attachments; an empty list clears them.
+    /// Replaces the attachment keys; an empty list removes them.
     #[must_use]
     pub fn with_attachments(mut self, attachments: impl IntoIterator<Item = AttachmentKey>) -> Self {
         self.attachments = Some(attachments.into_iter().collect());
         self
     }
 
-    /// Refuses to run on another revision than this.
+    /// Requires this revision.
     #[must_use]
     pub const fn expecting(mut self, revision: Revision) -> Self {
         self.expected = Some(revision);
         self
     }
 
-    /// Refuses to run where it would make the metadata longer than `bytes`. An earlier, lower limit stays.
+    /// Limits the metadata to `bytes`. A lower limit that was set before remains.
     #[must_use]
     pub const fn within(mut self, bytes: u64) -> Self {
         self.max_metadata_bytes = Some(lower(self.max_metadata_bytes, bytes));
@@ -93,11 +96,11 @@ pub struct Updated {
     pub id: MessageId,
     /// The whole metadata after the patch.
     pub metadata: Metadata,
-    /// The names of the attachments after the patch.
+    /// The attachment keys after the patch.
     pub attachments: Vec<AttachmentKey>,
     /// The revision of the content, which a patch does not change.
     pub revision: Revision,
-    /// Whether an earlier call with the same idempotency key had made the change.
+    /// Whether this answer replays an earlier call with the same idempotency key.
     pub deduplicated: bool,
 }
 

@@ -9,30 +9,30 @@ use crate::message::{
 };
 use crate::{Content, Delta, MessageId, MessageState, Revision, ThreadId};
 
-/// What happens to the content.
+/// The change of the content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ContentChange {
-    /// It becomes this.
+    /// Replaces the content.
     Replace(Content),
-    /// This is added at its end. Costs what it appends, whatever the length of what is there.
+    /// Appends to the content. The cost depends on the appended bytes, not on the length of the message.
     Append(Delta),
 }
 
 impl ContentChange {
-    /// Leaves the content as it is.
+    /// Returns a change that keeps the content.
     #[must_use]
     pub const fn none() -> Self {
         Self::Append(Delta::empty())
     }
 
-    /// Whether the content stays as it is.
+    /// Whether the change keeps the content.
     #[must_use]
     pub fn is_none(&self) -> bool {
         matches!(self, Self::Append(delta) if delta.is_empty())
     }
 
-    /// The bytes it carries.
+    /// The bytes of the change.
     #[must_use]
     pub fn byte_len(&self) -> usize {
         match self {
@@ -42,7 +42,7 @@ impl ContentChange {
     }
 }
 
-/// What the change means for the life of the message.
+/// The effect of an update on the state of the message.
 ///
 /// | mode | on an open message | on a final one | on an abandoned one |
 /// |---|---|---|---|
@@ -51,26 +51,26 @@ impl ContentChange {
 /// | `Abandon` | `Abandoned` | refused: `Stale` | refused: `Stale` |
 /// | `Edit` | refused: `Conflict` | stays `Final` | refused: `Stale` |
 ///
-/// A partial update that changes no content only renews the lease: state and revision stay. Every other one
-/// raises the revision by one.
+/// A partial update without a content change only renews the lease; the state and the revision remain. Every other update
+/// increases the revision by one.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum UpdateMode {
-    /// More will follow.
+    /// More updates follow.
     Partial,
     /// The message is complete.
     Final,
-    /// The writer gives up; what is committed stays.
+    /// The writer abandons the message; the committed content remains.
     Abandon {
-        /// Why, for people to read.
+        /// The reason, for people.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// A complete message is corrected.
+    /// Corrects a final message.
     Edit,
 }
 
-/// The reason shows as its length: it does not belong into logs.
+/// Shows the length of the reason instead of the text, which does not belong into logs.
 impl fmt::Debug for UpdateMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -96,6 +96,14 @@ impl UpdateMode {
 }
 
 /// Changes the content of a message, or settles it.
+///
+/// # Errors
+/// - [`NotFound`](crate::ErrorKind::NotFound) if there is no such message, [`Gone`](crate::ErrorKind::Gone) if it was deleted.
+/// - [`Stale`](crate::ErrorKind::Stale) or [`Conflict`](crate::ErrorKind::Conflict) if the state does not allow the mode: see
+///   [`UpdateMode`].
+/// - [`Stale`](crate::ErrorKind::Stale) if [`expected`](Self::expected) does not match.
+/// - [`Conflict`](crate::ErrorKind::Conflict) if [`only_if_expired`](Self::only_if_expired) is set and the lease has not expired.
+/// - [`TooLarge`](crate::ErrorKind::TooLarge) if the content would exceed a limit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpdateContent {
@@ -103,48 +111,46 @@ pub struct UpdateContent {
     pub thread: ThreadId,
     /// The message.
     pub id: MessageId,
-    /// What happens to the content.
+    /// The change of the content.
     pub change: ContentChange,
-    /// What it means for the life of the message.
+    /// The effect on the state of the message.
     pub mode: UpdateMode,
-    /// The revision that the caller saw; with another one in the store it is refused as
-    /// [`Stale`](crate::ErrorKind::Stale).
+    /// The required revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Revision>,
-    /// Only if the writer's lease has expired; refused as [`Conflict`](crate::ErrorKind::Conflict) otherwise.
-    /// How a sweep settles what a crash left without touching a live writer.
+    /// Whether to update only a message whose lease has expired. The recovery of expired drafts sets it, so that it never settles
+    /// the message of a live writer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub only_if_expired: bool,
-    /// The most bytes of JSON that the content may have after the change, as the store keeps it; a change that exceeds it is
-    /// refused as [`TooLarge`](crate::ErrorKind::TooLarge). It tightens the limit of the store and never widens it. A change of
-    /// nothing is not measured: an end is not refused because of what the message has already.
-    /// The layer `limits` sets it for appends.
+    /// The most bytes of the content as JSON after the change, as stored. It can lower the limit of the store, but not raise it.
+    /// A change without content is not checked, so that a writer can always settle its message. The layer `limits` sets this for
+    /// appends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_content_bytes: Option<u64>,
 }
 
 impl UpdateContent {
-    /// A change of this message, whatever its revision.
+    /// Returns a change of a message with any revision.
     #[must_use]
     pub const fn new(thread: ThreadId, id: MessageId, change: ContentChange, mode: UpdateMode) -> Self {
         Self { thread, id, change, mode, expected: None, only_if_expired: false, max_content_bytes: None }
     }
 
-    /// Refuses to run on another revision than this.
+    /// Requires this revision.
     #[must_use]
     pub const fn expecting(mut self, revision: Revision) -> Self {
         self.expected = Some(revision);
         self
     }
 
-    /// Refuses to run while the lease of the message is alive.
+    /// Requires that the lease of the message has expired.
     #[must_use]
     pub const fn only_if_expired(mut self) -> Self {
         self.only_if_expired = true;
         self
     }
 
-    /// Refuses to run where the content would have more than `bytes` afterwards. An earlier, lower limit stays.
+    /// Limits the content to `bytes`. A lower limit that was set before remains.
     #[must_use]
     pub const fn within(mut self, bytes: u64) -> Self {
         self.max_content_bytes = Some(lower(self.max_content_bytes, bytes));
@@ -199,11 +205,11 @@ pub struct ContentUpdated {
     pub thread: ThreadId,
     /// The message.
     pub id: MessageId,
-    /// Its revision after the change.
+    /// The revision after the change.
     pub revision: Revision,
-    /// Its state after the change.
+    /// The state after the change.
     pub state: MessageState,
-    /// Whether an earlier call with the same idempotency key had made the change.
+    /// Whether this answer replays an earlier call with the same idempotency key.
     pub deduplicated: bool,
 }
 

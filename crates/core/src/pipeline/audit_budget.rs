@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many bytes of an audit log records of rejected calls may take, and how often one kind of them is recorded.
+/// The budget for audit records of rejected calls: their bytes, and the interval between records of one kind.
 ///
-/// Rejected calls of one kind are counted into one entry for each interval. A kind is a tenant, an actor, a call site, an
-/// operation, an error kind, and the layer or backend that refused. Beyond the budget they are counted and not recorded.
+/// Rejected calls of one kind are counted in one record for each interval. Calls are of one kind if they have the same tenant,
+/// actor, call site, operation, error kind and site. Beyond the budget, calls are counted but not recorded.
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,30 +22,31 @@ pub struct RejectedCallBudget {
 }
 
 impl RejectedCallBudget {
-    /// One entry of a kind in ten seconds; 16 MiB a day, and 1 MiB at once.
+    /// Returns a budget of one record of a kind in ten seconds, 16 MiB a day, and bursts of 1 MiB.
     #[must_use]
     pub const fn new() -> Self {
         Self { interval: Duration::from_secs(10), per_day: 16 << 20, burst: 1 << 20 }
     }
 
-    /// How long rejected calls of one kind are counted into one entry. The first call of a kind is recorded at once.
+    /// Sets the interval in which rejected calls of one kind are counted in one record. The first call of a kind is recorded at
+    /// once.
     #[must_use]
     pub const fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// How many bytes of entries a day, and how many at once. An entry counts its text and 256 bytes for its row. The bytes at
-    /// once are there again after each start of the process.
+    /// Sets the bytes of records for each day, and for a burst. A record counts its text and 256 bytes for its row. The burst is
+    /// available again after each start of the process.
     #[must_use]
     pub const fn bytes(mut self, per_day: u64, burst: u64) -> Self {
         (self.per_day, self.burst) = (per_day, burst);
         self
     }
 
-    /// In which time so many bytes come back.
+    /// Returns the time in which this number of bytes becomes available again.
     fn time_of(&self, bytes: u64) -> Duration {
-        /// More than any budget is asked to wait, and little enough for every clock.
+        /// Longer than any useful wait, and short enough for every clock.
         const LONGEST: u128 = 365 * 86_400 * 1_000_000_000;
         let nanos = u128::from(bytes) * (86_400 * 1_000_000_000) / u128::from(self.per_day.max(1));
         Duration::from_nanos(u64::try_from(nanos.min(LONGEST)).unwrap_or(u64::MAX))
@@ -58,7 +59,7 @@ impl Default for RejectedCallBudget {
     }
 }
 
-/// What is left of a budget: the moment at which all of it is there again.
+/// A token bucket for a budget: the instant at which the whole burst is available again.
 #[derive(Debug)]
 pub(super) struct Bucket {
     budget: RejectedCallBudget,
@@ -70,7 +71,7 @@ impl Bucket {
         Self { budget, full_at: None }
     }
 
-    /// Takes so many bytes, or says when there are enough.
+    /// Takes `bytes` from the bucket, or returns the instant at which enough are available.
     pub(super) fn take(&mut self, bytes: u64, now: Instant) -> Result<(), Instant> {
         let full_at = self.full_at.map_or(now, |at| at.max(now)) + self.budget.time_of(bytes);
         let latest = now + self.budget.time_of(self.budget.burst);

@@ -14,7 +14,7 @@ use crate::{
     context::AuditSealer,
 };
 
-/// The key of a log and its budget, beside a layer that is described.
+/// The key of an audit log and its budget, which a layer passes to the pipeline.
 #[derive(Clone)]
 pub(crate) struct Sealing {
     pub(crate) sealer: Arc<dyn AuditSealer>,
@@ -35,16 +35,16 @@ impl fmt::Debug for Sealing {
     }
 }
 
-/// How many kinds of calls wait to be recorded. Calls of further kinds are only counted.
+/// The most kinds of calls that wait to be recorded. Calls of further kinds are only counted.
 const KINDS: usize = 1024;
 
-/// How many of these are of one tenant: no tenant takes the places of all others.
+/// The most of these kinds for one tenant, so that one tenant cannot use all of them.
 const KINDS_OF_A_TENANT: usize = KINDS / 8;
 
-/// How many bytes an entry counts beside its text: its number, its hashes, its row.
+/// The bytes that an entry counts in addition to its text: its number, its hashes and its row.
 const ROW: u64 = 256;
 
-/// The records of calls that the store has not applied, until the store has them.
+/// The records of calls that the store has not applied, until the store has written them.
 pub(crate) struct AuditTrail {
     sealer: Arc<dyn AuditSealer>,
     budget: RejectedCallBudget,
@@ -53,37 +53,37 @@ pub(crate) struct AuditTrail {
 
 struct Waiting {
     kinds: HashMap<String, Kind>,
-    /// How many records have come: they are written in their order.
+    /// The number of records so far. Records are written in this order.
     came: u64,
     lost: u64,
     lost_due: Option<Instant>,
     bucket: Bucket,
-    /// The store has refused records: none is written before this.
+    /// The store refused records; none is written before this instant.
     store_blocked_until: Option<Instant>,
-    /// The budget is spent: no record within it is written before this.
+    /// The budget is used up; no record within the budget is written before this instant.
     budget_blocked_until: Option<Instant>,
-    /// A task writes the records, or is about to.
+    /// Whether a task writes the records, or is about to.
     carried: bool,
-    /// The timer for what is due later, and when it fires.
+    /// The timer for the next due records, and the instant at which it fires.
     timer: Option<(Instant, AbortHandle)>,
 }
 
-/// Calls that are counted into one record.
+/// Calls that are counted in one record.
 struct Kind {
     class: Class,
     tenant: TenantId,
-    /// When its next record is due; at once where there is none.
+    /// The instant at which its next record is due. `None` if it is due at once.
     due: Option<Instant>,
     record: Option<(u64, AuditRecord)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
-    /// Refused, with nothing applied.
+    /// The call was refused and nothing was applied.
     Rejected,
-    /// Failed, and the store may have applied it: each call is recorded by itself.
+    /// The call failed, and the store may have applied it. Each such call has its own record.
     Unknown,
-    /// Answered by a layer or another pipeline: it is not refused, and outside the budget.
+    /// A layer or another pipeline answered the call. It is not a refusal, and is outside the budget.
     Elsewhere,
 }
 
@@ -126,7 +126,7 @@ impl AuditTrail {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A call has answered. Where it was recorded, says whether a task is to [take](Self::take) records to the store now.
+    /// Records the end of a call if it needs a record. Returns whether a task must [take](Self::take) records to the store now.
     pub(crate) fn answered(
         &self,
         context: &Context,
@@ -135,7 +135,7 @@ impl AuditTrail {
     ) -> Option<bool> {
         let draft = context.call().audit();
         let (class, outcome) = match failure {
-            // The store has written the entry, or had nothing to write one of.
+            // The store has written the entry, or there was nothing to write.
             None if draft.is_none_or(|draft| draft.is_handed_over()) => return None,
             None => (Class::Elsewhere, AuditOutcome::Elsewhere { times: 1 }),
             Some(error) if is_recorded(context.kind(), error) => {
@@ -148,7 +148,7 @@ impl AuditTrail {
         };
         let (content, items) = match draft {
             Some(draft) => (draft.content(), draft.items().to_vec()),
-            // Refused further out than the layer stands: what the call was about is all that is known.
+            // A layer outside the audit layer refused the call: only its shape is known.
             None => (None, context.call().shape.audited()),
         };
         let record = record(&*self.sealer, context, (outcome, now()), (content, items));
@@ -168,7 +168,7 @@ impl AuditTrail {
                 None => kind.record = Some((came, record)),
             }
             kind.due
-        } else if waiting.has_room(&record.tenant, now) {
+        } else if waiting.has_space(&record.tenant, now) {
             let tenant = record.tenant.clone();
             waiting.kinds.insert(key, Kind { class, tenant, due: None, record: Some((came, record)) });
             None
@@ -180,8 +180,8 @@ impl AuditTrail {
         is_due && !std::mem::replace(&mut waiting.carried, true)
     }
 
-    /// The records that are due, or `all` of them whether due or not, and what has to be kept until they have
-    /// [arrived](Carried::arrived). Nothing where nothing is due.
+    /// Takes the records that are due, or all of them, with a guard to hold until they have [arrived](Carried::arrived). `None`
+    /// if none is due.
     pub(crate) fn take(&self, at: Timestamp, all: bool) -> Option<(RejectedCallRecords, Carried<'_>)> {
         let now = Instant::now();
         let taken = self.lock().take(at, now, all, self.budget);
@@ -192,8 +192,8 @@ impl AuditTrail {
         Some((RejectedCallRecords::new(&self.sealer, records), Carried { trail: self, taken }))
     }
 
-    /// Has `start` start a timer that fires when records are due next, unless a task writes them or a timer fires by then. It replaces
-    /// the one that fires later.
+    /// Uses `start` to start a timer for the next due records, unless a task writes them or a timer fires earlier. It replaces a
+    /// timer that fires later.
     pub(crate) fn set_timer(&self, start: impl FnOnce(Instant) -> AbortHandle) {
         let waiting = &mut *self.lock();
         if waiting.carried {
@@ -217,7 +217,7 @@ impl AuditTrail {
         self.lock().timer = None;
     }
 
-    /// The store has not taken them: they wait again, for an interval or for the next one that is to be recorded.
+    /// Returns records that the store did not write to the queue, for an interval or until the next record.
     fn put_back(&self, all: Vec<Taken>) {
         let now = Instant::now();
         let waiting = &mut *self.lock();
@@ -245,7 +245,7 @@ impl AuditTrail {
         waiting.carried = false;
     }
 
-    /// How many calls have no entry yet.
+    /// The number of calls without an entry.
     pub(crate) fn waiting(&self) -> u64 {
         let waiting = self.lock();
         let records = waiting.kinds.values().filter_map(|kind| kind.record.as_ref());
@@ -254,16 +254,16 @@ impl AuditTrail {
 }
 
 impl Waiting {
-    /// Before when no record of this class is written.
+    /// The instant before which no record of this class is written.
     fn blocked_until(&self, class: Class) -> Option<Instant> {
         let budget = if class.is_in_budget() { self.budget_blocked_until } else { None };
         self.store_blocked_until.max(budget)
     }
 
-    /// Whether another kind may wait, of this tenant.
-    fn has_room(&mut self, tenant: &TenantId, now: Instant) -> bool {
+    /// Whether another kind of this tenant may wait.
+    fn has_space(&mut self, tenant: &TenantId, now: Instant) -> bool {
         if self.kinds.len() >= KINDS_OF_A_TENANT {
-            // One that is written is kept only to count rejected calls into its next record.
+            // A written kind is kept only to count rejected calls in its next record.
             self.kinds.retain(|_, kind| {
                 kind.record.is_some()
                     || kind.class == Class::Rejected && kind.due.is_some_and(|due| due > now)
@@ -274,8 +274,8 @@ impl Waiting {
                 && self.kinds.values().filter(|kind| kind.tenant == *tenant).count() < KINDS_OF_A_TENANT
     }
 
-    /// Takes what is due out, in the order in which it came. Where the budget does not do for all, each tenant has its first
-    /// record before any has a second.
+    /// Takes the due records in their order. If the budget is too small for all, each tenant gets its first record before any
+    /// tenant gets a second.
     fn take(&mut self, at: Timestamp, now: Instant, all: bool, budget: RejectedCallBudget) -> Vec<Taken> {
         for until in [&mut self.store_blocked_until, &mut self.budget_blocked_until] {
             until.take_if(|until| all || *until <= now);
@@ -324,7 +324,7 @@ impl Waiting {
             if all {
                 self.lost += record.calls();
             } else {
-                // It counts on until the budget has room.
+                // It counts further calls until the budget allows a record.
                 kind.record = Some((came, record));
                 self.block_budget(until);
             }
@@ -342,7 +342,7 @@ impl Waiting {
         self.budget_blocked_until = Some(self.budget_blocked_until.map_or(until, |other| other.min(until)));
     }
 
-    /// The calls that were only counted. Asked for `all`, it is written whatever the budget says: one record for each such call.
+    /// Takes the record of the calls that were only counted. With `all`, it ignores the budget.
     fn take_lost(
         &mut self,
         at: Timestamp,
@@ -368,14 +368,14 @@ impl Waiting {
     }
 }
 
-/// Records on their way. Dropped before they have arrived, they wait again.
+/// Records on their way to the store. A drop before they have arrived returns them to the queue.
 pub(crate) struct Carried<'a> {
     trail: &'a AuditTrail,
     taken: Vec<Taken>,
 }
 
 impl Carried<'_> {
-    /// The store has them.
+    /// The store has written the records.
     pub(crate) fn arrived(mut self) {
         self.taken.clear();
     }
@@ -389,13 +389,13 @@ impl Drop for Carried<'_> {
     }
 }
 
-/// Whether a failure is worth an entry: of a write each, and of a read one that says that its caller did what it may not.
+/// Whether a failure needs an entry: every failed write, and a read whose caller was not permitted or broke the contract.
 fn is_recorded(kind: OpKind, error: &PersistError) -> bool {
     kind.is_write()
         || matches!(error.kind(), ErrorKind::Denied | ErrorKind::ContractViolation | ErrorKind::Panicked)
 }
 
-/// What calls have in common that are counted into one record.
+/// The key of the kind of a record. Calls with the same key are counted in one record.
 fn key(class: Class, is_batch: bool, record: &AuditRecord) -> String {
     let AuditRecord { outcome, tenant, actor, call_site, call, items, .. } = record;
     let key = match (class, outcome) {
@@ -407,7 +407,7 @@ fn key(class: Class, is_batch: bool, record: &AuditRecord) -> String {
         (Class::Elsewhere, _) => {
             let mut record = record.clone();
             (record.at, record.call) = (Timestamp::from_micros(0), String::new());
-            // A record that is not shortened can be long, and its key is kept beside it.
+            // A record that is not shortened can be long, and its key is kept with it.
             serde_json::to_vec(&record).map(|json| blake3::hash(&json).to_hex().to_string())
         }
         _ => serde_json::to_string(&(call, outcome)),

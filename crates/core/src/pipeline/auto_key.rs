@@ -1,4 +1,4 @@
-//! Keys that the host derives for calls that have none.
+//! Idempotency keys that the host derives for calls without one.
 
 use std::{
     fmt,
@@ -9,22 +9,22 @@ use std::{
 use super::panicked;
 use crate::{Effect, IdempotencyKey, PersistArgs, Result, TenantId};
 
-/// A write without an idempotency key, as [`Builder::auto_key`](crate::Builder::auto_key) asks about it.
+/// A write without an idempotency key: the argument of the function of [`Builder::auto_key`](crate::Builder::auto_key).
 #[derive(Debug, Clone, Copy)]
 pub struct Keyless<'a> {
     /// The operation, as the caller sent it.
     pub args: &'a PersistArgs,
-    /// Whose call it is.
+    /// The tenant of the call.
     pub tenant: &'a TenantId,
-    /// On whose behalf the host acts, as the handle was told.
+    /// The actor, as set on the handle.
     pub actor: Option<&'a str>,
-    /// From which part of the host the call comes, as the handle was told.
+    /// The part of the host that makes the call, as set on the handle.
     pub call_site: Option<&'a str>,
 }
 
 type Derive = Arc<dyn Fn(Keyless<'_>) -> Option<IdempotencyKey> + Send + Sync>;
 
-/// How keys are derived, if they are.
+/// The function that derives keys, if there is one.
 #[derive(Clone, Default)]
 pub(crate) struct AutoKey(Option<Derive>);
 
@@ -35,10 +35,10 @@ impl AutoKey {
         Self(Some(Arc::new(derive)))
     }
 
-    /// The key of a call that was given none. Not asked for what takes no key.
+    /// Derives the key of a call without one, unless its operation takes no key.
     ///
     /// # Errors
-    /// A panic of the host's function: nothing was applied.
+    /// The panic of the host's function. Nothing was applied.
     pub(crate) fn derive(&self, keyless: Keyless<'_>) -> Result<Option<IdempotencyKey>> {
         let Some(derive) = &self.0 else { return Ok(None) };
         let takes_key = keyless.args.kind().takes_key() && keyless.args.key_scope().is_some();

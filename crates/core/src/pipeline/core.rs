@@ -1,4 +1,4 @@
-//! A built pipeline, shared by every handle.
+//! A built pipeline, which every handle shares.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     Admission, AutoKey, CallerFilter, Description, Execution, InFlight, LiveDrafts, RunQueue, SharedService,
-    admission::Gate, audit_trail::AuditTrail, erased::BoxFuture, guard::panicked, watch::Watched,
+    admission::AdmissionQueues, audit_trail::AuditTrail, erased::BoxFuture, guard::panicked, watch::Watched,
 };
 use crate::change::CommitNotifications;
 use crate::{
@@ -27,14 +27,14 @@ use crate::{
 };
 
 pub(crate) struct Core {
-    /// A forked child has none of the tasks that close a pipeline.
+    /// A forked child process has none of the tasks that close a pipeline.
     owner: OwnerProcess,
     pub(super) stack: SharedService,
     pub(super) sites: Arc<[Site]>,
     pub(super) watched: Watched,
-    pub(super) gate: Gate,
+    pub(super) admission: AdmissionQueues,
     pub(super) in_flight: Arc<InFlight>,
-    /// The host's own.
+    /// The key that the host has set.
     fingerprints: Option<FingerprintKey>,
     store_key: Box<dyn Fn() -> Option<FingerprintKey> + Send + Sync>,
     pub(crate) auto_key: AutoKey,
@@ -43,23 +43,23 @@ pub(crate) struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) runs: RunQueue,
     pub(crate) drafts: LiveDrafts,
-    /// What is noted of calls that the store has not applied, where there is a log.
+    /// The records of calls that the store has not applied, if there is an audit log.
     trail: Option<AuditTrail>,
     note: Note,
-    /// The task that writes records to the store holds it. True once the backend is being closed: it takes none after that.
+    /// The lock of the task that writes records. The value is true once the backend is closing and accepts no more records.
     carrying: Mutex<bool>,
     pub(crate) commit_notifications: Box<dyn Fn() -> Option<CommitNotifications> + Send + Sync>,
     waits_in: Box<dyn Fn() -> Option<String> + Send + Sync>,
     close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
-    /// What closing came to, once it is over.
+    /// The result of closing, when it is known.
     closed: watch::Receiver<Closed>,
-    /// Of the task that closes, which takes it: when the task is dropped, nobody waits for it any more.
+    /// The sender of that result, which the closing task takes. If the task is dropped, no caller waits forever.
     closing: std::sync::Mutex<Option<watch::Sender<Closed>>>,
 }
 
 type Closed = Option<Result<()>>;
 
-/// How what is noted comes to the backend.
+/// The function that passes rejected-call records to the backend.
 pub(crate) type Note = Box<dyn Fn(RejectedCallRecords) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 
 pub(crate) struct Parts {
@@ -105,7 +105,7 @@ impl Core {
             stack,
             watched: Watched::new(&sites),
             sites,
-            gate: Gate::new(admission),
+            admission: AdmissionQueues::new(admission),
             in_flight,
             fingerprints,
             store_key,
@@ -126,36 +126,36 @@ impl Core {
         }
     }
 
-    /// What a call with an idempotency key stands for: keyed with the host's secret, else with the key of the store.
+    /// Returns the fingerprint of an operation, with the key of the host, or else the key of the store.
     pub(crate) fn fingerprint(&self, args: &PersistArgs) -> Fingerprint {
         self.fingerprints.or_else(&self.store_key).unwrap_or_default().fingerprint(args)
     }
 
-    /// The key that the store made for itself.
+    /// The key that the store generated.
     pub(crate) fn store_key(&self) -> Option<FingerprintKey> {
         (self.store_key)()
     }
 
-    /// What layers and logs are told of an actor or a call site.
+    /// Returns the actor or call site that layers and logs see, after the caller filters.
     pub(crate) fn caller_fact(&self, said: &str) -> Arc<str> {
         self.caller_filters
             .iter()
             .fold(said.into(), |said, filter| filter.filter(&said).map_or(said, Arc::from))
     }
 
-    /// Runs a call from a caller: admission, deadline, and the promise to see it through.
+    /// Runs a call of a caller: with admission, a deadline, and completion of detached work.
     pub(crate) fn execute(self: &Arc<Self>, facts: Facts, args: PersistArgs) -> Execution {
         let context = Context::new(facts, Shape::of(&args), Arc::clone(&self.sites));
         Execution::new(Arc::clone(self), context, args)
     }
 
-    /// A call of this shape that is refused before it begins.
+    /// Refuses a call of this shape before it begins.
     pub(crate) fn refuse(self: &Arc<Self>, facts: Facts, shape: Shape, error: PersistError) -> Execution {
         let context = Context::new(facts, shape, Arc::clone(&self.sites));
         Execution::refused(Arc::clone(self), context, error)
     }
 
-    /// Runs a call on behalf of another, which holds the promises of the edge for both.
+    /// Runs a child call. The edge of the parent provides admission and the deadline.
     pub(crate) fn execute_child(
         self: &Arc<Self>,
         parent: &Context,
@@ -166,7 +166,7 @@ impl Core {
         self.run_child(context, args)
     }
 
-    /// Runs a call of another pipeline whose backend forwards it to this one: the audit entry is that of the other pipeline.
+    /// Runs a call of another pipeline whose backend forwards it to this one. The other pipeline writes the audit entry.
     pub(crate) fn execute_forwarded(
         self: &Arc<Self>,
         parent: &Context,
@@ -182,20 +182,20 @@ impl Core {
         context: Context,
         args: PersistArgs,
     ) -> BoxFuture<'static, Result<PersistResponse>> {
-        let Some(ticket) = self.in_flight.enter() else {
+        let Some(in_flight) = self.in_flight.enter() else {
             return Box::pin(std::future::ready(Err(closed())));
         };
         let running = self.stack.run(PersistRequest { args, context: context.clone() });
         let core = Arc::clone(self);
         Box::pin(async move {
-            let _ticket = ticket;
+            let _in_flight = in_flight;
             let answer = running.await;
             core.answered(&context, answer.as_ref().err());
             answer
         })
     }
 
-    /// The sites of this pipeline, named as being inside the one at work.
+    /// Returns the sites of this pipeline with their paths inside the current site of the parent.
     fn sites_under(&self, parent: &Context) -> Arc<[Site]> {
         let call = parent.call();
         let outer = call.site(call.cursor().load(std::sync::atomic::Ordering::Relaxed));
@@ -209,8 +209,7 @@ impl Core {
         self.sites.iter().map(inside).collect()
     }
 
-    /// A call has answered. What the store has not written down of it, and is to, is brought to it in a task: nobody waits for
-    /// that but who closes the pipeline.
+    /// Records the end of a call. A task writes the needed records to the store; only `close` waits for that task.
     pub(super) fn answered(self: &Arc<Self>, context: &Context, failure: Option<&PersistError>) {
         let recorded =
             self.trail.as_ref().and_then(|trail| trail.answered(context, failure, || self.clock.now()));
@@ -221,21 +220,21 @@ impl Core {
         }
     }
 
-    /// Writes the records that are due, in a task that `close` waits for. While the pipeline closes, that is left to `close`.
+    /// Writes the due records in a task that `close` waits for. While the pipeline closes, `close` writes them instead.
     fn record_due(self: &Arc<Self>) {
         if self.in_flight.is_closing() {
             return;
         }
         let core = Arc::clone(self);
         self.in_flight.detach(async move {
-            // A store may panic over the records: they wait again, for the timer.
+            // If the store panics, the records wait for the timer.
             drop(catch_future(core.write_records(false)).await);
             core.set_record_timer();
         });
     }
 
-    /// Sees to it that records which are due later are written then. The timer keeps no pipeline alive and holds no `close` up:
-    /// closing writes what waits, and no timer is set after that.
+    /// Starts the timer for the next due records. The timer does not keep the pipeline alive and does not delay `close`, which
+    /// writes all waiting records.
     fn set_record_timer(self: &Arc<Self>) {
         let Some(trail) = self.trail.as_ref().filter(|_| !self.in_flight.is_closing()) else { return };
         trail.set_timer(|due| {
@@ -252,11 +251,11 @@ impl Core {
         });
     }
 
-    /// Writes the records of calls that were not applied to the store: those that are due, or `all` that wait now.
+    /// Writes the records of calls that were not applied to the store: those that are due, or all.
     ///
     /// # Errors
-    /// What the store answers that does not take them, or that the pipeline is closed. The records wait: they are written again after
-    /// an interval, and when the pipeline is closed.
+    /// The error of the store, or that the pipeline is closed. The records then wait: they are written again after an interval,
+    /// and when the pipeline closes.
     pub(crate) async fn write_records(&self, all: bool) -> Result<()> {
         let is_closed = self.carrying.lock().await;
         self.write_records_unless(*is_closed, all).await
@@ -268,7 +267,7 @@ impl Core {
             if is_closed {
                 return Err(closed());
             }
-            // Whatever ends this before the store has answered, a panic of its or a caller who leaves, they wait again.
+            // If the store fails or panics, or the caller drops this future, the records wait again.
             self.record_rejected_calls(records).await?;
             carried.arrived();
             if all {
@@ -278,37 +277,37 @@ impl Core {
         Ok(())
     }
 
-    /// Brings records to the backend.
+    /// Passes records to the backend.
     pub(crate) async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
         (self.note)(records).await
     }
 
-    /// The calls that have begun and not ended, and the runtime that they have.
+    /// The running calls, and the runtime of the pipeline.
     pub(crate) const fn in_flight(&self) -> &Arc<InFlight> {
         &self.in_flight
     }
 
-    /// Runs a task on the runtime of the pipeline.
+    /// Spawns a task on the runtime of the pipeline.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         self.in_flight.runtime().spawn(task)
     }
 
-    /// Closes once, in a task of its own that no caller can cut short; every caller learns what came of it.
+    /// Closes the pipeline once, in a task that no caller can cancel. Every caller gets the result.
     pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
         self.owner.check().map_err(|error| error.or_at(Some(&Site::Edge)))?;
         self.in_flight.begin_closing();
         if self.spawn(Arc::clone(self).run_close()).await.is_err() {
-            // The runtime of the pipeline has ended, and a host has the store to close all the same: where it asks for that.
+            // The runtime of the pipeline has ended, but the store must still be closed: use the runtime of the caller.
             let Ok(here) = Handle::try_current() else { return Err(unclosed(Effect::NotApplied)) };
             drop(here.spawn(Arc::clone(self).run_close()));
         }
         let mut closed = self.closed.clone();
         let answer = closed.wait_for(Option::is_some).await.map(|closed| closed.clone());
-        // Its runtime ended in the midst of it. What the backend does when it is closed twice is nobody's to know.
+        // The runtime ended while the task closed the backend; its result is unknown.
         answer.ok().flatten().unwrap_or_else(|| Err(unclosed(Effect::Unknown)))
     }
 
-    /// What closing waits for: the calls in flight, and whatever the backend says.
+    /// Describes the work that closing waits for: the calls in flight, and the work of the backend.
     pub(crate) fn waits_in(&self) -> String {
         let calls = match self.in_flight.count() {
             0 => "no call is in flight".to_owned(),
@@ -321,35 +320,35 @@ impl Core {
         }
     }
 
-    /// Closes, unless another task has begun to.
+    /// Closes the pipeline unless another task already does.
     async fn run_close(self: Arc<Self>) {
         let Some(answer) = self.closing.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         self.in_flight.drained().await;
-        // The backend is given no records after these.
+        // The backend gets no records after these.
         let mut is_closed = self.carrying.lock().await;
         let core = Arc::clone(&self);
-        let noted = ended(tokio::spawn(async move { core.write_records_unless(false, true).await }).await);
+        let written = ended(tokio::spawn(async move { core.write_records_unless(false, true).await }).await);
         *is_closed = true;
         drop(is_closed);
-        // In a task of its own, so that a backend that panics is an answer as well.
+        // In its own task, so that a panic of the backend becomes an error.
         let closed = ended(tokio::spawn((self.close)()).await);
-        let unnoted = |error: PersistError| {
+        let unwritten = |error: PersistError| {
             let calls = self.trail.as_ref().map_or(0, AuditTrail::waiting);
             error.context(format!("{calls} calls that were not applied are not in the audit log"))
         };
         let of_backend = |error: PersistError| error.or_at(self.sites.last());
-        answer.send_replace(Some(closed.and(noted.map_err(unnoted)).map_err(of_backend)));
+        answer.send_replace(Some(closed.and(written.map_err(unwritten)).map_err(of_backend)));
     }
 }
 
-/// Closing is not over, and nobody is at it.
+/// The error of a close without a result whose task has ended.
 fn unclosed(effect: Effect) -> PersistError {
     PersistError::new(ErrorKind::Cancelled, "the runtime of the pipeline ended before it was closed")
         .with_effect(effect)
         .or_at(Some(&Site::Edge))
 }
 
-/// What a task of the backend's came to.
+/// Converts the result of a task that ran code of the backend.
 fn ended(task: Result<Result<()>, JoinError>) -> Result<()> {
     task.unwrap_or_else(|ended| {
         let error = match ended.try_into_panic() {

@@ -1,4 +1,4 @@
-//! The deadline of a caller, whatever executor polls it.
+//! The deadline of a call, independent of the executor of the caller.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -11,15 +11,15 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::InFlight;
 
-/// A deadline by the timer of the runtime that the pipeline was built on. The timer is made at the first poll: a call that is answered
-/// at once makes none.
+/// A deadline on the timer of the pipeline's runtime. The timer is created at the first poll, so that a call with an immediate
+/// answer creates none.
 #[derive(Debug)]
 pub(crate) struct Deadline {
     at: Instant,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// Why a caller waits no longer.
+/// Why a call ends before its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expired {
     Passed,
@@ -43,7 +43,7 @@ impl Deadline {
             let _entered = in_flight.runtime().enter();
             Box::pin(sleep_until(self.at.into()))
         });
-        // The timer of a runtime that has ended since then panics.
+        // A timer panics if its runtime has ended.
         let Ok(polled) = catch_unwind(AssertUnwindSafe(|| timer.as_mut().poll(cx))) else {
             return Poll::Ready(Expired::RuntimeEnded);
         };

@@ -3,9 +3,9 @@ use std::fmt;
 use super::{Phase, SiteSpec};
 use crate::Capabilities;
 
-/// The resolved chain of a pipeline, from the outside in.
+/// The resolved stack of a pipeline, from the outermost layer to the backend.
 ///
-/// Its `Display` is a table, one line a site:
+/// Its `Display` is a table with one line for each site:
 ///
 /// ```text
 /// limits   Admit
@@ -24,9 +24,9 @@ pub struct Description {
 pub struct DescribedSite {
     /// The unique name.
     pub name: String,
-    /// The phase of a layer; nothing for the backend.
+    /// The phase of a layer. `None` for the backend.
     pub phase: Option<Phase>,
-    /// What a reader has to know of it, where it says something.
+    /// The remark of the layer for a reader of the description.
     pub note: Option<String>,
 }
 
@@ -42,18 +42,18 @@ impl Description {
         Self { sites, capabilities }
     }
 
-    /// The sites from the outside in; the backend is the last.
+    /// The sites from the outermost layer to the backend.
     #[must_use]
     pub fn sites(&self) -> &[DescribedSite] {
         &self.sites
     }
 
-    /// Their names from the outside in.
+    /// The names of the sites from the outermost layer to the backend.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.sites.iter().map(|site| site.name.as_str())
     }
 
-    /// What the backend does and promises.
+    /// The operations and guarantees of the backend.
     #[must_use]
     pub const fn capabilities(&self) -> &Capabilities {
         &self.capabilities
@@ -68,7 +68,7 @@ impl fmt::Display for Description {
                 Some(phase) => {
                     write!(f, "{:width$}   {phase}", site.name)?;
                     if let Some(note) = &site.note {
-                        // As far in as what a backend can do.
+                        // Aligned with the operations of the backend.
                         write!(f, "{:gap$}{note}", "", gap = 11 - phase.to_string().len())?;
                     }
                     writeln!(f)?;

@@ -1,4 +1,4 @@
-//! The caller's side of a call: admission, the deadline, and the promise that what was handed over is seen through.
+//! The edge of a pipeline: admission, the deadline, and the completion of detached calls.
 
 use std::{
     fmt,
@@ -14,27 +14,28 @@ use std::{
 use tokio::{runtime::Handle, sync::OwnedSemaphorePermit};
 
 use super::{
-    Core, Deadline, Expired, core::closed, erased::BoxFuture, in_flight::Ticket, validate, watch::Polling,
+    Core, Deadline, Expired, core::closed, erased::BoxFuture, in_flight::InFlightGuard, validate,
+    watch::Polling,
 };
 use crate::{
     Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Result,
     context::{CallState, Context},
 };
 
-/// A call on its way, as its caller holds it.
+/// A call of a caller, as a future.
 ///
-/// Dropped before anything was handed to the backend, nothing ran. Dropped afterwards, the whole call, layers
-/// included, goes on by itself on the runtime that the pipeline was built on. The same happens when the deadline
-/// passes, which answers `Timeout` with the effect known at that moment.
+/// If it is dropped before a backend has received the call, nothing was applied. If it is dropped later, the whole call with its
+/// layers continues as a task on the runtime of the pipeline. The same happens at the deadline, when the caller gets `Timeout`
+/// with the effect known at that moment.
 pub(crate) struct Execution {
     core: Arc<Core>,
     context: Context,
-    /// What is asked, until the call begins. Not in the stage, which is taken out at every poll.
+    /// The operation, until the call begins. It is not part of the stage, because each poll moves the stage.
     args: Option<PersistArgs>,
     stage: Stage,
     deadline: Option<Deadline>,
-    /// The ticket of a detached task. `close` waits for that task, so its calls are admitted.
-    let_in_by: Option<Arc<Ticket>>,
+    /// The guard of a detached task. `close` waits for that task, so that its calls are admitted.
+    let_in_by: Option<Arc<InFlightGuard>>,
 }
 
 enum Stage {
@@ -47,18 +48,17 @@ enum Stage {
 
 struct Running {
     call: BoxFuture<'static, Result<PersistResponse>>,
-    place: OwnedSemaphorePermit,
-    ticket: Ticket,
+    permit: OwnedSemaphorePermit,
+    in_flight: InFlightGuard,
 }
 
 impl Running {
-    /// The call has answered, or is given up before it began. A layer that panics while its future is dropped takes
-    /// nothing away from the answer.
+    /// Ends a call that was answered or cancelled. If a layer panics while its future is dropped, the answer is not affected.
     fn end(self, state: &CallState) {
-        let Self { call, place, ticket } = self;
+        let Self { call, permit, in_flight } = self;
         drop(catch_unwind(AssertUnwindSafe(|| drop(call))));
-        state.release_after_writes(place);
-        drop(ticket);
+        state.release_after_writes(permit);
+        drop(in_flight);
     }
 }
 
@@ -72,13 +72,13 @@ impl Execution {
         Self { core, context, args: None, stage: Stage::Refused(error), deadline: None, let_in_by: None }
     }
 
-    /// Lets the call in while the pipeline closes, where there is a ticket of a task that closing waits for.
-    pub(crate) fn let_in_by(mut self, ticket: Option<Arc<Ticket>>) -> Self {
-        self.let_in_by = ticket;
+    /// Admits the call while the pipeline closes, if it belongs to a task that `close` waits for.
+    pub(crate) fn let_in_by(mut self, in_flight: Option<Arc<InFlightGuard>>) -> Self {
+        self.let_in_by = in_flight;
         self
     }
 
-    /// Lets the call in, or says why not. `Ok(None)` when it has to wait.
+    /// Validates and admits the call. The call waits if there is no free permit.
     fn admit(&mut self) -> Result<()> {
         let args = self.args.as_ref().expect("the call has not begun");
         validate::check(args)?;
@@ -90,43 +90,44 @@ impl Execution {
             .with_effect(Effect::NotApplied));
         }
         let is_write = args.kind().is_write();
-        match self.core.gate.lane(is_write).try_enter() {
-            Some(place) => self.begin(place),
+        match self.core.admission.queue(is_write).try_enter() {
+            Some(permit) => self.begin(permit),
             None => {
                 let (core, context) = (Arc::clone(&self.core), self.context.clone());
-                let wait = Box::pin(async move { core.gate.lane(is_write).enter(context.tenant()).await });
+                let wait =
+                    Box::pin(async move { core.admission.queue(is_write).enter(context.tenant()).await });
                 self.stage = Stage::Waiting(wait);
                 Ok(())
             }
         }
     }
 
-    fn begin(&mut self, place: OwnedSemaphorePermit) -> Result<()> {
-        let ticket = match self.let_in_by.take() {
-            Some(ticket) => ticket.another(),
+    fn begin(&mut self, permit: OwnedSemaphorePermit) -> Result<()> {
+        let in_flight = match self.let_in_by.take() {
+            Some(in_flight) => in_flight.another(),
             None => self.core.in_flight.enter().ok_or_else(closed)?,
         };
         let args = self.args.take().expect("the call has not begun");
         let call = self.core.stack.run(PersistRequest { args, context: self.context.clone() });
-        self.stage = Stage::Running(Running { call, place, ticket });
+        self.stage = Stage::Running(Running { call, permit, in_flight });
         Ok(())
     }
 
     fn poll_stage(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<PersistResponse>> {
         loop {
-            // Taken out while it is polled: a future that panicked is neither polled nor detached again.
+            // Moved out for the poll: a future that panicked is neither polled nor detached again.
             match mem::replace(&mut self.stage, Stage::Done) {
                 Stage::Refused(error) => return Poll::Ready(Err(error)),
                 Stage::Start => self.admit()?,
                 Stage::Waiting(mut wait) => match wait.as_mut().poll(cx) {
-                    Poll::Ready(place) => self.begin(place?)?,
+                    Poll::Ready(permit) => self.begin(permit?)?,
                     Poll::Pending => {
                         self.stage = Stage::Waiting(wait);
                         return Poll::Pending;
                     }
                 },
                 Stage::Running(mut running) => match running.call.as_mut().poll(cx) {
-                    // An answer is moved as it is: it is large.
+                    // The answer is large and is moved only once.
                     answered @ Poll::Ready(Ok(_)) => {
                         running.end(self.context.call());
                         return answered;
@@ -145,7 +146,7 @@ impl Execution {
         }
     }
 
-    /// Holds an error to its word: where it says that nothing was applied, nothing will be, whatever a layer has left running.
+    /// Makes the effect of an error true: `NotApplied` cancels the call, so that no task of a layer can still apply it.
     fn kept(&self, error: PersistError) -> PersistError {
         let call = self.context.call();
         if error.effect() != Effect::NotApplied || !call.shape.kind().is_write() || call.cancel() {
@@ -154,7 +155,7 @@ impl Execution {
         error.with_effect(call.effect())
     }
 
-    /// Lets the call go: on by itself when something was handed over, away otherwise. Says whether it had begun and ends here.
+    /// Detaches the call if a backend has received it, and drops it otherwise. Returns whether it had begun and has ended here.
     fn let_go(&mut self) -> bool {
         let running = match mem::replace(&mut self.stage, Stage::Done) {
             Stage::Running(running) => running,
@@ -168,7 +169,7 @@ impl Execution {
         } else {
             let (core, context) = (Arc::clone(&self.core), self.context.clone());
             self.core.in_flight.detach(async move {
-                let Running { mut call, place, ticket } = running;
+                let Running { mut call, permit, in_flight } = running;
                 let answer = poll_fn(|cx| {
                     let _polling = Polling::on(&core.watched, &state);
                     call.as_mut().poll(cx)
@@ -176,13 +177,13 @@ impl Execution {
                 .await;
                 core.answered(&context, answer.as_ref().err());
                 drop(answer);
-                Running { call, place, ticket }.end(&state);
+                Running { call, permit, in_flight }.end(&state);
             });
             false
         }
     }
 
-    fn given_up(&mut self, kind: ErrorKind, why: &'static str) -> PersistError {
+    fn end_early(&mut self, kind: ErrorKind, why: &'static str) -> PersistError {
         let call = Arc::clone(self.context.call());
         let at_work = call.cursor().load(Relaxed);
         let effect = call.effect();
@@ -198,7 +199,7 @@ impl Future for Execution {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        // Layers may use the timers of tokio, whatever executor their caller has.
+        // Layers can use tokio timers on any executor of the caller.
         let runtime = Handle::try_current().is_err().then(|| this.core.in_flight.runtime().clone());
         let _entered = runtime.as_ref().map(Handle::enter);
         let polling = Polling::on(&this.core.watched, this.context.call());
@@ -209,7 +210,7 @@ impl Future for Execution {
                 this.core.answered(&this.context, None);
                 return polled;
             }
-            // One that has no site yet was refused here.
+            // An error without a site comes from the edge.
             Poll::Ready(Err(error)) => {
                 let error = this.context.call().stamp(error, CallState::EDGE);
                 this.core.answered(&this.context, Some(&error));
@@ -217,12 +218,12 @@ impl Future for Execution {
             }
             Poll::Pending => {}
         }
-        // A timer is made only for a call that has to wait.
+        // The timer is created only for a call that waits.
         let Some(deadline) = &mut this.deadline else { return Poll::Pending };
         let error = match ready!(deadline.poll(&this.core.in_flight, cx)) {
-            Expired::Passed => this.given_up(ErrorKind::Timeout, "the deadline passed"),
+            Expired::Passed => this.end_early(ErrorKind::Timeout, "the deadline passed"),
             Expired::RuntimeEnded => {
-                this.given_up(ErrorKind::Cancelled, "the runtime of the pipeline has ended")
+                this.end_early(ErrorKind::Cancelled, "the runtime of the pipeline has ended")
             }
         };
         Poll::Ready(Err(error))
@@ -232,7 +233,7 @@ impl Future for Execution {
 impl Drop for Execution {
     fn drop(&mut self) {
         let at_work = self.context.call().cursor().load(Relaxed);
-        // Of a call that goes on by itself its end is recorded.
+        // A detached call records its own end.
         if self.let_go() {
             let call = self.context.call();
             let error =

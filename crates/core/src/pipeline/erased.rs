@@ -13,7 +13,7 @@ use crate::{PersistError, PersistRequest, PersistResponse, Result};
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What every service in a pipeline is. Implemented by whatever fits.
+/// The bounds of every service in a pipeline. Every type that meets them implements it.
 pub trait PersistService:
     Service<PersistRequest, Response = PersistResponse, Error: Into<PersistError>, Future: Send + 'static>
     + Clone
@@ -32,7 +32,7 @@ impl<S> PersistService for S where
 {
 }
 
-/// A service behind one pointer, callable by reference. The only place where a stack is erased.
+/// A service behind one pointer, callable by reference. The stack is type-erased only here.
 trait Erased: Send + Sync {
     fn call(&self, request: PersistRequest) -> BoxFuture<'static, Result<PersistResponse>>;
 }
@@ -43,13 +43,13 @@ impl<S: PersistService<Error = PersistError>> Erased for S {
     }
 }
 
-/// A future that readies a service and calls it once.
+/// A future that waits until a service is ready and calls it once.
 ///
-/// It differs from [`tower::util::Oneshot`] in one point: it drops the future of the call when it is dropped itself, not
-/// when that future has answered. A panic while the future is dropped therefore does not replace the answer.
+/// It differs from [`tower::util::Oneshot`] in one point: it drops the future of the call when it is dropped itself, not when
+/// that future has answered. A panic while the future is dropped therefore does not replace the answer.
 ///
 /// # Panics
-/// When it is polled after `call` has panicked.
+/// If it is polled after `call` has panicked.
 #[pin_project]
 pub struct Oneshot<S: Service<PersistRequest>> {
     #[pin]
@@ -64,7 +64,7 @@ enum OneshotState<S: Service<PersistRequest>> {
 }
 
 impl<S: Service<PersistRequest>> Oneshot<S> {
-    /// The future of this call. It does nothing before it is polled.
+    /// Returns the future of one call. It does nothing before its first poll.
     pub const fn new(service: S, request: PersistRequest) -> Self {
         Self { state: OneshotState::Start { service, request } }
     }
@@ -96,8 +96,8 @@ impl<S: Service<PersistRequest>> fmt::Debug for Oneshot<S> {
     }
 }
 
-/// A stack behind a shared pointer: a clone costs a reference count, whatever the depth. It is always ready; what is
-/// inside is made ready as part of the call.
+/// A stack behind a shared pointer: a clone costs a reference count at any depth. It is always ready; each call waits for the
+/// readiness of the inner services.
 #[derive(Clone)]
 pub struct SharedService(Arc<dyn Erased>);
 

@@ -1,4 +1,4 @@
-//! What surrounds each layer.
+//! The guard around each layer.
 
 use std::{
     any::Any,
@@ -19,7 +19,7 @@ use crate::{
     pipeline::AtSite,
 };
 
-/// A layer in its place: attributed, contained, checked at both boundaries.
+/// A layer with its guard, which attributes errors, contains panics and checks both boundaries.
 #[derive(Debug, Clone)]
 pub struct Guard<L> {
     layer: L,
@@ -57,7 +57,7 @@ where
     type Future = GuardedFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<()>> {
-        // There is no call yet to name the site: the error keeps the index until there is one.
+        // There is no call yet, so that the error keeps the index of the site.
         match catch_unwind(AssertUnwindSafe(|| self.inner.poll_ready(cx))) {
             Ok(ready) => ready.map_err(|error| error.into().unready(self.index)),
             Err(payload) => Poll::Ready(Err(panicked(&*payload).unready(self.index))),
@@ -84,14 +84,14 @@ pub struct GuardedFuture<F> {
 #[derive(Debug)]
 enum State<F> {
     Running(#[pin] F),
-    /// The layer was not called, or panicked while it was.
+    /// The layer was not called, or its `call` panicked.
     Failed(Option<PersistError>),
-    /// The call is somebody else's: nothing of it is told.
-    Strange(Option<PersistError>),
+    /// The layer outside forwarded a foreign call, of which the error reveals nothing.
+    Foreign(Option<PersistError>),
 }
 
 impl<F> GuardedFuture<F> {
-    /// Checks what the layer outside passed on, and calls this one.
+    /// Checks the request that the outer layer forwards, and calls this layer.
     pub(crate) fn start(index: u8, request: PersistRequest, call: impl FnOnce(PersistRequest) -> F) -> Self {
         let state = Arc::clone(request.context.call());
         let mut guarded = Self { state: State::Failed(None), call: state, index };
@@ -99,22 +99,24 @@ impl<F> GuardedFuture<F> {
         guarded
     }
 
-    /// Puts the future of the layer where it is to stay: it holds those of all layers further in, and is moved as little as
-    /// can be.
+    /// Stores the future of the layer in its final location. It contains the futures of all inner layers and should be moved
+    /// rarely.
     fn begin(&mut self, request: PersistRequest, call: impl FnOnce(PersistRequest) -> F) {
         let Self { state, call: facts, index } = self;
         let outer = CallState::outside(*index);
-        // Nobody stands outside the first one: the edge has just taken the shape of what it passes on.
+        // There is no layer outside the first one: the edge has created the shape from these arguments.
         let checked = if *index == 0 { Ok(()) } else { facts.shape.check_args(&request.args) };
         match checked {
-            _ if *index > 0 && AtWork::is_on_another(facts) => *state = State::Strange(Some(strange(outer))),
-            Err(what) => *state = State::Failed(Some(contract_violation(what, facts, outer))),
+            _ if *index > 0 && AtWork::is_on_another(facts) => {
+                *state = State::Foreign(Some(foreign_call(outer)))
+            }
+            Err(violation) => *state = State::Failed(Some(contract_violation(violation, facts, outer))),
             Ok(()) => {
                 facts.cursor().store(*index, Relaxed);
                 let at_work = (AtWork::on(facts), AtSite::new(facts, *index));
                 let called = catch_unwind(AssertUnwindSafe(|| {
                     let running = call(request);
-                    // It is. That there is nothing to be dropped in its place spares the future a move.
+                    // It is. A target without a value to drop saves a move of the future.
                     if matches!(state, State::Failed(None)) {
                         *state = State::Running(running);
                     }
@@ -142,19 +144,18 @@ where
         let outer = CallState::outside(index);
         let error = match this.state.as_mut().project() {
             StateProjection::Failed(error) => error.take().expect("polled after it was ready"),
-            StateProjection::Strange(error) => {
+            StateProjection::Foreign(error) => {
                 return Poll::Ready(Err(error.take().expect("polled after it was ready")));
             }
             StateProjection::Running(future) => {
-                // An answer is large: it does not go through `catch_unwind`, which moves what it returns, and is looked at
-                // where it lies.
+                // The answer is large. `catch_unwind` would move its result, so that the answer is checked in place.
                 let mut answer = Poll::Pending;
                 call.cursor().store(index, Relaxed);
                 let at_work = (AtWork::on(call), AtSite::new(call, index));
                 let polled = catch_unwind(AssertUnwindSafe(|| put_ready(&mut answer, future.poll(cx))));
                 drop(at_work);
                 match (polled, &answer) {
-                    // The cursor stays where the innermost site left it.
+                    // The cursor stays at the innermost site.
                     (Ok(()), Poll::Pending) => return Poll::Pending,
                     (Ok(()), Poll::Ready(Ok(response))) => {
                         match call.shape.check_result(&response.result, &call.facts.tenant) {
@@ -162,7 +163,7 @@ where
                                 call.cursor().store(outer, Relaxed);
                                 return answer.map_err(Into::into);
                             }
-                            Err(what) => PersistError::new(ErrorKind::ContractViolation, what),
+                            Err(violation) => PersistError::new(ErrorKind::ContractViolation, violation),
                         }
                     }
                     (Ok(()), Poll::Ready(Err(_))) => match answer {
@@ -182,30 +183,31 @@ where
     }
 }
 
-/// Takes down what a future was polled to. That there is nothing in its place to be dropped spares it a move, and that it is
-/// pending is not moved at all.
+/// Stores the result of a poll if it is ready. The target then has no value to drop, which saves a move; a pending result is not
+/// moved.
 #[inline]
-pub(crate) fn put_ready<T>(place: &mut Poll<T>, polled: Poll<T>) {
-    if polled.is_ready() && place.is_pending() {
-        *place = polled;
+pub(crate) fn put_ready<T>(target: &mut Poll<T>, polled: Poll<T>) {
+    if polled.is_ready() && target.is_pending() {
+        *target = polled;
     }
 }
 
-/// The layer at this site has passed on a call that is not the one it was given. What that call is about is not for whoever made
-/// this one: only the site is named.
+/// Returns the error for a layer that forwarded a foreign call: neither its own call nor a child of it. The error names only the
+/// site, because the foreign call belongs to another caller.
 #[cold]
-pub(crate) fn strange(site: u8) -> PersistError {
-    let detail = "passed on the call of somebody else";
+pub(crate) fn foreign_call(site: u8) -> PersistError {
+    let detail = "passed on a call of another caller";
     PersistError::new(ErrorKind::ContractViolation, detail).with_effect(Effect::NotApplied).unready(site)
 }
 
-/// What `site` did that it may not.
+/// Returns the error for a broken contract of a layer or backend.
 #[cold]
-pub(crate) fn contract_violation(what: &'static str, call: &CallState, site: u8) -> PersistError {
-    call.stamp(PersistError::new(ErrorKind::ContractViolation, what), site)
+pub(crate) fn contract_violation(violation: &'static str, call: &CallState, site: u8) -> PersistError {
+    call.stamp(PersistError::new(ErrorKind::ContractViolation, violation), site)
 }
 
-/// The error for a panic. The text of the panic is not repeated where it may hold content: only a literal is.
+/// Returns the error for a panic. It contains the text of the panic only if that is a literal, because other text can have
+/// content.
 pub(crate) fn panicked(payload: &(dyn Any + Send)) -> PersistError {
     let detail = match payload.downcast_ref::<&'static str>() {
         Some(literal) => format!("panicked: {literal}"),

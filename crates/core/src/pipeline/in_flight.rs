@@ -1,4 +1,4 @@
-//! Counts what is running, keeps alive what its caller left, and lets `close` wait for all of it.
+//! The calls in flight: counts them, runs detached work, and lets `close` wait for all of it.
 
 use std::{
     future::Future,
@@ -13,20 +13,20 @@ use tokio::{
     sync::{Notify, watch},
 };
 
-/// The calls of a pipeline that have begun and not ended.
+/// The running calls of a pipeline.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     runtime: Handle,
-    /// Its sender is held by a task on the runtime, and goes with that task when the runtime ends.
+    /// The receiver of a sender that a task on the runtime holds. It closes when the runtime ends.
     runtime_lives: watch::Receiver<()>,
     count: AtomicUsize,
     closing: AtomicBool,
     idle: Notify,
 }
 
-/// One call in flight.
+/// A running call. A drop ends it.
 #[derive(Debug)]
-pub(crate) struct Ticket(Arc<InFlight>);
+pub(crate) struct InFlightGuard(Arc<InFlight>);
 
 impl InFlight {
     pub(crate) fn new(runtime: Handle) -> Arc<Self> {
@@ -42,20 +42,20 @@ impl InFlight {
         })
     }
 
-    /// Counts a call in; nothing once the pipeline is closing.
-    pub(crate) fn enter(self: &Arc<Self>) -> Option<Ticket> {
-        // Counted first and checked second: `close` sets the flag first and reads the count second.
+    /// Counts a new call. `None` once the pipeline is closing.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<InFlightGuard> {
+        // Count first and check second: `close` sets the flag first and reads the count second.
         self.count.fetch_add(1, Ordering::SeqCst);
-        let ticket = Ticket(Arc::clone(self));
-        if self.closing.load(Ordering::SeqCst) { None } else { Some(ticket) }
+        let in_flight = InFlightGuard(Arc::clone(self));
+        if self.closing.load(Ordering::SeqCst) { None } else { Some(in_flight) }
     }
 
-    /// Runs `work` to its end on the runtime of the pipeline, whoever dropped it and wherever.
+    /// Runs `work` to its end on the runtime of the pipeline.
     pub(crate) fn detach(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
         self.count.fetch_add(1, Ordering::SeqCst);
-        let ticket = Ticket(Arc::clone(self));
+        let in_flight = InFlightGuard(Arc::clone(self));
         self.runtime.spawn(async move {
-            let _ticket = ticket;
+            let _in_flight = in_flight;
             work.await;
         });
     }
@@ -64,7 +64,7 @@ impl InFlight {
         &self.runtime
     }
 
-    /// How many calls are in flight.
+    /// The number of calls in flight.
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::SeqCst)
     }
@@ -74,17 +74,17 @@ impl InFlight {
         self.runtime_lives.has_changed().is_err()
     }
 
-    /// Lets nothing in any more.
+    /// Refuses further calls.
     pub(crate) fn begin_closing(&self) {
         self.closing.store(true, Ordering::SeqCst);
     }
 
-    /// Whether nothing is let in any more.
+    /// Whether further calls are refused.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::SeqCst)
     }
 
-    /// Waits until nothing is in flight.
+    /// Waits until no call is in flight.
     pub(crate) async fn drained(&self) {
         loop {
             let idle = self.idle.notified();
@@ -96,15 +96,15 @@ impl InFlight {
     }
 }
 
-impl Ticket {
-    /// Admits one more call, also while the pipeline closes: `close` already waits for this ticket.
+impl InFlightGuard {
+    /// Admits a further call of the same task, even while the pipeline closes: `close` already waits for this guard.
     pub(crate) fn another(&self) -> Self {
         self.0.count.fetch_add(1, Ordering::SeqCst);
         Self(Arc::clone(&self.0))
     }
 }
 
-impl Drop for Ticket {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.closing.load(Ordering::SeqCst) {
             self.0.idle.notify_waiters();

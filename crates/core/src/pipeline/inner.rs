@@ -3,11 +3,10 @@ use std::{future::poll_fn, sync::Arc};
 use super::PersistService;
 use crate::{Context, PersistArgs, PersistError, PersistRequest, PersistResponse, Result, context::Shape};
 
-/// The inner service of a layer that makes further calls on behalf of the one that it was given. Each call runs on a clone
-/// that was made ready for it.
+/// The inner service of a layer that makes further calls on behalf of a call. Each call runs on a clone that was made ready for
+/// it.
 ///
-/// A further call has the tenant, actor, deadline and extensions of the call that it is made for. What it writes counts
-/// towards the effect of that call.
+/// A further call has the tenant, actor, deadline and extensions of its parent. Its writes count for the effect of the parent.
 ///
 /// ```
 /// use throughline_core::{
@@ -31,15 +30,15 @@ pub struct InnerService<S> {
 }
 
 impl<S: PersistService<Error = PersistError>> InnerService<S> {
-    /// Makes calls on clones of this service.
+    /// Returns a value that makes calls on clones of this service.
     pub const fn new(inner: S) -> Self {
         Self { inner }
     }
 
-    /// Passes the call itself on.
+    /// Forwards the call itself.
     ///
     /// # Errors
-    /// What the inner service answers.
+    /// The error of the inner service.
     pub async fn forward(&self, request: PersistRequest) -> Result<PersistResponse> {
         let mut inner = self.inner.clone();
         poll_fn(|cx| inner.poll_ready(cx)).await?;
@@ -49,16 +48,17 @@ impl<S: PersistService<Error = PersistError>> InnerService<S> {
     /// Makes another call on behalf of the call with this context. It has no idempotency key.
     ///
     /// # Errors
-    /// What the inner service answers.
+    /// The error of the inner service.
     pub async fn call(&self, context: &Context, args: impl Into<PersistArgs>) -> Result<PersistResponse> {
         self.call_as(context, args.into(), false).await
     }
 
-    /// Makes a call in place of the call with this context: the same as [`call`](Self::call), with the idempotency key of that
-    /// call, so that a repetition of the one is a repetition of the other.
+    /// Makes a call in place of the call with this context. Like [`call`](Self::call), but with the idempotency key of that call,
+    /// so that a repetition of one is a repetition of the other.
     ///
     /// # Errors
-    /// What the inner service answers.
+    /// The error of the inner service.
+    /// The error of the inner service.
     pub async fn call_with_key(
         &self,
         context: &Context,

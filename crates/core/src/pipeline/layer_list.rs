@@ -7,10 +7,10 @@ use crate::PersistError;
 
 type BoxedLayer = Arc<dyn Fn(SharedService, u8) -> SharedService + Send + Sync>;
 
-/// Layers chosen at run time, mounted as one: the way to build a stack from a configuration file.
+/// A list of layers that is built at run time and runs as one layer, for example from a configuration file.
 ///
-/// It sorts itself by phase and rank; each item is guarded and named like a layer of its own. An item costs one boxed
-/// future more than a static layer.
+/// The list sorts its layers by phase and rank. Each layer has its own guard and its own site. It costs one boxed future more
+/// than a static layer.
 ///
 /// ```
 /// use throughline_core::{Phase, pipeline::LayerList};
@@ -33,13 +33,13 @@ struct Item {
 }
 
 impl LayerList {
-    /// No layers.
+    /// Returns an empty list.
     #[must_use]
     pub const fn new() -> Self {
         Self { items: Vec::new() }
     }
 
-    /// Adds a layer that says its name and phase.
+    /// Adds a layer that implements [`Described`].
     #[must_use]
     pub fn with<L>(self, layer: L) -> Self
     where
@@ -51,7 +51,7 @@ impl LayerList {
         self.push(spec, layer)
     }
 
-    /// Adds any tower layer under this name and phase.
+    /// Adds any tower layer with this name and phase.
     #[must_use]
     pub fn with_as<L>(self, name: impl Into<std::borrow::Cow<'static, str>>, phase: Phase, layer: L) -> Self
     where
@@ -79,7 +79,7 @@ impl LayerList {
         self
     }
 
-    /// The names in order, outermost first.
+    /// The names of the layers in their order, outermost first.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.items.iter().map(|item| &*item.spec.name)
     }
@@ -88,7 +88,7 @@ impl LayerList {
         self.items.iter().map(|item| item.spec.clone())
     }
 
-    /// The list as a layer whose first item is the site `first`.
+    /// Mounts the list in a stack, where its first layer is the site `first`.
     pub(crate) fn at(self, first: u8) -> BoxedLayers {
         BoxedLayers { layers: self.items.into_iter().map(|item| item.layer).collect(), first }
     }
@@ -100,7 +100,7 @@ impl fmt::Debug for LayerList {
     }
 }
 
-/// A shared layer; what `impl Layer for Arc` would be.
+/// A layer behind an `Arc`.
 struct ByReference<L>(Arc<L>);
 
 impl<S, L: Layer<S>> Layer<S> for ByReference<L> {
@@ -111,7 +111,7 @@ impl<S, L: Layer<S>> Layer<S> for ByReference<L> {
     }
 }
 
-/// A [`LayerList`] in its place.
+/// A [`LayerList`] in a stack.
 #[derive(Clone)]
 pub struct BoxedLayers {
     layers: Arc<[BoxedLayer]>,
@@ -124,7 +124,7 @@ impl<S: PersistService<Error = PersistError>> Layer<S> for BoxedLayers {
     fn layer(&self, inner: S) -> SharedService {
         let mut service = SharedService::new(inner);
         for (at, layer) in self.layers.iter().enumerate().rev() {
-            // The builder refuses more layers than an index can name before anything is called.
+            // The builder has already refused more layers than an index can count.
             let index = u8::try_from(usize::from(self.first) + at).unwrap_or(u8::MAX);
             service = layer(service, index);
         }

@@ -1,4 +1,4 @@
-//! The drafts that this process holds: a sweep leaves their messages alone, whatever became of the lease.
+//! The live drafts of this process. The recovery of expired drafts skips their messages, even if the lease has expired.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use crate::{Message, MessageId, TenantId, ThreadId};
 
 type Name = (TenantId, ThreadId, MessageId);
 
-/// The messages that a draft of this pipeline is held for, and how many drafts each.
+/// The messages with live drafts of this pipeline, and the number of drafts of each.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LiveDrafts(Arc<Mutex<HashMap<Name, usize>>>);
 
@@ -25,14 +25,14 @@ impl LiveDrafts {
         LiveDraft { drafts: self.clone(), name }
     }
 
-    /// Whether a draft of this message is held.
+    /// Whether there is a live draft of this message.
     pub(crate) fn holds(&self, message: &Message) -> bool {
         let name = (message.tenant.clone(), message.thread.clone(), message.id.clone());
         self.names().contains_key(&name)
     }
 }
 
-/// A draft that is registered until this is dropped.
+/// A registered draft. A drop removes it.
 #[derive(Debug)]
 pub(crate) struct LiveDraft {
     drafts: LiveDrafts,

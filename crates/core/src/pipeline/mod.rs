@@ -1,4 +1,4 @@
-//! The stack: layers in named phases, composed statically, erased once.
+//! The pipeline: a stack of layers in named phases, composed statically and type-erased once.
 //!
 //! ```
 //! # use throughline_core::{Admitted, Backend, Capabilities, Durability, Reply, messages::Add};
@@ -15,29 +15,30 @@
 //! // Any tower layer over `PersistRequest` fits, once it has a name and a phase.
 //! let identity = tower::layer::util::Identity::new();
 //! let db = Persistence::builder()
-//!     .layer_as("gate", Phase::Guard, identity)
+//!     .layer_as("access", Phase::Guard, identity)
 //!     .backend(Nowhere)
 //!     .build()?;
-//! assert_eq!(db.describe().names().collect::<Vec<_>>(), ["gate", "nowhere"]);
+//! assert_eq!(db.describe().names().collect::<Vec<_>>(), ["access", "nowhere"]);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # Order
-//! The first layer registered is the outermost. Every layer has a unique name and a [`Phase`], and a built-in one a
-//! rank inside it; [`Builder::build`](crate::Builder::build) refuses an order in which a phase or a rank goes backwards, and says the right
-//! one. [`Persistence::describe`](crate::Persistence::describe) prints what was built.
 //!
-//! # What surrounds each layer
-//! Each layer is wrapped in a guard: it knows which site is at work (so that a deadline, a panic or an error without a
-//! name is put down to the right layer), contains panics of `call` and of `poll`, and checks both boundaries: what a
-//! layer passes on and what it answers must be of the same operation, thread and id as the call.
+//! # Order
+//! The first registered layer is the outermost one. Every layer has a unique name and a [`Phase`]; a built-in layer also has a
+//! rank inside its phase. [`Builder::build`](crate::Builder::build) refuses an order in which a phase or a rank decreases, and
+//! suggests the right order. [`Persistence::describe`](crate::Persistence::describe) prints the stack.
+//!
+//! # The guard of each layer
+//! A guard surrounds each layer. It records which site is at work, so that a deadline, a panic or an error without a site names
+//! the right layer. It contains panics of `call` and `poll`. It checks both boundaries: the forwarded request and the answer must
+//! have the same operation, thread and id as the call.
 //!
 //! # A layer that blocks
-//! A layer that computes or waits without `.await` keeps its thread from every other call. With the feature `tracing` a thread of the
-//! process looks at what is polled, and logs a warning when one layer or backend has kept a thread for half a second, while it
-//! still does: its name as `site`, the operation, and the thread. It is said once for each poll. A layer of a pipeline
-//! inside another is named as the layer that holds that pipeline.
+//! A layer that computes or waits without `.await` blocks its thread for all other calls. With the feature `tracing`, a watch
+//! thread checks the polls of the process. It logs a warning while a layer or backend blocks a thread for half a second or
+//! longer: the `site`, the operation and the thread, once for each poll. For a layer of an inner pipeline, the warning names the
+//! layer that contains that pipeline.
 
 mod admission;
 mod audit_budget;
@@ -83,8 +84,8 @@ pub(crate) use self::{
     core::{Core, Parts},
     deadline::{Deadline, Expired},
     edge::Execution,
-    guard::{GuardedFuture, contract_violation, panicked, put_ready, strange},
-    in_flight::{InFlight, Ticket},
+    guard::{GuardedFuture, contract_violation, foreign_call, panicked, put_ready},
+    in_flight::{InFlight, InFlightGuard as Ticket},
     live_drafts::{LiveDraft, LiveDrafts},
     phase::CallerFilter,
     terminal::Terminal,
@@ -95,5 +96,5 @@ pub use crate::{
     request::{AttemptsMade, BufferedBytes, ContentLimit, Receipt},
 };
 
-/// One queue for the runs of each agent in a thread.
+/// A fair queue for the runs of each agent in a thread.
 pub(crate) type RunQueue = crate::keyed_queue::KeyedQueue<(crate::TenantId, crate::AgentId, crate::ThreadId)>;

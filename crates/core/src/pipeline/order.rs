@@ -1,9 +1,9 @@
-//! Checks the order of the sites before anything is built.
+//! The check of the order of layers before a stack is built.
 
 use super::SiteSpec;
 use crate::{Capabilities, Effect, ErrorKind, PersistError, Result, Site};
 
-/// The most layers of one pipeline: the site at work is kept in one byte.
+/// The most layers of one pipeline. The index of the current site is one byte.
 pub(super) const MAX_LAYERS: usize = 250;
 
 pub(crate) fn check(layers: &[SiteSpec], backend: &str) -> Result<()> {
@@ -37,7 +37,7 @@ pub(crate) fn check(layers: &[SiteSpec], backend: &str) -> Result<()> {
     Ok(())
 }
 
-/// A log that the backend does not keep in its commits would be a claim about what may not be there.
+/// Refuses an audit layer over a backend that does not write audit entries in its transactions.
 pub(crate) fn check_audit(layers: &[SiteSpec], backend: &str, claims: &Capabilities) -> Result<()> {
     match layers.iter().find(|layer| layer.sealing.is_some()) {
         Some(layer) if !claims.audit => refuse(format!(
@@ -48,7 +48,7 @@ pub(crate) fn check_audit(layers: &[SiteSpec], backend: &str, claims: &Capabilit
     }
 }
 
-/// Whether errors and paths can carry it: `/` stands between the names of nested pipelines, and the edge has a name already.
+/// The rule for names: `/` separates the names of nested pipelines, and `edge` is the name of the edge.
 const USABLE: &str = "a name has a character at least, no `/` and no control character, and is not `edge`";
 
 fn is_usable(name: &str) -> bool {
@@ -70,17 +70,17 @@ fn goes_backwards(outer: &SiteSpec, inner: &SiteSpec) -> Option<String> {
     }
 }
 
-/// The same layers in an order that would be accepted.
+/// Returns the layers in an accepted order.
 fn right_order(layers: &[SiteSpec]) -> String {
     let mut sorted: Vec<&SiteSpec> = layers.iter().collect();
     sort(&mut sorted, |spec| spec);
     sorted.iter().map(|spec| &*spec.name).collect::<Vec<_>>().join(" > ")
 }
 
-/// Sorts by phase, and the ranked ones of a phase by rank in the places that ranked ones have.
+/// Sorts by phase. Ranked layers of a phase are sorted by rank; unranked layers keep their index.
 pub(super) fn sort<T>(items: &mut [T], spec: impl Fn(&T) -> &SiteSpec) {
     items.sort_by_key(|item| spec(item).phase);
-    // A selection sort over the ranked ones alone: an unranked layer keeps its place between its neighbours.
+    // A selection sort over the ranked layers alone, so that an unranked layer keeps its index.
     for at in 0..items.len() {
         let Some(rank) = spec(&items[at]).rank else { continue };
         let phase = spec(&items[at]).phase;

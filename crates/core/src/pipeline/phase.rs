@@ -5,18 +5,18 @@ use crate::{
     pipeline::{RejectedCallBudget, Sealing},
 };
 
-/// The part of the order that a layer belongs to, from the caller to the backend.
+/// The part of the stack that a layer belongs to, from the caller to the backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// Limits and quotas: sees what the caller sent, before anything costs.
+    /// Limits and quotas. They see the arguments of the caller before any expensive work.
     Admit,
-    /// Permission and scope: may refuse.
+    /// Permission and scope. They can refuse a call.
     Guard,
-    /// What was asked and answered: tracing, metrics, audit.
+    /// Tracing, metrics and audit. They see the requests and the answers.
     Observe,
-    /// Changes content: redaction, encryption. The last to touch it.
+    /// Changes of content: redaction and encryption. No later layer changes content.
     Transform,
-    /// Where it goes and how often: retry, attempt timeout, redirect.
+    /// The destination and the number of attempts: retry, attempt timeout and redirect.
     Route,
 }
 
@@ -26,20 +26,20 @@ impl fmt::Display for Phase {
     }
 }
 
-/// What the builder has to know of a layer.
+/// The description of a layer for the builder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SiteSpec {
     pub(crate) name: Cow<'static, str>,
     pub(crate) phase: Phase,
     pub(crate) rank: Option<u16>,
     pub(crate) note: Option<Cow<'static, str>>,
-    /// Of a layer that keeps an audit log.
+    /// The audit log of an audit layer.
     pub(crate) sealing: Option<Sealing>,
-    /// Of a layer that hides secrets.
+    /// The caller filter of a layer that hides secrets.
     pub(crate) caller_filter: Option<CallerFilter>,
 }
 
-/// Rewrites the actor and the call site that a handle is given, before any layer sees them: nothing where they stay.
+/// A function that rewrites the actor and the call site of a handle before any layer sees them. `None` keeps the text.
 #[derive(Clone)]
 pub(crate) struct CallerFilter(Arc<Filter>);
 
@@ -70,22 +70,22 @@ impl fmt::Debug for CallerFilter {
 }
 
 impl SiteSpec {
-    /// A layer of this name and phase, anywhere inside it.
+    /// Returns the description of a layer with this name and phase, without a rank.
     pub fn new(name: impl Into<Cow<'static, str>>, phase: Phase) -> Self {
         Self { name: name.into(), phase, rank: None, note: None, sealing: None, caller_filter: None }
     }
 
-    /// Its place inside the phase: among ranked layers of one phase, a lower rank stands further out.
+    /// Sets the rank. Of the ranked layers in one phase, a layer with a lower rank is further out.
     #[must_use]
     pub const fn with_rank(mut self, rank: u16) -> Self {
         self.rank = Some(rank);
         self
     }
 
-    /// Has the pipeline rewrite the actor and the call site of its handles before any layer sees them. The filter answers the
-    /// new text, or `None` where the text stays. It runs once for each handle that is made, and must not block.
+    /// Sets a filter that rewrites the actor and the call site of handles before any layer sees them. The filter returns the new
+    /// text, or `None` to keep it. It runs once for each new handle, and must not block.
     ///
-    /// A layer that hides secrets sets one: it sees content only, and a secret may be in a name as well.
+    /// A layer that hides secrets sets a filter, because a layer sees only content, and a name can contain a secret too.
     #[must_use]
     pub fn with_caller_filter(
         mut self,
@@ -95,10 +95,10 @@ impl SiteSpec {
         self
     }
 
-    /// Has the pipeline keep an audit log: the backend writes an entry in the commit of each write whose call has an
-    /// [`AuditDraft`](crate::audit::AuditDraft), and the pipeline writes records of rejected calls within `budget`.
+    /// Makes the pipeline keep an audit log. The backend writes an entry in the transaction of each write whose call has an
+    /// [`AuditDraft`](crate::audit::AuditDraft). The pipeline writes records of rejected calls within `budget`.
     ///
-    /// [`Builder::build`](crate::Builder::build) refuses it over a backend that does not claim
+    /// [`Builder::build`](crate::Builder::build) refuses it if the backend does not claim
     /// [`Capabilities::audit`](crate::Capabilities::audit).
     #[must_use]
     pub fn with_audit(mut self, sealer: Arc<dyn AuditSealer>, budget: RejectedCallBudget) -> Self {
@@ -106,7 +106,7 @@ impl SiteSpec {
         self
     }
 
-    /// What whoever reads the description of the pipeline has to know of the layer, in a few words.
+    /// Sets a short remark, which the description of the pipeline shows.
     #[must_use]
     pub fn with_note(mut self, note: impl Into<Cow<'static, str>>) -> Self {
         self.note = Some(note.into());
@@ -114,8 +114,7 @@ impl SiteSpec {
     }
 }
 
-/// A layer that knows its name and phase. A layer that does not is added with
-/// [`Builder::layer_as`](crate::Builder::layer_as).
+/// A layer with a name and a phase. Add a layer without them with [`Builder::layer_as`](crate::Builder::layer_as).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say its name and phase",
     label = "a layer of a pipeline needs a name and a phase",
@@ -123,6 +122,6 @@ impl SiteSpec {
     note = "add a foreign layer with `.layer_as(name, phase, layer)`, or implement `Described` for your own"
 )]
 pub trait Described {
-    /// Its name, phase and rank.
+    /// Returns the name, the phase and the rank.
     fn site(&self) -> SiteSpec;
 }

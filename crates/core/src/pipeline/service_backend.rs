@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Any tower service as the end of a pipeline: a remote store behind a client stack, a test double.
+/// A tower service as the backend of a pipeline: a remote store behind a client stack, or a test double.
 ///
 /// ```
 /// use throughline_core::{
@@ -42,7 +42,7 @@ pub struct ServiceBackend<S> {
 }
 
 impl<S> ServiceBackend<S> {
-    /// The service under this name, with these claims.
+    /// Returns a backend of this service, with this name and these capabilities.
     pub fn new(name: &str, capabilities: Capabilities, service: S) -> Self {
         Self { name: name.into(), capabilities, service }
     }

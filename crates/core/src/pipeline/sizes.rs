@@ -1,4 +1,4 @@
-//! How large is what a call moves from layer to layer: every layer pays for it, on the way down and on the way up.
+//! Tests of the sizes of values that pass through the layers. Every layer moves them, in both directions.
 
 use super::{Execution, GuardedFuture, erased::BoxFuture};
 use crate::{
@@ -15,22 +15,22 @@ fn at_most<T>(bytes: usize) {
 }
 
 #[test]
-fn what_goes_through_the_layers_does_not_grow() {
+fn values_that_pass_through_the_layers_do_not_grow() {
     at_most::<Context>(24);
     at_most::<PersistArgs>(168);
     at_most::<PersistRequest>(192);
-    // The answers about sessions are the largest by far.
+    // The answers of session operations are the largest.
     at_most::<PersistResult>(392);
     at_most::<PersistResponse>(416);
-    // An answer says by itself whether there is one, and whether it is one.
+    // `Poll` and `Result` must need no extra bytes.
     assert_eq!(size_of::<std::task::Poll<Result<PersistResponse>>>(), size_of::<PersistResponse>());
 }
 
 #[test]
-fn what_is_kept_of_a_call_does_not_grow() {
+fn the_stored_state_of_a_call_does_not_grow() {
     at_most::<Shape>(144);
     at_most::<CallState>(376);
-    // With the ticket of a task whose calls are let in while the pipeline closes.
+    // With the guard of a detached task whose calls are admitted while the pipeline closes.
     at_most::<Execution>(280);
 }
 

@@ -1,6 +1,6 @@
 use tokio::task::JoinHandle;
 
-/// A task on the runtime of a pipeline: see [`Persistence::spawn`](crate::Persistence::spawn). Dropped, the task runs on.
+/// A task on the runtime of a pipeline: see [`Persistence::spawn`](crate::Persistence::spawn). A drop detaches the task.
 #[derive(Debug)]
 pub struct Task(JoinHandle<()>);
 
@@ -15,18 +15,18 @@ impl Task {
         self.0.is_finished()
     }
 
-    /// Ends the task at its next `.await`.
+    /// Cancels the task at its next `.await`.
     pub fn abort(&self) {
         self.0.abort();
     }
 
-    /// Waits until the task has ended, by itself, by a panic or by [`abort`](Self::abort).
+    /// Waits until the task has ended: by itself, with a panic, or by [`abort`](Self::abort).
     ///
     /// # Cancel safety
-    /// The task runs on, and a further call waits for it.
+    /// A dropped future does not cancel the task, and a further call waits for it.
     ///
     /// # Panics
-    /// When it is polled again after it has answered.
+    /// If it is polled again after it has completed.
     pub async fn join(&mut self) {
         drop((&mut self.0).await);
     }

@@ -1,4 +1,4 @@
-//! The service at the end of the stack: makes the ticket, calls the backend, sees every write through.
+//! The terminal service of a stack: creates the admitted call, calls the backend, and completes detached writes.
 
 use std::{
     future::Future,
@@ -11,7 +11,7 @@ use std::{
 
 use tower_service::Service;
 
-use super::{AtSite, InFlight, contract_violation, panicked, put_ready, strange};
+use super::{AtSite, InFlight, contract_violation, foreign_call, panicked, put_ready};
 use crate::backend::{Admitted, Backend, Capabilities, Counter, RejectedCallRecords};
 use crate::change::CommitNotifications;
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// One backend as a service. A clone is another reference.
+/// A backend as a service. A clone is another reference.
 pub(crate) struct Terminal<B> {
     shared: Arc<Shared<B>>,
 }
@@ -85,7 +85,7 @@ impl<B: Backend> Service<PersistRequest> for Terminal<B> {
             in_flight: Arc::clone(&self.shared.in_flight),
             call: match self.shared.refusal(&request) {
                 _ if self.shared.index > 0 && AtWork::is_on_another(&state) => {
-                    Stage::Strange(strange(CallState::outside(self.shared.index)))
+                    Stage::Foreign(foreign_call(CallState::outside(self.shared.index)))
                 }
                 Some(error) => Stage::Refused(error),
                 None => Stage::Ready(Arc::clone(&self.shared).dispatch(request)),
@@ -96,12 +96,12 @@ impl<B: Backend> Service<PersistRequest> for Terminal<B> {
 }
 
 impl<B: Backend> Shared<B> {
-    /// Why the backend is not asked, where it is not.
+    /// Returns the error of a call that the backend must not receive.
     fn refusal(&self, request: &PersistRequest) -> Option<PersistError> {
         let PersistRequest { args, context } = request;
         let call = context.call();
-        if let Err(what) = call.shape.check_args(args) {
-            return Some(contract_violation(what, call, CallState::outside(self.index)));
+        if let Err(violation) = call.shape.check_args(args) {
+            return Some(contract_violation(violation, call, CallState::outside(self.index)));
         }
         if call.is_unguarded() {
             let detail = "the call has a credential, and no layer has accepted it";
@@ -115,7 +115,7 @@ impl<B: Backend> Shared<B> {
         unsupported.then(|| PersistError::unsupported("an idempotency key"))
     }
 
-    /// Says with a reservation how long the content may become: a layer that makes content longer lowers it.
+    /// Adds the content limit of the backend to the answer of a reservation. A layer that makes content longer lowers it.
     fn with_limit(&self, mut response: PersistResponse) -> PersistResponse {
         if let (PersistResult::Reserve(_), Some(max)) =
             (&response.result, self.capabilities.max_content_bytes)
@@ -125,8 +125,8 @@ impl<B: Backend> Shared<B> {
         response
     }
 
-    /// The call of the backend, not begun. A box for each operation: one future over all of them would be as large as
-    /// the largest, and moved as a whole.
+    /// Returns the call of the backend, before its first poll. Each operation has its own box: one future over all operations
+    /// would have the size of the largest one.
     fn dispatch(self: Arc<Self>, request: PersistRequest) -> BoxFuture<Result<PersistResponse>> {
         let PersistRequest { args, context } = request;
         let now = self.clock.now();
@@ -143,8 +143,8 @@ impl<B: Backend> Shared<B> {
     }
 }
 
-/// A call to the backend. Dropped after it began, a write goes on by itself: a time limit *inside* the stack drops
-/// this future, and must not abandon what was handed over.
+/// A call of the backend. If it is dropped after it began, a write continues as a task: a timeout layer drops this future, and
+/// must not cancel a write that the backend has received.
 pub(crate) struct TerminalFuture {
     call: Stage,
     state: Arc<CallState>,
@@ -154,16 +154,16 @@ pub(crate) struct TerminalFuture {
 
 enum Stage {
     Refused(PersistError),
-    /// The call is somebody else's: nothing of it is told.
-    Strange(PersistError),
-    /// Made, and handed over at the first poll.
+    /// The layer outside forwarded a foreign call, of which the error reveals nothing.
+    Foreign(PersistError),
+    /// Created. The first poll passes it to the backend.
     Ready(BoxFuture<Result<PersistResponse>>),
     Begun(BoxFuture<Result<PersistResponse>>),
-    /// Answered, or panicked: never polled again.
+    /// Answered or panicked, and never polled again.
     Done,
 }
 
-/// Takes down what became of a write.
+/// Records the effect of a write.
 fn settle(state: &CallState, failure: Option<&mut PersistError>) {
     if !state.shape.kind().is_write() {
         return;
@@ -182,24 +182,24 @@ impl Future for TerminalFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if matches!(this.call, Stage::Strange(_))
-            && let Stage::Strange(error) = mem::replace(&mut this.call, Stage::Done)
+        if matches!(this.call, Stage::Foreign(_))
+            && let Stage::Foreign(error) = mem::replace(&mut this.call, Stage::Done)
         {
             return Poll::Ready(Err(error));
         }
         let state = &*this.state;
         let outer = CallState::outside(this.index);
         state.cursor().store(this.index, Relaxed);
-        // Taken out while it is polled, so that one that panicked is neither polled nor detached again.
+        // Moved out for the poll: a future that panicked is neither polled nor detached again.
         let error = match mem::replace(&mut this.call, Stage::Done) {
             Stage::Refused(error) => error,
-            Stage::Strange(_) => unreachable!("looked at above"),
+            Stage::Foreign(_) => unreachable!("looked at above"),
             Stage::Ready(_) if state.shape.kind().is_write() && !state.hand_over() => {
                 PersistError::new(ErrorKind::Cancelled, "its caller had left before it was handed over")
                     .with_effect(Effect::NotApplied)
             }
             Stage::Ready(mut call) | Stage::Begun(mut call) => {
-                // Large: see the guard of a layer.
+                // The answer is large: see the guard of a layer.
                 let mut answer = Poll::Pending;
                 let at_site = AtSite::new(state, this.index);
                 let polled =
@@ -220,7 +220,7 @@ impl Future for TerminalFuture {
                                 state.cursor().store(outer, Relaxed);
                                 return answer;
                             }
-                            Err(what) => PersistError::new(ErrorKind::ContractViolation, what),
+                            Err(violation) => PersistError::new(ErrorKind::ContractViolation, violation),
                         }
                     }
                     Poll::Ready(Err(error)) => {
@@ -245,10 +245,10 @@ impl Drop for TerminalFuture {
             return;
         }
         if let Stage::Begun(call) = mem::replace(&mut self.call, Stage::Done) {
-            let (state, lingers) = (Arc::clone(&self.state), self.state.linger());
+            let (state, detached) = (Arc::clone(&self.state), self.state.detach_write());
             self.in_flight.detach(async move {
                 settle(&state, call.await.as_mut().err());
-                drop(lingers);
+                drop(detached);
             });
         }
     }

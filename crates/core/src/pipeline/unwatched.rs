@@ -1,4 +1,4 @@
-//! Without `tracing` there is nobody to tell of a layer that keeps its thread.
+//! The watch without the feature `tracing`: no operation has an effect.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What is refused before any layer sees it, because no layer and no backend could make sense of it.
+//! Validation: refuses calls with invalid arguments before the first layer.
 
 use crate::{
     Effect, ErrorKind, Metadata, PersistArgs, PersistError, ReadArgs, Result,
@@ -21,8 +21,8 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         PersistArgs::Batch(batch) => batch.items.iter().enumerate().try_for_each(|(index, item)| {
             let checked = match item {
                 PersistArgs::Session(session) if session.thread().is_none() => {
-                    let what = session.as_str();
-                    Err(invalid(format!("a `{what}` cannot be an item of a batch: it speaks of no thread")))
+                    let name = session.as_str();
+                    Err(invalid(format!("a `{name}` cannot be an item of a batch: it addresses no thread")))
                 }
                 PersistArgs::Batch(_)
                 | PersistArgs::Import(_)
@@ -81,7 +81,7 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
                 let detail = format!("a query of {bytes} bytes is more than the {MAX_QUERY_BYTES} allowed");
                 return Err(PersistError::new(ErrorKind::TooLarge, detail).with_effect(Effect::NotApplied));
             }
-            // A store that divides it otherwise finds more words in it, and checks them itself.
+            // A store with another tokenizer can find more terms in the query, and checks them itself.
             Query::parse(&read.query, Tokenizer::default()).map(drop)
         }
         PersistArgs::Read(ReadArgs::Cursor(_) | ReadArgs::Resolve(_)) => Ok(()),
@@ -127,7 +127,7 @@ fn check_replica(args: &ReplicaArgs) -> Result<()> {
     }
 }
 
-/// The numbers that a store counts on from. A cursor goes back to the store that it is of: its capture is random, and its row is a key.
+/// Checks the numbers that a store increments. A cursor is not checked: its capture is random, and only its own store uses it.
 fn check_numbers(apply: &ApplyImages) -> std::result::Result<(), numbers::NotCountable> {
     let ApplyImages { epoch, from: _, to, images, position, kept_after } = apply;
     numbers::check("epoch", epoch)?;

@@ -1,8 +1,8 @@
-//! Names a layer, or a backend, that keeps its thread: one thread of the process looks at what the others poll.
+//! The watch: a thread of the process that reports a layer or a backend that blocks its thread.
 //!
-//! Each thread that polls calls has a [`Slot`], in which it writes what it polls and which site is at work. That is a few plain stores
-//! for each poll. The watch reads the slots ten times a second while there are calls, and reports a poll in which one site has
-//! been at work for [`KEPT`].
+//! Each thread that polls calls has a [`PollSlot`], in which it stores the current poll and the site at work with a few relaxed
+//! stores. The watch reads the slots ten times a second while there are calls. It reports a poll in which one site has been at
+//! work for [`KEPT`].
 
 use std::{
     cell::Cell,
@@ -18,49 +18,49 @@ use std::{
 
 use crate::{OpKind, Site, context::CallState};
 
-/// How often the watch looks.
+/// The interval of the watch.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// How often it finds the same site at work before it says so.
+/// The number of times that the watch must see the same site before it reports it.
 const LOOKS: u32 = 5;
 
-/// How long a site keeps its thread at least before the watch says so.
+/// The time for which a site must block its thread before the watch reports it.
 const KEPT: Duration = LOOK_EVERY.saturating_mul(LOOKS);
 
-/// After so many looks at nothing it sleeps until there is a call again.
+/// The number of idle intervals after which the watch sleeps until the next call.
 const IDLE_LOOKS: u32 = 10;
 
-/// A call that began in the moment in which the watch fell asleep is seen after this time.
+/// The longest delay before the watch sees a call that began just as it fell asleep.
 const ASLEEP: Duration = Duration::from_secs(5);
 
-/// What a thread polls. Only that thread writes to it.
+/// The poll of a thread. Only that thread writes to it.
 #[derive(Debug, Default)]
-struct Slot {
-    /// Grows whenever a poll of a call begins or ends; odd or even does not say which, as one may be inside of another.
+struct PollSlot {
+    /// Increases whenever the poll of a call begins or ends. Its parity has no meaning, because polls nest.
     turn: AtomicU64,
-    /// How many polls are inside of each other.
+    /// The depth of nested polls.
     depth: AtomicU32,
     polled: AtomicU64,
-    /// Which site is at work.
+    /// The site at work.
     site: AtomicU8,
-    /// Of the thread.
+    /// The name of the thread.
     name: Mutex<String>,
 }
 
-/// The pipeline that is polled, the operation, and the site that is at work.
+/// The pipeline, the operation and the site of a poll.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct At {
     polled: u64,
     site: u8,
 }
 
-/// A pipeline and an operation in one number.
+/// Packs a pipeline and an operation into one number.
 fn polled(pipeline: u32, operation: OpKind) -> u64 {
     (u64::from(pipeline) << 8) | operation as u64
 }
 
 impl At {
-    fn of(slot: &Slot) -> Self {
+    fn of(slot: &PollSlot) -> Self {
         Self { polled: slot.polled.load(Relaxed), site: slot.site.load(Relaxed) }
     }
 
@@ -76,18 +76,18 @@ impl At {
 }
 
 thread_local! {
-    static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
+    static SLOT: Cell<Option<&'static PollSlot>> = const { Cell::new(None) };
     static LEASE: Lease = Lease::take();
 }
 
-/// The slot of a thread, until the thread ends. Slots are never freed: the next thread takes one that is free.
-struct Lease(&'static Slot);
+/// The slot of a thread, until the thread ends. Slots are never freed; a new thread reuses a free one.
+struct Lease(&'static PollSlot);
 
 impl Lease {
     fn take() -> Self {
         let mut slots = slots();
         let slot = slots.free.pop().unwrap_or_else(|| {
-            let slot: &'static Slot = Box::leak(Box::default());
+            let slot: &'static PollSlot = Box::leak(Box::default());
             slots.all.push(slot);
             slot
         });
@@ -106,8 +106,8 @@ impl Drop for Lease {
 
 #[derive(Default)]
 struct Slots {
-    all: Vec<&'static Slot>,
-    free: Vec<&'static Slot>,
+    all: Vec<&'static PollSlot>,
+    free: Vec<&'static PollSlot>,
 }
 
 fn slots() -> MutexGuard<'static, Slots> {
@@ -115,9 +115,9 @@ fn slots() -> MutexGuard<'static, Slots> {
     SLOTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The slot of this thread; none while the thread ends.
+/// The slot of this thread. `None` while the thread ends.
 #[inline]
-fn slot() -> Option<&'static Slot> {
+fn slot() -> Option<&'static PollSlot> {
     SLOT.get().or_else(|| {
         let slot = LEASE.try_with(|lease| lease.0).ok();
         SLOT.set(slot);
@@ -125,9 +125,9 @@ fn slot() -> Option<&'static Slot> {
     })
 }
 
-/// While it lives, this thread polls a call.
+/// Marks this thread as polling a call until it is dropped.
 #[must_use = "it ends when it is dropped"]
-pub(super) struct Polling(Option<(&'static Slot, At)>);
+pub(super) struct Polling(Option<(&'static PollSlot, At)>);
 
 impl Polling {
     #[inline]
@@ -138,7 +138,7 @@ impl Polling {
         slot.site.store(CallState::EDGE, Relaxed);
         slot.depth.store(slot.depth.load(Relaxed) + 1, Relaxed);
         slot.turn.store(slot.turn.load(Relaxed) + 1, Relaxed);
-        if !AWAKE.load(Relaxed) {
+        if !WATCHING.load(Relaxed) {
             wake();
         }
         Self(Some((slot, before)))
@@ -156,15 +156,15 @@ impl Drop for Polling {
     }
 }
 
-/// While it lives, a site of the pipeline that this thread polls is at work; then the one outside of it.
+/// Marks a site of the polled pipeline as at work until it is dropped; then the next outer site is at work.
 #[must_use = "it ends when it is dropped"]
 pub(crate) struct AtSite {
-    slot: Option<&'static Slot>,
+    slot: Option<&'static PollSlot>,
     outer: u8,
 }
 
 impl AtSite {
-    /// A site of a pipeline inside another one is not told: the layer that holds that pipeline is named.
+    /// Ignores a site of an inner pipeline: the watch reports the layer that contains that pipeline.
     #[inline]
     pub(crate) fn new(call: &CallState, site: u8) -> Self {
         let slot = if call.is_of_the_outermost_pipeline() { SLOT.get() } else { None };
@@ -210,23 +210,23 @@ impl Drop for Watched {
     }
 }
 
-/// Whether the watch looks at the slots.
-static AWAKE: AtomicBool = AtomicBool::new(false);
+/// Whether the watch checks the slots.
+static WATCHING: AtomicBool = AtomicBool::new(false);
 
 #[cold]
 fn wake() {
     static WATCH: OnceLock<Option<Thread>> = OnceLock::new();
-    if AWAKE.swap(true, Relaxed) {
+    if WATCHING.swap(true, Relaxed) {
         return;
     }
     let begin = || thread::Builder::new().name("throughline-watch".to_owned()).spawn(watch);
-    // Without a thread nobody is named, and everything else goes on.
+    // Without the thread there are no reports; calls are not affected.
     if let Some(thread) = WATCH.get_or_init(|| begin().ok().map(|handle| handle.thread().clone())) {
         thread.unpark();
     }
 }
 
-/// What was seen of a slot.
+/// The last state of a slot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Seen {
     turn: u64,
@@ -235,8 +235,9 @@ struct Seen {
 }
 
 impl Seen {
-    /// Looks at a slot; true when one site has kept the thread for so long that it is to be said, once for each poll.
-    fn look(&mut self, slot: &Slot) -> bool {
+    /// Compares a slot with its last state. Returns true when one site has blocked the thread long enough for a report, once for
+    /// each poll.
+    fn look(&mut self, slot: &PollSlot) -> bool {
         let now = Self { turn: slot.turn.load(Relaxed), at: At::of(slot), looks: 0 };
         let is_the_same = (self.turn, self.at) == (now.turn, now.at) && slot.depth.load(Relaxed) > 0;
         *self = if is_the_same { Self { looks: self.looks.saturating_add(1), ..*self } } else { now };
@@ -248,7 +249,7 @@ fn watch() {
     let mut seen: Vec<Seen> = Vec::new();
     let mut idle = 0;
     loop {
-        thread::park_timeout(if AWAKE.load(Relaxed) { LOOK_EVERY } else { ASLEEP });
+        thread::park_timeout(if WATCHING.load(Relaxed) { LOOK_EVERY } else { ASLEEP });
         let slots = slots().all.clone();
         seen.resize(slots.len(), Seen::default());
         let mut is_idle = true;
@@ -256,13 +257,13 @@ fn watch() {
             let turn = seen.turn;
             if seen.look(slot) {
                 let thread = slot.name.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                // The subscriber is code of the host: where it panics, the watch goes on.
+                // The subscriber is host code: if it panics, the watch continues.
                 drop(catch_unwind(AssertUnwindSafe(|| report(seen.at, &thread))));
             }
             is_idle &= seen.turn == turn && slot.depth.load(Relaxed) == 0;
         }
         idle = if is_idle { idle + 1 } else { 0 };
-        AWAKE.store(idle < IDLE_LOOKS, Relaxed);
+        WATCHING.store(idle < IDLE_LOOKS, Relaxed);
     }
 }
 
@@ -290,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_poll_is_reported_once_when_one_site_has_kept_it_for_five_looks() {
-        let slot = Slot::default();
+        let slot = PollSlot::default();
         slot.depth.store(1, Relaxed);
         slot.turn.store(7, Relaxed);
         let mut seen = Seen::default();
@@ -316,22 +317,22 @@ mod tests {
         }
     }
 
-    /// Fails where the watch hangs, long before the test run is ended.
-    fn wait_until(is_awake: bool) {
+    /// Fails before the test times out if the watch hangs.
+    fn wait_until(is_watching: bool) {
         let begin = std::time::Instant::now();
-        while AWAKE.load(Relaxed) != is_awake {
-            assert!(begin.elapsed() < std::time::Duration::from_secs(30), "awake: {}", !is_awake);
+        while WATCHING.load(Relaxed) != is_watching {
+            assert!(begin.elapsed() < std::time::Duration::from_secs(30), "watching: {}", !is_watching);
             thread::yield_now();
         }
     }
 
     #[tokio::test]
     async fn the_watch_sleeps_while_nothing_is_polled_and_a_poll_wakes_it() {
-        let sees_it_awake = from_fn("sees", Phase::Observe, |request: PersistRequest, next: NextRequest| {
+        let sees_the_watch = from_fn("sees", Phase::Observe, |request: PersistRequest, next: NextRequest| {
             wait_until(true);
             next.run(request)
         });
-        let db = Persistence::builder().layer(sees_it_awake).backend(Nowhere).build().unwrap();
+        let db = Persistence::builder().layer(sees_the_watch).backend(Nowhere).build().unwrap();
         for _ in 0..2 {
             db.thread("t").get("m".parse().unwrap()).await.unwrap_err();
             wait_until(false);
@@ -340,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_poll_that_goes_from_site_to_site_is_not_reported() {
-        let slot = Slot::default();
+        let slot = PollSlot::default();
         slot.depth.store(1, Relaxed);
         let mut seen = Seen::default();
         for site in 0..100 {

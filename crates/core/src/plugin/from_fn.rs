@@ -14,7 +14,7 @@ use crate::{
     pipeline::{Described, PersistService, SharedService, SiteSpec},
 };
 
-/// A layer of one async function over the erased request: for what treats every operation alike.
+/// Returns a layer of one async function over the erased request, for layers that handle every operation the same way.
 ///
 /// ```
 /// # use throughline_core::{Admitted, Backend, Capabilities, Durability};
@@ -49,7 +49,7 @@ where
     FromFn { spec: SiteSpec::new(name.to_owned(), phase), function: Arc::new(function) }
 }
 
-/// An async function from a request and the rest of the stack to a response. Implemented by every closure that fits.
+/// An async function from a request and the rest of the stack to a response. Every closure with that signature implements it.
 pub trait AsyncRequestFn: Send + Sync + 'static {
     /// Calls the function.
     fn call(
@@ -78,10 +78,10 @@ where
 pub struct NextRequest(SharedService);
 
 impl NextRequest {
-    /// Runs the rest of the stack with `request`, which must be about the same thread and message.
+    /// Runs the rest of the stack with `request`, which must address the same thread and message as the original request.
     ///
     /// # Errors
-    /// Whatever the rest of the stack answers, named after its site.
+    /// The error of an inner layer or of the backend, with its site.
     pub async fn run(mut self, request: PersistRequest) -> Result<PersistResponse> {
         poll_fn(|cx| self.0.poll_ready(cx)).await?;
         self.0.call(request).await

@@ -5,9 +5,9 @@ use tower_layer::Layer;
 use super::{Plugin, service::PluginService};
 use crate::pipeline::{Described, SiteSpec};
 
-/// Mounts a [`Plugin`] as a tower layer. One allocation a call.
+/// A tower layer that runs a [`Plugin`]. Each call costs one allocation.
 ///
-/// [`Builder::plugin`](crate::Builder::plugin) does it for you; by hand, a plugin fits any stack over
+/// [`Builder::plugin`](crate::Builder::plugin) creates it. Use it directly to add a plugin to another stack over
 /// [`PersistRequest`](crate::PersistRequest).
 #[derive(Debug)]
 pub struct PluginLayer<P> {
@@ -15,7 +15,7 @@ pub struct PluginLayer<P> {
 }
 
 impl<P: Plugin> PluginLayer<P> {
-    /// The plugin as a layer.
+    /// Returns the plugin as a layer.
     #[must_use]
     pub fn new(plugin: P) -> Self {
         Self { plugin: Arc::new(plugin) }

@@ -5,7 +5,7 @@ use tower_layer::Layer;
 use super::{Plugin, service::PluginListService, tail::Tail};
 use crate::{PersistRequest, PersistResponse, Phase, Result, pipeline::SiteSpec};
 
-/// A plugin without its type.
+/// A plugin with an erased type.
 pub(super) trait Item: Send + Sync {
     fn name(&self) -> &str;
     fn phase(&self) -> Phase;
@@ -16,11 +16,11 @@ pub(super) trait Item: Send + Sync {
     ) -> Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send + 'a>>;
 }
 
-/// Plugins chosen at run time, mounted as one layer: cheaper than a layer each from three plugins on, and the way to
-/// build a stack from a configuration file.
+/// A list of plugins that is built at run time and runs as one layer, for example from a configuration file. From three plugins
+/// on, it is cheaper than one layer for each.
 ///
-/// It sorts itself by phase, keeping the order of registration inside a phase. Each plugin is guarded and named as a
-/// site of its own.
+/// The list sorts its plugins by phase and keeps the order of registration inside a phase. Each plugin has its own guard and its
+/// own site.
 ///
 /// ```
 /// use throughline_core::{Phase, Plugin, plugin::PluginList};
@@ -46,7 +46,7 @@ pub struct PluginList {
 }
 
 impl PluginList {
-    /// No plugins.
+    /// Returns an empty list.
     #[must_use]
     pub const fn new() -> Self {
         Self { items: Vec::new() }
@@ -60,7 +60,7 @@ impl PluginList {
         self
     }
 
-    /// The names in order, outermost first.
+    /// The names of the plugins in their order, outermost first.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.items.iter().map(|item| item.name())
     }
@@ -69,13 +69,13 @@ impl PluginList {
         self.items.iter().map(|item| SiteSpec::new(item.name().to_owned(), item.phase()))
     }
 
-    /// The list in its place: its first plugin is the site `first`.
+    /// Mounts the list in a stack, where its first plugin is the site `first`.
     pub(crate) fn at(self, first: u8) -> MountedPlugins {
         MountedPlugins { items: self.items.into(), first }
     }
 }
 
-/// A [`PluginList`] in its place.
+/// A [`PluginList`] in a stack.
 #[derive(Clone)]
 pub struct MountedPlugins {
     items: Arc<[Arc<dyn Item>]>,

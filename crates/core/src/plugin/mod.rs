@@ -1,4 +1,4 @@
-//! The comfortable way to write a layer: async hooks with typed calls and answers.
+//! Plugins: the simpler form of a layer, with async hooks over typed calls and answers.
 //!
 //! ```
 //! # use throughline_core::{Admitted, Backend, Capabilities, Durability};
@@ -40,11 +40,10 @@
 //! # Ok(())
 //! # }
 //! ```
+//! The default of each hook calls [`around`](Plugin::around). The default of `around` calls the next layer. A guard or a redirect
+//! should override `around` first, so that it covers every operation.
 //!
-//! A hook that is not written forwards to [`around`](Plugin::around), which forwards to the next layer. A guard or a
-//! redirect overrides `around` first, so that no operation falls through by default.
-//!
-//! For one-liners there are [`from_fn`], [`observe`], [`respond`] and [`redirect`](crate::redirect).
+//! For smaller cases there are [`from_fn`], [`observe`], [`respond`] and [`redirect`](crate::redirect).
 
 mod from_fn;
 mod layer;
@@ -74,30 +73,31 @@ use crate::{
     },
 };
 
-/// A layer, written as hooks.
+/// A layer in the form of async hooks, one for each kind of operation.
 ///
-/// Every hook gets the call by value and the rest of the stack as `next`, which runs at most once. What it returns is
-/// the answer, of the type that the operation has: another type does not compile.
+/// A hook receives the call by value, and the rest of the stack as `next`, which it can run at most once. Its return value is the
+/// answer. The type of the answer belongs to the operation, so that the answer of another operation does not compile. A hook that
+/// does not run `next` short-circuits the call.
 ///
 /// # Cancel safety
-/// A hook is dropped at an `.await` when the caller leaves before the call was handed to the backend. After the
-/// hand-over it runs to its end on the runtime of the pipeline.
+/// If the caller drops the call before a backend receives it, the pipeline drops the hook at its current `.await`. After a
+/// backend has received the call, the hook runs to its end in a task of the pipeline.
 ///
 /// # Failure
-/// An error, a panic or a hang of a hook fails the call and is put down to this plugin by its name, with the effect
-/// known at that moment: before `next` nothing was applied, after it the write stands. A plugin that must never do
-/// so is an observer: see [`observe`].
+/// An error, a panic or a hang of a hook fails the call. The error names this plugin, and its effect is the one known at that
+/// moment: `NotApplied` before `next`, and the effect of the write after it. A plugin that must never fail a call is an observer:
+/// see [`observe`].
 pub trait Plugin: Send + Sync + 'static {
-    /// The name in errors and in `describe()`; unique in the pipeline, and always the same. It has a character at least, no `/` and
-    /// no control character, and is not `edge`.
+    /// The name in errors and in `describe()`. It must be unique in the pipeline, constant, not empty and not `edge`, and have no
+    /// `/` and no control character.
     fn name(&self) -> &str;
 
-    /// The part of the order it belongs to; [`Phase::Observe`] unless it says otherwise.
+    /// The phase of the stack; [`Phase::Observe`] by default. It decides the order of the layers.
     fn phase(&self) -> Phase {
         Phase::Observe
     }
 
-    /// Every operation that has no hook of its own here.
+    /// Handles every operation whose hook is not overridden.
     fn around<O: Operation>(
         &self,
         call: Call<O>,
@@ -106,12 +106,12 @@ pub trait Plugin: Send + Sync + 'static {
         next.run(call)
     }
 
-    /// A complete message is added.
+    /// Handles an [`Add`]: a complete message.
     fn add(&self, call: Call<Add>, next: Next<'_, Add>) -> impl Future<Output = Result<Reply<Add>>> + Send {
         self.around(call, next)
     }
 
-    /// A message is reserved.
+    /// Handles a [`Reserve`]: a new empty message.
     fn reserve(
         &self,
         call: Call<Reserve>,
@@ -120,7 +120,7 @@ pub trait Plugin: Send + Sync + 'static {
         self.around(call, next)
     }
 
-    /// The content of a message changes, or it is settled.
+    /// Handles an [`UpdateContent`]: an append, or the end of a message.
     fn update_content(
         &self,
         call: Call<UpdateContent>,
@@ -129,7 +129,7 @@ pub trait Plugin: Send + Sync + 'static {
         self.around(call, next)
     }
 
-    /// The metadata of a message is patched.
+    /// Handles an [`Update`]: a patch of metadata.
     fn update(
         &self,
         call: Call<Update>,
@@ -138,7 +138,7 @@ pub trait Plugin: Send + Sync + 'static {
         self.around(call, next)
     }
 
-    /// A message is deleted.
+    /// Handles a [`Delete`] of one message.
     fn delete(
         &self,
         call: Call<Delete>,
@@ -147,8 +147,8 @@ pub trait Plugin: Send + Sync + 'static {
         self.around(call, next)
     }
 
-    /// Several writes are made as one. Their hooks are not called: a plugin that touches content uses the
-    /// [visitor](crate::message::CarriesContent), which goes into batches.
+    /// Handles a [`Batch`]: several writes in one transaction. The hooks of its items are not called. A plugin that changes
+    /// content uses [`CarriesContent`](crate::message::CarriesContent), which visits all items.
     fn batch(
         &self,
         call: Call<Batch>,
@@ -157,7 +157,7 @@ pub trait Plugin: Send + Sync + 'static {
         self.around(call, next)
     }
 
-    /// Messages that were written elsewhere are brought in.
+    /// Handles an [`Import`]: messages with their original ids and times.
     fn import(
         &self,
         call: Call<Import>,
@@ -166,7 +166,7 @@ pub trait Plugin: Send + Sync + 'static {
         self.around(call, next)
     }
 
-    /// Something is done to a thread as a whole.
+    /// Handles an operation on a whole thread.
     fn thread(
         &self,
         call: Call<ThreadArgs>,
@@ -175,7 +175,7 @@ pub trait Plugin: Send + Sync + 'static {
         self.around(call, next)
     }
 
-    /// Something is read.
+    /// Handles a read.
     fn read(
         &self,
         call: Call<ReadArgs>,
@@ -184,7 +184,7 @@ pub trait Plugin: Send + Sync + 'static {
         self.around(call, next)
     }
 
-    /// A consumer of the changes keeps something of itself.
+    /// Handles an operation of a consumer of the change feed, such as a move of its cursor.
     fn consumer(
         &self,
         call: Call<ConsumerArgs>,
@@ -193,7 +193,7 @@ pub trait Plugin: Send + Sync + 'static {
         self.around(call, next)
     }
 
-    /// Something is done to agent sessions.
+    /// Handles an operation on agent sessions.
     fn session(
         &self,
         call: Call<SessionArgs>,
@@ -202,7 +202,7 @@ pub trait Plugin: Send + Sync + 'static {
         self.around(call, next)
     }
 
-    /// The store is kept an exact copy of another, or another one of it.
+    /// Handles an operation of replication.
     fn replica(
         &self,
         call: Call<ReplicaArgs>,

@@ -17,8 +17,8 @@ use crate::{
 
 /// The rest of the stack, for one call.
 ///
-/// [`run`](Self::run) consumes it, so that a plugin cannot run it twice; not running it is a short-circuit. A layer
-/// that repeats calls is written as a tower layer: the layer `retry` is one.
+/// [`run`](Self::run) consumes it, so that a plugin cannot run it twice. A plugin that does not run it short-circuits the call. A
+/// layer that repeats calls, such as `retry`, is a tower layer.
 pub struct Next<'a, O> {
     tail: Tail<'a>,
     operation: PhantomData<fn(O)>,
@@ -29,19 +29,18 @@ impl<'a, O: Operation> Next<'a, O> {
         Self { tail, operation: PhantomData }
     }
 
-    /// Runs the rest of the stack with `call`, which must be about the same thread and message as the call it came
-    /// from.
+    /// Runs the rest of the stack with `call`, which must address the same thread and message as the original call.
     ///
     /// # Errors
-    /// Whatever the rest of the stack answers, named after its site.
+    /// The error of an inner layer or of the backend, with its site.
     pub fn run(self, call: Call<O>) -> NextFuture<'a, O> {
         NextFuture { tail: self.tail.run(call.into()), operation: PhantomData }
     }
 
-    /// Reads on the way: asks the rest of the stack on behalf of `context`, and leaves `next` as it was.
+    /// Makes a read through the rest of the stack on behalf of `context`. `next` can still run afterwards.
     ///
     /// # Errors
-    /// Whatever the rest of the stack answers.
+    /// The error of an inner layer or of the backend.
     pub async fn read<R: OperationOf<ReadArgs>>(&mut self, context: &Context, read: R) -> Result<R::Output> {
         let args = PersistArgs::Read(read.into());
         let sites = Arc::clone(&context.call().sites);
@@ -57,7 +56,7 @@ impl<O: Operation> fmt::Debug for Next<'_, O> {
     }
 }
 
-/// The rest of the stack at work.
+/// The future of [`Next::run`].
 #[pin_project]
 #[must_use = "nothing runs before it is awaited"]
 pub struct NextFuture<'a, O> {

@@ -5,10 +5,11 @@ use crate::{
     Result, context::Extensions, error::SiteName, request::Receipt,
 };
 
-/// A layer that may answer instead of the rest of the stack: a dry run, a cache, a refusal.
+/// Returns a layer that can answer instead of the rest of the stack: a dry run, a cache, a refusal.
 ///
-/// The function sees every operation in its erased form and returns `None` to let it pass. An answer of another kind,
-/// thread or id than the call is a `ContractViolation` that names this layer. It stands in [`Phase::Route`].
+/// The function receives every operation in its erased form, and returns `None` to let it pass. If the answer has another kind,
+/// thread or id than the call, the call fails as `ContractViolation` with the name of this layer. The layer is in
+/// [`Phase::Route`].
 ///
 /// ```
 /// # use throughline_core::{Admitted, Backend, Capabilities, Durability};

@@ -1,4 +1,4 @@
-//! Mounts plugins as a service.
+//! The services that run plugins.
 
 use std::{
     pin::{Pin, pin},
@@ -22,8 +22,8 @@ use crate::{
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A hook that is called when it is first polled, and its answer in the erased form. What it is called with and its future
-/// lie in the same place, where an `async` block would keep room for both.
+/// A hook that is called at its first poll, and whose answer is erased. The call and the future share one memory slot; an `async`
+/// block would reserve space for both.
 #[pin_project(project = HookProjection, project_replace = HookReplaced)]
 enum Hook<C, F> {
     Start(C),
@@ -76,8 +76,8 @@ impl<P: Plugin> Item for P {
     }
 }
 
-/// One plugin over the rest of the stack. A clone costs a reference count; always ready: the rest is made ready when
-/// `next` runs.
+/// One plugin over the rest of the stack. A clone costs a reference count. It is always ready; `next` waits for the readiness of
+/// the rest.
 #[derive(Debug)]
 pub struct PluginService<P, S> {
     shared: Arc<(Arc<P>, S)>,

@@ -1,4 +1,4 @@
-//! The rest of a stack, as a plugin holds it: the items after it in its list, then the layers after the list.
+//! The rest of a stack as a plugin holds it: the later plugins of its list, then the layers after the list.
 
 use std::{
     future::Future,
@@ -15,16 +15,16 @@ use crate::{PersistError, PersistRequest, PersistResponse, Result, pipeline::Gua
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// The layers after a plugin, without their type: the plugin's own box holds the service, the request and the future, so
-/// that an inner call is not boxed again.
+/// The layers after a plugin, with an erased type. The box of the plugin holds the service, the request and the future, so that
+/// an inner call needs no further box.
 pub(super) trait Rest: Send {
     /// Takes the request of the next call.
     fn take(self: Pin<&mut Self>, request: PersistRequest);
 
-    /// Readies the service, calls it with the request that was taken, and drives the call.
+    /// Waits until the service is ready, calls it with the stored request, and polls the call.
     fn poll_call(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result<PersistResponse>>;
 
-    /// Drops the request, or the call that is under way.
+    /// Drops the request or the running call.
     fn cancel(self: Pin<&mut Self>);
 }
 
@@ -82,10 +82,10 @@ where
     }
 }
 
-/// The items after a plugin in its list, and the layers after the list.
+/// The later plugins of a list, and the layers after the list.
 pub(super) struct Tail<'a> {
     items: &'a [Arc<dyn Item>],
-    /// The site of the first of the items.
+    /// The site of the first later plugin.
     index: u8,
     rest: Pin<&'a mut (dyn Rest + 'a)>,
 }
@@ -95,7 +95,7 @@ impl<'a> Tail<'a> {
         Self { items, index, rest }
     }
 
-    /// The same rest for a call made on the way.
+    /// Returns the same rest for a nested read.
     pub(super) fn reborrow(&mut self) -> Tail<'_> {
         Tail { items: self.items, index: self.index, rest: shorten(self.rest.as_mut()) }
     }
@@ -115,7 +115,7 @@ impl<'a> Tail<'a> {
     }
 }
 
-/// A trait object borrowed for less long. A function, because the compiler shortens the bound of the object only at a
+/// Shortens the lifetime of a borrowed trait object. A function is needed, because the compiler shortens the bound only at a
 /// coercion site.
 fn shorten<'s, 'a: 's>(rest: Pin<&'s mut (dyn Rest + 'a)>) -> Pin<&'s mut (dyn Rest + 's)> {
     rest
@@ -141,7 +141,7 @@ impl Future for TailFuture<'_> {
 
 #[pinned_drop]
 impl PinnedDrop for TailFuture<'_> {
-    /// A call that a plugin gave up, in a `select!` say, would otherwise live on in the plugin's box.
+    /// Otherwise a call that a plugin dropped, for example in a `select!`, would live on in the box of the plugin.
     fn drop(self: Pin<&mut Self>) {
         if let TailProjection::Rest(rest) = self.project() {
             rest.as_mut().cancel();

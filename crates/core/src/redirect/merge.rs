@@ -1,4 +1,4 @@
-//! One answer from two stores.
+//! Merges of answers from two stores.
 
 use std::cmp::Ordering;
 
@@ -13,8 +13,8 @@ use crate::{
     thread::ThreadCursor,
 };
 
-/// Merges the answers of two stores to the same question. Each side has shown its first `limit` after the cursor, so
-/// the first `limit` of both together are complete.
+/// Merges the answers of two stores to the same read. Each answer has the first `limit` entries after the cursor, so that the
+/// first `limit` of both together are complete.
 pub(super) fn merge(
     mut here: PersistResponse,
     there: PersistResponse,
@@ -60,28 +60,28 @@ fn open(here: &mut OpenReservations, there: OpenReservations, list: &ListOpen) {
     here.messages.sort_by(|a, b| (&a.thread, a.seq).cmp(&(&b.thread, b.seq)));
     here.damaged.extend(there.damaged);
     here.damaged.sort_unstable();
-    // Each side is told of up to its own end, and a damaged message takes a place on its page like any other.
-    let place = |thread: &ThreadId, seq| OpenCursor { thread: thread.clone(), seq };
-    let sound = here.messages.iter().map(|message| place(&message.thread, message.seq));
-    let damaged = here.damaged.iter().filter_map(|damaged| Some(place(&damaged.thread, damaged.seq?)));
+    // Each side reports damaged messages up to its own end, and a damaged message counts for the page like any other.
+    let cursor = |thread: &ThreadId, seq| OpenCursor { thread: thread.clone(), seq };
+    let sound = here.messages.iter().map(|message| cursor(&message.thread, message.seq));
+    let damaged = here.damaged.iter().filter_map(|damaged| Some(cursor(&damaged.thread, damaged.seq?)));
     let mut content_fields: Vec<OpenCursor> = sound.chain(damaged).collect();
     content_fields.sort_unstable();
     let full = if cut(&mut content_fields, list.limit) { content_fields.pop() } else { None };
     let mut bytes = AnswerBytes::new(list.max_bytes);
     let fitting = here.messages.iter().take_while(|message| bytes.take(message.estimated_size())).last();
-    let last = fitting.filter(|_| bytes.is_full()).map(|last| place(&last.thread, last.seq));
+    let last = fitting.filter(|_| bytes.is_full()).map(|last| cursor(&last.thread, last.seq));
     let full = full.into_iter().chain(last).min();
     here.next = [here.next.take(), there.next, full].into_iter().flatten().min();
     if let Some(end) = &here.next {
         let is_shown = |thread: &ThreadId, seq| (thread, seq) <= (&end.thread, end.seq);
         here.messages.retain(|message| is_shown(&message.thread, message.seq));
-        // What has no place may be told of by two pages, and is left out of none.
+        // A damaged message without a sequence number can be on two pages, and is omitted from none.
         here.damaged.retain(|damaged| damaged.seq.is_none_or(|seq| is_shown(&damaged.thread, seq)));
     }
 }
 
 fn threads(here: &mut ThreadList, there: ThreadList, list: &ListThreads) {
-    // A damaged thread takes a place on the page of its side, which may therefore end before it is full.
+    // A damaged thread counts for the page of its side, which can therefore end before it is full.
     let mut ends = [&here.next, &there.next].into_iter().flatten().cloned().collect::<Vec<_>>();
     ends.sort_by(in_order);
     let end = ends.into_iter().next();
@@ -96,14 +96,14 @@ fn threads(here: &mut ThreadList, there: ThreadList, list: &ListThreads) {
         Some(last) if cut => Some(ThreadCursor::of(last)),
         _ => end,
     };
-    // No place is known of these: a side that is asked again from an earlier end tells of them again.
+    // Damaged threads have no known position: a repeated read from an earlier end reports them again.
     here.damaged.extend(there.damaged);
-    // The two stores count their changes by themselves.
+    // The positions of the two stores are unrelated.
     here.position = Position::ZERO;
 }
 
 fn found(here: &mut SearchHits, there: SearchHits, search: &SearchMessages) {
-    // Two stores measure by themselves what is best: one of each by turns.
+    // The ranks of the two stores cannot be compared: take hits from both in rotation.
     let mut merged = Vec::with_capacity(here.hits.len() + there.hits.len());
     let (mut ours, mut theirs) = (std::mem::take(&mut here.hits).into_iter(), there.hits.into_iter());
     loop {
@@ -131,7 +131,7 @@ fn in_order(a: &ThreadCursor, b: &ThreadCursor) -> Ordering {
     b.active_at.cmp(&a.active_at).then_with(|| a.thread.cmp(&b.thread))
 }
 
-/// Keeps so many at most, and says whether there were more.
+/// Truncates the list to `limit` entries, and returns whether there were more.
 fn cut<T>(list: &mut Vec<T>, limit: u32) -> bool {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let cut = list.len() > limit;

@@ -17,22 +17,31 @@ use crate::{
     pipeline::{Described, InnerService, PersistService, SiteSpec},
 };
 
-/// A layer that gives single messages to another pipeline for life: `rule` is asked when one is added or reserved, and
-/// what it picks is kept there. Later updates, deletes and reads of the message go there too, also after a restart:
-/// the row in this store carries a marker and keeps the place in the thread, the other store has the content and the
-/// metadata.
+/// Returns a layer that keeps single messages in another pipeline, the target. `rule` selects them when they are added or
+/// reserved. Later updates, deletions and reads of a selected message also go to the target, even after a restart. The row in
+/// this store has a marker and the sequence number; the target has the content and the metadata.
 ///
-/// Every operation on an id costs one read of the marker. A batch that touches a message of the other side, or would make
-/// one, is refused, and so is one that clears or deletes a thread or takes its last message. An import that would make a message of the
-/// other side is refused, and one that would restore the damaged row of such a message. A thread is cleared and deleted on both sides; to prune it, to read the
-/// changes and to search is refused: none of it has a meaning over two stores.
-/// When the process dies between the two stores, or the other one refuses for a while, the row here stays an open reservation
-/// for the sweep, and is shown to nobody else. When a message was completed there and its row could not be settled, the
-/// sweep does it; until then `Visibility::Final` leaves the message out. It stands in [`Phase::Route`].
+/// Every operation on an id costs one read of the marker. The layer is in [`Phase::Route`].
 ///
-/// The target stays the host's: closing this pipeline does not close it, and it is closed afterwards. Where it fails, so do
-/// the reads that show what it keeps: nothing is left out of an answer. A message that is damaged there is told of as
-/// [`DamagedMessage`](crate::operation::DamagedMessage), in its place here, by whoever lists it.
+/// # Refused operations
+/// These fail as `Unsupported`:
+///
+/// - a batch with an item that addresses or creates a message of the target;
+/// - a batch that clears or deletes a thread, or takes its last message;
+/// - an import that would create a message of the target, or restore the damaged row of one;
+/// - taking the last message of a thread, pruning, reading changes and searching, because none of them has a meaning over two
+///   stores.
+///
+/// A clear, a deletion and a purge of a thread apply to both stores.
+///
+/// # Failures
+/// If the process dies between the two stores, or the target refuses for a while, the row here stays an open reservation for the
+/// recovery of expired drafts; other reads omit it. If a message was completed in the target and its row could not be settled,
+/// the recovery settles the row; until then `Visibility::Final` omits the message. If the target fails, reads that need it fail
+/// too, so that no answer is incomplete. A list reports a message that is damaged in the target as a
+/// [`DamagedMessage`](crate::operation::DamagedMessage), with its sequence number here.
+///
+/// The host owns the target: closing this pipeline does not close it. Close it afterwards.
 ///
 /// ```
 /// # use throughline_core::{Admitted, Backend, Capabilities, Durability};
@@ -135,7 +144,7 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<()>> {
-        // Every call makes several inner ones, each on a clone that is readied for it.
+        // Every call makes several inner calls, each on a clone that was made ready for it.
         Poll::Ready(Ok(()))
     }
 
@@ -149,7 +158,7 @@ where
             PersistArgs::Batch(batch) => {
                 batch.items.iter().any(|item| makes_a_message(item) && (self.rule)(item))
             }
-            // The rule speaks of messages that are added; an imported one is added as any other.
+            // The rule applies to added messages; an imported message counts as added.
             PersistArgs::Import(import) => {
                 let adds = |row: &ImportRow| {
                     let message = NewMessage::new(row.role, row.content.clone())
@@ -166,7 +175,7 @@ where
     }
 }
 
-/// What the rule is asked about.
+/// Whether the rule applies to an operation.
 const fn makes_a_message(args: &PersistArgs) -> bool {
     matches!(args, PersistArgs::Add(_) | PersistArgs::Reserve(_))
 }

@@ -1,4 +1,4 @@
-//! Redirects: another pipeline keeps some of the threads, or some of the messages, for life.
+//! Redirects: another pipeline stores some threads, or some messages, permanently.
 
 mod merge;
 mod messages;

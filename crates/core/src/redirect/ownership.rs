@@ -1,4 +1,4 @@
-//! Who keeps a message: the marker, and every operation by it.
+//! The store of each message: the marker, and the operations that depend on it.
 
 use super::merge;
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     request::Receipt,
 };
 
-/// The metadata key of the marker, inside the part of the names that callers cannot write.
+/// The metadata key of the marker. It is reserved, so that callers cannot write it.
 const MARKER: &str = "throughline.redirect";
 
 pub(super) struct Ownership<S> {
@@ -49,7 +49,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             },
             PersistArgs::Delete(ref delete) => {
                 match self.marked(&context, &delete.thread, &delete.id).await {
-                    // The row here is what is damaged, and with it the mark. What the other side has of it stays there.
+                    // The row here is damaged, and so is its marker. The message in the target remains.
                     Err(error) if delete.only_damaged && error.kind() == ErrorKind::Corrupt => {
                         self.here.forward(PersistRequest { args, context }).await
                     }
@@ -86,31 +86,32 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             }
             PersistArgs::Thread(thread) => self.thread(context, thread).await,
             PersistArgs::Read(ReadArgs::Changes(_)) => {
-                Err(refuse("what is changed on the other side is not among the changes here"))
+                Err(refuse("changes cannot be read: those of the other side are not in this feed"))
             }
             PersistArgs::Read(ReadArgs::PlanPrune(_)) => Err(refuse(NO_PRUNE)),
             PersistArgs::Read(ReadArgs::Search(_)) => {
-                Err(refuse("what is kept on the other side is not found here"))
+                Err(refuse("messages cannot be searched: those of the other side are not indexed here"))
             }
-            // Of who follows the changes of this side.
+            // A consumer of the changes of this side.
             PersistArgs::Consumer(_) => self.here.forward(PersistRequest { args, context }).await,
             PersistArgs::Replica(_)
             | PersistArgs::Read(ReadArgs::Images(_) | ReadArgs::ReplicationStatus(_)) => {
                 Err(refuse(NO_REPLICA))
             }
-            // Whichever side keeps the words, what is said of the thread as a whole is here.
+            // The sessions of a thread are here, independent of the store of its messages.
             PersistArgs::Session(_) => self.here.forward(PersistRequest { args, context }).await,
             PersistArgs::Read(read) => self.read(context, read).await,
         }
     }
 
-    /// What ends messages ends them on both sides, here first: repeated after a failure, it ends the rest.
+    /// Runs an operation on a thread. One that deletes messages runs on both sides, here first, so that a repeated call completes
+    /// a failed one.
     async fn thread(&self, context: Context, args: ThreadArgs) -> Result<PersistResponse> {
         let there: Option<PersistArgs> = match &args {
             ThreadArgs::Prune(_) => return Err(refuse(NO_PRUNE)),
-            // Which of the two stores keeps the last message is known before it is taken, and may be another one then.
+            // The store of the last message could change between the read and the deletion.
             ThreadArgs::TakeLast(_) => return Err(refuse("the last message may be kept on the other side: read it, and delete it by its id")),
-            // The other side counts its own generations.
+            // The other side has its own generations.
             ThreadArgs::Clear(clear) => Some(ClearThread::new(clear.thread.clone()).into()),
             ThreadArgs::Delete(delete) => Some(delete.clone().into()),
             ThreadArgs::Purge(purge) => Some(purge.clone().into()),
@@ -120,18 +121,18 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             | ThreadArgs::Label(_)
             | ThreadArgs::Publish(_)
             | ThreadArgs::Rebuild(_)
-            // A message has its row and its names here, wherever it is kept.
+            // A message has its row and its aliases here, independent of the store of its content.
             | ThreadArgs::Resolve(_) => None,
         };
         let request = PersistRequest { args: PersistArgs::Thread(args.clone()), context: context.clone() };
         let mut here = match self.here.forward(request).await {
-            // It may be this one, made again: its other half is still to be done.
+            // It can be a repeated call of this clear whose other half is still missing.
             Err(error) if error.kind() == ErrorKind::Stale => self.cleared(&context, &args, error).await?,
             answer => answer?,
         };
         let Some(there) = there else { return Ok(here) };
         let there = match self.there.execute_child(&context, there, false).await {
-            // It has none of the messages of this thread.
+            // The other side has no message of this thread.
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(here),
             answer => answer?,
         };
@@ -145,7 +146,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         Ok(here)
     }
 
-    /// The answer to a clearing that was refused, when the generation that it was to begin is the one that there is.
+    /// Returns the answer to a refused clear, if the current generation is the one that it would have started.
     async fn cleared(
         &self,
         context: &Context,
@@ -167,7 +168,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         }
     }
 
-    /// A message as this side has it.
+    /// Returns the row of a message here.
     async fn message(&self, context: &Context, thread: &ThreadId, id: &MessageId) -> Result<Option<Message>> {
         let get = GetMessage { thread: thread.clone(), id: id.clone() };
         match self.here.call(context, get).await?.result {
@@ -178,13 +179,14 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         }
     }
 
-    /// The row here, when it says that the other side keeps the message.
+    /// Returns the row here if its marker names the other side.
     async fn marked(&self, context: &Context, thread: &ThreadId, id: &MessageId) -> Result<Option<Message>> {
         let message = self.message(context, thread, id).await?;
         Ok(message.filter(|message| self.is_marked(message)))
     }
 
-    /// Refuses to restore a message whose row here cannot be read and which the other side keeps: the restored row has no marker.
+    /// Refuses to restore a message whose row here is damaged and whose content is on the other side, because the restored row
+    /// would have no marker.
     async fn check_restored(&self, context: &Context, import: &Import) -> Result<()> {
         for row in &import.rows {
             match self.message(context, &import.thread, &row.id).await {
@@ -205,8 +207,8 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         message.metadata.get_as::<String>(MARKER).is_some_and(|name| *name == *self.name)
     }
 
-    /// Makes the row here first: it has the place in the thread, and after a crash the sweep finds it. A row that an
-    /// earlier attempt left open is taken up again.
+    /// Reserves the row here first: it has the sequence number, and after a crash the recovery of expired drafts finds it. A row
+    /// that an earlier attempt left open is used again.
     async fn mark(&self, context: &Context, mut row: Reserve) -> Result<(MessageId, Seq, Receipt)> {
         row.metadata = Metadata::new();
         row.metadata.set(MARKER, &*self.name)?;
@@ -240,13 +242,13 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             Ok(mut response) => {
                 if let PersistResult::Reserve(reserved) = &mut response.result {
                     reserved.message.seq = seq;
-                    // The id is the one of an earlier call with the key, whose message arrives only now.
+                    // An earlier call with the key has reserved this id; its message is written only now.
                     reserved.deduplicated |= id != asked;
                 }
                 response.receipt = receipt;
                 Ok(response)
             }
-            Err(error) => Err(self.give_up(&context, thread, id, minted, error).await),
+            Err(error) => Err(self.remove_reservation(&context, thread, id, minted, error).await),
         }
     }
 
@@ -270,15 +272,14 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 response.receipt = receipt;
                 Ok(response)
             }
-            Err(error) => Err(self.give_up(&context, thread, id, minted, error).await),
+            Err(error) => Err(self.remove_reservation(&context, thread, id, minted, error).await),
         }
     }
 
-    /// Takes the row here away again when the other side has refused the message for good and nobody can name it again. Where
-    /// the refusal passes with time, the call has a key, or the id is the caller's own, it stays open: the same call can be
-    /// made again and takes it up, or the sweep settles it. It is shown to nobody then but the sweep: nothing of the message
-    /// itself is anywhere.
-    async fn give_up(
+    /// Removes the row here if the other side has permanently refused the message and no repeated call can name it. Otherwise the
+    /// row stays open: a repeated call uses it, or the recovery of expired drafts settles it. Until then only the recovery sees
+    /// it, because no store has the message itself.
+    async fn remove_reservation(
         &self,
         context: &Context,
         thread: ThreadId,
@@ -295,8 +296,8 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         error
     }
 
-    /// Settles the row here as its message was settled there. The message is what counts and has its answer already: a
-    /// row that cannot be settled now is left to the sweep, which learns from the other side how it ended.
+    /// Settles the row here like its message on the other side. The message already has its answer, so that a row that cannot be
+    /// settled now is left to the recovery of expired drafts.
     async fn settle_here(&self, context: &Context, thread: ThreadId, id: MessageId, mode: UpdateMode) {
         let settle = UpdateContent::new(thread, id, ContentChange::none(), mode);
         drop(self.here.call(context, settle).await);
@@ -311,13 +312,13 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         let (thread, id, mode) = (update.thread.clone(), update.id.clone(), update.mode.clone());
         let answer = self.there.execute_child(context, update.clone().into(), true).await;
         let mode = match (&answer, mode) {
-            // The message never arrived there, and its row is given up, by a sweep say: it ends here.
+            // The message never reached the other side, and its row is abandoned, for example by the recovery.
             (Err(error), UpdateMode::Abandon { .. })
                 if error.kind() == ErrorKind::NotFound && row.is_open() =>
             {
                 return self.here.call_with_key(context, update).await;
             }
-            // Settled there already: the row here may have missed it.
+            // Already settled on the other side; the row here may still be open.
             (Err(error), _) if error.kind() == ErrorKind::Stale => match self
                 .kept(context, &thread, &id)
                 .await?
@@ -327,9 +328,9 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 _ => return answer,
             },
             (Err(_), _) | (Ok(_), UpdateMode::Edit) => return answer,
-            // A partial update renews the lease of the row here as well.
+            // A partial update also renews the lease of the row here.
             (Ok(_), mode @ (UpdateMode::Partial | UpdateMode::Final)) => mode,
-            // The reason is the message's, and is kept with it.
+            // The message has the reason, and the row does not need it.
             (Ok(_), UpdateMode::Abandon { .. }) => UpdateMode::Abandon { reason: None },
         };
         self.settle_here(context, thread, id, mode).await;
@@ -346,8 +347,8 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         let deleted = self.there.execute_child(context, delete.into(), true).await;
         match deleted {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            // What never arrived there, or went before a crash, is deleted with its row. The key stays with the row, so
-            // that the same call finds its answer although there is nothing left to say whose the message was.
+            // A message that the other side does not have is deleted with its row. The key stays with the row, so that a
+            // repeated call gets its answer although the marker is gone.
             answer => {
                 let here = self.here.call_with_key(context, row).await?;
                 let mut response = answer.unwrap_or(here);
@@ -359,7 +360,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         }
     }
 
-    /// The message as the other side keeps it.
+    /// Returns the message from the other side.
     async fn kept(&self, context: &Context, thread: &ThreadId, id: &MessageId) -> Result<Option<Message>> {
         let get = ReadArgs::Get(GetMessage { thread: thread.clone(), id: id.clone() });
         match self.there.execute_child(context, PersistArgs::Read(get), false).await?.result {
@@ -389,7 +390,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                     let ends = further(&read, page);
                     let ReadArgs::Page(asked) = &read else { return Ok(response) };
                     self.fill_in(&context, page, asked).await?;
-                    // A page of rows that are shown no more says nothing: the next one does.
+                    // A page without visible rows has no answer: continue with the next one.
                     if page.messages.is_empty()
                         && page.damaged.is_empty()
                         && let Some(further) = ends
@@ -425,8 +426,8 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         }
     }
 
-    /// Puts the messages that the other side keeps in the place of their rows here. The rows are small and the messages need not
-    /// be: the page ends where its bytes do.
+    /// Replaces the marked rows of a page by their messages. The rows are small, but the messages can be large: the page ends at
+    /// its byte limit.
     async fn fill_in(&self, context: &Context, page: &mut Page, read: &ReadPage) -> Result<()> {
         let (mut rows, is_forward) = (std::mem::take(&mut page.messages), read.from.is_forward());
         if !is_forward {
@@ -454,7 +455,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         Ok(())
     }
 
-    /// The same for a list of open messages.
+    /// Replaces the marked rows of a list of open messages by their messages.
     async fn fill_in_open(
         &self,
         context: &Context,
@@ -478,7 +479,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                     }
                     open.messages.push(message);
                 }
-                // Who sweeps goes on with the others.
+                // The recovery continues with the other messages.
                 Err(error) => open.damaged.push(damaged_there(here.seq, error)?),
             }
             last = Some(here);
@@ -487,22 +488,22 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         Ok(())
     }
 
-    /// The message that a row stands for; nothing where there is none.
+    /// Returns the message of a row. `None` if there is none.
     async fn filled(&self, context: &Context, row: Message) -> Result<Option<Message>> {
         if !self.is_marked(&row) {
             return Ok(Some(row));
         }
-        // None: a deletion has not reached its row, or the process died between the two stores. Repeated, the call ends it,
-        // and what is open is settled by the sweep.
+        // None: a deletion has not reached the row yet, or the process died between the two stores. A repeated call completes
+        // the deletion, and the recovery settles an open row.
         let kept = self.kept(context, &row.thread, &row.id).await?;
         Ok(kept.map(|kept| Message { seq: row.seq, ..kept }))
     }
 }
 
-/// What a list tells of a row whose message is damaged on the other side: it hides no other.
+/// Converts the error of a damaged message on the other side, so that a list can report it and still show the others.
 ///
 /// # Errors
-/// What the other side has answered, where it has not answered that.
+/// Any other error of the other side.
 fn damaged_there(seq: Seq, error: PersistError) -> Result<DamagedMessage> {
     match (error.kind(), error.thread()) {
         (ErrorKind::Corrupt, Some(thread)) => {
@@ -512,7 +513,7 @@ fn damaged_there(seq: Seq, error: PersistError) -> Result<DamagedMessage> {
     }
 }
 
-/// What a sweep has to know of a row whose message never arrived on the other side.
+/// Returns the row of a message that never reached the other side, for the recovery of expired drafts.
 fn without_message(row: &Message) -> Message {
     let mut row = row.clone();
     row.metadata.remove(MARKER);
@@ -520,14 +521,14 @@ fn without_message(row: &Message) -> Message {
     row
 }
 
-/// The read of the page behind this one, where there is one.
+/// Returns the read of the next page, if there is one.
 fn further(read: &ReadArgs, page: &Page) -> Option<ReadArgs> {
     let ReadArgs::Page(read) = read else { return None };
     let from = page.next(read.from)?;
     Some(ReadArgs::Page(ReadPage { from, ..read.clone() }))
 }
 
-/// Whether an operation on a thread ends messages of it, which either side may keep.
+/// Whether a thread operation deletes messages, which can be on either side.
 const fn ends_messages(args: &ThreadArgs) -> bool {
     match args {
         ThreadArgs::Clear(_)

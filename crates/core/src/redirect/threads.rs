@@ -21,16 +21,19 @@ use crate::{
 
 type BoxFuture = Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send>>;
 
-/// A layer that sends every operation on the threads that `rule` picks to another pipeline: writes and reads alike, so
-/// that what was written there is read there.
+/// Returns a layer that sends every read and write of the threads that `rule` selects to another pipeline, the target.
 ///
-/// The rule must be a pure function of tenant and thread, and stay the same for the life of the data. A batch over
-/// both sides is refused; a list over all threads is merged from both. The changes of one thread are read from its side;
-/// those of all threads are refused, because two stores have no common order. Agent sessions go with their thread; what is done to a whole agent
-/// or runtime is refused: each store is told by itself. It stands in [`Phase::Route`].
+/// The rule must be a pure function of the tenant and the thread, and must not change while the data exists. The layer is in
+/// [`Phase::Route`].
 ///
-/// The target stays the host's: closing this pipeline does not close it, and it is closed afterwards. Where it fails, so do
-/// the reads that show what it keeps: nothing is left out of an answer.
+/// - A batch over both stores is refused.
+/// - A list of all threads is merged from both stores.
+/// - The changes of one thread come from its store. A read of all changes is refused, because two stores have no common order.
+/// - The sessions of an agent are in the store of their thread. An operation on a whole agent or runtime is refused: call each
+///   store.
+///
+/// If the target fails, reads that need it fail too, so that no answer is incomplete. The host owns the target: closing this
+/// pipeline does not close it. Close it afterwards.
 ///
 /// ```
 /// # use throughline_core::{Admitted, Backend, Capabilities, Durability};
@@ -115,7 +118,7 @@ impl<S, R> fmt::Debug for RedirectService<S, R> {
     }
 }
 
-/// Where a request belongs.
+/// The store of a request.
 enum Side {
     Here,
     There,
@@ -135,14 +138,14 @@ impl<S, R: Fn(&TenantId, &ThreadId) -> bool> RedirectService<S, R> {
                 }
                 there != 0
             }
-            // The log is of this side, whatever it is about: each side keeps its own.
+            // The audit log of this side; each side has its own.
             PersistArgs::Read(ReadArgs::Audit(_)) => return Side::Here,
             PersistArgs::Read(read) if read.thread().is_none() => {
                 return match read {
                     ReadArgs::Changes(_) => {
                         Side::Refused("the changes of both sides of a redirect have no common order")
                     }
-                    // The cursor of who follows the changes of this side.
+                    // A consumer of the changes of this side.
                     ReadArgs::Cursor(_) | ReadArgs::Quarantined(_) => Side::Here,
                     ReadArgs::Images(_) | ReadArgs::ReplicationStatus(_) => Side::Refused(NO_REPLICA),
                     _ => Side::Both(read.clone()),
@@ -198,14 +201,14 @@ pub enum RedirectFuture<F> {
         /// This side.
         #[pin]
         here: F,
-        /// What this side answered.
+        /// The answer of this side.
         first: Option<Box<PersistResponse>>,
         /// The other side.
         there: BoxFuture,
-        /// What was asked.
+        /// The read.
         read: ReadArgs,
     },
-    /// Neither can.
+    /// Neither side can answer.
     Refused(&'static str),
 }
 

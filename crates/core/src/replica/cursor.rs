@@ -4,25 +4,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Position, id::mint_uuid, message::AuditNumber};
 
-/// Which stretch of noting what is changed in a store a cursor is of: a number made up by the store when it began to.
+/// The id of a capture: a random number that the store generates when the capture begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CaptureId(u64);
 
 impl CaptureId {
-    /// The one with this number, as a store kept it.
+    /// Returns the id with this number, as a store keeps it.
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// Its number: at most `i64::MAX`, so that every engine can keep it.
+    /// The number: at most `i64::MAX`, so that every database can store it.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// A number that no other capture has.
+    /// Returns a new random id.
     #[must_use]
     pub fn fresh() -> Self {
         Self(mint_uuid(SystemTime::now()).as_u64_pair().1 >> 1)
@@ -35,21 +35,22 @@ impl fmt::Display for CaptureId {
     }
 }
 
-/// How far a copy of a store has come. Made by the store that is copied; what `part`, `row` and `touched` count is its own.
+/// The progress of a copy of a store. The copied store creates it; the meaning of `part`, `row` and `touched` is private to that
+/// store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageCursor {
-    /// What it is a cursor of.
+    /// The capture of the cursor.
     pub capture: CaptureId,
-    /// Which part of the store is being gone through for the first time.
+    /// The part of the store that the initial copy reads.
     pub part: u32,
-    /// How far that part was gone through.
+    /// The progress within that part.
     pub row: u64,
-    /// How far what was touched since was gone through.
+    /// The progress within the dirty set.
     pub touched: u64,
-    /// The last change of the feed that was carried.
+    /// The last copied change of the change feed.
     pub changes: Position,
-    /// The last entry of the log of who did what that was carried.
+    /// The last copied entry of the audit log.
     #[serde(default)]
     pub audit: AuditNumber,
 }

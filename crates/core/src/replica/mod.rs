@@ -1,4 +1,4 @@
-//! The cursor of a copy, and which of two stores is the primary.
+//! The cursor of a copy, and the replication role of a store.
 
 mod cursor;
 mod status;

@@ -5,30 +5,30 @@ use serde::{Deserialize, Serialize};
 use super::ImageCursor;
 use crate::Position;
 
-/// How often it changed which of two stores leads. At most `i64::MAX`.
+/// The number of switchovers. At most `i64::MAX`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(u64);
 
 impl Epoch {
-    /// Of a store that was never anything but the only one.
+    /// The epoch of a store that never was in a switchover.
     pub const ZERO: Self = Self(0);
-    /// The first change.
+    /// The epoch after the first switchover.
     pub const FIRST: Self = Self(1);
 
-    /// The epoch with this number.
+    /// Returns the epoch with this number.
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// Its number.
+    /// The number.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// The one after it.
+    /// The next epoch.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
@@ -41,7 +41,7 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// Whether a store takes writes of its own.
+/// Whether a store accepts writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ReplicationRole {
@@ -51,33 +51,33 @@ pub enum ReplicationRole {
     Replica,
 }
 
-/// What a store is in which epoch.
+/// The role of a store, with its epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicationState {
-    /// Whether it leads.
+    /// The role.
     pub role: ReplicationRole,
-    /// Since which change.
+    /// The epoch.
     pub epoch: Epoch,
 }
 
 impl ReplicationState {
-    /// Of a store that was told nothing.
+    /// The state of a new store.
     pub const PRIMARY: Self = Self { role: ReplicationRole::Primary, epoch: Epoch::ZERO };
 
-    /// The same epoch, following.
+    /// Returns a replica in the same epoch.
     #[must_use]
     pub const fn as_replica(self) -> Self {
         Self { role: ReplicationRole::Replica, ..self }
     }
 
-    /// Leading, in the next epoch.
+    /// Returns a primary in the next epoch.
     #[must_use]
     pub const fn promoted(self) -> Self {
         Self { role: ReplicationRole::Primary, epoch: self.epoch.next() }
     }
 
-    /// Whether it leads.
+    /// Whether the store is a primary.
     #[must_use]
     pub const fn is_primary(self) -> bool {
         matches!(self.role, ReplicationRole::Primary)
@@ -91,17 +91,17 @@ impl fmt::Display for ReplicationState {
     }
 }
 
-/// How a store stands to the one beside it.
+/// The replication status of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicationStatus {
-    /// What it is.
+    /// The role and the epoch.
     pub replication_state: ReplicationState,
-    /// How far it has followed: none where it never has since it was told to.
+    /// The progress of the copy. `None` before the first copy in this role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<ImageCursor>,
-    /// The position that it has come to. Of a follower, which commits by itself as well, at least that of what it has carried.
+    /// The last position of the store. A replica also commits changes of its own, so that this is at least the copied position.
     pub position: Position,
-    /// Whether anything was ever written to it.
+    /// Whether nothing was ever written to the store.
     pub is_empty: bool,
 }

@@ -8,51 +8,51 @@ use crate::{
     message::SessionGeneration,
 };
 
-/// One run of an agent in a thread, as the history tells it. Runs are kept in the order in which they began, none is taken
-/// away while its thread is there, and one that has ended keeps its end.
+/// One run of an agent in a thread, as the store records it. Runs are in the order in which they began. They remain as long as
+/// their thread, and the end of a run never changes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
-    /// Its name.
+    /// The id of the run.
     pub id: AttemptId,
-    /// Its place among the runs of the agent in the thread, from 1 on.
+    /// The number among the runs of the agent in the thread, from 1.
     pub number: u64,
-    /// The generation that it belongs to.
+    /// The session generation of the run.
     pub generation: SessionGeneration,
-    /// Whose session it ran.
+    /// The provider of the run.
     pub provider: ProviderId,
-    /// Where it ran.
+    /// The runtime of the run.
     pub runtime: Option<Runtime>,
-    /// The session that it was to go on with.
+    /// The session that the run should resume.
     pub resumes: Option<SessionId>,
-    /// The id that it was to give to a session of its own. Not evidence of one.
+    /// The session id that the host assigned. It does not prove that the session exists.
     pub assigned: Option<SessionId>,
-    /// The session that it has reported.
+    /// The session that the run reported.
     pub session: Option<SessionId>,
-    /// The directory that it worked in.
+    /// The directory of the run.
     pub work_dir: Option<WorkDir>,
-    /// The run that it made again.
+    /// The run that this run repeats.
     pub rerun_of: Option<AttemptId>,
-    /// Whose work it carried on.
+    /// The work that the run continues for another agent.
     pub origin: Option<HandOff>,
-    /// How far it is.
+    /// The state of the run.
     pub state: AttemptState,
-    /// What it failed with, in the host's words.
+    /// The text of the failure, in the words of the host.
     pub detail: Option<String>,
-    /// When it began.
+    /// The time at which it began.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// The time at which it ended.
     pub ended_at: Option<Timestamp>,
 }
 
 debug_without_text!(Attempt { id, number, generation, provider, runtime, resumes, assigned, session, work_dir, rerun_of, origin, state, started_at, ended_at } unshown { detail });
 
-/// How far a run is.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum AttemptState {
-    /// It has not ended, as far as anybody said.
+    /// The run has not ended, as far as the store knows.
     Running,
     /// It succeeded.
     Completed,
@@ -60,20 +60,19 @@ pub enum AttemptState {
     Failed(Failure),
     /// It was stopped on purpose.
     Cancelled,
-    /// Its lease ended and another run took its place.
+    /// The lease expired and another run took it over.
     Lapsed,
 }
 
-/// Work that one agent hands to another. It stays in the thread that it came from: the receiving agent has its own sessions
-/// there.
+/// Work that one agent passes to another in the same thread. The receiving agent has its own sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HandOff {
-    /// Who handed it on.
+    /// The agent that passed the work.
     pub agent: AgentId,
-    /// The thread that it came from: the scope of the work.
+    /// The thread of the work.
     pub thread: ThreadId,
-    /// The run that handed it on, where there was one.
+    /// The run that passed the work, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<AttemptId>,
 }

@@ -6,34 +6,34 @@ use crate::{
     message::SessionGeneration,
 };
 
-/// Who wants to go on, and what it has found out about what it would go on with.
+/// The request of an agent to resume a session, with its provider, its runtime and its findings.
 ///
-/// Resolve with what is known at first, look at the directory and the session that were answered, and begin with
-/// what was found: see [`Reach`].
+/// First resolve with the known values. Then check the returned directory and session, and begin with the findings: see
+/// [`Reach`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Claimer {
-    /// Whose sessions it can resume.
+    /// The provider whose sessions the claimer can resume.
     pub provider: ProviderId,
-    /// Where it runs. Nothing is like no other runtime, nothing included.
+    /// The runtime of the claimer. `None` never matches, not even a session without a runtime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Runtime>,
-    /// The generation that the work was queued under; where nothing is said, the present one.
+    /// The session generation under which the work was queued. `None` for the present one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<SessionGeneration>,
-    /// The run that is to be made again: what it had is offered, and nothing of another run.
+    /// The run to repeat: only its session is offered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<AttemptId>,
-    /// Whether it wants to begin anew, whatever there is.
+    /// Whether to start a fresh session in any case.
     #[serde(default)]
     pub force_fresh: bool,
-    /// What it has found out about what it was offered.
+    /// The findings about the offered session.
     #[serde(default)]
     pub reach: Reach,
 }
 
 impl Claimer {
-    /// A claim of the present generation, of everything that the runtime had.
+    /// Returns a claim of the present generation for all sessions of the runtime.
     #[must_use]
     pub fn new(provider: ProviderId, runtime: Runtime) -> Self {
         Self {
@@ -46,29 +46,29 @@ impl Claimer {
         }
     }
 
-    /// Of work that was queued under this generation.
+    /// Sets the session generation under which the work was queued.
     #[must_use]
     pub const fn queued_under(mut self, generation: SessionGeneration) -> Self {
         self.generation = Some(generation);
         self
     }
 
-    /// To make this run again, now: a session that was reset since is offered only to who was [queued](Self::queued_under)
-    /// before.
+    /// Sets the run to repeat. A session that was reset since is only offered to work that was [queued](Self::queued_under)
+    /// before the reset.
     #[must_use]
     pub fn rerunning(mut self, attempt: AttemptId) -> Self {
         self.rerun_of = Some(attempt);
         self
     }
 
-    /// To begin anew.
+    /// Requires a fresh session.
     #[must_use]
     pub const fn fresh(mut self) -> Self {
         self.force_fresh = true;
         self
     }
 
-    /// Having looked.
+    /// Sets the findings.
     #[must_use]
     pub const fn reaching(mut self, reach: Reach) -> Self {
         self.reach = reach;
@@ -76,27 +76,27 @@ impl Claimer {
     }
 }
 
-/// What a claimer has found where it looked for what it was offered. The default: everything is as it should be.
+/// The findings of a claimer about the offered session. By default, everything is available.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Reach {
     /// The directory.
     #[serde(default)]
     pub directory: Directory,
-    /// Whether what keeps the session is missing, or does not have it.
+    /// Whether the session, or the data of its provider, is missing.
     #[serde(default)]
     pub session_missing: bool,
 }
 
-/// What became of the directory that was answered.
+/// The state of the offered directory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Directory {
-    /// The claimer works in this very directory, however it is spelt.
+    /// The claimer works in this directory, in any spelling.
     #[default]
     Same,
-    /// The claimer works in another one.
+    /// The claimer works in another directory.
     Elsewhere,
-    /// It is not there any more.
+    /// The directory does not exist any longer.
     Gone,
 }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a run failed: what decides whether its session may be resumed.
+/// The cause of a failed run, which decides whether its session can be resumed.
 ///
 /// ```
 /// use throughline_core::sessions::{AfterFailure, Failure};
@@ -15,53 +15,53 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Failure {
-    /// The network was cut.
+    /// The network failed.
     Network,
-    /// The provider takes no more for now.
+    /// The provider limits the rate of requests.
     RateLimited,
     /// The provider failed.
     ProviderUnavailable,
-    /// The credentials or settings are wrong or missing.
+    /// Credentials or settings are wrong or missing.
     Configuration,
-    /// It took too long.
+    /// The run timed out.
     Timeout,
-    /// The runtime went away.
+    /// The runtime went offline.
     RuntimeOffline,
-    /// The runtime came back and knows nothing of the run.
+    /// The runtime restarted and does not know the run.
     RuntimeRecovered,
     /// A tool failed.
     Tool,
-    /// The session has grown beyond what its provider takes.
+    /// The session is larger than the context of its provider.
     ContextOverflow,
     /// The session is too large to be resumed.
     ResumeOversized,
-    /// The run ended at the limit of its steps.
+    /// The run reached its limit of steps.
     IterationLimit,
-    /// The provider refuses what is in the session.
+    /// The provider refuses the data in the session.
     InvalidRequest,
-    /// The session answers with a set phrase and nothing else.
+    /// The session only returns a fixed fallback message.
     FallbackMessage,
-    /// The session goes on and says nothing any more.
+    /// The session continues without useful output.
     SemanticInactivity,
-    /// The provider has said that there is no such session. Only that is evidence: an empty answer is none.
+    /// The provider stated that the session does not exist. An empty answer is not enough.
     SessionNotFound,
-    /// Something else, which says nothing of the session.
+    /// Another cause, without a conclusion about the session.
     Other,
 }
 
-/// What a failure means for the session of the run.
+/// The consequence of a failure for the session of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AfterFailure {
-    /// It is as good as it was.
+    /// The session can be resumed.
     Kept,
-    /// It would fail again: it is not resumed until a run has succeeded on it.
+    /// Another run would fail again: the session cannot be resumed until a run succeeds on it.
     Poisoned,
-    /// It is not there: it is not resumed until a run has succeeded on it.
+    /// The session is missing: it cannot be resumed until a run succeeds on it.
     Missing,
 }
 
 impl Failure {
-    /// What it means for the session.
+    /// The consequence of the failure for the session.
     #[must_use]
     pub const fn session(self) -> AfterFailure {
         match self {

@@ -1,4 +1,4 @@
-//! What is known of agent sessions: pointers, claims, attempts.
+//! Agent sessions: pointers, claims and attempts.
 
 mod attempt;
 mod claim;

@@ -6,57 +6,57 @@ use crate::{
     message::{SessionGeneration, SessionRevision},
 };
 
-/// Where runs are carried out, with the installation or root that stands behind the name.
+/// The runtime of a run, with the epoch of its root directory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Runtime {
-    /// Its name.
+    /// The id of the runtime.
     pub id: RuntimeId,
-    /// What stands behind it.
+    /// The epoch of its installation or root directory.
     pub root: RootEpoch,
 }
 
 impl Runtime {
-    /// This runtime with this root.
+    /// Returns this runtime with this root.
     #[must_use]
     pub const fn new(id: RuntimeId, root: RootEpoch) -> Self {
         Self { id, root }
     }
 }
 
-/// Where an agent goes on: one value, only ever written whole.
+/// The record of the session that an agent resumes in a thread. A store always writes it as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pointer {
     /// The session.
     pub session: SessionId,
-    /// Who keeps it.
+    /// The provider that keeps the session.
     pub provider: ProviderId,
-    /// Where it was run; nothing where that was never said, or the runtime has been dropped.
+    /// The runtime of the session. `None` if it is unknown, or was dropped.
     pub runtime: Option<Runtime>,
-    /// The directory that it was run in.
+    /// The directory of the session.
     pub work_dir: Option<WorkDir>,
-    /// The generation that it belongs to.
+    /// The session generation.
     pub generation: SessionGeneration,
-    /// Where it is in its life.
+    /// The state of the pointer.
     pub state: PointerState,
-    /// The run that wrote it; nothing where it was taken over from another store.
+    /// The run that wrote it. `None` if it was imported from another store.
     pub attempt: Option<AttemptId>,
 }
 
-/// Where a pointer is in its life.
+/// The state of a pointer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PointerState {
-    /// A run that has not ended yet was given this id. Never offered.
+    /// A run received this id and has not ended. No claimer can resume it.
     Provisional,
-    /// A run has said that it is there.
+    /// A run has confirmed the session.
     Confirmed,
-    /// Never offered again.
+    /// No claimer can resume it again.
     Retired,
 }
 
-/// What is kept of an agent in a thread.
+/// The state of an agent's sessions in a thread.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Binding {
@@ -64,44 +64,44 @@ pub struct Binding {
     pub agent: AgentId,
     /// The thread.
     pub thread: ThreadId,
-    /// Where the agent goes on, whoever asks; what one claimer may have of it is for [`Resolution`](super::Resolution) to say.
+    /// The pointer, independent of a claimer. [`Resolution`](super::Resolution) states which session one claimer may resume.
     pub pointer: Option<Pointer>,
-    /// How often it was begun anew.
+    /// The session generation.
     pub generation: SessionGeneration,
-    /// What began this generation.
+    /// The cause of this generation.
     pub cause: GenerationCause,
-    /// Its version: what a claim is decided on.
+    /// The session revision, which a claim can require.
     pub revision: SessionRevision,
-    /// Who runs. A lease that has expired may be taken over by whoever begins next.
+    /// The current run. Another run can take over an expired lease.
     pub running: Option<RunLease>,
-    /// When anything was first kept.
+    /// The time of the first write.
     pub created_at: Timestamp,
-    /// When anything but a lease was last changed.
+    /// The time of the last change other than a lease.
     pub updated_at: Timestamp,
 }
 
-/// What began a generation.
+/// The cause of a session generation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum GenerationCause {
-    /// It is the first.
+    /// The first generation.
     #[default]
     First,
     /// The sessions of this agent in this thread were reset.
     Reset,
     /// All sessions of the agent were reset.
     AgentReset,
-    /// The thread was cleared: what came before is not resumed, whoever asks.
+    /// The thread was cleared. No claimer can resume an earlier session.
     ThreadCleared,
 }
 
-/// Who runs, and for how long that is believed.
+/// The current run and its lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunLease {
     /// The run.
     pub attempt: AttemptId,
-    /// Its lease, renewed by [`RenewRun`](crate::operation::RenewRun).
+    /// The lease, which [`RenewRun`](crate::operation::RenewRun) renews.
     pub lease: Lease,
 }

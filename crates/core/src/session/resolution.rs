@@ -8,62 +8,62 @@ use crate::{
     message::{SessionGeneration, SessionRevision},
 };
 
-/// What a claimer may go on with.
+/// The session that a claimer may resume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Resolution {
-    /// The session to resume; nothing: begin a fresh one.
+    /// The session to resume. `None` for a fresh session.
     pub session: Option<SessionId>,
-    /// The directory to work in. It is answered to another runtime, too.
+    /// The directory to work in. It is also offered to another runtime.
     pub work_dir: Option<WorkDir>,
-    /// Why the latest session that is known was not offered; nothing where it was. There may be an older one in
-    /// [`session`](Self::session) all the same.
+    /// The reason why the latest known session is withheld. `None` if it is offered. [`session`](Self::session) can still have an
+    /// older one.
     pub withheld: Option<Withheld>,
-    /// What the user has to be told: that the agent does not remember. It is delivered to exactly one run, with the answer to
-    /// [`BeginRun`](crate::operation::BeginRun); a look by [`ResolveSession`](crate::operation::ResolveSession) shows it and leaves it pending.
+    /// The gap in the memory of the agent, to show to the user. The answer to [`BeginRun`](crate::operation::BeginRun) delivers
+    /// it to exactly one run; [`ResolveSession`](crate::operation::ResolveSession) shows it without delivering it.
     pub gap: Option<Gap>,
-    /// The generation that the claim is of: what work that is queued now has to name.
+    /// The session generation of the claim. Work that is queued now must name it.
     pub generation: SessionGeneration,
-    /// What it was decided on. [`BeginRun::expecting`](crate::operation::BeginRun::expecting) refuses a claim that is not up to date.
+    /// The session revision of the decision. See [`BeginRun::expecting`](crate::operation::BeginRun::expecting).
     pub revision: SessionRevision,
-    /// What is kept; nothing where nothing ever was.
+    /// The state of the sessions. `None` if there never were any.
     pub binding: Option<Binding>,
 }
 
-/// Why a session is not offered.
+/// The reason why a session is withheld.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Withheld {
-    /// None is known.
+    /// No session is known.
     NoSession,
-    /// There is only an id that a run was given which has not said that the session exists.
+    /// There is only a provisional session id, which no run has confirmed.
     Provisional,
-    /// It is another provider's.
+    /// The session belongs to another provider.
     ProviderMismatch,
-    /// It was run elsewhere, or one of the two has not said where.
+    /// The session ran in another runtime, or one of the two runtimes is unknown.
     RuntimeMismatch,
-    /// It was run there, before that was set up anew.
+    /// The session ran in an earlier installation of the runtime.
     RootEpoch,
-    /// It belongs to another generation: the sessions were reset since, or the thread was cleared.
+    /// The session belongs to another generation: the sessions were reset or the thread was cleared since.
     Generation,
-    /// It was declared unusable for good.
+    /// The session is retired.
     Retired,
-    /// The last run on it failed in a way that it would fail again.
+    /// The last run on the session failed, and another run would fail again.
     Poisoned(Failure),
-    /// What it is made of is missing where it was run.
+    /// The data of the session is missing in its runtime.
     ArtifactMissing,
-    /// The pointer to it was cleared.
+    /// The pointer to the session was cleared.
     Cleared,
-    /// Its directory is not there any more.
+    /// The directory of the session does not exist any longer.
     WorkDirGone,
     /// The claimer works in another directory.
     WorkDirElsewhere,
-    /// The claimer asked for a fresh one.
+    /// The claimer required a fresh session.
     ForcedFresh,
-    /// The run that is to be made again had none, or failed before it had one.
+    /// The run to repeat had no session, or failed before it had one.
     NothingToRerun,
-    /// The run that is to be made again is not one of this agent in this thread.
+    /// The run to repeat does not belong to this agent in this thread.
     WrongScope,
     /// The thread was deleted.
     ThreadDeleted,
@@ -100,12 +100,12 @@ impl fmt::Display for Withheld {
     }
 }
 
-/// A break in what the agent remembers.
+/// A break in the memory of an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Gap {
-    /// The session that is not gone on with, where it has a name.
+    /// The session that the run does not resume, if its id is known.
     pub session: Option<SessionId>,
-    /// Why.
+    /// The reason.
     pub reason: Withheld,
 }

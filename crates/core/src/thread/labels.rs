@@ -7,8 +7,8 @@ use crate::{
     id::{LabelName, LabelValue},
 };
 
-/// What a host says about a conversation to find it again: the project it belongs to, the pipeline that runs it. A name
-/// has one value. Labels are looked for by their exact value; they are names like ids, and not content.
+/// The labels of a thread, by which the host finds it again: names with one value each, such as its project. Lists filter by the
+/// exact value. Labels are names like ids, and not content.
 ///
 /// ```
 /// use throughline_core::Labels;
@@ -25,22 +25,22 @@ impl Labels {
     /// The most labels of one thread.
     pub const MAX: usize = 32;
 
-    /// None.
+    /// Returns an empty set of labels.
     #[must_use]
     pub const fn new() -> Self {
         Self(BTreeMap::new())
     }
 
-    /// Gives `name` this value.
+    /// Sets the label `name`.
     ///
     /// # Errors
-    /// [`InvalidId`] when one of them is empty, longer than 255 bytes or holds a control character.
+    /// [`InvalidId`] if the name or the value is empty, longer than 255 bytes or has a control character.
     pub fn with(mut self, name: &str, value: &str) -> Result<Self, InvalidId> {
         self.set(LabelName::new(name)?, LabelValue::new(value)?);
         Ok(self)
     }
 
-    /// Gives `name` this value.
+    /// Sets the label `name`.
     pub fn set(&mut self, name: LabelName, value: LabelValue) {
         self.0.insert(name, value);
     }
@@ -51,30 +51,30 @@ impl Labels {
         self.0.get(name)
     }
 
-    /// Every label, by name.
+    /// Iterates over the labels, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&LabelName, &LabelValue)> {
         self.0.iter()
     }
 
-    /// How many there are.
+    /// The number of labels.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no labels.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether every one of `wanted` is here with the same value.
+    /// Whether all labels of `wanted` are present with the same value.
     #[must_use]
     pub fn contains(&self, wanted: &Self) -> bool {
         wanted.iter().all(|(name, value)| self.0.get(name) == Some(value))
     }
 
-    /// Makes these changes.
+    /// Applies a patch.
     pub fn apply(&mut self, patch: &LabelPatch) {
         for (name, value) in &patch.0 {
             match value {
@@ -85,7 +85,7 @@ impl Labels {
     }
 }
 
-/// Changes of labels: a name that is absent keeps its value.
+/// A change of labels. A name that is absent keeps its value.
 ///
 /// ```
 /// use throughline_core::{Labels, threads::LabelPatch};
@@ -100,22 +100,22 @@ impl Labels {
 pub struct LabelPatch(BTreeMap<LabelName, Option<LabelValue>>);
 
 impl LabelPatch {
-    /// No change.
+    /// Returns a patch without changes.
     #[must_use]
     pub const fn new() -> Self {
         Self(BTreeMap::new())
     }
 
-    /// Gives `name` this value.
+    /// Sets the label `name`.
     ///
     /// # Errors
-    /// [`InvalidId`] when one of them is empty, longer than 255 bytes or holds a control character.
+    /// [`InvalidId`] if the name or the value is empty, longer than 255 bytes or has a control character.
     pub fn set(mut self, name: &str, value: &str) -> Result<Self, InvalidId> {
         self.0.insert(LabelName::new(name)?, Some(LabelValue::new(value)?));
         Ok(self)
     }
 
-    /// Takes the label `name` away.
+    /// Removes the label `name`.
     ///
     /// # Errors
     /// [`InvalidId`] as for [`set`](Self::set).

@@ -1,4 +1,4 @@
-//! A conversation as a whole, and the values that it is made of.
+//! Threads: the summary of a conversation, and its values.
 //!
 //! ```
 //! use throughline_core::{Labels, Title};

@@ -8,140 +8,140 @@ use crate::{
     message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, Generation},
 };
 
-/// A conversation as a list shows it.
+/// The row of a thread in lists.
 ///
-/// Title, labels, owner, metadata and the archive are what the host said. The rest follows from the messages: a store keeps it up to
-/// date with every commit, and [`RebuildThread`](crate::operation::RebuildThread) makes the same of the messages alone. Counts,
-/// preview and activity are of messages that are settled; one that is still being written is in none of them.
+/// The host sets the title, the labels, the owner, the metadata and the archive flag. The store computes the other values from
+/// the messages with every commit; [`RebuildThread`](crate::operation::RebuildThread) recomputes them. Counters, preview and
+/// activity cover settled messages only.
 ///
-/// Every field is public and the struct is exhaustive on purpose: a backend that builds an entry must be made to look
-/// again when a field is added.
+/// Every field is public and the struct is exhaustive on purpose, so that a backend that builds a summary must consider a new
+/// field.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadSummary {
-    /// Whose conversation it is.
+    /// The tenant of the thread.
     pub tenant: TenantId,
-    /// Its id.
+    /// The id of the thread.
     pub thread: ThreadId,
-    /// What it is called.
+    /// The title.
     pub title: Title,
-    /// Who it belongs to inside the tenant.
+    /// The owner inside the tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<OwnerId>,
-    /// What the host says about it.
+    /// The labels of the host.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
-    /// The host's own facts about it.
+    /// The metadata of the host.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,
-    /// Whether it was put away.
+    /// Whether the thread is archived.
     pub archived: bool,
-    /// Whether lists show it: from its first settled message on, and never while it is being imported.
+    /// Whether lists show the thread: from its first settled message on, but not while it is hidden.
     pub listed: bool,
-    /// How often it was begun: 1, and one more each time that it is cleared.
+    /// The generation, from 1. Each clear increases it.
     pub generation: Generation,
-    /// The last sequence number that it has ever given, also where the message is gone: what
-    /// [`NewMessage::after`](crate::NewMessage::after) is compared with. 0 before its first message.
+    /// The last sequence number that the thread has assigned, also if that message is deleted.
+    /// [`NewMessage::after`](crate::NewMessage::after) compares with it. 0 before the first message.
     pub last_seq: Seq,
-    /// Where it branched off, if it is a fork.
+    /// The source of a fork.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<ForkPoint>,
-    /// The first [`ThreadSummary::PREVIEW_CHARS`] characters of the latest message of the user, if that has text.
+    /// The first [`ThreadSummary::PREVIEW_CHARS`] characters of the latest user message, if it has text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<String>,
-    /// How many final messages it has.
+    /// The number of final messages.
     pub messages: u64,
-    /// How many of them are the user's: each begins a turn.
+    /// The number of final user messages, each of which begins a turn.
     pub turns: u64,
-    /// The bytes of content in its final messages.
+    /// The bytes of content in final messages.
     pub bytes: u64,
-    /// When it began.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When one of its messages was last added, settled or changed; when it began, if none was. Lists are in this order.
-    /// Never decreases.
+    /// The time at which a message was last added, settled or changed; the time of creation before that. Lists are in this order.
+    /// It never decreases.
     pub active_at: Timestamp,
-    /// When anything of it was last changed. Never decreases.
+    /// The time of the last change of the thread or its messages. It never decreases.
     pub updated_at: Timestamp,
 }
 
 debug_without_text!(ThreadSummary { tenant, thread, title, owner, labels, metadata, archived, listed, generation, last_seq, forked_from, messages, turns, bytes, created_at, active_at, updated_at } unshown { preview });
 
 impl ThreadSummary {
-    /// How many characters a preview has at most.
+    /// The most characters of a preview: 80.
     pub const PREVIEW_CHARS: usize = 80;
 }
 
-/// Where a fork branched off.
+/// The source of a fork.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ForkPoint {
-    /// The thread that it is a copy of.
+    /// The thread that was copied.
     pub thread: ThreadId,
     /// The last message that was copied.
     pub message: MessageId,
 }
 
-/// A place in a list of threads, which is ordered by their activity, the latest first, and then by the bytes of their ids.
+/// A cursor in a list of threads. The list is ordered by activity, the latest first, and then by the bytes of the ids.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadCursor {
-    /// When the last thread shown was active.
+    /// The activity of the last thread on the page.
     pub active_at: Timestamp,
-    /// Its id.
+    /// The id of that thread.
     pub thread: ThreadId,
 }
 
 impl ThreadCursor {
-    /// The place of `entry`.
+    /// Returns the cursor after `entry`.
     #[must_use]
     pub fn of(entry: &ThreadSummary) -> Self {
         Self { active_at: entry.active_at, thread: entry.thread.clone() }
     }
 
-    /// Whether `other` stands after this place.
+    /// Whether `other` comes after this cursor.
     #[must_use]
     pub fn is_before(&self, other: &Self) -> bool {
         (other.active_at, &self.thread) < (self.active_at, &other.thread)
     }
 }
 
-/// How far a prune is to go: see [`PlanPrune`](crate::operation::PlanPrune).
+/// The bounds of a prune: see [`PlanPrune`](crate::operation::PlanPrune).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Keep {
-    /// The latest so many final messages.
+    /// The most final messages to keep, counted from the latest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages: Option<u64>,
-    /// The latest messages whose content has so many bytes together at most.
+    /// The most bytes of content to keep, counted from the latest message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// Everything from the first message on that was created at this time or later.
+    /// Keeps all messages from the first one that was created at this time or later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
 }
 
 impl Keep {
-    /// Everything.
+    /// Keeps all messages.
     #[must_use]
     pub const fn everything() -> Self {
         Self { messages: None, bytes: None, since: None }
     }
 
-    /// No more than the latest `count` final messages.
+    /// Keeps at most the latest `count` final messages.
     #[must_use]
     pub const fn messages(mut self, count: u64) -> Self {
         self.messages = Some(count);
         self
     }
 
-    /// No more than `bytes` of content.
+    /// Keeps at most `bytes` of content.
     #[must_use]
     pub const fn bytes(mut self, bytes: u64) -> Self {
         self.bytes = Some(bytes);
         self
     }
 
-    /// Nothing from before the first message that was created at `time` or later.
+    /// Deletes the messages before the first one that was created at `time` or later.
     #[must_use]
     pub const fn since(mut self, time: Timestamp) -> Self {
         self.since = Some(time);

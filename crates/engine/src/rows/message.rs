@@ -13,7 +13,7 @@ use throughline_core::{
 pub struct MessageRow {
     /// The sequence number. A tombstone has none.
     pub seq: Option<Seq>,
-    /// Who says it.
+    /// The author of the message.
     pub role: Role,
     /// Where it is in its life.
     pub state: MessageState,

@@ -2,32 +2,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Position, id::ConsumerName, message::carries_nothing};
 
-/// Moves the cursor of a consumer on: everything up to `to` is done.
+/// Advances the cursor of a consumer: it has processed all changes up to `to`.
 ///
-/// With `expected` it is refused as [`Stale`](crate::ErrorKind::Stale) where the cursor is elsewhere, so that of two
-/// processes that run one consumer the later one learns of the other. Without, and with, it never moves the cursor back: that
-/// is `Stale` too. Where the cursor is at `to` already it is fine, whatever was expected: a call that was made twice has done
-/// what it should.
+/// The cursor never moves back with this operation; that fails as [`Stale`](crate::ErrorKind::Stale). With `expected`, the
+/// operation also fails as `Stale` if the cursor is elsewhere. Two processes that run one consumer detect each other this way. A
+/// cursor that is already at `to` is a success, so that a repeated call succeeds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MoveCursor {
-    /// Whose cursor.
+    /// The consumer.
     pub consumer: ConsumerName,
-    /// How far everything is done.
+    /// The position up to which all changes are processed.
     pub to: Position,
-    /// Where the caller saw it: [`Position::ZERO`] where it has never been moved.
+    /// The required current position; [`Position::ZERO`] if the cursor was never moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Position>,
 }
 
 impl MoveCursor {
-    /// Moves it on to `to`, from wherever before that it is.
+    /// Returns an operation that advances the cursor to `to` from any earlier position.
     #[must_use]
     pub const fn new(consumer: ConsumerName, to: Position) -> Self {
         Self { consumer, to, expected: None }
     }
 
-    /// Only from here.
+    /// Requires this current position.
     #[must_use]
     pub const fn expecting(mut self, position: Position) -> Self {
         self.expected = Some(position);
@@ -37,19 +36,19 @@ impl MoveCursor {
 
 carries_nothing!(MoveCursor { consumer: _, to: _, expected: _ });
 
-/// Puts the cursor of a consumer anywhere: back, so that it is told everything after `to` once more, or on, past what it
-/// needs not be told. What was passed over after `to` is taken off the list: it is told again.
+/// Sets the cursor of a consumer to any position. A move back delivers all changes after `to` again; a move forward skips
+/// changes. It also removes the quarantined changes after `to`, so that they are delivered again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResetCursor {
-    /// Whose cursor.
+    /// The consumer.
     pub consumer: ConsumerName,
-    /// Where it goes.
+    /// The new position.
     pub to: Position,
 }
 
 impl ResetCursor {
-    /// Puts it there.
+    /// Returns an operation that sets the cursor to `to`.
     #[must_use]
     pub const fn new(consumer: ConsumerName, to: Position) -> Self {
         Self { consumer, to }
@@ -62,9 +61,9 @@ carries_nothing!(ResetCursor { consumer: _, to: _ });
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CursorMoved {
-    /// Whose cursor.
+    /// The consumer.
     pub consumer: ConsumerName,
-    /// Where it is.
+    /// The position of the cursor.
     pub position: Position,
 }
 

@@ -1,7 +1,6 @@
-//! What a consumer of the changes keeps in the store: how far it has come, and what it passed over.
+//! The state of a consumer of the change feed: its cursor and its quarantine.
 //!
-//! These operations speak of no thread and make no change that is told. None takes an idempotency key: each of them done twice
-//! is as good as done once.
+//! These operations address no thread and emit no change event. They take no idempotency key, because each of them is idempotent.
 
 mod cursor;
 mod quarantine;
@@ -14,25 +13,25 @@ use super::{Addressed, family::family};
 use crate::{MessageId, ThreadId, id::ConsumerName};
 
 family! {
-    /// What a consumer of the changes keeps in the store. It goes through the same layers as the messages.
+    /// The operations on the state of a consumer. They pass through the same layers as messages.
     #[derive(Eq)]
     ConsumerArgs in Consumer;
     /// The answers to [`ConsumerArgs`].
     #[derive(Eq)]
     ConsumerResult;
 
-    /// Takes down that everything up to a position is done.
+    /// Advances the cursor.
     MoveCursor: MoveCursor -> CursorMoved as "moveCursor";
-    /// Puts the cursor anywhere, back as well.
+    /// Sets the cursor to any position.
     ResetCursor: ResetCursor -> CursorMoved as "resetCursor";
-    /// Takes down that a change was passed over.
+    /// Adds a change to the quarantine.
     Quarantine: QuarantineChange -> ChangeQuarantined as "quarantineChange";
-    /// Takes a change off that list.
+    /// Removes a change from the quarantine.
     Release: ReleaseChange -> ChangeReleased as "releaseChange";
 }
 
 impl ConsumerArgs {
-    /// The consumer that it is of.
+    /// The consumer of the operation.
     #[must_use]
     pub const fn consumer(&self) -> &ConsumerName {
         match self {
@@ -45,7 +44,7 @@ impl ConsumerArgs {
 }
 
 impl ConsumerResult {
-    /// The consumer that it is of.
+    /// The consumer of the answer.
     #[must_use]
     pub const fn consumer(&self) -> &ConsumerName {
         match self {
@@ -57,8 +56,8 @@ impl ConsumerResult {
     }
 }
 
-/// A consumer is one of the whole tenant: the thread that a change was about is said beside, for who reads the list, and no
-/// redirect goes by it.
+/// A consumer belongs to the whole tenant. The thread of a quarantined change is only information for people; no redirect uses
+/// it.
 impl Addressed for ConsumerArgs {
     fn thread(&self) -> Option<&ThreadId> {
         None

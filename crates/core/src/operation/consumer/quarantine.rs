@@ -7,27 +7,27 @@ use crate::{
     message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
 };
 
-/// Takes down that a consumer passed over a change, and why. A second time the later reason stands.
+/// Adds a change to the quarantine of a consumer, with a reason. A repeated call replaces the reason.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct QuarantineChange {
-    /// Whose list.
+    /// The consumer.
     pub consumer: ConsumerName,
-    /// The change.
+    /// The position of the change.
     pub position: Position,
-    /// The thread that it is about.
+    /// The thread of the change.
     pub thread: ThreadId,
-    /// Why: what the consumer failed with, which may repeat content. At most [`MAX_WHY`](Self::MAX_WHY) bytes.
+    /// The reason, which can repeat content. At most [`MAX_WHY`](Self::MAX_WHY) bytes.
     pub why: String,
 }
 
 debug_without_text!(QuarantineChange { consumer, position, thread } unshown { why });
 
 impl QuarantineChange {
-    /// The longest reason, in bytes.
+    /// The longest reason: 4096 bytes.
     pub const MAX_WHY: usize = 4096;
 
-    /// For [`Persistence::on_consumer`](crate::Persistence::on_consumer).
+    /// Returns the operation, for [`Persistence::on_consumer`](crate::Persistence::on_consumer).
     pub fn new(consumer: ConsumerName, position: Position, thread: ThreadId, why: impl Into<String>) -> Self {
         Self { consumer, position, thread, why: why.into() }
     }
@@ -49,21 +49,21 @@ impl CarriesContent for QuarantineChange {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeQuarantined {
-    /// Whose list.
+    /// The consumer.
     pub consumer: ConsumerName,
-    /// The change.
+    /// The position of the change.
     pub position: Position,
 }
 
 carries_nothing!(ChangeQuarantined { consumer: _, position: _ });
 
-/// Takes a change off the list of those that a consumer passed over. It is not told again by that.
+/// Removes a change from the quarantine of a consumer. The consumer does not receive the change again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReleaseChange {
-    /// Whose list.
+    /// The consumer.
     pub consumer: ConsumerName,
-    /// The change.
+    /// The position of the change.
     pub position: Position,
 }
 
@@ -73,11 +73,11 @@ carries_nothing!(ReleaseChange { consumer: _, position: _ });
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeReleased {
-    /// Whose list.
+    /// The consumer.
     pub consumer: ConsumerName,
-    /// The change.
+    /// The position of the change.
     pub position: Position,
-    /// Whether it was on the list.
+    /// Whether the change was in the quarantine.
     pub was_listed: bool,
 }
 

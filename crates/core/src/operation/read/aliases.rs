@@ -2,31 +2,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::{MessageId, Role, ThreadId, message::carries_nothing, operation::Origin};
 
-/// Lists by what names the messages of a thread are known to their providers, by the bytes of the messages' ids; those of one
-/// message in the order in which they were taken down.
+/// Lists the provider aliases of the messages of a thread. They are in the byte order of the message ids; the aliases of one
+/// message are in the order in which the store recorded them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ListAliases {
     /// The thread.
     pub thread: ThreadId,
-    /// Of this message only.
+    /// Only the aliases of this message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<MessageId>,
-    /// Where the page before ended.
+    /// The end of the previous page. `None` for the first page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<AliasCursor>,
-    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
+    /// The most entries to return: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
 }
 
 impl ListAliases {
-    /// The first `limit` names in the thread.
+    /// Returns a list of the first `limit` aliases of the thread.
     #[must_use]
     pub const fn new(thread: ThreadId, limit: u32) -> Self {
         Self { thread, message: None, after: None, limit }
     }
 
-    /// Of this message only.
+    /// Lists only the aliases of this message.
     #[must_use]
     pub fn of_message(mut self, message: MessageId) -> Self {
         self.message = Some(message);
@@ -34,25 +34,25 @@ impl ListAliases {
     }
 }
 
-/// A place in the list of names.
+/// A cursor in a list of aliases.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AliasCursor {
-    /// The message of the last name shown.
+    /// The message of the last alias on the page.
     pub message: MessageId,
-    /// The number of that name, which is the store's.
+    /// The number of that alias, which the store assigns.
     pub n: u64,
 }
 
-/// By what name a message is known to its provider, as [`ResolveId`](crate::operation::ResolveId) or an import took it down.
+/// A provider alias of a message, which [`ResolveId`](crate::operation::ResolveId) or an import recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Alias {
-    /// The message. It may not have been written yet, or have been deleted since.
+    /// The message. It can be unwritten or deleted.
     pub message: MessageId,
-    /// Who says it.
+    /// The author of the message.
     pub role: Role,
-    /// What the provider calls it.
+    /// The provider's ids of the message.
     pub origin: Origin,
 }
 
@@ -62,9 +62,9 @@ pub struct Alias {
 pub struct Aliases {
     /// The thread.
     pub thread: ThreadId,
-    /// The names, those of the present generation of the thread.
+    /// The aliases of the present generation of the thread.
     pub aliases: Vec<Alias>,
-    /// Where the next page begins; nothing when this was the last one.
+    /// The start of the next page. `None` after the last page.
     pub next: Option<AliasCursor>,
 }
 

@@ -9,54 +9,54 @@ use crate::{
     operation::ReadPage,
 };
 
-/// Where a page of an audit log lies.
+/// The part of an audit log that a page shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum AuditFrom {
-    /// The entries after this one: [`AuditNumber::ZERO`] for those from the first on.
+    /// The entries after this one; [`AuditNumber::ZERO`] for the first page.
     After(AuditNumber),
     /// The last entries before this one.
     Before(AuditNumber),
-    /// The last entries there are.
+    /// The last entries.
     End,
 }
 
-/// Reads the log of who did what, in its order. A log is kept by a pipeline with the layer `audit`, and never shortened.
+/// Reads the audit log in order. A pipeline with the layer `audit` keeps a log, and never shortens it.
 ///
-/// Of an entry that is about several threads a reader of one is shown the items of that one, and how many are withheld. Entries
-/// about no thread are shown to who reads the tenant's log, and those of the pipeline itself, such as one about calls that were
-/// [lost](crate::audit::AuditOutcome::Lost), to who reads the store's and the default tenant's.
+/// A reader of one thread sees only the items of that thread, and the number of withheld items. A reader of the tenant also sees
+/// entries without a thread. The pipeline's own entries, such as those of [lost](crate::audit::AuditOutcome::Lost)
+/// calls, are visible to readers of the store and of the default tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReadAudit {
-    /// Whose entries.
+    /// The entries to read: of a thread, of a tenant, or of the store.
     #[serde(default)]
     pub scope: ChangeScope,
-    /// Which of them.
+    /// The part of the log.
     pub from: AuditFrom,
-    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
+    /// The most entries to return: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
-    /// How many bytes at most: 1 to [`ReadPage::MAX_BYTES`]. A page ends before the entry that would exceed
-    /// them, and says that there is more; it shows at least one.
+    /// The most bytes of the answer: 1 to [`ReadPage::MAX_BYTES`]. A page ends before the entry that would exceed them, but shows
+    /// at least one entry.
     #[serde(default = "page::default_bytes", skip_serializing_if = "page::is_default_bytes")]
     pub max_bytes: u32,
 }
 
 impl ReadAudit {
-    /// At most `limit` entries of this scope.
+    /// Returns a read of at most `limit` entries of this scope.
     #[must_use]
     pub const fn new(scope: ChangeScope, from: AuditFrom, limit: u32) -> Self {
         Self { scope, from, limit, max_bytes: ReadPage::DEFAULT_BYTES }
     }
 
-    /// Ends the answer at so many bytes.
+    /// Sets the most bytes of the answer.
     #[must_use]
     pub const fn with_max_bytes(mut self, max_bytes: u32) -> Self {
         self.max_bytes = max_bytes;
         self
     }
 
-    /// The read that goes on behind `page`; nothing when that was all.
+    /// Returns the read of the next page after `page`. `None` after the last page.
     #[must_use]
     pub fn next(&self, page: &AuditPage) -> Option<Self> {
         let from = match self.from {
@@ -73,18 +73,19 @@ carries_nothing!(ReadAudit { scope: _, from: _, limit: _, max_bytes: _ });
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditPage {
-    /// The entries, in the order in which they stand. There may be none although there are more: of a narrow scope a store looks
-    /// at so many entries of others in one call.
+    /// The entries, in the order of the log. The list can be empty although [`more`](Self::more) is true, because a store
+    /// examines a bounded number of entries for a narrow scope.
     pub entries: Vec<AuditEntry>,
-    /// The content fields of what cannot be read as an entry. It may be anybody's, and is told to everybody who asks for more than one thread.
+    /// The numbers of damaged entries. The owner of a damaged entry is unknown, so that every read of more than one thread
+    /// returns it.
     pub damaged: Vec<AuditNumber>,
-    /// How far was read, in the direction of the read.
+    /// The number of the last examined entry, in the direction of the read.
     pub reached: AuditNumber,
-    /// Whether there are more to read now, in the direction of the read.
+    /// Whether there are more entries now, in the direction of the read.
     pub more: bool,
-    /// How many entries the store has written, of every tenant. It counts them apart from the entries.
+    /// The number of entries that the store has written for all tenants. The store counts them separately from the rows.
     pub written: AuditNumber,
-    /// The position that the store had come to.
+    /// The last position of the store.
     pub position: Position,
 }
 

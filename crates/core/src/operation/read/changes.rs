@@ -6,26 +6,27 @@ use crate::{
     message::carries_nothing,
 };
 
-/// Reads the changes after a position, in the order of their commits. None is left out, and none that is committed later
-/// appears before one that was read: the position of an answer can be kept, and gone on from in another process.
+/// Reads the changes after a position, in commit order. The feed has no gaps, and a later commit never appears before a change
+/// that was read. The position of an answer can be stored, and any process can continue from it.
 ///
-/// A store keeps so many changes. Where some after the position are gone, it answers [`TooOld`](crate::ErrorKind::TooOld):
-/// read anew what is followed, and go on from the position that those reads say. It answers that too where it has not come to the
-/// position: it has lost what somebody has seen, or was put back from a backup. One that follows another store waits for it instead.
+/// # Errors
+/// [`TooOld`](crate::ErrorKind::TooOld) if the store no longer has some changes after the position. The reader must then read its
+/// data again, and continue from the position of those reads. The same error means that the store has not reached the position,
+/// because it lost changes or was restored from a backup. A replica waits for the position instead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReadChanges {
-    /// Which changes.
+    /// The changes to read: of a thread, of a tenant, or of the store.
     #[serde(default)]
     pub scope: ChangeScope,
-    /// The last change that is known: [`Position::ZERO`] for all of them.
+    /// The position of the last known change; [`Position::ZERO`] for all changes.
     pub after: Position,
-    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
+    /// The most entries to return: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
 }
 
 impl ReadChanges {
-    /// The first `limit` changes of this scope after `after`.
+    /// Returns a read of the first `limit` changes of this scope after `after`.
     #[must_use]
     pub const fn new(scope: ChangeScope, after: Position, limit: u32) -> Self {
         Self { scope, after, limit }
@@ -38,12 +39,12 @@ carries_nothing!(ReadChanges { scope: _, after: _, limit: _ });
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Changes {
-    /// The changes, by position. There may be none although there are more: of a narrow scope a store looks at so many
-    /// changes of others in one call.
+    /// The changes, by position. The list can be empty although [`more`](Self::more) is true, because a store examines a bounded
+    /// number of changes for a narrow scope.
     pub changes: Vec<Change>,
-    /// How far was read: the next call goes on after it.
+    /// The position of the last examined change. The next call continues after it.
     pub position: Position,
-    /// Whether there are more to read now.
+    /// Whether there are more changes now.
     pub more: bool,
 }
 

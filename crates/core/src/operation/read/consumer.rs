@@ -7,11 +7,11 @@ use crate::{
     message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
 };
 
-/// Reads how far a consumer has come.
+/// Reads the cursor of a consumer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GetCursor {
-    /// Whose cursor.
+    /// The consumer.
     pub consumer: ConsumerName,
 }
 
@@ -21,30 +21,30 @@ carries_nothing!(GetCursor { consumer: _ });
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConsumerCursor {
-    /// Whose cursor.
+    /// The consumer.
     pub consumer: ConsumerName,
-    /// Where it is: [`Position::ZERO`] where it has never been moved.
+    /// The position of the cursor; [`Position::ZERO`] if it was never moved.
     pub position: Position,
-    /// How many changes it has passed over, and stand on the list.
+    /// The number of changes in the quarantine.
     pub quarantined: u64,
 }
 
 carries_nothing!(ConsumerCursor { consumer: _, position: _, quarantined: _ });
 
-/// Lists the changes that a consumer has passed over, by their positions.
+/// Lists the quarantined changes of a consumer, by position.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ListQuarantined {
-    /// Whose list.
+    /// The consumer.
     pub consumer: ConsumerName,
-    /// Only those after this one.
+    /// Only the changes after this position.
     pub after: Position,
-    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
+    /// The most entries to return: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
 }
 
 impl ListQuarantined {
-    /// The first `limit` of them.
+    /// Returns a list of the first `limit` changes.
     #[must_use]
     pub const fn new(consumer: ConsumerName, limit: u32) -> Self {
         Self { consumer, after: Position::ZERO, limit }
@@ -57,25 +57,25 @@ carries_nothing!(ListQuarantined { consumer: _, after: _, limit: _ });
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QuarantinedChanges {
-    /// Whose list.
+    /// The consumer.
     pub consumer: ConsumerName,
     /// The changes, by position.
     pub changes: Vec<QuarantinedChange>,
-    /// Whether there are more after the last of them.
+    /// Whether there are more changes after the last one.
     pub more: bool,
 }
 
-/// One change that a consumer has passed over.
+/// A quarantined change of a consumer.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QuarantinedChange {
-    /// The change.
+    /// The position of the change.
     pub position: Position,
-    /// The thread that it is about.
+    /// The thread of the change.
     pub thread: ThreadId,
-    /// When it was passed over.
+    /// The time of the quarantine.
     pub at: Timestamp,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 

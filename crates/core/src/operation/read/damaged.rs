@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Effect, ErrorKind, Message, MessageId, PersistError, Result, Seq, ThreadId};
 
-/// A message that is stored and cannot be read. A list that meets one says so beside what it shows, and hides no other.
+/// A stored message that the store cannot decode. A list reports it next to its readable messages.
 ///
 /// ```
 /// use throughline_core::{ErrorKind, Seq, messages::DamagedMessage};
@@ -15,16 +15,16 @@ use crate::{Effect, ErrorKind, Message, MessageId, PersistError, Result, Seq, Th
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DamagedMessage {
-    /// Its thread; `?` where the id of that cannot be read.
+    /// The thread of the message; `?` if the id of the thread is damaged.
     pub thread: ThreadId,
-    /// Its place in the thread, if that much can be read. One without a place may be told of by two pages.
+    /// The sequence number, if it is readable. Two pages can report a damaged message without a sequence number.
     pub seq: Option<Seq>,
-    /// Its id, if that much can be read.
+    /// The id of the message, if it is readable.
     pub id: Option<MessageId>,
 }
 
 impl DamagedMessage {
-    /// The error of what cannot go on without it: [`Corrupt`](ErrorKind::Corrupt), and nothing was applied.
+    /// Returns the error of an operation that needs the message: [`Corrupt`](ErrorKind::Corrupt), with the effect `NotApplied`.
     #[must_use]
     pub fn to_error(&self) -> PersistError {
         let detail = match self.seq {
@@ -39,7 +39,7 @@ impl DamagedMessage {
     }
 }
 
-/// The messages, if none of them is damaged.
+/// Returns the messages, or the error of the first damaged one.
 pub(super) fn all_of(messages: Vec<Message>, damaged: &[DamagedMessage]) -> Result<Vec<Message>> {
     damaged.first().map_or(Ok(messages), |damaged| Err(damaged.to_error()))
 }

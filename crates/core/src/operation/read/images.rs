@@ -7,27 +7,29 @@ use crate::{
     replica::ImageCursor,
 };
 
-/// Reads what a store keeps as images, from a cursor on: first all that is there, then what was touched since, each as it is now.
-/// Of every tenant: a guard that keeps tenants apart refuses it to everybody but who serves the store as a whole.
+/// Reads row images of a store after a cursor: first a copy of all rows, then the rows that changed since, each in its current
+/// state. The images belong to all tenants. A guard that separates tenants permits this read only to an operator of the whole
+/// store.
 ///
-/// It is refused as [`TooOld`](crate::ErrorKind::TooOld) with a cursor of a capture that has ended.
+/// # Errors
+/// [`TooOld`](crate::ErrorKind::TooOld) if the capture of the cursor has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReadImages {
-    /// How far was read: at first what [`BeginCapture`](crate::operation::BeginCapture) answers.
+    /// The end of the previous read. The first read uses the answer of [`BeginCapture`](crate::operation::BeginCapture).
     pub after: ImageCursor,
-    /// How many at most: 1 to [`ReadImages::MAX_LIMIT`]. There may be fewer where they are large.
+    /// The most images to return: 1 to [`ReadImages::MAX_LIMIT`]. An answer with large images has fewer.
     pub limit: u32,
 }
 
 impl ReadImages {
-    /// The most images of one call.
+    /// The most images of one call: 1000.
     pub const MAX_LIMIT: u32 = 1000;
-    /// At so many bytes an answer ends, with the image that reaches them. An image is never divided: that of a consumer holds all changes that
-    /// it has quarantined, each with a reason of up to 4 KiB.
+    /// The bytes at which an answer ends, after the image that reaches them: 4 MiB. An image is never split. The image of a
+    /// consumer has all of its quarantined changes, each with a reason of up to 4 KiB.
     pub const MAX_BYTES: usize = 4 << 20;
 
-    /// The next `limit` images after `after`.
+    /// Returns a read of the next `limit` images after `after`.
     #[must_use]
     pub const fn new(after: ImageCursor, limit: u32) -> Self {
         Self { after, limit }
@@ -40,19 +42,19 @@ carries_nothing!(ReadImages { after: _, limit: _ });
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Images {
-    /// The images, in the order in which they are to be applied.
+    /// The images, in the order in which a replica must apply them.
     pub images: Vec<Image>,
-    /// How far was read: the next call goes on after it.
+    /// The end of this read. The next call continues after it.
     pub cursor: ImageCursor,
-    /// Whether there are more to read now.
+    /// Whether there are more images now.
     pub more: bool,
-    /// The position that the store had come to.
+    /// The last position of the store.
     pub position: Position,
-    /// The last change that it does not keep any more.
+    /// The last change that the store no longer keeps.
     pub kept_after: Position,
-    /// What it holds and cannot be read, by name; it is in no image.
+    /// The names of damaged rows, which are in no image.
     pub damaged: Vec<String>,
-    /// The moment of the read, by the clock of the store's pipeline.
+    /// The time of the read, by the clock of the store's pipeline.
     pub at: Timestamp,
 }
 
@@ -64,7 +66,7 @@ carries_parts!(Images, self => {
     images
 });
 
-/// Reads how a store stands to the one beside it.
+/// Reads the replication status of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GetReplicationStatus {}

@@ -1,4 +1,4 @@
-//! The reads. They go through the same layers as the writes.
+//! The reads. They pass through the same layers as the writes.
 
 mod aliases;
 mod audit;
@@ -36,53 +36,53 @@ use crate::{
 };
 
 family! {
-    /// The reads. They go through the same layers as the writes: an encryption layer must decrypt, a redirect must
-    /// answer from where it wrote.
+    /// The reads. They pass through the same layers as the writes: an encryption layer must decrypt, and a redirect must answer
+    /// from the store that it wrote to.
     #[derive(Eq)]
     ReadArgs in Read;
     /// The answers to the reads.
     ReadResult;
 
-    /// One message.
+    /// Reads one message.
     Get: GetMessage -> Option<Message> as "get";
-    /// A stretch of a thread.
+    /// Reads a page of a thread.
     Page: ReadPage -> Page as "page";
-    /// The messages that a writer may still be at work on.
+    /// Lists the open messages.
     OpenReservations: ListOpen -> OpenReservations as "openReservations";
-    /// One thread.
+    /// Reads one thread summary.
     Thread: GetThread -> Option<ThreadSummary> as "thread";
-    /// The threads of the tenant.
+    /// Lists the threads of the tenant.
     Threads: ListThreads -> ThreadList as "threads";
-    /// What a prune would take away.
+    /// Plans a prune.
     PlanPrune: PlanPrune -> PrunePlan as "planPrune";
-    /// The threads that take up room for nothing.
+    /// Lists the threads with rows to purge.
     Purgeable: ListPurgeable -> PurgeableThreads as "purgeable";
-    /// The tenants of the store.
+    /// Lists the tenants of the store.
     Tenants: ListTenants -> Tenants as "tenants";
-    /// What was changed, in the order of the commits.
+    /// Reads the change feed.
     Changes: ReadChanges -> Changes as "changes";
-    /// Who did what.
+    /// Reads the audit log.
     Audit: ReadAudit -> AuditPage as "audit";
-    /// Messages with certain words.
+    /// Searches messages.
     Search: SearchMessages -> SearchHits as "search";
-    /// How far a consumer of the changes has come.
+    /// Reads the cursor of a consumer.
     Cursor: GetCursor -> ConsumerCursor as "cursor";
-    /// What a consumer of the changes has passed over.
+    /// Lists the quarantine of a consumer.
     Quarantined: ListQuarantined -> QuarantinedChanges as "quarantined";
-    /// By what names the messages of a thread are known.
+    /// Lists the provider aliases of a thread.
     Aliases: ListAliases -> Aliases as "aliases";
-    /// What a claimer may go on with.
+    /// Reads the session that a claimer may resume.
     Resolve: ResolveSession -> SessionResolved as "resolveSession";
-    /// The runs of an agent in a thread.
+    /// Lists the runs of an agent in a thread.
     Attempts: ListAttempts -> Attempts as "attempts";
-    /// What the store keeps, as images.
+    /// Reads row images, for replication.
     Images: ReadImages -> Images as "images";
-    /// How the store stands to the one beside it.
+    /// Reads the replication status.
     ReplicationStatus: GetReplicationStatus -> ReplicationStatus as "replicationStatus";
 }
 
 impl ReadResult {
-    /// The messages it holds.
+    /// The messages of the answer.
     #[must_use]
     pub fn messages(&self) -> &[Message] {
         match self {
@@ -107,7 +107,7 @@ impl ReadResult {
         }
     }
 
-    /// The entries of threads it holds.
+    /// The thread summaries of the answer.
     #[must_use]
     pub fn entries(&self) -> &[ThreadSummary] {
         match self {
@@ -133,7 +133,7 @@ impl ReadResult {
     }
 }
 
-/// A read of one thing that may not be there.
+/// The answer of a read that may find nothing.
 impl<T: CarriesContent> CarriesContent for Option<T> {
     fn content_fields(&self) -> Vec<ContentField<'_>> {
         self.iter().flat_map(CarriesContent::content_fields).collect()

@@ -7,49 +7,49 @@ use crate::{
     operation::ReadPage,
 };
 
-/// Lists the open messages of a thread, or of every thread of the tenant, with what is committed of them.
+/// Lists the open messages of a thread, or of all threads of the tenant, with their committed content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ListOpen {
-    /// One thread, or all of the tenant's.
+    /// The thread. `None` for all threads of the tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<ThreadId>,
-    /// Only those whose lease has expired.
+    /// Whether to list only messages whose lease has expired.
     #[serde(default)]
     pub expired_only: bool,
-    /// Where the page before ended.
+    /// The end of the previous page. `None` for the first page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<OpenCursor>,
-    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
+    /// The most entries to return: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
-    /// How many bytes at most: 1 to [`ReadPage::MAX_BYTES`]. A list ends before the message that would exceed
-    /// them, and says where the next page begins; it shows at least one.
+    /// The most bytes of the answer: 1 to [`ReadPage::MAX_BYTES`]. A list ends before the message that would exceed them, but
+    /// shows at least one message.
     #[serde(default = "page::default_bytes", skip_serializing_if = "page::is_default_bytes")]
     pub max_bytes: u32,
 }
 
 impl ListOpen {
-    /// The first `limit` open messages of the tenant.
+    /// Returns a list of the first `limit` open messages of the tenant.
     #[must_use]
     pub const fn new(limit: u32) -> Self {
         Self { thread: None, expired_only: false, after: None, limit, max_bytes: ReadPage::DEFAULT_BYTES }
     }
 
-    /// Ends the answer at so many bytes.
+    /// Sets the most bytes of the answer.
     #[must_use]
     pub const fn with_max_bytes(mut self, max_bytes: u32) -> Self {
         self.max_bytes = max_bytes;
         self
     }
 
-    /// Of this thread only.
+    /// Lists only the messages of this thread.
     #[must_use]
     pub fn in_thread(mut self, thread: ThreadId) -> Self {
         self.thread = Some(thread);
         self
     }
 
-    /// Only those whose lease has expired.
+    /// Lists only the messages whose lease has expired.
     #[must_use]
     pub const fn expired_only(mut self) -> Self {
         self.expired_only = true;
@@ -57,13 +57,13 @@ impl ListOpen {
     }
 }
 
-/// A place in the list of open messages, which is ordered by thread (by the bytes of its id) and seq.
+/// A cursor in a list of open messages. The list is ordered by thread (in the byte order of the ids) and by sequence number.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OpenCursor {
-    /// The thread of the last message shown.
+    /// The thread of the last message on the page.
     pub thread: ThreadId,
-    /// Its place.
+    /// The sequence number of that message.
     pub seq: Seq,
 }
 
@@ -71,12 +71,12 @@ pub struct OpenCursor {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OpenReservations {
-    /// The open messages, by thread and seq.
+    /// The open messages, by thread and sequence number.
     pub messages: Vec<Message>,
-    /// Those of this stretch that are damaged, by thread and seq; each counts for the limit.
+    /// The damaged open messages of this page, by thread and sequence number. Each counts for the limit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<DamagedMessage>,
-    /// Where the next page begins; nothing when this was the last one.
+    /// The start of the next page. `None` after the last page.
     pub next: Option<OpenCursor>,
 }
 

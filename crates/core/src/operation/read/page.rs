@@ -6,7 +6,7 @@ use crate::{
     message::{carries_nothing, carries_parts},
 };
 
-/// Where a page begins. Cursors are exclusive.
+/// The start of a page, and its direction. Cursors are exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PageFrom {
@@ -21,51 +21,51 @@ pub enum PageFrom {
 }
 
 impl PageFrom {
-    /// Whether the page goes from older to newer messages.
+    /// Whether the read goes from older to newer messages.
     #[must_use]
     pub const fn is_forward(self) -> bool {
         matches!(self, Self::Start | Self::After(_))
     }
 }
 
-/// Which messages a page shows.
+/// The states of the messages that a page shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Visibility {
-    /// Every message, with its state.
+    /// All messages.
     #[default]
     All,
-    /// Final messages only: the history for a model.
+    /// Final messages only, as for the history of a model.
     Final,
-    /// Settled messages, final or abandoned, up to the first open one: for a consumer whose cursor must not
-    /// pass a message that may still change.
+    /// Settled messages up to the first open one. A consumer needs this if its cursor must not pass a message that can still
+    /// change.
     Settled,
 }
 
-/// Reads a stretch of a thread. The answer is in the order of the thread, oldest first, also when it was read
-/// backwards ("the latest 20, oldest first"). A thread that was never written to has no messages.
+/// Reads a page of a thread. The answer is always in the order of the thread, oldest first, also for a backward read ("the latest
+/// 20, oldest first"). A thread without a write has no messages.
 ///
-/// A page may be shorter than its limit although there is more: it ends at [`max_bytes`](Self::max_bytes), and a store may end one
-/// earlier. Only [`Page::has_more`] says whether the thread goes on.
+/// A page can be shorter than its limit although there is more: it ends at [`max_bytes`](Self::max_bytes), and a store can end it
+/// earlier. Only [`Page::has_more`] states whether there is more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReadPage {
     /// The thread.
     pub thread: ThreadId,
-    /// Where to begin.
+    /// The start and the direction of the page.
     pub from: PageFrom,
-    /// How many messages at most: 1 to [`ReadPage::MAX_LIMIT`].
+    /// The most messages to return: 1 to [`ReadPage::MAX_LIMIT`].
     pub limit: u32,
-    /// Which messages to show.
+    /// The states of the messages to return.
     #[serde(default)]
     pub visibility: Visibility,
-    /// How many bytes at most: 1 to [`ReadPage::MAX_BYTES`]. A page ends before the message that would exceed them, and says that
-    /// there is more; it shows at least one, whatever its size.
+    /// The most bytes of the answer: 1 to [`ReadPage::MAX_BYTES`]. A page ends before the message that would exceed them, but
+    /// shows at least one message of any size.
     #[serde(default = "default_bytes", skip_serializing_if = "is_default_bytes")]
     pub max_bytes: u32,
 }
 
-/// The bound of a read that names none.
+/// The limit of a read that names none.
 pub(super) const fn default_bytes() -> u32 {
     ReadPage::DEFAULT_BYTES
 }
@@ -76,27 +76,27 @@ pub(super) const fn is_default_bytes(max_bytes: &u32) -> bool {
 }
 
 impl ReadPage {
-    /// The most messages of one page.
+    /// The most messages of one page: 1000.
     pub const MAX_LIMIT: u32 = 1000;
-    /// At so many bytes a page or a list ends that names no other bound: 8 MiB.
+    /// The byte limit of a page or a list that names none: 8 MiB.
     pub const DEFAULT_BYTES: u32 = 8 << 20;
-    /// The largest bound that a page or a list may name: 64 MiB.
+    /// The largest byte limit of a page or a list: 64 MiB.
     pub const MAX_BYTES: u32 = 64 << 20;
 
-    /// A page of all messages.
+    /// Returns a read of messages in all states.
     #[must_use]
     pub const fn new(thread: ThreadId, from: PageFrom, limit: u32) -> Self {
         Self { thread, from, limit, visibility: Visibility::All, max_bytes: Self::DEFAULT_BYTES }
     }
 
-    /// Ends the answer at so many bytes.
+    /// Sets the most bytes of the answer.
     #[must_use]
     pub const fn with_max_bytes(mut self, max_bytes: u32) -> Self {
         self.max_bytes = max_bytes;
         self
     }
 
-    /// Shows only these messages.
+    /// Sets the states of the messages to return.
     #[must_use]
     pub const fn showing(mut self, visibility: Visibility) -> Self {
         self.visibility = visibility;
@@ -112,24 +112,24 @@ pub struct Page {
     pub thread: ThreadId,
     /// The messages, oldest first.
     pub messages: Vec<Message>,
-    /// The messages of this stretch that are damaged, in the order of the thread; each counts for the limit.
+    /// The damaged messages of this page, in the order of the thread. Each counts for the limit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<DamagedMessage>,
-    /// Whether there are more to show in the direction of the read. Only this says so: a page that is shorter than its limit may
-    /// have ended at its bytes.
+    /// Whether there are more messages in the direction of the read. The length of the page does not state that, because a page
+    /// can end at its byte limit.
     pub has_more: bool,
-    /// The first open message of the thread, where there is one. Under [`Visibility::Settled`] nothing from
-    /// here on is shown.
+    /// The first open message of the thread. With [`Visibility::Settled`] the page shows nothing from this message on.
     pub first_open: Option<Seq>,
-    /// The last sequence number that the thread has ever given, also where the message is gone: what
-    /// [`NewMessage::after`](crate::NewMessage::after) is compared with. 0 in a thread that was never written to.
+    /// The last sequence number that the thread has assigned, also if that message is deleted.
+    /// [`NewMessage::after`](crate::NewMessage::after) compares with it. 0 before the first message.
     pub last_seq: Seq,
-    /// The changes that the page holds: all of the thread up to this one. Whoever follows the changes after it misses none.
+    /// The position of the last change of the thread that the page contains. A reader that continues with the changes after it
+    /// misses none.
     pub position: Position,
 }
 
 impl Page {
-    /// Where the next page in the same direction begins; nothing when this was the last one.
+    /// Returns the start of the next page in the same direction. `None` after the last page.
     #[must_use]
     pub fn next(&self, from: PageFrom) -> Option<PageFrom> {
         if !self.has_more {
@@ -144,10 +144,10 @@ impl Page {
         }
     }
 
-    /// The messages, for who cannot do without any of them.
+    /// Returns the messages if none of them is damaged.
     ///
     /// # Errors
-    /// [`Corrupt`](crate::ErrorKind::Corrupt), naming the first message that is damaged.
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) with the id of the first damaged message.
     pub fn into_messages(self) -> Result<Vec<Message>> {
         damaged::all_of(self.messages, &self.damaged)
     }

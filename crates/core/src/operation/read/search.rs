@@ -6,41 +6,44 @@ use crate::{
     message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
 };
 
-/// Looks for final messages of the tenant that have certain words, the best first.
+/// Searches the final messages of the tenant, with the best match first.
 ///
-/// A message is found that has every word of the query, in any order and in capitals or not. A word is a run of letters and
-/// digits; one that ends in `*` stands for all that begin so. A store that was opened with the tokenizer
-/// [`Cjk`](crate::backend::search::Tokenizer::Cjk) finds Chinese, Japanese and Korean inside a run of characters.
+/// A message matches if it has every term of the query, in any order and with any case. A term is a run of letters and digits; a
+/// term that ends in `*` is a prefix. In a store with the tokenizer [`Cjk`](crate::backend::search::Tokenizer::Cjk), a query also
+/// finds Chinese, Japanese and Korean text inside a run of characters.
 ///
-/// The best message is the one that has the words most often, each counted four times at most; of equal ones the latest comes first.
-/// What other tenants say changes neither the hits nor their order.
+/// The best match has the most occurrences of the terms, each counted at most four times. The latest of equal messages comes
+/// first. Messages of other tenants affect neither the hits nor their order.
 ///
-/// The work of one search is bounded. A query of more than [`MAX_QUERY_BYTES`](crate::backend::search::MAX_QUERY_BYTES) bytes (4 KiB) or of
-/// more than [`MAX_WORDS`](crate::backend::search::MAX_WORDS) distinct words is refused as `TooLarge`. Of more than [`MAX_CANDIDATES`](crate::backend::search::MAX_CANDIDATES) messages that match, the
-/// store ranks the latest: [`SearchHits::terminated_early`] says so. It may not have indexed the last commits yet:
-/// [`SearchHits::indexed`] says how far it is.
+/// The work of one search is bounded. If more than [`MAX_CANDIDATES`](crate::backend::search::MAX_CANDIDATES) messages match, the
+/// store ranks the latest of them and sets [`SearchHits::terminated_early`]. The full-text index can be behind the last commits:
+/// see [`SearchHits::indexed`].
+///
+/// # Errors
+/// `TooLarge` if the query has more than [`MAX_QUERY_BYTES`](crate::backend::search::MAX_QUERY_BYTES) bytes (4 KiB), or more than
+/// [`MAX_WORDS`](crate::backend::search::MAX_WORDS) distinct terms.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SearchMessages {
-    /// The words: see [`backend::search`](crate::backend::search).
+    /// The query: see [`backend::search`](crate::backend::search).
     pub query: String,
-    /// Only in this thread.
+    /// Only messages of this thread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<ThreadId>,
-    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
+    /// The most entries to return: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
 }
 
 debug_without_text!(SearchMessages { thread, limit } unshown { query });
 
 impl SearchMessages {
-    /// The best `limit` messages of the tenant.
+    /// Returns a search for the best `limit` messages of the tenant.
     #[must_use]
     pub fn new(query: impl Into<String>, limit: u32) -> Self {
         Self { query: query.into(), thread: None, limit }
     }
 
-    /// Only in this thread.
+    /// Searches only this thread.
     #[must_use]
     pub fn in_thread(mut self, thread: ThreadId) -> Self {
         self.thread = Some(thread);
@@ -54,21 +57,21 @@ carries_nothing!(SearchMessages { query: _, thread: _, limit: _ });
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SearchHits {
-    /// The messages that were found, the best first.
+    /// The matching messages, with the best first.
     pub hits: Vec<SearchHit>,
-    /// Threads with a message that would be among them and cannot be read, one for each such message. To read it says so by
-    /// name. One whose id cannot be read is called `?`.
+    /// The threads of damaged messages that would be hits, one entry for each message. A read of such a thread reports the
+    /// message by id. A thread with a damaged id is `?`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<ThreadId>,
-    /// The changes that were looked at: all up to this one.
+    /// The position up to which the full-text index has all changes.
     pub indexed: Position,
-    /// Whether the search met one of its bounds and did not look at every message that may match: there may be others, also
-    /// better ones. A query with more words, or in one thread, meets them later.
+    /// Whether the search stopped at a limit and did not examine every match. Other messages can match better. A query with more
+    /// terms, or in one thread, examines fewer messages.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub terminated_early: bool,
 }
 
-/// A message that was found.
+/// A message that matches a search.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SearchHit {
@@ -76,15 +79,15 @@ pub struct SearchHit {
     pub thread: ThreadId,
     /// The message.
     pub id: MessageId,
-    /// Its place in the thread.
+    /// The sequence number of the message.
     pub seq: Seq,
-    /// Who said it.
+    /// The author of the message.
     pub role: Role,
-    /// When it was first written.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// Some of its text, around the first word that was found.
+    /// An excerpt of the text around the first matched term.
     pub snippet: String,
-    /// Where in the snippet words stand that were looked for: from one byte to before another.
+    /// The byte ranges of the matched terms in the snippet: start, and end (exclusive).
     pub marks: Vec<(u32, u32)>,
 }
 

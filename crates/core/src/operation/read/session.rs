@@ -6,8 +6,8 @@ use crate::{
     session::{Attempt, Claimer, Resolution},
 };
 
-/// Reads what a claimer may go on with. A look: it takes no lease and delivers no gap, as [`BeginRun`](crate::operation::BeginRun)
-/// does, which decides by the same rules in its own commit.
+/// Reads the session that a claimer may resume. It takes no lease and delivers no gap. [`BeginRun`](crate::operation::BeginRun)
+/// decides by the same rules in its own transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResolveSession {
@@ -15,7 +15,7 @@ pub struct ResolveSession {
     pub agent: AgentId,
     /// The thread.
     pub thread: ThreadId,
-    /// Who asks.
+    /// The claimer.
     pub claimer: Claimer,
 }
 
@@ -29,7 +29,7 @@ pub struct SessionResolved {
     pub agent: AgentId,
     /// The thread.
     pub thread: ThreadId,
-    /// What it may go on with.
+    /// The session to resume, and the reasons.
     pub resolution: Resolution,
 }
 
@@ -43,15 +43,15 @@ pub struct ListAttempts {
     pub agent: AgentId,
     /// The thread.
     pub thread: ThreadId,
-    /// Only those before this [number](Attempt::number).
+    /// Only the runs before this [number](Attempt::number).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
-    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
+    /// The most entries to return: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
 }
 
 impl ListAttempts {
-    /// The latest `limit` of them.
+    /// Returns a list of the latest `limit` runs.
     #[must_use]
     pub const fn new(agent: AgentId, thread: ThreadId, limit: u32) -> Self {
         Self { agent, thread, before: None, limit }
@@ -70,7 +70,7 @@ pub struct Attempts {
     pub thread: ThreadId,
     /// The runs, the latest first.
     pub attempts: Vec<Attempt>,
-    /// Whether there are more before the last of them.
+    /// Whether there are earlier runs.
     pub more: bool,
 }
 
@@ -91,7 +91,7 @@ impl CarriesContent for Attempts {
     }
 }
 
-/// All of a run that may repeat content.
+/// The only part of a run that can repeat content.
 const fn detail(attempt: &Attempt) -> &Option<String> {
     let Attempt {
         id: _,

@@ -8,8 +8,8 @@ use crate::{
     thread::{Keep, ThreadCursor, ThreadSummary},
 };
 
-/// Reads the entry of one thread; nothing where there is no such thread, or it was deleted. Shows threads that no list
-/// shows yet.
+/// Reads the summary of one thread, including a thread that is not listed yet. The answer is `None` if the thread does not exist
+/// or was deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GetThread {
@@ -19,35 +19,35 @@ pub struct GetThread {
 
 carries_nothing!(GetThread { thread: _ });
 
-/// Lists threads of the tenant, by their activity, the latest first.
+/// Lists the threads of the tenant by their last activity, the latest first.
 ///
-/// A thread is listed from its first settled message on. The cost is that of the page; of a list by owner or label, that of
-/// the page as long as either few threads or a good part of all carry it.
+/// A thread is listed from its first settled message on. The cost grows with the page size. A list by owner or label costs the
+/// same if few threads or a large part of all threads match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ListThreads {
-    /// Only those of this owner.
+    /// Only the threads of this owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<OwnerId>,
-    /// Only those with all of these labels.
+    /// Only the threads with all of these labels.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
-    /// Only those in the archive, only those outside it, or both.
+    /// Only archived threads (`true`), only others (`false`), or both (`None`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archived: Option<bool>,
-    /// Where the page before ended.
+    /// The end of the previous page. `None` for the first page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<ThreadCursor>,
-    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
+    /// The most entries to return: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
-    /// How many bytes at most: 1 to [`ReadPage::MAX_BYTES`]. A list ends before the thread that would exceed
-    /// them, and says where the next page begins; it shows at least one.
+    /// The most bytes of the answer: 1 to [`ReadPage::MAX_BYTES`]. A list ends before the thread that would exceed them, but
+    /// shows at least one thread.
     #[serde(default = "page::default_bytes", skip_serializing_if = "page::is_default_bytes")]
     pub max_bytes: u32,
 }
 
 impl ListThreads {
-    /// The first `limit` threads that are not in the archive.
+    /// Returns a list of the first `limit` threads that are not archived.
     #[must_use]
     pub const fn new(limit: u32) -> Self {
         Self {
@@ -60,49 +60,49 @@ impl ListThreads {
         }
     }
 
-    /// Ends the answer at so many bytes.
+    /// Sets the most bytes of the answer.
     #[must_use]
     pub const fn with_max_bytes(mut self, max_bytes: u32) -> Self {
         self.max_bytes = max_bytes;
         self
     }
 
-    /// Only those of this owner.
+    /// Lists only the threads of this owner.
     #[must_use]
     pub fn of_owner(mut self, owner: OwnerId) -> Self {
         self.owner = Some(owner);
         self
     }
 
-    /// Only those with all of these labels.
+    /// Lists only the threads with all of these labels.
     #[must_use]
     pub fn with_labels(mut self, labels: Labels) -> Self {
         self.labels = labels;
         self
     }
 
-    /// Only those in the archive.
+    /// Lists only archived threads.
     #[must_use]
     pub const fn archived(mut self) -> Self {
         self.archived = Some(true);
         self
     }
 
-    /// Those in the archive too.
+    /// Lists archived threads too.
     #[must_use]
     pub const fn archived_too(mut self) -> Self {
         self.archived = None;
         self
     }
 
-    /// Those after this place.
+    /// Lists the threads after this cursor.
     #[must_use]
     pub fn after(mut self, cursor: ThreadCursor) -> Self {
         self.after = Some(cursor);
         self
     }
 
-    /// Whether the list shows this thread, wherever it begins.
+    /// Whether the filter of the list matches this thread. The cursor is not considered.
     #[must_use]
     pub fn shows(&self, entry: &ThreadSummary) -> bool {
         entry.listed
@@ -118,15 +118,15 @@ carries_nothing!(ListThreads { owner: _, labels: _, archived: _, after: _, limit
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadList {
-    /// The threads, the latest active first.
+    /// The threads, with the latest active first.
     pub entries: Vec<ThreadSummary>,
-    /// Threads that belong on this page and whose entry cannot be read. Nothing of their messages is lost by that:
-    /// [`RebuildThread`](crate::operation::RebuildThread) makes the entry again. One whose id cannot be read is called `?`.
+    /// The threads of this page whose summary is damaged. Their messages are not affected:
+    /// [`RebuildThread`](crate::operation::RebuildThread) rebuilds the summary. A thread with a damaged id is `?`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<ThreadId>,
-    /// Where the next page begins; nothing when this was the last one.
+    /// The start of the next page. `None` after the last page.
     pub next: Option<ThreadCursor>,
-    /// The changes that the list holds: all up to this one. Whoever follows the changes after it misses none.
+    /// The position of the last change that the list contains. A reader that continues with the changes after it misses none.
     pub position: Position,
 }
 
@@ -138,14 +138,14 @@ carries_parts!(ThreadList, self => {
     entries
 });
 
-/// Finds out what a prune would take away, and takes nothing: how far it is to go so that the thread keeps no more than
-/// `keep`. The plan never goes beyond the first open message. Costs a pass over what would go and over what `keep` counts.
+/// Plans a prune without a change: finds the messages to delete so that the thread keeps at most `keep`. The plan never includes
+/// the first open message or later ones. The cost grows with the messages to delete and with those that `keep` counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlanPrune {
     /// The thread.
     pub thread: ThreadId,
-    /// What is to stay. With several limits each of them holds.
+    /// The bounds of the prune. If several are set, all of them hold.
     pub keep: Keep,
 }
 
@@ -157,27 +157,27 @@ carries_nothing!(PlanPrune { thread: _, keep: _ });
 pub struct PrunePlan {
     /// The thread.
     pub thread: ThreadId,
-    /// Its generation.
+    /// The generation of the thread.
     pub generation: Generation,
-    /// The last place that would go; nothing when all may stay.
+    /// The sequence number of the last message to delete. `None` if there is nothing to delete.
     pub through: Option<Seq>,
-    /// How many messages would go, final or abandoned.
+    /// The number of messages to delete, final or abandoned.
     pub messages: u64,
-    /// The bytes of content that would go with them.
+    /// The bytes of their content.
     pub bytes: u64,
 }
 
 carries_nothing!(PrunePlan { thread: _, generation: _, through: _, messages: _, bytes: _ });
 
-/// Lists threads of the tenant that were cleared or deleted and still take up room: see
+/// Lists the threads of the tenant that were cleared or deleted and still use space: see
 /// [`PurgeThread`](crate::operation::PurgeThread).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ListPurgeable {
-    /// Those after this one.
+    /// Only the threads after this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<ThreadId>,
-    /// How many at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
+    /// The most entries to return: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
 }
 
@@ -187,7 +187,7 @@ carries_nothing!(ListPurgeable { after: _, limit: _ });
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PurgeableThreads {
-    /// The threads, by the bytes of their ids.
+    /// The threads, in the byte order of their ids.
     pub threads: Vec<ThreadId>,
 }
 

@@ -7,30 +7,33 @@ use crate::{
     replica::{Epoch, ImageCursor},
 };
 
-/// Puts images of the store that is followed in their content fields, over what is there, and takes down how far that was: all in one commit.
+/// Applies row images of a primary over the rows of this replica, and records the cursor of the copy in the same transaction.
 ///
-/// It is refused as [`Stale`](crate::ErrorKind::Stale) by a store that leads, that is in another epoch, or that has followed to another
-/// place than `from`. Where it has come to `to` already nothing is done: a call that was made twice has done what it should. So
-/// images come in their order and each once, and what is older than what is there changes nothing.
+/// If the cursor is already `to`, nothing changes and the call succeeds, so that a repeated call is safe. Images are therefore
+/// applied in order and once each, and an older image never replaces a newer row.
 ///
-/// Where nothing was followed yet, `from` is none, and the store has to be empty; or there are no images, and it takes down only
-/// that it is equal to the other as of `to`: it is refused as [`Conflict`](crate::ErrorKind::Conflict) otherwise.
+/// The first call of a copy has no `from`, and needs an empty store. A first call without images only records that the replica
+/// equals the primary at `to`.
+///
+/// # Errors
+/// - [`Stale`](crate::ErrorKind::Stale) if the store is a primary, has another epoch, or has another cursor than `from`.
+/// - [`Conflict`](crate::ErrorKind::Conflict) if the first call of a copy does not meet the conditions above.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ApplyImages {
-    /// The epoch of the follower.
+    /// The epoch of the replica.
     pub epoch: Epoch,
-    /// How far it has followed.
+    /// The required cursor of the copy before the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<ImageCursor>,
-    /// How far it has then.
+    /// The cursor of the copy after the call.
     pub to: ImageCursor,
     /// The images, in the order of the read: at most [`ReadImages::MAX_LIMIT`](crate::operation::ReadImages::MAX_LIMIT).
     pub images: Vec<Image>,
-    /// The position that the other store had come to, where everything up to it is carried; otherwise zero.
+    /// The last position of the primary, if the copy has all changes up to it; otherwise zero.
     #[serde(default)]
     pub position: Position,
-    /// The last change that the other does not keep any more.
+    /// The last change that the primary no longer keeps.
     #[serde(default)]
     pub kept_after: Position,
 }
@@ -47,9 +50,9 @@ carries_parts!(ApplyImages, self => {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImagesApplied {
-    /// How far the store has followed.
+    /// The cursor of the copy.
     pub cursor: ImageCursor,
-    /// Whether it had been done before.
+    /// Whether an earlier call had applied the images.
     pub already: bool,
 }
 

@@ -2,22 +2,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::{message::carries_nothing, replica::ImageCursor};
 
-/// Begins to note in the store which of its rows are changed, for who copies it by [`ReadImages`](crate::operation::ReadImages). Where that is done
-/// already it goes on; the answer is where a further copy begins.
+/// Begins to record the changed rows of the store, for a copy by [`ReadImages`](crate::operation::ReadImages). If a capture
+/// already runs, it continues. The answer has the cursor at which another copy begins.
 ///
-/// A store that notes it writes a little more with each change. What is noted is one entry for each row, however often that is
-/// changed.
+/// During a capture, each change writes a little more. The dirty set has one entry for each changed row, regardless of the number
+/// of its changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BeginCapture {
-    /// Whether the copy begins with all that is there. Otherwise it begins with the next change: for a copy that is equal now.
+    /// Whether the copy begins with all rows. Otherwise it begins with the next change, for a copy that is equal now.
     pub whole: bool,
 }
 
 impl BeginCapture {
-    /// For a copy of all that is there.
+    /// A capture for a copy of all rows.
     pub const WHOLE: Self = Self { whole: true };
-    /// For a copy that is equal by now.
+    /// A capture for a copy that is equal now.
     pub const FROM_NOW: Self = Self { whole: false };
 }
 
@@ -27,13 +27,13 @@ carries_nothing!(BeginCapture { whole: _ });
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CaptureBegun {
-    /// Where the copy begins.
+    /// The cursor at which the copy begins.
     pub cursor: ImageCursor,
 }
 
 carries_nothing!(CaptureBegun { cursor: _ });
 
-/// Ends the noting. Every cursor of it is [`TooOld`](crate::ErrorKind::TooOld) then.
+/// Ends the capture. Its cursors then fail as [`TooOld`](crate::ErrorKind::TooOld).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EndCapture {}
@@ -44,7 +44,7 @@ carries_nothing!(EndCapture {});
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CaptureEnded {
-    /// Whether it was under way.
+    /// Whether a capture was running.
     pub was_on: bool,
 }
 

@@ -16,57 +16,57 @@ use crate::{
     },
 };
 
-/// One thing that a store keeps, as it is kept: to be put into another store over what that has of it.
+/// A row image: one row of a store as it is kept, which replaces the row of a replica.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Image {
-    /// Whose it is.
+    /// The tenant of the row.
     pub tenant: TenantId,
-    /// What it is.
+    /// The kind and the content of the row.
     pub part: ImagePart,
 }
 
-/// What an [`Image`] is of.
+/// The kind of the row in an [`Image`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum ImagePart {
-    /// What is kept of a thread as a whole.
+    /// The row of a thread.
     Thread(Box<ThreadImage>),
-    /// A message, open or settled, whole.
+    /// A whole message, open or settled.
     Message(Box<Message>),
-    /// An id whose message is gone.
+    /// The tombstone of a message.
     Gone(GoneImage),
-    /// A name that a provider gave a message.
+    /// A provider alias of a message.
     Name(Box<NameImage>),
-    /// An idempotency key that was used.
+    /// A used idempotency key.
     Key(Box<KeyImage>),
-    /// What was done to an agent as a whole.
+    /// The counters of an agent.
     Agent {
         /// The agent.
         agent: AgentId,
-        /// How often.
+        /// The counters.
         record: AgentRecord,
     },
-    /// How often a runtime was dropped.
+    /// The drop counter of a runtime.
     Runtime {
         /// The runtime.
         runtime: RuntimeId,
-        /// How often.
+        /// The number of drops.
         incarnation: u64,
     },
     /// A row of the sessions of an agent in a thread.
     Session(Box<SessionImage>),
-    /// What a consumer of the changes keeps.
+    /// The state of a consumer.
     Consumer(ConsumerImage),
-    /// A change of the feed, at its position.
+    /// A change event, with its position.
     Change(Box<Change>),
-    /// An entry of the log of who did what, at its number.
+    /// An entry of the audit log, with its number.
     Audit(Box<AuditEntry>),
 }
 
 impl ImagePart {
-    /// The name of its kind, as in JSON.
+    /// The name of the kind, as in JSON.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -85,67 +85,68 @@ impl ImagePart {
     }
 }
 
-/// What is kept of a thread as a whole.
+/// The row of a thread.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadImage {
     /// The thread.
     pub thread: ThreadId,
-    /// How often it was begun.
+    /// The generation of the thread.
     pub generation: Generation,
-    /// Whether it was deleted.
+    /// Whether the thread was deleted.
     pub deleted: bool,
-    /// The last place that went when it was cleared or deleted.
+    /// The last sequence number at the time of the last clear or deletion.
     pub floor: Seq,
-    /// The last place of a message that is gone: no place up to it is given again.
+    /// The highest sequence number of a deleted message. No number up to it is assigned again.
     pub gone_seq: Seq,
-    /// When the latest of the messages that are gone was changed.
+    /// The time of the last change among the deleted messages.
     pub gone_at: Timestamp,
-    /// The last place of a question of the user that was deleted; zero where there is none.
+    /// The highest sequence number of a deleted user message; zero if there is none.
     pub gone_question: Seq,
-    /// Whether something up to the floor is still to be purged.
+    /// Whether some messages up to the floor still have to be purged.
     pub purgeable: bool,
-    /// What the host said and what follows from the messages; none of a deleted thread.
+    /// The stats of the thread. `None` for a deleted thread.
     pub facts: Option<ThreadStats>,
 }
 
-/// An id whose message is gone.
+/// The tombstone of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GoneImage {
     /// The thread.
     pub thread: ThreadId,
-    /// The id, which stays dead.
+    /// The id, which cannot be used again.
     pub id: MessageId,
-    /// Where it went with all others and was not purged: the place it had, and its attachments.
+    /// The sequence number and the attachment keys of a message that was cleared or deleted with its thread and is not purged
+    /// yet.
     pub left: Option<(Seq, Vec<AttachmentKey>)>,
 }
 
-/// A name that a provider gave a message.
+/// A provider alias of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NameImage {
     /// The thread.
     pub thread: ThreadId,
-    /// In which of its generations.
+    /// The generation of the alias.
     pub generation: Generation,
-    /// The name.
+    /// The alias.
     pub known: KnownName,
 }
 
-/// An idempotency key that was used.
+/// A used idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyImage {
-    /// The thread that it is scoped to.
+    /// The thread of the key.
     pub thread: ThreadId,
     /// The key.
     pub key: IdempotencyKey,
-    /// What it stands for.
+    /// The fingerprint of the operation.
     pub fingerprint: Fingerprint,
-    /// What a repeated call is answered by.
+    /// The record from which a repeated call is answered.
     pub replay: Replay,
-    /// When it was used.
+    /// The time of the first call.
     pub at: Timestamp,
 }
 
@@ -157,17 +158,17 @@ pub struct SessionImage {
     pub thread: ThreadId,
     /// The agent.
     pub agent: AgentId,
-    /// How often the agent had been dropped.
+    /// The number of drops of the agent.
     pub incarnation: u64,
     /// The row.
     pub part: SessionPart,
 }
 
-/// Which row a [`SessionImage`] is of.
+/// The kind of the row in a [`SessionImage`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SessionPart {
-    /// Where the agent goes on.
+    /// The head row, with the pointer.
     Head(Box<SessionHead>),
     /// A session that a run has reported.
     Known(Box<KnownSession>),
@@ -175,29 +176,29 @@ pub enum SessionPart {
     Attempt(Box<AttemptRecord>),
 }
 
-/// What a consumer of the changes keeps.
+/// The state of a consumer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConsumerImage {
     /// The consumer.
     pub consumer: ConsumerName,
-    /// How far it has come.
+    /// The position of its cursor.
     pub position: Position,
-    /// What it has passed over, by position: all of it.
+    /// All of its quarantined changes, by position.
     pub quarantined: Vec<QuarantinedChange>,
 }
 
 impl Image {
-    /// An image of this tenant's.
+    /// Returns an image of a row of this tenant.
     #[must_use]
     pub const fn new(tenant: TenantId, part: ImagePart) -> Self {
         Self { tenant, part }
     }
 
-    /// About how many bytes it holds: content, metadata, every name, and a little for the rest.
+    /// The estimated bytes of the image: content, metadata, every name, and an amount for the rest.
     #[must_use]
     pub fn weight(&self) -> usize {
-        /// Ids, numbers and times.
+        /// The bytes for ids, numbers and times.
         const REST: usize = 256;
         match &self.part {
             ImagePart::Message(message) => message.estimated_size(),
@@ -207,7 +208,7 @@ impl Image {
     }
 }
 
-/// Without the preview, which is content.
+/// Omits the preview, which is content.
 impl fmt::Debug for ThreadImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { thread, generation, deleted, floor, gone_seq, gone_at, gone_question, purgeable, facts } =

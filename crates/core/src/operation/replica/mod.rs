@@ -1,7 +1,7 @@
-//! What keeps one store an exact copy of another: see [`replica`](crate::replication).
+//! The operations of replication, which keep one store an exact copy of another: see [`replication`](crate::replication).
 //!
-//! These operations are of the store as a whole, every tenant included. None takes an idempotency key and none is an item of a batch:
-//! each done twice is as good as done once.
+//! They apply to the whole store with all tenants. They take no idempotency key and cannot be items of a batch, because each of
+//! them is idempotent.
 
 mod apply;
 mod capture;
@@ -22,18 +22,18 @@ use super::{Addressed, family::family};
 use crate::{MessageId, ThreadId, replica::ReplicationStatus};
 
 family! {
-    /// What keeps one store an exact copy of another. It is of every tenant.
+    /// The operations of replication. They apply to all tenants.
     ReplicaArgs in Replica;
     /// The answers to [`ReplicaArgs`].
     ReplicaResult;
 
-    /// Begins to note what is changed.
+    /// Begins to record changed rows.
     Begin: BeginCapture -> CaptureBegun as "beginCapture";
-    /// Ends that.
+    /// Ends the capture.
     End: EndCapture -> CaptureEnded as "endCapture";
-    /// Puts images in their places.
+    /// Applies row images.
     Apply: ApplyImages -> ImagesApplied as "applyImages";
-    /// Changes whether the store leads.
+    /// Changes the replication role.
     SetState: SetReplicationState -> ReplicationStatus as "setReplicationState";
 }
 

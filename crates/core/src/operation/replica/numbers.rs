@@ -1,21 +1,21 @@
-//! The numbers that a replica is brought. A store counts on from each of them, and adds some of them up.
+//! The check of numbers in row images. A store increments these numbers, and adds some of them up.
 
 use std::fmt::{self, Display};
 
 use serde::ser::{self, Serialize, Serializer};
 
-/// The largest number that may be brought. A store that counts keeps at most `i64::MAX`: this leaves room for sums and for what comes next.
+/// The largest accepted number. A store counts up to `i64::MAX`, so that this limit leaves space for sums and increments.
 pub(crate) const LARGEST: u64 = 1 << 60;
 
-/// Looks at every number of `value`, which is the field `name`. Costs one pass over its fields; content and metadata are text here.
+/// Checks every number in `value`, which is the field `name`. It visits each field once; content and metadata are text here.
 ///
 /// # Errors
-/// Why the first one that is too large is refused, with its field.
+/// The path of the first number that is too large.
 pub(crate) fn check(name: &'static str, value: &impl Serialize) -> Result<(), NotCountable> {
     Walk { path: Vec::new() }.within(name, value)
 }
 
-/// A number is larger than a store can count on from.
+/// A number that is too large to count on from.
 #[derive(Debug)]
 pub(crate) struct NotCountable(String);
 
@@ -33,7 +33,7 @@ impl ser::Error for NotCountable {
     }
 }
 
-/// The path of fields to where the walk is.
+/// The path of fields to the current value.
 struct Walk {
     path: Vec<&'static str>,
 }
@@ -47,7 +47,7 @@ impl Walk {
     }
 }
 
-/// What holds no number that is too large.
+/// Methods for values without a number that is too large.
 macro_rules! passes {
     ($($method:ident($type:ty))*) => {
         $(fn $method(self, _: $type) -> Result<(), NotCountable> {
@@ -157,7 +157,7 @@ impl Serializer for &mut Walk {
     }
 }
 
-/// What has parts without names.
+/// Methods for values whose parts have no names.
 macro_rules! unnamed {
     ($($trait:ident $method:ident)*) => {
         $(impl ser::$trait for &mut Walk {

@@ -6,42 +6,43 @@ use crate::{
     replica::{ReplicationState, ReplicationStatus},
 };
 
-/// Changes whether a store leads, if it is what the caller saw; where it is what is asked for already it is fine, so that a
-/// call that was made twice has done what it should.
+/// Changes the replication role of a store, if it has the expected state. If the store already has the requested state, the call
+/// succeeds, so that a repeated call is safe.
 ///
-/// A store that is told to follow refuses other writes from that commit on, of other processes too. One that is told to lead forgets
-/// how far it had followed, and makes its index of words anew.
+/// A store that becomes a replica refuses other writes from this commit on, including those of other processes. A store that
+/// becomes a primary deletes its copy cursor and rebuilds its full-text index.
 ///
-/// It is refused as [`Stale`](crate::ErrorKind::Stale) where the store is something else, and as [`Invalid`](crate::ErrorKind::Invalid) where
-/// the epoch would go back, or would not rise with a follower that is to lead.
+/// # Errors
+/// - [`Stale`](crate::ErrorKind::Stale) if the store has another state than `expected`.
+/// - [`Invalid`](crate::ErrorKind::Invalid) if the epoch would decrease, or would not increase when a replica becomes a primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SetReplicationState {
-    /// What the caller saw.
+    /// The required current state.
     pub expected: ReplicationState,
-    /// What it is to be.
+    /// The new state.
     pub to: ReplicationState,
-    /// What a follower keys its fingerprints with from then on: the key of the store that it follows, so that a call is
-    /// recognized after a switchover. Nothing where it keeps its own.
+    /// The fingerprint key of the primary, which the replica uses from then on. Repeated calls are therefore recognized after a
+    /// switchover. `None` keeps the key of the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint_key: Option<FingerprintKey>,
 }
 
 impl SetReplicationState {
-    /// From `expected` to `to`.
+    /// Returns a change from `expected` to `to`.
     #[must_use]
     pub const fn new(expected: ReplicationState, to: ReplicationState) -> Self {
         Self { expected, to, fingerprint_key: None }
     }
 
-    /// With the key of the store that it is to follow.
+    /// Sets the fingerprint key of the primary.
     #[must_use]
     pub const fn with_fingerprint_key(mut self, key: Option<FingerprintKey>) -> Self {
         self.fingerprint_key = key;
         self
     }
 
-    /// The key that a store takes with this stance: a follower's alone.
+    /// The key that the store takes over with the new role. Only a replica takes one.
     #[must_use]
     pub fn taken_key(&self) -> Option<FingerprintKey> {
         self.fingerprint_key.filter(|_| !self.to.is_primary())

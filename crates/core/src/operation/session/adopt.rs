@@ -7,66 +7,69 @@ use crate::{
     session::{AttemptState, Runtime},
 };
 
-/// Takes over what another store kept of an agent in a thread: its pointer as it stands, and its runs. Refused as
-/// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) where anything is kept here.
+/// Imports the sessions of an agent in a thread from another store: its pointer and its runs.
+///
+/// # Errors
+/// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if this store already has sessions of the agent in the thread.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AdoptSession {
     /// The agent.
     pub agent: AgentId,
-    /// The thread. What was kept of no thread belongs to an isolated one.
+    /// The thread. Import sessions without a thread into a separate thread of their own.
     pub thread: ThreadId,
-    /// Where the agent went on.
+    /// The pointer of the agent.
     pub pointer: Option<AdoptedPointer>,
-    /// Its runs, the oldest first. At most [`MAX_RUNS`](Self::MAX_RUNS), each with a name of its own.
+    /// The runs, the oldest first: at most [`MAX_RUNS`](Self::MAX_RUNS), each with its own id.
     pub runs: Vec<AdoptedRun>,
 }
 
 impl AdoptSession {
-    /// The most runs that are taken over: the latest count.
+    /// The most runs of one call: 1000. Of more runs, import the latest.
     pub const MAX_RUNS: usize = 1000;
 }
 
 carries_nothing!(AdoptSession { agent: _, thread: _, pointer: _, runs: _ });
 
-/// A pointer as another store kept it.
+/// A pointer in another store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AdoptedPointer {
     /// The session.
     pub session: SessionId,
-    /// Who keeps it.
+    /// The provider that keeps the session.
     pub provider: ProviderId,
-    /// Where it was run, if that was kept.
+    /// The runtime of the session, if it is known.
     pub runtime: Option<Runtime>,
-    /// The directory that it was run in.
+    /// The directory of the session.
     pub work_dir: Option<WorkDir>,
 }
 
-/// A run as another store kept it.
+/// A run in another store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AdoptedRun {
-    /// Its name.
+    /// The id of the run.
     pub id: AttemptId,
-    /// Whose session it ran.
+    /// The provider of the run.
     pub provider: ProviderId,
-    /// Where it ran, if that was kept.
+    /// The runtime of the run, if it is known.
     pub runtime: Option<Runtime>,
-    /// The session that it reported.
+    /// The session that the run reported.
     pub session: Option<SessionId>,
-    /// The directory that it worked in.
+    /// The directory of the run.
     pub work_dir: Option<WorkDir>,
-    /// How it ended. One that had not ended is taken over as [`Lapsed`](AttemptState::Lapsed).
+    /// The end of the run. A run that has not ended is imported as [`Lapsed`](AttemptState::Lapsed).
     pub state: AttemptState,
-    /// When it began.
+    /// The time at which the run began.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// The time at which the run ended.
     pub ended_at: Option<Timestamp>,
 }
 
-/// Writes the runtime into a pointer that names none, if the latest run that reported a session reported this very one and
-/// said where it ran. Nothing else is evidence: an older session is never paired with a newer runtime. Done again, it changes nothing.
+/// Adds the missing runtime to a pointer. The store adds it only if the latest run that reported a session reported the session
+/// of the pointer, and named its runtime. An older session is never combined with a newer runtime. A repeated call changes
+/// nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BackfillRuntime {
@@ -74,7 +77,7 @@ pub struct BackfillRuntime {
     pub agent: AgentId,
     /// The thread.
     pub thread: ThreadId,
-    /// Whether it is only to be told what would be written.
+    /// Whether to return the runtime without writing it.
     #[serde(default)]
     pub dry_run: bool,
 }
@@ -89,11 +92,11 @@ pub struct RuntimeBackfilled {
     pub agent: AgentId,
     /// The thread.
     pub thread: ThreadId,
-    /// The runtime that was written, or would be.
+    /// The runtime that the store wrote, or would write.
     pub runtime: Option<Runtime>,
-    /// Whether it was written.
+    /// Whether the store wrote it.
     pub written: bool,
-    /// Whether an earlier call with the same idempotency key had done it.
+    /// Whether this answer replays an earlier call with the same idempotency key.
     pub deduplicated: bool,
 }
 

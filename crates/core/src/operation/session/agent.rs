@@ -2,8 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AgentId, id::RuntimeId, message::carries_nothing};
 
-/// Begins another generation of the sessions of an agent in every thread, as [`ResetSession`](crate::operation::ResetSession) does in
-/// one. However many threads there are, it is one short commit.
+/// Starts a new generation of the sessions of an agent in every thread, as [`ResetSession`](crate::operation::ResetSession) does
+/// in one thread. It is one short transaction for any number of threads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResetAgent {
@@ -13,8 +13,8 @@ pub struct ResetAgent {
 
 carries_nothing!(ResetAgent { agent: _ });
 
-/// An agent was deleted: nothing that was kept of it is found any more, and one that is made again under the same id
-/// inherits nothing. Conversations stay.
+/// Drops an agent: its sessions and runs are no longer readable, and a new agent with the same id does not inherit them. Messages
+/// remain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DropAgent {
@@ -34,12 +34,12 @@ pub struct AgentChanged {
 
 carries_nothing!(AgentChanged { agent: _ });
 
-/// A runtime was deleted: pointers stay, name no runtime any more, and are offered to nobody. One that is set up again under the
-/// same id begins anew, in the same directories.
+/// Drops a runtime: its pointers remain but have no runtime, so that no claimer can resume them. A new runtime with the same id
+/// starts with fresh sessions in the same directories.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DropRuntime {
-    /// The runtime, whatever its root.
+    /// The runtime, with any root.
     pub runtime: RuntimeId,
 }
 

@@ -10,11 +10,16 @@ use crate::{
     session::{Claimer, HandOff, Resolution},
 };
 
-/// Begins a run: takes the lease of the agent in the thread, decides in the same commit what the run resumes, and takes it down
-/// as an [`Attempt`](crate::sessions::Attempt).
+/// Begins a run. One transaction takes the lease of the agent in the thread, decides which session the run resumes, and records
+/// the run as an [`Attempt`](crate::sessions::Attempt).
 ///
-/// While the lease of another run is alive it is refused as [`Busy`](crate::ErrorKind::Busy). One that has expired is taken over: its run
-/// is over, and what it still says is refused as [`Stale`](crate::ErrorKind::Stale).
+/// If the lease of another run has expired, the new run takes it over; later calls of the old run fail as
+/// [`Stale`](crate::ErrorKind::Stale).
+///
+/// # Errors
+/// - [`Busy`](crate::ErrorKind::Busy) while another run holds the lease.
+/// - [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if [`attempt`](Self::attempt) was used before.
+/// - [`Stale`](crate::ErrorKind::Stale) if [`expected`](Self::expected) does not match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BeginRun {
@@ -22,34 +27,34 @@ pub struct BeginRun {
     pub agent: AgentId,
     /// The thread.
     pub thread: ThreadId,
-    /// The name of the run. One that was used before is refused as [`AlreadyExists`](crate::ErrorKind::AlreadyExists).
+    /// The id of the run, which must be new.
     pub attempt: AttemptId,
-    /// Who wants to run. In a box, so that the other operations are not as large as this one.
+    /// The claimer. Boxed, to keep the enum of operations small.
     pub claimer: Box<Claimer>,
-    /// The id that a session of its own is to have, where the host gives it. It is provisional: never offered before the run
-    /// has reported it. A run that resumes has no use for it.
+    /// The id of a fresh session, if the host assigns it. It is provisional: no claimer can resume it before the run has reported
+    /// it. A run that resumes a session ignores it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assigned: Option<SessionId>,
-    /// The directory that it works in; the one that was resolved where nothing is said.
+    /// The directory of the run. `None` for the directory of the resolution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_dir: Option<WorkDir>,
-    /// Whose work it carries on. It must be of the same thread.
+    /// The work that the run continues for another agent. It must belong to the same thread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<HandOff>,
-    /// The revision that the claimer decided on; with another one it is refused as [`Stale`](crate::ErrorKind::Stale).
+    /// The required session revision, on which the claimer decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<SessionRevision>,
-    /// How long it is taken to be alive without a [`RenewRun`], in whole milliseconds:
-    /// [`Reserve::MIN_LEASE`](crate::operation::Reserve::MIN_LEASE) to [`Reserve::MAX_LEASE`](crate::operation::Reserve::MAX_LEASE).
+    /// The lease of the run, in whole milliseconds: [`Reserve::MIN_LEASE`](crate::operation::Reserve::MIN_LEASE) to
+    /// [`Reserve::MAX_LEASE`](crate::operation::Reserve::MAX_LEASE). [`RenewRun`] renews it.
     #[serde(with = "message_lease_milliseconds")]
     pub lease: Duration,
 }
 
 impl BeginRun {
-    /// The lease where nothing else is said: one minute.
+    /// The default lease: one minute.
     pub const DEFAULT_LEASE: Duration = Duration::from_secs(60);
 
-    /// A run of this claimer, with an id that is made up.
+    /// Returns a run of this claimer, with a generated id.
     #[must_use]
     pub fn new(agent: AgentId, thread: ThreadId, claimer: Claimer) -> Self {
         Self {
@@ -65,42 +70,42 @@ impl BeginRun {
         }
     }
 
-    /// Under this name.
+    /// Sets the id of the run.
     #[must_use]
     pub fn named(mut self, attempt: AttemptId) -> Self {
         self.attempt = attempt;
         self
     }
 
-    /// With this id for a session of its own.
+    /// Sets the id of a fresh session.
     #[must_use]
     pub fn assigning(mut self, session: SessionId) -> Self {
         self.assigned = Some(session);
         self
     }
 
-    /// In this directory.
+    /// Sets the directory.
     #[must_use]
     pub fn in_directory(mut self, work_dir: WorkDir) -> Self {
         self.work_dir = Some(work_dir);
         self
     }
 
-    /// Carrying on this work.
+    /// Sets the work that the run continues for another agent.
     #[must_use]
     pub fn handed_off(mut self, origin: HandOff) -> Self {
         self.origin = Some(origin);
         self
     }
 
-    /// Only while what it was decided on stands.
+    /// Requires this session revision.
     #[must_use]
     pub const fn expecting(mut self, revision: SessionRevision) -> Self {
         self.expected = Some(revision);
         self
     }
 
-    /// With this lease.
+    /// Sets the lease.
     #[must_use]
     pub const fn with_lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
@@ -130,13 +135,13 @@ pub struct RunBegun {
     pub thread: ThreadId,
     /// The run.
     pub attempt: AttemptId,
-    /// Its place among the runs of the agent in the thread.
+    /// The number of the run among the runs of the agent in the thread, from 1.
     pub number: u64,
-    /// What it goes on with. A [gap](Resolution::gap) in it was delivered to this run and is to no other.
+    /// The session that the run resumes. A [gap](Resolution::gap) in it is delivered only to this run.
     pub resolution: Resolution,
-    /// Its lease.
+    /// The lease of the run.
     pub lease: Lease,
-    /// Whether an earlier call with the same idempotency key had begun it.
+    /// Whether this answer replays an earlier call with the same idempotency key.
     pub deduplicated: bool,
 }
 
@@ -150,7 +155,7 @@ carries_nothing!(RunBegun {
     deduplicated: _
 });
 
-/// Renews the lease of a run: the heartbeat. It changes nothing else, and a clock that jumps back shortens no lease.
+/// Renews the lease of a run, as a heartbeat. A clock that jumps back never shortens a lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RenewRun {
@@ -158,7 +163,7 @@ pub struct RenewRun {
     pub agent: AgentId,
     /// The thread.
     pub thread: ThreadId,
-    /// The run; one that has ended or was taken over is refused as [`Stale`](crate::ErrorKind::Stale).
+    /// The run. A run that has ended or lost its lease fails as [`Stale`](crate::ErrorKind::Stale).
     pub attempt: AttemptId,
 }
 
@@ -174,12 +179,12 @@ pub struct RunRenewed {
     pub thread: ThreadId,
     /// The run.
     pub attempt: AttemptId,
-    /// Its lease.
+    /// The lease of the run.
     pub lease: Lease,
-    /// Whether the sessions were reset or the thread was cleared since it began: it cannot confirm any more, and had better
+    /// Whether the sessions were reset or the thread was cleared since the run began. Such a run cannot be confirmed and should
     /// stop.
     pub superseded: bool,
-    /// Whether an earlier call with the same idempotency key had renewed it.
+    /// Whether this answer replays an earlier call with the same idempotency key.
     pub deduplicated: bool,
 }
 

@@ -7,9 +7,9 @@ use crate::{
     session::{Binding, Runtime},
 };
 
-/// Begins another generation of the sessions of an agent in a thread: nothing of the present one is offered to a claim of
-/// the new one. It lasts until a run of the new generation is confirmed, whatever fails before. A run that is under way cannot confirm any more, and
-/// keeps its lease until it ends.
+/// Starts a new generation of the sessions of an agent in a thread. A claim of the new generation cannot resume a session of an
+/// earlier one, until a run of the new generation is confirmed. A current run can no longer be confirmed, but keeps its lease
+/// until it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResetSession {
@@ -17,14 +17,14 @@ pub struct ResetSession {
     pub agent: AgentId,
     /// The thread.
     pub thread: ThreadId,
-    /// The generation that the caller saw; with another one it is refused as [`Stale`](crate::ErrorKind::Stale).
+    /// The required session generation; with another one the reset fails as [`Stale`](crate::ErrorKind::Stale).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<SessionGeneration>,
 }
 
 carries_nothing!(ResetSession { agent: _, thread: _, expected: _ });
 
-/// Declares a session unusable for good: it is offered on no path, whatever succeeds on it.
+/// Retires a session: no claimer can resume it again, even after a successful run on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RetireSession {
@@ -38,8 +38,8 @@ pub struct RetireSession {
 
 carries_nothing!(RetireSession { agent: _, thread: _, session: _ });
 
-/// Clears the pointer if it still points there. The session is not offered any more until a run has succeeded on it; a pointer that
-/// has moved on is left alone.
+/// Clears the pointer if it still names this session. The session cannot be resumed until a run succeeds on it. A pointer to
+/// another session does not change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClearPointerIf {
@@ -47,24 +47,25 @@ pub struct ClearPointerIf {
     pub agent: AgentId,
     /// The thread.
     pub thread: ThreadId,
-    /// The session that it has to point to.
+    /// The required session of the pointer.
     pub session: SessionId,
-    /// The runtime that it has to name; any, or none, where nothing is said.
+    /// The required runtime of the pointer. `None` for any runtime or none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Runtime>,
 }
 
 carries_nothing!(ClearPointerIf { agent: _, thread: _, session: _, runtime: _ });
 
-/// The answer to what is done to the sessions of an agent in a thread: what is kept by now.
+/// The answer to most operations on the sessions of an agent in a thread: their state after the operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionChanged {
-    /// What is kept.
+    /// The state of the sessions.
     pub binding: Binding,
-    /// Whether the pointer was changed by it.
+    /// Whether the operation changed the pointer.
     pub moved: bool,
-    /// Whether an earlier call with the same idempotency key had done it. The rest is then what that one was answered.
+    /// Whether this answer replays an earlier call with the same idempotency key. The other fields are then those of the first
+    /// answer.
     pub deduplicated: bool,
 }
 

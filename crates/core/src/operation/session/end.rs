@@ -8,47 +8,47 @@ use crate::{
     session::Failure,
 };
 
-/// What a run says of itself when it ends. The default says nothing: the pointer stays where it is.
+/// The report of a run at its end. The default report does not move the pointer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RunReport {
-    /// The session that its provider said it ran, which may be another one than it was asked to resume. One that was said by
-    /// [`PinSession`](crate::operation::PinSession) stands where nothing is said.
+    /// The session that the provider actually ran, which can differ from the session to resume. `None` keeps the session of
+    /// [`PinSession`](crate::operation::PinSession).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
-    /// The directory that it worked in; the one that it began with where nothing is said.
+    /// The directory of the run. `None` for the directory with which it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_dir: Option<WorkDir>,
-    /// Whether what the session is made of was looked for and is missing: it is known then and not offered.
+    /// Whether the run found that the data of the session is missing. No claimer can then resume it.
     #[serde(default)]
     pub artifact_missing: bool,
-    /// A session that is never to be offered again.
+    /// A session to retire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retires: Option<SessionId>,
 }
 
 impl RunReport {
-    /// It ran this session.
+    /// Returns the report of a run of this session.
     #[must_use]
     pub fn of(session: SessionId) -> Self {
         Self { session: Some(session), ..Self::default() }
     }
 
-    /// In this directory.
+    /// Sets the directory.
     #[must_use]
     pub fn in_directory(mut self, work_dir: WorkDir) -> Self {
         self.work_dir = Some(work_dir);
         self
     }
 
-    /// What the session is made of is missing.
+    /// Reports that the data of the session is missing.
     #[must_use]
     pub const fn without_artifact(mut self) -> Self {
         self.artifact_missing = true;
         self
     }
 
-    /// This session is never to be offered again.
+    /// Retires this session.
     #[must_use]
     pub fn retiring(mut self, session: SessionId) -> Self {
         self.retires = Some(session);
@@ -56,11 +56,12 @@ impl RunReport {
     }
 }
 
-/// A run succeeded: it gives its lease back, and the pointer moves to what it ran, whole. In a
-/// [`Batch`](crate::operation::Batch) beside the end of its message both are one commit.
+/// Ends a run with success: releases its lease and moves the pointer to its session. In a [`Batch`](crate::operation::Batch) with
+/// the end of its message, both are one commit.
 ///
-/// Refused as [`Stale`](crate::ErrorKind::Stale) where it has ended already, was taken over, or the sessions were reset
-/// since it began. The last of these still holds its lease: [`CancelRun`] ends it.
+/// # Errors
+/// [`Stale`](crate::ErrorKind::Stale) if the run has ended or lost its lease, or if the sessions were reset since it began. In
+/// the last case the run still holds its lease; [`CancelRun`] ends it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConfirmRun {
@@ -70,17 +71,18 @@ pub struct ConfirmRun {
     pub thread: ThreadId,
     /// The run.
     pub attempt: AttemptId,
-    /// What it says of itself.
+    /// The report of the run.
     #[serde(default)]
     pub report: RunReport,
 }
 
 carries_nothing!(ConfirmRun { agent: _, thread: _, attempt: _, report: _ });
 
-/// A run failed: it gives its lease back. A session that it reported is gone on with, unless the failure says that it is of
-/// no use: see [`Failure::session`]. Without a report the failure counts against the session that the run resumed.
+/// Ends a run with a failure and releases its lease. A reported session can be resumed, unless the failure makes it unusable: see
+/// [`Failure::session`]. Without a report, the failure applies to the session that the run resumed.
 ///
-/// Refused as [`Stale`](crate::ErrorKind::Stale) where it has ended already or was taken over.
+/// # Errors
+/// [`Stale`](crate::ErrorKind::Stale) if the run has ended or lost its lease.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FailRun {
@@ -90,12 +92,12 @@ pub struct FailRun {
     pub thread: ThreadId,
     /// The run.
     pub attempt: AttemptId,
-    /// Why.
+    /// The cause of the failure.
     pub failure: Failure,
-    /// What it failed with, which may repeat content. At most [`MAX_DETAIL`](Self::MAX_DETAIL) bytes.
+    /// The text of the failure, which can repeat content. At most [`MAX_DETAIL`](Self::MAX_DETAIL) bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// What it says of itself.
+    /// The report of the run.
     #[serde(default)]
     pub report: RunReport,
 }
@@ -103,23 +105,23 @@ pub struct FailRun {
 debug_without_text!(FailRun { agent, thread, attempt, failure, report } unshown { detail });
 
 impl FailRun {
-    /// The longest detail, in bytes.
+    /// The longest detail: 4096 bytes.
     pub const MAX_DETAIL: usize = 4096;
 
-    /// A failure without a detail or a report, for [`Persistence::on_session`](crate::Persistence::on_session).
+    /// Returns a failure without a detail or a report, for [`Persistence::on_session`](crate::Persistence::on_session).
     #[must_use]
     pub fn new(agent: AgentId, thread: ThreadId, attempt: AttemptId, failure: Failure) -> Self {
         Self { agent, thread, attempt, failure, detail: None, report: RunReport::default() }
     }
 
-    /// With what it failed with.
+    /// Sets the detail.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
     }
 
-    /// With what the run says of itself.
+    /// Sets the report.
     #[must_use]
     pub fn with_report(mut self, report: RunReport) -> Self {
         self.report = report;
@@ -146,9 +148,10 @@ impl CarriesContent for FailRun {
     }
 }
 
-/// A run was stopped on purpose: it gives its lease back, and what it had reported is gone on with.
+/// Ends a run that was stopped on purpose, and releases its lease. A reported session can be resumed.
 ///
-/// Refused as [`Stale`](crate::ErrorKind::Stale) where it has ended already or was taken over.
+/// # Errors
+/// [`Stale`](crate::ErrorKind::Stale) if the run has ended or lost its lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CancelRun {
@@ -158,17 +161,20 @@ pub struct CancelRun {
     pub thread: ThreadId,
     /// The run.
     pub attempt: AttemptId,
-    /// What it says of itself.
+    /// The report of the run.
     #[serde(default)]
     pub report: RunReport,
 }
 
 carries_nothing!(CancelRun { agent: _, thread: _, attempt: _, report: _ });
 
-/// A run says in its midst which session it runs. To be said once that can be resumed: if the run dies, or is cancelled, it is.
+/// Records the session of a run while it runs. Call it as soon as the session can be resumed: if the process dies or the run is
+/// cancelled, a later run resumes the session.
 ///
-/// A cancelled run that has reported none may still say it; the pointer then moves unless a later run has moved it. Refused as
-/// [`Stale`](crate::ErrorKind::Stale) where the run has ended otherwise, was taken over, or the sessions were reset since it
+/// A cancelled run without a report can still pin its session. The pointer then moves unless a later run has moved it.
+///
+/// # Errors
+/// [`Stale`](crate::ErrorKind::Stale) if the run has ended otherwise or lost its lease, or if the sessions were reset since it
 /// began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -181,7 +187,7 @@ pub struct PinSession {
     pub attempt: AttemptId,
     /// The session.
     pub session: SessionId,
-    /// The directory; the one that the run began with where nothing is said.
+    /// The directory. `None` for the directory with which the run began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_dir: Option<WorkDir>,
 }

@@ -1,7 +1,7 @@
-//! What is done to agent sessions.
+//! The operations on agent sessions.
 //!
-//! What names a thread takes an idempotency key, scoped to that, and may be an item of a batch; what is done to a whole agent or
-//! runtime speaks of no thread and does neither. Nothing of it is told among the changes.
+//! An operation on one thread takes an idempotency key of that thread, and can be an item of a batch. An operation on a whole
+//! agent or runtime addresses no thread; it takes no key and cannot be an item. None of them emits a change event.
 
 mod adopt;
 mod agent;
@@ -23,7 +23,7 @@ use crate::{
 };
 
 family! {
-    /// What is done to agent sessions. It goes through the same layers as the messages.
+    /// The operations on agent sessions. They pass through the same layers as messages.
     #[derive(Eq)]
     SessionArgs in Session;
     /// The answers to [`SessionArgs`].
@@ -34,33 +34,33 @@ family! {
     Begin: BeginRun -> RunBegun as "beginRun";
     /// Renews the lease of a run.
     Renew: RenewRun -> RunRenewed as "renewRun";
-    /// A run says which session it runs.
+    /// Records the session of a run.
     Pin: PinSession -> SessionChanged as "pinSession";
-    /// A run succeeded.
+    /// Ends a run with success.
     Confirm: ConfirmRun -> SessionChanged as "confirmRun";
-    /// A run failed.
+    /// Ends a run with a failure.
     Fail: FailRun -> SessionChanged as "failRun";
-    /// A run was stopped.
+    /// Ends a run that was stopped.
     Cancel: CancelRun -> SessionChanged as "cancelRun";
-    /// Begins another generation.
+    /// Starts a new generation of sessions in one thread.
     Reset: ResetSession -> SessionChanged as "resetSession";
-    /// Declares a session unusable.
+    /// Retires a session.
     Retire: RetireSession -> SessionChanged as "retireSession";
-    /// Clears the pointer if it still points there.
+    /// Clears the pointer if it still names a session.
     ClearIf: ClearPointerIf -> SessionChanged as "clearPointerIf";
-    /// Takes over what another store kept.
+    /// Imports sessions from another store.
     Adopt: AdoptSession -> SessionChanged as "adoptSession";
-    /// Writes the runtime into a pointer that names none.
+    /// Adds the missing runtime to a pointer.
     Backfill: BackfillRuntime -> RuntimeBackfilled as "backfillRuntime";
-    /// Begins another generation of every thread of an agent.
+    /// Starts a new generation of the sessions of an agent in all threads.
     ResetAgent: ResetAgent -> AgentChanged as "resetAgent";
-    /// Forgets an agent.
+    /// Drops an agent.
     DropAgent: DropAgent -> AgentChanged as "dropAgent";
-    /// Forgets a runtime.
+    /// Drops a runtime.
     DropRuntime: DropRuntime -> RuntimeDropped as "dropRuntime";
 }
 
-/// What an operation or an answer is about beside its thread: what no layer may change.
+/// The subject of an operation or an answer apart from its thread. No layer may change it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SessionSubject {
     agent: Option<AgentId>,
@@ -69,13 +69,13 @@ pub(crate) struct SessionSubject {
 }
 
 impl SessionSubject {
-    /// The agent that it is of, or the runtime.
+    /// The name of the agent or the runtime.
     pub(crate) fn name(&self) -> Option<String> {
         let agent = self.agent.as_ref().map(ToString::to_string);
         agent.or_else(|| self.runtime.as_ref().map(ToString::to_string))
     }
 
-    /// Of a whole agent, or of what it does in a thread.
+    /// Returns the subject of a whole agent, or of an agent in a thread.
     pub(crate) const fn of_agent(agent: AgentId) -> Self {
         Self { agent: Some(agent), runtime: None, attempt: None }
     }
@@ -106,7 +106,7 @@ impl SessionArgs {
         SessionSubject { agent: self.agent().cloned(), runtime, attempt }
     }
 
-    /// The agent that it is of; none where it is of a runtime.
+    /// The agent of the operation. `None` for an operation on a runtime.
     #[must_use]
     pub const fn agent(&self) -> Option<&AgentId> {
         Some(match self {
@@ -129,7 +129,7 @@ impl SessionArgs {
 }
 
 impl SessionResult {
-    /// Whether it may answer an operation about `asked`.
+    /// Whether this can answer an operation on `asked`.
     pub(crate) fn answers(&self, asked: &SessionSubject) -> bool {
         let (agent, runtime, attempt) = match self {
             Self::Begin(RunBegun { agent, attempt, .. }) | Self::Renew(RunRenewed { agent, attempt, .. }) => {
@@ -152,7 +152,7 @@ impl SessionResult {
         (agent, runtime, attempt) == (asked.agent.as_ref(), asked.runtime.as_ref(), asked.attempt.as_ref())
     }
 
-    /// Whether an earlier call with the same idempotency key had done it.
+    /// Whether this answer replays an earlier call with the same idempotency key.
     #[must_use]
     pub const fn is_deduplicated(&self) -> bool {
         match self {
@@ -171,7 +171,7 @@ impl SessionResult {
         }
     }
 
-    /// The same as the answer to a repeated call.
+    /// Returns the same answer, marked as a replay.
     pub(crate) fn replayed(mut self) -> Self {
         match &mut self {
             Self::Begin(RunBegun { deduplicated, .. })
@@ -191,7 +191,7 @@ impl SessionResult {
     }
 }
 
-/// A whole agent and a runtime are of the tenant: they speak of no thread.
+/// An operation on a whole agent or runtime belongs to the tenant and addresses no thread.
 impl Addressed for SessionArgs {
     fn thread(&self) -> Option<&ThreadId> {
         match self {

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Content, Message, MessageState, Role, Seq, Timestamp, thread::ThreadSummary};
 
-/// What the entry of a thread says of its messages, kept up to date message by message. Every backend counts alike by it.
+/// The counters of a thread summary, which a store updates with every message. All backends count with this type.
 ///
 /// ```
 /// use throughline_core::{NewMessage, Seq, TenantId, Timestamp, backend::ThreadCounters, messages::Add};
@@ -19,39 +19,39 @@ use crate::{Content, Message, MessageState, Role, Seq, Timestamp, thread::Thread
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadCounters {
-    /// How many final messages there are.
+    /// The number of final messages.
     pub messages: u64,
-    /// How many of them are the user's.
+    /// The number of final user messages.
     pub turns: u64,
     /// The bytes of content in final messages.
     pub bytes: u64,
-    /// The place of the latest final message of the user.
+    /// The sequence number of the latest final user message.
     pub preview_seq: Option<Seq>,
-    /// How that message begins, if it has text.
+    /// The beginning of that message, if it has text.
     pub preview: Option<String>,
-    /// When a settled message was last added, settled or changed, those that are gone by now included.
+    /// The time at which a settled message was last added, settled or changed, including deleted messages.
     pub active_at: Timestamp,
 }
 
-/// What is missing in a [`ThreadCounters`] after a message went.
+/// The part of [`ThreadCounters`] that is missing after a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Removed {
     /// Nothing.
     Complete,
-    /// The message was the one in the preview: the latest final message of the user before it has to be
-    /// [shown](ThreadCounters::show), or [none](ThreadCounters::show_none).
+    /// The removed message was the one in the preview. The caller must [show](ThreadCounters::show) the latest final user message
+    /// before it, or [none](ThreadCounters::show_none).
     PreviewIsDue,
 }
 
 impl ThreadCounters {
-    /// Of a thread without messages that began then.
+    /// Returns the counters of a thread without messages, which began at that time.
     #[must_use]
     pub const fn new(created_at: Timestamp) -> Self {
         Self { messages: 0, turns: 0, bytes: 0, preview_seq: None, preview: None, active_at: created_at }
     }
 
-    /// A message was added or became settled, as it is now.
+    /// Counts a message that was added or became settled.
     pub fn settled(&mut self, message: &Message) {
         let Message { role, state, seq, .. } = *message;
         self.counted(role, state, message.content.byte_len() as u64, message.updated_at);
@@ -61,8 +61,8 @@ impl ThreadCounters {
         }
     }
 
-    /// The same without the content, of which only the bytes are given. The preview stays: the latest final message of the user has to
-    /// be [shown](Self::show).
+    /// Counts a settled message by its size alone. The preview does not change: the caller must [show](Self::show) the latest
+    /// final user message.
     pub fn counted(&mut self, role: Role, state: MessageState, bytes: u64, updated_at: Timestamp) {
         if !state.is_open() {
             self.active_at = self.active_at.max(updated_at);
@@ -74,7 +74,7 @@ impl ThreadCounters {
         }
     }
 
-    /// The content of a final message was replaced; it had so many bytes.
+    /// Counts an edit of a final message, whose content had `bytes_before` bytes.
     pub fn edited(&mut self, bytes_before: u64, message: &Message) {
         self.touched(message);
         self.bytes = (self.bytes + message.content.byte_len() as u64).saturating_sub(bytes_before);
@@ -83,15 +83,14 @@ impl ThreadCounters {
         }
     }
 
-    /// Something of a settled message was changed that is not its content.
+    /// Counts a change of a settled message apart from its content.
     pub fn touched(&mut self, message: &Message) {
         if !message.state.is_open() {
             self.active_at = self.active_at.max(message.updated_at);
         }
     }
 
-    /// A message was deleted, or pruned: what it was, and how many bytes its content had. One that was open was never
-    /// settled, and leaves nothing behind.
+    /// Counts the removal of a message with this role, state and size. An open message was never counted.
     pub fn removed(
         &mut self,
         at: Seq,
@@ -114,24 +113,24 @@ impl ThreadCounters {
         if self.preview_seq == Some(at) { Removed::PreviewIsDue } else { Removed::Complete }
     }
 
-    /// Every message went.
+    /// Counts the removal of all messages.
     pub fn cleared(&mut self) {
         *self = Self::new(self.active_at);
     }
 
-    /// This is the latest final message of the user.
+    /// Sets the preview to the latest final user message.
     pub fn show(&mut self, message: &Message) {
         self.preview_seq = Some(message.seq);
         self.preview = preview(&message.content);
     }
 
-    /// There is no final message of the user any more.
+    /// Clears the preview, because there is no final user message.
     pub fn show_none(&mut self) {
         (self.preview_seq, self.preview) = (None, None);
     }
 }
 
-/// The beginning of the text in `content`.
+/// Returns the beginning of the text in `content`.
 fn preview(content: &Content) -> Option<String> {
     let preview = content.plain_text(ThreadSummary::PREVIEW_CHARS);
     (!preview.is_empty()).then_some(preview)

@@ -1,4 +1,4 @@
-//! What a store keeps beside messages, in the form in which every store keeps it: it is part of a row image, too.
+//! The records that stores keep in addition to messages. All stores use this form, and row images contain it.
 
 mod counters;
 mod names;

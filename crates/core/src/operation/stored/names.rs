@@ -2,12 +2,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Seq, operation::Alias};
 
-/// A name that a store keeps of a message.
+/// A provider alias as a store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KnownName {
-    /// The name, and whose.
+    /// The alias and its message.
     pub alias: Alias,
-    /// The last place that the thread had given when the name was taken down: what was asked after that is a later turn.
+    /// The last sequence number of the thread when the store recorded the alias. Later user messages begin another turn.
     pub seen: Seq,
 }

@@ -13,12 +13,12 @@ use crate::{
     thread::ThreadSummary,
 };
 
-/// What a store keeps under an idempotency key, beside the fingerprint: enough to answer a repeated call as the first
-/// one was answered, and no copy of any content.
+/// The record under an idempotency key, next to the fingerprint. It is sufficient to answer a repeated call like the first one,
+/// and has no copy of content.
 ///
-/// The equal fingerprint says that the repeated call carries the same content, so an [`Add`](crate::operation::Add) or a
-/// [`Reserve`](crate::operation::Reserve) is answered from the call itself. Only the answer to an [`Update`](crate::operation::Update),
-/// which is the whole metadata, is read from the message as it stands.
+/// Equal fingerprints prove that the repeated call has the same content. An [`Add`](crate::operation::Add) or a
+/// [`Reserve`](crate::operation::Reserve) is therefore answered from the call itself. Only the answer to an
+/// [`Update`](crate::operation::Update), the whole metadata, is read from the message in its current state.
 ///
 /// ```
 /// use throughline_core::backend::Replay;
@@ -36,27 +36,27 @@ pub enum Replay {
     Add {
         /// The id of the first call.
         id: MessageId,
-        /// The place it was given.
+        /// The sequence number of the message.
         seq: Seq,
-        /// When it was created.
+        /// The time of creation.
         at: Timestamp,
     },
     /// Of a [`Reserve`](crate::operation::Reserve).
     Reserve {
         /// The id of the first call.
         id: MessageId,
-        /// The place it was given.
+        /// The sequence number of the message.
         seq: Seq,
-        /// When it was created.
+        /// The time of creation.
         at: Timestamp,
-        /// When its first lease was to expire.
+        /// The expiry of its first lease.
         expires_at: Timestamp,
     },
     /// Of an [`UpdateContent`](crate::operation::UpdateContent).
     UpdateContent {
-        /// The revision after it.
+        /// The revision after the call.
         revision: Revision,
-        /// The state after it.
+        /// The state after the call.
         state: MessageState,
     },
     /// Of an [`Update`](crate::operation::Update).
@@ -65,7 +65,7 @@ pub enum Replay {
     Delete(Deleted),
     /// Of an [`Import`](crate::operation::Import).
     Import(Vec<ImportedRow>),
-    /// Of what answers with the entry of a thread.
+    /// Of an operation that returns a thread summary.
     Thread,
     /// Of a [`PruneThread`](crate::operation::PruneThread).
     Prune(Pruned),
@@ -75,38 +75,38 @@ pub enum Replay {
     Purge(Purged),
     /// Of a [`ResolveId`](crate::operation::ResolveId).
     Resolve(ResolvedId),
-    /// Of a [`TakeLastMessage`](crate::operation::TakeLastMessage): what was deleted, without the message.
+    /// Of a [`TakeLastMessage`](crate::operation::TakeLastMessage): the facts of the deletion, without the message.
     TakeLast(Option<Deleted>),
-    /// Of what was done to agent sessions. Its answer says ids and times, and no content.
+    /// Of an operation on agent sessions. Its answer has ids and times, and no content.
     Session(Box<SessionResult>),
     /// Of a [`Batch`](crate::operation::Batch), item by item.
     Batch(Vec<Self>),
 }
 
-/// What a store has by now, for an answer that is read from it.
+/// The current rows of a store, for answers that depend on them.
 pub trait LookUp {
-    /// A message as it stands.
+    /// Returns a message in its current state.
     ///
     /// # Errors
-    /// What the store answers to a read.
+    /// The error of the read.
     fn message(&mut self, thread: &ThreadId, id: &MessageId) -> Result<Option<Message>>;
 
-    /// The entry of a thread.
+    /// Returns the summary of a thread.
     ///
     /// # Errors
-    /// What the store answers to a read.
+    /// The error of the read.
     fn thread(&mut self, thread: &ThreadId) -> Result<Option<ThreadSummary>>;
 }
 
 fn misfit() -> PersistError {
-    PersistError::new(ErrorKind::Corrupt, "what is kept under the idempotency key does not fit the call")
+    PersistError::new(ErrorKind::Corrupt, "the record under the idempotency key does not fit the call")
 }
 
 impl Replay {
-    /// What to keep of a write that is about to be committed.
+    /// Returns the record for a write that the store is about to commit.
     ///
     /// # Panics
-    /// When `result` answers a read, an operation of a consumer or one on a copy of the store, which have no key.
+    /// If `result` answers a read, a consumer operation or a replication operation, which take no key.
     #[must_use]
     pub fn of(result: &PersistResult) -> Self {
         match result {
@@ -147,11 +147,11 @@ impl Replay {
         }
     }
 
-    /// Answers the repeated call `args` as the first one was answered, with `deduplicated: true`.
+    /// Answers the repeated call `args` like the first one, with `deduplicated: true`.
     ///
     /// # Errors
-    /// `Gone` when a patched message has been deleted since; `Corrupt` when the record does not fit the call,
-    /// although the fingerprints are equal; what `look_up` answers.
+    /// `Gone` if a patched message was deleted since; `Corrupt` if the record does not fit the call although the fingerprints are
+    /// equal; and the errors of `look_up`.
     pub fn answer(
         &self,
         tenant: &TenantId,
@@ -251,7 +251,7 @@ impl Replay {
         tenant: &TenantId,
         look_up: &mut dyn LookUp,
     ) -> Result<Vec<PersistResult>> {
-        // The repeated call has made up other ids; what it says of them is about the messages of the first one.
+        // The repeated call generated other ids; its later items must address the messages of the first call.
         let renamed: HashMap<&MessageId, &MessageId> = items
             .iter()
             .zip(&batch.items)

@@ -7,96 +7,96 @@ use crate::{
     session::{Attempt, Failure, GenerationCause, RunLease, Runtime},
 };
 
-/// Where an agent and a thread stand, as their own rows say.
+/// The counters that identify the sessions of an agent in a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionAddress {
     /// The agent.
     pub agent: AgentId,
     /// The thread.
     pub thread: ThreadId,
-    /// How often the thread was begun: [`Generation::FIRST`] where there is none yet.
+    /// The generation of the thread; [`Generation::FIRST`] if there is no thread yet.
     pub cleared: Generation,
-    /// How often all sessions of the agent were reset.
+    /// The number of resets of all sessions of the agent.
     pub resets: u64,
 }
 
 impl SessionAddress {
-    /// The generation of sessions that were reset by themselves so often.
+    /// Returns the session generation after `own` resets of this agent in this thread.
     #[must_use]
     pub const fn generation(&self, own: u64) -> SessionGeneration {
         SessionGeneration::new(self.cleared.get() + self.resets + own)
     }
 }
 
-/// An agent of a tenant as a whole.
+/// The counters of an agent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentRecord {
-    /// How often it was dropped. The rows of an agent are kept under its name *and* this number.
+    /// The number of drops. Rows of an agent are kept under its id *and* this number.
     pub incarnation: u64,
-    /// How often all its sessions were reset.
+    /// The number of resets of all its sessions.
     pub resets: u64,
 }
 
 impl AgentRecord {
-    /// By how much a drop raises the count of resets: by more than anybody has reset the agent in one thread, which is counted
-    /// there and begins anew.
+    /// The amount that a drop adds to the resets. It is larger than any number of resets in one thread, which start again at zero
+    /// after a drop.
     const BEYOND: u64 = 1 << 32;
 
-    /// All its sessions are reset.
+    /// Counts a reset of all sessions.
     #[must_use]
     pub const fn reset(self) -> Self {
         Self { resets: self.resets + 1, ..self }
     }
 
-    /// It is dropped. The resets are counted on, far beyond those of each thread, so that work which was queued before stays older
-    /// than everything that comes.
+    /// Counts a drop. The resets increase far beyond those of each thread, so that work that was queued before the drop stays
+    /// older than all later work.
     #[must_use]
     pub const fn dropped(self) -> Self {
         Self { incarnation: self.incarnation + 1, resets: self.resets + Self::BEYOND }
     }
 }
 
-/// A runtime as a run had it: one that was dropped since is another.
+/// The runtime of a run, with its drop counter. A runtime that was dropped since does not match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BoundRuntime {
     /// The runtime.
     pub runtime: Runtime,
-    /// How often it had been dropped.
+    /// The number of drops when the run began.
     pub incarnation: u64,
 }
 
-/// What a run produced: one value, of which no part is ever written without the others.
+/// The result of a run: one value, which is always written as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionValue {
     /// The session.
     pub session: SessionId,
-    /// Who keeps it.
+    /// The provider that keeps the session.
     pub provider: ProviderId,
-    /// Where it was run.
+    /// The runtime of the session.
     pub runtime: Option<BoundRuntime>,
-    /// The directory that it was run in.
+    /// The directory of the session.
     pub work_dir: Option<WorkDir>,
-    /// The generation that it belongs to.
+    /// The generation of the session.
     pub generation: SessionGeneration,
-    /// The number of the run; 0 of a pointer that was adopted.
+    /// The number of the run; 0 for an adopted pointer.
     pub number: u64,
     /// The run.
     pub attempt: Option<AttemptId>,
 }
 
-/// Whether a session can be resumed, by the latest run on it that says so.
+/// Whether a session can be resumed, according to the latest run that reported it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Health {
-    /// It can.
+    /// The session can be resumed.
     #[default]
     Good,
-    /// The run failed in a way that it would fail again.
+    /// The run failed, and another run on the session would fail again.
     Poisoned(Failure),
-    /// What it is made of is missing.
+    /// The data of the session is missing.
     Missing,
     /// The pointer to it was cleared.
     Cleared,
@@ -106,26 +106,26 @@ pub enum Health {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KnownSession {
-    /// Its name.
+    /// The id of the session.
     pub id: SessionId,
-    /// What the latest run on it produced; nothing where it was retired before any run reported it.
+    /// The result of the latest run on the session. `None` if the session was retired before any run reported it.
     pub value: Option<SessionValue>,
-    /// Whether it can be resumed.
+    /// The health of the session.
     pub health: Health,
-    /// Whether it is never to be offered again.
+    /// Whether the session is retired.
     pub retired: bool,
-    /// The number of its value when the user was last told that it is not gone on with.
+    /// The number of its value when a gap about this session was last delivered to the user.
     pub told: Option<u64>,
 }
 
 impl KnownSession {
-    /// Whether nothing of its own speaks against it.
+    /// Whether the session is healthy, reported and not retired.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.value.is_some() && self.health == Health::Good && !self.retired
     }
 
-    /// Whether it is usable and what is wanted.
+    /// Whether the session is usable and matches the claim.
     #[must_use]
     pub fn is_wanted(&self, wanted: &Wanted<'_>) -> bool {
         let Some(value) = &self.value else { return false };
@@ -140,35 +140,35 @@ impl KnownSession {
     }
 }
 
-/// What a claimer can resume.
+/// The conditions of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted<'a> {
-    /// Of this generation.
+    /// The required generation.
     pub generation: SessionGeneration,
-    /// Of this provider.
+    /// The required provider.
     pub provider: &'a ProviderId,
-    /// Run there.
+    /// The required runtime.
     pub runtime: &'a Runtime,
-    /// Since it was dropped so often.
+    /// The required drop counter of the runtime.
     pub incarnation: u64,
-    /// Not this one: its row is out of date.
+    /// A session to ignore, because its row is out of date.
     pub besides: Option<&'a SessionId>,
 }
 
-/// A run as it is kept.
+/// A run as a store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptRecord {
-    /// What is told of it.
+    /// The run as readers see it.
     pub attempt: Attempt,
-    /// How often its runtime had been dropped when it began.
+    /// The drop counter of its runtime when the run began.
     pub incarnation: u64,
-    /// The generation that was the present one when it began, which may be a later one than its own.
+    /// The current generation when the run began. It can be later than the generation of the run.
     pub begun_under: SessionGeneration,
 }
 
 impl AttemptRecord {
-    /// What it produced, with this session.
+    /// Returns the result of the run, with this session.
     pub(crate) fn value(&self, session: &SessionId) -> SessionValue {
         let attempt = &self.attempt;
         let bind =
@@ -185,7 +185,7 @@ impl AttemptRecord {
     }
 }
 
-/// Who runs.
+/// The current run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Running {
@@ -201,32 +201,32 @@ impl From<Running> for RunLease {
     }
 }
 
-/// What is kept of an agent in a thread as a whole.
+/// The head row of the sessions of an agent in a thread.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionHead {
-    /// How often it was reset by itself.
+    /// The number of resets of this agent in this thread.
     pub own: u64,
-    /// How often the thread had been begun.
+    /// The generation of the thread.
     pub cleared: Generation,
-    /// How often all sessions of the agent had been reset.
+    /// The number of resets of all sessions of the agent.
     pub resets: u64,
-    /// The first generation after the thread was last cleared: nothing before it is resumed, whoever asks.
+    /// The first generation after the thread was last cleared. No claimer can resume an earlier session.
     pub floor: SessionGeneration,
-    /// What began the present generation.
+    /// The cause of the present generation.
     pub cause: GenerationCause,
-    /// Its version.
+    /// The session revision.
     pub revision: SessionRevision,
-    /// Where the agent goes on.
+    /// The pointer.
     pub pointer: Option<SessionValue>,
-    /// Who runs.
+    /// The current run.
     pub running: Option<Running>,
     /// The number of the last run.
     pub attempts: u64,
     /// The last run.
     pub last: Option<AttemptId>,
-    /// When it was first written.
+    /// The time of the first write.
     pub created_at: Timestamp,
-    /// When it was last changed, but for a lease.
+    /// The time of the last change other than a lease.
     pub updated_at: Timestamp,
 }

@@ -8,7 +8,7 @@ use crate::{
     thread::{ForkPoint, ThreadSummary},
 };
 
-/// What a store keeps of a thread for its entry: what the host said, and the [`ThreadCounters`] of its messages.
+/// The stats that a store keeps for a thread summary: the values that the host set, and the [`ThreadCounters`].
 ///
 /// ```
 /// use throughline_core::{
@@ -26,32 +26,32 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadStats {
-    /// What it is called.
+    /// The title.
     pub title: Title,
-    /// Who it belongs to inside the tenant.
+    /// The owner inside the tenant.
     pub owner: Option<OwnerId>,
-    /// What the host says about it.
+    /// The labels of the host.
     pub labels: Labels,
-    /// The host's own facts about it.
+    /// The metadata of the host.
     pub metadata: Metadata,
-    /// Whether it was put away.
+    /// Whether the thread is archived.
     pub archived: bool,
-    /// Whether it is kept out of lists until it is published.
+    /// Whether the thread is hidden from lists until it is published.
     pub hidden: bool,
-    /// Whether it has or had a settled message.
+    /// Whether the thread has or had a settled message.
     pub has_begun: bool,
-    /// Where it branched off.
+    /// The source of a fork.
     pub forked_from: Option<ForkPoint>,
-    /// When it began.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When anything was changed that its messages do not tell.
+    /// The time of the last change that the counters do not cover.
     pub changed_at: Timestamp,
-    /// What follows from its messages.
+    /// The counters of the messages.
     pub counters: ThreadCounters,
 }
 
 impl ThreadStats {
-    /// Of a thread that begins with its first write.
+    /// Returns the stats of a thread that its first message creates.
     #[must_use]
     pub fn implied(created_at: Timestamp) -> Self {
         Self {
@@ -69,7 +69,7 @@ impl ThreadStats {
         }
     }
 
-    /// Of a thread that is created, `now` unless the call says otherwise.
+    /// Returns the stats of a created thread. It is created at `now` unless the operation names another time.
     #[must_use]
     pub fn created(create: &CreateThread, now: Timestamp) -> Self {
         let CreateThread { thread: _, title, owner, labels, metadata, created_at, forked_from, hidden } =
@@ -85,14 +85,14 @@ impl ThreadStats {
         }
     }
 
-    /// Whether lists show it.
+    /// Whether lists show the thread.
     #[must_use]
     pub const fn is_listed(&self) -> bool {
         self.has_begun && !self.hidden
     }
 
-    /// It is no longer hidden; answers whether it was. Lists show it from here on, with messages or without: what is brought over
-    /// may have lost its messages before.
+    /// Publishes the thread, and returns whether it was hidden. Lists show it from then on, even without messages, because an
+    /// imported thread can have lost its messages before.
     pub const fn publish(&mut self) -> bool {
         let was_hidden = self.hidden;
         if was_hidden {
@@ -101,7 +101,7 @@ impl ThreadStats {
         was_hidden
     }
 
-    /// Something was changed that its messages do not tell.
+    /// Records the time of a change that the counters do not cover.
     pub fn changed(&mut self, now: Timestamp) {
         self.changed_at = self.changed_at.max(now);
     }
@@ -112,7 +112,7 @@ impl ThreadStats {
         self.counters.settled(message);
     }
 
-    /// The entry, of a thread in this generation that has given sequence numbers up to `last_seq`.
+    /// Returns the summary of the thread, with this generation and this last sequence number.
     #[must_use]
     pub fn entry(
         &self,

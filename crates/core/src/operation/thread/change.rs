@@ -7,30 +7,31 @@ use crate::{
     thread::LabelPatch,
 };
 
-/// Gives a thread another title.
+/// Renames a thread.
 ///
-/// With `expected` it is refused as [`Stale`](crate::ErrorKind::Stale) when the thread is called otherwise: a title that is
-/// made by itself must not replace one that somebody chose meanwhile.
+/// # Errors
+/// [`Stale`](crate::ErrorKind::Stale) if the title is not [`expected`](Self::expected). A generated title can therefore not
+/// replace one that a user has chosen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RenameThread {
     /// The thread.
     pub thread: ThreadId,
-    /// What it is to be called.
+    /// The new title.
     pub title: Title,
-    /// What the caller saw that it is called.
+    /// The required current title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Title>,
 }
 
 impl RenameThread {
-    /// Gives `thread` this title, whatever it is called.
+    /// Returns a rename from any title.
     #[must_use]
     pub const fn new(thread: ThreadId, title: Title) -> Self {
         Self { thread, title, expected: None }
     }
 
-    /// Only when it is called this.
+    /// Requires this current title.
     #[must_use]
     pub fn expecting(mut self, title: Title) -> Self {
         self.expected = Some(title);
@@ -53,44 +54,45 @@ impl CarriesContent for RenameThread {
     }
 }
 
-/// Puts a thread away, or gets it out again. It stays writable: an archive is a matter of lists.
+/// Archives a thread, or removes it from the archive. An archived thread stays writable; only the default lists omit it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ArchiveThread {
     /// The thread.
     pub thread: ThreadId,
-    /// Whether it is to be in the archive.
+    /// Whether the thread is archived afterwards.
     pub archived: bool,
 }
 
 carries_nothing!(ArchiveThread { thread: _, archived: _ });
 
-/// Changes the labels, the owner and the metadata of a thread. What it does not name stays.
+/// Changes the labels, the owner and the metadata of a thread. Values that the operation does not name remain.
 ///
-/// Refused as [`TooLarge`](crate::ErrorKind::TooLarge) when it would have more than [`Labels::MAX`](crate::Labels::MAX).
+/// # Errors
+/// [`TooLarge`](crate::ErrorKind::TooLarge) if the thread would have more than [`Labels::MAX`](crate::Labels::MAX) labels, or if
+/// the patch makes its metadata larger than [`max_metadata_bytes`](Self::max_metadata_bytes).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LabelThread {
     /// The thread.
     pub thread: ThreadId,
-    /// The labels to set and to take away.
+    /// The labels to set and to remove.
     #[serde(default)]
     pub labels: LabelPatch,
-    /// Absent: the owner stays. `null`: it has none any more.
+    /// The new owner. Absent: the owner remains. `null`: removes the owner.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub owner: Option<Option<OwnerId>>,
-    /// The facts to set and to clear.
+    /// The patch of the metadata.
     #[serde(default, skip_serializing_if = "MetadataPatch::is_empty")]
     pub metadata: MetadataPatch,
-    /// The most bytes of names and JSON values that the metadata of the thread may have afterwards, as the store keeps it; a patch
-    /// that makes it longer than that is refused as [`TooLarge`](crate::ErrorKind::TooLarge). A patch that does not make it longer
-    /// never is. The layer `limits` sets it.
+    /// The most bytes of names and JSON values of the metadata after the patch, as stored. A patch that does not make the
+    /// metadata larger is never refused. The layer `limits` sets this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_metadata_bytes: Option<u64>,
 }
 
 impl LabelThread {
-    /// Changes nothing of `thread` yet.
+    /// Returns an operation without changes.
     #[must_use]
     pub const fn new(thread: ThreadId) -> Self {
         Self {
@@ -102,28 +104,28 @@ impl LabelThread {
         }
     }
 
-    /// Sets these labels and takes those away.
+    /// Sets and removes these labels.
     #[must_use]
     pub fn with_labels(mut self, labels: LabelPatch) -> Self {
         self.labels = labels;
         self
     }
 
-    /// Says who the thread belongs to, or that it is nobody's.
+    /// Sets the owner, or removes it with `None`.
     #[must_use]
     pub fn with_owner(mut self, owner: Option<OwnerId>) -> Self {
         self.owner = Some(owner);
         self
     }
 
-    /// Sets these facts and clears those.
+    /// Patches the metadata.
     #[must_use]
     pub fn with_metadata(mut self, metadata: MetadataPatch) -> Self {
         self.metadata = metadata;
         self
     }
 
-    /// Refuses to run where it would make the metadata longer than `bytes`. An earlier, lower limit stays.
+    /// Limits the metadata to `bytes`. A lower limit that was set before remains.
     #[must_use]
     pub const fn within(mut self, bytes: u64) -> Self {
         self.max_metadata_bytes = Some(lower(self.max_metadata_bytes, bytes));
@@ -147,7 +149,7 @@ impl CarriesContent for LabelThread {
     }
 }
 
-/// Lets a thread that was created hidden into the lists, also if it has no message. A second time nothing happens.
+/// Publishes a hidden thread: lists show it from then on, even without messages. A repeated call changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PublishThread {
@@ -157,10 +159,11 @@ pub struct PublishThread {
 
 carries_nothing!(PublishThread { thread: _ });
 
-/// Makes what the entry of a thread says of its messages again, of the messages alone: counts, preview, activity. It
-/// comes out the same unless the entry was damaged; what the host said is kept as far as it can be read. Costs a pass
-/// over the thread, in which the store makes no other write; where a store has lost sight of which messages are the thread's, as SQLite can by damage, it finds them in a
-/// pass over all messages.
+/// Rebuilds the summary of a thread from its messages: counts, preview and activity. The result is the same unless the summary
+/// was damaged. The values of the host remain as far as they are readable.
+///
+/// The store reads the whole thread and makes no other write meanwhile. If damage hides the thread of some messages, as it can in
+/// SQLite, the store reads all messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RebuildThread {

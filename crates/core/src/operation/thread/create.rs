@@ -6,7 +6,7 @@ use crate::{
     thread::ForkPoint,
 };
 
-/// A conversation to come, as a caller describes it.
+/// The arguments of a new thread.
 ///
 /// ```
 /// use throughline_core::{Labels, NewThread};
@@ -30,7 +30,7 @@ pub struct NewThread {
 }
 
 impl NewThread {
-    /// An untitled one, under an id that is minted when it is created.
+    /// Returns an untitled thread. Its id is generated when it is created.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -45,57 +45,56 @@ impl NewThread {
         }
     }
 
-    /// Uses this id instead of a minted one.
+    /// Sets the id instead of a generated one.
     #[must_use]
     pub fn with_id(mut self, id: ThreadId) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// Gives it a title.
+    /// Sets the title.
     #[must_use]
     pub fn with_title(mut self, title: Title) -> Self {
         self.title = Some(title);
         self
     }
 
-    /// Says who it belongs to inside the tenant.
+    /// Sets the owner inside the tenant.
     #[must_use]
     pub fn with_owner(mut self, owner: OwnerId) -> Self {
         self.owner = Some(owner);
         self
     }
 
-    /// Gives it labels.
+    /// Sets the labels.
     #[must_use]
     pub fn with_labels(mut self, labels: Labels) -> Self {
         self.labels = labels;
         self
     }
 
-    /// Says the host's own facts about it, which are kept as they are: lists cannot be filtered by them, as they can by
-    /// labels.
+    /// Sets the metadata of the host. Lists cannot filter by metadata, only by labels.
     #[must_use]
     pub fn with_metadata(mut self, metadata: Metadata) -> Self {
         self.metadata = metadata;
         self
     }
 
-    /// Says when it began, for an import.
+    /// Sets the time of creation, for an import.
     #[must_use]
     pub const fn created_at(mut self, created_at: Timestamp) -> Self {
         self.created_at = Some(created_at);
         self
     }
 
-    /// Says where it branched off.
+    /// Sets the source of a fork.
     #[must_use]
     pub fn forked_from(mut self, point: ForkPoint) -> Self {
         self.forked_from = Some(point);
         self
     }
 
-    /// Keeps it out of every list until [`PublishThread`](crate::operation::PublishThread), for an import in several steps.
+    /// Hides the thread from lists until [`PublishThread`](crate::operation::PublishThread), for an import in several steps.
     #[must_use]
     pub const fn hidden(mut self) -> Self {
         self.hidden = true;
@@ -103,40 +102,41 @@ impl NewThread {
     }
 }
 
-/// Creates a thread that has no message yet. A thread also exists from its first write; this says more about it.
+/// Creates a thread without messages. The first message also creates a thread; this operation sets a title and other values.
 ///
-/// Refused as [`AlreadyExists`](crate::ErrorKind::AlreadyExists) when there is one, and as
-/// [`Gone`](crate::ErrorKind::Gone) when there was one that has been deleted.
+/// # Errors
+/// - [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if the thread exists.
+/// - [`Gone`](crate::ErrorKind::Gone) if the thread was deleted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateThread {
-    /// The id of the new thread, fixed before the first attempt.
+    /// The id of the new thread. It is the same in every attempt of the call.
     pub thread: ThreadId,
-    /// What it is called.
+    /// The title.
     #[serde(default)]
     pub title: Title,
-    /// Who it belongs to inside the tenant.
+    /// The owner inside the tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<OwnerId>,
-    /// What the host says about it.
+    /// The labels of the host.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
-    /// The host's own facts about it.
+    /// The metadata of the host.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,
-    /// When it began, where it is imported; the pipeline's clock otherwise.
+    /// The time of creation, for an import. Otherwise the clock of the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
-    /// Where it branched off.
+    /// The source of a fork.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<ForkPoint>,
-    /// Whether it is kept out of lists until it is published.
+    /// Whether the thread is hidden from lists until it is published.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
 }
 
 impl CreateThread {
-    /// Creates `thread`, under a minted id where it names none.
+    /// Returns the creation of `thread`. It generates an id if `thread` has none.
     #[must_use]
     pub fn new(thread: NewThread) -> Self {
         let NewThread { id, title, owner, labels, metadata, created_at, forked_from, hidden } = thread;

@@ -6,29 +6,29 @@ use crate::{
     message::{Generation, carries_nothing},
 };
 
-/// Takes every message of a thread away, in any state, and begins another generation of it. Title and labels stay.
+/// Clears a thread: deletes all messages in any state, and starts the next generation. The title and the labels remain.
 ///
-/// Nobody sees the messages any more from the commit on, and their ids stay dead; [`PurgeThread`] frees what they take up.
-/// A writer of an earlier generation cannot write into the new one: what it names is gone, and what it adds is refused as
-/// [`Stale`](crate::ErrorKind::Stale) where it [names the generation](crate::NewMessage::in_generation) it knows.
+/// Readers see no message from the commit on, and the ids of the messages cannot be used again. [`PurgeThread`] frees their
+/// space. A writer of an earlier generation cannot write into the new one: its messages are gone, and its new messages fail as
+/// [`Stale`](crate::ErrorKind::Stale) if they [name their generation](crate::NewMessage::in_generation).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClearThread {
     /// The thread.
     pub thread: ThreadId,
-    /// The generation that the caller saw; with another one it is refused as [`Stale`](crate::ErrorKind::Stale).
+    /// The required generation; with another one the clear fails as [`Stale`](crate::ErrorKind::Stale).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Generation>,
 }
 
 impl ClearThread {
-    /// Clears `thread`, whatever its generation.
+    /// Returns a clear of any generation.
     #[must_use]
     pub const fn new(thread: ThreadId) -> Self {
         Self { thread, expected: None }
     }
 
-    /// Only in this generation.
+    /// Requires this generation.
     #[must_use]
     pub const fn expecting(mut self, generation: Generation) -> Self {
         self.expected = Some(generation);
@@ -38,10 +38,10 @@ impl ClearThread {
 
 carries_nothing!(ClearThread { thread: _, expected: _ });
 
-/// Deletes a thread, with everything in it. A tombstone keeps its id dead: every later write to it is refused as
-/// [`Gone`](crate::ErrorKind::Gone), and reads show nothing. Deleting it again is fine.
+/// Deletes a thread with all its messages. The store keeps a tombstone: later writes to the thread fail as
+/// [`Gone`](crate::ErrorKind::Gone), and reads show nothing. A repeated deletion succeeds.
 ///
-/// Nobody sees anything of it from the commit on; [`PurgeThread`] frees what it takes up.
+/// Readers see nothing of the thread from the commit on. [`PurgeThread`] frees its space.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeleteThread {
@@ -57,23 +57,23 @@ carries_nothing!(DeleteThread { thread: _ });
 pub struct ThreadDeleted {
     /// The thread.
     pub thread: ThreadId,
-    /// Whether it had been deleted before.
+    /// Whether the thread was already deleted.
     pub already: bool,
-    /// Whether an earlier call with the same idempotency key had deleted it.
+    /// Whether this answer replays an earlier call with the same idempotency key.
     pub deduplicated: bool,
 }
 
 carries_nothing!(ThreadDeleted { thread: _, already: _, deduplicated: _ });
 
-/// Frees some of what a cleared or deleted thread still takes up. To be repeated while there is more; each call is short.
-/// With nothing to free it answers so.
+/// Frees part of the space of a cleared or deleted thread, in a short transaction. Repeat it while [`Purged::more`] is true. It
+/// succeeds if there is nothing to free.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PurgeThread {
     /// The thread.
     pub thread: ThreadId,
-    /// How many messages at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT). There may be fewer: a call ends where the
-    /// names of their attachments come to [`ReadPage::DEFAULT_BYTES`](crate::operation::ReadPage::DEFAULT_BYTES).
+    /// The most messages to purge: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT). A call also ends when the
+    /// keys of their attachments reach [`ReadPage::DEFAULT_BYTES`](crate::operation::ReadPage::DEFAULT_BYTES).
     pub limit: u32,
 }
 
@@ -85,13 +85,13 @@ carries_nothing!(PurgeThread { thread: _, limit: _ });
 pub struct Purged {
     /// The thread.
     pub thread: ThreadId,
-    /// How many messages were freed.
+    /// The number of purged messages.
     pub messages: u64,
-    /// The attachments that they had.
+    /// The attachment keys of the purged messages.
     pub attachments: Vec<AttachmentKey>,
-    /// Whether there is more to free.
+    /// Whether there is more to purge.
     pub more: bool,
-    /// Whether an earlier call with the same idempotency key had done it.
+    /// Whether this answer replays an earlier call with the same idempotency key.
     pub deduplicated: bool,
 }
 

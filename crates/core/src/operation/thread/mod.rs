@@ -1,4 +1,4 @@
-//! What is done to a thread as a whole.
+//! The operations on a whole thread.
 
 mod change;
 mod create;
@@ -21,13 +21,13 @@ use super::{Addressed, family::family};
 use crate::message::carries_parts;
 use crate::{MessageId, ThreadId, thread::ThreadSummary};
 
-/// The answer to most of what is done to a thread: what it is now.
+/// The answer to most operations on a thread: its summary after the operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadChanged {
-    /// The thread.
+    /// The summary of the thread.
     pub entry: ThreadSummary,
-    /// Whether an earlier call with the same idempotency key had done it. The entry is then what it is by now.
+    /// Whether this answer replays an earlier call with the same idempotency key. The summary is then the current one.
     pub deduplicated: bool,
 }
 
@@ -40,39 +40,39 @@ carries_parts!(ThreadChanged, self => {
 });
 
 family! {
-    /// What is done to a thread as a whole. It goes through the same layers as the messages.
+    /// The operations on a whole thread. They pass through the same layers as messages.
     ThreadArgs in Thread;
     /// The answers to [`ThreadArgs`].
     ThreadResult;
 
-    /// Makes a thread that has no message yet.
+    /// Creates a thread without messages.
     Create: CreateThread -> ThreadChanged as "createThread";
-    /// Gives it another title.
+    /// Sets the title.
     Rename: RenameThread -> ThreadChanged as "renameThread";
-    /// Puts it away, or gets it out again.
+    /// Archives the thread, or removes it from the archive.
     Archive: ArchiveThread -> ThreadChanged as "archiveThread";
-    /// Changes its labels, its owner and its metadata.
+    /// Changes the labels, the owner and the metadata.
     Label: LabelThread -> ThreadChanged as "labelThread";
-    /// Ends its import.
+    /// Publishes a hidden thread.
     Publish: PublishThread -> ThreadChanged as "publishThread";
-    /// Makes what its entry says of its messages again, of the messages alone.
+    /// Rebuilds the summary from the messages.
     Rebuild: RebuildThread -> ThreadChanged as "rebuildThread";
-    /// Takes every message away and begins another generation.
+    /// Deletes all messages and starts the next generation.
     Clear: ClearThread -> ThreadChanged as "clearThread";
-    /// Takes its oldest messages away.
+    /// Deletes the oldest messages.
     Prune: PruneThread -> Pruned as "pruneThread";
-    /// Deletes it.
+    /// Deletes the thread.
     Delete: DeleteThread -> ThreadDeleted as "deleteThread";
-    /// Frees what a cleared or deleted thread still takes up.
+    /// Frees the space of a cleared or deleted thread.
     Purge: PurgeThread -> Purged as "purgeThread";
-    /// Asks under which id it has, or is to have, a message that a provider speaks of.
+    /// Finds or assigns the id of a message by its provider ids.
     Resolve: ResolveId -> ResolvedId as "resolveId";
-    /// Deletes its last message and answers it.
+    /// Deletes the last message and returns it.
     TakeLast: TakeLastMessage -> TakenMessage as "takeLastMessage";
 }
 
 impl ThreadArgs {
-    /// The answer to this operation where that is what the thread is now; nothing where it is something else.
+    /// Returns the answer to this operation, if its answer is a thread summary. `None` for other operations.
     #[must_use]
     pub fn changed(&self, changed: ThreadChanged) -> Option<ThreadResult> {
         Some(match self {
@@ -91,7 +91,7 @@ impl ThreadArgs {
 }
 
 impl ThreadResult {
-    /// Whether an earlier call with the same idempotency key had done it.
+    /// Whether this answer replays an earlier call with the same idempotency key.
     #[must_use]
     pub const fn is_deduplicated(&self) -> bool {
         match self {

@@ -6,21 +6,20 @@ use crate::{
     message::{Generation, carries_nothing},
 };
 
-/// Takes the oldest messages of a thread away, up to a place, as [`PlanPrune`](crate::operation::PlanPrune) found it.
+/// Prunes a thread: deletes its oldest messages up to a sequence number, which [`PlanPrune`](crate::operation::PlanPrune) finds.
 ///
-/// It never goes beyond the first open message. Their ids stay dead. To be repeated while there is more; each call is
-/// short. With nothing there it answers so.
+/// A prune never includes the first open message or later ones. The ids of the deleted messages cannot be used again. Each call
+/// is a short transaction; repeat it while [`Pruned::more`] is true. It succeeds if there is nothing to delete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PruneThread {
     /// The thread.
     pub thread: ThreadId,
-    /// The last place that goes.
+    /// The sequence number of the last message to delete.
     pub through: Seq,
-    /// The generation that the plan was made in; in another one it is refused as
-    /// [`Stale`](crate::ErrorKind::Stale).
+    /// The required generation, from the plan. With another one the prune fails as [`Stale`](crate::ErrorKind::Stale).
     pub generation: Generation,
-    /// How many messages at most: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
+    /// The most messages to delete: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
     pub limit: u32,
 }
 
@@ -32,15 +31,15 @@ carries_nothing!(PruneThread { thread: _, through: _, generation: _, limit: _ })
 pub struct Pruned {
     /// The thread.
     pub thread: ThreadId,
-    /// How many messages went, final or abandoned.
+    /// The number of deleted messages, final or abandoned.
     pub messages: u64,
-    /// The bytes of content that went with them.
+    /// The bytes of their content.
     pub bytes: u64,
-    /// The attachments that no message of theirs holds any more.
+    /// The attachment keys of the deleted messages.
     pub attachments: Vec<AttachmentKey>,
-    /// Whether there is more to take away.
+    /// Whether there are more messages to delete.
     pub more: bool,
-    /// Whether an earlier call with the same idempotency key had done it.
+    /// Whether this answer replays an earlier call with the same idempotency key.
     pub deduplicated: bool,
 }
 

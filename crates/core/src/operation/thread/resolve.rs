@@ -6,47 +6,49 @@ use crate::{
     operation::Origin,
 };
 
-/// Asks under which id the thread has, or is to have, the message that a provider speaks of. What it answers is taken down
-/// in the same commit: whoever asks again, from any process, is answered the same id.
+/// Finds the message id of a provider's message, or assigns a new one. The store records the answer in the same transaction, so
+/// that every later call from any process gets the same id.
 ///
-/// The names are tried in this order, and the first that leads to a message decides:
+/// The store tries these names in order, and uses the first one with a message:
 ///
 /// 1. the item, within its turn;
-/// 2. the turn, only where no item is named: the latest message of it;
-/// 3. the event, only where neither is named;
-/// 4. each of `legacy` in turn: an id that the thread itself may have the message under, from a time when ids were made of
-///    the provider's. It has to be a message of the same role that is neither another item nor of another turn;
-/// 5. `fresh`, which is then the id.
+/// 2. the latest message of the turn, if the origin has no item;
+/// 3. the event, if the origin has neither an item nor a turn;
+/// 4. each id in `legacy`: an id that an earlier version derived from the provider's ids. The message must have the same role,
+///    and no other item or turn;
+/// 5. `fresh`, which then becomes the id.
 ///
-/// Nothing leads out of the thread, and an item that is named again in another turn is another message. Where no turn is
-/// named, a question of the user ends one: an item then does not lead to what was said before it.
+/// A name never matches a message of another thread. The same item in another turn is another message. If the origin has no turn,
+/// a user message ends the turn: an item then does not match messages before it.
 ///
-/// Refused as [`Gone`](crate::ErrorKind::Gone) when the message was deleted: what else is said of it is not to come back as a
-/// new one. Refused as [`Invalid`](crate::ErrorKind::Invalid) when the origin says nothing.
+/// # Errors
+/// - [`Gone`](crate::ErrorKind::Gone) if the message was deleted, so that late events do not create it again.
+/// - [`Invalid`](crate::ErrorKind::Invalid) if the origin has no ids.
+/// - [`Stale`](crate::ErrorKind::Stale) if [`generation`](Self::generation) does not match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResolveId {
-    /// The thread; it exists from its first write, this one included.
+    /// The thread. The first write creates it, including this one.
     pub thread: ThreadId,
-    /// What the provider calls it.
+    /// The provider's ids of the message.
     pub origin: Origin,
-    /// Who says it.
+    /// The author of the message.
     pub role: Role,
-    /// Ids that the thread may have it under, the likeliest first: up to [`ResolveId::MAX_LEGACY`].
+    /// Earlier ids of the message, the most likely first: at most [`ResolveId::MAX_LEGACY`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub legacy: Vec<MessageId>,
-    /// The id of a message that is not there yet, fixed before the first attempt.
+    /// The id of a new message. It is the same in every attempt of the call.
     pub fresh: MessageId,
-    /// The generation that the caller saw; in another one it is refused as [`Stale`](crate::ErrorKind::Stale).
+    /// The required generation of the thread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
 }
 
 impl ResolveId {
-    /// The most ids of old in one call.
+    /// The most legacy ids of one call: 16.
     pub const MAX_LEGACY: usize = 16;
 
-    /// Asks for a message of the assistant, with an id made up now for one that is not there yet.
+    /// Returns an operation for a message of the assistant, with a generated `fresh` id.
     #[must_use]
     pub fn new(thread: ThreadId, origin: Origin) -> Self {
         Self {
@@ -59,21 +61,21 @@ impl ResolveId {
         }
     }
 
-    /// Asks for a message of somebody else.
+    /// Sets the author of the message.
     #[must_use]
     pub const fn of(mut self, role: Role) -> Self {
         self.role = role;
         self
     }
 
-    /// Also looks for it under these ids, the likeliest first.
+    /// Adds legacy ids, the most likely first.
     #[must_use]
     pub fn or_legacy(mut self, ids: impl IntoIterator<Item = MessageId>) -> Self {
         self.legacy.extend(ids);
         self
     }
 
-    /// Only in this generation of the thread.
+    /// Requires this generation of the thread.
     #[must_use]
     pub const fn in_generation(mut self, generation: Generation) -> Self {
         self.generation = Some(generation);
@@ -81,7 +83,7 @@ impl ResolveId {
     }
 }
 
-// Names are no content: nothing that anybody said is in them.
+// Ids and names are not content.
 carries_nothing!(ResolveId { thread: _, origin: _, role: _, legacy: _, fresh: _, generation: _ });
 
 /// The answer to [`ResolveId`].
@@ -92,61 +94,61 @@ pub struct ResolvedId {
     pub thread: ThreadId,
     /// The id of the message.
     pub id: MessageId,
-    /// What it was found by.
+    /// The name that matched.
     pub by: ResolvedBy,
-    /// Where the message is in its life; nothing when it has not been written yet.
+    /// The state of the message. `None` if it is not written yet.
     pub state: Option<MessageState>,
-    /// Which messages were looked at before, and why they are not it.
+    /// The messages that did not match, with the reasons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<SkippedId>,
-    /// Whether an earlier call with the same idempotency key had done it.
+    /// Whether this answer replays an earlier call with the same idempotency key.
     pub deduplicated: bool,
 }
 
 carries_nothing!(ResolvedId { thread: _, id: _, by: _, state: _, skipped: _, deduplicated: _ });
 
-/// What a message was found by.
+/// The name that matched a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum ResolvedBy {
-    /// Its item, within its turn.
+    /// The item, within its turn.
     Item,
-    /// Its turn.
+    /// The turn.
     Turn,
-    /// Its event.
+    /// The event.
     Event,
-    /// An id of old.
+    /// A legacy id.
     Legacy,
-    /// Nothing: it is a new one.
+    /// None: the message is new.
     Fresh,
 }
 
-/// A message that is not the one that was asked for.
+/// A message that did not match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SkippedId {
-    /// Its id.
+    /// The id of the message.
     pub id: MessageId,
-    /// Why it is not.
+    /// The reason.
     pub why: Mismatch,
 }
 
-/// Why a message is not the one that was asked for.
+/// Why a message did not match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Mismatch {
-    /// The thread has no message of this id, and had none.
+    /// The thread has and had no message with this id.
     NoSuchMessage,
-    /// It was deleted.
+    /// The message was deleted.
     Deleted,
-    /// Somebody else says it.
+    /// The message has another role.
     OtherRole,
-    /// It is another item.
+    /// The message is another item.
     OtherItem,
-    /// It is of another turn.
+    /// The message belongs to another turn.
     OtherTurn,
-    /// No turn was named, and the user has asked something since.
+    /// The origin has no turn, and a user message came after the message.
     TurnIsOver,
 }

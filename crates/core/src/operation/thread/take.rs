@@ -6,11 +6,8 @@ use crate::{
     operation::Deleted,
 };
 
-/// Deletes the last message of a thread, in any state, and answers it whole: one write, so that nothing comes between reading the
-/// message and deleting it. A thread without messages answers that there is none; an unknown thread is
-/// [`NotFound`](crate::ErrorKind::NotFound).
-///
-/// Its id stays dead, as after [`Delete`](crate::operation::Delete).
+/// Deletes the last message of a thread in any state, and returns it. Both are one transaction, so that no write comes between.
+/// In a thread without messages, the answer is empty. The store keeps a tombstone, as after [`Delete`](crate::operation::Delete).
 ///
 /// ```no_run
 /// use throughline_core::{NewMessage, Persistence};
@@ -24,27 +21,30 @@ use crate::{
 /// # }
 /// ```
 ///
-/// Two callers that take the last message take two messages. A caller who means a certain one says so by
-/// [`expecting`](Self::expecting).
+/// Two callers that take the last message take two messages. A caller that means one message sets [`expecting`](Self::expecting).
+///
+/// # Errors
+/// - [`NotFound`](crate::ErrorKind::NotFound) if the thread does not exist.
+/// - [`Stale`](crate::ErrorKind::Stale) if [`expected`](Self::expected) does not match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TakeLastMessage {
     /// The thread.
     pub thread: ThreadId,
-    /// The sequence number of the last message that the caller saw. Where another message is the last by now, or none is, it is
-    /// refused as [`Stale`](crate::ErrorKind::Stale).
+    /// The required sequence number of the last message. If another message is the last one, or there is none, the call fails as
+    /// [`Stale`](crate::ErrorKind::Stale).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Seq>,
 }
 
 impl TakeLastMessage {
-    /// Takes the last message, whichever it is.
+    /// Returns an operation that takes any last message.
     #[must_use]
     pub const fn new(thread: ThreadId) -> Self {
         Self { thread, expected: None }
     }
 
-    /// Only if the last message has this sequence number.
+    /// Requires this sequence number of the last message.
     #[must_use]
     pub const fn expecting(mut self, seq: Seq) -> Self {
         self.expected = Some(seq);
@@ -60,17 +60,16 @@ carries_nothing!(TakeLastMessage { thread: _, expected: _ });
 pub struct TakenMessage {
     /// The thread.
     pub thread: ThreadId,
-    /// What was deleted; nothing where the thread had no message.
+    /// The facts of the deletion. `None` if the thread had no message.
     pub deleted: Option<Deleted>,
-    /// The message as it was. Nothing where `deleted` is nothing, and nothing in the answer to a repeated call with the same
-    /// idempotency key: no copy of a deleted message is kept. A caller who must not lose the content to a lost answer reads the
-    /// message first and deletes it by its id.
+    /// The deleted message. `None` if the thread had no message, and in a replay, because the store keeps no copy of a deleted
+    /// message. A caller that must not lose the content with a lost answer reads the message first, and then deletes it by id.
     pub message: Option<Message>,
-    /// Whether an earlier call with the same idempotency key had taken it.
+    /// Whether this answer replays an earlier call with the same idempotency key.
     pub deduplicated: bool,
 }
 
-/// What was deleted carries no content.
+/// The facts of a deletion have no content.
 impl CarriesContent for TakenMessage {
     fn content_fields(&self) -> Vec<ContentField<'_>> {
         let Self { thread: _, deleted: _, message, deduplicated: _ } = self;

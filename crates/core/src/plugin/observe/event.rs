@@ -2,63 +2,63 @@ use std::time::Duration;
 
 use crate::{Context, Effect, ErrorKind, MessageId, OpKind, Position, TenantId, ThreadId};
 
-/// A call that has ended. Ids and outcomes; never content.
+/// A completed call: its ids and its outcome, without content.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Event {
-    /// The facts of the call.
+    /// The context of the call.
     pub context: Context,
-    /// How it ended.
+    /// The outcome of the call.
     pub outcome: Outcome,
-    /// How long the layers inside this one took.
+    /// The duration of the inner layers.
     pub duration: Duration,
 }
 
-/// How a call ended, as an observer sees it.
+/// The outcome of a call, as an observer sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It was answered.
+    /// The call was answered.
     Answered {
-        /// Its place among the commits of the store; none for a read, a replay and a short-circuit.
+        /// The position of the change in the store. `None` for a read, a replay and a short-circuit.
         position: Option<Position>,
-        /// Whether an earlier call with the same key had done it.
+        /// Whether the answer replays an earlier call with the same idempotency key.
         deduplicated: bool,
     },
-    /// It failed.
+    /// The call failed.
     Failed {
-        /// What happened.
+        /// The kind of the error.
         kind: ErrorKind,
-        /// What the store may contain.
+        /// The part of the operation that the store has.
         effect: Effect,
     },
-    /// Its caller left, or a layer further out gave it up, before it was answered.
+    /// The caller or an outer layer dropped the call before its answer.
     Left {
-        /// What the store may contain, as far as it was seen then.
+        /// The part of the operation that the store had, as far as the pipeline knew at that time.
         effect: Effect,
     },
 }
 
 impl Event {
-    /// Which operation it was.
+    /// The kind of the operation.
     #[must_use]
     pub fn kind(&self) -> OpKind {
         self.context.kind()
     }
 
-    /// Whose it was.
+    /// The tenant of the call.
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
         self.context.tenant()
     }
 
-    /// The thread, where it is exactly one.
+    /// The thread of the operation. `None` if it addresses no thread, or more than one.
     #[must_use]
     pub fn thread(&self) -> Option<&ThreadId> {
         self.context.thread()
     }
 
-    /// The message, where it is exactly one.
+    /// The message of the operation. `None` if it addresses no message, or more than one.
     #[must_use]
     pub fn message(&self) -> Option<&MessageId> {
         self.context.message()

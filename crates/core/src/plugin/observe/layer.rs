@@ -13,7 +13,7 @@ use crate::{
     pipeline::{Described, SiteSpec},
 };
 
-/// A layer that tells `observer` of every call that ended.
+/// Returns a layer that reports every completed call to `observer`.
 ///
 /// ```
 /// # use throughline_core::{Admitted, Backend, Capabilities, Durability};
@@ -37,7 +37,7 @@ use crate::{
 /// ```
 ///
 /// # Panics
-/// When the operating system has no thread left for the observer.
+/// If the operating system cannot start the thread of the observer.
 pub fn observe(name: &str, observer: impl Observe) -> ObserveLayer {
     let name: SiteName = name.into();
     let counters = Arc::new(Counters::default());
@@ -54,7 +54,7 @@ pub struct ObserveLayer {
 }
 
 impl ObserveLayer {
-    /// Answers what became of the events, also after the layer was given away.
+    /// Returns a function that reads the counters of the observer. It works after the layer was moved into a pipeline.
     pub fn stats(&self) -> impl Fn() -> ObserverStats + Send + Sync + use<> {
         let counters = Arc::clone(&self.counters);
         move || counters.stats()

@@ -1,4 +1,4 @@
-//! Observers: told of every call, unable to hurt one.
+//! Observers: code that receives every completed call and cannot fail or delay one.
 
 mod event;
 mod layer;
@@ -13,16 +13,16 @@ pub use self::{
 };
 use crate::BoxError;
 
-/// Something that wants to know of every call: implemented by every closure over `&Event`.
+/// A receiver of completed calls. Every closure over `&Event` implements it.
 ///
-/// It runs on a thread of its own, after the call, so that it can block, fail or panic without failing, delaying or
-/// changing one. Up to 4 096 events wait for it; while it is behind by more, events are dropped and counted. What must
-/// not be missed belongs to a consumer of the store's own order, not to an observer.
+/// The observer runs on its own thread after the call, so that it can block, fail or panic without effect on the call. At most
+/// 4,096 events wait for it; further events are dropped and counted. Code that must not miss a change is a consumer of the change
+/// feed, not an observer.
 pub trait Observe: Send + 'static {
-    /// Is told of a call that has ended.
+    /// Receives a completed call.
     ///
     /// # Errors
-    /// A failure is counted and, the first of each operation, logged. It has no other effect.
+    /// The layer counts a failure, and logs the first failure of each operation. A failure has no other effect.
     fn observe(&mut self, event: &Event) -> Result<(), BoxError>;
 }
 

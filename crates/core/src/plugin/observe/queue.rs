@@ -1,4 +1,4 @@
-//! The thread of an observer, and the bounded queue before it.
+//! The thread of an observer, and its bounded queue.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -13,18 +13,18 @@ use std::{
 use super::{Event, Observe};
 use crate::{OpKind, error::SiteName};
 
-/// How many events may wait for an observer.
+/// The most events that wait for an observer.
 const QUEUE: usize = 4096;
 
-/// What became of the events of an observer.
+/// The counters of an observer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ObserverStats {
-    /// Events that it was told of.
+    /// Events that the observer received.
     pub observed: u64,
-    /// Events that it failed or panicked on.
+    /// Events on which the observer failed or panicked.
     pub failed: u64,
-    /// Events that it was not told of, because too many were waiting.
+    /// Events that the observer did not receive, because its queue was full.
     pub dropped: u64,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Starts the thread. It ends when the last pipeline that tells it of calls is gone.
+    /// Starts the thread. It ends when the last pipeline of the observer is dropped.
     pub(super) fn start(
         name: &SiteName,
         observer: impl Observe,
@@ -67,8 +67,8 @@ impl Queue {
         Ok(Self { events, counters })
     }
 
-    /// Never waits.
-    pub(super) fn tell(&self, event: Event) {
+    /// Queues the event, or drops and counts it if the queue is full. Never blocks.
+    pub(super) fn report_event(&self, event: Event) {
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.events.try_send(event) {
             self.counters.dropped.fetch_add(1, Ordering::Release);
         }
@@ -95,7 +95,7 @@ fn work(site: &SiteName, mut observer: impl Observe, inbox: &Receiver<Event>, co
     }
 }
 
-/// Once for each operation, so that a broken observer does not flood the log.
+/// Logs the first failure of each operation, so that a broken observer does not flood the log.
 #[cfg(feature = "tracing")]
 fn report(site: &SiteName, kind: OpKind, why: &str) {
     tracing::warn!(observer = &**site, operation = kind.as_str(), why, "an observer failed; writes go on");

@@ -37,9 +37,12 @@ where
     }
 
     fn call(&mut self, request: PersistRequest) -> Self::Future {
-        let telling =
-            Telling { queue: self.queue.clone(), context: request.context.clone(), begun: Instant::now() };
-        ObserveFuture { inner: self.inner.call(request), telling: Some(telling) }
+        let pending = PendingEvent {
+            queue: self.queue.clone(),
+            context: request.context.clone(),
+            begun: Instant::now(),
+        };
+        ObserveFuture { inner: self.inner.call(request), pending: Some(pending) }
     }
 }
 
@@ -49,20 +52,20 @@ where
 pub struct ObserveFuture<F> {
     #[pin]
     inner: F,
-    telling: Option<Telling>,
+    pending: Option<PendingEvent>,
 }
 
 #[derive(Debug)]
-struct Telling {
+struct PendingEvent {
     queue: Queue,
     context: Context,
     begun: Instant,
 }
 
-impl Telling {
-    fn tell(self, outcome: Outcome) {
+impl PendingEvent {
+    fn report(self, outcome: Outcome) {
         let duration = self.begun.elapsed();
-        self.queue.tell(Event { context: self.context, outcome, duration });
+        self.queue.report_event(Event { context: self.context, outcome, duration });
     }
 }
 
@@ -72,8 +75,8 @@ impl<F: Future<Output = Result<PersistResponse>>> Future for ObserveFuture<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let answer = ready!(this.inner.poll(cx));
-        if let Some(telling) = this.telling.take() {
-            telling.tell(match &answer {
+        if let Some(pending) = this.pending.take() {
+            pending.report(match &answer {
                 Ok(response) => Outcome::Answered {
                     position: response.receipt.position,
                     deduplicated: response.result.is_deduplicated(),
@@ -88,9 +91,9 @@ impl<F: Future<Output = Result<PersistResponse>>> Future for ObserveFuture<F> {
 #[pinned_drop]
 impl<F> PinnedDrop for ObserveFuture<F> {
     fn drop(self: Pin<&mut Self>) {
-        if let Some(telling) = self.project().telling.take() {
-            let effect = telling.context.effect_so_far();
-            telling.tell(Outcome::Left { effect });
+        if let Some(pending) = self.project().pending.take() {
+            let effect = pending.context.effect_so_far();
+            pending.report(Outcome::Left { effect });
         }
     }
 }

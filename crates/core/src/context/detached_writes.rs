@@ -1,4 +1,4 @@
-//! Writes that outlive the attempt that made them keep what their call holds: its place at the gate, its turn in a thread.
+//! Detached writes: writes that outlive their attempt keep the permits of their call.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -7,10 +7,10 @@ use std::sync::{
 
 use super::CallState;
 
-/// The writes of a call that a layer has stopped waiting for and that go on.
+/// The detached writes of a call: a layer stopped waiting for them, and they still run.
 #[derive(Default)]
-pub(super) struct Lingering {
-    /// Whether there has ever been one: most calls end without a look at the rest.
+pub(super) struct DetachedWrites {
+    /// Whether there was ever a detached write. Most calls end without a look at `state`.
     any: AtomicBool,
     state: Mutex<State>,
 }
@@ -18,16 +18,16 @@ pub(super) struct Lingering {
 #[derive(Default)]
 struct State {
     writes: usize,
-    /// What the call holds, once the call itself has ended.
+    /// The permits of the call, after the call itself has ended.
     held: Vec<Box<dyn Send>>,
 }
 
-impl Lingering {
+impl DetachedWrites {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The call has ended: what it holds is let go when the last of its writes is over.
+    /// Ends the call. `held` is dropped when the last detached write has ended.
     pub(super) fn leave(&self, held: impl Send + 'static) {
         if !self.any.load(Ordering::Acquire) {
             return;
@@ -39,24 +39,24 @@ impl Lingering {
     }
 }
 
-/// One write that goes on by itself.
-pub(crate) struct Lingers(Arc<CallState>);
+/// One detached write.
+pub(crate) struct DetachedWrite(Arc<CallState>);
 
-impl Lingers {
+impl DetachedWrite {
     pub(super) fn new(call: &Arc<CallState>) -> Self {
-        let lingering = &call.outermost().lingering;
-        lingering.any.store(true, Ordering::Release);
-        lingering.lock().writes += 1;
+        let detached_writes = &call.outermost().detached_writes;
+        detached_writes.any.store(true, Ordering::Release);
+        detached_writes.lock().writes += 1;
         Self(Arc::clone(call))
     }
 }
 
-impl Drop for Lingers {
+impl Drop for DetachedWrite {
     fn drop(&mut self) {
-        let mut state = self.0.outermost().lingering.lock();
+        let mut state = self.0.outermost().detached_writes.lock();
         state.writes -= 1;
         let held = if state.writes == 0 { std::mem::take(&mut state.held) } else { Vec::new() };
-        // Letting go takes locks of its own.
+        // The drop of a permit takes other locks.
         drop(state);
         drop(held);
     }
