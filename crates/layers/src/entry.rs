@@ -1,4 +1,4 @@
-//! What becomes of a call that may have to wait before a layer lets it through.
+//! A future for a call that may wait before its layer forwards it.
 
 use std::{
     future::Future,
@@ -11,20 +11,20 @@ use tower_service::Service;
 
 use throughline_core::{PersistError, PersistRequest, PersistResponse, Result, pipeline::Oneshot};
 
-/// Whether a call may go on. What it gets, it holds until it has answered.
+/// The decision about a call. The call holds `H` until it has answered.
 pub(super) enum Entry<H> {
     Open(H),
     Waits(Pin<Box<dyn Future<Output = Result<H>> + Send>>),
     Refused(Option<PersistError>),
 }
 
-/// A call that goes on when it may. What is inside is made ready then, and not before: what is ready holds something that
-/// others may need.
+/// A call that runs once it is allowed. Only then does it make the inner service ready, because a ready service may
+/// hold a permit that other calls need.
 #[pin_project]
 pub(super) struct Entering<S: Service<PersistRequest>, H> {
     #[pin]
     inner: Oneshot<S>,
-    // After what is inside, which may go on by itself when it is dropped and say so.
+    // Dropped after the inner future, which may continue its write when it is dropped.
     entry: Entry<H>,
 }
 

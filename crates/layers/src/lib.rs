@@ -1,25 +1,25 @@
-//! The layers that come with the framework, one folder and one feature each.
+//! The layers of Throughline, each in its own module behind its own feature.
 //!
 //! | layer | phase | does | fails |
 //! |---|---|---|---|
-//! | [`limits`] | Admit | refuses what is too large, too deep or too much at once | closed |
-//! | [`quota`] | Admit | keeps each tenant to its operations and bytes | closed |
-//! | [`disk_guard`] | Admit | refuses what would fill the disk | open |
-//! | [`bulk_gate`] | Admit | lets live turns go before bulk work | closed |
-//! | [`scope`] | Guard | refuses what the capability of a call does not allow | closed |
-//! | [`idempotency`] | Guard | refuses writes that need a key and have none | closed |
-//! | [`serialize`] | Guard | lets the writes of one thread go on one after the other | closed |
-//! | [`audit`] | Observe | has the store keep a log of who did what, that nobody can change unseen | closed |
-//! | [`trace`] | Observe | a span and events for each call | open |
-//! | [`metrics`] | Observe | counters, gauges and histograms of calls | open |
-//! | [`slow_log`] | Observe | a warning for each call that took long | open |
-//! | [`redact`] | Transform | keeps secrets out of the stored copy | closed |
-//! | [`encrypt`] | Transform | encrypts content, metadata and titles, and decrypts them again | closed |
-//! | [`retry`] | Route | repeats what failed and passes with time | as the last attempt |
-//! | [`timeout`] | Route | ends one attempt that takes too long | as an unknown outcome |
-//! | [`chaos`] | Route | faults from a seed, for tests | as it is told |
+//! | [`limits`] | Admit | refuses calls that are too large, too deep or too many in one batch | closed |
+//! | [`quota`] | Admit | limits the rate and the stored bytes of each tenant | closed |
+//! | [`disk_guard`] | Admit | refuses growing writes before the disk is full | open |
+//! | [`bulk_gate`] | Admit | delays bulk work while live writes run | closed |
+//! | [`scope`] | Guard | refuses calls outside of their capability | closed |
+//! | [`idempotency`] | Guard | refuses writes without an idempotency key | closed |
+//! | [`serialize`] | Guard | runs the writes of one thread one at a time | closed |
+//! | [`audit`] | Observe | keeps a tamper-evident audit log in the store | closed |
+//! | [`trace`] | Observe | emits a span and events for each call | open |
+//! | [`metrics`] | Observe | records counters, gauges and histograms of calls | open |
+//! | [`slow_log`] | Observe | logs a warning for each slow call | open |
+//! | [`redact`] | Transform | removes secrets from the stored copy | closed |
+//! | [`encrypt`] | Transform | encrypts content, metadata and titles on the way to the store | closed |
+//! | [`retry`] | Route | repeats calls with transient errors | as the last attempt |
+//! | [`timeout`] | Route | ends an attempt that takes too long | as an unknown outcome |
+//! | [`chaos`] | Route | injects faults from a seed, for tests | as configured |
 //!
-//! The order of the phases puts them right: limits outside trace, retry outside the timeout of an attempt.
+//! The phases order the layers: limits are outside trace, and retry is outside the timeout of an attempt.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -1,4 +1,4 @@
-//! What becomes of a call that a layer lets through or refuses at once.
+//! A future for a call that a layer either forwards or refuses at once.
 
 use std::{
     future::Future,
@@ -10,7 +10,7 @@ use pin_project::pin_project;
 
 use throughline_core::{PersistError, PersistResponse, Result};
 
-/// A call that was passed on, or the error of one that was not.
+/// A forwarded call, or the error of a refused one.
 #[pin_project(project = PassageProjection)]
 #[derive(Debug)]
 pub(super) enum Passage<F> {

@@ -7,18 +7,18 @@ use throughline_core::{
     changes::ChangeScope,
 };
 
-/// How far a log had come, to be kept where who can write to the store cannot: with it [`verify`](super::verify) finds out that a
-/// log was cut off, or made anew from its beginning.
+/// The length and head of an audit log at one moment, kept outside of the store. With it, [`verify`](super::verify)
+/// detects that the log was truncated or rewritten from its beginning.
 ///
-/// It is small, tells nothing but a count, and can be kept as JSON. Whoever has not the key can neither make one nor change one.
+/// It is small, reveals only a count, and can be kept as JSON. Only the holder of the key can create or change one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Anchor {
-    /// How many entries there were: the number of the last one.
+    /// The number of entries, which is the number of the last entry.
     pub count: AuditNumber,
-    /// The hash of the last one.
+    /// The hash of the last entry.
     pub head: AuditDigest,
-    /// A hash over both, keyed.
+    /// A keyed hash of both.
     pub seal: AuditDigest,
 }
 
@@ -27,7 +27,7 @@ impl Anchor {
         Self { count, head, seal: Self::seal(key, count, &head) }
     }
 
-    /// Whether it was made with this key, and is as it was made.
+    /// Returns true if this key created the anchor, and it is unchanged.
     #[must_use]
     pub fn is_of(&self, key: &AuditKey) -> bool {
         Self::seal(key, self.count, &self.head).is_same_as(&self.seal)
@@ -40,14 +40,14 @@ impl Anchor {
     }
 }
 
-/// The anchor of the log as it stands. The handle needs to see the whole store: where capabilities are kept, one for every tenant with
-/// [`Verb::Audit`](crate::scope::Verb::Audit).
+/// Returns the anchor of the current log. The handle must have access to the whole store: with capabilities, one for
+/// every tenant with [`Verb::Audit`](crate::scope::Verb::Audit).
 ///
-/// Only the last entry is looked at: [`verify`](super::verify) before, with the anchors that there are, or this one vouches for what
-/// nobody has looked at.
+/// It checks only the last entry. Call [`verify`](super::verify) with the existing anchors first, or this anchor
+/// attests unverified entries.
 ///
 /// # Errors
-/// `Corrupt` when the last entry cannot be read, or was not made with this key; what the read answers.
+/// `Corrupt` when the last entry cannot be read, or has another key; the errors of the read.
 pub async fn anchor(db: &Persistence, key: &AuditKey) -> Result<Anchor> {
     let page = db.read(ReadAudit::new(ChangeScope::Store, AuditFrom::End, 1)).await?;
     let Some(last) = page.entries.last() else {

@@ -1,10 +1,10 @@
-//! What a write is about.
+//! The audit items of a write.
 
 use throughline_core::{
     PersistArgs, audit::AuditItem, messages::UpdateMode, operations::Addressed as _, sessions::SessionArgs,
 };
 
-/// One item, or those of a batch.
+/// Returns the item of one operation, or the items of a batch.
 pub(super) fn items(args: &PersistArgs) -> Vec<AuditItem> {
     args.each().map(item).collect()
 }

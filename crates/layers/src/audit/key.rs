@@ -7,9 +7,10 @@ use throughline_core::{
     messages::{CarriesContent, ContentField, FieldValue},
 };
 
-/// The secret of an audit log. A clone is the same key. It is not shown, and wiped from memory with the last clone.
+/// The secret of an audit log. A clone shares the key. It is never printed, and it is wiped from memory with the last
+/// clone.
 ///
-/// There is one key for the life of a log: what another key has sealed does not verify.
+/// A log has one key for its whole life: entries of another key do not verify.
 ///
 /// ```
 /// use throughline_core::{NewMessage, messages::Add};
@@ -24,7 +25,7 @@ use throughline_core::{
 #[derive(Clone)]
 pub struct AuditKey(Arc<Keys>);
 
-/// A key for each purpose, so that a hash of one is never one of another.
+/// A derived key for each purpose, so that a hash for one purpose is never valid for another.
 struct Keys {
     entries: Zeroizing<[u8; 32]>,
     anchors: Zeroizing<[u8; 32]>,
@@ -33,7 +34,7 @@ struct Keys {
 }
 
 impl AuditKey {
-    /// The key made from this secret. The caller wipes its own copy.
+    /// Derives the key from this secret. The caller wipes its own copy.
     #[must_use]
     pub fn new(secret: &[u8; 32]) -> Self {
         let derive = |purpose| Zeroizing::new(blake3::derive_key(purpose, secret));
@@ -45,15 +46,16 @@ impl AuditKey {
         }))
     }
 
-    /// The hash of all content in an operation, a message or an answer, as entries have it; nothing where there is none. Of a
-    /// message as it was read it is the hash in the entry of its addition, where no layer further in had changed it.
+    /// Returns the hash of all content in an operation, a message or an answer, as audit entries have it; `None`
+    /// without content. The hash of a message equals the hash in the entry of its addition, unless an inner layer
+    /// changed the content.
     #[must_use]
     pub fn content_digest(&self, of: &impl CarriesContent) -> Option<AuditDigest> {
         let content_fields = of.content_fields();
         let mut hasher = blake3::Hasher::new_keyed(&self.0.content);
         let mut is_empty = true;
         for ContentField { value, .. } in content_fields {
-            // What a place is, how long, and what it holds, so that no two lists of content fields are hashed alike.
+            // Each field is hashed with its kind and length, so that no two lists of content fields hash alike.
             let (tag, bytes) = bytes(&value);
             if bytes.is_empty() {
                 continue;
@@ -66,7 +68,7 @@ impl AuditKey {
         (!is_empty).then(|| digest(hasher.finalize()))
     }
 
-    /// Whether the hash of an entry was made with this key over what it says.
+    /// Returns true if this key computed the hash of the entry, and the entry is unchanged.
     #[must_use]
     pub fn has_sealed(&self, entry: &AuditEntry) -> bool {
         entry.withheld == 0 && self.seal(entry.body().as_bytes()).is_same_as(&entry.hash)
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn content_alone_counts_and_all_of_it() {
+    fn the_content_digest_covers_all_content_and_nothing_else() {
         let key = AuditKey::new(&[1; 32]);
         let of = |args: PersistArgs| key.content_digest(&args);
         let plain = of(add("a", "{}").into());
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_was_read_has_the_hash_of_its_addition() {
+    fn a_message_has_the_content_digest_of_its_addition() {
         let key = AuditKey::new(&[1; 32]);
         let add = add("hello", r#"{"k":[1,2]}"#);
         let message: Message = add.to_message(&TenantId::default(), Seq::FIRST, Timestamp::from_micros(7));

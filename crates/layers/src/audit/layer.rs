@@ -8,9 +8,10 @@ use throughline_core::{
     pipeline::{Described, Phase, SiteSpec},
 };
 
-/// Has the store keep a log of who did what. See the [module](super).
+/// Keeps an audit log in the store. See the [module](super).
 ///
-/// It needs a backend that claims [`Capabilities::audit`](throughline_core::Capabilities::audit); over another one the pipeline is not built.
+/// It needs a backend that claims [`Capabilities::audit`](throughline_core::Capabilities::audit); a pipeline over
+/// another backend is not built.
 #[derive(Debug, Clone)]
 pub struct AuditLayer {
     key: AuditKey,
@@ -18,13 +19,13 @@ pub struct AuditLayer {
 }
 
 impl AuditLayer {
-    /// A log whose entries are sealed with this key, the same for as long as the store is used.
+    /// Creates the layer with the key of the log, which must stay the same for the life of the store.
     #[must_use]
     pub const fn new(key: AuditKey) -> Self {
         Self { key, budget: RejectedCallBudget::new() }
     }
 
-    /// How much of the log records of rejected calls may take: [`RejectedCallBudget::new`] unless it is said.
+    /// Sets the budget of the rejected-call records; the default is [`RejectedCallBudget::new`].
     #[must_use]
     pub const fn rejected_calls(mut self, budget: RejectedCallBudget) -> Self {
         self.budget = budget;

@@ -1,4 +1,5 @@
-//! Keeps a log of who did what to which message, with which outcome: a chain that nobody can change unseen who has not the key.
+//! Keeps a tamper-evident audit log in the store: the caller, the operation, the messages and the outcome of each
+//! write.
 //!
 //! ```
 //! # use throughline_core::{Admitted, Backend, Capabilities, Durability};
@@ -12,36 +13,41 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> throughline_core::Result<()> {
-//! // From the host's key service; never from the program's text, and never kept in the store.
+//! // From the host's key service, never from source code, and never kept in the store.
 //! let key = AuditKey::new(&[7; 32]);
-//! // A backend that does not keep the log in its commits is refused: there is no log that may not be true.
+//! // The layer refuses a backend that does not write the log in its commits, because such a log could be wrong.
 //! let refused = Persistence::builder().layer(AuditLayer::new(key)).backend(Nowhere).build().unwrap_err();
 //! assert_eq!(refused.kind(), ErrorKind::Invalid);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What has an entry
-//! - **Every write that takes a position among the commits has one, in the same commit**: messages, batches (one entry with an
-//!   item for each operation), imports, threads, sessions, and the cursors of consumers. Neither can be there without the other,
-//!   whatever crashes. A replay under an idempotency key changes nothing and has none. What is done about copies
-//!   ([`ReplicaArgs`](throughline_core::replication::ReplicaArgs)) has none either: a store that follows has the log of the one that leads.
-//! - **A write that failed** has one, wherever in the stack it failed: also one on a handle of an unusable id, and one whose caller left
-//!   before anything was handed to the store. So has a read that was denied, that broke the contract of the pipeline, or panicked. It is
-//!   written after its caller was told, in a commit of its own. A crash takes the records that were not written yet. [`write_audit_records`](throughline_core::Persistence::write_audit_records)
-//!   waits for them; the error of [`Persistence::close`](throughline_core::Persistence::close) says which could not be written. Where it cannot be
-//!   known whether such a commit was made, they are written again: twice, and not never.
-//! - **Rejected calls of one kind are counted** into one entry for each interval, and all of their entries have a budget of bytes: see
-//!   [`RejectedCallBudget`](throughline_core::audit::RejectedCallBudget).
-//! - **A write that was answered elsewhere**, by a layer further in or by another pipeline, has one that says so.
+//! # Calls with an entry
+//! - **Every write that commits a position has an entry in the same commit**: messages, batches (one entry with an item
+//!   for each operation), imports, threads, sessions, and the cursors of consumers. No crash can separate a write from
+//!   its entry. A replay under an idempotency key changes nothing and has no entry. Replication
+//!   ([`ReplicaArgs`](throughline_core::replication::ReplicaArgs)) has no entries either: a replica has the log of its
+//!   primary.
+//! - **A failed write** has a rejected-call record, wherever in the stack it failed. This includes a call on a handle
+//!   with an invalid id, and a call that its caller dropped before it reached the store. A read has a record if it was
+//!   denied, broke the contract of the pipeline, or panicked. The record is written after the answer to the caller, in
+//!   a commit of its own, so a crash loses the records that were not written yet.
+//!   [`write_audit_records`](throughline_core::Persistence::write_audit_records) waits for them; the error of
+//!   [`Persistence::close`](throughline_core::Persistence::close) lists the records that could not be written. When the
+//!   outcome of such a commit is unknown, the records are written again, so they may appear twice.
+//! - **Rejected calls of one kind are counted** in one entry for each interval, and all of these entries have a budget
+//!   of bytes: see [`RejectedCallBudget`](throughline_core::audit::RejectedCallBudget).
+//! - **A write that an inner layer or another pipeline answered** has an entry that states this.
 //!
-//! # What an entry holds
-//! An [`AuditRecord`](throughline_core::audit::AuditRecord): no content. Of the content there is a keyed hash, taken where this layer stands: over what the caller sent, before it is
-//! redacted or encrypted. What is encrypted with a fresh nonce hashes to something else each time, and says nothing to anybody;
-//! [`AuditKey::content_digest`] of what somebody claims to have sent says whether they did. Whoever has the key can test guesses.
+//! # Content of an entry
+//! An entry is an [`AuditRecord`](throughline_core::audit::AuditRecord), without content. It has a keyed hash of the
+//! content as it arrives at this layer, before redaction and encryption: a hash of ciphertext would prove nothing,
+//! because each encryption differs. [`AuditKey::content_digest`] of some text shows whether the caller sent that text.
+//! The holder of the key can test guesses.
 //!
-//! # What it detects
-//! See [`verify`]. It fails closed: a write whose entry cannot be written is not applied. Reads cost nothing; a write costs a row.
+//! # Detection
+//! See [`verify`]. The layer fails closed: a write whose entry cannot be written is not applied. Reads cost nothing; a
+//! write costs one row.
 
 mod anchor;
 mod items;

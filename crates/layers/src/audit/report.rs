@@ -5,64 +5,65 @@ use serde::{Deserialize, Serialize};
 use super::Anchor;
 use throughline_core::{Position, audit::AuditNumber};
 
-/// What is wrong with a log, first of all.
+/// The first defect of an audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Flaw {
-    /// What stands there is not what the holder of the key wrote: it was edited, or made up.
+    /// The holder of the key did not write this entry: it was edited or forged.
     Edited {
-        /// Where.
+        /// The number of the entry.
         number: AuditNumber,
     },
-    /// There is none of this number, and there are later ones.
+    /// The log has later entries, but none with this number.
     Missing {
-        /// The first that is missing.
+        /// The first missing number.
         number: AuditNumber,
     },
-    /// Another entry of the log stands there: two changed places, or one was put in again.
+    /// Another entry of the log has this number: entries were swapped, or one was inserted again.
     OutOfOrder {
-        /// Where.
+        /// The number.
         number: AuditNumber,
-        /// The number of the one that stands there.
+        /// The original number of the entry that was found.
         found: AuditNumber,
     },
-    /// The entry was written by the holder of the key, and not after the one that stands before it: it is of another course of this
-    /// log, such as that of a copy.
+    /// The holder of the key wrote this entry, but not after its predecessor: it is from another history of this log,
+    /// such as that of a copy.
     Spliced {
-        /// Where.
+        /// The number of the entry.
         number: AuditNumber,
     },
-    /// The log ends, and an anchor says that it went on.
+    /// The log is shorter than an anchor says.
     Truncated {
-        /// How many entries there are.
+        /// The number of entries.
         count: AuditNumber,
-        /// How many there were.
+        /// The number of entries in the anchor.
         anchored: AuditNumber,
     },
-    /// The store has written another number of entries than there are, by its own count: the end was cut off, or the count was
-    /// changed.
+    /// The store counts another number of entries than the log has: the log was truncated, or the count was changed.
     Miscounted {
-        /// How many entries there are.
+        /// The number of entries.
         count: AuditNumber,
-        /// How many the store has written.
+        /// The number of entries that the store counts.
         written: AuditNumber,
     },
-    /// There is no entry, although the store has come this far: all of them were removed, or no write of it was audited yet.
+    /// The log has no entry, although the store has this position: all entries were removed, or no write was audited
+    /// yet.
     Absent {
         /// The position of the store.
         position: Position,
     },
-    /// The log has come as far as an anchor says, and by other entries: it was cut off and went on, or was written anew.
+    /// The log is as long as an anchor says, but its entries differ: it was truncated and continued, or rewritten.
     Rewritten {
-        /// The last entry up to which another anchor holds.
+        /// The last entry that another anchor confirms.
         after: AuditNumber,
-        /// The entry that the anchor says something else of.
+        /// The entry that the anchor contradicts.
         by: AuditNumber,
     },
-    /// An anchor was not made with this key, or was changed.
-    StrangeAnchor {
-        /// It.
+    /// An anchor has another key, or was changed.
+    #[serde(rename = "strangeAnchor")]
+    ForeignAnchor {
+        /// The anchor.
         anchor: Anchor,
     },
 }
@@ -70,70 +71,71 @@ pub enum Flaw {
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Edited { number } => write!(f, "entry {number} was edited or made up"),
+            Self::Edited { number } => write!(f, "entry {number} was edited or forged"),
             Self::Missing { number } => write!(f, "entry {number} is missing"),
-            Self::OutOfOrder { number, found } => write!(f, "entry {found} stands in the place of {number}"),
+            Self::OutOfOrder { number, found } => write!(f, "entry {found} is at number {number}"),
             Self::Spliced { number } => write!(f, "entry {number} does not follow the one before it"),
             Self::Truncated { count, anchored } => {
-                write!(f, "the log ends after {count} entries, and had {anchored}")
+                write!(f, "the log ends after {count} entries, but an anchor counts {anchored}")
             }
             Self::Miscounted { count, written } => {
-                write!(f, "the log has {count} entries, and the store has written {written}")
+                write!(f, "the log has {count} entries, but the store counts {written}")
             }
             Self::Absent { position } => {
-                write!(f, "the log is empty, and the store has come to position {position}")
+                write!(f, "the log is empty, but the store is at position {position}")
             }
             Self::Rewritten { after, by } => {
-                write!(f, "the log was written anew somewhere after entry {after}, up to entry {by}")
+                write!(f, "the log was rewritten after entry {after}, up to entry {by}")
             }
-            Self::StrangeAnchor { anchor } => {
-                write!(f, "the anchor of {} entries is not of this key", anchor.count)
+            Self::ForeignAnchor { anchor } => {
+                write!(f, "the anchor of {} entries does not match this key", anchor.count)
             }
         }
     }
 }
 
-/// A log held against what the store tells of its changes.
+/// The result of comparing a log with the change feed of the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Comparison {
-    /// The position after which changes were looked at: the one that the store had come to before its first write with an entry, or
-    /// the last one whose change it does not keep any more. Zero where no write has an entry.
+    /// The position after which changes were compared: the position before the first write with an entry, or that of
+    /// the last change that the store no longer keeps. Zero when no write has an entry.
     pub after: Position,
-    /// How many changes were looked at: those that the store still tells.
+    /// The number of compared changes, which are those that the store still keeps.
     pub changes: u64,
-    /// How many of them have no entry of their tenant and thread.
+    /// The number of changes that have no entry of their tenant and thread.
     pub without_entry: u64,
-    /// The first of these, at most [`Comparison::NAMED`].
+    /// The first of these changes, at most [`Comparison::NAMED`].
     pub first: Vec<Position>,
-    /// How many entries say that a message or a thread was changed, and have fewer changes than operations, although the store tells
-    /// the changes around them.
+    /// The number of entries that name a changed message or thread but have fewer changes than operations, although the
+    /// store keeps the changes around them.
     pub without_change: u64,
 }
 
 impl Comparison {
-    /// How many changes without an entry are named.
+    /// The most changes without an entry that are listed.
     pub const NAMED: usize = 100;
 }
 
-/// What [`verify`](super::verify) has found.
+/// The result of [`verify`](super::verify).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct AuditReport {
-    /// Up to this entry all is as it was written.
+    /// The last entry up to which the log is intact.
     pub intact: AuditNumber,
-    /// The first thing that is wrong with the log.
+    /// The first defect of the log.
     pub flaw: Option<Flaw>,
-    /// Up to this entry an anchor vouches for it: what comes after could have been cut off unseen.
+    /// The last entry that an anchor confirms: a truncation after it could be undetected.
     pub anchored: AuditNumber,
-    /// The changes of the store against the entries; nothing where an entry is not what was written, or the store tells no changes.
+    /// The comparison of the change feed with the entries; `None` when an entry is invalid, or when the store has no
+    /// change feed.
     pub comparison: Option<Comparison>,
 }
 
 impl AuditReport {
-    /// Whether nothing is wrong: with the log, and with what was compared.
+    /// Returns true if neither the log nor the comparison shows a defect.
     #[must_use]
     pub fn is_intact(&self) -> bool {
         let agrees =

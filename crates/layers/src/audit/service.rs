@@ -46,7 +46,7 @@ where
     }
 
     fn call(&mut self, request: PersistRequest) -> Self::Future {
-        // A store that follows has the log of the one that leads, and no entries of its own.
+        // A replica has the log of its primary, and no entries of its own.
         if request.args.kind().is_write() && !matches!(request.args, PersistArgs::Replica(_)) {
             let PersistRequest { args, context } = &request;
             context.set_audit(|| {

@@ -8,33 +8,34 @@ use throughline_core::{
     messages::ReadPage,
 };
 
-/// Holds the log against itself, against the anchors that were kept outside of the store, and against the changes that the store
-/// still tells.
+/// Verifies the audit log: its chain of hashes, the anchors that the host kept outside of the store, and the changes
+/// that the store still keeps.
 ///
-/// | done to the log by who has not the key | without an anchor | with one of before |
+/// | tampering without the key | without an anchor | with an earlier anchor |
 /// |---|---|---|
-/// | an entry edited, deleted, inserted, or put elsewhere | found | found |
-/// | the tenant or the thread changed by which a store finds an entry | found | found |
-/// | a change removed that the store tells | found, where its entry is of a message that was added, reserved, patched, deleted, ended or edited, or of a thread that was created, changed or cleared | found |
-/// | the end cut off | found by the count of the store, or by the changes | found, as far as the anchor goes |
-/// | the end cut off, the count of the store and the changes with it | not found | found, as far as the anchor goes |
-/// | the end cut off with the count, and the log gone on | found by the changes, while the store keeps them | found |
-/// | all of it deleted, and nothing audited since | found, unless the position of the store was set to zero with it | found |
-/// | all of it deleted, and the log gone on with another write | only by [`Comparison::after`], as below | found |
-/// | all of it written again | found: it takes the key | found |
-/// | the whole store put back to an earlier copy | not found | found, as far as the anchor goes |
+/// | an entry edited, deleted, inserted or moved | detected | detected |
+/// | the indexed tenant or thread of an entry changed | detected | detected |
+/// | a change removed from the change feed | detected for the addition, reservation, patch, deletion, end or edit of a message, and for the creation, change or clear of a thread | detected |
+/// | the end truncated | detected by the store's count or by the changes | detected up to the anchor |
+/// | the end truncated, with the store's count and the changes | not detected | detected up to the anchor |
+/// | the end truncated with the count, and the log continued | detected by the changes, while the store keeps them | detected |
+/// | all entries deleted, and no audited write since | detected, unless the store's position was also set to zero | detected |
+/// | all entries deleted, and the log continued by another write | only by [`Comparison::after`], see below | detected |
+/// | all entries rewritten | detected, because it takes the key | detected |
+/// | the whole store restored from an earlier copy | not detected | detected up to the anchor |
 ///
-/// The holder of the key can do everything that is not anchored. A log that was deleted whole and goes on with new entries begins
-/// later than the store: compare [`Comparison::after`] with the position at which the host began its log. A store that was written
-/// to without the layer, and with no entry yet, is reported like one whose log was deleted.
+/// The holder of the key can change everything that is not anchored. A log that was deleted completely and then
+/// continued begins later than the store: compare [`Comparison::after`] with the position at which the host began its
+/// log. A store without entries that was written to without the layer is reported like a store with a deleted log.
 ///
-/// The log is read in pages, from its beginning; it may be written to meanwhile. The handle needs to see the whole store, as with [`anchor`](super::anchor).
+/// It reads the log in pages, from its beginning; writes may run meanwhile. The handle must have access to the whole
+/// store, as for [`anchor`](super::anchor).
 ///
 /// # Errors
-/// What a read answers; what is wrong with the log is no error but the report.
+/// The errors of the reads; a defect of the log is no error but part of the report.
 ///
 /// # Cancel safety
-/// Nothing is kept: dropped, it has only read.
+/// A dropped call changes nothing, because it only reads.
 pub async fn verify(db: &Persistence, key: &AuditKey, anchors: &[Anchor]) -> Result<AuditReport> {
     let mut chain = Chain::new(key, anchors);
     let mut read =
@@ -66,31 +67,31 @@ pub async fn verify(db: &Persistence, key: &AuditKey, anchors: &[Anchor]) -> Res
     Ok(AuditReport { comparison, ..report })
 }
 
-/// The entries that were looked at, one after the other.
+/// The verified entries, in order.
 struct Chain<'a> {
     key: &'a AuditKey,
-    /// By their counts.
+    /// Ordered by their counts.
     anchors: Vec<Anchor>,
     last: AuditNumber,
     head: AuditDigest,
     anchored: AuditNumber,
     flaw: Option<Flaw>,
-    /// An entry of a later number stood where this one was due.
+    /// The missing entry, after an entry with a later number was found.
     awaited: Option<AuditNumber>,
     is_out_of_order: bool,
-    /// What the store says of itself, apart from its entries.
+    /// The number of entries that the store itself counts.
     written: AuditNumber,
     position: Position,
 }
 
 impl<'a> Chain<'a> {
     fn new(key: &'a AuditKey, anchors: &[Anchor]) -> Self {
-        let strange = anchors.iter().find(|anchor| !anchor.is_of(key));
+        let foreign = anchors.iter().find(|anchor| !anchor.is_of(key));
         let mut anchors = anchors.to_vec();
         anchors.sort_by_key(|anchor| anchor.count);
         Self {
             key,
-            flaw: strange.map(|anchor| Flaw::StrangeAnchor { anchor: *anchor }),
+            flaw: foreign.map(|anchor| Flaw::ForeignAnchor { anchor: *anchor }),
             anchors,
             last: AuditNumber::ZERO,
             head: AuditDigest::ZERO,
@@ -104,7 +105,7 @@ impl<'a> Chain<'a> {
 
     fn take(&mut self, entry: &AuditEntry) {
         if self.flaw.is_some() {
-            // Whether what was missing stands further on.
+            // The missing entry may appear later in the log.
             self.is_out_of_order |= self.awaited == Some(entry.number) && self.key.has_sealed(entry);
             return;
         }
@@ -123,11 +124,11 @@ impl<'a> Chain<'a> {
         };
         if self.flaw.is_none() {
             (self.last, self.head) = (number, entry.hash);
-            self.hold_against_anchors();
+            self.check_anchors();
         }
     }
 
-    fn hold_against_anchors(&mut self) {
+    fn check_anchors(&mut self) {
         let here = self.anchors.iter().filter(|anchor| anchor.count == self.last);
         for anchor in here {
             if anchor.head == self.head {
@@ -142,7 +143,7 @@ impl<'a> Chain<'a> {
     fn end(self) -> AuditReport {
         let Self { anchors, last, anchored, flaw, awaited, is_out_of_order, written, position, .. } = self;
         let flaw = match (flaw, awaited) {
-            // It stands nowhere: the one that was found is where it is because this one is gone.
+            // The missing entry is nowhere: the found entry follows only because that one is gone.
             (Some(Flaw::OutOfOrder { .. }), Some(number)) if !is_out_of_order => {
                 Some(Flaw::Missing { number })
             }
@@ -165,11 +166,12 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// Goes through changes and entries side by side: both are in the order of the commits.
+/// Walks through changes and entries in parallel: both are in commit order.
 async fn compare(db: &Persistence) -> Result<Option<Comparison>> {
     let mut found = Comparison::default();
     let mut entries = Applied::new(db);
-    // Of what came before the first write with an entry there is none. Where no write has one, each has lost it, or never had it.
+    // Changes before the first audited write have no entries. If no write has an entry, all entries were removed, or
+    // none was written.
     let mut after = entries.front().await?.map_or(Position::ZERO, |first| first.after);
     loop {
         if found.changes == 0 {
@@ -179,7 +181,7 @@ async fn compare(db: &Persistence) -> Result<Option<Comparison>> {
         let page = match read {
             Ok(page) => page,
             Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(None),
-            // Some were let go: the ones that are kept begin there.
+            // The store removed the oldest changes; the comparison begins with those it keeps.
             Err(error) if error.kind() == ErrorKind::TooOld => match oldest(db, after).await? {
                 Some(kept) => {
                     (after, entries.begin) = (kept, kept);
@@ -189,7 +191,7 @@ async fn compare(db: &Persistence) -> Result<Option<Comparison>> {
             },
             Err(error) => return Err(error),
         };
-        // Of what was committed meanwhile, the entries are there since.
+        // Entries for changes that were committed meanwhile now exist.
         entries.look_again();
         for change in &page.changes {
             found.changes += 1;
@@ -202,7 +204,7 @@ async fn compare(db: &Persistence) -> Result<Option<Comparison>> {
         }
         after = page.position;
         if !page.more {
-            // What was committed after the last page is in no page.
+            // Entries that were committed after the last page have no change in it.
             while entries.front().await?.is_some_and(|span| span.position <= after) {
                 entries.pass();
             }
@@ -212,7 +214,8 @@ async fn compare(db: &Persistence) -> Result<Option<Comparison>> {
     }
 }
 
-/// Where the changes begin that are kept: by halves, from `lost`, after which some are gone.
+/// Finds the position after which the store keeps changes, by binary search from `lost`, the position of a removed
+/// change.
 async fn oldest(db: &Persistence, lost: Position) -> Result<Option<Position>> {
     let is_kept =
         async |after: u64| match db.read(ReadChanges::new(ChangeScope::Store, Position::new(after), 1)).await
@@ -238,36 +241,36 @@ async fn oldest(db: &Persistence, lost: Position) -> Result<Option<Position>> {
     Ok(Some(Position::new(kept)))
 }
 
-/// What was applied, and the positions that it took.
+/// An applied write and the positions that it committed.
 struct Span {
     after: Position,
     position: Position,
     entry: AuditEntry,
-    /// How many of its changes the store has told.
+    /// The number of its changes in the change feed.
     changes: usize,
 }
 
 impl Span {
-    /// How many changes it has made at least. A partial update may only have renewed a lease.
+    /// Returns the least number of its changes. A partial update may only have renewed a lease.
     fn expected(&self) -> usize {
-        let is_told = |item: &&AuditItem| match (&*item.operation, item.mode.as_deref()) {
+        let has_change = |item: &&AuditItem| match (&*item.operation, item.mode.as_deref()) {
             ("add" | "reserve" | "update" | "delete", _)
             | ("createThread" | "renameThread" | "archiveThread" | "labelThread" | "clearThread", _) => true,
             ("updateContent", Some(mode)) => mode != "partial",
             _ => false,
         };
-        self.entry.record.items.iter().filter(is_told).count()
+        self.entry.record.items.iter().filter(has_change).count()
     }
 }
 
-/// The entries of what was applied, one after the other.
+/// The entries of applied writes, in order.
 struct Applied<'a> {
     db: &'a Persistence,
     next: Option<ReadAudit>,
-    /// How far was read.
+    /// The last entry that was read.
     reached: AuditNumber,
     spans: VecDeque<Span>,
-    /// After this position the store tells its changes.
+    /// The store keeps the changes after this position.
     begin: Position,
     without_change: u64,
 }
@@ -286,7 +289,7 @@ impl<'a> Applied<'a> {
         entries
     }
 
-    /// Goes on where the log had ended.
+    /// Continues after the former end of the log.
     fn look_again(&mut self) {
         let from = AuditFrom::After(self.reached);
         self.next.get_or_insert_with(|| ReadAudit::new(ChangeScope::Store, from, ReadPage::MAX_LIMIT));
@@ -307,15 +310,15 @@ impl<'a> Applied<'a> {
         Ok(self.spans.front_mut())
     }
 
-    /// Goes on behind the first one: no further change is of it.
+    /// Moves past the first entry, which has no further changes.
     fn pass(&mut self) {
         if let Some(span) = self.spans.pop_front() {
-            let is_told = span.after >= self.begin;
-            self.without_change += u64::from(is_told && span.changes < span.expected());
+            let is_kept = span.after >= self.begin;
+            self.without_change += u64::from(is_kept && span.changes < span.expected());
         }
     }
 
-    /// Whether there is an entry of this change.
+    /// Returns true if this change has an entry.
     async fn has(&mut self, change: &Change) -> Result<bool> {
         while let Some(span) = self.front().await? {
             if span.position < change.position {

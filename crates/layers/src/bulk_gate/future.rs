@@ -8,16 +8,16 @@ use std::{
 use pin_project::pin_project;
 use tower_service::Service;
 
-use super::gate::Pass;
+use super::queue::CallGuard;
 use crate::entry::{Entering, Entry};
 use throughline_core::{PersistError, PersistRequest, PersistResponse, Result};
 
 /// The future of [`BulkGateService`](super::BulkGateService).
 #[pin_project]
-pub struct BulkGateFuture<S: Service<PersistRequest>>(#[pin] Entering<S, Pass>);
+pub struct BulkGateFuture<S: Service<PersistRequest>>(#[pin] Entering<S, CallGuard>);
 
 impl<S: Service<PersistRequest>> BulkGateFuture<S> {
-    pub(super) const fn new(service: S, request: PersistRequest, entry: Entry<Pass>) -> Self {
+    pub(super) const fn new(service: S, request: PersistRequest, entry: Entry<CallGuard>) -> Self {
         Self(Entering::new(service, request, entry))
     }
 }

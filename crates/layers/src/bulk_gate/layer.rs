@@ -4,7 +4,7 @@ use tower_layer::Layer;
 
 use super::{
     BulkGateService,
-    gate::{Gate, Terms},
+    queue::{BulkQueue, Settings},
 };
 use throughline_core::{
     PersistRequest,
@@ -13,72 +13,73 @@ use throughline_core::{
 
 type Also = Arc<dyn Fn(&PersistRequest) -> bool + Send + Sync>;
 
-/// Lets live turns go before bulk work. See the [module](super).
+/// Delays bulk work while live writes run. See the [module](super).
 #[derive(Clone)]
 pub struct BulkGateLayer {
-    terms: Terms,
+    settings: Settings,
     pub(super) batch_items: usize,
     pub(super) also: Option<Also>,
 }
 
 impl BulkGateLayer {
-    /// One bulk call at once, none beside a live write or within 100 ms of one, each after 10 s at the latest, 256 waiting; a
-    /// batch of more than 64 items is bulk.
+    /// Creates the layer with its defaults: one bulk call at a time, no live write running or ended within the last 100
+    /// ms, a start after 10 s at the latest, and 256 waiting calls. A batch of more than 64 items is bulk.
     #[must_use]
     pub const fn new() -> Self {
-        let terms = Terms {
+        let settings = Settings {
             at_once: 1,
-            beside: 0,
+            max_live_writes: 0,
             quiet: Duration::from_millis(100),
             longest: Duration::from_secs(10),
             waiting: 256,
         };
-        Self { terms, batch_items: 64, also: None }
+        Self { settings, batch_items: 64, also: None }
     }
 
-    /// How many bulk calls go on at once; at least 1.
+    /// Sets the number of bulk calls that may run at once; at least 1.
     #[must_use]
     pub const fn at_once(mut self, calls: usize) -> Self {
-        self.terms.at_once = calls;
+        self.settings.at_once = calls;
         self
     }
 
-    /// Beside how many live writes under way bulk work may begin.
+    /// Sets the number of live writes that may run when bulk work starts; the default is none.
     #[must_use]
-    pub const fn beside(mut self, writes: usize) -> Self {
-        self.terms.beside = writes;
+    pub const fn max_live_writes(mut self, writes: usize) -> Self {
+        self.settings.max_live_writes = writes;
         self
     }
 
-    /// How long no live write may have ended before bulk work begins.
+    /// Sets the time without the end of a live write before bulk work starts.
     #[must_use]
     pub const fn quiet(mut self, quiet: Duration) -> Self {
-        self.terms.quiet = quiet;
+        self.settings.quiet = quiet;
         self
     }
 
-    /// After how long live writes do not hold a bulk call up any more.
+    /// Sets the time after which a bulk call no longer waits for live writes.
     #[must_use]
     pub const fn longest(mut self, longest: Duration) -> Self {
-        self.terms.longest = longest;
+        self.settings.longest = longest;
         self
     }
 
-    /// How many bulk calls may wait.
+    /// Sets the number of bulk calls that may wait.
     #[must_use]
     pub const fn waiting(mut self, calls: usize) -> Self {
-        self.terms.waiting = calls;
+        self.settings.waiting = calls;
         self
     }
 
-    /// The most items of a batch that is live.
+    /// Sets the most items of a live batch.
     #[must_use]
     pub const fn batch_items(mut self, items: usize) -> Self {
         self.batch_items = items;
         self
     }
 
-    /// Further calls that are bulk, such as those of a handle [for one part](throughline_core::Persistence::with_call_site) of the host.
+    /// Classifies further calls as bulk, such as those of a handle [for one
+    /// part](throughline_core::Persistence::with_call_site) of the host.
     #[must_use]
     pub fn also(mut self, is_bulk: impl Fn(&PersistRequest) -> bool + Send + Sync + 'static) -> Self {
         self.also = Some(Arc::new(is_bulk));
@@ -94,7 +95,7 @@ impl Default for BulkGateLayer {
 
 impl fmt::Debug for BulkGateLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BulkGateLayer").field("terms", &self.terms).finish_non_exhaustive()
+        f.debug_struct("BulkGateLayer").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
@@ -108,6 +109,6 @@ impl<S> Layer<S> for BulkGateLayer {
     type Service = BulkGateService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        BulkGateService::new(inner, self.clone(), Gate::new(self.terms))
+        BulkGateService::new(inner, self.clone(), BulkQueue::new(self.settings))
     }
 }

@@ -1,4 +1,4 @@
-//! Lets live turns go before bulk work.
+//! Delays bulk work while live writes run.
 //!
 //! ```
 //! # use throughline_core::{Admitted, Backend, Capabilities, Durability};
@@ -13,43 +13,44 @@
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> throughline_core::Result<()> {
-//! let gate = BulkGateLayer::new().at_once(1).quiet(Duration::from_millis(100));
-//! let db = Persistence::builder().layer(gate).backend(Nowhere).build()?;
+//! let layer = BulkGateLayer::new().at_once(1).quiet(Duration::from_millis(100));
+//! let db = Persistence::builder().layer(layer).backend(Nowhere).build()?;
 //! db.thread("t").add(NewMessage::user("a live turn")).await.unwrap_err();
-//! // Begins when nothing was written for 100 ms.
+//! // Starts when no write ended within the last 100 ms.
 //! db.on_thread(PurgeThread { thread: "old".parse()?, limit: 100 }).await.unwrap_err();
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What is bulk, and what is live
-//! | call | is |
+//! # Bulk and live calls
+//! | call | class |
 //! |---|---|
 //! | an import; a prune, a purge or a rebuild of a thread | bulk |
 //! | a backfill of sessions, and what drops a whole agent or runtime | bulk |
 //! | a batch of more items than [`batch_items`](BulkGateLayer::batch_items) | bulk |
-//! | what the host [says](BulkGateLayer::also) is bulk, reads included | bulk |
-//! | a write of a consumer of the changes; any other read | neither: it passes, and holds nothing up |
+//! | calls that the host [classifies](BulkGateLayer::also) as bulk, including reads | bulk |
+//! | a write of a consumer of the change feed; any other read | neither: it does not wait and delays no bulk work |
 //! | every other write | live |
 //!
-//! A live call is never delayed.
+//! The layer never delays a live call.
 //!
-//! # What bulk work waits for
-//! For one of [`at_once`](BulkGateLayer::at_once) places, in the order in which it came; then until no more than
-//! [`beside`](BulkGateLayer::beside) live writes are under way and none has ended for [`quiet`](BulkGateLayer::quiet). After
-//! [`longest`](BulkGateLayer::longest), counted from when it came, live writes do not hold it up any more: it goes on as soon as it
-//! has a place. What has begun is not stopped.
+//! # The wait of bulk work
+//! A bulk call first waits for one of the [`at_once`](BulkGateLayer::at_once) permits, in arrival order. It then waits
+//! until at most [`max_live_writes`](BulkGateLayer::max_live_writes) live writes run and none has ended within the last
+//! [`quiet`](BulkGateLayer::quiet) period. The time [`longest`](BulkGateLayer::longest) bounds the second wait; it
+//! counts from the arrival of the call. The layer does not stop bulk work that has started.
 //!
-//! A caller whose deadline passes while it waits is told `Timeout` and `NotApplied`; when
-//! [`waiting`](BulkGateLayer::waiting) wait already, the next one is refused as `Overloaded`. A call keeps its place until it is
-//! answered, also when its caller left after the hand-over, and while a write goes on that an attempt timeout gave up.
+//! A call whose deadline expires while it waits fails as `Timeout` with the effect `NotApplied`. When
+//! [`waiting`](BulkGateLayer::waiting) calls already wait, the next one fails as `Overloaded`. A call keeps its permit
+//! until it is answered. A write that continues after its caller left or after an attempt timeout keeps the permit
+//! until it ends.
 //!
-//! It fails closed: bulk work does not begin out of turn.
+//! The layer fails closed: bulk work never starts early.
 
-mod bulk;
+mod class;
 mod future;
-mod gate;
 mod layer;
+mod queue;
 mod service;
 
 pub use self::{future::BulkGateFuture, layer::BulkGateLayer, service::BulkGateService};

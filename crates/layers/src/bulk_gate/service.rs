@@ -8,8 +8,8 @@ use tower_service::Service;
 
 use super::{
     BulkGateFuture, BulkGateLayer,
-    bulk::{Sort, sort},
-    gate::{Gate, Pass},
+    class::{Class, classify},
+    queue::{BulkQueue, CallGuard},
 };
 use crate::entry::Entry;
 use throughline_core::{PersistError, PersistRequest, PersistResponse, Result};
@@ -19,29 +19,29 @@ use throughline_core::{PersistError, PersistRequest, PersistResponse, Result};
 pub struct BulkGateService<S> {
     inner: S,
     layer: BulkGateLayer,
-    gate: Arc<Gate>,
+    queue: Arc<BulkQueue>,
 }
 
 impl<S> BulkGateService<S> {
-    pub(super) const fn new(inner: S, layer: BulkGateLayer, gate: Arc<Gate>) -> Self {
-        Self { inner, layer, gate }
+    pub(super) const fn new(inner: S, layer: BulkGateLayer, queue: Arc<BulkQueue>) -> Self {
+        Self { inner, layer, queue }
     }
 
-    fn sort(&self, request: &PersistRequest) -> Sort {
+    fn classify(&self, request: &PersistRequest) -> Class {
         match &self.layer.also {
-            Some(also) if also(request) => Sort::Bulk,
-            _ => sort(&request.args, self.layer.batch_items),
+            Some(also) if also(request) => Class::Bulk,
+            _ => classify(&request.args, self.layer.batch_items),
         }
     }
 
-    fn entry(&self, request: &PersistRequest) -> Entry<Pass> {
-        match self.sort(request) {
-            Sort::Beside => Entry::Open(Pass::default()),
-            Sort::Live => Entry::Open(self.gate.live().into()),
-            Sort::Bulk => match self.gate.wait() {
+    fn entry(&self, request: &PersistRequest) -> Entry<CallGuard> {
+        match self.classify(request) {
+            Class::Exempt => Entry::Open(CallGuard::default()),
+            Class::Live => Entry::Open(self.queue.live().into()),
+            Class::Bulk => match self.queue.wait() {
                 Ok(waiting) => {
-                    let turn = waiting.turn(request.context.clone());
-                    Entry::Waits(Box::pin(async move { Ok(turn.await.into()) }))
+                    let acquire = waiting.acquire(request.context.clone());
+                    Entry::Waits(Box::pin(async move { Ok(acquire.await.into()) }))
                 }
                 Err(error) => Entry::Refused(Some(error)),
             },
@@ -57,7 +57,7 @@ where
     type Error = PersistError;
     type Future = BulkGateFuture<S>;
 
-    /// What is inside is made ready when the call goes on.
+    /// Ready at once: the inner service is made ready when the call starts.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
         Poll::Ready(Ok(()))
     }

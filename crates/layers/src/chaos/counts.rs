@@ -1,4 +1,4 @@
-//! How often each rule has fired, and which call is the next of its key.
+//! Counts the fired faults of each rule, and numbers the calls of each key.
 
 use std::{
     collections::HashMap,
@@ -12,11 +12,11 @@ use std::{
 use super::{Rule, rule::CallsOf};
 use throughline_core::PersistRequest;
 
-/// The rules of a layer and what became of them; shared by its clones.
+/// The rules of a layer and their counts; the clones of a layer share it.
 pub(super) struct Plan {
     seed: u64,
     rules: Vec<(Rule, AtomicU64)>,
-    /// How many calls of each key there were.
+    /// The number of calls of each key.
     seen: Mutex<HashMap<CallsOf, u64>>,
 }
 
@@ -34,7 +34,7 @@ impl Plan {
         self.rules.iter().map(|(rule, _)| rule)
     }
 
-    /// What is to be done to this call: the first rule that fires.
+    /// Returns the first rule that fires for this call.
     pub(super) fn decide(&self, request: &PersistRequest) -> Option<&Rule> {
         let context = &request.context;
         let calls = CallsOf {
@@ -55,15 +55,15 @@ impl Plan {
     }
 }
 
-/// How often each rule of a [`ChaosLayer`](super::ChaosLayer) has fired so far.
+/// The number of times that each rule of a [`ChaosLayer`](super::ChaosLayer) has fired.
 #[derive(Clone)]
 pub struct ChaosCounts(pub(super) Arc<Plan>);
 
 impl ChaosCounts {
-    /// How often the rule of this name has fired.
+    /// Returns the number of times that this rule has fired.
     ///
     /// # Panics
-    /// When the layer has no such rule: a test that asks for it would otherwise pass for ever.
+    /// Panics if the layer has no such rule, because a test with a misspelled name would always pass.
     #[must_use]
     pub fn fired(&self, name: &str) -> u64 {
         let found = self.0.rules.iter().find(|(rule, _)| rule.name == name);
@@ -71,14 +71,14 @@ impl ChaosCounts {
         fired.load(Relaxed)
     }
 
-    /// The names of the rules that have not fired, in the order in which they were added.
+    /// Returns the names of the rules that have never fired, in the order in which they were added.
     #[must_use]
     pub fn never_fired(&self) -> Vec<String> {
         let never = self.0.rules.iter().filter(|(_, fired)| fired.load(Relaxed) == 0);
         never.map(|(rule, _)| rule.name.clone().into_owned()).collect()
     }
 
-    /// How often any rule has fired.
+    /// Returns the number of times that any rule has fired.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.rules.iter().map(|(_, fired)| fired.load(Relaxed)).sum()

@@ -2,15 +2,15 @@ use std::time::Duration;
 
 use throughline_core::{Effect, ErrorKind};
 
-/// What is done to a call.
+/// A fault that a rule injects into a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault(pub(super) What);
+pub struct Fault(pub(super) FaultKind);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum What {
-    /// Fails without passing the call on.
+pub(super) enum FaultKind {
+    /// Fails without forwarding the call.
     Before(ErrorKind),
-    /// Passes it on, and fails once it has succeeded.
+    /// Forwards the call, and fails after it has succeeded.
     After(ErrorKind, Effect),
     Delay(Duration),
     Hang,
@@ -20,52 +20,51 @@ pub(super) enum What {
 }
 
 impl Fault {
-    /// The call fails with this kind and is not passed on: nothing was applied.
+    /// Fails the call with this kind without forwarding it: nothing is applied.
     #[must_use]
     pub const fn before(kind: ErrorKind) -> Self {
-        Self(What::Before(kind))
+        Self(FaultKind::Before(kind))
     }
 
-    /// The call is passed on and succeeds; what its caller gets is an error of this kind which says that the write stands.
+    /// Forwards the call, and after its success returns an error of this kind that states that the write is applied.
     #[must_use]
     pub const fn after(kind: ErrorKind) -> Self {
-        Self(What::After(kind, Effect::Applied))
+        Self(FaultKind::After(kind, Effect::Applied))
     }
 
-    /// The call is passed on and succeeds; what its caller gets is an error of this kind which says that the outcome is
-    /// unknown.
+    /// Forwards the call, and after its success returns an error of this kind with an unknown outcome.
     #[must_use]
     pub const fn lost_answer(kind: ErrorKind) -> Self {
-        Self(What::After(kind, Effect::Unknown))
+        Self(FaultKind::After(kind, Effect::Unknown))
     }
 
-    /// The call is passed on after this time, by the clock of tokio: it can be paused.
+    /// Delays the call by this time, on tokio's clock, which tests can pause.
     #[must_use]
     pub const fn delay(by: Duration) -> Self {
-        Self(What::Delay(by))
+        Self(FaultKind::Delay(by))
     }
 
-    /// The call is not passed on and never ends, until its caller leaves or a deadline ends it.
+    /// Never forwards the call and never answers, until the caller drops it or a deadline ends it.
     #[must_use]
     pub const fn hang() -> Self {
-        Self(What::Hang)
+        Self(FaultKind::Hang)
     }
 
-    /// The call is passed on, and its answer never comes.
+    /// Forwards the call, and never answers.
     #[must_use]
     pub const fn hang_after() -> Self {
-        Self(What::HangAfter)
+        Self(FaultKind::HangAfter)
     }
 
-    /// The layer panics instead of passing the call on.
+    /// Panics instead of forwarding the call.
     #[must_use]
     pub const fn panic() -> Self {
-        Self(What::Panic)
+        Self(FaultKind::Panic)
     }
 
-    /// The layer panics over the answer: the write stands.
+    /// Forwards the call, and panics after it has succeeded: the write is applied.
     #[must_use]
     pub const fn panic_after() -> Self {
-        Self(What::PanicAfter)
+        Self(FaultKind::PanicAfter)
     }
 }

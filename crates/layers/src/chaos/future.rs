@@ -9,7 +9,7 @@ use pin_project::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
-use super::{Rule, fault::What};
+use super::{Rule, fault::FaultKind};
 use throughline_core::{Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, Result};
 
 /// The future of [`ChaosService`](super::ChaosService).
@@ -21,7 +21,7 @@ pub struct ChaosFuture<S: Service<PersistRequest>> {
 
 #[pin_project(project = StateProjection)]
 enum State<S, F> {
-    /// It is passed on, and then this happens to its answer.
+    /// A forwarded call, and the fault after its answer.
     Inner(#[pin] F, Option<Late>),
     Delayed(#[pin] Sleep, Option<Box<(S, PersistRequest)>>),
     Refused(Option<PersistError>),
@@ -29,7 +29,7 @@ enum State<S, F> {
     Panics,
 }
 
-/// What is done to an answer.
+/// A fault after the answer.
 enum Late {
     Fail(Option<PersistError>),
     Hang,
@@ -51,13 +51,13 @@ where
         };
         let mut late = |late: Late| State::Inner(ready.call(request.clone()), Some(late));
         let state = match rule.fault.0 {
-            What::Before(kind) => State::Refused(error(kind, Effect::NotApplied)),
-            What::After(kind, effect) => late(Late::Fail(error(kind, effect))),
-            What::HangAfter => late(Late::Hang),
-            What::PanicAfter => late(Late::Panic),
-            What::Delay(by) => State::Delayed(sleep(by), Some(Box::new((ready, request)))),
-            What::Hang => State::Hangs,
-            What::Panic => State::Panics,
+            FaultKind::Before(kind) => State::Refused(error(kind, Effect::NotApplied)),
+            FaultKind::After(kind, effect) => late(Late::Fail(error(kind, effect))),
+            FaultKind::HangAfter => late(Late::Hang),
+            FaultKind::PanicAfter => late(Late::Panic),
+            FaultKind::Delay(by) => State::Delayed(sleep(by), Some(Box::new((ready, request)))),
+            FaultKind::Hang => State::Hangs,
+            FaultKind::Panic => State::Panics,
         };
         Self { state }
     }
@@ -75,7 +75,7 @@ where
             match this.state.as_mut().project() {
                 StateProjection::Inner(inner, late) => {
                     let answer = ready!(inner.poll(cx));
-                    // What failed by itself has nothing to add.
+                    // A call that failed by itself keeps its error.
                     return match late {
                         Some(late) if answer.is_ok() => match late {
                             Late::Fail(error) => {

@@ -5,25 +5,26 @@ use tower_layer::Layer;
 use super::{ChaosCounts, ChaosService, Rule, counts::Plan};
 use throughline_core::pipeline::{Described, Phase, SiteSpec};
 
-/// Makes calls fail, wait, hang and panic, by rules and from a seed: for tests. See the [module](super).
+/// Injects errors, delays, hangs and panics by rules and from a seed, for tests. See the [module](super).
 ///
-/// Clones share the counts, and which call is the next.
+/// Clones share the counts and the numbering of calls.
 #[derive(Clone)]
 pub struct ChaosLayer {
     plan: Arc<Plan>,
 }
 
 impl ChaosLayer {
-    /// No rules yet, and the seed that probabilities are drawn from.
+    /// Creates the layer without rules; probabilities use this seed.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         Self { plan: Arc::new(Plan::new(seed, [])) }
     }
 
-    /// Adds a rule, after those that there are; of several that fire at a call, the first one counts. Begins counting anew.
+    /// Adds a rule after the existing ones. When several rules match a call, the first one fires. All counts restart at
+    /// zero.
     ///
     /// # Panics
-    /// When there is a rule of this name.
+    /// Panics if the layer has a rule of this name.
     #[must_use]
     pub fn rule(self, rule: Rule) -> Self {
         let name = &rule.name;
@@ -32,7 +33,7 @@ impl ChaosLayer {
         Self { plan: Arc::new(Plan::new(self.plan.seed(), rules)) }
     }
 
-    /// How often each rule has fired: a handle that goes on telling, to be taken before the layer is given away.
+    /// Returns a handle to the counts of the rules. Take it before the pipeline takes the layer.
     #[must_use]
     pub fn counts(&self) -> ChaosCounts {
         ChaosCounts(Arc::clone(&self.plan))

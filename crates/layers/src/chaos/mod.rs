@@ -1,6 +1,7 @@
-//! Faults from a seed, for the tests of a host: what its code does when a write fails, waits, hangs or panics.
+//! Injects faults from a seed, so that a host can test how its code handles failed, delayed, hanging and panicking
+//! writes.
 //!
-//! **Not for production.** `describe()` says so of every pipeline that has it.
+//! **Not for production.** `describe()` shows this for every pipeline with the layer.
 //!
 //! ```
 //! # use throughline_core::{Backend, Capabilities, Durability};
@@ -29,7 +30,7 @@
 //! ```
 //!
 //! # Faults
-//! | fault | is passed on | its caller gets |
+//! | fault | forwards the call | result for the caller |
 //! |---|---|---|
 //! | [`Fault::before`] | no | the error, nothing applied |
 //! | [`Fault::after`] | yes | the error, applied |
@@ -40,17 +41,17 @@
 //! | [`Fault::panic`] | no | `Panicked` |
 //! | [`Fault::panic_after`] | yes | `Panicked` |
 //!
-//! A fault after the call touches answers alone: an error from inside comes out as it is. Of a read nothing is ever
-//! applied, and its error says so.
+//! A fault after the call changes answers only: an error of an inner layer is returned unchanged. A read never applies
+//! anything, and its error says so.
 //!
 //! # The same faults again
-//! Calls are numbered by tenant, thread and kind, in the order in which they come to the layer, from 1. Whether a rule
-//! fires depends on nothing but the seed, its name, these three and the number. So as long as the calls of one kind in
-//! one thread follow each other, the same calls get the same faults, whatever other threads do at the same time. Where
-//! calls of one kind in one thread overlap, the same numbers are hit, and the number of faults is the same. An attempt of a
-//! retry further out is a call of its own; so is one whose caller leaves.
+//! The layer numbers calls by tenant, thread and kind in arrival order, from 1. A rule depends only on the seed, its
+//! name, these three and the number. So sequential calls of one kind in one thread always get the same faults, whatever
+//! other threads do meanwhile. Overlapping calls of one kind in one thread get the same numbers and the same count of
+//! faults, but in an order that may differ. Each attempt of an outer retry is a separate call, and so is a call that
+//! its caller drops.
 //!
-//! It keeps one number for every thread that it has seen, for as long as it lives.
+//! The layer keeps one number for every thread that it has seen, for its whole life.
 
 mod counts;
 mod fault;

@@ -3,9 +3,9 @@ use std::borrow::Cow;
 use super::Fault;
 use throughline_core::{OpKind, TenantId, ThreadId};
 
-/// When a fault fires: a name to count it under, what it is, and which calls it is about.
+/// A rule of a [`ChaosLayer`](super::ChaosLayer): a name for its count, a fault, and the calls to which it applies.
 ///
-/// Without more it fires at every call.
+/// By default it fires at every call.
 #[derive(Debug, Clone)]
 pub struct Rule {
     pub(super) name: Cow<'static, str>,
@@ -15,47 +15,47 @@ pub struct Rule {
     pub(super) when: When,
 }
 
-/// Which of the calls that a rule is about.
+/// The calls at which a rule fires.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum When {
     Always,
-    /// The n-th ones, from 1.
+    /// The calls with these numbers, from 1.
     Nth(Vec<u64>),
     Probability(f64),
 }
 
-/// What calls are counted by: those of one key are numbered in the order in which they come.
+/// The key of the numbering: calls of one key are numbered in arrival order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct CallsOf {
     pub(super) tenant: TenantId,
-    /// Nothing for what speaks of no single thread.
+    /// None for a call without a single thread.
     pub(super) thread: Option<ThreadId>,
     pub(super) kind: OpKind,
 }
 
 impl Rule {
-    /// A fault at every call. Names of rules are unique in a layer.
+    /// Creates a rule that fires at every call. Its name must be unique in the layer.
     #[must_use]
     pub fn new(name: impl Into<Cow<'static, str>>, fault: Fault) -> Self {
         Self { name: name.into(), fault, kinds: Vec::new(), prefixes: Vec::new(), when: When::Always }
     }
 
-    /// Only at calls of this kind; called again, of this kind too. A batch is a kind of its own.
+    /// Restricts the rule to calls of this kind; further calls add kinds. A batch is a kind of its own.
     #[must_use]
     pub fn on(mut self, kind: OpKind) -> Self {
         self.kinds.push(kind);
         self
     }
 
-    /// Only at calls about a thread whose id begins so; called again, or so. A call about no single thread is then left
-    /// alone.
+    /// Restricts the rule to threads whose id has this prefix; further calls add prefixes. The rule then skips calls
+    /// without a single thread.
     #[must_use]
     pub fn in_threads(mut self, prefix: impl Into<Box<str>>) -> Self {
         self.prefixes.push(prefix.into());
         self
     }
 
-    /// Only at the `n`-th call of a kind in a thread, from 1; called again, at that one too. In place of a probability.
+    /// Fires at the `n`-th call of a kind in a thread, from 1; further calls add numbers. Replaces a probability.
     #[must_use]
     pub fn nth(mut self, n: u64) -> Self {
         match &mut self.when {
@@ -65,14 +65,14 @@ impl Rule {
         self
     }
 
-    /// At each call with this probability, 0 to 1. In place of numbers of calls.
+    /// Fires at each call with this probability, 0 to 1. Replaces numbers of calls.
     #[must_use]
     pub fn with_probability(mut self, probability: f64) -> Self {
         self.when = When::Probability(probability);
         self
     }
 
-    /// Whether it is about these calls at all.
+    /// Returns true if the rule applies to these calls.
     pub(super) fn is_about(&self, calls: &CallsOf) -> bool {
         let kind = self.kinds.is_empty() || self.kinds.contains(&calls.kind);
         let begins =
@@ -80,7 +80,8 @@ impl Rule {
         kind && (self.prefixes.is_empty() || calls.thread.as_ref().is_some_and(begins))
     }
 
-    /// Whether it fires at the `number`-th of these calls, from 1. Depends on nothing else than what it is told.
+    /// Returns true if the rule fires at the `number`-th of these calls, from 1. The result depends on the arguments
+    /// only.
     pub(super) fn fires(&self, seed: u64, calls: &CallsOf, number: u64) -> bool {
         match &self.when {
             When::Always => true,
@@ -90,11 +91,11 @@ impl Rule {
     }
 }
 
-/// A number from 0 up to 1 for each call, spread evenly.
+/// Returns an evenly distributed number in 0..1 for each call.
 fn draw(seed: u64, rule: &str, calls: &CallsOf, number: u64) -> f64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes());
-    // Each text with its length before it, so that no two calls come to the same bytes.
+    // Each text is preceded by its length, so that no two calls have the same bytes.
     let thread = calls.thread.as_ref().map_or("", ThreadId::as_str);
     for text in [rule, calls.tenant.as_str(), thread, calls.kind.as_str()] {
         hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_about_its_kinds_and_its_threads() {
+    fn a_rule_applies_to_its_kinds_and_its_threads() {
         let rule = rule().on(OpKind::Add).on(OpKind::Batch).in_threads("a").in_threads("b");
         assert!(
             rule.is_about(&calls(Some("a1"), OpKind::Add)) && rule.is_about(&calls(Some("b"), OpKind::Batch))
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_drawn_is_the_same_in_every_build() {
+    fn drawn_numbers_are_the_same_in_every_build() {
         let drawn = draw(42, "busy", &calls(Some("t"), OpKind::Add), 7);
         assert_eq!(format!("{drawn:.6}"), "0.468161");
     }

@@ -44,7 +44,7 @@ where
         match self.plan.decide(&request) {
             None => ChaosFuture::untouched(self.inner.call(request)),
             Some(rule) => {
-                // The clone was not polled ready: it stays here, and the ready one may be called later.
+                // The clone was not polled ready, so it stays here, and the call takes the ready service.
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
                 ChaosFuture::faulty(ready, request, rule)

@@ -5,9 +5,9 @@ use tower_layer::Layer;
 use super::{DiskChange, DiskGuardService, FreeSpace, watch::Watch};
 use throughline_core::pipeline::{Described, Phase, SiteSpec};
 
-/// Refuses what grows the store while there is too little free space. See the [module](super).
+/// Refuses writes that grow the store while free space is low. See the [module](super).
 ///
-/// Each pipeline that it is added to watches the disk by itself.
+/// Each pipeline with the layer watches the disk by itself.
 #[derive(Clone)]
 pub struct DiskGuardLayer {
     space: Arc<dyn FreeSpace>,
@@ -18,22 +18,22 @@ pub struct DiskGuardLayer {
 }
 
 impl DiskGuardLayer {
-    /// Closes when less than `low` bytes are free, and opens when `high` are; a high mark below the low one counts as the low
-    /// one. It looks once a second at most.
+    /// Closes when less than `low` bytes are free, and opens when `high` bytes are free; a `high` below `low` counts as
+    /// `low`. It measures at most once a second.
     #[must_use]
     pub fn new(space: impl FreeSpace, low: u64, high: u64) -> Self {
         Self { space: Arc::new(space), low, high: high.max(low), every: Duration::from_secs(1), hook: None }
     }
 
-    /// How old what it knows of the disk may be.
+    /// Sets the greatest age of a measurement; the default is one second.
     #[must_use]
     pub const fn every(mut self, every: Duration) -> Self {
         self.every = every;
         self
     }
 
-    /// Tells `hook` when it closes and opens, and when the space cannot be measured. It is called on the way of a write, once
-    /// for each change, and has to be quick; a panic of it is contained.
+    /// Calls `hook` when the guard closes, opens, or cannot measure the space. The call is part of a write and happens
+    /// once for each change, so the hook must be fast. The layer contains its panics.
     #[must_use]
     pub fn on_change(mut self, hook: impl Fn(DiskChange) + Send + Sync + 'static) -> Self {
         self.hook = Some(Arc::new(hook));

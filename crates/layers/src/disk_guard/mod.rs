@@ -1,4 +1,4 @@
-//! Refuses what would fill the disk, before it is full.
+//! Refuses writes that grow the store before the disk is full.
 //!
 //! ```
 //! # use throughline_core::{Admitted, Backend, Capabilities, Durability};
@@ -12,7 +12,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> throughline_core::Result<()> {
-//! // Closes below 1 GiB of free space, and opens again from 2 GiB on. `Directory` measures a real one.
+//! // Closes below 1 GiB of free space, and opens again at 2 GiB. `Directory` measures a real file system.
 //! let guard = DiskGuardLayer::new(|| Ok(1 << 20), 1 << 30, 2 << 30);
 //! let db = Persistence::builder().layer(guard).backend(Nowhere).build()?;
 //! let error = db.thread("t").add(NewMessage::user("hello")).await.unwrap_err();
@@ -21,21 +21,22 @@
 //! # }
 //! ```
 //!
-//! # What is refused
-//! While it is closed, what [grows](throughline_core::PersistArgs::grows) the store is answered with `StorageFull` and `NotApplied`. Reads,
-//! deletions, clears, prunes, purges, and what ends a message or a run that was begun, with the last of its content, go on:
-//! keep the low mark so high that there is room for them.
+//! # Refused calls
+//! While the guard is closed, writes that [grow](throughline_core::PersistArgs::grows) the store fail as `StorageFull`
+//! with the effect `NotApplied`. Reads, deletions, clears, prunes and purges pass, and so does the end of an open
+//! message or a run, with its last content. Choose a low mark that leaves space for these ends.
 //!
-//! It closes when there is less free space than the low mark, and opens when there is as much as the high mark: between the two it
-//! stays as it is.
+//! The guard closes when the free space is below the low mark, and opens when it reaches the high mark. Between the
+//! marks it keeps its state.
 //!
 //! # When it looks
-//! A call that grows the store looks where the last look is older than [`every`](DiskGuardLayer::every), on a thread for
-//! blocking work, and waits for it; those that come meanwhile wait for the same look. Nothing looks while nobody writes.
+//! A growing call measures the space if the last measurement is older than [`every`](DiskGuardLayer::every). It
+//! measures on a blocking thread and waits for the result; concurrent calls wait for the same measurement. Without
+//! writes there are no measurements.
 //!
 //! # Failure
-//! It fails open: where the space cannot be measured, it stays as it was, open at first, and the hook is told. A store notices a
-//! full disk itself, if less gently.
+//! The layer fails open: when it cannot measure the space, it keeps its state, which is open at first, and calls the
+//! hook. The store itself also detects a full disk, but later.
 
 mod future;
 mod layer;

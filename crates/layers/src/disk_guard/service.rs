@@ -45,7 +45,7 @@ where
     type Error = PersistError;
     type Future = DiskGuardFuture<S>;
 
-    /// What is inside is made ready when the call goes on.
+    /// Ready at once: the inner service is made ready when the call starts.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
         Poll::Ready(Ok(()))
     }

@@ -3,12 +3,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Says how much space is free. Implemented by every closure that fits.
+/// A source of the free space. Every closure with a matching signature implements it.
 pub trait FreeSpace: Send + Sync + 'static {
-    /// The bytes that can still be written. It may block.
+    /// Returns the number of bytes that can still be written. It may block.
     ///
     /// # Errors
-    /// Whatever keeps it from saying so.
+    /// The reason why the space cannot be measured.
     fn free(&self) -> io::Result<u64>;
 }
 
@@ -18,7 +18,7 @@ impl<F: Fn() -> io::Result<u64> + Send + Sync + 'static> FreeSpace for F {
     }
 }
 
-/// The free space of the file system that a directory is on, as far as this process may use it.
+/// The free space of a directory's file system, as far as this process may use it.
 ///
 /// ```
 /// use throughline_layers::disk_guard::{Directory, FreeSpace};
@@ -30,7 +30,7 @@ impl<F: Fn() -> io::Result<u64> + Send + Sync + 'static> FreeSpace for F {
 pub struct Directory(PathBuf);
 
 impl Directory {
-    /// Of this directory, such as the one of the store's file.
+    /// Measures the file system of this directory, such as that of the store's file.
     #[must_use]
     pub fn new(path: impl AsRef<Path>) -> Self {
         Self(path.as_ref().to_owned())

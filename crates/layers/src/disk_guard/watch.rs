@@ -1,4 +1,4 @@
-//! What is known of the disk.
+//! The state of the disk.
 
 use std::{
     io,
@@ -12,32 +12,32 @@ use tokio::{sync, task::spawn_blocking, time::Instant};
 use super::FreeSpace;
 use throughline_core::{Effect, ErrorKind, PersistError, Result};
 
-/// What has changed, as the hook is told.
+/// A change of the guard, as the hook receives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DiskChange {
-    /// Writes that grow the store are refused from now on.
+    /// The guard refuses growing writes from now on.
     Closed {
-        /// What is free, in bytes.
+        /// The free bytes.
         free: u64,
     },
-    /// They are taken again.
+    /// The guard accepts growing writes again.
     Opened {
-        /// What is free, in bytes.
+        /// The free bytes.
         free: u64,
     },
-    /// The space cannot be measured any more; everything stays as it was.
+    /// The space can no longer be measured; the guard keeps its state.
     Unmeasured(io::ErrorKind),
-    /// It can be measured again.
+    /// The space can be measured again.
     Measured {
-        /// What is free, in bytes.
+        /// The free bytes.
         free: u64,
     },
 }
 
 type Hook = Arc<dyn Fn(DiskChange) + Send + Sync>;
 
-/// One disk, its marks, and what was last seen of it.
+/// A disk, its marks, and the last measurement.
 pub(super) struct Watch {
     pub(super) space: Arc<dyn FreeSpace>,
     pub(super) low: u64,
@@ -45,27 +45,27 @@ pub(super) struct Watch {
     pub(super) every: Duration,
     pub(super) hook: Option<Hook>,
     pub(super) seen: Mutex<Seen>,
-    /// One look at a time: those who come meanwhile wait for what it finds.
+    /// Held during a measurement: concurrent calls wait for its result.
     pub(super) looking: sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     looked: Option<Instant>,
-    /// What was free when it was last measured to be too little; nothing while it is open.
+    /// The free bytes of the last measurement while the guard is closed; `None` while it is open.
     closed: Option<u64>,
     is_unmeasured: bool,
 }
 
 impl Watch {
-    /// Whether the store may grow, where the last look is recent enough to say.
+    /// Returns the decision about growing writes; `None` when the last measurement is too old.
     pub(super) fn known(&self) -> Option<Result<()>> {
         let seen = self.seen();
         let is_recent = seen.looked.is_some_and(|looked| looked.elapsed() < self.every);
         is_recent.then(|| self.verdict(seen.closed))
     }
 
-    /// Looks, unless somebody else just has. Left before its end, it has not looked.
+    /// Measures the space, unless another call has just measured it. A dropped call records no measurement.
     pub(super) async fn look(&self) -> Result<()> {
         let _only = self.looking.lock().await;
         if let Some(known) = self.known() {
@@ -74,10 +74,10 @@ impl Watch {
         let space = Arc::clone(&self.space);
         let measured = spawn_blocking(move || space.free()).await;
         let measured = measured.unwrap_or_else(|panicked| Err(io::Error::other(panicked)));
-        self.note(measured)
+        self.record(measured)
     }
 
-    fn note(&self, measured: io::Result<u64>) -> Result<()> {
+    fn record(&self, measured: io::Result<u64>) -> Result<()> {
         let mut changes = Vec::new();
         let mut seen = self.seen();
         seen.looked = Some(Instant::now());
@@ -108,7 +108,7 @@ impl Watch {
         let verdict = self.verdict(seen.closed);
         drop(seen);
         for change in changes {
-            self.tell(change);
+            self.call_hook(change);
         }
         verdict
     }
@@ -116,21 +116,21 @@ impl Watch {
     fn verdict(&self, closed: Option<u64>) -> Result<()> {
         let Some(free) = closed else { return Ok(()) };
         let detail = format!(
-            "the disk has {free} bytes left: it was closed below {}, and opens from {} on",
+            "the disk has {free} bytes left: the disk guard closed below {}, and opens at {}",
             self.low, self.high
         );
         Err(PersistError::new(ErrorKind::StorageFull, detail).with_effect(Effect::NotApplied))
     }
 
-    fn tell(&self, change: DiskChange) {
+    fn call_hook(&self, change: DiskChange) {
         if let Some(hook) = &self.hook {
-            // A hook of the host's must not be able to fail a call.
+            // A panic of the host's hook must not fail a call.
             catch_unwind(AssertUnwindSafe(|| hook(change))).ok();
         }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        // Nothing panics while it holds the lock.
+        // No code panics while it holds the lock.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,59 +1,59 @@
 use super::{KeyId, Weakness};
 
-/// The form of what is sealed. Another form is another number.
+/// The version of the stored format; a different format has a different number.
 pub(super) const FORMAT: &str = "1";
 
 /// The one algorithm: XChaCha20-Poly1305.
 pub(super) const ALGORITHM: &str = "xc20p";
 
-/// Where something sealed belongs. It is authenticated with it, so that it can be read in this place and no other.
+/// The context that a ciphertext is authenticated with, as associated data: it decrypts in this context only.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Binding<'a> {
     pub(super) tenant: &'a str,
     pub(super) thread: &'a str,
-    /// None where it belongs to the thread as a whole.
+    /// None for data of the thread itself.
     pub(super) message: Option<&'a str>,
     pub(super) field: Field<'a>,
 }
 
-/// Which part of a message or a thread something sealed is.
+/// The part of a message, thread, run or consumer that a ciphertext belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field<'a> {
-    /// A piece of the content, which made it this revision.
+    /// A chunk of the content, with the revision that it created.
     Content { part: Part, revision: u64 },
-    /// Why a message was abandoned, which made it this revision.
+    /// The reason of an abandoned message, with the revision that the abandonment created.
     Reason { revision: u64 },
-    /// The value of this name in the metadata. It has no revision: a patch makes none.
-    Fact(&'a str),
+    /// The value of this name in the metadata. It has no revision, because a patch creates none.
+    Metadata(&'a str),
     /// The title of a thread.
     Title,
-    /// What a run of an agent failed with.
+    /// The error of a failed run of an agent.
     RunDetail { agent: &'a str, attempt: &'a str },
-    /// Why a consumer passed over the change at this position.
+    /// The reason why a consumer quarantined the change at this position.
     Quarantine { consumer: &'a str, position: u64 },
     /// The key of a thread.
     ThreadKey(&'a str),
 }
 
-/// What a piece of content is.
+/// The kind of change that a chunk of content records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// All of it, up to its revision.
+    /// The whole content at its revision.
     Whole,
-    /// Text that was appended to what was reserved, and had none yet.
+    /// The first text, appended to a reserved message.
     FirstText,
-    /// Blocks that were appended to what was reserved, and had none yet.
+    /// The first blocks, appended to a reserved message.
     FirstBlocks,
-    /// Text that was appended to what was there.
+    /// Text that was appended to existing content.
     Text,
-    /// Blocks that were appended to what was there.
+    /// Blocks that were appended to existing content.
     Blocks,
 }
 
 impl Part {
     const ALL: [Self; 5] = [Self::Whole, Self::FirstText, Self::FirstBlocks, Self::Text, Self::Blocks];
 
-    /// Whether it is the first of its message, and there is nothing before it.
+    /// Returns true for a part that starts the content of its message.
     pub(super) const fn begins(self) -> bool {
         matches!(self, Self::Whole | Self::FirstText | Self::FirstBlocks)
     }
@@ -74,12 +74,12 @@ impl Part {
 }
 
 impl Binding<'_> {
-    /// The associated data: each part behind its length, so that no two places come out alike.
+    /// Returns the associated data: each part is preceded by its length, so two different bindings never encode alike.
     pub(super) fn associated(&self, key: &KeyId, weakness: Weakness) -> Vec<u8> {
         let (field, names, number): (&str, [&str; 2], u64) = match self.field {
             Field::Content { part, revision } => ("content", [part.as_str(), ""], revision),
             Field::Reason { revision } => ("reason", ["", ""], revision),
-            Field::Fact(name) => ("fact", [name, ""], 0),
+            Field::Metadata(name) => ("fact", [name, ""], 0),
             Field::Title => ("title", ["", ""], 0),
             Field::RunDetail { agent, attempt } => ("run", [agent, attempt], 0),
             Field::Quarantine { consumer, position } => ("quarantine", [consumer, ""], position),
@@ -102,7 +102,8 @@ impl Binding<'_> {
         ];
         let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + 4).sum::<usize>() + 8);
         for part in parts {
-            // Names are at most some hundred bytes, but for those in metadata, which no store takes above 4 GiB.
+            // Names have at most some hundred bytes. Metadata names can be longer, but no store accepts one above 4
+            // GiB.
             bytes.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
             bytes.extend(part.as_bytes());
         }
@@ -118,15 +119,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_places_come_out_alike() {
+    fn two_different_bindings_never_encode_alike() {
         let ids = ["a", "b", "ab", ""];
         let fields = [
             Field::Content { part: Part::Whole, revision: 1 },
             Field::Content { part: Part::Text, revision: 1 },
             Field::Content { part: Part::Text, revision: 2 },
             Field::Reason { revision: 1 },
-            Field::Fact("a"),
-            Field::Fact("ab"),
+            Field::Metadata("a"),
+            Field::Metadata("ab"),
             Field::Title,
             Field::RunDetail { agent: "a", attempt: "b" },
             Field::RunDetail { agent: "ab", attempt: "" },
@@ -135,7 +136,7 @@ mod tests {
         ];
         let mut seen = HashSet::new();
         let mut count = 0;
-        for key in ["k", "l"].map(KeyId::found) {
+        for key in ["k", "l"].map(KeyId::from_stored) {
             for tenant in ids {
                 for thread in ids {
                     for message in ids.map(Some).into_iter().chain([None]) {

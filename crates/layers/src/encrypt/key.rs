@@ -4,8 +4,8 @@ use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305};
 
 use throughline_core::{Effect, ErrorKind, PersistError, Result};
 
-/// What a key is called: 1 to 64 letters, digits, `-` and `_` of ASCII. It stands in the store beside whatever the key has
-/// sealed, so it is no secret.
+/// The name of a key: 1 to 64 ASCII letters, digits, `-` and `_`. The store keeps it next to each ciphertext, so it is
+/// no secret.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(Arc<str>);
 
@@ -13,10 +13,10 @@ impl KeyId {
     /// The longest name, in bytes.
     pub const MAX_BYTES: usize = 64;
 
-    /// Checks `text` and makes the name.
+    /// Validates `text` and returns the name.
     ///
     /// # Errors
-    /// `Invalid` when the text is empty, too long, or holds another character.
+    /// `Invalid` when the text is empty, too long, or contains another character.
     pub fn new(text: impl AsRef<str>) -> Result<Self> {
         let text = text.as_ref();
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -27,23 +27,23 @@ impl KeyId {
         Ok(Self(Arc::from(text)))
     }
 
-    /// The text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The name of a key of one thread. No key of a ring can be called so.
-    pub(super) fn of_a_thread(random: &[u8; 16]) -> Self {
+    /// Returns the name of a new thread key. No key of a key ring can have such a name.
+    pub(super) fn thread_key(random: &[u8; 16]) -> Self {
         Self(format!("t.{:032x}", u128::from_be_bytes(*random)).into())
     }
 
-    /// A name as it was found in a store.
-    pub(super) fn found(text: &str) -> Self {
+    /// Returns the name as the store has it, without validation.
+    pub(super) fn from_stored(text: &str) -> Self {
         Self(Arc::from(text))
     }
 
-    pub(super) fn is_of_a_thread(&self) -> bool {
+    pub(super) fn is_thread_key(&self) -> bool {
         self.0.starts_with("t.")
     }
 }
@@ -68,12 +68,12 @@ impl std::str::FromStr for KeyId {
     }
 }
 
-/// A secret of 256 bits with its name. It is not cloned, not shown, and wiped from memory when it is dropped.
+/// A secret of 256 bits with its name. It cannot be cloned or printed, and it is wiped from memory when it is dropped.
 ///
 /// ```
 /// use throughline_layers::encrypt::Key;
 ///
-/// // From the host's key service, or the operating system's key chain; never from the program's text.
+/// // From the host's key service or the operating system's keychain, never from source code.
 /// let mut secret = [7; 32];
 /// let key = Key::new("2026-11".parse()?, &secret);
 /// secret.fill(0);
@@ -86,13 +86,13 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key of this name. The caller wipes its own copy of `secret`.
+    /// Returns the key with this name. The caller wipes its own copy of `secret`.
     #[must_use]
     pub fn new(id: KeyId, secret: &[u8; 32]) -> Self {
         Self { id, cipher: XChaCha20Poly1305::new(secret.into()) }
     }
 
-    /// What it is called.
+    /// Returns the name of the key.
     #[must_use]
     pub const fn id(&self) -> &KeyId {
         &self.id
@@ -115,17 +115,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_short_and_plain() {
+    fn a_key_name_has_at_most_64_plain_ascii_characters() {
         for bad in ["", "a.b", "a:b", "é", "a b", &"x".repeat(65)] {
             assert_eq!(KeyId::new(bad).unwrap_err().kind(), ErrorKind::Invalid, "{bad}");
         }
         assert_eq!(KeyId::new("x".repeat(64)).unwrap().as_str().len(), 64);
-        let of_a_thread = KeyId::of_a_thread(&[255; 16]);
-        assert!(of_a_thread.is_of_a_thread() && KeyId::new(of_a_thread.as_str()).is_err());
+        let thread_key = KeyId::thread_key(&[255; 16]);
+        assert!(thread_key.is_thread_key() && KeyId::new(thread_key.as_str()).is_err());
     }
 
     #[test]
-    fn nothing_of_the_secret_is_shown() {
+    fn debug_output_omits_the_secret() {
         let shown = format!("{:?}", Key::new("k".parse().unwrap(), &[42; 32]));
         assert_eq!(shown, "Key(k)");
     }

@@ -7,16 +7,16 @@ use std::{
 use super::{Key, KeyId};
 use throughline_core::{Effect, ErrorKind, PersistError, Result};
 
-/// The keys of a host: one that is written under, and any number that are only read under.
+/// The keys of a host: one key that encrypts, and any number of keys that only decrypt.
 ///
-/// A clone is the same key_ring. It may be changed while pipelines use it: a call works with the keys that were there when it
-/// came to the layer.
+/// A clone is a handle to the same key ring. The host can change the ring while pipelines use it: a call uses the keys
+/// that the ring had when the call reached the layer.
 ///
 /// ```
 /// use throughline_layers::encrypt::{Key, KeyRing};
 ///
 /// let key_ring = KeyRing::new(Key::new("2025".parse()?, &[1; 32]));
-/// key_ring.rotate(Key::new("2026".parse()?, &[2; 32]))?; // written under from now on; the old one still reads
+/// key_ring.rotate(Key::new("2026".parse()?, &[2; 32]))?; // encrypts from now on; the old key still decrypts
 /// assert_eq!(key_ring.write_key().as_str(), "2026");
 /// assert_eq!(key_ring.keys().len(), 2);
 /// # Ok::<(), throughline_core::PersistError>(())
@@ -24,7 +24,7 @@ use throughline_core::{Effect, ErrorKind, PersistError, Result};
 #[derive(Clone)]
 pub struct KeyRing(Arc<RwLock<Arc<Keys>>>);
 
-/// The keys of a ring at one moment.
+/// The keys of a key ring at one moment.
 #[derive(Clone)]
 pub(super) struct Keys {
     pub(super) write: Arc<Key>,
@@ -32,7 +32,7 @@ pub(super) struct Keys {
 }
 
 impl KeyRing {
-    /// A ring of one key, which is written under.
+    /// Returns a key ring with one key, which encrypts.
     #[must_use]
     pub fn new(key: Key) -> Self {
         let write = Arc::new(key);
@@ -40,41 +40,41 @@ impl KeyRing {
         Self(Arc::new(RwLock::new(Arc::new(Keys { write, all }))))
     }
 
-    /// Adds a key that is read under.
+    /// Adds a key that only decrypts.
     ///
     /// # Errors
-    /// `Invalid` when the ring has a key of this name.
+    /// `Invalid` when the key ring already has a key with this name.
     pub fn add(&self, key: Key) -> Result<()> {
         self.insert(key, false)
     }
 
-    /// Adds a key that is written under from now on; the one before is still read under. What the store holds stays under
-    /// the key that it was written under until a [`Rewrite`](super::Rewrite) has gone over it.
+    /// Adds a key that encrypts from now on; the previous key still decrypts. Stored data stays under its old key until
+    /// a [`Rewrite`](super::Rewrite) re-encrypts it.
     ///
     /// # Errors
-    /// `Invalid` when the ring has a key of this name.
+    /// `Invalid` when the key ring already has a key with this name.
     pub fn rotate(&self, key: Key) -> Result<()> {
         self.insert(key, true)
     }
 
-    /// The name of the key that is written under.
+    /// Returns the name of the key that encrypts.
     #[must_use]
     pub fn write_key(&self) -> KeyId {
         self.now().write.id().clone()
     }
 
-    /// The names of all keys, in order.
+    /// Returns the names of all keys, in order.
     #[must_use]
     pub fn keys(&self) -> Vec<KeyId> {
         self.now().all.keys().cloned().collect()
     }
 
-    /// The keys of this moment.
+    /// Returns the current keys.
     pub(super) fn now(&self) -> Arc<Keys> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes a key away. What is under it can be read no more, so only what has looked may call it.
+    /// Removes a key. Data under it can no longer be decrypted, so the caller must first check that there is none.
     pub(super) fn remove(&self, id: &KeyId) -> Result<()> {
         self.change(|keys| {
             if keys.write.id() == id {
@@ -90,7 +90,7 @@ impl KeyRing {
     fn insert(&self, key: Key, writes: bool) -> Result<()> {
         self.change(|keys| {
             let id = key.id().clone();
-            // Under a name that is there already, rows of the one key would be looked up under the other.
+            // With a second key of the same name, rows of one key would be decrypted with the other.
             if keys.all.contains_key(&id) {
                 return Err(refuse(format!("the key ring has a key `{id}` already")));
             }
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_used_once_and_the_write_key_stays() {
+    fn a_key_name_is_unique_and_the_write_key_cannot_be_removed() {
         let key_ring = KeyRing::new(key("a"));
         assert!(key_ring.add(key("a")).is_err() && key_ring.rotate(key("a")).is_err());
         key_ring.rotate(key("b")).unwrap();

@@ -8,58 +8,58 @@ use zeroize::Zeroizing;
 use super::{
     Key, KeyId, KeyRing, Unreadable, Weakness,
     binding::{Binding, Field},
-    cell::{self, Cell, Random},
+    ciphertext::{self, Ciphertext, Random},
     key_ring::Keys,
     thread_keys::{ThreadKey, ThreadKeys, WrappedKey},
 };
 use throughline_core::{Effect, MessageId, Result, TenantId, ThreadId};
 
-/// Where keys come from.
+/// The source of the keys of a layer.
 #[derive(Debug, Clone)]
-pub(super) struct Cabinet {
+pub(super) struct KeyProvider {
     pub(super) key_ring: KeyRing,
-    /// None: everything is under the keys of the ring.
+    /// None when all data is under the keys of the key ring.
     pub(super) threads: Option<Arc<dyn ThreadKeys>>,
     pub(super) accepts_plaintext: bool,
     pub(super) random: Random,
     pub(super) weakness: Weakness,
 }
 
-/// The keys for one call, and what was met with them.
+/// The keys of one call, and the keys under which the call found data.
 pub(super) struct KeySet<'a> {
-    cabinet: &'a Cabinet,
+    key_provider: &'a KeyProvider,
     tenant: &'a TenantId,
     key_ring: Arc<Keys>,
-    threads: HashMap<ThreadId, Held>,
-    pub(super) found: Found,
+    threads: HashMap<ThreadId, HeldKey>,
+    pub(super) usage: KeyUsage,
 }
 
-/// The key of a thread, at hand.
-enum Held {
+/// The state of a thread key that the call has fetched.
+enum HeldKey {
     Missing,
     Open(Arc<Key>),
     Destroyed,
     Unusable(Unreadable),
 }
 
-/// Under which keys was what a call met.
+/// The keys under which a call found data.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Found {
-    /// How many cells under each key.
+pub(super) struct KeyUsage {
+    /// The number of ciphertexts under each key.
     pub(super) keys: BTreeMap<KeyId, u64>,
-    /// How many places that were not encrypted.
+    /// The number of fields in plaintext.
     pub(super) plain: u64,
-    /// What is not under the key that would be used now.
+    /// The data that is not under the current key.
     pub(super) stale: HashSet<Stale>,
 }
 
-/// What is to be written again.
+/// Data that must be re-encrypted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Stale {
     Content(ThreadId, MessageId),
-    Facts(ThreadId, MessageId),
+    Metadata(ThreadId, MessageId),
     Title(ThreadId),
-    ThreadStats(ThreadId),
+    ThreadMetadata(ThreadId),
 }
 
 impl Stale {
@@ -68,27 +68,27 @@ impl Stale {
             (Field::Content { .. } | Field::Reason { .. }, Some(id)) => {
                 Some(Self::Content(thread.clone(), id.clone()))
             }
-            (Field::Fact(_), Some(id)) => Some(Self::Facts(thread.clone(), id.clone())),
-            (Field::Fact(_), None) => Some(Self::ThreadStats(thread.clone())),
+            (Field::Metadata(_), Some(id)) => Some(Self::Metadata(thread.clone(), id.clone())),
+            (Field::Metadata(_), None) => Some(Self::ThreadMetadata(thread.clone())),
             (Field::Title, _) => Some(Self::Title(thread.clone())),
             _ => None,
         }
     }
 }
 
-impl Cabinet {
-    /// The keys of this moment, without those of threads.
+impl KeyProvider {
+    /// Returns the current keys of the key ring, without thread keys.
     pub(super) fn key_set<'a>(&'a self, tenant: &'a TenantId) -> KeySet<'a> {
         KeySet {
-            cabinet: self,
+            key_provider: self,
             tenant,
             key_ring: self.key_ring.now(),
             threads: HashMap::new(),
-            found: Found::default(),
+            usage: KeyUsage::default(),
         }
     }
 
-    /// Seals the key of a thread under the one that is written under.
+    /// Encrypts a thread key under the write key of the key ring.
     pub(super) fn wrap(
         &self,
         tenant: &TenantId,
@@ -96,12 +96,13 @@ impl Cabinet {
         id: &KeyId,
         secret: &[u8; 32],
     ) -> Result<WrappedKey> {
-        let place = place_of_key(tenant, thread, id);
-        let cell = cell::seal(secret, &self.key_ring.now().write, &place, self.random, self.weakness)?;
-        Ok(WrappedKey::new(id, cell))
+        let binding = key_binding(tenant, thread, id);
+        let ciphertext =
+            ciphertext::seal(secret, &self.key_ring.now().write, &binding, self.random, self.weakness)?;
+        Ok(WrappedKey::new(id, ciphertext))
     }
 
-    /// The bytes of the key of a thread.
+    /// Decrypts a thread key.
     pub(super) fn unwrap(
         &self,
         keys: &Keys,
@@ -109,14 +110,14 @@ impl Cabinet {
         thread: &ThreadId,
         wrapped: &WrappedKey,
     ) -> Result<Zeroizing<[u8; 32]>, Unreadable> {
-        let cell = Cell::parse(wrapped.cell())?.ok_or(Unreadable::Malformed)?;
+        let ciphertext = Ciphertext::parse(wrapped.ciphertext())?.ok_or(Unreadable::Malformed)?;
         let id = wrapped.id();
-        if !id.is_of_a_thread() {
+        if !id.is_thread_key() {
             return Err(Unreadable::Malformed);
         }
-        let under = cell.key_id();
+        let under = ciphertext.key_id();
         let key = keys.all.get(&under).ok_or(Unreadable::UnknownKey(under))?;
-        let bytes = Zeroizing::new(cell.open(key, &place_of_key(tenant, thread, &id), self.weakness)?);
+        let bytes = Zeroizing::new(ciphertext.open(key, &key_binding(tenant, thread, &id), self.weakness)?);
         let mut secret = Zeroizing::new([0; 32]);
         if bytes.len() != secret.len() {
             return Err(Unreadable::Malformed);
@@ -126,7 +127,7 @@ impl Cabinet {
     }
 }
 
-fn place_of_key<'a>(tenant: &'a TenantId, thread: &'a ThreadId, id: &'a KeyId) -> Binding<'a> {
+fn key_binding<'a>(tenant: &'a TenantId, thread: &'a ThreadId, id: &'a KeyId) -> Binding<'a> {
     Binding {
         tenant: tenant.as_str(),
         thread: thread.as_str(),
@@ -136,35 +137,35 @@ fn place_of_key<'a>(tenant: &'a TenantId, thread: &'a ThreadId, id: &'a KeyId) -
 }
 
 impl KeySet<'_> {
-    /// Fetches the keys of these threads, where threads have keys and they are not at hand. With `make`, one is made where
-    /// there is none.
+    /// Fetches the keys of these threads, unless the call has them or threads have no keys. With `make`, creates the
+    /// missing keys.
     ///
     /// # Cancel safety
-    /// A key that was made stays, and is used by whoever comes next.
+    /// A key that was created stays, and the next call uses it.
     pub(super) async fn fetch(
         &mut self,
         threads: impl IntoIterator<Item = ThreadId>,
         make: bool,
     ) -> Result<()> {
-        let Some(store) = &self.cabinet.threads else { return Ok(()) };
+        let Some(store) = &self.key_provider.threads else { return Ok(()) };
         for thread in threads {
-            if self.threads.get(&thread).is_some_and(|held| !matches!(held, Held::Missing)) {
+            if self.threads.get(&thread).is_some_and(|held| !matches!(held, HeldKey::Missing)) {
                 continue;
             }
             let mut kept = store.get(self.tenant, &thread).await?;
             if make && kept == ThreadKey::Missing {
-                let secret = Zeroizing::new(cell::chance::<32>(self.cabinet.random)?);
-                let id = KeyId::of_a_thread(&cell::chance(self.cabinet.random)?);
-                let wrapped = self.cabinet.wrap(self.tenant, &thread, &id, &secret)?;
+                let secret = Zeroizing::new(ciphertext::random_bytes::<32>(self.key_provider.random)?);
+                let id = KeyId::thread_key(&ciphertext::random_bytes(self.key_provider.random)?);
+                let wrapped = self.key_provider.wrap(self.tenant, &thread, &id, &secret)?;
                 kept = store.create(self.tenant, &thread, wrapped).await?;
             }
             let held = match kept {
-                ThreadKey::Missing => Held::Missing,
-                ThreadKey::Destroyed => Held::Destroyed,
+                ThreadKey::Missing => HeldKey::Missing,
+                ThreadKey::Destroyed => HeldKey::Destroyed,
                 ThreadKey::Kept(wrapped) => {
-                    match self.cabinet.unwrap(&self.key_ring, self.tenant, &thread, &wrapped) {
-                        Ok(secret) => Held::Open(Arc::new(Key::new(wrapped.id(), &secret))),
-                        Err(why) => Held::Unusable(why),
+                    match self.key_provider.unwrap(&self.key_ring, self.tenant, &thread, &wrapped) {
+                        Ok(secret) => HeldKey::Open(Arc::new(Key::new(wrapped.id(), &secret))),
+                        Err(why) => HeldKey::Unusable(why),
                     }
                 }
             };
@@ -174,18 +175,18 @@ impl KeySet<'_> {
     }
 
     fn present(&self, thread: &ThreadId) -> Result<&Key, Unreadable> {
-        if self.cabinet.threads.is_none() {
+        if self.key_provider.threads.is_none() {
             return Ok(&self.key_ring.write);
         }
         match self.threads.get(thread) {
-            Some(Held::Open(key)) => Ok(key),
-            Some(Held::Destroyed) => Err(Unreadable::Shredded),
-            Some(Held::Unusable(why)) => Err(why.clone()),
-            Some(Held::Missing) | None => Err(Unreadable::NoThreadKey),
+            Some(HeldKey::Open(key)) => Ok(key),
+            Some(HeldKey::Destroyed) => Err(Unreadable::Shredded),
+            Some(HeldKey::Unusable(why)) => Err(why.clone()),
+            Some(HeldKey::Missing) | None => Err(Unreadable::NoThreadKey),
         }
     }
 
-    fn place<'p>(
+    fn binding<'p>(
         &'p self,
         thread: &'p ThreadId,
         message: Option<&'p MessageId>,
@@ -199,7 +200,7 @@ impl KeySet<'_> {
         }
     }
 
-    /// Seals `plain` for this place under the present key.
+    /// Encrypts `plain` for this field under the current key.
     pub(super) fn seal(
         &self,
         thread: &ThreadId,
@@ -210,11 +211,17 @@ impl KeySet<'_> {
         let key = self
             .present(thread)
             .map_err(|why| why.at("key", thread, None).with_effect(Effect::NotApplied))?;
-        let place = self.place(thread, message, field);
-        cell::seal(plain.as_bytes(), key, &place, self.cabinet.random, self.cabinet.weakness)
+        let binding = self.binding(thread, message, field);
+        ciphertext::seal(
+            plain.as_bytes(),
+            key,
+            &binding,
+            self.key_provider.random,
+            self.key_provider.weakness,
+        )
     }
 
-    /// Opens what stands in this place. What is not sealed comes out as it is, where that is accepted.
+    /// Decrypts the text of this field. Returns plaintext unchanged where plaintext is accepted.
     pub(super) fn open(
         &mut self,
         thread: &ThreadId,
@@ -222,8 +229,8 @@ impl KeySet<'_> {
         field: Field<'_>,
         text: &str,
     ) -> Result<String, Unreadable> {
-        match Cell::parse(text)? {
-            Some(cell) => self.open_cell(thread, message, field, &cell),
+        match Ciphertext::parse(text)? {
+            Some(ciphertext) => self.open_ciphertext(thread, message, field, &ciphertext),
             None if self.accepts_plaintext() => {
                 self.met_plaintext(thread, message, field)?;
                 Ok(text.to_owned())
@@ -232,33 +239,34 @@ impl KeySet<'_> {
         }
     }
 
-    pub(super) fn open_cell(
+    pub(super) fn open_ciphertext(
         &mut self,
         thread: &ThreadId,
         message: Option<&MessageId>,
         field: Field<'_>,
-        cell: &Cell<'_>,
+        ciphertext: &Ciphertext<'_>,
     ) -> Result<String, Unreadable> {
         self.check_not_shredded(thread)?;
-        let id = cell.key_id();
-        let key = if id.is_of_a_thread() {
+        let id = ciphertext.key_id();
+        let key = if id.is_thread_key() {
             let key = self.present(thread)?;
-            // A thread has one key: one of another name is none of this thread's.
+            // A thread has one key, so another thread key cannot belong to this thread.
             if *key.id() == id { key } else { return Err(Unreadable::UnknownKey(id)) }
         } else {
             self.key_ring.all.get(&id).ok_or_else(|| Unreadable::UnknownKey(id.clone()))?
         };
-        let plain = cell.open(key, &self.place(thread, message, field), self.cabinet.weakness)?;
+        let plain =
+            ciphertext.open(key, &self.binding(thread, message, field), self.key_provider.weakness)?;
         if self.present(thread).is_ok_and(|present| *present.id() != id)
             || self.present(thread).is_err_and(|why| why == Unreadable::NoThreadKey)
         {
-            self.found.stale.extend(Stale::of(thread, message, field));
+            self.usage.stale.extend(Stale::of(thread, message, field));
         }
-        *self.found.keys.entry(id).or_default() += 1;
+        *self.usage.keys.entry(id).or_default() += 1;
         String::from_utf8(plain).map_err(|_| Unreadable::Malformed)
     }
 
-    /// Takes down that something is not encrypted, and is to be.
+    /// Records a field in plaintext that must be encrypted.
     pub(super) fn met_plaintext(
         &mut self,
         thread: &ThreadId,
@@ -266,29 +274,30 @@ impl KeySet<'_> {
         field: Field<'_>,
     ) -> Result<(), Unreadable> {
         self.check_not_shredded(thread)?;
-        self.found.plain += 1;
-        self.found.stale.extend(Stale::of(thread, message, field));
+        self.usage.plain += 1;
+        self.usage.stale.extend(Stale::of(thread, message, field));
         Ok(())
     }
 
-    /// Whether what stands there is under the present key.
+    /// Returns true for text that is encrypted under the current key.
     pub(super) fn is_present(&self, thread: &ThreadId, text: &str) -> bool {
         let present = self.present(thread).map(Key::id);
-        matches!((Cell::parse(text), present), (Ok(Some(cell)), Ok(id)) if cell.key == id.as_str())
+        matches!((Ciphertext::parse(text), present), (Ok(Some(ciphertext)), Ok(id)) if ciphertext.key == id.as_str())
     }
 
     pub(super) const fn accepts_plaintext(&self) -> bool {
-        self.cabinet.accepts_plaintext || matches!(self.cabinet.weakness, Weakness::AcceptsPlaintext)
+        self.key_provider.accepts_plaintext
+            || matches!(self.key_provider.weakness, Weakness::AcceptsPlaintext)
     }
 
     pub(super) const fn weakness(&self) -> Weakness {
-        self.cabinet.weakness
+        self.key_provider.weakness
     }
 
-    /// Nothing of a thread whose key was destroyed is shown, whatever it is under.
+    /// Refuses all data of a thread whose key was destroyed, under any key.
     fn check_not_shredded(&self, thread: &ThreadId) -> Result<(), Unreadable> {
         match self.threads.get(thread) {
-            Some(Held::Destroyed) => Err(Unreadable::Shredded),
+            Some(HeldKey::Destroyed) => Err(Unreadable::Shredded),
             _ => Ok(()),
         }
     }

@@ -3,83 +3,83 @@ use std::{fmt, sync::Arc};
 use tower_layer::Layer;
 
 use super::{
-    EncryptService, KeyRing, Weakness, cell, in_turn::InTurn, key_set::Cabinet, revisions::Revisions,
-    thread_keys::ThreadKeys,
+    EncryptService, KeyRing, Weakness, ciphertext, key_set::KeyProvider, patch_locks::PatchLocks,
+    revisions::Revisions, thread_keys::ThreadKeys,
 };
 use throughline_core::{
     PersistError,
     pipeline::{Described, PersistService, Phase, SiteSpec},
 };
 
-/// Encrypts every content field that the visitor over content shows, and decrypts it again. See the [module](super).
+/// Encrypts every content field of an operation, and decrypts the fields of its answer. See the [module](super).
 ///
-/// A clone is the same layer, with the same keys and what it remembers: one for the pipeline, and one for the host to rotate
-/// and to shred with.
+/// A clone shares the keys and the cached revisions: the host gives one to the pipeline, and keeps one to rotate and to
+/// shred.
 #[derive(Clone)]
 pub struct EncryptLayer {
     shared: Arc<Shared>,
 }
 
-/// What the layer and its services have in common.
+/// The state that the layer and its services share.
 #[derive(Clone)]
 pub(super) struct Shared {
-    pub(super) cabinet: Cabinet,
+    pub(super) key_provider: KeyProvider,
     pub(super) revisions: Revisions,
-    pub(super) in_turn: InTurn,
+    pub(super) patch_locks: PatchLocks,
 }
 
 impl EncryptLayer {
-    /// Encrypts under the keys of `key_ring` themselves.
+    /// Encrypts with the keys of `key_ring` directly, without thread keys.
     #[must_use]
     pub fn new(key_ring: KeyRing) -> Self {
-        let cabinet = Cabinet {
+        let key_provider = KeyProvider {
             key_ring,
             threads: None,
             accepts_plaintext: false,
-            random: cell::of_the_system,
+            random: ciphertext::system_random,
             weakness: Weakness::None,
         };
-        let shared = Shared { cabinet, revisions: Revisions::default(), in_turn: InTurn::new() };
+        let shared = Shared { key_provider, revisions: Revisions::default(), patch_locks: PatchLocks::new() };
         Self { shared: Arc::new(shared) }
     }
 
-    /// Gives each thread a key of its own, sealed under the ring and kept in `keys`: a thread can then be
-    /// [shredded](Self::shred), and a rotation seals the keys again and leaves the messages alone. What is under a key of the
-    /// ring already is still read.
+    /// Gives each thread a key of its own, which is encrypted under the key ring and kept in `keys`. A thread can then
+    /// be [shredded](Self::shred), and a rotation re-encrypts only the thread keys. Data that is already under a key of
+    /// the key ring stays readable.
     #[must_use]
     pub fn with_thread_keys(self, keys: impl ThreadKeys) -> Self {
-        self.changed(|cabinet| cabinet.threads = Some(Arc::new(keys)))
+        self.changed(|key_provider| key_provider.threads = Some(Arc::new(keys)))
     }
 
-    /// Reads what is not encrypted as well, for the time in which a store of before is
-    /// [written again](super::Rewrite). Whoever can write to the store can then plant text in it: take it out again as soon as
-    /// the report says that nothing is in the clear.
+    /// Also accepts plaintext, while [`Rewrite`](super::Rewrite) encrypts a store that was written without encryption.
+    /// Anyone with write access to the store can plant text meanwhile: remove this option as soon as the report shows
+    /// that no plaintext is left.
     #[must_use]
     pub fn accept_plaintext(self) -> Self {
-        self.changed(|cabinet| cabinet.accepts_plaintext = true)
+        self.changed(|key_provider| key_provider.accepts_plaintext = true)
     }
 
-    /// The ring.
+    /// Returns the key ring.
     #[must_use]
     pub fn key_ring(&self) -> &KeyRing {
-        &self.shared.cabinet.key_ring
+        &self.shared.key_provider.key_ring
     }
 
-    pub(super) fn cabinet(&self) -> &Cabinet {
-        &self.shared.cabinet
+    pub(super) fn key_provider(&self) -> &KeyProvider {
+        &self.shared.key_provider
     }
 
-    /// Another layer that differs in this.
-    pub(super) fn changed(self, change: impl FnOnce(&mut Cabinet)) -> Self {
+    /// Returns this layer with a changed key provider.
+    pub(super) fn changed(self, change: impl FnOnce(&mut KeyProvider)) -> Self {
         let mut shared = Arc::unwrap_or_clone(self.shared);
-        change(&mut shared.cabinet);
+        change(&mut shared.key_provider);
         Self { shared: Arc::new(shared) }
     }
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cabinet { key_ring, threads, accepts_plaintext, random: _, weakness: _ } = &self.cabinet;
+        let KeyProvider { key_ring, threads, accepts_plaintext, random: _, weakness: _ } = &self.key_provider;
         f.debug_struct("Encrypt")
             .field("key_ring", key_ring)
             .field("thread_keys", threads)

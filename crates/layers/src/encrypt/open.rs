@@ -1,11 +1,11 @@
-//! What an answer of the store looks like to a caller.
+//! Decrypts the answers of the store.
 
 use super::{
     Unreadable,
     binding::Field,
-    cell::Cell,
+    chunks::{self, MessageInfo},
+    ciphertext::Ciphertext,
     key_set::KeySet,
-    pieces::{self, Whose},
 };
 use crate::transform::{refuse_row_images, refuse_unknown};
 use throughline_core::{
@@ -17,14 +17,14 @@ use throughline_core::{
     threads::{ThreadResult, ThreadSummary},
 };
 
-/// A call as the caller made it, and as it was passed on.
+/// A call as the caller made it, and as the layer forwarded it.
 #[derive(Clone, Copy)]
 pub(super) struct Sent<'a> {
-    pub(super) asked: &'a PersistArgs,
-    pub(super) passed: &'a PersistArgs,
+    pub(super) original: &'a PersistArgs,
+    pub(super) forwarded: &'a PersistArgs,
 }
 
-/// Opens every place of an answer.
+/// Decrypts every content field of an answer.
 pub(super) fn open(
     result: &mut PersistResult,
     sent: Option<Sent<'_>>,
@@ -35,12 +35,14 @@ pub(super) fn open(
         PersistResult::Reserve(reserved) => open_written(&mut reserved.message, sent, key_set),
         PersistResult::Update(updated) => open_updated(updated, key_set),
         PersistResult::Batch(batched) => {
-            let (asked, passed) =
-                sent.map_or((&[][..], &[][..]), |sent| (items(sent.asked), items(sent.passed)));
+            let (original, forwarded) =
+                sent.map_or((&[][..], &[][..]), |sent| (items(sent.original), items(sent.forwarded)));
             for (index, output) in batched.outputs.iter_mut().enumerate() {
-                // An answer of another length is for the check of the boundary to refuse.
-                let (Some(asked), Some(passed)) = (asked.get(index), passed.get(index)) else { continue };
-                open(output, Some(Sent { asked, passed }), key_set)
+                // The boundary check refuses an answer with another number of outputs.
+                let (Some(original), Some(forwarded)) = (original.get(index), forwarded.get(index)) else {
+                    continue;
+                };
+                open(output, Some(Sent { original, forwarded }), key_set)
                     .map_err(|error| error.with_batch_index(index))?;
             }
             Ok(())
@@ -52,7 +54,7 @@ pub(super) fn open(
             | ThreadResult::Label(changed)
             | ThreadResult::Publish(changed)
             | ThreadResult::Rebuild(changed)
-            | ThreadResult::Clear(changed) => open_entry(&mut changed.entry, key_set),
+            | ThreadResult::Clear(changed) => open_summary(&mut changed.entry, key_set),
             ThreadResult::TakeLast(taken) => {
                 taken.message.iter_mut().try_for_each(|message| open_message(message, key_set))
             }
@@ -80,7 +82,7 @@ fn items(args: &PersistArgs) -> &[PersistArgs] {
     }
 }
 
-/// An answer that is to carry nothing must not begin to carry something that nobody opens.
+/// Refuses content in an answer that must not carry any: the layer would not decrypt it.
 fn carries_none(result: &impl CarriesContent) -> Result<()> {
     if result.content_fields().is_empty() {
         return Ok(());
@@ -96,7 +98,7 @@ fn open_read(result: &mut ReadResult, key_set: &mut KeySet<'_>) -> Result<()> {
             page.messages.iter_mut().try_for_each(|message| open_message(message, key_set))
         }
         ReadResult::OpenReservations(open) => {
-            // As in a list of threads: who sweeps goes on with the others.
+            // As in a list of threads, so that the recovery of expired drafts continues with the other messages.
             for mut message in std::mem::take(&mut open.messages) {
                 match open_message(&mut message, key_set) {
                     Ok(()) => open.messages.push(message),
@@ -110,11 +112,11 @@ fn open_read(result: &mut ReadResult, key_set: &mut KeySet<'_>) -> Result<()> {
             open.damaged.sort_unstable();
             Ok(())
         }
-        ReadResult::Thread(entry) => entry.iter_mut().try_for_each(|entry| open_entry(entry, key_set)),
+        ReadResult::Thread(entry) => entry.iter_mut().try_for_each(|entry| open_summary(entry, key_set)),
         ReadResult::Threads(list) => {
-            // The list has a place for what cannot be read: one entry hides no other.
+            // The list names unreadable threads in `damaged`, so that one of them does not hide the others.
             for mut entry in std::mem::take(&mut list.entries) {
-                match open_entry(&mut entry, key_set) {
+                match open_summary(&mut entry, key_set) {
                     Ok(()) => list.entries.push(entry),
                     Err(_) => list.damaged.push(entry.thread),
                 }
@@ -122,7 +124,7 @@ fn open_read(result: &mut ReadResult, key_set: &mut KeySet<'_>) -> Result<()> {
             Ok(())
         }
         ReadResult::Search(found) => {
-            // Nothing encrypted is in an index of words: what is found there was put there in the clear.
+            // The full-text index contains no ciphertext: a hit means that plaintext was planted in the store.
             if !key_set.accepts_plaintext() {
                 let planted = std::mem::take(&mut found.hits);
                 found.damaged.extend(planted.into_iter().map(|hit| hit.thread));
@@ -145,30 +147,32 @@ fn open_read(result: &mut ReadResult, key_set: &mut KeySet<'_>) -> Result<()> {
     }
 }
 
-/// A message that the call itself has written is what the caller gave. A replay answers with what was passed on now under
-/// the id of the first call, for which it was not sealed; so it is known by its bytes.
+/// Restores the plaintext of a message that this call wrote. A replay returns the forwarded bytes under the id of the
+/// first call, for which they were not encrypted; so the function compares bytes.
 fn open_written(message: &mut Message, sent: Option<Sent<'_>>, key_set: &mut KeySet<'_>) -> Result<()> {
     let Some(sent) = sent else { return open_message(message, key_set) };
-    let (asked, passed) = match (sent.asked, sent.passed) {
-        (PersistArgs::Add(asked), PersistArgs::Add(passed)) => {
-            ((asked.content.clone(), &asked.metadata), (passed.content.clone(), &passed.metadata))
+    let (original, forwarded) = match (sent.original, sent.forwarded) {
+        (PersistArgs::Add(original), PersistArgs::Add(forwarded)) => {
+            ((original.content.clone(), &original.metadata), (forwarded.content.clone(), &forwarded.metadata))
         }
-        (PersistArgs::Reserve(asked), PersistArgs::Reserve(passed)) => {
-            ((Content::empty(), &asked.metadata), (Content::empty(), &passed.metadata))
+        (PersistArgs::Reserve(original), PersistArgs::Reserve(forwarded)) => {
+            ((Content::empty(), &original.metadata), (Content::empty(), &forwarded.metadata))
         }
         _ => return open_message(message, key_set),
     };
-    if (&message.content, &message.metadata) != (&passed.0, passed.1) || message.abandon_reason.is_some() {
+    if (&message.content, &message.metadata) != (&forwarded.0, forwarded.1)
+        || message.abandon_reason.is_some()
+    {
         return open_message(message, key_set);
     }
-    message.content = asked.0;
-    message.metadata = asked.1.clone();
+    message.content = original.0;
+    message.metadata = original.1.clone();
     Ok(())
 }
 
-/// Opens a message, whole or not at all.
+/// Decrypts all fields of a message, or returns an error.
 pub(super) fn open_message(message: &mut Message, key_set: &mut KeySet<'_>) -> Result<()> {
-    let whose = Whose {
+    let info = MessageInfo {
         revision: message.revision.get(),
         state: message.state,
         accepts_plaintext: key_set.accepts_plaintext(),
@@ -177,53 +181,53 @@ pub(super) fn open_message(message: &mut Message, key_set: &mut KeySet<'_>) -> R
     for ContentFieldMut { thread, message, value } in message.content_fields_mut() {
         match value {
             FieldValueMut::Whole(content) => {
-                *content = open_content(content, whose, thread, message, key_set)
+                *content = open_content(content, info, thread, message, key_set)
                     .map_err(|why| why.at("content", thread, message))?;
             }
-            FieldValueMut::Metadata(metadata) => open_facts(metadata, thread, message, key_set)?,
+            FieldValueMut::Metadata(metadata) => open_metadata(metadata, thread, message, key_set)?,
             FieldValueMut::Reason(reason) => {
-                let field = Field::Reason { revision: whose.revision };
+                let field = Field::Reason { revision: info.revision };
                 *reason = key_set
                     .open(thread, message, field, reason)
                     .map_err(|why| why.at("reason", thread, message))?;
             }
             FieldValueMut::Delta(_) | FieldValueMut::Title(_) | FieldValueMut::Preview(_) => {
-                return Err(unknown_place());
+                return Err(unexpected_field());
             }
         }
     }
     Ok(())
 }
 
-fn unknown_place() -> PersistError {
+fn unexpected_field() -> PersistError {
     PersistError::new(ErrorKind::Internal, "an answer carries content where the layer expects none")
 }
 
 fn open_content(
     content: &Content,
-    whose: Whose,
+    info: MessageInfo,
     thread: &ThreadId,
     message: Option<&MessageId>,
     key_set: &mut KeySet<'_>,
 ) -> Result<Content, Unreadable> {
     let mut plain = false;
-    let opened = pieces::assemble(
+    let opened = chunks::assemble(
         content,
-        whose,
-        |piece| {
-            let field = Field::Content { part: piece.part, revision: piece.revision };
-            key_set.open_cell(thread, message, field, &piece.cell)
+        info,
+        |chunk| {
+            let field = Field::Content { part: chunk.part, revision: chunk.revision };
+            key_set.open_ciphertext(thread, message, field, &chunk.ciphertext)
         },
         || plain = true,
     )?;
     if plain {
-        let field = Field::Reason { revision: whose.revision };
+        let field = Field::Reason { revision: info.revision };
         key_set.met_plaintext(thread, message, field)?;
     }
     Ok(opened)
 }
 
-pub(super) fn open_facts(
+pub(super) fn open_metadata(
     metadata: &mut Metadata,
     thread: &ThreadId,
     message: Option<&MessageId>,
@@ -231,9 +235,11 @@ pub(super) fn open_facts(
 ) -> Result<()> {
     let mut opened = Metadata::new();
     for (name, value) in metadata.iter() {
-        let field = Field::Fact(name);
+        let field = Field::Metadata(name);
         let text = match serde_json::from_str::<&str>(value.get()) {
-            Ok(text) if !matches!(Cell::parse(text), Ok(None)) => key_set.open(thread, message, field, text),
+            Ok(text) if !matches!(Ciphertext::parse(text), Ok(None)) => {
+                key_set.open(thread, message, field, text)
+            }
             _ if key_set.accepts_plaintext() => {
                 key_set.met_plaintext(thread, message, field).map(|()| value.get().to_owned())
             }
@@ -258,16 +264,16 @@ pub(super) fn open_title(title: &Title, thread: &ThreadId, key_set: &mut KeySet<
         .map_err(|why| why.at("title", thread, None))
 }
 
-fn open_entry(entry: &mut ThreadSummary, key_set: &mut KeySet<'_>) -> Result<()> {
+fn open_summary(entry: &mut ThreadSummary, key_set: &mut KeySet<'_>) -> Result<()> {
     for ContentFieldMut { thread, message, value } in entry.content_fields_mut() {
         match value {
             FieldValueMut::Title(title) => *title = open_title(title, thread, key_set)?,
-            FieldValueMut::Metadata(metadata) => open_facts(metadata, thread, message, key_set)?,
-            // A store makes a preview of text that it can read.
+            FieldValueMut::Metadata(metadata) => open_metadata(metadata, thread, message, key_set)?,
+            // A store derives a preview only from text that it can read.
             FieldValueMut::Preview(_) if key_set.accepts_plaintext() => {}
             FieldValueMut::Preview(_) => return Err(Unreadable::Plaintext.at("preview", thread, None)),
             FieldValueMut::Whole(_) | FieldValueMut::Delta(_) | FieldValueMut::Reason(_) => {
-                return Err(unknown_place());
+                return Err(unexpected_field());
             }
         }
     }
@@ -277,8 +283,8 @@ fn open_entry(entry: &mut ThreadSummary, key_set: &mut KeySet<'_>) -> Result<()>
 fn open_updated(updated: &mut Updated, key_set: &mut KeySet<'_>) -> Result<()> {
     for ContentFieldMut { thread, message, value } in updated.content_fields_mut() {
         match value {
-            FieldValueMut::Metadata(metadata) => open_facts(metadata, thread, message, key_set)?,
-            _ => return Err(unknown_place()),
+            FieldValueMut::Metadata(metadata) => open_metadata(metadata, thread, message, key_set)?,
+            _ => return Err(unexpected_field()),
         }
     }
     Ok(())
@@ -286,14 +292,14 @@ fn open_updated(updated: &mut Updated, key_set: &mut KeySet<'_>) -> Result<()> {
 
 fn open_attempts(list: &mut Attempts, key_set: &mut KeySet<'_>) -> Result<()> {
     let agent = list.agent.clone();
-    let told = list.attempts.iter().filter(|attempt| attempt.detail.is_some());
-    let runs: Vec<_> = told.map(|attempt| attempt.id.clone()).collect();
+    let with_detail = list.attempts.iter().filter(|attempt| attempt.detail.is_some());
+    let runs: Vec<_> = with_detail.map(|attempt| attempt.id.clone()).collect();
     let content_fields = list.content_fields_mut();
     if content_fields.len() != runs.len() {
-        return Err(unknown_place());
+        return Err(unexpected_field());
     }
     for (ContentFieldMut { thread, message, value }, run) in content_fields.into_iter().zip(&runs) {
-        let FieldValueMut::Reason(detail) = value else { return Err(unknown_place()) };
+        let FieldValueMut::Reason(detail) = value else { return Err(unexpected_field()) };
         let field = Field::RunDetail { agent: agent.as_str(), attempt: run.as_str() };
         *detail = key_set
             .open(thread, message, field, detail)
@@ -307,13 +313,13 @@ fn open_quarantined(list: &mut QuarantinedChanges, key_set: &mut KeySet<'_>) -> 
     let positions: Vec<_> = list.changes.iter().map(|change| change.position.get()).collect();
     let content_fields = list.content_fields_mut();
     if content_fields.len() != positions.len() {
-        return Err(unknown_place());
+        return Err(unexpected_field());
     }
     for (ContentFieldMut { thread, message, value }, position) in content_fields.into_iter().zip(positions) {
-        let FieldValueMut::Reason(why) = value else { return Err(unknown_place()) };
+        let FieldValueMut::Reason(why) = value else { return Err(unexpected_field()) };
         let field = Field::Quarantine { consumer: consumer.as_str(), position };
         *why = match key_set.open(thread, message, field, why) {
-            // The list is of many threads, and outlives them: what was destroyed on purpose hides none of the others.
+            // The list covers many threads and outlives them, so a shredded thread must not hide the others.
             Err(gone @ Unreadable::Shredded) => gone.to_string(),
             opened => opened.map_err(|error| error.at("reason of a change", thread, message))?,
         };

@@ -3,30 +3,30 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::seal::Named;
+use super::seal::MessageKey;
 use throughline_core::{Revision, TenantId};
 
-type Map = HashMap<(TenantId, Named), Revision>;
+type Map = HashMap<(TenantId, MessageKey), Revision>;
 
-/// The revisions of open messages, as this process has last written them: so that an append costs no read. What is not
-/// there is read, and what is out of date is refused by the store.
+/// Caches the revisions of open messages that this process wrote, so that an append costs no read. The layer reads
+/// missing revisions, and the store refuses outdated ones.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Revisions(Arc<Mutex<Generations>>);
 
-/// Two maps: when the young one is full, the old one goes, with what was not asked for since.
+/// Two maps: when the young map is full, it replaces the old map, which drops all unused revisions.
 #[derive(Debug, Default)]
 struct Generations {
     young: Map,
     old: Map,
 }
 
-/// So many messages in each map.
-const ROOM: usize = 2048;
+/// The most messages in each map.
+const CAPACITY: usize = 2048;
 
 impl Revisions {
-    pub(super) fn get(&self, tenant: &TenantId, named: &Named) -> Option<Revision> {
+    pub(super) fn get(&self, tenant: &TenantId, message_key: &MessageKey) -> Option<Revision> {
         let mut maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (tenant.clone(), named.clone());
+        let key = (tenant.clone(), message_key.clone());
         if let Some(revision) = maps.young.get(&key) {
             return Some(*revision);
         }
@@ -35,10 +35,10 @@ impl Revisions {
         Some(revision)
     }
 
-    /// The message is at this revision; with nothing, it is not written to any more.
-    pub(super) fn set(&self, tenant: &TenantId, named: Named, revision: Option<Revision>) {
+    /// Caches the revision of a message; `None` removes a message that is no longer open.
+    pub(super) fn set(&self, tenant: &TenantId, message_key: MessageKey, revision: Option<Revision>) {
         let mut maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (tenant.clone(), named);
+        let key = (tenant.clone(), message_key);
         maps.old.remove(&key);
         match revision {
             Some(revision) => maps.keep(key, revision),
@@ -48,8 +48,8 @@ impl Revisions {
 }
 
 impl Generations {
-    fn keep(&mut self, key: (TenantId, Named), revision: Revision) {
-        if self.young.len() >= ROOM {
+    fn keep(&mut self, key: (TenantId, MessageKey), revision: Revision) {
+        if self.young.len() >= CAPACITY {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(key, revision);
@@ -60,27 +60,27 @@ impl Generations {
 mod tests {
     use super::*;
 
-    fn named(number: usize) -> Named {
+    fn message_key(number: usize) -> MessageKey {
         ("t".parse().unwrap(), number.to_string().parse().unwrap())
     }
 
     #[test]
-    fn it_is_bounded_and_keeps_what_is_used() {
+    fn the_cache_is_bounded_and_keeps_used_revisions() {
         let (revisions, tenant) = (Revisions::default(), TenantId::default());
-        for number in 0..10 * ROOM {
-            revisions.set(&tenant, named(number), Some(Revision::new(number as u64)));
-            assert_eq!(revisions.get(&tenant, &named(0)), Some(Revision::ZERO), "{number}");
+        for number in 0..10 * CAPACITY {
+            revisions.set(&tenant, message_key(number), Some(Revision::new(number as u64)));
+            assert_eq!(revisions.get(&tenant, &message_key(0)), Some(Revision::ZERO), "{number}");
         }
         let maps = revisions.0.lock().unwrap();
-        assert!(maps.young.len() <= ROOM && maps.old.len() <= ROOM);
+        assert!(maps.young.len() <= CAPACITY && maps.old.len() <= CAPACITY);
     }
 
     #[test]
-    fn what_is_settled_is_forgotten_and_tenants_are_apart() {
+    fn a_settled_message_is_removed_and_tenants_are_separate() {
         let (revisions, tenant) = (Revisions::default(), TenantId::default());
-        revisions.set(&tenant, named(1), Some(Revision::FIRST));
-        assert_eq!(revisions.get(&"other".parse().unwrap(), &named(1)), None);
-        revisions.set(&tenant, named(1), None);
-        assert_eq!(revisions.get(&tenant, &named(1)), None);
+        revisions.set(&tenant, message_key(1), Some(Revision::FIRST));
+        assert_eq!(revisions.get(&"other".parse().unwrap(), &message_key(1)), None);
+        revisions.set(&tenant, message_key(1), None);
+        assert_eq!(revisions.get(&tenant, &message_key(1)), None);
     }
 }

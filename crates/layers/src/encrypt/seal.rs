@@ -1,11 +1,11 @@
-//! What an operation looks like to the store.
+//! Encrypts the operations of a call.
 
 use std::collections::HashMap;
 
 use super::{
     binding::{Field, Part},
+    chunks,
     key_set::KeySet,
-    pieces,
 };
 use crate::transform::{FieldOwner, RewriteFields, Snippet, rewrite_args};
 use throughline_core::{
@@ -18,28 +18,28 @@ use throughline_core::{
     threads::ThreadArgs,
 };
 
-/// A message of the tenant of the call.
-pub(super) type Named = (ThreadId, MessageId);
+/// The thread and the id of a message, in the tenant of the call.
+pub(super) type MessageKey = (ThreadId, MessageId);
 
-/// What is known of the store at the moment of a call, and what the call itself makes of it.
+/// The revisions and titles of the store before a call, and after each operation of the call.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Known {
-    /// The revisions of the messages that it changes.
-    pub(super) revisions: HashMap<Named, Revision>,
-    /// The titles of the threads that it renames: as they are, and as they stand in the store.
+pub(super) struct StoreState {
+    /// The revisions of the messages that the call changes.
+    pub(super) revisions: HashMap<MessageKey, Revision>,
+    /// The titles of the threads that the call renames: in plaintext, and as stored.
     pub(super) titles: HashMap<ThreadId, (Title, Title)>,
-    /// Whether a patch holds values that are there: `null` is then one of them, and clears nothing.
-    pub(super) writes_anew: bool,
+    /// Whether the call re-encrypts existing values: `null` is then a value and removes nothing.
+    pub(super) reencrypts: bool,
 }
 
-/// What the content fields of one operation are of.
+/// The owner of the content fields of one operation.
 enum Subject<'a> {
-    /// A message that is made whole, or changed to this revision. With `begins` there is no content of it yet.
+    /// A message that is created, or changed to this revision. With `begins` it has no content yet.
     Message {
         revision: Revision,
         begins: bool,
     },
-    /// Metadata of which `null` may clear.
+    /// A metadata patch, in which `null` may remove a member.
     Patch {
         null_clears: bool,
     },
@@ -54,13 +54,13 @@ enum Subject<'a> {
     },
 }
 
-/// Whether the update leaves a piece: every one does that raises the revision.
-pub(super) fn leaves_a_piece(update: &UpdateContent) -> bool {
+/// Returns true for an update that adds a chunk: one that raises the revision.
+pub(super) fn writes_chunk(update: &UpdateContent) -> bool {
     update.mode != UpdateMode::Partial || !update.change.is_none()
 }
 
-/// Seals every place of `args`. Each change of content then says which revision it is made on.
-pub(super) fn seal(args: &mut PersistArgs, key_set: &KeySet<'_>, known: &mut Known) -> Result<()> {
+/// Encrypts every content field of `args`, and sets the expected revision of each change of content.
+pub(super) fn seal(args: &mut PersistArgs, key_set: &KeySet<'_>, known: &mut StoreState) -> Result<()> {
     if let PersistArgs::Batch(batch) = args {
         for (index, item) in batch.items.iter_mut().enumerate() {
             seal(item, key_set, known).map_err(|error| error.with_batch_index(index))?;
@@ -71,24 +71,24 @@ pub(super) fn seal(args: &mut PersistArgs, key_set: &KeySet<'_>, known: &mut Kno
         PersistArgs::Add(add) => known.made(&add.thread, &add.id),
         PersistArgs::Reserve(reserve) => known.made(&reserve.thread, &reserve.id),
         PersistArgs::UpdateContent(update) => {
-            if !leaves_a_piece(update) {
+            if !writes_chunk(update) {
                 return Ok(());
             }
-            let named = (update.thread.clone(), update.id.clone());
-            let on = update.expected.or_else(|| known.revisions.get(&named).copied());
-            // Nothing is known of a message that there is not: the store says so.
+            let message_key = (update.thread.clone(), update.id.clone());
+            let on = update.expected.or_else(|| known.revisions.get(&message_key).copied());
+            // A message without a known revision does not exist; the store returns that error.
             let on = on.unwrap_or(Revision::FIRST);
             update.expected = Some(on);
-            known.revisions.insert(named, on.next());
+            known.revisions.insert(message_key, on.next());
         }
         PersistArgs::Thread(ThreadArgs::Rename(rename)) => {
             if let Some(expected) = &mut rename.expected {
                 let thread = &rename.thread;
                 match known.titles.get(thread) {
-                    // The same title is sealed otherwise each time: what stands in the store is what is compared.
+                    // Each encryption of a title differs, so the store compares its own ciphertext.
                     Some((title, stored)) if title == expected => *expected = stored.clone(),
                     _ if expected.is_untitled() => {}
-                    // Called otherwise. A title that nothing can equal, and a short one, leaves the answer to the store.
+                    // The title differs. The layer sends a short title that equals no other, and the store refuses it.
                     _ => *expected = seal_title(&Title::new("-").unwrap_or_default(), key_set, thread)?,
                 }
             }
@@ -105,10 +105,10 @@ pub(super) fn seal(args: &mut PersistArgs, key_set: &KeySet<'_>, known: &mut Kno
     if let (PersistArgs::UpdateContent(plain), PersistArgs::UpdateContent(update)) = (&copy, &mut *args)
         && let Some(max) = plain.max_content_bytes
     {
-        // The limit is for what the caller gave, and the store counts what it keeps.
-        let frame = update.change.byte_len().saturating_sub(pieces::sealed_bytes(plain.change.byte_len()));
+        // The limit applies to plaintext, but the store counts ciphertext.
+        let frame = update.change.byte_len().saturating_sub(chunks::sealed_bytes(plain.change.byte_len()));
         let revision = update.expected.map_or(Revision::FIRST, Revision::next);
-        update.max_content_bytes = Some(pieces::limit_of_sealed(max, revision, frame));
+        update.max_content_bytes = Some(chunks::limit_of_sealed(max, revision, frame));
     }
     if let PersistArgs::Thread(ThreadArgs::Create(create)) = args
         && let PersistArgs::Thread(ThreadArgs::Create(plain)) = copy
@@ -118,26 +118,26 @@ pub(super) fn seal(args: &mut PersistArgs, key_set: &KeySet<'_>, known: &mut Kno
     Ok(())
 }
 
-impl Known {
+impl StoreState {
     fn made(&mut self, thread: &ThreadId, id: &MessageId) {
         self.revisions.insert((thread.clone(), id.clone()), Revision::FIRST);
     }
 }
 
-/// What the content_fields of `args` are of; nothing where it carries none.
-fn subject<'a>(args: &'a PersistArgs, known: &Known) -> Option<Subject<'a>> {
+/// Returns the owner of the content fields of `args`; `None` for an operation without content.
+fn subject<'a>(args: &'a PersistArgs, known: &StoreState) -> Option<Subject<'a>> {
     Some(match args {
         PersistArgs::Add(_) | PersistArgs::Reserve(_) | PersistArgs::Import(_) => {
             Subject::Message { revision: Revision::FIRST, begins: true }
         }
         PersistArgs::UpdateContent(update) => {
             let made = known.revisions.get(&(update.thread.clone(), update.id.clone()));
-            // At its first revision a message is open only where it was reserved, and has no content then.
+            // A message at its first revision is open only if it was reserved, and has no content then.
             let begins = update.expected == Some(Revision::FIRST) && update.mode != UpdateMode::Edit;
             Subject::Message { revision: *made?, begins }
         }
         PersistArgs::Update(_) | PersistArgs::Thread(ThreadArgs::Label(_)) => {
-            Subject::Patch { null_clears: !known.writes_anew }
+            Subject::Patch { null_clears: !known.reencrypts }
         }
         PersistArgs::Thread(ThreadArgs::Create(_) | ThreadArgs::Rename(_)) => Subject::Thread,
         PersistArgs::Session(SessionArgs::Fail(fail)) => {
@@ -153,42 +153,44 @@ fn subject<'a>(args: &'a PersistArgs, known: &Known) -> Option<Subject<'a>> {
         | PersistArgs::Session(_)
         | PersistArgs::Consumer(_)
         | PersistArgs::Read(_)
-        // The rewriter of the fields refuses what it does not know.
+        // The field rewriter refuses unknown operations.
         | _ => return None,
     })
 }
 
-/// Seals the fields of one operation.
+/// Encrypts the fields of one operation.
 struct Sealer<'a> {
-    /// What they are of; none where the operation carries none.
+    /// The owner of the fields; `None` for an operation without content.
     subject: Option<Subject<'a>>,
     key_set: &'a KeySet<'a>,
 }
 
 impl Sealer<'_> {
-    /// Content of a message that is changed to `revision`, and its kind of change.
+    /// Encrypts the content of a message at `revision`, as one chunk.
     fn chunk(&self, owner: FieldOwner<'_>, part: Part, plain: &str, revision: Revision) -> Result<Content> {
         let revision = revision.get();
         let field = Field::Content { part, revision };
-        let cell = self.key_set.seal(owner.thread, owner.message, field, plain)?;
-        Ok(pieces::block(part, revision, &cell))
+        let ciphertext = self.key_set.seal(owner.thread, owner.message, field, plain)?;
+        Ok(chunks::block(part, revision, &ciphertext))
     }
 
     fn any_metadata(&self, owner: FieldOwner<'_>, metadata: &mut Metadata, null_clears: bool) -> Result<()> {
-        *metadata = seal_facts(metadata, null_clears, self.key_set, owner.thread, owner.message)?;
+        *metadata = seal_metadata(metadata, null_clears, self.key_set, owner.thread, owner.message)?;
         Ok(())
     }
 }
 
 impl RewriteFields for Sealer<'_> {
     fn content(&mut self, owner: FieldOwner<'_>, content: &mut Content) -> Result<()> {
-        let Some(Subject::Message { revision, .. }) = self.subject else { return Err(unknown_place()) };
+        let Some(Subject::Message { revision, .. }) = self.subject else { return Err(unexpected_field()) };
         *content = self.chunk(owner, Part::Whole, content.as_json(), revision)?;
         Ok(())
     }
 
     fn delta(&mut self, owner: FieldOwner<'_>, delta: &mut Delta) -> Result<()> {
-        let Some(Subject::Message { revision, begins }) = self.subject else { return Err(unknown_place()) };
+        let Some(Subject::Message { revision, begins }) = self.subject else {
+            return Err(unexpected_field());
+        };
         let (part, plain) = match (&*delta, begins) {
             (Delta::Text(text), true) => (Part::FirstText, text.as_str()),
             (Delta::Text(text), false) => (Part::Text, text.as_str()),
@@ -202,12 +204,12 @@ impl RewriteFields for Sealer<'_> {
     fn metadata(&mut self, owner: FieldOwner<'_>, metadata: &mut Metadata) -> Result<()> {
         match self.subject {
             Some(_) => self.any_metadata(owner, metadata, false),
-            None => Err(unknown_place()),
+            None => Err(unexpected_field()),
         }
     }
 
     fn metadata_patch(&mut self, owner: FieldOwner<'_>, patch: &mut Metadata) -> Result<()> {
-        let Some(Subject::Patch { null_clears }) = self.subject else { return Err(unknown_place()) };
+        let Some(Subject::Patch { null_clears }) = self.subject else { return Err(unexpected_field()) };
         self.any_metadata(owner, patch, null_clears)
     }
 
@@ -218,7 +220,7 @@ impl RewriteFields for Sealer<'_> {
             Some(Subject::Quarantine { consumer, position }) => {
                 Field::Quarantine { consumer, position: *position }
             }
-            Some(Subject::Patch { .. } | Subject::Thread) | None => return Err(unknown_place()),
+            Some(Subject::Patch { .. } | Subject::Thread) | None => return Err(unexpected_field()),
         };
         *reason = self.key_set.seal(owner.thread, owner.message, field, reason)?;
         Ok(())
@@ -226,25 +228,25 @@ impl RewriteFields for Sealer<'_> {
 
     fn title(&mut self, owner: FieldOwner<'_>, title: &mut Title) -> Result<()> {
         if self.subject.is_none() {
-            return Err(unknown_place());
+            return Err(unexpected_field());
         }
         *title = seal_title(title, self.key_set, owner.thread)?;
         Ok(())
     }
 
     fn preview(&mut self, _: FieldOwner<'_>, _: &mut String) -> Result<()> {
-        Err(unknown_place())
+        Err(unexpected_field())
     }
 
     fn snippet(&mut self, _: FieldOwner<'_>, _: Snippet<'_>) -> Result<()> {
-        Err(unknown_place())
+        Err(unexpected_field())
     }
 
-    /// Nothing encrypted is in an index of words: the store is asked for a word that no text has, and not for those of the caller. A
-    /// store that may hold text from before the encryption is asked for the words.
+    /// Replaces a search query by a term that no text contains, because the full-text index has no plaintext. A store
+    /// that may have plaintext from before the encryption receives the query unchanged.
     fn query(&mut self, query: &mut String) -> Result<()> {
         if !self.key_set.accepts_plaintext() {
-            // A query that a store refuses is refused here.
+            // The layer refuses a query that the store would refuse.
             Query::parse(query, Tokenizer::default())?;
             *query = MessageId::mint().as_str().replace('-', "");
         }
@@ -252,18 +254,18 @@ impl RewriteFields for Sealer<'_> {
     }
 }
 
-/// Seals what a read says: a search query.
+/// Encrypts a read: it replaces the search query.
 pub(super) fn seal_read(args: &mut PersistArgs, key_set: &KeySet<'_>) -> Result<()> {
     rewrite_args("encrypt", args, &mut Sealer { subject: None, key_set })
 }
 
-fn unknown_place() -> PersistError {
+fn unexpected_field() -> PersistError {
     PersistError::new(ErrorKind::Internal, "an operation carries content where the layer expects none")
         .with_effect(Effect::NotApplied)
 }
 
-/// Each value by itself, so that a patch of one leaves the others alone. The names stay as they are.
-pub(super) fn seal_facts(
+/// Encrypts each value by itself, so that a patch of one value does not affect the others. The names stay in plaintext.
+pub(super) fn seal_metadata(
     metadata: &Metadata,
     null_clears: bool,
     key_set: &KeySet<'_>,
@@ -275,57 +277,61 @@ pub(super) fn seal_facts(
         if null_clears && value.get() == "null" {
             sealed.set_raw(name, value.to_owned());
         } else {
-            let cell = key_set.seal(thread, message, Field::Fact(name), value.get())?;
-            sealed.set(name, &cell)?;
+            let ciphertext = key_set.seal(thread, message, Field::Metadata(name), value.get())?;
+            sealed.set(name, &ciphertext)?;
         }
     }
     Ok(sealed)
 }
 
-/// That a thread has no title is no secret, and lists rely on it.
+/// The absence of a title is no secret, and lists depend on it.
 pub(super) fn seal_title(title: &Title, key_set: &KeySet<'_>, thread: &ThreadId) -> Result<Title> {
     if title.is_untitled() {
         return Ok(title.clone());
     }
-    let cell = key_set.seal(thread, None, Field::Title, title.as_str())?;
-    Title::new(&cell).map_err(|_| {
-        let (bytes, room) = (title.as_str().len(), room_for_a_title(&cell, title));
-        let detail = format!("a title of {bytes} bytes is more than the {room} that can be encrypted");
+    let ciphertext = key_set.seal(thread, None, Field::Title, title.as_str())?;
+    Title::new(&ciphertext).map_err(|_| {
+        let (bytes, max) = (title.as_str().len(), max_title_bytes(&ciphertext, title));
+        let detail = format!("a title of {bytes} bytes exceeds the {max} bytes that can be encrypted");
         PersistError::new(ErrorKind::TooLarge, detail).with_effect(Effect::NotApplied)
     })
 }
 
-/// The longest title that fits into one once it is sealed under this key.
-fn room_for_a_title(cell: &str, title: &Title) -> usize {
-    let data = cell.rsplit(':').next().map_or(0, str::len);
-    let header = cell.len() - data;
+/// Returns the longest title that still fits when it is encrypted under this key.
+fn max_title_bytes(ciphertext: &str, title: &Title) -> usize {
+    let data = ciphertext.rsplit(':').next().map_or(0, str::len);
+    let header = ciphertext.len() - data;
     let overhead = data * 3 / 4 - title.as_str().len();
     (Title::MAX_BYTES - header) * 3 / 4 - overhead
 }
 
-/// Which changes of content say nothing of the revision that they are made on, and are not of what the call itself makes.
-pub(super) fn unknown_revisions(args: &PersistArgs, made: &mut Vec<Named>, unknown: &mut Vec<Named>) {
+/// Collects the changes of content without an expected revision, except those of messages that the call itself creates.
+pub(super) fn unknown_revisions(
+    args: &PersistArgs,
+    made: &mut Vec<MessageKey>,
+    unknown: &mut Vec<MessageKey>,
+) {
     match args {
         PersistArgs::Batch(batch) => {
             batch.items.iter().for_each(|item| unknown_revisions(item, made, unknown));
         }
         PersistArgs::Add(add) => made.push((add.thread.clone(), add.id.clone())),
         PersistArgs::Reserve(reserve) => made.push((reserve.thread.clone(), reserve.id.clone())),
-        PersistArgs::UpdateContent(update) if leaves_a_piece(update) => {
-            let named = (update.thread.clone(), update.id.clone());
-            if made.contains(&named) {
+        PersistArgs::UpdateContent(update) if writes_chunk(update) => {
+            let message_key = (update.thread.clone(), update.id.clone());
+            if made.contains(&message_key) {
                 return;
             }
             if update.expected.is_none() {
-                unknown.push(named.clone());
+                unknown.push(message_key.clone());
             }
-            made.push(named);
+            made.push(message_key);
         }
         _ => {}
     }
 }
 
-/// Threads that are renamed only if they are called something.
+/// Collects the threads of renames with an expected title.
 pub(super) fn expected_titles(args: &PersistArgs, threads: &mut Vec<ThreadId>) {
     match args {
         PersistArgs::Batch(batch) => batch.items.iter().for_each(|item| expected_titles(item, threads)),
@@ -336,7 +342,7 @@ pub(super) fn expected_titles(args: &PersistArgs, threads: &mut Vec<ThreadId>) {
     }
 }
 
-/// Threads in which something is to be sealed.
+/// Returns the threads in which the call encrypts data.
 pub(super) fn sealed_threads(args: &PersistArgs) -> Vec<ThreadId> {
     let items = match args {
         PersistArgs::Batch(batch) => &*batch.items,
@@ -345,7 +351,7 @@ pub(super) fn sealed_threads(args: &PersistArgs) -> Vec<ThreadId> {
     let mut threads: Vec<ThreadId> = Vec::new();
     for item in items {
         let always = match item {
-            PersistArgs::UpdateContent(update) => leaves_a_piece(update),
+            PersistArgs::UpdateContent(update) => writes_chunk(update),
             _ => false,
         };
         for field in item.content_fields() {

@@ -44,12 +44,12 @@ impl<S: PersistService<Error = PersistError>> Service<PersistRequest> for Encryp
     type Future = Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<()>> {
-        // A call may make several inner ones, each on a clone that is readied for it.
+        // One call may make several inner calls, each on a clone that it readies itself.
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: PersistRequest) -> Self::Future {
-        let work = Work { here: InnerService::new(self.inner.clone()), shared: Arc::clone(&self.shared) };
+        let work = Work { inner: InnerService::new(self.inner.clone()), shared: Arc::clone(&self.shared) };
         Box::pin(work.serve(request))
     }
 }

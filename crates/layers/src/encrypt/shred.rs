@@ -1,4 +1,4 @@
-//! Destroys the keys of a thread, and finds the forks that copied its messages.
+//! Destroys the key of a thread, and finds the forks that copied its messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,22 +9,22 @@ use throughline_core::{
     threads::{GetThread, ListThreads},
 };
 
-/// What [`EncryptLayer::shred`] has done.
+/// The result of [`EncryptLayer::shred`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shredded {
-    /// The threads whose keys were destroyed, the one that was asked for first.
+    /// The threads whose keys were destroyed; the requested thread comes first.
     pub threads: Vec<ThreadId>,
-    /// The forks of these that have keys of their own: what was copied into them stays readable.
+    /// The forks of these threads that have their own keys: the messages that were copied into them stay readable.
     pub readable_forks: Vec<ThreadId>,
-    /// The threads whose entry is damaged: nothing says whether they are forks.
+    /// The threads whose summary is damaged, so that it is unknown whether they are forks.
     pub unread: Vec<ThreadId>,
-    /// The damaged records of the store of keys, of all tenants, [as it names them](super::thread_keys::Listed::damaged): nothing says which
-    /// thread they are of. What is under such a key cannot be read while its record is not restored.
+    /// The damaged key records of all tenants, [by the names of their store](super::thread_keys::Listed::damaged).
+    /// Their threads are unknown. Data under such a key stays unreadable until the host restores the record.
     pub unread_keys: Vec<String>,
 }
 
-/// What each fork of a tenant is a fork of, as far as entries can be read.
+/// The thread that each fork of a tenant was made from, as far as the thread summaries are readable.
 #[derive(Default)]
 struct Origins {
     of: BTreeMap<ThreadId, ThreadId>,
@@ -33,7 +33,7 @@ struct Origins {
 }
 
 impl Origins {
-    /// Reads the entry of one thread. Of one whose key is destroyed nothing is to be found.
+    /// Reads the summary of one thread. A thread whose key is destroyed has no readable summary.
     async fn read(&mut self, db: &Persistence, thread: ThreadId) -> Result<()> {
         match db.read(GetThread { thread: thread.clone() }).await {
             Ok(entry) => {
@@ -47,7 +47,7 @@ impl Origins {
         Ok(())
     }
 
-    /// The threads that branched off from one of these or from another fork: the nearest first.
+    /// Returns the forks of these threads and the forks of those forks, the nearest first.
     fn forks_of(&self, threads: &[ThreadId]) -> Vec<ThreadId> {
         let (mut found, mut known) = (Vec::new(), threads.iter().cloned().collect::<BTreeSet<_>>());
         loop {
@@ -66,31 +66,32 @@ impl Origins {
 }
 
 impl EncryptLayer {
-    /// Destroys the key of a thread of the tenant of `db`, where threads have keys: nothing of it can be read any more, in no copy
-    /// of the store. Every call that needs it is answered [`Gone`](throughline_core::ErrorKind::Gone) from then on, and other threads are as
-    /// before. The rows stay until the thread is deleted.
+    /// Destroys the key of a thread of `db`'s tenant, if threads have keys: no copy of the store can be decrypted any
+    /// more. Later calls that need the key fail as [`Gone`](throughline_core::ErrorKind::Gone). Other threads are not
+    /// affected. The rows stay until the thread is deleted.
     ///
-    /// A [fork](throughline_core::Thread::fork) is a copy under a key of its own. The answer names the forks of the thread, and the forks of
-    /// those, also the ones that no list shows; [`shred_with_forks`](Self::shred_with_forks) destroys their keys too. A fork of a
-    /// fork is found by the entry of the one between: it is named by the call that shreds that one, and no later call finds it.
+    /// A [fork](throughline_core::Thread::fork) is a copy under a key of its own. The answer names the forks of the
+    /// thread and the forks of those forks, including hidden threads; [`shred_with_forks`](Self::shred_with_forks) also
+    /// destroys their keys. The summary of a fork leads to the next fork. So the call that shreds a fork reports the
+    /// forks of that fork, and no later call can find them.
     ///
-    /// What the thread has under a key of the ring, from a time without keys of threads, is refused too, and is out of reach
-    /// only once it was [written again](super::Rewrite) before.
+    /// The layer also refuses data of the thread that is under a key of the key ring, from the time before thread keys.
+    /// That data is unreadable in copies only if it was [re-encrypted](super::Rewrite) before.
     ///
     /// # Errors
-    /// `Unsupported` where threads have no keys; what the store of keys answers. With the effect `Applied`, what a read answers
-    /// that looks for forks: the key is destroyed then, and the same call can be made again.
+    /// `Unsupported` without thread keys; the errors of the thread key store. With the effect `Applied`, the errors of
+    /// the reads that search for forks: the key is then destroyed, and the caller can repeat the call.
     ///
     /// # Cost
-    /// One pass over the list of the tenant's threads, and one over the store of keys, which has those of all tenants. The entry of each
-    /// thread that no list shows, or whose entry is damaged, is read by itself.
+    /// One pass over the list of the tenant's threads, and one over the thread key store, which has the keys of all
+    /// tenants. Each thread that is hidden or has a damaged summary costs a read.
     ///
     /// # Cancel safety
-    /// The key is destroyed or is not. The same call can be made again.
+    /// The key is destroyed or unchanged. The caller can repeat the call.
     pub async fn shred(&self, db: &Persistence, thread: &ThreadId) -> Result<Shredded> {
         let keys = self.thread_keys()?;
         keys.destroy(db.tenant(), thread).await?;
-        // Looked for afterwards: a fork has its thread before it reads what it copies, and from now on it reads nothing.
+        // The search comes second: a fork is created before it reads the messages, and those reads fail from now on.
         let threads = vec![thread.clone()];
         let origins = self.origins(db).await.map_err(half_done)?;
         let readable_forks = origins.forks_of(&threads);
@@ -98,24 +99,25 @@ impl EncryptLayer {
         Ok(Shredded { threads, readable_forks, unread, unread_keys })
     }
 
-    /// Destroys the key of a thread as [`shred`](Self::shred) does, and those of its forks and of their forks: everything that was
-    /// copied from it, with what was said in the forks since.
+    /// Destroys the key of a thread as [`shred`](Self::shred) does, and the keys of all its forks and their forks. This
+    /// includes the messages that were added to the forks later.
     ///
     /// # Errors
-    /// As of [`shred`](Self::shred).
+    /// The errors of [`shred`](Self::shred).
     ///
     /// # Cost
-    /// That of [`shred`](Self::shred) once more after each round of forks, and so twice where no fork is begun meanwhile.
+    /// The cost of [`shred`](Self::shred) for each round of forks and once more, so twice it when no fork is created
+    /// meanwhile.
     ///
     /// # Cancel safety
-    /// Each key is destroyed or is not: that of the thread first, and that of a fork after those of its forks. A call that was
-    /// dropped or failed can be made again, and finds the others.
+    /// Each key is destroyed or unchanged. The key of the thread comes first, and the key of a fork comes after the
+    /// keys of its forks. The caller can repeat a dropped or failed call, which then finds the remaining forks.
     pub async fn shred_with_forks(&self, db: &Persistence, thread: &ThreadId) -> Result<Shredded> {
         let keys = self.thread_keys()?;
         keys.destroy(db.tenant(), thread).await?;
         let mut threads = vec![thread.clone()];
         loop {
-            // Also those that were begun of a fork meanwhile.
+            // Includes the forks that were created meanwhile.
             let origins = self.origins(db).await.map_err(half_done)?;
             let forks = origins.forks_of(&threads);
             if forks.is_empty() {
@@ -130,13 +132,13 @@ impl EncryptLayer {
     }
 
     fn thread_keys(&self) -> Result<&dyn ThreadKeys> {
-        match &self.cabinet().threads {
+        match &self.key_provider().threads {
             Some(keys) => Ok(&**keys),
             None => Err(PersistError::unsupported("to shred a thread without keys of threads")),
         }
     }
 
-    /// Of the threads that lists show, and of those that have a key.
+    /// Reads the origin of the listed threads and of the threads with a key.
     async fn origins(&self, db: &Persistence) -> Result<Origins> {
         let (mut origins, mut seen) = (Origins::default(), BTreeSet::new());
         let mut list = Some(ListThreads::new(ReadPage::MAX_LIMIT).archived_too());
@@ -168,7 +170,7 @@ impl EncryptLayer {
     }
 }
 
-/// A key is destroyed already.
+/// Adds that the key is already destroyed.
 fn half_done(error: PersistError) -> PersistError {
     error
         .context("the key of the thread is destroyed, and its forks are not all known")

@@ -1,4 +1,4 @@
-//! The messages that a call takes: each is decrypted before the store deletes it.
+//! Decrypts each message that a call takes, before the store deletes it.
 
 use std::collections::HashMap;
 
@@ -14,18 +14,18 @@ use throughline_core::{
     threads::{ClearThread, ThreadArgs},
 };
 
-/// What each [`TakeLastMessage`] of a call takes, as far as the store says before the call.
+/// The messages that the [`TakeLastMessage`] operations of a call will take, as read before the call.
 #[derive(Default)]
-pub(super) struct Taken {
-    /// The index in the batch, and the sequence number that the message has to have. [`Seq::ZERO`] has none: the store replays an earlier
-    /// call, or refuses this one.
+pub(super) struct TakenMessages {
+    /// The index in the batch, and the required sequence number of the message. With [`Seq::ZERO`], which no message
+    /// has, the store replays an earlier call or refuses this one.
     expected: Vec<(usize, Seq)>,
-    /// Why the first message that cannot be decrypted is not taken.
+    /// The error of the first message that cannot be decrypted.
     unreadable: Option<PersistError>,
 }
 
-impl Taken {
-    /// Has the store take the messages that were read, and no others.
+impl TakenMessages {
+    /// Makes the store take exactly the messages that were read.
     pub(super) fn pin(&self, args: &mut PersistArgs) {
         for (index, seq) in &self.expected {
             let item = match &mut *args {
@@ -38,36 +38,36 @@ impl Taken {
         }
     }
 
-    /// Whether the layer itself says which message is taken.
+    /// Returns true if the layer requires no message.
     pub(super) const fn is_empty(&self) -> bool {
         self.expected.is_empty()
     }
 
-    /// The error of the call where the store refused it.
+    /// Returns the error for a call that the store refused.
     pub(super) const fn unreadable(&mut self) -> Option<PersistError> {
         self.unreadable.take()
     }
 
-    pub(super) fn is_as(&self, other: &Self) -> bool {
+    pub(super) fn same_as(&self, other: &Self) -> bool {
         self.expected == other.expected
     }
 }
 
-/// The last messages of a thread while the items of a call are gone through: none is one that the call itself makes.
+/// The last messages of a thread, updated with each item of the call; `None` is a message that the call itself creates.
 type Last = Vec<Option<Message>>;
 
 impl<S: PersistService<Error = PersistError>> Work<S> {
-    /// Reads and decrypts each message that `args` takes: the store deletes what it answers.
+    /// Reads and decrypts each message that `args` takes, because the store deletes the messages that it returns.
     ///
     /// # Errors
-    /// What the reads answer. A message that cannot be decrypted refuses the call, and stays.
+    /// The errors of the reads. A message that cannot be decrypted fails the call, and stays.
     pub(super) async fn read_taken(
         &self,
         context: &Context,
         args: &PersistArgs,
         key_set: &mut KeySet<'_>,
-    ) -> Result<Taken> {
-        let mut taken = Taken::default();
+    ) -> Result<TakenMessages> {
+        let mut taken = TakenMessages::default();
         let mut threads: HashMap<&ThreadId, Last> = HashMap::new();
         for item in args.each() {
             if let Some(take) = take_of(item)
@@ -121,14 +121,14 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         Ok(taken)
     }
 
-    /// The last messages of a thread, the oldest first; up to the one that the caller expects, where it expects one.
+    /// Returns the last messages of a thread, the oldest first, up to the message that the caller expects.
     async fn last_messages(&self, context: &Context, take: &TakeLastMessage, limit: u32) -> Result<Last> {
         let from = take.expected.map_or(PageFrom::End, |seq| PageFrom::Before(seq.next()));
         let read = ReadPage::new(take.thread.clone(), from, limit).with_max_bytes(ReadPage::MAX_BYTES);
-        let PersistResult::Read(ReadResult::Page(page)) = self.here.call(context, read).await?.result else {
+        let PersistResult::Read(ReadResult::Page(page)) = self.inner.call(context, read).await?.result else {
             return Err(other_answer());
         };
-        // A store that cannot read a message does not take it.
+        // A store does not take a message that it cannot read.
         let damaged = page.damaged.iter().filter_map(|damaged| damaged.seq).max();
         let behind = |message: &Message| damaged.is_none_or(|damaged| message.seq > damaged);
         Ok(page.messages.into_iter().filter(behind).map(Some).collect())
@@ -142,7 +142,7 @@ fn take_of(args: &PersistArgs) -> Option<&TakeLastMessage> {
     }
 }
 
-/// How many messages of a thread `args` takes or deletes at most.
+/// Returns the most messages of a thread that `args` takes or deletes.
 fn removals(args: &PersistArgs, thread: &ThreadId) -> u32 {
     let removes = |item: &&PersistArgs| match item {
         PersistArgs::Delete(delete) => delete.thread == *thread,

@@ -1,7 +1,7 @@
-/// What a broken variant of the layer forgets. Only the tests of this crate make one: elsewhere there is nothing to forget,
-/// and the compiler takes the questions away.
+/// A check that a deliberately defective layer omits. Only the tests of this crate construct one; in other builds the
+/// compiler removes the checks for it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[cfg_attr(not(test), allow(dead_code, reason = "made by tests alone"))]
+#[cfg_attr(not(test), allow(dead_code, reason = "constructed by tests only"))]
 pub(super) enum Weakness {
     #[default]
     None,

@@ -1,13 +1,13 @@
-//! One call on its way through the layer.
+//! Processes one call of the layer.
 
 use std::{collections::HashSet, sync::Arc};
 
 use super::{
+    chunks,
     key_set::KeySet,
     layer::Shared,
     open::{self, Sent},
-    pieces,
-    seal::{self, Known, Named},
+    seal::{self, MessageKey, StoreState},
 };
 use throughline_core::{
     Context, Effect, ErrorKind, Message, Metadata, MetadataPatch, PersistArgs, PersistError, PersistRequest,
@@ -17,82 +17,82 @@ use throughline_core::{
     threads::{GetThread, LabelThread, ThreadArgs, ThreadSummary},
 };
 
-/// How often a change of content is made again that was overtaken: each time somebody else has got on.
+/// The most attempts at a change of content that other writers overtake.
 const TRIES: u32 = 64;
 
 pub(super) struct Work<S> {
-    pub(super) here: InnerService<S>,
+    pub(super) inner: InnerService<S>,
     pub(super) shared: Arc<Shared>,
 }
 
 impl<S: PersistService<Error = PersistError>> Work<S> {
     pub(super) async fn serve(self, mut request: PersistRequest) -> Result<PersistResponse> {
         let tenant = request.context.tenant().clone();
-        let mut key_set = self.shared.cabinet.key_set(&tenant);
+        let mut key_set = self.shared.key_provider.key_set(&tenant);
         if let PersistArgs::Read(_) = request.args {
             seal::seal_read(&mut request.args, &key_set)?;
-            let mut response = self.here.forward(request).await?;
+            let mut response = self.inner.forward(request).await?;
             self.open(&mut response, None, &mut key_set).await?;
-            response.extensions.insert(key_set.found);
+            response.extensions.insert(key_set.usage);
             return Ok(response);
         }
         self.write(request, &mut key_set).await
     }
 
     async fn write(&self, request: PersistRequest, key_set: &mut KeySet<'_>) -> Result<PersistResponse> {
-        let PersistRequest { args: mut asked, context } = request;
+        let PersistRequest { args: mut original, context } = request;
         let tenant = context.tenant();
-        let writes_anew = is_empty_patch(&asked);
-        let _held = if writes_anew {
-            self.shared.in_turn.alone(tenant, &asked).await
+        let reencrypts = is_empty_patch(&original);
+        let _held = if reencrypts {
+            self.shared.patch_locks.exclusive(tenant, &original).await
         } else {
-            self.shared.in_turn.shared(tenant, &asked).await
+            self.shared.patch_locks.shared(tenant, &original).await
         };
-        if writes_anew {
-            self.take_up_stale_facts(&context, &mut asked, key_set).await?;
+        if reencrypts {
+            self.add_stale_values(&context, &mut original, key_set).await?;
         }
-        key_set.fetch(seal::sealed_threads(&asked), true).await?;
-        let (passed, mut response) = self.pass_on(&asked, &context, writes_anew, key_set).await?;
-        self.learn(tenant, &response.result);
-        self.open(&mut response, Some(Sent { asked: &asked, passed: &passed }), key_set).await?;
-        self.compare_imported(&context, &asked, &mut response.result, key_set).await?;
+        key_set.fetch(seal::sealed_threads(&original), true).await?;
+        let (forwarded, mut response) = self.pass_on(&original, &context, reencrypts, key_set).await?;
+        self.remember_revisions(tenant, &response.result);
+        self.open(&mut response, Some(Sent { original: &original, forwarded: &forwarded }), key_set).await?;
+        self.compare_imported(&context, &original, &mut response.result, key_set).await?;
         if matches!(response.result, PersistResult::Reserve(_))
             && let Some(ContentLimit(sealed)) = response.extensions.get().copied()
         {
-            response.extensions.insert(ContentLimit(pieces::limit_of_plain(sealed)));
+            response.extensions.insert(ContentLimit(chunks::limit_of_plain(sealed)));
         }
         Ok(response)
     }
 
-    /// Seals the call and passes it on. The layer itself says on which revision, title or last message the call is made. Where another
-    /// call was faster, the layer reads again: the caller has named none of these.
+    /// Encrypts the call and forwards it. The layer sets the expected revision, title or last message itself, so it
+    /// reads again when another call was faster.
     async fn pass_on(
         &self,
-        asked: &PersistArgs,
+        original: &PersistArgs,
         context: &Context,
-        writes_anew: bool,
+        reencrypts: bool,
         key_set: &mut KeySet<'_>,
     ) -> Result<(PersistArgs, PersistResponse)> {
         let (mut revisions, mut titles) = (Vec::new(), Vec::new());
-        seal::unknown_revisions(asked, &mut Vec::new(), &mut revisions);
-        seal::expected_titles(asked, &mut titles);
-        let mut known = Known { writes_anew, ..Known::default() };
-        for named in &revisions {
-            let revision = match self.shared.revisions.get(context.tenant(), named) {
+        seal::unknown_revisions(original, &mut Vec::new(), &mut revisions);
+        seal::expected_titles(original, &mut titles);
+        let mut known = StoreState { reencrypts, ..StoreState::default() };
+        for message_key in &revisions {
+            let revision = match self.shared.revisions.get(context.tenant(), message_key) {
                 Some(revision) => Some(revision),
-                None => self.revision(context, named).await?,
+                None => self.revision(context, message_key).await?,
             };
-            known.revisions.extend(revision.map(|revision| (named.clone(), revision)));
+            known.revisions.extend(revision.map(|revision| (message_key.clone(), revision)));
         }
-        self.look_at_titles(context, &titles, &mut known, key_set).await?;
-        let mut taken = self.read_taken(context, asked, key_set).await?;
+        self.read_titles(context, &titles, &mut known, key_set).await?;
+        let mut taken = self.read_taken(context, original, key_set).await?;
         for _ in 0..TRIES {
-            let mut passed = asked.clone();
-            seal::seal(&mut passed, key_set, &mut known.clone())?;
-            taken.pin(&mut passed);
-            let request = PersistRequest { args: passed.clone(), context: context.clone() };
-            let refusal = match self.here.forward(request).await {
-                Ok(response) => return Ok((passed, response)),
+            let mut forwarded = original.clone();
+            seal::seal(&mut forwarded, key_set, &mut known.clone())?;
+            taken.pin(&mut forwarded);
+            let request = PersistRequest { args: forwarded.clone(), context: context.clone() };
+            let refusal = match self.inner.forward(request).await {
+                Ok(response) => return Ok((forwarded, response)),
                 Err(error) => error,
             };
             let may_be_ours = refusal.kind() == ErrorKind::Stale && refusal.effect() == Effect::NotApplied;
@@ -102,57 +102,60 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
             if let Some(unreadable) = taken.unreadable() {
                 return Err(unreadable);
             }
-            let mut now = Known { writes_anew, ..Known::default() };
-            for named in &revisions {
-                let revision = self.revision(context, named).await?;
-                self.shared.revisions.set(context.tenant(), named.clone(), revision);
-                now.revisions.extend(revision.map(|revision| (named.clone(), revision)));
+            let mut now = StoreState { reencrypts, ..StoreState::default() };
+            for message_key in &revisions {
+                let revision = self.revision(context, message_key).await?;
+                self.shared.revisions.set(context.tenant(), message_key.clone(), revision);
+                now.revisions.extend(revision.map(|revision| (message_key.clone(), revision)));
             }
-            self.look_at_titles(context, &titles, &mut now, key_set).await?;
-            let taken_now = self.read_taken(context, asked, key_set).await?;
-            if (&now.revisions, &now.titles) == (&known.revisions, &known.titles) && taken_now.is_as(&taken) {
+            self.read_titles(context, &titles, &mut now, key_set).await?;
+            let taken_now = self.read_taken(context, original, key_set).await?;
+            if (&now.revisions, &now.titles) == (&known.revisions, &known.titles) && taken_now.same_as(&taken)
+            {
                 return Err(refusal);
             }
             (known, taken) = (now, taken_now);
         }
-        let detail = format!("somebody else was faster {TRIES} times in a row");
+        let detail = format!(
+            "the call was not applied: another writer was faster {TRIES} times in a row; repeat the call"
+        );
         Err(PersistError::new(ErrorKind::Busy, detail).with_effect(Effect::NotApplied))
     }
 
-    /// The revision that a message is at; nothing where there is no such message.
-    async fn revision(&self, context: &Context, named: &Named) -> Result<Option<Revision>> {
-        Ok(self.message(context, named).await?.map(|message| message.revision))
+    /// Returns the revision of a message; `None` for a missing message.
+    async fn revision(&self, context: &Context, message_key: &MessageKey) -> Result<Option<Revision>> {
+        Ok(self.message(context, message_key).await?.map(|message| message.revision))
     }
 
-    /// A message as it stands in the store.
-    async fn message(&self, context: &Context, (thread, id): &Named) -> Result<Option<Message>> {
+    /// Returns a message as stored, without decryption.
+    async fn message(&self, context: &Context, (thread, id): &MessageKey) -> Result<Option<Message>> {
         let get = GetMessage { thread: thread.clone(), id: id.clone() };
-        match self.here.call(context, get).await?.result {
+        match self.inner.call(context, get).await?.result {
             PersistResult::Read(ReadResult::Get(message)) => Ok(message),
             _ => Err(other_answer()),
         }
     }
 
-    /// An entry as it stands in the store.
+    /// Returns a thread summary as stored, without decryption.
     async fn entry(&self, context: &Context, thread: &ThreadId) -> Result<Option<ThreadSummary>> {
         let get = GetThread { thread: thread.clone() };
-        match self.here.call(context, get).await?.result {
+        match self.inner.call(context, get).await?.result {
             PersistResult::Read(ReadResult::Thread(entry)) => Ok(entry),
             _ => Err(other_answer()),
         }
     }
 
-    async fn look_at_titles(
+    async fn read_titles(
         &self,
         context: &Context,
         threads: &[ThreadId],
-        known: &mut Known,
+        known: &mut StoreState,
         key_set: &mut KeySet<'_>,
     ) -> Result<()> {
         for thread in threads {
             let Some(entry) = self.entry(context, thread).await? else { continue };
             key_set.fetch([thread.clone()], false).await?;
-            // What cannot be read is called otherwise than anybody expects.
+            // A title that cannot be decrypted differs from any expected title.
             if let Ok(title) = open::open_title(&entry.title, thread, key_set) {
                 known.titles.insert(thread.clone(), (title, entry.title));
             }
@@ -160,14 +163,14 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         Ok(())
     }
 
-    /// Puts into an empty patch what is not under the present key.
-    async fn take_up_stale_facts(
+    /// Adds the values that are not under the current key to an empty patch.
+    async fn add_stale_values(
         &self,
         context: &Context,
-        asked: &mut PersistArgs,
+        original: &mut PersistArgs,
         key_set: &mut KeySet<'_>,
     ) -> Result<()> {
-        let (thread, message) = match &*asked {
+        let (thread, message) = match &*original {
             PersistArgs::Update(update) => (update.thread.clone(), Some(update.id.clone())),
             PersistArgs::Thread(ThreadArgs::Label(label)) => (label.thread.clone(), None),
             _ => return Ok(()),
@@ -182,14 +185,14 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         key_set.fetch([thread.clone()], true).await?;
         let mut stale = Metadata::new();
         for (name, value) in stored.iter() {
-            let cell = serde_json::from_str::<&str>(value.get()).unwrap_or_default();
-            if !key_set.is_present(&thread, cell) {
+            let ciphertext = serde_json::from_str::<&str>(value.get()).unwrap_or_default();
+            if !key_set.is_present(&thread, ciphertext) {
                 stale.set_raw(name, value.to_owned());
             }
         }
-        open::open_facts(&mut stale, &thread, message.as_ref(), key_set)?;
+        open::open_metadata(&mut stale, &thread, message.as_ref(), key_set)?;
         let patch = MetadataPatch::from(stale);
-        match asked {
+        match original {
             PersistArgs::Update(update) => update.metadata = patch,
             PersistArgs::Thread(ThreadArgs::Label(label)) => label.metadata = patch,
             _ => {}
@@ -197,23 +200,23 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         Ok(())
     }
 
-    /// Remembers the revisions of open messages, so that the next append costs no read.
-    fn learn(&self, tenant: &TenantId, result: &PersistResult) {
-        let told = |thread: &ThreadId, id: &throughline_core::MessageId, revision| {
+    /// Caches the revisions of open messages, so that the next append costs no read.
+    fn remember_revisions(&self, tenant: &TenantId, result: &PersistResult) {
+        let record = |thread: &ThreadId, id: &throughline_core::MessageId, revision| {
             self.shared.revisions.set(tenant, (thread.clone(), id.clone()), revision);
         };
         match result {
             PersistResult::Reserve(reserved) if !reserved.deduplicated => {
                 let message = &reserved.message;
-                told(&message.thread, &message.id, Some(message.revision));
+                record(&message.thread, &message.id, Some(message.revision));
             }
             PersistResult::UpdateContent(updated) if !updated.deduplicated => {
                 let open = updated.state.is_open().then_some(updated.revision);
-                told(&updated.thread, &updated.id, open);
+                record(&updated.thread, &updated.id, open);
             }
             PersistResult::Batch(batched) if !batched.deduplicated => {
                 for output in &batched.outputs {
-                    self.learn(tenant, output);
+                    self.remember_revisions(tenant, output);
                 }
             }
             _ => {}
@@ -227,28 +230,28 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         key_set: &mut KeySet<'_>,
     ) -> Result<()> {
         let threads: HashSet<ThreadId> =
-            response.result.content_fields().into_iter().map(|place| place.thread.clone()).collect();
+            response.result.content_fields().into_iter().map(|field| field.thread.clone()).collect();
         key_set.fetch(threads, false).await?;
         open::open(&mut response.result, sent, key_set)
     }
 
-    /// A store that compares what is imported with what it has finds every message another one, since nothing is encrypted
-    /// twice alike. So what it calls different is compared here.
+    /// Compares imported messages with stored ones. The store cannot: two encryptions of the same text differ, so it
+    /// reports every message as different.
     async fn compare_imported(
         &self,
         context: &Context,
-        asked: &PersistArgs,
+        original: &PersistArgs,
         result: &mut PersistResult,
         key_set: &mut KeySet<'_>,
     ) -> Result<()> {
-        let (PersistArgs::Import(import), PersistResult::Import(imported)) = (asked, result) else {
+        let (PersistArgs::Import(import), PersistResult::Import(imported)) = (original, result) else {
             return Ok(());
         };
         for (row, became) in import.rows.iter().zip(&mut imported.rows) {
             let ImportedRow::Differs(seq) = *became else { continue };
-            let named = (import.thread.clone(), row.id.clone());
-            let Some(mut stored) = self.message(context, &named).await? else { continue };
-            // What cannot be read is certainly not the same.
+            let message_key = (import.thread.clone(), row.id.clone());
+            let Some(mut stored) = self.message(context, &message_key).await? else { continue };
+            // A message that cannot be decrypted is not equal.
             if open::open_message(&mut stored, key_set).is_ok() && row.is_same_as(&stored) {
                 *became = ImportedRow::Present(seq);
             }
@@ -257,7 +260,7 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
     }
 }
 
-/// A patch that changes nothing is how values are written again under the present key.
+/// Returns true for a patch that changes nothing, which re-encrypts values under the current key.
 fn is_empty_patch(args: &PersistArgs) -> bool {
     match args {
         PersistArgs::Update(Update { metadata, attachments, .. }) => {
@@ -269,5 +272,8 @@ fn is_empty_patch(args: &PersistArgs) -> bool {
 }
 
 pub(super) fn other_answer() -> PersistError {
-    PersistError::new(ErrorKind::ContractViolation, "a read was answered as something else")
+    PersistError::new(
+        ErrorKind::ContractViolation,
+        "the inner service answered a read with the result of another operation",
+    )
 }

@@ -10,21 +10,22 @@ use throughline_core::{
 
 type Needs = Arc<dyn Fn(&PersistArgs) -> bool + Send + Sync>;
 
-/// Refuses writes that need an idempotency key and have none. See the [module](super).
+/// Refuses writes without an idempotency key. See the [module](super).
 #[derive(Clone)]
 pub struct RequireKeyLayer {
     needs: Needs,
 }
 
 impl RequireKeyLayer {
-    /// Writes of these kinds need a key, alone and as items of a batch.
+    /// Requires a key for writes of these kinds, alone and as items of a batch.
     #[must_use]
     pub fn of(kinds: impl IntoIterator<Item = OpKind>) -> Self {
         let kinds: Vec<OpKind> = kinds.into_iter().collect();
         Self::when(move |args| kinds.contains(&args.kind()))
     }
 
-    /// Writes of which `needs` says so need a key. It is asked of each item of a batch, and never of the batch itself.
+    /// Requires a key for writes for which `needs` returns true. It receives each item of a batch, but never the batch
+    /// itself.
     #[must_use]
     pub fn when(needs: impl Fn(&PersistArgs) -> bool + Send + Sync + 'static) -> Self {
         Self { needs: Arc::new(needs) }
@@ -37,9 +38,9 @@ impl RequireKeyLayer {
             return Ok(());
         }
         let Some(index) = args.each().position(|one| (self.needs)(one)) else { return Ok(()) };
-        let refused = |what: &str| {
-            let article = if what.starts_with(['a', 'i', 'u']) { "an" } else { "a" };
-            let detail = format!("{article} `{what}` needs an idempotency key");
+        let refused = |operation: &str| {
+            let article = if operation.starts_with(['a', 'i', 'u']) { "an" } else { "a" };
+            let detail = format!("{article} `{operation}` needs an idempotency key");
             PersistError::new(ErrorKind::Invalid, detail).with_effect(Effect::NotApplied)
         };
         Err(match args {

@@ -1,4 +1,4 @@
-//! Refuses writes that have no idempotency key where the host wants one.
+//! Refuses writes without an idempotency key.
 //!
 //! ```
 //! # use throughline_core::{Admitted, Backend, Capabilities, Durability};
@@ -19,15 +19,15 @@
 //! # }
 //! ```
 //!
-//! A batch has one key for all of its items: it needs one where any of them does. What takes no key, such as a read, what a
-//! consumer keeps, or what is done to a whole agent, never needs one.
+//! A batch has one key for all of its items, and it needs the key if any item does. Operations that accept no key never
+//! need one: reads, the cursors of consumers, and operations on a whole agent.
 //!
-//! Keys are given by [`Request::key`](throughline_core::requests::Request::key), or derived for a whole pipeline by
-//! [`Builder::auto_key`](throughline_core::Builder::auto_key). A layer cannot give a call its key: what a key stands for is taken
-//! down over what the caller sent, before any layer. Two calls of one key at once need nothing here: the store makes one write
-//! of them and answers both.
+//! Set a key with [`Request::key`](throughline_core::requests::Request::key), or derive keys for a whole pipeline with
+//! [`Builder::auto_key`](throughline_core::Builder::auto_key). A layer cannot add a key, because the fingerprint of a
+//! key covers the call as the caller sent it, before any layer. Two concurrent calls with one key need no layer: the
+//! store applies one write and answers both.
 //!
-//! It fails closed: what has no key does not pass.
+//! The layer fails closed: a write without a required key is refused.
 
 mod layer;
 mod service;

@@ -1,6 +1,6 @@
-//! How deep JSON nests, without recursion and without memory.
+//! Measures the nesting of JSON, without recursion and without allocation.
 
-/// The deepest nesting of arrays and objects in `json`, which is well-formed. A scalar has none.
+/// Returns the deepest nesting of arrays and objects in well-formed JSON. A scalar has depth zero.
 pub(super) fn depth(json: &str) -> usize {
     let (mut deepest, mut now) = (0, 0_usize);
     let mut bytes = json.bytes();
@@ -31,7 +31,7 @@ mod tests {
     use super::depth;
 
     #[test]
-    fn counts_nesting_and_not_brackets_in_text() {
+    fn brackets_in_strings_do_not_count_as_nesting() {
         assert_eq!(depth("7"), 0);
         assert_eq!(depth("[]"), 1);
         assert_eq!(depth(r#"[{"a":[1]},[]]"#), 3);

@@ -3,7 +3,7 @@ use tower_layer::Layer;
 use super::LimitsService;
 use throughline_core::pipeline::{Described, Phase, SiteSpec};
 
-/// Refuses what is larger than its limits. See the [module](super).
+/// Refuses calls beyond its limits. See the [module](super).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitsLayer {
     pub(super) content_bytes: usize,
@@ -15,7 +15,7 @@ pub struct LimitsLayer {
 }
 
 impl LimitsLayer {
-    /// The default limits.
+    /// Creates the layer with the default limits.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -28,42 +28,43 @@ impl LimitsLayer {
         }
     }
 
-    /// The most bytes of one content, of one delta, and of a content that grows by appends.
+    /// Sets the most bytes of one content, of one delta, and of a content that grows by appends.
     #[must_use]
     pub const fn content_bytes(mut self, bytes: usize) -> Self {
         self.content_bytes = bytes;
         self
     }
 
-    /// The most bytes of the metadata of one message or thread, names and values, also where it grows by patches.
+    /// Sets the most bytes of the metadata of one message or thread, names and values, also after patches.
     #[must_use]
     pub const fn metadata_bytes(mut self, bytes: usize) -> Self {
         self.metadata_bytes = bytes;
         self
     }
 
-    /// The deepest nesting of arrays and objects.
+    /// Sets the deepest nesting of arrays and objects.
     #[must_use]
     pub const fn depth(mut self, depth: usize) -> Self {
         self.depth = depth;
         self
     }
 
-    /// The most attachment names of one message.
+    /// Sets the most attachment names of one message.
     #[must_use]
     pub const fn attachments(mut self, attachments: usize) -> Self {
         self.attachments = attachments;
         self
     }
 
-    /// The most operations of one batch, and rows of one import.
+    /// Sets the most operations of one batch, and rows of one import.
     #[must_use]
     pub const fn batch_items(mut self, items: usize) -> Self {
         self.batch_items = items;
         self
     }
 
-    /// The most bytes of content and metadata of one batch or import together, and of what the answers of a batch show of the store.
+    /// Sets the most bytes of content and metadata in one batch or import, and of stored data in the answers of a
+    /// batch.
     #[must_use]
     pub const fn batch_bytes(mut self, bytes: usize) -> Self {
         self.batch_bytes = bytes;

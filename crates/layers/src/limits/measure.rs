@@ -1,4 +1,4 @@
-//! What an operation weighs.
+//! Measures operations against the limits.
 
 use super::{LimitsLayer, depth::depth};
 use throughline_core::{
@@ -8,8 +8,8 @@ use throughline_core::{
 };
 
 impl LimitsLayer {
-    /// Has the store hold each append to the limit of the whole content, each patch to that of the whole metadata, and a batch to a
-    /// limit of its answers: only the store knows what is there already.
+    /// Adds limits to appends, patches and batches that the store must check, because only the store knows the length
+    /// of the existing content, metadata and answers.
     pub(super) fn bound_growth(&self, args: &mut PersistArgs) {
         match args {
             PersistArgs::Batch(batch) => {
@@ -19,7 +19,7 @@ impl LimitsLayer {
             PersistArgs::UpdateContent(update) if matches!(update.change, ContentChange::Append(_)) => {
                 bound(&mut update.max_content_bytes, self.content_bytes);
             }
-            // A patch of nothing is left to the layers further in: `encrypt` writes metadata under a new key with one.
+            // Empty patches are for inner layers: `encrypt` uses one to re-encrypt metadata.
             PersistArgs::Update(update) if !update.metadata.is_empty() => {
                 bound(&mut update.max_metadata_bytes, self.metadata_bytes);
             }
@@ -30,30 +30,30 @@ impl LimitsLayer {
         }
     }
 
-    /// Refuses `args` when it is beyond a limit, and says which.
+    /// Refuses `args` if it exceeds a limit; the error names the limit.
     pub(super) fn check(&self, args: &PersistArgs) -> Result<()> {
         match args {
-            // What the store has is never refused to a fork.
+            // A fork may copy everything that the store has.
             PersistArgs::Import(import) if import.is_copy() => Ok(()),
             PersistArgs::Batch(batch) => {
                 within("operations in a batch", batch.items.len(), self.batch_items)?;
                 let mut bytes = 0_usize;
                 for (index, item) in batch.items.iter().enumerate() {
                     bytes = bytes
-                        .saturating_add(self.weigh(item).map_err(|error| error.with_batch_index(index))?);
+                        .saturating_add(self.measure(item).map_err(|error| error.with_batch_index(index))?);
                 }
                 within("bytes of content and metadata in a batch", bytes, self.batch_bytes)
             }
             PersistArgs::Import(import) => {
                 within("messages in an import", import.rows.len(), self.batch_items)?;
-                within("bytes of content and metadata in an import", self.weigh(args)?, self.batch_bytes)
+                within("bytes of content and metadata in an import", self.measure(args)?, self.batch_bytes)
             }
-            _ => self.weigh(args).map(drop),
+            _ => self.measure(args).map(drop),
         }
     }
 
-    /// Checks one operation and answers the bytes that it carries.
-    fn weigh(&self, args: &PersistArgs) -> Result<usize> {
+    /// Checks one operation and returns the number of its bytes.
+    fn measure(&self, args: &PersistArgs) -> Result<usize> {
         let attachments = match args {
             PersistArgs::Add(add) => add.attachments.len(),
             PersistArgs::Reserve(reserve) => reserve.attachments.len(),
@@ -70,7 +70,10 @@ impl LimitsLayer {
             | PersistArgs::Replica(_)
             | PersistArgs::Session(_) => 0,
             unknown => {
-                let detail = format!("`limits` does not know the operation {}", unknown.kind());
+                let detail = format!(
+                    "`limits` cannot measure the operation {}: its version is older than the core's",
+                    unknown.kind()
+                );
                 return Err(PersistError::new(ErrorKind::Unsupported, detail).with_effect(Effect::NotApplied));
             }
         };
@@ -81,17 +84,17 @@ impl LimitsLayer {
             match field.value {
                 FieldValue::Whole(content) => {
                     within("bytes of content", bytes, self.content_bytes)?;
-                    self.not_deeper("content", content.as_json())?;
+                    self.check_depth("content", content.as_json())?;
                 }
                 FieldValue::Delta(delta) => {
                     within("bytes of content", bytes, self.content_bytes)?;
                     if let Delta::Blocks(blocks) = delta {
-                        self.not_deeper("content", blocks.as_json())?;
+                        self.check_depth("content", blocks.as_json())?;
                     }
                 }
                 FieldValue::Metadata(metadata) => {
                     within("bytes of metadata", bytes, self.metadata_bytes)?;
-                    metadata.iter().try_for_each(|(_, value)| self.not_deeper("metadata", value.get()))?;
+                    metadata.iter().try_for_each(|(_, value)| self.check_depth("metadata", value.get()))?;
                 }
                 FieldValue::Reason(_) => within("bytes of a reason", bytes, self.metadata_bytes)?,
                 FieldValue::Title(_) | FieldValue::Preview(_) => {}
@@ -101,8 +104,8 @@ impl LimitsLayer {
         Ok(total)
     }
 
-    fn not_deeper(&self, what: &str, json: &str) -> Result<()> {
-        within(&format_args!("levels of nesting in {what}").to_string(), depth(json), self.depth)
+    fn check_depth(&self, subject: &str, json: &str) -> Result<()> {
+        within(&format_args!("levels of nesting in {subject}").to_string(), depth(json), self.depth)
     }
 }
 
@@ -112,11 +115,11 @@ fn bound(limit: &mut Option<u64>, bytes: usize) {
     *limit = Some(limit.map_or(bytes, |earlier| earlier.min(bytes)));
 }
 
-fn within(what: &str, is: usize, allowed: usize) -> Result<()> {
+fn within(subject: &str, is: usize, allowed: usize) -> Result<()> {
     if is <= allowed {
         return Ok(());
     }
-    Err(PersistError::new(ErrorKind::TooLarge, format!("{is} {what} are more than the {allowed} allowed"))
+    Err(PersistError::new(ErrorKind::TooLarge, format!("{is} {subject} are more than the {allowed} allowed"))
         .with_effect(Effect::NotApplied))
 }
 
@@ -150,8 +153,8 @@ mod tests {
         Add::new("t".parse().unwrap(), NewMessage::new(Role::User, content))
     }
 
-    fn refused(what: &str) -> std::result::Result<(), String> {
-        Err(what.to_owned())
+    fn refused(subject: &str) -> std::result::Result<(), String> {
+        Err(subject.to_owned())
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl<F: Future<Output = Result<PersistResponse>>> Future for LimitsFuture<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut answer = ready!(this.passage.poll(cx));
-        // The writer of the message learns how long it may become.
+        // The writer of a draft learns the content limit.
         if let Ok(response) = &mut answer
             && matches!(response.result, PersistResult::Reserve(_))
         {

@@ -1,4 +1,4 @@
-//! The handles of the recorder, each asked for once.
+//! The metric handles of a pipeline; each is registered once.
 
 use std::{
     collections::HashMap,
@@ -13,10 +13,10 @@ use super::{
 };
 use throughline_core::{Effect, ErrorKind, OpKind, TenantId};
 
-/// A recorder of the host's own.
+/// A recorder that the host passed to the layer.
 pub(super) type OwnRecorder = Arc<dyn Recorder + Send + Sync>;
 
-/// Where the series of a pipeline are registered.
+/// The recorder that the series of a pipeline are registered with.
 #[derive(Clone)]
 pub(super) struct Source(pub(super) Option<OwnRecorder>);
 
@@ -30,7 +30,7 @@ impl Source {
         }
     }
 
-    /// Says what every metric is.
+    /// Describes every metric to the recorder.
     pub(super) fn describe(&self) {
         self.with(|recorder| {
             for metric in table::ALL {
@@ -45,12 +45,12 @@ impl Source {
     }
 }
 
-/// How a call ended, as the label `outcome` says it.
+/// The outcome of a call: the label `outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Ok,
     Error(ErrorKind),
-    /// Nobody waited for its end.
+    /// The caller dropped the call.
     Left,
 }
 
@@ -74,7 +74,7 @@ impl Outcome {
     }
 }
 
-/// The label `effect`.
+/// Returns the label `effect`.
 const fn effect_label(effect: Effect) -> &'static str {
     match effect {
         Effect::NotApplied => "not_applied",
@@ -89,14 +89,14 @@ pub(super) struct Instruments {
     tenants: Option<Tenants>,
 }
 
-/// Series for each of a bounded number of tenants.
+/// The series of a bounded number of tenants.
 struct Tenants {
     most: usize,
     known: RwLock<HashMap<TenantId, Arc<Series>>>,
     source: Source,
 }
 
-/// What all tenants beyond the most are called together.
+/// The label of all tenants beyond the limit.
 pub(super) const OTHER_TENANTS: &str = "_other";
 
 impl Instruments {
@@ -106,7 +106,7 @@ impl Instruments {
         Self { everyone, tenants }
     }
 
-    /// The series of this tenant.
+    /// Returns the series of this tenant.
     pub(super) fn of(&self, tenant: &TenantId) -> Arc<Series> {
         let Some(tenants) = &self.tenants else { return Arc::clone(&self.everyone) };
         if let Some(series) = tenants.known.read().unwrap_or_else(PoisonError::into_inner).get(tenant) {
@@ -121,7 +121,7 @@ impl Instruments {
     }
 }
 
-/// The series of one tenant, or of all.
+/// The series of one tenant, or of all tenants.
 pub(super) struct Series {
     source: Source,
     tenant: Option<Arc<str>>,
@@ -133,7 +133,8 @@ impl Series {
         Self { source, tenant, operations: [const { OnceLock::new() }; OpKind::ALL.len()] }
     }
 
-    /// The series of an operation. Those that were never used are not registered: an exporter would show them all.
+    /// Returns the series of an operation. Unused series are not registered, because an exporter would show all of
+    /// them.
     pub(super) fn of(&self, kind: OpKind) -> Operation<'_> {
         let of = self.operations[kind as usize].get_or_init(Box::default);
         Operation { series: self, kind, of }
@@ -156,7 +157,7 @@ impl Series {
     }
 }
 
-/// The handles of one operation.
+/// The registered handles of one operation.
 #[derive(Default)]
 struct OfOperation {
     in_flight: OnceLock<Gauge>,
@@ -167,7 +168,7 @@ struct OfOperation {
     calls: [[OnceLock<Counter>; 3]; Outcome::COUNT],
 }
 
-/// The handles of one operation, and how to come to one that is new.
+/// The handles of one operation, with the means to register new ones.
 pub(super) struct Operation<'a> {
     series: &'a Series,
     kind: OpKind,
@@ -194,8 +195,8 @@ impl Operation<'_> {
         self.counter(&self.of.retries, &table::RETRIES)
     }
 
-    fn counter<'c>(&self, cell: &'c OnceLock<Counter>, metric: &Metric) -> &'c Counter {
-        cell.get_or_init(|| self.series.counter(metric, &[self.kind.as_str()]))
+    fn counter<'c>(&self, once: &'c OnceLock<Counter>, metric: &Metric) -> &'c Counter {
+        once.get_or_init(|| self.series.counter(metric, &[self.kind.as_str()]))
     }
 
     pub(super) fn duration(&self, outcome: Outcome) -> &Histogram {
@@ -218,23 +219,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_outcome_has_a_place_of_its_own() {
+    fn every_outcome_has_a_unique_index() {
         let mut outcomes = vec![Outcome::Ok, Outcome::Left];
         outcomes.extend(ErrorKind::ALL.iter().copied().map(Outcome::Error));
-        let mut places: Vec<_> = outcomes.iter().map(|outcome| outcome.index()).collect();
-        places.sort_unstable();
-        assert_eq!(places, (0..Outcome::COUNT).collect::<Vec<_>>());
+        let mut indexes: Vec<_> = outcomes.iter().map(|outcome| outcome.index()).collect();
+        indexes.sort_unstable();
+        assert_eq!(indexes, (0..Outcome::COUNT).collect::<Vec<_>>());
         let mut names: Vec<_> = outcomes.iter().map(|outcome| outcome.as_str()).collect();
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Outcome::COUNT);
-        for (place, kind) in OpKind::ALL.into_iter().enumerate() {
-            assert_eq!(kind as usize, place);
+        for (index, kind) in OpKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, index);
         }
     }
 
     #[test]
-    fn tenants_beyond_the_most_are_counted_together() {
+    fn tenants_beyond_the_limit_share_one_label() {
         let instruments = Instruments::new(Source(None), Some(2));
         let of = |name: &str| instruments.of(&name.parse().unwrap());
         let tenant = |series: &Series| series.tenant.as_deref().map(str::to_owned);

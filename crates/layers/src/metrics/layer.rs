@@ -20,21 +20,21 @@ pub struct MetricsLayer {
 }
 
 impl MetricsLayer {
-    /// Records with the recorder of the process, which the host has installed before it builds the pipeline: a series that
-    /// was asked for earlier stays silent.
+    /// Uses the global recorder, which the host must install before it builds the pipeline: series that are registered
+    /// earlier record nothing.
     #[must_use]
     pub const fn new() -> Self {
         Self { source: Source(None), tenants: None }
     }
 
-    /// Records with this recorder, whichever the process has.
+    /// Uses this recorder instead of the global one.
     #[must_use]
     pub fn with_recorder(recorder: impl Recorder + Send + Sync + 'static) -> Self {
         Self { source: Source(Some(Arc::new(recorder))), tenants: None }
     }
 
-    /// Adds the label `tenant` to every series, for the first `most` tenants that call; those after them share the value
-    /// `_other`, so that the number of series stays bounded.
+    /// Adds the label `tenant` to every series for the first `most` tenants that call. All other tenants share the
+    /// value `_other`, so the number of series stays bounded.
     #[must_use]
     pub const fn with_tenants(mut self, most: usize) -> Self {
         self.tenants = Some(most);

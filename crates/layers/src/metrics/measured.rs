@@ -1,4 +1,4 @@
-//! One call that is being measured.
+//! The measurement of one call.
 
 use std::{sync::Arc, time::Instant};
 
@@ -9,12 +9,12 @@ use throughline_core::{
     pipeline::AttemptsMade,
 };
 
-/// A call between its begin and its end. Dropped without an answer, it was left.
+/// A running measurement. If it is dropped without an answer, its outcome is `left`.
 pub(super) struct Measured {
-    /// Nothing when the recorder panicked over it.
+    /// None after a panic of the recorder.
     series: Option<Arc<Series>>,
     context: Context,
-    /// The bytes of content that it writes.
+    /// The bytes of content that the call writes.
     bytes: u64,
     begun: Instant,
 }
@@ -31,7 +31,7 @@ impl Measured {
         Self { series, context, bytes: content_bytes(&request.args), begun: Instant::now() }
     }
 
-    /// It was answered.
+    /// Records the answer.
     pub(super) fn end(&mut self, answer: &Result<PersistResponse>) {
         match answer {
             Ok(response) => {
@@ -59,7 +59,7 @@ impl Measured {
             if replayed {
                 operation.replays().increment(1);
             }
-            // Those that a retry inside made, and this call itself where one outside made it again.
+            // The repetitions of an inner retry, plus one if an outer retry repeated this call.
             let again = u64::from(attempts.saturating_sub(1)) + u64::from(self.context.attempt() > 1);
             if again > 0 {
                 operation.retries().increment(again);
@@ -75,7 +75,7 @@ impl Drop for Measured {
     }
 }
 
-/// The bytes of content in an operation: whole contents and deltas, and no metadata.
+/// Returns the bytes of content in an operation: whole contents and deltas, without metadata.
 fn content_bytes(args: &PersistArgs) -> u64 {
     if !args.kind().is_write() {
         return 0;

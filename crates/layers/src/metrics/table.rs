@@ -1,19 +1,19 @@
 use ::metrics::Unit;
 
-/// What kind of instrument a metric is.
+/// The instrument of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Instrument {
-    /// Only ever grows.
+    /// A value that only increases.
     Counter,
-    /// Goes up and down.
+    /// A value that increases and decreases.
     Gauge,
-    /// The distribution of what was recorded.
+    /// The distribution of the recorded values.
     Histogram,
 }
 
 impl Instrument {
-    /// The word for it in the documentation.
+    /// Returns the name of the instrument in the documentation.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -24,19 +24,19 @@ impl Instrument {
     }
 }
 
-/// One metric: what it is called, what it counts, what tells its series apart.
+/// A metric: its name, instrument, unit and labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metric {
-    /// Its name, unique.
+    /// The unique name.
     pub name: &'static str,
-    /// What kind of instrument it is.
+    /// The instrument.
     pub instrument: Instrument,
-    /// What a value of it is measured in.
+    /// The unit of its values.
     pub unit: Unit,
-    /// The labels of every series of it. A [`tenant`](super::MetricsLayer::with_tenants) comes last where it was asked for.
+    /// The labels of each of its series. With [`tenant`](super::MetricsLayer::with_tenants), that label is the last.
     pub labels: &'static [&'static str],
-    /// What it tells.
+    /// The description of its values.
     pub about: &'static str,
 }
 
@@ -61,13 +61,13 @@ macro_rules! metrics {
 metrics! {
     /// Calls that ended.
     CALLS = "throughline_calls_total" Counter Count ["operation" "outcome" "effect"] "calls that ended";
-    /// How long they took.
+    /// The duration of calls.
     DURATION = "throughline_call_duration_seconds" Histogram Seconds ["operation" "outcome"] "time from the call to its end";
     /// Calls that have not ended.
     IN_FLIGHT = "throughline_calls_in_flight" Gauge Count ["operation"] "calls that have not ended";
-    /// Content that was written.
+    /// Bytes of content in applied writes.
     WRITTEN = "throughline_content_written_bytes_total" Counter Bytes ["operation"] "bytes of content in writes that were applied";
-    /// Calls that an earlier one had done.
+    /// Calls that replayed the answer of an earlier call.
     REPLAYS = "throughline_replays_total" Counter Count ["operation"] "calls that an earlier call with their key had done";
     /// Repeated attempts.
     RETRIES = "throughline_retries_total" Counter Count ["operation"] "attempts after the first one";

@@ -1,4 +1,4 @@
-//! What one tenant has left.
+//! The rate buckets of one tenant.
 
 use std::time::Duration;
 
@@ -6,107 +6,108 @@ use tokio::time::Instant;
 
 use super::rates::{Quota, Rate};
 
-/// What a call takes.
+/// The tokens that a call takes from the buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Weight {
+pub(super) struct Cost {
     pub(super) operations: u64,
     pub(super) bytes: u64,
 }
 
-/// When each bucket is full again: a bucket is a moment.
+/// The buckets of a tenant. Each is stored as the instant at which it is full again.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Account {
     operations: Instant,
     bytes: Instant,
 }
 
-/// Which rate a call is beyond.
+/// The rate that a call exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Beyond {
-    pub(super) what: What,
+pub(super) struct RateExceeded {
+    pub(super) resource: Resource,
     pub(super) asked: u64,
     pub(super) rate: Rate,
-    /// When there is enough; never where it is more than the whole bucket.
+    /// The time until the bucket has enough tokens; `None` for a call that exceeds the whole bucket.
     pub(super) after: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum Resource {
     Operations,
     Bytes,
 }
 
 impl Account {
-    /// Everything is full.
+    /// Returns full buckets.
     pub(super) const fn full(now: Instant) -> Self {
         Self { operations: now, bytes: now }
     }
 
-    /// Whether everything is full: then nothing has to be known of the tenant.
+    /// Returns true if both buckets are full, so that the tenant can be forgotten.
     pub(super) fn is_full(&self, now: Instant) -> bool {
         self.operations <= now && self.bytes <= now
     }
 
-    /// Takes from both buckets, or from none. What `must` go on is taken in any case, and the next ones pay for it.
+    /// Takes tokens from both buckets, or from neither. A call with `must` always succeeds, and later calls wait for
+    /// the tokens that it overdrew.
     pub(super) fn take(
         &mut self,
-        weight: Weight,
+        cost: Cost,
         quota: &Quota,
         must: bool,
         now: Instant,
-    ) -> Result<(), Beyond> {
-        let after = |full: Instant, what, asked, rate: Option<Rate>| match rate {
-            Some(rate) if asked > 0 => drain(full, what, asked, rate, must, now),
+    ) -> Result<(), RateExceeded> {
+        let after = |full: Instant, resource, asked, rate: Option<Rate>| match rate {
+            Some(rate) if asked > 0 => drain(full, resource, asked, rate, must, now),
             _ => Ok(full),
         };
-        let operations = after(self.operations, What::Operations, weight.operations, quota.operations)?;
-        let bytes = after(self.bytes, What::Bytes, weight.bytes, quota.bytes)?;
+        let operations = after(self.operations, Resource::Operations, cost.operations, quota.operations)?;
+        let bytes = after(self.bytes, Resource::Bytes, cost.bytes, quota.bytes)?;
         *self = Self { operations, bytes };
         Ok(())
     }
 
-    /// Gives back what was taken.
-    pub(super) fn give_back(&mut self, weight: Weight, quota: &Quota) {
+    /// Returns tokens to the buckets.
+    pub(super) fn refund(&mut self, cost: Cost, quota: &Quota) {
         let before = |full: Instant, asked, rate: Option<Rate>| {
             rate.and_then(|rate| full.checked_sub(rate.time_of(asked))).unwrap_or(full)
         };
-        self.operations = before(self.operations, weight.operations, quota.operations);
-        self.bytes = before(self.bytes, weight.bytes, quota.bytes);
+        self.operations = before(self.operations, cost.operations, quota.operations);
+        self.bytes = before(self.bytes, cost.bytes, quota.bytes);
     }
 }
 
-/// When the bucket is full again after so much was taken.
+/// Returns the instant at which the bucket is full again after `asked` tokens were taken.
 fn drain(
     full: Instant,
-    what: What,
+    resource: Resource,
     asked: u64,
     rate: Rate,
     must: bool,
     now: Instant,
-) -> Result<Instant, Beyond> {
+) -> Result<Instant, RateExceeded> {
     let brim = now + rate.time_of(rate.burst);
     let full = full.max(now) + rate.time_of(asked);
     if must || full <= brim {
         return Ok(full);
     }
     let after = (asked <= rate.burst).then(|| full - brim);
-    Err(Beyond { what, asked, rate, after })
+    Err(RateExceeded { resource, asked, rate, after })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const fn weight(operations: u64, bytes: u64) -> Weight {
-        Weight { operations, bytes }
+    const fn cost(operations: u64, bytes: u64) -> Cost {
+        Cost { operations, bytes }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_burst_and_then_the_rate() {
+    async fn a_burst_passes_and_then_the_rate_limits() {
         let quota = Quota::new().operations(10, 3);
         let begun = Instant::now();
         let mut account = Account::full(begun);
-        let mut take = |now| account.take(weight(1, 0), &quota, false, now).map_err(|beyond| beyond.after);
+        let mut take = |now| account.take(cost(1, 0), &quota, false, now).map_err(|beyond| beyond.after);
         let short = Err(Some(Duration::from_millis(100)));
         assert_eq!([take(begun), take(begun), take(begun), take(begun)], [Ok(()), Ok(()), Ok(()), short]);
         let later = begun + Duration::from_millis(100);
@@ -116,19 +117,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_takes_from_both_or_from_none_and_gives_back() {
+    async fn it_takes_from_both_buckets_or_neither_and_refunds() {
         let quota = Quota::new().operations(1, 5).bytes(1, 10);
         let now = Instant::now();
         let mut account = Account::full(now);
-        assert_eq!(account.take(weight(1, 11), &quota, false, now).unwrap_err().after, None);
+        assert_eq!(account.take(cost(1, 11), &quota, false, now).unwrap_err().after, None);
         assert!(account.is_full(now));
-        account.take(weight(5, 10), &quota, false, now).unwrap();
-        assert_eq!(account.take(weight(0, 1), &quota, false, now).unwrap_err().what, What::Bytes);
-        account.give_back(weight(5, 10), &quota);
+        account.take(cost(5, 10), &quota, false, now).unwrap();
+        assert_eq!(account.take(cost(0, 1), &quota, false, now).unwrap_err().resource, Resource::Bytes);
+        account.refund(cost(5, 10), &quota);
         assert!(account.is_full(now));
-        // What has to go on is paid for later.
-        account.take(weight(7, 0), &quota, true, now).unwrap();
-        let short = account.take(weight(1, 0), &quota, false, now).unwrap_err();
+        // A call with `must` overdraws the bucket.
+        account.take(cost(7, 0), &quota, true, now).unwrap();
+        let short = account.take(cost(1, 0), &quota, false, now).unwrap_err();
         assert_eq!(short.after, Some(Duration::from_secs(3)));
     }
 
@@ -137,8 +138,8 @@ mod tests {
         let quota = Quota::new().bytes(1, u64::MAX);
         let now = Instant::now();
         let mut account = Account::full(now);
-        account.take(weight(0, u64::MAX), &quota, false, now).unwrap();
+        account.take(cost(0, u64::MAX), &quota, false, now).unwrap();
         let quota = Quota::new().bytes(u64::MAX, 0);
-        Account::full(now).take(weight(0, 1), &quota, false, now).unwrap();
+        Account::full(now).take(cost(0, 1), &quota, false, now).unwrap();
     }
 }

@@ -1,33 +1,33 @@
-//! Whether a call is let in.
+//! Admits or refuses calls by their quota.
 
 use super::{
     QuotaLayer, Stored,
-    account::{Beyond, What},
+    account::{RateExceeded, Resource},
     charge::Charge,
+    cost::cost_of,
     tenants::Refused,
-    weigh::weigh,
 };
 use throughline_core::{Effect, ErrorKind, PersistError, PersistRequest, Result, TenantId};
 
 impl QuotaLayer {
-    /// Takes what the call weighs from what its tenant has left; refuses it where there is not enough.
+    /// Takes the cost of the call from its tenant's buckets, or refuses the call.
     pub(super) fn admit(&self, request: &PersistRequest) -> Result<Charge> {
         let PersistRequest { args, context } = request;
         let tenant = context.tenant();
-        let weight = weigh(args, context.idempotency().map(|idempotency| &idempotency.key));
+        let cost = cost_of(args, context.idempotency().map(|idempotency| &idempotency.key));
         if let Some(stored) = &self.stored
             && request.grows()
         {
-            has_room(tenant, stored(tenant), weight.bytes)?;
+            check_stored(tenant, stored(tenant), cost.bytes)?;
         }
         let quota = (self.quotas)(tenant);
         let must = args.settles() && !args.brings_content();
-        self.tenants.take(tenant, weight, &quota, must).map_err(|refused| told(tenant, refused))?;
-        Ok(Charge::new(self, context, weight, quota))
+        self.tenants.take(tenant, cost, &quota, must).map_err(|refused| refusal(tenant, refused))?;
+        Ok(Charge::new(self, context, cost, quota))
     }
 }
 
-fn has_room(tenant: &TenantId, stored: Stored, bytes: u64) -> Result<()> {
+fn check_stored(tenant: &TenantId, stored: Stored, bytes: u64) -> Result<()> {
     let Stored { used, allowed } = stored;
     if used.saturating_add(bytes) <= allowed {
         return Ok(());
@@ -37,28 +37,28 @@ fn has_room(tenant: &TenantId, stored: Stored, bytes: u64) -> Result<()> {
     Err(PersistError::new(ErrorKind::StorageFull, detail).with_effect(Effect::NotApplied))
 }
 
-fn told(tenant: &TenantId, refused: Refused) -> PersistError {
+fn refusal(tenant: &TenantId, refused: Refused) -> PersistError {
     let (kind, detail, after) = match refused {
-        Refused::NoRoom { after } => {
-            let detail = format!("too many tenants are busy to let `{tenant}` in as well");
+        Refused::TooManyTenants { after } => {
+            let detail = format!("tenant `{tenant}` was refused: too many other tenants are busy");
             (ErrorKind::Overloaded, detail, Some(after))
         }
-        Refused::Beyond(Beyond { what, asked, rate, after }) => {
-            let what = match what {
-                What::Operations => "operations",
-                What::Bytes => "bytes",
+        Refused::RateExceeded(RateExceeded { resource, asked, rate, after }) => {
+            let resource = match resource {
+                Resource::Operations => "operations",
+                Resource::Bytes => "bytes",
             };
             let (per_second, burst) = (rate.per_second, rate.burst);
             match after {
                 Some(_) => {
                     let detail = format!(
-                        "tenant `{tenant}` asked for {asked} {what} beyond its {per_second} a second and {burst} at once"
+                        "tenant `{tenant}` asked for {asked} {resource} beyond its {per_second} a second and {burst} at once"
                     );
                     (ErrorKind::Overloaded, detail, after)
                 }
                 None => {
                     let detail = format!(
-                        "tenant `{tenant}` asked for {asked} {what} in one call, and may have {burst} at once"
+                        "tenant `{tenant}` asked for {asked} {resource} in one call, and may have {burst} at once"
                     );
                     (ErrorKind::TooLarge, detail, None)
                 }
@@ -80,15 +80,19 @@ mod tests {
     use crate::quota::Quota;
 
     #[test]
-    fn a_refusal_names_the_tenant_the_limit_and_what_was_asked() {
+    fn a_refusal_names_the_tenant_the_limit_and_the_request() {
         let tenant: TenantId = "acme".parse().unwrap();
-        let error = has_room(&tenant, Stored { used: 90, allowed: 100 }, 11).unwrap_err();
+        let error = check_stored(&tenant, Stored { used: 90, allowed: 100 }, 11).unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::StorageFull, Effect::NotApplied));
         assert_eq!(error.detail(), "tenant `acme` stores 90 bytes of the 100 allowed, and asked to add 11");
-        assert!(has_room(&tenant, Stored { used: 90, allowed: 100 }, 10).is_ok());
+        assert!(check_stored(&tenant, Stored { used: 90, allowed: 100 }, 10).is_ok());
         let rate = Quota::new().bytes(5, 10).bytes.unwrap();
-        let beyond =
-            |asked, after| told(&tenant, Refused::Beyond(Beyond { what: What::Bytes, asked, rate, after }));
+        let beyond = |asked, after| {
+            refusal(
+                &tenant,
+                Refused::RateExceeded(RateExceeded { resource: Resource::Bytes, asked, rate, after }),
+            )
+        };
         let error = beyond(7, Some(Duration::from_secs(2)));
         assert_eq!(
             (error.kind(), error.retry_after()),

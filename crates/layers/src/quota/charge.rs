@@ -1,33 +1,33 @@
 use std::sync::Arc;
 
-use super::{Quota, QuotaLayer, account::Weight, tenants::Tenants};
+use super::{Quota, QuotaLayer, account::Cost, tenants::Tenants};
 use throughline_core::{Context, Effect};
 
-/// What a call has taken. It is given back when its caller leaves before anything was handed to the store: then it is as if
-/// there had been no call. What was answered is paid for, whatever the answer, and so is a read that was passed on.
+/// The tokens that a call took. A write returns them if its caller drops it before it reaches the store. Every answered
+/// call pays, whatever its answer, and so does a forwarded read.
 #[derive(Debug)]
-pub(super) struct Charge(Option<Taken>);
+pub(super) struct Charge(Option<ChargedCall>);
 
 #[derive(Debug)]
-struct Taken {
+struct ChargedCall {
     tenants: Arc<Tenants>,
     context: Context,
-    weight: Weight,
+    cost: Cost,
     quota: Quota,
 }
 
 impl Charge {
-    pub(super) fn new(layer: &QuotaLayer, context: &Context, weight: Weight, quota: Quota) -> Self {
+    pub(super) fn new(layer: &QuotaLayer, context: &Context, cost: Cost, quota: Quota) -> Self {
         let is_free = quota == Quota::new() || !context.kind().is_write();
-        Self((!is_free).then(|| Taken {
+        Self((!is_free).then(|| ChargedCall {
             tenants: Arc::clone(&layer.tenants),
             context: context.clone(),
-            weight,
+            cost,
             quota,
         }))
     }
 
-    /// The call has answered.
+    /// Keeps the tokens, because the call was answered.
     pub(super) fn keep(&mut self) {
         self.0 = None;
     }
@@ -35,10 +35,10 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        if let Some(Taken { tenants, context, weight, quota }) = self.0.take()
+        if let Some(ChargedCall { tenants, context, cost, quota }) = self.0.take()
             && context.effect_so_far() == Effect::NotApplied
         {
-            tenants.give_back(context.tenant(), weight, &quota);
+            tenants.refund(context.tenant(), cost, &quota);
         }
     }
 }

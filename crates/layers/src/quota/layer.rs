@@ -11,9 +11,9 @@ use throughline_core::{
 type Quotas = Arc<dyn Fn(&TenantId) -> Quota + Send + Sync>;
 type Counts = Arc<dyn Fn(&TenantId) -> Stored + Send + Sync>;
 
-/// Keeps each tenant to what it may do. See the [module](super).
+/// Limits the rate and the stored bytes of each tenant. See the [module](super).
 ///
-/// A clone shares what the tenants have left.
+/// A clone shares the buckets of the tenants.
 #[derive(Clone)]
 pub struct QuotaLayer {
     pub(super) quotas: Quotas,
@@ -21,33 +21,33 @@ pub struct QuotaLayer {
     pub(super) tenants: Arc<Tenants>,
 }
 
-/// How many tenants are remembered.
+/// The default number of remembered tenants.
 const TENANTS: usize = 65_536;
 
 impl QuotaLayer {
-    /// The same quota for every tenant.
+    /// Applies the same quota to every tenant.
     #[must_use]
     pub fn new(quota: Quota) -> Self {
         Self::by_tenant(move |_| quota)
     }
 
-    /// The quota of each tenant, asked at every call: it has to be at hand.
+    /// Applies the quota that `quotas` returns for a tenant. The layer calls it for every call, so it must be fast.
     #[must_use]
     pub fn by_tenant(quotas: impl Fn(&TenantId) -> Quota + Send + Sync + 'static) -> Self {
         Self { quotas: Arc::new(quotas), stored: None, tenants: Arc::new(Tenants::new(TENANTS)) }
     }
 
-    /// Refuses what [grows](throughline_core::PersistArgs::grows) the store beyond what the tenant may store. The figures are the
-    /// host's, asked at every such call: they have to be at hand, and are as exact as the host keeps them.
+    /// Refuses writes that [grow](throughline_core::PersistArgs::grows) the store beyond the tenant's stored bytes. The
+    /// layer calls `stored` for every such write, so it must be fast. The limit is as exact as the figures of the host.
     #[must_use]
     pub fn stored(mut self, stored: impl Fn(&TenantId) -> Stored + Send + Sync + 'static) -> Self {
         self.stored = Some(Arc::new(stored));
         self
     }
 
-    /// How many tenants are remembered at most, each with less than 400 bytes; 65 536 unless said otherwise, and at least 1.
-    /// A tenant who has been quiet until its quota was full again is forgotten. While so many others are busy at once, further
-    /// tenants are refused.
+    /// Sets the most tenants that the layer remembers, each with less than 400 bytes; the default is 65 536, the
+    /// minimum 1. The layer forgets a tenant whose buckets are full again. While this many tenants are busy, it refuses
+    /// others.
     #[must_use]
     pub fn tenants(mut self, max: usize) -> Self {
         self.tenants = Arc::new(Tenants::new(max));

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-/// What a tenant may do in a second. Without a rate there is no limit.
+/// The rates of a tenant. A missing rate means no limit.
 ///
 /// ```
 /// use throughline_layers::quota::Quota;
 ///
-/// // 50 operations a second in the long run, 200 at once; 1 MiB a second, 8 MiB at once.
+/// // 50 operations a second on average, 200 at once; 1 MiB a second, 8 MiB at once.
 /// let quota = Quota::new().operations(50, 200).bytes(1 << 20, 8 << 20);
 /// # let _ = quota;
 /// ```
@@ -16,21 +16,22 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// No limits.
+    /// Returns a quota without limits.
     #[must_use]
     pub const fn new() -> Self {
         Self { operations: None, bytes: None }
     }
 
-    /// So many operations a second in the long run, and so many at once after a pause; each at least 1.
+    /// Limits the operations to `per_second` on average, with bursts of `burst` after a pause; each is at least 1.
     #[must_use]
     pub fn operations(mut self, per_second: u64, burst: u64) -> Self {
         self.operations = Some(Rate::new(per_second, burst));
         self
     }
 
-    /// So many bytes of content and metadata written a second in the long run, and so many at once after a pause; each at
-    /// least 1. A single write of more than the burst never passes: let it be no less than the largest message.
+    /// Limits the written bytes of content and metadata to `per_second` on average, with bursts of `burst` after a
+    /// pause; each is at least 1. A single write larger than the burst never passes, so the burst must be at least the
+    /// size of the largest message.
     #[must_use]
     pub fn bytes(mut self, per_second: u64, burst: u64) -> Self {
         self.bytes = Some(Rate::new(per_second, burst));
@@ -38,14 +39,14 @@ impl Quota {
     }
 }
 
-/// A bucket of `burst` that fills with `per_second`.
+/// A token bucket of `burst` tokens that refills at `per_second`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rate {
     pub(super) per_second: u64,
     pub(super) burst: u64,
 }
 
-/// Nobody owes more than this: a moment so far off can still be told.
+/// The longest debt of a bucket, so that its instant never overflows.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl Rate {
@@ -53,7 +54,7 @@ impl Rate {
         Self { per_second: per_second.max(1), burst: burst.max(1) }
     }
 
-    /// How long it takes to fill in so much.
+    /// Returns the time to refill this many tokens.
     pub(super) fn time_of(&self, amount: u64) -> Duration {
         let nanos = u128::from(amount) * 1_000_000_000 / u128::from(self.per_second);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).min(LONGEST)

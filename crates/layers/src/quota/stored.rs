@@ -1,8 +1,8 @@
-/// What a tenant stores and may store, as the host counts it.
+/// The stored bytes of a tenant and their limit, as the host counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
-    /// What there is of it, in bytes.
+    /// The stored bytes.
     pub used: u64,
-    /// What there may be of it, in bytes.
+    /// The most stored bytes.
     pub allowed: u64,
 }

@@ -1,4 +1,4 @@
-//! What each tenant has left.
+//! The rate buckets of all tenants.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    account::{Account, Beyond, Weight},
+    account::{Account, Cost, RateExceeded},
     rates::Quota,
 };
 use throughline_core::TenantId;
@@ -24,23 +24,23 @@ pub(super) struct Tenants {
 #[derive(Debug, Default)]
 struct State {
     accounts: HashMap<TenantId, Account>,
-    /// Those who are full again are looked for when there are so many.
-    sweep_at: usize,
+    /// The number of tenants at which the map removes those with full buckets.
+    cleanup_at: usize,
     recovered: Option<Instant>,
 }
 
-/// Fewer than this are not worth a look.
+/// Maps with fewer tenants are never cleaned up.
 const FEW: usize = 1024;
 
-/// How often those who are full again are looked for while there are too many.
+/// The interval between cleanups while the map is at its limit.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// Why a call is not let in.
+/// The reason why a call is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
-    Beyond(Beyond),
-    /// There is no room to remember another tenant.
-    NoRoom {
+    RateExceeded(RateExceeded),
+    /// The map of tenants is at its limit.
+    TooManyTenants {
         after: Duration,
     },
 }
@@ -53,53 +53,53 @@ impl Tenants {
     pub(super) fn take(
         &self,
         tenant: &TenantId,
-        weight: Weight,
+        cost: Cost,
         quota: &Quota,
         must: bool,
     ) -> Result<(), Refused> {
         let now = Instant::now();
         let mut state = self.state();
         if let Some(account) = state.accounts.get_mut(tenant) {
-            return account.take(weight, quota, must, now).map_err(Refused::Beyond);
+            return account.take(cost, quota, must, now).map_err(Refused::RateExceeded);
         }
         let mut account = Account::full(now);
-        account.take(weight, quota, must, now).map_err(Refused::Beyond)?;
+        account.take(cost, quota, must, now).map_err(Refused::RateExceeded)?;
         if account.is_full(now) {
             return Ok(());
         }
-        state.make_room(self.max, now);
+        state.remove_full(self.max, now);
         if state.accounts.len() < self.max {
             state.accounts.insert(tenant.clone(), account);
             return Ok(());
         }
-        if must { Ok(()) } else { Err(Refused::NoRoom { after: AGAIN }) }
+        if must { Ok(()) } else { Err(Refused::TooManyTenants { after: AGAIN }) }
     }
 
-    pub(super) fn give_back(&self, tenant: &TenantId, weight: Weight, quota: &Quota) {
+    pub(super) fn refund(&self, tenant: &TenantId, cost: Cost, quota: &Quota) {
         if let Some(account) = self.state().accounts.get_mut(tenant) {
-            account.give_back(weight, quota);
+            account.refund(cost, quota);
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it holds the lock.
+        // No code panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Forgets those who are full again. Looks at all of them only when twice as many have come as were left, so that a new
-    /// tenant costs no more than a few; and while there are too many, only every so often.
-    fn make_room(&mut self, max: usize, now: Instant) {
-        if self.accounts.len() < self.sweep_at.max(FEW).min(max) {
+    /// Removes the tenants whose buckets are full again. It scans only when the map has doubled since the last scan, so
+    /// that a new tenant has a constant average cost. At the limit of the map it scans once per interval.
+    fn remove_full(&mut self, max: usize, now: Instant) {
+        if self.accounts.len() < self.cleanup_at.max(FEW).min(max) {
             return;
         }
         if self.recovered.is_some_and(|recovered| now < recovered + AGAIN) && self.accounts.len() >= max {
             return;
         }
         self.accounts.retain(|_, account| !account.is_full(now));
-        self.sweep_at = self.accounts.len().saturating_mul(2);
-        self.accounts.shrink_to(self.sweep_at.max(FEW));
+        self.cleanup_at = self.accounts.len().saturating_mul(2);
+        self.accounts.shrink_to(self.cleanup_at.max(FEW));
         self.recovered = Some(now);
     }
 }
@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    const ONE: Weight = Weight { operations: 1, bytes: 0 };
+    const ONE: Cost = Cost { operations: 1, bytes: 0 };
 
     fn tenant(number: usize) -> TenantId {
         number.to_string().parse().unwrap()
@@ -124,16 +124,16 @@ mod tests {
         for number in 0..2000 {
             take(number).unwrap();
         }
-        assert_eq!(take(2000), Err(Refused::NoRoom { after: AGAIN }));
-        assert!(take(7).is_ok(), "who is known is served");
-        assert!(tenants.take(&tenant(2000), ONE, &quota, true).is_ok(), "what has to go on does");
+        assert_eq!(take(2000), Err(Refused::TooManyTenants { after: AGAIN }));
+        assert!(take(7).is_ok(), "a known tenant is served");
+        assert!(tenants.take(&tenant(2000), ONE, &quota, true).is_ok(), "a call that must pass does");
         advance(Duration::from_secs(1)).await;
         take(2000).unwrap();
-        assert!(tenants.state().accounts.len() <= 2, "who is full again is forgotten");
+        assert!(tenants.state().accounts.len() <= 2, "a tenant with full buckets is forgotten");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_no_limit_takes_no_memory() {
+    async fn a_tenant_without_limits_takes_no_memory() {
         let tenants = Tenants::new(1);
         for number in 0..10 {
             tenants.take(&tenant(number), ONE, &Quota::new(), false).unwrap();

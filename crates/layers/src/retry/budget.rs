@@ -1,8 +1,8 @@
-//! How many repetitions all calls together may make.
+//! The budget of repetitions that all calls share.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// Hundredths of a repetition in stock.
+/// The available hundredths of a repetition.
 #[derive(Debug)]
 pub(super) struct Budget {
     stock: AtomicI64,
@@ -13,17 +13,18 @@ pub(super) struct Budget {
 const ONE: i64 = 100;
 
 impl Budget {
-    /// Starts full. `percent` of the first attempts may be repeated in the long run, and `reserve` at once.
+    /// Creates a full budget. It allows repetitions for `percent` of the first attempts on average, and `reserve` at
+    /// once.
     pub(super) fn new(percent: u32, reserve: u32) -> Self {
         let stock = i64::from(reserve) * ONE;
-        // Room for one repetition at least, or what the first attempts bring would never make one.
+        // The capacity must allow one repetition, or the deposits of first attempts could never add up to one.
         let capacity = if percent == 0 { stock } else { stock.max(ONE) };
         Self { stock: AtomicI64::new(stock), capacity, deposit: i64::from(percent) }
     }
 
     /// Counts a first attempt.
     pub(super) fn deposit(&self) {
-        // A full stock is the usual case, and is only read: the counter is shared by every call.
+        // A full budget is the usual case and needs no write to the counter, which all calls share.
         if self.stock.load(Ordering::Relaxed) >= self.capacity {
             return;
         }
@@ -33,7 +34,7 @@ impl Budget {
         }
     }
 
-    /// Takes a repetition, if there is one.
+    /// Takes a repetition, if one is available.
     pub(super) fn withdraw(&self) -> bool {
         self.stock
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |stock| (stock >= ONE).then_some(stock - ONE))
@@ -46,7 +47,7 @@ mod tests {
     use super::Budget;
 
     #[test]
-    fn a_reserve_and_then_a_share_of_the_first_attempts() {
+    fn the_reserve_is_spent_first_and_then_a_share_of_first_attempts() {
         let budget = Budget::new(20, 2);
         assert_eq!([budget.withdraw(), budget.withdraw(), budget.withdraw()], [true, true, false]);
         for _ in 0..4 {

@@ -20,10 +20,10 @@ use throughline_core::{PersistError, PersistRequest, PersistResponse, Result, pi
 pub struct RetryFuture<S: Service<PersistRequest>> {
     service: S,
     policy: Arc<RetryLayer>,
-    /// What every attempt is made of.
+    /// The request that every attempt clones.
     request: PersistRequest,
     attempt: u32,
-    /// The waits between attempts; begun with the first one, and most calls have none.
+    /// The waits between attempts, created when the first one is needed: most calls need none.
     waits: Option<Box<ExponentialBackoff>>,
     #[pin]
     state: State<S::Future>,
@@ -91,10 +91,10 @@ where
     }
 }
 
-/// The longest wait that a store can ask for.
+/// The longest wait that a store can request.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// How long to wait before another attempt; nothing when there is to be none.
+/// Returns the wait before another attempt; `None` to stop.
 fn next_wait(
     error: &PersistError,
     made: u32,
@@ -102,7 +102,7 @@ fn next_wait(
     waits: &mut Option<Box<ExponentialBackoff>>,
     request: &PersistRequest,
 ) -> Option<Duration> {
-    // More than one attempt in an error says that a retry layer further in has given up already.
+    // An error with more than one attempt comes from an inner retry layer that has already stopped.
     if made >= policy.attempts || !error.is_transient() || error.attempts() > 1 {
         return None;
     }

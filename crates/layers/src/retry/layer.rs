@@ -6,7 +6,7 @@ use tower_layer::Layer;
 use super::{RetryService, budget::Budget};
 use throughline_core::pipeline::{Described, Phase, SiteSpec};
 
-/// Repeats what failed and passes with time. See the [module](super).
+/// Repeats calls with transient errors. See the [module](super).
 ///
 /// A clone shares the budget.
 #[derive(Debug, Clone)]
@@ -17,7 +17,8 @@ pub struct RetryLayer {
 }
 
 impl RetryLayer {
-    /// Up to 4 attempts, 10 ms to 1 s apart, at most a fifth of all calls repeated and 100 at once.
+    /// Creates the layer with its defaults: up to 4 attempts, 10 ms to 1 s apart, and a budget of a fifth of all calls
+    /// with 100 at once.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -28,21 +29,21 @@ impl RetryLayer {
         .backoff(Duration::from_millis(10), Duration::from_secs(1))
     }
 
-    /// The most attempts of one call, the first included; at least 1.
+    /// Sets the most attempts of one call, including the first; at least 1.
     #[must_use]
     pub const fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = if attempts == 0 { 1 } else { attempts };
         self
     }
 
-    /// The shortest and the longest wait between two attempts, before jitter.
+    /// Sets the shortest and the longest wait between two attempts, before jitter.
     #[must_use]
     pub fn backoff(mut self, shortest: Duration, longest: Duration) -> Self {
         self.backoff = self.backoff.with_min_delay(shortest).with_max_delay(longest).without_max_times();
         self
     }
 
-    /// How many of all calls may be repeated: `percent` of them in the long run, and `reserve` at once.
+    /// Sets the budget of repetitions: `percent` of all calls on average, and `reserve` at once.
     #[must_use]
     pub fn budget(mut self, percent: u32, reserve: u32) -> Self {
         self.budget = Arc::new(Budget::new(percent, reserve));

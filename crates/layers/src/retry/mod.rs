@@ -1,4 +1,4 @@
-//! Repeats what failed and passes with time.
+//! Repeats calls with transient errors.
 //!
 //! ```
 //! # use std::sync::atomic::{AtomicU32, Ordering};
@@ -37,20 +37,20 @@
 //! # }
 //! ```
 //!
-//! # What is repeated
-//! An attempt is repeated when its error [is transient](throughline_core::PersistError::is_transient): the kind passes with time,
-//! and either nothing was applied, or the call has an idempotency key, which makes a second application impossible.
-//! Every operation is treated alike. Id, key and content are those of the first attempt; the timestamp and
-//! [`Context::attempt`](throughline_core::Context::attempt) are the attempt's own.
+//! # Repeated calls
+//! The layer repeats an attempt when its error [is transient](throughline_core::PersistError::is_transient). Then the
+//! condition is temporary, and a second application is impossible: either nothing was applied, or the call has an
+//! idempotency key. All operations are treated alike. Each attempt has the id, key and content of the first one, but
+//! its own timestamp and [`Context::attempt`](throughline_core::Context::attempt).
 //!
-//! An answer that took more than one attempt says so in its extensions ([`AttemptsMade`](throughline_core::pipeline::AttemptsMade)).
-//! An error that comes out names the attempts and stays transient; another retry layer further out does not repeat it.
-//! Between attempts it waits exponentially longer, with jitter, or as long as the error asks. A wait that would end
-//! after the deadline of the call is not begun.
+//! An answer after more than one attempt carries their number in its extensions
+//! ([`AttemptsMade`](throughline_core::pipeline::AttemptsMade)). An error also carries the number of attempts and stays
+//! transient; an outer retry layer does not repeat it. The layer waits between attempts with exponential backoff and
+//! jitter, or as long as the error requests. It stops when the wait would end after the deadline of the call.
 //!
 //! # Budget
-//! All calls through one layer share a budget of repetitions, so that a store that is down is not asked several times as
-//! often as usual: each first attempt adds a part of a repetition to it, each repetition takes one.
+//! All calls of one layer share a budget of repetitions, so that an unavailable store does not receive a multiple of
+//! its usual load. Each first attempt adds a fraction of a repetition to the budget, and each repetition takes one.
 
 mod budget;
 mod future;

@@ -34,7 +34,7 @@ where
     }
 
     fn call(&mut self, request: PersistRequest) -> Self::Future {
-        // The clone was not polled ready: it stays here, and the ready one makes the first attempt.
+        // The clone was not polled ready, so it stays here, and the ready service makes the first attempt.
         let clone = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, clone);
         RetryFuture::new(ready, Arc::clone(&self.policy), request)

@@ -2,8 +2,8 @@ use std::{fmt, sync::Arc};
 
 use super::Capability;
 
-/// Whose capabilities a [`ScopeLayer`](super::ScopeLayer) believes. Whoever has it can allow anything: it stays with the host, and is
-/// given to nobody.
+/// The issuer of the capabilities that a [`ScopeLayer`](super::ScopeLayer) accepts. Its holder can allow everything, so
+/// it stays with the host.
 ///
 /// ```
 /// use throughline_layers::scope::{ScopeLayer, Verb};
@@ -12,13 +12,13 @@ use super::Capability;
 /// let writer = authority.everything().only([Verb::Read, Verb::Append]);
 /// let reader = writer.read_only();
 /// authority.revoke(&writer);
-/// // What was narrowed from it goes with it.
+/// // Revokes the narrowed capabilities too.
 /// assert!(!reader.is_live());
 /// ```
 #[derive(Clone)]
 pub struct Authority(Arc<Seal>);
 
-/// Nothing but an address that no other authority has.
+/// An identity: its address is unique to the authority.
 #[derive(Default)]
 pub(super) struct Seal(
     #[allow(dead_code, reason = "a type without size would have no address of its own")] u8,
@@ -29,15 +29,15 @@ impl Authority {
         Self(Arc::new(Seal::default()))
     }
 
-    /// The capability to do everything, with every tenant, for ever. A new one at each call: what is revoked of one is not
-    /// revoked of another.
+    /// Returns a capability for everything, in every tenant, without expiry. Each call creates an independent
+    /// capability, which is revoked separately.
     #[must_use]
     pub fn everything(&self) -> Capability {
         Capability::everything(self.clone())
     }
 
-    /// Ends a capability, and every one that was narrowed from it, in every handle that bears them. Calls that were let in go
-    /// on. One of another authority is left as it is.
+    /// Revokes a capability and every capability that was narrowed from it, in all handles. Admitted calls continue. A
+    /// capability of another authority is not affected.
     pub fn revoke(&self, capability: &Capability) {
         if capability.is_of(self) {
             capability.end();

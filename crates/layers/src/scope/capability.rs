@@ -16,10 +16,10 @@ use super::{
 };
 use throughline_core::{PersistArgs, TenantId, ThreadId};
 
-/// What the bearer may do. See the [module](super).
+/// The operations, threads and tenants that its bearer may use. See the [module](super).
 ///
-/// A clone is the same capability. Each method that narrows answers a new one and leaves this one as it is; narrowing to what
-/// was not allowed before allows nothing.
+/// A clone is the same capability. Each narrowing method returns a new capability and does not change this one.
+/// Narrowing to something that was not allowed before allows nothing.
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,7 +34,7 @@ use throughline_core::{PersistArgs, TenantId, ThreadId};
 #[derive(Clone)]
 pub struct Capability(Arc<Grant>);
 
-/// One step of narrowing. A call has to be allowed by every step that led here: so none can widen.
+/// One narrowing. A call must be allowed by all grants of a capability, so none can widen it.
 struct Grant {
     authority: Authority,
     from: Option<Capability>,
@@ -50,7 +50,7 @@ enum Limit {
     Prefix(Box<str>),
     Verbs(Verbs),
     Until(Instant),
-    /// Of a duration that no clock can count.
+    /// A duration beyond the range of the clock.
     Never,
 }
 
@@ -69,50 +69,50 @@ impl Capability {
         Self(Arc::new(Grant { authority, from: Some(self.clone()), limit, revoked: AtomicBool::new(false) }))
     }
 
-    /// Of this tenant alone.
+    /// Narrows to this tenant.
     #[must_use]
     pub fn of_tenant(&self, tenant: TenantId) -> Self {
         self.narrowed(Limit::Tenant(tenant))
     }
 
-    /// In this thread alone.
+    /// Narrows to this thread.
     #[must_use]
     pub fn in_thread(&self, thread: ThreadId) -> Self {
         self.narrowed(Limit::Thread(thread))
     }
 
-    /// In the threads alone whose ids begin with these characters and go on, without a segment `.` or `..`. An empty prefix
-    /// allows every id without such a segment.
+    /// Narrows to the threads whose ids begin with `prefix` and have no segment `.` or `..`. An empty prefix allows
+    /// every id without such a segment.
     #[must_use]
     pub fn in_threads_under(&self, prefix: &str) -> Self {
         self.narrowed(Limit::Prefix(prefix.into()))
     }
 
-    /// To do this alone.
+    /// Narrows to these verbs.
     #[must_use]
     pub fn only(&self, verbs: impl IntoIterator<Item = Verb>) -> Self {
         self.narrowed(Limit::Verbs(verbs.into_iter().collect()))
     }
 
-    /// To [read](Verb::Read) alone.
+    /// Narrows to [reading](Verb::Read).
     #[must_use]
     pub fn read_only(&self) -> Self {
         self.only([Verb::Read])
     }
 
-    /// To [append](Verb::Append) alone: what is there can neither be read nor changed.
+    /// Narrows to [appending](Verb::Append): existing messages can be neither read nor changed.
     #[must_use]
     pub fn append_only(&self) -> Self {
         self.only([Verb::Append])
     }
 
-    /// For so long from now on, by a clock that only goes forward. A call that was let in goes on when the time is over.
+    /// Narrows to this period from now on, by a monotonic clock. An admitted call continues after the expiry.
     #[must_use]
     pub fn expiring_in(&self, time: Duration) -> Self {
         self.narrowed(Instant::now().checked_add(time).map_or(Limit::Never, Limit::Until))
     }
 
-    /// Whether it is neither revoked nor out of time.
+    /// Returns true if the capability is neither revoked nor expired.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.dead().is_none()
@@ -126,7 +126,7 @@ impl Capability {
         self.0.revoked.store(true, Ordering::Release);
     }
 
-    /// Why it does not allow the call.
+    /// Returns the reason why it does not allow the call.
     pub(super) fn refuses(&self, tenant: &TenantId, args: &PersistArgs) -> Option<Refusal> {
         if let Some(dead) = self.dead() {
             return Some(dead);
@@ -153,7 +153,7 @@ impl Capability {
         })
     }
 
-    /// It, and those that it was narrowed from.
+    /// Returns its own grant and the grants that it was narrowed from.
     fn lineage(&self) -> impl Iterator<Item = &Grant> {
         iter::successors(Some(&*self.0), |grant| grant.from.as_ref().map(|from| &*from.0))
     }
@@ -184,7 +184,7 @@ fn is_under(prefix: &str, thread: &str) -> bool {
         && !segments().any(|segment| matches!(segment, "." | ".."))
 }
 
-/// Why a call is not allowed. It says of the capability what does not fit, and nothing of the store.
+/// The reason of a refusal. It describes the capability, and reveals nothing about the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     Revoked,
@@ -214,7 +214,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What it is limited to, and nothing of what it is good for.
+/// Prints the restrictions, but nothing that would allow a call.
 impl fmt::Debug for Capability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let limits =

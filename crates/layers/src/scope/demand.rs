@@ -1,4 +1,4 @@
-//! What a call asks for.
+//! The permissions that a call needs.
 
 use std::slice;
 
@@ -12,14 +12,14 @@ use throughline_core::{
     threads::ThreadArgs,
 };
 
-/// One thing that a capability has to allow.
+/// One permission that a capability must grant.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Demand<'a> {
     pub(super) verb: Verb,
     pub(super) subject: Subject<'a>,
 }
 
-/// Of what it is asked.
+/// The subject of a permission.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Subject<'a> {
     Thread(&'a ThreadId),
@@ -30,9 +30,10 @@ pub(super) enum Subject<'a> {
 }
 
 impl<'a> Demand<'a> {
-    /// All that a call asks for: of a batch, what each of its operations does. `None` of an operation that this layer does not know.
+    /// Returns all permissions that a call needs; a batch needs those of each operation. `None` stands for an operation
+    /// that this layer does not know.
     pub(super) fn of(args: &'a PersistArgs) -> impl Iterator<Item = Option<Self>> {
-        // A batch within a batch is refused by the edge.
+        // The edge refuses a batch within a batch.
         let items = match args {
             PersistArgs::Batch(batch) => batch.items.as_slice(),
             single => slice::from_ref(single),
@@ -40,7 +41,7 @@ impl<'a> Demand<'a> {
         items.iter().flat_map(|item| std::iter::once(Self::of_one(item)).chain(Self::also(item).map(Some)))
     }
 
-    /// What is asked for beside that: what answers a message has to be allowed to read it.
+    /// Returns a second permission: an operation that returns a message also needs to read it.
     fn also(args: &'a PersistArgs) -> Option<Self> {
         match args {
             PersistArgs::Thread(ThreadArgs::TakeLast(take)) => {

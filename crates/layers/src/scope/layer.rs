@@ -3,22 +3,22 @@ use tower_layer::Layer;
 use super::{Authority, ScopeService};
 use throughline_core::pipeline::{Described, Phase, SiteSpec};
 
-/// Refuses what the capability of a call does not allow. See the [module](super).
+/// Refuses calls outside of their capability. See the [module](super).
 ///
-/// A clone believes the same authority: it can stand in several pipelines.
+/// A clone accepts the same authority, so it can be in several pipelines.
 #[derive(Debug, Clone)]
 pub struct ScopeLayer {
     authority: Authority,
 }
 
 impl ScopeLayer {
-    /// With an authority of its own.
+    /// Creates the layer with a new authority.
     #[must_use]
     pub fn new() -> Self {
         Self { authority: Authority::new() }
     }
 
-    /// Whose capabilities it believes.
+    /// Returns the authority whose capabilities the layer accepts.
     #[must_use]
     pub fn authority(&self) -> Authority {
         self.authority.clone()

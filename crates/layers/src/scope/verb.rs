@@ -2,8 +2,8 @@ use std::fmt;
 
 macro_rules! verbs {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)+) => {
-        /// Something that a [`Capability`](super::Capability) may allow. Which operations each stands for is a table in the
-        /// [module](super).
+        /// A group of operations that a [`Capability`](super::Capability) may allow. The [module](super) lists the
+        /// operations of each verb.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum Verb {
@@ -11,10 +11,10 @@ macro_rules! verbs {
         }
 
         impl Verb {
-            /// Every verb there is.
+            /// All verbs.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
-            /// The word, as in refusals.
+            /// Returns the verb as it appears in refusals.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text),+ }
@@ -24,27 +24,27 @@ macro_rules! verbs {
 }
 
 verbs! {
-    /// To read.
+    /// Reads.
     Read = "read";
-    /// To add messages, and to write to open ones.
+    /// Additions of messages, and writes to open ones.
     Append = "append";
-    /// To change final messages.
+    /// Changes of final messages.
     Edit = "edit";
-    /// To delete messages.
+    /// Deletions of messages.
     Delete = "delete";
-    /// To create threads and to change what is said of them.
+    /// Creation of threads, and changes of their titles, labels and flags.
     Manage = "manage threads";
-    /// To take away the messages of a thread, or the thread.
+    /// Removal of all messages of a thread, or of the thread.
     Clear = "clear";
-    /// To import.
+    /// Imports.
     Import = "import";
-    /// To begin and end runs of agents.
+    /// Runs of agents.
     Sessions = "run agents";
-    /// To keep the cursor of a consumer of changes.
+    /// The cursors and quarantines of consumers.
     Consume = "consume changes";
-    /// To read the log of who did what.
+    /// Reads of the audit log.
     Audit = "read the audit log";
-    /// To keep an exact copy of the store.
+    /// Replication of the store.
     Replicate = "replicate";
 }
 
@@ -54,7 +54,7 @@ impl fmt::Display for Verb {
     }
 }
 
-/// Some verbs.
+/// A set of verbs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Verbs(u16);
 

@@ -18,7 +18,7 @@ use throughline_core::{
 pub struct SerializeFuture<S: Service<PersistRequest>> {
     #[pin]
     inner: Oneshot<S>,
-    // After what is inside: an attempt that is dropped says then that its write goes on.
+    // Dropped after the inner future, because a dropped attempt may register a write that continues.
     held: Option<Held>,
 }
 

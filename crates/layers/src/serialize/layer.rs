@@ -3,12 +3,12 @@ use tower_layer::Layer;
 use super::{Queue, SerializeService};
 use throughline_core::pipeline::{Described, Phase, SiteSpec};
 
-/// Lets the writes of one thread go on one after the other. See the [module](super).
+/// Runs the writes of one thread one at a time, in arrival order. See the [module](super).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SerializeLayer(());
 
 impl SerializeLayer {
-    /// It needs to be told nothing.
+    /// Creates the layer, which has no settings.
     #[must_use]
     pub const fn new() -> Self {
         Self(())

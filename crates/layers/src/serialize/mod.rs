@@ -1,4 +1,4 @@
-//! The writes of one thread, one after the other in the order in which they came.
+//! Runs the writes of one thread one at a time, in arrival order.
 //!
 //! ```
 //! # use throughline_core::{Admitted, Backend, Capabilities, Durability};
@@ -14,7 +14,7 @@
 //! # async fn main() -> throughline_core::Result<()> {
 //! let db = Persistence::builder().layer(SerializeLayer::new()).backend(Nowhere).build()?;
 //! let thread = db.thread("t");
-//! // The second one goes on when the first one is answered.
+//! // The second write starts when the first one is answered.
 //! let (first, second) = tokio::join!(
 //!     thread.add(NewMessage::user("one")).into_future(),
 //!     thread.add(NewMessage::user("two")).into_future(),
@@ -24,29 +24,29 @@
 //! # }
 //! ```
 //!
-//! # What waits for what
+//! # Order
 //! | call | waits for |
 //! |---|---|
-//! | a write of one thread | the writes of that thread, of this tenant, that came before |
-//! | a batch that speaks of several threads | the writes of all of them that came before |
+//! | a write of one thread | all earlier writes of that thread |
+//! | a batch with several threads | all earlier writes of all of them |
 //! | a read | nothing |
-//! | a write of no thread, such as one of a consumer or of a whole agent | nothing |
+//! | a write without a thread, such as that of a consumer or of a whole agent | nothing |
 //!
-//! A call joins the queues of all its threads in one step when it comes to this layer. So two batches cannot wait
-//! for each other, and nobody overtakes. While a batch waits for one of its threads, later writes of its other threads wait
-//! behind it.
+//! A call enters the queues of all its threads in one step when it reaches this layer. So two batches cannot wait for
+//! each other, and no call overtakes another. While a batch waits for one of its threads, later writes of its other
+//! threads wait behind it.
 //!
 //! # How long a permit is held
-//! Until the call is answered, also when its caller left after the hand-over. A write that an attempt
-//! [timeout](super::timeout) gave up and that still goes on holds it to its end. A caller that leaves while it waits leaves
-//! its place; one whose deadline passes is told `Timeout` and `NotApplied`, with this layer as the site. A thread that nobody
-//! writes to takes no memory.
+//! A call keeps its permit until it is answered. A write that continues after its caller left or after an attempt
+//! [timeout](super::timeout) keeps the permit until it ends. A dropped call leaves the queue; a call whose deadline
+//! expires fails as `Timeout` with the effect `NotApplied`, with this layer as the site. A thread without writes takes
+//! no memory.
 //!
-//! Each pipeline has queues of its own: a store that two pipelines write to orders their writes itself. A layer further in must
-//! not write to the same thread through a handle of the same pipeline and wait for the answer, because that write waits for the
-//! one it is a part of.
+//! Each pipeline has its own queues: if two pipelines write to one store, the store orders their writes. An inner layer
+//! must not write to the same thread through a handle of the same pipeline and wait for the answer: that write would
+//! wait for the call that it is part of.
 //!
-//! It fails closed: no write goes on out of turn.
+//! The layer fails closed: no write starts early.
 
 mod future;
 mod layer;

@@ -28,7 +28,8 @@ where
     type Error = PersistError;
     type Future = SerializeFuture<S>;
 
-    /// What is inside is made ready when the turn of the call has come: what is ready holds something that others may need.
+    /// Ready at once: the inner service is made ready when the call has its permit, because a ready service may hold a
+    /// permit that other calls need.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -42,7 +43,7 @@ where
     }
 }
 
-/// The threads that a call writes to, each once.
+/// Returns the threads that a call writes to, each once.
 fn threads(request: &PersistRequest) -> Vec<ThreadId> {
     if !request.kind().is_write() {
         return Vec::new();

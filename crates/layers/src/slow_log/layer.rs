@@ -2,55 +2,55 @@ use std::{sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
-use super::{SlowLogService, pace::Pace};
+use super::{SlowLogService, rate_limit::RateLimit};
 use throughline_core::{
     OpKind,
     pipeline::{Described, Phase, SiteSpec},
 };
 
-/// Warns of calls that took long. See the [module](super).
+/// Logs a warning for each slow call. See the [module](super).
 ///
 /// Clones share the count of lines.
 #[derive(Debug, Clone)]
 pub struct SlowLogLayer {
     thresholds: [Duration; OpKind::ALL.len()],
-    pace: Arc<Pace>,
+    rate_limit: Arc<RateLimit>,
 }
 
 impl SlowLogLayer {
-    /// Warns of every call that takes this long or longer, at most ten times in ten seconds.
+    /// Logs calls that take at least this long, at most ten in ten seconds.
     #[must_use]
     pub fn new(threshold: Duration) -> Self {
-        let pace = Arc::new(Pace::new(10, Duration::from_secs(10)));
-        Self { thresholds: [threshold; OpKind::ALL.len()], pace }
+        let rate_limit = Arc::new(RateLimit::new(10, Duration::from_secs(10)));
+        Self { thresholds: [threshold; OpKind::ALL.len()], rate_limit }
     }
 
-    /// The threshold of one kind of operation.
+    /// Sets the threshold of one kind of operation.
     #[must_use]
     pub const fn threshold(mut self, kind: OpKind, threshold: Duration) -> Self {
         self.thresholds[kind as usize] = threshold;
         self
     }
 
-    /// The most lines in each stretch of time; what is beyond is counted. Begins counting anew.
+    /// Sets the most lines in each period; further lines are suppressed and counted. All counts restart at zero.
     #[must_use]
     pub fn at_most(mut self, lines: u32, per: Duration) -> Self {
-        self.pace = Arc::new(Pace::new(lines, per));
+        self.rate_limit = Arc::new(RateLimit::new(lines, per));
         self
     }
 
-    /// How many lines were held back so far.
+    /// Returns the number of suppressed lines.
     #[must_use]
     pub fn suppressed(&self) -> u64 {
-        self.pace.suppressed()
+        self.rate_limit.suppressed()
     }
 
     pub(super) const fn threshold_of(&self, kind: OpKind) -> Duration {
         self.thresholds[kind as usize]
     }
 
-    pub(super) fn pace(&self) -> &Pace {
-        &self.pace
+    pub(super) fn rate_limit(&self) -> &RateLimit {
+        &self.rate_limit
     }
 }
 

@@ -1,4 +1,4 @@
-//! A warning for each call that took long, and where it waited.
+//! Logs a warning for each slow call, with the site where it waited longest.
 //!
 //! ```
 //! # use throughline_core::{Backend, Capabilities, Durability};
@@ -29,27 +29,27 @@
 //! ```
 //!
 //! # Fields
-//! | field | is |
+//! | field | value |
 //! |---|---|
-//! | `op`, `call`, `tenant`, `thread`, `call_site` | of what, as in [`trace`](super::trace) |
-//! | `outcome` | `ok`, the code of an error, or `left` when nobody waited for the end |
-//! | `attempts` | how many a retry further in made of it |
-//! | `micros`, `threshold_micros` | how long it took, and how long would have been too long |
-//! | `waited_at`, `waited_micros` | the site where it waited longest without a break, and how long |
-//! | `suppressed` | how many lines were held back since the last one |
+//! | `op`, `call`, `tenant`, `thread`, `call_site` | the call, as in [`trace`](super::trace) |
+//! | `outcome` | `ok`, the code of an error, or `left` when the caller dropped the call |
+//! | `attempts` | the attempts of an inner retry |
+//! | `micros`, `threshold_micros` | the duration and the threshold |
+//! | `waited_at`, `waited_micros` | the site of the longest uninterrupted wait, and its duration |
+//! | `suppressed` | the lines suppressed since the last one |
 //!
-//! No content, metadata or detail of an error is among them.
+//! No field contains content, metadata or the detail of an error.
 //!
 //! # Semantics
-//! The time is that of the layers and the backend further in, retries included; what a call waits for at the gate of the
-//! pipeline is not in it. A line is written when the call ends, or is left: one that hangs for ever is found by its
-//! deadline. A call that blocks its thread waits nowhere, and has no `waited_at`. At most ten lines are
-//! written in ten seconds ([`SlowLogLayer::at_most`]), so that a slow disk does not flood the log. It fails open: a
-//! subscriber that panics is contained, and the call goes on.
+//! The duration covers the inner layers and the backend, including retries, but not the wait for admission at the edge
+//! of the pipeline. The layer writes a line when the call ends or is dropped; a call that hangs forever ends at its
+//! deadline. A call that blocks its thread never waits, and has no `waited_at`. At most ten lines are written in ten
+//! seconds ([`SlowLogLayer::at_most`]), so that a slow disk does not flood the log. The layer fails open: it contains a
+//! panic of the subscriber, and the call continues.
 
 mod future;
 mod layer;
-mod pace;
+mod rate_limit;
 mod service;
 mod watched;
 

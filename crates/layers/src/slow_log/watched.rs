@@ -1,4 +1,4 @@
-//! One call whose time is taken.
+//! The measurement of one call.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,14 +8,14 @@ use tracing::warn;
 use super::SlowLogLayer;
 use throughline_core::{Context, PersistResponse, Result, Site, contain, pipeline::AttemptsMade};
 
-/// A call between its begin and its end. Dropped without an answer, it was left.
+/// A running measurement. If it is dropped without an answer, its outcome is `left`.
 pub(super) struct Watched {
     layer: Arc<SlowLogLayer>,
     context: Context,
     begun: Instant,
-    /// The site that it waits at, and since when.
+    /// The site of the current wait, and its start.
     waiting: Option<(Site, Instant)>,
-    /// The site that it waited at longest, and how long.
+    /// The site of the longest wait, and its duration.
     longest: Option<(Site, Duration)>,
     ended: bool,
 }
@@ -25,12 +25,12 @@ impl Watched {
         Self { layer, context, begun: Instant::now(), waiting: None, longest: None, ended: false }
     }
 
-    /// It is polled and waits: the site where it stopped is still at work.
+    /// Starts a wait after a poll: at the site where the call stopped.
     pub(super) fn waits(&mut self) {
         self.waiting = Some((self.context.active_site(), Instant::now()));
     }
 
-    /// It is polled again.
+    /// Ends the wait at the next poll.
     pub(super) fn goes_on(&mut self) {
         let Some((site, since)) = self.waiting.take() else { return };
         let took = since.elapsed();
@@ -49,7 +49,7 @@ impl Watched {
         }
     }
 
-    /// Writes a line, if it was slow and there may be one.
+    /// Writes a line if the call was slow and the rate limit allows it.
     fn look(&mut self, outcome: &str, attempts: u32) {
         if std::mem::replace(&mut self.ended, true) {
             return;
@@ -61,7 +61,7 @@ impl Watched {
         if took < threshold {
             return;
         }
-        let Some(suppressed) = self.layer.pace().allows(now) else { return };
+        let Some(suppressed) = self.layer.rate_limit().allows(now) else { return };
         drop(contain::catch(|| {
             warn!(
                 op = context.kind().as_str(),

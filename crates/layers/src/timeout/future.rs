@@ -16,7 +16,7 @@ use throughline_core::{ErrorKind, PersistError, PersistResponse, Result};
 pub struct TimeoutFuture<F> {
     #[pin]
     inner: F,
-    /// Made only for an attempt that has to wait: most never need a timer.
+    /// Created only for an attempt that waits: most attempts need no timer.
     #[pin]
     timer: Option<Sleep>,
     ends: Option<Instant>,
@@ -25,7 +25,7 @@ pub struct TimeoutFuture<F> {
 
 impl<F> TimeoutFuture<F> {
     pub(super) fn new(inner: F, limit: Duration) -> Self {
-        // A limit too far off to be told is none.
+        // A limit that overflows means no limit.
         Self { inner, timer: None, ends: Instant::now().checked_add(limit), limit }
     }
 }
@@ -46,7 +46,7 @@ impl<F: Future<Output = Result<PersistResponse>>> Future for TimeoutFuture<F> {
             ready!(timer.poll(cx));
         }
         let limit = *this.limit;
-        // The effect is not said here: the guard knows how far the attempt has come.
+        // No effect is set here: the guard knows how far the attempt has come.
         Poll::Ready(Err(PersistError::new(
             ErrorKind::Timeout,
             format!("the attempt took longer than {limit:?}"),

@@ -5,14 +5,14 @@ use tower_layer::Layer;
 use super::TimeoutService;
 use throughline_core::pipeline::{Described, Phase, SiteSpec};
 
-/// Ends attempts that take longer than a given time. See the [module](super).
+/// Ends attempts that take longer than a limit. See the [module](super).
 #[derive(Debug, Clone, Copy)]
 pub struct TimeoutLayer {
     limit: Duration,
 }
 
 impl TimeoutLayer {
-    /// Every attempt may take this long.
+    /// Sets the limit of every attempt.
     #[must_use]
     pub const fn new(limit: Duration) -> Self {
         Self { limit }

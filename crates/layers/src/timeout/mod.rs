@@ -1,4 +1,4 @@
-//! Ends one attempt that takes too long.
+//! Ends an attempt that takes too long.
 //!
 //! ```
 //! # use throughline_core::{
@@ -26,12 +26,12 @@
 //! ```
 //!
 //! # Semantics
-//! The time of one attempt, counted from the call on. When it is
-//! over the answer is `Timeout`, with the effect known at that moment: `NotApplied` when nothing had been handed to the
-//! backend, `Unknown` afterwards. A write that was handed over goes on to its end by itself.
+//! The limit counts from the start of an attempt. When it expires, the answer is `Timeout` with the effect known at
+//! that moment: `NotApplied` if the call had not reached the backend, else `Unknown`. A write that reached the backend
+//! continues to its end.
 //!
-//! It bounds an *attempt* and stands inside [`retry`](super::retry); the whole call is bounded by the deadline of the
-//! [builder](throughline_core::Builder::deadline), the handle or the call.
+//! The layer limits an *attempt* and runs inside [`retry`](super::retry). The deadline of the
+//! [builder](throughline_core::Builder::deadline), the handle or the call limits the whole call.
 
 mod future;
 mod layer;

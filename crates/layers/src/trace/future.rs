@@ -27,7 +27,7 @@ impl<F, H: TraceHooks> TraceFuture<F, H> {
     }
 }
 
-/// A call that is being traced.
+/// The trace of a running call.
 pub(super) struct Tracing<H> {
     hooks: Arc<H>,
     context: Context,

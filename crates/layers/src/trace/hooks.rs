@@ -4,10 +4,10 @@ use tracing::{Span, debug, debug_span, field, warn};
 
 use throughline_core::{Effect, PersistError, PersistRequest, PersistResponse, pipeline::AttemptsMade};
 
-/// What a [`TraceLayer`](super::TraceLayer) says of a call. Every method has the behavior of the [module](super) as its
-/// default.
+/// The spans and events that a [`TraceLayer`](super::TraceLayer) emits for a call. The default of every method is the
+/// behavior of the [module](super).
 pub trait TraceHooks: Send + Sync + 'static {
-    /// Makes the span of a call.
+    /// Creates the span of a call.
     fn make_span(&self, request: &PersistRequest) -> Span {
         let context = &request.context;
         let span = debug_span!(
@@ -35,13 +35,13 @@ pub trait TraceHooks: Send + Sync + 'static {
         span
     }
 
-    /// The call is about to go on.
+    /// Runs before the call is forwarded.
     fn on_request(&self, request: &PersistRequest, span: &Span) {
         let _ = (request, span);
         debug!("began");
     }
 
-    /// The call was answered.
+    /// Runs after the call succeeded.
     fn on_response(&self, response: &PersistResponse, took: Duration, span: &Span) {
         let _ = span;
         let deduplicated = response.result.is_deduplicated();
@@ -50,7 +50,7 @@ pub trait TraceHooks: Send + Sync + 'static {
         debug!(micros = micros(took), position, deduplicated, attempts, "done");
     }
 
-    /// The call failed.
+    /// Runs after the call failed.
     fn on_failure(&self, error: &PersistError, took: Duration, span: &Span) {
         let _ = span;
         let (code, attempts, micros) = (error.code(), error.attempts(), micros(took));
@@ -63,8 +63,8 @@ pub trait TraceHooks: Send + Sync + 'static {
         }
     }
 
-    /// The caller left before a backend was given anything, or a layer further out gave the call up. A write that a backend was
-    /// given is seen through without its caller, and ends with its answer or its failure.
+    /// Runs when the call is dropped: its caller left before it reached a backend, or an outer layer dropped it. A
+    /// write that reached a backend completes without its caller, and ends with `on_response` or `on_failure`.
     fn on_left(&self, effect: Effect, took: Duration, span: &Span) {
         let _ = span;
         debug!(%effect, micros = micros(took), "left");
@@ -75,7 +75,7 @@ fn micros(took: Duration) -> u64 {
     u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The hooks of a layer that was given none.
+/// The hooks of a layer without its own hooks.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DefaultHooks;
 

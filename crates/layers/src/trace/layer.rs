@@ -11,7 +11,7 @@ pub struct TraceLayer<H = DefaultHooks> {
 }
 
 impl TraceLayer {
-    /// With the fields and events of the [module](super).
+    /// Creates the layer with the fields and events of the [module](super).
     #[must_use]
     pub fn new() -> Self {
         Self::with_hooks(DefaultHooks)
@@ -25,7 +25,7 @@ impl Default for TraceLayer {
 }
 
 impl<H: TraceHooks> TraceLayer<H> {
-    /// With these hooks.
+    /// Creates the layer with these hooks.
     #[must_use]
     pub fn with_hooks(hooks: H) -> Self {
         Self { hooks: Arc::new(hooks) }

@@ -1,4 +1,4 @@
-//! A span for each call, and events for how it ended.
+//! Emits a span for each call, and an event for its outcome.
 //!
 //! ```
 //! # use throughline_core::{Admitted, Backend, Capabilities, Durability};
@@ -18,7 +18,7 @@
 //! # }
 //! ```
 //!
-//! With a subscriber at `debug` that prints:
+//! With a subscriber at `debug` this prints:
 //!
 //! ```text
 //! DEBUG persist{op="add" call=c0ffee0000000000-1 tenant="default" thread="t" message="0198…" keyed=false}: began
@@ -26,25 +26,25 @@
 //! ```
 //!
 //! # Fields
-//! | where | field | is |
+//! | span or event | field | value |
 //! |---|---|---|
 //! | span `persist`, level debug | `op` | the operation: `add`, `updateContent`, … |
 //! | | `call` | the id of the call |
-//! | | `tenant`, `thread`, `message` | of what; the last two where it is exactly one |
-//! | | `actor`, `call_site` | as the handle was told |
-//! | | `keyed` | whether it has an idempotency key |
-//! | event `done`, debug | `micros` | how long it took |
-//! | | `position` | its place among the commits, where it has one |
-//! | | `deduplicated` | whether an earlier call had done it |
-//! | | `attempts` | how many a retry further in made of it |
-//! | event `failed`, debug for a refusal, warn otherwise | `code`, `effect`, `site`, `attempts`, `micros` | of the error |
-//! | event `left`, debug | `effect`, `micros` | its caller left before it was answered |
+//! | | `tenant`, `thread`, `message` | of the call; the last two for calls with exactly one |
+//! | | `actor`, `call_site` | from the handle |
+//! | | `keyed` | true for a call with an idempotency key |
+//! | event `done`, debug | `micros` | the duration |
+//! | | `position` | the position of the commit, if there is one |
+//! | | `deduplicated` | true for the replay of an earlier call |
+//! | | `attempts` | the attempts of an inner retry |
+//! | event `failed`, debug for a refusal, warn otherwise | `code`, `effect`, `site`, `attempts`, `micros` | from the error |
+//! | event `left`, debug | `effect`, `micros` | for a call that was dropped before its answer |
 //!
-//! Content, metadata and the detail of errors stand in none of them.
+//! No field contains content, metadata or the detail of an error.
 //!
 //! # Customisation
-//! Implement [`TraceHooks`], each of whose methods has the behavior above as its default, and give it to
-//! [`TraceLayer::with_hooks`].
+//! To change this, implement [`TraceHooks`] and pass it to [`TraceLayer::with_hooks`]. Each method has the behavior
+//! above as its default.
 //!
 //! ```
 //! use std::time::Duration;
@@ -68,12 +68,12 @@
 //! # let _ = layer;
 //! ```
 //!
-//! The hooks [`OpenTelemetry`] name the spans as the conventions for database clients do.
+//! The hooks [`OpenTelemetry`] follow the span conventions for database clients.
 //!
 //! # When the hooks run
-//! `make_span` and `on_request` run before the layers inside see the call; the span is entered whenever they are polled.
-//! Exactly one of `on_response`, `on_failure` and `on_left` runs afterwards, inside the span. It fails open: a hook that
-//! panics is contained, and the call goes on.
+//! `make_span` and `on_request` run before the inner layers see the call. The span is entered whenever those are
+//! polled. Afterwards exactly one of `on_response`, `on_failure` and `on_left` runs, inside the span. The layer fails
+//! open: it contains a panic of a hook, and the call continues.
 
 mod future;
 mod hooks;

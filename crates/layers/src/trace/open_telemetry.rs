@@ -7,8 +7,8 @@ use throughline_core::{
     Effect, PersistArgs, PersistError, PersistRequest, PersistResponse, pipeline::AttemptsMade,
 };
 
-/// Spans named as OpenTelemetry names those of a database client, at level info and without events, for a subscriber that hands
-/// them on, such as `tracing-opentelemetry`.
+/// Emits spans as OpenTelemetry defines them for a database client, at level info and without events. They are for a
+/// subscriber that exports them, such as `tracing-opentelemetry`.
 ///
 /// ```
 /// use throughline_layers::trace::{OpenTelemetry, TraceLayer};
@@ -17,17 +17,17 @@ use throughline_core::{
 /// # let _ = layer;
 /// ```
 ///
-/// | field | is |
+/// | field | value |
 /// |---|---|
 /// | `otel.name`, `db.operation.name` | the operation: `add`, `updateContent`, … |
 /// | `otel.kind` | `client` |
 /// | `db.system.name` | `throughline` |
-/// | `db.operation.batch.size` | how many operations a batch has |
-/// | `otel.status_code`, `error.type` | `ERROR` and the code, of a call that failed |
-/// | `throughline.call`, `.tenant`, `.thread`, `.call_site` | of what |
-/// | `throughline.effect`, `.site`, `.attempts`, `.deduplicated` | how it ended |
+/// | `db.operation.batch.size` | the number of operations in a batch |
+/// | `otel.status_code`, `error.type` | `ERROR` and the error code of a failed call |
+/// | `throughline.call`, `.tenant`, `.thread`, `.call_site` | of the call |
+/// | `throughline.effect`, `.site`, `.attempts`, `.deduplicated` | the outcome |
 ///
-/// Content, metadata and the detail of errors stand in none of them.
+/// No field contains content, metadata or the detail of an error.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OpenTelemetry;
 
@@ -35,7 +35,7 @@ impl TraceHooks for OpenTelemetry {
     fn make_span(&self, request: &PersistRequest) -> Span {
         let context = &request.context;
         let operation = context.kind().as_str();
-        // OpenTelemetry has no unsigned numbers: one would become a text.
+        // OpenTelemetry has no unsigned integers: one would become a string.
         let items = match &request.args {
             PersistArgs::Batch(batch) => i64::try_from(batch.items.len()).ok(),
             _ => None,

@@ -2,42 +2,42 @@ use serde::{Deserialize, Serialize};
 
 use throughline_core::{Position, Seq, TenantId, ThreadId, threads::ThreadCursor};
 
-/// How far a [`Rewrite`](super::Rewrite) is. It holds ids and no content.
+/// The progress of a [`Rewrite`](super::Rewrite). It holds ids and no content.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RewriteCursor {
     pub(super) stage: Stage,
-    /// The thread at hand, and the last message that was seen to.
+    /// The current thread, and the last message that was processed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) within: Option<(ThreadId, Seq)>,
-    /// Threads that are next.
+    /// The next threads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) queue: Vec<ThreadId>,
-    /// What had been changed when the list of threads was begun. A thread that is written to moves in the list, and may be
-    /// missed there: it is among the changes after this one.
+    /// The position of the change feed when the list of threads was begun. A write moves a thread in the list, so that
+    /// the list may miss it; the thread is then among the changes after this position.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<Position>,
-    /// What had been changed when the list of threads ended. Whoever was missed in the list was changed before; what comes after is
-    /// under the present key, and there may be no end of it.
+    /// The position of the change feed when the list of threads ended. All threads that the list missed changed before
+    /// it. Later changes are under the current key, and may never end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) until: Option<Position>,
 }
 
-/// What is gone through.
+/// The stage of the pass.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Stage {
-    /// Not begun.
+    /// Not started.
     #[default]
     Start,
-    /// The keys of threads, after the one of this thread.
+    /// The thread keys, after the key of this thread.
     Keys(Option<(TenantId, ThreadId)>),
     /// The list of threads, after this one.
     Threads(Option<ThreadCursor>),
     /// The threads that were changed after this position.
     Changed(Position),
-    /// The queue alone.
+    /// Only the threads of the queue.
     Visit,
-    /// Nothing more.
+    /// Finished.
     Done,
 }

@@ -1,4 +1,4 @@
-//! Writes a store again under the present keys, and finds out which keys it is under.
+//! Re-encrypts a store under the current keys, and reports the keys that are in use.
 
 mod cursor;
 mod row;
@@ -11,24 +11,24 @@ use self::{cursor::Stage, walk::Walk};
 use super::{EncryptLayer, KeyId};
 use throughline_core::{Effect, ErrorKind, PersistError, Persistence, Result};
 
-/// Goes through the threads of a tenant and writes again what is not under the key that would be used now: after a
-/// [rotation](super::KeyRing::rotate), after keys of threads were begun with, and after a store in the clear was taken over.
-/// Where threads have keys, those are sealed again first, of every tenant.
+/// Re-encrypts the data of a tenant that is not under the current key: after a [rotation](super::KeyRing::rotate),
+/// after thread keys were added, and after a store in plaintext was taken over. With thread keys it first re-encrypts
+/// those, for all tenants.
 ///
-/// It works on pages of messages through the pipeline like any caller, while others read and write:
+/// It reads pages of messages through the pipeline like any caller, while others read and write:
 ///
-/// - the content of a final message is edited to what it is, if its revision is still the one that was read. So its revision
-///   rises by one and it counts as changed now, as after any [edit](throughline_core::messages::UpdateMode::Edit);
-/// - metadata is patched with what it is, while no patch of this process comes between: the store compares no revision of
-///   metadata, so that **other processes must not patch metadata meanwhile**. Its time of change is now;
-/// - a title is renamed to what it is, if it is still that.
+/// - It edits a final message to its own content, if the revision is still the one that it read. The revision rises by
+///   one and the time of change is now, as after any [edit](throughline_core::messages::UpdateMode::Edit).
+/// - It patches metadata with its own values, and no patch of this process runs meanwhile. The store compares no
+///   revision of metadata, so **other processes must not patch metadata meanwhile**. The time of change is now.
+/// - It renames a thread to its own title, if the title is unchanged.
 ///
-/// A message that is being written to is left alone and counted. So is one that was abandoned: no operation changes its
-/// content any more, and only keys of threads give it another key. What a run failed with and why a consumer passed over a
-/// change are not visited at all, nor are threads that no list shows and that did not change while it ran, such as one that
-/// was created and never written to: [`visit`](Self::visit) those by name.
+/// It skips and counts open messages. It also skips abandoned messages: no operation changes their content, and only
+/// thread keys give them another key. It does not visit the errors of failed runs, the reasons for quarantined changes,
+/// or hidden threads that did not change during the pass, such as a thread that was created and never written to.
+/// [`visit`](Self::visit) processes such a thread by name.
 ///
-/// Every process has to write under the new key before it is begun, or what they write meanwhile is left under the old one.
+/// Every process must encrypt with the new key before the pass starts, or later writes stay under the old key.
 ///
 /// ```no_run
 /// use throughline_core::{Persistence};
@@ -38,7 +38,7 @@ use throughline_core::{Effect, ErrorKind, PersistError, Persistence, Result};
 /// layer.key_ring().rotate(Key::new("2027".parse()?, &secret))?;
 /// let report = layer.rewrite(&db).run().await?;
 /// assert_eq!((report.open, report.abandoned), (0, 0));
-/// layer.retire(&"2026".parse()?, &[db]).await?; // refused while anything is under it
+/// layer.retire(&"2026".parse()?, &[db]).await?; // refused while data is under the key
 /// # Ok(())
 /// # }
 /// ```
@@ -47,68 +47,71 @@ pub struct Rewrite {
     walk: Walk,
 }
 
-/// What a [`Rewrite`] has done since it was made.
+/// The work of a [`Rewrite`] since it was created.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rewritten {
-    /// Keys of threads that were sealed again.
+    /// Thread keys that were re-encrypted.
     pub thread_keys: u64,
-    /// Messages whose content was written again.
+    /// Messages whose content was re-encrypted.
     pub contents: u64,
-    /// Messages and threads whose metadata was.
+    /// Messages and threads whose metadata was re-encrypted.
     pub metadata: u64,
-    /// Titles that were.
+    /// Titles that were re-encrypted.
     pub titles: u64,
-    /// Messages under another key, or in the clear, that are being written to: for another time.
+    /// Open messages under another key, or in plaintext: for a later pass.
     pub open: u64,
-    /// Messages under another key, or in the clear, that were abandoned, and stay so.
+    /// Abandoned messages under another key, or in plaintext, which stay so.
     pub abandoned: u64,
-    /// Messages that others were faster to change, again and again: for another time.
+    /// Messages that other writers changed during each attempt: for a later pass.
     pub overtaken: u64,
-    /// Titles, contents and metadata that the store has no room for once they are sealed under the present key, and that
-    /// stay as they are.
+    /// Titles, contents and metadata that would exceed a limit of the store under the current key, and that stay
+    /// unchanged.
     pub too_large: u64,
     /// Threads whose key was destroyed.
     pub shredded: u64,
-    /// Entries of threads and messages that cannot be read, and stay as they are. The others are seen to.
+    /// Threads and messages that cannot be read, and stay unchanged. The pass continues with the others.
     pub damaged: u64,
-    /// Records of the store of keys that cannot be read, [as it names them](super::thread_keys::Listed::damaged), and stay as they are.
+    /// Key records that cannot be read, [by the names of their store](super::thread_keys::Listed::damaged), and that
+    /// stay unchanged.
     pub damaged_keys: Vec<String>,
 }
 
 impl EncryptLayer {
-    /// Makes ready to write again what the tenant of `db` has, which has to be a handle on a pipeline with this layer.
+    /// Prepares the re-encryption of the data of `db`'s tenant. `db` must be a handle of a pipeline with this layer.
     #[must_use]
     pub fn rewrite(&self, db: &Persistence) -> Rewrite {
         Rewrite { walk: Walk::new(self.clone(), db.clone(), true) }
     }
 
-    /// Under how many cells each key is met in what the tenant of `db` has, keys of threads of every tenant included. Costs a
-    /// pass over the store.
+    /// Returns the number of ciphertexts under each key in the data of `db`'s tenant, including the thread keys of all
+    /// tenants. It costs a pass over the store.
     ///
     /// # Errors
-    /// What the reads answer; a row that cannot be read is named, and its key is not known.
+    /// The errors of the reads. An unreadable row is an error that names the row, because its key is unknown.
     pub async fn keys_in_use(&self, db: &Persistence) -> Result<BTreeMap<KeyId, u64>> {
         let mut walk = Walk::new(self.clone(), db.clone(), false);
         while walk.step().await? {}
         Ok(walk.met)
     }
 
-    /// Takes a key out of the ring, once a pass over each of `stores`, one handle for each tenant, has found nothing under it.
+    /// Removes a key from the key ring, after a pass over each of `stores` found no data under it. `stores` needs one
+    /// handle for each tenant.
     ///
-    /// What a [`Rewrite`] does not visit is not looked at here either.
+    /// The pass does not check data that a [`Rewrite`] does not visit.
     ///
     /// # Errors
-    /// `Conflict` while something is under the key; `Invalid` for the key that is written under and for one that the ring does
-    /// not have; what [`keys_in_use`](Self::keys_in_use) answers. The ring is as before then.
+    /// `Conflict` while data is under the key; `Invalid` for the key that encrypts and for a key that the ring does not
+    /// have; the errors of [`keys_in_use`](Self::keys_in_use). After an error the key ring is unchanged.
     ///
     /// # Cancel safety
-    /// Dropping it takes no key away.
+    /// A dropped call removes no key.
     pub async fn retire(&self, key: &KeyId, stores: &[Persistence]) -> Result<()> {
         for db in stores {
-            if let Some(cells) = self.keys_in_use(db).await?.get(key) {
+            if let Some(ciphertexts) = self.keys_in_use(db).await?.get(key) {
                 let tenant = db.tenant();
-                let detail = format!("{cells} cells of tenant `{tenant}` are under the key `{key}`");
+                let detail =
+                    format!("{ciphertexts} ciphertexts of tenant `{tenant}` are under the key `{key}`");
                 return Err(PersistError::new(ErrorKind::Conflict, detail).with_effect(Effect::NotApplied));
             }
         }
@@ -117,44 +120,45 @@ impl EncryptLayer {
 }
 
 impl Rewrite {
-    /// Goes on where an earlier one was, in another process too.
+    /// Continues at the cursor of an earlier pass, also of another process.
     #[must_use]
     pub fn resume(mut self, cursor: RewriteCursor) -> Self {
         self.walk.cursor = cursor;
         self
     }
 
-    /// How many messages, threads or keys are looked at in one step: 1 to 1000; 100 unless it is said.
+    /// Sets the number of messages, threads or keys of one step: 1 to 1000; the default is 100.
     #[must_use]
     pub fn page(mut self, rows: u32) -> Self {
         self.walk.page = rows.clamp(1, 1000);
         self
     }
 
-    /// How far it is, to be kept and gone on from. What was done after it is then looked at once more, and not done twice.
+    /// Returns the progress, which the host can keep to resume the pass. A resumed pass checks later work again, but
+    /// does not repeat it.
     #[must_use]
     pub const fn cursor(&self) -> &RewriteCursor {
         &self.walk.cursor
     }
 
-    /// What was done since it was made.
+    /// Returns the work since this value was created.
     #[must_use]
     pub const fn report(&self) -> &Rewritten {
         &self.walk.report
     }
 
-    /// One page. Answers whether there is more to do.
+    /// Processes one page. Returns true while there is more to do.
     ///
     /// # Errors
-    /// What the reads and writes answer. A row that cannot be read is named; the same step can be made again.
+    /// The errors of the reads and writes. An error names an unreadable row; the caller can repeat the step.
     ///
     /// # Cancel safety
-    /// Dropping it leaves each row as it was or written again. The step is made again by the next call.
+    /// A dropped step leaves each row either unchanged or re-encrypted. The next call repeats the step.
     pub async fn step(&mut self) -> Result<bool> {
         self.walk.step().await
     }
 
-    /// All that is left, and what was done.
+    /// Processes all that is left, and returns the report.
     ///
     /// # Errors
     /// As [`step`](Self::step).
@@ -163,7 +167,7 @@ impl Rewrite {
         Ok(self.walk.report.clone())
     }
 
-    /// One thread, shown in lists or not.
+    /// Processes one thread, in lists or hidden.
     ///
     /// # Errors
     /// As [`step`](Self::step).

@@ -1,5 +1,5 @@
 use super::{
-    super::key_set::{Found, Stale},
+    super::key_set::{KeyUsage, Stale},
     walk::Walk,
 };
 use throughline_core::{
@@ -7,21 +7,21 @@ use throughline_core::{
     messages::{ContentChange, GetMessage, Update, UpdateContent, UpdateMode},
 };
 
-/// How often a message is looked at again that somebody else has changed.
+/// The most attempts at a message that other writers change meanwhile.
 const TRIES: u32 = 8;
 
 impl Walk {
-    /// Writes one message again, as far as it has to be and can be.
-    pub(super) async fn row(&mut self, message: Message, found: &Found) -> Result<()> {
-        let named = (message.thread.clone(), message.id.clone());
-        if found.stale.contains(&Stale::Facts(named.0.clone(), named.1.clone())) {
-            // An empty patch: the layer puts into it what is not under the present key.
-            let touch = Update::new(named.0.clone(), named.1.clone(), MetadataPatch::new());
+    /// Re-encrypts one message, as far as necessary and possible.
+    pub(super) async fn row(&mut self, message: Message, usage: &KeyUsage) -> Result<()> {
+        let message_key = (message.thread.clone(), message.id.clone());
+        if usage.stale.contains(&Stale::Metadata(message_key.0.clone(), message_key.1.clone())) {
+            // An empty patch: the layer adds the values that are not under the current key.
+            let touch = Update::new(message_key.0.clone(), message_key.1.clone(), MetadataPatch::new());
             let answer = self.db.run(touch).await;
             self.report.metadata += self.done(answer)?;
         }
-        let content = Stale::Content(named.0.clone(), named.1.clone());
-        if !found.stale.contains(&content) {
+        let content = Stale::Content(message_key.0.clone(), message_key.1.clone());
+        if !usage.stale.contains(&content) {
             return Ok(());
         }
         let mut message = message;
@@ -37,7 +37,7 @@ impl Walk {
                 }
                 MessageState::Final => {}
             }
-            let (thread, id) = named.clone();
+            let (thread, id) = message_key.clone();
             let change = ContentChange::Replace(message.content);
             let edit = UpdateContent::new(thread.clone(), id.clone(), change, UpdateMode::Edit);
             let (answer, too_large) =
@@ -49,9 +49,10 @@ impl Walk {
             if self.report.too_large > too_large {
                 return Ok(());
             }
-            // Changed meanwhile: an edit that only appends leaves the older pieces under the older key.
+            // Another writer changed the message. An edit that only appends leaves the older chunks under the older
+            // key.
             match self.read(GetMessage { thread, id }).await? {
-                Some((Some(now), found)) if found.stale.contains(&content) => message = now,
+                Some((Some(now), usage)) if usage.stale.contains(&content) => message = now,
                 _ => return Ok(()),
             }
         }

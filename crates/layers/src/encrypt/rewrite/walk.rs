@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::{
     super::{
         EncryptLayer, KeyId, Unreadable,
-        key_set::{Found, Stale},
+        key_set::{KeyUsage, Stale},
         thread_keys::ThreadKeys,
     },
     RewriteCursor, Rewritten,
@@ -25,9 +25,9 @@ pub(super) struct Walk {
     pub(super) cursor: RewriteCursor,
     pub(super) report: Rewritten,
     pub(super) page: u32,
-    /// How many cells were met under each key.
+    /// The number of ciphertexts under each key.
     pub(super) met: BTreeMap<KeyId, u64>,
-    /// Whether what is met is written again, or only looked at.
+    /// Whether the pass re-encrypts data or only counts it.
     writes: bool,
 }
 
@@ -62,7 +62,7 @@ impl Walk {
                 let list = self.db.read(list).await?;
                 self.cursor.since.get_or_insert(list.position);
                 self.cursor.until = Some(list.position);
-                // Taken from the end.
+                // The queue is processed from its end.
                 let shown = list.entries.into_iter().rev().map(|entry| entry.thread);
                 self.cursor.queue = list.damaged.into_iter().chain(shown).collect();
                 match list.next {
@@ -76,7 +76,7 @@ impl Walk {
                 threads.sort_unstable();
                 threads.dedup();
                 self.cursor.queue = threads;
-                // What it has changed itself is looked at once more, and changed no more.
+                // The pass also sees its own changes; they need no second change.
                 let is_due = self.cursor.until.is_none_or(|until| changes.position < until);
                 if changes.more && is_due { Stage::Changed(changes.position) } else { Stage::Visit }
             }
@@ -85,45 +85,45 @@ impl Walk {
         Ok(self.cursor.stage != Stage::Done)
     }
 
-    /// Seals the keys of threads again that are under another key of the ring.
+    /// Re-encrypts the thread keys that are under another key of the key ring.
     async fn keys(&mut self, after: Option<(throughline_core::TenantId, ThreadId)>) -> Result<Stage> {
-        let cabinet = self.layer.cabinet().clone();
-        let Some(store) = &cabinet.threads else { return Ok(Stage::Threads(None)) };
+        let key_provider = self.layer.key_provider().clone();
+        let Some(store) = &key_provider.threads else { return Ok(Stage::Threads(None)) };
         let listed = store.list(after.as_ref(), self.page as usize).await?;
         if !self.writes
             && let Some(first) = listed.damaged.first()
         {
-            // An unreadable record does not say which ring key wraps it.
+            // An unreadable record does not tell the key that wraps it.
             let detail = format!(
                 "{} records of the store of keys cannot be read, the first is `{first}`: restore or remove them",
                 listed.damaged.len()
             );
             return Err(PersistError::new(ErrorKind::Corrupt, detail));
         }
-        let last = listed.keys.last().map(|(whose, _)| whose.clone());
+        let last = listed.keys.last().map(|(owner, _)| owner.clone());
         for ((tenant, thread), wrapped) in listed.keys {
             let under = wrapped.under().ok_or_else(|| Unreadable::Malformed.at("key", &thread, None))?;
             if !self.writes {
                 *self.met.entry(under).or_default() += 1;
-            } else if under != cabinet.key_ring.write_key() {
-                let secret = cabinet
-                    .unwrap(&cabinet.key_ring.now(), &tenant, &thread, &wrapped)
+            } else if under != key_provider.key_ring.write_key() {
+                let secret = key_provider
+                    .unwrap(&key_provider.key_ring.now(), &tenant, &thread, &wrapped)
                     .map_err(|why| why.at("key", &thread, None))?;
-                let anew = cabinet.wrap(&tenant, &thread, &wrapped.id(), &secret)?;
-                // Where it is another one by now, somebody else has sealed or destroyed it.
+                let rewrapped = key_provider.wrap(&tenant, &thread, &wrapped.id(), &secret)?;
+                // Another process has re-encrypted or destroyed a key that changed meanwhile.
                 self.report.thread_keys +=
-                    u64::from(ThreadKeys::replace(&**store, &tenant, &thread, &wrapped, anew).await?);
+                    u64::from(ThreadKeys::replace(&**store, &tenant, &thread, &wrapped, rewrapped).await?);
             }
         }
-        // At the end: a step that fails is made again.
+        // Last, because a failed step is repeated.
         self.report.damaged_keys.extend(listed.damaged);
         Ok(last.map_or(Stage::Threads(None), |last| Stage::Keys(Some(last))))
     }
 
-    /// Sees to the thread itself; its messages come next.
+    /// Processes the thread itself; its messages come next.
     async fn begin(&mut self, thread: &ThreadId) -> Result<()> {
         let get = GetThread { thread: thread.clone() };
-        let (entry, found) = match self.read(get).await {
+        let (entry, usage) = match self.read(get).await {
             // Its messages may be readable.
             Err(error) if self.writes && error.kind() == ErrorKind::Corrupt => {
                 self.report.damaged += 1;
@@ -131,7 +131,7 @@ impl Walk {
                 return Ok(());
             }
             answer => match answer? {
-                Some((Some(entry), found)) => (entry, found),
+                Some((Some(entry), usage)) => (entry, usage),
                 _ => return Ok(()),
             },
         };
@@ -139,25 +139,25 @@ impl Walk {
         if !self.writes {
             return Ok(());
         }
-        if found.stale.contains(&Stale::Title(thread.clone())) {
+        if usage.stale.contains(&Stale::Title(thread.clone())) {
             let rename = RenameThread::new(thread.clone(), entry.title.clone()).expecting(entry.title);
             let answer = self.db.on_thread(rename).await;
             self.report.titles += self.done(answer)?;
         }
-        if found.stale.contains(&Stale::ThreadStats(thread.clone())) {
-            // An empty patch: the layer puts into it what is not under the present key.
+        if usage.stale.contains(&Stale::ThreadMetadata(thread.clone())) {
+            // An empty patch: the layer adds the values that are not under the current key.
             let answer = self.db.on_thread(LabelThread::new(thread.clone())).await;
             self.report.metadata += self.done(answer)?;
         }
         Ok(())
     }
 
-    /// Sees to a page of messages; answers after which one there are more.
+    /// Processes a page of messages. Returns the last one if there are more.
     async fn page_of(&mut self, thread: &ThreadId, after: Seq) -> Result<Option<Seq>> {
         let from = PageFrom::After(after);
         let read = ReadPage::new(thread.clone(), from, self.page);
-        let Some((page, found)) = self.read(read).await? else { return Ok(None) };
-        // A message that the store cannot read does not say which key it is under.
+        let Some((page, usage)) = self.read(read).await? else { return Ok(None) };
+        // A message that the store cannot read has an unknown key.
         if !self.writes
             && let Some(damaged) = page.damaged.first()
         {
@@ -168,17 +168,17 @@ impl Walk {
             _ => None,
         };
         let damaged = page.damaged.len() as u64;
-        if self.writes && !found.stale.is_empty() {
+        if self.writes && !usage.stale.is_empty() {
             for message in page.messages {
-                self.row(message, &found).await?;
+                self.row(message, &usage).await?;
             }
         }
         self.report.damaged += damaged;
         Ok(next)
     }
 
-    /// Reads through the pipeline, and what the layer has met on the way. Nothing of a thread that was shredded.
-    pub(super) async fn read<R>(&mut self, read: R) -> Result<Option<(R::Output, Found)>>
+    /// Reads through the pipeline. Returns the output and the keys that the layer met; `None` for a shredded thread.
+    pub(super) async fn read<R>(&mut self, read: R) -> Result<Option<(R::Output, KeyUsage)>>
     where
         R: OperationOf<ReadArgs>,
     {
@@ -190,18 +190,18 @@ impl Walk {
             }
             Err(error) => return Err(error),
         };
-        let Some(found) = extensions.get::<Found>() else {
+        let Some(usage) = extensions.get::<KeyUsage>() else {
             let detail = "the handle is on a pipeline without the layer `encrypt`";
             return Err(PersistError::new(ErrorKind::Invalid, detail));
         };
-        for (key, cells) in &found.keys {
-            *self.met.entry(key.clone()).or_default() += cells;
+        for (key, ciphertexts) in &usage.keys {
+            *self.met.entry(key.clone()).or_default() += ciphertexts;
         }
-        Ok(Some((R::output(output)?, found.clone())))
+        Ok(Some((R::output(output)?, usage.clone())))
     }
 
-    /// Whether it was done; not where somebody else has changed it or taken it away, and has so seen to it, nor where it has
-    /// no room.
+    /// Returns 1 for a completed write. Returns 0 when another writer changed or deleted the row, or when the row
+    /// exceeds a limit.
     pub(super) fn done<T>(&mut self, answer: Result<T>) -> Result<u64> {
         match answer {
             Ok(_) => Ok(1),

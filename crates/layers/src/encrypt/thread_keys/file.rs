@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::{KeysFuture, Listed, ThreadKey, ThreadKeys, WrappedKey};
 use throughline_core::{Effect, ErrorKind, PersistError, Result, TenantId, ThreadId};
 
-/// Keys of threads in a folder, one small file each. A clone is the same, and so is one that another process opened.
+/// Thread keys in a folder, one small file each. A clone uses the same folder, and so can another process.
 ///
-/// A key that is destroyed is overwritten in its place and synced before its file says that it was destroyed. What a file
-/// system or a disk keeps of overwritten blocks by itself (snapshots, wear levelling) is out of its reach: a host that has to
-/// answer for that keeps the keys in a key service.
+/// To destroy a key, it overwrites and syncs the key's file, and then records the destruction in it. It cannot reach
+/// old blocks that a file system or a disk keeps (snapshots, wear leveling): a host that must guarantee their
+/// destruction keeps the keys in a key service.
 ///
-/// A list of all keys reads the folder at its first page, and again after five minutes; it reads each file once. Until its last page it keeps
-/// 32 bytes for each file in memory.
+/// A list of all keys reads the folder at its first page, and again after five minutes; it reads each file once. Until
+/// the last page it keeps 32 bytes for each file in memory.
 ///
 /// ```
 /// use throughline_layers::encrypt::thread_keys::FileThreadKeys;
@@ -31,7 +31,7 @@ use throughline_core::{Effect, ErrorKind, PersistError, Result, TenantId, Thread
 #[derive(Debug, Clone)]
 pub struct FileThreadKeys {
     folder: Arc<Path>,
-    /// From the first page of a list to its last.
+    /// The file names, from the first page of a list to its last.
     listed: Arc<Mutex<Option<Snapshot>>>,
 }
 
@@ -39,32 +39,32 @@ pub struct FileThreadKeys {
 #[derive(Debug, Clone)]
 struct Snapshot {
     names: Arc<[Name]>,
-    /// When the folder began to be read.
+    /// The time at which the read of the folder started.
     read_at: Instant,
 }
 
-/// A list reads the folder again once its snapshot is so old: the list that made it may have ended early.
+/// The age at which a list reads the folder again: the list that made the snapshot may have ended early.
 const MAX_AGE: Duration = Duration::from_secs(300);
 
-/// Of a file: a hash of the ids.
+/// The name of a file: a hash of the ids.
 type Name = [u8; blake3::OUT_LEN];
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
     tenant: TenantId,
     thread: ThreadId,
-    /// None: it was destroyed.
+    /// None for a destroyed key.
     key: Option<WrappedKey>,
 }
 
 impl FileThreadKeys {
-    /// Keeps the keys in `folder`, which is made where it is missing. On Unix others than its owner cannot look into it, nor
-    /// into the files in one that was there.
+    /// Opens `folder` as a store of thread keys, and creates it if it is missing. On Unix a new folder and the files
+    /// are accessible to their owner only.
     ///
     /// # Errors
-    /// `Unavailable` when the folder cannot be made or used.
+    /// `Unavailable` when the folder cannot be created or used.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
@@ -75,7 +75,7 @@ impl FileThreadKeys {
         Ok(Self { folder: folder.into(), listed: Arc::default() })
     }
 
-    /// Runs blocking work where it hurts nobody.
+    /// Runs blocking work on the blocking thread pool.
     fn run<'a, T: Send + 'static>(
         &'a self,
         work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
@@ -98,7 +98,7 @@ fn failed(error: io::Error) -> PersistError {
         .with_source(error)
 }
 
-/// To write to a file that nobody else can look into.
+/// Returns options to create a file that is accessible to its owner only.
 fn own() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
@@ -107,14 +107,14 @@ fn own() -> OpenOptions {
     options
 }
 
-/// Held while something is changed, also by another process; let go of when it is dropped.
+/// Takes the exclusive lock for a change, also against other processes; dropping the file releases it.
 fn lock(folder: &Path) -> io::Result<File> {
     let file = own().create(true).truncate(false).open(folder.join("lock"))?;
     file.lock()?;
     Ok(file)
 }
 
-/// Ids hold what no file name may, so that a file is named after a hash of them.
+/// Returns the hash of the ids, because ids may contain characters that file names must not.
 fn name(tenant: &TenantId, thread: &ThreadId) -> Name {
     let mut hasher = blake3::Hasher::new();
     for id in [tenant.as_str(), thread.as_str()] {
@@ -149,8 +149,8 @@ impl Snapshot {
         now.duration_since(self.read_at) < MAX_AGE
     }
 
-    /// Keeps the snapshot for the next page, or nothing behind the last page. The later snapshot of another list stays: that list may have to
-    /// see keys that this snapshot lacks.
+    /// Keeps the snapshot for the next page, or drops it after the last page. The later snapshot of another list stays,
+    /// because that list may need keys that this snapshot lacks.
     fn keep(self, kept: &mut Option<Self>, goes_on: bool) {
         let stays = |other: &Self| {
             !Arc::ptr_eq(&other.names, &self.names) && (!goes_on || other.read_at > self.read_at)
@@ -172,7 +172,7 @@ fn read(path: &Path) -> io::Result<Option<Record>> {
     }
 }
 
-/// Reads a record. Where it is not whole it may be about to be destroyed, by somebody who holds the lock.
+/// Reads a record. A damaged record may be in the middle of its destruction, so it waits for the lock and reads again.
 fn read_settled(folder: &Path, path: &Path) -> io::Result<Option<Record>> {
     match read(path) {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -183,15 +183,15 @@ fn read_settled(folder: &Path, path: &Path) -> io::Result<Option<Record>> {
     }
 }
 
-/// Puts a record in the place of the one before, whole, and durable when it returns. What it was is overwritten.
+/// Replaces a record atomically and durably, and overwrites the previous file.
 fn write(folder: &Path, path: &Path, record: &Record) -> io::Result<()> {
     let new = path.with_extension("new");
-    // One that was begun and left.
+    // A file that an interrupted write left.
     wipe(&new)?;
     let mut file = own().create(true).truncate(true).open(&new)?;
     file.write_all(&serde_json::to_vec(record)?)?;
     file.sync_all()?;
-    // Elsewhere a file that is open cannot always be replaced.
+    // On other systems, an open file cannot always be replaced.
     #[cfg(unix)]
     let before = match OpenOptions::new().write(true).open(path) {
         Ok(before) => Some(before),
@@ -199,7 +199,7 @@ fn write(folder: &Path, path: &Path, record: &Record) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     fs::rename(&new, path)?;
-    // Where a folder cannot be synced, as on Windows, the rename is as durable as that system makes it.
+    // Where a folder cannot be synced, as on Windows, the rename is only as durable as the system makes it.
     #[cfg(unix)]
     {
         File::open(folder)?.sync_all()?;
@@ -210,7 +210,7 @@ fn write(folder: &Path, path: &Path, record: &Record) -> io::Result<()> {
     Ok(())
 }
 
-/// Overwrites a file in its place.
+/// Overwrites the content of a file.
 fn wipe(path: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).open(path) {
         Ok(file) => overwrite(file),
@@ -225,7 +225,7 @@ fn overwrite(mut file: File) -> io::Result<()> {
     file.sync_all()
 }
 
-fn told(record: Option<Record>, tenant: &TenantId, thread: &ThreadId) -> io::Result<ThreadKey> {
+fn state_of(record: Option<Record>, tenant: &TenantId, thread: &ThreadId) -> io::Result<ThreadKey> {
     match record {
         None => Ok(ThreadKey::Missing),
         Some(record) if record.tenant != *tenant || record.thread != *thread => {
@@ -239,7 +239,9 @@ fn told(record: Option<Record>, tenant: &TenantId, thread: &ThreadId) -> io::Res
 impl ThreadKeys for FileThreadKeys {
     fn get<'a>(&'a self, tenant: &'a TenantId, thread: &'a ThreadId) -> KeysFuture<'a, ThreadKey> {
         let (tenant, thread) = (tenant.clone(), thread.clone());
-        self.run(move |folder| told(read_settled(folder, &path(folder, &tenant, &thread))?, &tenant, &thread))
+        self.run(move |folder| {
+            state_of(read_settled(folder, &path(folder, &tenant, &thread))?, &tenant, &thread)
+        })
     }
 
     fn create<'a>(
@@ -252,12 +254,12 @@ impl ThreadKeys for FileThreadKeys {
         self.run(move |folder| {
             let _held = lock(folder)?;
             let path = path(folder, &tenant, &thread);
-            match told(read(&path)?, &tenant, &thread)? {
+            match state_of(read(&path)?, &tenant, &thread)? {
                 ThreadKey::Missing => {
                     write(folder, &path, &Record { tenant, thread, key: Some(key.clone()) })?;
                     Ok(ThreadKey::Kept(key))
                 }
-                stands => Ok(stands),
+                existing => Ok(existing),
             }
         })
     }
@@ -273,7 +275,7 @@ impl ThreadKeys for FileThreadKeys {
         self.run(move |folder| {
             let _held = lock(folder)?;
             let path = path(folder, &tenant, &thread);
-            if told(read(&path)?, &tenant, &thread)? != ThreadKey::Kept(from) {
+            if state_of(read(&path)?, &tenant, &thread)? != ThreadKey::Kept(from) {
                 return Ok(false);
             }
             write(folder, &path, &Record { tenant, thread, key: Some(to) })?;
@@ -311,7 +313,8 @@ impl ThreadKeys for FileThreadKeys {
                 }
                 let path = path_of(folder, *file);
                 match read_settled(folder, &path) {
-                    // A page goes on after the ids of its last key: those of a misplaced file would lead elsewhere.
+                    // The next page continues after the ids of the last key; the ids of a misplaced file would continue
+                    // elsewhere.
                     Ok(Some(Record { tenant, thread, .. })) if name(&tenant, &thread) != *file => {
                         listed.damaged.push(label(&path));
                     }
@@ -332,7 +335,7 @@ impl ThreadKeys for FileThreadKeys {
     }
 }
 
-/// The name of a file.
+/// Returns the name of a file.
 fn label(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
@@ -341,19 +344,19 @@ fn label(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    /// A folder of its own for each test.
+    /// Opens a separate folder for each test.
     fn open(name: &str) -> FileThreadKeys {
         let folder = std::env::temp_dir().join(format!("throughline-{name}-{}", std::process::id()));
         drop(fs::remove_dir_all(&folder));
         FileThreadKeys::open(folder).unwrap()
     }
 
-    fn key(cell: &str) -> WrappedKey {
-        serde_json::from_str(&format!(r#"{{"id":"t.1","cell":"{cell}"}}"#)).unwrap()
+    fn key(ciphertext: &str) -> WrappedKey {
+        serde_json::from_str(&format!(r#"{{"id":"t.1","cell":"{ciphertext}"}}"#)).unwrap()
     }
 
     #[tokio::test]
-    async fn the_first_key_is_kept_and_a_destroyed_one_never_comes_back() {
+    async fn the_first_key_is_kept_and_a_destroyed_key_cannot_be_created_again() {
         let keys = open("first");
         let (tenant, thread) = (TenantId::default(), "a/../b".parse().unwrap());
         assert_eq!(keys.get(&tenant, &thread).await.unwrap(), ThreadKey::Missing);
@@ -362,7 +365,7 @@ mod tests {
         assert_eq!(keys.create(&tenant, &thread, key("2")).await.unwrap(), first);
         assert!(!keys.replace(&tenant, &thread, &key("2"), key("3")).await.unwrap());
         assert!(keys.replace(&tenant, &thread, &key("1"), key("3")).await.unwrap());
-        // Another process sees the same.
+        // Another process reads the same record.
         let again = FileThreadKeys::open(&*keys.folder).unwrap();
         assert_eq!(again.get(&tenant, &thread).await.unwrap(), ThreadKey::Kept(key("3")));
         keys.destroy(&tenant, &thread).await.unwrap();
@@ -373,7 +376,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_list_comes_in_pages_and_a_damaged_file_is_no_absent_one() {
+    async fn a_list_has_pages_and_reports_a_damaged_file() {
         let keys = open("pages");
         let tenant = TenantId::default();
         for number in 0..5 {
@@ -392,13 +395,13 @@ mod tests {
         assert_eq!(seen.iter().map(ThreadId::as_str).collect::<Vec<_>>(), ["t0", "t1", "t2", "t3", "t4"]);
         fs::write(path(&keys.folder, &tenant, &seen[0]), "{").unwrap();
         assert_eq!(keys.get(&tenant, &seen[0]).await.unwrap_err().kind(), ErrorKind::Corrupt);
-        // In a list it hides no other, and is counted once.
+        // In a list the damaged file hides no other, and appears once.
         let first = keys.list(None, 2).await.unwrap();
         let last = keys.list(Some(&first.keys[1].0), 3).await.unwrap();
         let damaged = [first.damaged, last.damaged].concat();
         assert_eq!(first.keys.len() + last.keys.len(), 4);
         assert_eq!(damaged, [label(&path(&keys.folder, &tenant, &seen[0]))]);
-        // A file in the place of another one is not taken for its key.
+        // A copy under the name of another file is not accepted as its key.
         fs::copy(path(&keys.folder, &tenant, &seen[1]), path(&keys.folder, &tenant, &seen[2])).unwrap();
         assert_eq!(keys.get(&tenant, &seen[2]).await.unwrap_err().kind(), ErrorKind::Corrupt);
         fs::remove_dir_all(&*keys.folder).unwrap();
@@ -423,9 +426,9 @@ mod tests {
         for _ in 0..4 {
             let page = keys.list(after.as_ref(), 1).await.unwrap();
             damaged.extend(page.damaged);
-            let Some((whose, _)) = page.keys.into_iter().next() else { break };
-            seen.push(whose.1.clone());
-            after = Some(whose);
+            let Some((owner, _)) = page.keys.into_iter().next() else { break };
+            seen.push(owner.1.clone());
+            after = Some(owner);
         }
         assert_eq!((seen, damaged), (threads[1..3].to_vec(), vec![label(&first), label(&last)]));
         fs::remove_dir_all(&*keys.folder).unwrap();

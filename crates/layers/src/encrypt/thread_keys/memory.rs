@@ -9,12 +9,12 @@ use throughline_core::{TenantId, ThreadId};
 
 type Kept = BTreeMap<(TenantId, ThreadId), Option<WrappedKey>>;
 
-/// Keys of threads in memory, for tests and for stores in memory. A clone is the same.
+/// Thread keys in memory, for tests and for stores in memory. A clone shares the keys.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryThreadKeys(Arc<Mutex<Kept>>);
 
 impl MemoryThreadKeys {
-    /// No keys.
+    /// Returns an empty store of keys.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -25,7 +25,7 @@ impl MemoryThreadKeys {
     }
 }
 
-fn told(kept: Option<&Option<WrappedKey>>) -> ThreadKey {
+fn state_of(kept: Option<&Option<WrappedKey>>) -> ThreadKey {
     match kept {
         None => ThreadKey::Missing,
         Some(None) => ThreadKey::Destroyed,
@@ -35,7 +35,7 @@ fn told(kept: Option<&Option<WrappedKey>>) -> ThreadKey {
 
 impl ThreadKeys for MemoryThreadKeys {
     fn get<'a>(&'a self, tenant: &'a TenantId, thread: &'a ThreadId) -> KeysFuture<'a, ThreadKey> {
-        let found = told(self.kept().get(&(tenant.clone(), thread.clone())));
+        let found = state_of(self.kept().get(&(tenant.clone(), thread.clone())));
         Box::pin(async { Ok(found) })
     }
 
@@ -47,8 +47,8 @@ impl ThreadKeys for MemoryThreadKeys {
     ) -> KeysFuture<'a, ThreadKey> {
         Box::pin(async move {
             let mut kept = self.kept();
-            let stands = kept.entry((tenant.clone(), thread.clone())).or_insert(Some(key));
-            Ok(told(Some(stands)))
+            let existing = kept.entry((tenant.clone(), thread.clone())).or_insert(Some(key));
+            Ok(state_of(Some(existing)))
         })
     }
 
@@ -82,7 +82,7 @@ impl ThreadKeys for MemoryThreadKeys {
             let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.clone()));
             let kept = self.kept();
             let keys = kept.range((from, Bound::Unbounded));
-            let keys = keys.filter_map(|(whose, key)| Some((whose.clone(), key.clone()?))).take(limit);
+            let keys = keys.filter_map(|(owner, key)| Some((owner.clone(), key.clone()?))).take(limit);
             Ok(Listed { keys: keys.collect(), damaged: Vec::new() })
         })
     }

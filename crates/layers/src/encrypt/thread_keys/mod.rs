@@ -1,4 +1,5 @@
-//! Keys of single threads, kept apart from the store, so that destroying one key makes every copy of a thread unreadable.
+//! Stores a key for each thread apart from the conversation store, so that destroying one key makes every copy of a
+//! thread unreadable.
 //!
 //! ```
 //! use throughline_core::{TenantId};
@@ -23,90 +24,92 @@ use std::{fmt, future::Future, pin::Pin};
 use serde::{Deserialize, Serialize};
 
 pub use self::{file::FileThreadKeys, memory::MemoryThreadKeys};
-use super::{KeyId, cell::Cell};
+use super::{KeyId, ciphertext::Ciphertext};
 use throughline_core::{Result, TenantId, ThreadId};
 
-/// The key of a thread, sealed under a key of the ring for this tenant and thread: no secret by itself.
+/// A thread key, encrypted under a key of the key ring for this tenant and thread. It is no secret by itself.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WrappedKey {
-    /// What the key is called where something is under it.
+    /// The name of the key in ciphertexts.
     id: String,
-    /// It, sealed.
-    cell: String,
+    /// The encrypted key.
+    #[serde(rename = "cell")]
+    ciphertext: String,
 }
 
 impl WrappedKey {
-    pub(super) fn new(id: &KeyId, cell: String) -> Self {
-        Self { id: id.as_str().to_owned(), cell }
+    pub(super) fn new(id: &KeyId, ciphertext: String) -> Self {
+        Self { id: id.as_str().to_owned(), ciphertext }
     }
 
     pub(super) fn id(&self) -> KeyId {
-        KeyId::found(&self.id)
+        KeyId::from_stored(&self.id)
     }
 
-    pub(super) fn cell(&self) -> &str {
-        &self.cell
+    pub(super) fn ciphertext(&self) -> &str {
+        &self.ciphertext
     }
 
-    /// The key of the ring that it is under; nothing where it is damaged.
+    /// Returns the name of the key ring's key that encrypts this one; `None` for a damaged record.
     #[must_use]
     pub fn under(&self) -> Option<KeyId> {
-        Cell::parse(&self.cell).ok().flatten().map(|cell| cell.key_id())
+        Ciphertext::parse(&self.ciphertext).ok().flatten().map(|ciphertext| ciphertext.key_id())
     }
 }
 
-/// Shows what it is under.
+/// Prints the name of the encrypting key only.
 impl fmt::Debug for WrappedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "WrappedKey(under {:?})", self.under())
     }
 }
 
-/// What there is of the key of a thread.
+/// The state of the key of a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ThreadKey {
-    /// There never was one.
+    /// No key was created.
     Missing,
-    /// This.
+    /// The key exists.
     Kept(WrappedKey),
-    /// There was one, or was to be none: it was destroyed.
+    /// The key was destroyed, or the thread must never have one.
     Destroyed,
 }
 
-/// What a [`ThreadKeys`] answers, later.
+/// The future of a [`ThreadKeys`] method.
 pub type KeysFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
 /// One page of a list of keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listed {
-    /// Whose they are, and what is kept.
+    /// The tenant and thread of each key, and the key.
     pub keys: Vec<((TenantId, ThreadId), WrappedKey)>,
-    /// The records that cannot be read, as an operator finds them, such as by the name of a file: from the beginning of the page to its last
-    /// key, or to the end of the list where the page is the last. Nothing says whose they are. They count toward no limit.
+    /// The names of the records that cannot be read, as an operator finds them, such as file names. They cover the
+    /// range from the start of the page to its last key, or to the end of the list on the last page. Their tenants and
+    /// threads are unknown. They do not count toward the limit.
     pub damaged: Vec<String>,
 }
 
-/// Where the host keeps the keys of threads.
+/// The host's store of thread keys.
 ///
-/// It has to be durable before it answers, and shared by every process that uses the store. It must not be copied together
-/// with the store, or a copy of both brings back what was destroyed. The layer asks it at each call and keeps no key from one
-/// call to the next, so that what is destroyed in one process is gone in all of them.
+/// It must be durable before it answers, and shared by every process that uses the conversation store. It must not be
+/// backed up together with that store, or a backup of both restores destroyed keys. The layer asks it at each call and
+/// caches no key, so a key that one process destroys is gone in all of them.
 ///
 /// # Cancel safety
-/// Each method is done whole or not at all, also when its future is dropped.
+/// Each method completes or has no effect, also when its future is dropped.
 pub trait ThreadKeys: fmt::Debug + Send + Sync + 'static {
-    /// The key of a thread.
+    /// Returns the key of a thread.
     ///
     /// # Errors
-    /// Whatever keeps it from being read. The call that needs it then fails.
+    /// The reason why the key cannot be read. The call that needs the key then fails.
     fn get<'a>(&'a self, tenant: &'a TenantId, thread: &'a ThreadId) -> KeysFuture<'a, ThreadKey>;
 
-    /// Keeps this key for a thread that has none, and answers what there is then: of two that come at once the first is kept,
-    /// and what was destroyed stays so.
+    /// Creates the key of a thread that has none, and returns the resulting state. Of two concurrent calls the first
+    /// key stays, and a destroyed key stays destroyed.
     ///
     /// # Errors
-    /// Whatever keeps it from being written.
+    /// The reason why the key cannot be written.
     fn create<'a>(
         &'a self,
         tenant: &'a TenantId,
@@ -114,10 +117,10 @@ pub trait ThreadKeys: fmt::Debug + Send + Sync + 'static {
         key: WrappedKey,
     ) -> KeysFuture<'a, ThreadKey>;
 
-    /// Puts the same key, sealed again, in the place of `from`; answers whether it was still that.
+    /// Replaces `from` by the same key under another encryption. Returns false if `from` is no longer stored.
     ///
     /// # Errors
-    /// Whatever keeps it from being written.
+    /// The reason why the key cannot be written.
     fn replace<'a>(
         &'a self,
         tenant: &'a TenantId,
@@ -126,16 +129,16 @@ pub trait ThreadKeys: fmt::Debug + Send + Sync + 'static {
         to: WrappedKey,
     ) -> KeysFuture<'a, bool>;
 
-    /// Destroys the key of a thread for good, and remembers that. Of a thread that has none it remembers the same.
+    /// Destroys the key of a thread permanently and records that. It records the same for a thread without a key.
     ///
     /// # Errors
-    /// Whatever keeps it from being destroyed.
+    /// The reason why the key cannot be destroyed.
     fn destroy<'a>(&'a self, tenant: &'a TenantId, thread: &'a ThreadId) -> KeysFuture<'a, ()>;
 
-    /// Up to `limit` keys that are kept, of all tenants, in an order that stays the same, after the one of this thread. A page without keys is
-    /// the last. A record that is damaged is named and hides no other.
+    /// Returns up to `limit` existing keys of all tenants, in a stable order, after the key of this thread. A page
+    /// without keys is the last. A damaged record is named and hides no other.
     ///
     /// # Errors
-    /// Whatever keeps all of them from being read.
+    /// The reason why no key can be read.
     fn list<'a>(&'a self, after: Option<&'a (TenantId, ThreadId)>, limit: usize) -> KeysFuture<'a, Listed>;
 }

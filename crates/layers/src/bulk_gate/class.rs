@@ -1,19 +1,19 @@
-//! What sort of work a call is.
+//! Classifies calls as bulk or live.
 
 use throughline_core::{
     OpKind, PersistArgs, replication::ReplicaArgs, sessions::SessionArgs, threads::ThreadArgs,
 };
 
-/// What sort of work a call is.
+/// The class of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sort {
+pub(super) enum Class {
     Live,
     Bulk,
-    /// Neither waits nor is waited for.
-    Beside,
+    /// Neither waits for live writes nor delays bulk work.
+    Exempt,
 }
 
-pub(super) fn sort(args: &PersistArgs, batch_items: usize) -> Sort {
+pub(super) fn classify(args: &PersistArgs, batch_items: usize) -> Class {
     let is_bulk = match args {
         PersistArgs::Import(_) => true,
         PersistArgs::Replica(ReplicaArgs::Apply(_)) => true,
@@ -28,9 +28,9 @@ pub(super) fn sort(args: &PersistArgs, batch_items: usize) -> Sort {
         _ => false,
     };
     match args.kind() {
-        _ if is_bulk => Sort::Bulk,
-        OpKind::Read | OpKind::Consumer | OpKind::Replica => Sort::Beside,
-        _ => Sort::Live,
+        _ if is_bulk => Class::Bulk,
+        OpKind::Read | OpKind::Consumer | OpKind::Replica => Class::Exempt,
+        _ => Class::Live,
     }
 }
 
@@ -44,16 +44,16 @@ mod tests {
     };
 
     #[test]
-    fn bulk_is_told_from_live() {
+    fn bulk_and_live_calls_are_classified() {
         let t = || "t".parse::<ThreadId>().unwrap();
         let add = || Add::new(t(), NewMessage::user("x"));
-        let of = |args: PersistArgs| sort(&args, 2);
-        assert_eq!(of(add().into()), Sort::Live);
-        assert_eq!(of(Delete::new(t(), "m".parse().unwrap()).into()), Sort::Live);
-        assert_eq!(of(Batch::new().with(add()).with(add()).into()), Sort::Live);
-        assert_eq!(of(Batch::new().with(add()).with(add()).with(add()).into()), Sort::Bulk);
-        assert_eq!(of(Import::new(t(), vec![]).into()), Sort::Bulk);
-        assert_eq!(of(PurgeThread { thread: t(), limit: 1 }.into()), Sort::Bulk);
-        assert_eq!(of(GetMessage { thread: t(), id: "m".parse().unwrap() }.into()), Sort::Beside);
+        let of = |args: PersistArgs| classify(&args, 2);
+        assert_eq!(of(add().into()), Class::Live);
+        assert_eq!(of(Delete::new(t(), "m".parse().unwrap()).into()), Class::Live);
+        assert_eq!(of(Batch::new().with(add()).with(add()).into()), Class::Live);
+        assert_eq!(of(Batch::new().with(add()).with(add()).with(add()).into()), Class::Bulk);
+        assert_eq!(of(Import::new(t(), vec![]).into()), Class::Bulk);
+        assert_eq!(of(PurgeThread { thread: t(), limit: 1 }.into()), Class::Bulk);
+        assert_eq!(of(GetMessage { thread: t(), id: "m".parse().unwrap() }.into()), Class::Exempt);
     }
 }

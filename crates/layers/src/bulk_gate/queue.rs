@@ -1,4 +1,4 @@
-//! Who waits, and until when.
+//! The queue of bulk calls, which wait until few live writes run.
 
 use std::{
     pin::pin,
@@ -17,23 +17,23 @@ use tokio::{
 
 use throughline_core::{Context, Effect, ErrorKind, PersistError, Result};
 
-/// What the gate goes by.
+/// The settings of the queue.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
+pub(super) struct Settings {
     pub(super) at_once: usize,
-    pub(super) beside: usize,
+    pub(super) max_live_writes: usize,
     pub(super) quiet: Duration,
     pub(super) longest: Duration,
     pub(super) waiting: usize,
 }
 
 #[derive(Debug)]
-pub(super) struct Gate {
-    terms: Terms,
-    places: Arc<Semaphore>,
+pub(super) struct BulkQueue {
+    settings: Settings,
+    permits: Arc<Semaphore>,
     waiting: AtomicUsize,
     live: Mutex<Live>,
-    /// Fewer live writes are under way than before.
+    /// Notifies the waiting calls that a live write ended.
     fewer: Notify,
 }
 
@@ -43,68 +43,68 @@ struct Live {
     ended: Option<Instant>,
 }
 
-/// What a call holds while it goes on.
+/// The guard that a call holds until it has answered.
 #[derive(Debug, Default)]
-pub(super) struct Pass {
+pub(super) struct CallGuard {
     _live: Option<LiveWrite>,
-    _bulk: Option<Place>,
+    _bulk: Option<BulkPermit>,
 }
 
-impl From<LiveWrite> for Pass {
+impl From<LiveWrite> for CallGuard {
     fn from(live: LiveWrite) -> Self {
         Self { _live: Some(live), _bulk: None }
     }
 }
 
-impl From<Place> for Pass {
-    fn from(bulk: Place) -> Self {
-        Self { _live: None, _bulk: Some(bulk) }
+impl From<BulkPermit> for CallGuard {
+    fn from(permit: BulkPermit) -> Self {
+        Self { _live: None, _bulk: Some(permit) }
     }
 }
 
-impl Gate {
-    pub(super) fn new(terms: Terms) -> Arc<Self> {
-        let places = Arc::new(Semaphore::new(terms.at_once.clamp(1, Semaphore::MAX_PERMITS)));
+impl BulkQueue {
+    pub(super) fn new(settings: Settings) -> Arc<Self> {
+        let permits = Arc::new(Semaphore::new(settings.at_once.clamp(1, Semaphore::MAX_PERMITS)));
         Arc::new(Self {
-            terms,
-            places,
+            settings,
+            permits,
             waiting: AtomicUsize::new(0),
             live: Mutex::default(),
             fewer: Notify::new(),
         })
     }
 
-    /// A live write begins.
+    /// Registers a live write that starts.
     pub(super) fn live(self: &Arc<Self>) -> LiveWrite {
         self.lock().writes += 1;
         LiveWrite(Arc::clone(self))
     }
 
-    /// A place to wait in, before the bulk work begins.
+    /// Registers a waiting bulk call, or refuses it when too many wait.
     pub(super) fn wait(self: &Arc<Self>) -> Result<Waiting> {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let waiting = Waiting { gate: Arc::clone(self), came: Instant::now() };
-        if before < self.terms.waiting {
+        let waiting = Waiting { queue: Arc::clone(self), arrived: Instant::now() };
+        if before < self.settings.waiting {
             return Ok(waiting);
         }
         let detail = format!("{before} bulk calls are waiting already");
         let error = PersistError::new(ErrorKind::Overloaded, detail).with_effect(Effect::NotApplied);
-        Err(error.with_retry_after(self.terms.quiet.max(Duration::from_millis(50))))
+        Err(error.with_retry_after(self.settings.quiet.max(Duration::from_millis(50))))
     }
 
-    /// Since when, or from when on, there is quiet; nothing while too much is under way.
+    /// Returns the instant from which bulk work may start; `None` while too many live writes run.
     fn quiet_from(&self) -> Option<Instant> {
         let live = self.lock();
         let now = Instant::now();
-        (live.writes <= self.terms.beside)
-            .then(|| live.ended.map_or(now, |ended| later(ended, self.terms.quiet)))
+        (live.writes <= self.settings.max_live_writes)
+            .then(|| live.ended.map_or(now, |ended| later(ended, self.settings.quiet)))
     }
 
-    /// Waits until live writes leave room, or until `latest`.
+    /// Waits until few enough live writes run, or until `latest`.
     async fn quiet(&self, latest: Instant) {
         loop {
             let mut fewer = pin!(self.fewer.notified());
-            // Before the look, so that nothing that ends meanwhile is missed.
+            // Registered before the check, so that no notification is missed.
             fewer.as_mut().enable();
             let now = Instant::now();
             let from = self.quiet_from();
@@ -119,63 +119,64 @@ impl Gate {
     }
 
     fn lock(&self) -> MutexGuard<'_, Live> {
-        // Nothing panics while it holds the lock.
+        // No code panics while it holds the lock.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A moment that is too far off to be told is a day off.
+/// Adds two times; an instant that overflows becomes one day from now.
 fn later(from: Instant, by: Duration) -> Instant {
     from.checked_add(by).unwrap_or_else(|| from + Duration::from_secs(24 * 3600))
 }
 
-/// A live write that is under way.
+/// A running live write.
 #[derive(Debug)]
-pub(super) struct LiveWrite(Arc<Gate>);
+pub(super) struct LiveWrite(Arc<BulkQueue>);
 
 impl Drop for LiveWrite {
     fn drop(&mut self) {
         let mut live = self.0.lock();
         live.writes -= 1;
         live.ended = Some(Instant::now());
-        let leaves_room = live.writes == self.0.terms.beside;
+        let may_start = live.writes == self.0.settings.max_live_writes;
         drop(live);
-        if leaves_room {
+        if may_start {
             self.0.fewer.notify_waiters();
         }
     }
 }
 
-/// Bulk work that has not begun.
+/// A bulk call that waits.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    gate: Arc<Gate>,
-    came: Instant,
+    queue: Arc<BulkQueue>,
+    arrived: Instant,
 }
 
 impl Waiting {
-    /// Waits for the turn of the call. Left before its end, it has held nothing.
-    pub(super) async fn turn(self, context: Context) -> Place {
-        let place = Arc::clone(&self.gate.places).acquire_owned().await.expect("the gate is never closed");
-        self.gate.quiet(later(self.came, self.gate.terms.longest)).await;
-        Place { permit: Some(place), context }
+    /// Waits until the call may start. A dropped wait holds no permit.
+    pub(super) async fn acquire(self, context: Context) -> BulkPermit {
+        let permit =
+            Arc::clone(&self.queue.permits).acquire_owned().await.expect("the semaphore is never closed");
+        self.queue.quiet(later(self.arrived, self.queue.settings.longest)).await;
+        BulkPermit { permit: Some(permit), context }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.gate.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.queue.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// The place of bulk work, held until nothing of its call goes on.
+/// The permit of a bulk call, held until all of the call's writes have ended.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct BulkPermit {
     permit: Option<OwnedSemaphorePermit>,
     context: Context,
 }
 
-impl Drop for Place {
+impl Drop for BulkPermit {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
             self.context.release_after_writes(permit);
@@ -187,31 +188,31 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn gate(beside: usize, longest: Duration) -> Arc<Gate> {
-        Gate::new(Terms { at_once: 1, beside, quiet: Duration::ZERO, longest, waiting: 1 })
+    fn queue(max_live_writes: usize, longest: Duration) -> Arc<BulkQueue> {
+        BulkQueue::new(Settings { at_once: 1, max_live_writes, quiet: Duration::ZERO, longest, waiting: 1 })
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bulk_work_may_begin_beside_so_many_live_writes() {
-        let gate = gate(1, Duration::from_secs(10));
-        let _one = gate.live();
-        assert!(gate.quiet_from().is_some());
-        let two = gate.live();
-        assert!(gate.quiet_from().is_none());
+    async fn bulk_work_starts_at_the_allowed_number_of_live_writes() {
+        let queue = queue(1, Duration::from_secs(10));
+        let _one = queue.live();
+        assert!(queue.quiet_from().is_some());
+        let two = queue.live();
+        assert!(queue.quiet_from().is_none());
         let begun = Instant::now();
         let ends = async {
             sleep_until(begun + Duration::from_secs(1)).await;
             drop(two);
         };
-        tokio::join!(gate.quiet(begun + Duration::from_secs(10)), ends);
+        tokio::join!(queue.quiet(begun + Duration::from_secs(10)), ends);
         assert_eq!(begun.elapsed(), Duration::from_secs(1), "it is told, and does not look by and by");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_without_end_does_not_overflow() {
-        let gate = gate(0, Duration::MAX);
-        let live = gate.live();
-        let waits = gate.quiet(later(Instant::now(), Duration::MAX));
+    async fn an_endless_wait_does_not_overflow() {
+        let queue = queue(0, Duration::MAX);
+        let live = queue.live();
+        let waits = queue.quiet(later(Instant::now(), Duration::MAX));
         tokio::join!(waits, async move { drop(live) });
     }
 }

@@ -1,21 +1,22 @@
-//! What a call takes of a quota.
+//! The cost of a call in tokens.
 
-use super::account::Weight;
+use super::account::Cost;
 use throughline_core::{IdempotencyKey, PersistArgs, changes::ConsumerArgs};
 
-/// Every item of a batch and every row of an import is an operation; a read writes nothing. The key of a write is written with it.
-pub(super) fn weigh(args: &PersistArgs, key: Option<&IdempotencyKey>) -> Weight {
+/// Returns the cost of a call. Every item of a batch and every row of an import is an operation. A read writes no
+/// bytes. The idempotency key counts as written bytes.
+pub(super) fn cost_of(args: &PersistArgs, key: Option<&IdempotencyKey>) -> Cost {
     let operations = match args {
-        // A row with a reason, for whatever position.
+        // A row with a reason, at a position of the caller's choice.
         PersistArgs::Consumer(ConsumerArgs::Quarantine(_)) => 1,
-        // The host's own work.
-        PersistArgs::Consumer(_) | PersistArgs::Replica(_) => return Weight { operations: 0, bytes: 0 },
+        // Work of the host itself.
+        PersistArgs::Consumer(_) | PersistArgs::Replica(_) => return Cost { operations: 0, bytes: 0 },
         PersistArgs::Import(import) => import.rows.len(),
         other => other.each().len(),
     };
     let bytes = args.byte_len() + key.map_or(0, |key| key.as_str().len());
     let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    Weight { operations: wide(operations), bytes: wide(bytes) }
+    Cost { operations: wide(operations), bytes: wide(bytes) }
 }
 
 #[cfg(test)]
@@ -27,14 +28,14 @@ mod tests {
     };
 
     #[test]
-    fn a_key_counts() {
+    fn an_idempotency_key_counts_as_bytes() {
         let add: PersistArgs = Add::new("t".parse().unwrap(), NewMessage::user("x")).into();
         let key = "key".parse().unwrap();
-        assert_eq!(weigh(&add, Some(&key)).bytes, weigh(&add, None).bytes + 3);
+        assert_eq!(cost_of(&add, Some(&key)).bytes, cost_of(&add, None).bytes + 3);
     }
 
     fn of(args: impl Into<PersistArgs>) -> (u64, u64) {
-        let Weight { operations, bytes } = weigh(&args.into(), None);
+        let Cost { operations, bytes } = cost_of(&args.into(), None);
         (operations, bytes)
     }
 

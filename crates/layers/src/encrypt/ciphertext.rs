@@ -7,31 +7,31 @@ use super::{
 };
 use throughline_core::{Effect, ErrorKind, PersistError, Result};
 
-/// Fills bytes with chance; `false` when the operating system has none to give.
+/// Fills a buffer with random bytes; returns `false` when the operating system has none.
 pub(super) type Random = fn(&mut [u8]) -> bool;
 
-/// The chance of the operating system.
-pub(super) fn of_the_system(bytes: &mut [u8]) -> bool {
+/// The random bytes of the operating system.
+pub(super) fn system_random(bytes: &mut [u8]) -> bool {
     getrandom::fill(bytes).is_ok()
 }
 
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
-const OPENS: &str = "sealed:";
+const PREFIX: &str = "sealed:";
 
-/// Something sealed, as it stands in a store: `sealed:1:xc20p:<key>:<nonce, ciphertext and tag in base64>`.
+/// A parsed ciphertext as the store keeps it: `sealed:1:xc20p:<key>:<nonce, ciphertext and tag in base64>`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cell<'a> {
+pub(super) struct Ciphertext<'a> {
     pub(super) key: &'a str,
     data: &'a str,
 }
 
-impl<'a> Cell<'a> {
-    /// Reads `text` as something sealed; nothing where it is something else.
+impl<'a> Ciphertext<'a> {
+    /// Parses `text`. Returns `None` for text that is no ciphertext.
     pub(super) fn parse(text: &'a str) -> Result<Option<Self>, Unreadable> {
-        let Some(rest) = text.strip_prefix(OPENS) else { return Ok(None) };
+        let Some(rest) = text.strip_prefix(PREFIX) else { return Ok(None) };
         let mut parts = rest.split(':');
-        // What people write may begin so, but for the number of a form.
+        // Plaintext can also begin with the prefix, but the number of a format does not follow it.
         let form = parts.clone().next().unwrap_or_default();
         if form.is_empty() || !form.bytes().all(|byte| byte.is_ascii_digit()) {
             return Ok(None);
@@ -44,11 +44,11 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// What is in it, if it was sealed with `key` for this place.
+    /// Decrypts the ciphertext, if it was encrypted with `key` for this binding.
     pub(super) fn open(
         &self,
         key: &Key,
-        place: &Binding<'_>,
+        binding: &Binding<'_>,
         weakness: Weakness,
     ) -> Result<Vec<u8>, Unreadable> {
         let mut bytes = BASE64.decode(self.data).map_err(|_| Unreadable::Malformed)?;
@@ -57,7 +57,7 @@ impl<'a> Cell<'a> {
         }
         let mut sealed = bytes.split_off(NONCE_BYTES);
         let nonce = XNonce::try_from(&*bytes).map_err(|_| Unreadable::Malformed)?;
-        let associated = place.associated(key.id(), weakness);
+        let associated = binding.associated(key.id(), weakness);
         match key.cipher().decrypt_in_place(&nonce, &associated, &mut sealed) {
             Ok(()) => Ok(sealed),
             Err(_) => Err(Unreadable::Forged),
@@ -65,11 +65,11 @@ impl<'a> Cell<'a> {
     }
 }
 
-/// Seals `plain` for this place under a nonce of chance.
+/// Encrypts `plain` for this binding with a random nonce.
 pub(super) fn seal(
     plain: &[u8],
     key: &Key,
-    place: &Binding<'_>,
+    binding: &Binding<'_>,
     random: Random,
     weakness: Weakness,
 ) -> Result<String> {
@@ -79,21 +79,21 @@ pub(super) fn seal(
     }
     let mut sealed = Vec::with_capacity(NONCE_BYTES + plain.len() + TAG_BYTES);
     sealed.extend_from_slice(plain);
-    let associated = place.associated(key.id(), weakness);
+    let associated = binding.associated(key.id(), weakness);
     key.cipher()
         .encrypt_in_place(&XNonce::from(nonce), &associated, &mut sealed)
-        .map_err(|_| failed("it is too long to be encrypted"))?;
+        .map_err(|_| failed("the text is too long to be encrypted"))?;
     let id = key.id();
     let mut text = String::with_capacity(32 + id.as_str().len() + (sealed.len() + NONCE_BYTES) * 4 / 3);
-    text.extend([OPENS, FORMAT, ":", ALGORITHM, ":", id.as_str(), ":"]);
-    // 24 bytes end with a whole group of base64, so the two parts stand beside each other as if they were one.
+    text.extend([PREFIX, FORMAT, ":", ALGORITHM, ":", id.as_str(), ":"]);
+    // 24 bytes fill whole base64 groups, so the two encodings can be concatenated.
     BASE64.encode_string(nonce, &mut text);
     BASE64.encode_string(sealed, &mut text);
     Ok(text)
 }
 
-/// Chance that has to be there before anything is done.
-pub(super) fn chance<const N: usize>(random: Random) -> Result<[u8; N]> {
+/// Returns random bytes, or an error with the effect `NotApplied`.
+pub(super) fn random_bytes<const N: usize>(random: Random) -> Result<[u8; N]> {
     let mut bytes = [0; N];
     if random(&mut bytes) { Ok(bytes) } else { Err(failed("the operating system gave no random bytes")) }
 }
@@ -102,10 +102,10 @@ fn failed(detail: &'static str) -> PersistError {
     PersistError::new(ErrorKind::Internal, detail).with_effect(Effect::NotApplied)
 }
 
-/// The name in a cell, as one to look for.
-impl Cell<'_> {
+/// Returns the name of the key that the ciphertext is under.
+impl Ciphertext<'_> {
     pub(super) fn key_id(&self) -> KeyId {
-        KeyId::found(self.key)
+        KeyId::from_stored(self.key)
     }
 }
 
@@ -115,28 +115,28 @@ mod tests {
 
     use super::{super::binding::Field, *};
 
-    const PLACE: Binding<'static> =
-        Binding { tenant: "x", thread: "t", message: Some("m"), field: Field::Fact("f") };
+    const BINDING: Binding<'static> =
+        Binding { tenant: "x", thread: "t", message: Some("m"), field: Field::Metadata("f") };
 
     fn key() -> Key {
         Key::new("k".parse().unwrap(), &[9; 32])
     }
 
     fn sealed(plain: &[u8]) -> String {
-        seal(plain, &key(), &PLACE, of_the_system, Weakness::None).unwrap()
+        seal(plain, &key(), &BINDING, system_random, Weakness::None).unwrap()
     }
 
     fn opened(text: &str) -> Result<Option<Vec<u8>>, Unreadable> {
-        let Some(cell) = Cell::parse(text)? else { return Ok(None) };
-        // As the layer does: the key is looked up by its name.
-        if cell.key != "k" {
-            return Err(Unreadable::UnknownKey(cell.key_id()));
+        let Some(ciphertext) = Ciphertext::parse(text)? else { return Ok(None) };
+        // The layer also looks up the key by its name.
+        if ciphertext.key != "k" {
+            return Err(Unreadable::UnknownKey(ciphertext.key_id()));
         }
-        cell.open(&key(), &PLACE, Weakness::None).map(Some)
+        ciphertext.open(&key(), &BINDING, Weakness::None).map(Some)
     }
 
     #[test]
-    fn what_is_sealed_opens_in_its_place() {
+    fn a_ciphertext_decrypts_with_its_own_binding() {
         for plain in [&b""[..], b"x", "\u{0}é\u{10ffff}".as_bytes(), &[7; 10_000]] {
             assert_eq!(opened(&sealed(plain)).unwrap().unwrap(), plain);
         }
@@ -144,15 +144,15 @@ mod tests {
     }
 
     #[test]
-    fn no_nonce_comes_twice() {
+    fn nonces_are_unique() {
         let nonces: HashSet<String> =
             (0..20_000).map(|_| sealed(b"").rsplit(':').next().unwrap()[..32].to_owned()).collect();
         assert_eq!(nonces.len(), 20_000);
     }
 
     #[test]
-    fn without_chance_nothing_is_sealed() {
-        let error = seal(b"x", &key(), &PLACE, |_| false, Weakness::None).unwrap_err();
+    fn encryption_fails_without_random_bytes() {
+        let error = seal(b"x", &key(), &BINDING, |_| false, Weakness::None).unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Internal, Effect::NotApplied));
     }
 
@@ -164,16 +164,16 @@ mod tests {
                 let mut bytes = text.clone().into_bytes();
                 bytes[at] ^= 1 << bit;
                 let Ok(changed) = String::from_utf8(bytes) else { continue };
-                // What looks encrypted no more is for the caller to refuse.
+                // Text that no longer looks like a ciphertext is refused by the caller of `parse`.
                 assert!(!matches!(opened(&changed), Ok(Some(_))), "byte {at}");
             }
         }
     }
 
     #[test]
-    fn what_is_cut_or_grown_is_refused() {
+    fn a_truncated_or_extended_ciphertext_is_refused() {
         let text = sealed(b"attack at dawn");
-        for end in OPENS.len()..text.len() {
+        for end in PREFIX.len()..text.len() {
             assert!(!matches!(opened(&text[..end]), Ok(Some(_))), "{end}");
         }
         for tail in ["A", "=", ":", " "] {
