@@ -1,4 +1,4 @@
-//! One connection that goes through.
+//! One proxied connection.
 
 use std::{
     io,
@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{Shared, Way, Weather};
 
-/// Until it is aborted, and with it every connection.
+/// Accepts connections until the task is aborted, which also closes every connection.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut links = JoinSet::new();
     loop {
@@ -32,17 +32,17 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                 reset(&client, &shared);
                 return;
             }
-            // Whoever is not there is no fault of the proxy: the client is told by the end of its connection.
+            // If the server is not there, the proxy closes the client's connection.
             let Ok(server) = TcpStream::connect(shared.upstream()).await else { return };
             carry(client, server, &shared, weather).await;
         });
     }
 }
 
-/// Ends it without a farewell.
+/// Makes the connection end with a TCP reset.
 fn reset(client: &TcpStream, shared: &Shared) {
     shared.counts.cut.fetch_add(1, Ordering::SeqCst);
-    // Where it cannot be set, the connection ends all the same.
+    // If the option cannot be set, the connection ends without a reset.
     drop(client.set_zero_linger());
 }
 
@@ -69,7 +69,8 @@ async fn carry(
     }
 }
 
-/// Passes on what comes, until the end. `ConnectionAborted` is what this does itself.
+/// Forwards bytes until the end of the stream. The error `ConnectionAborted` means that the proxy itself reset the
+/// connection.
 async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, shared: &Shared, way: Way) -> io::Result<()> {
     let mut buffer = vec![0; 16 << 10];
     loop {
@@ -97,7 +98,7 @@ async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, shared: &Shared, wa
     }
 }
 
-/// How many of these bytes may pass. Once it is not all of them, the next ones may.
+/// Returns how many of these bytes may pass. After a partial answer, the next bytes may pass again.
 fn allowed(shared: &Shared, way: Way, bytes: usize) -> usize {
     let wanted = i64::try_from(bytes).unwrap_or(i64::MAX);
     let take = |left: i64| match left {
