@@ -184,7 +184,7 @@ impl Cluster {
     /// Returns [`StartError`] if the server does not run.
     pub fn kill(&mut self) -> Result<(), StartError> {
         let ended = self.server.signal("KILL")?;
-        self.server.wait_for_the_end(&ended)
+        self.server.wait_until_ended(&ended)
     }
 
     /// Stops the server like `pg_ctl stop --mode=immediate`: it closes every connection and writes no shutdown
@@ -194,7 +194,7 @@ impl Cluster {
     /// The errors of [`kill`](Self::kill).
     pub fn stop_at_once(&mut self) -> Result<(), StartError> {
         let ended = self.server.signal_first("QUIT")?;
-        self.server.wait_for_the_end(&ended)
+        self.server.wait_until_ended(&ended)
     }
 
     /// Ends the server, unless it has ended already.

@@ -26,7 +26,7 @@ pub struct Group {
     /// The index of the current primary, 0 or 1.
     primary: usize,
     /// Whether the other server was the primary and is not a standby yet.
-    is_fallen: bool,
+    was_promoted: bool,
     waits: bool,
 }
 
@@ -43,7 +43,7 @@ impl Group {
         let standbys = [primary.replica(SYNCHRONOUS)?, primary.replica(ASYNCHRONOUS)?];
         let [synchronous, asynchronous] = standbys;
         let servers = [primary, synchronous, asynchronous];
-        let group = Self { servers, primary: 0, is_fallen: false, waits };
+        let group = Self { servers, primary: 0, was_promoted: false, waits };
         group.wait()?;
         Ok(group)
     }
@@ -94,12 +94,12 @@ impl Group {
     /// The errors of [`Cluster::promote`]. Also an error if the group was promoted before and
     /// [`rejoin`](Self::rejoin) was not called.
     pub fn promote(&mut self) -> Result<(), StartError> {
-        if self.is_fallen {
+        if self.was_promoted {
             return Err(StartError::new("there is no standby that could be promoted"));
         }
         self.other().promote()?;
         self.primary = 1 - self.primary;
-        self.is_fallen = true;
+        self.was_promoted = true;
         Ok(())
     }
 
@@ -125,11 +125,11 @@ impl Group {
         fallen.end()?;
         fallen.follow(primary, SYNCHRONOUS)?;
         // The standby cannot stream if it received WAL that the new primary never had.
-        if !asynchronous.turn_to(primary, ASYNCHRONOUS)? {
+        if !asynchronous.stream_from(primary, ASYNCHRONOUS)? {
             asynchronous.end()?;
             asynchronous.follow(primary, ASYNCHRONOUS)?;
         }
-        self.is_fallen = false;
+        self.was_promoted = false;
         self.wait()
     }
 }

@@ -107,7 +107,7 @@ impl Pooler {
     /// Returns [`StartError`] if it does not run.
     pub fn kill(&mut self) -> Result<(), StartError> {
         let ended = self.server.signal("KILL")?;
-        self.server.wait_for_the_end(&ended)
+        self.server.wait_until_ended(&ended)
     }
 
     /// Starts a killed pooler again, at the same address.
@@ -122,19 +122,19 @@ impl Pooler {
     ///
     /// # Errors
     /// Returns [`StartError`] if it does not run, or its settings cannot be written.
-    pub fn lead_to(&self, cluster: &Cluster) -> Result<(), StartError> {
+    pub fn route_to(&self, cluster: &Cluster) -> Result<(), StartError> {
         let ini = self.folder.join("pgbouncer.ini");
         let before = fs::read_to_string(&ini).map_err(StartError::io("pgbouncer.ini"))?;
         let lines: Vec<String> = before
             .lines()
-            .map(|line| if line.starts_with("* = ") { leads_to(cluster) } else { line.to_owned() })
+            .map(|line| if line.starts_with("* = ") { route_line(cluster) } else { line.to_owned() })
             .collect();
         fs::write(&ini, lines.join("\n")).map_err(StartError::io("pgbouncer.ini"))?;
         self.server.signal("HUP").map(drop)
     }
 }
 
-fn leads_to(cluster: &Cluster) -> String {
+fn route_line(cluster: &Cluster) -> String {
     format!("* = host={} port={}", cluster.address, cluster.port)
 }
 
@@ -144,7 +144,7 @@ fn configured(
     port: u16,
     settings: &[(&str, &str)],
 ) -> String {
-    let mut lines = vec!["[databases]".to_owned(), leads_to(cluster), "[pgbouncer]".to_owned()];
+    let mut lines = vec!["[databases]".to_owned(), route_line(cluster), "[pgbouncer]".to_owned()];
     lines.push("listen_addr = 127.0.0.1".to_owned());
     lines.push(format!("listen_port = {port}"));
     lines.push("unix_socket_dir =".to_owned());

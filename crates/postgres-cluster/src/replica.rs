@@ -53,7 +53,7 @@ impl Cluster {
 
     /// Connects a running standby to another primary, with its present data. Returns whether it streams: it cannot
     /// if it was ahead of that primary.
-    pub(crate) fn turn_to(&self, primary: &Self, name: &str) -> Result<bool, StartError> {
+    pub(crate) fn stream_from(&self, primary: &Self, name: &str) -> Result<bool, StartError> {
         self.set("primary_conninfo", &primary.conninfo(name))?;
         let timeline = primary.run("postgres", "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)")?;
         // The receiver may still stream the former timeline, up to the start of the new one, and the standby may be

@@ -184,7 +184,7 @@ impl Server {
     }
 
     /// Waits until these processes and their children have ended.
-    pub(crate) fn wait_for_the_end(&self, pids: &[u32]) -> Result<(), StartError> {
+    pub(crate) fn wait_until_ended(&self, pids: &[u32]) -> Result<(), StartError> {
         let begun = Instant::now();
         while begun.elapsed() < TIMEOUT {
             let runs = |process: &Process| {

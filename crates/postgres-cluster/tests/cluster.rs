@@ -117,7 +117,7 @@ fn a_pooler_answers_for_a_server_and_for_another_and_leaves_nothing_behind() {
     let standby = cluster.replica("s").unwrap();
     cluster.wait_for_replica("s", "async").unwrap();
     cluster.kill().unwrap();
-    pooler.lead_to(&standby).unwrap();
+    pooler.route_to(&standby).unwrap();
     let mut answer = asked(&pooler, &cluster);
     // The pooler reloads its settings after a signal, and must first notice that the server has ended.
     while answer.is_err() {

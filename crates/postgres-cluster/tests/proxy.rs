@@ -44,7 +44,11 @@ async fn bytes_pass_until_the_connection_is_cut_in_the_middle() {
     assert_eq!(client.read(&mut got).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
     assert_eq!((proxy.connections(), proxy.cut(), proxy.swallowed()), (1, 1, 0));
     let mut client = TcpStream::connect(proxy.address()).await.unwrap();
-    assert_eq!(answered(&mut client, b"again").await, b"again", "the proxy reset one connection, and not the next");
+    assert_eq!(
+        answered(&mut client, b"again").await,
+        b"again",
+        "the proxy reset one connection, and not the next"
+    );
 }
 
 #[tokio::test]
@@ -63,7 +67,7 @@ async fn swallowed_bytes_get_no_answer_and_refused_connections_end() {
     let mut client = TcpStream::connect(proxy.address()).await.unwrap();
     assert!(client.read(&mut got).await.is_err());
     proxy.heal();
-    proxy.lead_to(&echo().await);
+    proxy.route_to(&echo().await);
     let mut client = TcpStream::connect(proxy.address()).await.unwrap();
     assert_eq!(answered(&mut client, b"again").await, b"again");
     proxy.reset();

@@ -39,7 +39,7 @@ pub enum Way {
 
 /// The faults that the proxy injects now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Weather {
+pub(crate) struct Faults {
     /// The delay before the proxy forwards the bytes of one read.
     delay: Duration,
     /// Whether the proxy discards bytes in this direction.
@@ -63,7 +63,7 @@ struct Counts {
 #[derive(Debug)]
 struct Shared {
     upstream: Mutex<String>,
-    weather: watch::Sender<Weather>,
+    faults: watch::Sender<Faults>,
     /// How many bytes pass in each direction before the proxy resets the connection of the next byte. Negative: no
     /// limit.
     budgets: [AtomicI64; 2],
@@ -95,7 +95,7 @@ impl Proxy {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             upstream: Mutex::new(upstream.to_owned()),
-            weather: watch::Sender::new(Weather::default()),
+            faults: watch::Sender::new(Faults::default()),
             budgets: [AtomicI64::new(-1), AtomicI64::new(-1)],
             counts: Counts::default(),
         });
@@ -110,29 +110,29 @@ impl Proxy {
     }
 
     /// Forwards new connections to another server.
-    pub fn lead_to(&self, upstream: &str) {
+    pub fn route_to(&self, upstream: &str) {
         upstream.clone_into(&mut self.shared.upstream.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn change(&self, change: impl FnOnce(&mut Weather)) {
-        self.shared.weather.send_modify(change);
+    fn change(&self, change: impl FnOnce(&mut Faults)) {
+        self.shared.faults.send_modify(change);
     }
 
     /// Delays the bytes of each read before the proxy forwards them.
     pub fn delay(&self, delay: Duration) {
-        self.change(|weather| weather.delay = delay);
+        self.change(|faults| faults.delay = delay);
     }
 
     /// Resets every current connection. New connections pass.
     pub fn reset(&self) {
-        self.change(|weather| weather.cuts += 1);
+        self.change(|faults| faults.cuts += 1);
     }
 
     /// Resets every current connection and every new one.
     pub fn refuse(&self) {
-        self.change(|weather| {
-            weather.cuts += 1;
-            weather.refuses = true;
+        self.change(|faults| {
+            faults.cuts += 1;
+            faults.refuses = true;
         });
     }
 
@@ -144,9 +144,9 @@ impl Proxy {
 
     /// Discards all bytes in one direction.
     pub fn swallow_one(&self, way: Way) {
-        self.change(|weather| match way {
-            Way::ToServer => weather.swallows_to_server = true,
-            Way::ToClient => weather.swallows_to_client = true,
+        self.change(|faults| match way {
+            Way::ToServer => faults.swallows_to_server = true,
+            Way::ToClient => faults.swallows_to_client = true,
         });
     }
 
@@ -162,9 +162,9 @@ impl Proxy {
         for budget in &self.shared.budgets {
             budget.store(-1, Ordering::SeqCst);
         }
-        self.change(|weather| {
-            let swallows = weather.swallows_to_client || weather.swallows_to_server;
-            *weather = Weather { cuts: weather.cuts + u64::from(swallows), ..Weather::default() };
+        self.change(|faults| {
+            let swallows = faults.swallows_to_client || faults.swallows_to_server;
+            *faults = Faults { cuts: faults.cuts + u64::from(swallows), ..Faults::default() };
         });
     }
 
