@@ -29,21 +29,21 @@ use crate::{
     writer::Writers,
 };
 
-/// How long before its deadline a write that still waits is given up.
+/// The time before its deadline at which a waiting write times out.
 const LAST_WORD: Duration = Duration::from_millis(10);
 
 /// A store in a Postgres database.
 ///
-/// A write is answered after its transaction was committed. Writes that wait at the same time share one. Reads run beside them on
-/// connections of their own, and see every write that was answered before they began. Any number of processes may open the same
-/// database.
+/// A write returns after its transaction was committed. Writes that wait at the same time share a transaction.
+/// Reads run concurrently on connections of their own, and see every write that returned before they began. Any
+/// number of processes may open the same database.
 ///
-/// Closing, with [`Persistence::close`](throughline_core::Persistence::close), applies what was admitted. A backend that is dropped
-/// instead applies what was admitted too, on its threads, and nobody waits for that.
+/// [`Persistence::close`](throughline_core::Persistence::close) applies the admitted writes. If the backend is
+/// dropped instead, its threads apply them too, but no caller can wait for that.
 ///
-/// A child process that was forked from the one that opened the store cannot use it: every call there is refused as
-/// [`Invalid`](throughline_core::ErrorKind::Invalid), it has no commit notifications, and the child opens the store itself. A handle that is
-/// dropped there leaves the store of the parent as it is.
+/// A process that was forked from the one that opened the store cannot use it. Every call in the child fails as
+/// [`Invalid`](throughline_core::ErrorKind::Invalid), and there are no commit notifications. The child opens the
+/// store itself. A handle that is dropped in the child does not change the store of the parent.
 pub struct PostgresBackend {
     pub(crate) settings: Settings,
     owner: OwnerProcess,
@@ -51,15 +51,15 @@ pub struct PostgresBackend {
     writers: Arc<Writers>,
     commits: CommitNotifier,
     engine: Engine,
-    /// Follows the commits of other processes, from the first subscription on.
-    follower: OnceLock<AbortHandle>,
-    /// Goes on with the index of words.
+    /// The task that receives the commits of other processes, from the first subscription on.
+    commit_listener: OnceLock<AbortHandle>,
+    /// The task that updates the full-text index.
     index: Option<AbortHandle>,
     key: StoreKey,
 }
 
 impl PostgresBackend {
-    /// `has_index` is of a store that was found with an index of words.
+    /// `has_index` says whether the store was found with a full-text index.
     pub(crate) fn new(settings: Settings, engine: &Engine, has_index: bool, key: StoreKey) -> Self {
         let commits = CommitNotifier::new();
         let writers = Arc::new(Writers::start(&settings, &commits, engine));
@@ -71,38 +71,48 @@ impl PostgresBackend {
         });
         let engine = engine.clone();
         let owner = OwnerProcess::current();
-        Self { settings, owner, readers, writers, commits, engine, follower: OnceLock::new(), index, key }
+        Self {
+            settings,
+            owner,
+            readers,
+            writers,
+            commits,
+            engine,
+            commit_listener: OnceLock::new(),
+            index,
+            key,
+        }
     }
 
     /// Opens the store in the database of this URL with the default [`PostgresOptions`].
     ///
     /// # Errors
-    /// [`OpenError`]; the database is as it was then.
+    /// Returns [`OpenError`]; the database is unchanged then.
     ///
     /// # Cancel safety
-    /// As of [`PostgresOptions::open`].
+    /// As for [`PostgresOptions::open`].
     pub async fn open(url: &str) -> Result<Self, OpenError> {
         PostgresOptions::new().open(url).await
     }
 
-    /// Settings other than the defaults.
+    /// Returns a builder, for settings other than the defaults.
     pub fn builder() -> PostgresOptions {
         PostgresOptions::new()
     }
 
-    /// Hands a write to a writer and waits for its answer.
+    /// Passes a write to a writer and waits for its result.
     ///
-    /// Cancelled while it waits for a place, or before the writer has taken it, the write is not applied; afterwards it is, whoever
-    /// listens.
+    /// If the call is cancelled while it waits for a permit, or before the writer took it, the write is not
+    /// applied. Afterwards the write is applied, even if the caller does not wait for it.
     async fn write<O: Operation>(&self, mut call: Admitted<'_, O>) -> Result<Reply<O>> {
         let audit = call.take_audit().into();
         let (op, context, now) = call.into_parts();
         let args: PersistArgs = op.into();
         let bytes = weight(&args, self.settings.options.max_content_bytes)?;
-        let give_up = self.give_up(context.deadline());
+        let wait_until = self.wait_until(context.deadline());
         let (tenant, idempotency) = (context.tenant().clone(), context.idempotency().cloned());
         let write = Write { tenant, args, idempotency, now, audit };
-        let Committed { result, position } = self.commit(write, bytes, give_up).await?;
+        let Committed { result, position } = self.commit(write, bytes, wait_until).await?;
         let output = O::Output::try_from(result).map_err(|_| mixed_up())?;
         Ok(match position {
             Some(position) => Reply::at(output, position),
@@ -110,24 +120,25 @@ impl PostgresBackend {
         })
     }
 
-    /// Hands something to a writer and waits until it was committed.
-    async fn commit(&self, write: Write, bytes: usize, give_up: Instant) -> Result<Committed> {
+    /// Passes a write to a writer and waits until it is committed.
+    async fn commit(&self, write: Write, bytes: usize, wait_until: Instant) -> Result<Committed> {
         self.owner.check()?;
-        let slot = self.writers.admission.enter(&write.tenant, bytes, give_up).await?;
-        let (pending, answer) = Pending::new(write, give_up, bytes, slot);
+        let slot = self.writers.admission.enter(&write.tenant, bytes, wait_until).await?;
+        let (pending, answer) = Pending::new(write, wait_until, bytes, slot);
         self.writers.push(pending);
-        // Every write is answered, also one that its writer was lost with.
+        // Every write gets an answer, even if its writer is lost.
         answer.await.unwrap_or_else(|_| Err(unanswered()))
     }
 
-    fn stop_following(&self) {
-        for task in self.follower.get().into_iter().chain(&self.index) {
+    fn stop_tasks(&self) {
+        for task in self.commit_listener.get().into_iter().chain(&self.index) {
             task.abort();
         }
     }
 
-    /// Until when a call waits: a little less than its caller, who could not know otherwise that nothing was applied.
-    fn give_up(&self, deadline: Option<Instant>) -> Instant {
+    /// Returns until when a call waits: a little less than its deadline, so that the caller learns that nothing was
+    /// applied.
+    fn wait_until(&self, deadline: Option<Instant>) -> Instant {
         let now = Instant::now();
         match deadline {
             Some(deadline) => deadline - (deadline.saturating_duration_since(now) / 8).min(LAST_WORD),
@@ -137,7 +148,7 @@ impl PostgresBackend {
 }
 
 fn unanswered() -> PersistError {
-    PersistError::new(ErrorKind::Internal, "the writer let a write go without an answer")
+    PersistError::new(ErrorKind::Internal, "the writer dropped a write without an answer")
         .with_effect(Effect::Unknown)
 }
 
@@ -201,9 +212,9 @@ impl Backend for PostgresBackend {
 
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
         self.owner.check()?;
-        let give_up = self.give_up(call.context().deadline());
+        let wait_until = self.wait_until(call.context().deadline());
         let (read, context, now) = call.into_parts();
-        Ok(Reply::new(self.readers.read(context.tenant(), read, give_up, now).await?))
+        Ok(Reply::new(self.readers.read(context.tenant(), read, wait_until, now).await?))
     }
 
     async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
@@ -228,9 +239,9 @@ impl Backend for PostgresBackend {
 
     async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
         let bytes = size_of_rejected_call_records(records.len());
-        // Their moments are those of the calls that they are about.
-        let write = Write::of_notes(records, Timestamp::from_micros(0));
-        self.commit(write, bytes, self.give_up(None)).await.map(drop)
+        // The time of each record is the time of the call that it describes.
+        let write = Write::of_rejected_calls(records, Timestamp::from_micros(0));
+        self.commit(write, bytes, self.wait_until(None)).await.map(drop)
     }
 
     fn commit_notifications(&self) -> Option<CommitNotifications> {
@@ -241,13 +252,13 @@ impl Backend for PostgresBackend {
             let followed = commits::follow(self.settings.clone(), self.commits.clone());
             self.engine.handle().spawn(followed).abort_handle()
         };
-        self.follower.get_or_init(follow);
+        self.commit_listener.get_or_init(follow);
         Some(self.commits.subscribe())
     }
 
     async fn close(&self) -> Result<()> {
         self.owner.check()?;
-        self.stop_following();
+        self.stop_tasks();
         let closed = self.writers.close().await;
         self.readers.close().await;
         closed
@@ -257,9 +268,10 @@ impl Backend for PostgresBackend {
 impl Drop for PostgresBackend {
     fn drop(&mut self) {
         if self.owner.is_current() {
-            self.stop_following();
+            self.stop_tasks();
         } else {
-            // A forked child shares what the threads of the owner wait on: a connection that ends here would be waited for there in vain.
+            // A forked child has no copy of the owner's threads. Closing a connection here would wait for those
+            // threads forever.
             mem::forget((Arc::clone(&self.readers), Arc::clone(&self.writers), self.engine.clone()));
         }
     }
@@ -267,7 +279,7 @@ impl Drop for PostgresBackend {
 
 impl fmt::Debug for PostgresBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not where it is connected to: that may hold a password.
+        // Without the connection parameters: they may hold a password.
         f.debug_struct("PostgresBackend").field("options", &self.settings.options).finish_non_exhaustive()
     }
 }

@@ -11,16 +11,16 @@ use crate::{error::Failure, options::Settings, rows::counter};
 /// The channel of `NOTIFY`.
 pub(crate) const CHANNEL: &str = "throughline_commits";
 
-/// How often the position is read all the same: a notification may be lost, and a pooler forwards none.
+/// The interval at which the position is read in any case: a notification may be lost, and a pooler forwards none.
 const POLL: Duration = Duration::from_secs(1);
 
-/// How long to wait before a new connection after the server was lost.
+/// The pause before a new connection after the server was lost.
 const RECONNECT_AFTER: Duration = Duration::from_millis(200);
 
-/// Notifies of commits of other processes, until the task is aborted.
+/// Emits a notification for each commit of another process, until the task is aborted.
 pub(crate) async fn follow(settings: Settings, notifier: CommitNotifier) {
     loop {
-        // A read or a write answers the error of the server; here it is only logged.
+        // A read or a write returns the error of the server; here it is only logged.
         let followed = if settings.options.pgbouncer && settings.listening.is_none() {
             poll(&settings, &notifier).await
         } else {
@@ -33,11 +33,11 @@ pub(crate) async fn follow(settings: Settings, notifier: CommitNotifier) {
     }
 }
 
-/// Until the server is lost, or another one takes the writes.
+/// Listens until the connection is lost, or another server becomes the primary.
 async fn listen(settings: &Settings, notifier: &CommitNotifier) -> Result<(), Failure> {
     let limit = settings.options.answer_limit;
     let servers = settings.listening.as_ref().unwrap_or(&settings.servers);
-    // Finds out who it is.
+    // Finds the primary.
     servers.connect(limit).await?;
     let (host, timeline) = servers.last();
     let pool = sqlx::postgres::PgPoolOptions::new()
@@ -68,7 +68,7 @@ async fn poll(settings: &Settings, notifier: &CommitNotifier) -> Result<(), Fail
     let limit = settings.options.answer_limit;
     let mut connected = settings.servers.connect(limit).await?;
     while settings.servers.is_current(connected.timeline) {
-        // Not prepared: a pooler may have another connection for the second step.
+        // A simple query: a pooler may use another connection for the second step of a prepared one.
         let row = timeout(limit, sqlx::raw_sql(POSITION).fetch_one(&mut connected.connection)).await;
         notify_row(notifier, &row.map_err(|_| Failure::timed_out())??)?;
         sleep(POLL).await;

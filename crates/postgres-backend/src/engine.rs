@@ -1,5 +1,5 @@
-//! Where the tasks of a store run: on threads of their own, so that neither the end of a caller's runtime nor its clock, which a
-//! test may turn, has a part in what becomes of a write.
+//! The runtime of a store: it runs the tasks on threads of its own. So neither the end of the caller's runtime nor
+//! its paused clock affects a write.
 
 use std::{fmt, io, thread};
 
@@ -8,27 +8,27 @@ use tokio::{
     sync::mpsc,
 };
 
-/// How many threads carry the connections. They wait far more than they work.
+/// The number of threads. The tasks mostly wait for the server.
 const THREADS: usize = 2;
 
-/// The hold on the threads. They go on until nobody has a [`Stay`] any more.
+/// A handle to the threads. They run until the last [`KeepAlive`] is dropped.
 #[derive(Clone)]
 pub(crate) struct Engine {
     handle: Handle,
-    stay: Stay,
+    keep_alive: KeepAlive,
 }
 
-/// Keeps the threads. Whoever holds it may await what they do.
+/// Keeps the threads running. A task that holds it can wait for other tasks of the threads.
 #[derive(Debug, Clone)]
-pub(crate) struct Stay(
-    #[allow(dead_code, reason = "what counts is when the last one is dropped")] mpsc::Sender<()>,
+pub(crate) struct KeepAlive(
+    #[allow(dead_code, reason = "the threads end when the last sender is dropped")] mpsc::Sender<()>,
 );
 
 impl Engine {
     /// Starts the threads.
     ///
     /// # Errors
-    /// What the system answers.
+    /// Returns the error of the system.
     pub(crate) fn start() -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
@@ -36,23 +36,23 @@ impl Engine {
             .enable_all()
             .build()?;
         let handle = runtime.handle().clone();
-        let (stay, mut gone) = mpsc::channel(1);
+        let (keep_alive, mut gone) = mpsc::channel(1);
         let wait = move || {
             runtime.block_on(gone.recv());
             runtime.shutdown_background();
         };
         thread::Builder::new().name("throughline-postgres".to_owned()).spawn(wait)?;
-        Ok(Self { handle, stay: Stay(stay) })
+        Ok(Self { handle, keep_alive: KeepAlive(keep_alive) })
     }
 
-    /// Runs a task that is over when the threads are.
+    /// Returns the runtime handle, for a task that may end with the threads.
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// For a task that is to end by itself.
-    pub(crate) fn stay(&self) -> Stay {
-        self.stay.clone()
+    /// Returns a guard for a task that must run to its end.
+    pub(crate) fn keep_alive(&self) -> KeepAlive {
+        self.keep_alive.clone()
     }
 }
 

@@ -1,56 +1,56 @@
-//! What Postgres' codes mean for a call: the one table.
+//! The mapping from SQLSTATE codes and driver errors to errors of a call.
 
 use throughline_core::{Effect, ErrorKind, PersistError};
 
 use crate::pooler::Refusal;
 
-/// Where in a transaction it failed.
+/// The phase of a transaction in which it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Before `COMMIT` was sent, or in a read.
     Before,
-    /// `COMMIT` was sent: what became of the transaction is not known before the fence has found it out.
+    /// `COMMIT` was sent: the outcome is unknown until a fence transaction has resolved it.
     Commit,
 }
 
-/// How far a failure reaches.
+/// The scope of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// It failed for what one operation brought or met: the others of its transaction can be run without it.
+    /// The failure concerns one operation; the other operations of the transaction can run without it.
     Operation,
-    /// Every operation of the transaction fails alike, and may succeed in another one.
+    /// Every operation of the transaction fails, and may succeed in another transaction.
     Transaction,
-    /// The connection is of no use any more, or is_primary to a server that takes no writes.
+    /// The connection cannot be used any more, or its server does not accept writes.
     Connection,
 }
 
-/// What a failure means.
+/// A failure of the server or the driver, classified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) kind: ErrorKind,
     pub(crate) reach: Reach,
-    /// Whether it is worth to begin again at once, while there is time.
+    /// Whether an immediate retry may succeed.
     pub(crate) passes: bool,
-    /// The code of the server, where it has said one.
+    /// The SQLSTATE of the server, if it sent one.
     code: Option<String>,
-    /// What is damaged, missing or not as it has to be, where that is known.
-    what: Option<String>,
-    /// Whether nothing was answered in time.
+    /// The object that is damaged, missing or wrong, if known.
+    detail: Option<String>,
+    /// Whether the server did not answer in time.
     is_timeout: bool,
 }
 
-/// What cannot be read is damaged: told as an error of decoding, so that the look-ups have one kind of error.
+/// The error for a row that cannot be decoded. It is a decoding error of sqlx, so that queries have one error type.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} is damaged")]
 struct Damaged(String);
 
-pub(crate) fn damaged(what: String) -> sqlx::Error {
-    sqlx::Error::Decode(Box::new(Damaged(what)))
+pub(crate) fn damaged(object: String) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(Damaged(object)))
 }
 
-/// Somebody has told the server to answer before it keeps, since the store was opened.
+/// The setting `synchronous_commit` or `fsync` was turned off after the store was opened.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is off: what was answered could be lost")]
+#[error("`{0}` is off: an acknowledged write could be lost")]
 struct NotDurable(String);
 
 pub(crate) fn not_durable(setting: String) -> sqlx::Error {
@@ -61,7 +61,7 @@ impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         use ErrorKind::{Corrupt, Internal, Overloaded, Unavailable};
         let of =
-            |kind, reach, passes| Self { kind, reach, passes, code: None, what: None, is_timeout: false };
+            |kind, reach, passes| Self { kind, reach, passes, code: None, detail: None, is_timeout: false };
         match &error {
             sqlx::Error::Database(error) => {
                 if let Some(refusal) = Refusal::of(&**error) {
@@ -70,7 +70,7 @@ impl From<sqlx::Error> for Failure {
                         Refusal::Settings | Refusal::Transactions => Unavailable,
                     };
                     return Self {
-                        what: Some(refusal.what().to_owned()),
+                        detail: Some(refusal.advice().to_owned()),
                         ..of(kind, Reach::Connection, kind == Overloaded)
                     };
                 }
@@ -79,8 +79,8 @@ impl From<sqlx::Error> for Failure {
                 Self { code: Some(code.into_owned()), ..of(kind, reach, passes) }
             }
             sqlx::Error::Configuration(source) if source.is::<NotDurable>() => {
-                // A session may have the setting that another one has not: the next transaction has another.
-                Self { what: Some(source.to_string()), ..of(Unavailable, Reach::Connection, false) }
+                // Another session may have the right setting: the next transaction uses another connection.
+                Self { detail: Some(source.to_string()), ..of(Unavailable, Reach::Connection, false) }
             }
             sqlx::Error::PoolTimedOut => of(Overloaded, Reach::Transaction, false),
             sqlx::Error::PoolClosed => of(Unavailable, Reach::Transaction, false),
@@ -89,7 +89,7 @@ impl From<sqlx::Error> for Failure {
             | sqlx::Error::Protocol(_)
             | sqlx::Error::WorkerCrashed => of(Unavailable, Reach::Connection, true),
             sqlx::Error::Decode(source) => Self {
-                what: source.downcast_ref::<Damaged>().map(ToString::to_string),
+                detail: source.downcast_ref::<Damaged>().map(ToString::to_string),
                 ..of(Corrupt, Reach::Operation, false)
             },
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => {
@@ -102,42 +102,42 @@ impl From<sqlx::Error> for Failure {
 }
 
 impl Failure {
-    /// The connection was lost, or leads to a server that is no longer the primary.
+    /// The connection was lost, or its server is no longer the primary.
     pub(crate) const fn lost() -> Self {
         let (kind, reach) = (ErrorKind::Unavailable, Reach::Connection);
-        Self { kind, reach, passes: true, code: None, what: None, is_timeout: false }
+        Self { kind, reach, passes: true, code: None, detail: None, is_timeout: false }
     }
 
-    /// An answer that took too long. The connection is not used again.
+    /// The server did not answer in time. The connection is not used again.
     pub(crate) fn timed_out() -> Self {
         Self { is_timeout: true, ..Self::lost() }
     }
 
-    /// No server that takes writes, and why.
+    /// No server accepts writes, and the reason.
     pub(crate) fn no_server(why: &str) -> Self {
-        Self { what: Some(why.to_owned()), ..Self::lost() }
+        Self { detail: Some(why.to_owned()), ..Self::lost() }
     }
 
-    /// A pooler that gives no connection to a server in time: all are at work, or the server does not answer it.
-    pub(crate) fn no_place() -> Self {
+    /// The pooler assigned no server connection in time: all are in use, or the server does not answer the pooler.
+    pub(crate) fn pool_exhausted() -> Self {
         Self {
             kind: ErrorKind::Overloaded,
             ..Self::no_server("the pooler gave no connection to a server in time")
         }
     }
 
-    /// The server has committed, and says with a warning that a standby may not have.
+    /// The server committed, and warned that the synchronous standby may not have the transaction.
     pub(crate) fn not_replicated() -> Self {
         Self::no_server("the wait for a standby was cancelled")
     }
 
-    /// The same, of a transaction that is known not to have been committed: it may be retried.
+    /// The same failure for a transaction that is known not to be committed, so that it may be retried.
     pub(crate) fn retryable(self) -> Self {
         Self { reach: Reach::Connection, passes: true, ..self }
     }
 
-    /// What a call says that was tried again after `before`: that nothing came in time is no news where it is known why no server
-    /// takes it.
+    /// Returns the failure of a call that was retried after `before`. A timeout does not hide the earlier reason
+    /// why no server accepts writes.
     pub(crate) fn after(self, before: Option<Self>) -> Self {
         let nothing_came = matches!(self.kind, ErrorKind::Unavailable | ErrorKind::Overloaded)
             && self.code.is_none()
@@ -145,28 +145,28 @@ impl Failure {
         before.filter(|before| nothing_came && before.is_known_outage()).unwrap_or(self)
     }
 
-    /// Why no server takes it: a standby, or one that was replaced, has answered.
+    /// Returns whether the reason of the outage is known: a standby, or a replaced primary, answered.
     pub(crate) const fn is_known_outage(&self) -> bool {
-        self.is_outage() && self.what.is_some()
+        self.is_outage() && self.detail.is_some()
     }
 
-    /// A server that does not take writes is one that is not there.
+    /// Returns whether no primary could be reached.
     pub(crate) const fn is_outage(&self) -> bool {
         matches!((self.kind, self.reach), (ErrorKind::Unavailable, Reach::Connection))
     }
 
-    /// Whether a row was to be made under a key that is taken.
+    /// Returns whether a unique constraint was violated.
     pub(crate) fn is_duplicate(&self) -> bool {
         self.code.as_deref() == Some(DUPLICATE)
     }
 
-    /// The error of a call that was in `phase`.
+    /// Returns the error of a call that failed in `phase`.
     pub(crate) fn to_persist(&self, phase: Phase) -> PersistError {
         let is_unknown = phase == Phase::Commit || self.code.as_deref() == Some(COMPLETION_UNKNOWN);
         let effect = if is_unknown { Effect::Unknown } else { Effect::NotApplied };
-        // A server may repeat values in its messages; its code says enough.
-        let detail = match (&self.what, &self.code) {
-            (Some(what), _) => what.clone(),
+        // The message of a server may repeat values, so only its code is shown.
+        let detail = match (&self.detail, &self.code) {
+            (Some(detail), _) => detail.clone(),
             (None, Some(code)) => format!("the server answered SQLSTATE {code}"),
             (None, None) if self.kind == ErrorKind::Overloaded => {
                 "no connection became free in time".to_owned()
@@ -182,26 +182,26 @@ impl Failure {
 const COMPLETION_UNKNOWN: &str = "40003";
 const DUPLICATE: &str = "23505";
 
-/// What a SQLSTATE is to a caller, how far it reaches, and whether it is worth to begin again at once.
+/// Maps a SQLSTATE to its error kind, its scope, and whether an immediate retry may succeed.
 fn meaning(code: &str) -> (ErrorKind, Reach, bool) {
     use ErrorKind::{
         Busy, Corrupt, Denied, Internal, Overloaded, StorageFull, Timeout, TooLarge, Unavailable,
     };
     use Reach::{Connection, Operation, Transaction};
     match code {
-        // Serialization, deadlock: begun again, they pass.
+        // Serialization failure or deadlock: a retry succeeds.
         "40001" | "40P01" => (Busy, Transaction, true),
         COMPLETION_UNKNOWN => (Unavailable, Connection, false),
-        // A lock that somebody else holds: perhaps of one thread alone.
+        // Another session holds the lock, perhaps for one thread only.
         "55P03" | "55006" => (Busy, Operation, false),
         "53100" => (StorageFull, Transaction, false),
-        // No room for another lock: perhaps of the one that asks for thousands, and not of those beside it.
+        // The lock table is full, perhaps because of one operation that takes thousands of locks.
         "53200" => (Overloaded, Operation, false),
         "53300" => (Overloaded, Connection, false),
         "57014" => (Timeout, Transaction, false),
-        // A plan that was made for another shape of a table.
+        // A cached plan for a former shape of the table.
         "0A000" => (Internal, Connection, true),
-        // A primary that has become a standby, a transaction that waited too long.
+        // A primary that became a standby, or an idle transaction that timed out.
         "25006" | "25P03" => (Unavailable, Connection, true),
         "25P02" => (Internal, Transaction, false),
         "42501" => (Denied, Transaction, false),
@@ -273,11 +273,11 @@ mod tests {
 
     fn stated(code: &str) -> Failure {
         let (kind, reach, passes) = meaning(code);
-        Failure { kind, reach, passes, code: Some(code.to_owned()), what: None, is_timeout: false }
+        Failure { kind, reach, passes, code: Some(code.to_owned()), detail: None, is_timeout: false }
     }
 
     #[test]
-    fn before_the_commit_nothing_was_applied_and_from_then_on_nobody_knows() {
+    fn failure_before_commit_is_not_applied_and_failure_in_commit_is_unknown() {
         for code in ["08006", "23505", "40001", "53100", "57P01"] {
             assert_eq!(stated(code).to_persist(Phase::Before).effect(), Effect::NotApplied, "{code}");
             assert_eq!(stated(code).to_persist(Phase::Commit).effect(), Effect::Unknown, "{code}");
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_named_and_a_lost_connection_is_no_damage() {
+    fn damaged_row_is_named_and_lost_connection_is_unavailable() {
         let error = PersistError::from(Failure::from(damaged("the row".to_owned())));
         assert_eq!((error.kind(), error.detail()), (ErrorKind::Corrupt, "the row is damaged"));
         let cut = Failure::from(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()));
@@ -295,24 +295,28 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_is_told_from_a_lost_connection() {
+    fn timeout_and_lost_connection_have_different_details() {
         let detail = |failure: Failure| PersistError::from(failure).detail().to_owned();
         assert_eq!(detail(Failure::timed_out()), "the server did not answer in time");
         assert_eq!(detail(Failure::lost()), "the connection was lost");
     }
 
     #[test]
-    fn why_no_server_takes_it_is_not_forgotten_where_nothing_else_comes_in_time() {
+    fn known_outage_is_reported_when_retries_time_out() {
         let standby = || Failure::no_server("a standby");
-        let nothing =
-            [Failure::lost(), Failure::timed_out(), Failure::no_place(), sqlx::Error::PoolTimedOut.into()];
+        let nothing = [
+            Failure::lost(),
+            Failure::timed_out(),
+            Failure::pool_exhausted(),
+            sqlx::Error::PoolTimedOut.into(),
+        ];
         for later in nothing {
             assert_eq!(later.clone().after(Some(standby())), standby());
             assert_eq!(later.clone().after(Some(stated("40001"))), later);
-            assert_eq!(later.clone().after(Some(Failure::no_place())), later);
+            assert_eq!(later.clone().after(Some(Failure::pool_exhausted())), later);
             assert_eq!(later.clone().after(None), later);
         }
-        // A later reason that is known counts.
+        // A later known reason replaces the earlier one.
         let damaged = Failure::from(damaged("the row".to_owned()));
         for later in [Failure::no_server("replaced"), stated("57P01"), stated("53300"), damaged] {
             assert_eq!(later.clone().after(Some(standby())), later);

@@ -1,15 +1,15 @@
-//! URLs with several hosts, as those of libpq: the driver takes them one by one.
+//! URLs with several hosts, as in libpq. The driver connects to one host at a time.
 
 use sqlx::postgres::PgConnectOptions;
 
-/// Every host of a URL; nothing where it is none.
+/// Returns the options for every host of a URL; `None` if the URL is not valid.
 pub(crate) fn parse(url: &str) -> Option<Vec<PgConnectOptions>> {
     let (scheme, rest) = url.split_once("://")?;
     if !matches!(scheme, "postgres" | "postgresql") {
         return None;
     }
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    // A password may hold anything but what ends the authority.
+    // A password may contain any character except `/`, `?` and `#`.
     let (user, hosts) = authority.rsplit_once('@').map_or(("", authority), |(user, hosts)| (user, hosts));
     let at = if user.is_empty() { "" } else { "@" };
     let (path, sessions) = without_sessions(path);
@@ -26,7 +26,7 @@ pub(crate) fn parse(url: &str) -> Option<Vec<PgConnectOptions>> {
     hosts.collect()
 }
 
-/// Takes `target_session_attrs` away, which the driver does not know.
+/// Removes `target_session_attrs`, which the driver does not support.
 fn without_sessions(path: &str) -> (String, Option<&str>) {
     let Some((path, query)) = path.split_once('?') else { return (path.to_owned(), None) };
     let mut sessions = None;
@@ -37,7 +37,7 @@ fn without_sessions(path: &str) -> (String, Option<&str>) {
             None => kept.push(pair),
         }
     }
-    let mark = if kept.is_empty() { "" } else { "?" };
+    let separator = if kept.is_empty() { "" } else { "?" };
     (format!("{path}{mark}{}", kept.join("&")), sessions)
 }
 
@@ -45,24 +45,24 @@ fn without_sessions(path: &str) -> (String, Option<&str>) {
 mod tests {
     use super::*;
 
-    fn places(url: &str) -> Option<Vec<(String, u16)>> {
-        let place = |host: &PgConnectOptions| (host.get_host().to_owned(), host.get_port());
-        parse(url).map(|hosts| hosts.iter().map(place).collect())
+    fn addresses(url: &str) -> Option<Vec<(String, u16)>> {
+        let address = |host: &PgConnectOptions| (host.get_host().to_owned(), host.get_port());
+        parse(url).map(|hosts| hosts.iter().map(address).collect())
     }
 
     #[test]
-    fn every_host_of_a_url_is_found_with_what_they_share() {
+    fn every_host_of_a_url_is_parsed_with_the_common_options() {
         let url =
             "postgres://app:a,b%40c@one:5433,two,[::1]:7/db?sslmode=disable&target_session_attrs=read-write";
         let expected =
             [("one", 5433), ("two", 5432), ("[::1]", 7)].map(|(host, port)| (host.to_owned(), port));
-        assert_eq!(places(url).unwrap(), expected);
+        assert_eq!(addresses(url).unwrap(), expected);
         for host in parse(url).unwrap() {
             assert_eq!((host.get_username(), host.get_database()), ("app", Some("db")));
             assert_eq!(format!("{:?}", host.get_ssl_mode()), "Disable");
         }
-        assert_eq!(places("postgres://one/db?target_session_attrs=primary").unwrap().len(), 1);
-        assert_eq!(places("postgres:///db").unwrap().len(), 1);
+        assert_eq!(addresses("postgres://one/db?target_session_attrs=primary").unwrap().len(), 1);
+        assert_eq!(addresses("postgres:///db").unwrap().len(), 1);
         assert_eq!(
             parse("postgres://%2Frun%2Fpg/db").unwrap()[0].get_socket().unwrap().as_os_str(),
             "/run/pg"
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_of_servers_that_take_writes_is_none() {
+    fn urls_of_other_schemes_or_session_attributes_are_refused() {
         for url in [
             "one,two",
             "postgres://one,/db",

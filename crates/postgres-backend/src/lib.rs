@@ -16,30 +16,32 @@
 //! # }
 //! ```
 //!
-//! # What it promises
-//! - An answered write was committed with `synchronous_commit` on. Writes that wait at the same time share a transaction, and so the
-//!   way to the server and the write to its disk.
-//! - Every outcome is one of three. When the connection is lost after `COMMIT` was sent, the store finds out on another one what
-//!   became of the transaction before it answers; what it cannot find out it calls unknown.
-//! - With synchronous standbys, an answered write is on them. A wait for them that somebody cancels is no success: the store waits
-//!   anew.
-//! - Several hosts may be named. The one that takes writes is found, and found again after a failover.
-//! - Any number of processes write to one store. Those that write to one thread wait for each other; the order of its messages is
-//!   that of the commits, and so are the positions of all changes.
+//! # Guarantees
+//! - A write that returned was committed with `synchronous_commit` on. Writes that wait at the same time share a
+//!   transaction, and so one round trip and one flush of the WAL.
+//! - Each write has one of three outcomes. If the connection is lost after `COMMIT` was sent, the store determines
+//!   the outcome on another connection before it answers. If it cannot, it answers `Unknown`.
+//! - With synchronous standbys, a write that returned is on them. If the wait for a standby is cancelled, the store
+//!   does not report success, but waits again.
+//! - The URL may name several hosts. The store finds the primary, also after a failover.
+//! - Any number of processes write to one store. Writers of one thread wait for each other. The order of messages
+//!   is the order of commits, and so is the order of the positions of all changes.
 //! - Content, metadata and ids come back byte for byte.
-//! - Who did what is taken down in the commit of each write, as one chain over all processes, where a pipeline has the layer `audit`.
-//! - Words in final messages are found by an index that is kept on request ([`PostgresOptions::search`]), behind the commits, by
-//!   one process at a time for all.
-//! - The store is copied, followed and made to follow, from and to every other backend, by whoever may write to it.
+//! - With the layer `audit`, each write and its audit record are one commit. The audit log is one chain over all
+//!   processes.
+//! - Search uses a full-text index that is optional ([`PostgresOptions::search`]). One process at a time updates
+//!   it, asynchronously after the commits.
+//! - The store can be the source and the target of replication with every other backend.
 //!
-//! # What it asks of the host
-//! PostgreSQL 15 or newer, a database in UTF8, and a role that may create a schema in it, once. The tables stand in the schema
-//! `throughline`, of which a database has one.
+//! # Requirements
+//! PostgreSQL 15 or newer, a database with the encoding UTF8, and a role that may create a schema in it, once. The
+//! tables are in the schema `throughline`; a database has one store.
 //!
-//! # What it does not do
-//! - A primary that was replaced and comes back is recognized by whoever has seen the new one, or can reach it. Who has not, and
-//!   cannot, takes it for the primary: keep it fenced.
-//! - What is damaged is noticed where it cannot be decoded. Checksums of pages are the server's (`initdb --data-checksums`).
+//! # Limits
+//! - A process recognizes a replaced primary that comes back if it has seen the new primary or can reach it.
+//!   Another process takes it for the primary: the host must keep it fenced off.
+//! - The store notices damage when a row cannot be decoded. Page checksums are a feature of the server (`initdb
+//!   --data-checksums`).
 
 mod backend;
 mod commits;

@@ -10,7 +10,7 @@ use throughline_core::backend::search::Tokenizer;
 
 use crate::{OpenError, PostgresBackend, engine::Engine, hosts, open, servers::Servers};
 
-/// How a store in Postgres is opened. The defaults are for a host with a few dozen tasks at work.
+/// Options to open a store in Postgres. The defaults fit a host with a few dozen concurrent tasks.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -46,14 +46,14 @@ pub struct PostgresOptions {
     pub(crate) row_security: bool,
 }
 
-/// The most bytes of content that a store can be told to take: well below what a value of Postgres may have.
+/// The upper bound of `max_content_bytes`: well below the limit of a Postgres value.
 const LARGEST: u64 = 256 << 20;
 
-/// What says that the settings of a session have arrived.
+/// The value of `throughline.session`, which shows that the settings of a session have arrived.
 pub(crate) const MARK: &str = "1";
 
-/// What is asked of the server with each connection, whatever is set for the role or the database. Rows that a policy keeps from the
-/// role are denied: left out, they would pass for rows that are not there.
+/// The settings of every connection; they override the defaults of the role and the database. With `row_security =
+/// off`, a query that a policy would filter fails, instead of returning fewer rows.
 const OF_EVERY_SESSION: [(&str, &str); 4] = [
     ("throughline.session", MARK),
     ("default_transaction_isolation", "read committed"),
@@ -61,8 +61,7 @@ const OF_EVERY_SESSION: [(&str, &str); 4] = [
     ("default_transaction_deferrable", "off"),
 ];
 
-/// The setting by which rows that a policy keeps back are denied; with policies of our own they are kept back.
-/// How many statements a connection keeps prepared: more than there are, in all the shapes that one which writes may have.
+/// The number of statements that a connection keeps prepared: more than all the shapes that the store uses.
 const STATEMENTS: usize = 500;
 
 const ROW_SECURITY: &str = "row_security";
@@ -89,161 +88,173 @@ impl PostgresOptions {
         }
     }
 
-    /// Gives the store another name than `postgres`, for a pipeline with a pipeline inside it.
+    /// Sets the name of the store in place of `postgres`, for a pipeline that contains another pipeline.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// How many tasks write, each on a connection of its own; the writes of a thread are those of one of them. At least 1; 2 by
-    /// default. Commits of one store follow one another, so more of them are smaller transactions and not more writes a second.
+    /// Sets the number of writer tasks, each with a connection of its own; at least 1; default 2. One task applies
+    /// all writes of a thread. Commits of one store run one after another, so more writers make smaller
+    /// transactions, not more writes per second.
     pub fn writers(mut self, writers: usize) -> Self {
         self.writers = writers.max(1);
         self
     }
 
-    /// How many connections read for one tenant at a time, at most. At least 1; 8 by default. There is one more when a tenant that reads
-    /// nothing finds them all at work: so no tenant waits because another one has taken every connection. Tenants that wait take turns.
+    /// Sets the most connections that read for one tenant at a time; at least 1; default 8. One additional
+    /// connection serves a tenant that has none while all the others are in use. So no tenant waits because another
+    /// one uses every connection. Waiting tenants are served in rotation.
     pub fn readers(mut self, readers: u32) -> Self {
         self.readers = readers.max(1);
         self
     }
 
-    /// Into how many partitions the tables are divided, by the hash of tenant and thread, when the store is *made*: a store that is
-    /// there keeps those that it has. None by default; at most 256.
+    /// Sets the number of hash partitions (by tenant and thread) of the tables. It applies only when the store is
+    /// *created*: an existing store keeps its partitions. Default 0; at most 256.
     pub fn partitions(mut self, partitions: u32) -> Self {
         self.partitions = partitions.min(256);
         self
     }
 
-    /// How many writes may wait at once; 4096 by default. Further ones wait for a place, and are refused as `Overloaded` when
-    /// there is none in time.
+    /// Sets how many writes may wait at once; default 4096. Further writes wait for a permit, and fail as
+    /// `Overloaded` if they get none in time.
     pub fn queue_operations(mut self, operations: usize) -> Self {
         self.queue_operations = operations.max(1);
         self
     }
 
-    /// How many bytes may wait at once; 64 MiB by default.
+    /// Sets how many bytes may wait at once; default 64 MiB.
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
         self.queue_bytes = bytes.max(1);
         self
     }
 
-    /// How large the content of a message may be, in bytes of JSON; 16 MiB by default, 256 MiB at most.
+    /// Sets the content limit of a message, in bytes of JSON; default 16 MiB, at most 256 MiB.
     pub fn max_content_bytes(mut self, bytes: u64) -> Self {
         self.max_content_bytes = bytes.min(LARGEST);
         self
     }
 
-    /// How many of the latest changes are kept at least; a million by default.
+    /// Sets how many of the latest changes the store keeps at least; default one million.
     pub fn kept_changes(mut self, changes: u64) -> Self {
         self.kept_changes = changes;
         self
     }
 
-    /// How long a call without a deadline waits for a place in the queue, for a connection, for a server that takes writes, and for a
-    /// lock of another process; 5 s by default. It should be longer than a failover takes.
+    /// Sets how long a call without a deadline waits for a permit, a connection, a primary and a lock of another
+    /// process; default 5 s. It should be longer than a failover takes.
     pub fn wait_limit(mut self, limit: Duration) -> Self {
         self.wait_limit = limit;
         self
     }
 
-    /// How long the server may take to answer before its connection is given up; 10 s by default.
+    /// Sets how long the server may take to answer before the store closes the connection; default 10 s.
     pub fn answer_limit(mut self, limit: Duration) -> Self {
         self.answer_limit = limit;
         self
     }
 
-    /// How long it is tried to find out what became of a transaction of which nobody has heard; 30 s by default. After that its
-    /// calls are answered that the outcome is unknown.
+    /// Sets how long the store tries to resolve a transaction with an unknown outcome; default 30 s. After that,
+    /// its calls fail with the effect `Unknown`.
     pub fn resolve_limit(mut self, limit: Duration) -> Self {
         self.resolve_limit = limit;
         self
     }
 
-    /// Says that the server is reached through PgBouncer, in its transaction mode or in that of sessions: no statement is kept
-    /// prepared, every setting is that of one transaction, each transaction looks whether its server takes the writes, and commits of
-    /// other processes are looked for once a second, unless [`listen_at`](Self::listen_at) says where they can be listened to.
-    /// What is waited for beside that, for [`wait_limit`](Self::wait_limit), is a connection to a server, and one that takes writes:
-    /// then a call, also one that reads, is `Overloaded` without the first, and `Unavailable` where it has met a standby or a server
-    /// that was replaced. Nothing is applied in either case.
+    /// Declares that the server is behind PgBouncer, in transaction mode or session mode. The store then keeps no
+    /// prepared statements, applies every setting per transaction, and checks in each transaction that its server
+    /// is the primary. It polls for commits of other processes once a second, unless [`listen_at`](Self::listen_at)
+    /// names the server itself.
+    ///
+    /// A call also waits, for [`wait_limit`](Self::wait_limit), for a server connection and for a primary. Without
+    /// a connection it fails as `Overloaded`; if it met a standby or a replaced primary, it fails as `Unavailable`.
+    /// This also holds for reads. In both cases nothing is applied.
     pub fn pgbouncer(mut self) -> Self {
         self.pgbouncer = true;
         self
     }
 
-    /// Keeps an index of the words in final messages, for [`Persistence::search`](throughline_core::Persistence::search). Without it
-    /// a search is refused as `Unsupported`.
+    /// Keeps a full-text index of final messages, for
+    /// [`Persistence::search`](throughline_core::Persistence::search). Without it, a search fails as `Unsupported`.
     ///
-    /// It follows the commits on a connection of its own, in transactions of its own, and takes about twice the room of the text.
-    /// One process at a time goes on with it, whichever has something to do first; on a store that has none it is made of every
-    /// message there is. A process that was opened without it, on a store that has one, takes from it what goes from the store.
-    /// Keep more changes than come while it is made.
+    /// The index follows the commits in transactions of its own, on a connection of its own. It takes about twice
+    /// the space of the text. One process at a time updates it: the first that has work to do. For a store without
+    /// an index, the process indexes all messages. A process without this option removes deleted messages from an
+    /// existing index. [`kept_changes`](Self::kept_changes) should exceed the changes that happen while the index
+    /// is built.
     pub fn search(mut self, keep: bool) -> Self {
         self.search = keep;
         self
     }
 
-    /// How the index divides a text into words: [`Tokenizer::Words`]. [`Tokenizer::Cjk`] finds Chinese, Japanese and Korean inside a run
-    /// of characters. A store that was indexed by another one is indexed again when it is opened with [`search`](Self::search); until
-    /// that is done [`SearchHits::indexed`](throughline_core::search::SearchHits::indexed) is zero. Processes that share a store choose alike:
-    /// the one that opened it last decides, and `indexed` stays zero for the others.
+    /// Sets the tokenizer of the full-text index; default [`Tokenizer::Words`]. [`Tokenizer::Cjk`] also finds
+    /// Chinese, Japanese and Korean words inside a run of characters. If the store was indexed by another
+    /// tokenizer, opening it with [`search`](Self::search) rebuilds the index; until then
+    /// [`SearchHits::indexed`](throughline_core::search::SearchHits::indexed) is zero. All processes of a store
+    /// should use the same tokenizer: the last one that opened the store decides, and `indexed` stays zero for the
+    /// others.
     pub fn tokenizer(mut self, tokenizer: Tokenizer) -> Self {
         self.tokenizer = tokenizer;
         self
     }
 
-    /// Names the server itself, or all of them, past the pooler: one connection listens there to the commits of other processes, which
-    /// a pooler does not pass on. Without [`pgbouncer`](Self::pgbouncer) it is listened there too, and not where `open` says.
-    /// [`open`](Self::open) refuses what is no URL, and what cannot be reached is tried again later, as everywhere.
+    /// Sets the URL of the server itself, or of all servers, without the pooler. One connection listens there for
+    /// commits of other processes, since a pooler does not forward notifications. Without
+    /// [`pgbouncer`](Self::pgbouncer), the store also listens there and not at the URL of `open`.
+    /// [`open`](Self::open) refuses an invalid URL; it retries a server that it cannot reach.
     pub fn listen_at(mut self, url: impl Into<String>) -> Self {
         self.listen_at = Some(url.into());
         self
     }
 
-    /// Has the server itself keep tenants apart, by a policy on each table with rows of tenants: a second wall, behind what the
-    /// statements say. The store is made so, or one that is there gets it, by a role that owns its tables; all hosts have to open it
-    /// so from then on. The role must be no superuser and have no `BYPASSRLS`.
+    /// Enables row-level security: a policy on each table with rows of tenants, in addition to the conditions in
+    /// the statements. A new store is created with it. An existing store gets it if the role owns the tables; from
+    /// then on, all hosts must open it with this option. The role must not be a superuser and must not have
+    /// `BYPASSRLS`.
     ///
-    /// A call on a store whose policies somebody has changed is `Denied`.
+    /// If the policies of a store were changed, a call fails as `Denied`.
     pub fn row_security(mut self) -> Self {
         self.row_security = true;
         self
     }
 
-    /// Opens the store in the database of this URL, and makes it if it is not there: its tables stand in the schema `throughline`.
+    /// Opens the store in the database of this URL, and creates it if it does not exist. Its tables are in the
+    /// schema `throughline`.
     ///
-    /// The URL may name several hosts, `postgres://app:secret@one:5432,two:5432/app`: a primary and its standbys. The one that takes
-    /// writes is used, and looked for anew when it does not any more.
+    /// The URL may name several hosts, `postgres://app:secret@one:5432,two:5432/app`: a primary and its standbys.
+    /// The store uses the primary, and searches again when that server stops accepting writes.
     ///
     /// # Errors
-    /// [`OpenError`]; the database is as it was then.
+    /// Returns [`OpenError`]; the database is unchanged then.
     ///
     /// # Cancel safety
-    /// Dropped before it is ready, it opens nothing; a schema that was being made is made whole or not at all, perhaps later.
+    /// If the future is dropped before it completes, no store is opened. A schema that was being created is then
+    /// created completely or not at all, perhaps later.
     pub async fn open(self, url: &str) -> Result<PostgresBackend, OpenError> {
         let hosts = hosts::parse(url).ok_or(OpenError::Url)?;
         self.open_with_hosts(hosts).await
     }
 
-    /// As [`open`](Self::open), with everything that sqlx can be told of a connection.
+    /// Opens the store as [`open`](Self::open) does, with the connection options of sqlx.
     ///
     /// # Errors
-    /// As of [`open`](Self::open).
+    /// As for [`open`](Self::open).
     ///
     /// # Cancel safety
-    /// As of [`open`](Self::open).
+    /// As for [`open`](Self::open).
     pub async fn open_with(self, connect: PgConnectOptions) -> Result<PostgresBackend, OpenError> {
         self.open_with_hosts([connect]).await
     }
 
-    /// As [`open_with`](Self::open_with), with everything that sqlx can be told of a connection to each of several hosts.
+    /// Opens the store as [`open_with`](Self::open_with) does, with one set of connection options for each of
+    /// several hosts.
     ///
     /// # Errors
-    /// As of [`open`](Self::open); [`OpenError::Url`] where there is no host.
+    /// As for [`open`](Self::open); [`OpenError::Url`] if there is no host.
     ///
     /// # Cancel safety
-    /// As of [`open`](Self::open).
+    /// As for [`open`](Self::open).
     pub async fn open_with_hosts(
         self,
         hosts: impl IntoIterator<Item = PgConnectOptions>,
@@ -298,24 +309,24 @@ impl fmt::Debug for PostgresOptions {
             .field("pgbouncer", &self.pgbouncer)
             .field("search", &self.search)
             .field("tokenizer", &self.tokenizer)
-            // Not where: that may hold a password.
+            // Without the URL: it may hold a password.
             .field("listens_elsewhere", &self.listen_at.is_some())
             .field("row_security", &self.row_security)
             .finish()
     }
 }
 
-/// Options, and where to connect.
+/// The options and the servers of a store.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) servers: Arc<Servers>,
-    /// Where it is listened, where that is not the same.
+    /// The servers to listen at, if they differ from `servers`.
     pub(crate) listening: Option<Arc<Servers>>,
     pub(crate) options: PostgresOptions,
 }
 
 impl Settings {
-    /// What is set for reads as well.
+    /// The settings of a reader's session, or with `LOCAL ` of its transaction.
     pub(crate) fn of_reader(&self, local: &str) -> String {
         format!("SET {local}{ROW_SECURITY} = {}; ", on_or_off(self.options.row_security))
     }
@@ -328,16 +339,16 @@ impl Settings {
         for (name, value) in [
             ("lock_timeout", wait.max(1)),
             ("statement_timeout", answer.max(1)),
-            // A transaction whose writer is gone does not hold its locks for ever.
+            // Ends a transaction whose writer is gone, so that it releases its locks.
             ("idle_in_transaction_session_timeout", answer.max(1)),
         ] {
             // Writing into a string does not fail.
             let _ = write!(sql, "SET {local}{name} = {value}; ");
         }
-        // What a commit is warned of has to be heard.
+        // The warnings of a commit must arrive.
         let _ = write!(sql, "SET {local}client_min_messages = warning; ");
-        // Every look-up has its index. A plan that reads a whole table because it was small when it was counted would lock nobody
-        // out, and cost what the table holds.
+        // Every query has an index. A sequential scan that was planned while a table was small would read the whole
+        // table later.
         for name in ["enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"] {
             let _ = write!(sql, "SET {local}{name} = off; ");
         }
@@ -351,7 +362,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_setting_is_shown_and_no_place_to_connect_to() {
+    fn debug_output_has_every_setting_and_no_address() {
         let options = PostgresOptions::new().search(true).row_security().listen_at("postgres://a:secret@b/c");
         let shown = format!("{options:?}");
         for setting in ["writers: 2", "search: true", "row_security: true", "listens_elsewhere: true"] {

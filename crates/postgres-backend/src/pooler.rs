@@ -1,24 +1,24 @@
-//! What PgBouncer says in its own name: always with the same code, so that only its words tell one from another.
+//! The errors of PgBouncer itself. They all have the same SQLSTATE, so only the text distinguishes them.
 
 use sqlx::error::DatabaseError;
 
-/// What it refuses.
+/// A refusal of PgBouncer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// It knows no settings of a session.
+    /// It does not forward the settings of a session.
     Settings,
-    /// It gives another connection for each statement.
+    /// It may use another connection for each statement.
     Transactions,
-    /// All its connections to the server are at work.
+    /// All its server connections are in use.
     NoServer,
-    /// It takes no further clients.
+    /// It accepts no further clients.
     NoClient,
 }
 
-/// The code of everything that it says by itself.
+/// The SQLSTATE of all its own errors.
 const CODE: &str = "08P01";
 
-/// A part of what it says, and what that means. It speaks one language.
+/// A part of each message, and its meaning. PgBouncer does not translate its messages.
 const SAID: [(&str, Refusal); 4] = [
     ("unsupported startup parameter", Refusal::Settings),
     ("not allowed in statement pooling mode", Refusal::Transactions),
@@ -27,7 +27,7 @@ const SAID: [(&str, Refusal); 4] = [
 ];
 
 impl Refusal {
-    /// Whether it was the pooler that has answered so, and what.
+    /// Returns the refusal, if the error is from the pooler.
     pub(crate) fn of(error: &dyn DatabaseError) -> Option<Self> {
         Self::said(&error.code()?, error.message())
     }
@@ -37,8 +37,8 @@ impl Refusal {
         SAID.iter().find(is_said).map(|(_, refusal)| *refusal)
     }
 
-    /// What is to be changed, for whoever has set it so.
-    pub(crate) const fn what(self) -> &'static str {
+    /// Returns the problem, and what to change in the configuration.
+    pub(crate) const fn advice(self) -> &'static str {
         match self {
             Self::Settings => {
                 "the settings of a session do not arrive at the server: it is reached through a pooler, \
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_pooler_says_is_told_from_what_a_server_says() {
+    fn errors_of_the_pooler_are_recognized_and_errors_of_the_server_are_not() {
         for (text, refusal) in [
             ("unsupported startup parameter: options", Refusal::Settings),
             ("unsupported startup parameter in options: default_transaction_isolation", Refusal::Settings),

@@ -1,4 +1,4 @@
-//! What waits for a writer.
+//! Writes that wait for a writer.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use throughline_core::{
 use throughline_engine as engine;
 use tokio::sync::oneshot;
 
-/// A write as plain data: nothing of the caller's runs while it is applied.
+/// A write as plain data: no code of the caller runs while it is applied.
 #[derive(Debug)]
 pub(crate) struct Write {
     pub(crate) tenant: TenantId,
@@ -22,39 +22,39 @@ pub(crate) struct Write {
     pub(crate) audit: Audit,
 }
 
-/// What the log of who did what is to say with a write.
+/// The audit records that a write commits.
 #[derive(Debug)]
 pub(crate) enum Audit {
     Nothing,
-    /// An entry of the write itself, in its commit.
+    /// The audit record of the write itself, in the same commit.
     Entry(PendingAuditEntry),
-    /// Entries about what was not applied. The write that brings them is an empty batch, and does nothing else.
-    Notes(RejectedCallRecords),
+    /// Records of rejected calls. Their write is an empty batch without any other effect.
+    RejectedCalls(RejectedCallRecords),
 }
 
 impl From<Option<PendingAuditEntry>> for Audit {
-    fn from(ticket: Option<PendingAuditEntry>) -> Self {
-        ticket.map_or(Self::Nothing, Self::Entry)
+    fn from(entry: Option<PendingAuditEntry>) -> Self {
+        entry.map_or(Self::Nothing, Self::Entry)
     }
 }
 
 impl Write {
-    /// One that brings notes.
-    pub(crate) fn of_notes(notes: RejectedCallRecords, now: Timestamp) -> Self {
-        let (tenant, args) = (notes.tenant(), Batch::new().into());
-        Self { tenant, args, idempotency: None, now, audit: Audit::Notes(notes) }
+    /// Creates the write of rejected-call records.
+    pub(crate) fn of_rejected_calls(records: RejectedCallRecords, now: Timestamp) -> Self {
+        let (tenant, args) = (records.tenant(), Batch::new().into());
+        Self { tenant, args, idempotency: None, now, audit: Audit::RejectedCalls(records) }
     }
 
-    /// Whose rows it may touch.
+    /// Returns the tenants whose rows the write may change.
     pub(crate) fn tenants(&self) -> impl Iterator<Item = &TenantId> {
-        let noted = match &self.audit {
-            Audit::Notes(notes) => Some(notes.tenants()),
+        let tenants = match &self.audit {
+            Audit::RejectedCalls(records) => Some(records.tenants()),
             Audit::Nothing | Audit::Entry(_) => None,
         };
-        [&self.tenant].into_iter().chain(noted.into_iter().flatten())
+        [&self.tenant].into_iter().chain(tenants.into_iter().flatten())
     }
 
-    /// What the engine decides.
+    /// Returns the part of the write that the engine decides.
     pub(crate) const fn decided(&self) -> engine::Write<'_> {
         engine::Write {
             tenant: &self.tenant,
@@ -64,33 +64,33 @@ impl Write {
         }
     }
 
-    pub(crate) const fn brings_notes(&self) -> bool {
-        matches!(self.audit, Audit::Notes(_))
+    pub(crate) const fn has_rejected_calls(&self) -> bool {
+        matches!(self.audit, Audit::RejectedCalls(_))
     }
 }
 
-/// What a write came to.
+/// The result of a committed write.
 #[derive(Debug)]
 pub(crate) struct Committed {
     pub(crate) result: PersistResult,
-    /// Nothing for what changed nothing.
+    /// `None` if the write changed nothing.
     pub(crate) position: Option<Position>,
 }
 
-/// A write that was admitted, and whoever waits for it. It is answered once, on every path: dropped without an answer, it says
-/// what is known.
+/// An admitted write and the channel to its caller. It is answered exactly once: if it is dropped without an
+/// answer, the drop answers with the effect that is known.
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) write: Write,
-    /// Until when it waits.
-    pub(crate) give_up: Instant,
+    /// The instant at which the write times out.
+    pub(crate) wait_until: Instant,
     pub(crate) bytes: usize,
-    /// `COMMIT` was sent of a transaction that it is in.
+    /// Whether `COMMIT` was sent for a transaction that contains the write.
     pub(crate) committing: bool,
     reply: Option<Reply>,
 }
 
-/// The way back to a caller, and the place in the queue, given up with the answer.
+/// The channel to the caller, and the permit, which is released with the answer.
 #[derive(Debug)]
 struct Reply {
     answer: oneshot::Sender<Result<Committed>>,
@@ -100,16 +100,16 @@ struct Reply {
 impl Pending {
     pub(crate) fn new(
         write: Write,
-        give_up: Instant,
+        wait_until: Instant,
         bytes: usize,
         slot: QueuePermit,
     ) -> (Self, oneshot::Receiver<Result<Committed>>) {
         let (answer, receiver) = oneshot::channel();
         let reply = Some(Reply { answer, slot });
-        (Self { write, give_up, bytes, committing: false, reply }, receiver)
+        (Self { write, wait_until, bytes, committing: false, reply }, receiver)
     }
 
-    /// Whether nobody waits for it any more.
+    /// Returns whether the caller no longer waits.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.reply.as_ref().is_none_or(|reply| reply.answer.is_closed())
     }
@@ -122,10 +122,10 @@ impl Pending {
 }
 
 impl Reply {
-    /// One who has left is no fault: the write counts all the same.
+    /// Sends the answer. If the caller no longer waits, the write counts nevertheless.
     fn send(self, answer: Result<Committed>) {
         let Self { answer: caller, slot } = self;
-        // Before: who is answered finds the place free that it had.
+        // The permit is released first, so that the caller can use it for its next call.
         drop(slot);
         drop(caller.send(answer));
     }

@@ -1,7 +1,7 @@
-//! A second wall between tenants, on request: row-level security, which the server keeps.
+//! Row-level security, on request: the server separates tenants in addition to the conditions of the statements.
 //!
-//! Each transaction says for which tenants it is, and sees and writes no row of others, whatever its statements ask for. What spans
-//! tenants says that it is of the whole store. Who says nothing sees nothing. `docs/decisions/0045` tells more.
+//! Each transaction sets its tenants, and can neither read nor write rows of others. A transaction over all tenants
+//! sets the reach `store`. Without a setting, no row is visible. `docs/decisions/0045` has the details.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -10,21 +10,21 @@ use throughline_core::{ReadArgs, TenantId, changes::ChangeScope};
 
 use crate::{OpenError, queue::Pending};
 
-/// For whom a transaction is.
+/// The tenants whose rows a transaction may access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reach {
     Tenants(BTreeSet<TenantId>),
-    /// The whole store: what is done about copies, and reads that are asked of all tenants.
+    /// The whole store: replication, and reads over all tenants.
     Store,
 }
 
 impl Reach {
-    /// For nobody: what has no tenant is all that it needs.
-    pub(crate) const fn nobody() -> Self {
+    /// No tenant: the transaction needs only rows without a tenant.
+    pub(crate) const fn none() -> Self {
         Self::Tenants(BTreeSet::new())
     }
 
-    /// For those who wait for this batch, and for those whom its notes are about.
+    /// The tenants of the calls in a batch and of its rejected-call records.
     pub(crate) fn of_batch(batch: &[Pending]) -> Self {
         Self::Tenants(batch.iter().flat_map(|pending| pending.write.tenants()).cloned().collect())
     }
@@ -39,14 +39,15 @@ impl Reach {
         if spans { Self::Store } else { Self::Tenants(BTreeSet::from([tenant.clone()])) }
     }
 
-    /// The statement that says it, to the end of the transaction. It fails where the wall is not whole.
+    /// Returns the statement that sets the reach for the transaction. It fails if the policies are not intact.
     pub(crate) fn statement(&self) -> String {
         let (mut tenants, mut reach) = (String::new(), "");
         match self {
             Self::Store => reach = "store",
             Self::Tenants(names) => {
                 for name in names {
-                    // No name holds a control character. Escapes are read alike whatever is set for the role.
+                    // No name contains a control character. An `E''` string has the same meaning under every
+                    // setting of the role.
                     let between = if tenants.is_empty() { "" } else { "\\n" };
                     let name = name.as_str().replace('\\', "\\\\").replace('\'', "''");
                     // Writing into a string does not fail.
@@ -58,13 +59,14 @@ impl Reach {
     }
 }
 
-/// Says that what follows is of the whole store, in a transaction that was for tenants, and that it is not any more.
+/// Widens the reach of a transaction to the whole store, and restores it.
 pub(crate) const WIDEN: &str = "SELECT set_config('throughline.reach', 'store', true)";
 pub(crate) const NARROW: &str = "SELECT set_config('throughline.reach', '', true)";
 
-/// The tables with a column `tenant`, and whether each has our policy, no other, and holds its owner to it. The index of words has none:
-/// what it is searched with could not go by an index behind a policy, and what it finds is held against the messages, which have one.
-macro_rules! walls {
+/// The tables with a column `tenant`, and whether each has our policy, no other one, and applies it to its owner.
+/// The full-text index has no policy: a search could not use the index behind a policy. Its candidates are compared
+/// with the messages, which have one.
+macro_rules! policies {
     () => {
         "SELECT c.oid, c.relname, c.relrowsecurity AND c.relforcerowsecurity \
             AND (SELECT count(*) = 1 AND bool_and(p.polname = 'of_its_tenants' AND p.polpermissive) \
@@ -74,7 +76,7 @@ macro_rules! walls {
     };
 }
 
-/// Refused with the code of a right that is missing: so a call is `Denied` where somebody has changed the wall.
+/// Raises the SQLSTATE of a missing privilege, so that a call is `Denied` if the policies were changed.
 const FUNCTION: &str = concat!(
     "CREATE OR REPLACE FUNCTION throughline.for_tenants(tenants text, reach text) RETURNS void LANGUAGE plpgsql AS $$
     BEGIN
@@ -89,7 +91,7 @@ const FUNCTION: &str = concat!(
 "
 );
 
-/// Read once a statement, and not for each row.
+/// The setting is read once for each statement, not for each row.
 const POLICY: &str = "(SELECT current_setting('throughline.reach', true)) = 'store' \
     OR tenant = ANY ((SELECT string_to_array(current_setting('throughline.tenants', true), E'\\n'))::text[])";
 
@@ -97,10 +99,11 @@ const ROLE: &str = "SELECT rolsuper OR rolbypassrls AS free, \
     to_regprocedure('throughline.for_tenants(text, text)') IS NOT NULL AS made \
     FROM pg_catalog.pg_roles WHERE rolname = current_user";
 
-/// Makes the wall where it is asked for and is not there, in the transaction that brings the schema to this version.
+/// Creates the policies if the options require them and they do not exist, in the transaction of the migrations.
 ///
 /// # Errors
-/// Where it is there and was not asked for, would not hold the role, or cannot be made by it.
+/// Returns an error if the policies exist but the options do not require them, if they do not apply to the role, or
+/// if the role cannot create them.
 pub(crate) async fn raise(db: &mut PgConnection, wanted: bool) -> Result<(), OpenError> {
     let refused = |what| Err(OpenError::RowSecurity { what });
     let role = sqlx::raw_sql(ROLE).fetch_one(&mut *db).await?;
@@ -119,7 +122,7 @@ pub(crate) async fn raise(db: &mut PgConnection, wanted: bool) -> Result<(), Ope
     for table in &tables {
         if !table.try_get::<bool, _>("whole")? {
             let name: &str = table.try_get("relname")?;
-            // Writing into a string does not fail. One that has another policy beside it is not whole afterwards either.
+            // Writing into a string does not fail. A table with another policy is refused below.
             let _ = write!(
                 sql,
                 "ALTER TABLE throughline.{name} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; \
@@ -141,7 +144,7 @@ pub(crate) async fn raise(db: &mut PgConnection, wanted: bool) -> Result<(), Ope
     let tables = sqlx::raw_sql(walls!()).fetch_all(db).await?;
     for table in &tables {
         if !table.try_get::<bool, _>("whole")? {
-            return refused("a table has a policy beside that of the store");
+            return refused("a table has another policy than that of the store");
         }
     }
     Ok(())

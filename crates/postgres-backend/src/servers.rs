@@ -1,7 +1,8 @@
-//! Which server takes the writes: of several hosts one at a time, and not for ever the same.
+//! Selects the primary among several hosts, also after a failover.
 //!
-//! Each promotion begins a timeline with a higher number. Whoever has seen one talks to no server of an earlier one any more: that is a
-//! primary that was replaced, and came back. `docs/decisions/0041` tells what that recognizes and what it cannot.
+//! Each promotion starts a timeline with a higher number. A process that saw a timeline uses no server of an
+//! earlier one: that is a replaced primary that came back. `docs/decisions/0041` describes what this detects and
+//! what it cannot.
 
 use std::{
     io,
@@ -22,58 +23,59 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{OpenError, error::Failure, pooler::Refusal, rows::counter};
 
-/// How long it is waited for the other hosts once one was found that takes writes: one of them may have been promoted over it.
+/// How long to wait for the other hosts after a primary was found: one of them may have been promoted since.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How long the hosts are waited for at most, where there are several, before all are asked anew: one that does not answer must not
-/// hide that another was promoted meanwhile.
+/// The longest wait for all hosts before they are asked again, if there are several. A host that does not answer
+/// must not hide that another one was promoted meanwhile.
 const ROUND: Duration = Duration::from_secs(3);
 
-/// The hosts of a store, and what was seen of them.
+/// The hosts of a store and the latest observation.
 #[derive(Debug)]
 pub(crate) struct Servers {
     hosts: Vec<PgConnectOptions>,
-    /// Whether they are poolers: a connection says nothing of the server then, and each transaction looks for itself.
+    /// Whether the hosts are poolers. Then a connection says nothing about the server, and each transaction checks
+    /// it.
     are_poolers: bool,
     seen: Mutex<Seen>,
 }
 
-/// What no server may fall behind.
+/// The latest observed timeline and position. A valid primary is not behind them.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Seen {
     /// The highest timeline.
     timeline: u32,
-    /// How far the store had come on it.
+    /// The last position of the store on it.
     position: Position,
-    /// Whose it was.
+    /// The host of the primary.
     host: usize,
 }
 
-/// A connection to a server that takes writes.
+/// A connection to a primary.
 #[derive(Debug)]
 pub(crate) struct Connected {
     pub(crate) connection: PgConnection,
     pub(crate) timeline: u32,
 }
 
-/// Why there is none.
+/// The reason why there is no connection to a primary.
 #[derive(Debug)]
 pub(crate) enum NoServer {
-    /// What answered is a standby.
+    /// A standby answered.
     Standby,
-    /// What answered takes writes, and another one was promoted over it.
+    /// A primary answered, but another server was promoted since.
     Replaced,
-    /// Nothing that is of use answered in time.
+    /// No usable answer came in time.
     Silent,
-    /// A pooler that answers, and has no connection to a server.
+    /// The pooler answered, but has no server connection.
     Waiting,
-    /// What was answered.
+    /// A server answered with an error.
     Error(sqlx::Error),
 }
 
 impl NoServer {
-    /// Which of several reasons says most.
-    const fn weight(&self) -> u8 {
+    /// Returns the priority of a reason among several.
+    const fn priority(&self) -> u8 {
         match self {
             Self::Silent => 0,
             Self::Error(_) => 1,
@@ -83,9 +85,9 @@ impl NoServer {
         }
     }
 
-    /// Why a transaction that was to write has not begun.
+    /// Returns the reason why a writing transaction did not begin.
     pub(crate) fn of_begin(error: sqlx::Error) -> Self {
-        // Nothing else about the beginning of a transaction is not supported.
+        // At the beginning of a transaction, this SQLSTATE only comes from a standby.
         let is_standby = |error: &dyn sqlx::error::DatabaseError| error.code().as_deref() == Some("0A000");
         if error.as_database_error().is_some_and(is_standby) { Self::Standby } else { Self::Error(error) }
     }
@@ -105,7 +107,7 @@ impl From<NoServer> for Failure {
                 Self::no_server("the server was replaced by another, which does not answer")
             }
             NoServer::Silent => Self::timed_out(),
-            NoServer::Waiting => Self::no_place(),
+            NoServer::Waiting => Self::pool_exhausted(),
             NoServer::Error(error) => error.into(),
         }
     }
@@ -116,23 +118,23 @@ impl From<NoServer> for OpenError {
         match none {
             NoServer::Standby | NoServer::Replaced => Self::NoPrimary,
             NoServer::Silent => sqlx::Error::Io(io::ErrorKind::TimedOut.into()).into(),
-            NoServer::Waiting => Self::Pooler { what: Refusal::NoServer.what() },
+            NoServer::Waiting => Self::Pooler { what: Refusal::NoServer.advice() },
             NoServer::Error(error) => error.into(),
         }
     }
 }
 
-/// What a server says of itself.
+/// The state that a server reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Look {
-    /// Nothing of a standby.
+    /// `None` on a standby.
     timeline: Option<u32>,
-    /// Of the store, where it was asked for.
+    /// The position of the store, if requested.
     position: Option<Position>,
 }
 
 impl Look {
-    /// Of the answer to [`LOOK`], and of the position where it was asked for beside it.
+    /// Decodes the row of [`LOOK`], with the position if it was requested.
     fn read(row: &PgRow, with_position: bool) -> sqlx::Result<Self> {
         let name: Option<&str> = row.try_get("wal")?;
         let timeline = name.map(timeline_of).transpose()?;
@@ -142,16 +144,16 @@ impl Look {
 }
 
 impl Seen {
-    /// Whether the store is there. Before anything was seen, it may not be.
+    /// Returns whether the store exists. Before the first observation, it may not.
     pub(crate) fn knows_the_store(&self) -> bool {
         self.position > Position::ZERO
     }
 
-    /// Whether a server that looks so is the one, or a later one. It is held against what had been seen `before` it was asked: since
-    /// then it may have committed more than it has told.
+    /// Checks that a server is the current primary or a later one. Compares with the observation from `before` the
+    /// query: the server may have committed more since, before its answer was recorded.
     fn admits(&self, look: Look, before: Self) -> Result<u32, NoServer> {
         let timeline = look.timeline.ok_or(NoServer::Standby)?;
-        // Two standbys that were both promoted have one number: what was committed is missing on one of them.
+        // Two standbys that were both promoted have the same timeline number; one of them lacks commits.
         let lacks = look.position.is_some_and(|position| position < before.position);
         if timeline < self.timeline || (timeline == before.timeline && lacks) {
             return Err(NoServer::Replaced);
@@ -166,16 +168,16 @@ impl Servers {
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        // Nothing panics while it holds the lock.
+        // No code panics while it holds the lock.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether no later timeline than this one was seen.
+    /// Returns whether no later timeline was observed.
     pub(crate) fn is_current(&self, timeline: u32) -> bool {
         self.seen().timeline == timeline
     }
 
-    /// Notes how far the store has come, as a server of this timeline has said.
+    /// Records the position of the store, as a server of this timeline reported it.
     pub(crate) fn saw(&self, timeline: u32, position: Position) {
         let mut seen = self.seen();
         if seen.timeline == timeline {
@@ -183,26 +185,26 @@ impl Servers {
         }
     }
 
-    /// The host that took writes last, and its timeline.
+    /// Returns the host of the last primary and its timeline.
     pub(crate) fn last(&self) -> (PgConnectOptions, u32) {
         let seen = *self.seen();
         (self.hosts[seen.host].clone(), seen.timeline)
     }
 
-    /// What was seen by now, to be held against what a transaction finds that begins next.
+    /// Returns the present observation, to compare with the next transaction.
     pub(crate) fn before(&self) -> Seen {
         *self.seen()
     }
 
-    /// The timeline of the server that a transaction is on, as it was found at its beginning.
+    /// Returns the timeline of a transaction's server, as found at its beginning.
     ///
     /// # Errors
-    /// Where the server is a standby, or was replaced.
+    /// Returns an error if the server is a standby or was replaced.
     pub(crate) fn admit(&self, row: &PgRow, before: Seen) -> Result<u32, NoServer> {
-        self.note(Look::read(row, before.knows_the_store())?, before)
+        self.observe(Look::read(row, before.knows_the_store())?, before)
     }
 
-    /// Connects to the server that took writes last, if it is still the one; else asks all.
+    /// Connects to the last primary if it is still the primary; otherwise asks all hosts.
     pub(crate) async fn connect_again(&self, limit: Duration) -> Result<Connected, NoServer> {
         let until = Instant::now() + limit;
         let seen = *self.seen();
@@ -211,18 +213,17 @@ impl Servers {
             && let Ok(Ok((connection, look))) =
                 timeout(limit.min(ROUND), self.reach(seen.host, seen.position, &AtomicBool::default())).await
             && look.timeline == Some(seen.timeline)
-            && let Ok(timeline) = self.note(look, seen)
+            && let Ok(timeline) = self.observe(look, seen)
         {
             return Ok(Connected { connection, timeline });
         }
         self.connect(until.saturating_duration_since(Instant::now())).await
     }
 
-    /// Connects to the server that takes writes: asks all hosts at once, and of those that take writes chooses the one that was
-    /// promoted last.
+    /// Connects to the primary: asks all hosts at once, and chooses the primary that was promoted last.
     ///
     /// # Errors
-    /// What says most of why there is none.
+    /// Returns the most informative reason.
     pub(crate) async fn connect(&self, limit: Duration) -> Result<Connected, NoServer> {
         if self.are_poolers && self.hosts.len() == 1 {
             return self.connect_to_pooler(limit).await;
@@ -251,7 +252,7 @@ impl Servers {
                         best = Some((connection, look, host));
                     }
                 }
-                Err(other) if other.weight() >= why.weight() => why = other,
+                Err(other) if other.priority() >= why.priority() => why = other,
                 Err(_) => {}
             }
         }
@@ -262,19 +263,19 @@ impl Servers {
             why = NoServer::Waiting;
         }
         let (connection, look, host) = best.ok_or(why)?;
-        let timeline = self.note(look, Seen { host, ..before })?;
+        let timeline = self.observe(look, Seen { host, ..before })?;
         Ok(Connected { connection, timeline })
     }
 
-    /// Connects to the only pooler. Which server that leads to is looked at by each transaction.
+    /// Connects to the only pooler. Each transaction checks the server behind it.
     async fn connect_to_pooler(&self, limit: Duration) -> Result<Connected, NoServer> {
         let connecting = timeout(limit, PgConnection::connect_with(&self.hosts[0])).await;
         let connection = connecting.map_err(|_| NoServer::Silent)??;
         Ok(Connected { connection, timeline: self.seen().timeline })
     }
 
-    /// Takes it, unless another one was found to be promoted over it meanwhile.
-    fn note(&self, look: Look, before: Seen) -> Result<u32, NoServer> {
+    /// Records an observation, unless another server was promoted in the meantime.
+    fn observe(&self, look: Look, before: Seen) -> Result<u32, NoServer> {
         let mut seen = self.seen();
         let timeline = seen.admits(look, before)?;
         let host = before.host;
@@ -294,7 +295,7 @@ impl Servers {
         Ok(timeline)
     }
 
-    /// Connects to one host, whatever it is; notes when there is a connection that waits for its first answer.
+    /// Connects to one host, in any role. Signals when there is a connection that waits for its first answer.
     async fn reach(
         &self,
         host: usize,
@@ -303,10 +304,10 @@ impl Servers {
     ) -> Result<(PgConnection, Look), NoServer> {
         let mut connection = PgConnection::connect_with(&self.hosts[host]).await?;
         waits.store(true, Ordering::Relaxed);
-        // Not prepared: a pooler may have another connection for the second step.
+        // A simple query: a pooler may use another connection for the second step of a prepared one.
         let row = sqlx::raw_sql(LOOK).fetch_one(&mut connection).await?;
         let mut look = Look::read(&row, false)?;
-        // Before anything was seen, the store may not be there.
+        // Before the first observation, the store may not exist.
         if look.timeline.is_some() && seen > Position::ZERO {
             let row = sqlx::raw_sql(POSITION).fetch_optional(&mut connection).await?;
             let position = row.map(|row| row.try_get::<i64, _>("position")).transpose()?;
@@ -316,7 +317,7 @@ impl Servers {
     }
 }
 
-/// The name of the file that is written to says the timeline. A standby writes to none.
+/// The name of the current WAL file contains the timeline. A standby writes none.
 pub(crate) const LOOK: &str =
     "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_lsn()) END AS wal";
 
@@ -324,7 +325,7 @@ const POSITION: &str = "SELECT position FROM throughline.store WHERE id = 1";
 
 fn timeline_of(name: &str) -> Result<u32, sqlx::Error> {
     let number = name.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok());
-    number.ok_or_else(|| sqlx::Error::Protocol("the server does not tell its timeline".into()))
+    number.ok_or_else(|| sqlx::Error::Protocol("the server does not report its timeline".into()))
 }
 
 #[cfg(test)]
@@ -336,13 +337,13 @@ mod tests {
     }
 
     #[test]
-    fn a_server_of_an_earlier_timeline_is_refused_and_so_is_one_that_lacks_what_was_committed() {
+    fn server_of_an_earlier_timeline_or_without_committed_positions_is_refused() {
         let seen = Seen { timeline: 0x1F, position: Position::new(10), host: 0 };
         assert_eq!(seen.admits(look(0x1F, 10), seen).unwrap(), 0x1F);
         assert_eq!(seen.admits(look(0x1F, 11), seen).unwrap(), 0x1F);
         assert!(matches!(seen.admits(look(0x1F, 9), seen), Err(NoServer::Replaced)));
         assert!(matches!(seen.admits(look(0x1E, 99), seen), Err(NoServer::Replaced)));
-        // What an asynchronous standby had not received is lost, and the store goes on.
+        // Commits that an asynchronous standby did not receive are lost, and the store continues.
         assert_eq!(seen.admits(look(0x20, 9), seen).unwrap(), 0x20);
         let standby = Look { timeline: None, position: None };
         assert!(matches!(seen.admits(standby, seen), Err(NoServer::Standby)));
@@ -351,25 +352,25 @@ mod tests {
     }
 
     #[test]
-    fn what_was_committed_since_a_server_was_asked_is_not_missed_there() {
+    fn commits_after_the_query_do_not_make_a_server_stale() {
         let before = Seen { timeline: 2, position: Position::new(10), host: 0 };
         let now = Seen { position: Position::new(15), ..before };
         assert_eq!(now.admits(look(2, 12), before).unwrap(), 2);
-        // Somebody else has found a later one meanwhile.
+        // Another task has observed a later one in the meantime.
         let later = Seen { timeline: 3, position: Position::new(5), host: 1 };
         assert!(matches!(later.admits(look(2, 12), before), Err(NoServer::Replaced)));
         assert_eq!(later.admits(look(3, 6), before).unwrap(), 3);
     }
 
     #[test]
-    fn the_timeline_stands_in_the_name_of_the_log() {
+    fn timeline_is_read_from_the_name_of_the_wal_file() {
         assert_eq!(timeline_of("0000001F0000000000000001").unwrap(), 31);
         assert!(timeline_of("0000").is_err());
         assert!(timeline_of("zzzzzzzz0000000000000001").is_err());
     }
 
     #[test]
-    fn what_was_seen_of_one_timeline_is_not_asked_of_the_next() {
+    fn position_of_one_timeline_is_not_required_on_the_next() {
         let servers = Servers::new(vec![PgConnectOptions::new()], false);
         *servers.seen() = Seen { timeline: 2, position: Position::new(3), host: 0 };
         servers.saw(1, Position::new(50));

@@ -1,7 +1,8 @@
-//! How a transaction begins.
+//! Beginning a transaction.
 //!
-//! On a connection of our own the settings are those of the session, and the server is the one that was looked at when it was made.
-//! Behind a pooler each transaction may be on another connection, of another server even: so it brings its settings, and looks.
+//! On a direct connection, the settings belong to the session, and the server was checked when the connection was
+//! made. Behind a pooler, each transaction may run on another connection, even to another server. So it brings its
+//! settings and checks the server.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -15,27 +16,27 @@ use crate::{
     servers::{LOOK, NoServer},
 };
 
-/// What is done in it.
+/// The kind of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Of {
     Writes,
-    /// Of one moment of the store.
+    /// In one snapshot.
     Reads,
 }
 
 /// A transaction that has begun, or is about to.
 #[derive(Debug)]
 pub(crate) struct Begun {
-    /// What is to be sent in front of the first statement; it may be nothing.
+    /// The SQL to send before the first statement; may be empty.
     pub(crate) first: Cow<'static, str>,
-    /// Whether one statement is as good by itself: it needs nothing that a transaction says first.
+    /// Whether a single statement may run without the transaction, because there are no settings to send.
     pub(crate) is_optional: bool,
-    /// Of the server that it is on, where that was not known before.
+    /// The timeline of the server, if it was unknown before.
     pub(crate) timeline: Option<u32>,
 }
 
 impl Begun {
-    /// Sends what is to be sent first, where there is anything.
+    /// Sends the first SQL, if there is any.
     pub(crate) async fn say(&self, db: &mut PgConnection) -> sqlx::Result<()> {
         if self.first.is_empty() {
             return Ok(());
@@ -47,17 +48,18 @@ impl Begun {
 impl Of {
     const fn begin(self) -> &'static str {
         match self {
-            // Said, because another level or a transaction that only reads may be what is set for the role.
+            // Explicit, because the role may have another default level or read-only transactions.
             Self::Writes => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ",
             Self::Reads => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ",
         }
     }
 }
 
-/// Begins one, or says how. Through a pooler, `limit` is how long it may take until there is a connection to a server.
+/// Begins a transaction, or returns the SQL that begins it. Through a pooler, `limit` is the longest wait for a
+/// server connection.
 ///
 /// # Errors
-/// Where the pooler gives none in time, or one to a server that was replaced, or takes no writes.
+/// Returns an error if the pooler assigned no server connection in time, or one to a replaced server or a standby.
 pub(crate) async fn begin(
     settings: &Settings,
     db: &mut PgConnection,
@@ -76,7 +78,8 @@ pub(crate) async fn begin(
         Of::Writes => settings.of_writer("LOCAL "),
         Of::Reads => settings.of_reader("LOCAL "),
     };
-    // The driver names its statements even where it keeps none. Whoever had this connection before has left some of the same name.
+    // The driver names its statements even without a cache. The former user of the server connection may have left
+    // statements with the same names.
     let position = if before.knows_the_store() {
         ", (SELECT position FROM throughline.store WHERE id = 1) AS position"
     } else {

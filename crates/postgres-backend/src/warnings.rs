@@ -1,8 +1,8 @@
-//! Hears whether the server has warned.
+//! Detects warnings of the server.
 //!
-//! A commit waits for a synchronous standby. When that wait is cancelled, the server answers with a success and a warning, and the
-//! driver hands warnings to the log and to nobody else. So the log is listened to, while a commit runs and in its task alone: what is
-//! logged goes on to where it would have gone.
+//! A commit waits for a synchronous standby. If that wait is cancelled, the server reports success with a warning.
+//! The driver only logs warnings. So this module subscribes to log events while a commit runs, only in its task. It
+//! forwards the events to the former subscriber.
 
 use std::{
     cell::{Cell, RefCell},
@@ -18,17 +18,17 @@ use tracing::{
     subscriber::Interest,
 };
 
-/// Where the driver logs what the server says beside its answers.
+/// The log target of the driver for notices of the server.
 const NOTICES: &str = "sqlx::postgres::notice";
 
 thread_local! {
-    /// How many warnings there were, on this thread and while somebody listened.
-    static HEARD: Cell<u64> = const { Cell::new(0) };
-    /// Where everything goes on to.
+    /// The number of warnings on this thread while `listen` runs.
+    static WARNINGS: Cell<u64> = const { Cell::new(0) };
+    /// The subscriber that receives the forwarded events.
     static OUTER: RefCell<Dispatch> = RefCell::new(Dispatch::none());
 }
 
-/// Runs something, and says whether the server has warned meanwhile.
+/// Runs a future, and returns whether the server warned in the meantime.
 pub(crate) async fn listen<T>(work: impl Future<Output = T>) -> (T, bool) {
     let mut work = pin!(work);
     let mut warned = false;
@@ -42,22 +42,22 @@ pub(crate) async fn listen<T>(work: impl Future<Output = T>) -> (T, bool) {
     (answer, warned)
 }
 
-/// Whether warnings are heard at all. They are not where logging was left out when the host was compiled.
+/// Returns whether warnings arrive at all. They do not if the host disabled log events at compile time.
 pub(crate) fn are_heard() -> bool {
     listening(Dispatch::none(), || tracing::event!(target: NOTICES, Level::WARN, "a rehearsal")).1
 }
 
 fn listening<T>(outer: Dispatch, work: impl FnOnce() -> T) -> (T, bool) {
-    // One for ever: for each that is made, every place that logs is asked anew whom it interests.
-    static EAR: OnceLock<Dispatch> = OnceLock::new();
-    let ear = EAR.get_or_init(|| Dispatch::new(Ear));
-    let before = HEARD.get();
+    // One for the whole process: each new dispatcher makes every call site register again.
+    static SUBSCRIBER: OnceLock<Dispatch> = OnceLock::new();
+    let ear = SUBSCRIBER.get_or_init(|| Dispatch::new(WarningSubscriber));
+    let before = WARNINGS.get();
     let _back = Back(OUTER.replace(outer));
     let done = dispatcher::with_default(ear, work);
-    (done, HEARD.get() != before)
+    (done, WARNINGS.get() != before)
 }
 
-/// Puts back what was there before, also after a panic.
+/// Restores the former subscriber, also after a panic.
 struct Back(Dispatch);
 
 impl Drop for Back {
@@ -66,7 +66,7 @@ impl Drop for Back {
     }
 }
 
-struct Ear;
+struct WarningSubscriber;
 
 fn outer() -> Dispatch {
     OUTER.with_borrow(Clone::clone)
@@ -76,9 +76,9 @@ fn is_warning(metadata: &Metadata<'_>) -> bool {
     metadata.target() == NOTICES && *metadata.level() <= Level::WARN
 }
 
-impl Subscriber for Ear {
+impl Subscriber for WarningSubscriber {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        // What interests somebody else is passed on, and is none of its own.
+        // Events for the former subscriber are forwarded; this subscriber has no interest of its own in them.
         if is_warning(metadata) { Interest::always() } else { Interest::never() }
     }
 
@@ -92,7 +92,7 @@ impl Subscriber for Ear {
 
     fn event(&self, event: &Event<'_>) {
         if is_warning(event.metadata()) {
-            HEARD.set(HEARD.get() + 1);
+            WARNINGS.set(WARNINGS.get() + 1);
         }
         let outer = outer();
         if outer.enabled(event.metadata()) {
@@ -100,7 +100,7 @@ impl Subscriber for Ear {
         }
     }
 
-    // The driver has no spans; one that began here would end where nobody passes it on.
+    // The driver has no spans, so none needs to be forwarded.
     fn new_span(&self, _: &Attributes<'_>) -> Id {
         Id::from_u64(1)
     }
@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    /// Keeps the levels of what it is told.
+    /// A subscriber that keeps the levels of events.
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<Level>>>);
 
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_warning_is_heard_by_its_own_task_alone_and_goes_on() {
+    async fn warning_is_seen_only_by_its_own_task_and_is_forwarded() {
         let log = Log::default();
         let _guard = dispatcher::set_default(&Dispatch::new(log.clone()));
         assert!(are_heard());
@@ -161,9 +161,9 @@ mod tests {
             listen(async {
                 tokio::task::yield_now().await;
                 tracing::event!(target: NOTICES, Level::INFO, "a notice");
-                tracing::warn!("of somebody else");
-                tracing::debug!("of somebody else");
-                tracing::trace!("nobody wants it");
+                tracing::warn!("from another task");
+                tracing::debug!("from another task");
+                tracing::trace!("below the level");
                 2
             })
         );
@@ -171,7 +171,7 @@ mod tests {
         let mut logged = log.0.lock().unwrap().clone();
         logged.sort();
         assert_eq!(logged, [Level::WARN, Level::WARN, Level::INFO, Level::DEBUG]);
-        // Outside it is nobody's business.
+        // Outside of `listen`, warnings have no effect.
         tracing::event!(target: NOTICES, Level::WARN, "late");
         assert!(!listen(async {}).await.1);
     }

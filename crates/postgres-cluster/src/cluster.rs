@@ -10,7 +10,7 @@ use std::{
 use crate::{
     Installation, Network, StartError,
     server::{Kind, Server},
-    sweep,
+    folders,
     user::{self, User},
 };
 
@@ -25,15 +25,16 @@ const SETTINGS: [&str; 10] = [
     "synchronous_commit=on",
     "full_page_writes=on",
     "autovacuum_naptime=10s",
-    // What a standby needs that is away for a while.
+    // The WAL that a standby needs after it was away for a while.
     "wal_keep_size=256MB",
     "wal_retrieve_retry_interval=100ms",
-    // One call, and not one for each file of a base backup, before a standby or a server that was killed begins.
+    // One `syncfs` call, not one `fsync` for each file of a base backup, before a standby or a killed server starts
+    // recovery.
     "recovery_init_sync_method=syncfs",
     "wal_receiver_timeout=5s",
 ];
 
-/// A cluster that runs. Dropped, it is stopped, and its folder is removed.
+/// A running cluster. Dropping it stops the server and removes its folder.
 ///
 /// See the [crate](crate) for an example.
 #[derive(Debug)]
@@ -48,18 +49,19 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes a cluster and starts it. Takes a second or two.
+    /// Creates a cluster and starts it. This takes a second or two.
     ///
     /// # Errors
-    /// [`StartError`], with the end of what the server has said.
+    /// Returns [`StartError`] with the end of the server's log.
     pub fn start(installation: &Installation) -> Result<Self, StartError> {
         Self::make(installation, None)
     }
 
-    /// As [`start`](Self::start), in a network of its own, which can be cut.
+    /// Creates and starts a cluster in a network namespace of its own, which a test can cut. Else like
+    /// [`start`](Self::start).
     ///
     /// # Errors
-    /// As of [`start`](Self::start).
+    /// The errors of [`start`](Self::start).
     pub fn start_in(installation: &Installation, network: &Network) -> Result<Self, StartError> {
         Self::make(installation, Some(network))
     }
@@ -79,7 +81,7 @@ impl Cluster {
         })
     }
 
-    /// Starts what stands in a folder.
+    /// Starts the server of an initialized data folder.
     pub(crate) fn run_in(
         installation: &Installation,
         user: Option<User>,
@@ -112,49 +114,50 @@ impl Cluster {
         })
     }
 
-    /// The URL of a database in it, for the role that may do anything.
+    /// Returns the URL of a database in this cluster, for the superuser of the tests.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         self.url_at(&self.place(), database)
     }
 
-    /// The same through another place, such as that of a proxy, or several: `127.0.0.1:7001,127.0.0.1:7002`.
+    /// Returns the URL of a database through another address, such as that of a proxy. `addresses` may list
+    /// several: `127.0.0.1:7001,127.0.0.1:7002`.
     #[must_use]
-    pub fn url_at(&self, places: &str, database: &str) -> String {
+    pub fn url_at(&self, addresses: &str, database: &str) -> String {
         format!("postgres://{ROLE}:{}@{places}/{database}", self.password)
     }
 
-    /// Where it listens: address and port.
+    /// Returns the address and the port of the server.
     #[must_use]
     pub fn place(&self) -> String {
         format!("{}:{}", self.address, self.port)
     }
 
-    /// The folder of its data.
+    /// Returns the data folder.
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
 
-    /// What the server has said.
+    /// Returns the end of the server's log.
     #[must_use]
     pub fn log(&self) -> String {
         self.server.log()
     }
 
-    /// Runs a statement with `psql` and answers what it printed, without headings.
+    /// Runs a statement with `psql` and returns its output, without headings.
     ///
     /// # Errors
-    /// [`StartError`], with what `psql` said.
+    /// Returns [`StartError`] with the output of `psql`.
     pub fn run(&self, database: &str, sql: &str) -> Result<String, StartError> {
         self.run_at(&self.place(), database, sql)
     }
 
-    /// The same through another place, such as that of a pooler.
+    /// Runs a statement through another address, such as that of a pooler. Else like [`run`](Self::run).
     ///
     /// # Errors
-    /// As of [`run`](Self::run).
-    pub fn run_at(&self, place: &str, database: &str, sql: &str) -> Result<String, StartError> {
+    /// The errors of [`run`](Self::run).
+    pub fn run_at(&self, address: &str, database: &str, sql: &str) -> Result<String, StartError> {
         let output = Command::new(self.installation.program("psql"))
             .args([
                 "--no-psqlrc",
@@ -165,7 +168,7 @@ impl Cluster {
                 "--command",
                 sql,
             ])
-            .arg(self.url_at(place, database))
+            .arg(self.url_at(address, database))
             .output()
             .map_err(StartError::io("psql"))?;
         if output.status.success() {
@@ -175,60 +178,61 @@ impl Cluster {
         }
     }
 
-    /// Ends every process of the server with `kill -9`, at once, as a machine does that loses its power.
+    /// Ends every process of the server with `kill -9`, like a loss of power.
     ///
     /// # Errors
-    /// [`StartError`] where it does not run.
+    /// Returns [`StartError`] if the server does not run.
     pub fn kill(&mut self) -> Result<(), StartError> {
         let ended = self.server.signal("KILL")?;
-        self.server.wait_for_the_end(&ended)
+        self.server.wait_until_ended(&ended)
     }
 
-    /// Stops the server as `pg_ctl stop --mode=immediate` does: every connection is cut, nothing is tidied up.
+    /// Stops the server like `pg_ctl stop --mode=immediate`: it closes every connection and writes no shutdown
+    /// checkpoint.
     ///
     /// # Errors
-    /// As of [`kill`](Self::kill).
+    /// The errors of [`kill`](Self::kill).
     pub fn stop_at_once(&mut self) -> Result<(), StartError> {
         let ended = self.server.signal_first("QUIT")?;
-        self.server.wait_for_the_end(&ended)
+        self.server.wait_until_ended(&ended)
     }
 
-    /// Ends a server that may have ended already.
+    /// Ends the server, unless it has ended already.
     pub(crate) fn end(&mut self) -> Result<(), StartError> {
         if self.server.runs() { self.kill() } else { Ok(()) }
     }
 
-    /// Starts a server anew that was killed or stopped, with what it had and where it was.
+    /// Starts a killed or stopped server again, with the same data and address.
     ///
     /// # Errors
-    /// As of [`start`](Self::start).
+    /// The errors of [`start`](Self::start).
     pub fn start_again(&mut self) -> Result<(), StartError> {
         self.server.start()
     }
 
-    /// Holds every process of the server: it answers nobody and closes nothing.
+    /// Stops every process of the server with `SIGSTOP`: the server neither answers nor closes a connection.
     ///
     /// # Errors
-    /// As of [`kill`](Self::kill).
+    /// The errors of [`kill`](Self::kill).
     pub fn freeze(&self) -> Result<(), StartError> {
         self.server.signal("STOP").map(drop)
     }
 
-    /// Lets a frozen server go on.
+    /// Continues a frozen server.
     ///
     /// # Errors
-    /// As of [`kill`](Self::kill).
+    /// The errors of [`kill`](Self::kill).
     pub fn thaw(&self) -> Result<(), StartError> {
         self.server.signal("CONT").map(drop)
     }
 }
 
-/// Makes something in a fresh folder of the server's user, which is removed where that fails.
+/// Runs `make` in a new folder of the server's user, and removes the folder if `make` fails.
 pub(crate) fn in_a_folder<T>(
     make: impl FnOnce(Option<User>, &Path) -> Result<T, StartError>,
 ) -> Result<T, StartError> {
     let user = User::of_server()?;
-    let folder = sweep::fresh().map_err(StartError::io("the folder of a cluster"))?;
+    let folder = folders::create().map_err(StartError::io("the folder of a cluster"))?;
     let owned = match &user {
         Some(user) => chown(&folder, Some(user.id), Some(user.group)),
         None => Ok(()),
@@ -248,7 +252,7 @@ fn initialize(
 ) -> Result<(), StartError> {
     let secret = folder.join("password");
     fs::write(&secret, password).map_err(StartError::io("the password"))?;
-    // The server's user reads it, once.
+    // Only the server's user may read the password file.
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600))
         .map_err(StartError::io("the password"))?;
     if let Some(user) = user {
@@ -270,7 +274,7 @@ fn initialize(
     }
 }
 
-/// A port that is free now. Somebody else may take it before the server does, who then does not start.
+/// Returns a port that is free now. If another process takes the port first, the server fails to start.
 pub(crate) fn free_port() -> Result<u16, StartError> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(StartError::io("a free port"))?;
     Ok(listener.local_addr().map_err(StartError::io("a free port"))?.port())

@@ -1,10 +1,10 @@
 use crate::{Cluster, Installation, StartError};
 
-/// What the standbys call themselves.
+/// The `application_name` of each standby.
 const SYNCHRONOUS: &str = "synchronous";
 const ASYNCHRONOUS: &str = "asynchronous";
 
-/// A primary with two standbys, of which commits wait for one, or for none.
+/// A primary with two standbys. Commits wait for one standby, or for none.
 ///
 /// ```no_run
 /// use throughline_postgres_cluster::{Group, Installation};
@@ -12,29 +12,29 @@ const ASYNCHRONOUS: &str = "asynchronous";
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let installation = Installation::find().ok_or("PostgreSQL is not installed")?;
 /// let mut group = Group::start(&installation, true)?;
-/// println!("{}", group.url("postgres")); // names all three
+/// println!("{}", group.url("postgres")); // names all three servers
 /// group.kill()?;
-/// group.promote()?; // the synchronous standby takes over
-/// group.rejoin()?; // and the old primary is its standby
+/// group.promote()?; // the synchronous standby becomes the primary
+/// group.rejoin()?; // the former primary becomes its standby
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug)]
 pub struct Group {
-    /// Two that take turns, and the standby that nobody waits for.
+    /// Two servers that alternate as primary, and the asynchronous standby.
     servers: [Cluster; 3],
-    /// Which of the first two takes writes.
+    /// The index of the current primary, 0 or 1.
     primary: usize,
-    /// Whether the other one was the primary, and is no standby yet.
-    is_fallen: bool,
+    /// Whether the other server was the primary and is not a standby yet.
+    was_promoted: bool,
     waits: bool,
 }
 
 impl Group {
-    /// Starts all three. Where `waits` is set, commits wait until one of the standbys has them on its disk; else for nobody.
+    /// Starts all three servers. If `waits` is set, a commit waits until one standby has flushed it to disk.
     ///
     /// # Errors
-    /// As of [`Cluster::start`].
+    /// The errors of [`Cluster::start`].
     pub fn start(installation: &Installation, waits: bool) -> Result<Self, StartError> {
         let primary = Cluster::start(installation)?;
         if waits {
@@ -43,7 +43,7 @@ impl Group {
         let standbys = [primary.replica(SYNCHRONOUS)?, primary.replica(ASYNCHRONOUS)?];
         let [synchronous, asynchronous] = standbys;
         let servers = [primary, synchronous, asynchronous];
-        let group = Self { servers, primary: 0, is_fallen: false, waits };
+        let group = Self { servers, primary: 0, was_promoted: false, waits };
         group.wait()?;
         Ok(group)
     }
@@ -54,25 +54,27 @@ impl Group {
         primary.wait_for_replica(ASYNCHRONOUS, "async")
     }
 
-    /// The URL of a database, with the places of all three: always the same ones, whoever is the primary.
+    /// Returns the URL of a database, with the addresses of all three servers. The URL does not depend on which
+    /// server is the primary.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         self.primary().url_at(&self.servers.each_ref().map(Cluster::place).join(","), database)
     }
 
-    /// The one that takes writes.
+    /// Returns the primary.
     #[must_use]
     pub const fn primary(&self) -> &Cluster {
         &self.servers[self.primary]
     }
 
-    /// The standby that is promoted, and that commits wait for, where they wait. Once it was promoted: the primary before.
+    /// Returns the server that [`promote`](Self::promote) promotes: the synchronous standby. After a promotion, it
+    /// is the former primary.
     #[must_use]
     pub const fn other(&self) -> &Cluster {
         &self.servers[1 - self.primary]
     }
 
-    /// The standby that nobody waits for.
+    /// Returns the asynchronous standby.
     #[must_use]
     pub const fn asynchronous(&self) -> &Cluster {
         &self.servers[2]
@@ -81,37 +83,40 @@ impl Group {
     /// Ends every process of the primary with `kill -9`.
     ///
     /// # Errors
-    /// As of [`Cluster::kill`].
+    /// The errors of [`Cluster::kill`].
     pub fn kill(&mut self) -> Result<(), StartError> {
         self.servers[self.primary].kill()
     }
 
-    /// Promotes the standby that is to be. The primary goes on, if it does: that is for its starter to see to.
+    /// Promotes the standby. The former primary keeps running, if it runs: the caller decides what happens to it.
     ///
     /// # Errors
-    /// As of [`Cluster::promote`]; and where the group was promoted before, and [`rejoin`](Self::rejoin) was not called.
+    /// The errors of [`Cluster::promote`]. Also an error if the group was promoted before and
+    /// [`rejoin`](Self::rejoin) was not called.
     pub fn promote(&mut self) -> Result<(), StartError> {
-        if self.is_fallen {
+        if self.was_promoted {
             return Err(StartError::new("there is no standby that could be promoted"));
         }
         self.other().promote()?;
         self.primary = 1 - self.primary;
-        self.is_fallen = true;
+        self.was_promoted = true;
         Ok(())
     }
 
-    /// Brings the primary before back as it was, beside the new one: what nobody should do.
+    /// Starts the former primary again, unchanged, next to the new primary. This is the mistake that a test of
+    /// split brain makes.
     ///
     /// # Errors
-    /// As of [`Cluster::start_again`].
+    /// The errors of [`Cluster::start_again`].
     pub fn revive(&mut self) -> Result<(), StartError> {
         self.servers[1 - self.primary].start_again()
     }
 
-    /// Makes the primary before a standby, by a new base backup, and has the other one follow the new primary. Waits until both stream.
+    /// Makes the former primary a standby by a new base backup, and connects the other standby to the new primary.
+    /// Waits until both stream.
     ///
     /// # Errors
-    /// As of [`Cluster::follow`].
+    /// The errors of [`Cluster::follow`].
     pub fn rejoin(&mut self) -> Result<(), StartError> {
         let (primary, fallen, asynchronous) = match &mut self.servers {
             [one, two, three] if self.primary == 0 => (one, two, three),
@@ -119,12 +124,12 @@ impl Group {
         };
         fallen.end()?;
         fallen.follow(primary, SYNCHRONOUS)?;
-        // What it has and the new primary never had keeps it from following.
-        if !asynchronous.turn_to(primary, ASYNCHRONOUS)? {
+        // The standby cannot stream if it received WAL that the new primary never had.
+        if !asynchronous.stream_from(primary, ASYNCHRONOUS)? {
             asynchronous.end()?;
             asynchronous.follow(primary, ASYNCHRONOUS)?;
         }
-        self.is_fallen = false;
+        self.was_promoted = false;
         self.wait()
     }
 }

@@ -3,13 +3,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The oldest version that is of use.
+/// The oldest supported major version.
 const OLDEST: u32 = 15;
 
-/// Where Debian and those who follow it put the versions.
+/// The folder in which Debian and its derivatives install the versions.
 const PACKAGED: &str = "/usr/lib/postgresql";
 
-/// Where the programs of a PostgreSQL are.
+/// The programs of an installed PostgreSQL.
 ///
 /// ```no_run
 /// use throughline_postgres_cluster::Installation;
@@ -24,13 +24,14 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// The newest of the distribution's packages, or what is found on the path; nothing where there is none of version 15 or newer.
+    /// Finds the newest packaged version, or the programs on the path. Returns `None` if none of them is version 15
+    /// or newer.
     #[must_use]
     pub fn find() -> Option<Self> {
         packaged(Path::new(PACKAGED)).or_else(on_path).map(|programs| Self { programs })
     }
 
-    /// Where a program of it is.
+    /// Returns the path of a program.
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
         self.programs.join(name)
@@ -58,7 +59,7 @@ fn is_complete(programs: &Path) -> bool {
     ["initdb", "postgres", "psql"].iter().all(|name| programs.join(name).is_file())
 }
 
-/// The major version, as the server says it: `postgres (PostgreSQL) 15.18 (…)`.
+/// Returns the major version from the server's own output: `postgres (PostgreSQL) 15.18 (…)`.
 fn version(programs: &Path) -> Option<u32> {
     let output = std::process::Command::new(programs.join("postgres")).arg("--version").output().ok()?;
     major(&String::from_utf8(output.stdout).ok()?)

@@ -1,5 +1,5 @@
-//! Throw-away PostgreSQL clusters: started in a folder of their own on a free port of this machine, and gone with whoever started
-//! them.
+//! Temporary PostgreSQL clusters for tests. Each cluster has a folder of its own and a free port of this machine,
+//! and ends with the process that started it.
 //!
 //! ```no_run
 //! use throughline_postgres_cluster::{Cluster, Installation};
@@ -13,15 +13,17 @@
 //! # }
 //! ```
 //!
-//! A server that runs on the machine already is never used. The server refuses to run as root: then it runs as the user `postgres` of
-//! the packages, or as `nobody`. It writes to disk as it would for a host: `fsync` is on.
+//! The crate never uses a server that runs on the machine already. The server refuses to run as root; then it runs
+//! as the user `postgres` of the packages, or as `nobody`. It writes to disk as it does in production: `fsync` is
+//! on.
 //!
-//! A shell stands between: it waits for the end of a pipe that the starter holds, so that the cluster ends with the process that
-//! started it, however that ends. What is left by a shell that was killed is swept by the next start.
+//! A shell runs between the test process and the server. It waits for the end of a pipe that the test process
+//! holds, so that the cluster ends with that process, even after `kill -9`. If the shell itself was killed, the
+//! next start removes its folder.
 
 mod cluster;
 mod group;
-mod installation;
+mod folders;\nmod installation;
 mod network;
 mod pooler;
 #[cfg(feature = "proxy")]
@@ -29,7 +31,6 @@ pub mod proxy;
 mod replica;
 mod server;
 mod shared;
-mod sweep;
 mod user;
 
 use std::{fmt, io};
@@ -43,7 +44,7 @@ pub use self::{
     shared::{POOLER_VARIABLE, URL_VARIABLE, behind_pooler, shared},
 };
 
-/// Why there is no cluster.
+/// The reason why a cluster could not be started or used.
 ///
 /// ```
 /// let error = throughline_postgres_cluster::StartError::missing();
@@ -51,7 +52,7 @@ pub use self::{
 /// ```
 #[derive(Debug)]
 pub struct StartError {
-    what: String,
+    reason: String,
     source: Option<io::Error>,
 }
 
@@ -59,28 +60,28 @@ impl StartError {
     /// PostgreSQL is not installed.
     #[must_use]
     pub fn missing() -> Self {
-        Self { what: "PostgreSQL 15 or newer is not installed".to_owned(), source: None }
+        Self { reason: "PostgreSQL 15 or newer is not installed".to_owned(), source: None }
     }
 
     /// PgBouncer is not installed.
     #[must_use]
     pub fn no_pooler() -> Self {
-        Self { what: "PgBouncer is not installed".to_owned(), source: None }
+        Self { reason: "PgBouncer is not installed".to_owned(), source: None }
     }
 
-    pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), source: None }
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), source: None }
     }
 
-    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
-        let what = what.into();
-        |source| Self { what, source: Some(source) }
+    pub(crate) fn io(reason: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let reason = reason.into();
+        |source| Self { reason, source: Some(source) }
     }
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
+        f.write_str(&self.reason)?;
         match &self.source {
             Some(source) => write!(f, ": {source}"),
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! A network of its own for a server, which can be cut.
+//! A network namespace for a server, which a test can cut.
 
 use std::{
     ffi::OsStr,
@@ -9,8 +9,8 @@ use std::{
 
 use crate::StartError;
 
-/// A network namespace with one cable into it. It takes a right that root has, where it was not taken away; and it is gone with whoever
-/// has made it, and with the servers in it.
+/// A network namespace with one virtual Ethernet link to this machine. Creating it takes a capability that root
+/// usually has. The namespace ends with the process that created it, and so do the servers in it.
 ///
 /// ```no_run
 /// use throughline_postgres_cluster::{Cluster, Installation, Network};
@@ -19,7 +19,7 @@ use crate::StartError;
 /// let installation = Installation::find().ok_or("PostgreSQL is not installed")?;
 /// let network = Network::make()?;
 /// let cluster = Cluster::start_in(&installation, &network)?;
-/// network.cut()?; // nothing arrives, and nobody is told
+/// network.cut()?; // packets are lost without an error
 /// network.heal()?;
 /// # drop(cluster);
 /// # Ok(())
@@ -27,7 +27,7 @@ use crate::StartError;
 /// ```
 #[derive(Debug)]
 pub struct Network {
-    /// Holds the namespace for as long as the pipe to it is open.
+    /// The process that keeps the namespace alive as long as the pipe to it is open.
     holder: Child,
     cable: String,
     client: Ipv4Addr,
@@ -35,10 +35,10 @@ pub struct Network {
 }
 
 impl Network {
-    /// Makes one.
+    /// Creates a network namespace.
     ///
     /// # Errors
-    /// [`StartError`] where that is not permitted.
+    /// Returns [`StartError`] if the system does not permit it.
     pub fn make() -> Result<Self, StartError> {
         let mut holder = Command::new("unshare")
             .args(["--net", "--", "/bin/sh", "-c", "echo; exec cat"])
@@ -48,7 +48,7 @@ impl Network {
             .process_group(0)
             .spawn()
             .map_err(StartError::io("unshare"))?;
-        // It says a line once it is inside.
+        // The process writes a line once it is inside the namespace.
         let mut said = [0];
         let stdout = holder.stdout.as_mut();
         let inside = stdout.map(|stdout| std::io::Read::read_exact(stdout, &mut said));
@@ -57,7 +57,8 @@ impl Network {
             return Err(StartError::new("a network namespace is not permitted"));
         }
         let number = holder.id();
-        // Two addresses of 198.18.0.0/15, which is for tests; by the number of the process, so that two of them differ.
+        // Two addresses of 198.18.0.0/15, the range for tests. They derive from the process id, so that two
+        // namespaces differ.
         let base = 0xC612_0000 | ((number & 0x7FFF) << 2);
         let network = Self {
             holder,
@@ -80,24 +81,24 @@ impl Network {
         self.ip(&["link", "set", "server", "up"])
     }
 
-    /// The address of servers in it.
+    /// Returns the address of servers in the namespace.
     #[must_use]
     pub const fn server(&self) -> IpAddr {
         IpAddr::V4(self.server)
     }
 
-    /// Takes the cable out: nothing arrives on either side.
+    /// Sets the link down: packets are lost in both directions.
     ///
     /// # Errors
-    /// [`StartError`] where the system refuses.
+    /// Returns [`StartError`] if the system refuses.
     pub fn cut(&self) -> Result<(), StartError> {
         self.ip(&["link", "set", "server", "down"])
     }
 
-    /// Has everything vanish that servers in it send; what is sent to them arrives.
+    /// Drops every packet that servers in the namespace send. Packets to them still arrive.
     ///
     /// # Errors
-    /// [`StartError`] where the system refuses.
+    /// Returns [`StartError`] if the system refuses.
     pub fn mute(&self) -> Result<(), StartError> {
         self.ip(&["route", "add", "blackhole", &format!("{}/32", self.client)])
     }
@@ -105,9 +106,9 @@ impl Network {
     /// Undoes [`cut`](Self::cut) and [`mute`](Self::mute).
     ///
     /// # Errors
-    /// [`StartError`] where the system refuses.
+    /// Returns [`StartError`] if the system refuses.
     pub fn heal(&self) -> Result<(), StartError> {
-        // There may be none.
+        // There may be no such route.
         drop(self.ip(&["route", "del", "blackhole", &format!("{}/32", self.client)]));
         self.ip(&["link", "set", "server", "up"])
     }
@@ -118,7 +119,7 @@ impl Network {
         run(&mut self.inside(&ip))
     }
 
-    /// The command, inside.
+    /// Returns the command, to be run inside the namespace.
     pub(crate) fn inside(&self, command: &Command) -> Command {
         let mut inside = Command::new("nsenter");
         inside.arg(format!("--net=/proc/{}/ns/net", self.holder.id())).arg("--");

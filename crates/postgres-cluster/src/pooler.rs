@@ -11,12 +11,13 @@ use crate::{
     user,
 };
 
-/// Where Debian and those who follow it put it: not on everybody's path.
+/// The folder in which Debian and its derivatives install PgBouncer. It is not on the path of every user.
 const PACKAGED: &str = "/usr/sbin";
 
 const PROGRAM: &str = "pgbouncer";
 
-/// What every pooler is told, unless it is told otherwise: a connection for each transaction, and a fresh one for each as far as there are.
+/// The settings of every pooler, unless the caller overrides them: transaction pooling, and another server
+/// connection for each transaction as long as there are some.
 const SETTINGS: [(&str, &str); 6] = [
     ("pool_mode", "transaction"),
     ("default_pool_size", "20"),
@@ -26,7 +27,7 @@ const SETTINGS: [(&str, &str); 6] = [
     ("log_connections", "0"),
 ];
 
-/// A PgBouncer in front of servers. Dropped, it is stopped, and its folder is removed.
+/// A PgBouncer in front of servers. Dropping it stops it and removes its folder.
 ///
 /// ```no_run
 /// use throughline_postgres_cluster::{Cluster, Installation, Pooler};
@@ -47,17 +48,17 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Whether PgBouncer is installed.
+    /// Returns whether PgBouncer is installed.
     #[must_use]
     pub fn is_installed() -> bool {
         program().is_some()
     }
 
-    /// Starts one for the role of a cluster, with these settings of `pgbouncer.ini`; it is in the mode `transaction` where they do not
-    /// say otherwise.
+    /// Starts a PgBouncer for the role of a cluster, with these settings of `pgbouncer.ini`. Its mode is
+    /// `transaction`, unless the settings say otherwise.
     ///
     /// # Errors
-    /// [`StartError`], with what it has said.
+    /// Returns [`StartError`] with the end of its log.
     pub fn start(cluster: &Cluster, settings: &[(&str, &str)]) -> Result<Self, StartError> {
         let program = program().ok_or_else(StartError::no_pooler)?;
         in_a_folder(|user, folder| {
@@ -82,19 +83,19 @@ impl Pooler {
         })
     }
 
-    /// Where it listens: address and port.
+    /// Returns its address and port.
     #[must_use]
     pub fn place(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// The folder that it is in.
+    /// Returns its folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// What it has said.
+    /// Returns the end of its log.
     #[must_use]
     pub fn log(&self) -> String {
         self.server.log()
@@ -103,37 +104,37 @@ impl Pooler {
     /// Ends it with `kill -9`.
     ///
     /// # Errors
-    /// [`StartError`] where it does not run.
+    /// Returns [`StartError`] if it does not run.
     pub fn kill(&mut self) -> Result<(), StartError> {
         let ended = self.server.signal("KILL")?;
-        self.server.wait_for_the_end(&ended)
+        self.server.wait_until_ended(&ended)
     }
 
-    /// Starts one anew that was killed, where it was.
+    /// Starts a killed pooler again, at the same address.
     ///
     /// # Errors
-    /// As of [`start`](Self::start).
+    /// The errors of [`start`](Self::start).
     pub fn start_again(&mut self) -> Result<(), StartError> {
         self.server.start()
     }
 
-    /// Has it lead to another server from now on: connections that are not in a transaction are made anew.
+    /// Redirects it to another server. It reconnects every server connection that is not in a transaction.
     ///
     /// # Errors
-    /// [`StartError`] where it does not run, or its settings cannot be written.
-    pub fn lead_to(&self, cluster: &Cluster) -> Result<(), StartError> {
+    /// Returns [`StartError`] if it does not run, or its settings cannot be written.
+    pub fn route_to(&self, cluster: &Cluster) -> Result<(), StartError> {
         let ini = self.folder.join("pgbouncer.ini");
         let before = fs::read_to_string(&ini).map_err(StartError::io("pgbouncer.ini"))?;
         let lines: Vec<String> = before
             .lines()
-            .map(|line| if line.starts_with("* = ") { leads_to(cluster) } else { line.to_owned() })
+            .map(|line| if line.starts_with("* = ") { route_line(cluster) } else { line.to_owned() })
             .collect();
         fs::write(&ini, lines.join("\n")).map_err(StartError::io("pgbouncer.ini"))?;
         self.server.signal("HUP").map(drop)
     }
 }
 
-fn leads_to(cluster: &Cluster) -> String {
+fn route_line(cluster: &Cluster) -> String {
     format!("* = host={} port={}", cluster.address, cluster.port)
 }
 
@@ -143,14 +144,14 @@ fn configured(
     port: u16,
     settings: &[(&str, &str)],
 ) -> String {
-    let mut lines = vec!["[databases]".to_owned(), leads_to(cluster), "[pgbouncer]".to_owned()];
+    let mut lines = vec!["[databases]".to_owned(), route_line(cluster), "[pgbouncer]".to_owned()];
     lines.push("listen_addr = 127.0.0.1".to_owned());
     lines.push(format!("listen_port = {port}"));
     lines.push("unix_socket_dir =".to_owned());
     lines.push("auth_type = md5".to_owned());
     lines.push(format!("auth_file = {}", users.display()));
     lines.push(format!("pidfile = {}", folder.join(crate::server::POOLER_PID_FILE).display()));
-    // The last word counts.
+    // A later line overrides an earlier one.
     for (name, value) in SETTINGS.iter().chain(settings) {
         lines.push(format!("{name} = {value}"));
     }

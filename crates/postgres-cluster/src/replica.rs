@@ -1,4 +1,4 @@
-//! Standbys: made of a base backup, streaming, promoted.
+//! Standby servers: base backup, streaming replication and promotion.
 
 use std::{
     fs,
@@ -14,18 +14,18 @@ use crate::{
     user,
 };
 
-/// How long a standby may take until it streams.
+/// The longest time until a standby streams.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long one may take that has nothing to make up for.
+/// The longest time until a standby streams that has no WAL to catch up with.
 const SOON: Duration = Duration::from_secs(3);
 
 impl Cluster {
-    /// Makes a standby that streams from this one and calls itself `name`, by a base backup, and starts it. It listens on this
-    /// machine.
+    /// Creates a standby of this server by a base backup, with `name` as its `application_name`, and starts it. It
+    /// listens on this machine.
     ///
     /// # Errors
-    /// As of [`start`](Self::start).
+    /// The errors of [`start`](Self::start).
     pub fn replica(&self, name: &str) -> Result<Self, StartError> {
         in_a_folder(|user, folder| {
             self.back_up_into(folder, name)?;
@@ -33,10 +33,11 @@ impl Cluster {
         })
     }
 
-    /// Makes a server that has ended a standby of another, where it was, by a new base backup: nothing that it had is left.
+    /// Makes a stopped server a standby of another one, at the same address, by a new base backup. The former data
+    /// is removed.
     ///
     /// # Errors
-    /// As of [`start`](Self::start).
+    /// The errors of [`start`](Self::start).
     pub fn follow(&mut self, primary: &Self, name: &str) -> Result<(), StartError> {
         fs::remove_dir_all(self.data()).map_err(StartError::io("the data of a cluster"))?;
         primary.back_up_into(&self.folder, name)?;
@@ -44,17 +45,19 @@ impl Cluster {
         self.start_again()
     }
 
-    /// How a standby of this name reaches it.
+    /// Returns the connection string for a standby of this name.
     fn conninfo(&self, name: &str) -> String {
         let Self { address, port, password, .. } = self;
         format!("host={address} port={port} user={ROLE} password={password} application_name={name}")
     }
 
-    /// Has a standby that runs follow another primary, with what it has. Says whether it does: not if it was ahead of that one.
-    pub(crate) fn turn_to(&self, primary: &Self, name: &str) -> Result<bool, StartError> {
+    /// Connects a running standby to another primary, with its present data. Returns whether it streams: it cannot
+    /// if it was ahead of that primary.
+    pub(crate) fn stream_from(&self, primary: &Self, name: &str) -> Result<bool, StartError> {
         self.set("primary_conninfo", &primary.conninfo(name))?;
         let timeline = primary.run("postgres", "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)")?;
-        // What it receives of the timeline before is no sign: that goes up to where the new one begins, and it may be past that.
+        // The receiver may still stream the former timeline, up to the start of the new one, and the standby may be
+        // past that point. So only the new timeline counts.
         let receives = "SELECT upper(lpad(to_hex(received_tli), 8, '0')) FROM pg_stat_wal_receiver WHERE status = 'streaming'";
         let begun = Instant::now();
         while begun.elapsed() < SOON {
@@ -90,37 +93,40 @@ impl Cluster {
         }
     }
 
-    /// Has commits wait for standbys, as `synchronous_standby_names` says; for none where it is empty.
+    /// Makes commits wait for these standbys, as `synchronous_standby_names` defines it. An empty string means
+    /// none.
     ///
     /// # Errors
-    /// [`StartError`], with what `psql` said.
+    /// Returns [`StartError`] with the output of `psql`.
     pub fn synchronous_standbys(&self, names: &str) -> Result<(), StartError> {
         self.set("synchronous_standby_names", names)?;
-        // Commits wait once the checkpointer has taken the setting up: it does before it begins anything.
+        // Commits wait once the checkpointer has read the setting. It reads the settings before it begins a
+        // checkpoint.
         self.run("postgres", "CHECKPOINT").map(drop)
     }
 
-    /// Has a standby receive nothing more.
+    /// Stops the WAL receiver of a standby.
     ///
     /// # Errors
-    /// [`StartError`], with what `psql` said, or where it does not stop.
+    /// Returns [`StartError`] with the output of `psql`, or if the receiver does not stop.
     pub fn stop_receiving(&self) -> Result<(), StartError> {
         self.set("primary_conninfo", "")?;
         self.wait_until("SELECT count(*) FROM pg_stat_wal_receiver", "0")
     }
 
     fn set(&self, setting: &str, value: &str) -> Result<(), StartError> {
-        // Two calls: neither may stand in a transaction with another.
+        // Two calls: `ALTER SYSTEM` cannot run in a transaction block.
         self.run("postgres", &format!("ALTER SYSTEM SET {setting} = '{value}'"))?;
         self.run("postgres", "SELECT pg_reload_conf()")?;
-        // Told by a signal: until a connection made now says so, the server may not have heard it.
+        // The server reads the file after a signal. So this waits until a new connection shows the value.
         self.wait_until(&format!("SHOW {setting}"), value)
     }
 
-    /// Waits until the standby `name` is in this state of `pg_stat_replication`: `sync`, `async`, `potential` or `quorum`.
+    /// Waits until the standby `name` has this `sync_state` in `pg_stat_replication`: `sync`, `async`, `potential`
+    /// or `quorum`.
     ///
     /// # Errors
-    /// [`StartError`] where it does not come to it.
+    /// Returns [`StartError`] if the standby does not reach it in time.
     pub fn wait_for_replica(&self, name: &str, state: &str) -> Result<(), StartError> {
         let sql = format!(
             "SELECT sync_state FROM pg_stat_replication WHERE application_name = '{name}' AND state = 'streaming'"
@@ -128,10 +134,10 @@ impl Cluster {
         self.wait_until(&sql, state)
     }
 
-    /// Waits until a statement answers this.
+    /// Waits until a statement returns `answer`.
     ///
     /// # Errors
-    /// [`StartError`] where it never does.
+    /// Returns [`StartError`] if it does not in time.
     pub fn wait_until(&self, sql: &str, answer: &str) -> Result<(), StartError> {
         let begun = Instant::now();
         loop {
@@ -146,10 +152,10 @@ impl Cluster {
         }
     }
 
-    /// Makes a standby a primary, on the next timeline.
+    /// Promotes a standby to primary, on the next timeline.
     ///
     /// # Errors
-    /// [`StartError`] where it does not become one.
+    /// Returns [`StartError`] if the promotion fails.
     pub fn promote(&self) -> Result<(), StartError> {
         match &*self.run("postgres", "SELECT pg_promote(true, 60)")? {
             "t" => Ok(()),

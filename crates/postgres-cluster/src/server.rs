@@ -1,4 +1,5 @@
-//! The processes of a server: started by a shell that ends them with their starter, and ended in the ways that a machine can end.
+//! The processes of a server: a shell starts them and ends them with the test process; tests stop, freeze or kill
+//! them.
 
 use std::{
     fs, io,
@@ -13,11 +14,11 @@ use std::{
 
 use crate::StartError;
 
-/// How long a server may take until it answers.
+/// The longest time until a server answers.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What stands between: it starts the server for each line of the pipe, and waits for the end of the pipe; then it ends the server and
-/// removes the folder.
+/// The shell between the test process and the server. It starts the server for each line of the pipe. At the end of
+/// the pipe, it ends the server and removes the folder.
 const SHELL: &str = r#"folder=$1; signal=$2; shift 2
 while read -r word; do
     [ -z "$server" ] || wait $server
@@ -31,11 +32,11 @@ if [ -n "$server" ]; then
 fi
 rm -rf "$folder""#;
 
-/// Where in its folder a server writes its number, and how it is known that it answers.
+/// The program of a server: where it writes its process id, and how to see that it answers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     Postgres,
-    /// It says nothing: it is asked, at its port.
+    /// PgBouncer reports no state; a connection to its port shows that it answers.
     Pooler {
         port: u16,
     },
@@ -49,7 +50,8 @@ impl Kind {
         }
     }
 
-    /// The signal that ends it at once. A shell has what it begins ignore `QUIT`, which a server of Postgres listens to all the same.
+    /// Returns the signal that ends the server at once. A shell makes its background processes ignore `QUIT`;
+    /// Postgres handles it nevertheless.
     const fn end(self) -> &'static str {
         match self {
             Self::Postgres => "QUIT",
@@ -59,7 +61,7 @@ impl Kind {
 
     fn is_ready(self, state: &str) -> bool {
         match self {
-            // A standby says so; whoever serves says `ready`.
+            // A standby writes `standby`, a primary `ready`.
             Self::Postgres => {
                 state.lines().nth(7).is_some_and(|line| matches!(line.trim(), "ready" | "standby"))
             }
@@ -70,10 +72,10 @@ impl Kind {
     }
 }
 
-/// In its folder.
+/// The file name, in the folder of the pooler.
 pub(crate) const POOLER_PID_FILE: &str = "pooler.pid";
 
-/// A server, and the shell that holds it.
+/// A server and the shell that runs it.
 #[derive(Debug)]
 pub(crate) struct Server {
     folder: PathBuf,
@@ -82,7 +84,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Of a folder, with the command that runs it. Nothing runs yet.
+    /// Prepares a server in a folder, with the command that runs it. It does not start the server.
     pub(crate) fn new(folder: &Path, kind: Kind, command: &Command) -> Result<Self, StartError> {
         let shell = Command::new("/bin/sh")
             .args(["-c", SHELL, "sh"])
@@ -94,14 +96,15 @@ impl Server {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // A runner that ends a test ends its group: this has to outlive it for a moment.
+            // A test runner kills the process group of a test. The shell must outlive that for a moment, so it has
+            // a group of its own.
             .process_group(0)
             .spawn()
             .map_err(StartError::io("/bin/sh"))?;
         Ok(Self { folder: folder.to_owned(), kind, shell })
     }
 
-    /// Starts it, and waits until it answers. One that ran before has to have ended.
+    /// Starts the server and waits until it answers. A former process must have ended.
     pub(crate) fn start(&mut self) -> Result<(), StartError> {
         drop(fs::remove_file(self.pid_file()));
         let pipe = self.shell.stdin.as_mut().ok_or_else(|| StartError::new("the shell has ended"))?;
@@ -134,31 +137,32 @@ impl Server {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
-    /// The first process of the server, where it runs.
+    /// Returns the id of the first process of the server, if it runs.
     fn pid(&self) -> Option<u32> {
         fs::read_to_string(self.pid_file()).ok()?.lines().next()?.trim().parse().ok()
     }
 
-    /// Whether its first process is there.
+    /// Returns whether the first process exists.
     pub(crate) fn runs(&self) -> bool {
         self.pid().and_then(process).is_some_and(|process| process.state != 'Z')
     }
 
-    /// Every process of it, the first one first.
+    /// Returns every process of the server, the first one first.
     fn processes(&self) -> Vec<u32> {
         let Some(first) = self.pid() else { return Vec::new() };
         let children = processes().into_iter().filter(|process| process.parent == first);
         [first].into_iter().chain(children.map(|process| process.pid)).collect()
     }
 
-    /// Sends a signal to every process of it. What was begun in between is ended by the server itself.
+    /// Sends a signal to every process of the server. The server itself ends the processes that it starts in the
+    /// meantime.
     pub(crate) fn signal(&self, signal: &str) -> Result<Vec<u32>, StartError> {
         let pids = self.processes();
         if pids.is_empty() {
             return Err(StartError::new("the server does not run"));
         }
         let pids_as_text = pids.iter().map(ToString::to_string);
-        // One that has ended by itself meanwhile is none to fail for.
+        // A process may have ended in the meantime; that is no failure.
         Command::new("kill")
             .arg(format!("-{signal}"))
             .args(pids_as_text)
@@ -168,7 +172,7 @@ impl Server {
         Ok(pids)
     }
 
-    /// Sends a signal to the first process of it alone.
+    /// Sends a signal to the first process only.
     pub(crate) fn signal_first(&self, signal: &str) -> Result<Vec<u32>, StartError> {
         let pids = self.processes();
         let first = pids.first().ok_or_else(|| StartError::new("the server does not run"))?;
@@ -179,8 +183,8 @@ impl Server {
         Ok(pids)
     }
 
-    /// Waits until these have ended, and whatever they had begun.
-    pub(crate) fn wait_for_the_end(&self, pids: &[u32]) -> Result<(), StartError> {
+    /// Waits until these processes and their children have ended.
+    pub(crate) fn wait_until_ended(&self, pids: &[u32]) -> Result<(), StartError> {
         let begun = Instant::now();
         while begun.elapsed() < TIMEOUT {
             let runs = |process: &Process| {
@@ -198,7 +202,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Those that stand still would not hear that they are to end.
+        // A stopped process does not handle the signal that ends it.
         drop(self.signal("CONT"));
         drop(self.shell.stdin.take());
         drop(self.shell.wait());
@@ -219,7 +223,7 @@ fn processes() -> Vec<Process> {
 
 fn process(pid: u32) -> Option<Process> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name of the program stands in brackets, and may hold anything.
+    // The name of the program is in parentheses and may contain any character.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     Some(Process { pid, state: fields.next()?.chars().next()?, parent: fields.next()?.parse().ok()? })
 }

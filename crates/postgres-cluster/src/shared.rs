@@ -2,15 +2,15 @@ use std::{env, sync::OnceLock};
 
 use crate::{Cluster, Installation, StartError};
 
-/// Names the URL of a cluster that was started for many test programs together.
+/// The environment variable with the URL of a cluster that several test programs share.
 ///
 /// ```
 /// assert_eq!(throughline_postgres_cluster::URL_VARIABLE, "THROUGHLINE_POSTGRES_URL");
 /// ```
 pub const URL_VARIABLE: &str = "THROUGHLINE_POSTGRES_URL";
 
-/// The URL of a database of the cluster of this process: the one that [`URL_VARIABLE`] names, or one that is started once and ends
-/// with the process. It is for tests, which make databases of their own in it.
+/// Returns the URL of a database in the cluster of this process: the cluster that [`URL_VARIABLE`] names, or one
+/// that starts once and ends with the process. Tests create their own databases in it.
 ///
 /// ```no_run
 /// let url = throughline_postgres_cluster::shared("postgres").unwrap();
@@ -18,7 +18,7 @@ pub const URL_VARIABLE: &str = "THROUGHLINE_POSTGRES_URL";
 /// ```
 ///
 /// # Errors
-/// [`StartError`]; the first one again for whoever asks again.
+/// Returns [`StartError`]. A later call returns the first error again.
 pub fn shared(database: &str) -> Result<String, StartError> {
     if let Ok(url) = env::var(URL_VARIABLE) {
         let server = url.rsplit_once('/').map_or(&*url, |(server, _)| server);
@@ -35,14 +35,16 @@ pub fn shared(database: &str) -> Result<String, StartError> {
     }
 }
 
-/// Names the place of a PgBouncer before the cluster that [`URL_VARIABLE`] names: `127.0.0.1:6432`.
+/// The environment variable with the address of a PgBouncer in front of the cluster of [`URL_VARIABLE`]:
+/// `127.0.0.1:6432`.
 ///
 /// ```
 /// assert_eq!(throughline_postgres_cluster::POOLER_VARIABLE, "THROUGHLINE_POSTGRES_POOLER");
 /// ```
 pub const POOLER_VARIABLE: &str = "THROUGHLINE_POSTGRES_POOLER";
 
-/// The URL of the same database through the PgBouncer that [`POOLER_VARIABLE`] names; nothing where it names none.
+/// Returns the URL of the same database through the PgBouncer of [`POOLER_VARIABLE`]; `None` if the variable is not
+/// set.
 ///
 /// ```
 /// # // No test sets the variable.
@@ -50,8 +52,8 @@ pub const POOLER_VARIABLE: &str = "THROUGHLINE_POSTGRES_POOLER";
 /// ```
 #[must_use]
 pub fn behind_pooler(url: &str) -> Option<String> {
-    let place = env::var(POOLER_VARIABLE).ok()?;
+    let address = env::var(POOLER_VARIABLE).ok()?;
     let (before, after) = url.split_once('@')?;
     let (_, database) = after.split_once('/')?;
-    Some(format!("{before}@{place}/{database}"))
+    Some(format!("{before}@{address}/{database}"))
 }

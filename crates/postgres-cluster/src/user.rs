@@ -1,4 +1,4 @@
-//! As whom a server runs.
+//! The user that a server runs as.
 
 use std::{fs, os::unix::fs::MetadataExt as _, process::Command};
 
@@ -12,10 +12,10 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// Nobody else than who runs this; or where that is root, whom the server can run as.
+    /// Returns `None` for the current user. If that is root, returns the user that the server can run as.
     ///
     /// # Errors
-    /// Where there is no such user.
+    /// Returns an error if there is no such user.
     pub(crate) fn of_server() -> Result<Option<Self>, StartError> {
         let is_root = fs::metadata("/proc/self").map_err(StartError::io("/proc/self"))?.uid() == 0;
         if !is_root {
@@ -41,7 +41,7 @@ fn find(users: &str, name: &str) -> Option<User> {
     })
 }
 
-/// A command that runs as this user.
+/// Returns a command that runs as this user.
 pub(crate) fn command(user: Option<&User>, program: impl AsRef<std::ffi::OsStr>) -> Command {
     let Some(user) = user else { return Command::new(program) };
     let mut command = Command::new("setpriv");

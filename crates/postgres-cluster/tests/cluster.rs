@@ -1,4 +1,4 @@
-//! A cluster is a real one, and leaves nothing behind.
+//! Tests with real clusters: they answer, and leave nothing behind.
 
 use throughline_postgres_cluster::{Cluster, Group, Installation, Network, Pooler};
 
@@ -36,7 +36,8 @@ fn a_group_survives_its_primary_and_takes_it_back() {
     };
     assert_eq!(timeline(group.primary()), "00000001");
     group.primary().run("postgres", "CREATE TABLE t (n integer); INSERT INTO t VALUES (1)").unwrap();
-    // What the standby does not receive is not answered: the call is cancelled, and the row is there all the same.
+    // Without the standby, the commit does not return. The test cancels the call, and the row is there
+    // nevertheless.
     group.other().stop_receiving().unwrap();
     let waiting = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     std::thread::scope(|scope| {
@@ -81,9 +82,9 @@ fn a_network_can_be_cut_and_healed() {
     assert_eq!(cluster.run("postgres", "SELECT 1").unwrap(), "1");
     for cut in [Network::cut, Network::mute] {
         cut(&network).unwrap();
-        let place = cluster.place().parse().unwrap();
+        let address = cluster.address().parse().unwrap();
         let timeout = std::time::Duration::from_millis(300);
-        assert!(std::net::TcpStream::connect_timeout(&place, timeout).is_err());
+        assert!(std::net::TcpStream::connect_timeout(&address, timeout).is_err());
         network.heal().unwrap();
         assert_eq!(cluster.run("postgres", "SELECT 1").unwrap(), "1");
     }
@@ -112,13 +113,13 @@ fn a_pooler_answers_for_a_server_and_for_another_and_leaves_nothing_behind() {
     assert!(asked(&pooler, &cluster).is_err());
     pooler.start_again().unwrap();
     assert_eq!(asked(&pooler, &cluster).unwrap(), port(&cluster));
-    // With what it has: another port, and the same password.
+    // Another port, the same password.
     let standby = cluster.replica("s").unwrap();
     cluster.wait_for_replica("s", "async").unwrap();
     cluster.kill().unwrap();
-    pooler.lead_to(&standby).unwrap();
+    pooler.route_to(&standby).unwrap();
     let mut answer = asked(&pooler, &cluster);
-    // It is told by a signal, and has to notice first that the server is gone.
+    // The pooler reloads its settings after a signal, and must first notice that the server has ended.
     while answer.is_err() {
         answer = asked(&pooler, &cluster);
     }

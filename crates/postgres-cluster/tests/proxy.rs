@@ -1,4 +1,4 @@
-//! The proxy does what it says to what goes through it, and nothing else.
+//! The proxy injects the configured faults and nothing else.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tokio::{
     time::timeout,
 };
 
-/// Answers with what it is sent.
+/// A server that returns what it receives.
 async fn echo() -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let place = listener.local_addr().unwrap().to_string();
+    let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
             tokio::spawn(async move {
@@ -21,7 +21,7 @@ async fn echo() -> String {
             });
         }
     });
-    place
+    address
 }
 
 async fn answered(client: &mut TcpStream, sent: &[u8]) -> Vec<u8> {
@@ -34,7 +34,7 @@ async fn answered(client: &mut TcpStream, sent: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn bytes_pass_until_the_connection_is_cut_in_the_middle() {
     let proxy = Proxy::start(&echo().await).await.unwrap();
-    let mut client = TcpStream::connect(proxy.place()).await.unwrap();
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
     assert_eq!(answered(&mut client, b"hello").await, b"hello");
     proxy.cut_after(Way::ToClient, 3);
     client.write_all(b"world").await.unwrap();
@@ -43,14 +43,18 @@ async fn bytes_pass_until_the_connection_is_cut_in_the_middle() {
     assert_eq!(&got, b"wor");
     assert_eq!(client.read(&mut got).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
     assert_eq!((proxy.connections(), proxy.cut(), proxy.swallowed()), (1, 1, 0));
-    let mut client = TcpStream::connect(proxy.place()).await.unwrap();
-    assert_eq!(answered(&mut client, b"again").await, b"again", "one was cut, and not the next");
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    assert_eq!(
+        answered(&mut client, b"again").await,
+        b"again",
+        "the proxy reset one connection, and not the next"
+    );
 }
 
 #[tokio::test]
-async fn what_is_swallowed_is_answered_by_nobody_and_refused_is_everybody() {
+async fn swallowed_bytes_get_no_answer_and_refused_connections_end() {
     let proxy = Proxy::start(&echo().await).await.unwrap();
-    let mut client = TcpStream::connect(proxy.place()).await.unwrap();
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
     assert_eq!(answered(&mut client, b"hello").await, b"hello");
     proxy.swallow_one(Way::ToClient);
     client.write_all(b"world").await.unwrap();
@@ -60,11 +64,11 @@ async fn what_is_swallowed_is_answered_by_nobody_and_refused_is_everybody() {
     proxy.heal();
     assert!(client.read(&mut got).await.is_err(), "it has missed something");
     proxy.refuse();
-    let mut client = TcpStream::connect(proxy.place()).await.unwrap();
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
     assert!(client.read(&mut got).await.is_err());
     proxy.heal();
-    proxy.lead_to(&echo().await);
-    let mut client = TcpStream::connect(proxy.place()).await.unwrap();
+    proxy.route_to(&echo().await);
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
     assert_eq!(answered(&mut client, b"again").await, b"again");
     proxy.reset();
     assert!(client.read(&mut got).await.is_err());

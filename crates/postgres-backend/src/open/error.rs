@@ -2,7 +2,7 @@ use throughline_core::BoxError;
 
 use crate::pooler::Refusal;
 
-/// Why a store was not opened. Nothing was changed then.
+/// The reason why a store was not opened. The database is unchanged then.
 ///
 /// ```no_run
 /// use throughline_postgres::{OpenError, PostgresBackend};
@@ -18,72 +18,73 @@ use crate::pooler::Refusal;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The URL is none of a Postgres database. It is not repeated: it may hold a password.
+    /// The URL is not a Postgres URL. The error does not repeat it, since it may hold a password.
     #[error("the URL is none of a Postgres database")]
     Url,
-    /// The server could not be reached, or refused.
+    /// The server could not be reached, or refused the connection.
     #[error("the database could not be reached, or refused{}", code.as_deref().map(|code| format!(" (SQLSTATE {code})")).unwrap_or_default())]
     Unreachable {
-        /// What the server has said, as a SQLSTATE.
+        /// The SQLSTATE of the server, if it sent one.
         code: Option<String>,
-        /// What the driver has said.
+        /// The error of the driver.
         source: BoxError,
     },
     /// Every server that answered is a standby.
     #[error("no server takes writes: what answered is a standby")]
     NoPrimary,
-    /// Logging was left out when the host was compiled (a feature `max_level_…` or `release_max_level_…` of `tracing`): what a server
-    /// warns of is told there and nowhere else, and a commit that no standby has could pass for one that is safe.
+    /// Log events were disabled at compile time (a feature `max_level_…` or `release_max_level_…` of `tracing`).
+    /// The driver reports warnings of a server only as log events, so the store would not see that a standby may
+    /// lack a commit.
     #[error("warnings of the server cannot be heard: `tracing` was compiled without them")]
     Unheard,
-    /// The server is reached through a pooler, which does not do what it has to.
+    /// A pooler between the store and the server lacks a required feature or setting.
     #[error("{what}")]
     Pooler {
-        /// What it does not do, and what is to be set.
+        /// The missing feature or setting, and what to change.
         what: &'static str,
     },
-    /// Row security is not as it was asked for.
+    /// Row-level security is not as the options require.
     #[error("{what}")]
     RowSecurity {
-        /// In what way, and what is to be done.
+        /// The difference, and what to change.
         what: &'static str,
     },
-    /// The server is older than what the store needs.
+    /// The server is older than the store requires.
     #[error("the server is PostgreSQL {found}, and 15 or newer is needed")]
     TooOld {
-        /// Its version.
+        /// The version of the server.
         found: String,
     },
-    /// The database keeps text in another encoding than UTF8.
+    /// The database has another encoding than UTF8.
     #[error("the database keeps text as {encoding}, and UTF8 is needed")]
     Encoding {
-        /// Which one.
+        /// The encoding of the database.
         encoding: String,
     },
-    /// Commits would be answered before they are durable.
+    /// The server would acknowledge commits before they are durable.
     #[error("`{setting}` is `{value}`: what was answered could be lost")]
     NotDurable {
         /// The setting of the server.
         setting: String,
-        /// What it is.
+        /// The value of the setting.
         value: String,
     },
     /// A newer version has changed the schema.
     #[error("the schema has the migration {id}, which this version does not know")]
     Newer {
-        /// The first that is not known.
+        /// The first unknown migration.
         id: i32,
     },
-    /// A migration is not the one that this version knows.
+    /// The checksum of a migration differs from the one that this version knows.
     #[error("the migration {id} of the schema is another one than this version knows")]
     Changed {
-        /// Which one.
+        /// The id of the migration.
         id: i32,
     },
     /// The threads of the store could not be started.
     #[error("the threads of the store could not be started")]
     Threads(#[source] std::io::Error),
-    /// There is a schema `throughline` that is none of a store.
+    /// The schema `throughline` exists but does not belong to a store.
     #[error("there is a schema `throughline` without a list of its migrations")]
     Foreign,
 }
@@ -91,7 +92,7 @@ pub enum OpenError {
 impl From<sqlx::Error> for OpenError {
     fn from(error: sqlx::Error) -> Self {
         if let Some(refusal) = error.as_database_error().and_then(Refusal::of) {
-            return Self::Pooler { what: refusal.what() };
+            return Self::Pooler { what: refusal.advice() };
         }
         let code = error
             .as_database_error()

@@ -1,11 +1,11 @@
-//! The key of the fingerprints of idempotent calls, in the row of the store as a whole.
+//! The key of the fingerprints for idempotency keys. It is stored in the row of the store.
 
 use std::sync::{PoisonError, RwLock};
 
 use sqlx::{PgConnection, Row as _};
 use throughline_core::operations::FingerprintKey;
 
-/// The key that was made with the schema, or that came with the store that this one follows.
+/// The key that was created with the schema, or that came from the primary of this replica.
 pub(crate) struct StoreKey(RwLock<FingerprintKey>);
 
 impl StoreKey {
@@ -23,12 +23,12 @@ impl StoreKey {
         Ok(Self(RwLock::new(FingerprintKey::from_bytes(key))))
     }
 
-    /// The key.
+    /// Returns the key.
     pub(crate) fn key(&self) -> FingerprintKey {
         *self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the key that was written to the store.
+    /// Replaces the key with the one that was written to the store.
     pub(crate) fn replace(&self, key: FingerprintKey) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = key;
     }

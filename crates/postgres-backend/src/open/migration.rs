@@ -1,22 +1,22 @@
-//! The schema, step by step, and the list of the steps that a database has taken.
+//! Migrations of the schema, and the table of the applied ones.
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::OpenError;
 use crate::row_security;
 
-/// One step.
+/// One migration.
 struct Migration {
     id: i32,
     name: &'static str,
     sql: &'static str,
 }
 
-/// All of them, in order. One that was released is never changed.
+/// All migrations, in order. A released migration never changes.
 const MIGRATIONS: &[Migration] =
     &[Migration { id: 1, name: "initial", sql: include_str!("../../migrations/0001_initial.sql") }];
 
-/// What marks a table that can be partitioned.
+/// The marker in the SQL after a table that can be partitioned.
 const MARK: &str = "/*partitioned*/";
 
 impl Migration {
@@ -24,7 +24,7 @@ impl Migration {
         blake3::hash(self.sql.as_bytes())
     }
 
-    /// The statements, with so many partitions to each table that can have them.
+    /// Returns the statements, with `partitions` partitions for each table that can have them.
     fn statements(&self, partitions: u32) -> String {
         if partitions == 0 {
             return self.sql.replace(MARK, "");
@@ -44,25 +44,26 @@ impl Migration {
     }
 }
 
-/// One that opens waits for the others, so that each step is taken once.
+/// A process that opens the store waits for the others, so that each migration runs once.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(6070816190463183181)";
 
 const LEDGER: &str = "CREATE SCHEMA throughline; CREATE TABLE throughline.migrations (id integer PRIMARY KEY, \
     name text COLLATE \"C\" NOT NULL, checksum bytea NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())";
 
-/// Brings the schema to this version, in one transaction.
+/// Migrates the schema to this version, in one transaction.
 pub(super) async fn migrate(
     db: &mut PgConnection,
     partitions: u32,
     row_security: bool,
 ) -> Result<(), OpenError> {
-    // Each statement has to see what was committed while the lock was waited for, whatever is set for the role.
+    // Each statement must see the commits that happened while this process waited for the lock, whatever default
+    // the role has.
     sqlx::raw_sql("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").execute(&mut *db).await?;
     let migrated = take(db, partitions, row_security).await;
     let end = if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" };
     sqlx::raw_sql(end).execute(&mut *db).await?;
     migrated?;
-    // Read back: the end of a transaction that was aborted may pass for a commit.
+    // Verified again: `COMMIT` of an aborted transaction reports no error.
     match missing(db).await? {
         0 => Ok(()),
         _ => Err(sqlx::Error::Protocol("the migrations were not committed".into()).into()),
@@ -71,7 +72,7 @@ pub(super) async fn migrate(
 
 async fn take(db: &mut PgConnection, partitions: u32, row_security: bool) -> Result<(), OpenError> {
     sqlx::raw_sql(LOCK).execute(&mut *db).await?;
-    // A step is of the whole store.
+    // A migration concerns the rows of all tenants.
     sqlx::raw_sql(row_security::WIDEN).execute(&mut *db).await?;
     let made = sqlx::query(
         "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'throughline') AS schema, \
@@ -102,9 +103,10 @@ async fn take(db: &mut PgConnection, partitions: u32, row_security: bool) -> Res
     row_security::raise(db, row_security).await
 }
 
-/// How many steps the database has not taken, after those that it has were looked at.
+/// Checks the applied migrations and returns how many are missing.
 async fn missing(db: &mut PgConnection) -> Result<usize, OpenError> {
-    // Not prepared: outside of a transaction, a pooler may have another connection for the second step. And so as text.
+    // A simple query with text results: outside of a transaction, a pooler may use another connection for the
+    // second step of a prepared one.
     let sql = "SELECT id, name, encode(checksum, 'hex') AS checksum FROM throughline.migrations ORDER BY id";
     let rows = sqlx::raw_sql(sql).fetch_all(db).await?;
     for (at, row) in rows.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Opening a store: the server is looked at, the schema is brought to this version.
+//! Opening a store: checks the server and migrates the schema.
 
 mod error;
 mod fingerprint_key;
@@ -18,7 +18,7 @@ use crate::{
     warnings,
 };
 
-/// Brings the store to this version. Says whether it has an index of words, and what its fingerprints are keyed with.
+/// Migrates the store to this version. Returns whether it has a full-text index, and the key of its fingerprints.
 pub(crate) async fn open(settings: &Settings) -> Result<(bool, StoreKey), OpenError> {
     if !warnings::are_heard() {
         return Err(OpenError::Unheard);
@@ -30,7 +30,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<(bool, StoreKey), OpenEr
         false => NoServer::Silent,
     })??;
     migration::migrate(&mut db, settings.options.partitions, settings.options.row_security).await?;
-    // Writers that are long gone.
+    // Removes the rows of writers that ended long ago.
     sqlx::raw_sql(
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
          DELETE FROM throughline.writers WHERE seen_at < now() - interval '30 days'; COMMIT",
@@ -43,7 +43,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<(bool, StoreKey), OpenEr
     Ok((has_index, key))
 }
 
-/// Refuses a server on which the store could not keep its word.
+/// Refuses a server that cannot give the guarantees of the store.
 async fn look(db: &mut PgConnection, is_pooled: bool) -> Result<(), OpenError> {
     let row = sqlx::raw_sql(
         "SELECT current_setting('server_version_num')::integer AS number, current_setting('server_version') AS version, \
@@ -54,7 +54,7 @@ async fn look(db: &mut PgConnection, is_pooled: bool) -> Result<(), OpenError> {
     .fetch_one(db)
     .await?;
     if !is_pooled && row.try_get::<Option<&str>, _>("session")? != Some(MARK) {
-        return Err(OpenError::Pooler { what: Refusal::Settings.what() });
+        return Err(OpenError::Pooler { what: Refusal::Settings.advice() });
     }
     if row.try_get::<i32, _>("number")? < 150_000 {
         return Err(OpenError::TooOld { found: row.try_get("version")? });

@@ -1,4 +1,4 @@
-//! Who did what.
+//! Reads of the audit log.
 
 use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow};
 use throughline_core::{
@@ -14,9 +14,9 @@ use super::{
 };
 use crate::rows::{counter, number};
 
-/// The entries of a stretch of the log. Of a tenant those that are its own, and of a thread those that are about it alone or may be
-/// about others as well, which their text says.
-macro_rules! stretch {
+/// The audit records between two numbers. For a tenant: its own records. For a thread: records of this thread, or
+/// of several threads; the text of the record says whether this thread is among them.
+macro_rules! records_between {
     ($order:literal) => {
         concat!(
             "SELECT l.number, l.tenant, l.thread, l.hash, l.body, octet_length(l.body) + 256 AS size \
@@ -29,24 +29,24 @@ macro_rules! stretch {
     };
 }
 
-/// At so many entries one read looks at most, whoever they are of.
+/// The most records that one read examines, of all tenants.
 const LOOK_AT: u64 = 20_000;
 
-/// How many rows are asked for at once at least: a read of one thread may look at many that are not shown.
+/// The fewest rows of one query: a read of one thread may skip many rows.
 const ROWS: u32 = 100;
 
-/// How many bytes of rows are asked for at once at least: most of them may not be shown.
+/// The fewest bytes of one query: most rows may be skipped.
 const BYTES: u32 = 1 << 20;
 
-/// A stretch between two numbers that are not in it.
-struct Stretch {
+/// A window between two exclusive numbers.
+struct Window {
     after: u64,
     before: u64,
     is_forward: bool,
 }
 
 impl Scope<'_> {
-    /// Reads a page of the log.
+    /// Reads a page of the audit log.
     pub(super) async fn audit(&mut self, read: &ReadAudit) -> Answer<AuditPage> {
         rules::check_page(read.limit, read.max_bytes)?;
         let row = sqlx::query(
@@ -57,12 +57,12 @@ impl Scope<'_> {
         let last = row.try_get::<Option<i64>, _>("last")?.and_then(counter).unwrap_or_default();
         let written = AuditNumber::new(counter(row.try_get("audit")?).unwrap_or_default());
         let position = Position::new(counter(row.try_get("position")?).unwrap_or_default());
-        let (stretch, end, goes_on) = match read.from {
+        let (window, end, goes_on) = match read.from {
             AuditFrom::After(after) => {
                 let (after, end) = (after.get(), last.max(after.get()));
                 let upto = after.saturating_add(LOOK_AT).min(end);
-                let stretch = Stretch { after, before: upto.saturating_add(1), is_forward: true };
-                (stretch, upto, upto < last)
+                let window = Window { after, before: upto.saturating_add(1), is_forward: true };
+                (window, upto, upto < last)
             }
             AuditFrom::Before(_) | AuditFrom::End => {
                 let before = match read.from {
@@ -70,15 +70,15 @@ impl Scope<'_> {
                     _ => last.saturating_add(1),
                 };
                 let after = before.saturating_sub(1).saturating_sub(LOOK_AT);
-                // Where the stretch ends, the next one begins before it.
+                // The next window begins where this one ends.
                 let reached = if after == 0 { 0 } else { after + 1 };
-                (Stretch { after, before, is_forward: false }, reached, after > 0)
+                (Window { after, before, is_forward: false }, reached, after > 0)
             }
         };
         let (entries, damaged) = (Vec::new(), Vec::new());
         let reached = AuditNumber::new(end);
         let mut page = AuditPage { entries, damaged, reached, more: goes_on, written, position };
-        self.stretch(read, stretch, &mut page).await?;
+        self.fill(read, window, &mut page).await?;
         if !matches!(read.from, AuditFrom::After(_)) {
             page.entries.reverse();
             page.damaged.reverse();
@@ -86,8 +86,8 @@ impl Scope<'_> {
         Ok(page)
     }
 
-    /// Fills a page with what a stretch shows, in its direction.
-    async fn stretch(&mut self, read: &ReadAudit, mut stretch: Stretch, page: &mut AuditPage) -> Answer<()> {
+    /// Fills a page with the records of a window, in its direction.
+    async fn fill(&mut self, read: &ReadAudit, mut window: Window, page: &mut AuditPage) -> Answer<()> {
         let (tenant, thread) = match &read.scope {
             ChangeScope::Store => (None, None),
             ChangeScope::Tenant => (Some(self.tenant.as_str()), None),
@@ -97,15 +97,15 @@ impl Scope<'_> {
         let mut bytes = AnswerBytes::new(read.max_bytes);
         let at_once = i64::from(read.limit.max(ROWS)) + 1;
         loop {
-            let (rows, order) = if stretch.is_forward {
-                (stretch!("ASC"), "number")
+            let (rows, order) = if window.is_forward {
+                (records_between!("ASC"), "number")
             } else {
-                (stretch!("DESC"), "number DESC")
+                (records_between!("DESC"), "number DESC")
             };
             let sql = fitting!("number, tenant, thread, hash, body", rows, order, "$6");
             let rows = sqlx::query(AssertSqlSafe(sql))
-                .bind(number(stretch.after))
-                .bind(number(stretch.before))
+                .bind(number(window.after))
+                .bind(number(window.before))
                 .bind(tenant)
                 .bind(thread)
                 .bind(at_once)
@@ -114,10 +114,10 @@ impl Scope<'_> {
                 .await?;
             for row in &rows {
                 let at = counter(row.try_get("number")?).unwrap_or_default();
-                if stretch.is_forward {
-                    stretch.after = at;
+                if window.is_forward {
+                    window.after = at;
                 } else {
-                    stretch.before = at;
+                    window.before = at;
                 }
                 let Some(found) = found(row, &read.scope, self.tenant)? else { continue };
                 let is_over = found.as_ref().is_some_and(|entry| !bytes.take(entry.estimated_size()));
@@ -139,23 +139,23 @@ impl Scope<'_> {
     }
 }
 
-/// What stands in a row, if it is shown: the entry, or nothing where it cannot be read as one.
+/// Returns the record of a row, if the scope shows it. The inner `None` means that the row cannot be decoded.
 fn found(row: &PgRow, scope: &ChangeScope, tenant: &TenantId) -> sqlx::Result<Option<Option<AuditEntry>>> {
     Ok(match entry(row)? {
         Some(entry) => entry.shown(scope, tenant).map(Some),
-        // Whose it is cannot be told.
+        // The thread of a damaged record is unknown.
         None => (!matches!(scope, ChangeScope::Thread(_))).then_some(None),
     })
 }
 
-/// The entry of `hash, body`, whether or not the one is that of the other; nothing where it is found by another `tenant` or `thread`
-/// than its record says.
+/// Decodes `hash, body`, without checking the hash. Returns `None` if the record names another tenant or thread
+/// than its row.
 fn entry(row: &PgRow) -> sqlx::Result<Option<AuditEntry>> {
     let (tenant, thread): (&str, Option<&str>) = (row.try_get("tenant")?, row.try_get("thread")?);
     Ok(entry_as_stored(row)?.filter(|entry| entry.is_found_by(tenant, thread)))
 }
 
-/// The entry of `hash, body`, whether or not the one is that of the other.
+/// Decodes `hash, body`, without checking the hash or the row's tenant and thread.
 pub(crate) fn entry_as_stored(row: &PgRow) -> sqlx::Result<Option<AuditEntry>> {
     let (hash, body): (&[u8], &str) = (row.try_get("hash")?, row.try_get("body")?);
     let hash = hash.try_into().ok().map(AuditDigest::from_bytes);

@@ -1,4 +1,4 @@
-//! What was changed, in the order of the commits.
+//! Reads of the change feed, in commit order.
 
 use sqlx::{Row as _, postgres::PgRow};
 use throughline_core::{
@@ -13,7 +13,7 @@ use crate::{
     rows::{counter, number},
 };
 
-/// At so many changes one read looks at most, whoever they are of.
+/// The most changes that one read examines, of all tenants.
 const LOOK_AT: i64 = 20_000;
 
 macro_rules! changes {
@@ -31,27 +31,27 @@ const LOOKED: &str = "SELECT max(position) AS last, count(*) AS looked FROM (SEL
     WHERE position > $1 ORDER BY position LIMIT $2) AS looked";
 
 impl Scope<'_> {
-    /// Up to which position all changes are told, from which on they are kept, and whether the store leads. One that follows commits
-    /// by itself as well: it tells those that it was brought.
-    pub(super) async fn told(&mut self) -> Answer<(Position, Position, bool)> {
+    /// Returns the last readable position, the position after which changes are kept, and whether the store is the
+    /// primary. A replica has only the changes that it received.
+    pub(super) async fn feed_bounds(&mut self) -> Answer<(Position, Position, bool)> {
         let row = sqlx::query(
             "SELECT s.kept_after, s.following, CASE WHEN s.following \
-             THEN coalesce((SELECT max(c.position) FROM throughline.changes c), s.kept_after) ELSE s.position END AS told \
+             THEN coalesce((SELECT max(c.position) FROM throughline.changes c), s.kept_after) ELSE s.position END AS last_position \
              FROM throughline.store s WHERE s.id = 1",
         )
         .fetch_optional(&mut *self.db)
         .await?;
         let broken = || damaged("the row of the store".to_owned());
         let row = row.ok_or_else(broken)?;
-        let told = counter(row.try_get("told")?).ok_or_else(broken)?;
+        let last = counter(row.try_get("last_position")?).ok_or_else(broken)?;
         let kept_after = counter(row.try_get("kept_after")?).ok_or_else(broken)?;
-        Ok((Position::new(told), Position::new(kept_after), !row.try_get::<bool, _>("following")?))
+        Ok((Position::new(last), Position::new(kept_after), !row.try_get::<bool, _>("following")?))
     }
 
     /// Reads the changes after a position.
     pub(super) async fn changes(&mut self, read: &ReadChanges) -> Answer<Changes> {
         rules::check_limit(read.limit)?;
-        let (position, kept_after, is_primary) = self.told().await?;
+        let (position, kept_after, is_primary) = self.feed_bounds().await?;
         rules::check_after(read.after, kept_after, is_primary.then_some(position))?;
         let (after, tenant) = (number(read.after.get()), self.tenant.as_str());
         let asked = sqlx::query(match read.scope {
@@ -88,7 +88,7 @@ impl Scope<'_> {
 pub(crate) fn change(row: &PgRow) -> sqlx::Result<Change> {
     let broken = || damaged("a stored change".to_owned());
     let position = counter(row.try_get("position")?).map(Position::new).ok_or_else(broken)?;
-    let what: &str = row.try_get("what")?;
+    let kind: &str = row.try_get("what")?;
     let unreadable =
         || ChangeKind::Unreadable { why: "it is damaged, or a newer version wrote it".to_owned() };
     Ok(Change {
@@ -96,6 +96,6 @@ pub(crate) fn change(row: &PgRow) -> sqlx::Result<Change> {
         tenant: TenantId::new(row.try_get::<&str, _>("tenant")?).map_err(|_| broken())?,
         thread: thread_id(row.try_get("thread")?)?,
         at: Timestamp::from_micros(row.try_get("at")?),
-        what: serde_json::from_str(what).unwrap_or_else(|_| unreadable()),
+        what: serde_json::from_str(kind).unwrap_or_else(|_| unreadable()),
     })
 }

@@ -1,4 +1,4 @@
-//! The connections that read: as many as are at work, and none to a server that was replaced.
+//! The pool of reader connections. It keeps no connection to a replaced primary.
 
 use std::{
     collections::HashMap,
@@ -17,15 +17,15 @@ use tokio::{
 
 use crate::{error::Failure, options::Settings, servers::Connected};
 
-/// How long a connection that nobody needs is kept.
+/// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(600);
 
-/// The connections of the readers of a store.
+/// The reader connections of a store.
 #[derive(Debug, Clone)]
 pub(super) struct Connections {
     settings: Settings,
     permits: Arc<Semaphore>,
-    /// One permit more, for a tenant that has none: it never waits for the reads of one other tenant.
+    /// One more permit, for a tenant that has none: it never waits for the reads of another tenant alone.
     additional: Arc<Semaphore>,
     waiting: KeyedQueue<TenantId>,
     /// The tenants that have a connection.
@@ -33,11 +33,11 @@ pub(super) struct Connections {
     idle: Arc<Mutex<Vec<Idle>>>,
 }
 
-/// The connections that a tenant has.
+/// The connections of one tenant.
 #[derive(Debug, Default)]
 struct Held {
     count: u32,
-    /// Notified when the tenant has none any more.
+    /// Notified when the tenant has no connection any more.
     none_left: Arc<Notify>,
 }
 
@@ -47,7 +47,7 @@ struct Idle {
     since: Instant,
 }
 
-/// A connection while it is used. Dropped, it ends; whoever has left it as it was gives it [back](Self::give_back).
+/// A connection in use. Dropping it closes it; [`give_back`](Self::give_back) returns an intact one to the pool.
 #[derive(Debug)]
 pub(super) struct Borrowed {
     connected: Connected,
@@ -55,15 +55,15 @@ pub(super) struct Borrowed {
     permit: Permit,
 }
 
-/// The right of a tenant to one connection, counted.
+/// The permit of a tenant for one connection.
 #[derive(Debug)]
 struct Permit {
-    // Before the permit: a tenant that is let in has no more than it holds.
+    // Dropped before the permit, so that the count of a tenant never exceeds its permits.
     _busy: Busy,
     _permit: OwnedSemaphorePermit,
 }
 
-/// Counts a connection for a tenant, until it is dropped.
+/// Counts a connection of a tenant until it is dropped.
 #[derive(Debug)]
 struct Busy {
     connections: Connections,
@@ -98,12 +98,12 @@ impl Connections {
     }
 
     fn busy(&self) -> MutexGuard<'_, HashMap<TenantId, Held>> {
-        // Nothing panics while it holds the lock.
+        // No code panics while it holds the lock.
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A permit for this tenant, counted. Tenants that wait take turns, and one that has no connection, or has none any more while it
-    /// waits, may also have the additional permit.
+    /// Returns a permit for this tenant. Waiting tenants are served in rotation. A tenant without a connection,
+    /// also one that loses its last connection while it waits, may take the additional permit.
     async fn permit(&self, tenant: &TenantId) -> Result<Permit, AcquireError> {
         {
             let mut busy = self.busy();
@@ -119,7 +119,7 @@ impl Connections {
         select(pin!(shared), pin!(self.additional(tenant))).await.factor_first().0
     }
 
-    /// The additional permit, counted, once the tenant has no connection.
+    /// Returns the additional permit as soon as the tenant has no connection.
     async fn additional(&self, tenant: &TenantId) -> Result<Permit, AcquireError> {
         loop {
             let none_left = self.busy().get(tenant).map(|held| Arc::clone(&held.none_left).notified_owned());
@@ -128,7 +128,7 @@ impl Connections {
             }
             let permit = Arc::clone(&self.additional).acquire_owned().await?;
             let mut busy = self.busy();
-            // Another read of the tenant may have been given a connection meanwhile.
+            // Another read of the tenant may have received a connection in the meantime.
             if !busy.contains_key(tenant) {
                 return Ok(self.count(&mut busy, tenant, permit));
             }
@@ -146,16 +146,16 @@ impl Connections {
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
-        // Nothing panics while it holds the lock.
+        // No code panics while it holds the lock.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One that is free, or a new one.
+    /// Returns an idle connection or a new one.
     ///
     /// # Errors
-    /// Where none became free before `give_up`, and where there is no server.
-    pub(super) async fn borrow(&self, tenant: &TenantId, give_up: Instant) -> Result<Borrowed, Failure> {
-        let permit = match timeout_at(give_up.into(), self.permit(tenant)).await {
+    /// Returns an error if no connection became free before `wait_until`, or there is no server.
+    pub(super) async fn borrow(&self, tenant: &TenantId, wait_until: Instant) -> Result<Borrowed, Failure> {
+        let permit = match timeout_at(wait_until.into(), self.permit(tenant)).await {
             Ok(permit) => permit.map_err(|_| sqlx::Error::PoolClosed)?,
             Err(_) => return Err(sqlx::Error::PoolTimedOut.into()),
         };
@@ -163,15 +163,18 @@ impl Connections {
         let connected = match found {
             Some(connected) => connected,
             None => {
-                let limit =
-                    self.settings.options.answer_limit.min(give_up.saturating_duration_since(Instant::now()));
+                let limit = self
+                    .settings
+                    .options
+                    .answer_limit
+                    .min(wait_until.saturating_duration_since(Instant::now()));
                 self.settings.servers.connect_again(limit).await?
             }
         };
         Ok(Borrowed { connected, connections: self.clone(), permit })
     }
 
-    /// The one that was used last, so that those that are not needed grow old.
+    /// Takes the connection that was used last, so that unused ones expire.
     fn take(&self) -> Option<Connected> {
         let mut idle = self.idle();
         idle.retain(|idle| {
@@ -180,17 +183,17 @@ impl Connections {
         idle.pop().map(|idle| idle.connected)
     }
 
-    /// Waits until every one is given back, and ends them.
+    /// Waits until every connection is returned, and closes them.
     pub(super) async fn close(&self) {
         let readers = self.settings.options.readers;
-        // Nobody holds one for longer than its read may last.
+        // A read holds a connection only until its time limit.
         drop(self.permits.acquire_many(readers).await);
         self.permits.close();
         drop(self.additional.acquire().await);
         self.additional.close();
         let idle = std::mem::take(&mut *self.idle());
         for idle in idle {
-            // It says good-bye to a server that may not be there any more.
+            // Closing sends a message to a server that may be gone.
             drop(timeout(Duration::from_secs(1), idle.connected.connection.close()).await);
         }
     }
@@ -201,16 +204,16 @@ impl Borrowed {
         &mut self.connected.connection
     }
 
-    /// Notes which server a transaction is on, where a pooler has chosen it.
-    pub(super) fn leads_to(&mut self, timeline: Option<u32>) {
+    /// Records which server a transaction runs on, if a pooler chose it.
+    pub(super) fn set_timeline(&mut self, timeline: Option<u32>) {
         self.connected.timeline = timeline.unwrap_or(self.connected.timeline);
     }
 
-    /// For the next one.
+    /// Returns the connection to the pool.
     pub(super) fn give_back(self) {
         let Self { connected, connections, permit } = self;
         connections.idle().push(Idle { connected, since: Instant::now() });
-        // After: who is let in now finds it.
+        // Dropped last: the next reader finds the idle connection.
         drop(permit);
     }
 }
@@ -243,13 +246,13 @@ mod tests {
         let mut second_of_b = pin!(connections.permit(&b));
         assert!(poll_immediate(second_of_a.as_mut()).await.is_none());
         assert!(poll_immediate(second_of_b.as_mut()).await.is_none());
-        // The shared permit goes to the read that waited first, which is one of the other tenant.
+        // The shared permit goes to the read that waited first, which belongs to the other tenant.
         drop(first_of_b);
         let second_of_b = timeout(Duration::from_secs(60), second_of_b).await.unwrap().unwrap();
         let second_of_a = second_of_a.await.unwrap();
         assert_eq!(connections.busy()[&a].count, 2);
         assert_eq!(connections.busy()[&b].count, 1);
-        // A tenant that has a connection waits for the shared ones alone.
+        // A tenant with a connection waits only for the shared permits.
         let mut third_of_a = pin!(connections.permit(&a));
         assert!(poll_immediate(third_of_a.as_mut()).await.is_none());
         drop(second_of_b);

@@ -1,4 +1,4 @@
-//! What consumers of the changes keep of themselves.
+//! Reads of consumers: the cursor and the quarantine.
 
 use sqlx::{Row as _, postgres::PgRow};
 use throughline_core::{
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Scope<'_> {
-    /// Reads how far a consumer has come.
+    /// Reads the cursor of a consumer.
     pub(super) async fn cursor(&mut self, read: &GetCursor) -> Answer<ConsumerCursor> {
         let row = sqlx::query(
             "SELECT coalesce((SELECT position FROM throughline.consumers WHERE tenant = $1 AND consumer = $2), 0) AS position, \
@@ -32,7 +32,7 @@ impl Scope<'_> {
         })
     }
 
-    /// Lists what a consumer has passed over.
+    /// Lists the quarantined changes of a consumer.
     pub(super) async fn quarantined(&mut self, list: &ListQuarantined) -> Answer<QuarantinedChanges> {
         rules::check_limit(list.limit)?;
         let rows = sqlx::query(
@@ -52,7 +52,7 @@ impl Scope<'_> {
 }
 
 fn skipped(row: &PgRow) -> sqlx::Result<QuarantinedChange> {
-    let broken = || damaged("what a consumer has passed over".to_owned());
+    let broken = || damaged("a quarantined change of a consumer".to_owned());
     Ok(QuarantinedChange {
         position: counter(row.try_get("position")?).map(Position::new).ok_or_else(broken)?,
         thread: thread_id(row.try_get("thread")?)?,

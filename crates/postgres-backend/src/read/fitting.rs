@@ -1,7 +1,7 @@
-//! As many rows as fit into an answer: what does not is never sent.
+//! Limits a result to the rows that fit into an answer. The server does not send the others.
 
-/// The bytes of a message `m` as [`EstimatedSize`](throughline_core::backend::EstimatedSize) counts them, or a few more. The length of a
-/// text is known without reading it.
+/// The bytes of a message `m` as [`EstimatedSize`](throughline_core::backend::EstimatedSize) counts them, or
+/// slightly more. Postgres knows the length of a text without reading it.
 macro_rules! message_size {
     () => {
         "greatest(m.content_bytes, octet_length(m.content), 0) + coalesce(octet_length(m.metadata), 0) \
@@ -10,10 +10,10 @@ macro_rules! message_size {
 }
 pub(crate) use message_size;
 
-/// Of the rows of a statement, which says the `size` of each, the first ones that have no more bytes than a parameter says, at least
-/// one; of each, `found` says how many there were.
+/// Selects the first rows of a statement whose column `size` sums to at most the bytes of a parameter, but at least
+/// one row. The column `found` of each row is the number of all rows.
 ///
-/// The statement has a limit and is in the `$order`, which names its columns.
+/// The statement has a limit and is sorted by `$order`, which names its columns.
 macro_rules! fitting {
     ($columns:expr, $rows:expr, $order:expr, $max_bytes:expr) => {
         format!(
@@ -26,7 +26,7 @@ macro_rules! fitting {
 }
 pub(crate) use fitting;
 
-/// How many of the rows that were found are left out of `rows`.
+/// Returns how many of the found rows are not in `rows`.
 pub(crate) fn left_out(rows: &[sqlx::postgres::PgRow]) -> sqlx::Result<usize> {
     use sqlx::Row as _;
     let Some(first) = rows.first() else { return Ok(0) };

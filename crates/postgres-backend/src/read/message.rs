@@ -1,4 +1,4 @@
-//! Messages, whole.
+//! Reads of whole messages.
 
 use std::collections::HashMap;
 
@@ -19,12 +19,13 @@ const GET: &str = concat!(
      WHERE t.tenant = $1 AND t.thread = $2 AND NOT t.deleted AND m.id = $3 AND m.seq > t.floor"
 );
 
-const PIECES: &str = "SELECT p.thread, p.id, p.kind, p.delta \
+const CHUNKS: &str = "SELECT p.thread, p.id, p.kind, p.delta \
     FROM unnest($2::text[], $3::text[], $4::bigint[]) AS k (thread, id, first) \
     JOIN throughline.pieces p ON p.tenant = $1 AND p.thread = k.thread AND p.id = k.id AND p.n >= k.first \
     ORDER BY p.thread, p.id, p.n";
 
-/// A message that is settled, or that there is none; nothing where its pieces have to be read too.
+/// Returns a settled message, or that there is none. Returns `None` if the message is open and its chunks must be
+/// read too.
 pub(super) async fn get_settled(
     db: &mut PgConnection,
     tenant: &TenantId,
@@ -46,7 +47,7 @@ async fn find(db: &mut PgConnection, tenant: &TenantId, get: &GetMessage) -> sql
         .await
 }
 
-/// A row that was found, as far as it can be read.
+/// A row of a message, decoded as far as possible.
 pub(super) struct Stored {
     pub(super) thread: ThreadId,
     pub(super) seq: Option<Seq>,
@@ -56,7 +57,7 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Reads [`message_columns!`] and the content.
+    /// Decodes [`message_columns!`] and the content.
     pub(super) fn read(row: &PgRow) -> sqlx::Result<Self> {
         let thread: &str = row.try_get("thread")?;
         let id: &str = row.try_get("id")?;
@@ -75,18 +76,18 @@ impl Stored {
         self.row.as_ref().is_some_and(|row| row.state.is_open() && row.chunks > 0)
     }
 
-    /// The message with its pieces, where it has any.
-    pub(super) fn whole(self, tenant: &TenantId, pieces: Option<&Pieces>) -> Result<Message, DamagedMessage> {
+    /// Returns the message with its chunks, if it has any.
+    pub(super) fn whole(self, tenant: &TenantId, chunks: Option<&Chunks>) -> Result<Message, DamagedMessage> {
         let Self { thread, seq, id, row, content } = self;
         let message = || {
             let (id, row) = (id.as_ref()?, row.as_ref()?);
             let mut builder = ContentBuilder::new(Content::from_json(content?).ok()?);
             if row.state.is_open() && row.chunks > 0 {
-                let pieces = pieces?.0.get(&(thread.clone(), id.clone()))?;
-                if pieces.len() as u64 != row.chunks - row.first_chunk + 1 {
+                let chunks = chunks?.0.get(&(thread.clone(), id.clone()))?;
+                if chunks.len() as u64 != row.chunks - row.first_chunk + 1 {
                     return None;
                 }
-                for (kind, delta) in pieces {
+                for (kind, delta) in chunks {
                     push_stored(&mut builder, *kind, delta)?;
                 }
             }
@@ -96,11 +97,11 @@ impl Stored {
     }
 }
 
-/// A piece as it stands: its kind and what it says.
-type Piece = (i64, Vec<u8>);
+/// A chunk as stored: its kind and its bytes.
+type Chunk = (i64, Vec<u8>);
 
-/// The pieces of open messages.
-pub(super) struct Pieces(HashMap<(ThreadId, MessageId), Vec<Piece>>);
+/// The chunks of open messages.
+pub(super) struct Chunks(HashMap<(ThreadId, MessageId), Vec<Chunk>>);
 
 impl Scope<'_> {
     pub(super) async fn get(&mut self, get: &GetMessage) -> Answer<Option<Message>> {
@@ -113,7 +114,7 @@ impl Scope<'_> {
         }
     }
 
-    /// Completes rows that were found.
+    /// Completes the found rows with their chunks.
     pub(super) async fn whole(&mut self, found: Vec<Stored>) -> Answer<Vec<Result<Message, DamagedMessage>>> {
         let (mut threads, mut ids, mut firsts) = (vec![], vec![], vec![]);
         for stored in found.iter().filter(|stored| stored.is_open()) {
@@ -123,9 +124,9 @@ impl Scope<'_> {
                 firsts.push(number(row.first_chunk));
             }
         }
-        let mut pieces = Pieces(HashMap::new());
+        let mut chunks = Chunks(HashMap::new());
         if !threads.is_empty() {
-            let rows = sqlx::query(PIECES)
+            let rows = sqlx::query(CHUNKS)
                 .bind(self.tenant.as_str())
                 .bind(threads)
                 .bind(ids)
@@ -135,17 +136,17 @@ impl Scope<'_> {
             for row in &rows {
                 let (thread, id): (&str, &str) = (row.try_get("thread")?, row.try_get("id")?);
                 if let (Ok(thread), Ok(id)) = (ThreadId::new(thread), MessageId::new(id)) {
-                    let piece = (row.try_get("kind")?, row.try_get("delta")?);
-                    pieces.0.entry((thread, id)).or_default().push(piece);
+                    let chunk = (row.try_get("kind")?, row.try_get("delta")?);
+                    chunks.0.entry((thread, id)).or_default().push(chunk);
                 }
             }
         }
         let tenant = self.tenant;
-        Ok(found.into_iter().map(|stored| stored.whole(tenant, Some(&pieces))).collect())
+        Ok(found.into_iter().map(|stored| stored.whole(tenant, Some(&chunks))).collect())
     }
 }
 
-/// The messages, and what cannot be read.
+/// Separates the messages from the damaged rows.
 pub(super) fn apart(rows: Vec<Result<Message, DamagedMessage>>) -> (Vec<Message>, Vec<DamagedMessage>) {
     let (mut messages, mut damaged) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {

@@ -1,6 +1,6 @@
-//! Reads: each from one moment of the store, on a connection of its own while it lasts.
+//! Reads. Each one uses one snapshot, on a connection of its own.
 //!
-//! A read is a task. Whoever does not wait for it any more leaves no connection behind in the middle of a transaction.
+//! A read runs as a task. If its caller stops waiting, the task still ends the transaction of the connection.
 
 pub(crate) mod audit;
 pub(crate) mod changes;
@@ -41,11 +41,11 @@ use crate::{
     transaction::{Begun, Of, begin},
 };
 
-/// How often a read is tried whose connection was lost, beside once for each connection that lay idle: a server that was started anew
-/// has cut all of them.
+/// How often a read is attempted after its connection was lost. An idle connection does not count: a server that
+/// was restarted has closed all of them.
 const ATTEMPTS: u32 = 4;
 
-/// How long to wait before the servers are asked again which of them takes writes.
+/// The pause before the servers are asked again which of them is the primary.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The readers of a store.
@@ -56,32 +56,32 @@ pub(crate) struct Readers {
     engine: Engine,
 }
 
-/// What a read works with.
+/// The connection and the arguments of one read.
 struct Scope<'a> {
     db: &'a mut PgConnection,
     tenant: &'a TenantId,
     now: Timestamp,
 }
 
-/// Why a read is not answered.
-pub(crate) enum Trouble {
+/// The reason why a read fails.
+pub(crate) enum ReadError {
     Refused(PersistError),
     Engine(sqlx::Error),
 }
 
-impl From<PersistError> for Trouble {
+impl From<PersistError> for ReadError {
     fn from(error: PersistError) -> Self {
         Self::Refused(error)
     }
 }
 
-impl From<sqlx::Error> for Trouble {
+impl From<sqlx::Error> for ReadError {
     fn from(error: sqlx::Error) -> Self {
         Self::Engine(error)
     }
 }
 
-pub(crate) type Answer<T> = std::result::Result<T, Trouble>;
+pub(crate) type Answer<T> = std::result::Result<T, ReadError>;
 
 impl Readers {
     pub(crate) fn new(settings: &Settings, engine: &Engine) -> Self {
@@ -89,12 +89,12 @@ impl Readers {
         Self { connections, settings: settings.clone(), engine: engine.clone() }
     }
 
-    /// Answers a read.
+    /// Runs a read.
     pub(crate) async fn read(
         &self,
         tenant: &TenantId,
         read: ReadArgs,
-        give_up: Instant,
+        wait_until: Instant,
         now: Timestamp,
     ) -> Result<ReadResult> {
         let (connections, settings, tenant) =
@@ -103,11 +103,12 @@ impl Readers {
             let mut attempts = settings.options.readers.saturating_add(ATTEMPTS);
             let mut last = None;
             loop {
-                let (is_waited_for, failure) = match connections.borrow(&tenant, give_up).await {
+                let (is_waited_for, failure) = match connections.borrow(&tenant, wait_until).await {
                     Ok(connection) => {
-                        match attempt_to(connection, &settings, &tenant, &read, (now, give_up)).await {
+                        match attempt_to(connection, &settings, &tenant, &read, (now, wait_until)).await {
                             Ok(answer) => return answer,
-                            // A connection that was lost is made anew at once; what a pooler leads to may be promoted later.
+                            // A lost connection is replaced at once. The server behind a pooler may be promoted
+                            // later.
                             Err(failure) => (failure.is_known_outage(), failure),
                         }
                     }
@@ -116,10 +117,10 @@ impl Readers {
                 let passes = failure.passes;
                 let failure = failure.after(last.take());
                 let is_tried_again = if is_waited_for {
-                    Instant::now() + PAUSE < give_up
+                    Instant::now() + PAUSE < wait_until
                 } else {
                     attempts -= 1;
-                    attempts > 0 && Instant::now() < give_up
+                    attempts > 0 && Instant::now() < wait_until
                 };
                 if !passes || !is_tried_again {
                     return Err(failure.to_persist(Phase::Before));
@@ -144,29 +145,29 @@ impl Readers {
     }
 }
 
-/// Reads once. A connection on which anything has failed is not used again.
+/// Attempts a read once. A connection with a failure is not used again.
 async fn attempt_to(
     mut connection: Borrowed,
     settings: &Settings,
     tenant: &TenantId,
     read: &ReadArgs,
-    (now, give_up): (Timestamp, Instant),
+    (now, wait_until): (Timestamp, Instant),
 ) -> std::result::Result<Result<ReadResult>, Failure> {
-    let time_left = give_up.saturating_duration_since(Instant::now());
+    let time_left = wait_until.saturating_duration_since(Instant::now());
     let begun =
         begin(settings, connection.connection(), Of::Reads, || Reach::of_read(tenant, read), time_left)
             .await?;
-    connection.leads_to(begun.timeline);
-    // The server ends a search before its connection is given up for lost.
+    connection.set_timeline(begun.timeline);
+    // The server ends a search before the connection times out.
     let searching = settings.options.search.then(|| Searching {
         tokenizer: settings.options.tokenizer,
-        ends: give_up.min(Instant::now() + settings.options.answer_limit / 8 * 7),
+        ends: wait_until.min(Instant::now() + settings.options.answer_limit / 8 * 7),
     });
     let answering = answer(connection.connection(), begun, tenant, read, now, searching);
     let answered = timeout(settings.options.answer_limit, answering).await;
     match answered {
         Ok(Ok((answer, in_transaction))) => {
-            // Nobody waits for the end of a transaction that has only read.
+            // The caller does not wait for the end of a read-only transaction.
             if in_transaction {
                 tokio::spawn(give_back(connection, settings.options.answer_limit));
             } else {
@@ -174,11 +175,11 @@ async fn attempt_to(
             }
             Ok(Ok(answer))
         }
-        Ok(Err(Trouble::Refused(error))) => {
+        Ok(Err(ReadError::Refused(error))) => {
             tokio::spawn(give_back(connection, settings.options.answer_limit));
             Ok(Err(error))
         }
-        Ok(Err(Trouble::Engine(error))) => Err(error.into()),
+        Ok(Err(ReadError::Engine(error))) => Err(error.into()),
         Err(_) => Err(Failure::timed_out()),
     }
 }
@@ -190,7 +191,7 @@ async fn give_back(mut connection: Borrowed, limit: Duration) {
     }
 }
 
-/// Answers from one moment of the store, and says whether a transaction was begun for it.
+/// Runs a read in one snapshot, and returns whether it began a transaction.
 async fn answer(
     db: &mut PgConnection,
     begun: Begun,
@@ -199,7 +200,7 @@ async fn answer(
     now: Timestamp,
     searching: Option<Searching>,
 ) -> Answer<(ReadResult, bool)> {
-    // One statement is of one moment by itself.
+    // A single statement needs no transaction for one snapshot.
     if begun.is_optional
         && let ReadArgs::Get(get) = read
         && let Some(settled) = message::get_settled(db, tenant, get).await?
@@ -226,22 +227,20 @@ async fn answer(
         ReadArgs::Search(read) => match searching {
             Some(searching) => scope.search(searching, read).await.map(ReadResult::Search),
             None => {
-                let what = "a search of a store that was opened without `search(true)`";
-                Err(PersistError::unsupported(what).into())
+                let operation = "a search of a store that was opened without `search(true)`";
+                Err(PersistError::unsupported(operation).into())
             }
         },
         ReadArgs::Audit(read) => scope.audit(read).await.map(ReadResult::Audit),
         ReadArgs::Images(read) => Ok(ReadResult::Images(replica::images(scope.db, read, now).await?)),
-        ReadArgs::ReplicationStatus(_) => {
-            Ok(ReadResult::ReplicationStatus(replica::standing(scope.db).await?))
-        }
+        ReadArgs::ReplicationStatus(_) => Ok(ReadResult::ReplicationStatus(replica::status(scope.db).await?)),
         other => Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str())).into()),
     }?;
     Ok((answer, true))
 }
 
 impl Scope<'_> {
-    /// The thread, deleted or not.
+    /// Returns the row of the thread, deleted or not.
     async fn thread(&mut self, thread: &ThreadId) -> Answer<Option<ThreadRow>> {
         let row = sqlx::query(concat!(
             "SELECT ",
@@ -257,7 +256,7 @@ impl Scope<'_> {
         Ok(Some(state.ok_or_else(|| damaged(format!("the row of the thread `{thread}`")))?))
     }
 
-    /// The thread, if it is there: neither never begun nor deleted.
+    /// Returns the row of the thread, if the thread exists and is not deleted.
     async fn living(&mut self, thread: &ThreadId) -> Answer<Option<ThreadRow>> {
         Ok(self.thread(thread).await?.filter(|state| !state.deleted))
     }

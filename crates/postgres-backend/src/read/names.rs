@@ -1,4 +1,4 @@
-//! By what names the messages of a thread are known.
+//! Reads of the provider aliases of a thread.
 
 use sqlx::Row as _;
 use throughline_core::{
@@ -43,7 +43,7 @@ impl Scope<'_> {
         for row in rows.iter().take(limit) {
             let found = alias_of(row)?.zip(counter(row.try_get("n")?));
             let (alias, n) = found
-                .ok_or_else(|| damaged(format!("a name of a message in the thread `{}`", list.thread)))?;
+                .ok_or_else(|| damaged(format!("an alias of a message in the thread `{}`", list.thread)))?;
             last = Some(AliasCursor { message: alias.message.clone(), n });
             answer.aliases.push(alias);
         }

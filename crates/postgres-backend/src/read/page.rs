@@ -13,10 +13,10 @@ use super::{
 use crate::rows::{SELECTED, counter, message_columns, number};
 
 impl Scope<'_> {
-    /// Reads a stretch of a thread.
+    /// Reads a page of a thread.
     pub(super) async fn page(&mut self, read: &ReadPage) -> Answer<Page> {
         rules::check_page(read.limit, read.max_bytes)?;
-        let (position, ..) = self.told().await?;
+        let (position, ..) = self.feed_bounds().await?;
         let mut page = Page {
             thread: read.thread.clone(),
             messages: Vec::new(),
@@ -38,7 +38,8 @@ impl Scope<'_> {
             (Visibility::Settled, Some(open)) => before.min(number(open.get())),
             _ => before,
         };
-        // A state that is none is shown with the final ones: it is damage, and would be missed by nobody.
+        // A message with an invalid state is shown with the final ones, as damaged: otherwise it would disappear
+        // from every page.
         let visible = match read.visibility {
             Visibility::Final => " AND m.state NOT IN ('reserved', 'streaming', 'abandoned')",
             Visibility::All | Visibility::Settled => "",
@@ -75,7 +76,7 @@ impl Scope<'_> {
         Ok(page)
     }
 
-    /// The place of the first open message.
+    /// Returns the sequence number of the first open message.
     pub(super) async fn first_open(&mut self, thread: &ThreadId, floor: Seq) -> Answer<Option<Seq>> {
         let row = sqlx::query(
             "SELECT seq FROM throughline.messages WHERE tenant = $1 AND thread = $2 AND seq > $3 \

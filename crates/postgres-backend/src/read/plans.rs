@@ -1,4 +1,4 @@
-//! How the server goes about a search: by the index of words, however much there is beside what is found.
+//! Tests of the query plans of a search: the plans use the full-text index, whatever else the store holds.
 
 use std::time::{Duration, Instant};
 
@@ -15,11 +15,11 @@ use super::{
 };
 use crate::{
     PostgresBackend,
-    search::{Asked, Making},
+    search::{Asked, TermMaker},
 };
 
-/// A store of two tenants, with so many messages each, in threads of a hundred: one in a thousand has another word. With `counted`
-/// the server has looked at its tables.
+/// Fills a store with two tenants and their messages, in threads of a hundred. One message in a thousand contains
+/// another word. With `counted`, the tables are analyzed.
 const FILL: &str = "INSERT INTO throughline.threads (tenant, thread, last_seq, floor, generation, live, names, gone_at, \
     gone_question, deleted, purgeable, listed, archived, active_at, entry) SELECT t, 'thread' || n, 100, 0, 1, 100, 0, 0, 0, false, false, true, false, 0, NULL \
     FROM unnest('{a,b}'::text[]) t, generate_series(0, 199) n; \
@@ -67,7 +67,7 @@ async fn store(counted: bool) -> Option<PgConnection> {
 }
 
 fn asked(tenant: &str, word: &str) -> Asked {
-    Asked::of(&Making::default().prefix(tenant), &Query::parse(word, Tokenizer::Words).unwrap())
+    Asked::of(&TermMaker::default().prefix(tenant), &Query::parse(word, Tokenizer::Words).unwrap())
 }
 
 async fn plan(db: &mut PgConnection, statement: &str, word: &str) -> String {
@@ -95,7 +95,7 @@ async fn plan(db: &mut PgConnection, statement: &str, word: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_search_goes_by_the_index_of_words_and_each_message_by_its_key() {
+async fn search_uses_the_full_text_index_and_finds_each_message_by_its_key() {
     for counted in [true, false] {
         let Some(mut db) = store(counted).await else { return };
         for word in ["needle", "any", "need*", "needle any"] {
@@ -112,9 +112,9 @@ async fn a_search_goes_by_the_index_of_words_and_each_message_by_its_key() {
     }
 }
 
-/// Of 20 000 messages that match the five latest are ranked, also of those of one thread.
+/// Of 20 000 matching messages, the search ranks the five latest, also within one thread.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_search_ranks_the_latest_matches_where_there_are_more_than_its_bound() {
+async fn search_ranks_the_latest_matches_if_there_are_more_than_its_bound() {
     let Some(mut db) = store(true).await else { return };
     let tenant = "a".parse().unwrap();
     let mut scope = Scope { db: &mut db, tenant: &tenant, now: Timestamp::from_micros(0) };

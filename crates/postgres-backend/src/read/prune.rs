@@ -1,4 +1,4 @@
-//! What a prune would take away.
+//! The plan of a prune.
 
 use sqlx::Row as _;
 use throughline_core::{
@@ -9,22 +9,22 @@ use throughline_core::{
 use super::{Answer, Scope};
 use crate::rows::{counter, number};
 
-/// From the latest message back, the first one that is too many or too much.
+/// The latest message, counted from the end, that exceeds the number or the bytes.
 const TOO_MANY: &str = "SELECT max(seq) AS through FROM (SELECT seq, count(*) FILTER (WHERE state = 'final') OVER w AS finals, \
     sum(content_bytes) OVER w AS bytes FROM throughline.messages WHERE tenant = $1 AND thread = $2 AND seq > $3 \
     WINDOW w AS (ORDER BY seq DESC)) AS counted WHERE finals > $4 OR bytes > $5";
 
-/// From the oldest message on, the last one before the first that is young enough.
+/// The last message before the first one that is recent enough.
 const TOO_OLD: &str = "SELECT max(seq) AS through FROM throughline.messages WHERE tenant = $1 AND thread = $2 AND seq > $3 \
     AND seq < coalesce((SELECT min(y.seq) FROM throughline.messages y WHERE y.tenant = $1 AND y.thread = $2 AND y.seq > $3 \
     AND y.created_at >= $4), 9223372036854775807)";
 
-/// What stands up to a place and before the first open message.
+/// The messages up to a sequence number and before the first open message.
 const GOING: &str = "SELECT max(seq) AS through, count(*) AS messages, coalesce(sum(content_bytes), 0)::bigint AS bytes \
     FROM throughline.messages WHERE tenant = $1 AND thread = $2 AND seq > $3 AND seq <= $4 AND seq < $5";
 
 impl Scope<'_> {
-    /// Finds out what a prune would take away.
+    /// Determines which messages a prune would remove.
     pub(super) async fn plan_prune(&mut self, read: &PlanPrune) -> Answer<PrunePlan> {
         let thread = read.thread.clone();
         let mut plan =
@@ -47,7 +47,7 @@ impl Scope<'_> {
         Ok(plan)
     }
 
-    /// The last place that is beyond a limit.
+    /// Returns the last sequence number that is beyond a limit.
     async fn beyond(&mut self, read: &PlanPrune, floor: Seq) -> Answer<Option<i64>> {
         let keep = &read.keep;
         let mut beyond = None;

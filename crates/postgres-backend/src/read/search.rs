@@ -1,4 +1,4 @@
-//! Messages with certain words.
+//! Searches of messages.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -18,45 +18,45 @@ use throughline_core::{
 use super::{Answer, Scope, message::Stored, thread::thread_id};
 use crate::{
     rows::{message_columns, number},
-    search::{Asked, State, weights},
+    search::{Asked, State, rank_factors},
 };
 
-/// Everything has its index, whatever was counted of the tables last.
+/// Plans use only index scans, whatever the table statistics are.
 pub(super) const BY_INDEX: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
     SET LOCAL jit = off; ";
 
-/// The order of an answer, behind the weight.
+/// The order of an answer after the rank.
 macro_rules! latest {
     ($of:literal) => {
         concat!($of, ".created_at DESC, ", $of, ".seq DESC, ", $of, ".thread, ", $of, ".id, ", $of, ".part")
     };
 }
 
-/// The weight of a row of the index.
-macro_rules! weight {
+/// The rank of a row of the index.
+macro_rules! rank {
     ($of:literal) => {
-        concat!("round((ts_rank(", weights!(), ", ", $of, ".words, $3::tsquery) * $4)::float8)")
+        concat!("round((ts_rank(", rank_factors!(), ", ", $of, ".words, $3::tsquery) * $4)::float8)")
     };
 }
 
-/// What the index finds, the best first: of `$7` messages at most, whichever they are, and how many these were. Whose they are stands in
-/// the terms; the key of the tenant would find everything that is theirs.
+/// The best matches of the index, out of at most `$7` candidates, and the number of candidates. The tenant prefix
+/// in the terms selects the tenant; the primary key with the tenant would scan all rows of the tenant.
 macro_rules! found {
     ($where:literal) => {
         concat!(
             "SELECT r.thread, r.id, r.looked FROM (SELECT f.*, count(*) OVER () AS looked FROM \
              (SELECT s.thread, s.id, s.part, s.seq, s.created_at, ",
-            weight!("s"),
-            " AS weight FROM throughline.search s WHERE ",
+            rank!("s"),
+            " AS rank FROM throughline.search s WHERE ",
             $where,
-            " AND s.words @@ $2::tsquery LIMIT $7) f) r ORDER BY r.weight DESC, ",
+            " AND s.words @@ $2::tsquery LIMIT $7) f) r ORDER BY r.rank DESC, ",
             latest!("r"),
             " LIMIT $5 OFFSET $6"
         )
     };
 }
 
-/// The same of the `$7` latest, where there are more.
+/// The same, out of the `$7` latest candidates, if there are more.
 macro_rules! found_of_latest {
     ($where:literal) => {
         concat!(
@@ -67,7 +67,7 @@ macro_rules! found_of_latest {
             latest!("s"),
             " LIMIT $7) r JOIN throughline.search s \
              ON s.tenant = $1 AND s.thread = r.thread AND s.id = r.id AND s.part = r.part ORDER BY ",
-            weight!("s"),
+            rank!("s"),
             " DESC, ",
             latest!("s"),
             " LIMIT $5 OFFSET $6"
@@ -80,8 +80,8 @@ pub(super) const FOUND_IN_THREAD: &str = found!("s.tenant = $1 AND s.thread = $8
 const FOUND_OF_LATEST: &str = found_of_latest!("s.tenant IS NOT DISTINCT FROM $1");
 const FOUND_OF_LATEST_IN_THREAD: &str = found_of_latest!("s.tenant = $1 AND s.thread = $8");
 
-/// The messages, held against what was found: the index may be behind. The place of a message is asked for so that it is looked up by
-/// its key and nothing else, whatever was counted of the table last.
+/// The messages of the candidates, which are compared with the query again: the index may be behind. The statement
+/// also requires the sequence number, so that the planner uses the primary key, whatever the table statistics are.
 pub(super) const MESSAGES: &str = concat!(
     "SELECT ",
     message_columns!(),
@@ -91,24 +91,24 @@ pub(super) const MESSAGES: &str = concat!(
      WHERE m.state = 'final' AND coalesce(m.seq, 0) > t.floor AND NOT t.deleted ORDER BY k.n"
 );
 
-/// Some of what the index finds may be gone by now.
+/// Additional candidates: some may have been deleted or edited since.
 const MORE: u64 = 16;
 
-/// How many messages are read at once: what they hold together is looked at between two reads.
+/// How many messages one query reads. The size of the answer is checked between two queries.
 const AT_ONCE: usize = 16;
 
-/// How a store searches.
+/// The settings of searches in a store.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Searching {
     pub(super) tokenizer: Tokenizer,
-    /// When the server cancels its statement.
+    /// When the server cancels the statement.
     pub(super) ends: Instant,
 }
 
-/// The settings of a search: plans by index alone, and a timeout of its statements, which all of them share.
+/// The session settings of a search: index scans only, and a statement timeout that all its statements share.
 pub(super) struct SearchSettings {
     ends: Instant,
-    /// The timeout that the server has for each statement.
+    /// The current statement timeout of the server.
     timeout: Option<Duration>,
 }
 
@@ -117,7 +117,7 @@ impl SearchSettings {
         Self { ends, timeout: None }
     }
 
-    /// What is to be set before the next statement, if anything is: nothing while most of the timeout that is set is left.
+    /// Returns the settings for the next statement. Returns `None` while most of the current timeout is left.
     fn next(&mut self) -> Result<Option<String>, PersistError> {
         let left = self.ends.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -133,13 +133,13 @@ impl SearchSettings {
     }
 }
 
-/// What a search asks the index for, and how far it has come.
+/// A query of the index and its progress.
 pub(super) struct Looking<'a> {
     asked: Asked,
     thread: Option<&'a ThreadId>,
-    /// How many messages are ranked at most.
+    /// The most messages that are ranked.
     candidates: u64,
-    /// Whether there are more: the latest are ranked.
+    /// Whether there are more candidates, so that only the latest are ranked.
     pub(super) is_cut: bool,
     looked: u64,
 }
@@ -150,7 +150,7 @@ impl<'a> Looking<'a> {
     }
 }
 
-/// A message that may be one: its thread and its id.
+/// A candidate: the thread and the id of a message.
 pub(super) type Candidate = (String, String);
 
 impl Scope<'_> {
@@ -158,8 +158,8 @@ impl Scope<'_> {
     pub(super) async fn search(&mut self, searching: Searching, read: &SearchMessages) -> Answer<SearchHits> {
         rules::check_limit(read.limit)?;
         let state = State::read(self.db).await?;
-        // Until the index is made again by the tokenizer of this store, it is asked in its own way.
-        let query = Query::parse(&read.query, state.making.tokenizer)?;
+        // Until the index is rebuilt with the tokenizer of this store, the query uses the tokenizer of the index.
+        let query = Query::parse(&read.query, state.term_maker.tokenizer)?;
         let indexed = Position::new(state.found_up_to(searching.tokenizer));
         let mut found =
             SearchHits { hits: Vec::new(), damaged: Vec::new(), indexed, terminated_early: false };
@@ -169,11 +169,11 @@ impl Scope<'_> {
             return Ok(found);
         }
         let mut settings = SearchSettings::new(searching.ends);
-        let asked = Asked::of(&state.making.prefix(self.tenant.as_str()), &query);
+        let asked = Asked::of(&state.term_maker.prefix(self.tenant.as_str()), &query);
         let mut looking = Looking::new(asked, read.thread.as_ref(), MAX_CANDIDATES as u64);
         let limit = read.limit as usize;
         let (mut more, mut bytes) = (u64::from(read.limit) + MORE, 0);
-        // A message that is in the index in several parts may be found by each of them.
+        // A message with several parts in the index may match in each of them.
         let mut known: HashSet<Candidate> = HashSet::new();
         loop {
             let candidates = self.candidates(&mut settings, &mut looking, more).await?;
@@ -204,7 +204,7 @@ impl Scope<'_> {
         Ok(())
     }
 
-    /// What the index finds, after as many as were looked at.
+    /// Returns the next candidates of the index, after the ones already examined.
     pub(super) async fn candidates(
         &mut self,
         settings: &mut SearchSettings,
@@ -243,7 +243,7 @@ impl Scope<'_> {
         }
     }
 
-    /// Reads messages and compares them with the query. Says how many bytes they have.
+    /// Reads messages and compares them with the query. Returns their bytes.
     async fn hold_against(
         &mut self,
         candidates: Vec<Candidate>,
@@ -262,7 +262,7 @@ impl Scope<'_> {
             bytes = bytes.saturating_add(row.try_get::<i64, _>("content_bytes")?.unsigned_abs());
             match Stored::read(row)?.whole(self.tenant, None) {
                 Ok(message) => found.hits.extend(hit(message, query)),
-                // It hides no other.
+                // A damaged message does not hide the others.
                 Err(_) => found.damaged.push(thread_id(row.try_get("thread")?)?),
             }
         }
@@ -270,7 +270,7 @@ impl Scope<'_> {
     }
 }
 
-/// Nothing of a message that was edited since.
+/// Returns `None` for a message that was edited and no longer matches.
 fn hit(message: Message, query: &Query) -> Option<SearchHit> {
     let text = message.content.plain_text(usize::MAX);
     if !query.matches(&text) {

@@ -1,4 +1,4 @@
-//! What a claimer may go on with, and the runs that there were.
+//! Reads of agent sessions: the session that a claimer may resume, and the runs of an agent.
 
 use sqlx::Row as _;
 use throughline_core::{
@@ -14,7 +14,7 @@ use super::{Answer, Scope};
 use crate::rows::{NotLoaded, Source, decode, number, whose};
 
 impl Scope<'_> {
-    /// Decided as a write is, and nothing is written.
+    /// Decides the claim as a write does, without writing.
     pub(super) async fn resolve(&mut self, read: &ResolveSession) -> Answer<SessionResolved> {
         let mut transaction = Transaction::new(Source::default(), Limits::default());
         loop {

@@ -1,4 +1,4 @@
-//! Threads as a whole.
+//! Reads of threads.
 
 use std::fmt::Write as _;
 
@@ -21,25 +21,25 @@ use crate::{
     rows::{decode_thread, thread_columns},
 };
 
-/// A thread where the list comes to it.
+/// A thread in a list.
 struct Found {
     cursor: ThreadCursor,
-    /// Nothing where it cannot be read.
+    /// `None` if the summary is damaged.
     entry: Option<ThreadSummary>,
-    /// Whether more threads of its kind, archived or not, stand behind it and were not read.
+    /// Whether more threads with the same archive flag follow and were not read.
     is_cut_behind: bool,
 }
 
-/// The first of the parameters that are names and values of labels.
+/// The first parameter for the names and values of labels.
 const LABELS: usize = 7;
 
 impl Scope<'_> {
-    /// Reads what lists show of a thread.
+    /// Reads the thread summary.
     pub(super) async fn entry(&mut self, get: &GetThread) -> Answer<Option<ThreadSummary>> {
         let Some(state) = self.living(&get.thread).await? else { return Ok(None) };
         let entry = state.entry(self.tenant, &get.thread);
         entry.map(Some).ok_or_else(|| {
-            let detail = format!("what lists show of the thread `{}` is damaged", get.thread);
+            let detail = format!("the summary of the thread `{}` is damaged", get.thread);
             PersistError::new(ErrorKind::Corrupt, detail).into()
         })
     }
@@ -47,7 +47,7 @@ impl Scope<'_> {
     /// Lists threads.
     pub(super) async fn threads(&mut self, list: &ListThreads) -> Answer<ThreadList> {
         rules::check_page(list.limit, list.max_bytes)?;
-        let (position, ..) = self.told().await?;
+        let (position, ..) = self.feed_bounds().await?;
         let mut found = Vec::new();
         for archived in list.archived.map_or_else(|| vec![false, true], |archived| vec![archived]) {
             self.find(list, archived, &mut found).await?;
@@ -99,7 +99,7 @@ impl Scope<'_> {
                  AND l.value = ${value} AND l.thread = t.thread)"
             );
         }
-        // The index is in the order of the slots; what is active in one and the same is sorted.
+        // The index is sorted by `active_slot`; threads with the same slot are sorted here.
         sql.push_str(" ORDER BY t.active_slot DESC, t.active_at DESC, t.thread LIMIT $5");
         let sql = fitting!("*", sql, "active_slot DESC, active_at DESC, thread", "$6");
         let (active_at, thread) = match &list.after {
@@ -154,7 +154,7 @@ impl Scope<'_> {
         Ok(Tenants { tenants })
     }
 
-    /// Lists threads that take up room for messages that are gone.
+    /// Lists threads whose removed messages still take up space.
     pub(super) async fn purgeable(&mut self, list: &ListPurgeable) -> Answer<PurgeableThreads> {
         rules::check_limit(list.limit)?;
         let rows = sqlx::query(

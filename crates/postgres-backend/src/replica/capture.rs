@@ -1,8 +1,9 @@
-//! Noting which rows are touched, while somebody copies the store; a store that nobody copies writes nothing more.
+//! Captures: the dirty set records which rows change while a replica copies the store. Without a capture, nothing
+//! is recorded.
 //!
-//! It begins in two steps. First the row of the store says that it is noted, from when on every transaction that ends does so. Then
-//! everything that there is by now is listed by its keys, for which nobody waits: whatever is changed meanwhile is noted. So each row is
-//! listed or noted, or both; one that is both counts as noted.
+//! A capture begins in two steps. First, the row of the store enables the capture; from then on, every transaction
+//! records the keys of its changed rows. Then the keys of all existing rows are listed as the snapshot, without a
+//! lock on the writers. So each row is in the snapshot, in the dirty set, or in both; then the dirty set counts.
 
 use std::collections::HashSet;
 
@@ -12,12 +13,13 @@ use throughline_core::replication::CaptureId;
 use super::{Key, Part, State, key::BETWEEN};
 use crate::rows::number;
 
-/// Two who list wait for each other.
+/// Concurrent snapshots wait for each other.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(6070816190463183182)";
 
-/// From now on it is noted what is touched, unless that is done already.
+/// Enables the capture, unless it is enabled already.
 pub(super) async fn turn_on(db: &mut PgConnection) -> sqlx::Result<()> {
-    // Not prepared: outside of a transaction that has begun, a pooler may have another connection for the second step.
+    // A simple query: outside of a transaction, a pooler may use another connection for the second step of a
+    // prepared one.
     let sql = format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
          UPDATE throughline.store SET capture = {} WHERE id = 1 AND capture IS NULL; COMMIT",
@@ -26,9 +28,10 @@ pub(super) async fn turn_on(db: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await.map(drop)
 }
 
-/// Lists everything that there is, unless that was done for the present capture; says for which one it is listed.
+/// Lists all rows as the snapshot of the present capture, unless that was done. Returns the capture that it belongs
+/// to.
 pub(super) async fn list(db: &mut PgConnection) -> sqlx::Result<Option<CaptureId>> {
-    // Whole tables are read here, for as long as that takes.
+    // The statement reads whole tables and may run for a long time.
     let sql = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SET LOCAL enable_seqscan = on";
     sqlx::raw_sql(sql).execute(&mut *db).await?;
     sqlx::raw_sql(LOCK).execute(&mut *db).await?;
@@ -52,7 +55,7 @@ pub(super) async fn list(db: &mut PgConnection) -> sqlx::Result<Option<CaptureId
     Ok(capture)
 }
 
-/// Nothing is noted any more, and nothing is left of it.
+/// Disables the capture and deletes its snapshot and its dirty set.
 pub(super) async fn turn_off(db: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::raw_sql("DELETE FROM throughline.listed; DELETE FROM throughline.touched")
         .execute(db)
@@ -60,20 +63,21 @@ pub(super) async fn turn_off(db: &mut PgConnection) -> sqlx::Result<()> {
         .map(drop)
 }
 
-const NOTE: &str = "WITH s AS (UPDATE throughline.store SET touched = touched + $1 WHERE id = 1 \
+const RECORD: &str = "WITH s AS (UPDATE throughline.store SET touched = touched + $1 WHERE id = 1 \
     RETURNING touched - $1 AS base) \
     INSERT INTO throughline.touched (n, kind, key) SELECT s.base + k.i, k.kind, k.key \
     FROM s, unnest($2::integer[], $3::text[]) WITH ORDINALITY AS k (kind, key, i) \
     ON CONFLICT (kind, key) DO UPDATE SET n = excluded.n";
 
-/// Notes that rows were touched. The row of the store has to be held: the numbers are in the order of the commits.
-pub(crate) async fn note(db: &mut PgConnection, mut keys: Vec<Key>) -> sqlx::Result<()> {
+/// Records changed rows in the dirty set. The caller must hold the row of the store, so that the numbers are in
+/// commit order.
+pub(crate) async fn record(db: &mut PgConnection, mut keys: Vec<Key>) -> sqlx::Result<()> {
     let mut seen = HashSet::with_capacity(keys.len());
     keys.retain(|key| seen.insert(key.clone()));
     if keys.is_empty() {
         return Ok(());
     }
-    sqlx::query(NOTE)
+    sqlx::query(RECORD)
         .bind(number(keys.len() as u64))
         .bind(keys.iter().map(|key| key.part.code()).collect::<Vec<_>>())
         .bind(keys.iter().map(Key::as_str).collect::<Vec<_>>())

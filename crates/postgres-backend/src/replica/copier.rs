@@ -1,4 +1,4 @@
-//! The transactions of what is done about copies.
+//! The transactions of replication operations.
 
 use sqlx::PgConnection;
 use throughline_core::{
@@ -28,22 +28,22 @@ use crate::{
     writer::in_time,
 };
 
-/// What an operation came to, and the position of the store with it.
+/// The result of an operation, and the position of the store.
 #[derive(Debug)]
 pub(crate) struct Replicated {
     pub(crate) outcome: Result<Outcome, PersistError>,
     pub(crate) position: Position,
-    /// Of the server that it is on, where a pooler has chosen that.
+    /// The timeline of the server, if a pooler chose the server.
     pub(crate) timeline: Option<u32>,
 }
 
-/// An operation that may be refused.
+/// The result of an operation that may be refused.
 type Done = sqlx::Result<Result<(ReplicaResult, bool), PersistError>>;
 
-/// For how long a store is listed at most, before it is given up: the whole of it is read.
+/// The time limit of a snapshot: the server reads the whole store.
 const LISTING_LIMIT: std::time::Duration = std::time::Duration::from_secs(3600);
 
-/// Does everything but commit. A refused one is rolled back by the caller.
+/// Runs everything except the commit. After a refusal, the caller rolls back.
 pub(crate) async fn prepare(
     settings: &Settings,
     db: &mut PgConnection,
@@ -61,7 +61,7 @@ pub(crate) async fn prepare(
     Ok(Replicated { timeline: begun.timeline, ..replicated })
 }
 
-/// Runs one. `listed` is for which capture everything was listed before.
+/// Runs one operation. `listed` is the capture whose snapshot was taken before.
 async fn run(
     db: &mut PgConnection,
     args: &ReplicaArgs,
@@ -69,8 +69,8 @@ async fn run(
 ) -> sqlx::Result<Replicated> {
     let mut state = State::hold(db).await?;
     if listed != state.capture && listed.is_some() {
-        // Somebody has ended it meanwhile. It is begun again.
-        return Err(sqlx::Error::Protocol("what was listed is of no use any more".into()));
+        // Another process has ended the capture in the meantime; the operation starts again.
+        return Err(sqlx::Error::Protocol("the snapshot belongs to a capture that has ended".into()));
     }
     let done = match args {
         ReplicaArgs::Begin(begin) => Ok((ReplicaResult::Begin(begin_capture(&mut state, *begin)), true)),
@@ -88,7 +88,7 @@ async fn run(
     };
     let outcome = done.map(|(result, changed)| Outcome { result: result.into(), changed });
     if outcome.as_ref().is_ok_and(|outcome| outcome.changed) {
-        // It has its place among the commits, and nothing is told of it.
+        // The operation takes a position without a change event.
         state.position = Position::new(state.position.get() + 1);
         state.write(db).await?;
     }
@@ -96,7 +96,7 @@ async fn run(
 }
 
 fn begin_capture(state: &mut State, begin: BeginCapture) -> CaptureBegun {
-    // One that is to copy nothing that there is begins in one step.
+    // A capture without a snapshot begins in one step.
     let capture = *state.capture.get_or_insert_with(CaptureId::fresh);
     state.listed |= begin.whole;
     let cursor = if begin.whole {
@@ -109,7 +109,7 @@ fn begin_capture(state: &mut State, begin: BeginCapture) -> CaptureBegun {
     CaptureBegun { cursor }
 }
 
-async fn stand(db: &mut PgConnection, state: &mut State, take: &SetReplicationState) -> Done {
+async fn set_state(db: &mut PgConnection, state: &mut State, take: &SetReplicationState) -> Done {
     let to = match following::set_replication_state(state.replication_state, take) {
         Ok(to) => to,
         Err(refusal) => return Ok(Err(refusal)),
@@ -126,14 +126,14 @@ async fn stand(db: &mut PgConnection, state: &mut State, take: &SetReplicationSt
     }
     let changed = to.is_some() || takes_key;
     let followed = Followed::read(db, state).await?;
-    let mut standing = state.standing(&followed);
+    let mut status = state.status(&followed);
     if changed {
-        standing.position = Position::new(state.position.get() + 1);
+        status.position = Position::new(state.position.get() + 1);
     }
-    Ok(Ok((ReplicaResult::SetState(standing), changed)))
+    Ok(Ok((ReplicaResult::SetState(status), changed)))
 }
 
-/// Keys the fingerprints of the store with this one from now on. Says whether it had another one.
+/// Sets the fingerprint key of the store. Returns whether the key was different.
 async fn take_key(db: &mut PgConnection, key: &FingerprintKey) -> sqlx::Result<bool> {
     let taken = sqlx::query(
         "UPDATE throughline.store SET fingerprint_key = $1 WHERE id = 1 AND fingerprint_key <> $1",

@@ -1,4 +1,4 @@
-//! Rows by their keys.
+//! Keys of rows, as the snapshot and the dirty set store them.
 
 use throughline_engine::{
     StagedRows,
@@ -8,10 +8,10 @@ use throughline_engine::{
 
 use super::Part;
 
-/// What stands between the parts of a key. No id holds a control character.
+/// The separator between the parts of a key. No id contains a control character.
 pub(super) const BETWEEN: char = '\u{1f}';
 
-/// Which row of which table.
+/// A table and the primary key of a row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     pub(crate) part: Part,
@@ -24,7 +24,7 @@ impl Key {
         Self { part, text: parts.join("\u{1f}") }
     }
 
-    /// As it stands in a table; nothing where it is no key of that part.
+    /// Parses a stored key; `None` if it is not a key of that table.
     pub(crate) fn from_stored(kind: i32, text: &str) -> Option<Self> {
         let part = Part::from_code(kind)?;
         let is_one = text.split(BETWEEN).count() == part.columns().len();
@@ -35,17 +35,17 @@ impl Key {
         &self.text
     }
 
-    /// The part of it at a place.
-    pub(super) fn at(&self, place: usize) -> &str {
-        self.text.split(BETWEEN).nth(place).unwrap_or_default()
+    /// Returns one part of the key.
+    pub(super) fn at(&self, index: usize) -> &str {
+        self.text.split(BETWEEN).nth(index).unwrap_or_default()
     }
 
-    /// The same, where it is a number.
-    pub(super) fn number(&self, place: usize) -> i64 {
-        self.at(place).parse().unwrap_or(-1)
+    /// Returns one part of the key as a number.
+    pub(super) fn number(&self, index: usize) -> i64 {
+        self.at(index).parse().unwrap_or(-1)
     }
 
-    /// Every row that a transaction has changed.
+    /// Returns the keys of all rows that a transaction changed.
     pub(crate) fn changed(staged: &StagedRows) -> Vec<Self> {
         staged.changed_rows().map(|row| Self::of(&row)).collect()
     }

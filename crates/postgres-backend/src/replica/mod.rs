@@ -1,7 +1,7 @@
-//! Exact copies: what is touched is noted, answered as images, and images are put in their places.
+//! Replication: the dirty set, row images of a primary, and their application on a replica.
 //!
-//! Everything that is done about copies is a transaction by itself, by a writer of its own, that holds the row of the store from its
-//! beginning on.
+//! Each replication operation is a transaction of its own, run by a separate writer. It holds the row of the store
+//! from its beginning.
 
 mod capture;
 mod copier;
@@ -13,10 +13,10 @@ mod read;
 mod state;
 
 pub(crate) use self::{
-    capture::note,
+    capture::record,
     copier::{Replicated, prepare},
     key::Key,
     part::Part,
-    read::{images, standing},
+    read::{images, status},
     state::{Followed, State, capture, link, replication_state},
 };

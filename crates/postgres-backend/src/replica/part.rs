@@ -1,5 +1,5 @@
-/// A table whose rows are copied each by itself, in the order in which they are gone through. What belongs to such a row and stands
-/// in another table is copied with it.
+/// A table whose rows are copied one by one, in the order of the copy. Dependent rows of other tables are part of
+/// the row image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Part {
     Threads = 1,
@@ -28,7 +28,7 @@ impl Part {
         Self::Consumers,
     ];
 
-    /// Its number in tables: never changed, and never used again.
+    /// Returns the stored code: it never changes and is never reused.
     pub(crate) const fn code(self) -> i32 {
         self as i32
     }
@@ -52,7 +52,7 @@ impl Part {
         }
     }
 
-    /// The columns that a [`Key`](super::Key) is of.
+    /// Returns the columns of a [`Key`](super::Key).
     pub(super) const fn columns(self) -> &'static [&'static str] {
         match self {
             Self::Threads => &["tenant", "thread"],
@@ -68,8 +68,8 @@ impl Part {
         }
     }
 
-    /// In which order its rows are listed: names in the order in which they were given, for the latest one counts, and messages as
-    /// they are read.
+    /// Returns the order of the snapshot: aliases in the order of their creation, since the latest one counts, and
+    /// messages in reading order.
     pub(super) const fn order(self) -> &'static str {
         match self {
             Self::Threads => "tenant, thread",
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_table_is_copied_or_belongs_to_one_that_is() {
+    fn every_table_is_copied_by_itself_or_with_another() {
         let schema = include_str!("../../migrations/0001_initial.sql");
         let mut tables: Vec<&str> = schema
             .split("CREATE TABLE throughline.")
@@ -100,9 +100,9 @@ mod tests {
             .filter(|table| !Part::ALL.iter().any(|part| part.table() == *table))
             .collect();
         tables.sort_unstable();
-        // Labels follow from the entry, pieces and what was passed over are copied with their message and their consumer, the
-        // changes by their positions and the log of who did what by its numbers. The index of words follows from the messages. The
-        // rest is of this store alone.
+        // Labels derive from the summary. Chunks and quarantined changes are part of the image of their message and
+        // their consumer. Changes are copied by position and the audit log by number. The full-text index derives
+        // from the messages. The other tables concern this store only.
         let others = [
             "audit",
             "changes",

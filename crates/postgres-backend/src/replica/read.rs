@@ -1,4 +1,4 @@
-//! What is kept, as images: first what was listed, then what was touched since, then the changes and the log of who did what.
+//! Reads of row images: the snapshot, then the dirty set, then the change feed and the audit log.
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
 use throughline_core::{
@@ -10,7 +10,7 @@ use throughline_core::{
 
 use super::{
     Followed, Key, Part, State,
-    image::{Imaged, image},
+    image::{ReadImage, image},
 };
 use crate::{
     read::{
@@ -22,27 +22,28 @@ use crate::{
     rows::{counter, number},
 };
 
-/// The part of a cursor while it goes through what was listed, and behind it.
+/// The values of the cursor's part: within the snapshot, and after it.
 pub(super) const LISTED: u32 = 1;
 pub(super) const DONE: u32 = 2;
 
-/// What was listed and not touched since. What was touched is answered as that.
+/// The rows of the snapshot that have not changed since. Changed rows are read from the dirty set.
 const LIST: &str = "SELECT l.n, l.kind, l.key FROM throughline.listed l WHERE l.n > $1 AND NOT EXISTS \
     (SELECT 1 FROM throughline.touched t WHERE t.kind = l.kind AND t.key = l.key) ORDER BY l.n LIMIT $2";
 
 const TOUCHED: &str =
     "SELECT t.n, t.kind, t.key FROM throughline.touched t WHERE t.n > $1 ORDER BY t.n LIMIT $2";
 
-/// How the store stands to the one beside it.
-pub(crate) async fn standing(db: &mut PgConnection) -> Answer<ReplicationStatus> {
+/// Returns the replication status of the store.
+pub(crate) async fn status(db: &mut PgConnection) -> Answer<ReplicationStatus> {
     let state = State::read(db).await?;
     let followed = Followed::read(db, &state).await?;
-    Ok(state.standing(&followed))
+    Ok(state.status(&followed))
 }
 
-/// Reads images from a cursor on.
+/// Reads images after a cursor.
 ///
-/// A change of the feed comes only after everything that was touched: who reads of it finds its message as it left it, or later.
+/// A change event comes after the whole dirty set. So the replica has the message of an event in its state at that
+/// event, or later.
 pub(crate) async fn images(db: &mut PgConnection, read: &ReadImages, now: Timestamp) -> Answer<Images> {
     let state = State::read(db).await?;
     let after = read.after;
@@ -61,13 +62,13 @@ pub(crate) async fn images(db: &mut PgConnection, read: &ReadImages, now: Timest
     let Page { images, damaged, .. } = page;
     let (position, kept_after) = (state.position, state.kept_after);
     if is_whole && state.replication_state.is_primary() {
-        // Also what tells nothing has its place among the commits.
+        // Positions without an event advance the cursor too.
         cursor.changes = position;
     }
     Ok(Images { images, cursor, more: !is_whole, position, kept_after, damaged, at: now })
 }
 
-/// An answer that is being filled.
+/// An answer under construction.
 struct Page<'a> {
     db: &'a mut PgConnection,
     images: Vec<Image>,
@@ -86,19 +87,22 @@ impl Page<'_> {
         self.images.push(image);
     }
 
-    /// How many rows are looked at at most: one more than there is room for tells whether there are more.
-    fn room(&self) -> i64 {
+    /// Returns the limit of the next query: one more row than fits, to know whether there are more.
+    fn rows_left(&self) -> i64 {
         number((self.limit - self.images.len().min(self.limit)) as u64) + 1
     }
 
-    /// Rows of the store by their numbers in a list, from the one after the cursor on. Says whether that was all.
+    /// Adds the rows of a list, by number, after the cursor. Returns whether these were all.
     async fn rows(&mut self, list: &'static str, cursor: &mut u64) -> Answer<bool> {
         loop {
             if self.is_full() {
                 return Ok(false);
             }
-            let rows =
-                sqlx::query(list).bind(number(*cursor)).bind(self.room()).fetch_all(&mut *self.db).await?;
+            let rows = sqlx::query(list)
+                .bind(number(*cursor))
+                .bind(self.rows_left())
+                .fetch_all(&mut *self.db)
+                .await?;
             if rows.is_empty() {
                 return Ok(true);
             }
@@ -112,12 +116,12 @@ impl Page<'_> {
                 }
                 *cursor = n;
                 match key.map(|key| (found.remove(&key), key)) {
-                    Some((Some(Imaged::Image(image)), _)) => self.push(*image),
-                    Some((Some(Imaged::Damaged), key)) => {
+                    Some((Some(ReadImage::Image(image)), _)) => self.push(*image),
+                    Some((Some(ReadImage::Damaged), key)) => {
                         let parts = key.as_str().replace(super::key::BETWEEN, "/");
                         self.damaged.push(format!("row `{parts}` of `{}`", key.part.table()));
                     }
-                    // It is not there any more, and something else says so.
+                    // The row was deleted. Another row image or the change feed carries the deletion.
                     Some((None, _)) => {}
                     None => self.damaged.push(format!("row {n} of what is to be copied")),
                 }
@@ -125,7 +129,7 @@ impl Page<'_> {
         }
     }
 
-    /// Leaves out what there will be no room for: what is long is only read if it is answered.
+    /// Removes the keys that do not fit into the answer, so that their long contents are not read.
     async fn fit(&mut self, keys: &mut Vec<(u64, Option<Key>)>) -> sqlx::Result<()> {
         const MESSAGES: &str = concat!(
             "SELECT k.i, ",
@@ -159,7 +163,7 @@ impl Page<'_> {
             }
         }
         let mut bytes = self.bytes;
-        // The last one is that which reaches the bound.
+        // The last row is the one that reaches the limit.
         let is_below = |size: &usize| {
             let is_below = bytes < ReadImages::MAX_BYTES;
             bytes = bytes.saturating_add(*size);
@@ -170,14 +174,14 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// The changes, from the cursor on. Says whether that was all.
+    /// Adds the changes after the cursor. Returns whether these were all.
     async fn changes(&mut self, cursor: &mut Position) -> Answer<bool> {
         let rows = sqlx::query(
             "SELECT position, tenant, thread, at, what FROM throughline.changes WHERE position > $1 \
              ORDER BY position LIMIT $2",
         )
         .bind(number(cursor.get()))
-        .bind(self.room())
+        .bind(self.rows_left())
         .fetch_all(&mut *self.db)
         .await?;
         for row in &rows {
@@ -191,15 +195,15 @@ impl Page<'_> {
         Ok(!self.is_full())
     }
 
-    /// The log of who did what, from the cursor on. Says whether that was all. An entry that was changed is carried as it is: the hashes
-    /// tell of it there as they do here.
+    /// Adds the audit records after the cursor. Returns whether these were all. A record that was tampered with is
+    /// copied unchanged: the hashes reveal it in the copy too.
     async fn log(&mut self, cursor: &mut AuditNumber) -> Answer<bool> {
         let rows = "SELECT number, hash, body, octet_length(body) + 256 AS size FROM throughline.audit \
                     WHERE number > $1 ORDER BY number LIMIT $2";
         let sql = fitting!("number, hash, body", rows, "number", "$3");
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(number(cursor.get()))
-            .bind(self.room())
+            .bind(self.rows_left())
             .bind(number(ReadImages::MAX_BYTES.saturating_sub(self.bytes) as u64))
             .fetch_all(&mut *self.db)
             .await?;
@@ -220,7 +224,7 @@ impl Page<'_> {
     }
 }
 
-/// A number and the key that stands there.
+/// Decodes the number and the key of a row.
 fn listed(row: &PgRow) -> sqlx::Result<(u64, Option<Key>)> {
     let n = counter(row.try_get("n")?).unwrap_or_default();
     Ok((n, Key::from_stored(row.try_get("kind")?, row.try_get("key")?)))

@@ -10,19 +10,19 @@ use crate::{
     rows::{counter, number},
 };
 
-/// The row of the store, whole.
+/// The row of the store.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
     pub(crate) position: Position,
     pub(crate) kept_after: Position,
     pub(crate) replication_state: ReplicationState,
-    /// The last entry of the log of who did what, and its hash.
+    /// The last audit record and its hash.
     pub(crate) audit: (AuditNumber, AuditDigest),
-    /// While somebody copies the store.
+    /// The running capture.
     pub(crate) capture: Option<CaptureId>,
-    /// Whether everything that there was is listed for that.
+    /// Whether the capture has a snapshot.
     pub(crate) listed: bool,
-    /// The last number of what was touched.
+    /// The last number of the dirty set.
     pub(crate) touched: u64,
 }
 
@@ -36,7 +36,7 @@ macro_rules! state {
     };
 }
 
-/// What the store has beside what it is, for [`may_apply`](throughline_core::backend::following::may_apply).
+/// The progress of a replica, for [`may_apply`](throughline_core::backend::following::may_apply).
 pub(crate) struct Followed {
     pub(crate) cursor: Option<ImageCursor>,
     pub(crate) is_empty: bool,
@@ -48,7 +48,8 @@ impl State {
         Self::of(sqlx::query(state!("")).fetch_optional(db).await?.as_ref())
     }
 
-    /// Reads it and holds it to the end of the transaction: nobody commits anything meanwhile.
+    /// Reads the row and locks it until the end of the transaction: no other transaction can commit changes
+    /// meanwhile.
     pub(super) async fn hold(db: &mut PgConnection) -> sqlx::Result<Self> {
         Self::of(sqlx::query(state!(" FOR NO KEY UPDATE")).fetch_optional(db).await?.as_ref())
     }
@@ -88,7 +89,7 @@ impl State {
         .map(drop)
     }
 
-    pub(crate) fn standing(&self, followed: &Followed) -> ReplicationStatus {
+    pub(crate) fn status(&self, followed: &Followed) -> ReplicationStatus {
         let Followed { cursor, is_empty, last_change: _ } = *followed;
         ReplicationStatus {
             replication_state: self.replication_state,
@@ -113,7 +114,7 @@ impl Followed {
         .await?;
         let cursor = match row.try_get::<Option<&str>, _>("cursor")? {
             Some(json) => {
-                let broken = |_| damaged("how far the store has followed another one".to_owned());
+                let broken = |_| damaged("the replication cursor of the store".to_owned());
                 Some(serde_json::from_str(json).map_err(broken)?)
             }
             None => None,
@@ -124,19 +125,19 @@ impl Followed {
     }
 }
 
-/// What the store is, of a row with `epoch` and `following`.
+/// Decodes the replication state from `epoch` and `following`.
 pub(crate) fn replication_state(row: &PgRow) -> sqlx::Result<ReplicationState> {
     let role = if row.try_get("following")? { ReplicationRole::Replica } else { ReplicationRole::Primary };
     let epoch = counter(row.try_get("epoch")?).ok_or_else(|| damaged("the row of the store".to_owned()))?;
     Ok(ReplicationState { role, epoch: Epoch::new(epoch) })
 }
 
-/// Whether somebody copies the store, of a row with `capture`.
+/// Decodes the running capture from `capture`.
 pub(crate) fn capture(row: &PgRow) -> sqlx::Result<Option<CaptureId>> {
     Ok(row.try_get::<Option<i64>, _>("capture")?.and_then(counter).map(CaptureId::new))
 }
 
-/// The last entry of the log of who did what, of a row with `audit` and `audit_hash`.
+/// Decodes the last audit record from `audit` and `audit_hash`.
 pub(crate) fn audit(row: &PgRow) -> sqlx::Result<(AuditNumber, AuditDigest)> {
     let broken = || damaged("the row of the store".to_owned());
     let last = counter(row.try_get("audit")?).ok_or_else(broken)?;
@@ -144,7 +145,7 @@ pub(crate) fn audit(row: &PgRow) -> sqlx::Result<(AuditNumber, AuditDigest)> {
     Ok((AuditNumber::new(last), AuditDigest::from_bytes(hash)))
 }
 
-/// Where the next entry of it goes.
+/// Returns the link for the next audit record.
 pub(crate) fn link(row: &PgRow) -> sqlx::Result<AuditLink> {
     audit(row).map(|(last, hash)| AuditLink::after(last, hash))
 }

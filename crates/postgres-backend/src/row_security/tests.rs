@@ -1,4 +1,4 @@
-//! Statements that forget whose rows they are about, on the connections of a store.
+//! Row-level security on the connections of a store, with statements that lack the condition on the tenant.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use crate::{
     transaction::{Of, begin},
 };
 
-/// A name that would end a text of SQL, and one that would add another name.
+/// A name that would end an SQL string, and one that would add a tenant to the setting.
 const ONE: &str = "o'n\\e";
 const OTHER: &str = "x\\nother";
 
@@ -48,7 +48,7 @@ impl Scene {
         options.open(&self.url(role)).await
     }
 
-    /// As somebody whom no policy holds.
+    /// Counts as a superuser, to whom no policy applies.
     fn count(&self, sql: &str) -> u64 {
         self.cluster.run("postgres", sql).unwrap().parse().unwrap()
     }
@@ -66,7 +66,7 @@ fn tenant(name: &str) -> TenantId {
     name.parse().unwrap()
 }
 
-/// Two tenants with rows in most tables.
+/// Creates two tenants with rows in most tables.
 async fn filled(db: &Persistence) {
     for name in [ONE, OTHER] {
         let db = db.for_tenant(tenant(name));
@@ -74,12 +74,12 @@ async fn filled(db: &Persistence) {
         thread.add(NewMessage::user("hello")).key("k").await.unwrap();
         thread.label(LabelPatch::new().set("kind", "x").unwrap()).await.unwrap();
         let mut draft = thread.reserve(throughline_core::Role::Assistant).await.unwrap();
-        draft.append("piece").await.unwrap();
+        draft.append("chunk").await.unwrap();
         draft.finish().await.unwrap();
     }
 }
 
-/// A connection of the store in a transaction that writes, for whom this says.
+/// Opens a connection of the store, in a writing transaction with this reach.
 async fn connection(settings: &Settings, reach: Reach) -> PgConnection {
     let limit = settings.options.answer_limit;
     let mut db = settings.servers.connect(limit).await.unwrap().connection;
@@ -103,7 +103,7 @@ const TABLES: &str = "SELECT c.relname::text FROM pg_class c JOIN pg_attribute a
     WHERE a.attname = 'tenant' AND c.relnamespace = 'throughline'::regnamespace AND c.relkind = 'r' ORDER BY 1";
 
 #[tokio::test]
-async fn a_statement_that_forgets_the_tenant_sees_and_writes_nothing_of_another() {
+async fn statement_without_a_tenant_condition_cannot_access_other_tenants() {
     let Some(scene) = Scene::start() else { return };
     let backend = scene.open(walled(), "walled").await.unwrap();
     let settings = backend.settings.clone();
@@ -125,14 +125,14 @@ async fn a_statement_that_forgets_the_tenant_sees_and_writes_nothing_of_another(
         }
     }
     assert_eq!(filled_tables, ["changes", "keys", "labels", "messages", "threads"]);
-    // What would change or delete everything reaches the rows of this tenant alone.
+    // Statements without a condition change only rows of this tenant.
     for (sql, reached) in
         [("UPDATE throughline.messages SET role = 'tool'", 2), ("DELETE FROM throughline.threads", 1)]
     {
         let done = sqlx::raw_sql(sql).execute(&mut db).await.unwrap();
         assert_eq!(done.rows_affected(), reached, "{sql}");
     }
-    // A row of another tenant cannot be made, taken over, or given away.
+    // A row of another tenant cannot be inserted, taken over or given away.
     for sql in [
         "INSERT INTO throughline.labels (tenant, thread, name, value) VALUES ('other', 't', 'n', 'v')",
         "UPDATE throughline.labels SET tenant = 'other'",
@@ -143,21 +143,21 @@ async fn a_statement_that_forgets_the_tenant_sees_and_writes_nothing_of_another(
         refused(&mut db, sql).await;
     }
     drop(db);
-    // Who says nothing, or has said something in the transaction before, sees nothing.
-    let mut db = connection(&settings, Reach::nobody()).await;
+    // Without a setting, or with the setting of an earlier transaction, no row is visible.
+    let mut db = connection(&settings, Reach::none()).await;
     assert_eq!(seen(&mut db, "SELECT count(*) FROM throughline.messages".to_owned()).await, 0);
     sqlx::raw_sql(AssertSqlSafe(format!("COMMIT; BEGIN; {}COMMIT", Reach::Store.statement())))
         .execute(&mut db)
         .await
         .unwrap();
     assert_eq!(seen(&mut db, "SELECT count(*) FROM throughline.messages".to_owned()).await, 0);
-    // What spans tenants says so.
+    // The reach `store` spans the tenants.
     let mut db = connection(&settings, Reach::Store).await;
     assert_eq!(seen(&mut db, "SELECT count(*) FROM throughline.messages".to_owned()).await, 4);
 }
 
 #[tokio::test]
-async fn tenants_share_transactions_and_what_is_of_the_whole_store_spans_them() {
+async fn tenants_share_transactions_and_trimming_spans_tenants() {
     const EACH: usize = 2100;
     let Some(scene) = Scene::start() else { return };
     let backend = scene.open(walled().writers(1).kept_changes(10), "walled").await.unwrap();
@@ -178,7 +178,7 @@ async fn tenants_share_transactions_and_what_is_of_the_whole_store_spans_them() 
     assert_eq!(one.read(read(ChangeScope::Store)).await.unwrap().changes.len(), 40);
     let changes = one.read(read(ChangeScope::Tenant)).await.unwrap();
     assert_eq!((changes.changes.len(), changes.position.get()), (20, 40));
-    // So many that those of both tenants are taken away that are not kept.
+    // Enough writes to trim changes of both tenants.
     for name in [ONE, OTHER] {
         let db = db.for_tenant(tenant(name));
         for _ in 0..EACH / 350 {
@@ -200,32 +200,32 @@ async fn tenants_share_transactions_and_what_is_of_the_whole_store_spans_them() 
 }
 
 #[tokio::test]
-async fn row_security_is_made_where_it_is_asked_for_and_missed_where_it_is_not_whole() {
+async fn row_security_is_created_on_request_and_refused_if_it_was_changed() {
     let Some(scene) = Scene::start() else { return };
-    let what = |opened: Result<PostgresBackend, OpenError>| match opened {
+    let refusal = |opened: Result<PostgresBackend, OpenError>| match opened {
         Err(OpenError::RowSecurity { what }) => what,
         other => panic!("{other:?}"),
     };
     let free = walled().open(&scene.cluster.url("postgres")).await;
-    assert!(what(free).contains("superuser"));
-    // Not asked for, nothing of it is there.
+    assert!(refusal(free).contains("superuser"));
+    // Without the option, there is no policy.
     drop(scene.open(PostgresBackend::builder(), "walled").await.unwrap());
     assert_eq!(scene.count("SELECT count(*) FROM pg_policy"), 0);
-    // Who does not own the tables cannot make it.
+    // A role that does not own the tables cannot create the policies.
     scene.run(
         "GRANT USAGE ON SCHEMA throughline TO guest; \
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA throughline TO guest",
     );
-    assert!(what(scene.open(walled(), "guest").await).contains("does not own"));
+    assert!(refusal(scene.open(walled(), "guest").await).contains("does not own"));
     let owner = scene.open(walled(), "walled").await.unwrap();
     let owner = Persistence::builder().backend(owner).build().unwrap();
     let guest = Persistence::builder().backend(scene.open(walled(), "guest").await.unwrap()).build().unwrap();
     guest.thread("t").add(NewMessage::user("x")).await.unwrap();
     assert!(
-        what(scene.open(PostgresBackend::builder(), "walled").await)
+        refusal(scene.open(PostgresBackend::builder(), "walled").await)
             .contains("`PostgresOptions::row_security`")
     );
-    // What somebody changes is noticed, and denied: rows that are left out would pass for rows that are not there.
+    // Changed policies fail the call as denied: missing rows would look like rows that do not exist.
     for (change, back) in [
         (
             "CREATE POLICY less ON throughline.messages AS RESTRICTIVE USING (false)",
@@ -252,11 +252,11 @@ async fn row_security_is_made_where_it_is_asked_for_and_missed_where_it_is_not_w
         assert_eq!(thread.page(PageFrom::End, 10).await.unwrap().messages.len(), 1, "{back}");
     }
     scene.run("CREATE POLICY more ON throughline.messages USING (true)");
-    assert!(what(scene.open(walled(), "walled").await).contains("a policy beside"));
+    assert!(refusal(scene.open(walled(), "walled").await).contains("another policy than"));
 }
 
 #[tokio::test]
-async fn a_store_without_it_begins_its_transactions_as_before() {
+async fn transactions_without_row_security_do_not_set_the_reach() {
     let Some(scene) = Scene::start() else { return };
     let backend = scene.open(PostgresBackend::builder(), "walled").await.unwrap();
     let limit = backend.settings.options.answer_limit;

@@ -8,9 +8,9 @@ use throughline_engine::Halt;
 
 use super::NotLoaded;
 
-/// Rows of one table that were loaded and not asked for yet, and the keys of those that are to be loaded.
+/// Loaded rows of one table, and the keys of the rows to load.
 ///
-/// The transaction keeps every row that it was answered, so each is handed out once. An error is answered as often as it is asked for.
+/// The transaction keeps every row that it received, so each row is returned once. An error is returned every time.
 #[derive(Debug)]
 pub(super) struct Cache<K, V> {
     loaded: HashMap<K, Result<V, PersistError>>,
@@ -24,7 +24,7 @@ impl<K, V> Default for Cache<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V> Cache<K, V> {
-    /// Hands out a loaded row, or records that it is to be loaded.
+    /// Returns a loaded row, or records that it must be loaded.
     pub(super) fn take(&mut self, key: &K) -> Result<V, Halt<NotLoaded>> {
         match self.loaded.remove(key) {
             Some(Ok(row)) => Ok(row),
@@ -39,7 +39,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         }
     }
 
-    /// Records that a row is to be loaded.
+    /// Records that a row must be loaded.
     pub(super) fn want(&mut self, key: &K) {
         if !self.loaded.contains_key(key) {
             self.wanted.insert(key.clone());
@@ -51,12 +51,12 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         self.wanted.drain().collect()
     }
 
-    /// Takes a loaded row, unless one is there.
+    /// Adds a loaded row, unless one is there.
     pub(super) fn insert(&mut self, key: K, row: V) {
         self.loaded.entry(key).or_insert(Ok(row));
     }
 
-    /// Takes the error that a damaged row is answered with.
+    /// Adds the error for a damaged row.
     pub(super) fn insert_damaged(&mut self, key: K, error: PersistError) {
         self.loaded.insert(key, Err(error));
     }
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_row_is_recorded_and_handed_out_once_it_is_loaded() {
+    fn missing_row_is_recorded_and_returned_after_loading() {
         let mut cache = Cache::default();
         assert!(matches!(cache.take(&1), Err(Halt::Stopped(NotLoaded))));
         cache.want(&1);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_row_is_refused_as_often_as_it_is_asked_for() {
+    fn damaged_row_is_refused_every_time() {
         let mut cache: Cache<u8, Option<u8>> = Cache::default();
         cache.insert_damaged(1, PersistError::new(ErrorKind::Corrupt, "damaged"));
         for _ in 0..2 {

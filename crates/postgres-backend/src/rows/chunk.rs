@@ -1,4 +1,4 @@
-//! What is written to open messages, chunk by chunk, and what it comes to.
+//! Chunks of open messages, and the content that they build.
 
 use std::collections::{HashMap, hash_map::Entry};
 
@@ -15,12 +15,12 @@ use super::{
     number,
 };
 
-/// Takes a chunk as it stands in the table; nothing when it is damaged.
+/// Adds a stored chunk; `None` if it is damaged.
 pub(crate) fn push_stored(builder: &mut ContentBuilder, kind: i64, text: &[u8]) -> Option<()> {
     builder.push_stored(ChunkKind::from_code(kind)?, str::from_utf8(text).ok()?)
 }
 
-/// Content and chunks of messages: those of a message follow one another.
+/// The content and the chunks of messages, grouped by message.
 const READ: &str = "SELECT m.tenant, m.thread, m.id, m.seq, m.revision, m.state, m.content, p.n, p.kind, p.delta, \
     m.pieces - m.first_piece + 1 AS due \
     FROM unnest($1::text[], $2::text[], $3::text[]) AS k (tenant, thread, id) \
@@ -31,9 +31,9 @@ const READ: &str = "SELECT m.tenant, m.thread, m.id, m.seq, m.revision, m.state,
 /// The content of a message as far as it was read.
 struct Stored<'r> {
     row: &'r PgRow,
-    /// Nothing where a part of it is damaged.
+    /// `None` if a chunk is damaged.
     builder: Option<ContentBuilder>,
-    /// How many chunks are still to come.
+    /// How many chunks are still missing.
     due: i64,
 }
 
@@ -71,7 +71,7 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
             source.contents.insert(key.clone(), None);
             continue;
         };
-        // Not one chunk may be missing.
+        // A missing chunk means damage.
         match stored.builder.filter(|_| stored.due == 0) {
             Some(builder) => source.contents.insert(key.clone(), Some(builder.content())),
             None => {

@@ -1,4 +1,4 @@
-//! Consumers of the changes, and what they quarantined.
+//! Consumers of the change feed and their quarantined changes.
 
 use std::collections::HashMap;
 
@@ -28,8 +28,8 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
             match counter(row.try_get("position")?).map(Position::new) {
                 Some(position) => source.consumers.insert(key.clone(), Some(ConsumerRow { position })),
                 None => {
-                    let what = format!("the cursor of the consumer `{}`", key.consumer);
-                    source.consumers.insert_damaged(key.clone(), damaged_row(&what));
+                    let object = format!("the cursor of the consumer `{}`", key.consumer);
+                    source.consumers.insert_damaged(key.clone(), damaged_row(&object));
                 }
             }
         }
@@ -45,8 +45,8 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
             match quarantined(row)? {
                 Some(change) => source.quarantine.insert(key.clone(), Some(change)),
                 None => {
-                    let what = format!("a quarantined change of the consumer `{}`", key.consumer.consumer);
-                    source.quarantine.insert_damaged(key.clone(), damaged_row(&what));
+                    let object = format!("a quarantined change of the consumer `{}`", key.consumer.consumer);
+                    source.quarantine.insert_damaged(key.clone(), damaged_row(&object));
                 }
             }
         }
@@ -55,9 +55,9 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
     Ok(())
 }
 
-/// The error that a write is answered which needs a damaged row. Other writes of the transaction do not fail for it.
-fn damaged_row(what: &str) -> PersistError {
-    Failure::from(damaged(what.to_owned())).into()
+/// The error of a write that needs a damaged row. Other writes of the transaction do not fail.
+fn damaged_row(object: &str) -> PersistError {
+    Failure::from(damaged(object.to_owned())).into()
 }
 
 fn columns<'k>(keys: impl Iterator<Item = &'k ConsumerKey>) -> (Vec<&'k str>, Vec<&'k str>) {
@@ -69,7 +69,7 @@ fn which<'k, K>(keys: &'k [K], row: &PgRow) -> sqlx::Result<Option<&'k K>> {
     Ok(at.and_then(|at| keys.get(at)))
 }
 
-/// Reads a quarantined change; nothing where it is damaged.
+/// Decodes a quarantined change; `None` if it is damaged.
 fn quarantined(row: &PgRow) -> sqlx::Result<Option<QuarantinedChange>> {
     let position = counter(row.try_get("position")?);
     let (thread, why): (&str, &[u8]) = (row.try_get("thread")?, row.try_get("why")?);
@@ -102,7 +102,7 @@ pub(super) fn write(staged: &StagedRows, writing: &mut Writing) {
     write_quarantine(staged, writing);
 }
 
-/// Writes what consumers quarantined. No row is written by two parts.
+/// Writes quarantined changes. No row is written by two parts of the statement.
 fn write_quarantine(staged: &StagedRows, writing: &mut Writing) {
     let put: Vec<_> = staged.quarantine.changed().collect();
     let position = |key: &QuarantineKey| number(key.position.get());

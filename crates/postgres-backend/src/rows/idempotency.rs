@@ -1,4 +1,4 @@
-//! Idempotency keys that were used.
+//! Used idempotency keys.
 
 use std::collections::HashMap;
 
@@ -29,7 +29,7 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
         let fingerprint = <[u8; 32]>::try_from(row.try_get::<&[u8], _>("fingerprint")?).ok();
         let replay = serde_json::from_str(row.try_get("replay")?).ok();
         let Some((fingerprint, replay)) = fingerprint.zip(replay) else {
-            return Err(damaged(format!("what is kept under the key `{}`", key.2)));
+            return Err(damaged(format!("the answer under the idempotency key `{}`", key.2)));
         };
         let created_at = Timestamp::from_micros(row.try_get("created_at")?);
         let fingerprint = Fingerprint::from_bytes(fingerprint);

@@ -1,4 +1,4 @@
-//! Messages, without what they say.
+//! Rows of messages, without their content.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -14,10 +14,10 @@ use throughline_engine::{
 
 use super::{Source, Writing, counter, number, session::json};
 
-/// What the role and the state of a deleted row are: none of a message.
+/// The role and the state of a deleted row, which no message has.
 const DELETED: &str = "deleted";
 
-/// Reads [`message_columns!`]; nothing where they are damaged.
+/// Decodes [`message_columns!`]; `None` if they are damaged.
 pub(crate) fn decode_message(row: &PgRow) -> sqlx::Result<Option<MessageRow>> {
     let seq: Option<i64> = row.try_get("seq")?;
     let role: &str = row.try_get("role")?;
@@ -68,7 +68,7 @@ pub(crate) fn decode_message(row: &PgRow) -> sqlx::Result<Option<MessageRow>> {
     Ok(decoded())
 }
 
-/// The columns of a message but for its content, as `m`.
+/// The columns of a message `m` except its content.
 macro_rules! message_columns {
     () => {
         "m.thread, m.id, m.seq, m.role, m.state, m.revision, m.pieces, m.first_piece, m.content_bytes, m.tail, \
@@ -77,7 +77,7 @@ macro_rules! message_columns {
 }
 pub(crate) use message_columns;
 
-/// The same, and the content, of rows that were selected by them.
+/// The same columns and the content, without the qualifier.
 pub(crate) const SELECTED: &str = "thread, id, seq, role, state, revision, pieces, first_piece, content_bytes, tail, lease_ms, \
     lease_expires_at, created_at, updated_at, metadata, attachments, abandon_reason, content";
 
@@ -116,7 +116,8 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
     Ok(())
 }
 
-/// The row of a message that is to be removed: what it says, or as much of it as can be read. Its sequence number was selected by.
+/// Decodes the row of a message that a purge removes, as far as it is readable. The sequence number is known from
+/// the query.
 pub(super) fn decode_purgeable(row: &PgRow, seq: Seq) -> sqlx::Result<MessageRow> {
     if let Some(message) = decode_message(row)? {
         return Ok(message);
@@ -141,10 +142,10 @@ pub(super) fn decode_purgeable(row: &PgRow, seq: Seq) -> sqlx::Result<MessageRow
     })
 }
 
-/// More chunks than a message can have, where their number cannot be read.
+/// More chunks than a message can have; used if the number is damaged.
 const ALL_CHUNKS: u64 = i64::MAX as u64 - 1;
 
-/// What the row of a damaged message says.
+/// Decodes the readable columns of a damaged message.
 pub(super) fn decode_damaged(row: &PgRow) -> sqlx::Result<DamagedRow> {
     let (seq, revision): (Option<i64>, i64) = (row.try_get("seq")?, row.try_get("revision")?);
     Ok(DamagedRow {
@@ -154,7 +155,7 @@ pub(super) fn decode_damaged(row: &PgRow) -> sqlx::Result<DamagedRow> {
     })
 }
 
-/// The parts of keys, each as a column.
+/// Returns each part of the keys as a column.
 pub(super) fn columns<'k>(keys: impl Iterator<Item = &'k MessageKey>) -> [Vec<&'k str>; 3] {
     let mut columns = [vec![], vec![], vec![]];
     for MessageKey { thread, id } in keys {
@@ -167,7 +168,7 @@ pub(super) fn columns<'k>(keys: impl Iterator<Item = &'k MessageKey>) -> [Vec<&'
     columns
 }
 
-/// What both statements that write messages are given, in the order in which [`bind`] does.
+/// The parameters of both statements that write messages, in the order of [`bind`].
 macro_rules! given {
     () => {
         "unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], \

@@ -28,7 +28,7 @@ pub(crate) use self::{
     writing::Writing,
 };
 
-/// The parts of a statement that write everything that is staged but the change events.
+/// Returns the parts of a statement that write all staged rows except the change events.
 pub(crate) fn writing(staged: &StagedRows) -> Writing {
     let mut writing = Writing::default();
     thread::write(staged, &mut writing);
@@ -41,12 +41,12 @@ pub(crate) fn writing(staged: &StagedRows) -> Writing {
     writing
 }
 
-/// A counter as a column holds it.
+/// Converts a counter to a column value.
 pub(crate) fn number(counter: u64) -> i64 {
     i64::try_from(counter).unwrap_or(i64::MAX)
 }
 
-/// A counter from a column; nothing where it is none.
+/// Converts a column value to a counter; `None` if it is negative.
 pub(crate) fn counter(column: i64) -> Option<u64> {
     u64::try_from(column).ok()
 }

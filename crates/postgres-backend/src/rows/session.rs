@@ -16,22 +16,22 @@ use throughline_engine::{
 use super::{Source, Writing, number};
 use crate::error::damaged;
 
-/// A record of ids and numbers as JSON.
+/// Encodes a record of ids and numbers as JSON.
 pub(crate) fn json<T: Serialize + ?Sized>(record: &T) -> String {
-    serde_json::to_string(record).expect("what is in memory serializes")
+    serde_json::to_string(record).expect("a record in memory serializes")
 }
 
-/// A record from a column.
+/// Decodes a record from a column.
 pub(crate) fn decode<T: DeserializeOwned>(json: &str, whose: impl fmt::Display) -> sqlx::Result<T> {
     serde_json::from_str(json).map_err(|_| damaged(whose.to_string()))
 }
 
-/// Whose record it is.
+/// Describes the owner of a record, for errors.
 pub(crate) fn whose(agent: &AgentId, thread: &ThreadId) -> String {
-    format!("what is kept of the sessions of the agent `{agent}` in the thread `{thread}`")
+    format!("the stored sessions of the agent `{agent}` in the thread `{thread}`")
 }
 
-/// Everything that is found by its key, in one statement: which table, which of the keys, and the record.
+/// Reads all rows that are found by key, in one statement: the table, the index of the key, and the record.
 const READ: &str = "\
     SELECT 0 AS of, k.i, json_build_object('incarnation', a.incarnation, 'resets', a.resets)::text AS record \
     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (tenant, agent, i) \
@@ -81,12 +81,12 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
             match row.try_get::<i32, _>("of")? {
                 0 => {
                     let Some(key) = agents.get(at) else { continue };
-                    let whose = format!("what is kept of the agent `{}`", key.agent);
+                    let whose = format!("the stored agent `{}`", key.agent);
                     source.agents.insert(key.clone(), Some(decode(record, whose)?));
                 }
                 1 => {
                     let Some(key) = runtimes.get(at) else { continue };
-                    let whose = format!("what is kept of the runtime `{}`", key.runtime);
+                    let whose = format!("the stored runtime `{}`", key.runtime);
                     source.runtimes.insert(key.clone(), Some(decode(record, whose)?));
                 }
                 2 => {
@@ -105,7 +105,7 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
                 }
             }
         }
-        // What was found is known by now, and of the others that there is nothing.
+        // Found rows are in the cache by now; the others are recorded as absent.
         agents.into_iter().for_each(|key| source.agents.insert(key, None));
         runtimes.into_iter().for_each(|key| source.runtimes.insert(key, None));
         heads.into_iter().for_each(|key| source.session_heads.insert(key, None));

@@ -32,10 +32,11 @@ type Loaded<T> = Result<T, Halt<NotLoaded>>;
 /// Whether message ids that were minted for a call are looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MintedIds {
-    /// They are taken for new. Where one is not, the table refuses it and the transaction fails. Where one is not inserted in the end,
-    /// what was decided beside it may be wrong, and the transaction is decided again.
+    /// The ids are assumed to be new. If an id exists, the insert violates a constraint and the transaction fails.
+    /// If an id is not inserted, the decisions of the transaction may be wrong, and the transaction is decided
+    /// again.
     AreNew,
-    /// As every other id: a call that was made before brings the same one again.
+    /// The ids are looked up like all others: a retry of a call brings the same id again.
     MayBeKnown,
 }
 
@@ -58,14 +59,14 @@ pub(crate) struct Source {
     pub(super) session_queries: Cache<SessionQuery, Vec<KnownSession>>,
     pub(super) consumers: Cache<ConsumerKey, Option<ConsumerRow>>,
     pub(super) quarantine: Cache<QuarantineKey, Option<QuarantinedChange>>,
-    /// What the rows say that could not be read.
+    /// The readable columns of damaged messages.
     pub(super) damaged: HashMap<MessageKey, DamagedRow>,
-    /// Messages that are taken for missing, and were not looked up.
+    /// Messages that are assumed to be absent and were not looked up.
     assumed: HashSet<MessageKey>,
 }
 
 impl Source {
-    /// Records the rows that a write surely looks up.
+    /// Records the rows that a write certainly looks up.
     pub(crate) fn prefetch(&mut self, write: &Write, minted: MintedIds) {
         prefetch(&write.decided(), |row| match row {
             RowKey::MintedMessage(key) if minted == MintedIds::AreNew => {
@@ -76,13 +77,13 @@ impl Source {
         });
     }
 
-    /// Whether a message was taken for missing that is not inserted: what was decided may be wrong.
+    /// Returns whether an assumed message was not inserted, so that the decisions may be wrong.
     pub(crate) fn has_assumed(&self, staged: &StagedRows) -> bool {
         self.assumed.iter().any(|key| !staged.messages.is_changed(key))
     }
 
-    /// Loads every recorded row. A damaged message, consumer or quarantined change is refused where it is looked up. Any other damaged
-    /// row is an error here.
+    /// Loads every recorded row. A damaged message, consumer or quarantined change is refused when it is looked up.
+    /// Any other damaged row is an error here.
     pub(crate) async fn load(&mut self, db: &mut PgConnection) -> sqlx::Result<()> {
         thread::load(self, db).await?;
         message::load(self, db).await?;
@@ -94,7 +95,7 @@ impl Source {
         consumer::load(self, db).await
     }
 
-    /// Records that a message cannot be read, and what its row says.
+    /// Records that a message is damaged, with its readable columns.
     pub(super) fn record_damaged(
         &mut self,
         key: &MessageKey,
@@ -106,7 +107,7 @@ impl Source {
     }
 }
 
-/// What a write is answered that needs a message that cannot be read.
+/// Returns the error of a write that needs a damaged message.
 pub(super) fn damaged_message(key: &MessageKey, seq: Option<Seq>) -> throughline_core::PersistError {
     let (thread, id) = (key.thread.thread.clone(), Some(key.id.clone()));
     let damaged = throughline_core::messages::DamagedMessage { thread, seq, id };

@@ -1,4 +1,4 @@
-//! Threads: what is kept of one as a whole.
+//! Rows of threads.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -17,7 +17,7 @@ use throughline_engine::{
 use super::{Source, Writing, counter, number, session::json};
 use crate::error::damaged;
 
-/// Reads [`thread_columns!`]; nothing where they are damaged beyond the summary.
+/// Decodes [`thread_columns!`]; `None` if columns other than the summary are damaged.
 pub(crate) fn decode_thread(row: &PgRow) -> sqlx::Result<Option<ThreadRow>> {
     let count = |column| row.try_get(column).map(counter);
     let fields = (
@@ -44,12 +44,12 @@ pub(crate) fn decode_thread(row: &PgRow) -> sqlx::Result<Option<ThreadRow>> {
         removed_question: (question > 0).then(|| Seq::new(question)),
         deleted: row.try_get("deleted")?,
         purgeable: row.try_get("purgeable")?,
-        summary: entry.and_then(Entry::into_facts),
+        summary: entry.and_then(Entry::into_stats),
         order_is_damaged: false,
     }))
 }
 
-/// The columns of a thread, as `t`.
+/// The columns of a thread `t`.
 macro_rules! thread_columns {
     () => {
         "t.thread, t.last_seq, t.floor, t.generation, t.live, t.names, t.gone_at, t.gone_question, t.deleted, \
@@ -58,7 +58,7 @@ macro_rules! thread_columns {
 }
 pub(crate) use thread_columns;
 
-/// What lists show of a thread and what is kept beside it, as it stands in the table.
+/// The summary of a thread and its other facts, as the column `entry` stores them.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry<'a> {
@@ -82,19 +82,19 @@ struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    fn of(facts: &'a ThreadStats) -> Self {
-        let counters = &facts.counters;
+    fn of(stats: &'a ThreadStats) -> Self {
+        let counters = &stats.counters;
         Self {
-            title: facts.title.as_str().to_owned(),
-            owner: facts.owner.clone(),
-            labels: facts.labels.clone(),
-            metadata: facts.metadata.clone(),
-            archived: facts.archived,
-            hidden: facts.hidden,
-            has_begun: facts.has_begun,
-            forked_from: facts.forked_from.clone(),
-            created_at: facts.created_at,
-            changed_at: facts.changed_at,
+            title: stats.title.as_str().to_owned(),
+            owner: stats.owner.clone(),
+            labels: stats.labels.clone(),
+            metadata: stats.metadata.clone(),
+            archived: stats.archived,
+            hidden: stats.hidden,
+            has_begun: stats.has_begun,
+            forked_from: stats.forked_from.clone(),
+            created_at: stats.created_at,
+            changed_at: stats.changed_at,
             messages: counters.messages,
             turns: counters.turns,
             bytes: counters.bytes,
@@ -104,7 +104,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    fn into_facts(self) -> Option<ThreadStats> {
+    fn into_stats(self) -> Option<ThreadStats> {
         Some(ThreadStats {
             title: Title::new(self.title).ok()?,
             owner: self.owner,
@@ -156,7 +156,7 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
     load_labels(source, db).await
 }
 
-/// The labels and owners of threads whose summaries are damaged.
+/// Loads the labels and owners of threads with damaged summaries.
 async fn load_labels(source: &mut Source, db: &mut PgConnection) -> sqlx::Result<()> {
     for key in source.labels.take_wanted() {
         let found =
@@ -179,12 +179,12 @@ async fn load_labels(source: &mut Source, db: &mut PgConnection) -> sqlx::Result
     Ok(())
 }
 
-/// The parts of keys, each as a column.
+/// Returns each part of the keys as a column.
 pub(super) fn columns<'k>(keys: impl Iterator<Item = &'k ThreadKey>) -> (Vec<&'k str>, Vec<&'k str>) {
     keys.map(|key| (key.tenant.as_str(), key.thread.as_str())).unzip()
 }
 
-/// What both statements that write threads are given, in the order in which [`bind`] does.
+/// The parameters of both statements that write threads, in the order of [`bind`].
 macro_rules! given {
     () => {
         "unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], \
@@ -247,7 +247,7 @@ fn bind(changed: &[(&ThreadKey, &ThreadRow)], part: &mut Writing) {
         .bind(entries);
 }
 
-/// Writes the labels that there are by now, and deletes those that there are not any more.
+/// Writes the current labels and deletes the former ones.
 fn write_labels(staged: &StagedRows, writing: &mut Writing) {
     let relabeled: BTreeSet<&ThreadKey> = staged.relabeled.items().iter().collect();
     if relabeled.is_empty() {

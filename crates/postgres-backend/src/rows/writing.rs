@@ -1,4 +1,5 @@
-//! One statement that writes everything that a transaction has changed, in all tables: a round trip costs more than most of the writes.
+//! Builds one statement that writes all changed rows of a transaction: a round trip costs more than most of the
+//! writes.
 
 use std::fmt::Write as _;
 
@@ -7,13 +8,13 @@ use sqlx::{
     postgres::{PgArguments, PgRow},
 };
 
-/// Where the end of a statement says that every part has to be written before.
+/// The placeholder in the end of a statement for the condition that every part was written.
 const WRITTEN: &str = "{written}";
 
-/// The parts of the statement, each of which writes into one table.
+/// The parts of a statement. Each part writes to one table.
 ///
-/// All of them see the tables as they were before the statement, and nothing says which of them is run first: no row may be written by
-/// two of them.
+/// All parts see the tables as they were before the statement, and Postgres does not define their order. So no two
+/// parts may write the same row.
 #[derive(Debug, Default)]
 pub(crate) struct Writing {
     sql: String,
@@ -23,7 +24,7 @@ pub(crate) struct Writing {
 }
 
 impl Writing {
-    /// A part, with parameters that are numbered from `$1` on. Its result is not read.
+    /// Adds a part, with parameters numbered from `$1`. Its result is not read.
     pub(crate) fn part(&mut self, sql: &str) -> &mut Self {
         self.sql.push_str(if self.parts == 0 { "WITH " } else { ", " });
         // Writing into a string does not fail.
@@ -34,7 +35,7 @@ impl Writing {
         self
     }
 
-    /// The next parameter of the part that was begun last.
+    /// Binds the next parameter of the last part.
     pub(crate) fn bind<'q, T: Encode<'q, Postgres> + Type<Postgres>>(&mut self, value: T) -> &mut Self {
         if let Err(error) = self.arguments.add(value) {
             self.failed = Some(sqlx::Error::Encode(error));
@@ -42,8 +43,8 @@ impl Writing {
         self
     }
 
-    /// The end of the statement, which is no part: further common table expressions, and what it answers. Where it says
-    /// [`WRITTEN`] it waits for the parts.
+    /// Adds the end of the statement: further common table expressions and the final query. [`WRITTEN`] in it waits
+    /// for the parts.
     pub(crate) fn end(&mut self, sql: &str) -> &mut Self {
         self.sql.push_str(if self.parts == 0 { "WITH " } else { ", " });
         let mut written = String::from("true");
@@ -54,7 +55,7 @@ impl Writing {
         self
     }
 
-    /// Adds SQL whose parameters come after those that are bound.
+    /// Adds SQL, and renumbers its parameters to follow the bound ones.
     fn push(&mut self, sql: &str) {
         let bound = self.arguments.len();
         let mut rest = sql.split('$');
@@ -67,7 +68,7 @@ impl Writing {
         }
     }
 
-    /// Writes, where there is anything to write.
+    /// Executes the statement, if it has parts.
     pub(crate) async fn run(mut self, db: &mut PgConnection) -> sqlx::Result<()> {
         if self.parts == 0 {
             return Ok(());
@@ -76,7 +77,7 @@ impl Writing {
         self.fetch(db).await.map(drop)
     }
 
-    /// Writes, and answers what the end of the statement says.
+    /// Executes the statement and returns the row of its end.
     pub(crate) async fn fetch(self, db: &mut PgConnection) -> sqlx::Result<Option<PgRow>> {
         match self.failed {
             Some(failed) => Err(failed),
@@ -90,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_numbered_on_and_the_end_waits_for_the_parts() {
+    fn parameters_are_renumbered_and_the_end_waits_for_the_parts() {
         let mut writing = Writing::default();
         writing.part("INSERT INTO a SELECT $1, $2").bind(1_i64).bind("x");
         writing.part("DELETE FROM b WHERE c = $1").bind(2_i64);

@@ -1,8 +1,9 @@
 //! The full-text index.
 //!
-//! It follows the changes, in transactions of its own on a connection of its own: a commit of the store writes nothing of it. How far
-//! it is stands in the same transaction, in one row, and whoever holds that row goes on with it; so any number of processes keep one
-//! index. What it holds can be made again from the messages: where changes are missing, it is.
+//! A task updates the index from the change feed, in transactions of its own on a connection of its own; commits of
+//! the store do not write to it. One row records its progress in the same transaction, and the process that locks
+//! this row performs the next step. So any number of processes keep one index. If changes are missing, the index is
+//! rebuilt from the messages.
 
 mod refresh;
 mod state;
@@ -17,8 +18,8 @@ use tokio::time::{sleep, timeout};
 
 use self::step::Step;
 pub(crate) use self::{
-    state::{Making, Names, State},
-    words::{Asked, weights},
+    state::{Names, State, TermMaker},
+    words::{Asked, rank_factors},
 };
 use crate::{
     error::Failure,
@@ -28,24 +29,24 @@ use crate::{
     writer::{Link, in_time},
 };
 
-/// How long changes are gathered at least.
+/// The shortest time for which changes accumulate.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// While somebody writes, how many times longer than a step took nothing is done.
+/// While commits continue, the task rests this many times longer than a step took.
 const REST: u32 = 3;
 
-/// How often it is looked for commits of other processes.
+/// The interval at which the task checks for commits of other processes.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long to wait while somebody else goes on with the index.
+/// The pause while another process holds the index.
 const ELSEWHERE: Duration = Duration::from_millis(50);
 
-/// How long to wait after a failure: at first, and at most.
+/// The shortest and the longest pause after a failure.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Goes on with the index, for as long as nobody ends the task. With `adds` words are added to it; what goes from the store goes from it
-/// all the same.
+/// Updates the index until the task is aborted. With `adds`, terms are added; without it, the task only removes the
+/// terms of deleted messages.
 pub(crate) async fn keep(settings: Settings, mut commits: CommitNotifications, adds: bool) {
     let mut link = Link::new(settings.clone());
     let (mut pause, mut before) = (PAUSE, 0);
@@ -55,14 +56,14 @@ pub(crate) async fn keep(settings: Settings, mut commits: CommitNotifications, a
         commits.mark_seen();
         let begun = Instant::now();
         match step(&settings, &mut link, adds, makes).await {
-            Ok(Step::Taken { more, told, .. }) => {
+            Ok(Step::Taken { more, position, .. }) => {
                 (pause, makes) = (PAUSE, None);
-                let is_busy = told != std::mem::replace(&mut before, told);
+                let is_busy = position != std::mem::replace(&mut before, position);
                 if is_busy {
                     sleep((begun.elapsed() * REST).max(GATHER)).await;
                 }
                 if !more && !is_busy {
-                    // Without anybody to give them nobody writes.
+                    // If the notifier was dropped, no more commits can come.
                     if let Ok(None) = timeout(LOOK, commits.changed()).await {
                         return link.close().await;
                     }
@@ -71,7 +72,7 @@ pub(crate) async fn keep(settings: Settings, mut commits: CommitNotifications, a
             Ok(Step::Elsewhere) => sleep(ELSEWHERE).await,
             Ok(Step::Absent) => return link.close().await,
             Err(failure) => {
-                tracing::debug!(kind = %failure.kind, "the index of words is not gone on with for now");
+                tracing::debug!(kind = %failure.kind, "the update of the full-text index is interrupted");
                 link.lose();
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -80,8 +81,8 @@ pub(crate) async fn keep(settings: Settings, mut commits: CommitNotifications, a
     }
 }
 
-/// Takes a step in a transaction of its own. Nobody waits for its way to the disk: what is lost of the index is lost with the row
-/// that says how far it is.
+/// Performs a step in a transaction of its own, without waiting for its flush. If it is lost, its progress row is
+/// lost with it.
 async fn step(
     settings: &Settings,
     link: &mut Link,
@@ -89,10 +90,10 @@ async fn step(
     makes: Option<Tokenizer>,
 ) -> Result<Step, Failure> {
     link.get().await?;
-    // Taken away: should this fail in the middle, the connection ends too.
+    // Taken out of the link: if this future is dropped in the middle, the connection closes.
     let mut db = link.take().ok_or_else(Failure::lost)?;
     let begun = begin(settings, &mut db, Of::Writes, || Reach::Store, settings.options.wait_limit).await?;
-    link.leads_to(begun.timeline);
+    link.set_timeline(begun.timeline);
     let work = async {
         let first = format!("{}SET LOCAL synchronous_commit = off", begun.first);
         sqlx::raw_sql(AssertSqlSafe(first)).execute(&mut db).await?;
@@ -106,10 +107,11 @@ async fn step(
     Ok(step)
 }
 
-/// Whether there is an index, or something left of one.
+/// Returns whether there is an index, or a remainder of one.
 pub(crate) async fn is_there(settings: &Settings, db: &mut PgConnection) -> sqlx::Result<bool> {
     let reach = if settings.options.row_security { Reach::Store.statement() } else { String::new() };
-    // Behind a pooler whoever had the connection before has left statements of the names that the driver gives.
+    // Behind a pooler, the former user of the server connection may have left prepared statements with the driver's
+    // names.
     let names = if settings.options.pgbouncer { "DEALLOCATE ALL; " } else { "" };
     let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {names}{reach}");
     sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *db).await?;
@@ -120,8 +122,8 @@ pub(crate) async fn is_there(settings: &Settings, db: &mut PgConnection) -> sqlx
     Ok(has_words || !state.is_nothing())
 }
 
-/// Brings the index up to date with images that were put in their places, in their transaction: not each of them has a change. Where
-/// no index is kept, nothing is done.
+/// Updates the index with applied row images, in their transaction: not every image has a change event. Does
+/// nothing if the store has no index.
 pub(crate) async fn put(
     db: &mut PgConnection,
     messages: &[Names],
@@ -135,8 +137,8 @@ pub(crate) async fn put(
         return Ok(());
     }
     for (tenant, thread, through) in ends {
-        // Of a long thread only some: the change that tells of it takes away the rest.
+        // Removes only some rows of a long thread; the change event removes the rest.
         refresh::gone(&mut *db, tenant.as_str(), thread.as_str(), through.get()).await?;
     }
-    refresh::refresh(db, messages, Some(state.making)).await
+    refresh::refresh(db, messages, Some(state.term_maker)).await
 }

@@ -1,21 +1,21 @@
-//! What the index says of a message, brought up to date.
+//! Updates the index rows of single messages.
 
 use sqlx::{PgConnection, Row as _};
 use throughline_core::Content;
 
 use super::{
-    state::{Making, Names},
+    state::{Names, TermMaker},
     words::parts,
 };
 use crate::rows::number;
 
-/// How many bytes of content are taken in at once, beside one message that has more.
+/// The most bytes of content in one step; one message may exceed them.
 const BYTES: u64 = 4 << 20;
 
-/// How many rows are taken away at once.
+/// The most rows that one statement deletes.
 pub(super) const ROWS: u64 = 2048;
 
-/// A message that is there, final and not cleared, of those that are named.
+/// The named messages that exist, are final and not cleared.
 macro_rules! found {
     ($columns:literal) => {
         concat!(
@@ -45,7 +45,7 @@ fn columns(keys: &[Names]) -> [Vec<&str>; 3] {
     [part(|key| &key.0), part(|key| &key.1), part(|key| &key.2)]
 }
 
-/// How many of these messages one step may take in: at least one of any.
+/// Returns how many of these messages one step may index: at least one.
 pub(super) async fn how_many(db: &mut PgConnection, keys: &[Names]) -> sqlx::Result<usize> {
     let [tenants, threads, ids] = columns(keys);
     let found = sqlx::query(SIZES).bind(tenants).bind(threads).bind(ids).fetch_all(db).await?;
@@ -53,7 +53,7 @@ pub(super) async fn how_many(db: &mut PgConnection, keys: &[Names]) -> sqlx::Res
     for row in &found {
         let (n, size): (i64, i64) = (row.try_get("n")?, row.try_get("content_bytes")?);
         if bytes > 0 && bytes.saturating_add(size.unsigned_abs()) > BYTES {
-            // They are counted from one on.
+            // The numbers start at one.
             return Ok(usize::try_from(n).unwrap_or(1).saturating_sub(1));
         }
         bytes = bytes.saturating_add(size.unsigned_abs());
@@ -61,11 +61,11 @@ pub(super) async fn how_many(db: &mut PgConnection, keys: &[Names]) -> sqlx::Res
     Ok(keys.len())
 }
 
-/// Brings what the index holds of these messages up to date. Without a way to make terms they only go from there.
+/// Updates the index rows of these messages. Without terms, it only deletes them.
 pub(super) async fn refresh(
     db: &mut PgConnection,
     keys: &[Names],
-    making: Option<Making>,
+    term_maker: Option<TermMaker>,
 ) -> sqlx::Result<()> {
     if keys.is_empty() {
         return Ok(());
@@ -73,24 +73,24 @@ pub(super) async fn refresh(
     let [tenants, threads, ids] = columns(keys);
     let bound = sqlx::query(DELETE).bind(&tenants).bind(&threads).bind(&ids);
     bound.execute(&mut *db).await?;
-    let Some(making) = making else { return Ok(()) };
+    let Some(term_maker) = term_maker else { return Ok(()) };
     let rows = sqlx::query(CONTENTS).bind(tenants).bind(threads).bind(ids).fetch_all(&mut *db).await?;
     let mut found = Vec::with_capacity(rows.len());
     for row in &rows {
         let names: Names = (row.try_get("tenant")?, row.try_get("thread")?, row.try_get("id")?);
-        let places: (i64, i64) = (row.try_get("seq")?, row.try_get("created_at")?);
-        found.push((names, places, row.try_get::<Option<String>, _>("content")?));
+        let order: (i64, i64) = (row.try_get("seq")?, row.try_get("created_at")?);
+        found.push((names, order, row.try_get::<Option<String>, _>("content")?));
     }
     drop(rows);
-    // Neither the writers nor the readers wait for it.
+    // Off the runtime threads, so that neither writers nor readers wait.
     let counted = tokio::task::spawn_blocking(move || {
-        found.into_iter().map(|found| Words::of(making, found)).collect::<Vec<_>>()
+        found.into_iter().map(|found| Words::of(term_maker, found)).collect::<Vec<_>>()
     });
     let words = counted.await.map_err(|_| sqlx::Error::WorkerCrashed)?;
     insert(db, &words).await
 }
 
-/// What is to be written of a message.
+/// The index rows of a message.
 struct Words {
     names: Names,
     seq: i64,
@@ -99,11 +99,15 @@ struct Words {
 }
 
 impl Words {
-    /// Nothing of what cannot be read: whoever reads it is told.
-    fn of(making: Making, (names, (seq, created_at), content): (Names, (i64, i64), Option<String>)) -> Self {
+    /// A message that cannot be decoded gets no terms; its readers receive the error.
+    fn of(
+        term_maker: TermMaker,
+        (names, (seq, created_at), content): (Names, (i64, i64), Option<String>),
+    ) -> Self {
         let content = content.and_then(|json| Content::from_json(json).ok());
-        let terms = content.map(|content| making.terms(&content.plain_text(usize::MAX))).unwrap_or_default();
-        let parts = parts(&making.prefix(&names.0), &terms);
+        let terms =
+            content.map(|content| term_maker.terms(&content.plain_text(usize::MAX))).unwrap_or_default();
+        let parts = parts(&term_maker.prefix(&names.0), &terms);
         Self { names, seq, created_at, parts }
     }
 }
@@ -139,7 +143,7 @@ async fn insert(db: &mut PgConnection, words: &[Words]) -> sqlx::Result<()> {
         .map(drop)
 }
 
-/// Takes some of a thread away, up to a place. Says whether there may be more.
+/// Deletes some index rows of a thread, up to a sequence number. Returns whether there may be more.
 pub(super) async fn gone(
     db: &mut PgConnection,
     tenant: &str,
@@ -159,7 +163,7 @@ pub(super) async fn gone(
     Ok(going == number(ROWS))
 }
 
-/// Takes some of everything away. Says whether there was anything.
+/// Deletes some index rows of the store. Returns whether there were any.
 pub(super) async fn empty(db: &mut PgConnection) -> sqlx::Result<bool> {
     let last = "SELECT g.tenant, g.thread, g.id FROM throughline.search g ORDER BY g.tenant, g.thread, g.id OFFSET $1 LIMIT 1";
     let last = sqlx::query(last).bind(number(ROWS)).fetch_optional(&mut *db).await?;

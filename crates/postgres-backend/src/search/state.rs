@@ -7,28 +7,28 @@ use crate::{
     rows::{counter, number},
 };
 
-/// A message by its tenant, its thread and its id.
+/// The tenant, the thread and the id of a message.
 pub(crate) type Names = (String, String, String);
 
-/// How the terms of the index are made.
+/// The parameters that turn text into index terms.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Making {
+pub(crate) struct TermMaker {
     pub(crate) tokenizer: Tokenizer,
-    /// What the prefixes of the tenants are made with.
+    /// The key of the tenant prefixes.
     pub(super) key: [u8; 32],
 }
 
-/// How far the index is.
+/// The progress of the index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct State {
-    pub(crate) making: Making,
-    /// The changes that it holds: all up to this one.
+    pub(crate) term_maker: TermMaker,
+    /// The index contains all changes up to this position.
     pub(super) indexed: u64,
-    /// The changes of which it holds nothing any more that went with them.
+    /// The index has no rows of messages that were removed up to this position.
     pub(super) cleaned: u64,
-    /// Whether it holds every message that there was before those changes.
+    /// Whether the index contains every message from before those changes.
     pub(super) complete: bool,
-    /// While the messages are gone through anew: the last one.
+    /// The last indexed message during a rebuild.
     pub(super) recovered: Option<Names>,
 }
 
@@ -43,33 +43,34 @@ macro_rules! state {
 }
 
 impl State {
-    /// Up to which change a search with this tokenizer finds everything.
+    /// Returns the position up to which a search with this tokenizer is complete.
     pub(crate) fn found_up_to(&self, tokenizer: Tokenizer) -> u64 {
-        let is_whole = self.complete && self.recovered.is_none() && self.making.tokenizer == tokenizer;
+        let is_whole = self.complete && self.recovered.is_none() && self.term_maker.tokenizer == tokenizer;
         if is_whole { self.indexed } else { 0 }
     }
 
-    /// No index.
-    pub(super) fn empty(making: Making) -> Self {
-        Self { making, ..Self::default() }
+    /// Returns the state without an index.
+    pub(super) fn empty(term_maker: TermMaker) -> Self {
+        Self { term_maker, ..Self::default() }
     }
 
-    /// There is no index, or what is left of one is to be taken away.
+    /// Returns whether there is no index, or only a remainder to delete.
     pub(super) fn is_nothing(&self) -> bool {
-        *self == Self::empty(self.making)
+        *self == Self::empty(self.term_maker)
     }
 
     pub(crate) async fn read(db: &mut PgConnection) -> sqlx::Result<Self> {
         Self::of_row(sqlx::query(state!("")).fetch_optional(db).await?)
     }
 
-    /// Reads it and holds it to the end of the transaction; nothing while somebody else does.
+    /// Reads the row and locks it until the end of the transaction; `None` while another transaction holds the
+    /// lock.
     pub(super) async fn hold(db: &mut PgConnection) -> sqlx::Result<Option<Self>> {
         let row = sqlx::query(state!(" FOR UPDATE SKIP LOCKED")).fetch_optional(db).await?;
         row.map(|row| Self::of(&row)).transpose()
     }
 
-    /// Reads it, and keeps everybody from going on with the index before the end of the transaction.
+    /// Reads the row with a share lock, so that no process updates the index before the end of the transaction.
     pub(super) async fn share(db: &mut PgConnection) -> sqlx::Result<Self> {
         Self::of_row(sqlx::query(state!(" FOR SHARE")).fetch_optional(db).await?)
     }
@@ -87,7 +88,7 @@ impl State {
         let tokenizer = Tokenizer::from_name(row.try_get("tokenizer")?).ok_or_else(broken)?;
         let key = <[u8; 32]>::try_from(row.try_get::<&[u8], _>("key")?).map_err(|_| broken())?;
         Ok(Self {
-            making: Making { tokenizer, key },
+            term_maker: TermMaker { tokenizer, key },
             indexed: counter(row.try_get("indexed")?).ok_or_else(broken)?,
             cleaned: counter(row.try_get("cleaned")?).ok_or_else(broken)?,
             complete: row.try_get("complete")?,
@@ -110,7 +111,7 @@ impl State {
         .bind(recovered.map(|(tenant, ..)| tenant))
         .bind(recovered.map(|(_, thread, _)| thread))
         .bind(recovered.map(|(.., id)| id))
-        .bind(self.making.tokenizer.as_str())
+        .bind(self.term_maker.tokenizer.as_str())
         .execute(db)
         .await
         .map(drop)
@@ -118,5 +119,5 @@ impl State {
 }
 
 fn broken() -> sqlx::Error {
-    damaged("the row that says how far the index of words is".to_owned())
+    damaged("the row with the progress of the full-text index".to_owned())
 }

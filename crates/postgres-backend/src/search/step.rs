@@ -1,4 +1,4 @@
-//! One step of the index: some changes taken in, or some messages gone through.
+//! One step of the index update: some changes, or some messages of a rebuild.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use throughline_core::{
 
 use super::{
     refresh::{empty, gone, how_many, refresh},
-    state::{Making, Names, State},
+    state::{Names, State, TermMaker},
 };
 use crate::{
     error::damaged,
@@ -18,51 +18,52 @@ use crate::{
     rows::{counter, number},
 };
 
-/// How many messages one step looks at most.
+/// The most messages of one step.
 const MESSAGES: usize = 256;
 
-/// How many changes it looks at: many are about no words.
+/// The most changes of one step: many concern no terms.
 const CHANGES: u64 = 2048;
 
-/// The changes after a position, and up to which one all are told: of one moment. A store that follows commits by itself as well: it
-/// tells those that it was brought.
-const TOLD: &str = "SELECT s.kept_after, CASE WHEN s.following \
-    THEN coalesce((SELECT max(l.position) FROM throughline.changes l), s.kept_after) ELSE s.position END AS told, \
+/// The changes after a position, and the last readable position, in one snapshot. A replica has only the changes
+/// that it received.
+const FEED: &str = "SELECT s.kept_after, CASE WHEN s.following \
+    THEN coalesce((SELECT max(l.position) FROM throughline.changes l), s.kept_after) ELSE s.position END AS last_position, \
     c.position, c.tenant, c.thread, c.at, c.what FROM throughline.store s LEFT JOIN LATERAL \
     (SELECT k.* FROM throughline.changes k WHERE k.position > $1 ORDER BY k.position LIMIT $2) c ON true \
     WHERE s.id = 1 ORDER BY c.position";
 
-const SWEEP: &str = "SELECT m.tenant, m.thread, m.id FROM throughline.messages m WHERE (m.tenant, m.thread, m.id) > ($1, $2, $3) \
+const SCAN: &str = "SELECT m.tenant, m.thread, m.id FROM throughline.messages m WHERE (m.tenant, m.thread, m.id) > ($1, $2, $3) \
     ORDER BY m.tenant, m.thread, m.id LIMIT $4";
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Somebody else goes on with the index at this moment.
+    /// Another process updates the index now.
     Elsewhere,
-    /// There is no index, and none is kept.
+    /// There is no index, and the options require none.
     Absent,
-    /// It was gone on with; `told` is how far the store was.
-    Taken { wrote: bool, more: bool, told: u64 },
+    /// The step was performed; `position` is the last position of the feed.
+    Taken { wrote: bool, more: bool, position: u64 },
 }
 
-/// What is told.
-struct Told {
+/// A page of the change feed.
+struct FeedPage {
     kept_after: u64,
     last: u64,
     rows: Vec<PgRow>,
 }
 
-impl Told {
+impl FeedPage {
     async fn read(db: &mut PgConnection, after: u64, limit: u64) -> sqlx::Result<Self> {
-        let rows = sqlx::query(TOLD).bind(number(after)).bind(number(limit)).fetch_all(db).await?;
+        let rows = sqlx::query(FEED).bind(number(after)).bind(number(limit)).fetch_all(db).await?;
         let broken = || damaged("the row of the store".to_owned());
         let first = rows.first().ok_or_else(broken)?;
         let count = |column| counter(first.try_get(column)?).ok_or_else(broken);
-        Ok(Self { kept_after: count("kept_after")?, last: count("told")?, rows })
+        Ok(Self { kept_after: count("kept_after")?, last: count("last_position")?, rows })
     }
 
-    /// The changes with their positions. One that cannot be read takes nothing in; what it took away is not shown all the same.
+    /// Returns the changes with their positions. A change that cannot be decoded adds no terms; reads compare the
+    /// remaining ones with the messages.
     fn changes(&self) -> impl Iterator<Item = (u64, Option<Change>)> {
         self.rows.iter().filter_map(|row| {
             let position: Option<i64> = row.try_get("position").ok()?;
@@ -72,8 +73,8 @@ impl Told {
 }
 
 impl Step {
-    /// Takes a step in the transaction that was begun. Without `adds` it only takes away. With `makes` an index that divides the text
-    /// otherwise is made again by that tokenizer.
+    /// Performs a step in the current transaction. Without `adds`, it only deletes. With `makes`, an index of
+    /// another tokenizer is rebuilt with that tokenizer.
     pub(super) async fn take(
         db: &mut PgConnection,
         adds: bool,
@@ -81,27 +82,28 @@ impl Step {
     ) -> sqlx::Result<Self> {
         let Some(before) = State::hold(db).await? else { return Ok(Self::Elsewhere) };
         let mut state = before.clone();
-        if let Some(tokenizer) = makes.filter(|tokenizer| adds && state.making.tokenizer != *tokenizer) {
-            state.making.tokenizer = tokenizer;
+        if let Some(tokenizer) = makes.filter(|tokenizer| adds && state.term_maker.tokenizer != *tokenizer) {
+            state.term_maker.tokenizer = tokenizer;
             (state.complete, state.recovered) = (false, None);
         }
         if !adds && state.is_nothing() {
             let wrote = empty(db).await?;
-            return Ok(if wrote { Self::Taken { wrote, more: true, told: 0 } } else { Self::Absent });
+            return Ok(if wrote { Self::Taken { wrote, more: true, position: 0 } } else { Self::Absent });
         }
         let after = if adds { state.indexed } else { state.cleaned.max(state.indexed) };
-        let told = Told::read(db, after, if state.recovered.is_some() && adds { 0 } else { CHANGES }).await?;
-        let is_missing_changes = after < told.kept_after;
+        let feed =
+            FeedPage::read(db, after, if state.recovered.is_some() && adds { 0 } else { CHANGES }).await?;
+        let is_missing_changes = after < feed.kept_after;
         let more = if !adds && is_missing_changes {
-            // Which messages have to go is unknown. A process that keeps an index makes it again.
-            state = State::empty(state.making);
+            // The removed messages are unknown. A process that keeps an index rebuilds it.
+            state = State::empty(state.term_maker);
             true
         } else if adds && state.recovered.is_none() && (is_missing_changes || !state.complete) {
-            // Every message is gone through, and what comes meanwhile is among the changes.
-            let from = told.last.max(told.kept_after);
-            let making = state.making;
+            // The rebuild scans every message; concurrent commits are in the change feed.
+            let from = feed.last.max(feed.kept_after);
+            let term_maker = state.term_maker;
             state = State {
-                making,
+                term_maker,
                 indexed: from,
                 cleaned: from,
                 complete: false,
@@ -109,12 +111,12 @@ impl Step {
             };
             true
         } else if let (true, Some(recovered)) = (adds, state.recovered.clone()) {
-            sweep(db, &mut state, recovered).await?;
-            // What was committed meanwhile is still to be followed.
+            scan(db, &mut state, recovered).await?;
+            // The commits since then are still to be indexed.
             true
         } else {
-            let making = adds.then_some(state.making);
-            let (through, more) = follow(db, &told, after, making).await?;
+            let term_maker = adds.then_some(state.term_maker);
+            let (through, more) = follow(db, &feed, after, term_maker).await?;
             if adds {
                 state.indexed = state.indexed.max(through);
             }
@@ -125,14 +127,14 @@ impl Step {
         if state != before {
             state.write(db).await?;
         }
-        Ok(Self::Taken { wrote, more, told: told.last })
+        Ok(Self::Taken { wrote, more, position: feed.last })
     }
 }
 
-/// Goes through the messages, from the one after `recovered` on. What is gone by now has left a row, too.
-async fn sweep(db: &mut PgConnection, state: &mut State, recovered: Names) -> sqlx::Result<()> {
+/// Indexes the messages after `recovered`. Rows of removed messages are among them.
+async fn scan(db: &mut PgConnection, state: &mut State, recovered: Names) -> sqlx::Result<()> {
     let (tenant, thread, id) = recovered;
-    let rows = sqlx::query(SWEEP)
+    let rows = sqlx::query(SCAN)
         .bind(tenant)
         .bind(thread)
         .bind(id)
@@ -146,35 +148,35 @@ async fn sweep(db: &mut PgConnection, state: &mut State, recovered: Names) -> sq
         return Ok(());
     }
     keys.truncate(how_many(db, &keys).await?);
-    refresh(db, &keys, Some(state.making)).await?;
+    refresh(db, &keys, Some(state.term_maker)).await?;
     state.recovered = keys.pop();
     Ok(())
 }
 
-/// Takes changes in. Says up to which one, and whether there are more.
+/// Applies changes. Returns the last applied position, and whether there are more.
 async fn follow(
     db: &mut PgConnection,
-    told: &Told,
+    feed: &FeedPage,
     after: u64,
-    making: Option<Making>,
+    term_maker: Option<TermMaker>,
 ) -> sqlx::Result<(u64, bool)> {
     let (mut keys, mut known, mut positions) = (Vec::new(), HashSet::new(), Vec::new());
     let (mut through, mut looked, mut more) = (after, 0, false);
-    for (position, change) in told.changes() {
+    for (position, change) in feed.changes() {
         if keys.len() == MESSAGES {
             more = true;
             break;
         }
         looked += 1;
         if let Some(Change { tenant, thread, what, .. }) = change {
-            if let Some(up_to) = takes_away(&what)
+            if let Some(up_to) = removed_through(&what)
                 && gone(db, tenant.as_str(), thread.as_str(), up_to).await?
             {
-                // There may be more of the thread; it is looked at again.
+                // The thread may have more rows; the next step continues with it.
                 more = true;
                 break;
             }
-            if let Some(id) = about_words(&what) {
+            if let Some(id) = changed_message(&what) {
                 let key: Names = (tenant.to_string(), thread.to_string(), id.to_owned());
                 if known.insert(key.clone()) {
                     keys.push(key);
@@ -184,23 +186,23 @@ async fn follow(
         }
         through = position;
     }
-    if making.is_some() && !keys.is_empty() {
+    if term_maker.is_some() && !keys.is_empty() {
         let taken = how_many(db, &keys).await?;
         if let Some(first_left) = positions.get(taken) {
             (through, more) = (first_left - 1, true);
             keys.truncate(taken);
         }
     }
-    refresh(db, &keys, making).await?;
+    refresh(db, &keys, term_maker).await?;
     if more || looked == CHANGES {
         return Ok((through, true));
     }
-    // What tells nothing has its place among the commits, too.
-    Ok((through.max(told.last), false))
+    // Positions without an event count too.
+    Ok((through.max(feed.last), false))
 }
 
-fn about_words(what: &ChangeKind) -> Option<&str> {
-    match what {
+fn changed_message(kind: &ChangeKind) -> Option<&str> {
+    match kind {
         ChangeKind::Added(message)
         | ChangeKind::Finished(message)
         | ChangeKind::Edited(message)
@@ -209,9 +211,9 @@ fn about_words(what: &ChangeKind) -> Option<&str> {
     }
 }
 
-/// Up to which place messages of the thread went.
-fn takes_away(what: &ChangeKind) -> Option<u64> {
-    match what {
+/// Returns the sequence number up to which messages of the thread were removed.
+fn removed_through(kind: &ChangeKind) -> Option<u64> {
+    match kind {
         ChangeKind::ThreadCleared { through, .. } | ChangeKind::ThreadPruned { through } => {
             Some(through.get())
         }

@@ -1,53 +1,55 @@
-//! Terms as the index holds them: those of the core, so that it finds what [`Query::matches`]. No parser of Postgres has a part in it.
+//! Index terms. They are the terms of the core, so that the index finds what [`Query::matches`]; no parser of
+//! Postgres is involved.
 
 use throughline_core::backend::search::{MAX_COUNT, Query, Term, Terms};
 
-use super::Making;
+use super::TermMaker;
 
-/// How many bytes of words a part has: Postgres takes less than a mebibyte in one value.
+/// The most bytes of terms in one row: Postgres limits a `tsvector` to one mebibyte.
 const PART: usize = 256 << 10;
 
-/// What a word takes beside itself: the mark, the label, and what says where it is.
+/// The estimated overhead of a term: the prefix, the label and the position.
 const OF_EACH: usize = 16;
 
-/// What `ts_rank` divides by.
+/// The constant that `ts_rank` divides by.
 const OF_RANK: f64 = 1.644_934_066_85;
 
-/// What the labels `D`, `C`, `B` and `A` count for in `ts_rank`: a quarter for each time.
-macro_rules! weights {
+/// The factors of the labels `D`, `C`, `B` and `A` in `ts_rank`: a quarter for each occurrence.
+macro_rules! rank_factors {
     () => {
         "'{0.25, 0.5, 0.75, 1}'"
     };
 }
-pub(crate) use weights;
+pub(crate) use rank_factors;
 
 /// The characters of a prefix.
 const OF_PREFIX: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
 
-impl Making {
-    /// What each term of a tenant begins with in the index, so that its searches cost what its own messages say: a term of its own
-    /// for the tenant would be in every one of them. Always six characters. Two tenants may have the same prefix by chance, which
-    /// nothing can tell without the key of the store: each row says whose it is, so that only costs time.
+impl TermMaker {
+    /// Returns the tenant prefix of the index terms: six characters. With it, a search costs in proportion to the
+    /// messages of its own tenant. A separate term for the tenant would be in all of its messages. Two tenants can
+    /// have the same prefix by chance, which cannot be found without the key of the store. Each row also has its
+    /// tenant, so a collision only costs time.
     pub(crate) fn prefix(&self, tenant: &str) -> String {
         let hash = blake3::keyed_hash(&self.key, tenant.as_bytes());
         hash.as_bytes()[..6].iter().map(|byte| char::from(OF_PREFIX[usize::from(byte % 64)])).collect()
     }
 
-    /// The terms of a text.
+    /// Returns the terms of a text.
     pub(super) fn terms(&self, text: &str) -> Terms {
         Terms::of(text, self.tokenizer)
     }
 }
 
-/// A value of the index, quoted; no term has a plus in it.
+/// Quotes a term; no term contains a plus.
 fn quoted(prefix: &str, word: &str) -> String {
     format!("'{prefix}{}'", word.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// What stands in every part of a message that has several.
+/// The additional term in every part of a message with several parts.
 const IN_PARTS: &str = "+";
 
-/// The terms of a message as values of the type `tsvector`, in one part or several; none of a message without a term.
+/// Returns the terms of a message as `tsvector` values, in one or several parts; empty without terms.
 pub(super) fn parts(prefix: &str, terms: &Terms) -> Vec<String> {
     let (mut parts, mut part, mut bytes) = (Vec::new(), String::new(), 0);
     for (term, count) in terms.iter() {
@@ -68,20 +70,21 @@ pub(super) fn parts(prefix: &str, terms: &Terms) -> Vec<String> {
         parts.push(part);
     }
     if parts.len() > 1 {
-        let sign = quoted(prefix, IN_PARTS);
-        parts.iter_mut().for_each(|part| part.push_str(&sign));
+        let marker = quoted(prefix, IN_PARTS);
+        parts.iter_mut().for_each(|part| part.push_str(&marker));
     }
     parts
 }
 
-/// What the index is asked for.
+/// A query of the index.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Asked {
-    /// The messages that may be meant, of the type `tsquery`: each that has all words. One in parts need have one of them in a part.
+    /// The candidates, as `tsquery`: messages with all terms. A message in several parts needs only one of the
+    /// terms in a part.
     pub(crate) matches: String,
-    /// What counts in them, of the type `tsquery`.
+    /// The terms of the rank, as `tsquery`.
     pub(crate) counts: String,
-    /// What makes of the rank how often they stand there, each word four times at most.
+    /// The factor that turns the rank into the number of occurrences, each term counted four times at most.
     pub(crate) scale: f64,
 }
 
@@ -96,8 +99,8 @@ impl Asked {
         let matches = match &required[..] {
             [one] => one.clone(),
             all => {
-                let (both, any, sign) = (all.join(" & "), all.join(" | "), quoted(prefix, IN_PARTS));
-                format!("{both} | {sign} & ({any})")
+                let (both, any, marker) = (all.join(" & "), all.join(" | "), quoted(prefix, IN_PARTS));
+                format!("{both} | {marker} & ({any})")
             }
         };
         let scale = counted.len() as f64 * f64::from(MAX_COUNT) * OF_RANK;
@@ -125,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_prefix_depends_on_the_tenant_and_on_the_key_of_the_store() {
-        let [one, other] = [1, 2].map(|key| Making { key: [key; 32], ..Making::default() });
+        let [one, other] = [1, 2].map(|key| TermMaker { key: [key; 32], ..TermMaker::default() });
         assert_eq!(one.prefix("t").len(), PREFIX.len());
         assert_eq!(one.prefix("t"), one.prefix("t"));
         assert_ne!(one.prefix("t"), one.prefix("u"));
@@ -140,12 +143,12 @@ mod tests {
     }
 
     #[test]
-    fn very_many_terms_are_in_parts_that_say_so() {
+    fn many_terms_are_in_parts_with_a_marker() {
         let text: String = (0..100_000).map(|n| format!("w{n} ")).collect();
         let parts = parts_of(&text);
         assert_eq!(parts.len(), 9);
-        let sign = quoted(PREFIX, IN_PARTS);
-        assert!(parts.iter().all(|part| part.ends_with(&sign)));
+        let marker = quoted(PREFIX, IN_PARTS);
+        assert!(parts.iter().all(|part| part.ends_with(&marker)));
         assert_eq!(parts.iter().map(|part| part.matches('w').count()).sum::<usize>(), 100_000);
     }
 

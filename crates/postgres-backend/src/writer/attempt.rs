@@ -1,4 +1,4 @@
-//! One transaction: begun, decided, written, committed.
+//! One transaction: begin, decide, write, commit.
 
 use std::time::{Duration, Instant};
 
@@ -23,14 +23,14 @@ use crate::{
     warnings::listen,
 };
 
-/// After how many positions the changes that are no longer kept are deleted.
+/// After how many positions old changes are deleted.
 const TRIM_EVERY: u64 = 4096;
 
-/// What a transaction has come to before it is committed.
+/// A transaction before its commit.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) decided: Vec<Decided>,
-    /// The position before it and its id, where it has changed anything.
+    /// The base position and the transaction id, if it changed anything.
     pub(super) written: Option<Written>,
 }
 
@@ -38,13 +38,13 @@ pub(super) struct Prepared {
 pub(super) struct Written {
     pub(super) base: u64,
     pub(super) taken: u64,
-    /// Of the server that it is on, where a pooler has chosen that.
+    /// The timeline of the server, if a pooler chose the server.
     pub(super) timeline: Option<u32>,
     xid: String,
 }
 
 impl Written {
-    /// The position of a write after which the transaction had staged so many events.
+    /// Returns the position of a write after which the transaction had staged this many events.
     pub(super) const fn position(&self, events: usize) -> Position {
         Position::new(self.base + events as u64)
     }
@@ -54,11 +54,11 @@ impl Written {
     }
 }
 
-/// Why nothing is prepared.
+/// The reason why a transaction was not prepared.
 #[derive(Debug)]
 pub(super) enum Unprepared {
     Failed(Failure),
-    /// An id that was minted for a call may be known: the transaction is decided again, and every id looked up.
+    /// A minted id may exist already: the transaction is decided again, and every id is looked up.
     KnownIds,
 }
 
@@ -69,16 +69,16 @@ impl From<Failure> for Unprepared {
 }
 
 impl Prepared {
-    /// Of a store that takes none of it.
+    /// The result for a store that refuses the whole batch.
     fn refused(batch: &[Pending], refusal: &PersistError) -> Self {
         let refused = |_| Decided { outcome: Err(refusal.clone()), events: None };
         Self { decided: batch.iter().map(refused).collect(), written: None }
     }
 }
 
-const STANCE: &str = "SELECT epoch, following FROM throughline.store WHERE id = 1";
+const REPLICATION_STATE: &str = "SELECT epoch, following FROM throughline.store WHERE id = 1";
 
-/// Does everything but commit. Of a transaction that fails the caller ends the connection, or rolls it back.
+/// Runs everything except the commit. After a failure, the caller closes the connection or rolls back.
 pub(super) async fn prepare(
     settings: &Settings,
     db: &mut PgConnection,
@@ -98,10 +98,10 @@ pub(super) async fn prepare(
         for pending in batch {
             locks.extend(&Locks::of(&pending.write));
         }
-        let locked = format!("{}{}; {STANCE}", begun.first, locks.statement());
+        let locked = format!("{}{}; {REPLICATION_STATE}", begun.first, locks.statement());
         let locked = sqlx::raw_sql(AssertSqlSafe(locked)).fetch_all(&mut *db).await?;
         let found = locked.last().ok_or_else(|| damaged("the row of the store".to_owned()))?;
-        // Checked again where the row is held. A replica decides nothing.
+        // Checked again when the row is locked. A replica decides no writes.
         if let Err(refusal) = following::expect_primary(replica::replication_state(found)?) {
             return Ok(Some(Prepared::refused(batch, &refusal)));
         }
@@ -132,14 +132,15 @@ pub(super) async fn prepare(
     }
 }
 
-/// How long the transaction may wait for a connection of a pooler: no operation is answered after its time.
+/// Returns how long the transaction may wait for a server connection of a pooler: no operation may exceed its
+/// deadline.
 fn begin_limit(settings: &Settings, batch: &[Pending]) -> Duration {
     let now = Instant::now();
-    let soonest = batch.iter().map(|pending| pending.give_up.saturating_duration_since(now)).min();
+    let soonest = batch.iter().map(|pending| pending.wait_until.saturating_duration_since(now)).min();
     settings.options.wait_limit.min(soonest.unwrap_or_default())
 }
 
-/// The same, of an operation of replication.
+/// The same for a replication operation.
 async fn replicate(
     settings: &Settings,
     db: &mut PgConnection,
@@ -166,7 +167,7 @@ async fn replicate(
     Ok(Prepared { decided: vec![Decided { outcome, events: changed.then_some(1) }], written })
 }
 
-/// The setting by which the server would not keep what it answers, if there is one.
+/// The first setting that makes commits not durable, if there is one.
 macro_rules! off {
     () => {
         "CASE 'off' WHEN current_setting('synchronous_commit') THEN 'synchronous_commit' \
@@ -175,7 +176,7 @@ macro_rules! off {
     };
 }
 
-/// Records the number of the transaction: by it the fence transaction finds out whether it was committed.
+/// Records the number of the transaction, so that the fence transaction can determine whether it was committed.
 const MARK: &str = concat!(
     "WITH w AS (INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) \
     VALUES ($1, $2, 0, now()) ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at) \
@@ -187,8 +188,8 @@ const MARK: &str = concat!(
 const WRITER: &str = "INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) VALUES ($1, $2, 0, now()) \
     ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at";
 
-/// What is done while the row of the store is held, once everything else is written; and whether the server still keeps what it
-/// answers.
+/// Runs while the row of the store is locked, after all other writes. Also checks that the server still makes
+/// commits durable.
 const FINISH: &str = concat!(
     "s AS (UPDATE throughline.store SET position = position + $1 WHERE id = 1 AND {written} \
     RETURNING position - $1 AS base, epoch, following, capture, audit, audit_hash), \
@@ -200,7 +201,7 @@ const FINISH: &str = concat!(
     " FROM s"
 );
 
-/// Writes everything, and takes the positions.
+/// Writes all rows and takes the positions.
 async fn finish(
     settings: &Settings,
     db: &mut PgConnection,
@@ -210,7 +211,7 @@ async fn finish(
 ) -> sqlx::Result<(Written, Held)> {
     let events = staged.events.items();
     let taken = events.len() as u64;
-    let (mut numbers, mut tenants, mut threads, mut times, mut what) =
+    let (mut numbers, mut tenants, mut threads, mut times, mut kinds) =
         (vec![], vec![], vec![], vec![], vec![]);
     for (n, event) in (1..).zip(events) {
         if let Some((thread, happened)) = &event.change {
@@ -218,12 +219,12 @@ async fn finish(
             tenants.push(event.tenant.as_str());
             threads.push(thread.as_str());
             times.push(event.at.as_micros());
-            what.push(serde_json::to_string(happened).expect("what is in memory serializes"));
+            kinds.push(serde_json::to_string(happened).expect("a change in memory serializes"));
         }
     }
     let mut writing = writing(staged);
     writing.part(WRITER).bind(writer).bind(number(number_of_batch));
-    writing.end(FINISH).bind(number(taken)).bind(numbers).bind(tenants).bind(threads).bind(times).bind(what);
+    writing.end(FINISH).bind(number(taken)).bind(numbers).bind(tenants).bind(threads).bind(times).bind(kinds);
     let row = writing.fetch(db).await?;
     let broken = || damaged("the row of the store".to_owned());
     let row = row.ok_or_else(broken)?;
@@ -236,7 +237,7 @@ async fn finish(
     if base / TRIM_EVERY != (base + taken) / TRIM_EVERY {
         let up_to = (base + taken).saturating_sub(settings.options.kept_changes);
         if settings.options.row_security {
-            // They are of all tenants.
+            // The changes belong to all tenants.
             sqlx::raw_sql(WIDEN).execute(&mut *db).await?;
             trim(db, up_to).await?;
             sqlx::raw_sql(NARROW).execute(&mut *db).await?;
@@ -261,11 +262,11 @@ async fn trim(db: &mut PgConnection, up_to: u64) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Commits. The status of the transaction says whether it was committed: a driver may take the end of an aborted one for success. A
-/// commit with a warning is no success either.
+/// Commits. Only the transaction status proves the commit: a driver may take the end of an aborted transaction for
+/// success. A commit with a warning is not a success either.
 ///
 /// # Errors
-/// Why it is not known whether the transaction was committed and is durable.
+/// Returns the reason why it is unknown whether the transaction was committed durably.
 pub(super) async fn commit(
     settings: &Settings,
     db: &mut PgConnection,
@@ -291,7 +292,7 @@ pub(super) async fn commit(
         }
     };
     match listen(in_time(settings.options.answer_limit, work)).await {
-        // The wait for a standby was cancelled. Whatever the warning is, the fence transaction finds out.
+        // The wait for a standby was cancelled. For every warning, the fence transaction determines the outcome.
         (Ok(()), true) => Err(Failure::not_replicated()),
         (answer, _) => answer,
     }

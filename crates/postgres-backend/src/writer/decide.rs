@@ -10,15 +10,15 @@ use crate::{
     rows::{MintedIds, Source},
 };
 
-/// What a write came to.
+/// The decision on a write.
 #[derive(Debug)]
 pub(super) struct Decided {
     pub(super) outcome: Result<Outcome, PersistError>,
-    /// How many change events the transaction had staged after it. None where it changes nothing.
+    /// How many change events the transaction had staged after it; `None` if it changes nothing.
     pub(super) events: Option<usize>,
 }
 
-/// Decides all of them, and loads the rows that they need.
+/// Decides all writes and loads the rows that they need.
 pub(super) async fn decide(
     transaction: &mut Transaction<Source>,
     db: &mut PgConnection,
@@ -39,7 +39,7 @@ pub(super) async fn decide(
             if decided.is_some() {
                 continue;
             }
-            if pending.write.brings_notes() {
+            if pending.write.has_rejected_calls() {
                 // Rejected-call records are written last, and take a position.
                 transaction.take_position(&pending.write.tenant, pending.write.now);
                 let result = Batched { outputs: Vec::new(), deduplicated: false }.into();

@@ -1,7 +1,8 @@
-//! What a transaction writes last, while it holds the row of the store: audit entries, which are chained, and the dirty set.
+//! The last writes of a transaction, while it holds the row of the store: audit records, which are chained, and the
+//! dirty set.
 //!
-//! A statement that waits for the row sees it as it is afterwards, and all other tables as they were before. So the row itself holds what
-//! has to be known in the order of the commits.
+//! A statement that waits for the lock sees the updated row of the store, but all other tables in its former
+//! snapshot. So the row itself holds the values that depend on the commit order.
 
 use sqlx::{PgConnection, postgres::PgRow};
 use throughline_core::{
@@ -18,17 +19,17 @@ use crate::{
     rows::number,
 };
 
-/// The row of the store, as the transaction that holds it has found it.
+/// The row of the store, as the transaction found it under its lock.
 #[derive(Debug)]
 pub(super) struct Held {
-    /// What the store is by now, whatever it was when the transaction began.
+    /// The current replication state, which may differ from the state at the beginning of the transaction.
     pub(super) replication_state: ReplicationState,
     capture: Option<CaptureId>,
     link: AuditLink,
 }
 
 impl Held {
-    /// Reads the columns that the last statement of a transaction answers.
+    /// Decodes the columns that the last statement of a transaction returns.
     pub(super) fn read(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
             replication_state: replica::replication_state(row)?,
@@ -37,7 +38,7 @@ impl Held {
         })
     }
 
-    /// Writes what the batch is still to leave. One that leaves nothing more costs nothing more.
+    /// Writes the audit records and the dirty set of the batch. Without any, it costs no round trip.
     pub(super) async fn behind(
         self,
         db: &mut PgConnection,
@@ -50,13 +51,13 @@ impl Held {
             append(db, &entries, last).await?;
         }
         if self.capture.is_some() {
-            replica::note(db, Key::changed(staged)).await?;
+            replica::record(db, Key::changed(staged)).await?;
         }
         Ok(())
     }
 }
 
-/// The entries of a transaction, in the order of the positions that it has taken.
+/// Returns the audit records of a transaction, in the order of its positions.
 fn entries(
     mut link: AuditLink,
     batch: &[Pending],
@@ -73,7 +74,7 @@ fn entries(
             Some((decided.events?, &pending.write, decided.outcome.as_ref().ok()?))
         })
         .collect();
-    // Operations are not always decided in the order in which they came.
+    // The decision order may differ from the arrival order.
     changed.sort_unstable_by_key(|(events, ..)| *events);
     let (mut entries, mut before) = (Vec::new(), 0);
     for (events, write, outcome) in changed {
@@ -81,8 +82,8 @@ fn entries(
         before = events;
         match &write.audit {
             Audit::Nothing => {}
-            Audit::Entry(ticket) => entries.push(ticket.entry(&mut link, write.now, span, &outcome.result)),
-            Audit::Notes(notes) => entries.extend(notes.entries(&mut link)),
+            Audit::Entry(pending) => entries.push(pending.entry(&mut link, write.now, span, &outcome.result)),
+            Audit::RejectedCalls(records) => entries.extend(records.entries(&mut link)),
         }
     }
     entries
@@ -92,7 +93,7 @@ const APPEND: &str = "WITH s AS (UPDATE throughline.store SET audit = $1, audit_
     INSERT INTO throughline.audit (number, tenant, thread, hash, body) \
     SELECT * FROM unnest($3::bigint[], $4::text[], $5::text[], $6::bytea[], $7::text[])";
 
-/// Appends entries to the log; the next one is chained to `last`.
+/// Appends records to the audit log; the next record is chained to `last`.
 async fn append(db: &mut PgConnection, entries: &[AuditEntry], last: &AuditEntry) -> sqlx::Result<()> {
     sqlx::query(APPEND)
         .bind(number(last.number.get()))

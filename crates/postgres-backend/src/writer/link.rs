@@ -6,12 +6,12 @@ use tokio::time::timeout;
 
 use crate::{error::Failure, options::Settings, servers::Connected};
 
-/// A connection that is made when it is needed, and made anew once it was lost, or once another server was promoted.
+/// A connection that opens on demand, and reconnects after it was lost or another server was promoted.
 #[derive(Debug)]
 pub(crate) struct Link {
     settings: Settings,
     connection: Option<PgConnection>,
-    /// Of the server that it leads to, or led to.
+    /// The timeline of the current or last server.
     timeline: u32,
 }
 
@@ -20,10 +20,10 @@ impl Link {
         Self { settings, connection: None, timeline: 0 }
     }
 
-    /// The connection, to a server that takes writes.
+    /// Returns the connection to the primary.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Returns the reason why there is no connection.
     pub(crate) async fn get(&mut self) -> Result<&mut PgConnection, Failure> {
         let connection = match self.connection.take() {
             Some(connection) if self.is_current() => connection,
@@ -36,27 +36,27 @@ impl Link {
         Ok(self.connection.insert(connection))
     }
 
-    /// Whether no server was seen that was promoted over the one that it leads to.
+    /// Returns whether no later promotion than that of this server was observed.
     pub(crate) fn is_current(&self) -> bool {
         self.settings.servers.is_current(self.timeline)
     }
 
-    /// Notes how far the store has come on that server.
+    /// Records the position of the store on that server.
     pub(crate) fn saw(&self, position: Position) {
         self.settings.servers.saw(self.timeline, position);
     }
 
-    /// Notes which server a transaction is on, where a pooler has chosen it.
-    pub(crate) fn leads_to(&mut self, timeline: Option<u32>) {
+    /// Records the timeline of a transaction's server, if a pooler chose it.
+    pub(crate) fn set_timeline(&mut self, timeline: Option<u32>) {
         self.timeline = timeline.unwrap_or(self.timeline);
     }
 
-    /// Lets go of the connection: it is of no use any more, or nobody knows in what state it is.
+    /// Drops the connection: it is unusable, or its state is unknown.
     pub(crate) fn lose(&mut self) {
         self.connection = None;
     }
 
-    /// Takes the connection away from here while it is used: whoever does not bring it back has lost it.
+    /// Takes the connection out while it is used. Without [`bring_back`](Self::bring_back), the link has lost it.
     pub(crate) const fn take(&mut self) -> Option<PgConnection> {
         self.connection.take()
     }
@@ -67,13 +67,13 @@ impl Link {
 
     pub(crate) async fn close(mut self) {
         if let Some(connection) = self.connection.take() {
-            // It says good-bye to a server that may not be there any more.
+            // Closing sends a message to a server that may be gone.
             drop(timeout(Duration::from_secs(1), connection.close()).await);
         }
     }
 }
 
-/// Runs something that a server may never answer.
+/// Runs a query with a time limit.
 pub(crate) async fn in_time<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, sqlx::Error>>,

@@ -1,8 +1,8 @@
-//! Which locks a write needs in the server.
+//! The advisory locks of a write.
 //!
-//! They are advisory locks of the transaction: a thread that is not there yet has no row to lock, and a lock that is none of a row
-//! writes nothing. All of a transaction are taken at once and in the order of their numbers, so that no two transactions wait for
-//! each other. Two names that have one number merely wait for each other.
+//! They are transaction-level advisory locks: a new thread has no row to lock, and an advisory lock writes nothing.
+//! A transaction takes all its locks at once and in the order of their numbers, so that no two transactions
+//! deadlock. Two names with the same number only wait for each other.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -10,11 +10,11 @@ use throughline_core::{PersistArgs, operations::Addressed as _, sessions::Sessio
 
 use crate::queue::Write;
 
-/// Locks by their numbers; whether nobody else may hold it, too.
+/// Lock numbers, each with whether the lock is exclusive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Locks(BTreeMap<i64, bool>);
 
-/// What is locked by the name of.
+/// The kind of a locked name.
 #[derive(Debug, Clone, Copy)]
 enum Of {
     Thread = 1,
@@ -45,7 +45,8 @@ impl Locks {
         locks
     }
 
-    /// What is done in one thread reads the counts of whole agents and runtimes; what is done to them changes those.
+    /// An operation in one thread reads the counters of whole agents and runtimes (shared lock); an operation on
+    /// them changes the counters (exclusive lock).
     fn take_for(&mut self, tenant: &str, session: &SessionArgs) {
         let is_whole = session.thread().is_none();
         match (session, session.agent()) {
@@ -60,7 +61,7 @@ impl Locks {
 
     fn take(&mut self, of: Of, tenant: &str, name: &str, alone: bool) {
         let mut hasher = blake3::Hasher::new();
-        // The length keeps apart where one name ends and the other begins.
+        // The length separates the two names.
         hasher.update(&[of as u8]).update(&(tenant.len() as u64).to_le_bytes());
         hasher.update(tenant.as_bytes()).update(name.as_bytes());
         let mut number = [0; 8];
@@ -74,12 +75,12 @@ impl Locks {
         }
     }
 
-    /// Whether both cannot be held at once by two.
+    /// Returns whether two transactions cannot hold both sets at the same time.
     pub(crate) fn exclude(&self, other: &Self) -> bool {
         self.0.iter().any(|(number, alone)| other.0.get(number).is_some_and(|other| *alone || *other))
     }
 
-    /// The statement that takes all of them.
+    /// Returns the statement that takes all locks.
     pub(crate) fn statement(&self) -> String {
         let (mut numbers, mut alone) = (String::new(), String::new());
         for (number, is_alone) in &self.0 {
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_is_locked_in_one_order() {
+    fn locks_are_taken_in_the_order_of_their_numbers() {
         let locks = of(Batch::new().with(add("u")).with(add("t")).with(add("u")));
         let same = of(Batch::new().with(add("t")).with(add("u")));
         assert_eq!(locks, same);
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_to_a_whole_agent_waits_for_what_is_done_in_its_threads() {
+    fn operation_on_a_whole_agent_excludes_operations_in_its_threads() {
         let retire = |thread: &str| -> SessionArgs {
             let (agent, session) = ("agent".parse().unwrap(), "s".parse().unwrap());
             throughline_core::sessions::RetireSession { agent, thread: thread.parse().unwrap(), session }

@@ -1,15 +1,15 @@
-//! The writers: tasks that each own a connection, take what waits, and commit it together.
+//! The writers: tasks that each own a connection, take waiting writes, and commit them together.
 //!
-//! A write goes to the writer of its thread, so that the writes of a thread are applied in the order in which they came. Locks in
-//! the server keep the writers of all processes apart. The connections belong to the tasks: nothing that a caller drops can leave
-//! one in the middle of a transaction.
+//! The writer of a thread receives all its writes, so that they are applied in arrival order. Advisory locks
+//! coordinate the writers of all processes. The tasks own the connections: a caller that drops its future cannot
+//! leave a connection in the middle of a transaction.
 
 mod attempt;
 mod decide;
-mod fence;
 mod held;
 mod link;
 mod locks;
+mod outcome;
 mod worker;
 
 use std::{
@@ -35,37 +35,37 @@ use crate::{
     queue::{Pending, Write},
 };
 
-/// The hold on the writers.
+/// The handle to the writers.
 #[derive(Debug)]
 pub(crate) struct Writers {
     pub(crate) admission: QueueCapacity,
-    /// Nothing once the store is closed.
+    /// Empty after the store was closed.
     shards: Mutex<Vec<mpsc::UnboundedSender<Pending>>>,
     tasks: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Writers {
-    /// Starts the writers; each connects when it has something to write.
+    /// Starts the writers; each connects at its first write.
     pub(crate) fn start(settings: &Settings, commits: &CommitNotifier, engine: &Engine) -> Self {
         let admission = QueueCapacity::new(settings.options.queue_operations, settings.options.queue_bytes);
         let (mut shards, mut tasks) = (Vec::new(), Vec::new());
-        // The last one is for what is done about copies: nobody else waits for that.
+        // The last writer runs replication operations, so that no other write waits for them.
         for _ in 0..=settings.options.writers {
             let (sender, receiver) = mpsc::unbounded_channel();
             let worker = Worker::new(settings.clone(), receiver, commits.clone());
-            let stay = engine.stay();
+            let keep_alive = engine.keep_alive();
             tasks.push(engine.handle().spawn(async move {
                 worker.run().await;
-                drop(stay);
+                drop(keep_alive);
             }));
             shards.push(sender);
         }
         Self { admission, shards: Mutex::new(shards), tasks: tokio::sync::Mutex::new(tasks) }
     }
 
-    /// Hands a write to the writer of its thread.
+    /// Passes a write to the writer of its thread.
     pub(crate) fn push(&self, pending: Pending) {
-        // Nothing panics while it holds the lock.
+        // No code panics while it holds the lock.
         let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(shard) = shards.get(shard_of(&pending.write, shards.len())) else {
             drop(shards);
@@ -77,7 +77,7 @@ impl Writers {
         }
     }
 
-    /// Applies what was admitted, and ends.
+    /// Applies the admitted writes, and ends.
     pub(crate) async fn close(&self) -> Result<()> {
         self.admission.close();
         self.shards.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -94,7 +94,7 @@ impl Writers {
     }
 }
 
-/// Which writer a write goes to; any number for none.
+/// Returns the index of a write's writer; any number if there are none.
 fn shard_of(write: &Write, shards: usize) -> usize {
     let writers = shards.saturating_sub(1);
     if matches!(write.args, PersistArgs::Replica(_)) {

@@ -1,4 +1,4 @@
-//! A writer: takes what waits, applies it in one transaction, answers after the commit.
+//! A writer task: takes waiting writes, applies them in one transaction, answers after the commit.
 
 use std::{
     pin::pin,
@@ -17,7 +17,7 @@ use super::{
     Link,
     attempt::{Prepared, Unprepared, Written, commit, prepare, roll_back},
     decide::Decided,
-    fence::was_committed,
+    outcome::was_committed,
 };
 use crate::{
     error::{Failure, Phase, Reach},
@@ -26,14 +26,14 @@ use crate::{
     rows::MintedIds,
 };
 
-/// The most operations of a transaction, and the bytes after which it takes no further one.
+/// The most operations of a transaction, and the bytes after which it takes no more.
 const MOST: usize = 512;
 const LARGE: usize = 8 << 20;
 
-/// How long the writer waits for as many operations as the last batch had. A timer of the runtime is no finer.
+/// How long the writer waits for as many operations as the last batch had. Timers of the runtime are no finer.
 const GATHER_LIMIT: Duration = Duration::from_millis(1);
 
-/// How long a writer waits before it retries: at first, and at most.
+/// The shortest and the longest pause before a retry.
 const PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -42,17 +42,17 @@ pub(super) struct Worker {
     queue: mpsc::UnboundedReceiver<Pending>,
     commits: CommitNotifier,
     link: Link,
-    /// Its name in the store.
+    /// The id of the writer in the store.
     name: String,
     /// The number of its last transaction.
     batch: u64,
 }
 
-/// What became of an attempt.
+/// The result of an attempt.
 enum Ended {
-    /// Everything is answered.
+    /// Every operation was answered.
     Answered,
-    /// Nothing was applied; these are to be answered or tried again.
+    /// Nothing was applied; these operations must be answered or retried.
     Failed(Vec<Pending>, Failure),
 }
 
@@ -68,7 +68,7 @@ impl Worker {
 
     /// Runs until the queue is closed and every operation is answered.
     pub(super) async fn run(mut self) {
-        // Callers that were answered together are likely to write again together.
+        // Callers that were answered together often write again together.
         let mut batch_size = 1;
         while let Some(first) = self.queue.recv().await {
             let batch = self.gather(first, batch_size).await;
@@ -78,12 +78,13 @@ impl Worker {
         self.link.close().await;
     }
 
-    /// Takes the operations that wait. Callers that were answered together write again one after the other: a transaction of the first
-    /// one alone would let all others wait for it. So the writer waits once, for a millisecond, until there are as many as before.
+    /// Takes the waiting operations. Callers that were answered together write again one after the other; a
+    /// transaction for the first one alone would delay all others. So the writer waits once, for a millisecond,
+    /// until there are as many operations as in the last batch.
     async fn gather(&mut self, first: Pending, batch_size: usize) -> Vec<Pending> {
         let until = Instant::now() + GATHER_LIMIT;
         let mut bytes = first.bytes;
-        // What is done about copies is a transaction of its own.
+        // A replication operation is a transaction of its own.
         let most = if matches!(first.write.args, PersistArgs::Replica(_)) { 1 } else { MOST };
         let mut batch = vec![first];
         while batch.len() < most && bytes < LARGE {
@@ -101,7 +102,7 @@ impl Worker {
         batch
     }
 
-    /// Applies a batch; one that fails for what one of them brought, each by itself.
+    /// Applies a batch. If it fails because of one operation, applies each operation by itself.
     async fn apply(&mut self, batch: Vec<Pending>) {
         let Some((batch, failure)) = self.settle(batch).await else { return };
         if failure.reach == Reach::Operation && batch.len() > 1 {
@@ -115,8 +116,8 @@ impl Worker {
         }
     }
 
-    /// Retries a batch until it is committed, until its time is over, or until it fails for a reason that a retry does not change. Answers
-    /// the operations that are not answered yet, and why they failed.
+    /// Retries a batch until it is committed, times out, or fails for a permanent reason. Returns the unanswered
+    /// operations and the failure.
     async fn settle(&mut self, mut batch: Vec<Pending>) -> Option<(Vec<Pending>, Failure)> {
         let mut pause = PAUSE;
         let mut last: Option<Failure> = None;
@@ -130,7 +131,7 @@ impl Worker {
                 Ended::Failed(left, failure) if failure.passes => {
                     tracing::debug!(kind = %failure.kind, "a transaction is retried");
                     batch = left;
-                    // Not longer than until the first of them has to be answered.
+                    // Not longer than until the earliest deadline of the batch.
                     let again = Instant::now() + pause.mul_f64(0.5 + fastrand::f64());
                     sleep_until(soonest(&batch).map_or(again, |soonest| again.min(soonest)).into()).await;
                     pause = if failure.is_outage() { (pause * 2).min(LONGEST_PAUSE) } else { PAUSE };
@@ -145,7 +146,7 @@ impl Worker {
         if let Err(failure) = connect(&mut self.link, &mut batch, last).await {
             return Ended::Failed(batch, failure);
         }
-        // Taken out of the link: where this task ends in the middle of the transaction, the connection ends too.
+        // Taken out of the link: if this task ends in the middle of the transaction, the connection closes.
         let Some(mut db) = self.link.take() else { return Ended::Failed(batch, Failure::lost()) };
         self.batch += 1;
         let name = (&*self.name, self.batch);
@@ -158,7 +159,7 @@ impl Worker {
         };
         let prepared = prepared.map_err(|unprepared| match unprepared {
             Unprepared::Failed(failure) => failure,
-            // Every id was looked up: none was taken for new.
+            // Every id was looked up, so none was assumed to be new.
             Unprepared::KnownIds => Failure::lost(),
         });
         let Prepared { decided, written } = match prepared {
@@ -179,12 +180,12 @@ impl Worker {
             answer(batch, decided, None);
             return Ended::Answered;
         };
-        self.link.leads_to(written.timeline);
+        self.link.set_timeline(written.timeline);
         for pending in &mut batch {
             pending.committing = true;
         }
         let committed = match commit(&self.settings, &mut db, &written).await {
-            // Another server was promoted meanwhile: that one is asked.
+            // Another server was promoted in the meantime: the store asks that one.
             Ok(()) if !self.link.is_current() => Err(Failure::lost()),
             committed => committed,
         };
@@ -198,7 +199,7 @@ impl Worker {
                         for pending in &mut batch {
                             pending.committing = false;
                         }
-                        // It was not committed: it may be retried.
+                        // The transaction was not committed, so it may be retried.
                         return Ended::Failed(batch, failure.retryable());
                     }
                     None => {
@@ -216,7 +217,7 @@ impl Worker {
         Ended::Answered
     }
 
-    /// Whether the last transaction was committed; nothing where that could not be found out in time.
+    /// Returns whether the last transaction was committed; `None` if that could not be determined in time.
     async fn resolve(&mut self) -> Option<bool> {
         let until = Instant::now() + self.settings.options.resolve_limit;
         let mut pause = PAUSE;
@@ -224,13 +225,13 @@ impl Worker {
             match was_committed(&self.settings, &mut self.link, &self.name, self.batch).await {
                 Ok(was_committed) => return Some(was_committed),
                 Err(failure) if Instant::now() + pause < until => {
-                    tracing::debug!(kind = %failure.kind, "the fate of a transaction is not known yet");
+                    tracing::debug!(kind = %failure.kind, "the outcome of a transaction is not known yet");
                     self.link.lose();
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(failure) => {
-                    tracing::warn!(kind = %failure.kind, "the fate of a transaction stays unknown");
+                    tracing::warn!(kind = %failure.kind, "the outcome of a transaction stays unknown");
                     self.link.lose();
                     return None;
                 }
@@ -240,10 +241,10 @@ impl Worker {
 }
 
 fn soonest(batch: &[Pending]) -> Option<Instant> {
-    batch.iter().map(|pending| pending.give_up).min()
+    batch.iter().map(|pending| pending.wait_until).min()
 }
 
-/// Connects, as long as an operation waits for it. An operation whose time is over is answered meanwhile.
+/// Connects while an operation waits. Meanwhile, answers operations whose deadline has passed.
 async fn connect(
     link: &mut Link,
     batch: &mut Vec<Pending>,
@@ -260,7 +261,7 @@ async fn connect(
     Err(timed_out)
 }
 
-/// Answers the operations that have waited too long, and drops those whose callers have left.
+/// Answers the operations that timed out, and drops those whose callers no longer wait.
 fn without_the_late(batch: Vec<Pending>, last: Option<&Failure>) -> Vec<Pending> {
     let now = Instant::now();
     let mut left = Vec::with_capacity(batch.len());
@@ -268,14 +269,16 @@ fn without_the_late(batch: Vec<Pending>, last: Option<&Failure>) -> Vec<Pending>
         if pending.is_abandoned() {
             continue;
         }
-        if pending.give_up > now {
+        if pending.wait_until > now {
             left.push(pending);
             continue;
         }
         let error = match last {
             Some(failure) => failure.to_persist(Phase::Before),
-            None => PersistError::new(ErrorKind::Overloaded, "it waited too long for the writer")
-                .with_effect(Effect::NotApplied),
+            None => {
+                PersistError::new(ErrorKind::Overloaded, "the write timed out in the queue of the writer")
+                    .with_effect(Effect::NotApplied)
+            }
         };
         pending.answer(Err(error));
     }

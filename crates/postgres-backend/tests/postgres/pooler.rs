@@ -352,7 +352,7 @@ async fn interrupted(call: impl AsyncFn(Thread) -> Result<()>) {
 
 /// Until it does.
 fn lead_to(scene: &Scene, cluster: &Cluster) {
-    scene.pooler.lead_to(cluster).unwrap();
+    scene.pooler.route_to(cluster).unwrap();
     let port = cluster.place().rsplit_once(':').unwrap().1.to_owned();
     let asked = || scene.cluster.run_at(&scene.pooler.place(), "postgres", "SHOW port");
     while asked().ok().as_ref() != Some(&port) {}

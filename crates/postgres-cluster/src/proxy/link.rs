@@ -1,4 +1,4 @@
-//! One connection that goes through.
+//! One proxied connection.
 
 use std::{
     io,
@@ -16,9 +16,9 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Shared, Way, Weather};
+use super::{Shared, Way, Faults};
 
-/// Until it is aborted, and with it every connection.
+/// Accepts connections until the task is aborted, which also closes every connection.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut links = JoinSet::new();
     loop {
@@ -27,22 +27,22 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         shared.counts.connections.fetch_add(1, Ordering::SeqCst);
         let shared = Arc::clone(&shared);
         links.spawn(async move {
-            let weather = shared.weather.subscribe();
-            if weather.borrow().refuses {
+            let faults = shared.faults.subscribe();
+            if faults.borrow().refuses {
                 reset(&client, &shared);
                 return;
             }
-            // Whoever is not there is no fault of the proxy: the client is told by the end of its connection.
+            // If the server is not there, the proxy closes the client's connection.
             let Ok(server) = TcpStream::connect(shared.upstream()).await else { return };
-            carry(client, server, &shared, weather).await;
+            carry(client, server, &shared, faults).await;
         });
     }
 }
 
-/// Ends it without a farewell.
+/// Makes the connection end with a TCP reset.
 fn reset(client: &TcpStream, shared: &Shared) {
     shared.counts.cut.fetch_add(1, Ordering::SeqCst);
-    // Where it cannot be set, the connection ends all the same.
+    // If the option cannot be set, the connection ends without a reset.
     drop(client.set_zero_linger());
 }
 
@@ -50,17 +50,17 @@ async fn carry(
     mut client: TcpStream,
     mut server: TcpStream,
     shared: &Shared,
-    mut weather: watch::Receiver<Weather>,
+    mut faults: watch::Receiver<Faults>,
 ) {
     drop((client.set_nodelay(true), server.set_nodelay(true)));
-    let cuts = weather.borrow().cuts;
+    let cuts = faults.borrow().cuts;
     let ended = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
         tokio::select! {
             ended = pass(from_client, to_server, shared, Way::ToServer) => ended,
             ended = pass(from_server, to_client, shared, Way::ToClient) => ended,
-            _ = weather.wait_for(|weather| weather.cuts != cuts) => Err(io::ErrorKind::ConnectionAborted.into()),
+            _ = faults.wait_for(|faults| faults.cuts != cuts) => Err(io::ErrorKind::ConnectionAborted.into()),
         }
     };
     if ended.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionAborted) {
@@ -69,7 +69,8 @@ async fn carry(
     }
 }
 
-/// Passes on what comes, until the end. `ConnectionAborted` is what this does itself.
+/// Forwards bytes until the end of the stream. The error `ConnectionAborted` means that the proxy itself reset the
+/// connection.
 async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, shared: &Shared, way: Way) -> io::Result<()> {
     let mut buffer = vec![0; 16 << 10];
     loop {
@@ -77,13 +78,13 @@ async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, shared: &Shared, wa
         if read == 0 {
             return Ok(());
         }
-        let weather = *shared.weather.borrow();
-        if !weather.delay.is_zero() {
-            sleep(weather.delay).await;
+        let faults = *shared.faults.borrow();
+        if !faults.delay.is_zero() {
+            sleep(faults.delay).await;
         }
         let swallows = match way {
-            Way::ToServer => weather.swallows_to_server,
-            Way::ToClient => weather.swallows_to_client,
+            Way::ToServer => faults.swallows_to_server,
+            Way::ToClient => faults.swallows_to_client,
         };
         if swallows {
             shared.counts.swallowed.fetch_add(1, Ordering::SeqCst);
@@ -97,7 +98,7 @@ async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, shared: &Shared, wa
     }
 }
 
-/// How many of these bytes may pass. Once it is not all of them, the next ones may.
+/// Returns how many of these bytes may pass. After a partial answer, the next bytes may pass again.
 fn allowed(shared: &Shared, way: Way, bytes: usize) -> usize {
     let wanted = i64::try_from(bytes).unwrap_or(i64::MAX);
     let take = |left: i64| match left {

@@ -1,4 +1,4 @@
-//! A proxy of TCP that does to connections what networks do: it delays, cuts, resets and swallows.
+//! A TCP proxy that injects network faults: it delays, cuts, resets and swallows.
 //!
 //! ```no_run
 //! use throughline_postgres_cluster::{Cluster, Installation, proxy::{Proxy, Way}};
@@ -7,7 +7,7 @@
 //! let installation = Installation::find().ok_or("PostgreSQL is not installed")?;
 //! let cluster = Cluster::start(&installation)?;
 //! let proxy = Proxy::start(&cluster.place()).await?;
-//! let url = cluster.url_at(&proxy.place(), "postgres");
+//! let url = cluster.url_at(&proxy.address(), "postgres");
 //! proxy.cut_after(Way::ToServer, 1_000); // in the middle of a message, perhaps
 //! # drop(url);
 //! # Ok(())
@@ -28,7 +28,7 @@ use std::{
 
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
-/// From whom to whom.
+/// The direction of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// From the client to the server.
@@ -37,21 +37,21 @@ pub enum Way {
     ToClient,
 }
 
-/// What is done to what goes through.
+/// The faults that the proxy injects now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Weather {
-    /// Before each piece that arrives is passed on.
+pub(crate) struct Faults {
+    /// The delay before the proxy forwards the bytes of one read.
     delay: Duration,
-    /// What is sent this way is read and passed on to nobody.
+    /// Whether the proxy discards bytes in this direction.
     swallows_to_server: bool,
     swallows_to_client: bool,
-    /// Raised to end all connections that there are.
+    /// A counter; each increment resets all current connections.
     cuts: u64,
-    /// Whether new connections are ended at once.
+    /// Whether the proxy resets new connections at once.
     refuses: bool,
 }
 
-/// How often what was done has met a connection.
+/// How often each fault met a connection.
 #[derive(Debug, Default)]
 struct Counts {
     connections: AtomicU64,
@@ -59,24 +59,25 @@ struct Counts {
     swallowed: AtomicU64,
 }
 
-/// What the connections of a proxy share.
+/// The state that the connections of a proxy share.
 #[derive(Debug)]
 struct Shared {
     upstream: Mutex<String>,
-    weather: watch::Sender<Weather>,
-    /// How many bytes are let through before the connection is cut that the next one is in; for each way. Negative for all.
+    faults: watch::Sender<Faults>,
+    /// How many bytes pass in each direction before the proxy resets the connection of the next byte. Negative: no
+    /// limit.
     budgets: [AtomicI64; 2],
     counts: Counts,
 }
 
 impl Shared {
     fn upstream(&self) -> String {
-        // Nobody panics who holds it.
+        // No code panics while it holds the lock.
         self.upstream.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// A proxy. Dropped, it ends, and so do its connections.
+/// A running proxy. Dropping it ends it and its connections.
 #[derive(Debug)]
 pub struct Proxy {
     shared: Arc<Shared>,
@@ -85,16 +86,16 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on a free port of this machine, and passes on to `upstream`, such as `127.0.0.1:5432`.
+    /// Listens on a free port of this machine and forwards to `upstream`, such as `127.0.0.1:5432`.
     ///
     /// # Errors
-    /// What the system answers.
+    /// Returns the error of the system.
     pub async fn start(upstream: &str) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             upstream: Mutex::new(upstream.to_owned()),
-            weather: watch::Sender::new(Weather::default()),
+            faults: watch::Sender::new(Faults::default()),
             budgets: [AtomicI64::new(-1), AtomicI64::new(-1)],
             counts: Counts::default(),
         });
@@ -102,83 +103,84 @@ impl Proxy {
         Ok(Self { shared, address, task })
     }
 
-    /// Where it listens: address and port.
+    /// Returns its address and port.
     #[must_use]
-    pub fn place(&self) -> String {
+    pub fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// Passes new connections on to another server.
-    pub fn lead_to(&self, upstream: &str) {
+    /// Forwards new connections to another server.
+    pub fn route_to(&self, upstream: &str) {
         upstream.clone_into(&mut self.shared.upstream.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn change(&self, change: impl FnOnce(&mut Weather)) {
-        self.shared.weather.send_modify(change);
+    fn change(&self, change: impl FnOnce(&mut Faults)) {
+        self.shared.faults.send_modify(change);
     }
 
-    /// Holds each piece back for so long before it is passed on.
+    /// Delays the bytes of each read before the proxy forwards them.
     pub fn delay(&self, delay: Duration) {
-        self.change(|weather| weather.delay = delay);
+        self.change(|faults| faults.delay = delay);
     }
 
-    /// Resets every connection that there is. New ones are let through.
+    /// Resets every current connection. New connections pass.
     pub fn reset(&self) {
-        self.change(|weather| weather.cuts += 1);
+        self.change(|faults| faults.cuts += 1);
     }
 
-    /// Resets every connection that there is, and every new one.
+    /// Resets every current connection and every new one.
     pub fn refuse(&self) {
-        self.change(|weather| {
-            weather.cuts += 1;
-            weather.refuses = true;
+        self.change(|faults| {
+            faults.cuts += 1;
+            faults.refuses = true;
         });
     }
 
-    /// Swallows what is sent in either way: connections stay, and nobody hears anything.
+    /// Discards all bytes in both directions: connections stay open, and neither side receives anything.
     pub fn swallow(&self) {
         self.swallow_one(Way::ToServer);
         self.swallow_one(Way::ToClient);
     }
 
-    /// Swallows what is sent in one way.
+    /// Discards all bytes in one direction.
     pub fn swallow_one(&self, way: Way) {
-        self.change(|weather| match way {
-            Way::ToServer => weather.swallows_to_server = true,
-            Way::ToClient => weather.swallows_to_client = true,
+        self.change(|faults| match way {
+            Way::ToServer => faults.swallows_to_server = true,
+            Way::ToClient => faults.swallows_to_client = true,
         });
     }
 
-    /// Lets `bytes` more through in this way, over all connections; then resets the one that the next byte is in, once.
+    /// Lets `bytes` more bytes pass in this direction, over all connections. Then resets the connection of the next
+    /// byte, once.
     pub fn cut_after(&self, way: Way, bytes: u32) {
         self.shared.budgets[way as usize].store(i64::from(bytes), Ordering::SeqCst);
     }
 
-    /// Lets everything through again. Connections of which something was swallowed are reset: a network repeats what was lost, and
-    /// this does not.
+    /// Stops all faults. Resets the connections of which bytes were discarded: a network repeats lost packets, and
+    /// this proxy does not.
     pub fn heal(&self) {
         for budget in &self.shared.budgets {
             budget.store(-1, Ordering::SeqCst);
         }
-        self.change(|weather| {
-            let swallows = weather.swallows_to_client || weather.swallows_to_server;
-            *weather = Weather { cuts: weather.cuts + u64::from(swallows), ..Weather::default() };
+        self.change(|faults| {
+            let swallows = faults.swallows_to_client || faults.swallows_to_server;
+            *faults = Faults { cuts: faults.cuts + u64::from(swallows), ..Faults::default() };
         });
     }
 
-    /// How many connections were made.
+    /// Returns how many connections were made.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.shared.counts.connections.load(Ordering::SeqCst)
     }
 
-    /// How many connections were reset.
+    /// Returns how many connections were reset.
     #[must_use]
     pub fn cut(&self) -> u64 {
         self.shared.counts.cut.load(Ordering::SeqCst)
     }
 
-    /// How many pieces were swallowed.
+    /// Returns how many reads were discarded.
     #[must_use]
     pub fn swallowed(&self) -> u64 {
         self.shared.counts.swallowed.load(Ordering::SeqCst)

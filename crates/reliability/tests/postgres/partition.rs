@@ -31,7 +31,7 @@ async fn rel_27_a_connection_that_is_cut_swallowed_or_slow_holds_nobody_up() {
     let cluster = Cluster::start(&installation).unwrap();
     let proxy = Proxy::start(&cluster.place()).await.unwrap();
     let limits = options().answer_limit(Duration::from_secs(1));
-    let db = open(limits, &cluster.url_at(&proxy.place(), "postgres")).await;
+    let db = open(limits, &cluster.url_at(&proxy.address(), "postgres")).await;
     let mut hosts = Hosts::new();
     hosts.write(&db, 8, Some(DEADLINE));
     let mut slowest = Duration::ZERO;

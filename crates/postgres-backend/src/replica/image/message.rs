@@ -1,4 +1,4 @@
-//! Messages, open ones with all that was written to them, and ids whose messages are gone.
+//! Row images of messages, with the chunks of open ones, and of tombstones.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use throughline_core::{
 };
 use throughline_engine::rows::{ContentBuilder, MessageRow};
 
-use super::{Found, Imaged, Key, column, which, whose};
+use super::{Found, Key, ReadImage, column, which, whose};
 use crate::rows::{counter, decode_message, message_columns, number, push_stored};
 
 const MESSAGES: &str = concat!(
@@ -20,18 +20,18 @@ const MESSAGES: &str = concat!(
      JOIN throughline.threads t ON t.tenant = m.tenant AND t.thread = m.thread"
 );
 
-const PIECES: &str = "SELECT k.i, p.kind, p.delta \
+const CHUNKS: &str = "SELECT k.i, p.kind, p.delta \
     FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) WITH ORDINALITY AS k (tenant, thread, id, first, i) \
     JOIN throughline.pieces p ON p.tenant = k.tenant AND p.thread = k.thread AND p.id = k.id AND p.n >= k.first \
     ORDER BY k.i, p.n";
 
-/// A message as its row says, and what there is to read of it.
+/// The row of a message and the content that was read so far.
 struct Stored {
     row: MessageRow,
     floor: Seq,
-    /// What its content grows from; nothing where that cannot be read.
+    /// The content so far; `None` if it is damaged.
     growth: Option<ContentBuilder>,
-    /// How many pieces there are still to be.
+    /// How many chunks are still missing.
     due: u64,
 }
 
@@ -48,7 +48,7 @@ pub(super) async fn messages(db: &mut PgConnection, keys: &[&Key], found: &mut F
         let floor = counter(row.try_get("floor")?);
         let content: Option<&str> = row.try_get("content")?;
         let (Some(decoded), Some(floor)) = (decode_message(row)?, floor) else {
-            found.insert(key.clone(), Imaged::Damaged);
+            found.insert(key.clone(), ReadImage::Damaged);
             continue;
         };
         let growth = content.and_then(|json| Content::from_json(json).ok()).map(ContentBuilder::new);
@@ -58,12 +58,12 @@ pub(super) async fn messages(db: &mut PgConnection, keys: &[&Key], found: &mut F
     }
     complete(db, &mut stored).await?;
     for (key, stored) in stored {
-        found.insert(key.clone(), Imaged::of(made(key, stored)));
+        found.insert(key.clone(), ReadImage::of(made(key, stored)));
     }
     Ok(())
 }
 
-/// Adds the pieces that were written to open messages.
+/// Adds the chunks of open messages.
 async fn complete(db: &mut PgConnection, stored: &mut HashMap<&Key, Stored>) -> sqlx::Result<()> {
     let open: Vec<(&Key, i64)> = stored
         .iter()
@@ -74,7 +74,7 @@ async fn complete(db: &mut PgConnection, stored: &mut HashMap<&Key, Stored>) -> 
         return Ok(());
     }
     let keys: Vec<&Key> = open.iter().map(|(key, _)| *key).collect();
-    let rows = sqlx::query(PIECES)
+    let rows = sqlx::query(CHUNKS)
         .bind(column(&keys, 0))
         .bind(column(&keys, 1))
         .bind(column(&keys, 2))
@@ -103,7 +103,7 @@ fn made(key: &Key, stored: Stored) -> Option<(throughline_core::TenantId, ImageP
         Some(seq) if seq <= floor => {
             ImagePart::Gone(GoneImage { thread, id, left: Some((seq, row.attachments)) })
         }
-        // Not one piece may be missing.
+        // A missing chunk means damage.
         Some(_) if due > 0 => return None,
         Some(_) => ImagePart::Message(Box::new(row.message(&tenant, &thread, &id, growth?.content()))),
     };

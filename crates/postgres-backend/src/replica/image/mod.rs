@@ -1,4 +1,4 @@
-//! Rows as images, with what belongs to them in other tables: one statement for each table.
+//! Row images, each with the dependent rows of other tables; one statement for each table.
 
 mod message;
 mod session;
@@ -19,23 +19,23 @@ use throughline_core::{
 use super::{Key, Part};
 use crate::rows::{alias_columns, alias_of, counter, decode_thread, thread_columns};
 
-/// What a row came to.
-pub(super) enum Imaged {
+/// The result of reading a row.
+pub(super) enum ReadImage {
     Image(Box<Image>),
-    /// It cannot be read.
+    /// The row cannot be decoded.
     Damaged,
 }
 
-impl Imaged {
+impl ReadImage {
     fn of(image: Option<(TenantId, ImagePart)>) -> Self {
         image.map_or(Self::Damaged, |(tenant, part)| Self::Image(Box::new(Image::new(tenant, part))))
     }
 }
 
-/// The images of rows, those that are there.
-type Found = HashMap<Key, Imaged>;
+/// The images of the rows that exist.
+type Found = HashMap<Key, ReadImage>;
 
-/// Makes the images of rows.
+/// Reads the images of rows.
 pub(super) async fn image(db: &mut PgConnection, keys: &[Key]) -> sqlx::Result<Found> {
     let mut found = Found::with_capacity(keys.len());
     for part in Part::ALL {
@@ -58,7 +58,7 @@ pub(super) async fn image(db: &mut PgConnection, keys: &[Key]) -> sqlx::Result<F
     Ok(found)
 }
 
-/// A part of each key.
+/// Returns one part of each key.
 fn column<'k>(keys: &[&'k Key], at: usize) -> Vec<&'k str> {
     keys.iter().map(|key| key.at(at)).collect()
 }
@@ -67,20 +67,20 @@ fn numbers(keys: &[&Key], at: usize) -> Vec<i64> {
     keys.iter().map(|key| key.number(at)).collect()
 }
 
-/// Which of the keys a row is of.
+/// Returns the key that a row belongs to.
 fn which<'k>(keys: &[&'k Key], row: &PgRow) -> sqlx::Result<Option<&'k Key>> {
     let at = usize::try_from(row.try_get::<i64, _>("i")? - 1).ok();
     Ok(at.and_then(|at| keys.get(at).copied()))
 }
 
-/// Tenant and thread of a key.
+/// Returns the tenant and the thread of a key.
 fn whose(key: &Key) -> Option<(TenantId, ThreadId)> {
     Some((TenantId::new(key.at(0)).ok()?, ThreadId::new(key.at(1)).ok()?))
 }
 
 const THREADS: &str = concat!(
     "SELECT k.i, EXISTS (SELECT 1 FROM throughline.messages m WHERE m.tenant = t.tenant AND m.thread = t.thread \
-     AND m.seq = t.last_seq AND m.seq > t.floor) AS stands, ",
+     AND m.seq = t.last_seq AND m.seq > t.floor) AS has_last, ",
     thread_columns!(),
     " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (tenant, thread, i) \
      JOIN throughline.threads t ON t.tenant = k.tenant AND t.thread = k.thread"
@@ -90,7 +90,7 @@ async fn threads(db: &mut PgConnection, keys: &[&Key], found: &mut Found) -> sql
     let rows = sqlx::query(THREADS).bind(column(keys, 0)).bind(column(keys, 1)).fetch_all(db).await?;
     for row in &rows {
         let Some(key) = which(keys, row)? else { continue };
-        let (state, stands): (_, bool) = (decode_thread(row)?, row.try_get("stands")?);
+        let (state, has_last): (_, bool) = (decode_thread(row)?, row.try_get("has_last")?);
         let made = || {
             let (tenant, thread) = whose(key)?;
             let state = state.filter(|state| state.deleted || state.summary.is_some())?;
@@ -99,15 +99,15 @@ async fn threads(db: &mut PgConnection, keys: &[&Key], found: &mut Found) -> sql
                 generation: state.generation,
                 deleted: state.deleted,
                 floor: state.floor,
-                gone_seq: if stands { Seq::ZERO } else { state.last_seq },
+                gone_seq: if has_last { Seq::ZERO } else { state.last_seq },
                 gone_at: state.removed_at,
                 gone_question: state.removed_question.unwrap_or(Seq::ZERO),
                 purgeable: state.purgeable,
-                facts: state.summary,
+                stats: state.summary,
             };
             Some((tenant, ImagePart::Thread(Box::new(image))))
         };
-        found.insert(key.clone(), Imaged::of(made()));
+        found.insert(key.clone(), ReadImage::of(made()));
     }
     Ok(())
 }
@@ -136,7 +136,7 @@ async fn names(db: &mut PgConnection, keys: &[&Key], found: &mut Found) -> sqlx:
             let image = NameImage { thread, generation: Generation::new(generation?), known };
             Some((tenant, ImagePart::Name(Box::new(image))))
         };
-        found.insert(key.clone(), Imaged::of(made()));
+        found.insert(key.clone(), ReadImage::of(made()));
     }
     Ok(())
 }
@@ -167,7 +167,7 @@ async fn used(db: &mut PgConnection, keys: &[&Key], found: &mut Found) -> sqlx::
             };
             Some((tenant, ImagePart::Key(Box::new(image))))
         };
-        found.insert(key.clone(), Imaged::of(made()));
+        found.insert(key.clone(), ReadImage::of(made()));
     }
     Ok(())
 }
@@ -179,7 +179,7 @@ const CURSORS: &str = "SELECT k.i, c.position AS cursor, q.position, q.at, q.thr
 
 async fn consumers(db: &mut PgConnection, keys: &[&Key], found: &mut Found) -> sqlx::Result<()> {
     let rows = sqlx::query(CURSORS).bind(column(keys, 0)).bind(column(keys, 1)).fetch_all(db).await?;
-    // Each with what it has passed over, or nothing where that cannot be read.
+    // Each consumer with its quarantined changes, or `None` if one of them is damaged.
     let mut kept: HashMap<&Key, (Option<u64>, Option<Vec<QuarantinedChange>>)> = HashMap::new();
     for row in &rows {
         let Some(key) = which(keys, row)? else { continue };
@@ -202,7 +202,7 @@ async fn consumers(db: &mut PgConnection, keys: &[&Key], found: &mut Found) -> s
             };
             Some((TenantId::new(key.at(0)).ok()?, ImagePart::Consumer(image)))
         };
-        found.insert(key.clone(), Imaged::of(made()));
+        found.insert(key.clone(), ReadImage::of(made()));
     }
     Ok(())
 }

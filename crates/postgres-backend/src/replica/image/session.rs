@@ -1,4 +1,4 @@
-//! Agent sessions.
+//! Row images of agent sessions.
 
 use serde::de::DeserializeOwned;
 use sqlx::{PgConnection, Row as _};
@@ -9,7 +9,7 @@ use throughline_core::{
     replication::{ImagePart, SessionImage, SessionPart},
 };
 
-use super::{Found, Imaged, Key, Part, column, numbers, which, whose};
+use super::{Found, Key, Part, ReadImage, column, numbers, which, whose};
 use crate::rows::counter;
 
 const AGENTS: &str = "SELECT k.i, a.incarnation, a.resets FROM unnest($1::text[], $2::text[]) WITH ORDINALITY \
@@ -18,7 +18,7 @@ const AGENTS: &str = "SELECT k.i, a.incarnation, a.resets FROM unnest($1::text[]
 const RUNTIMES: &str = "SELECT k.i, r.incarnation, 0::bigint AS resets FROM unnest($1::text[], $2::text[]) WITH ORDINALITY \
     AS k (tenant, runtime, i) JOIN throughline.session_runtimes r ON r.tenant = k.tenant AND r.runtime = k.runtime";
 
-/// What was done to whole agents and runtimes.
+/// Reads the rows of whole agents and runtimes.
 pub(super) async fn whole(
     db: &mut PgConnection,
     part: Part,
@@ -41,7 +41,7 @@ pub(super) async fn whole(
             };
             Some((tenant, image))
         };
-        found.insert(key.clone(), Imaged::of(made()));
+        found.insert(key.clone(), ReadImage::of(made()));
     }
     Ok(())
 }
@@ -61,7 +61,7 @@ const ATTEMPTS: &str = "SELECT k.i, t.record FROM unnest($1::text[], $2::text[],
     JOIN throughline.session_attempts t ON t.tenant = k.tenant AND t.thread = k.thread AND t.agent = k.agent \
     AND t.incarnation = k.incarnation AND t.attempt = k.attempt";
 
-/// What is kept of agents in threads.
+/// Reads the rows of agents in threads.
 pub(super) async fn in_threads(
     db: &mut PgConnection,
     part: Part,
@@ -92,7 +92,7 @@ pub(super) async fn in_threads(
             let image = SessionImage { thread, agent, incarnation, part };
             Some((tenant, ImagePart::Session(Box::new(image))))
         };
-        found.insert(key.clone(), Imaged::of(made()));
+        found.insert(key.clone(), ReadImage::of(made()));
     }
     Ok(())
 }

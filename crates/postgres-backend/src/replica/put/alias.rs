@@ -1,4 +1,4 @@
-//! Which of the aliases of images the store does not have.
+//! Finds the aliases of images that the store lacks.
 
 use std::collections::HashSet;
 
@@ -18,7 +18,8 @@ const FIND: &str = "SELECT k.i FROM unnest($1::text[], $2::text[], $3::bigint[],
     AND a.turn IS NOT DISTINCT FROM k.turn AND a.item IS NOT DISTINCT FROM k.item \
     AND a.event IS NOT DISTINCT FROM k.event)";
 
-/// Which of the images are of aliases that are not there: one may come twice, with the snapshot and with the dirty set.
+/// Returns the images whose aliases the store lacks. An image may come twice, with the snapshot and with the dirty
+/// set.
 pub(super) async fn missing(db: &mut PgConnection, images: &[Image]) -> sqlx::Result<HashSet<usize>> {
     let mut seen = HashSet::new();
     let names: Vec<(usize, &Image, &NameImage)> = images

@@ -1,8 +1,8 @@
-//! Row images put over the rows that there are, by the engine. The rows that they refer to are made where they are not there yet: the
-//! order in which images come is that in which rows were changed last.
+//! Applies row images through the engine. Missing rows that an image refers to are created: images come in the
+//! order of the latest change.
 
 mod alias;
-mod beside;
+mod append_only;
 
 use sqlx::PgConnection;
 use throughline_core::{
@@ -14,13 +14,13 @@ use throughline_engine::{
     rows::{MessageKey, ThreadKey},
 };
 
-use super::{Key, State, capture::note};
+use super::{Key, State, capture::record};
 use crate::{
     rows::{NotLoaded, Source, writing},
     search,
 };
 
-/// Puts a page of images in their places, over what is there.
+/// Applies a page of images over the existing rows.
 pub(super) async fn put(
     db: &mut PgConnection,
     state: &mut State,
@@ -32,7 +32,7 @@ pub(super) async fn put(
     }
     transaction.source_mut().load(db).await?;
     let missing = alias::missing(db, images).await?;
-    // Threads that were cleared or deleted: their messages went without being named.
+    // Threads that were cleared or deleted. Their messages have no images of their own.
     let mut cleared = Vec::new();
     for (at, image) in images.iter().enumerate() {
         let is_cleared = loop {
@@ -50,18 +50,18 @@ pub(super) async fn put(
     }
     let (_, staged) = transaction.into_parts();
     writing(&staged).run(db).await?;
-    beside::put_changes(db, images).await?;
-    beside::put_audit(db, state, images).await?;
+    append_only::put_changes(db, images).await?;
+    append_only::put_audit(db, state, images).await?;
     index(db, &staged, &cleared).await?;
     if state.capture.is_some() {
-        // It counts by itself; what is written of the store afterwards has to have it.
-        note(db, Key::changed(&staged)).await?;
+        // This updates the counter in the row of the store, so the row is read again.
+        record(db, Key::changed(&staged)).await?;
         state.touched = State::read(db).await?.touched;
     }
     Ok(Ok(()))
 }
 
-/// Notes the rows that an image is put over.
+/// Records the rows that an image overwrites, for loading.
 fn prefetch(source: &mut Source, image: &Image) {
     let (thread, id) = match &image.part {
         ImagePart::Thread(image) => (&image.thread, None),
@@ -79,7 +79,7 @@ fn prefetch(source: &mut Source, image: &Image) {
     }
 }
 
-/// The full-text index of the messages: not each of the images has a change that tells of it.
+/// Updates the full-text index of the messages: not every image has a change event.
 async fn index(db: &mut PgConnection, staged: &StagedRows, cleared: &[ThreadKey]) -> sqlx::Result<()> {
     let names = |MessageKey { thread, id }: &MessageKey| {
         (thread.tenant.to_string(), thread.thread.to_string(), id.to_string())

@@ -1,4 +1,4 @@
-//! The change feed and the audit log, which the engine does not decide.
+//! Copies of the change feed and the audit log. Both are append-only; the engine does not decide them.
 
 use sqlx::PgConnection;
 use throughline_core::{
@@ -11,12 +11,12 @@ use throughline_core::{
 use super::State;
 use crate::rows::{json, number};
 
-/// Changes of the feed, at their positions.
+/// Writes changes of the feed at their positions.
 pub(super) async fn put_changes(db: &mut PgConnection, images: &[Image]) -> sqlx::Result<()> {
     let changes: Vec<_> = images
         .iter()
         .filter_map(|image| match &image.part {
-            // What the other store could not read it is for that store to tell.
+            // An unreadable change of the primary is not copied.
             ImagePart::Change(change) if !matches!(change.what, ChangeKind::Unreadable { .. }) => {
                 Some(change)
             }
@@ -41,7 +41,7 @@ pub(super) async fn put_changes(db: &mut PgConnection, images: &[Image]) -> sqlx
     .map(drop)
 }
 
-/// Entries of the log of who did what, under their numbers. What is there already stays: the log is only ever added to.
+/// Writes audit records under their numbers. Existing records stay: the audit log is append-only.
 pub(super) async fn put_audit(
     db: &mut PgConnection,
     state: &mut State,

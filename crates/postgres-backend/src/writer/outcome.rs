@@ -1,7 +1,8 @@
-//! Finds out what became of a transaction of which nobody has heard after its `COMMIT` was sent.
+//! The fence transaction: determines the outcome of a transaction whose `COMMIT` got no answer.
 //!
-//! Each transaction leaves its number in the row of its writer. To raise another number in that row waits until the transaction
-//! has ended, one way or the other; what the row says then is final. That statement is a commit too, and waits for the standbys.
+//! Each transaction stores its number in the row of its writer. An update of that row waits until the transaction
+//! has committed or aborted; then the row shows the final outcome. The update is a commit too and waits for the
+//! standbys.
 
 use sqlx::{PgConnection, Row as _};
 
@@ -15,27 +16,27 @@ use crate::{
     warnings::listen,
 };
 
-const FENCE: &str = "INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) VALUES ($1, 0, 1, now()) \
+const RESOLVE: &str = "INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) VALUES ($1, 0, 1, now()) \
     ON CONFLICT (writer) DO UPDATE SET fences = w.fences + 1, seen_at = excluded.seen_at RETURNING w.batch";
 
-/// Whether the transaction of this number was committed.
+/// Returns whether the transaction with this number was committed.
 ///
 /// # Errors
-/// Why that could not be found out now.
+/// Returns the reason why the outcome cannot be determined now.
 pub(super) async fn was_committed(
     settings: &Settings,
     link: &mut Link,
     writer: &str,
     number_of_batch: u64,
 ) -> Result<bool, Failure> {
-    // Not on the connection that it was on.
+    // Uses another connection than the transaction did.
     link.lose();
     let limit = settings.options.answer_limit + settings.options.wait_limit;
     let db: &mut PgConnection = link.get().await?;
-    let begun = begin(settings, db, Of::Writes, Reach::nobody, limit).await?;
+    let begun = begin(settings, db, Of::Writes, Reach::none, limit).await?;
     let work = async {
         begun.say(db).await?;
-        let row = sqlx::query(FENCE).bind(writer).fetch_one(&mut *db).await?;
+        let row = sqlx::query(RESOLVE).bind(writer).fetch_one(&mut *db).await?;
         sqlx::raw_sql("COMMIT").execute(db).await?;
         let batch: i64 = row.try_get("batch")?;
         if counter(batch).is_none() {
@@ -44,9 +45,10 @@ pub(super) async fn was_committed(
         Ok(batch >= number(number_of_batch))
     };
     let fenced = listen(in_time(limit, work)).await;
-    link.leads_to(begun.timeline);
+    link.set_timeline(begun.timeline);
     match fenced {
-        // The log is one: a standby that has this has everything before it, and one that may not have this may lack the other.
+        // The WAL is sequential: a standby with this commit has everything before it. A standby that may lack this
+        // commit may lack the other one too.
         (Ok(_), true) => Err(Failure::not_replicated()),
         (answer, _) => answer,
     }

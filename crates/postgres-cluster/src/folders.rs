@@ -1,4 +1,4 @@
-//! Where the folders of clusters are, and what is done with those that nobody needs any more.
+//! The temporary folders of clusters: their creation, and the removal of folders whose process has ended.
 
 use std::{
     env, fs, io,
@@ -10,17 +10,17 @@ use std::{
 
 use crate::server::POOLER_PID_FILE;
 
-/// In the temporary folder.
+/// The name in the temporary folder of the system.
 const FOLDER: &str = "throughline-postgres";
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// The folder of a new cluster: its name says which process it is of, and when that was started, since numbers of processes are
-/// used again.
-pub(crate) fn fresh() -> io::Result<PathBuf> {
+/// Creates the folder of a new cluster. Its name holds the id of this process and its start time, since the system
+/// uses process ids again.
+pub(crate) fn create() -> io::Result<PathBuf> {
     let root = root();
     fs::DirBuilder::new().recursive(true).mode(0o755).create(&root)?;
-    sweep(&root);
+    remove_abandoned(&root);
     let pid = process::id();
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let folder = root.join(format!("{pid}-{}-{number}", started_at(pid).unwrap_or_default()));
@@ -32,8 +32,9 @@ fn root() -> PathBuf {
     env::temp_dir().join(FOLDER)
 }
 
-/// Ends and removes what processes have left that are gone. Nothing is said of what cannot be removed: it is another user's.
-fn sweep(root: &Path) {
+/// Ends the servers of processes that have ended, and removes their folders. Ignores a folder that it cannot
+/// remove: it belongs to another user.
+fn remove_abandoned(root: &Path) {
     let Ok(entries) = fs::read_dir(root) else { return };
     for entry in entries.filter_map(Result::ok) {
         let name = entry.file_name();
@@ -52,15 +53,15 @@ fn owner(name: &str) -> Option<(u32, u64)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// When a process was started, in ticks since the machine was; nothing where there is no such process.
+/// Returns when a process started, in ticks since the machine started; `None` if there is no such process.
 fn started_at(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name of the program stands in brackets, and may hold anything.
+    // The name of the program is in parentheses and may contain any character.
     let (_, fields) = stat.rsplit_once(')')?;
     fields.split_whitespace().nth(19)?.parse().ok()
 }
 
-/// Ends the server of a folder, if it runs; its command names `argument`.
+/// Ends the server of a folder if it runs. Its command line contains `argument`.
 fn stop(folder: &Path, argument: &Path, pid_file: &str, signal: &str) {
     let Ok(pid_file) = fs::read_to_string(folder.join(pid_file)) else { return };
     let Some(pid) = pid_file.lines().next().and_then(|line| line.trim().parse::<u32>().ok()) else { return };
@@ -76,20 +77,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_process_left_that_is_gone_is_removed_and_what_others_need_is_not() {
+    fn folders_of_ended_processes_are_removed_and_others_stay() {
         let root = env::temp_dir().join(format!("{FOLDER}-test-{}", process::id()));
         let mine = format!("{}-{}-0", process::id(), started_at(process::id()).unwrap());
-        let another_life = format!("{}-1-0", process::id());
-        for name in [&*mine, &*another_life, "4000000000-7-0", "notes"] {
+        let other_process = format!("{}-1-0", process::id());
+        for name in [&*mine, &*other_process, "4000000000-7-0", "unrelated"] {
             fs::create_dir_all(root.join(name)).unwrap();
         }
-        sweep(&root);
+        remove_abandoned(&root);
         let mut left: Vec<_> = fs::read_dir(&root)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         left.sort();
-        let mut expected = [mine, "notes".to_owned()];
+        let mut expected = [mine, "unrelated".to_owned()];
         expected.sort();
         assert_eq!(left, expected);
         fs::remove_dir_all(root).unwrap();
