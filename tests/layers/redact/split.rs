@@ -50,10 +50,7 @@ async fn write_split(db: Persistence, number: usize, sample: Sample) {
     let ids: Vec<(String, usize, usize)> = (from..=from + sample.secret.len())
         .flat_map(|position| {
             let second = position + (position * 7 + number) % (whole.len() - position + 1);
-            [
-                (format!("a{position}"), position, position),
-                (format!("b{position}"), position, second),
-            ]
+            [(format!("a{position}"), position, position), (format!("b{position}"), position, second)]
         })
         .filter(|(id, _, _)| id.starts_with('a') || number.is_multiple_of(8))
         .collect();
