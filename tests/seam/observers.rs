@@ -36,10 +36,10 @@ fn settle(stats: impl Fn() -> ObserverStats, count: u64) -> ObserverStats {
 #[tokio::test]
 async fn an_observer_receives_the_outcome_of_every_call() {
     let (sender, seen) = channel();
-    let inside = observe("inside", move |event: &Event| {
+    let watch = observe("watch", move |event: &Event| {
         drop(sender.send((event.kind(), event.message().cloned(), event.outcome)));
     });
-    let db = Persistence::builder().layer(inside).backend(MemoryBackend::new()).build().unwrap();
+    let db = Persistence::builder().layer(watch).backend(MemoryBackend::new()).build().unwrap();
     let thread = db.thread("t");
     let id: MessageId = "m".parse().unwrap();
     let add = || thread.add(NewMessage::user("hello").with_id(id.clone())).key("k");
