@@ -135,7 +135,7 @@ async fn verify_audit_log(stack: &Stack, key: &AuditKey, anchors: &[Anchor]) -> 
     }
     println!(
         "the audit log is intact: {} records, {} of them anchored, and one for each of {} changes",
-        report.intact, print_switchover.anchored, comparison.changes
+        report.intact, report.anchored, comparison.changes
     );
     Ok(())
 }

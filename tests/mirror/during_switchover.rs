@@ -52,7 +52,7 @@ struct Old {
 
 impl Old {
     async fn serve(self: Arc<Self>, request: PersistRequest, next: NextRequest) -> Result<PersistResponse> {
-        let is_demotion = matches!(&request.args, PersistArgs::Replica(ReplicaArgs::SetState(set_state)) if set_state.to.role == ReplicationRole::Replica);
+        let is_demotion = matches!(&request.args, PersistArgs::Replica(ReplicaArgs::SetState(change)) if change.to.role == ReplicationRole::Replica);
         if request.kind() == OpKind::Add {
             self.adds_received.fetch_add(1, SeqCst);
             if self.blocks_adds.load(SeqCst) {

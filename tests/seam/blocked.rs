@@ -26,7 +26,7 @@ pub(crate) struct Barriers {
     pub(crate) arrived: Semaphore,
 }
 
-/// So many permits that a barrier is open.
+/// A number of permits with which a barrier never blocks.
 pub(crate) const OPEN: usize = 1 << 20;
 
 impl BlockedStore {

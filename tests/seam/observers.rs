@@ -36,10 +36,10 @@ fn settle(stats: impl Fn() -> ObserverStats, count: u64) -> ObserverStats {
 #[tokio::test]
 async fn an_observer_receives_the_outcome_of_every_call() {
     let (sender, seen) = channel();
-    let inside = observe("inside", move |event: &Event| {
+    let watch = observe("watch", move |event: &Event| {
         drop(sender.send((event.kind(), event.message().cloned(), event.outcome)));
     });
-    let db = Persistence::builder().layer(inside).backend(MemoryBackend::new()).build().unwrap();
+    let db = Persistence::builder().layer(watch).backend(MemoryBackend::new()).build().unwrap();
     let thread = db.thread("t");
     let id: MessageId = "m".parse().unwrap();
     let add = || thread.add(NewMessage::user("hello").with_id(id.clone())).key("k");
@@ -162,9 +162,9 @@ async fn an_observer_receives_one_event_for_a_call_that_an_outer_layer_drops() {
             let sender = sender.clone();
             observe(name, move |event: &Event| sender.send((name, event.outcome)).unwrap_or_default())
         };
-        let (outside, inside) = (sending("outside", &sender), sending("inside", &sender));
-        let stats = [outside.stats(), inside.stats()];
-        let stack = Persistence::builder().layer(outside).layer(dropping).layer(inside).layer(hangs);
+        let (outside, watch) = (sending("outside", &sender), sending("watch", &sender));
+        let stats = [outside.stats(), watch.stats()];
+        let stack = Persistence::builder().layer(outside).layer(dropping).layer(watch).layer(hangs);
         let db = stack.backend(blocked).build().unwrap();
         let error = db.thread("t").add(NewMessage::user("hello")).await.unwrap_err();
         assert_eq!(kind_effect_site(&error), (ErrorKind::Overloaded, effect, "dropping"), "{drops:?}");
@@ -178,7 +178,7 @@ async fn an_observer_receives_one_event_for_a_call_that_an_outer_layer_drops() {
         let mut events: Vec<_> = seen.try_iter().collect();
         events.sort_by_key(|(name, _)| *name);
         let failed = Outcome::Failed { kind: ErrorKind::Overloaded, effect };
-        assert_eq!(events, [("outside", failed), ("inside", Outcome::Left { effect })], "{drops:?}");
+        assert_eq!(events, [("outside", failed), ("watch", Outcome::Left { effect })], "{drops:?}");
         assert!(stats.iter().all(|stats| stats().observed == 1), "{drops:?}");
     }
 }

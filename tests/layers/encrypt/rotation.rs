@@ -70,7 +70,7 @@ async fn re_encryption_ends_during_continuous_writes() {
         layer.key_ring().rotate(key(&format!("{old}x"))).unwrap();
         let mut rewrite = layer.rewrite(&db).page(1);
         let mut steps = 0;
-        // Each step of the rewrite is slower than the writers.
+        // The writers add more messages than each step rewrites.
         while rewrite.step().await.unwrap() {
             for _ in 0..3 {
                 db.thread(format!("new {steps}")).add(NewMessage::user("x")).await.unwrap();

@@ -63,7 +63,7 @@ impl BlockingLayer {
     /// Returns the layer.
     pub(crate) fn layer(&self) -> FromFn<impl AsyncRequestFn> {
         let state = Arc::clone(&self.0);
-        from_fn("valve", Phase::Route, move |request: PersistRequest, next: NextRequest| {
+        from_fn("blocking", Phase::Route, move |request: PersistRequest, next: NextRequest| {
             let state = Arc::clone(&state);
             async move {
                 let blocks_at = if request.kind().is_write() { state.blocks_at } else { BlocksAt::Never };

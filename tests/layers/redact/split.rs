@@ -48,12 +48,9 @@ async fn write_split(db: Persistence, number: usize, sample: Sample) {
     let whole = sample.text();
     let from = sample.before.len();
     let ids: Vec<(String, usize, usize)> = (from..=from + sample.secret.len())
-        .flat_map(|split_text| {
-            let second = split_text + (split_text * 7 + number) % (whole.len() - split_text + 1);
-            [
-                (format!("a{split_text}"), split_text, split_text),
-                (format!("b{split_text}"), split_text, second),
-            ]
+        .flat_map(|position| {
+            let second = position + (position * 7 + number) % (whole.len() - position + 1);
+            [(format!("a{position}"), position, position), (format!("b{position}"), position, second)]
         })
         .filter(|(id, _, _)| id.starts_with('a') || number.is_multiple_of(8))
         .collect();

@@ -138,7 +138,7 @@ async fn each_missing_limit_is_detected_by_its_check() {
     for missing in [MissingLimit::Tenant, MissingLimit::Prefix, MissingLimit::Verbs, MissingLimit::Time] {
         for (name, finds, check) in CHECKS {
             let failed = tokio::spawn(check(missing)).await.is_err();
-            assert_eq!(failed, finds == Some(missing), "{name} where {missing:?} is forgotten");
+            assert_eq!(failed, finds == Some(missing), "{name} where {missing:?} is missing");
         }
     }
 }
