@@ -158,7 +158,7 @@ impl SqliteBackend {
 }
 
 fn unanswered() -> PersistError {
-    PersistError::new(ErrorKind::Internal, "the writer let a write go without an answer")
+    PersistError::new(ErrorKind::Internal, "the writer dropped a write without an answer")
         .with_effect(Effect::Unknown)
 }
 

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_keeps_its_pages_although_others_have_filled_the_pool_and_rest() {
+    fn a_connection_keeps_its_pages_after_idle_connections_have_filled_the_pool() {
         let folder = tempfile::tempdir().unwrap();
         let path = file(folder.path());
         let (writer, reader) = (limited(&path), limited(&path));
@@ -108,12 +108,12 @@ mod tests {
         let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
         file.seek(SeekFrom::Start(at.try_into().unwrap())).unwrap();
         file.write_all(b"behind").unwrap();
-        assert_eq!(word(&writer), "before", "the page was thrown away");
+        assert_eq!(word(&writer), "before", "the page was discarded");
         assert_eq!(word(&limited(&path)), "behind");
     }
 
     #[test]
-    fn room_is_made_again_after_a_while_and_no_sooner() {
+    fn the_page_cache_reserve_is_renewed_after_an_interval_and_not_before() {
         let connection = Connection::open_in_memory().unwrap();
         let mut page_cache_reserve = PageCacheReserve::default();
         page_cache_reserve.make(&connection).unwrap();

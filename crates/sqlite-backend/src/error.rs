@@ -25,7 +25,7 @@ pub(crate) enum EngineError {
     ReaderLost,
     #[error("SQLite rolled the transaction back by itself")]
     RolledBack,
-    #[error("the file or its log was moved or deleted while it was open")]
+    #[error("the file or its WAL was moved or deleted while it was open")]
     Elsewhere,
     #[error("begin failed: another writer took the write lock first; try again")]
     Overtaken,
@@ -45,7 +45,7 @@ pub(crate) enum EngineError {
     )]
     FileTruncated,
     #[error(
-        "the lock of the file could not be taken or given back: its connections were closed, and are opened again"
+        "SQLite could not take or release a lock of the file: its connections were closed, and are opened again"
     )]
     LockStuck,
     #[error("the file cannot be locked: {source}")]
@@ -266,7 +266,7 @@ const fn text(code: i32) -> &'static str {
         | ffi::SQLITE_IOERR_RDLOCK
         | ffi::SQLITE_IOERR_UNLOCK
         | ffi::SQLITE_IOERR_CHECKRESERVEDLOCK
-        | ffi::SQLITE_IOERR_SHMLOCK => return "a lock of the file could not be taken or given back",
+        | ffi::SQLITE_IOERR_SHMLOCK => return "a lock of the file could not be taken or released",
         _ => {}
     }
     match code & 0xff {
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_holds() {
+    fn result_codes_map_to_their_kinds_and_effects() {
         use ErrorKind::*;
         use Reach::{Operation, Transaction};
 
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_page_fails_one_operation_and_is_no_trouble_of_the_writer() {
+    fn an_unreadable_page_fails_one_operation_and_does_not_count_as_a_failure_of_the_writer() {
         let source = io::Error::from_raw_os_error(5);
         let cause = Cause::Unreadable { path: "chat.db".into(), offset: 4096, source };
         let error = EngineError::Caused { code: ffi::SQLITE_CORRUPT, cause };
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_that_are_used_up_are_an_overload() {
+    fn a_read_without_a_free_reader_is_overloaded() {
         let error = PersistError::from(EngineError::NoReader);
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied));
         assert!(error.is_transient());

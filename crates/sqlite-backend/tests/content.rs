@@ -1,4 +1,4 @@
-//! What is said comes back as it was said, and costs what it costs.
+//! Content is read as it was written, and is bounded.
 
 use rusqlite::Connection;
 use throughline_core::{
@@ -43,7 +43,7 @@ async fn every_text_survives_a_reopening() {
 }
 
 #[tokio::test]
-async fn a_stream_is_kept_in_pieces_until_its_end() {
+async fn a_stream_is_stored_in_chunks_until_its_end() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let db = Persistence::builder().backend(SqliteBackend::open(&path).await.unwrap()).build().unwrap();

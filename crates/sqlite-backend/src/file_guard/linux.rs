@@ -47,7 +47,7 @@ pub(crate) struct FileGuard {
 
 /// The writer lock, until it is dropped. `None` on a file system without such locks.
 #[derive(Debug)]
-#[must_use = "dropped, the lock is given back"]
+#[must_use = "when it is dropped, the lock is released"]
 pub(crate) struct WriteLock(Option<Arc<FileGuard>>);
 
 impl Drop for WriteLock {
@@ -73,7 +73,7 @@ impl FileGuard {
             failpoints,
         };
         if let Err(error) = guard.open(&mut guard.files(), None) {
-            tracing::debug!(target: "throughline_sqlite", %error, "no locks beside those of SQLite yet");
+            tracing::debug!(target: "throughline_sqlite", %error, "no locks in addition to those of SQLite yet");
         }
         guard
     }
@@ -122,7 +122,7 @@ impl FileGuard {
             && !self.has_warned.swap(true, Ordering::Relaxed)
         {
             // SQLite's own locks are the only ones then.
-            tracing::warn!(target: "throughline_sqlite", %error, "a second SQLite library is not held off");
+            tracing::warn!(target: "throughline_sqlite", %error, "no lock keeps a second SQLite library out");
         }
         let Some(shared) = files.as_ref() else { return Ok(lock) };
         let exchanged = self.exchange_on(shared, connection, &mut lock);
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_on_a_replaced_log_is_ended_and_its_lock_released() {
+    fn a_transaction_on_a_replaced_wal_is_ended_and_its_lock_released() {
         let begun = begun();
         File::options().write(true).open(with_suffix(&begun.path, "-wal")).unwrap().set_len(0).unwrap();
         assert!(matches!(begun.exchange(), Err(EngineError::WalReplaced { .. })));
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_was_overtaken_reads_what_the_other_writer_committed() {
+    fn a_connection_that_lost_the_lock_reads_the_commits_of_the_other_writer() {
         let begun = begun();
         let rows = || begun.connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0));
         assert_eq!(rows().unwrap(), 0);
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_system_that_refused_is_asked_again_after_a_second() {
+    fn locks_that_the_file_system_refused_are_retried_after_a_second() {
         let begun = begun();
         *begun.guard.files() = None;
         // However slow the test is, the refusal stays younger than a second.

@@ -83,7 +83,7 @@ impl HealthState {
         }
         if let Some(wait) = waits.filter(|_| is_news) {
             let (step, waited) = (wait.step.as_str(), wait.waited);
-            tracing::error!(target: TARGET, step, ?waited, "a step of the writer does not end");
+            tracing::error!(target: TARGET, step, ?waited, "a step of the writer takes too long");
         }
     }
 
@@ -111,7 +111,7 @@ impl HealthState {
         let last = self.health.borrow().last_failure.clone().unwrap_or_default();
         PersistError::new(
             ErrorKind::Unavailable,
-            format!("the store is read-only: its writer fails again and again ({last})"),
+            format!("the store is read-only: its writer failed repeatedly ({last})"),
         )
         .with_effect(Effect::NotApplied)
         .with_retry_after(PROBE_EVERY)
@@ -131,7 +131,7 @@ impl HealthState {
         });
         if changed {
             match condition {
-                Condition::Writable => tracing::info!(target: TARGET, "the store takes writes again"),
+                Condition::Writable => tracing::info!(target: TARGET, "the store accepts writes again"),
                 Condition::ReadOnly => {
                     let last = self.health.borrow().last_failure.clone();
                     tracing::error!(target: TARGET, failure = last, "the store is read-only");
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_change_is_told_to_who_waits_for_it() {
+    async fn a_change_of_health_wakes_its_waiter() {
         let health_state = HealthState::new();
         let seen = health_state.health();
         assert!(seen.is_good());

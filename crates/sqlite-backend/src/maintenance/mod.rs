@@ -184,7 +184,7 @@ async fn on_a_thread<T: Send + 'static>(work: impl FnOnce(&Stop) -> Result<T> + 
 }
 
 fn cancelled() -> PersistError {
-    PersistError::new(ErrorKind::Cancelled, "nobody waits for the answer").with_effect(Effect::NotApplied)
+    PersistError::new(ErrorKind::Cancelled, "the caller dropped the call").with_effect(Effect::NotApplied)
 }
 
 /// Opens the store for reading, with an interrupt for a caller that has left.

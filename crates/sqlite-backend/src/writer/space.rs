@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn while_there_is_too_little_it_is_measured_again_and_again() {
+    fn low_space_is_measured_repeatedly() {
         let (directory, health_state) = (tempfile::tempdir().unwrap(), HealthState::new());
         let mut space = Space::new(&directory.path().join("f.db"), u64::MAX);
         assert_eq!(space.timeout(), None);

@@ -435,7 +435,7 @@ impl Worker {
         let Some(connection) = self.connection else { return Ok(()) };
         let failed = |error: EngineError| -> PersistError {
             let context_text =
-                "every acknowledged write is in the log, which could not be folded into the file";
+                "close failed: every acknowledged write is in the WAL, but the WAL could not be checkpointed";
             error.to_persist(Phase::Begin).with_source(error).context(context_text)
         };
         let reached = self.failpoints.reach(Failpoint::Closing, &connection);

@@ -63,7 +63,7 @@ impl Check<'_> {
             self.report(
                 &Owner::default(),
                 Part::Audit,
-                "the hash of the last entry that the store keeps is damaged",
+                "the hash of the last entry in the row of the store is damaged",
             );
         }
         Ok(())

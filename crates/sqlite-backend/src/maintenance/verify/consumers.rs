@@ -30,7 +30,7 @@ const QUARANTINE: Table = Table {
 };
 /// The columns of [`QUARANTINE`].
 const OF: usize = 4;
-const PASSED_OVER: usize = 5;
+const QUARANTINED: usize = 5;
 
 impl Check<'_> {
     /// Verifies every cursor.
@@ -65,16 +65,15 @@ impl Check<'_> {
             match met {
                 Met::Row(row) => {
                     let is_whole =
-                        row.integer(OF).is_some_and(|of| QuarantineRow::read(row, PASSED_OVER, of).is_some());
+                        row.integer(OF).is_some_and(|of| QuarantineRow::read(row, QUARANTINED, of).is_some());
                     if !is_whole || row.is_null(2) {
-                        let position = row.integer(PASSED_OVER).unwrap_or_default();
-                        let description =
-                            format!("what is kept of the change at {position}, passed over, is damaged");
+                        let position = row.integer(QUARANTINED).unwrap_or_default();
+                        let description = format!("the quarantined change at position {position} is damaged");
                         check.report(&Owner::read(row, 2), Part::Consumer, description);
                     }
                 }
                 Met::Unreadable(number) => {
-                    let description = format!("what was passed over, number {number}, cannot be read");
+                    let description = format!("quarantined change number {number} cannot be read");
                     check.report(&Owner::default(), Part::Consumer, description);
                 }
                 Met::Lost(first, last) => check.lost(&QUARANTINE, first, last),

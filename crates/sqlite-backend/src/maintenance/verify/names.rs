@@ -31,11 +31,11 @@ impl Check<'_> {
                     let is_whole = row.integer(OF).is_some_and(|of| AliasRow::read(row, ALIAS, of).is_some());
                     if !is_whole || row.is_null(2) {
                         let owner = Owner::read(row, 2).with_message(row, MESSAGE);
-                        check.report(&owner, Part::Name, "a name of it is damaged");
+                        check.report(&owner, Part::Name, "an alias of it is damaged");
                     }
                 }
                 Met::Unreadable(number) => {
-                    let description = format!("the name number {number} of a message cannot be read");
+                    let description = format!("alias number {number} of a message cannot be read");
                     check.report(&Owner::default(), Part::Name, description);
                 }
                 Met::Lost(first, last) => check.lost(&NAMES, first, last),

@@ -17,7 +17,7 @@ use throughline_core::{
 use crate::{
     read::rows::whole,
     record::{
-        AliasRow, Columns as _, Cursor, EntryRow, HEAD_COLUMNS, Head, Record, QuarantineRow, alias_columns,
+        AliasRow, Columns as _, Cursor, EntryRow, HEAD_COLUMNS, Head, QuarantineRow, Record, alias_columns,
         cursor_columns, entry_columns, head_columns, message_columns, quarantine_columns, read_attempt,
         read_head, read_known, whole_checksum,
     },

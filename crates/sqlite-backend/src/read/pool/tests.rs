@@ -76,7 +76,7 @@ impl Readers {
 }
 
 #[tokio::test]
-async fn a_tenant_with_many_reads_holds_no_other_up() {
+async fn a_tenant_with_many_reads_does_not_delay_others() {
     let readers = readers(1).await;
     let (release, first) = readers.occupy();
     let (release_other, second) = readers.occupy_for("b");
@@ -169,7 +169,7 @@ async fn a_read_is_interrupted_at_its_deadline() {
 }
 
 #[test]
-fn what_an_idle_reader_was_woken_for_is_no_others() {
+fn a_read_that_woke_an_idle_reader_is_not_taken_by_another() {
     let waiting = Waiting::new(2);
     let [first, second] = [(); 2].map(|()| Arc::<Condvar>::default());
     let push = |name| {
@@ -195,7 +195,7 @@ async fn a_caller_who_has_an_answer_finds_its_reader_free() {
 }
 
 #[tokio::test]
-async fn readers_are_started_as_they_are_needed() {
+async fn readers_are_started_on_demand() {
     let readers = readers(2).await;
     let (release, first) = readers.occupy();
     let (release_other, second) = readers.occupy();
@@ -208,7 +208,7 @@ async fn readers_are_started_as_they_are_needed() {
 }
 
 #[tokio::test]
-async fn a_read_that_its_caller_left_is_not_begun() {
+async fn a_read_whose_caller_left_does_not_begin() {
     let readers = readers(1).await;
     let (release, first) = readers.occupy();
     let begun = Arc::<AtomicBool>::default();
@@ -229,7 +229,7 @@ async fn a_read_that_its_caller_left_is_not_begun() {
 }
 
 #[tokio::test]
-async fn a_read_that_its_caller_leaves_in_the_middle_is_ended() {
+async fn a_running_read_ends_when_its_caller_leaves() {
     let readers = readers(1).await;
     let (begin, begun) = mpsc::channel();
     let (end, ended) = mpsc::channel();
@@ -249,7 +249,7 @@ async fn a_read_that_its_caller_leaves_in_the_middle_is_ended() {
 }
 
 #[tokio::test]
-async fn reads_that_their_callers_left_leave_no_transaction_behind() {
+async fn reads_whose_callers_left_leave_no_open_transaction() {
     let readers = readers(1).await;
     // SQLite calls the progress handler once per number of steps of a statement, over all its runs: some of these
     // rollbacks reach it.
@@ -266,7 +266,7 @@ async fn reads_that_their_callers_left_leave_no_transaction_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_is_waited_for_until_the_deadline_and_no_longer() {
+async fn a_caller_waits_for_a_reader_until_the_deadline_and_no_longer() {
     let readers = readers(1).await;
     let (release, first) = readers.occupy();
     let begun = Instant::now();
@@ -279,7 +279,7 @@ async fn a_reader_is_waited_for_until_the_deadline_and_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_read_that_has_begun_is_not_given_up() {
+async fn a_read_that_has_begun_does_not_time_out() {
     let readers = readers(2).await;
     let (release, first) = readers.occupy();
     let (begin, begun) = mpsc::channel();
@@ -304,7 +304,7 @@ async fn a_read_that_has_begun_is_not_given_up() {
 }
 
 #[tokio::test]
-async fn a_panic_is_one_reads_alone() {
+async fn a_panic_fails_only_its_own_read() {
     let readers = readers(1).await;
     let error = readers.read(|_| panic!("a read")).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Panicked, Effect::NotApplied));
@@ -313,7 +313,7 @@ async fn a_panic_is_one_reads_alone() {
 }
 
 #[tokio::test]
-async fn nobody_is_inside_the_gate_who_does_not_read() {
+async fn an_idle_reader_does_not_hold_the_reader_barrier() {
     let readers = readers(1).await;
     let can_be_closed = || readers.pool.reader_barrier.close(Duration::ZERO).is_some();
     let (release, read) = readers.occupy();
