@@ -22,7 +22,7 @@ const LIMIT: u32 = 8000;
 const RESERVE: u32 = 1000;
 
 /// The interval between two reserves: making one takes a few microseconds.
-const EVERY: Duration = Duration::from_millis(10);
+const INTERVAL: Duration = Duration::from_millis(10);
 
 /// Sets the cache size of a connection.
 pub(crate) fn limit(connection: &Connection) -> rusqlite::Result<()> {
@@ -40,7 +40,7 @@ pub(crate) struct PageCacheReserve(Option<Instant>);
 impl PageCacheReserve {
     /// Makes space in the pool for the pages of this connection. Called before each of its transactions.
     pub(crate) fn make(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        if self.0.is_some_and(|made| made.elapsed() < EVERY) {
+        if self.0.is_some_and(|made| made.elapsed() < INTERVAL) {
             return Ok(());
         }
         set(connection, LIMIT - RESERVE)?;
@@ -119,8 +119,8 @@ mod tests {
         page_cache_reserve.make(&connection).unwrap();
         let made = page_cache_reserve.0.unwrap();
         page_cache_reserve.make(&connection).unwrap();
-        assert!(page_cache_reserve.0 == Some(made) || made.elapsed() >= EVERY);
-        page_cache_reserve.0 = made.checked_sub(EVERY);
+        assert!(page_cache_reserve.0 == Some(made) || made.elapsed() >= INTERVAL);
+        page_cache_reserve.0 = made.checked_sub(INTERVAL);
         page_cache_reserve.make(&connection).unwrap();
         assert!(page_cache_reserve.0.unwrap() >= made);
         let limit: i64 = connection.pragma_query_value(None, "cache_size", |row| row.get(0)).unwrap();

@@ -62,14 +62,14 @@ async fn a_stream_is_stored_in_chunks_until_its_end() {
         update(ContentChange::Append(Delta::text("x")), UpdateMode::Partial).await.unwrap();
         assert_eq!(stored(), ("[]".to_owned(), n, n));
     }
-    update(ContentChange::Replace(Content::text("anew")), UpdateMode::Partial).await.unwrap();
+    update(ContentChange::Replace(Content::text("next")), UpdateMode::Partial).await.unwrap();
     assert_eq!(stored(), ("[]".to_owned(), 1, 1));
     update(ContentChange::Append(Delta::text("!")), UpdateMode::Partial).await.unwrap();
     let open = thread.get("m".parse().unwrap()).await.unwrap().unwrap();
-    assert_eq!(open.content, Content::text("anew!"));
+    assert_eq!(open.content, Content::text("next!"));
     update(ContentChange::none(), UpdateMode::Final).await.unwrap();
-    assert_eq!(stored(), (Content::text("anew!").as_json().to_owned(), 0, 0));
-    assert_eq!(thread.get("m".parse().unwrap()).await.unwrap().unwrap().content, Content::text("anew!"));
+    assert_eq!(stored(), (Content::text("next!").as_json().to_owned(), 0, 0));
+    assert_eq!(thread.get("m".parse().unwrap()).await.unwrap().unwrap().content, Content::text("next!"));
 }
 
 #[tokio::test]

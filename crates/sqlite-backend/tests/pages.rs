@@ -16,7 +16,7 @@ const MESSAGES: usize = 9000;
 const BYTES: usize = 3000;
 
 /// The number of reads in each transaction: two of the wal-index, two of the WAL, and one of the watch on the index.
-const LOOKS: u64 = 5;
+const READS_PER_WRITE: u64 = 5;
 
 /// Returns a store that has written and read more pages than it caches, and is idle now, while the host has scanned its
 /// file: all pages of the pool are the host's.
@@ -83,7 +83,7 @@ async fn pages_that_are_written() {
     for _ in 0..300 {
         db.thread("small").add(NewMessage::user("x")).await.unwrap();
     }
-    let count = reads() - before - 300 * LOOKS;
+    let count = reads() - before - 300 * READS_PER_WRITE;
     assert!(count < 600, "300 writes read {count} times");
     db.close().await.unwrap();
 }

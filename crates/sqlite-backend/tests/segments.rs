@@ -133,7 +133,7 @@ async fn removed_messages_remove_their_segments() {
     let purged = db.on_thread(PurgeThread { thread: thread(), limit: 100 }).await.unwrap();
     assert_eq!((purged.messages, purged.more), (32, false));
     assert_eq!(segments(&path), 1);
-    let added = db.thread("t").add(NewMessage::user("anew")).await.unwrap();
+    let added = db.thread("t").add(NewMessage::user("next")).await.unwrap();
     assert_eq!(added.message.seq, Seq::new(43));
     assert_eq!(seqs(&db, PageFrom::Start, 3).await, [43]);
     db.close().await.unwrap();
@@ -149,7 +149,7 @@ async fn cleared_messages_are_erased_after_later_ones_were_pruned() {
     db.on_thread(ClearThread::new(thread())).await.unwrap();
     for n in 43..=45 {
         pass(&db, &format!("n{n}"), SEGMENT).await;
-        db.thread("t").add(NewMessage::user("anew")).await.unwrap();
+        db.thread("t").add(NewMessage::user("next")).await.unwrap();
     }
     let (through, generation) = (Seq::new(44), Generation::new(2));
     let pruned = db.on_thread(PruneThread { thread: thread(), through, generation, limit: 9 }).await.unwrap();

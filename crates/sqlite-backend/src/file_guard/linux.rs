@@ -25,11 +25,11 @@ use crate::{
 };
 
 /// How often the store checks a WAL that seems foreign while others may write to it.
-const LOOKS: usize = 3;
+const ATTEMPTS: usize = 3;
 
 /// The interval between two attempts to open the files and to take the shared locks, on a file system that refuses
 /// that.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The locks of one store.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl FileGuard {
         // Before the files are opened: otherwise a second handle of the same files would count as their own.
         *files = None;
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused.is_some_and(|at| at.elapsed() < AGAIN) {
+        if refused.is_some_and(|at| at.elapsed() < RETRY_INTERVAL) {
             return Ok(());
         }
         let shared = Shared::open(&self.path, &self.wal_path, &self.index_path).inspect_err(|error| {
@@ -163,13 +163,13 @@ impl FileGuard {
     }
 
     /// Returns whether another process, or another store of this one, holds the writer lock. It is not held if SQLite
-    /// reports a lock as busy that it could not take or release. `None` if the system cannot tell.
+    /// reports a lock as busy that it could not take or release. `None` if that is unknown.
     pub(crate) fn is_written_elsewhere(&self) -> Option<bool> {
         self.files().as_ref()?.is_written_elsewhere().ok()
     }
 
     /// Returns whether a second library was present at the last check and still is.
-    pub(crate) fn has_second_library_still(&self) -> bool {
+    pub(crate) fn still_has_second_library(&self) -> bool {
         self.files().as_ref().is_some_and(|files| files.had_second_library() && files.has_second_library())
     }
 
@@ -183,7 +183,7 @@ impl FileGuard {
         }
         files.expect_database()?;
         // Other processes can write in the meantime, so a fault counts only if it is found again with the same header.
-        for _ in 0..LOOKS {
+        for _ in 0..ATTEMPTS {
             let Ok(header) = Header::read(&files.index) else { break };
             let Err(replaced) = expect_own(&files.wal, &header) else { break };
             if header.is_whole() && Header::read(&files.index).is_ok_and(|again| again == header) {
@@ -398,11 +398,11 @@ mod tests {
         *begun.guard.files() = None;
         // However slow the test is, the refusal stays younger than a second.
         let refused_at = Instant::now();
-        *begun.guard.refused.lock().unwrap() = refused_at.checked_add(100 * AGAIN);
+        *begun.guard.refused.lock().unwrap() = refused_at.checked_add(100 * RETRY_INTERVAL);
         drop(begun.exchange().unwrap());
         assert!(begun.guard.files().is_none());
         assert_eq!(begun.guard.is_written_elsewhere(), None);
-        *begun.guard.refused.lock().unwrap() = refused_at.checked_sub(AGAIN);
+        *begun.guard.refused.lock().unwrap() = refused_at.checked_sub(RETRY_INTERVAL);
         drop(begun.exchange().unwrap());
         assert!(begun.guard.files().is_some());
     }

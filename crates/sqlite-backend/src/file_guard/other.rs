@@ -36,7 +36,7 @@ impl FileGuard {
         None
     }
 
-    pub(crate) const fn has_second_library_still(&self) -> bool {
+    pub(crate) const fn still_has_second_library(&self) -> bool {
         false
     }
 

@@ -96,7 +96,7 @@ impl Maintenance {
     /// # }
     /// ```
     pub async fn health_other_than(&self, seen: &Health) -> Health {
-        self.with_wal_length(self.health_state.other_than(seen).await)
+        self.with_wal_length(self.health_state.changed_from(seen).await)
     }
 
     fn with_wal_length(&self, health: Health) -> Health {

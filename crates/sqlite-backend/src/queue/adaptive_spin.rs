@@ -75,18 +75,18 @@ impl AdaptiveSpin {
         }
         let spins = self.stats().spins;
         let begun = Instant::now();
-        let took = |answer| {
-            self.stats().took(spins, begun.elapsed());
+        let done = |answer| {
+            self.stats().record(spins, begun.elapsed());
             Some(answer)
         };
         while spins && begun.elapsed() < SPIN_LIMIT && is_alone() {
             match answer.try_recv() {
-                Ok(answer) => return took(answer),
+                Ok(answer) => return done(answer),
                 Err(TryRecvError::Empty) => yield_now().await,
                 Err(TryRecvError::Closed) => return None,
             }
         }
-        took(answer.await.ok()?)
+        done(answer.await.ok()?)
     }
 }
 
@@ -104,7 +104,7 @@ impl SpinStats {
         }
     }
 
-    fn took(&mut self, spun: bool, time: Duration) {
+    fn record(&mut self, spun: bool, time: Duration) {
         if spun != self.spins {
             // This write began in the previous sample.
             return;
@@ -215,8 +215,8 @@ mod tests {
         for _ in 0..1000 * SAMPLE {
             let spins = stats.spins;
             // A write of another sample changes nothing.
-            stats.took(!spins, Duration::ZERO);
-            stats.took(spins, if spins { spin_time } else { sleep_time });
+            stats.record(!spins, Duration::ZERO);
+            stats.record(spins, if spins { spin_time } else { sleep_time });
             spun += u32::from(spins);
         }
         spun / (10 * SAMPLE)

@@ -27,7 +27,7 @@ pub(super) struct Order<P, A> {
 
 impl<K: Ord> PageWindow<K> {
     /// # Errors
-    /// `Corrupt` when undamaged rows are not where the index leads, or when no key shows where the list continues.
+    /// `Corrupt` when undamaged rows are not at the keys of the index, or when no key shows where the list continues.
     pub(super) fn of(
         found: Vec<std::result::Result<Message, DamagedMessage>>,
         order: &Order<impl Fn(&ThreadId, Seq) -> K, impl Fn(&K) -> bool>,

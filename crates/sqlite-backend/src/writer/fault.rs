@@ -71,7 +71,7 @@ impl Faults {
         *held(&self.commit) = Some(fault);
     }
 
-    /// Makes the next fence transactions fail.
+    /// Makes the next fence transaction fail, and repeats that `times` times.
     pub(crate) fn fail_next_fence_transaction(&self, times: u64) {
         *held(&self.fence_transaction_failures) = times;
     }

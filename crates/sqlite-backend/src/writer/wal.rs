@@ -39,7 +39,7 @@ const IDLE: Duration = Duration::from_millis(100);
 
 /// The interval between two attempts to truncate a WAL that is too long. Also the time for which the writer does not
 /// delay readers again after an attempt without success, so that a long read does not make all readers wait repeatedly.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long new readers wait at most for the running ones to end.
 const BARRIER_TIMEOUT: Duration = Duration::from_millis(50);
@@ -102,19 +102,19 @@ impl Wal {
         }
     }
 
-    /// Returns how long the writer waits for a write before it calls [`is_idle`](Self::is_idle).
+    /// Returns how long the writer waits for a write before it calls [`on_idle`](Self::on_idle).
     pub(super) fn timeout(&self) -> Option<Duration> {
         if !self.is_checkpointed {
             Some(IDLE)
         } else if self.too_long_since.is_some() {
-            Some(AGAIN)
+            Some(RETRY_INTERVAL)
         } else {
             None
         }
     }
 
     /// Handles a commit, after which the WAL may be long enough for a checkpoint, or too long.
-    pub(super) fn grew(
+    pub(super) fn on_commit(
         &mut self,
         connection: &Connection,
         bytes: usize,
@@ -140,7 +140,7 @@ impl Wal {
     }
 
     /// Handles an idle writer: checkpoints the WAL into the file.
-    pub(super) fn is_idle(
+    pub(super) fn on_idle(
         &mut self,
         connection: &Connection,
         health_state: &HealthState,
@@ -189,7 +189,7 @@ impl Wal {
     }
 
     fn is_due(&self) -> bool {
-        self.measured.is_none_or(|measured| measured.elapsed() >= AGAIN)
+        self.measured.is_none_or(|measured| measured.elapsed() >= RETRY_INTERVAL)
     }
 
     fn measure(
@@ -201,7 +201,7 @@ impl Wal {
         (self.written, self.measured) = (0, Some(Instant::now()));
         if self.is_long() {
             let blocked = self.checkpoint(connection, TRUNCATE, health_state, failpoints)?;
-            let is_due = self.closed_in_vain_at.is_none_or(|at| at.elapsed() >= AGAIN);
+            let is_due = self.closed_in_vain_at.is_none_or(|at| at.elapsed() >= RETRY_INTERVAL);
             if is_due && blocked.is_some_and(|pages| pages <= MAX_BLOCKED) && self.is_long() {
                 self.truncate_behind_barrier(connection, health_state, failpoints)?;
             }
@@ -333,7 +333,7 @@ mod tests {
         fn commit(&self, wal: &mut Wal) -> u32 {
             self.connection.execute("INSERT INTO t VALUES (zeroblob(40000))", []).unwrap();
             let pages = connection::pages_in_wal();
-            wal.grew(&self.connection, 0, &self.health_state, &self.failpoints).unwrap();
+            wal.on_commit(&self.connection, 0, &self.health_state, &self.failpoints).unwrap();
             pages
         }
 
@@ -405,7 +405,8 @@ mod tests {
             assert!(length(&wal.path) > LIMIT);
             for (bytes, is_truncated) in [(LIMIT / 16 - 1, false), (1, true)] {
                 let bytes = usize::try_from(bytes).unwrap();
-                wal.grew(&written.connection, bytes, &written.health_state, &written.failpoints).unwrap();
+                wal.on_commit(&written.connection, bytes, &written.health_state, &written.failpoints)
+                    .unwrap();
                 assert_eq!(length(&wal.path) == 0, is_truncated);
             }
             wal.measured = Instant::now().checked_add(Duration::from_secs(3600));
@@ -507,7 +508,7 @@ mod tests {
             (wal.closed_in_vain_at, wal.too_long_since) = (None, None);
             assert_eq!([checkpoints(&mut wal), checkpoints(&mut wal), checkpoints(&mut wal)], [2, 1, 1]);
             assert!(wal.too_long_since.is_some() && !written.reader_barrier.is_closed());
-            wal.closed_in_vain_at = wal.closed_in_vain_at.and_then(|at| at.checked_sub(AGAIN));
+            wal.closed_in_vain_at = wal.closed_in_vain_at.and_then(|at| at.checked_sub(RETRY_INTERVAL));
             assert_eq!([checkpoints(&mut wal), checkpoints(&mut wal)], [2, 1]);
             drop((reader, reading));
         }

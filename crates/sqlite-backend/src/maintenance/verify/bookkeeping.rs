@@ -8,7 +8,7 @@ use throughline_core::{
 
 use super::{
     Check, Counted, Owner, Part, text,
-    walk::{Met, Table},
+    walk::{Table, Visited},
 };
 use crate::{
     record::{
@@ -66,15 +66,15 @@ impl Check<'_> {
     /// Verifies every thread. The thread uses each sequence number exactly once, so each up to the last one belongs to
     /// a message or to a deleted one.
     pub(super) fn threads(&mut self) -> rusqlite::Result<()> {
-        self.walk(&THREADS, |check, met| {
-            match met {
-                Met::Row(row) => check.thread(row),
-                Met::Unreadable(number) => {
+        self.walk(&THREADS, |check, visited| {
+            match visited {
+                Visited::Row(row) => check.thread(row),
+                Visited::Unreadable(number) => {
                     let description =
                         format!("thread number {number} or the index of its messages cannot be read");
                     check.report(&Owner::default(), Part::Thread, description);
                 }
-                Met::Lost(first, last) => check.lost(&THREADS, first, last),
+                Visited::Lost(first, last) => check.lost(&THREADS, first, last),
             }
             Ok(())
         })
@@ -162,9 +162,9 @@ impl Check<'_> {
 
     /// Verifies every change event.
     pub(super) fn changes(&mut self) -> rusqlite::Result<()> {
-        self.walk(&CHANGES, |check, met| {
-            match met {
-                Met::Row(row) => {
+        self.walk(&CHANGES, |check, visited| {
+            match visited {
+                Visited::Row(row) => {
                     check.found.changes += 1;
                     let position = row.integer(1).unwrap_or_default();
                     let is_ahead = check.position.is_some_and(|last| position > last);
@@ -175,11 +175,11 @@ impl Check<'_> {
                         check.report(&Owner::read(row, 2), Part::Change, description);
                     }
                 }
-                Met::Unreadable(position) => {
+                Visited::Unreadable(position) => {
                     let description = format!("the change at position {position} cannot be read");
                     check.report(&Owner::default(), Part::Change, description);
                 }
-                Met::Lost(first, last) => check.lost(&CHANGES, first, last),
+                Visited::Lost(first, last) => check.lost(&CHANGES, first, last),
             }
             Ok(())
         })
@@ -187,9 +187,9 @@ impl Check<'_> {
 
     /// Verifies every idempotency key.
     pub(super) fn keys(&mut self) -> rusqlite::Result<()> {
-        self.walk(&KEYS, |check, met| {
-            match met {
-                Met::Row(row) => {
+        self.walk(&KEYS, |check, visited| {
+            match visited {
+                Visited::Row(row) => {
                     check.found.keys += 1;
                     if !is_whole(row) {
                         let key = text(row, 4).unwrap_or("?");
@@ -197,11 +197,11 @@ impl Check<'_> {
                         check.report(&Owner::read(row, 2), Part::Key, description);
                     }
                 }
-                Met::Unreadable(number) => {
+                Visited::Unreadable(number) => {
                     let description = format!("key number {number} cannot be read");
                     check.report(&Owner::default(), Part::Key, description);
                 }
-                Met::Lost(first, last) => check.lost(&KEYS, first, last),
+                Visited::Lost(first, last) => check.lost(&KEYS, first, last),
             }
             Ok(())
         })

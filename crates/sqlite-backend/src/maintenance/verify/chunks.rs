@@ -7,7 +7,7 @@ use throughline_core::Content;
 
 use super::{
     Check, Owner, Part, is_damage,
-    walk::{Met, Table},
+    walk::{Table, Visited},
 };
 use crate::{
     record::{Columns as _, Growth, StoredChunk},
@@ -84,9 +84,9 @@ impl Check<'_> {
     /// Scans all chunks, and counts those that are not reachable from the row of a message.
     pub(super) fn stray_chunks(&mut self) -> rusqlite::Result<()> {
         let mut stray = BTreeMap::<i64, u64>::new();
-        self.walk(&APPENDS, |check, met| {
-            match met {
-                Met::Row(row) => {
+        self.walk(&APPENDS, |check, visited| {
+            match visited {
+                Visited::Row(row) => {
                     check.found.pieces += 1;
                     let message_pk = row.integer(2).unwrap_or_default();
                     match check.chunks.get_mut(&message_pk) {
@@ -95,11 +95,11 @@ impl Check<'_> {
                         Some(Reached::Chunks(_)) | None => *stray.entry(message_pk).or_default() += 1,
                     }
                 }
-                Met::Unreadable(append_pk) => {
+                Visited::Unreadable(append_pk) => {
                     let description = format!("chunk number {append_pk} cannot be read");
                     check.report(&Owner::default(), Part::Chunks, description);
                 }
-                Met::Lost(first, last) => check.lost(&APPENDS, first, last),
+                Visited::Lost(first, last) => check.lost(&APPENDS, first, last),
             }
             Ok(())
         })?;

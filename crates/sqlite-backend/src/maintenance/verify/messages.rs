@@ -11,7 +11,7 @@ use super::{
     Check, Owner, Part,
     chunks::{Chunks, Reached},
     is_damage, text,
-    walk::{Met, Table},
+    walk::{Table, Visited},
 };
 use crate::record::{Columns as _, DELETED, Record, message_columns, number, tombstone_checksum};
 
@@ -41,16 +41,16 @@ impl Check<'_> {
     /// Verifies every message with its chunks, and every tombstone.
     pub(super) fn messages(&mut self) -> rusqlite::Result<()> {
         let mut lost = Vec::new();
-        self.walk(&MESSAGES, |check, met| match met {
-            Met::Row(row) => check.message(row),
-            Met::Unreadable(message_pk) => {
+        self.walk(&MESSAGES, |check, visited| match visited {
+            Visited::Row(row) => check.message(row),
+            Visited::Unreadable(message_pk) => {
                 check.counts = false;
                 let owner = check.owner_of(message_pk)?;
                 check.report(&owner, Part::Message, UNREADABLE);
                 check.chunks.insert(message_pk, Reached::Unknown);
                 Ok(())
             }
-            Met::Lost(first, last) => {
+            Visited::Lost(first, last) => {
                 check.counts = false;
                 lost.push((first, last));
                 check.lost(&MESSAGES, first, last);
@@ -78,7 +78,7 @@ impl Check<'_> {
             match (&owner.tenant, &owner.thread) {
                 (Some(tenant), Some(thread)) => match Record::read(row, tenant, thread) {
                     Ok(record) => {
-                        self.agree(&record, &chunks, &mut faults);
+                        self.compare(&record, &chunks, &mut faults);
                         if row.integer(IS_IN_ORDER) != Some(1) {
                             faults.push("it is not in the segment of its sequence number".to_owned());
                         }
@@ -117,7 +117,7 @@ impl Check<'_> {
     }
 
     /// Compares a row with a valid checksum with everything else.
-    fn agree(&self, record: &Record, chunks: &Chunks, faults: &mut Vec<String>) {
+    fn compare(&self, record: &Record, chunks: &Chunks, faults: &mut Vec<String>) {
         let message = &record.message;
         let mut expect = |holds: bool, fault: &str| {
             if !holds {

@@ -4,7 +4,7 @@ use rusqlite::Row;
 
 use super::{
     Check, Owner, Part, text,
-    walk::{Met, Table},
+    walk::{Table, Visited},
 };
 use crate::record::{Columns as _, KnownColumns, read_attempt, read_head, read_known, whole_checksum};
 
@@ -74,9 +74,9 @@ impl Check<'_> {
         description: &str,
         sound: impl Fn(&mut Self, &Row<'_>) -> Option<()>,
     ) -> rusqlite::Result<()> {
-        self.walk(table, |check, met| {
-            match met {
-                Met::Row(row) => {
+        self.walk(table, |check, visited| {
+            match visited {
+                Visited::Row(row) => {
                     if sound(check, row).is_none() {
                         check.report(
                             &Owner::read(row, 2),
@@ -85,11 +85,11 @@ impl Check<'_> {
                         );
                     }
                 }
-                Met::Unreadable(number) => {
+                Visited::Unreadable(number) => {
                     let description = format!("{description}, number {number}, cannot be read");
                     check.report(&Owner::default(), Part::Session, description);
                 }
-                Met::Lost(first, last) => check.lost(table, first, last),
+                Visited::Lost(first, last) => check.lost(table, first, last),
             }
             Ok(())
         })

@@ -136,7 +136,7 @@ async fn a_tenant_without_a_reader_does_not_wait_for_the_reads_of_another() {
 #[tokio::test]
 async fn a_free_reader_serves_the_tenant_with_the_fewest_readers() {
     let waiting = Waiting::new(2);
-    let bell = Arc::<Condvar>::default();
+    let wakeup = Arc::<Condvar>::default();
     let push = |name| {
         let (call, caller) = Call::new(tenant(name), None, Box::new(|_| nothing()));
         waiting.push(call).unwrap();
@@ -149,8 +149,8 @@ async fn a_free_reader_serves_the_tenant_with_the_fewest_readers() {
     }
     // One reader for each, then a second one; and no tenant has a third.
     assert_eq!(held.iter().map(TenantId::as_str).collect::<Vec<_>>(), ["a", "b", "c", "a"]);
-    assert!(waiting.is_free(&bell, Some(&tenant("b"))).is_none());
-    let next = waiting.is_free(&bell, Some(&tenant("a"))).unwrap();
+    assert!(waiting.next_or_idle(&wakeup, Some(&tenant("b"))).is_none());
+    let next = waiting.next_or_idle(&wakeup, Some(&tenant("a"))).unwrap();
     assert_eq!(next.tenant(), &tenant("a"));
 }
 
@@ -174,15 +174,15 @@ fn a_read_that_woke_an_idle_reader_is_not_taken_by_another() {
     let [first, second] = [(); 2].map(|()| Arc::<Condvar>::default());
     let push = |name| {
         let (call, _) = Call::new(tenant(name), None, Box::new(|_| nothing()));
-        waiting.push(call).unwrap() == Pushed::InHand
+        waiting.push(call).unwrap() == Pushed::Taken
     };
     let taken = |call: Option<Call>| call.map(|call| call.tenant().to_string());
-    assert!(waiting.is_free(&first, None).is_none());
+    assert!(waiting.next_or_idle(&first, None).is_none());
     assert_eq!([push("a"), push("b")], [true, false]);
-    assert_eq!(taken(waiting.is_free(&second, None)).as_deref(), Some("b"));
+    assert_eq!(taken(waiting.next_or_idle(&second, None)).as_deref(), Some("b"));
     waiting.close();
     assert_eq!(taken(waiting.wait(&first)).as_deref(), Some("a"), "also when the readers are closed");
-    assert!(waiting.wait(&first).is_none() && waiting.is_free(&second, None).is_none());
+    assert!(waiting.wait(&first).is_none() && waiting.next_or_idle(&second, None).is_none());
 }
 
 #[tokio::test]
@@ -221,7 +221,7 @@ async fn a_read_whose_caller_left_does_not_begin() {
         assert!(matches!(read.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending));
     }
     // The read also leaves the queue before a reader comes to it.
-    assert!(readers.pool.waiting.state().calls.len() < FEW);
+    assert!(readers.pool.waiting.state().calls.len() < CLEANUP_MIN);
     drop(release);
     first.await.unwrap();
     readers.read(|_| nothing()).await.unwrap();
@@ -387,7 +387,7 @@ async fn closing_waits_for_every_read() {
 #[tokio::test]
 async fn readers_end_with_their_store() {
     let Readers { pool, _directory } = readers(2).await;
-    let seats = Arc::clone(&pool.seats);
+    let permits = Arc::clone(&pool.permits);
     drop(pool);
-    drop(seats.acquire_many(3).await.unwrap());
+    drop(permits.acquire_many(3).await.unwrap());
 }

@@ -73,7 +73,7 @@ async fn superseded_changes_of_a_transaction_are_not_written() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn later_operations_of_a_transaction_see_its_partial_writes() {
-    let store = store(patient()).await;
+    let store = store(with_long_transactions()).await;
     let thread = store.db.thread("t");
     drop(thread.reserve(NewReservation::new(Role::Assistant).with_id(id("m"))).await.unwrap());
     let hold = store.hold();

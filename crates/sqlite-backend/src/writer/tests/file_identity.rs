@@ -38,7 +38,7 @@ impl MovableFile {
         fs::copy(&self.other, &self.path).unwrap();
     }
 
-    /// Returns how many fence transactions the other store has.
+    /// Returns how often the other store has counted a fence transaction.
     fn marks(&self) -> i64 {
         number(&self.path, "SELECT fences FROM store")
     }

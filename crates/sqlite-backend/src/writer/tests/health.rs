@@ -15,7 +15,7 @@ struct Watched {
     code: Arc<AtomicI32>,
 }
 
-/// Returns a store whose commits, fence transactions and probes all fail with one code.
+/// Returns a store whose commits and probes, and each fence transaction, all fail with one code.
 async fn watched(options: SqliteOptions) -> Watched {
     let backend = options.temporary().await.unwrap();
     let code = Arc::<AtomicI32>::default();

@@ -40,7 +40,7 @@ async fn store(options: SqliteOptions) -> Store {
 }
 
 /// Returns options with which a transaction stays open for as long as a test holds it.
-fn patient() -> SqliteOptions {
+fn with_long_transactions() -> SqliteOptions {
     SqliteOptions::new().batch_time(Duration::from_secs(3600))
 }
 
@@ -153,7 +153,7 @@ async fn together(store: &Store, texts: &[&'static str]) -> Vec<Result<Option<Po
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_that_wait_together_share_a_commit_and_fail_alone() {
-    let store = store(patient()).await;
+    let store = store(with_long_transactions()).await;
     let commits = store.faults.count_commits();
     assert_eq!(store.add("first").await.unwrap(), Some(Position::new(1)));
     let kind_and_effect: Vec<_> = together(&store, &["a", "b", "first", "b", "c"])
@@ -170,7 +170,7 @@ async fn writes_that_wait_together_share_a_commit_and_fail_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operations_that_share_a_commit_are_independent() {
-    let store = store(patient()).await;
+    let store = store(with_long_transactions()).await;
     let hold = store.hold();
     let add = |text: &str| Add::new("t".parse().unwrap(), message(text));
     let first = store.push_write(add("a").into(), Some("key"), far());
@@ -194,7 +194,7 @@ async fn operations_that_share_a_commit_are_independent() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_after_a_refused_batch_continue_the_thread() {
-    let backend = patient().temporary().await.unwrap();
+    let backend = with_long_transactions().temporary().await.unwrap();
     let maintenance = backend.maintenance();
     let store = Store::over(backend);
     let hold = store.hold();
@@ -215,7 +215,7 @@ async fn writes_after_a_refused_batch_continue_the_thread() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_was_lost_applied_nothing() {
-    let store = store(patient()).await;
+    let store = store(with_long_transactions()).await;
     store.add("first").await.unwrap();
     store.faults.fail_next_commit(CommitFault::Lost);
     for answer in together(&store, &["a", "b", "first"]).await {
@@ -230,7 +230,7 @@ async fn a_commit_that_was_lost_applied_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_failed_but_took_effect_is_applied() {
     for first in [true, false] {
-        let store = store(patient()).await;
+        let store = store(with_long_transactions()).await;
         if !first {
             store.add("first").await.unwrap();
         }
@@ -245,7 +245,7 @@ async fn a_commit_that_failed_but_took_effect_is_applied() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_commit_that_was_lost_applied_nothing() {
-    let store = store(patient()).await;
+    let store = store(with_long_transactions()).await;
     store.faults.fail_next_commit(CommitFault::Lost);
     assert_eq!(
         kind_and_effect(&store.add("a").await.unwrap_err()),
@@ -256,7 +256,7 @@ async fn a_first_commit_that_was_lost_applied_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fence_transaction_that_fails_is_retried() {
-    let store = store(patient()).await;
+    let store = store(with_long_transactions()).await;
     store.faults.fail_next_fence_transaction(3);
     store.faults.fail_next_commit(CommitFault::Kept);
     assert_eq!(store.add("a").await.unwrap(), Some(Position::new(1)));
@@ -265,7 +265,7 @@ async fn a_fence_transaction_that_fails_is_retried() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_outcome_cannot_be_determined_is_unknown() {
     for (fault, kept) in [(CommitFault::Kept, true), (CommitFault::Lost, false)] {
-        let store = store(patient().wait_limit(Duration::from_millis(200))).await;
+        let store = store(with_long_transactions().wait_limit(Duration::from_millis(200))).await;
         store.add("first").await.unwrap();
         store.faults.fail_next_fence_transaction(u64::MAX);
         store.faults.fail_next_commit(fault);
@@ -282,7 +282,7 @@ async fn a_commit_whose_outcome_cannot_be_determined_is_unknown() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_does_not_decide_a_commit_that_failed_for_another_reason() {
-    let backend = patient().wait_limit(Duration::from_millis(200)).temporary().await.unwrap();
+    let backend = with_long_transactions().wait_limit(Duration::from_millis(200)).temporary().await.unwrap();
     backend.writer().failpoints.set(|point, _| match point {
         Failpoint::Committing => Err(ffi::SQLITE_IOERR_FSYNC),
         // The commit may still take effect, and no fence transaction can make its outcome final.
@@ -295,7 +295,7 @@ async fn a_full_disk_does_not_decide_a_commit_that_failed_for_another_reason() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_answers_its_writes_and_the_writer_continues() {
-    let store = store(patient()).await;
+    let store = store(with_long_transactions()).await;
     store.faults.fail_next_commit(CommitFault::Panic);
     for answer in together(&store, &["a", "b"]).await {
         assert_eq!(kind_and_effect(&answer.unwrap_err()), (ErrorKind::Unavailable, Effect::Unknown));
@@ -312,7 +312,7 @@ async fn a_panic_answers_its_writes_and_the_writer_continues() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_fails_the_transaction_and_leaves_nothing_of_it() {
-    let store = store(patient()).await;
+    let store = store(with_long_transactions()).await;
     store.add("first").await.unwrap();
     let hold = store.hold();
     let send = |text: &'static str, bytes: usize| {
@@ -343,7 +343,7 @@ async fn a_full_disk_fails_the_transaction_and_leaves_nothing_of_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_breaks_its_transaction_is_removed_from_it() {
-    let store = store(patient()).await;
+    let store = store(with_long_transactions()).await;
     store.faults.set_before_apply_once(|connection| {
         connection
             .execute_batch(
@@ -367,7 +367,7 @@ async fn a_write_that_breaks_its_transaction_is_removed_from_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unreported_rollback_makes_the_outcome_unknown() {
-    let store = store(patient()).await;
+    let store = store(with_long_transactions()).await;
     store.add("first").await.unwrap();
     store.faults.set_before_apply_once(|connection| connection.execute_batch("ROLLBACK").unwrap());
     assert_eq!(
@@ -389,7 +389,8 @@ async fn an_unreported_rollback_makes_the_outcome_unknown() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_to_a_full_queue_is_overloaded() {
-    let store = store(patient().queue_operations(1).wait_limit(Duration::from_millis(200))).await;
+    let store =
+        store(with_long_transactions().queue_operations(1).wait_limit(Duration::from_millis(200))).await;
     let hold = store.hold();
     let first = tokio::spawn({
         let db = store.db.clone();
@@ -410,7 +411,7 @@ async fn a_write_to_a_full_queue_is_overloaded() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_was_cancelled_or_timed_out_in_the_queue_changes_nothing() {
-    let store = store(patient()).await;
+    let store = store(with_long_transactions()).await;
     let hold = store.hold();
     let first = store.push("first", far());
     tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
@@ -426,7 +427,7 @@ async fn a_write_that_was_cancelled_or_timed_out_in_the_queue_changes_nothing() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancelled_write_leaves_the_queue_before_its_timeout() {
-    let store = store(patient()).await;
+    let store = store(with_long_transactions()).await;
     let hold = store.hold();
     let _first = store.push("first", far());
     tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
@@ -439,7 +440,7 @@ async fn a_cancelled_write_leaves_the_queue_before_its_timeout() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_is_cancelled_while_it_is_applied_is_committed() {
-    let store = store(patient()).await;
+    let store = store(with_long_transactions()).await;
     let hold = store.hold();
     let first = store.push("first", far());
     tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
@@ -451,11 +452,11 @@ async fn a_write_that_is_cancelled_while_it_is_applied_is_committed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_has_bounds() {
-    let store = store(patient().batch_operations(2)).await;
+    let store = store(with_long_transactions().batch_operations(2)).await;
     let commits = store.faults.count_commits();
     assert!(together(&store, &["a", "b", "c", "d", "e"]).await.iter().all(Result::is_ok));
     assert_eq!(commits.load(Ordering::SeqCst), 3);
-    let store = self::store(patient().batch_bytes(1)).await;
+    let store = self::store(with_long_transactions().batch_bytes(1)).await;
     let commits = store.faults.count_commits();
     assert!(together(&store, &["a", "b", "c"]).await.iter().all(Result::is_ok));
     assert_eq!(commits.load(Ordering::SeqCst), 3);
@@ -534,7 +535,7 @@ async fn dropping_applies_what_was_admitted() {
 fn an_answer_arrives_although_the_runtime_of_its_caller_was_dropped() {
     let outer = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().unwrap();
     let inner = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().unwrap();
-    let store = outer.block_on(store(patient()));
+    let store = outer.block_on(store(with_long_transactions()));
     let hold = store.hold();
     let answers: Vec<_> = {
         let _inside = inner.enter();
@@ -554,7 +555,7 @@ fn an_answer_arrives_although_the_runtime_of_its_caller_was_dropped() {
 fn an_idle_runtime_does_not_delay_an_answer() {
     let outer = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().unwrap();
     let idle = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let store = outer.block_on(store(patient()));
+    let store = outer.block_on(store(with_long_transactions()));
     let hold = store.hold();
     let answers: Vec<_> = {
         let _inside = idle.enter();
