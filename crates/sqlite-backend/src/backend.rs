@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The time before its deadline at which a waiting write times out.
-const LAST_WORD: Duration = Duration::from_millis(10);
+const DEADLINE_MARGIN: Duration = Duration::from_millis(10);
 
 /// A store in one SQLite file.
 ///
@@ -150,7 +150,7 @@ impl SqliteBackend {
         let timeout_at = match deadline {
             // A little before the deadline of the caller, so that the caller still learns that the write was not
             // applied.
-            Some(deadline) => deadline - (deadline.saturating_duration_since(now) / 8).min(LAST_WORD),
+            Some(deadline) => deadline - (deadline.saturating_duration_since(now) / 8).min(DEADLINE_MARGIN),
             None => now + self.options.wait_limit,
         };
         Times { deadline, timeout_at }
@@ -158,7 +158,7 @@ impl SqliteBackend {
 }
 
 fn unanswered() -> PersistError {
-    PersistError::new(ErrorKind::Internal, "the writer let a write go without an answer")
+    PersistError::new(ErrorKind::Internal, "the writer dropped a write without an answer")
         .with_effect(Effect::Unknown)
 }
 

@@ -22,7 +22,7 @@ const LIMIT: u32 = 8000;
 const RESERVE: u32 = 1000;
 
 /// The interval between two reserves: making one takes a few microseconds.
-const EVERY: Duration = Duration::from_millis(10);
+const INTERVAL: Duration = Duration::from_millis(10);
 
 /// Sets the cache size of a connection.
 pub(crate) fn limit(connection: &Connection) -> rusqlite::Result<()> {
@@ -40,7 +40,7 @@ pub(crate) struct PageCacheReserve(Option<Instant>);
 impl PageCacheReserve {
     /// Makes space in the pool for the pages of this connection. Called before each of its transactions.
     pub(crate) fn make(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        if self.0.is_some_and(|made| made.elapsed() < EVERY) {
+        if self.0.is_some_and(|made| made.elapsed() < INTERVAL) {
             return Ok(());
         }
         set(connection, LIMIT - RESERVE)?;
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_keeps_its_pages_although_others_have_filled_the_pool_and_rest() {
+    fn a_connection_keeps_its_pages_after_idle_connections_have_filled_the_pool() {
         let folder = tempfile::tempdir().unwrap();
         let path = file(folder.path());
         let (writer, reader) = (limited(&path), limited(&path));
@@ -108,19 +108,19 @@ mod tests {
         let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
         file.seek(SeekFrom::Start(at.try_into().unwrap())).unwrap();
         file.write_all(b"behind").unwrap();
-        assert_eq!(word(&writer), "before", "the page was thrown away");
+        assert_eq!(word(&writer), "before", "the page was discarded");
         assert_eq!(word(&limited(&path)), "behind");
     }
 
     #[test]
-    fn room_is_made_again_after_a_while_and_no_sooner() {
+    fn the_page_cache_reserve_is_renewed_after_an_interval_and_not_before() {
         let connection = Connection::open_in_memory().unwrap();
         let mut page_cache_reserve = PageCacheReserve::default();
         page_cache_reserve.make(&connection).unwrap();
         let made = page_cache_reserve.0.unwrap();
         page_cache_reserve.make(&connection).unwrap();
-        assert!(page_cache_reserve.0 == Some(made) || made.elapsed() >= EVERY);
-        page_cache_reserve.0 = made.checked_sub(EVERY);
+        assert!(page_cache_reserve.0 == Some(made) || made.elapsed() >= INTERVAL);
+        page_cache_reserve.0 = made.checked_sub(INTERVAL);
         page_cache_reserve.make(&connection).unwrap();
         assert!(page_cache_reserve.0.unwrap() >= made);
         let limit: i64 = connection.pragma_query_value(None, "cache_size", |row| row.get(0)).unwrap();

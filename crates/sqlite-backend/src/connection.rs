@@ -95,7 +95,7 @@ pub(crate) fn configure(connection: &Connection, path: &Path) -> Result<(), Open
 
 /// Makes the connection leave the WAL alone when it closes. By default SQLite would checkpoint it and delete the file
 /// at its path.
-pub(crate) fn leave_the_wal(connection: &Connection) {
+pub(crate) fn keep_wal_on_close(connection: &Connection) {
     // A connection that refuses this setting is about to be closed anyway.
     drop(connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true));
 }

@@ -25,7 +25,7 @@ pub(crate) enum EngineError {
     ReaderLost,
     #[error("SQLite rolled the transaction back by itself")]
     RolledBack,
-    #[error("the file or its log was moved or deleted while it was open")]
+    #[error("the file or its WAL was moved or deleted while it was open")]
     Elsewhere,
     #[error("begin failed: another writer took the write lock first; try again")]
     Overtaken,
@@ -45,7 +45,7 @@ pub(crate) enum EngineError {
     )]
     FileTruncated,
     #[error(
-        "the lock of the file could not be taken or given back: its connections were closed, and are opened again"
+        "SQLite could not take or release a lock of the file: its connections were closed, and are opened again"
     )]
     LockStuck,
     #[error("the file cannot be locked: {source}")]
@@ -88,7 +88,7 @@ pub(crate) enum Phase {
 
 /// The part of a transaction that a failed statement affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub(crate) enum FailureScope {
     /// It failed because of the arguments or the data of one operation: the other operations of its transaction can run
     /// without it.
     Operation,
@@ -183,7 +183,7 @@ impl EngineError {
     }
 
     /// Returns whether the writer can reopen the file and try again before the timeout.
-    pub(crate) fn passes(&self) -> bool {
+    pub(crate) fn is_retryable(&self) -> bool {
         matches!(
             self,
             Self::Elsewhere | Self::Overtaken | Self::SecondLibrary | Self::LockStuck | Self::Lock { .. }
@@ -193,18 +193,19 @@ impl EngineError {
     /// Returns whether the error counts as a failure of the writer. A full disk, a held lock, and the data of one
     /// operation do not.
     pub(crate) fn counts_as_failure(&self) -> bool {
-        self.reach() == Reach::Transaction && !matches!(self.kind(), ErrorKind::StorageFull | ErrorKind::Busy)
+        self.failure_scope() == FailureScope::Transaction
+            && !matches!(self.kind(), ErrorKind::StorageFull | ErrorKind::Busy)
     }
 
-    pub(crate) fn reach(&self) -> Reach {
+    pub(crate) fn failure_scope(&self) -> FailureScope {
         // The other operations of the transaction need other pages.
         if self.is_unreadable() || matches!(self, Self::Refused(_)) {
-            return Reach::Operation;
+            return FailureScope::Operation;
         }
         match self.code().map(|code| code & 0xff) {
             // CONSTRAINT, MISMATCH, TOOBIG, RANGE: the arguments of the operation. CORRUPT: the data that it read.
-            Some(19 | 20 | 18 | 25 | 11) => Reach::Operation,
-            _ => Reach::Transaction,
+            Some(19 | 20 | 18 | 25 | 11) => FailureScope::Operation,
+            _ => FailureScope::Transaction,
         }
     }
 
@@ -266,7 +267,7 @@ const fn text(code: i32) -> &'static str {
         | ffi::SQLITE_IOERR_RDLOCK
         | ffi::SQLITE_IOERR_UNLOCK
         | ffi::SQLITE_IOERR_CHECKRESERVEDLOCK
-        | ffi::SQLITE_IOERR_SHMLOCK => return "a lock of the file could not be taken or given back",
+        | ffi::SQLITE_IOERR_SHMLOCK => return "a lock of the file could not be taken or released",
         _ => {}
     }
     match code & 0xff {
@@ -324,11 +325,11 @@ mod tests {
     }
 
     #[test]
-    fn the_table_holds() {
+    fn result_codes_map_to_their_kinds_and_effects() {
         use ErrorKind::*;
-        use Reach::{Operation, Transaction};
+        use FailureScope::{Operation, Transaction};
 
-        for (code, kind, reach, passes) in [
+        for (code, kind, reach, is_retryable) in [
             (ffi::SQLITE_CONSTRAINT_UNIQUE, Internal, Operation, false),
             (ffi::SQLITE_CONSTRAINT, Internal, Operation, false),
             (ffi::SQLITE_MISMATCH, Internal, Operation, false),
@@ -356,7 +357,11 @@ mod tests {
             (ffi::SQLITE_MISUSE, Internal, Transaction, false),
         ] {
             let error = engine(code);
-            assert_eq!((error.kind(), error.reach(), error.passes()), (kind, reach, passes), "code {code}");
+            assert_eq!(
+                (error.kind(), error.failure_scope(), error.is_retryable()),
+                (kind, reach, is_retryable),
+                "code {code}"
+            );
             for (phase, effect) in [
                 (Phase::Begin, Effect::NotApplied),
                 (Phase::Statement, Effect::NotApplied),
@@ -370,20 +375,23 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_page_fails_one_operation_and_is_no_trouble_of_the_writer() {
+    fn an_unreadable_page_fails_one_operation_and_does_not_count_as_a_failure_of_the_writer() {
         let source = io::Error::from_raw_os_error(5);
         let cause = Cause::Unreadable { path: "chat.db".into(), offset: 4096, source };
         let error = EngineError::Caused { code: ffi::SQLITE_CORRUPT, cause };
-        assert_eq!((error.kind(), error.reach()), (ErrorKind::Unavailable, Reach::Operation));
+        assert_eq!((error.kind(), error.failure_scope()), (ErrorKind::Unavailable, FailureScope::Operation));
         assert!(!error.counts_as_failure() && !error.is_damage());
 
         let error = EngineError::Caused { code: ffi::SQLITE_IOERR_WRITE, cause: Cause::ReadOnly };
-        assert_eq!((error.kind(), error.reach()), (ErrorKind::Unavailable, Reach::Transaction));
+        assert_eq!(
+            (error.kind(), error.failure_scope()),
+            (ErrorKind::Unavailable, FailureScope::Transaction)
+        );
         assert!(error.counts_as_failure());
     }
 
     #[test]
-    fn readers_that_are_used_up_are_an_overload() {
+    fn a_read_without_a_free_reader_is_overloaded() {
         let error = PersistError::from(EngineError::NoReader);
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied));
         assert!(error.is_transient());

@@ -4,7 +4,11 @@
 
 #![cfg_attr(
     not(feature = "failpoints"),
-    allow(unreachable_pub, dead_code, reason = "without the feature nobody outside names the places")
+    allow(
+        unreachable_pub,
+        dead_code,
+        reason = "without the feature no code outside of the crate names the failpoints"
+    )
 )]
 
 /// A point that the writer passes, in the order of one transaction.

@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn text(pending: &Pending) -> String {
-        let Work::Write(write) = &pending.work else { unreachable!("nothing is noted") };
+        let Work::Write(write) = &pending.work else { unreachable!("no call was rejected") };
         match &write.args {
             throughline_core::PersistArgs::Add(add) => add.id.to_string(),
             other => panic!("not an addition: {other:?}"),
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_put_back_comes_first() {
+    async fn returned_items_come_first() {
         let mut queues = queues().await;
         let taken = [queues.pop().unwrap(), queues.pop().unwrap()];
         taken.into_iter().rev().for_each(|pending| queues.push_front(pending));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_over_is_taken_from_every_line() {
+    async fn selected_items_are_taken_from_every_queue() {
         let mut queues = queues().await;
         let first = queues.pop().unwrap();
         queues.push_front(first);

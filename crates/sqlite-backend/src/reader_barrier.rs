@@ -168,7 +168,7 @@ mod tests {
     const FAR: Duration = Duration::from_secs(3600);
 
     #[test]
-    fn it_is_closed_once_everybody_has_left_and_who_comes_waits() {
+    fn closes_after_running_reads_end_and_new_readers_wait() {
         let (barrier, order) = (ReaderBarrier::default(), Mutex::new(Vec::new()));
         let record = |event| order.lock().unwrap().push(event);
         thread::scope(|scope| {
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn who_stays_inside_for_long_keeps_it_open() {
+    fn a_long_read_keeps_the_barrier_open() {
         let barrier = ReaderBarrier::default();
         let active = barrier.enter();
         assert!(barrier.close(Duration::ZERO).is_none());
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_leaves_it_open_and_nobody_inside() {
+    fn a_panic_leaves_the_barrier_open_without_active_readers() {
         let barrier = ReaderBarrier::default();
         let panics = |run: &dyn Fn()| assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
         panics(&|| {

@@ -1,4 +1,4 @@
-//! What is said comes back as it was said, and costs what it costs.
+//! Content is read as it was written, and is bounded.
 
 use rusqlite::Connection;
 use throughline_core::{
@@ -43,7 +43,7 @@ async fn every_text_survives_a_reopening() {
 }
 
 #[tokio::test]
-async fn a_stream_is_kept_in_pieces_until_its_end() {
+async fn a_stream_is_stored_in_chunks_until_its_end() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let db = Persistence::builder().backend(SqliteBackend::open(&path).await.unwrap()).build().unwrap();
@@ -62,14 +62,14 @@ async fn a_stream_is_kept_in_pieces_until_its_end() {
         update(ContentChange::Append(Delta::text("x")), UpdateMode::Partial).await.unwrap();
         assert_eq!(stored(), ("[]".to_owned(), n, n));
     }
-    update(ContentChange::Replace(Content::text("anew")), UpdateMode::Partial).await.unwrap();
+    update(ContentChange::Replace(Content::text("next")), UpdateMode::Partial).await.unwrap();
     assert_eq!(stored(), ("[]".to_owned(), 1, 1));
     update(ContentChange::Append(Delta::text("!")), UpdateMode::Partial).await.unwrap();
     let open = thread.get("m".parse().unwrap()).await.unwrap().unwrap();
-    assert_eq!(open.content, Content::text("anew!"));
+    assert_eq!(open.content, Content::text("next!"));
     update(ContentChange::none(), UpdateMode::Final).await.unwrap();
-    assert_eq!(stored(), (Content::text("anew!").as_json().to_owned(), 0, 0));
-    assert_eq!(thread.get("m".parse().unwrap()).await.unwrap().unwrap().content, Content::text("anew!"));
+    assert_eq!(stored(), (Content::text("next!").as_json().to_owned(), 0, 0));
+    assert_eq!(thread.get("m".parse().unwrap()).await.unwrap().unwrap().content, Content::text("next!"));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Damage is noticed, named, and hides nothing else.
+//! Damage is detected and named, and does not hide other rows.
 
 use std::{
     path::{Path, PathBuf},
@@ -26,8 +26,9 @@ async fn open(path: &Path) -> Persistence {
     Persistence::builder().backend(SqliteBackend::open(path).await.unwrap()).build().unwrap()
 }
 
-/// Three messages: `a` and `c` final, `b` with metadata, and an attachment or open. If that is so, then `x` is open in
-/// another thread, and the pieces of both lie by turns: those of `b` are 1 and 3, those of `x` are 2 and 4.
+/// Returns a store with three messages: `a` and `c` final, and `b` with metadata, and an attachment or open. If `b` is
+/// open, `x` is open in another thread, and the chunks of both alternate: those of `b` are 1 and 3, those of `x` are 2
+/// and 4.
 async fn store(streaming: bool) -> Store {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
@@ -66,7 +67,7 @@ fn is_damage_of_b(error: &PersistError) {
     assert_eq!(error.detail(), "the stored message of seq 2 is damaged");
 }
 
-/// What lists say of it.
+/// Returns the entry for `b` in lists.
 fn the_b() -> DamagedMessage {
     DamagedMessage { thread: "t".parse().unwrap(), seq: Some(Seq::new(2)), id: Some("b".parse().unwrap()) }
 }
@@ -75,7 +76,7 @@ fn ids(messages: &[Message]) -> Vec<&str> {
     messages.iter().map(|message| message.id.as_str()).collect()
 }
 
-/// Damages `b` and expects every answer that would hold it to name it, and every other to be given.
+/// Damages `b` and expects that every answer with `b` names it, and that every other succeeds.
 async fn damaged(store: &Store, sql: &str) {
     let changed = Connection::open(&store.path).unwrap().execute(sql, []).unwrap();
     assert_eq!(changed, 1, "{sql}");
@@ -108,7 +109,7 @@ async fn damaged(store: &Store, sql: &str) {
 }
 
 #[tokio::test]
-async fn every_column_of_a_message_is_guarded() {
+async fn every_column_of_a_message_is_covered_by_its_checksum() {
     for change in [
         r#"content = '[{"type":"text","text":"twp"}]'"#,
         "content = ''",
@@ -135,7 +136,7 @@ async fn every_column_of_a_message_is_guarded() {
 }
 
 #[tokio::test]
-async fn a_row_in_anothers_place_is_damage() {
+async fn a_row_at_the_key_of_another_is_damaged() {
     let store = store(false).await;
     store.db.thread("u").add(NewMessage::user("other")).await.unwrap();
     Connection::open(&store.path)
@@ -148,7 +149,7 @@ async fn a_row_in_anothers_place_is_damage() {
 }
 
 #[tokio::test]
-async fn what_was_appended_is_guarded() {
+async fn appended_chunks_are_covered_by_checksums() {
     for sql in [
         "UPDATE appends SET delta = 'Hex' WHERE append_pk = 1",
         "UPDATE appends SET kind = 1 WHERE append_pk = 1",
@@ -156,7 +157,7 @@ async fn what_was_appended_is_guarded() {
         "UPDATE appends SET n = 3 WHERE append_pk = 3",
         "DELETE FROM appends WHERE append_pk = 1",
         "DELETE FROM appends WHERE append_pk = 3",
-        // A chain that is broken, that runs in circles, and that leads to the pieces of another message.
+        // A chain that is broken, one that runs in circles, and one that leads to the chunks of another message.
         "UPDATE appends SET append_pk = 9 WHERE append_pk = 1",
         "UPDATE appends SET append_pk = 9 WHERE append_pk = 3",
         "UPDATE appends SET prev = NULL WHERE append_pk = 3",
@@ -177,7 +178,7 @@ async fn what_was_appended_is_guarded() {
         assert_eq!((open.messages, open.damaged), (vec![], vec![the_b()]), "{sql}");
         let finish = UpdateContent::new("t".parse().unwrap(), b(), ContentChange::none(), UpdateMode::Final);
         is_damage_of_b(&store.db.run(finish).await.unwrap_err());
-        // Its writer can still say what it should be, and that settles it.
+        // Its writer can replace it with the correct content, and then settles it.
         let whole = ContentChange::Replace(Content::text("Hello"));
         thread.update_content(b(), whole, UpdateMode::Final).await.unwrap();
         assert_eq!(thread.get(b()).await.unwrap().unwrap().content, Content::text("Hello"));
@@ -194,9 +195,9 @@ async fn what_was_appended_is_guarded() {
     }
 }
 
-/// What the first piece leads to is nothing that is read.
+/// A read ignores the reference of the first chunk.
 #[tokio::test]
-async fn a_chain_that_goes_on_before_its_beginning_says_nothing_more() {
+async fn a_chain_that_continues_before_its_first_chunk_reads_nothing_more() {
     for prev in [-1, 0, 1, 2, 3, 4, 9] {
         let store = store(true).await;
         let damage = "UPDATE appends SET prev = ?1 WHERE append_pk = 1";
@@ -208,10 +209,10 @@ async fn a_chain_that_goes_on_before_its_beginning_says_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_piece_that_could_not_be_found_again_is_not_acknowledged() {
+async fn a_chunk_that_a_read_would_not_find_is_not_acknowledged() {
     let store = store(true).await;
     Connection::open(&store.path).unwrap().execute("DELETE FROM appends", []).unwrap();
-    // A key is given again that was given to a piece before.
+    // SQLite assigns a key again that a chunk had before.
     let thread = store.db.thread("t");
     let change = ContentChange::Append(Delta::text("!"));
     let update = thread.update_content("b".parse().unwrap(), change, UpdateMode::Partial);
@@ -246,7 +247,7 @@ async fn a_damaged_key_is_corrupt_and_never_a_replay() {
 }
 
 #[tokio::test]
-async fn damage_in_one_thread_hides_no_open_message_of_another() {
+async fn damage_in_one_thread_does_not_hide_open_messages_of_another() {
     let store = store(true).await;
     Connection::open(&store.path).unwrap().execute("DELETE FROM appends WHERE append_pk = 1", []).unwrap();
     let open = store.db.read(ListOpen::new(10)).await.unwrap();
@@ -256,7 +257,7 @@ async fn damage_in_one_thread_hides_no_open_message_of_another() {
     let rest = ListOpen { after: first.next, ..ListOpen::new(1) };
     let rest = store.db.read(rest).await.unwrap();
     assert_eq!((ids(&rest.messages), rest.damaged, rest.next), (vec!["x"], vec![], None));
-    // A sweep, long after the writers have gone, says what it could not settle, and goes on.
+    // A recovery of expired drafts, long after their leases, reports the ones that it could not settle, and continues.
     let in_an_hour = || Timestamp::now().plus(Duration::from_secs(3600));
     let later = Persistence::builder().clock(in_an_hour);
     let later = later.backend(SqliteBackend::open(&store.path).await.unwrap()).build().unwrap();
@@ -267,7 +268,7 @@ async fn damage_in_one_thread_hides_no_open_message_of_another() {
 }
 
 #[tokio::test]
-async fn a_damaged_message_is_met_once_and_hides_no_other() {
+async fn a_damaged_message_is_reported_once_and_does_not_hide_others() {
     let store = store(false).await;
     let sql = "UPDATE messages SET role = 'nobody' WHERE seq = 2";
     Connection::open(&store.path).unwrap().execute(sql, []).unwrap();
@@ -287,7 +288,7 @@ async fn a_damaged_message_is_met_once_and_hides_no_other() {
 }
 
 #[tokio::test]
-async fn a_fork_at_a_message_before_the_damage_is_made() {
+async fn a_fork_at_a_message_before_the_damage_succeeds() {
     let store = store(false).await;
     Connection::open(&store.path)
         .unwrap()
@@ -298,7 +299,7 @@ async fn a_fork_at_a_message_before_the_damage_is_made() {
 }
 
 #[tokio::test]
-async fn a_state_that_is_none_is_damage_and_no_absence() {
+async fn an_invalid_state_is_damage_and_not_absence() {
     let store = store(false).await;
     let change =
         "PRAGMA ignore_check_constraints = 1; UPDATE messages SET state = 'finbl' WHERE message_id = 'b'";

@@ -1,4 +1,4 @@
-//! Files that are taken away from under an open store.
+//! Files that are removed or replaced while their store is open.
 #![cfg(unix)]
 
 use std::{fs, path::PathBuf, time::Duration};
@@ -13,7 +13,7 @@ struct Store {
 }
 
 impl Store {
-    /// One with `count` messages.
+    /// Returns a store with `count` messages.
     async fn with(count: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let backend = SqliteBackend::open(directory.path().join("chat.db")).await.unwrap();
@@ -29,9 +29,9 @@ impl Store {
         self.directory.path().join(name)
     }
 
-    /// Writes are refused until the store is read-only and after it.
+    /// Expects that writes are refused until the store is read-only and after that.
     async fn refuses_writes(&self) {
-        // The file and the index are looked at every 10 ms of writing.
+        // While it writes, the writer checks the file and the wal-index every 10 ms.
         tokio::time::sleep(Duration::from_millis(20)).await;
         let good = self.maintenance.health();
         let refused = async |id: &str| {
@@ -54,7 +54,7 @@ impl Store {
 }
 
 #[tokio::test]
-async fn a_log_that_is_deleted_takes_nothing_with_it() {
+async fn a_deleted_wal_loses_no_acknowledged_write() {
     let store = Store::with(50).await;
     fs::remove_file(store.file("chat.db-wal")).unwrap();
     store.refuses_writes().await;
@@ -67,7 +67,7 @@ async fn a_log_that_is_deleted_takes_nothing_with_it() {
 }
 
 #[tokio::test]
-async fn nobody_writes_by_an_index_of_the_log_that_was_deleted() {
+async fn writes_are_refused_after_the_wal_index_was_deleted() {
     let store = Store::with(5).await;
     fs::remove_file(store.file("chat.db-shm")).unwrap();
     store.refuses_writes().await;
@@ -78,7 +78,7 @@ async fn nobody_writes_by_an_index_of_the_log_that_was_deleted() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_another_one_is_not_deleted_with_the_end() {
+async fn closing_does_not_delete_a_replaced_wal() {
     for lost in ["chat.db-wal", "chat.db-shm"] {
         let store = Store::with(5).await;
         fs::remove_file(store.file(lost)).unwrap();
@@ -91,14 +91,14 @@ async fn a_log_that_is_another_one_is_not_deleted_with_the_end() {
 }
 
 #[tokio::test]
-async fn another_file_in_its_place_is_not_taken_up() {
+async fn a_replacement_file_is_not_opened() {
     let (store, other) = (Store::with(3).await, Store::with(1).await);
     other.db.close().await.unwrap();
     fs::rename(store.file("chat.db"), store.file("moved.db")).unwrap();
     fs::copy(other.file("chat.db"), store.file("chat.db")).unwrap();
     store.refuses_writes().await;
     assert_eq!(Store::count(&store.db).await, 3);
-    // Back where it was, it is the store again.
+    // With the file at its path again, the store works again.
     let bad = store.maintenance.health();
     fs::rename(store.file("moved.db"), store.file("chat.db")).unwrap();
     assert_eq!(store.maintenance.health_other_than(&bad).await.condition, Condition::Writable);
@@ -118,7 +118,7 @@ async fn a_link_to_the_file_is_the_file() {
 }
 
 #[tokio::test]
-async fn a_log_and_its_index_that_are_deleted_take_nothing_with_them() {
+async fn a_deleted_wal_and_wal_index_lose_no_acknowledged_write() {
     for is_noticed in [true, false] {
         let store = Store::with(50).await;
         for name in ["chat.db-wal", "chat.db-shm"] {
@@ -147,7 +147,7 @@ async fn closing_a_store_whose_file_was_deleted_or_moved_is_an_error() {
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
         assert!(error.to_string().contains("lacks acknowledged writes"), "{error}");
         if is_moved {
-            // Everything went with the file.
+            // The moved file has all messages.
             let moved = SqliteBackend::open(store.file("moved.db")).await.unwrap();
             assert_eq!(Store::count(&Persistence::builder().backend(moved).build().unwrap()).await, 50);
         }
@@ -156,7 +156,7 @@ async fn closing_a_store_whose_file_was_deleted_or_moved_is_an_error() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_file_that_is_truncated_takes_no_writes_and_is_not_closed_in_silence() {
+async fn a_truncated_file_refuses_writes_and_closing_it_is_an_error() {
     let store = Store::with(50).await;
     store.db.close().await.unwrap();
     let backend = SqliteBackend::open(store.file("chat.db")).await.unwrap();
@@ -167,7 +167,7 @@ async fn a_file_that_is_truncated_takes_no_writes_and_is_not_closed_in_silence()
     let file = fs::File::options().write(true).open(store.file("chat.db")).unwrap();
     file.set_len(file.metadata().unwrap().len() / 2).unwrap();
     while store.maintenance.health().condition == Condition::Writable {
-        // Each write that is refused is a failure of the writer.
+        // Each refused write is a failure of the writer.
         let error = store.db.thread("t").add(NewMessage::user("lost")).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied), "{error}");
     }

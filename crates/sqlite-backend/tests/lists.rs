@@ -1,4 +1,4 @@
-//! Damage in a list: it is named once, and hides nothing else, however long the pages are.
+//! Damage in a list: it is named once and hides no other row, for all page sizes.
 
 use std::{
     path::{Path, PathBuf},
@@ -25,8 +25,8 @@ fn name(n: usize) -> String {
     format!("t{n:02}")
 }
 
-/// The threads `t00` to `t29`, whose numbers in the file are one greater, each so much later than the one before it, in
-/// microseconds. Every third is archived, and every second has a label.
+/// Returns the threads `t00` to `t29`, whose numbers in the file are one greater. Each is `step` microseconds later
+/// than the one before it. Every third is archived, and every second has a label.
 async fn store(step: i64) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
@@ -57,7 +57,7 @@ fn execute(path: &Path, sql: &str) {
     Connection::open(path).unwrap().execute_batch(sql).unwrap();
 }
 
-/// Changes rows without the indexes that they are in, as a bit that flips on the disk does.
+/// Changes rows but not their indexes, as a bit that flips on the disk does.
 fn damage_rows(path: &Path, indexes: &[&str], sql: &str) {
     type Index = (String, i64, String);
     const WRITABLE: &str = "PRAGMA writable_schema = ON";
@@ -81,7 +81,7 @@ fn damage_rows(path: &Path, indexes: &[&str], sql: &str) {
     }
 }
 
-/// The threads that a list shows from its beginning to its end, and those that it says are damaged.
+/// Returns the threads of a complete walk over a list, and those that it reports as damaged.
 async fn walk(db: &Persistence, list: &ListThreads) -> (Vec<String>, Vec<String>) {
     let (mut seen, mut damaged, mut list) = (Vec::new(), Vec::new(), list.clone());
     for _ in 0..=THREADS {
@@ -97,7 +97,7 @@ async fn walk(db: &Persistence, list: &ListThreads) -> (Vec<String>, Vec<String>
     unreachable!("a list of {THREADS} threads has no more pages")
 }
 
-/// Expects each list to show each of its threads once and in order, but for these, which it names.
+/// Expects that each list shows each of its threads once and in order, except these, which it names.
 async fn others_are_shown(path: &Path, step: i64, label: &str, damaged: &[(usize, &str)]) {
     let db = open(path).await;
     let mut labels = throughline_core::Labels::new();
@@ -128,7 +128,7 @@ async fn others_are_shown(path: &Path, step: i64, label: &str, damaged: &[(usize
 }
 
 /// Damages a copy of a store for each step between its threads: one second, so that each has a slot of its own, one
-/// millisecond, and none, so that their names say which is first.
+/// millisecond, and none, so that the order is that of their names.
 async fn each_is_isolated(damages: &[(&str, &[(usize, &str)])]) {
     for step in [1_000_000, 1_000, 0] {
         let (directory, path) = store(step).await;
@@ -142,7 +142,7 @@ async fn each_is_isolated(damages: &[(&str, &[(usize, &str)])]) {
 }
 
 #[tokio::test]
-async fn a_damaged_time_ends_no_list_and_no_page() {
+async fn a_damaged_time_does_not_end_a_list_or_a_page() {
     each_is_isolated(&[
         ("SELECT 1", &[]),
         ("UPDATE catalog SET active_at = active_at | (1 << 55) WHERE thread_pk = 15", &[(14, "t14")]),
@@ -166,7 +166,7 @@ async fn a_damaged_time_ends_no_list_and_no_page() {
 }
 
 #[tokio::test]
-async fn a_damaged_slot_ends_no_list_and_no_page() {
+async fn a_damaged_slot_does_not_end_a_list_or_a_page() {
     each_is_isolated(&[
         ("UPDATE catalog SET active_slot = active_slot + 64 WHERE thread_pk = 15", &[(14, "t14")]),
         (
@@ -187,7 +187,7 @@ async fn a_damaged_slot_ends_no_list_and_no_page() {
     .await;
 }
 
-/// A page costs its page, however much of it is damaged.
+/// The cost of a page is bounded, however many of its rows are damaged.
 #[tokio::test]
 async fn damaged_entries_fill_a_page() {
     let (_directory, path) = store(1_000_000).await;
@@ -206,7 +206,7 @@ async fn damaged_entries_fill_a_page() {
 }
 
 #[tokio::test]
-async fn a_damaged_name_is_one_of_the_damaged() {
+async fn a_thread_with_a_damaged_name_is_listed_as_damaged() {
     each_is_isolated(&[
         ("UPDATE threads SET thread = char(1) || 'x' WHERE thread_pk = 15", &[(14, "?")]),
         ("UPDATE threads SET thread = CAST(x'74ff' AS TEXT) WHERE thread_pk = 30", &[(29, "?")]),
@@ -232,9 +232,9 @@ async fn a_damaged_name_is_one_of_the_damaged() {
     .await;
 }
 
-/// A blob stands behind every text, and so behind the cursor that it would be.
+/// A blob sorts after every text, and so after the cursor that it would be.
 #[tokio::test]
-async fn a_name_that_is_a_blob_leads_past_itself() {
+async fn a_list_continues_after_a_name_that_is_a_blob() {
     let damage = |path: &Path, which: &str| {
         let change = |from: &str, to: &str| {
             let schema = format!("sql = replace(sql, '{from}', '{to}') WHERE name = 'threads'");
@@ -258,10 +258,10 @@ async fn a_name_that_is_a_blob_leads_past_itself() {
 }
 
 #[tokio::test]
-async fn a_row_that_the_index_does_not_know_of_stands_where_that_has_it() {
+async fn a_row_that_differs_from_the_index_is_listed_at_the_position_in_the_index() {
     for (sql, damaged) in [
         ("UPDATE catalog SET active_at = active_at & ~(1 << 50) WHERE thread_pk = 15", &[(14, "t14")][..]),
-        // Nobody reads it in the row, and the index has it right.
+        // No query reads it in the row, and the index has the right value.
         ("UPDATE catalog SET active_slot = 0 WHERE thread_pk = 14", &[]),
     ] {
         let (_directory, path) = store(1_000_000).await;
@@ -278,7 +278,7 @@ async fn a_row_that_the_index_does_not_know_of_stands_where_that_has_it() {
 }
 
 #[tokio::test]
-async fn what_can_be_purged_is_listed_beside_a_name_that_cannot_be_read() {
+async fn purgeable_threads_are_listed_despite_an_unreadable_name() {
     let (_directory, path) = store(0).await;
     let db = open(&path).await;
     for n in 10..20 {
@@ -302,14 +302,14 @@ async fn what_can_be_purged_is_listed_beside_a_name_that_cannot_be_read() {
         assert_eq!(seen, [11, 12, 13, 16, 17, 18, 19].map(name), "{limit}");
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Corrupt, Effect::NotApplied));
     }
-    // What can be freed is, and that it is not all is said.
+    // The purge frees what it can, and reports that this is not all.
     assert_eq!(db.purge().await.unwrap_err().kind(), ErrorKind::Corrupt);
     let left = "SELECT count(*) FROM messages WHERE seq IS NOT NULL AND thread_pk BETWEEN 11 AND 20";
     let left: i64 = Connection::open(&path).unwrap().query_row(left, [], |row| row.get(0)).unwrap();
     assert_eq!(left, 3);
 }
 
-/// Two open messages in each of the threads `a` to `f`, called `a1`, `a2` and so on.
+/// Returns two open messages in each of the threads `a` to `f`, with the ids `a1`, `a2` and so on.
 async fn reserved() -> (TempDir, PathBuf, Persistence) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
@@ -329,7 +329,7 @@ fn damaged(thread: &str, id: &str, seq: u64) -> DamagedMessage {
     DamagedMessage { thread, seq: Some(Seq::new(seq)), id: Some(id) }
 }
 
-/// Expects the list to show each open message once and in order, but for these, which it names.
+/// Expects that the list shows each open message once and in order, except these, which it names.
 async fn others_are_open(db: &Persistence, limit: u32, damaged: &[DamagedMessage]) {
     let (mut seen, mut met, mut after) = (Vec::new(), Vec::new(), None);
     for _ in 0..=12 {
@@ -351,9 +351,9 @@ async fn others_are_open(db: &Persistence, limit: u32, damaged: &[DamagedMessage
 }
 
 #[tokio::test]
-async fn open_messages_of_a_thread_without_a_name_hide_no_other() {
+async fn open_messages_of_a_thread_without_a_name_do_not_hide_others() {
     for (sql, met) in [
-        // Before all the others, among them, and behind.
+        // Before all the others, among them, and after them.
         ("UPDATE threads SET thread = char(1) || thread WHERE thread = 'c'", &["c"][..]),
         ("UPDATE threads SET thread = thread || char(1) WHERE thread IN ('c', 'd')", &["c", "d"]),
         (
@@ -373,7 +373,7 @@ async fn open_messages_of_a_thread_without_a_name_hide_no_other() {
 }
 
 #[tokio::test]
-async fn a_damaged_place_takes_no_message_off_a_page() {
+async fn a_damaged_sequence_number_removes_no_message_from_a_page() {
     let indexes = ["messages_open", "messages_in_order"];
     for seq in [0, 2, 99, -1] {
         let (_directory, path, db) = reserved().await;

@@ -1,4 +1,4 @@
-//! A store is checked and copied while it is in use.
+//! A store is verified and backed up while it is in use.
 
 use std::{
     collections::BTreeSet,
@@ -43,7 +43,7 @@ async fn empty() -> Store {
     Store { directory, path, maintenance, db }
 }
 
-/// A message of every kind in thread `t`, and messages in `u` and, of another tenant, in `v`.
+/// Returns a store with a message of every kind in thread `t`, and messages in `u` and, of another tenant, in `v`.
 async fn store() -> Store {
     let store = empty().await;
     let thread = store.db.thread("t");
@@ -65,7 +65,7 @@ async fn store() -> Store {
         update(id, blocks(r#"[ {"type":"x", "n":1.10} ]"#), UpdateMode::Partial).await.unwrap();
         update(id, append("lo\n✓"), UpdateMode::Partial).await.unwrap();
     }
-    // Its bytes are not those that growing content has.
+    // Its bytes differ from those that appends create.
     let whole = ContentChange::Replace(Content::from_json(r#"[ 1,  {"type":"text","text":"a"} ]"#).unwrap());
     update("replaced", whole, UpdateMode::Partial).await.unwrap();
     update("abandoned", ContentChange::none(), UpdateMode::Abandon { reason: Some("stop".to_owned()) })
@@ -82,7 +82,7 @@ async fn store() -> Store {
 }
 
 impl Store {
-    /// Changes the file behind the back of the store.
+    /// Changes the file without the store.
     fn damage(&self, sql: &str) {
         let connection = Connection::open(&self.path).unwrap();
         connection.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
@@ -108,10 +108,10 @@ fn counts(found: &Verification) -> [u64; 5] {
     [found.messages, found.deleted, found.pieces, found.keys, found.threads]
 }
 
-/// Messages live and deleted, pieces, keys, threads: what [`store`] has.
+/// The numbers of messages, tombstones, chunks, keys and threads in [`store`].
 const COUNTS: [u64; 5] = [8, 2, 4, 2, 3];
 
-/// The part, and the names in it.
+/// Returns the part and its names.
 fn named(damage: &Damage) -> (Part, [&str; 3]) {
     let tenant = damage.tenant.as_ref().map_or("", |tenant| tenant.as_str());
     let thread = damage.thread.as_ref().map_or("", |thread| thread.as_str());
@@ -136,7 +136,7 @@ async fn a_sound_store_is_sound_to_the_last_row() {
 }
 
 #[tokio::test]
-async fn exactly_what_is_damaged_is_named() {
+async fn exactly_the_damaged_parts_are_named() {
     let store = store().await;
     store.damage("UPDATE messages SET content = replace(content, 'one', 'onf') WHERE message_id = 'a'");
     store.damage("UPDATE messages SET content = replace(content, 'his', 'hit') WHERE content LIKE '%his%'");
@@ -155,10 +155,10 @@ async fn exactly_what_is_damaged_is_named() {
         "{:#?}",
         found.damaged
     );
-    assert_eq!(counts(&found), COUNTS, "what is behind them was checked as well");
+    assert_eq!(counts(&found), COUNTS, "the rows after them were verified too");
     assert_eq!(
         found.damaged[1].to_string(),
-        "tenant `default`, thread `t`, message `streaming`, piece 1 of it is not what its checksum was made for"
+        "tenant `default`, thread `t`, message `streaming`, the checksum of its chunk 1 does not match"
     );
     for damage in &found.damaged {
         assert!(!damage.to_string().contains("Hem") && !damage.to_string().contains("onf"), "{damage}");
@@ -166,7 +166,7 @@ async fn exactly_what_is_damaged_is_named() {
 }
 
 #[tokio::test]
-async fn every_contradiction_is_noticed_where_it_is() {
+async fn every_contradiction_between_rows_is_reported_at_its_part() {
     let of = |part, message| vec![(part, ["default", "t", message])];
     let streaming = "message_pk = (SELECT message_pk FROM messages WHERE message_id = 'streaming')";
     let final_pk = "(SELECT message_pk FROM messages WHERE message_id = 'final')";
@@ -184,7 +184,7 @@ async fn every_contradiction_is_noticed_where_it_is() {
             "UPDATE messages SET metadata = '{\"k\":1}' WHERE message_id = 'd'".to_owned(),
             of(Part::Message, "d"),
         ),
-        // Of a chain that is broken, what it does not lead to is named as well.
+        // If a chain is broken, its unreachable chunks are named too.
         (
             format!("DELETE FROM appends WHERE n = 3 AND {streaming}"),
             [of(Part::Message, "streaming"), of(Part::Chunks, "streaming")].concat(),
@@ -224,7 +224,7 @@ async fn every_contradiction_is_noticed_where_it_is() {
         ("UPDATE threads SET deleted_seq = 99 WHERE thread = 't'".to_owned(), of(Part::Thread, "")),
         ("DELETE FROM messages WHERE message_id = 'abandoned'".to_owned(), of(Part::Thread, "")),
         ("UPDATE idempotency SET replay = '{}' WHERE record_pk = 1".to_owned(), of(Part::Key, "")),
-        // What still reads as a key is held against its checksum.
+        // A changed key that still decodes is compared with its checksum.
         ("UPDATE idempotency SET key = 'other' WHERE record_pk = 1".to_owned(), of(Part::Key, "")),
         ("UPDATE idempotency SET checksum = checksum + 1 WHERE record_pk = 1".to_owned(), of(Part::Key, "")),
         (
@@ -254,8 +254,8 @@ async fn every_contradiction_is_noticed_where_it_is() {
         ),
         ("UPDATE threads SET floor = 1 WHERE thread = 't'".to_owned(), of(Part::Thread, "")),
         ("UPDATE threads SET deleted = 1 WHERE thread = 't'".to_owned(), of(Part::Thread, "")),
-        // Messages that no page would show any more, or that it would show elsewhere.
-        // The last message of the thread: its summary names a sequence number that no message has.
+        // Messages that no page would show any more, or that it would show elsewhere. The last message of the thread:
+        // its summary names a sequence number that no message has.
         (
             "UPDATE messages SET segment = 7 WHERE message_id = 'final'".to_owned(),
             [of(Part::Message, "final"), of(Part::Entry, "")].concat(),
@@ -303,7 +303,7 @@ async fn a_foreign_trigger_is_named() {
     assert_eq!(found_texts, ["the foreign trigger `spy` is on the table `messages`"]);
 }
 
-/// Overwrites a page that holds rows of a table. The store is closed: nobody else has the page.
+/// Overwrites a page that holds rows of a table. The store is closed: no connection has the page cached.
 fn overwrite(path: &Path, table: &str, which: usize, bytes: &[u8]) {
     let (size, page) = {
         let look = Connection::open(path).unwrap();
@@ -320,7 +320,7 @@ fn overwrite(path: &Path, table: &str, which: usize, bytes: &[u8]) {
 }
 
 #[tokio::test]
-async fn a_page_that_cannot_be_read_hides_nothing_behind_it() {
+async fn an_unreadable_page_does_not_hide_later_damage() {
     let store = empty().await;
     let thread = store.db.thread("t");
     for n in 0..100 {
@@ -346,7 +346,7 @@ async fn a_page_that_cannot_be_read_hides_nothing_behind_it() {
 }
 
 #[tokio::test]
-async fn any_damage_to_the_file_is_reported_and_never_a_panic() {
+async fn any_damage_to_the_file_is_reported_without_a_panic() {
     for (table, bytes) in [
         ("messages", vec![0xff; 4096]),
         ("threads", vec![0xa5; 64]),
@@ -373,13 +373,13 @@ async fn any_damage_to_the_file_is_reported_and_never_a_panic() {
             bytes[at] = random.u8(..);
         }
         fs::write(&store.path, &bytes).unwrap();
-        // Whatever it finds: some bytes are of no importance.
+        // Any result is correct: some bytes have no meaning.
         drop(store.maintenance.verify().await);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_made_beside_writers_has_what_was_acknowledged_before() {
+async fn a_backup_during_writes_has_all_earlier_acknowledged_writes() {
     let store = store().await;
     let stop = Arc::new(AtomicBool::new(false));
     for n in 0..200 {
@@ -422,7 +422,7 @@ async fn a_copy_made_beside_writers_has_what_was_acknowledged_before() {
         db.thread("t").page_showing(PageFrom::Start, 100, Visibility::All).await.unwrap()
     };
     assert_eq!(read(&db).await.messages, read(&store.db).await.messages);
-    // A store of its own: each is written without the other.
+    // Two independent stores: neither has the writes of the other.
     db.thread("t").add(NewMessage::user("only here")).await.unwrap();
     assert_eq!(read(&db).await.messages.len(), read(&store.db).await.messages.len() + 1);
     db.close().await.unwrap();
@@ -431,7 +431,7 @@ async fn a_copy_made_beside_writers_has_what_was_acknowledged_before() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_copy_may_be_read_by_whoever_may_read_the_store() {
+async fn a_backup_has_the_permissions_of_the_store() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let store = store().await;
@@ -444,7 +444,7 @@ async fn a_copy_may_be_read_by_whoever_may_read_the_store() {
 }
 
 #[tokio::test]
-async fn what_is_there_is_refused_by_name_and_left_alone() {
+async fn an_existing_target_of_a_backup_is_refused_and_unchanged() {
     let store = store().await;
     let copy = store.directory.path().join("copy.db");
     for suffix in ["", "-wal", "-journal"] {
@@ -459,13 +459,13 @@ async fn what_is_there_is_refused_by_name_and_left_alone() {
         assert_eq!((fs::read(&there).unwrap(), store.names()), (b"mine".to_vec(), before));
         fs::remove_file(&there).unwrap();
     }
-    // The store itself is there as well.
+    // The path of the store itself exists too.
     assert_eq!(store.maintenance.backup(&store.path).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
     assert!(store.verify().await.is_sound());
 }
 
 #[tokio::test]
-async fn a_copy_to_nowhere_leaves_nothing() {
+async fn a_backup_to_a_missing_directory_leaves_no_file() {
     let store = store().await;
     let before = store.names();
     let error = store.maintenance.backup(store.directory.path().join("none/copy.db")).await.unwrap_err();
@@ -481,7 +481,7 @@ async fn a_copy_to_nowhere_leaves_nothing() {
 
 #[test]
 fn a_call_that_was_dropped_before_it_began_does_nothing() {
-    // One thread for what blocks, so that what is asked for later runs later.
+    // One blocking thread, so that later requests run later.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
     runtime.block_on(async {
@@ -514,14 +514,14 @@ async fn a_temporary_store_has_maintenance_too() {
     assert_eq!(maintenance.verify().await.unwrap().messages, 1);
     db.close().await.unwrap();
     drop(db);
-    // It went away with its directory.
+    // Its directory was removed with it.
     assert_eq!(maintenance.verify().await.unwrap_err().kind(), ErrorKind::Unavailable);
     let again = directory.path().join("again.db");
     assert_eq!(maintenance.backup(&again).await.unwrap_err().kind(), ErrorKind::Unavailable);
     assert_eq!(names(directory.path()), BTreeSet::from(["kept.db".to_owned()]));
 }
 
-/// What was written after the backup is lost, and whoever has seen it is told.
+/// Writes after the backup are lost, and a reader of their changes gets an error.
 #[tokio::test]
 async fn a_position_from_before_a_backup_was_put_back_is_too_old() {
     let store = empty().await;

@@ -1,4 +1,4 @@
-//! What may be opened, what is refused, and what is left of it.
+//! The files that open, those that are refused, and that refused files are unchanged.
 
 use std::{
     fs,
@@ -32,7 +32,7 @@ async fn refused(path: &Path) -> OpenError {
     SqliteBackend::open(path).await.map(drop).unwrap_err()
 }
 
-/// A store with one message in it, closed.
+/// Creates a store with one message in it, and closes it.
 async fn written(path: &Path) {
     let db = open(path).await;
     db.thread("t").add(NewMessage::user("hello").with_id("m".parse().unwrap())).await.unwrap();
@@ -51,7 +51,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn what_was_written_is_there_when_it_is_opened_again() {
+async fn a_written_message_survives_a_reopening() {
     let file = file();
     written(&file.path).await;
     let db = open(&file.path).await;
@@ -62,7 +62,7 @@ async fn what_was_written_is_there_when_it_is_opened_again() {
 }
 
 #[tokio::test]
-async fn the_file_is_set_up_as_an_acknowledgement_needs_it() {
+async fn the_pragmas_of_the_file_are_those_that_durability_needs() {
     let file = file();
     written(&file.path).await;
     let connection = Connection::open(&file.path).unwrap();
@@ -76,7 +76,7 @@ async fn the_file_is_set_up_as_an_acknowledgement_needs_it() {
 }
 
 #[tokio::test]
-async fn it_says_what_it_does() {
+async fn name_and_capabilities_are_reported() {
     let backend = SqliteOptions::new().name("chat").max_content_bytes(1000).temporary().await.unwrap();
     assert_eq!(backend.name(), "chat");
     assert_eq!(
@@ -97,7 +97,7 @@ async fn a_missing_directory_is_named() {
 }
 
 #[tokio::test]
-async fn a_directory_is_no_store() {
+async fn a_directory_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     assert!(matches!(refused(directory.path()).await, OpenError::Path { fault: "it is not a file", .. }));
 }
@@ -131,11 +131,11 @@ async fn another_programs_database_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn another_programs_log_is_left_alone() {
+async fn the_wal_of_another_program_is_left_alone() {
     let (theirs, file) = (file(), file());
     let owner = Connection::open(&theirs.path).unwrap();
     owner.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE notes (text)").unwrap();
-    // What a crash leaves: a log that nobody has folded, and nobody who has it open.
+    // A crash leaves a WAL that was not checkpointed, without open connections.
     for suffix in ["", "-wal"] {
         fs::copy(with_suffix(&theirs.path, suffix), with_suffix(&file.path, suffix)).unwrap();
     }
@@ -146,7 +146,7 @@ async fn another_programs_log_is_left_alone() {
     assert_eq!(bytes(), before);
 }
 
-/// Changes a store behind its back and expects it to be refused as it is then.
+/// Changes a store without the backend, and returns the error of the next opening.
 async fn tampered(sql: &str) -> OpenError {
     let file = file();
     written(&file.path).await;
@@ -200,7 +200,7 @@ async fn a_store_with_a_foreign_trigger_is_refused() {
 }
 
 #[tokio::test]
-async fn a_store_with_a_capture_under_way_opens() {
+async fn a_store_with_a_running_capture_opens() {
     let file = file();
     let db = open(&file.path).await;
     db.on_replica(BeginCapture::WHOLE).await.unwrap();
@@ -210,7 +210,7 @@ async fn a_store_with_a_capture_under_way_opens() {
 
 /// T3-S11: the repair that a host declares.
 #[tokio::test]
-async fn a_changed_ledger_is_written_anew_where_the_tables_are_what_the_steps_make() {
+async fn a_changed_ledger_is_rewritten_if_the_tables_match_the_migrations() {
     for sql in [
         "UPDATE migrations SET checksum = 'ffff'",
         "UPDATE migrations SET name = 'other'",
@@ -239,7 +239,7 @@ async fn a_changed_ledger_is_written_anew_where_the_tables_are_what_the_steps_ma
 }
 
 #[tokio::test]
-async fn a_ledger_is_not_repaired_over_tables_of_somebody_elses_making() {
+async fn a_ledger_is_not_repaired_over_foreign_tables() {
     let change = "INSERT INTO migrations VALUES (2, 'unknown', 'aaaa'); ";
     for sql in
         ["CREATE TABLE more (x)", "DROP INDEX messages_open", "ALTER TABLE messages ADD COLUMN more TEXT"]
@@ -274,7 +274,7 @@ async fn a_file_that_stays_locked_is_busy() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn every_file_is_its_owners_alone() {
+async fn every_file_is_private_to_its_owner() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let file = file();
@@ -287,7 +287,7 @@ async fn every_file_is_its_owners_alone() {
 }
 
 #[tokio::test]
-async fn a_closed_store_is_a_file_with_its_key_and_answers_no_more() {
+async fn a_closed_store_leaves_its_file_and_key_and_refuses_calls() {
     let file = file();
     let db = open(&file.path).await;
     db.thread("t").add(NewMessage::user("hello")).await.unwrap();
@@ -302,7 +302,7 @@ async fn a_closed_store_is_a_file_with_its_key_and_answers_no_more() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_dropped_keeps_what_was_answered() {
+async fn a_dropped_store_keeps_answered_writes() {
     let file = file();
     let db = open(&file.path).await;
     let adding: Vec<_> = (0..50)

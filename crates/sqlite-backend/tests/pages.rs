@@ -1,5 +1,5 @@
-//! The pages of the file that the writer and the readers keep. All connections of a process share them, so that this is a
-//! process of its own.
+//! The page cache of the writer and the readers. All connections of a process share it, so this test is a process of
+//! its own.
 #![cfg(target_os = "linux")]
 
 use std::{fs, path::Path};
@@ -11,15 +11,15 @@ use throughline_core::{
 };
 use throughline_sqlite::SqliteBackend;
 
-/// More pages than the writer, one reader and two connections of the host keep together, one for each message.
+/// More pages than the writer, one reader and two connections of the host cache together, one for each message.
 const MESSAGES: usize = 9000;
 const BYTES: usize = 3000;
 
-/// How often each transaction looks at the index of the log, twice, at the log, twice, and at the watch on the index.
-const LOOKS: u64 = 5;
+/// The number of reads in each transaction: two of the wal-index, two of the WAL, and one of the watch on the index.
+const READS_PER_WRITE: u64 = 5;
 
-/// A store that has written and read more than it keeps, and has rested since, while the host went through its file: all
-/// pages that there may be are the host's.
+/// Returns a store that has written and read more pages than it caches, and is idle now, while the host has scanned its
+/// file: all pages of the pool are the host's.
 async fn crowded(path: &Path) -> (Persistence, [Host; 2]) {
     let backend = SqliteBackend::builder().readers(1).open(path).await.unwrap();
     let db = Persistence::builder().backend(backend).build().unwrap();
@@ -39,13 +39,13 @@ async fn crowded(path: &Path) -> (Persistence, [Host; 2]) {
     }
     let hosts = [Host::open(path), Host::open(path)];
     for host in [0, 1, 0] {
-        // The second takes what the first one had, which then fills what is left.
+        // The second takes the pages of the first, which then allocates the rest of the pool.
         hosts[host].go_through();
     }
     (db, hosts)
 }
 
-/// Something else in this process that uses the file.
+/// Another user of the file in this process.
 struct Host(Connection);
 
 impl Host {
@@ -62,16 +62,16 @@ impl Host {
     }
 }
 
-/// How often this process has read from files so far.
+/// Returns how often this process has read from files so far.
 fn reads() -> u64 {
     let counts = fs::read_to_string("/proc/self/io").unwrap();
     let (_, after) = counts.split_once("syscr: ").unwrap();
     after.lines().next().unwrap().parse().unwrap()
 }
 
-/// One after the other: what is counted is what the process does.
+/// In sequence, because the counter is that of the process.
 #[tokio::test]
-async fn pages_that_are_used_again_and_again_are_not_read_again() {
+async fn repeatedly_used_pages_are_not_read_again() {
     pages_that_are_written().await;
     pages_that_are_read().await;
 }
@@ -83,7 +83,7 @@ async fn pages_that_are_written() {
     for _ in 0..300 {
         db.thread("small").add(NewMessage::user("x")).await.unwrap();
     }
-    let count = reads() - before - 300 * LOOKS;
+    let count = reads() - before - 300 * READS_PER_WRITE;
     assert!(count < 600, "300 writes read {count} times");
     db.close().await.unwrap();
 }

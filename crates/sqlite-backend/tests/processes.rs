@@ -1,4 +1,4 @@
-//! Several processes and one file.
+//! Several processes with one file.
 
 use std::{
     env,
@@ -15,7 +15,7 @@ const MESSAGES: usize = 20;
 const PATH: &str = "THROUGHLINE_TEST_PATH";
 const NUMBER: &str = "THROUGHLINE_TEST_NUMBER";
 
-/// What each process does: opens, writes, closes. Nothing, where it was not started by the test below.
+/// The program of each process: opens, writes, closes. Does nothing unless the test below has started it.
 #[tokio::test]
 async fn one_process() {
     let (Ok(path), Ok(number)) = (env::var(PATH), env::var(NUMBER)) else { return };
@@ -55,8 +55,8 @@ async fn processes_that_open_a_fresh_file_at_once_all_succeed() {
         let reply = db.thread("t").add(NewMessage::user("last")).reply().await.unwrap();
         assert_eq!(reply.receipt.position.unwrap().get(), (PROCESSES * MESSAGES) as u64 + 1);
         db.close().await.unwrap();
-        // Now, and not before: of several that close in the same moment each can take another for one that goes on, and
-        // SQLite then leaves the log to the next.
+        // Only now: several processes that close at the same moment can each take another one for a remaining user, and
+        // SQLite then leaves the WAL for the next opening.
         assert!(!directory.path().join("chat.db-wal").exists());
         let connection = Connection::open(&path).unwrap();
         let checked: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
@@ -65,7 +65,7 @@ async fn processes_that_open_a_fresh_file_at_once_all_succeed() {
 }
 
 #[tokio::test]
-async fn a_lock_that_is_held_too_long_is_busy() {
+async fn a_lock_that_is_held_beyond_the_timeout_is_busy() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let options = SqliteOptions::new().wait_limit(Duration::from_millis(200));
@@ -76,14 +76,14 @@ async fn a_lock_that_is_held_too_long_is_busy() {
     let error = add("a").await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Busy, Effect::NotApplied));
     assert!(error.is_transient());
-    // Nobody waits for a lock to read.
+    // A read waits for no lock.
     assert_eq!(db.thread("t").page(PageFrom::Start, 10).await.unwrap().messages.len(), 0);
     other.execute_batch("COMMIT").unwrap();
     add("a").await.unwrap();
 }
 
 #[tokio::test]
-async fn a_lock_that_is_given_back_in_time_is_waited_for() {
+async fn a_write_waits_for_a_lock_that_is_released_in_time() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let db = Persistence::builder().backend(SqliteBackend::open(&path).await.unwrap()).build().unwrap();

@@ -1,4 +1,4 @@
-//! Any sequence of calls is answered as the reference backend answers it: outputs, positions, kinds of refusal.
+//! Any sequence of calls gets the answers of the reference backend: outputs, positions, kinds of refusal.
 
 use std::{
     future::{Future as _, poll_fn},
@@ -154,7 +154,7 @@ impl Random {
     }
 }
 
-/// What two backends have to agree on.
+/// Returns the part of an answer on which two backends must agree.
 fn outcome<O: Operation>(answer: Result<throughline_core::Reply<O>, PersistError>) -> String {
     match answer {
         Ok(reply) => {
@@ -201,7 +201,7 @@ fn over(backend: impl Backend, now: &Arc<AtomicI64>) -> Persistence {
     Persistence::builder().clock(clock).backend(backend).build().unwrap()
 }
 
-/// Calls that are sent at once, and so mostly share a transaction, in their order.
+/// Sends calls at once, so that they mostly share a transaction, in their order. Returns their answers.
 async fn run_together(db: &Persistence, calls: &[(PersistArgs, Option<String>)]) -> Vec<String> {
     let mut running: Vec<_> =
         calls.iter().map(|(args, key)| Box::pin(run(db, args.clone(), key.as_deref()))).collect();
@@ -234,7 +234,7 @@ fn random() -> (Random, u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answer_is_the_references_of_calls_that_share_a_transaction() {
+async fn calls_that_share_a_transaction_are_answered_as_by_the_reference_backend() {
     let (mut random, seed) = random();
     let now = Arc::new(AtomicI64::new(0));
     let memory = over(MemoryBackend::new(), &now);
@@ -244,7 +244,7 @@ async fn every_answer_is_the_references_of_calls_that_share_a_transaction() {
         let calls: Vec<_> = (0..random.0.u8(1..20))
             .map(|_| {
                 let args = match random.0.u8(..3) {
-                    // Most are about few messages, so that they meet.
+                    // Most calls concern a few messages, so that they interact.
                     0 => random.write(),
                     _ => {
                         UpdateContent::new(random.thread(), random.id(), random.change(), UpdateMode::Partial)
@@ -270,7 +270,7 @@ async fn every_answer_is_the_references_of_calls_that_share_a_transaction() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answer_is_the_references() {
+async fn every_call_is_answered_as_by_the_reference_backend() {
     let (mut random, seed) = random();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");

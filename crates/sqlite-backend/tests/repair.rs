@@ -30,7 +30,7 @@ async fn open(path: &Path) -> (Maintenance, Persistence) {
     (maintenance, Persistence::builder().backend(backend).build().unwrap())
 }
 
-/// Three final messages of the user, of which the store cannot read `b`, and the whole `b` as it was.
+/// Returns three final messages of the user, of which the store cannot read `b`, and the original `b`.
 async fn store(damage: &str) -> (Store, Message) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
@@ -53,8 +53,7 @@ const DAMAGES: [&str; 4] = [
     "UPDATE messages SET appends = 1 WHERE message_id = 'b'",
 ];
 
-/// Damage of what the row is found by, and of what its thread counts on: `b` has lost its sequence number, or has one that the
-/// thread has not given.
+/// Damage of the sequence number: `b` has lost it, or has one that the thread has not assigned.
 const LOST: [&str; 4] = [
     "UPDATE messages SET seq = NULL WHERE message_id = 'b'",
     "UPDATE messages SET seq = 4 WHERE message_id = 'b'",
@@ -113,7 +112,7 @@ async fn a_deleted_damaged_message_leaves_a_sound_store() {
 }
 
 #[tokio::test]
-async fn a_restored_message_is_the_copy_at_its_sequence_number() {
+async fn a_restored_message_has_the_copied_content_and_its_sequence_number() {
     for damage in DAMAGES {
         let (store, whole) = store(damage).await;
         let thread = store.db.thread("t");
@@ -154,12 +153,12 @@ async fn a_message_without_a_sequence_number_of_its_thread_is_neither_deleted_no
             assert_eq!(error.message(), Some(&id("b")), "{damage}: {error}");
         }
         assert_eq!(thread.get(id("b")).await.unwrap_err().kind(), ErrorKind::Corrupt, "{damage}");
-        // What else is in the transaction is done.
+        // The other operation of the transaction succeeds.
         let (refused, added) =
             tokio::join!(thread.delete_damaged(id("b")), store.db.thread("u").add(NewMessage::user("x")),);
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Corrupt, "{damage}");
         added.unwrap();
-        // A message with a wrong number goes with its thread's others; one that has lost its number stays.
+        // A message with a wrong number is removed with the others of its thread; one that has lost its number stays.
         thread.clear().await.unwrap();
         store.db.on_thread(purge()).await.unwrap();
         assert_eq!(ids(&store.db).await, [""; 0], "{damage}");
@@ -185,9 +184,9 @@ async fn a_damaged_last_message_is_repaired_at_its_sequence_number() {
     }
 }
 
-/// The index and the row contradict each other, and nothing says which of them is right.
+/// The index and the row contradict each other, and the store cannot know which of them is right.
 #[tokio::test]
-async fn a_message_that_its_index_does_not_lead_to_is_corrupt_until_the_index_is_made_again() {
+async fn a_message_that_contradicts_its_index_is_corrupt_until_a_rebuild() {
     for damage in [
         "UPDATE messages SET seq = 3 WHERE message_id = 'b'",
         "UPDATE messages SET segment = segment + 1 WHERE message_id = 'b'",
@@ -211,7 +210,7 @@ async fn a_message_that_its_index_does_not_lead_to_is_corrupt_until_the_index_is
         store.db.close().await.unwrap();
         let made = Connection::open(&store.path).unwrap().execute_batch("REINDEX messages_in_order");
         if damage.contains("seq = 3") {
-            // Two rows have one place: only a backup helps.
+            // Two rows have one sequence number: only a backup helps.
             made.unwrap_err();
             continue;
         }
@@ -224,7 +223,7 @@ async fn a_message_that_its_index_does_not_lead_to_is_corrupt_until_the_index_is
     }
 }
 
-/// How many rows of the thread `t` still say something.
+/// Returns how many rows of the thread `t` still have content.
 fn messages_with_content(path: &Path) -> i64 {
     let rows = "SELECT count(*) FROM messages m NOT INDEXED JOIN threads t USING (thread_pk) \
                 WHERE t.thread = 't' AND m.content <> '[]'";
@@ -239,7 +238,7 @@ fn row(message: &Message) -> ImportRow {
     ImportRow::of(message.clone()).unwrap()
 }
 
-/// An open message whose appends are damaged is not `damaged` by its row.
+/// Returns an open message whose appends are damaged, while its row is not.
 async fn streaming() -> Store {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");

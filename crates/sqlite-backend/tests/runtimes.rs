@@ -1,4 +1,4 @@
-//! A store is used from whatever runtime a call is made on, whatever became of the others.
+//! A store can be used from any runtime, even after other runtimes have ended.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use throughline_core::{NewMessage, Persistence, messages::PageFrom};
 use throughline_sqlite::SqliteBackend;
 use tokio::runtime::{Builder, Runtime};
 
-/// A runtime that does nothing by itself: only while it is waited on.
+/// Returns a runtime that makes progress only inside of `block_on`.
 fn of_one_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
@@ -20,7 +20,7 @@ fn a_reader_is_free_again_whatever_its_runtime_does() {
         .unwrap();
     let read = || async { db.thread("t").page(PageFrom::Start, 10).await.map(|page| page.messages.len()) };
     reading.block_on(async { db.thread("t").add(NewMessage::user("hello")).await }).unwrap();
-    // Each leaves its runtime at the end of the read; the only reader must not stay behind in it.
+    // Each call leaves its runtime at the end of the read; the only reader must not stay blocked there.
     for runtime in [&opening, &reading, &idle, &reading] {
         assert_eq!(runtime.block_on(read()).unwrap(), 1);
     }
@@ -35,7 +35,8 @@ fn a_reader_is_free_again_when_its_caller_leaves() {
         .block_on(async { Persistence::builder().backend(backend.temporary().await.unwrap()).build() })
         .unwrap();
     let thread = db.thread("t");
-    // A reader may have its answer before anybody asks a second time: one who leaves in the middle came sooner.
+    // A reader may answer before the caller polls a second time: then a caller that leaves in the middle has left too
+    // early.
     let leaves_in_the_middle = || {
         leaving.block_on(async {
             let mut read = std::pin::pin!(thread.page(PageFrom::Start, 10).into_future());

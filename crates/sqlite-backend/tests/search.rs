@@ -1,4 +1,4 @@
-//! Looking for words.
+//! Full-text search.
 
 use std::{path::Path, time::Duration};
 
@@ -45,7 +45,7 @@ fn id(text: &str) -> MessageId {
 }
 
 #[tokio::test]
-async fn what_was_said_is_found_and_what_went_is_not() {
+async fn existing_text_is_found_and_removed_text_is_not() {
     let directory = tempfile::tempdir().unwrap();
     let db = open(&directory.path().join("store.db"), true).await;
     add(&db, "t", "a", "the train to Lisbon leaves at nine").await;
@@ -91,7 +91,7 @@ async fn an_open_message_is_found_once_it_is_complete() {
 }
 
 #[tokio::test]
-async fn an_index_is_made_of_what_there_is_and_cleaned_up_without_being_kept() {
+async fn an_index_is_built_from_existing_messages_and_cleaned_up_by_a_store_without_search() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
     let db = open(&path, false).await;
@@ -112,7 +112,7 @@ async fn an_index_is_made_of_what_there_is_and_cleaned_up_without_being_kept() {
     let db = open(&path, false).await;
     db.thread("t").delete(id("needle")).await.unwrap();
     let last = add(&db, "t", "later", "a later word").await;
-    // Its words go, although nobody could ask for them here.
+    // Its terms are removed, although this store cannot search for them.
     let words = || {
         let file = rusqlite::Connection::open(&path).unwrap();
         let count = "SELECT count(*) FROM search WHERE terms LIKE '%.needle%'";
@@ -132,7 +132,7 @@ async fn an_index_is_made_of_what_there_is_and_cleaned_up_without_being_kept() {
 }
 
 #[tokio::test]
-async fn changes_that_are_not_kept_any_more_are_made_up_for() {
+async fn an_index_is_rebuilt_when_its_changes_are_no_longer_kept() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
     let db = open(&path, true).await;
@@ -156,7 +156,7 @@ async fn changes_that_are_not_kept_any_more_are_made_up_for() {
 }
 
 #[tokio::test]
-async fn a_damaged_index_is_made_again_and_hurts_no_write() {
+async fn a_damaged_index_is_rebuilt_and_fails_no_write() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
     let db = open(&path, true).await;
@@ -167,7 +167,7 @@ async fn a_damaged_index_is_made_again_and_hurts_no_write() {
     assert_eq!(ids(&db, "number7", last).await, ["m7"]);
     db.close().await.unwrap();
     let file = rusqlite::Connection::open(&path).unwrap();
-    // What FTS5 keeps of the words; the first rows describe the rest.
+    // FTS5's data of the terms; the first rows describe the rest.
     file.execute("UPDATE search_data SET block = ?1 WHERE id > 10", [vec![0xff_u8; 100]]).unwrap();
     drop(file);
     let backend = SqliteOptions::new().search(true).open(&path).await.unwrap();
@@ -178,7 +178,7 @@ async fn a_damaged_index_is_made_again_and_hurts_no_write() {
         add(&db, "t", &format!("later{n}"), "a later needle").await;
     }
     let last = add(&db, "t", "end", "the last needle").await;
-    // Until it is made again, a search says what is wrong.
+    // Until the index is rebuilt, a search reports the damage.
     while let Err(error) = db.search(SearchMessages::new("number8", 10)).await {
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -191,7 +191,7 @@ async fn a_damaged_index_is_made_again_and_hurts_no_write() {
 }
 
 #[tokio::test]
-async fn many_messages_that_go_at_once_go_from_the_index() {
+async fn many_messages_removed_at_once_are_removed_from_the_index() {
     let directory = tempfile::tempdir().unwrap();
     let db = open(&directory.path().join("store.db"), true).await;
     for n in 0..600 {
@@ -204,7 +204,7 @@ async fn many_messages_that_go_at_once_go_from_the_index() {
 }
 
 #[tokio::test]
-async fn what_is_deleted_before_the_end_is_not_left_in_the_file() {
+async fn text_deleted_before_close_is_not_left_in_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
     let db = open(&path, true).await;
@@ -218,7 +218,7 @@ async fn what_is_deleted_before_the_end_is_not_left_in_the_file() {
 }
 
 #[tokio::test]
-async fn words_are_found_as_they_are_compared() {
+async fn words_with_combining_or_special_characters_are_found() {
     let directory = tempfile::tempdir().unwrap();
     let db = open(&directory.path().join("store.db"), true).await;
     let words =
@@ -234,7 +234,7 @@ async fn words_are_found_as_they_are_compared() {
 }
 
 #[tokio::test]
-async fn what_another_host_writes_is_found() {
+async fn writes_of_another_host_are_found() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
     let (db, other) = (open(&path, true).await, open(&path, false).await);
@@ -247,7 +247,7 @@ async fn what_another_host_writes_is_found() {
 }
 
 #[tokio::test]
-async fn a_damaged_message_hides_no_other() {
+async fn a_damaged_message_does_not_hide_other_hits() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
     let db = open(&path, true).await;
@@ -270,7 +270,7 @@ async fn a_damaged_message_hides_no_other() {
 }
 
 #[tokio::test]
-async fn what_is_found_in_a_thread_whose_name_is_damaged_hides_no_other() {
+async fn a_hit_in_a_thread_with_a_damaged_name_does_not_hide_other_hits() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
     let db = open(&path, true).await;
@@ -285,9 +285,9 @@ async fn what_is_found_in_a_thread_whose_name_is_damaged_hides_no_other() {
     assert_eq!(found.damaged, ["?".parse().unwrap()]);
 }
 
-/// Two tenants whose marks of 20 bits were equal in an index that told tenants apart by them.
+/// Two tenants whose prefixes of 20 bits would be equal, in a former index with such prefixes.
 #[tokio::test]
-async fn hits_of_a_tenant_do_not_depend_on_one_whose_mark_was_equal() {
+async fn hits_of_a_tenant_do_not_depend_on_a_tenant_with_an_equal_prefix() {
     let directory = tempfile::tempdir().unwrap();
     let db = open(&directory.path().join("store.db"), true).await;
     let [mine, theirs] = ["tenant-409", "tenant-1484"].map(|name| db.for_tenant(name.parse().unwrap()));
@@ -301,7 +301,7 @@ async fn hits_of_a_tenant_do_not_depend_on_one_whose_mark_was_equal() {
     assert_eq!(one.hits[0].id.as_str(), "b");
     assert_eq!(ids(&mine, "2*", last).await, [""; 0]);
     db.close().await.unwrap();
-    // No term of the one begins as those of the other do.
+    // No term of one tenant has the prefix of the other.
     let file = rusqlite::Connection::open(directory.path().join("store.db")).unwrap();
     let shards = "SELECT count(*), count(DISTINCT tenant) FROM search_shards";
     let shards: (i64, i64) = file.query_row(shards, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
@@ -312,7 +312,7 @@ async fn hits_of_a_tenant_do_not_depend_on_one_whose_mark_was_equal() {
 }
 
 #[tokio::test]
-async fn a_store_is_indexed_again_by_the_tokenizer_that_it_is_opened_with() {
+async fn a_store_is_reindexed_with_the_tokenizer_of_its_options() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
     let db = open(&path, true).await;
@@ -337,14 +337,14 @@ async fn a_store_is_indexed_again_by_the_tokenizer_that_it_is_opened_with() {
     db.close().await.unwrap();
 }
 
-/// A store whose searches have no time.
+/// Opens a store whose searches have no time.
 async fn open_without_time(path: &Path) -> Persistence {
     let backend = SqliteOptions::new().search(true).search_time_limit(Duration::ZERO);
     Persistence::builder().backend(backend.open(path).await.unwrap()).build().unwrap()
 }
 
 #[tokio::test]
-async fn a_search_without_time_looks_at_one_shard_whole() {
+async fn a_search_without_time_reads_one_complete_shard() {
     let directory = tempfile::tempdir().unwrap();
     let db = open_without_time(&directory.path().join("store.db")).await;
     let last = add(&db, "t", "a", "a needle").await;
@@ -354,7 +354,7 @@ async fn a_search_without_time_looks_at_one_shard_whole() {
 }
 
 #[tokio::test]
-async fn a_search_without_time_answers_with_the_hits_of_the_latest_shard_and_says_so() {
+async fn a_search_without_time_returns_hits_of_the_latest_shard_and_reports_early_termination() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
     let db = open_without_time(&path).await;
@@ -373,7 +373,7 @@ async fn a_search_without_time_answers_with_the_hits_of_the_latest_shard_and_say
 }
 
 #[tokio::test]
-async fn a_search_without_time_reads_one_long_message_and_says_so() {
+async fn a_search_without_time_reads_one_long_message_and_reports_early_termination() {
     let directory = tempfile::tempdir().unwrap();
     let db = open_without_time(&directory.path().join("store.db")).await;
     let text = format!("a needle {}", "-".repeat(1 << 20));
@@ -387,7 +387,7 @@ async fn a_search_without_time_reads_one_long_message_and_says_so() {
     db.close().await.unwrap();
 }
 
-/// What people and assistants have said to each other, in many languages and with code. None where the sample is not there.
+/// Returns texts of people and assistants, in many languages and with code. `None` if the sample is not available.
 #[allow(clippy::print_stdout, reason = "a skip is to be seen")]
 fn sample() -> Option<Vec<Vec<String>>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/sharegpt/sample.jsonl");
@@ -403,7 +403,7 @@ fn sample() -> Option<Vec<Vec<String>>> {
     Some(lines.lines().map(conversation).collect())
 }
 
-/// How many bytes the text of the sample has, and how many the pages of the index.
+/// Returns the bytes of the text of the sample, and those of the pages of the index.
 async fn sizes(tokenizer: Tokenizer, tenants: usize) -> Option<(u64, u64)> {
     let sample = sample()?;
     let directory = tempfile::tempdir().unwrap();

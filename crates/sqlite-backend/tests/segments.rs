@@ -1,4 +1,4 @@
-//! A thread whose messages lie in many segments of the order is read like any other.
+//! A thread whose messages are in many segments of the order is read like any other.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use throughline_sqlite::SqliteBackend;
 /// The positions of a segment.
 const SEGMENT: usize = 4096;
 
-/// Something of another thread that takes so many positions.
+/// Takes this number of positions for another thread.
 async fn pass(db: &Persistence, run: &str, positions: usize) {
     let rows: Vec<ImportRow> = (0..positions)
         .map(|n| {
@@ -29,7 +29,7 @@ async fn pass(db: &Persistence, run: &str, positions: usize) {
     }
 }
 
-/// A thread of 42 messages that lie, three by three, in segments of their own.
+/// Returns a thread of 42 messages, three in each segment.
 async fn spread(path: &Path) -> Persistence {
     let db = open(path).await;
     let thread = db.thread("t");
@@ -52,7 +52,7 @@ async fn seqs(db: &Persistence, from: PageFrom, limit: u32) -> Vec<u64> {
     page.messages.iter().map(|message| message.seq.get()).collect()
 }
 
-/// How many segments are kept of the thread.
+/// Returns how many segments the thread has.
 fn segments(path: &Path) -> i64 {
     let sql = "SELECT count(*) FROM thread_segments WHERE thread_pk = (SELECT thread_pk FROM threads WHERE thread = 't')";
     Connection::open(path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
@@ -74,10 +74,10 @@ async fn pages_go_from_one_segment_to_the_next() {
             assert_eq!(seqs(&db, PageFrom::Before(Seq::new(at)), limit).await, before, "before {at}");
         }
     }
-    // Beyond what a column holds.
+    // Beyond the range of a column.
     assert!(seqs(&db, PageFrom::After(Seq::new(u64::MAX)), 3).await.is_empty());
     assert_eq!(seqs(&db, PageFrom::Before(Seq::new(u64::MAX)), 2).await, [41, 42]);
-    // The thread goes on where it was, also for who opens it anew, and after its last messages are gone.
+    // The thread continues after its last message, also for a new connection, and after its last messages were deleted.
     for n in 37..=42 {
         db.thread("t").delete(format!("m{n}").parse().unwrap()).await.unwrap();
     }
@@ -90,9 +90,9 @@ async fn pages_go_from_one_segment_to_the_next() {
     db.close().await.unwrap();
 }
 
-/// Whoever opens the store with longer ones would put the next message before those that are there.
+/// A store that is opened with longer segments must not put the next message before the existing ones.
 #[tokio::test]
-async fn segments_go_on_behind_those_of_another_length() {
+async fn segments_continue_after_those_of_another_length() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     for positions in [1, 4096, 2, 1] {
@@ -112,7 +112,7 @@ async fn segments_go_on_behind_those_of_another_length() {
 }
 
 #[tokio::test]
-async fn what_goes_takes_its_segments_along() {
+async fn removed_messages_remove_their_segments() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let db = spread(&path).await;
@@ -123,7 +123,7 @@ async fn what_goes_takes_its_segments_along() {
         PruneThread { thread: thread(), through: Seq::new(10), generation: Generation::FIRST, limit: 8 };
     let pruned = db.on_thread(prune.clone()).await.unwrap();
     assert_eq!((pruned.messages, pruned.more), (8, true));
-    // The third of them, with the places 7 to 9, still has one.
+    // The third of them, with the sequence numbers 7 to 9, still has one.
     assert_eq!(segments(&path), 12);
     assert_eq!(seqs(&db, PageFrom::Start, 3).await, [9, 10, 11]);
     assert_eq!(db.on_thread(prune).await.unwrap().messages, 2);
@@ -133,7 +133,7 @@ async fn what_goes_takes_its_segments_along() {
     let purged = db.on_thread(PurgeThread { thread: thread(), limit: 100 }).await.unwrap();
     assert_eq!((purged.messages, purged.more), (32, false));
     assert_eq!(segments(&path), 1);
-    let added = db.thread("t").add(NewMessage::user("anew")).await.unwrap();
+    let added = db.thread("t").add(NewMessage::user("next")).await.unwrap();
     assert_eq!(added.message.seq, Seq::new(43));
     assert_eq!(seqs(&db, PageFrom::Start, 3).await, [43]);
     db.close().await.unwrap();
@@ -142,19 +142,19 @@ async fn what_goes_takes_its_segments_along() {
 }
 
 #[tokio::test]
-async fn what_was_cleared_is_erased_also_after_what_came_later_was_pruned() {
+async fn cleared_messages_are_erased_after_later_ones_were_pruned() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let (db, thread) = (spread(&path).await, || "t".parse().unwrap());
     db.on_thread(ClearThread::new(thread())).await.unwrap();
     for n in 43..=45 {
         pass(&db, &format!("n{n}"), SEGMENT).await;
-        db.thread("t").add(NewMessage::user("anew")).await.unwrap();
+        db.thread("t").add(NewMessage::user("next")).await.unwrap();
     }
     let (through, generation) = (Seq::new(44), Generation::new(2));
     let pruned = db.on_thread(PruneThread { thread: thread(), through, generation, limit: 9 }).await.unwrap();
     assert_eq!(pruned.messages, 2);
-    assert_eq!(segments(&path), 15, "those of what was cleared, and the last one");
+    assert_eq!(segments(&path), 15, "those of the cleared messages, and the last one");
     let purged = db.on_thread(PurgeThread { thread: thread(), limit: 100 }).await.unwrap();
     assert_eq!((purged.messages, purged.more), (42, false));
     assert_eq!(segments(&path), 1);
@@ -164,28 +164,28 @@ async fn what_was_cleared_is_erased_also_after_what_came_later_was_pruned() {
 }
 
 #[tokio::test]
-async fn deleted_one_by_one_messages_take_their_segments_along() {
+async fn messages_deleted_one_by_one_remove_their_segments() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let db = spread(&path).await;
     for n in (1..=42).rev() {
         db.thread("t").delete(format!("m{n}").parse().unwrap()).await.unwrap();
     }
-    // The last one says where the thread goes on.
+    // The last one defines where the thread continues.
     assert_eq!(segments(&path), 1);
     assert_eq!(db.thread("t").add(NewMessage::user("on")).await.unwrap().message.seq, Seq::new(43));
     assert_eq!(seqs(&db, PageFrom::Start, 3).await, [43]);
     db.close().await.unwrap();
 }
 
-/// The second of the segments of the thread, with the places 4 to 6, leads elsewhere.
+/// The second segment of the thread, with the sequence numbers 4 to 6, points to another segment number.
 const DAMAGE: &str = "UPDATE thread_segments SET segment = segment + 9000 WHERE first_seq = 4 \
     AND thread_pk = (SELECT thread_pk FROM threads WHERE thread = 't')";
 /// The last one does.
 const DAMAGE_OF_THE_LAST: &str = "UPDATE thread_segments SET segment = segment + 9000 WHERE first_seq = 40 \
     AND thread_pk = (SELECT thread_pk FROM threads WHERE thread = 't')";
 
-/// Spread, damaged, and opened again.
+/// Returns a spread thread that was damaged and opened again.
 async fn damaged(path: &Path, sql: &str) -> Persistence {
     spread(path).await.close().await.unwrap();
     assert_eq!(Connection::open(path).unwrap().execute(sql, []).unwrap(), 1);
@@ -198,12 +198,13 @@ fn is_damage<T: std::fmt::Debug>(answer: throughline_core::Result<T>) {
 }
 
 #[tokio::test]
-async fn messages_that_are_not_found_any_more_are_missed_and_found_again() {
+async fn messages_lost_by_a_damaged_segment_are_reported_and_found_after_a_rebuild() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let db = damaged(&path, DAMAGE).await;
     let (thread, t) = (db.thread("t"), || "t".parse::<ThreadId>().unwrap());
-    // Wherever they would be shown. Nobody knows where it began: neither is told what lies before it.
+    // On every page that would show them. The beginning of the segment is unknown, so no page before it is complete
+    // either.
     for from in [PageFrom::Start, PageFrom::After(Seq::new(5)), PageFrom::Before(Seq::new(7))] {
         is_damage(thread.page(from, 10).await);
     }
@@ -222,7 +223,7 @@ async fn messages_that_are_not_found_any_more_are_missed_and_found_again() {
 }
 
 #[tokio::test]
-async fn a_thread_whose_end_is_not_known_takes_nothing_until_it_is_made_again() {
+async fn a_thread_with_an_unknown_end_refuses_writes_until_a_rebuild() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let db = damaged(&path, DAMAGE_OF_THE_LAST).await;
@@ -242,7 +243,7 @@ async fn a_thread_whose_end_is_not_known_takes_nothing_until_it_is_made_again() 
 }
 
 #[tokio::test]
-async fn what_is_lost_or_elsewhere_is_missed_and_found_again() {
+async fn missing_or_misdirected_segments_are_reported_and_repaired() {
     const OF_T: &str = "thread_pk = (SELECT thread_pk FROM threads WHERE thread = 't')";
     let directory = tempfile::tempdir().unwrap();
     let whole = directory.path().join("whole");
@@ -254,7 +255,7 @@ async fn what_is_lost_or_elsewhere_is_missed_and_found_again() {
         ("all", "DELETE FROM thread_segments WHERE first_seq > 0", 20),
         ("behind others", "UPDATE thread_segments SET first_seq = 79 WHERE first_seq = 13", 14),
         ("before others", "UPDATE thread_segments SET first_seq = 2 WHERE first_seq = 13", 14),
-        // A bit that is 0: the place after the last one that is found would be given again.
+        // A bit that is 0: without the check the next sequence number would be used twice.
         ("the last before others", "UPDATE thread_segments SET first_seq = 32 WHERE first_seq = 40", 41),
     ] {
         let path = directory.path().join(name);
@@ -282,7 +283,7 @@ async fn what_is_lost_or_elsewhere_is_missed_and_found_again() {
 }
 
 #[tokio::test]
-async fn messages_that_contradict_each_other_are_brought_together() {
+async fn contradicting_messages_are_repaired_into_one_segment() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let elsewhere = "UPDATE messages SET segment = segment + 1 WHERE message_id = 'm5'";
@@ -295,7 +296,7 @@ async fn messages_that_contradict_each_other_are_brought_together() {
 }
 
 #[tokio::test]
-async fn a_segment_that_was_emptied_while_it_was_the_last_one_is_forgotten() {
+async fn a_segment_that_became_empty_while_it_was_the_last_one_is_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let db = open(&path).await;
@@ -311,7 +312,7 @@ async fn a_segment_that_was_emptied_while_it_was_the_last_one_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_thread_that_is_damaged_can_be_deleted_and_all_of_it_is_erased() {
+async fn a_damaged_thread_can_be_deleted_and_is_erased_completely() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     for sql in [DAMAGE, DAMAGE_OF_THE_LAST] {
@@ -324,7 +325,7 @@ async fn a_thread_that_is_damaged_can_be_deleted_and_all_of_it_is_erased() {
         let backend = SqliteBackend::open(&path).await.unwrap();
         assert_eq!(backend.maintenance().verify().await.unwrap().damaged, [], "{sql}");
     }
-    // Damaged between the two: after a clear, whose rest is to be erased.
+    // Damaged between the two: after a clear, before its rows are erased.
     let db = spread(&path).await;
     db.on_thread(ClearThread::new("t".parse().unwrap())).await.unwrap();
     db.close().await.unwrap();
@@ -338,7 +339,7 @@ async fn a_thread_that_is_damaged_can_be_deleted_and_all_of_it_is_erased() {
 }
 
 #[tokio::test]
-async fn a_purge_that_is_refused_has_mended_nothing() {
+async fn a_refused_purge_repairs_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let db = spread(&path).await;
@@ -352,18 +353,17 @@ async fn a_purge_that_is_refused_has_mended_nothing() {
     let before = segments(&path);
     let db = open(&path).await;
     is_damage(db.on_thread(PurgeThread { thread: t(), limit: 100 }).await);
-    // Written in the same commit as another one, or not.
+    // Written in the same commit as another message, or not.
     db.thread("other").add(NewMessage::user("x")).await.unwrap();
     assert_eq!(segments(&path), before);
-    let leads_elsewhere = "SELECT count(*) FROM thread_segments WHERE segment > 9000";
-    let found: i64 =
-        Connection::open(&path).unwrap().query_row(leads_elsewhere, [], |row| row.get(0)).unwrap();
+    let misdirected = "SELECT count(*) FROM thread_segments WHERE segment > 9000";
+    let found: i64 = Connection::open(&path).unwrap().query_row(misdirected, [], |row| row.get(0)).unwrap();
     assert_eq!(found, 1);
     db.close().await.unwrap();
 }
 
 #[tokio::test]
-async fn what_is_counted_is_counted_in_all_segments() {
+async fn counts_include_all_segments() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let db = spread(&path).await;
@@ -372,13 +372,13 @@ async fn what_is_counted_is_counted_in_all_segments() {
     assert_eq!((before.messages, before.preview.as_deref()), (42, Some("42")));
     db.on_thread(RebuildThread { thread: "t".parse().unwrap() }).await.unwrap();
     assert_eq!(entry().await, before);
-    // The question before the last one is shown when that one goes, in whichever segment it is.
+    // After the last prompt is deleted, the preview shows the one before it, in any segment.
     for n in 40..=42 {
         db.thread("t").delete(format!("m{n}").parse().unwrap()).await.unwrap();
     }
     let left = entry().await;
     assert_eq!((left.messages, left.preview.as_deref()), (39, Some("39")));
-    // What is open holds back a settled page, wherever it is.
+    // An open message ends a settled page, in any segment.
     pass(&db, "more", SEGMENT).await;
     db.run(Reserve::new("t".parse().unwrap(), NewReservation::new(Role::Assistant))).await.unwrap();
     pass(&db, "yet", SEGMENT).await;

@@ -1,4 +1,4 @@
-//! Agent sessions in the file: damage is noticed and named, and what a deleted thread leaves is freed.
+//! Agent sessions in the file: damage is detected and named, and the leftovers of a deleted thread are freed.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,8 @@ struct Store {
     db: Persistence,
 }
 
-/// The agent `g` in the thread `t` with two runs, of which the latest is the pointer, a reset agent and a dropped runtime.
+/// Returns the agent `g` in the thread `t` with two runs, of which the latest is the pointer, a reset agent and a
+/// dropped runtime.
 async fn store() -> Store {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
@@ -58,7 +59,7 @@ async fn run(agent_thread: &AgentThread, session: &str) {
 }
 
 #[tokio::test]
-async fn a_sound_store_says_what_it_keeps() {
+async fn a_sound_store_reports_the_numbers_of_its_rows() {
     let store = store().await;
     let found = store.maintenance.verify().await.unwrap();
     assert!(found.is_sound(), "{:?}", found.damaged);
@@ -66,7 +67,7 @@ async fn a_sound_store_says_what_it_keeps() {
 }
 
 #[tokio::test]
-async fn every_table_is_guarded_and_damage_offers_nothing() {
+async fn every_table_has_checksums_and_damaged_sessions_are_not_offered() {
     for (damage, is_met) in [
         ("UPDATE session_heads SET head = replace(head, '\"s2\"', '\"s1\"')", true),
         ("UPDATE session_heads SET head = '{}'", true),
@@ -92,7 +93,7 @@ async fn every_table_is_guarded_and_damage_offers_nothing() {
                 store.agent_thread().begin(store.agent_thread().run(claimer()).unwrap()).await.unwrap_err();
             assert_eq!((error.kind(), error.effect()), (ErrorKind::Corrupt, Effect::NotApplied), "{damage}");
         }
-        // Somebody else is not concerned.
+        // Other threads are not affected.
         run(&store.db.agent("g").on("u"), "s3").await;
     }
     let store = store().await;
@@ -102,7 +103,7 @@ async fn every_table_is_guarded_and_damage_offers_nothing() {
 }
 
 #[tokio::test]
-async fn a_run_that_meets_damage_at_its_end_has_not_ended() {
+async fn a_run_that_meets_damage_at_its_end_stays_running() {
     let store = store().await;
     let agent_thread = store.agent_thread();
     let run = agent_thread.begin(agent_thread.run(claimer()).unwrap()).await.unwrap().attempt;
@@ -112,7 +113,7 @@ async fn a_run_that_meets_damage_at_its_end_has_not_ended() {
         ))
     };
     assert_eq!(damage("\"r\"", "\"x\""), 1);
-    // In one transaction with what others write, so that it is committed.
+    // In one transaction with other writes, so that it is committed.
     let others = (0..50).map(|_| {
         let db = store.db.clone();
         tokio::spawn(async move { drop(db.thread("other").add(NewMessage::user("x")).await.unwrap()) })
@@ -130,7 +131,7 @@ async fn a_run_that_meets_damage_at_its_end_has_not_ended() {
 }
 
 #[tokio::test]
-async fn what_a_deleted_thread_leaves_is_freed_in_short_steps() {
+async fn leftovers_of_a_deleted_thread_are_freed_in_short_steps() {
     let store = store().await;
     run(&store.db.agent("g").on("u"), "s3").await;
     store.db.thread("t").delete_thread().await.unwrap();

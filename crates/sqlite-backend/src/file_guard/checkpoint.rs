@@ -15,7 +15,7 @@ use crate::error::EngineError;
 
 /// The lock for a checkpoint: no other library opens the store until it is dropped.
 #[derive(Debug)]
-#[must_use = "dropped, others open the store"]
+#[must_use = "when it is dropped, others can open the store"]
 pub(crate) struct CheckpointLock(Arc<FileGuard>);
 
 impl Drop for CheckpointLock {
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_can_open_the_index_during_a_checkpoint() {
+    fn the_wal_index_cannot_be_opened_during_a_checkpoint() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("f.db");
         let (connection, first) = guard(&path);

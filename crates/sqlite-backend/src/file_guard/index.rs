@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_sqlite_wrote_has_no_fault() {
+    fn a_wal_that_sqlite_wrote_has_no_fault() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("f.db");
         let connection = Connection::open(&path).unwrap();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_that_was_changed_in_the_header_or_in_what_seals_the_last_frame_is_a_fault() {
+    fn a_changed_byte_in_the_wal_header_or_the_header_of_the_last_frame_is_a_fault() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("f.db");
         let connection = Connection::open(&path).unwrap();

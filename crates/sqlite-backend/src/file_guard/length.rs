@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_cut_when_somebody_else_than_sqlite_truncates_it() {
+    fn a_file_that_another_program_truncates_is_reported_as_truncated() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("f.db");
         let connection = Connection::open(&path).unwrap();

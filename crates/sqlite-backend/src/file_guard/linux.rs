@@ -25,11 +25,11 @@ use crate::{
 };
 
 /// How often the store checks a WAL that seems foreign while others may write to it.
-const LOOKS: usize = 3;
+const ATTEMPTS: usize = 3;
 
 /// The interval between two attempts to open the files and to take the shared locks, on a file system that refuses
 /// that.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The locks of one store.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(crate) struct FileGuard {
 
 /// The writer lock, until it is dropped. `None` on a file system without such locks.
 #[derive(Debug)]
-#[must_use = "dropped, the lock is given back"]
+#[must_use = "when it is dropped, the lock is released"]
 pub(crate) struct WriteLock(Option<Arc<FileGuard>>);
 
 impl Drop for WriteLock {
@@ -73,7 +73,7 @@ impl FileGuard {
             failpoints,
         };
         if let Err(error) = guard.open(&mut guard.files(), None) {
-            tracing::debug!(target: "throughline_sqlite", %error, "no locks beside those of SQLite yet");
+            tracing::debug!(target: "throughline_sqlite", %error, "no locks in addition to those of SQLite yet");
         }
         guard
     }
@@ -92,7 +92,7 @@ impl FileGuard {
         // Before the files are opened: otherwise a second handle of the same files would count as their own.
         *files = None;
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused.is_some_and(|at| at.elapsed() < AGAIN) {
+        if refused.is_some_and(|at| at.elapsed() < RETRY_INTERVAL) {
             return Ok(());
         }
         let shared = Shared::open(&self.path, &self.wal_path, &self.index_path).inspect_err(|error| {
@@ -122,7 +122,7 @@ impl FileGuard {
             && !self.has_warned.swap(true, Ordering::Relaxed)
         {
             // SQLite's own locks are the only ones then.
-            tracing::warn!(target: "throughline_sqlite", %error, "a second SQLite library is not held off");
+            tracing::warn!(target: "throughline_sqlite", %error, "no lock keeps a second SQLite library out");
         }
         let Some(shared) = files.as_ref() else { return Ok(lock) };
         let exchanged = self.exchange_on(shared, connection, &mut lock);
@@ -163,13 +163,13 @@ impl FileGuard {
     }
 
     /// Returns whether another process, or another store of this one, holds the writer lock. It is not held if SQLite
-    /// reports a lock as busy that it could not take or release. `None` if the system cannot tell.
+    /// reports a lock as busy that it could not take or release. `None` if that is unknown.
     pub(crate) fn is_written_elsewhere(&self) -> Option<bool> {
         self.files().as_ref()?.is_written_elsewhere().ok()
     }
 
     /// Returns whether a second library was present at the last check and still is.
-    pub(crate) fn has_second_library_still(&self) -> bool {
+    pub(crate) fn still_has_second_library(&self) -> bool {
         self.files().as_ref().is_some_and(|files| files.had_second_library() && files.has_second_library())
     }
 
@@ -183,7 +183,7 @@ impl FileGuard {
         }
         files.expect_database()?;
         // Other processes can write in the meantime, so a fault counts only if it is found again with the same header.
-        for _ in 0..LOOKS {
+        for _ in 0..ATTEMPTS {
             let Ok(header) = Header::read(&files.index) else { break };
             let Err(replaced) = expect_own(&files.wal, &header) else { break };
             if header.is_whole() && Header::read(&files.index).is_ok_and(|again| again == header) {
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_on_a_replaced_log_is_ended_and_its_lock_released() {
+    fn a_transaction_on_a_replaced_wal_is_ended_and_its_lock_released() {
         let begun = begun();
         File::options().write(true).open(with_suffix(&begun.path, "-wal")).unwrap().set_len(0).unwrap();
         assert!(matches!(begun.exchange(), Err(EngineError::WalReplaced { .. })));
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_was_overtaken_reads_what_the_other_writer_committed() {
+    fn a_connection_that_lost_the_lock_reads_the_commits_of_the_other_writer() {
         let begun = begun();
         let rows = || begun.connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0));
         assert_eq!(rows().unwrap(), 0);
@@ -393,16 +393,16 @@ mod tests {
     }
 
     #[test]
-    fn a_file_system_that_refused_is_asked_again_after_a_second() {
+    fn locks_that_the_file_system_refused_are_retried_after_a_second() {
         let begun = begun();
         *begun.guard.files() = None;
         // However slow the test is, the refusal stays younger than a second.
         let refused_at = Instant::now();
-        *begun.guard.refused.lock().unwrap() = refused_at.checked_add(100 * AGAIN);
+        *begun.guard.refused.lock().unwrap() = refused_at.checked_add(100 * RETRY_INTERVAL);
         drop(begun.exchange().unwrap());
         assert!(begun.guard.files().is_none());
         assert_eq!(begun.guard.is_written_elsewhere(), None);
-        *begun.guard.refused.lock().unwrap() = refused_at.checked_sub(AGAIN);
+        *begun.guard.refused.lock().unwrap() = refused_at.checked_sub(RETRY_INTERVAL);
         drop(begun.exchange().unwrap());
         assert!(begun.guard.files().is_some());
     }

@@ -11,11 +11,11 @@ use crate::{error::EngineError, failpoint::Failpoints};
 pub(crate) struct FileGuard;
 
 #[derive(Debug)]
-#[must_use = "dropped, the lock is given back"]
+#[must_use = "when it is dropped, the lock is released"]
 pub(crate) struct WriteLock;
 
 #[derive(Debug)]
-#[must_use = "dropped, others open the store"]
+#[must_use = "when it is dropped, others can open the store"]
 pub(crate) struct CheckpointLock;
 
 impl FileGuard {
@@ -36,7 +36,7 @@ impl FileGuard {
         None
     }
 
-    pub(crate) const fn has_second_library_still(&self) -> bool {
+    pub(crate) const fn still_has_second_library(&self) -> bool {
         false
     }
 

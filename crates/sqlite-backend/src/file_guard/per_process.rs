@@ -4,12 +4,12 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use throughline_core::backend::OwnerProcess;
 
-/// A mutex that a forked child does not share with its parent. A thread of the parent may hold the lock at the fork, and is not there
-/// in the child to release it; so the child begins with a mutex of its own, and finds it without a lock.
+/// A mutex that a forked child does not share with its parent. A thread of the parent may hold the lock at the fork,
+/// and the child has no such thread to release it. So the child begins with a new, unlocked mutex.
 #[derive(Debug)]
 pub(super) struct PerProcess<T: 'static>(OnceLock<Box<Node<T>>>);
 
-/// Of one process. The next one is that of a child, in the memory of the child.
+/// The value of one process. The next node belongs to a child, in the memory of the child.
 #[derive(Debug)]
 struct Node<T: 'static> {
     owner: OwnerProcess,
@@ -17,9 +17,10 @@ struct Node<T: 'static> {
     next: OnceLock<Box<Self>>,
 }
 
-/// What a process begins with.
+/// The initial value in a process.
 pub(super) trait Inherit: Default {
-    /// In a forked child: from what its parent had, which nobody in the child uses otherwise. Its lock may stay held for ever.
+    /// Returns the value for a forked child, from that of its parent, which no code in the child uses otherwise. The
+    /// parent's lock may stay held forever.
     fn inherit(parent: &Mutex<Self>) -> Self;
 }
 
@@ -32,7 +33,7 @@ impl<T: Inherit> PerProcess<T> {
         self.of_this_process().lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a forked child take over what is its own.
+    /// Creates the value of a forked child, unless it exists.
     pub(super) fn inherit(&'static self) {
         self.of_this_process();
     }

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_closed_leaves_no_descriptor() {
+    fn a_closed_store_leaves_no_descriptor() {
         let (_directory, path) = file();
         for _ in 0..3 {
             let connection = connect(&path);
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_opened_while_another_gives_its_locks_back_has_them() {
+    fn a_store_opened_while_another_releases_its_locks_holds_them() {
         let (_directory, path) = file();
         let _connection = connect(&path);
         let closing = share(&path);
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_on_a_replaced_log_stays_registered_after_the_store_on_the_old_log_is_closed() {
+    fn a_store_on_a_replaced_wal_stays_registered_after_the_store_on_the_old_wal_is_closed() {
         let (_directory, path) = file();
         let _connection = connect(&path);
         let old = share(&path);

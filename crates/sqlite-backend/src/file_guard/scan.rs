@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scan_is_answered_from_memory_for_a_minute() {
+    fn a_scan_result_is_reused_for_a_minute() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("f.db");
         let connection = Connection::open(&path).unwrap();

@@ -14,7 +14,7 @@ use super::{
     Alarm, Condition, Health, WriterStep,
     watchdog::{self, Steps},
 };
-use crate::writer::PROBE_EVERY;
+use crate::writer::PROBE_INTERVAL;
 
 /// The health state that the writer publishes.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl HealthState {
         self.steps.step()
     }
 
-    pub(super) fn look_at_the_writer(&self) {
+    pub(super) fn check_writer(&self) {
         let waits = self.steps.waits_in();
         let is_news = self.set_alarm(Alarm::WriterWaits, waits.is_some());
         if self.is_closed() {
@@ -83,7 +83,7 @@ impl HealthState {
         }
         if let Some(wait) = waits.filter(|_| is_news) {
             let (step, waited) = (wait.step.as_str(), wait.waited);
-            tracing::error!(target: TARGET, step, ?waited, "a step of the writer does not end");
+            tracing::error!(target: TARGET, step, ?waited, "a step of the writer takes too long");
         }
     }
 
@@ -92,9 +92,9 @@ impl HealthState {
     }
 
     /// Waits until the condition or the alarms differ from those in `seen`.
-    pub(crate) async fn other_than(&self, seen: &Health) -> Health {
+    pub(crate) async fn changed_from(&self, seen: &Health) -> Health {
         let mut changes = self.health.subscribe();
-        let found = changes.wait_for(|health| !health.is_like(seen)).await.map(|health| health.clone());
+        let found = changes.wait_for(|health| !health.is_equivalent(seen)).await.map(|health| health.clone());
         // The sender is `self`: it lives as long as this future.
         let mut found = found.unwrap_or_else(|_| self.health());
         found.writer_waits = self.steps.waits_in();
@@ -111,10 +111,10 @@ impl HealthState {
         let last = self.health.borrow().last_failure.clone().unwrap_or_default();
         PersistError::new(
             ErrorKind::Unavailable,
-            format!("the store is read-only: its writer fails again and again ({last})"),
+            format!("the store is read-only: its writer failed repeatedly ({last})"),
         )
         .with_effect(Effect::NotApplied)
-        .with_retry_after(PROBE_EVERY)
+        .with_retry_after(PROBE_INTERVAL)
     }
 
     pub(crate) fn is_read_only(&self) -> bool {
@@ -131,7 +131,7 @@ impl HealthState {
         });
         if changed {
             match condition {
-                Condition::Writable => tracing::info!(target: TARGET, "the store takes writes again"),
+                Condition::Writable => tracing::info!(target: TARGET, "the store accepts writes again"),
                 Condition::ReadOnly => {
                     let last = self.health.borrow().last_failure.clone();
                     tracing::error!(target: TARGET, failure = last, "the store is read-only");
@@ -186,11 +186,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_change_is_told_to_who_waits_for_it() {
+    async fn a_change_of_health_wakes_its_waiter() {
         let health_state = HealthState::new();
         let seen = health_state.health();
         assert!(seen.is_good());
-        let mut waiting = pin!(health_state.other_than(&seen));
+        let mut waiting = pin!(health_state.changed_from(&seen));
         health_state.set_failures(1, Some("the disk failed".to_owned()));
         assert!(std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending())).await);
         health_state.set_alarm(Alarm::LogTooLong, true);

@@ -21,10 +21,10 @@ use crate::cause;
 pub(super) const LIMIT: Duration = Duration::from_secs(2);
 
 /// The interval between two checks.
-const LOOK: Duration = Duration::from_millis(250);
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The interval between two attempts to read an unreadable disk; each attempt takes at most a second.
-const READ_AGAIN: Duration = Duration::from_secs(2);
+const READ_RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The stack size of the thread: it formats one event, and its read buffer is on the heap.
 const STACK: usize = 256 << 10;
@@ -143,7 +143,7 @@ pub(super) fn start(health_state: &Arc<HealthState>, path: &Path) -> std::io::Re
     let (watched, path) = (Arc::downgrade(health_state), path.to_owned());
     let thread = thread::Builder::new().name("throughline-watchdog".to_owned()).stack_size(STACK);
     let running = thread.spawn(move || watch(&watched, &path))?;
-    // Called once, so the cell is empty.
+    // Called once, so it is not set yet.
     drop(health_state.steps.watchdog.set(running.thread().clone()));
     // The watchdog may have gone to sleep before the writer could know its handle.
     running.thread().unpark();
@@ -158,10 +158,10 @@ fn watch(health_state: &Weak<HealthState>, path: &Path) {
             return;
         };
         let steps = &watched.steps;
-        watched.look_at_the_writer();
+        watched.check_writer();
         let now = steps.begun.load(Ordering::Relaxed);
         let is_unreadable = watched.is_unreadable();
-        if is_unreadable && read.elapsed() >= READ_AGAIN {
+        if is_unreadable && read.elapsed() >= READ_RETRY_INTERVAL {
             if !cause::is_unreadable(path) {
                 watched.set_unreadable(false);
             }
@@ -181,7 +181,7 @@ fn watch(health_state: &Weak<HealthState>, path: &Path) {
         if is_asleep {
             thread::park();
         } else {
-            thread::park_timeout(LOOK);
+            thread::park_timeout(CHECK_INTERVAL);
         }
     }
 }

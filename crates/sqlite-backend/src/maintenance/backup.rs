@@ -40,7 +40,7 @@ pub struct Backup {
 #[non_exhaustive]
 pub enum BackupError {
     /// There is a file at the path of the backup, or one that SQLite would read as its WAL.
-    #[error("there is `{}` already", path.display())]
+    #[error("the backup failed: `{}` exists already", path.display())]
     Exists {
         /// The existing file.
         path: PathBuf,
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_leaves_in_the_middle_leaves_nothing() {
+    fn a_cancelled_backup_leaves_no_file() {
         let directory = tempfile::tempdir().unwrap();
         let (_source, path) = source(directory.path());
         let before = names(directory.path());
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_between_the_steps_neither_waits_nor_makes_them_begin_again() {
+    fn a_writer_between_the_steps_neither_waits_nor_restarts_the_backup() {
         let directory = tempfile::tempdir().unwrap();
         let (source, path) = source(directory.path());
         let pages: i32 = source.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_first_keeps_the_name() {
+    fn the_first_backup_keeps_the_name() {
         let directory = tempfile::tempdir().unwrap();
         let target = Target::of(&directory.path().join("copy.db")).unwrap();
         let unfinished = target.unfinished().unwrap();

@@ -96,7 +96,7 @@ impl Maintenance {
     /// # }
     /// ```
     pub async fn health_other_than(&self, seen: &Health) -> Health {
-        self.with_wal_length(self.health_state.other_than(seen).await)
+        self.with_wal_length(self.health_state.changed_from(seen).await)
     }
 
     fn with_wal_length(&self, health: Health) -> Health {
@@ -184,7 +184,7 @@ async fn on_a_thread<T: Send + 'static>(work: impl FnOnce(&Stop) -> Result<T> + 
 }
 
 fn cancelled() -> PersistError {
-    PersistError::new(ErrorKind::Cancelled, "nobody waits for the answer").with_effect(Effect::NotApplied)
+    PersistError::new(ErrorKind::Cancelled, "the caller dropped the call").with_effect(Effect::NotApplied)
 }
 
 /// Opens the store for reading, with an interrupt for a caller that has left.

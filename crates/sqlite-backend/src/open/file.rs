@@ -19,7 +19,7 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     // SQLite and its drivers interpret these names in other ways: a caller that passes one does not mean a file of that
     // name.
     if path.to_str() == Some(":memory:") {
-        return fault("a store is a file; `temporary()` makes one that goes with its handle");
+        return fault("a store is a file; `temporary()` creates one that is removed with its handle");
     }
     if path.to_str().is_some_and(|path| path.starts_with("file:") || path.starts_with("sqlite:")) {
         return fault(
@@ -47,7 +47,7 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
         },
         Ok(_) => Ok(path),
         Err(error) if path.is_symlink() && error.kind() != io::ErrorKind::PermissionDenied => {
-            fault("it is a symbolic link that leads to nothing")
+            fault("it is a symbolic link without a target")
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path),
         Err(source) => Err(OpenError::Io { path, source }),
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_refused_by_name() {
+    fn an_invalid_path_is_refused_with_its_name() {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("none/chat.db");
         assert_eq!(
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_opening_needs_is_what_it_needs_and_no_more_than_the_floor() {
+    fn opening_needs_a_megabyte_but_no_more_than_the_floor() {
         let path = Path::new("/chat.db");
         for (available, floor, refused) in [
             (OPENING - 1, 16 << 20, Some(OPENING)),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_operating_system_refuses_is_told_with_its_reason() {
+    fn an_error_of_the_operating_system_is_reported_with_its_reason() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("n".repeat(300));
         let error = resolve(&path).unwrap_err();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_one_byte_is_none_of_ours() {
+    fn a_file_of_one_byte_is_refused_as_foreign() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("chat.db");
         for (bytes, refused) in [("", false), ("x", true), ("xy", false)] {
@@ -173,7 +173,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_link_leads_to_its_file_or_nowhere() {
+    fn a_symbolic_link_resolves_to_its_file_or_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let (file, link) = (directory.path().join("chat.db"), directory.path().join("link.db"));
         create(&file).unwrap();
@@ -185,14 +185,14 @@ mod tests {
             fs::remove_file(&link).unwrap();
             std::os::unix::fs::symlink(&dangling, &link).unwrap();
             let message = resolve(&link).unwrap_err().to_string();
-            let expected = "cannot be a store: it is a symbolic link that leads to nothing";
+            let expected = "cannot be a store: it is a symbolic link without a target";
             assert_eq!(message, format!("`{}` {expected}", link.display()));
         }
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_fresh_file_is_its_owners_alone_and_an_old_one_is_left_alone() {
+    fn a_new_file_is_private_to_its_owner_and_an_existing_one_is_unchanged() {
         use std::os::unix::fs::PermissionsExt;
 
         let directory = tempfile::tempdir().unwrap();

@@ -63,7 +63,7 @@ impl KeyFile {
             }
             Err(error) => {
                 let detail = format!(
-                    "the fingerprint key of the store that is followed was not written to `{}`: {error}; start the mirror again",
+                    "the fingerprint key of the primary was not written to `{}`: {error}; start the mirror again",
                     self.path.display()
                 );
                 Err(PersistError::new(ErrorKind::Unavailable, detail)
@@ -141,7 +141,7 @@ fn read(path: &Path, mut pause: impl FnMut()) -> io::Result<FingerprintKey> {
     }
     let bytes = <[u8; 32]>::try_from(bytes).map_err(|bytes| {
         let detail = format!(
-            "the fingerprint key is {} bytes long and not 32: restore the file, or remove it to have a new key made",
+            "the fingerprint key is {} bytes long and not 32: restore the file, or remove it and the store creates a new key",
             bytes.len()
         );
         io::Error::new(io::ErrorKind::InvalidData, detail)
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_key_is_made_once_and_read_again() {
+    async fn a_key_is_created_once_and_read_again() {
         let directory = tempfile::tempdir().unwrap();
         let store = directory.path().join("chat.db");
         let first = KeyFile::open(&store).await.unwrap();
@@ -236,7 +236,7 @@ mod tests {
 
     /// Two containers on one volume have the same process id, and may draw the same number.
     #[test]
-    fn a_temporary_file_is_never_one_that_another_process_has_made() {
+    fn a_temporary_file_is_never_that_of_another_process() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("chat.db-fingerprints");
         fastrand::seed(7);
@@ -245,11 +245,11 @@ mod tests {
         fastrand::seed(7);
         let second = write_temporary(&path, &key(2)).unwrap();
         assert_ne!(first, second);
-        assert!(read(&path, || {}).unwrap() == key(1), "the key that was linked stays");
+        assert!(read(&path, || {}).unwrap() == key(1), "the linked key stays");
     }
 
     #[test]
-    fn a_key_that_is_there_is_kept_by_a_process_that_was_about_to_make_it() {
+    fn a_process_that_was_about_to_create_the_key_keeps_an_existing_one() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("chat.db-fingerprints");
         make(&path, &key(1)).unwrap();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_still_being_written_is_read_when_it_is_whole() {
+    fn a_partly_written_key_is_read_when_it_is_complete() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("chat.db-fingerprints");
         fs::write(&path, [1; 7]).unwrap();
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_open_removes_temporary_keys_that_a_crash_left_and_nothing_else() {
+    async fn open_removes_only_temporary_keys_that_a_crash_left() {
         let directory = tempfile::tempdir().unwrap();
         let store = directory.path().join("chat.db");
         let kept = [
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_that_is_cut_short_is_refused_by_name() {
+    async fn a_truncated_key_is_refused_with_its_path() {
         let directory = tempfile::tempdir().unwrap();
         let store = directory.path().join("chat.db");
         fs::write(key_path(&store), b"short").unwrap();

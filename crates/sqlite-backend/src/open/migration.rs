@@ -133,7 +133,7 @@ fn check_schema(connection: &Connection, path: &Path, steps: &[&str]) -> Result<
     match Object::all(&fresh)?.into_iter().find(|object| !found.contains(object)) {
         Some(Object { kind, name, .. }) => Err(Unfit::File(OpenError::Damaged {
             path: path.to_owned(),
-            found: format!("the {kind} `{name}` is not described as it was made"),
+            found: format!("the {kind} `{name}` differs from the one that its migration created"),
         })),
         None => Ok(()),
     }
@@ -193,13 +193,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_steps_are_numbered_from_one() {
+    fn migrations_are_numbered_from_one() {
         let ids: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.id).collect();
         assert_eq!(ids, (1..=LATEST).collect::<Vec<_>>());
     }
 
     #[test]
-    fn a_step_that_was_released_never_changes() {
+    fn a_released_migration_never_changes() {
         let sums: Vec<String> = MIGRATIONS.iter().map(Migration::checksum).collect();
         assert_eq!(sums, ["6da6e1ddb4a365a26f8ac0dcec412c2991b1ba330e050ca4c7488ac15dec9ad2"]);
     }

@@ -17,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bug_is_kept_out() {
+    fn sqlite_versions_with_the_wal_reset_bug_are_refused() {
         for (version, safe) in [
             (3_040_001, false),
             (3_044_005, false),

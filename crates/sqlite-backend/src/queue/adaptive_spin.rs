@@ -75,18 +75,18 @@ impl AdaptiveSpin {
         }
         let spins = self.stats().spins;
         let begun = Instant::now();
-        let took = |answer| {
-            self.stats().took(spins, begun.elapsed());
+        let done = |answer| {
+            self.stats().record(spins, begun.elapsed());
             Some(answer)
         };
         while spins && begun.elapsed() < SPIN_LIMIT && is_alone() {
             match answer.try_recv() {
-                Ok(answer) => return took(answer),
+                Ok(answer) => return done(answer),
                 Err(TryRecvError::Empty) => yield_now().await,
                 Err(TryRecvError::Closed) => return None,
             }
         }
-        took(answer.await.ok()?)
+        done(answer.await.ok()?)
     }
 }
 
@@ -104,7 +104,7 @@ impl SpinStats {
         }
     }
 
-    fn took(&mut self, spun: bool, time: Duration) {
+    fn record(&mut self, spun: bool, time: Duration) {
         if spun != self.spins {
             // This write began in the previous sample.
             return;
@@ -193,13 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_lone_caller_stays_awake() {
+    fn only_a_lone_caller_spins() {
         assert_eq!(woken(&spin_time(), false), (0, 1));
         assert_eq!(woken(&AdaptiveSpin::new(), true), (0, 1));
     }
 
     #[test]
-    fn an_answer_that_never_comes_is_no_reason_to_wait() {
+    fn wait_ends_when_the_answer_channel_is_closed() {
         for spin in [AdaptiveSpin::new(), spin_time()] {
             let (sender, receiver) = oneshot::channel::<()>();
             drop(sender);
@@ -215,15 +215,15 @@ mod tests {
         for _ in 0..1000 * SAMPLE {
             let spins = stats.spins;
             // A write of another sample changes nothing.
-            stats.took(!spins, Duration::ZERO);
-            stats.took(spins, if spins { spin_time } else { sleep_time });
+            stats.record(!spins, Duration::ZERO);
+            stats.record(spins, if spins { spin_time } else { sleep_time });
             spun += u32::from(spins);
         }
         spun / (10 * SAMPLE)
     }
 
     #[test]
-    fn they_wait_as_was_measured_to_be_better() {
+    fn callers_wait_in_the_way_that_was_measured_to_be_faster() {
         let mut stats = SpinStats::new();
         for _ in 0..2 {
             assert!(percent_spun(&mut stats, SPIN_LIMIT / 4, SPIN_LIMIT / 2) > 90, "{stats:?}");
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_writes_are_slept_through() {
+    fn callers_sleep_during_slow_writes() {
         let mut stats = SpinStats::new();
         assert_eq!(percent_spun(&mut stats, SPIN_LIMIT / 4, SPIN_LIMIT), 0);
         assert!(percent_spun(&mut stats, SPIN_LIMIT / 4, SPIN_LIMIT / 2) > 90);

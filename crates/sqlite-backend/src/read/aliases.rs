@@ -56,7 +56,7 @@ pub(super) fn aliases(scope: Scope<'_>, list: &ListAliases) -> Result<Aliases> {
             break;
         }
         let Some(AliasRow { alias, .. }) = AliasRow::read(row, 0, thread_pk) else {
-            return Err(corrupt(format!("a name of a message in the thread `{}` is damaged", list.thread)));
+            return Err(corrupt(format!("an alias of a message in the thread `{}` is damaged", list.thread)));
         };
         last = row.get::<_, i64>(ALIAS_PK).map_err(EngineError::from)?.unsigned_abs();
         answer.aliases.push(alias);

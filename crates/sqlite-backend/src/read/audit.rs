@@ -31,7 +31,7 @@ pub(super) const FORWARD: &str = page_window!("ASC");
 pub(super) const BACKWARD: &str = page_window!("DESC");
 
 /// The largest number of records that one read examines, regardless of their tenants.
-const LOOK_AT: u64 = 20_000;
+const SCAN_LIMIT: u64 = 20_000;
 
 /// Reads a page of the audit log.
 pub(super) fn audit(scope: Scope<'_>, read: &ReadAudit) -> Result<AuditPage> {
@@ -48,7 +48,7 @@ pub(super) fn audit(scope: Scope<'_>, read: &ReadAudit) -> Result<AuditPage> {
     let page = match read.from {
         AuditFrom::After(after) => {
             let (after, end) = (after.get(), last.max(after.get()));
-            let upto = after.saturating_add(LOOK_AT).min(end);
+            let upto = after.saturating_add(SCAN_LIMIT).min(end);
             page(scope, read, FORWARD, (after, upto.saturating_add(1)), (upto, upto < last))
         }
         AuditFrom::Before(_) | AuditFrom::End => {
@@ -56,7 +56,7 @@ pub(super) fn audit(scope: Scope<'_>, read: &ReadAudit) -> Result<AuditPage> {
                 AuditFrom::Before(before) => before.get().min(last.saturating_add(1)),
                 _ => last.saturating_add(1),
             };
-            let from = before.saturating_sub(1).saturating_sub(LOOK_AT);
+            let from = before.saturating_sub(1).saturating_sub(SCAN_LIMIT);
             // The next page begins before the end of this window.
             let reached = if from == 0 { 0 } else { from + 1 };
             page(scope, read, BACKWARD, (from, before), (reached, from > 0)).map(|mut page| {

@@ -39,7 +39,7 @@ const WAITS: u8 = 0;
 /// A reader works on it, or has answered.
 const BEGUN: u8 = 1;
 /// The caller has left.
-const LEFT: u8 = 2;
+const CANCELLED: u8 = 2;
 
 impl Stage {
     /// Marks the read as begun. Returns false if the caller has left.
@@ -49,12 +49,12 @@ impl Stage {
 
     /// Withdraws the read if no reader has taken it. Returns whether it did.
     fn withdraw(&self) -> bool {
-        self.state.compare_exchange(WAITS, LEFT, Relaxed, Relaxed).is_ok()
+        self.state.compare_exchange(WAITS, CANCELLED, Relaxed, Relaxed).is_ok()
     }
 
     /// Returns whether the caller has left.
-    pub(super) fn is_left(&self) -> bool {
-        self.state.load(Relaxed) == LEFT
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.state.load(Relaxed) == CANCELLED
     }
 
     /// Returns whether its deadline has passed.
@@ -120,6 +120,6 @@ impl Caller {
 
 impl Drop for Caller {
     fn drop(&mut self) {
-        self.stage.state.store(LEFT, Relaxed);
+        self.stage.state.store(CANCELLED, Relaxed);
     }
 }

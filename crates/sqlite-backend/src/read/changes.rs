@@ -27,7 +27,7 @@ const TENANT: usize = 8;
 const THREAD: usize = 9;
 
 /// The largest number of changes that one read examines, regardless of their tenants.
-const LOOK_AT: usize = 20_000;
+const SCAN_LIMIT: usize = 20_000;
 
 /// Reads the changes after a position.
 pub(super) fn changes(scope: Scope<'_>, read: &ReadChanges) -> Result<Changes> {
@@ -42,15 +42,15 @@ pub(super) fn changes(scope: Scope<'_>, read: &ReadChanges) -> Result<Changes> {
     let after = i64::try_from(read.after.get()).unwrap_or(i64::MAX);
     let mut statement = scope.db.prepare_cached(CHANGES).map_err(EngineError::from)?;
     let mut rows = statement.query(params![after]).map_err(EngineError::from)?;
-    let (mut looked_at, mut last) = (0, read.after);
+    let (mut scanned, mut last) = (0, read.after);
     while let Some(row) = rows.next().map_err(EngineError::from)? {
-        let is_full = answer.changes.len() == limit || looked_at == LOOK_AT;
+        let is_full = answer.changes.len() == limit || scanned == SCAN_LIMIT;
         let change = change(scope, read, row);
-        if is_full && (change.is_some() || looked_at == LOOK_AT) {
+        if is_full && (change.is_some() || scanned == SCAN_LIMIT) {
             (answer.position, answer.more) = (last, true);
             break;
         }
-        looked_at += 1;
+        scanned += 1;
         last = row.integer(0).and_then(|at| u64::try_from(at).ok()).map_or(last, Position::new);
         answer.changes.extend(change);
         answer.position = answer.position.max(last);
@@ -107,8 +107,8 @@ fn change(scope: Scope<'_>, read: &ReadChanges, row: &Row<'_>) -> Option<Change>
     let position = Position::new(u64::try_from(row.integer(0)?).ok()?);
     let at = Timestamp::from_micros(change.map_or(0, |change| change.at));
     let what = match change {
-        None => unreadable("it is not what its checksum was made for".to_owned()),
-        Some(_) if thread.is_none() => unreadable("it does not say which thread it is about".to_owned()),
+        None => unreadable("its checksum does not match".to_owned()),
+        Some(_) if thread.is_none() => unreadable("its thread cannot be read".to_owned()),
         Some(change) => change.kind(),
     };
     let tenant = tenant.unwrap_or_else(|| scope.tenant.clone());

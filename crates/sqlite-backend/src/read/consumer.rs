@@ -23,7 +23,7 @@ const CURSOR: &str = concat!(
 );
 const QUARANTINED: usize = 3;
 
-const PASSED_OVER: &str = concat!(
+const LIST_QUARANTINED: &str = concat!(
     "SELECT ",
     quarantine_columns!(),
     " FROM quarantine q WHERE q.consumer_pk = ?1 AND q.position > ?2 ORDER BY q.position LIMIT ?3"
@@ -63,7 +63,7 @@ pub(super) fn quarantined(scope: Scope<'_>, list: &ListQuarantined) -> Result<Qu
     let limit = list.limit as usize;
     let mut answer = QuarantinedChanges { consumer: list.consumer.clone(), changes: Vec::new(), more: false };
     let Some((cursor, _)) = find(scope, &list.consumer)? else { return Ok(answer) };
-    let mut statement = scope.db.prepare_cached(PASSED_OVER).map_err(EngineError::from)?;
+    let mut statement = scope.db.prepare_cached(LIST_QUARANTINED).map_err(EngineError::from)?;
     let parameters = params![cursor.consumer_pk, number(list.after.get()), i64::from(list.limit) + 1];
     let mut rows = statement.query(parameters).map_err(EngineError::from)?;
     while let Some(row) = rows.next().map_err(EngineError::from)? {
@@ -80,7 +80,7 @@ pub(super) fn quarantined(scope: Scope<'_>, list: &ListQuarantined) -> Result<Qu
             })
         });
         let Some(change) = change else {
-            return Err(corrupt(format!("what the consumer `{}` has passed over is damaged", list.consumer)));
+            return Err(corrupt(format!("the quarantine of the consumer `{}` is damaged", list.consumer)));
         };
         answer.changes.push(change);
     }

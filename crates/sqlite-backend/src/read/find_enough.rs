@@ -43,12 +43,12 @@ mod tests {
     }
 
     #[test]
-    fn it_looks_again_only_where_rows_without_a_place_took_up_the_room() {
+    fn it_runs_again_only_if_rows_without_a_position_took_up_the_row_limit() {
         assert_eq!(found(2, &[]), (vec![3], 0));
         assert_eq!(found(2, &[true; 3]), (vec![3], 3));
         assert_eq!(found(2, &[true; 9]), (vec![3], 3));
         assert_eq!(found(2, &[false, true]), (vec![3], 2));
-        assert_eq!(found(2, &[false, true, true]), (vec![3, 5], 3), "another one may stand behind them");
+        assert_eq!(found(2, &[false, true, true]), (vec![3, 5], 3), "another one may follow them");
         assert_eq!(found(2, &[false, true, false, true, true, true]), (vec![3, 7], 6));
         // The rounds cover all of them: no row with a position is hidden by those without one.
         let many: Vec<bool> = [vec![false; 100], vec![true; 9]].concat();

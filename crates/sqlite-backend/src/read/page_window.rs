@@ -27,7 +27,7 @@ pub(super) struct Order<P, A> {
 
 impl<K: Ord> PageWindow<K> {
     /// # Errors
-    /// `Corrupt` when undamaged rows are not where the index leads, or when no key shows where the list continues.
+    /// `Corrupt` when undamaged rows are not at the keys of the index, or when no key shows where the list continues.
     pub(super) fn of(
         found: Vec<std::result::Result<Message, DamagedMessage>>,
         order: &Order<impl Fn(&ThreadId, Seq) -> K, impl Fn(&K) -> bool>,
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_row_too_many_is_the_furthest() {
+    fn the_additional_row_is_the_furthest() {
         let rows = || vec![healthy(3), damaged(Some(2)), healthy(1)];
         assert_eq!(shown(rows(), true, 3), Some((vec![1, 3], vec![Some(2)], false)));
         assert_eq!(shown(rows(), true, 2), Some((vec![1], vec![Some(2)], true)));
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_place_takes_none_from_others() {
+    fn a_damaged_row_without_a_position_displaces_no_other() {
         let rows = |seq| vec![healthy(3), damaged(seq), healthy(1)];
         // Unknown, not requested, and that of another message.
         for seq in [None, Some(77), Some(3)] {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_go_on_and_what_is_out_of_order_is_refused() {
+    fn rows_out_of_order_and_a_page_without_a_cursor_are_refused() {
         assert_eq!(shown(vec![damaged(None), damaged(None)], true, 1), None);
         assert_eq!(shown(vec![damaged(None)], true, 1), Some((vec![], vec![None], false)));
         assert_eq!(shown(vec![healthy(1), healthy(10)], true, 5), None);

@@ -85,7 +85,7 @@ fn a_message_costs_the_same_in_any_thread() {
 }
 
 #[test]
-fn an_open_message_costs_its_pieces() {
+fn the_cost_of_an_open_message_is_that_of_its_chunks() {
     let (message, chunk) = (&OPEN, &LAST_APPEND);
     costs_the_same(GET, &[&1, &"open"]);
     costs_the_same(CHUNKS, &[message, chunk]);
@@ -93,7 +93,7 @@ fn an_open_message_costs_its_pieces() {
 }
 
 #[test]
-fn a_page_costs_its_page() {
+fn the_cost_of_a_page_is_that_of_its_rows() {
     for sql in page::every_statement() {
         for (after, before) in [(0, i64::MAX), (20, i64::MAX), (0, 60)] {
             costs_the_same(sql, &[&1, &0, &after, &before, &11]);
@@ -107,7 +107,7 @@ fn a_page_costs_its_page() {
 }
 
 #[test]
-fn a_settled_page_costs_nothing_of_what_lies_behind_an_open_message() {
+fn a_settled_page_does_not_read_rows_after_an_open_message() {
     for sql in page::every_statement() {
         let shown = |messages: i64| {
             let connection = store(messages);
@@ -124,7 +124,7 @@ fn a_settled_page_costs_nothing_of_what_lies_behind_an_open_message() {
 }
 
 #[test]
-fn a_list_of_threads_costs_its_page() {
+fn the_cost_of_a_list_of_threads_is_that_of_its_page() {
     // From the beginning, and from the middle of threads that were active at the same time.
     for (active_at, thread) in [(i64::MAX, ""), (15 << 14, "t000076")] {
         let begin: [&dyn ToSql; 6] = [&"a", &false, &active_at, &thread, &5, &Listed::slot(active_at)];
@@ -136,7 +136,7 @@ fn a_list_of_threads_costs_its_page() {
 }
 
 #[test]
-fn open_messages_cost_what_is_open() {
+fn the_cost_of_listing_open_messages_is_that_of_the_open_ones() {
     costs_the_same(open::OF_TENANT, &[&"a", &"", &0, &false, &0, &11]);
     costs_the_same(open::OF_THREAD, &[&"a", &"", &0, &false, &0, &11, &"t000001"]);
 }
@@ -169,7 +169,7 @@ fn no_read_is_compiled_twice() {
 
 /// A thread with this number of aliases, of as many messages, and of items that are named again in each turn.
 #[test]
-fn a_name_costs_the_same_in_any_thread() {
+fn an_alias_costs_the_same_in_any_thread() {
     let cost = |names: i64, sql: &str, parameters: &[&dyn ToSql]| {
         let connection = store(100);
         connection

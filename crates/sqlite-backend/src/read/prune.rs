@@ -26,7 +26,7 @@ pub(super) const LATEST_FIRST: &str = concat!(
 pub(super) const OLDEST_FIRST: &str =
     concat!("SELECT m.seq, m.created_at FROM ", messages_behind!("?1", "?2"), by_seq!("ASC"));
 /// The messages up to a sequence number and before the first open message.
-pub(super) const GOING: &str = concat!(
+pub(super) const REMOVABLE: &str = concat!(
     "SELECT max(m.seq), count(*), coalesce(sum(m.content_bytes), 0) FROM ",
     messages_behind!("?1", "?2", "<= ?3"),
     " AND m.seq < coalesce((SELECT o.seq FROM messages o WHERE o.thread_pk = ?1 AND o.seq > ?2 \
@@ -47,7 +47,7 @@ pub(super) fn plan(scope: Scope<'_>, read: &PlanPrune) -> Result<PrunePlan> {
     let beyond = beyond(scope, living, &read.keep).map_err(EngineError::from)?;
     if let Some(through) = beyond {
         let parameters = params![living.thread_pk, living.head.floor, through];
-        let going = scope.db.prepare_cached(GOING).and_then(|mut going| {
+        let going = scope.db.prepare_cached(REMOVABLE).and_then(|mut going| {
             going.query_row(parameters, |row| {
                 Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
             })

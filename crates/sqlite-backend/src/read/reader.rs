@@ -29,7 +29,7 @@ pub(super) struct Reader {
     waiting: Arc<Waiting>,
     reader_barrier: Arc<ReaderBarrier>,
     /// Wakes this reader and no other.
-    bell: Arc<Condvar>,
+    wakeup: Arc<Condvar>,
     /// `None` before the first read, after a failure until the next read, and while the reader is idle and its
     /// connection is parked.
     connection: Option<Connection>,
@@ -41,9 +41,18 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(path: Arc<Path>, waiting: Arc<Waiting>, reader_barrier: Arc<ReaderBarrier>) -> Self {
-        let (bell, page_cache_reserve, parked) =
+        let (wakeup, page_cache_reserve, parked) =
             (Arc::default(), PageCacheReserve::default(), reader_barrier.park());
-        Self { path, waiting, reader_barrier, bell, connection: None, parked, page_cache_reserve, next: None }
+        Self {
+            path,
+            waiting,
+            reader_barrier,
+            wakeup,
+            connection: None,
+            parked,
+            page_cache_reserve,
+            next: None,
+        }
     }
 
     /// Opens the connection if there is none; a read does the same.
@@ -57,9 +66,9 @@ impl Reader {
     }
 
     /// Makes the reader idle before its first read.
-    pub(super) fn stand_by(&mut self) {
+    pub(super) fn mark_idle(&mut self) {
         drop(self.parked.replace(self.connection.take()));
-        let is_undiscovered = self.waiting.is_free(&self.bell, None);
+        let is_undiscovered = self.waiting.next_or_idle(&self.wakeup, None);
         debug_assert!(is_undiscovered.is_none());
     }
 
@@ -70,11 +79,11 @@ impl Reader {
     }
 
     fn serve(&mut self) {
-        while let Some(call) = self.next.take().or_else(|| self.waiting.wait(&self.bell)) {
+        while let Some(call) = self.next.take().or_else(|| self.waiting.wait(&self.wakeup)) {
             let Call { tenant, work, stage, answer } = call;
             let result = stage.begin().then(|| self.read(work, &stage));
             // Before the answer, so that an answered caller finds its reader free.
-            self.next = self.waiting.is_free(&self.bell, Some(&tenant));
+            self.next = self.waiting.next_or_idle(&self.wakeup, Some(&tenant));
             if let Some(result) = result {
                 // A caller that has left is no error.
                 drop(answer.send(result));
@@ -94,7 +103,7 @@ impl Reader {
             let begin = || {
                 connection.progress_handler(
                     STEPS_BETWEEN_LOOKS,
-                    Some(move || asked.is_left() || asked.is_late()),
+                    Some(move || asked.is_cancelled() || asked.is_late()),
                 )?;
                 execute(connection, "BEGIN")
             };

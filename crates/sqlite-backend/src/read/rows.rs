@@ -54,7 +54,7 @@ impl<T> Answer<T> {
             match (row.integer(0), row.integer(1)) {
                 (Some(REMARK), remark) => answer.remark = remark,
                 _ if row.is_null(1) => {
-                    let detail = "an index names a message that is not there";
+                    let detail = "an index names a message that does not exist";
                     return Err(PersistError::new(ErrorKind::Corrupt, detail).with_effect(Effect::NotApplied));
                 }
                 _ => match message(row).map_err(EngineError::from)? {

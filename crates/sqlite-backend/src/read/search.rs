@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_ends_at_each_of_its_bounds_and_says_so() {
+    fn a_search_ends_at_each_of_its_bounds_and_reports_that() {
         let db = index(4, 5, "water wave, water");
         let all = asked(&db, "w*", bounds());
         assert_eq!((all.found.len(), all.shards, all.terminated_early), (20, 4, false));
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_word_costs_nothing() {
+    fn a_repeated_word_adds_no_cost() {
         let db = index(1, 50, "water wave");
         let (once, often) = (asked(&db, "w*", bounds()), asked(&db, &"w* ".repeat(32), bounds()));
         assert_eq!(once, often);

@@ -109,6 +109,6 @@ pub(super) fn entry(scope: Scope<'_>, read: &GetThread) -> Result<Option<ThreadS
         .map_err(EngineError::from)?;
     match found.flatten() {
         Some(entry) => Ok(Some(entry.summary(scope.tenant, thread, &head))),
-        None => Err(corrupt(format!("what lists show of the thread `{thread}` is damaged"))),
+        None => Err(corrupt(format!("the summary of the thread `{thread}` is damaged"))),
     }
 }

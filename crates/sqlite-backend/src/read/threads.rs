@@ -40,10 +40,10 @@ const COLUMNS: &str = concat!(
      CAST(t.thread AS TEXT) AS called "
 );
 const ENTRY: usize = HEAD_COLUMNS;
-const STANDS_AT: usize = ENTRY + ENTRY_COLUMNS;
-const CALLED: usize = STANDS_AT + 1;
+const ACTIVE_AT: usize = ENTRY + ENTRY_COLUMNS;
+const CALLED: usize = ACTIVE_AT + 1;
 /// The slot is the last column but one of a summary.
-const SLOT: usize = STANDS_AT - 2;
+const SLOT: usize = ACTIVE_AT - 2;
 
 /// From the latest active thread on.
 const BY_ACTIVITY: &str = "FROM catalog c INDEXED BY catalog_by_activity \
@@ -210,7 +210,7 @@ impl Found {
             let entry = EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str())?;
             Some(entry.summary(tenant, thread, &head))
         });
-        let [slot, active_at] = [SLOT, STANDS_AT].map(|column| row.integer(column).unwrap_or(i64::MIN));
+        let [slot, active_at] = [SLOT, ACTIVE_AT].map(|column| row.integer(column).unwrap_or(i64::MIN));
         Self { slot, active_at, thread, entry, is_truncated_after: false }
     }
 

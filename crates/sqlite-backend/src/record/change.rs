@@ -122,9 +122,9 @@ impl<'a> ChangeRow<'a> {
             THREAD_CLEARED => self.cleared(),
             THREAD_PRUNED => self.through().map(|through| ChangeKind::ThreadPruned { through }),
             THREAD_DELETED => Some(ChangeKind::ThreadDeleted),
-            kind => return unreadable(format!("it is of kind {kind}, which this version does not know")),
+            kind => return unreadable(format!("this version does not know its kind {kind}")),
         };
-        change.unwrap_or_else(|| unreadable("it does not say what it is about".to_owned()))
+        change.unwrap_or_else(|| unreadable("its subject cannot be read".to_owned()))
     }
 
     fn message(&self) -> Option<ChangedMessage> {

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_value_and_every_border_counts() {
+    fn every_value_and_every_boundary_changes_the_checksum() {
         let sums = [
             Checksum::new().finish(),
             Checksum::new().text("ab").text("c").finish(),
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn it_never_changes() {
+    fn the_checksum_never_changes() {
         // Files hold these numbers: another one here would make every stored message look damaged.
         let long = "x".repeat(1000);
         assert_eq!(

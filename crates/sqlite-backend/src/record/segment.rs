@@ -64,7 +64,7 @@ const BEHIND: &str = "SELECT first_seq, segment, previous, checksum FROM thread_
                       ORDER BY first_seq LIMIT 1";
 
 fn damaged() -> rusqlite::Error {
-    let message = "where the messages of a thread lie is damaged".to_owned();
+    let message = "a segment of a thread is damaged".to_owned();
     rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(message))
 }
 
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_found_in_their_order_in_whichever_they_came() {
+    fn messages_are_found_in_order_after_inserts_in_any_order() {
         let seed = fastrand::u64(..);
         eprintln!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_put_behind_everything_begins_a_segment() {
+    fn only_a_message_after_all_others_begins_a_segment() {
         let db = store();
         for (name, seq, current) in [(1, 50, 3), (2, 40, 4), (3, 60, 5), (4, 45, 6), (5, 61, 5), (6, 70, 9)] {
             put(&db, name, seq, current);
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_without_messages_are_forgotten() {
+    fn segments_without_messages_are_deleted() {
         let db = store();
         for (name, seq) in [(1, 10), (2, 12), (3, 20), (4, 30), (5, 40)] {
             put(&db, name, seq, seq / 10);
@@ -397,8 +397,8 @@ mod tests {
             ThreadSegment::forget_empty(&db, 1, seqs).unwrap();
             segments(&db).iter().map(|(first_seq, _)| *first_seq).collect::<Vec<_>>()
         };
-        assert_eq!(left("1", (10, 10)), [10, 20, 30, 40], "another message lies there");
-        assert_eq!(left("3", (5, 19)), [10, 20, 30, 40], "not asked for");
+        assert_eq!(left("1", (10, 10)), [10, 20, 30, 40], "another message is in it");
+        assert_eq!(left("3", (5, 19)), [10, 20, 30, 40], "not requested");
         assert_eq!(left("3", (20, 20)), [10, 30, 40]);
         assert_eq!(left("4", (10, 10)), [10, 30, 40]);
         let damage = |by: i64| {
@@ -406,14 +406,14 @@ mod tests {
                 .unwrap();
         };
         damage(1);
-        assert_eq!(left("4", (30, 30)), [10, 30, 40], "it may be damaged in what it leads to");
+        assert_eq!(left("4", (30, 30)), [10, 30, 40], "its segment number may be damaged");
         damage(-1);
         assert_eq!(left("2", (5, 35)), [40]);
-        assert_eq!(left("5", (0, i64::MAX)), [40], "the last one is where the thread goes on");
+        assert_eq!(left("5", (0, i64::MAX)), [40], "new messages go to the last one");
     }
 
     #[test]
-    fn a_row_that_is_damaged_or_gone_is_seen_where_its_places_are_asked_for_and_is_made_again() {
+    fn a_damaged_or_missing_segment_is_detected_for_its_sequence_numbers_and_repaired() {
         let db = store();
         for (name, seq) in [(1, 10), (2, 20), (3, 22), (4, 30), (5, 40)] {
             put(&db, name, seq, seq / 10);
@@ -451,7 +451,7 @@ mod tests {
             assert_eq!(segments(&db), whole, "{change}");
         }
         ThreadSegment { first_seq: 50, segment: 2, previous: 40 }.insert(&db, 1).unwrap();
-        assert!(!are_whole(&db, 0, i64::MAX), "segments grow with the places");
+        assert!(!are_whole(&db, 0, i64::MAX), "segments grow with the sequence numbers");
         assert_eq!(ThreadSegment::of(&db, 1, 25, 9).unwrap(), (2, None));
         let is_refused = |seq| {
             let damage = ThreadSegment::of(&db, 1, seq, 9).unwrap_err();
@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_damaged_is_not_made_whole_by_what_is_forgotten() {
+    fn deleting_empty_segments_does_not_hide_damage() {
         let db = store();
         for (name, seq) in [(1, 10), (2, 20), (3, 30), (4, 40)] {
             put(&db, name, seq, seq / 10);
@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_was_given_twice_is_found_twice_or_told() {
+    fn a_sequence_number_that_was_assigned_twice_is_found_twice_or_reported() {
         let db = store();
         for (name, seq, current) in [(1, 10, 1), (2, 20, 2), (3, 25, 2), (4, 40, 4)] {
             put(&db, name, seq, current);

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_table_is_noted_or_copied_with_one_that_is_or_follows_from_others() {
+    fn every_table_is_captured_or_copied_with_another_or_derived() {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
         let mut tables: Vec<String> = db
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_noted_once_and_last_and_nothing_is_after_the_end() {
+    fn a_dirty_row_is_recorded_once_at_its_last_change_and_not_after_the_end() {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
         let capture = begin(&db).unwrap();

@@ -134,7 +134,7 @@ pub(crate) fn followed(db: &Connection) -> Applied<Option<ImageCursor>> {
     let Some((sum, json)) = found else { return Ok(None) };
     let cursor = (sum == checksum(&json)).then(|| serde_json::from_str(&json).ok()).flatten();
     let damaged = || {
-        PersistError::new(ErrorKind::Corrupt, "how far the store has followed another one is damaged")
+        PersistError::new(ErrorKind::Corrupt, "the progress of the replica is damaged")
             .with_effect(Effect::NotApplied)
     };
     Ok(Some(cursor.ok_or_else(damaged)?))

@@ -24,7 +24,7 @@ const FIND_QUARANTINED: &str = concat!(
 
 /// Returns the error text for a cursor whose checksum does not match.
 pub(crate) fn damaged(consumer: &ConsumerName) -> String {
-    format!("the cursor of the consumer `{consumer}` is damaged; put it anywhere to mend it")
+    format!("the cursor of the consumer `{consumer}` is damaged; reset it to any position to repair it")
 }
 
 impl Source<'_> {

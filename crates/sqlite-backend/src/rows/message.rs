@@ -392,7 +392,7 @@ fn explain(key: &MessageKey, at: &Positions, error: rusqlite::Error) -> Failure 
     if !is_taken(&error) || !at.ids_are_known {
         return error.into();
     }
-    let damage = corrupt("the place after the last one of the thread is taken".to_owned());
+    let damage = corrupt("the sequence number after the last one of the thread is in use".to_owned());
     damage.about(&key.thread.thread, &key.id).into()
 }
 

@@ -40,7 +40,7 @@ pub(super) const ATTEMPT: &str = "SELECT a.number, a.attempt, a.checksum, a.reco
 
 /// Returns the error for a row whose checksum does not match.
 fn damaged(subject: impl fmt::Display) -> Failure {
-    corrupt(format!("what is kept of {subject} is damaged")).into()
+    corrupt(format!("the record of {subject} is damaged")).into()
 }
 
 /// Returns the same error for an agent in a thread.
@@ -255,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_look_up_is_led_by_an_index_and_sorts_nothing() {
+    fn each_look_up_uses_an_index_and_no_sort() {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
         for (sql, index) in [

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_thread_is_not_kept_and_nothing_is_after_the_commit_of_another_writer() {
+    fn large_threads_are_not_cached_and_the_commit_of_another_writer_clears_the_cache() {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
         let mut cache = ThreadCache::default();

@@ -24,7 +24,7 @@ pub(crate) use self::{
 const IDLE: Duration = Duration::from_millis(5);
 
 /// The longest time that it waits to be idle.
-const AT_THE_LATEST: Duration = Duration::from_millis(500);
+const MAX_DELAY: Duration = Duration::from_millis(500);
 
 /// The writer's state of the index.
 #[derive(Debug)]
@@ -64,14 +64,14 @@ impl Index {
         self.is_behind = !self.is_absent;
     }
 
-    /// Returns how long the writer waits for a write before it [continues](Self::go_on) with the index.
+    /// Returns how long the writer waits for a write before it [continues](Self::run_step) with the index.
     pub(crate) fn timeout(&self) -> Option<Duration> {
         self.is_behind.then_some(IDLE)
     }
 
     /// Returns whether the index has waited long enough, although the writer is busy.
     pub(crate) fn is_due(&self) -> bool {
-        self.is_behind && self.stepped.elapsed() >= AT_THE_LATEST
+        self.is_behind && self.stepped.elapsed() >= MAX_DELAY
     }
 
     /// Drops the index for a rebuild, in the open transaction, because it could not be written. Returns whether it did;
@@ -97,7 +97,7 @@ impl Index {
     }
 
     /// Indexes some changes, in the open transaction. Returns whether it wrote anything.
-    pub(crate) fn go_on(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
+    pub(crate) fn run_step(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
         self.stepped = Instant::now();
         let step = Step::take(connection, self.is_kept, self.makes)?;
         self.is_behind = step.more;

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn terms_are_written_by_how_often_they_occur() {
+    fn terms_are_written_in_the_order_of_their_frequency() {
         let terms = Terms::of("d d d d d b b a c c c e", Tokenizer::Words);
         let written = written(&terms, "1f.", 7);
         assert_eq!(written, "1f.d\n1f.c\n1f.b\n1f.a 1f.e\n.7");

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn each_tenant_has_shards_of_its_own_and_each_shard_a_bound() {
+    fn each_tenant_has_its_own_shards_of_bounded_size() {
         let db = store();
         let add = |tenant, message_pk| add_within(&db, tenant, message_pk, 4, 10).unwrap();
         assert_eq!([1, 2, 3].map(|pk| add("a", pk)), [1, 1, 1]);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_an_empty_shard_is_not_given_again() {
+    fn the_number_of_an_empty_shard_is_not_reused() {
         let db = store();
         assert_eq!(add(&db, "a", 1, 2).unwrap(), 1);
         remove(&db, 1, 2).unwrap();

@@ -85,7 +85,7 @@ impl Batch {
 
     /// Returns the writes as they came. They are applied again together, after a look-up of the ids that were minted
     /// for them.
-    pub(super) fn into_looking_up_ids(self) -> Vec<Pending> {
+    pub(super) fn into_with_id_look_up(self) -> Vec<Pending> {
         let looking_up = |(mut pending, _): (Pending, _)| {
             pending.looks_up_ids = true;
             pending
@@ -94,7 +94,7 @@ impl Batch {
     }
 
     /// Returns the writes as they came. They are applied again one by one.
-    pub(super) fn into_alone(self) -> Vec<Pending> {
+    pub(super) fn into_separate(self) -> Vec<Pending> {
         let alone = |(mut pending, _): (Pending, _)| {
             (pending.alone, pending.looks_up_ids) = (true, true);
             pending

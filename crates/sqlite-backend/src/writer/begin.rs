@@ -9,7 +9,7 @@ use std::{
 use rusqlite::Connection;
 use throughline_core::{Effect, ErrorKind, PersistError};
 
-use super::{file_identity::FileIdentity, lost::bring_in, transaction::execute, worker::Worker};
+use super::{file_identity::FileIdentity, lost::checkpoint_into_file, transaction::execute, worker::Worker};
 use crate::{
     OpenError, connection,
     error::{EngineError, Phase},
@@ -20,10 +20,10 @@ use crate::{
 
 /// How long the lock may be held, if not by another process, before the writer considers it stuck. No transaction of
 /// another store in this process takes as long.
-const STUCK: Duration = Duration::from_secs(1);
+const STUCK_AFTER: Duration = Duration::from_secs(1);
 
 /// How long the writer waits for readers, to close their connections.
-const READERS: Duration = Duration::from_millis(500);
+const READERS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The reason why no transaction began.
 enum NotBegun {
@@ -60,9 +60,9 @@ impl NotBegun {
     }
 
     /// Returns whether another attempt may succeed.
-    fn passes(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         match self {
-            Self::Engine(error) => error.passes(),
+            Self::Engine(error) => error.is_retryable(),
             Self::File(error) => matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Busy),
         }
     }
@@ -105,7 +105,7 @@ impl Worker {
             if not_begun.is_second_library() {
                 self.set_second_library(true);
             } else if not_begun.is_busy() {
-                self.is_busy();
+                self.handle_held_lock();
             }
             if let Some(error) = not_begun.engine() {
                 if error.is_unreadable() {
@@ -125,7 +125,7 @@ impl Worker {
             }
             let is_short = not_begun.is_busy() && !not_begun.is_second_library();
             let pause = if is_short { pause::for_the_lock() } else { pause::for_the_file() };
-            let timed_out = if not_begun.passes() && !self.health_state.is_read_only() {
+            let timed_out = if not_begun.is_retryable() && !self.health_state.is_read_only() {
                 // This includes the writes that would time out before the next attempt.
                 self.queue.take_timed_out(Instant::now() + pause)
             } else {
@@ -146,9 +146,9 @@ impl Worker {
     /// Handles a held lock. Another writer holds it for moments, another process possibly for long. A lock that SQLite
     /// could not take or release stays held until no connection of this process has the file open. In that case the
     /// writer closes all connections of the store, also those of the readers.
-    pub(super) fn is_busy(&mut self) {
+    pub(super) fn handle_held_lock(&mut self) {
         let since = *self.busy_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < STUCK || self.guard.is_written_elsewhere() != Some(false) {
+        if since.elapsed() < STUCK_AFTER || self.guard.is_written_elsewhere() != Some(false) {
             return;
         }
         self.busy_since = None;
@@ -160,11 +160,11 @@ impl Worker {
     pub(super) fn close_connections(&mut self) {
         self.connection = None;
         self.file_identity.reopened();
-        self.reader_barrier.close_connections(READERS);
+        self.reader_barrier.close_connections(READERS_TIMEOUT);
     }
 
     fn try_begin(&mut self) -> Result<WriteLock, NotBegun> {
-        if self.guard.has_second_library_still() {
+        if self.guard.still_has_second_library() {
             return Err(NotBegun::Engine(EngineError::SecondLibrary));
         }
         if self.connection.is_none() {
@@ -181,18 +181,20 @@ impl Worker {
         };
         begin().map_err(|error| NotBegun::Engine(EngineError::from(error).caused(&self.path)))?;
         // The WAL is open by now.
-        self.file_identity.expect_both().and_then(|()| self.guard.expect_database()).map_err(|error| {
-            self.file_identity.failed(&error);
-            drop(execute(connection, "ROLLBACK"));
-            // While the descriptors are open.
-            bring_in(connection, &mut self.file_identity, &self.guard);
-            if self.file_identity.lost.is_some() {
-                return NotBegun::Engine(error);
-            }
-            // A normal close would delete the WAL of the file that is at the path now.
-            connection::leave_the_wal(connection);
-            NotBegun::Engine(error)
-        })?;
+        self.file_identity.expect_unchanged().and_then(|()| self.guard.expect_database()).map_err(
+            |error| {
+                self.file_identity.failed(&error);
+                drop(execute(connection, "ROLLBACK"));
+                // While the descriptors are open.
+                checkpoint_into_file(connection, &mut self.file_identity, &self.guard);
+                if self.file_identity.lost.is_some() {
+                    return NotBegun::Engine(error);
+                }
+                // A normal close would delete the WAL of the file that is at the path now.
+                connection::keep_wal_on_close(connection);
+                NotBegun::Engine(error)
+            },
+        )?;
         self.guard.exchange(connection, self.file_identity.opened()).map_err(|error| {
             self.file_identity.failed(&error);
             NotBegun::Engine(error)
@@ -226,7 +228,7 @@ pub(super) fn begin_own<'a>(
     file_identity: &FileIdentity,
     guard: &Arc<FileGuard>,
 ) -> Result<OwnTransaction<'a>, EngineError> {
-    if guard.has_second_library_still() {
+    if guard.still_has_second_library() {
         return Err(EngineError::SecondLibrary);
     }
     execute(connection, "BEGIN IMMEDIATE")?;

@@ -12,7 +12,7 @@ const FAILURES: u32 = 3;
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The interval at which the writer of a read-only store tries to commit.
-pub(crate) const PROBE_EVERY: Duration = Duration::from_millis(250);
+pub(crate) const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The failures since the last success.
 #[derive(Debug, Default)]

@@ -26,7 +26,7 @@ type Hook = Box<dyn FnMut(&Connection) + Send>;
 #[derive(Default)]
 pub(crate) struct Faults {
     commit: Mutex<Option<CommitFault>>,
-    fence_transactions: Mutex<u64>,
+    fence_transaction_failures: Mutex<u64>,
     before_apply: Mutex<Option<Hook>>,
     commits: Arc<AtomicU64>,
 }
@@ -57,9 +57,9 @@ impl Faults {
             }
             Failpoint::Committed => return failed(held(&self.commit).take().is_some()),
             Failpoint::Fencing => {
-                let mut fence_transactions = held(&self.fence_transactions);
-                let fails = *fence_transactions > 0;
-                *fence_transactions = fence_transactions.saturating_sub(1);
+                let mut left = held(&self.fence_transaction_failures);
+                let fails = *left > 0;
+                *left = left.saturating_sub(1);
                 return failed(fails);
             }
             _ => {}
@@ -71,9 +71,9 @@ impl Faults {
         *held(&self.commit) = Some(fault);
     }
 
-    /// Makes the next fence transactions fail.
-    pub(crate) fn fail_fence_transactions(&self, fence_transactions: u64) {
-        *held(&self.fence_transactions) = fence_transactions;
+    /// Makes the next fence transaction fail, and repeats that `times` times.
+    pub(crate) fn fail_next_fence_transaction(&self, times: u64) {
+        *held(&self.fence_transaction_failures) = times;
     }
 
     /// Returns a counter of the commits from now on.

@@ -69,7 +69,7 @@ impl Worker {
             for pending in self.queue.take_timed_out(Instant::now() + pause) {
                 let kind = if is_busy { ErrorKind::Busy } else { ErrorKind::Unavailable };
                 let error =
-                    PersistError::new(kind, "the writer finds out what became of a commit that failed");
+                    PersistError::new(kind, "the writer is determining the outcome of a failed commit");
                 pending.answer(Err(error.with_effect(Effect::NotApplied)));
             }
             thread::sleep(pause);

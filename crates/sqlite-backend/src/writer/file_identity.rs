@@ -54,9 +54,9 @@ pub(super) struct FileIdentity {
     pub(super) lost: Option<Lost>,
     /// Whether the file holds every acknowledged write of the connection, because the writer has checkpointed the WAL
     /// into it.
-    is_brought_in: bool,
+    is_checkpointed_into_file: bool,
     /// The time of the last complete check.
-    looked: Option<Instant>,
+    checked_at: Option<Instant>,
 }
 
 /// The part of a store that was removed or replaced under an open connection. The writer then keeps the connection. The
@@ -83,16 +83,16 @@ impl FileIdentity {
             index_path,
             file: identity(path).ok(),
             wal: None,
-            looked: None,
+            checked_at: None,
             lost: None,
-            is_brought_in: false,
+            is_checkpointed_into_file: false,
         }
     }
 
     /// Resets the identity of the WAL, because a new connection may create another one.
     pub(super) const fn reopened(&mut self) {
         self.wal = None;
-        self.is_brought_in = false;
+        self.is_checkpointed_into_file = false;
     }
 
     /// Returns the WAL and the wal-index that the connection has open, once it has begun a transaction.
@@ -114,18 +114,18 @@ impl FileIdentity {
     }
 
     /// Records that the file holds everything that was acknowledged. The connection commits nothing after that.
-    pub(super) const fn brought_in(&mut self) {
-        self.is_brought_in = true;
+    pub(super) const fn record_checkpointed(&mut self) {
+        self.is_checkpointed_into_file = true;
     }
 
     /// Returns whether the file holds everything that was acknowledged, even without the WAL.
-    pub(super) fn is_brought_in(&self) -> bool {
-        self.is_brought_in && self.lost != Some(Lost::Pages)
+    pub(super) fn is_checkpointed_into_file(&self) -> bool {
+        self.is_checkpointed_into_file && self.lost != Some(Lost::Pages)
     }
 
     /// Returns whether the WAL of the connection still belongs to the file: no other connection has begun another one.
     /// A connection that opens the store creates a wal-index first if there is none.
-    pub(super) fn can_bring_in(&self) -> bool {
+    pub(super) fn can_checkpoint(&self) -> bool {
         let index = seen(&self.index_path);
         let is_own_index = index == Seen::Nothing || self.wal.is_none_or(|(_, open)| index == open);
         let is_own_file = match seen(&self.path) {
@@ -138,15 +138,15 @@ impl FileIdentity {
     }
 
     /// Checks that all files are at their paths, and ignores the result of an earlier check.
-    pub(super) fn expect_all(&mut self) -> Result<(), EngineError> {
-        self.looked = None;
-        self.expect_both()
+    pub(super) fn expect_unchanged_now(&mut self) -> Result<(), EngineError> {
+        self.checked_at = None;
+        self.expect_unchanged()
     }
 
     /// Checks that the file and the WAL of the connection, which has begun a transaction, are at their paths.
-    pub(super) fn expect_both(&mut self) -> Result<(), EngineError> {
+    pub(super) fn expect_unchanged(&mut self) -> Result<(), EngineError> {
         let wal = seen(&self.wal_path);
-        let is_fresh = self.lost.is_none() && self.looked.is_some_and(|at| at.elapsed() < FRESH);
+        let is_fresh = self.lost.is_none() && self.checked_at.is_some_and(|at| at.elapsed() < FRESH);
         match self.lost {
             Some(Lost::Contents { fault }) => return Err(EngineError::WalReplaced { fault }),
             Some(Lost::Pages) => return Err(EngineError::FileTruncated),
@@ -167,9 +167,9 @@ impl FileIdentity {
             // The whole directory was not moved between the checks either.
             self.expect_file()?;
         }
-        (self.lost, self.looked) = (lost, Some(Instant::now()));
+        (self.lost, self.checked_at) = (lost, Some(Instant::now()));
         // If all files are back, the file lacks the next commit.
-        self.is_brought_in &= lost.is_some();
+        self.is_checkpointed_into_file &= lost.is_some();
         expect(lost.is_none())
     }
 

@@ -17,12 +17,16 @@ use crate::{
 };
 
 /// Checkpoints the WAL of the connection into the file, as far as possible. The connection is in no transaction.
-pub(super) fn bring_in(connection: &Connection, file_identity: &mut FileIdentity, guard: &Arc<FileGuard>) {
-    if file_identity.can_bring_in() {
+pub(super) fn checkpoint_into_file(
+    connection: &Connection,
+    file_identity: &mut FileIdentity,
+    guard: &Arc<FileGuard>,
+) {
+    if file_identity.can_checkpoint() {
         match guard.lock_for_checkpoint() {
             Ok(Some(_lock)) => {
                 if let Ok(Some(0)) = run_checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)") {
-                    file_identity.brought_in();
+                    file_identity.record_checkpointed();
                 }
             }
             Ok(None) => {}
@@ -36,26 +40,26 @@ impl Worker {
     ///
     /// # Errors
     /// The file at the path of the store lacks acknowledged writes.
-    pub(super) fn finish_lost(mut self, error: EngineError) -> Result<()> {
+    pub(super) fn close_lost(mut self, error: EngineError) -> Result<()> {
         if let Some(connection) = self.connection.take() {
-            bring_in(&connection, &mut self.file_identity, &self.guard);
+            checkpoint_into_file(&connection, &mut self.file_identity, &self.guard);
             // The WAL at the path now may belong to other connections.
-            connection::leave_the_wal(&connection);
+            connection::keep_wal_on_close(&connection);
             self.guard.unlock();
             drop(connection);
         }
         if self.guard.is_checkpointed() {
             // Before the damage, or by another store.
-            self.file_identity.brought_in();
+            self.file_identity.record_checkpointed();
         }
-        if self.file_identity.is_brought_in() && self.file_identity.expect_file().is_ok() {
+        if self.file_identity.is_checkpointed_into_file() && self.file_identity.expect_file().is_ok() {
             return Ok(());
         }
-        Err(not_brought_in(error))
+        Err(lacks_writes(error))
     }
 }
 
-fn not_brought_in(error: EngineError) -> PersistError {
+fn lacks_writes(error: EngineError) -> PersistError {
     let context_text = "close failed: the file at the path of the store lacks acknowledged writes";
     error.to_persist(Phase::Commit).with_source(error).context(context_text)
 }

@@ -36,7 +36,7 @@ use tokio::sync::oneshot;
 
 use self::worker::Worker;
 pub(crate) use self::{
-    failure_tracker::PROBE_EVERY,
+    failure_tracker::PROBE_INTERVAL,
     progress::Progress,
     space::available,
     wal::{length as wal_length, path_of as wal_path_of, with_suffix},
@@ -103,7 +103,7 @@ impl Writer {
                     Worker::new(&options, path, queue, health_state, connection, commits, reader_barrier);
                 // Reports a disk that is short of space, and a WAL that an earlier process left long, before the first
                 // write.
-                worker.look_after_the_file();
+                worker.maintain_file();
                 // Without the watchdog thread a hanging disk shows only in the health that a caller requests.
                 drop(worker.health_state.watch(&worker.path));
                 // The caller that opened the store may have left; the queue is closed then, and the thread ends.

@@ -21,7 +21,7 @@ pub(crate) struct Progress {
     pub(crate) position: i64,
     /// The last change that is no longer kept.
     pub(crate) kept_after: i64,
-    fence_transactions: i64,
+    fence_transaction_count: i64,
     epoch: i64,
     is_replica: bool,
     /// In the order of their last commits, the oldest first.
@@ -42,14 +42,14 @@ impl Progress {
 
     /// Decodes that row; `None` if its checksum does not match.
     pub(crate) fn of(row: &Row<'_>) -> rusqlite::Result<Option<Self>> {
-        let (position, kept_after, fence_transactions) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (position, kept_after, fence_transaction_count) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let checksum: i64 = row.get(3)?;
         let writers = decode(row.get_ref(4)?.as_blob()?);
         let (epoch, is_replica) = (row.get(5)?, row.get::<_, i64>(6)? != 0);
         let progress = writers.map(|writers| Self {
             position,
             kept_after,
-            fence_transactions,
+            fence_transaction_count,
             epoch,
             is_replica,
             writers,
@@ -81,7 +81,7 @@ impl Progress {
             .execute(params![
                 self.position,
                 self.kept_after,
-                self.fence_transactions,
+                self.fence_transaction_count,
                 self.checksum(),
                 encode(&self.writers),
                 self.epoch,
@@ -113,7 +113,7 @@ impl Progress {
 
     /// Counts a fence transaction, so that it has a change to commit.
     pub(super) const fn fence_transaction(&mut self) {
-        self.fence_transactions = self.fence_transactions.wrapping_add(1);
+        self.fence_transaction_count = self.fence_transaction_count.wrapping_add(1);
     }
 
     /// Returns whether the row contains the commit of `writer` up to `position`; `None` if that is no longer known.
@@ -130,7 +130,7 @@ impl Progress {
         let sum = Checksum::new()
             .integer(self.position)
             .integer(self.kept_after)
-            .integer(self.fence_transactions)
+            .integer(self.fence_transaction_count)
             .integer(self.epoch)
             .integer(self.is_replica.into());
         self.writers.iter().fold(sum, |sum, mark| sum.integer(mark.writer).integer(mark.position)).finish()
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_commit_is_told_from_one_that_is_not_there() {
+    fn an_applied_commit_is_distinguished_from_a_missing_one() {
         let mut progress = Progress::default();
         assert_eq!(progress.holds(7, 1), Some(false));
         progress.advance(7, 3);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_been_forgotten_is_not_told() {
+    fn a_commit_that_may_be_forgotten_is_unknown() {
         let mut progress = Progress::default();
         progress.advance(-1, 1);
         for writer in 0..REMEMBERED as i64 {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn it_survives_the_file_and_damage_does_not() {
+    fn progress_survives_a_round_trip_and_damage_is_detected() {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
         let mut progress = Progress::read(&connection).unwrap();

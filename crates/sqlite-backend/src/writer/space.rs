@@ -16,7 +16,7 @@ use crate::health::{Alarm, HealthState};
 const FRESH: Duration = Duration::from_millis(10);
 
 /// The interval between two measurements while there is too little space and no write arrives.
-const AGAIN: Duration = Duration::from_secs(1);
+const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The free space on the disk of one file.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Space {
 
     /// Returns how long the writer waits for a write before it measures again.
     pub(super) fn timeout(&self) -> Option<Duration> {
-        self.is_low.then_some(AGAIN)
+        self.is_low.then_some(MEASURE_INTERVAL)
     }
 
     /// Checks that there is space for writes. It asks the disk and does not add up the bytes of the writes: the space
@@ -74,12 +74,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn while_there_is_too_little_it_is_measured_again_and_again() {
+    fn low_space_is_measured_repeatedly() {
         let (directory, health_state) = (tempfile::tempdir().unwrap(), HealthState::new());
         let mut space = Space::new(&directory.path().join("f.db"), u64::MAX);
         assert_eq!(space.timeout(), None);
         assert_eq!(space.check(&health_state).unwrap_err().kind(), ErrorKind::StorageFull);
-        assert_eq!(space.timeout(), Some(AGAIN));
+        assert_eq!(space.timeout(), Some(MEASURE_INTERVAL));
         space.floor = 1;
         space.check(&health_state).unwrap();
         assert_eq!((space.timeout(), health_state.health().alarms), (None, vec![]));

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     audit_log::AuditLog,
-    error::{EngineError, Phase, Reach},
+    error::{EngineError, FailureScope, Phase},
     failpoint::Failpoint,
     failure::{Applied, Failure},
     file_guard::WriteLock,
@@ -262,7 +262,7 @@ impl Worker {
         let answered = self.failpoints.reach(Failpoint::Answered, &connection);
         let grown = answered
             .map_err(EngineError::from)
-            .and_then(|()| self.wal.grew(&connection, bytes, &self.health_state, &self.failpoints));
+            .and_then(|()| self.wal.on_commit(&connection, bytes, &self.health_state, &self.failpoints));
         match grown {
             Ok(()) => self.connection = Some(connection),
             // No write is open that the error could affect; the writer repeats this work on another connection.
@@ -288,11 +288,11 @@ impl Worker {
     /// transaction of its own.
     fn broken(&mut self, mut batch: Batch, error: EngineError) {
         if error.is_taken() && !batch.ids_are_known() {
-            return self.queue.put_back(batch.into_looking_up_ids());
+            return self.queue.put_back(batch.into_with_id_look_up());
         }
-        if batch.len() > 1 && error.reach() == Reach::Operation {
+        if batch.len() > 1 && error.failure_scope() == FailureScope::Operation {
             // Before the search for the cause, so that the others do not wait while the file is read for that.
-            return self.queue.put_back(batch.into_alone());
+            return self.queue.put_back(batch.into_separate());
         }
         let error = &error.caused(&self.path);
         self.failed(error);

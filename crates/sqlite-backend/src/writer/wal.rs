@@ -39,7 +39,7 @@ const IDLE: Duration = Duration::from_millis(100);
 
 /// The interval between two attempts to truncate a WAL that is too long. Also the time for which the writer does not
 /// delay readers again after an attempt without success, so that a long read does not make all readers wait repeatedly.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long new readers wait at most for the running ones to end.
 const BARRIER_TIMEOUT: Duration = Duration::from_millis(50);
@@ -47,7 +47,7 @@ const BARRIER_TIMEOUT: Duration = Duration::from_millis(50);
 /// How many pages readers may keep in the WAL for the writer to close the barrier. More pages are the effect of a long
 /// read. When that has ended, the writer first checkpoints them while the other readers run, because otherwise these
 /// would wait for the checkpoint.
-const MAX_HELD_BACK: i64 = STEP.1 as i64;
+const MAX_BLOCKED: i64 = STEP.1 as i64;
 
 /// For how long the WAL cannot be truncated before that raises the alarm. Successive reads of this store do not prevent
 /// a truncation. Those of another process may do so, for moments or for longer, and a long read always does.
@@ -102,19 +102,19 @@ impl Wal {
         }
     }
 
-    /// Returns how long the writer waits for a write before it calls [`is_idle`](Self::is_idle).
+    /// Returns how long the writer waits for a write before it calls [`on_idle`](Self::on_idle).
     pub(super) fn timeout(&self) -> Option<Duration> {
         if !self.is_checkpointed {
             Some(IDLE)
         } else if self.too_long_since.is_some() {
-            Some(AGAIN)
+            Some(RETRY_INTERVAL)
         } else {
             None
         }
     }
 
     /// Handles a commit, after which the WAL may be long enough for a checkpoint, or too long.
-    pub(super) fn grew(
+    pub(super) fn on_commit(
         &mut self,
         connection: &Connection,
         bytes: usize,
@@ -140,7 +140,7 @@ impl Wal {
     }
 
     /// Handles an idle writer: checkpoints the WAL into the file.
-    pub(super) fn is_idle(
+    pub(super) fn on_idle(
         &mut self,
         connection: &Connection,
         health_state: &HealthState,
@@ -189,7 +189,7 @@ impl Wal {
     }
 
     fn is_due(&self) -> bool {
-        self.measured.is_none_or(|measured| measured.elapsed() >= AGAIN)
+        self.measured.is_none_or(|measured| measured.elapsed() >= RETRY_INTERVAL)
     }
 
     fn measure(
@@ -200,9 +200,9 @@ impl Wal {
     ) -> Result<(), EngineError> {
         (self.written, self.measured) = (0, Some(Instant::now()));
         if self.is_long() {
-            let held_up = self.checkpoint(connection, TRUNCATE, health_state, failpoints)?;
-            let is_due = self.closed_in_vain_at.is_none_or(|at| at.elapsed() >= AGAIN);
-            if is_due && held_up.is_some_and(|pages| pages <= MAX_HELD_BACK) && self.is_long() {
+            let blocked = self.checkpoint(connection, TRUNCATE, health_state, failpoints)?;
+            let is_due = self.closed_in_vain_at.is_none_or(|at| at.elapsed() >= RETRY_INTERVAL);
+            if is_due && blocked.is_some_and(|pages| pages <= MAX_BLOCKED) && self.is_long() {
                 self.truncate_behind_barrier(connection, health_state, failpoints)?;
             }
         }
@@ -333,7 +333,7 @@ mod tests {
         fn commit(&self, wal: &mut Wal) -> u32 {
             self.connection.execute("INSERT INTO t VALUES (zeroblob(40000))", []).unwrap();
             let pages = connection::pages_in_wal();
-            wal.grew(&self.connection, 0, &self.health_state, &self.failpoints).unwrap();
+            wal.on_commit(&self.connection, 0, &self.health_state, &self.failpoints).unwrap();
             pages
         }
 
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_folded_each_time_that_it_has_grown_by_a_quarter_of_its_limit() {
+    fn the_wal_is_checkpointed_after_growing_by_a_quarter_of_its_limit() {
         let written = written();
         // A limit of a thousand pages for each checkpoint, and a little more.
         let mut wal = written.wal(4 * 1000 * PAGE + 3);
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_reader_holds_up_is_not_tried_again_at_every_commit() {
+    fn a_checkpoint_that_a_reader_blocks_is_not_retried_at_every_commit() {
         let written = written();
         let mut wal = written.wal(64 << 20);
         let _reader = written.reader();
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_do_not_wait_until_what_a_long_read_held_up_is_folded() {
+    fn readers_do_not_wait_for_the_checkpoint_after_a_long_read() {
         let written = written();
         let mut wal = written.wal(PAGE);
         wal.barrier_timeout = Duration::ZERO;
@@ -389,12 +389,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_known_of_a_log_that_somebody_else_folds() {
+    fn pages_left_are_unknown_while_another_process_checkpoints() {
         assert_eq!([(-1, -1), (0, 0), (9, 4)].map(left), [None, Some(0), Some(5)]);
     }
 
     #[test]
-    fn it_is_measured_whenever_a_sixteenth_of_its_limit_was_written() {
+    fn the_wal_is_measured_after_a_sixteenth_of_its_limit_was_written() {
         const LIMIT: u64 = 8 * PAGE;
         let written = written();
         let mut wal = written.wal(LIMIT);
@@ -405,7 +405,8 @@ mod tests {
             assert!(length(&wal.path) > LIMIT);
             for (bytes, is_truncated) in [(LIMIT / 16 - 1, false), (1, true)] {
                 let bytes = usize::try_from(bytes).unwrap();
-                wal.grew(&written.connection, bytes, &written.health_state, &written.failpoints).unwrap();
+                wal.on_commit(&written.connection, bytes, &written.health_state, &written.failpoints)
+                    .unwrap();
                 assert_eq!(length(&wal.path) == 0, is_truncated);
             }
             wal.measured = Instant::now().checked_add(Duration::from_secs(3600));
@@ -413,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_cannot_be_cut_is_an_alarm_only_after_a_while() {
+    fn a_wal_that_cannot_be_truncated_raises_an_alarm_after_a_delay() {
         let written = written();
         let mut wal = written.wal(PAGE);
         wal.barrier_timeout = Duration::ZERO;
@@ -428,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_limit_is_no_fold_for_every_commit_and_a_long_one_no_long_fold() {
+    fn the_checkpoint_step_is_bounded_for_short_and_long_limits() {
         let guard = Arc::new(FileGuard::new(Path::new("f.db"), Failpoints::none()));
         let step = |limit| Wal::new(Path::new("f.db"), limit, Arc::default(), Arc::clone(&guard)).step;
         assert_eq!([1 << 20, 16 << 20, 64 << 20, u64::MAX].map(step), [256, 1018, 4072, 4096]);
@@ -454,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_cut_although_there_is_always_somebody_who_reads() {
+    fn the_wal_is_truncated_although_reads_overlap_continuously() {
         const LIMIT: u64 = 100 * PAGE;
         let (written, begun) = (written(), AtomicU32::new(0));
         let mut wal = written.wal(LIMIT);
@@ -488,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_who_were_made_to_wait_in_vain_are_let_alone_for_a_while() {
+    fn readers_are_not_delayed_again_for_a_while_after_a_failed_truncation() {
         let written = written();
         let mut wal = written.wal(PAGE);
         wal.barrier_timeout = Duration::ZERO;
@@ -507,7 +508,7 @@ mod tests {
             (wal.closed_in_vain_at, wal.too_long_since) = (None, None);
             assert_eq!([checkpoints(&mut wal), checkpoints(&mut wal), checkpoints(&mut wal)], [2, 1, 1]);
             assert!(wal.too_long_since.is_some() && !written.reader_barrier.is_closed());
-            wal.closed_in_vain_at = wal.closed_in_vain_at.and_then(|at| at.checked_sub(AGAIN));
+            wal.closed_in_vain_at = wal.closed_in_vain_at.and_then(|at| at.checked_sub(RETRY_INTERVAL));
             assert_eq!([checkpoints(&mut wal), checkpoints(&mut wal)], [2, 1]);
             drop((reader, reading));
         }

@@ -11,12 +11,12 @@ use rusqlite::Connection;
 use throughline_core::{PersistError, Result, changes::CommitNotifier};
 
 use super::{
-    PROBE_EVERY,
+    PROBE_INTERVAL,
     begin::begin_own,
     commit_watch::CommitWatch,
     failure_tracker::FailureTracker,
     file_identity::FileIdentity,
-    lost::bring_in,
+    lost::checkpoint_into_file,
     progress::Progress,
     space::Space,
     transaction::execute,
@@ -146,7 +146,7 @@ impl Worker {
             self.failure_tracker.record_failure(&self.health_state, "the writer panicked");
         }
         let _closed = Closed(Arc::clone(&self.health_state));
-        if self.reopens() {
+        if self.should_reopen() {
             // The index and the last checkpoint need a connection.
             self.reopen();
         }
@@ -156,7 +156,7 @@ impl Worker {
             && self.connection.is_some()
             && begun.elapsed() < INDEX_AT_THE_END
         {
-            self.go_on_with_the_index();
+            self.continue_index();
         }
         self.finish()
     }
@@ -173,32 +173,32 @@ impl Worker {
             let commits = self.connection.as_ref().and_then(|_| self.commits.timeout(is_kept));
             let index = self.connection.as_ref().and_then(|_| self.index.timeout());
             let second = self.has_second_library.then_some(SECOND_LIBRARY);
-            let reopens = self.reopens().then_some(PROBE_EVERY);
-            let idle = [wal, self.space.timeout(), self.probes(), commits, index, second, reopens]
+            let should_reopen = self.should_reopen().then_some(PROBE_INTERVAL);
+            let idle = [wal, self.space.timeout(), self.probes(), commits, index, second, should_reopen]
                 .into_iter()
                 .flatten()
                 .min();
             match self.queue.wait(took_one, idle) {
                 Woken::ForWrites => {
-                    took_one = self.turn() == 1;
+                    took_one = self.serve_writes() == 1;
                     if self.index.is_due() {
-                        self.go_on_with_the_index();
+                        self.continue_index();
                     }
                 }
-                Woken::Idle => self.look_after_the_file(),
+                Woken::Idle => self.maintain_file(),
                 Woken::Closed => return,
             }
         }
     }
 
     fn probes(&self) -> Option<Duration> {
-        self.health_state.is_read_only().then_some(PROBE_EVERY)
+        self.health_state.is_read_only().then_some(PROBE_INTERVAL)
     }
 
     /// Returns whether the connection was dropped and the writer opens another one without waiting for a write. It
     /// needs a connection to maintain the index and the WAL and to detect commits of other processes. A read-only store
     /// is [probed](Self::probe) instead.
-    fn reopens(&self) -> bool {
+    fn should_reopen(&self) -> bool {
         self.connection.is_none() && self.file_identity.lost.is_none() && !self.health_state.is_read_only()
     }
 
@@ -210,7 +210,7 @@ impl Worker {
             Ok(()) => Ok(connection),
             Err(error) => {
                 // A normal close would delete the WAL of the file that is at the path now.
-                connection::leave_the_wal(&connection);
+                connection::keep_wal_on_close(&connection);
                 Err(OpenError::sqlite(&self.path, error))
             }
         });
@@ -234,7 +234,7 @@ impl Worker {
     }
 
     /// Applies the waiting writes. Returns how many they were.
-    fn turn(&mut self) -> usize {
+    fn serve_writes(&mut self) -> usize {
         if self.health_state.is_read_only() {
             self.refuse_all(&self.health_state.refusal());
             return 0;
@@ -254,18 +254,18 @@ impl Worker {
     }
 
     /// Does the maintenance of an idle writer.
-    pub(super) fn look_after_the_file(&mut self) {
+    pub(super) fn maintain_file(&mut self) {
         if self.health_state.is_read_only() {
             self.probe();
         }
         // Only writes report that there is no space; this check detects that there is space again.
         drop(self.space.check(&self.health_state));
-        self.look_for_a_second_library();
-        if self.reopens() {
+        self.check_second_library();
+        if self.should_reopen() {
             self.reopen();
         }
         if self.index.timeout().is_some() {
-            self.go_on_with_the_index();
+            self.continue_index();
         }
         if let Some(connection) = &self.connection {
             match self.commits.poll(connection, self.index.is_kept()) {
@@ -279,7 +279,7 @@ impl Worker {
         }
         if let Some(connection) = &self.connection
             && self.file_identity.lost.is_none()
-            && let Err(error) = self.wal.is_idle(connection, &self.health_state, &self.failpoints)
+            && let Err(error) = self.wal.on_idle(connection, &self.health_state, &self.failpoints)
         {
             self.connection = None;
             self.failed(&error.caused(&self.path));
@@ -287,9 +287,9 @@ impl Worker {
     }
 
     /// Checks whether a second SQLite library still has the file open.
-    fn look_for_a_second_library(&mut self) {
+    fn check_second_library(&mut self) {
         if self.has_second_library {
-            self.set_second_library(self.guard.has_second_library_still());
+            self.set_second_library(self.guard.still_has_second_library());
         }
     }
 
@@ -299,20 +299,20 @@ impl Worker {
     }
 
     /// Updates the full-text index with some of the committed changes.
-    fn go_on_with_the_index(&mut self) {
+    fn continue_index(&mut self) {
         if self.health_state.is_read_only() || self.file_identity.lost.is_some() {
             return;
         }
         let Some(connection) = self.connection.take() else { return };
-        let mut go_on = || -> Result<(), EngineError> {
+        let mut run_step = || -> Result<(), EngineError> {
             let _transaction = begin_own(&connection, &self.file_identity, &self.guard)?;
-            let end = if self.index.go_on(&connection)? { "COMMIT" } else { "ROLLBACK" };
+            let end = if self.index.run_step(&connection)? { "COMMIT" } else { "ROLLBACK" };
             Ok(execute(&connection, end)?)
         };
         self.health_state.begin_step(WriterStep::Apply);
         // SQLite also reports an index as damaged that the disk cannot read. The writer does not drop the index for
         // that.
-        let gone_on = go_on().map_err(|error| error.caused(&self.path));
+        let gone_on = run_step().map_err(|error| error.caused(&self.path));
         self.health_state.end_step();
         match gone_on {
             Ok(()) => {
@@ -326,7 +326,7 @@ impl Worker {
             // The index is damaged. The writer can rebuild it, and nothing else depends on it.
             Err(error) if error.is_damage() && !self.is_unreadable() => {
                 drop(connection);
-                if !matches!(self.restart_the_index(), Ok(true)) {
+                if !matches!(self.restart_index(), Ok(true)) {
                     self.index.disable();
                 }
             }
@@ -348,7 +348,7 @@ impl Worker {
 
     /// Drops the index for a rebuild. It uses a new connection: SQLite may have rolled back the one that met the
     /// damage.
-    fn restart_the_index(&mut self) -> Result<bool, OpenError> {
+    fn restart_index(&mut self) -> Result<bool, OpenError> {
         let connection = connection::reopen(&self.path)?;
         let mut begin = || -> Result<bool, EngineError> {
             let _transaction = begin_own(&connection, &self.file_identity, &self.guard)?;
@@ -364,11 +364,11 @@ impl Worker {
     /// Tries whether the store can commit again.
     fn probe(&mut self) {
         if self.file_identity.lost.is_some()
-            && let Err(error) = self.file_identity.expect_both()
+            && let Err(error) = self.file_identity.expect_unchanged()
         {
             if let Some(connection) = &self.connection {
                 // A reader may have prevented it before.
-                bring_in(connection, &mut self.file_identity, &self.guard);
+                checkpoint_into_file(connection, &mut self.file_identity, &self.guard);
             }
             // The host has to close and open the store, unless the lost files return.
             return self.failure_tracker.record_failure(&self.health_state, error);
@@ -396,7 +396,7 @@ impl Worker {
             Err(error) => {
                 let engine = error.engine();
                 if engine.is_some_and(|engine| engine.is_busy() && !engine.is_second_library()) {
-                    self.is_busy();
+                    self.handle_held_lock();
                 }
                 if engine.is_some_and(EngineError::is_lock) {
                     self.failure_tracker.record_lock_failure();
@@ -424,18 +424,18 @@ impl Worker {
             // The previous connection and its files are closed.
             self.file_identity.reopened();
         }
-        let found = self.file_identity.expect_all().and_then(|()| self.guard.lock_for_checkpoint());
+        let found = self.file_identity.expect_unchanged_now().and_then(|()| self.guard.lock_for_checkpoint());
         let lock = match found {
             Ok(lock) => lock,
             Err(error) => {
                 self.file_identity.failed(&error);
-                return self.finish_lost(error);
+                return self.close_lost(error);
             }
         };
         let Some(connection) = self.connection else { return Ok(()) };
         let failed = |error: EngineError| -> PersistError {
             let context_text =
-                "every acknowledged write is in the log, which could not be folded into the file";
+                "close failed: every acknowledged write is in the WAL, but the WAL could not be checkpointed";
             error.to_persist(Phase::Begin).with_source(error).context(context_text)
         };
         let reached = self.failpoints.reach(Failpoint::Closing, &connection);
@@ -449,7 +449,7 @@ impl Worker {
             drop(lock);
             self.guard.unlock();
         } else {
-            connection::leave_the_wal(&connection);
+            connection::keep_wal_on_close(&connection);
         }
         match connection.close() {
             Ok(()) => {}

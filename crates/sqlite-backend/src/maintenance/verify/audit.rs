@@ -2,11 +2,11 @@
 
 use super::{
     Check, Owner, Part,
-    walk::{Met, Table},
+    walk::{Table, Visited},
 };
 use crate::record::{AuditRow, Columns as _, audit_columns};
 
-const LOG: Table = Table {
+const AUDIT: Table = Table {
     name: "audit",
     rows: concat!(
         "SELECT 0, l.number, l.tenant, l.thread, ",
@@ -15,16 +15,16 @@ const LOG: Table = Table {
     ),
     next: "SELECT number FROM audit WHERE number >= ?1 ORDER BY number LIMIT 1",
 };
-/// The first column of a record in [`LOG`].
+/// The first column of a record in [`AUDIT`].
 const ENTRY: usize = 4;
 
 impl Check<'_> {
     /// Verifies every audit record.
     pub(super) fn audit(&mut self) -> rusqlite::Result<()> {
         let mut last = 0;
-        self.walk(&LOG, |check, met| {
-            match met {
-                Met::Row(row) => {
+        self.walk(&AUDIT, |check, visited| {
+            match visited {
+                Visited::Row(row) => {
                     check.found.audit += 1;
                     let number = row.integer(1).unwrap_or_default();
                     if number != last + 1 {
@@ -37,14 +37,14 @@ impl Check<'_> {
                         check.report(&Owner::read(row, 2), Part::Audit, description);
                     }
                 }
-                Met::Unreadable(number) => {
+                Visited::Unreadable(number) => {
                     last = number;
                     let description = format!("entry {number} of the audit log cannot be read");
                     check.report(&Owner::default(), Part::Audit, description);
                 }
-                Met::Lost(first, end) => {
+                Visited::Lost(first, end) => {
                     last = end;
-                    check.lost(&LOG, first, end);
+                    check.lost(&AUDIT, first, end);
                 }
             }
             Ok(())
@@ -63,7 +63,7 @@ impl Check<'_> {
             self.report(
                 &Owner::default(),
                 Part::Audit,
-                "the hash of the last entry that the store keeps is damaged",
+                "the hash of the last entry in the row of the store is damaged",
             );
         }
         Ok(())

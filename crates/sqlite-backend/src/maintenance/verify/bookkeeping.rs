@@ -8,7 +8,7 @@ use throughline_core::{
 
 use super::{
     Check, Counted, Owner, Part, text,
-    walk::{Met, Table},
+    walk::{Table, Visited},
 };
 use crate::{
     record::{
@@ -66,15 +66,15 @@ impl Check<'_> {
     /// Verifies every thread. The thread uses each sequence number exactly once, so each up to the last one belongs to
     /// a message or to a deleted one.
     pub(super) fn threads(&mut self) -> rusqlite::Result<()> {
-        self.walk(&THREADS, |check, met| {
-            match met {
-                Met::Row(row) => check.thread(row),
-                Met::Unreadable(number) => {
+        self.walk(&THREADS, |check, visited| {
+            match visited {
+                Visited::Row(row) => check.thread(row),
+                Visited::Unreadable(number) => {
                     let description =
                         format!("thread number {number} or the index of its messages cannot be read");
                     check.report(&Owner::default(), Part::Thread, description);
                 }
-                Met::Lost(first, last) => check.lost(&THREADS, first, last),
+                Visited::Lost(first, last) => check.lost(&THREADS, first, last),
             }
             Ok(())
         })
@@ -88,7 +88,7 @@ impl Check<'_> {
             return;
         };
         let Some((thread_pk, head)) = Head::read(row, HEAD, tenant.as_str(), thread.as_str()) else {
-            self.report(&owner, Part::Thread, "its row is not what its checksum was made for");
+            self.report(&owner, Part::Thread, "the checksum of its row does not match");
             return;
         };
         let number = |column| row.integer(column).unwrap_or(-1);
@@ -97,28 +97,29 @@ impl Check<'_> {
         let last = head.deleted_seq.max(last_live);
         if head.deleted_seq < 0 || head.deleted_seq > 0 && deleted == 0 {
             let description = format!(
-                "the last place of its deleted messages is {}, and it has {deleted}",
+                "the last sequence number of its deleted messages is {}, and it has {deleted} of them",
                 head.deleted_seq
             );
             self.report(&owner, Part::Thread, description);
         }
         if live + deleted != last {
-            let description =
-                format!("its last place is {last}, and it has {live} messages and {deleted} deleted ones");
+            let description = format!(
+                "its last sequence number is {last}, and it has {live} messages and {deleted} deleted ones"
+            );
             self.report(&owner, Part::Thread, description);
         }
         let is_found = ThreadSegment::are_whole(self.db, thread_pk, (0, i64::MAX), head.last_segment);
         let is_found = is_found.unwrap_or(false);
         if !is_found {
-            self.report(&owner, Part::Thread, "where its messages lie is not known");
+            self.report(&owner, Part::Thread, "the segments of its messages are damaged");
         }
         if head.floor > last || head.purgeable && head.floor == 0 {
-            self.report(&owner, Part::Thread, "it was cleared further than it goes");
+            self.report(&owner, Part::Thread, "it was cleared beyond its last sequence number");
         }
         match (head.deleted, row.is_null(HAS_ENTRY)) {
             (true, true) => {}
-            (true, false) => self.report(&owner, Part::Entry, "it was deleted, and lists still show it"),
-            (false, true) => self.report(&owner, Part::Entry, "its entry is missing"),
+            (true, false) => self.report(&owner, Part::Entry, "it was deleted, but it still has a summary"),
+            (false, true) => self.report(&owner, Part::Entry, "its summary is missing"),
             (false, false) => match EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str()) {
                 Some(EntryRow { facts, last_seq }) => {
                     if last_seq != last && is_found {
@@ -130,7 +131,7 @@ impl Check<'_> {
                     self.entry(&owner, thread_pk, &facts);
                 }
                 None => {
-                    self.report(&owner, Part::Entry, "its entry is not what its checksum was made for");
+                    self.report(&owner, Part::Entry, "the checksum of its summary does not match");
                 }
             },
         }
@@ -142,7 +143,7 @@ impl Check<'_> {
         let counted = self.counted.get(&thread_pk).copied().unwrap_or_default();
         let stored = Counted { messages: counters.messages, turns: counters.turns, bytes: counters.bytes };
         if self.counts && !self.uncounted.contains(&thread_pk) && stored != counted {
-            let description = format!("its entry counts {stored}, and it has {counted}");
+            let description = format!("its summary counts {stored}, and it has {counted}");
             self.report(owner, Part::Entry, description);
         }
         let labels: rusqlite::Result<Vec<(String, String)>> = self
@@ -155,15 +156,15 @@ impl Check<'_> {
         let labelled = entry.labels.iter().map(|(name, value)| (name.to_string(), value.to_string()));
         let is_found = labels.is_ok_and(|found| owned.chain(labelled).eq(found));
         if !is_found {
-            self.report(owner, Part::Entry, "it is not found by the labels that its entry names");
+            self.report(owner, Part::Entry, "the label rows differ from the labels of its summary");
         }
     }
 
     /// Verifies every change event.
     pub(super) fn changes(&mut self) -> rusqlite::Result<()> {
-        self.walk(&CHANGES, |check, met| {
-            match met {
-                Met::Row(row) => {
+        self.walk(&CHANGES, |check, visited| {
+            match visited {
+                Visited::Row(row) => {
                     check.found.changes += 1;
                     let position = row.integer(1).unwrap_or_default();
                     let is_ahead = check.position.is_some_and(|last| position > last);
@@ -174,11 +175,11 @@ impl Check<'_> {
                         check.report(&Owner::read(row, 2), Part::Change, description);
                     }
                 }
-                Met::Unreadable(position) => {
+                Visited::Unreadable(position) => {
                     let description = format!("the change at position {position} cannot be read");
                     check.report(&Owner::default(), Part::Change, description);
                 }
-                Met::Lost(first, last) => check.lost(&CHANGES, first, last),
+                Visited::Lost(first, last) => check.lost(&CHANGES, first, last),
             }
             Ok(())
         })
@@ -186,21 +187,21 @@ impl Check<'_> {
 
     /// Verifies every idempotency key.
     pub(super) fn keys(&mut self) -> rusqlite::Result<()> {
-        self.walk(&KEYS, |check, met| {
-            match met {
-                Met::Row(row) => {
+        self.walk(&KEYS, |check, visited| {
+            match visited {
+                Visited::Row(row) => {
                     check.found.keys += 1;
                     if !is_whole(row) {
                         let key = text(row, 4).unwrap_or("?");
-                        let description = format!("what is kept under the key `{key}` is damaged");
+                        let description = format!("the record of the key `{key}` is damaged");
                         check.report(&Owner::read(row, 2), Part::Key, description);
                     }
                 }
-                Met::Unreadable(number) => {
+                Visited::Unreadable(number) => {
                     let description = format!("key number {number} cannot be read");
                     check.report(&Owner::default(), Part::Key, description);
                 }
-                Met::Lost(first, last) => check.lost(&KEYS, first, last),
+                Visited::Lost(first, last) => check.lost(&KEYS, first, last),
             }
             Ok(())
         })

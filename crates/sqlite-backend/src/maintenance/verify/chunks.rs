@@ -7,7 +7,7 @@ use throughline_core::Content;
 
 use super::{
     Check, Owner, Part, is_damage,
-    walk::{Met, Table},
+    walk::{Table, Visited},
 };
 use crate::{
     record::{Columns as _, Growth, StoredChunk},
@@ -56,12 +56,12 @@ impl Check<'_> {
                 before = row.integer(6);
                 let chunk = StoredChunk::read(row);
                 if chunk.is_none() {
-                    faults.push(format!("piece {n} of it is not what its checksum was made for"));
+                    faults.push(format!("the checksum of its chunk {n} does not match"));
                     growth = None;
                 } else if let Some(grown) = &mut growth
                     && (grown.take(chunk).is_none() || !is_next)
                 {
-                    faults.push(format!("piece {n} of it does not continue those before"));
+                    faults.push(format!("its chunk {n} does not continue the previous ones"));
                     growth = None;
                 }
             }
@@ -70,7 +70,7 @@ impl Check<'_> {
         let reached = match read() {
             Err(error) if !is_damage(&error) => return Err(error),
             Err(_) => {
-                faults.push("its pieces cannot be read".to_owned());
+                faults.push("its chunks cannot be read".to_owned());
                 Reached::Unknown
             }
             Ok(()) => Reached::Chunks(count),
@@ -84,9 +84,9 @@ impl Check<'_> {
     /// Scans all chunks, and counts those that are not reachable from the row of a message.
     pub(super) fn stray_chunks(&mut self) -> rusqlite::Result<()> {
         let mut stray = BTreeMap::<i64, u64>::new();
-        self.walk(&APPENDS, |check, met| {
-            match met {
-                Met::Row(row) => {
+        self.walk(&APPENDS, |check, visited| {
+            match visited {
+                Visited::Row(row) => {
                     check.found.pieces += 1;
                     let message_pk = row.integer(2).unwrap_or_default();
                     match check.chunks.get_mut(&message_pk) {
@@ -95,11 +95,11 @@ impl Check<'_> {
                         Some(Reached::Chunks(_)) | None => *stray.entry(message_pk).or_default() += 1,
                     }
                 }
-                Met::Unreadable(append_pk) => {
-                    let description = format!("piece number {append_pk} cannot be read");
+                Visited::Unreadable(append_pk) => {
+                    let description = format!("chunk number {append_pk} cannot be read");
                     check.report(&Owner::default(), Part::Chunks, description);
                 }
-                Met::Lost(first, last) => check.lost(&APPENDS, first, last),
+                Visited::Lost(first, last) => check.lost(&APPENDS, first, last),
             }
             Ok(())
         })?;
@@ -121,11 +121,11 @@ impl Check<'_> {
                 self.report(
                     &owner,
                     Part::Chunks,
-                    format!("{count} pieces are kept that its row does not lead to"),
+                    format!("{count} chunks of it are not reachable from its row"),
                 );
             }
             Ok(None) => {
-                let description = format!("{count} pieces of message number {message_pk}, which is missing");
+                let description = format!("{count} chunks of message number {message_pk}, which is missing");
                 self.report(&Owner::default(), Part::Chunks, description);
             }
             // The page of the message cannot be read, and is already in the result.

@@ -2,7 +2,7 @@
 
 use super::{
     Check, Owner, Part, text,
-    walk::{Met, Table},
+    walk::{Table, Visited},
 };
 use crate::record::{Columns as _, Cursor, QuarantineRow, cursor_columns, quarantine_columns};
 
@@ -30,14 +30,14 @@ const QUARANTINE: Table = Table {
 };
 /// The columns of [`QUARANTINE`].
 const OF: usize = 4;
-const PASSED_OVER: usize = 5;
+const QUARANTINED: usize = 5;
 
 impl Check<'_> {
     /// Verifies every cursor.
     pub(super) fn cursors(&mut self) -> rusqlite::Result<()> {
-        self.walk(&CURSORS, |check, met| {
-            match met {
-                Met::Row(row) => {
+        self.walk(&CURSORS, |check, visited| {
+            match visited {
+                Visited::Row(row) => {
                     check.found.consumers += 1;
                     let (tenant, consumer) = (text(row, 2), text(row, 3));
                     let cursor = tenant
@@ -49,11 +49,11 @@ impl Check<'_> {
                         check.report(&Owner::of_tenant(row, 2), Part::Consumer, description);
                     }
                 }
-                Met::Unreadable(number) => {
+                Visited::Unreadable(number) => {
                     let description = format!("the cursor of consumer number {number} cannot be read");
                     check.report(&Owner::default(), Part::Consumer, description);
                 }
-                Met::Lost(first, last) => check.lost(&CURSORS, first, last),
+                Visited::Lost(first, last) => check.lost(&CURSORS, first, last),
             }
             Ok(())
         })
@@ -61,23 +61,22 @@ impl Check<'_> {
 
     /// Verifies every quarantined change.
     pub(super) fn quarantine(&mut self) -> rusqlite::Result<()> {
-        self.walk(&QUARANTINE, |check, met| {
-            match met {
-                Met::Row(row) => {
+        self.walk(&QUARANTINE, |check, visited| {
+            match visited {
+                Visited::Row(row) => {
                     let is_whole =
-                        row.integer(OF).is_some_and(|of| QuarantineRow::read(row, PASSED_OVER, of).is_some());
+                        row.integer(OF).is_some_and(|of| QuarantineRow::read(row, QUARANTINED, of).is_some());
                     if !is_whole || row.is_null(2) {
-                        let position = row.integer(PASSED_OVER).unwrap_or_default();
-                        let description =
-                            format!("what is kept of the change at {position}, passed over, is damaged");
+                        let position = row.integer(QUARANTINED).unwrap_or_default();
+                        let description = format!("the quarantined change at position {position} is damaged");
                         check.report(&Owner::read(row, 2), Part::Consumer, description);
                     }
                 }
-                Met::Unreadable(number) => {
-                    let description = format!("what was passed over, number {number}, cannot be read");
+                Visited::Unreadable(number) => {
+                    let description = format!("quarantined change number {number} cannot be read");
                     check.report(&Owner::default(), Part::Consumer, description);
                 }
-                Met::Lost(first, last) => check.lost(&QUARANTINE, first, last),
+                Visited::Lost(first, last) => check.lost(&QUARANTINE, first, last),
             }
             Ok(())
         })

@@ -11,7 +11,7 @@ use super::{
     Check, Owner, Part,
     chunks::{Chunks, Reached},
     is_damage, text,
-    walk::{Met, Table},
+    walk::{Table, Visited},
 };
 use crate::record::{Columns as _, DELETED, Record, message_columns, number, tombstone_checksum};
 
@@ -35,22 +35,22 @@ const FLOOR: usize = 24;
 const IS_IN_ORDER: usize = 25;
 const SEGMENT: usize = 26;
 
-const UNREADABLE: &str = "its row stands on a page that cannot be read";
+const UNREADABLE: &str = "its row is on a page that cannot be read";
 
 impl Check<'_> {
     /// Verifies every message with its chunks, and every tombstone.
     pub(super) fn messages(&mut self) -> rusqlite::Result<()> {
         let mut lost = Vec::new();
-        self.walk(&MESSAGES, |check, met| match met {
-            Met::Row(row) => check.message(row),
-            Met::Unreadable(message_pk) => {
+        self.walk(&MESSAGES, |check, visited| match visited {
+            Visited::Row(row) => check.message(row),
+            Visited::Unreadable(message_pk) => {
                 check.counts = false;
                 let owner = check.owner_of(message_pk)?;
                 check.report(&owner, Part::Message, UNREADABLE);
                 check.chunks.insert(message_pk, Reached::Unknown);
                 Ok(())
             }
-            Met::Lost(first, last) => {
+            Visited::Lost(first, last) => {
                 check.counts = false;
                 lost.push((first, last));
                 check.lost(&MESSAGES, first, last);
@@ -69,24 +69,24 @@ impl Check<'_> {
             self.found.deleted += 1;
             *self.deleted.entry(row.integer(THREAD_PK).unwrap_or_default()).or_default() += 1;
             if !is_erased(row) {
-                faults.push("a deleted message has left more than its id".to_owned());
+                faults.push("a deleted message has more than its id left".to_owned());
             } else if !is_tombstone_of(row, &owner) {
-                faults.push("its tombstone is not what its checksum was made for".to_owned());
+                faults.push("the checksum of its tombstone does not match".to_owned());
             }
         } else {
             self.found.messages += 1;
             match (&owner.tenant, &owner.thread) {
                 (Some(tenant), Some(thread)) => match Record::read(row, tenant, thread) {
                     Ok(record) => {
-                        self.agree(&record, &chunks, &mut faults);
+                        self.compare(&record, &chunks, &mut faults);
                         if row.integer(IS_IN_ORDER) != Some(1) {
-                            faults.push("it is not where the order of its thread says".to_owned());
+                            faults.push("it is not in the segment of its sequence number".to_owned());
                         }
                         self.count(row, &record);
                     }
                     Err(_) => {
                         self.uncounted.insert(row.integer(THREAD_PK).unwrap_or_default());
-                        faults.push("its row is not what its checksum was made for".to_owned());
+                        faults.push("the checksum of its row does not match".to_owned());
                     }
                 },
                 _ => faults.push(format!(
@@ -117,34 +117,37 @@ impl Check<'_> {
     }
 
     /// Compares a row with a valid checksum with everything else.
-    fn agree(&self, record: &Record, chunks: &Chunks, faults: &mut Vec<String>) {
+    fn compare(&self, record: &Record, chunks: &Chunks, faults: &mut Vec<String>) {
         let message = &record.message;
         let mut expect = |holds: bool, fault: &str| {
             if !holds {
                 faults.push(fault.to_owned());
             }
         };
-        expect(message.seq.get() > 0, "its place is before the first one");
+        expect(message.seq.get() > 0, "its sequence number is not positive");
         if let Some(position) = self.position {
-            expect((1..=position).contains(&record.position), "it was changed later than the store");
+            expect(
+                (1..=position).contains(&record.position),
+                "its last change is after the position of the store",
+            );
         }
         if message.state.is_open() {
-            expect(message.content.as_json() == "[]", "it is open, and its row has content");
+            expect(message.content.as_json() == "[]", "it is open, but its row has content");
             if chunks.faults.is_empty() {
                 let is_one = |chunk: bool| chunk == record.last_append.is_some();
                 let counted = record.appends == chunks.count && is_one(record.appends > 0);
-                expect(counted, "it has not as many pieces as it says");
+                expect(counted, "it does not have as many chunks as its row says");
                 if let (true, Some(content)) = (counted, &chunks.content) {
                     let whole = ContentChange::Replace(content.clone());
                     let length = Length { bytes: 0, tail: Tail::Nothing }.after(&whole);
-                    expect(length == record.length, "its pieces do not come to the length that it says");
+                    expect(length == record.length, "its chunks do not add up to the length in its row");
                 }
             }
         } else {
-            expect(message.lease.is_none(), "it is settled, and has a lease");
-            expect(record.appends == 0 && record.last_append.is_none(), "it is settled, and has pieces");
+            expect(message.lease.is_none(), "it is settled, but it has a lease");
+            expect(record.appends == 0 && record.last_append.is_none(), "it is settled, but it has chunks");
             let length = Length::settled(&message.content);
-            expect(length == record.length, "its content does not have the length that it says");
+            expect(length == record.length, "its content does not have the length in its row");
         }
     }
 

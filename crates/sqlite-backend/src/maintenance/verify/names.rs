@@ -2,7 +2,7 @@
 
 use super::{
     Check, Owner, Part,
-    walk::{Met, Table},
+    walk::{Table, Visited},
 };
 use crate::record::{AliasRow, Columns as _, alias_columns};
 
@@ -24,21 +24,21 @@ const MESSAGE: usize = ALIAS + 7;
 impl Check<'_> {
     /// Verifies every alias.
     pub(super) fn names(&mut self) -> rusqlite::Result<()> {
-        self.walk(&NAMES, |check, met| {
-            match met {
-                Met::Row(row) => {
+        self.walk(&NAMES, |check, visited| {
+            match visited {
+                Visited::Row(row) => {
                     check.found.names += 1;
                     let is_whole = row.integer(OF).is_some_and(|of| AliasRow::read(row, ALIAS, of).is_some());
                     if !is_whole || row.is_null(2) {
                         let owner = Owner::read(row, 2).with_message(row, MESSAGE);
-                        check.report(&owner, Part::Name, "a name of it is damaged");
+                        check.report(&owner, Part::Name, "an alias of it is damaged");
                     }
                 }
-                Met::Unreadable(number) => {
-                    let description = format!("the name number {number} of a message cannot be read");
+                Visited::Unreadable(number) => {
+                    let description = format!("alias number {number} of a message cannot be read");
                     check.report(&Owner::default(), Part::Name, description);
                 }
-                Met::Lost(first, last) => check.lost(&NAMES, first, last),
+                Visited::Lost(first, last) => check.lost(&NAMES, first, last),
             }
             Ok(())
         })

@@ -4,7 +4,7 @@ use rusqlite::Row;
 
 use super::{
     Check, Owner, Part, text,
-    walk::{Met, Table},
+    walk::{Table, Visited},
 };
 use crate::record::{Columns as _, KnownColumns, read_attempt, read_head, read_known, whole_checksum};
 
@@ -50,9 +50,9 @@ const ATTEMPTS: Table = Table {
 impl Check<'_> {
     /// Verifies all rows of agent sessions.
     pub(super) fn sessions(&mut self) -> rusqlite::Result<()> {
-        self.rows_of(&AGENTS, "the counts of an agent", whole_is_sound)?;
-        self.rows_of(&RUNTIMES, "the count of a runtime", whole_is_sound)?;
-        self.rows_of(&HEADS, "where an agent goes on", |check, row| {
+        self.rows_of(&AGENTS, "the counters of an agent", whole_is_sound)?;
+        self.rows_of(&RUNTIMES, "the counter of a runtime", whole_is_sound)?;
+        self.rows_of(&HEADS, "the head of an agent", |check, row| {
             check.found.sessions += 1;
             let (tenant, thread, agent) = (text(row, 2)?, text(row, 3)?, text(row, 4)?);
             read_head(row, 6, tenant, thread, agent, row.integer(5)?).map(drop)
@@ -61,7 +61,7 @@ impl Check<'_> {
             let known = read_known(row, 5, row.integer(4)?)?;
             (KnownColumns::read(row, 8)? == KnownColumns::of(&known)).then_some(())
         })?;
-        self.rows_of(&ATTEMPTS, "a run of an agent", |check, row| {
+        self.rows_of(&ATTEMPTS, "an attempt of an agent", |check, row| {
             check.found.attempts += 1;
             read_attempt(row, 5, row.integer(4)?).map(drop)
         })
@@ -74,23 +74,22 @@ impl Check<'_> {
         description: &str,
         sound: impl Fn(&mut Self, &Row<'_>) -> Option<()>,
     ) -> rusqlite::Result<()> {
-        self.walk(table, |check, met| {
-            match met {
-                Met::Row(row) => {
+        self.walk(table, |check, visited| {
+            match visited {
+                Visited::Row(row) => {
                     if sound(check, row).is_none() {
                         check.report(
                             &Owner::read(row, 2),
                             Part::Session,
-                            format!("what is kept of {description} is damaged"),
+                            format!("{description} is damaged"),
                         );
                     }
                 }
-                Met::Unreadable(number) => {
-                    let description =
-                        format!("what is kept of {description}, number {number}, cannot be read");
+                Visited::Unreadable(number) => {
+                    let description = format!("{description}, number {number}, cannot be read");
                     check.report(&Owner::default(), Part::Session, description);
                 }
-                Met::Lost(first, last) => check.lost(table, first, last),
+                Visited::Lost(first, last) => check.lost(table, first, last),
             }
             Ok(())
         })

@@ -15,7 +15,7 @@ pub(super) struct Table {
 }
 
 /// An element of the walk.
-pub(super) enum Met<'a> {
+pub(super) enum Visited<'a> {
     Row(&'a Row<'a>),
     /// A row with this key exists, but cannot be read.
     Unreadable(i64),
@@ -32,7 +32,7 @@ impl Check<'_> {
     pub(super) fn walk(
         &mut self,
         table: &Table,
-        mut visit: impl FnMut(&mut Self, Met<'_>) -> rusqlite::Result<()>,
+        mut visit: impl FnMut(&mut Self, Visited<'_>) -> rusqlite::Result<()>,
     ) -> rusqlite::Result<()> {
         let mut from = i64::MIN;
         loop {
@@ -41,18 +41,18 @@ impl Check<'_> {
                 Err(error) if is_damage(&error) => error,
                 Err(error) => return Err(error),
             };
-            let met = match self.next_key(table, from) {
-                Ok(Some(key)) => Met::Unreadable(key),
+            let visited = match self.next_key(table, from) {
+                Ok(Some(key)) => Visited::Unreadable(key),
                 // The rows fail and the keys do not: the fault is in the schema.
                 Ok(None) => return Err(error),
-                Err(error) if is_damage(&error) => Met::Lost(from, self.end_of_loss(table, from)?),
+                Err(error) if is_damage(&error) => Visited::Lost(from, self.end_of_loss(table, from)?),
                 Err(error) => return Err(error),
             };
-            let last = match met {
-                Met::Unreadable(last) | Met::Lost(_, last) => last,
-                Met::Row(_) => from,
+            let last = match visited {
+                Visited::Unreadable(last) | Visited::Lost(_, last) => last,
+                Visited::Row(_) => from,
             };
-            visit(self, met)?;
+            visit(self, visited)?;
             let Some(next) = last.checked_add(1) else { return Ok(()) };
             from = next;
         }
@@ -62,7 +62,7 @@ impl Check<'_> {
         &mut self,
         table: &Table,
         from: &mut i64,
-        visit: &mut impl FnMut(&mut Self, Met<'_>) -> rusqlite::Result<()>,
+        visit: &mut impl FnMut(&mut Self, Visited<'_>) -> rusqlite::Result<()>,
     ) -> rusqlite::Result<()> {
         let mut statement = self.db.prepare(table.rows)?;
         let mut rows = statement.query([*from])?;
@@ -72,7 +72,7 @@ impl Check<'_> {
                 return Err(out_of_order());
             }
             *from = key.saturating_add(1);
-            visit(self, Met::Row(row))?;
+            visit(self, Visited::Row(row))?;
         }
         Ok(())
     }

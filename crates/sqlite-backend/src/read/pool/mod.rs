@@ -41,7 +41,7 @@ pub(super) struct Pool {
     reader_barrier: Arc<ReaderBarrier>,
     size: u32,
     /// One permit for each reader and for the additional one; a reader releases it after it has closed its connection.
-    seats: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 /// The reads that no reader has taken, and the readers without a read.
@@ -49,7 +49,7 @@ pub(super) struct Pool {
 pub(super) struct Waiting {
     state: Mutex<State>,
     /// The largest number of readers of one tenant.
-    for_each: usize,
+    per_tenant: usize,
 }
 
 #[derive(Debug, Default)]
@@ -62,9 +62,9 @@ struct State {
     /// the file in its cache.
     idle: Vec<Arc<Condvar>>,
     /// The call of each reader that was woken for one.
-    handed: Vec<(Arc<Condvar>, Call)>,
+    assigned: Vec<(Arc<Condvar>, Call)>,
     /// The number of waiting calls at which the pool looks for callers that have left.
-    look_at: usize,
+    cleanup_at: usize,
     closed: bool,
 }
 
@@ -72,17 +72,17 @@ struct State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pushed {
     /// A reader has the read.
-    InHand,
+    Taken,
     /// The read is in the queue. `is_first`: the tenant has no reader and no other read in the queue.
     Waits { is_first: bool },
 }
 
 /// The number of waiting reads below which the pool does not look for callers that have left.
-const FEW: usize = 64;
+const CLEANUP_MIN: usize = 64;
 
 impl Waiting {
-    fn new(for_each: usize) -> Self {
-        Self { state: Mutex::default(), for_each }
+    fn new(per_tenant: usize) -> Self {
+        Self { state: Mutex::default(), per_tenant }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -97,48 +97,48 @@ impl Waiting {
             return Err(EngineError::ReadersClosed);
         }
         let busy = state.busy.get(call.tenant()).copied().unwrap_or_default();
-        let idle = if busy < self.for_each { state.idle.pop() } else { None };
-        let Some(bell) = idle else {
+        let idle = if busy < self.per_tenant { state.idle.pop() } else { None };
+        let Some(wakeup) = idle else {
             let is_first = busy == 0 && state.calls.waiting_of(call.tenant()) == 0;
             state.calls.push(call);
-            let left = state.take_left();
+            let left = state.remove_cancelled();
             drop(state);
             drop(left);
             return Ok(Pushed::Waits { is_first });
         };
         state.begin(call.tenant());
-        state.handed.push((Arc::clone(&bell), call));
+        state.assigned.push((Arc::clone(&wakeup), call));
         drop(state);
-        bell.notify_one();
-        Ok(Pushed::InHand)
+        wakeup.notify_one();
+        Ok(Pushed::Taken)
     }
 
     /// Returns the next read for a reader that has ended one of this tenant. If there is none, the reader counts as
     /// idle from now on, and must [`wait`](Self::wait).
-    pub(super) fn is_free(&self, bell: &Arc<Condvar>, of: Option<&TenantId>) -> Option<Call> {
+    pub(super) fn next_or_idle(&self, wakeup: &Arc<Condvar>, of: Option<&TenantId>) -> Option<Call> {
         let mut state = self.state();
         if let Some(tenant) = of {
             state.end(tenant);
         }
-        let next = state.next(self.for_each);
+        let next = state.next(self.per_tenant);
         if next.is_none() && !state.closed {
-            state.idle.push(Arc::clone(bell));
+            state.idle.push(Arc::clone(wakeup));
         }
         next
     }
 
     /// Waits for the next read. Returns `None` when the pool is closed.
-    pub(super) fn wait(&self, bell: &Arc<Condvar>) -> Option<Call> {
+    pub(super) fn wait(&self, wakeup: &Arc<Condvar>) -> Option<Call> {
         let mut state = self.state();
         loop {
-            while state.idle.iter().any(|idle| Arc::ptr_eq(idle, bell)) {
-                state = bell.wait(state).unwrap_or_else(PoisonError::into_inner);
+            while state.idle.iter().any(|idle| Arc::ptr_eq(idle, wakeup)) {
+                state = wakeup.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
-            let next = state.take_handed(bell).or_else(|| state.next(self.for_each));
+            let next = state.take_assigned(wakeup).or_else(|| state.next(self.per_tenant));
             if next.is_some() || state.closed {
                 return next;
             }
-            state.idle.push(Arc::clone(bell));
+            state.idle.push(Arc::clone(wakeup));
         }
     }
 
@@ -148,8 +148,8 @@ impl Waiting {
         state.closed = true;
         let idle = mem::take(&mut state.idle);
         drop(state);
-        for bell in idle {
-            bell.notify_one();
+        for wakeup in idle {
+            wakeup.notify_one();
         }
     }
 }
@@ -173,25 +173,25 @@ impl State {
     }
 
     /// Takes the next read from the queue: from the tenant that has the fewest readers, and fewer than its limit.
-    fn next(&mut self, for_each: usize) -> Option<Call> {
+    fn next(&mut self, per_tenant: usize) -> Option<Call> {
         let Self { calls, busy, .. } = self;
-        let next = calls.pop_least(for_each, |tenant| busy.get(tenant).copied().unwrap_or_default())?;
+        let next = calls.pop_least(per_tenant, |tenant| busy.get(tenant).copied().unwrap_or_default())?;
         self.begin(next.tenant());
         Some(next)
     }
 
-    fn take_handed(&mut self, bell: &Arc<Condvar>) -> Option<Call> {
-        let at = self.handed.iter().position(|(to, _)| Arc::ptr_eq(to, bell))?;
-        Some(self.handed.swap_remove(at).1)
+    fn take_assigned(&mut self, wakeup: &Arc<Condvar>) -> Option<Call> {
+        let at = self.assigned.iter().position(|(to, _)| Arc::ptr_eq(to, wakeup))?;
+        Some(self.assigned.swap_remove(at).1)
     }
 
     /// Removes the reads whose callers have left from the queue, when these may be as many as the others.
-    fn take_left(&mut self) -> Vec<Call> {
-        if self.calls.len() < self.look_at.max(FEW) {
+    fn remove_cancelled(&mut self) -> Vec<Call> {
+        if self.calls.len() < self.cleanup_at.max(CLEANUP_MIN) {
             return Vec::new();
         }
-        let left = self.calls.take_if(|call| call.stage.is_left());
-        self.look_at = 2 * self.calls.len();
+        let left = self.calls.take_if(|call| call.stage.is_cancelled());
+        self.cleanup_at = 2 * self.calls.len();
         left
     }
 }
@@ -203,23 +203,29 @@ impl Pool {
         size: u32,
         reader_barrier: Arc<ReaderBarrier>,
     ) -> Result<Self, OpenError> {
-        let seats = Arc::new(Semaphore::new(size as usize + 1));
+        let permits = Arc::new(Semaphore::new(size as usize + 1));
         let owner = OwnerProcess::current();
-        let pool =
-            Self { owner, path, waiting: Arc::new(Waiting::new(size as usize)), reader_barrier, size, seats };
+        let pool = Self {
+            owner,
+            path,
+            waiting: Arc::new(Waiting::new(size as usize)),
+            reader_barrier,
+            size,
+            permits,
+        };
         let failed = |source| OpenError::Io { path: pool.path.to_path_buf(), source };
         let (opened, on_opened) = oneshot::channel();
-        pool.start(|mut reader, seat| {
+        pool.start(|mut reader, permit| {
             let connected = reader.connect().map(drop);
             let is_open = connected.is_ok();
             // Before the answer, so that the first read finds it idle.
-            reader.stand_by();
+            reader.mark_idle();
             // The caller that opens the store may have left: the readers are closed then.
             drop(opened.send(connected));
             if is_open {
                 reader.work();
             }
-            drop(seat);
+            drop(permit);
         })
         .map_err(failed)?;
         match on_opened.await {
@@ -231,16 +237,16 @@ impl Pool {
 
     /// Starts a reader thread unless the limit is reached.
     fn start(&self, run: impl FnOnce(Reader, OwnedSemaphorePermit) + Send + 'static) -> std::io::Result<()> {
-        let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() else { return Ok(()) };
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return Ok(()) };
         let name = format!("throughline-reader-{}", self.started());
         let reader =
             Reader::new(Arc::clone(&self.path), Arc::clone(&self.waiting), Arc::clone(&self.reader_barrier));
-        thread::Builder::new().name(name).spawn(move || run(reader, seat)).map(drop)
+        thread::Builder::new().name(name).spawn(move || run(reader, permit)).map(drop)
     }
 
     /// Returns how many readers exist.
     fn started(&self) -> usize {
-        self.size as usize + 1 - self.seats.available_permits()
+        self.size as usize + 1 - self.permits.available_permits()
     }
 
     /// Runs `work` on a reader. Waits for the reader until `timeout_at`, and interrupts it at the deadline.
@@ -258,9 +264,9 @@ impl Pool {
         };
         if is_first || self.started() < self.size as usize {
             // A reader that cannot start is not needed: there is at least one, which takes this read when it is free.
-            drop(self.start(|reader, seat| {
+            drop(self.start(|reader, permit| {
                 reader.work();
-                drop(seat);
+                drop(permit);
             }));
         }
         caller.answer_if_begun_by(times.timeout_at).await
@@ -269,8 +275,8 @@ impl Pool {
     /// Waits until all waited-for reads are answered and every connection is closed.
     pub(super) async fn close(&self) {
         self.waiting.close();
-        if self.seats.acquire_many(self.size + 1).await.is_ok() {
-            self.seats.close();
+        if self.permits.acquire_many(self.size + 1).await.is_ok() {
+            self.permits.close();
         }
     }
 }

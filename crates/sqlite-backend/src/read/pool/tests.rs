@@ -76,7 +76,7 @@ impl Readers {
 }
 
 #[tokio::test]
-async fn a_tenant_with_many_reads_holds_no_other_up() {
+async fn a_tenant_with_many_reads_does_not_delay_others() {
     let readers = readers(1).await;
     let (release, first) = readers.occupy();
     let (release_other, second) = readers.occupy_for("b");
@@ -136,7 +136,7 @@ async fn a_tenant_without_a_reader_does_not_wait_for_the_reads_of_another() {
 #[tokio::test]
 async fn a_free_reader_serves_the_tenant_with_the_fewest_readers() {
     let waiting = Waiting::new(2);
-    let bell = Arc::<Condvar>::default();
+    let wakeup = Arc::<Condvar>::default();
     let push = |name| {
         let (call, caller) = Call::new(tenant(name), None, Box::new(|_| nothing()));
         waiting.push(call).unwrap();
@@ -149,8 +149,8 @@ async fn a_free_reader_serves_the_tenant_with_the_fewest_readers() {
     }
     // One reader for each, then a second one; and no tenant has a third.
     assert_eq!(held.iter().map(TenantId::as_str).collect::<Vec<_>>(), ["a", "b", "c", "a"]);
-    assert!(waiting.is_free(&bell, Some(&tenant("b"))).is_none());
-    let next = waiting.is_free(&bell, Some(&tenant("a"))).unwrap();
+    assert!(waiting.next_or_idle(&wakeup, Some(&tenant("b"))).is_none());
+    let next = waiting.next_or_idle(&wakeup, Some(&tenant("a"))).unwrap();
     assert_eq!(next.tenant(), &tenant("a"));
 }
 
@@ -169,20 +169,20 @@ async fn a_read_is_interrupted_at_its_deadline() {
 }
 
 #[test]
-fn what_an_idle_reader_was_woken_for_is_no_others() {
+fn a_read_that_woke_an_idle_reader_is_not_taken_by_another() {
     let waiting = Waiting::new(2);
     let [first, second] = [(); 2].map(|()| Arc::<Condvar>::default());
     let push = |name| {
         let (call, _) = Call::new(tenant(name), None, Box::new(|_| nothing()));
-        waiting.push(call).unwrap() == Pushed::InHand
+        waiting.push(call).unwrap() == Pushed::Taken
     };
     let taken = |call: Option<Call>| call.map(|call| call.tenant().to_string());
-    assert!(waiting.is_free(&first, None).is_none());
+    assert!(waiting.next_or_idle(&first, None).is_none());
     assert_eq!([push("a"), push("b")], [true, false]);
-    assert_eq!(taken(waiting.is_free(&second, None)).as_deref(), Some("b"));
+    assert_eq!(taken(waiting.next_or_idle(&second, None)).as_deref(), Some("b"));
     waiting.close();
     assert_eq!(taken(waiting.wait(&first)).as_deref(), Some("a"), "also when the readers are closed");
-    assert!(waiting.wait(&first).is_none() && waiting.is_free(&second, None).is_none());
+    assert!(waiting.wait(&first).is_none() && waiting.next_or_idle(&second, None).is_none());
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn a_caller_who_has_an_answer_finds_its_reader_free() {
 }
 
 #[tokio::test]
-async fn readers_are_started_as_they_are_needed() {
+async fn readers_are_started_on_demand() {
     let readers = readers(2).await;
     let (release, first) = readers.occupy();
     let (release_other, second) = readers.occupy();
@@ -208,7 +208,7 @@ async fn readers_are_started_as_they_are_needed() {
 }
 
 #[tokio::test]
-async fn a_read_that_its_caller_left_is_not_begun() {
+async fn a_read_whose_caller_left_does_not_begin() {
     let readers = readers(1).await;
     let (release, first) = readers.occupy();
     let begun = Arc::<AtomicBool>::default();
@@ -221,7 +221,7 @@ async fn a_read_that_its_caller_left_is_not_begun() {
         assert!(matches!(read.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending));
     }
     // The read also leaves the queue before a reader comes to it.
-    assert!(readers.pool.waiting.state().calls.len() < FEW);
+    assert!(readers.pool.waiting.state().calls.len() < CLEANUP_MIN);
     drop(release);
     first.await.unwrap();
     readers.read(|_| nothing()).await.unwrap();
@@ -229,7 +229,7 @@ async fn a_read_that_its_caller_left_is_not_begun() {
 }
 
 #[tokio::test]
-async fn a_read_that_its_caller_leaves_in_the_middle_is_ended() {
+async fn a_running_read_ends_when_its_caller_leaves() {
     let readers = readers(1).await;
     let (begin, begun) = mpsc::channel();
     let (end, ended) = mpsc::channel();
@@ -249,7 +249,7 @@ async fn a_read_that_its_caller_leaves_in_the_middle_is_ended() {
 }
 
 #[tokio::test]
-async fn reads_that_their_callers_left_leave_no_transaction_behind() {
+async fn reads_whose_callers_left_leave_no_open_transaction() {
     let readers = readers(1).await;
     // SQLite calls the progress handler once per number of steps of a statement, over all its runs: some of these
     // rollbacks reach it.
@@ -266,7 +266,7 @@ async fn reads_that_their_callers_left_leave_no_transaction_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_is_waited_for_until_the_deadline_and_no_longer() {
+async fn a_caller_waits_for_a_reader_until_the_deadline_and_no_longer() {
     let readers = readers(1).await;
     let (release, first) = readers.occupy();
     let begun = Instant::now();
@@ -279,7 +279,7 @@ async fn a_reader_is_waited_for_until_the_deadline_and_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_read_that_has_begun_is_not_given_up() {
+async fn a_read_that_has_begun_does_not_time_out() {
     let readers = readers(2).await;
     let (release, first) = readers.occupy();
     let (begin, begun) = mpsc::channel();
@@ -304,7 +304,7 @@ async fn a_read_that_has_begun_is_not_given_up() {
 }
 
 #[tokio::test]
-async fn a_panic_is_one_reads_alone() {
+async fn a_panic_fails_only_its_own_read() {
     let readers = readers(1).await;
     let error = readers.read(|_| panic!("a read")).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Panicked, Effect::NotApplied));
@@ -313,7 +313,7 @@ async fn a_panic_is_one_reads_alone() {
 }
 
 #[tokio::test]
-async fn nobody_is_inside_the_gate_who_does_not_read() {
+async fn an_idle_reader_does_not_hold_the_reader_barrier() {
     let readers = readers(1).await;
     let can_be_closed = || readers.pool.reader_barrier.close(Duration::ZERO).is_some();
     let (release, read) = readers.occupy();
@@ -387,7 +387,7 @@ async fn closing_waits_for_every_read() {
 #[tokio::test]
 async fn readers_end_with_their_store() {
     let Readers { pool, _directory } = readers(2).await;
-    let seats = Arc::clone(&pool.seats);
+    let permits = Arc::clone(&pool.permits);
     drop(pool);
-    drop(seats.acquire_many(3).await.unwrap());
+    drop(permits.acquire_many(3).await.unwrap());
 }

@@ -24,7 +24,7 @@ fn chunks(path: &std::path::Path) -> Vec<(i64, i64)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_superseded_in_its_transaction_is_not_written() {
+async fn superseded_changes_of_a_transaction_are_not_written() {
     let backend = SqliteBackend::builder().batch_time(Duration::from_secs(3600)).temporary().await.unwrap();
     let path = backend.writer().path().to_owned();
     let store = Store::over(backend);
@@ -72,8 +72,8 @@ async fn what_is_superseded_in_its_transaction_is_not_written() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_comes_after_partial_writes_finds_them() {
-    let store = store(patient()).await;
+async fn later_operations_of_a_transaction_see_its_partial_writes() {
+    let store = store(with_long_transactions()).await;
     let thread = store.db.thread("t");
     drop(thread.reserve(NewReservation::new(Role::Assistant).with_id(id("m"))).await.unwrap());
     let hold = store.hold();

@@ -38,7 +38,7 @@ impl MovableFile {
         fs::copy(&self.other, &self.path).unwrap();
     }
 
-    /// Returns how many fence transactions the other store has.
+    /// Returns how often the other store has counted a fence transaction.
     fn marks(&self) -> i64 {
         number(&self.path, "SELECT fences FROM store")
     }
@@ -79,7 +79,7 @@ impl Moved {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_became_of_a_commit_is_not_looked_up_in_another_store() {
+async fn the_outcome_of_a_commit_is_not_read_from_another_store() {
     let test = moved(SqliteOptions::new().wait_limit(Duration::from_millis(200))).await;
     test.change_at(Failpoint::Committing, Some(ffi::SQLITE_IOERR_FSYNC));
     let error = test.store.add("a").await.unwrap_err();
@@ -88,7 +88,7 @@ async fn what_became_of_a_commit_is_not_looked_up_in_another_store() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whether_it_can_be_written_is_not_tried_on_another_store() {
+async fn another_store_is_not_probed() {
     let test = moved(SqliteOptions::new()).await;
     test.store.add("a").await.unwrap();
     test.file.change();
@@ -102,7 +102,7 @@ async fn whether_it_can_be_written_is_not_tried_on_another_store() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_index_of_words_does_not_go_on_in_a_file_that_was_moved() {
+async fn the_full_text_index_does_not_continue_in_a_moved_file() {
     let test = moved(SqliteOptions::new().search(true)).await;
     test.change_at(Failpoint::Answered, None);
     test.store.add("a").await.unwrap();

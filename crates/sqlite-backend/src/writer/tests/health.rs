@@ -15,7 +15,7 @@ struct Watched {
     code: Arc<AtomicI32>,
 }
 
-/// Returns a store whose commits, fence transactions and probes all fail with one code.
+/// Returns a store whose commits and probes, and each fence transaction, all fail with one code.
 async fn watched(options: SqliteOptions) -> Watched {
     let backend = options.temporary().await.unwrap();
     let code = Arc::<AtomicI32>::default();
@@ -32,7 +32,7 @@ async fn watched(options: SqliteOptions) -> Watched {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_writer_that_fails_again_and_again_makes_the_store_read_only_until_it_works() {
+async fn repeated_failures_of_the_writer_make_the_store_read_only_until_a_success() {
     let Watched { store, maintenance, code, .. } = watched(SqliteOptions::new()).await;
     store.add("first").await.unwrap();
     let good = maintenance.health();
@@ -64,7 +64,7 @@ async fn a_writer_that_fails_again_and_again_makes_the_store_read_only_until_it_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_only_store_whose_fence_gave_up_is_found_to_work_by_a_probe() {
+async fn a_probe_ends_read_only_after_the_fence_transaction_timed_out() {
     let Watched { store, maintenance, code, .. } =
         watched(SqliteOptions::new().wait_limit(Duration::from_millis(1200))).await;
     let good = maintenance.health();
@@ -106,7 +106,7 @@ async fn a_full_disk_and_refused_writes_are_no_failures_of_the_writer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn below_the_floor_nothing_is_written_and_everything_read() {
+async fn below_the_floor_writes_are_refused_and_reads_succeed() {
     let backend = SqliteOptions::new().free_space_floor(u64::MAX).temporary().await.unwrap();
     let maintenance = backend.maintenance();
     let db = Persistence::builder().backend(backend).build().unwrap();
@@ -125,7 +125,7 @@ async fn below_the_floor_nothing_is_written_and_everything_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_log_that_is_read_for_long_is_an_alarm_and_is_cut_afterwards() {
+async fn a_wal_with_a_long_reader_raises_an_alarm_and_is_truncated_afterwards() {
     let Watched { store, maintenance, path, .. } = watched(SqliteOptions::new().log_limit(1 << 20)).await;
     store.add("first").await.unwrap();
     let good = maintenance.health();
@@ -145,7 +145,7 @@ async fn a_log_that_is_read_for_long_is_an_alarm_and_is_cut_afterwards() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_written_is_folded_into_the_file_when_nobody_writes() {
+async fn an_idle_writer_checkpoints_the_wal() {
     let backend = SqliteBackend::temporary().await.unwrap();
     let (checkpoint, checkpointed) = mpsc::channel();
     backend.writer().failpoints.set(move |point, _| {
@@ -183,7 +183,7 @@ async fn no_step_is_under_way_after_a_panic_and_after_close() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_index_whose_page_the_disk_cannot_read_is_kept() {
+async fn an_index_with_an_unreadable_page_is_kept() {
     let backend = SqliteOptions::new().search(true).temporary().await.unwrap();
     let maintenance = backend.maintenance();
     let (is_answered, has_failed) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -229,7 +229,7 @@ async fn an_index_whose_page_the_disk_cannot_read_is_kept() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_disk_is_read_again_before_a_damaged_index_is_thrown_away() {
+async fn the_disk_is_read_again_before_a_damaged_index_is_dropped() {
     let backend = SqliteOptions::new().search(true).temporary().await.unwrap();
     let (is_answered, has_failed) = (AtomicBool::new(false), AtomicBool::new(false));
     backend.writer().failpoints.set(move |point, _| match point {
@@ -254,6 +254,6 @@ async fn the_disk_is_read_again_before_a_damaged_index_is_thrown_away() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), found).await.expect("the index is made again");
+    tokio::time::timeout(Duration::from_secs(60), found).await.expect("the index is rebuilt");
     assert!(crate::file_guard::scanned_at(&path) > remembered);
 }

@@ -40,7 +40,7 @@ async fn store(options: SqliteOptions) -> Store {
 }
 
 /// Returns options with which a transaction stays open for as long as a test holds it.
-fn patient() -> SqliteOptions {
+fn with_long_transactions() -> SqliteOptions {
     SqliteOptions::new().batch_time(Duration::from_secs(3600))
 }
 
@@ -71,13 +71,13 @@ impl Store {
 
     /// Holds the writer inside its transaction, before the first write that it applies, and reports when it is there.
     fn hold(&self) -> Hold {
-        let (at_the_gate, arrived) = mpsc::channel();
-        let (release, reader_barrier) = mpsc::channel::<()>();
-        let mut reader_barrier = Some((at_the_gate, reader_barrier));
+        let (reached, arrived) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let mut released = Some((reached, released));
         self.faults.set_before_apply(move |_| {
-            if let Some((at_the_gate, reader_barrier)) = reader_barrier.take() {
-                at_the_gate.send(()).unwrap();
-                reader_barrier.recv().unwrap();
+            if let Some((reached, released)) = released.take() {
+                reached.send(()).unwrap();
+                released.recv().unwrap();
             }
         });
         Hold { arrived, release }
@@ -153,7 +153,7 @@ async fn together(store: &Store, texts: &[&'static str]) -> Vec<Result<Option<Po
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_that_wait_together_share_a_commit_and_fail_alone() {
-    let store = store(patient()).await;
+    let store = store(with_long_transactions()).await;
     let commits = store.faults.count_commits();
     assert_eq!(store.add("first").await.unwrap(), Some(Position::new(1)));
     let kind_and_effect: Vec<_> = together(&store, &["a", "b", "first", "b", "c"])
@@ -169,8 +169,8 @@ async fn writes_that_wait_together_share_a_commit_and_fail_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_shares_a_commit_is_each_for_itself() {
-    let store = store(patient()).await;
+async fn operations_that_share_a_commit_are_independent() {
+    let store = store(with_long_transactions()).await;
     let hold = store.hold();
     let add = |text: &str| Add::new("t".parse().unwrap(), message(text));
     let first = store.push_write(add("a").into(), Some("key"), far());
@@ -193,8 +193,8 @@ async fn what_shares_a_commit_is_each_for_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_follows_a_batch_that_was_refused_goes_on_where_the_thread_was() {
-    let backend = patient().temporary().await.unwrap();
+async fn writes_after_a_refused_batch_continue_the_thread() {
+    let backend = with_long_transactions().temporary().await.unwrap();
     let maintenance = backend.maintenance();
     let store = Store::over(backend);
     let hold = store.hold();
@@ -215,7 +215,7 @@ async fn what_follows_a_batch_that_was_refused_goes_on_where_the_thread_was() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_was_lost_applied_nothing() {
-    let store = store(patient()).await;
+    let store = store(with_long_transactions()).await;
     store.add("first").await.unwrap();
     store.faults.fail_next_commit(CommitFault::Lost);
     for answer in together(&store, &["a", "b", "first"]).await {
@@ -228,9 +228,9 @@ async fn a_commit_that_was_lost_applied_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_that_failed_and_came_true_was_applied() {
+async fn a_commit_that_failed_but_took_effect_is_applied() {
     for first in [true, false] {
-        let store = store(patient()).await;
+        let store = store(with_long_transactions()).await;
         if !first {
             store.add("first").await.unwrap();
         }
@@ -245,7 +245,7 @@ async fn a_commit_that_failed_and_came_true_was_applied() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_commit_that_was_lost_applied_nothing() {
-    let store = store(patient()).await;
+    let store = store(with_long_transactions()).await;
     store.faults.fail_next_commit(CommitFault::Lost);
     assert_eq!(
         kind_and_effect(&store.add("a").await.unwrap_err()),
@@ -255,25 +255,25 @@ async fn a_first_commit_that_was_lost_applied_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fence_that_fails_at_first_is_tried_again() {
-    let store = store(patient()).await;
-    store.faults.fail_fence_transactions(3);
+async fn a_fence_transaction_that_fails_is_retried() {
+    let store = store(with_long_transactions()).await;
+    store.faults.fail_next_fence_transaction(3);
     store.faults.fail_next_commit(CommitFault::Kept);
     assert_eq!(store.add("a").await.unwrap(), Some(Position::new(1)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_found_out_is_unknown() {
+async fn a_commit_whose_outcome_cannot_be_determined_is_unknown() {
     for (fault, kept) in [(CommitFault::Kept, true), (CommitFault::Lost, false)] {
-        let store = store(patient().wait_limit(Duration::from_millis(200))).await;
+        let store = store(with_long_transactions().wait_limit(Duration::from_millis(200))).await;
         store.add("first").await.unwrap();
-        store.faults.fail_fence_transactions(u64::MAX);
+        store.faults.fail_next_fence_transaction(u64::MAX);
         store.faults.fail_next_commit(fault);
         assert_eq!(
             kind_and_effect(&store.add("a").await.unwrap_err()),
             (ErrorKind::Unavailable, Effect::Unknown)
         );
-        store.faults.fail_fence_transactions(0);
+        store.faults.fail_next_fence_transaction(0);
         // The id of a write shows its outcome without its key: it exists or it does not.
         assert_eq!(store.ids().await.contains(&"a".to_owned()), kept);
         assert_eq!(store.add("b").await.unwrap(), Some(Position::new(2 + u64::from(kept))));
@@ -281,8 +281,8 @@ async fn what_cannot_be_found_out_is_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_tells_nothing_of_a_commit_that_failed_otherwise() {
-    let backend = patient().wait_limit(Duration::from_millis(200)).temporary().await.unwrap();
+async fn a_full_disk_does_not_decide_a_commit_that_failed_for_another_reason() {
+    let backend = with_long_transactions().wait_limit(Duration::from_millis(200)).temporary().await.unwrap();
     backend.writer().failpoints.set(|point, _| match point {
         Failpoint::Committing => Err(ffi::SQLITE_IOERR_FSYNC),
         // The commit may still take effect, and no fence transaction can make its outcome final.
@@ -294,8 +294,8 @@ async fn a_full_disk_tells_nothing_of_a_commit_that_failed_otherwise() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_panic_answers_and_the_writer_goes_on() {
-    let store = store(patient()).await;
+async fn a_panic_answers_its_writes_and_the_writer_continues() {
+    let store = store(with_long_transactions()).await;
     store.faults.fail_next_commit(CommitFault::Panic);
     for answer in together(&store, &["a", "b"]).await {
         assert_eq!(kind_and_effect(&answer.unwrap_err()), (ErrorKind::Unavailable, Effect::Unknown));
@@ -312,7 +312,7 @@ async fn a_panic_answers_and_the_writer_goes_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_fails_the_transaction_and_leaves_nothing_of_it() {
-    let store = store(patient()).await;
+    let store = store(with_long_transactions()).await;
     store.add("first").await.unwrap();
     let hold = store.hold();
     let send = |text: &'static str, bytes: usize| {
@@ -342,8 +342,8 @@ async fn a_full_disk_fails_the_transaction_and_leaves_nothing_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_that_breaks_its_transaction_is_taken_out_of_it() {
-    let store = store(patient()).await;
+async fn a_write_that_breaks_its_transaction_is_removed_from_it() {
+    let store = store(with_long_transactions()).await;
     store.faults.set_before_apply_once(|connection| {
         connection
             .execute_batch(
@@ -366,8 +366,8 @@ async fn a_write_that_breaks_its_transaction_is_taken_out_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_transaction_that_went_away_unnoticed_is_unknown() {
-    let store = store(patient()).await;
+async fn an_unreported_rollback_makes_the_outcome_unknown() {
+    let store = store(with_long_transactions()).await;
     store.add("first").await.unwrap();
     store.faults.set_before_apply_once(|connection| connection.execute_batch("ROLLBACK").unwrap());
     assert_eq!(
@@ -388,8 +388,9 @@ async fn a_transaction_that_went_away_unnoticed_is_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_queue_is_an_overload() {
-    let store = store(patient().queue_operations(1).wait_limit(Duration::from_millis(200))).await;
+async fn a_write_to_a_full_queue_is_overloaded() {
+    let store =
+        store(with_long_transactions().queue_operations(1).wait_limit(Duration::from_millis(200))).await;
     let hold = store.hold();
     let first = tokio::spawn({
         let db = store.db.clone();
@@ -409,8 +410,8 @@ async fn a_full_queue_is_an_overload() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_left_or_is_out_of_time_in_the_queue_changes_nothing() {
-    let store = store(patient()).await;
+async fn a_write_that_was_cancelled_or_timed_out_in_the_queue_changes_nothing() {
+    let store = store(with_long_transactions()).await;
     let hold = store.hold();
     let first = store.push("first", far());
     tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
@@ -425,8 +426,8 @@ async fn who_left_or_is_out_of_time_in_the_queue_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_left_is_taken_out_of_the_queue_before_the_time_is_over() {
-    let store = store(patient()).await;
+async fn a_cancelled_write_leaves_the_queue_before_its_timeout() {
+    let store = store(with_long_transactions()).await;
     let hold = store.hold();
     let _first = store.push("first", far());
     tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
@@ -438,8 +439,8 @@ async fn who_left_is_taken_out_of_the_queue_before_the_time_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_leaves_while_the_writer_works_is_not_undone() {
-    let store = store(patient()).await;
+async fn a_write_that_is_cancelled_while_it_is_applied_is_committed() {
+    let store = store(with_long_transactions()).await;
     let hold = store.hold();
     let first = store.push("first", far());
     tokio::task::block_in_place(|| hold.arrived.recv().unwrap());
@@ -451,11 +452,11 @@ async fn who_leaves_while_the_writer_works_is_not_undone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_has_bounds() {
-    let store = store(patient().batch_operations(2)).await;
+    let store = store(with_long_transactions().batch_operations(2)).await;
     let commits = store.faults.count_commits();
     assert!(together(&store, &["a", "b", "c", "d", "e"]).await.iter().all(Result::is_ok));
     assert_eq!(commits.load(Ordering::SeqCst), 3);
-    let store = self::store(patient().batch_bytes(1)).await;
+    let store = self::store(with_long_transactions().batch_bytes(1)).await;
     let commits = store.faults.count_commits();
     assert!(together(&store, &["a", "b", "c"]).await.iter().all(Result::is_ok));
     assert_eq!(commits.load(Ordering::SeqCst), 3);
@@ -466,7 +467,7 @@ async fn a_transaction_has_bounds() {
 }
 
 #[tokio::test]
-async fn fewer_changes_are_kept_by_a_store_that_is_opened_so() {
+async fn a_store_opened_with_a_lower_limit_keeps_fewer_changes() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let kept = || {
@@ -531,10 +532,10 @@ async fn dropping_applies_what_was_admitted() {
 }
 
 #[test]
-fn a_runtime_that_goes_away_takes_no_answer_with_it() {
+fn an_answer_arrives_although_the_runtime_of_its_caller_was_dropped() {
     let outer = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().unwrap();
     let inner = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().unwrap();
-    let store = outer.block_on(store(patient()));
+    let store = outer.block_on(store(with_long_transactions()));
     let hold = store.hold();
     let answers: Vec<_> = {
         let _inside = inner.enter();
@@ -551,10 +552,10 @@ fn a_runtime_that_goes_away_takes_no_answer_with_it() {
 }
 
 #[test]
-fn a_runtime_that_nobody_waits_on_keeps_no_answer() {
+fn an_idle_runtime_does_not_delay_an_answer() {
     let outer = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().unwrap();
     let idle = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let store = outer.block_on(store(patient()));
+    let store = outer.block_on(store(with_long_transactions()));
     let hold = store.hold();
     let answers: Vec<_> = {
         let _inside = idle.enter();
@@ -573,7 +574,7 @@ fn a_runtime_that_nobody_waits_on_keeps_no_answer() {
 }
 
 #[tokio::test]
-async fn a_temporary_store_goes_away_with_its_backend() {
+async fn a_temporary_store_is_removed_with_its_backend() {
     for closes in [true, false] {
         let backend = SqliteBackend::temporary().await.unwrap();
         let directory = backend.writer().path().parent().unwrap().to_owned();

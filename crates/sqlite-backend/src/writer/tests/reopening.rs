@@ -13,20 +13,20 @@ const FAR: Duration = Duration::from_secs(60);
 
 /// Commits as another process does, and expects a notification from the writer. The writer detects the second commit by
 /// the `data_version` of the connection that it opened in between.
-async fn expect_commits_elsewhere_to_be_told(commits: &mut CommitNotifications, path: &Path) {
+async fn expect_notifications_of_foreign_commits(commits: &mut CommitNotifications, path: &Path) {
     let connection = rusqlite::Connection::open(path).unwrap();
     connection.busy_timeout(FAR).unwrap();
     connection.execute_batch("CREATE TABLE elsewhere (n INTEGER)").unwrap();
     for _ in 0..2 {
         commits.mark_seen();
         connection.execute("INSERT INTO elsewhere VALUES (1)", []).unwrap();
-        timeout(FAR, commits.changed()).await.expect("the writer tells of the commit").unwrap();
+        timeout(FAR, commits.changed()).await.expect("the writer notifies of the commit").unwrap();
     }
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_writer_that_was_overtaken_in_a_step_of_the_index_tells_of_commits_elsewhere() {
+async fn a_writer_that_lost_the_lock_in_an_index_step_notifies_of_foreign_commits() {
     let backend = SqliteOptions::new().search(true).temporary().await.unwrap();
     let (path, health_state) =
         (backend.writer().path().to_owned(), Arc::clone(&backend.writer().health_state));
@@ -53,11 +53,11 @@ async fn a_writer_that_was_overtaken_in_a_step_of_the_index_tells_of_commits_els
         tokio::task::yield_now().await;
     }
     drop(lock);
-    expect_commits_elsewhere_to_be_told(&mut commits, &path).await;
+    expect_notifications_of_foreign_commits(&mut commits, &path).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_writer_that_lost_its_connection_tells_of_commits_elsewhere() {
+async fn a_writer_that_lost_its_connection_notifies_of_foreign_commits() {
     let backend = SqliteOptions::new().temporary().await.unwrap();
     let path = backend.writer().path().to_owned();
     backend.writer().failpoints.set(|point, _| match point {
@@ -68,11 +68,11 @@ async fn a_writer_that_lost_its_connection_tells_of_commits_elsewhere() {
     let mut commits = backend.writer().commit_notifications();
     let store = Store::over(backend);
     store.add("first").await.unwrap();
-    expect_commits_elsewhere_to_be_told(&mut commits, &path).await;
+    expect_notifications_of_foreign_commits(&mut commits, &path).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_writer_that_lost_its_connection_checkpoints_the_wal_as_it_is_closed() {
+async fn a_writer_that_lost_its_connection_checkpoints_the_wal_on_close() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let backend = SqliteBackend::open(&path).await.unwrap();
