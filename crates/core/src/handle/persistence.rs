@@ -21,10 +21,24 @@ use crate::{
     pipeline::{Core, Description, Execution, InFlight, Keyless, Ticket},
 };
 
-/// A store with everything that stands before it: the only way to read and write.
+/// A handle to a pipeline: the layers and the store behind them. All reads and writes go through a handle.
 ///
-/// A clone is another handle on the same pipeline. A handle is bound to a tenant, the default one unless
-/// [`for_tenant`](Self::for_tenant) says otherwise.
+/// A clone is another handle to the same pipeline, and it is cheap. Each handle belongs to one tenant: the default
+/// tenant, or the one that [`for_tenant`](Self::for_tenant) sets. Methods such as [`thread`](Self::thread) and
+/// [`agent`](Self::agent) return handles with narrower scope, which also are cheap to clone.
+///
+/// # Calls
+/// Methods that return a request, such as [`run`](Self::run), do nothing until the request is awaited. The request
+/// sets an idempotency key and a deadline. A deadline limits the time of the caller: a write that the store has
+/// received continues after the deadline. The answer is then [`Timeout`](crate::ErrorKind::Timeout), and its
+/// [`Effect`](crate::Effect) states what is known about the write.
+///
+/// # Cancel safety
+/// Dropping a request before the pipeline hands the call to the backend cancels the call. After that, a write
+/// continues; see [`Request`].
+///
+/// # End of the pipeline
+/// Call [`close`](Self::close) before the process ends: it completes the calls in flight and releases the store.
 ///
 /// ```
 /// # use throughline_core::{Admitted, Backend, Capabilities, Durability};
@@ -51,13 +65,13 @@ pub struct Persistence {
     actor: Option<Arc<str>>,
     call_site: Option<Arc<str>>,
     deadline: Option<Duration>,
-    /// Of a task that `close` waits for: the calls of this handle are let in while the pipeline closes.
-    ticket: Option<Arc<Ticket>>,
+    /// Set in the handle of a task that `close` waits for: the closing pipeline still admits its calls.
+    in_flight_guard: Option<Arc<Ticket>>,
     credential: Option<Credential>,
 }
 
 impl Persistence {
-    /// Begins to compose a pipeline.
+    /// Returns a builder for a pipeline.
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -69,59 +83,60 @@ impl Persistence {
             actor: None,
             call_site: None,
             deadline,
-            ticket: None,
+            in_flight_guard: None,
             credential: None,
         }
     }
 
-    /// A handle for another tenant. Nothing that it does shows or changes anything of this one's.
+    /// Returns a handle for another tenant. Its calls neither show nor change data of this handle's tenant.
     #[must_use]
     pub fn for_tenant(&self, tenant: TenantId) -> Self {
         Self { tenant, ..self.clone() }
     }
 
-    /// A handle that acts on behalf of `actor`, as layers see in the context of each call. A pipeline with the layer `redact`
-    /// hides the secrets in it.
+    /// Returns a handle that acts on behalf of `actor`. Layers find the actor in the context of each call. If the
+    /// pipeline has the layer `redact`, that layer removes secrets from the text first.
     #[must_use]
     pub fn with_actor(&self, actor: &str) -> Self {
         Self { actor: Some(self.core.caller_fact(actor)), ..self.clone() }
     }
 
-    /// A handle for one part of the host, as layers see in the context of each call. A pipeline with the layer `redact` hides
-    /// the secrets in it.
+    /// Returns a handle for one part of the host, such as `webhook`. Layers find the call site in the context of each
+    /// call. If the pipeline has the layer `redact`, that layer removes secrets from the text first.
     #[must_use]
     pub fn with_call_site(&self, call_site: &str) -> Self {
         Self { call_site: Some(self.core.caller_fact(call_site)), ..self.clone() }
     }
 
-    /// A handle whose calls have this credential, in place of an earlier one. A guard in the pipeline checks it against each
-    /// call ([`Context::credential`](crate::Context::credential)) and accepts it; a call whose credential no layer has accepted
-    /// is refused as [`Denied`](crate::ErrorKind::Denied). The layer `scope` takes a `Capability`; a guard of a host's own takes
-    /// a type of its own.
+    /// Returns a handle whose calls carry this credential instead of an earlier one. A layer of the pipeline checks
+    /// the credential of each call ([`Context::credential`](crate::Context::credential)) and accepts it. If no layer
+    /// accepts it, the call fails as [`Denied`](crate::ErrorKind::Denied). The layer `scope` expects a `Capability`;
+    /// a layer of the host can use a type of its own.
     #[must_use]
     pub fn with_credential<T: Send + Sync + 'static>(&self, credential: T) -> Self {
         Self { credential: Some(Credential::new(credential)), ..self.clone() }
     }
 
-    /// The credential of this handle, where it has one of this type.
+    /// Returns the credential of this handle, if it has one of type `T`.
     #[must_use]
     pub fn credential<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.credential.as_ref()?.get()
     }
 
-    /// A handle whose calls are waited for this long, where a call says nothing else.
+    /// Returns a handle with this deadline for each call, unless the call sets its own. It replaces the deadline of
+    /// the [builder](Builder::deadline).
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self { deadline: Some(deadline), ..self.clone() }
     }
 
-    /// The tenant of this handle.
+    /// Returns the tenant of this handle.
     #[must_use]
     pub const fn tenant(&self) -> &TenantId {
         &self.tenant
     }
 
-    /// A conversation. An unusable id is answered by the first call made on it, as
+    /// Returns a handle to a thread. The thread need not exist. An invalid id fails the first call on the handle as
     /// [`Invalid`](crate::ErrorKind::Invalid).
     pub fn thread<I>(&self, id: I) -> Thread
     where
@@ -131,26 +146,27 @@ impl Persistence {
         Thread::new(self.clone(), id.try_into().map_err(Into::into))
     }
 
-    /// Any operation on messages, typed. Those on a thread as a whole, on sessions, of a consumer, and reads go by
-    /// [`on_thread`](Self::on_thread), [`on_session`](Self::on_session), [`on_consumer`](Self::on_consumer) and [`read`](Self::read).
+    /// Runs an operation on messages. Use [`on_thread`](Self::on_thread), [`on_session`](Self::on_session),
+    /// [`on_consumer`](Self::on_consumer) and [`read`](Self::read) for the other families of operations.
     pub fn run<O: Operation>(&self, operation: O) -> Request<O> {
         Request::new(self.clone(), Ok(operation))
     }
 
-    /// Something that is done to a thread as a whole, typed. A [`Thread`] has the same by name.
+    /// Runs an operation on a thread as a whole. [`Thread`] has a method for each of the common ones.
     pub fn on_thread<T: OperationOf<ThreadArgs>>(&self, operation: T) -> ThreadRequest<T> {
         ThreadRequest::new(self.clone(), Ok(operation))
     }
 
-    /// Creates a thread that has no message yet. A thread also exists from its first write; this says more about it.
+    /// Creates a thread without messages. The first write to a thread also creates it; this operation additionally
+    /// sets its title, owner, labels and metadata.
     ///
-    /// Where no id is named, the answer says which one was minted. An idempotency key is scoped to the thread: to be able to
-    /// make the same call again, name the id.
+    /// Without an id in `thread`, the answer contains a new one. An idempotency key is scoped to the thread, so a
+    /// repeatable call must set the id.
     pub fn create_thread(&self, thread: NewThread) -> ThreadRequest<CreateThread> {
         self.on_thread(CreateThread::new(thread))
     }
 
-    /// Lists threads, the latest active first.
+    /// Lists threads, ordered by activity, latest first.
     ///
     /// ```no_run
     /// use throughline_core::{Persistence, threads::ListThreads};
@@ -199,8 +215,8 @@ impl Persistence {
         self.read(ListTenants { after, limit })
     }
 
-    /// Looks for messages with certain words, in every thread of the tenant; one thread is named by
-    /// [`SearchMessages::in_thread`].
+    /// Searches the messages of all threads of the tenant for words. [`SearchMessages::in_thread`] limits the search
+    /// to one thread. The store must claim a full-text index ([`Capabilities::search`](crate::Capabilities::search)).
     ///
     /// ```no_run
     /// use throughline_core::{Persistence, search::SearchMessages};
@@ -216,46 +232,51 @@ impl Persistence {
         self.read(search)
     }
 
-    /// Follows the changes after a position, the ones to come included: see [`ChangeFeed`].
+    /// Returns a feed of the changes after a position, including future ones: see [`ChangeFeed`].
     pub fn changes(&self, scope: ChangeScope, after: Position) -> ChangeFeed {
         ChangeFeed::new(self.clone(), self.commit_notifications(), scope, after)
     }
 
-    /// Several writes as one, all or nothing.
+    /// Applies several writes in one commit, or none of them.
     pub fn batch(&self, batch: Batch) -> Request<Batch> {
         self.run(batch)
     }
 
-    /// Any read, typed.
+    /// Runs a read.
     pub fn read<R: OperationOf<ReadArgs>>(&self, read: R) -> ReadRequest<R> {
         ReadRequest::new(self.clone(), Ok(read))
     }
 
-    /// The resolved chain.
+    /// Returns the resolved list of layers and the backend.
     #[must_use]
     pub fn describe(&self) -> &Description {
         &self.core.description
     }
 
-    /// The present moment by the clock of the pipeline.
+    /// Returns the current time, by the clock of the pipeline.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.core.clock.now()
     }
 
-    /// Refuses further calls, waits until every call in flight has ended, the ones that their callers left included,
-    /// and closes the backend. Closing again, from any handle, waits likewise and does nothing more.
+    /// Closes the pipeline: refuses further calls, waits for every call in flight, and closes the backend. Calls in
+    /// flight include detached writes, whose callers no longer wait. A repeated call, from any handle, waits for the
+    /// same end and does nothing else.
     ///
-    /// What a [`Draft`](crate::Draft) has taken over and not written yet is in flight nowhere, and is refused afterwards: finish or flush
-    /// what streams before.
+    /// Text that a [`Draft`](crate::Draft) has buffered and not written yet is not in flight: its write is refused.
+    /// Finish or flush each draft first.
     ///
-    /// It is done by a task on the runtime that the pipeline was built on, whether or not its caller waits. Where that runtime has
-    /// ended, what it was running has ended with it, and the runtime of the caller closes.
+    /// # Cancel safety
+    /// A task on the runtime of the pipeline closes it, whether or not a caller waits: dropping the future does not
+    /// stop it. If that runtime has ended, its calls have ended with it, and the runtime of the caller closes the
+    /// backend.
+    ///
     ///
     /// # Errors
-    /// What the backend answers when it closes. [`Cancelled`](crate::ErrorKind::Cancelled) where the runtime ended meanwhile, and
-    /// what the backend holds is let go with the last handle; nothing that was acknowledged is lost by that. So, and with
-    /// nothing done, where it has ended and the caller has none. [`Denied`](crate::ErrorKind::Denied) where this handle has a credential.
+    /// The error of the backend. [`Denied`](crate::ErrorKind::Denied) if this handle has a credential.
+    /// [`Cancelled`](crate::ErrorKind::Cancelled) if the runtime ended before the backend was closed: the last handle
+    /// then releases its resources, and no acknowledged write is lost. Also `Cancelled`, with no effect, if the
+    /// runtime of the pipeline has ended and the caller has no tokio runtime.
     pub async fn close(&self) -> Result<()> {
         if self.credential.is_some() {
             let detail = "a handle that has a credential cannot close the pipeline";
@@ -265,18 +286,20 @@ impl Persistence {
         self.core.close().await
     }
 
-    /// [Closes](Self::close), and waits for that no longer than `limit`: for a host that has to end while the disk or the
+    /// [Closes](Self::close) the pipeline and waits at most `limit`, for a host that must end although a disk or
     /// server hangs.
     ///
-    /// Closing goes on when the time is over, as it does when its caller leaves. Every write that was acknowledged is in the store
-    /// either way; the calls that the error counts are not answered.
+    /// # Cancel safety
+    /// Closing continues after `limit`, and also after this future is dropped. Every acknowledged write is in the
+    /// store in any case. The calls that the error counts get no answer before the process ends.
     ///
     /// # Errors
-    /// [`Timeout`](crate::ErrorKind::Timeout) when the store is not closed by then. The error says how many calls are in flight, and what
-    /// the backend waits for, if it knows. What [`close`](Self::close) answers otherwise.
+    /// [`Timeout`](crate::ErrorKind::Timeout) if the store is not closed within `limit`. The error names the number
+    /// of calls in flight, and what the backend waits for, if it knows. Otherwise the errors of
+    /// [`close`](Self::close).
     ///
     /// # Panics
-    /// Outside of a tokio runtime, and on one without a timer.
+    /// Panics outside of a tokio runtime, and on a runtime without a timer.
     pub async fn close_within(&self, limit: std::time::Duration) -> Result<()> {
         if let Ok(closed) = tokio::time::timeout(limit, self.close()).await {
             return closed;
@@ -299,17 +322,17 @@ impl Persistence {
             let fingerprint = self.core.fingerprint(&args);
             Idempotency { key, fingerprint }
         });
-        self.core.execute(facts, args).let_in_by(self.ticket.clone())
+        self.core.execute(facts, args).let_in_by(self.in_flight_guard.clone())
     }
 
-    /// A call of this kind that cannot be made, such as one on a handle of an unusable id.
+    /// Answers a call that cannot be made, such as a call with an invalid id.
     pub(super) fn refuse(&self, kind: OpKind, error: PersistError) -> Execution {
         let error = error.with_effect(Effect::NotApplied);
         self.core.refuse(self.facts(&Options::default()), Shape::of_none(kind), error)
     }
 
     fn facts(&self, options: &Options) -> Facts {
-        // A deadline too far off to be told is none.
+        // A deadline beyond the range of `Instant` counts as none.
         let deadline = options.until.or_else(|| match options.deadline {
             Some(after) => Instant::now().checked_add(after),
             None => self.deadline_from_now(),
@@ -324,12 +347,12 @@ impl Persistence {
         }
     }
 
-    /// When a call that begins now is answered at the latest, where this handle says so.
+    /// Returns the deadline of a call that begins now, if this handle has one.
     pub(super) fn deadline_from_now(&self) -> Option<Instant> {
         self.deadline.and_then(|after| Instant::now().checked_add(after))
     }
 
-    /// The drafts of this pipeline that are held.
+    /// Returns the open messages that a draft of this pipeline is writing.
     pub(super) fn live_drafts(&self) -> &LiveDrafts {
         &self.core.drafts
     }
@@ -339,46 +362,49 @@ impl Persistence {
         Keyless { args, tenant: &self.tenant, actor, call_site }
     }
 
-    /// Runs a task that `close` waits for, with a handle whose calls are let in meanwhile. Nothing once the pipeline is closing.
+    /// Spawns a task that `close` waits for. The closing pipeline still admits the calls of the handle that the task
+    /// gets. Does nothing if the pipeline is already closing.
     pub(super) fn detach<F>(&self, task: impl FnOnce(Self) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let Some(ticket) = self.core.in_flight().enter() else { return };
-        drop(self.spawn(task(Self { ticket: Some(Arc::new(ticket)), ..self.clone() })));
+        let Some(in_flight_guard) = self.core.in_flight().enter() else { return };
+        drop(self.spawn(task(Self { in_flight_guard: Some(Arc::new(in_flight_guard)), ..self.clone() })));
     }
 
-    /// The calls of the pipeline that have begun and not ended, and the runtime that they have.
+    /// Returns the calls in flight and the runtime of the pipeline.
     pub(super) fn in_flight(&self) -> &InFlight {
         self.core.in_flight()
     }
 
-    /// Runs a task on the runtime of the pipeline. The task holds the pipeline open only where it holds a handle;
-    /// [`close`](Self::close) does not wait for it.
+    /// Spawns a task on the runtime of the pipeline. [`close`](Self::close) does not wait for the task. The task
+    /// keeps the pipeline alive only while it holds a handle.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Task {
         Task::new(self.core.spawn(task))
     }
 
-    /// The runs of agents that wait for each other.
+    /// Returns the queue of runs, one key for each agent and thread.
     pub(crate) fn run_queue(&self) -> &RunQueue {
         &self.core.runs
     }
 
-    /// Writes the audit records of rejected calls that are waiting, whether or not their interval is over: before an anchor
-    /// that is to cover them. Entries of applied writes are in the log already. Records that the
-    /// [budget](crate::audit::RejectedCallBudget) has no room for become one entry that counts them.
+    /// Writes the waiting rejected-call records to the audit log now, without waiting for their interval. Call it
+    /// before an anchor that must cover them. Records of applied writes are in the log already. If the records exceed
+    /// the [budget](crate::audit::RejectedCallBudget), one record counts the remaining ones.
     ///
     /// # Errors
-    /// The error of the store that refuses the records. The pipeline writes them again after an interval, and when it is closed.
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) where records wait in a pipeline that is closed.
+    /// The error of the store. The pipeline writes the records again after an interval, and when it closes.
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the pipeline is closed and records wait.
     ///
     /// # Cancel safety
-    /// The records that it was writing wait again. Where the store had taken them already, they are written twice.
+    /// If the future is dropped, the records of the current write wait again. If the store had appended them already,
+    /// the log has them twice.
     pub async fn write_audit_records(&self) -> Result<()> {
         self.core.write_records(true).await
     }
 
-    /// Subscribes to the commit notifications of the store. `None` where the backend sends none: a reader polls then.
+    /// Subscribes to the commit notifications of the store. Returns `None` if the backend sends none; a reader then
+    /// polls.
     #[must_use]
     pub fn commit_notifications(&self) -> Option<CommitNotifications> {
         (self.core.commit_notifications)()
@@ -388,7 +414,7 @@ impl Persistence {
         &self.core
     }
 
-    /// Makes a call on behalf of another, under its promises. Its tenant is the parent's.
+    /// Runs a call on behalf of another call, with its context. The tenant is that of the parent.
     pub(crate) fn execute_child(
         &self,
         parent: &Context,
@@ -399,8 +425,8 @@ impl Persistence {
     }
 }
 
-/// A handle as a service over the erased form, for a tower stack of the host's outside the pipeline. Always ready:
-/// back-pressure is waiting in the call.
+/// A handle is a tower service over the untyped operations, for a tower stack around the pipeline. It is always
+/// ready; backpressure delays the call itself.
 impl Service<PersistArgs> for Persistence {
     type Response = PersistResponse;
     type Error = PersistError;

@@ -13,7 +13,12 @@ use crate::{
     thread::LabelPatch,
 };
 
-/// One conversation of a tenant. It exists from its first write.
+/// A handle to one thread, a conversation of a tenant. The first write to a thread creates it.
+///
+/// Each method that returns a request or a [`DraftRequest`] does nothing until it is awaited. A write accepts an
+/// idempotency key with `key` and a deadline with `deadline`; dropping it is as safe as for a [`Request`]. Each call
+/// on a handle with an invalid id fails as [`Invalid`](crate::ErrorKind::Invalid). Each write to a deleted thread
+/// fails as [`Gone`](crate::ErrorKind::Gone).
 ///
 /// ```no_run
 /// use throughline_core::{NewMessage, Persistence, Role, messages::PageFrom};
@@ -41,26 +46,26 @@ impl Thread {
         Self { db, id }
     }
 
-    /// Its id.
+    /// Returns the id of the thread.
     ///
     /// # Errors
-    /// [`InvalidId`] when the handle was made of an unusable one.
+    /// [`InvalidId`] if the handle was created with an invalid id.
     pub fn id(&self) -> Result<&ThreadId, InvalidId> {
         self.id.as_ref().map_err(|error| *error)
     }
 
-    /// The handle that it came from.
+    /// Returns the handle that this one was created from.
     #[must_use]
     pub const fn persistence(&self) -> &Persistence {
         &self.db
     }
 
-    /// Its id, for what takes several calls.
+    /// Returns the id, for an operation of several calls.
     pub(super) fn id_for(&self, operation: OpKind) -> Result<ThreadId> {
         self.with_id(|thread| thread).map_err(|error| error.at_the_edge(operation))
     }
 
-    /// Its id, for writes that take several calls: a refusal is that of a call.
+    /// Returns the id, for a write of several calls. An invalid id is refused like the id of a single call.
     pub(super) async fn id_to_write(&self, operation: OpKind) -> Result<ThreadId> {
         match self.with_id(|thread| thread) {
             Ok(thread) => Ok(thread),
@@ -79,17 +84,28 @@ impl Thread {
     }
 
     /// Adds a complete message.
+    ///
+    /// Fails as [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if the thread has a message with this id, and as
+    /// [`Gone`](crate::ErrorKind::Gone) if it had one that was deleted.
     pub fn add(&self, message: NewMessage) -> Request<Add> {
         Request::new(self.db.clone(), self.with_id(|thread| Add::new(thread, message)))
     }
 
-    /// Reserves a message and answers its writer: the id is stable before the first token.
+    /// Reserves a message and returns a [`Draft`](super::Draft) that writes it. The id is stable before the first
+    /// token.
+    ///
+    /// Fails like [`add`](Self::add), and as [`Invalid`](crate::ErrorKind::Invalid) if the lease is out of range or
+    /// not a whole number of milliseconds.
     pub fn reserve(&self, reservation: impl Into<NewReservation>) -> DraftRequest {
         let reservation = reservation.into();
         DraftRequest::new(self.db.clone(), self.with_id(|thread| (thread, reservation)))
     }
 
-    /// Changes the content of a message, or settles it. A [`Draft`](super::Draft) does it better.
+    /// Changes the content of a message, or settles it: see [`UpdateMode`]. To stream a message, use a
+    /// [`Draft`](super::Draft), which also coalesces appends and renews the lease.
+    ///
+    /// Fails as [`NotFound`](crate::ErrorKind::NotFound) for an unknown or deleted message. Fails as
+    /// [`Stale`](crate::ErrorKind::Stale) for a settled message, except for an edit of a final one.
     pub fn update_content(
         &self,
         id: MessageId,
@@ -99,17 +115,19 @@ impl Thread {
         Request::new(self.db.clone(), self.with_id(|thread| UpdateContent::new(thread, id, change, mode)))
     }
 
-    /// Replaces the content of a final message.
+    /// Replaces the content of a final message. Fails as [`Conflict`](crate::ErrorKind::Conflict) for an open
+    /// message, and as [`Stale`](crate::ErrorKind::Stale) for an abandoned one.
     pub fn edit(&self, id: MessageId, content: Content) -> Request<UpdateContent> {
         self.update_content(id, ContentChange::Replace(content), UpdateMode::Edit)
     }
 
-    /// Patches the metadata of a message.
+    /// Patches the metadata of a message, in any state: a `null` removes a name, and other names stay.
     pub fn update(&self, id: MessageId, metadata: MetadataPatch) -> Request<Update> {
         Request::new(self.db.clone(), self.with_id(|thread| Update::new(thread, id, metadata)))
     }
 
-    /// Deletes a message.
+    /// Deletes a message, in any state. Its id is never free again in this thread. Fails as
+    /// [`NotFound`](crate::ErrorKind::NotFound) for an unknown or deleted message.
     pub fn delete(&self, id: MessageId) -> Request<Delete> {
         Request::new(self.db.clone(), self.with_id(|thread| Delete::new(thread, id)))
     }
@@ -133,7 +151,7 @@ impl Thread {
         Request::new(self.db.clone(), self.with_id(|thread| Delete::damaged(thread, id)))
     }
 
-    /// Overwrites damaged messages with copies of them, such as from a backup: see [`Import::restoring`].
+    /// Overwrites damaged messages with copies, for example from a backup: see [`Import::restoring`].
     ///
     /// ```no_run
     /// use throughline_core::{MessageId, Persistence, messages::ImportRow};
@@ -150,30 +168,32 @@ impl Thread {
         Request::new(self.db.clone(), self.with_id(|thread| Import::restoring(thread, rows)))
     }
 
-    /// Reads one message; nothing where there is no such one.
+    /// Reads one message. Answers `None` if the thread has no such message.
     pub fn get(&self, id: MessageId) -> ReadRequest<GetMessage> {
         ReadRequest::new(self.db.clone(), self.with_id(|thread| GetMessage { thread, id }))
     }
 
-    /// Reads up to `limit` messages from there on, oldest first.
+    /// Reads up to `limit` messages, 1 to [`ReadPage::MAX_LIMIT`], from `from` on. The answer is in thread order,
+    /// oldest first, in either direction. It also ends at 8 MiB; only
+    /// [`Page::has_more`](crate::operation::Page::has_more) states whether there are more messages.
     pub fn page(&self, from: PageFrom, limit: u32) -> ReadRequest<ReadPage> {
         ReadRequest::new(self.db.clone(), self.with_id(|thread| ReadPage::new(thread, from, limit)))
     }
 
-    /// Reads like [`page`](Self::page), and shows only some of the messages: the history for a model, or what a
-    /// consumer's cursor may pass.
+    /// Reads like [`page`](Self::page), and only messages of this visibility: the final messages for a model, or the
+    /// settled messages that a consumer's cursor can pass.
     pub fn page_showing(&self, from: PageFrom, limit: u32, visibility: Visibility) -> ReadRequest<ReadPage> {
         let read = |thread| ReadPage::new(thread, from, limit).showing(visibility);
         ReadRequest::new(self.db.clone(), self.with_id(read))
     }
 
-    /// Walks through the messages from there on, to the end of the thread or back to its beginning. Nothing is read, and
-    /// nothing refused, before the first [`Walk::next`].
+    /// Iterates over the messages from `from` on, to the end of the thread or back to its beginning. The walk reads
+    /// nothing, and reports no error, before the first [`Walk::next`].
     pub fn walk(&self, from: PageFrom, visibility: Visibility) -> Walk {
         Walk::new(self.db.clone(), self.id_for(OpKind::Read), from, visibility)
     }
 
-    /// Its entry, as lists show it; nothing where there is no such thread.
+    /// Reads the summary of the thread, as lists show it. Answers `None` if there is no such thread.
     pub fn entry(&self) -> ReadRequest<GetThread> {
         ReadRequest::new(self.db.clone(), self.with_id(|thread| GetThread { thread }))
     }
@@ -182,51 +202,52 @@ impl Thread {
         ThreadRequest::new(self.db.clone(), self.with_id(operation))
     }
 
-    /// Gives it another title. A title that is made by itself names the one it was made for, by
+    /// Sets the title. A program that generates titles should name the title that it replaces, with
     /// [`RenameThread::expecting`] and [`Persistence::on_thread`].
     pub fn rename(&self, title: Title) -> ThreadRequest<RenameThread> {
         self.on(|thread| RenameThread::new(thread, title))
     }
 
-    /// Puts it into the archive, or gets it out.
+    /// Archives the thread, or restores it. An archived thread stays writable.
     pub fn archive(&self, archived: bool) -> ThreadRequest<ArchiveThread> {
         self.on(|thread| ArchiveThread { thread, archived })
     }
 
-    /// Changes its labels.
+    /// Patches the labels of the thread.
     pub fn label(&self, labels: LabelPatch) -> ThreadRequest<LabelThread> {
         self.on(|thread| LabelThread::new(thread).with_labels(labels))
     }
 
-    /// Changes the host's own facts about it.
+    /// Patches the metadata of the thread.
     pub fn annotate(&self, metadata: MetadataPatch) -> ThreadRequest<LabelThread> {
         self.on(|thread| LabelThread::new(thread).with_metadata(metadata))
     }
 
-    /// Takes every message away and begins another generation.
+    /// Deletes all messages and begins the next generation of the thread. The title, owner, labels and metadata stay.
     pub fn clear(&self) -> ThreadRequest<ClearThread> {
         self.on(ClearThread::new)
     }
 
-    /// Deletes its last message, in any state, and answers it whole. To take a certain one only, say so by
-    /// [`TakeLastMessage::expecting`] and [`Persistence::on_thread`].
+    /// Deletes the last message, in any state, and answers it as a whole. [`TakeLastMessage::expecting`] with
+    /// [`Persistence::on_thread`] deletes a specific message only.
     pub fn take_last(&self) -> ThreadRequest<TakeLastMessage> {
         self.on(TakeLastMessage::new)
     }
 
-    /// Deletes the thread, with everything in it.
+    /// Deletes the thread with everything in it. Each later write to it fails as [`Gone`](crate::ErrorKind::Gone). A
+    /// second deletion succeeds.
     pub fn delete_thread(&self) -> ThreadRequest<DeleteThread> {
         self.on(|thread| DeleteThread { thread })
     }
 
-    /// Makes what its entry says of its messages again, of the messages alone. The store makes no other write meanwhile: in SQLite, a
-    /// pass over 240 000 messages takes about 0.6 s.
+    /// Recomputes the thread stats in the summary from the messages. The store runs no other write in the meantime.
+    /// In SQLite, 240 000 messages take about 0.6 s.
     pub fn rebuild_entry(&self) -> ThreadRequest<RebuildThread> {
         self.on(|thread| RebuildThread { thread })
     }
 
-    /// Asks under which id it has, or is to have, the message that a provider speaks of: see [`ResolveId`]. Ids of old, and what
-    /// else can be said, go by [`Persistence::on_thread`].
+    /// Resolves the id of the message that a provider's ids mean: an existing message or a new id, see [`ResolveId`].
+    /// For legacy ids and the other options, use [`ResolveId`] with [`Persistence::on_thread`].
     ///
     /// ```no_run
     /// use throughline_core::{NewReservation, Persistence, Role, messages::Origin};
@@ -245,10 +266,11 @@ impl Thread {
         self.on(|thread| ResolveId::new(thread, origin))
     }
 
-    /// Follows what is changed in it after a position, such as that of a [page](crate::operation::Page::position): see [`ChangeFeed`].
+    /// Returns a feed of the changes of this thread after a position, such as that of a
+    /// [page](crate::operation::Page::position): see [`ChangeFeed`].
     ///
     /// # Errors
-    /// `Invalid` where the handle was made of an unusable id.
+    /// `Invalid` if the handle was created with an invalid id.
     pub fn changes(&self, after: Position) -> Result<ChangeFeed> {
         Ok(self.db.changes(ChangeScope::Thread(self.id_for(OpKind::Read)?), after))
     }

@@ -1,4 +1,4 @@
-//! A reply that is made once, however often its request is delivered and however many of its writers die.
+//! Reply attempts: one reply for a request that may be delivered several times, and whose writers may die.
 //!
 //! ```no_run
 //! use throughline_core::{Persistence, Role, messages::ReplyAttempt};
@@ -10,7 +10,7 @@
 //!         draft.finish().await?;
 //!     }
 //!     ReplyAttempt::Finished(reply) => println!("deliver {} again", reply.id),
-//!     ReplyAttempt::Open(reply) => println!("another writer is at {}: ask again later", reply.id),
+//!     ReplyAttempt::Open(reply) => println!("another writer is writing {}: ask again later", reply.id),
 //! }
 //! # Ok(())
 //! # }
@@ -32,24 +32,25 @@ use crate::{
     operation::{ContentChange, GetMessage, Reserve, UpdateContent, UpdateMode},
 };
 
-/// What the next attempt of a reply came to.
+/// The result of a request for the next attempt of a reply.
 #[derive(Debug)]
 pub enum ReplyAttempt {
-    /// A message of its own was reserved for this attempt.
+    /// A new message was reserved for this attempt.
     Begun {
-        /// Writes it.
+        /// The writer of the message.
         draft: Draft,
-        /// Which attempt it is, from 1. A request whose attempts keep dying may be the cause: give it up after a few.
+        /// The number of the attempt, from 1. A request whose attempts keep failing may be the cause of the failures:
+        /// limit the number of attempts.
         number: u32,
     },
-    /// An earlier attempt is open, and its writer may be alive: a draft of this pipeline is held, or the lease has not
-    /// expired. Ask again when it has.
+    /// An earlier attempt is open, and its writer may be alive: a draft of this pipeline writes it, or its lease has
+    /// not expired. Ask again after the expiry of the lease.
     Open(Message),
-    /// An earlier attempt is final: the reply is there.
+    /// An earlier attempt is final: this message is the reply.
     Finished(Message),
 }
 
-/// An attempt that is made when it is awaited: see
+/// A request for the next attempt, which runs when it is awaited: see
 /// [`DraftRequest::next_attempt`](super::DraftRequest::next_attempt).
 #[must_use = "nothing happens before it is awaited"]
 pub struct ReplyAttemptRequest {
@@ -60,14 +61,14 @@ pub struct ReplyAttemptRequest {
     pub(super) coalesce: Coalesce,
 }
 
-/// Why an open message is abandoned whose writer's lease has expired.
+/// The reason with which an expired attempt is abandoned.
 const REASON: &str = "its writer is gone, and the next attempt began";
 
 impl ReplyAttemptRequest {
     async fn run(self) -> Result<ReplyAttempt> {
         let (thread, reservation, key) = match self.checked() {
             Ok(checked) => checked,
-            // Refused as a call is, so that a log has it.
+            // Refused as a call, so that an audit log records it.
             Err(error) => {
                 Request::<Reserve>::new(self.db.clone(), Err(error)).await?;
                 unreachable!("a refused call answers an error")
@@ -84,7 +85,7 @@ impl ReplyAttemptRequest {
                 return Ok(ReplyAttempt::Begun { draft, number });
             }
             let id = reply.output.message.id;
-            match self.look(&thread, &id).await? {
+            match self.read_message(&thread, &id).await? {
                 None => {
                     let gone = PersistError::new(ErrorKind::Gone, "the reply was deleted");
                     let gone = gone.with_effect(Effect::NotApplied).at_the_edge(OpKind::Reserve);
@@ -94,8 +95,8 @@ impl ReplyAttemptRequest {
                     MessageState::Final => return Ok(ReplyAttempt::Finished(message)),
                     MessageState::Abandoned => number += 1,
                     MessageState::Reserved | MessageState::Streaming => {
-                        let is_held = self.db.live_drafts().holds(&message);
-                        if is_held || !rules::is_expired(&message, self.db.now()) {
+                        let is_live = self.db.live_drafts().holds(&message);
+                        if is_live || !rules::is_expired(&message, self.db.now()) {
                             return Ok(ReplyAttempt::Open(message));
                         }
                         self.abandon(message).await?;
@@ -105,7 +106,7 @@ impl ReplyAttemptRequest {
         }
     }
 
-    /// What is reserved, where attempts of it can be made.
+    /// Returns the reservation and its key, if they allow attempts.
     fn checked(&self) -> Result<(ThreadId, NewReservation, IdempotencyKey)> {
         let invalid = |detail| Err(PersistError::new(ErrorKind::Invalid, detail));
         let (thread, reservation) = self.reserve.clone()?;
@@ -115,14 +116,14 @@ impl ReplyAttemptRequest {
         if reservation.id.is_some() {
             return invalid("each attempt of a reply has a message of its own: name no id");
         }
-        // A key without room for the number would fail at the second attempt, after a crash.
+        // A key without space for the number would fail at the second attempt, after a crash.
         if key_of(&key, u32::MAX).is_err() {
             return invalid("the idempotency key leaves no room for the number of an attempt");
         }
         Ok((thread, reservation, key))
     }
 
-    async fn look(&self, thread: &ThreadId, id: &MessageId) -> Result<Option<Message>> {
+    async fn read_message(&self, thread: &ThreadId, id: &MessageId) -> Result<Option<Message>> {
         let get = GetMessage { thread: thread.clone(), id: id.clone() };
         match self.db.run(ReadArgs::from(get)).until(self.until).await? {
             ReadResult::Get(message) => Ok(message),
@@ -130,7 +131,8 @@ impl ReplyAttemptRequest {
         }
     }
 
-    /// Abandons a message whose lease has expired, as a sweep does. Where another caller was first, the message is looked at again.
+    /// Abandons a message whose lease has expired, like the recovery of expired drafts. If another caller was faster,
+    /// the loop reads the message again.
     async fn abandon(&self, message: Message) -> Result<()> {
         let mode = UpdateMode::Abandon { reason: Some(REASON.to_owned()) };
         let abandon = UpdateContent::new(message.thread, message.id, ContentChange::none(), mode)
@@ -147,7 +149,7 @@ impl ReplyAttemptRequest {
     }
 }
 
-/// The key of an attempt: the first one has that of the reply itself.
+/// Returns the key of an attempt. The first attempt has the key of the reply.
 fn key_of(key: &IdempotencyKey, number: u32) -> Result<IdempotencyKey> {
     match number {
         1 => Ok(key.clone()),

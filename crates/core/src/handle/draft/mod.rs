@@ -1,5 +1,4 @@
-//! The streaming writer: a stable id before the first token, appends that are coalesced and durable up to a published
-//! watermark, one end.
+//! The streaming writer of a message: [`Draft`] buffers appends, and a task writes them to the store.
 
 mod attempt;
 mod pending;
@@ -24,9 +23,9 @@ pub use self::{
     request::DraftRequest,
 };
 use self::{
-    pending::{MAX_WAITING, taken},
+    pending::{MAX_WAITING, permits_for},
     shared::Shared,
-    writer::{Settlement, Want},
+    writer::{Settlement, Command},
 };
 use crate::{
     Content, Delta, Effect, ErrorKind, Message, MessageId, OpKind, PersistError, Persistence, Result,
@@ -36,138 +35,155 @@ use crate::{
     pipeline::{Deadline, Expired},
 };
 
-/// How the appends of a [`Draft`] are gathered into writes. The first append after a write sets the time of the next;
-/// later ones do not move it.
+/// The rule by which a [`Draft`] coalesces appends into writes. The first append after a write starts the interval;
+/// later appends do not restart it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coalesce {
-    /// The longest an append waits before it is written.
+    /// The longest time that an append waits before the draft writes it.
     pub interval: Duration,
-    /// So many waiting bytes are written at once.
+    /// The number of buffered bytes at which the draft writes without waiting for the interval.
     pub bytes: usize,
 }
 
 impl Default for Coalesce {
-    /// 250 ms or 16 KiB.
+    /// Returns an interval of 250 ms and a size of 16 KiB.
     fn default() -> Self {
         Self { interval: Duration::from_millis(250), bytes: 16 * 1024 }
     }
 }
 
-/// How much of a draft is durable.
+/// The durable part of a draft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Watermark {
-    /// Bytes of all that was appended and is committed. Never decreases; a replacement counts its own bytes.
+    /// The number of appended bytes that are durable. It never decreases; a replacement adds its own bytes.
     pub bytes: u64,
     /// The revision of the message at that commit.
     pub revision: Revision,
 }
 
-/// A message being written.
+/// The writer of one open message, for streamed content.
 ///
-/// [`append`](Self::append) takes what streams in; a task of the draft's own writes it, one write at a time, gathered as
-/// [`Coalesce`] says, and publishes what is committed. [`finish`](Self::finish) or [`abandon`](Self::abandon) writes
-/// what is still waiting and settles the message; after that nothing is written. While the draft lives, its lease on
-/// the message is renewed, and no sweep of this pipeline settles the message.
+/// [`append`](Self::append) buffers content in memory. A task of the draft writes the buffer to the store, one write
+/// at a time, by the rule of [`Coalesce`], and publishes a [`Watermark`] after each write. [`finish`](Self::finish)
+/// and [`abandon`](Self::abandon) write the rest of the buffer and settle the message; after that the draft writes
+/// nothing.
 ///
-/// # When the store takes no writes
-/// A disk that is full, a lock or a lost connection does not end a draft. It keeps what it has taken, at most 4 MiB, tries again
-/// within a second of the last attempt, and says by its [watermark](Self::committed) what is durable. At the bound an
-/// append waits, and is refused as [`Overloaded`](ErrorKind::Overloaded) when its deadline passes. Only a refusal that lasts
-/// ends the draft: the message was deleted or settled, the caller may not write it, the pipeline was closed.
+/// While the draft exists, it renews the lease of the message after each third of the lease. The recovery of expired
+/// drafts in this pipeline does not settle the message in that time.
+///
+/// # When the store accepts no writes
+/// A full disk, a lock or a lost connection does not end a draft. The draft keeps its buffer, at most 4 MiB, and
+/// tries again within one second of the last attempt. Its [watermark](Self::committed) shows what is durable. If the
+/// buffer is full, an append waits, and fails as [`Overloaded`](ErrorKind::Overloaded) at its deadline. Only a
+/// permanent refusal ends the draft: the message was deleted or settled, the caller may not write it, or the pipeline
+/// was closed.
 ///
 /// # Deadlines
-/// The deadline of the handle that the draft was reserved on holds for each call as a whole, however many writes it makes.
+/// The deadline of the handle that reserved the draft applies to each call on the draft as a whole, however many
+/// writes the call makes. Without a deadline, a call waits until the store answers.
 ///
-/// Dropping it without either stops at once: what is committed stays, and the row is listed by
-/// [`open_reservations`](crate::Persistence::open_reservations) until a sweep settles it.
+/// # Cancel safety and drop
+/// Each call documents the effect of dropping its future. Dropping the draft itself without [`finish`](Self::finish)
+/// or [`abandon`](Self::abandon) discards the buffer and ends the renewal of the lease. The committed content stays,
+/// and [`open_reservations`](crate::Persistence::open_reservations) lists the message until the [recovery of expired
+/// drafts](crate::Persistence::recover_expired_drafts) settles it.
 pub struct Draft {
     message: Message,
     deduplicated: bool,
     db: Persistence,
     changes: mpsc::Sender<ContentChange>,
-    wants: mpsc::Sender<Want>,
+    commands: mpsc::Sender<Command>,
     watermark: watch::Receiver<Watermark>,
     shared: Arc<Shared>,
     streamed: u64,
-    /// How long the content is with all that was taken, before any layer changes it. Counted only where there is a limit.
+    /// The length of the content with everything that was appended, before any layer changes it. Counted only if
+    /// there is a limit.
     length: Length,
-    /// How long it may become.
+    /// The content limit in bytes, the lower one of the stack and the store.
     max_content_bytes: Option<u64>,
 }
 
 impl Draft {
-    /// The id of the message, for every event that is streamed to a client.
+    /// Returns the id of the message, for the events that are streamed to a client.
     #[must_use]
     pub const fn id(&self) -> &MessageId {
         &self.message.id
     }
 
-    /// The thread of the message.
+    /// Returns the thread of the message.
     #[must_use]
     pub const fn thread(&self) -> &ThreadId {
         &self.message.thread
     }
 
-    /// The message as it was reserved.
+    /// Returns the message as it was reserved.
     #[must_use]
     pub const fn reserved(&self) -> &Message {
         &self.message
     }
 
-    /// Whether an earlier call with the same idempotency key had reserved it. Another writer may be at it then: the
-    /// second of the two is refused as `Stale`.
+    /// Whether an earlier call with the same idempotency key had reserved the message. Then another writer may be
+    /// writing it: the second one of the two is refused as `Stale`.
     #[must_use]
     pub const fn deduplicated(&self) -> bool {
         self.deduplicated
     }
 
-    /// Bytes given to this draft so far, committed or not.
+    /// Returns the number of bytes appended to this draft, durable or not.
     #[must_use]
     pub const fn streamed_bytes(&self) -> u64 {
         self.streamed
     }
 
-    /// What is durable of it.
+    /// Returns the durable part of the draft.
     #[must_use]
     pub fn committed(&self) -> Watermark {
         *self.watermark.borrow()
     }
 
-    /// Follows what is durable of it.
+    /// Returns a channel with the durable part of the draft, which changes after each write.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Watermark> {
         self.watermark.clone()
     }
 
-    /// Appends text. Returns when it is taken over, which is before it is durable: see [`flush`](Self::flush) and
-    /// [`committed`](Self::committed). Waits while 4 MiB wait to be written, until its deadline.
+    /// Appends text to the buffer of the draft.
+    ///
+    /// It returns before the text is durable: see [`flush`](Self::flush) and [`committed`](Self::committed). It waits
+    /// while the buffer is full, at most until the deadline of the handle. The buffer holds 4 MiB, and 256 changes
+    /// that the writer has not received yet. One text larger than 4 MiB waits until the buffer is empty.
     ///
     /// # Errors
-    /// `TooLarge` where the content would exceed the limit that the stack or the store says. Nothing of the text is taken then,
-    /// and the draft goes on: finish it with what it has. `Overloaded` where the deadline passes while too much waits; its source is
-    /// what the store last answered. Otherwise what made an earlier write impossible for good: the message was deleted, settled
-    /// by another writer, or grew beyond a limit of which nothing was said. A failure that passes is not answered here, but for one: while it
-    /// cannot be found out whether [`finish`](Self::finish) or [`abandon`](Self::abandon) has settled the message, nothing more is taken.
+    /// `TooLarge` if the content would exceed the limit of the stack or the store, in bytes of JSON. The draft then
+    /// takes nothing of the text and stays usable: finish it with its present content.
+    ///
+    /// `Overloaded` if the buffer is still full at the deadline; its source is the last error of the store. `Stale`
+    /// if the draft was settled before. `Cancelled` if the runtime of the pipeline ended.
+    ///
+    /// Otherwise the permanent error of an earlier write: the message was deleted, was settled by another writer, or
+    /// exceeded an undeclared limit. A transient error of a write is not reported here, with one exception: while the
+    /// outcome of [`finish`](Self::finish) or [`abandon`](Self::abandon) is unknown, the draft takes no content, and
+    /// the call fails with the error of the store.
     ///
     /// # Cancel safety
-    /// Dropped before it returns, nothing is appended.
+    /// If the future is dropped before it returns, nothing is appended.
     pub async fn append(&mut self, text: impl Into<String>) -> Result<()> {
         self.change(ContentChange::Append(Delta::Text(text.into()))).await
     }
 
-    /// Appends blocks.
+    /// Appends content blocks. Otherwise it behaves like [`append`](Self::append).
     ///
     /// # Errors
-    /// As [`append`](Self::append).
+    /// As for [`append`](Self::append).
     pub async fn append_blocks(&mut self, blocks: Content) -> Result<()> {
         self.change(ContentChange::Append(Delta::Blocks(blocks))).await
     }
 
-    /// Replaces everything so far, for a writer that holds whole snapshots. A replacement that is still waiting when
-    /// the next one comes is not written at all.
+    /// Replaces the whole content, for a writer that has complete snapshots. The draft does not write a replacement
+    /// that is still buffered when the next one arrives.
     ///
     /// # Errors
-    /// As [`append`](Self::append).
+    /// As for [`append`](Self::append).
     pub async fn replace(&mut self, content: Content) -> Result<()> {
         self.change(ContentChange::Replace(content)).await
     }
@@ -176,7 +192,7 @@ impl Draft {
         let until = self.db.deadline_from_now();
         self.check_open()?;
         if self.shared.settling.load(Ordering::Acquire) || self.shared.in_doubt.load(Ordering::Acquire) {
-            self.see_settled(until).await?;
+            self.resolve_settlement(until).await?;
             self.check_open()?;
         }
         if change.is_none() {
@@ -190,19 +206,19 @@ impl Draft {
             return Err(self.refused(ErrorKind::TooLarge, detail));
         }
         let bytes = change.byte_len() as u64;
-        // One change larger than all the room waits until nothing else does.
-        let room = u32::try_from(taken(bytes)).unwrap_or(MAX_WAITING);
-        let taken_over = async {
-            let Ok(permit) = self.shared.room.acquire_many(room).await else { return Err(self.gone()) };
-            let Ok(place) = self.changes.reserve().await else { return Err(self.gone()) };
+        // A change larger than the whole buffer waits until the buffer is empty.
+        let permits = u32::try_from(permits_for(bytes)).unwrap_or(MAX_WAITING);
+        let buffered = async {
+            let Ok(permit) = self.shared.capacity.acquire_many(permits).await else { return Err(self.writer_ended()) };
+            let Ok(slot) = self.changes.reserve().await else { return Err(self.writer_ended()) };
             permit.forget();
-            place.send(change);
+            slot.send(change);
             Ok(())
         };
-        match self.by(until, taken_over).await {
-            Ok(taken_over) => taken_over?,
+        match self.by(until, buffered).await {
+            Ok(buffered) => buffered?,
             Err(Expired::Passed) => return Err(self.overloaded()),
-            Err(Expired::RuntimeEnded) => return Err(self.gone()),
+            Err(Expired::RuntimeEnded) => return Err(self.writer_ended()),
         }
         if let Some((length, _)) = length {
             self.length = length;
@@ -211,42 +227,45 @@ impl Draft {
         Ok(())
     }
 
-    /// Writes what is waiting and returns when it is durable.
+    /// Writes the whole buffer and returns when it is durable.
     ///
     /// # Errors
-    /// What the write answered, by the deadline: `NotApplied` where it was refused, `Unknown` where it may be in the store. What
-    /// was written before it is under the watermark. After a failure that passes everything else still waits, to be
-    /// written later.
+    /// The error of the write, at the deadline at the latest. Its effect is `NotApplied` if the store refused the
+    /// write, and `Unknown` if the store may have it. Writes before the failed one are below the watermark. After a
+    /// transient error the rest stays in the buffer, and the draft writes it later. As for [`append`](Self::append),
+    /// a permanent error of an earlier write fails this call.
     ///
     /// # Cancel safety
-    /// Dropped after it was polled, the draft writes what waits all the same.
+    /// If the future is dropped after it was polled, the draft still writes the buffer.
     pub async fn flush(&mut self) -> Result<Watermark> {
         self.check_failure()?;
         let until = self.db.deadline_from_now();
-        self.want(until, |reply| Want::Flush { until, reply }).await
+        self.command(until, |reply| Command::Flush { until, reply }).await
     }
 
-    /// Writes what is waiting and completes the message, in one write where possible.
+    /// Writes the buffer and sets the state of the message to final, in one write if possible.
     ///
     /// # Errors
-    /// What the write answered, by the deadline. The effect is about the end: with `NotApplied` the message is open, and nothing that
-    /// is still under way ends it; with `Unknown` it may be complete. After a failure that passes the draft is as it was: finish
-    /// it again. Where the outcome is unknown the next call finds it out, and makes the write again if it was not applied.
+    /// The error of the write, at the deadline at the latest. Its effect is about the settlement. With `NotApplied`,
+    /// the message is open, and no write in flight will settle it. With `Unknown`, the message may be final. After a
+    /// transient error the draft is unchanged: call `finish` again. If the outcome was unknown, the next call
+    /// determines it, and repeats the write if it was not applied.
     ///
     /// # Cancel safety
-    /// Dropped after it was polled, the draft may be finished or not; finishing it again answers truly.
+    /// If the future is dropped after it was polled, the message may become final. A second call to `finish` returns
+    /// the actual outcome.
     pub async fn finish(&mut self) -> Result<ContentUpdated> {
         self.settle(Settlement::Finish).await
     }
 
-    /// Writes what is waiting and gives the message up, saying why. After a failure that does not pass, what was
-    /// waiting is left out: the message is settled with what is committed.
+    /// Writes the buffer and abandons the message, with a reason for people. After a permanent error, the draft
+    /// discards its buffer and settles the message with its committed content.
     ///
     /// # Errors
-    /// As [`finish`](Self::finish).
+    /// As for [`finish`](Self::finish).
     ///
     /// # Cancel safety
-    /// As [`finish`](Self::finish).
+    /// As for [`finish`](Self::finish).
     pub async fn abandon(&mut self, reason: impl Into<String>) -> Result<ContentUpdated> {
         self.settle(Settlement::Abandon(reason.into())).await
     }
@@ -257,61 +276,62 @@ impl Draft {
         }
         let until = self.db.deadline_from_now();
         let settling = &self.shared.settling;
-        let want = |reply| {
+        let command = |reply| {
             settling.store(true, Ordering::Release);
-            Want::Settle { settlement, until, reply }
+            Command::Settle { settlement, until, reply }
         };
-        let answer = self.want(until, want).await;
+        let answer = self.command(until, command).await;
         if answer.is_err() {
-            // Nothing is being settled any more: dropping the draft now stops it at once.
+            // No settlement is in flight any more: dropping the draft now ends it at once.
             settling.store(false, Ordering::Release);
         }
         answer
     }
 
-    /// Finds out what became of a settlement whose caller left, or that was answered with an unknown outcome.
-    async fn see_settled(&self, until: Option<Instant>) -> Result<()> {
-        let answer = self.ask(until, |reply| Want::Flush { until, reply }).await?;
-        let flushed = answer.await.map_err(|_| self.gone())?;
+    /// Determines the outcome of a settlement whose caller left, or whose outcome was unknown.
+    async fn resolve_settlement(&self, until: Option<Instant>) -> Result<()> {
+        let answer = self.send(until, |reply| Command::Flush { until, reply }).await?;
+        let flushed = answer.await.map_err(|_| self.writer_ended())?;
         self.shared.settling.store(false, Ordering::Release);
         match flushed {
             Err(error) if self.shared.in_doubt.load(Ordering::Acquire) => {
                 Err(error.with_effect(Effect::NotApplied))
             }
-            // Of a settlement that is not in doubt it says nothing: a failure that does not pass is kept, and any other leaves
-            // the draft open.
+            // The flush reports nothing about a settlement with a known outcome: the writer keeps a permanent error,
+            // and any other error leaves the draft open.
             _ => Ok(()),
         }
     }
 
-    /// Asks the writer, which answers by the deadline.
-    async fn want<T>(
+    /// Sends a command to the writer and waits for its answer, which arrives by the deadline.
+    async fn command<T>(
         &self,
         until: Option<Instant>,
-        want: impl FnOnce(oneshot::Sender<Result<T>>) -> Want,
+        command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command,
     ) -> Result<T> {
-        let answer = self.ask(until, want).await?;
-        answer.await.unwrap_or_else(|_| Err(self.gone()))
+        let answer = self.send(until, command).await?;
+        answer.await.unwrap_or_else(|_| Err(self.writer_ended()))
     }
 
-    async fn ask<T>(
+    async fn send<T>(
         &self,
         until: Option<Instant>,
-        want: impl FnOnce(oneshot::Sender<Result<T>>) -> Want,
+        command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command,
     ) -> Result<oneshot::Receiver<Result<T>>> {
-        match self.by(until, self.wants.reserve()).await {
-            Ok(Ok(place)) => {
+        match self.by(until, self.commands.reserve()).await {
+            Ok(Ok(slot)) => {
                 let (reply, answer) = oneshot::channel();
-                place.send(want(reply));
+                slot.send(command(reply));
                 Ok(answer)
             }
-            Ok(Err(_)) | Err(Expired::RuntimeEnded) => Err(self.gone()),
+            Ok(Err(_)) | Err(Expired::RuntimeEnded) => Err(self.writer_ended()),
             Err(Expired::Passed) => Err(self
                 .refused(ErrorKind::Timeout, "the deadline passed before the writer of the draft was free")),
         }
     }
 
-    /// What the future answers before the deadline. The timer is of the runtime of the pipeline: the caller may have any executor.
+    /// Awaits a future until the deadline. The timer belongs to the runtime of the pipeline, so the caller can use
+    /// any executor.
     async fn by<T>(&self, until: Option<Instant>, future: impl Future<Output = T>) -> Result<T, Expired> {
         let (mut deadline, mut future) = (until.map(Deadline::new), pin!(future));
         poll_fn(|cx| match (future.as_mut().poll(cx), &mut deadline) {
@@ -326,21 +346,21 @@ impl Draft {
         self.shared.failure().map_or(Ok(()), Err)
     }
 
-    /// Refuses content that comes after the end.
+    /// Refuses content after the settlement or after a permanent error.
     fn check_open(&self) -> Result<()> {
         self.check_failure()?;
         if self.shared.settled.load(Ordering::Acquire) {
-            return Err(self.refused(ErrorKind::Stale, "the draft is settled already"));
+            return Err(self.refused(ErrorKind::Stale, "the draft is already settled"));
         }
         Ok(())
     }
 
-    /// Too much waits to be written.
+    /// Returns the error of an append to a full buffer.
     fn overloaded(&self) -> PersistError {
         let error =
-            self.refused(ErrorKind::Overloaded, format!("{MAX_WAITING} bytes wait to be written already"));
-        match self.shared.obstacle() {
-            Some(obstacle) => error.with_source(obstacle),
+            self.refused(ErrorKind::Overloaded, format!("{MAX_WAITING} bytes wait to be written"));
+        match self.shared.transient_error() {
+            Some(source) => error.with_source(source),
             None => error,
         }
     }
@@ -352,8 +372,8 @@ impl Draft {
             .about(&self.message.thread, &self.message.id)
     }
 
-    /// Why the task of the draft takes nothing any more.
-    fn gone(&self) -> PersistError {
+    /// Returns the reason why the task of the draft has ended.
+    fn writer_ended(&self) -> PersistError {
         self.check_open().err().unwrap_or_else(|| {
             PersistError::new(
                 ErrorKind::Cancelled,
@@ -368,7 +388,7 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // Nothing is written any more, unless it is being settled.
+        // The writer stops, unless a settlement is in flight.
         if !self.shared.settling.load(Ordering::Acquire) {
             self.shared.end();
         }

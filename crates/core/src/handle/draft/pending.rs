@@ -1,127 +1,128 @@
-//! What waits to be written.
+//! The buffer of a draft: changes that wait to be written.
 
 use std::{collections::VecDeque, iter};
 
 use crate::{Delta, operation::ContentChange};
 
-/// The most bytes that wait to be written before an append waits too: 4 MiB.
+/// The size of the buffer in bytes: 4 MiB. At this size, an append waits.
 pub(super) const MAX_WAITING: u32 = 4 << 20;
 
-/// How much room a change of so many bytes takes. One larger than all the room takes all of it.
-pub(super) fn taken(bytes: u64) -> u64 {
+/// Returns the number of permits for a change of this many bytes. A change larger than the buffer takes all permits.
+pub(super) fn permits_for(bytes: u64) -> u64 {
     bytes.min(MAX_WAITING.into())
 }
 
-/// One write to come: what was given in one go, or neighbouring text gathered.
+/// One future write: one change, or several neighboring text appends.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Piece {
+pub(super) struct PendingWrite {
     pub(super) change: ContentChange,
-    /// Bytes given to the draft that are committed with it: its own, and those that it supersedes.
+    /// The appended bytes that become durable with it: its own, and those that it supersedes.
     pub(super) bytes: u64,
-    /// Of the room of the draft, what it and those that it supersedes have taken.
-    pub(super) room: u64,
-    /// Where the text was given in parts: the byte lengths of all but the first, from the front.
-    cuts: Vec<usize>,
+    /// The permits that it and the superseded writes hold.
+    pub(super) permits: u64,
+    /// The start of each append but the first, as byte offsets into the text.
+    starts: Vec<usize>,
 }
 
-impl Piece {
-    /// A piece that writes nothing: to settle or to renew.
-    pub(super) const fn nothing() -> Self {
-        Self { change: ContentChange::none(), bytes: 0, room: 0, cuts: Vec::new() }
+impl PendingWrite {
+    /// A write that writes nothing: to settle or to renew.
+    pub(super) const fn empty() -> Self {
+        Self { change: ContentChange::none(), bytes: 0, permits: 0, starts: Vec::new() }
     }
 
-    /// Parts it where it was given in parts, near the middle; itself again when it was given in one go.
-    pub(super) fn part(self) -> Result<(Self, Self), Self> {
-        let Self { change, bytes, room, mut cuts } = self;
+    /// Splits the text between two appends, near the middle. Returns itself as the error if it consists of one
+    /// append.
+    pub(super) fn split(self) -> Result<(Self, Self), Self> {
+        let Self { change, bytes, permits, mut starts } = self;
         let ContentChange::Append(Delta::Text(mut text)) = change else {
-            return Err(Self { change, bytes, room, cuts });
+            return Err(Self { change, bytes, permits, starts });
         };
-        if cuts.is_empty() {
-            return Err(Self { change: ContentChange::Append(Delta::Text(text)), bytes, room, cuts });
+        if starts.is_empty() {
+            return Err(Self { change: ContentChange::Append(Delta::Text(text)), bytes, permits, starts });
         }
-        let back_cuts = cuts.split_off(cuts.len() / 2 + 1);
-        let at = cuts.pop().unwrap_or(0);
+        let back_starts = starts.split_off(starts.len() / 2 + 1);
+        let at = starts.pop().unwrap_or(0);
         let back = text.split_off(at);
         let back_bytes = back.len() as u64;
-        let back_cuts: Vec<usize> = back_cuts.into_iter().map(|cut| cut - at).collect();
-        let starts = iter::once(0).chain(back_cuts.iter().copied());
-        let ends = back_cuts.iter().copied().chain([back.len()]);
-        let back_room = starts.zip(ends).map(|(start, end)| taken((end - start) as u64)).sum();
-        let piece = |text, bytes, room, cuts| {
+        let back_starts: Vec<usize> = back_starts.into_iter().map(|start| start - at).collect();
+        let starts = iter::once(0).chain(back_starts.iter().copied());
+        let ends = back_starts.iter().copied().chain([back.len()]);
+        let back_permits = starts.zip(ends).map(|(start, end)| permits_for((end - start) as u64)).sum();
+        let write = |text, bytes, permits, starts| {
             let change = ContentChange::Append(Delta::Text(text));
-            Self { change, bytes, room, cuts }
+            Self { change, bytes, permits, starts }
         };
         Ok((
-            piece(text, bytes - back_bytes, room - back_room, cuts),
-            piece(back, back_bytes, back_room, back_cuts),
+            write(text, bytes - back_bytes, permits - back_permits, starts),
+            write(back, back_bytes, back_permits, back_starts),
         ))
     }
 }
 
-/// Changes in order, neighbouring text gathered up to a size. What a replacement supersedes is not kept.
+/// Changes in order. Neighboring text is coalesced up to a size, and superseded changes are removed.
 #[derive(Debug)]
 pub(super) struct Pending {
-    pieces: VecDeque<Piece>,
+    writes: VecDeque<PendingWrite>,
     bytes: u64,
-    gather: usize,
+    coalesce_bytes: usize,
 }
 
 impl Pending {
-    /// Gathers text until a piece has this many bytes.
-    pub(super) fn new(gather: usize) -> Self {
-        Self { pieces: VecDeque::new(), bytes: 0, gather }
+    /// Gathers text until a write has this many bytes.
+    pub(super) fn new(coalesce_bytes: usize) -> Self {
+        Self { writes: VecDeque::new(), bytes: 0, coalesce_bytes }
     }
 
     pub(super) fn push(&mut self, change: ContentChange) {
         let bytes = change.byte_len() as u64;
-        let (mut superseded, mut room) = (0, taken(bytes));
+        let (mut superseded, mut permits) = (0, permits_for(bytes));
         if matches!(change, ContentChange::Replace(_)) {
-            for piece in self.pieces.drain(..) {
-                superseded += piece.bytes;
-                room += piece.room;
+            for write in self.writes.drain(..) {
+                superseded += write.bytes;
+                permits += write.permits;
             }
             self.bytes = 0;
         }
         self.bytes += bytes;
         if let ContentChange::Append(Delta::Text(more)) = &change
-            && let Some(piece) = self.pieces.back_mut()
-            && let ContentChange::Append(Delta::Text(text)) = &mut piece.change
-            && text.len() < self.gather
+            && let Some(write) = self.writes.back_mut()
+            && let ContentChange::Append(Delta::Text(text)) = &mut write.change
+            && text.len() < self.coalesce_bytes
         {
-            piece.cuts.push(text.len());
+            write.starts.push(text.len());
             text.push_str(more);
-            piece.bytes += bytes;
-            piece.room += room;
+            write.bytes += bytes;
+            write.permits += permits;
             return;
         }
-        // What was given counts as committed once what replaced it is.
-        self.pieces.push_back(Piece { change, bytes: superseded + bytes, room, cuts: Vec::new() });
+        // Superseded content counts as durable once its replacement is durable.
+        self.writes.push_back(PendingWrite { change, bytes: superseded + bytes, permits, starts: Vec::new() });
     }
 
-    pub(super) fn pop(&mut self) -> Option<Piece> {
-        let piece = self.pieces.pop_front()?;
-        self.bytes -= piece.change.byte_len() as u64;
-        Some(piece)
+    pub(super) fn pop(&mut self) -> Option<PendingWrite> {
+        let write = self.writes.pop_front()?;
+        self.bytes -= write.change.byte_len() as u64;
+        Some(write)
     }
 
-    /// Puts back what was refused and can be written later, or otherwise.
-    pub(super) fn put_back(&mut self, piece: Piece) {
-        self.bytes += piece.change.byte_len() as u64;
-        self.pieces.push_front(piece);
+    /// Puts a refused write back to the front.
+    pub(super) fn put_back(&mut self, write: PendingWrite) {
+        self.bytes += write.change.byte_len() as u64;
+        self.writes.push_front(write);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
+        self.writes.is_empty()
     }
 
-    /// Bytes that wait to be written.
+    /// Returns the number of buffered bytes.
     pub(super) const fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Drops everything and answers how much of what was given that was.
+    /// Removes all changes.
     pub(super) fn clear(&mut self) {
-        self.pieces.clear();
+        self.writes.clear();
         self.bytes = 0;
     }
 }
@@ -136,11 +137,11 @@ mod tests {
     }
 
     fn popped(pending: &mut Pending) -> Option<(ContentChange, u64)> {
-        pending.pop().map(|piece| (piece.change, piece.bytes))
+        pending.pop().map(|write| (write.change, write.bytes))
     }
 
     #[test]
-    fn text_is_gathered_up_to_a_size_and_blocks_are_not() {
+    fn text_is_coalesced_up_to_a_size_and_blocks_are_not() {
         let blocks = ContentChange::Append(Delta::Blocks(Content::text("x")));
         let mut pending = Pending::new(3);
         for change in [text("a"), text("b"), text("cd"), text("e"), blocks.clone(), text("f")] {
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replacement_supersedes_what_waits() {
+    fn a_replacement_supersedes_buffered_changes() {
         let replace = ContentChange::Replace(Content::empty());
         let mut pending = Pending::new(100);
         pending.push(text("abc"));
@@ -168,36 +169,36 @@ mod tests {
     }
 
     #[test]
-    fn every_piece_gives_back_the_room_that_was_taken_for_it() {
-        const ROOM: u64 = MAX_WAITING as u64;
+    fn every_write_holds_the_permits_of_its_appends() {
+        const ALL: u64 = MAX_WAITING as u64;
         let large = "x".repeat(MAX_WAITING as usize + 5);
         let mut pending = Pending::new(usize::MAX);
         for part in ["ab", &large, "c"] {
             pending.push(text(part));
         }
-        let (front, back) = pending.pop().unwrap().part().unwrap();
-        assert_eq!((front.room, front.bytes), (2 + ROOM, 2 + ROOM + 5));
-        assert_eq!((back.room, back.bytes), (1, 1));
-        let (ab, large) = front.part().unwrap();
-        assert_eq!((ab.room, large.room), (2, ROOM));
+        let (front, back) = pending.pop().unwrap().split().unwrap();
+        assert_eq!((front.permits, front.bytes), (2 + ALL, 2 + ALL + 5));
+        assert_eq!((back.permits, back.bytes), (1, 1));
+        let (ab, large) = front.split().unwrap();
+        assert_eq!((ab.permits, large.permits), (2, ALL));
         pending.push(text("abc"));
         pending.push(ContentChange::Replace(Content::empty()));
-        assert_eq!(pending.pop().unwrap().room, 3 + 2);
+        assert_eq!(pending.pop().unwrap().permits, 3 + 2);
     }
 
     #[test]
-    fn gathered_text_is_parted_where_it_was_given_in_parts() {
+    fn coalesced_text_is_split_between_appends() {
         let mut pending = Pending::new(100);
         for part in ["ab", "c", "def", "g"] {
             pending.push(text(part));
         }
-        let (front, back) = pending.pop().unwrap().part().unwrap();
+        let (front, back) = pending.pop().unwrap().split().unwrap();
         assert_eq!((&front.change, front.bytes), (&text("abc"), 3));
         assert_eq!((&back.change, back.bytes), (&text("defg"), 4));
-        let (def, g) = back.part().unwrap();
+        let (def, g) = back.split().unwrap();
         assert_eq!((def.change.clone(), g.change.clone()), (text("def"), text("g")));
-        let (ab, c) = front.part().unwrap();
+        let (ab, c) = front.split().unwrap();
         assert_eq!((ab.change.clone(), c.change.clone()), (text("ab"), text("c")));
-        assert!(ab.part().is_err() && c.part().is_err() && def.part().is_err() && g.part().is_err());
+        assert!(ab.split().is_err() && c.split().is_err() && def.split().is_err() && g.split().is_err());
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     operation::Reserve,
 };
 
-/// A reservation that is made when it is awaited, and answers its writer.
+/// A reservation that runs when it is awaited, and that answers a [`Draft`].
 #[derive(Debug)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct DraftRequest {
@@ -26,10 +26,10 @@ impl DraftRequest {
         Self { db, reserve, key: Ok(None), deadline: None, coalesce: Coalesce::default() }
     }
 
-    /// Gives the reservation an idempotency key: a second caller with the same key gets the same message, and a draft of it that
-    /// begins where it was reserved. Once anything was written to the message, all that this draft writes is refused as
-    /// [`Stale`](crate::ErrorKind::Stale): the first writer may still be alive. For a request that may be delivered again after a
-    /// crash, use [`next_attempt`](Self::next_attempt).
+    /// Sets the idempotency key of the reservation. A second call with the same key gets the same message, and a
+    /// draft that starts at the reserved state. If the message was written since, each write of this draft is refused
+    /// as [`Stale`](crate::ErrorKind::Stale), because the first writer may still be alive. For a request that may be
+    /// delivered again after a crash, use [`next_attempt`](Self::next_attempt).
     pub fn key<K>(mut self, key: K) -> Self
     where
         K: TryInto<IdempotencyKey>,
@@ -42,33 +42,36 @@ impl DraftRequest {
         self
     }
 
-    /// How long the caller waits for the reservation.
+    /// Sets the longest time that the caller waits for the reservation.
     pub const fn deadline(mut self, after: Duration) -> Self {
         self.deadline = Some(after);
         self
     }
 
-    /// How appends are gathered into writes.
+    /// Sets how the draft coalesces appends into writes.
     pub const fn coalesce(mut self, coalesce: Coalesce) -> Self {
         self.coalesce = coalesce;
         self
     }
 
-    /// Reserves the next attempt of the reply that the [key](Self::key) names. A reply whose writer died ends abandoned, and the key
-    /// alone answers with that message for ever. This begins another message, once: of two deliveries at the same time
-    /// one begins, and the other is answered [`ReplyAttempt::Open`](crate::handle::ReplyAttempt::Open). An attempt that is open, and whose lease has expired, is
-    /// abandoned as a [sweep](crate::Persistence::recover_expired_drafts) would do.
+    /// Reserves the next attempt of the reply that the [key](Self::key) names. A reply whose writer died ends as
+    /// abandoned, and the key alone would always answer that message. This method instead reserves a new message,
+    /// once: of two concurrent deliveries, one begins, and the other one gets
+    /// [`ReplyAttempt::Open`](crate::handle::ReplyAttempt::Open). It abandons an open attempt whose lease has
+    /// expired, like the [recovery of expired drafts](crate::Persistence::recover_expired_drafts).
     ///
-    /// The attempts have keys of their own, the first one that of the reply and the others the number behind it, such as
-    /// `reply-1007 (attempt 2)`. The reservation has to be the same each time. It costs a call or two for each earlier attempt.
+    /// Each attempt has its own key: the first one has the key of the reply, and the others append their number, such
+    /// as `reply-1007 (attempt 2)`. The reservation must be the same each time. Each earlier attempt costs one or two
+    /// calls.
     ///
     /// # Errors
-    /// `Invalid` without a key, with one longer than 234 bytes, and where the reservation names an id; `Gone` where the reply was
-    /// deleted; `Conflict` where the key was used for another reservation; what the reservation or the read answers. The
-    /// deadline holds for all of it.
+    /// `Invalid` without a key, with a key longer than 234 bytes, or if the reservation names an id. `Gone` if the
+    /// reply was deleted. `Conflict` if the key was used for another reservation. Otherwise the error of the
+    /// reservation or the read. The deadline covers the whole operation.
     ///
     /// # Cancel safety
-    /// Dropped, it may have reserved a message. Asked again, it is that message's attempt, open until its lease expires.
+    /// If the future is dropped, it may have reserved a message. The next request then finds that attempt open until
+    /// its lease expires.
     pub fn next_attempt(self) -> ReplyAttemptRequest {
         let until = match self.deadline {
             Some(after) => Instant::now().checked_add(after),

@@ -1,4 +1,4 @@
-//! What a draft and its writer tell each other beside the requests.
+//! The state that a draft and its writer task share, apart from the commands.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -13,17 +13,17 @@ use crate::pipeline::LiveDraft;
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// A settlement was sent: the writer sees it through although the draft is gone.
+    /// A settlement was sent: the writer completes it even if the draft is dropped.
     pub(super) settling: AtomicBool,
-    /// The message is settled: nothing more is taken.
+    /// The message is settled: the draft takes no more content.
     pub(super) settled: AtomicBool,
-    /// It may be settled or not: nothing more is taken before that is known.
+    /// The outcome of a settlement is unknown: the draft takes no content until it is known.
     pub(super) in_doubt: AtomicBool,
-    /// A permit for each byte that may wait.
-    pub(super) room: Semaphore,
+    /// One permit for each byte of the buffer.
+    pub(super) capacity: Semaphore,
     failure: Mutex<Option<PersistError>>,
     /// Why what waits could not be written when that was last tried.
-    obstacle: Mutex<Option<PersistError>>,
+    transient_error: Mutex<Option<PersistError>>,
     live: Mutex<Option<LiveDraft>>,
 }
 
@@ -37,31 +37,31 @@ impl Shared {
             settling: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             in_doubt: AtomicBool::new(false),
-            room: Semaphore::new(MAX_WAITING as usize),
+            capacity: Semaphore::new(MAX_WAITING as usize),
             failure: Mutex::new(None),
-            obstacle: Mutex::new(None),
+            transient_error: Mutex::new(None),
             live: Mutex::new(Some(live)),
         }
     }
 
-    /// Why nothing can be written any more.
+    /// Returns the permanent error, if there is one.
     pub(super) fn failure(&self) -> Option<PersistError> {
         lock(&self.failure).clone()
     }
 
-    /// Keeps why nothing can be written any more, and wakes every caller that waits for room.
+    /// Records a permanent error and wakes every caller that waits for space in the buffer.
     pub(super) fn fail(&self, error: PersistError) {
         *lock(&self.failure) = Some(error);
         self.end();
     }
 
-    /// Why what waits could not be written when that was last tried, if it could not.
-    pub(super) fn obstacle(&self) -> Option<PersistError> {
-        lock(&self.obstacle).clone()
+    /// Returns the error of the last write, if it was transient.
+    pub(super) fn transient_error(&self) -> Option<PersistError> {
+        lock(&self.transient_error).clone()
     }
 
-    pub(super) fn hinder(&self, error: Option<PersistError>) {
-        *lock(&self.obstacle) = error;
+    pub(super) fn set_transient_error(&self, error: Option<PersistError>) {
+        *lock(&self.transient_error) = error;
     }
 
     pub(super) fn settle(&self) {
@@ -69,13 +69,13 @@ impl Shared {
         self.end();
     }
 
-    pub(super) fn give_room(&self, room: u64) {
-        self.room.add_permits(usize::try_from(room).unwrap_or(0));
+    pub(super) fn release(&self, permits: u64) {
+        self.capacity.add_permits(usize::try_from(permits).unwrap_or(0));
     }
 
-    /// Nothing more is written: a sweep may settle the message.
+    /// Ends the draft: the recovery of expired drafts may settle the message.
     pub(super) fn end(&self) {
-        self.room.close();
+        self.capacity.close();
         drop(lock(&self.live).take());
     }
 }
