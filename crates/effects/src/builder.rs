@@ -8,7 +8,7 @@ use super::{
     delivery::Delivery,
     running::Running,
     settings::Settings,
-    status::{Board, ConsumerState},
+    status::{StatusPublisher, ConsumerState},
     worker::Worker,
 };
 use throughline_core::{
@@ -93,7 +93,7 @@ impl EffectsBuilder {
             can_be_followed(&db, &scope).await.map_err(about)?;
             let cursor = db.read(GetCursor { consumer: name.clone() }).await.map_err(about)?;
             let delivery = Arc::new(Delivery {
-                board: Board::new(name.clone(), cursor.position, cursor.quarantined),
+                status: StatusPublisher::new(name.clone(), cursor.position, cursor.quarantined),
                 db: db.clone(),
                 name,
                 consumer,
@@ -112,7 +112,7 @@ impl EffectsBuilder {
                 // A panic of ours is no reason for whoever waits to wait for ever.
                 if let Err(why) = catch_future(worker.run()).await {
                     theirs
-                        .board
+                        .status
                         .put(|status| status.state = ConsumerState::Stopped { why: Some(why.to_string()) });
                 }
             });

@@ -11,7 +11,7 @@ use tokio::{
 use super::{
     consumer::{AnyConsumer, Event, takes_away},
     settings::Settings,
-    status::Board,
+    status::StatusPublisher,
 };
 use throughline_core::{
     ErrorKind, Message, PersistError, Persistence, Result,
@@ -30,7 +30,7 @@ pub(super) struct Delivery {
     pub(super) settings: Settings,
     /// One for each attempt that may run at once. An event that waits for its next attempt has none.
     pub(super) permits: Semaphore,
-    pub(super) board: Board,
+    pub(super) status: StatusPublisher,
     pub(super) stopping: watch::Receiver<bool>,
 }
 
@@ -46,7 +46,7 @@ pub(super) enum Outcome {
 }
 
 /// Why an attempt came to nothing.
-enum Trouble {
+enum AttemptError {
     /// The store, which gets better by itself or by somebody's doing. The event has nothing to do with it.
     Store(PersistError),
     /// The event, or what the consumer does with it.
@@ -62,40 +62,40 @@ impl Delivery {
     pub(super) async fn deliver(&self, change: Change) -> Outcome {
         let (mut waits, mut made) = (self.settings.waits(), 0);
         loop {
-            let trouble = match self.attempt(&change).await {
+            let failure = match self.attempt(&change).await {
                 Ok(outcome) => return outcome,
-                Err(trouble) => trouble,
+                Err(failure) => failure,
             };
-            let why = match trouble {
-                Trouble::Store(error) => error.to_string(),
-                Trouble::Event(why) => {
+            let why = match failure {
+                AttemptError::Store(error) => error.to_string(),
+                AttemptError::Event(why) => {
                     made += 1;
                     if made >= self.settings.attempts {
-                        self.board.failed(&why);
+                        self.status.failed(&why);
                         return self.skip(&change, &format!("{why} ({made} attempts)")).await;
                     }
                     why
                 }
-                Trouble::Hopeless(why) => {
-                    self.board.failed(&why);
+                AttemptError::Hopeless(why) => {
+                    self.status.failed(&why);
                     return self.skip(&change, &why).await;
                 }
             };
-            self.board.failed(&why);
+            self.status.failed(&why);
             if !self.waited(waits.next()).await {
                 return Outcome::Left;
             }
         }
     }
 
-    async fn attempt(&self, change: &Change) -> Result<Outcome, Trouble> {
+    async fn attempt(&self, change: &Change) -> Result<Outcome, AttemptError> {
         if *self.stopping.borrow() {
             return Ok(Outcome::Left);
         }
         // It is closed by nobody.
         let _permit = self.permits.acquire().await;
         if let ChangeKind::Unreadable { why } = &change.what {
-            return Err(Trouble::Hopeless(format!("the change cannot be read: {why}")));
+            return Err(AttemptError::Hopeless(format!("the change cannot be read: {why}")));
         }
         if !takes_away(&change.what) && !self.is_on() {
             return Ok(Outcome::Done);
@@ -108,9 +108,9 @@ impl Delivery {
         let limit = self.settings.time_limit;
         match timeout(limit, catch_future(self.consumer.handle(event))).await {
             Ok(Ok(Ok(()))) => Ok(Outcome::Done),
-            Ok(Ok(Err(error))) => Err(Trouble::Event(error.to_string())),
-            Ok(Err(panicked)) => Err(Trouble::Event(panicked.to_string())),
-            Err(_) => Err(Trouble::Event(format!("it took longer than {limit:?}"))),
+            Ok(Ok(Err(error))) => Err(AttemptError::Event(error.to_string())),
+            Ok(Err(panicked)) => Err(AttemptError::Event(panicked.to_string())),
+            Err(_) => Err(AttemptError::Event(format!("it took longer than {limit:?}"))),
         }
     }
 
@@ -119,14 +119,14 @@ impl Delivery {
         catch(|| self.consumer.is_on()).unwrap_or(true)
     }
 
-    async fn message(&self, change: &Change) -> Result<Option<Message>, Trouble> {
+    async fn message(&self, change: &Change) -> Result<Option<Message>, AttemptError> {
         let Some(about) = change.what.message() else { return Ok(None) };
         let get = GetMessage { thread: change.thread.clone(), id: about.id.clone() };
         let db = self.db.for_tenant(change.tenant.clone());
         db.read(get).deadline(STORE_LIMIT).await.map_err(|error| match error.kind() {
-            kind if kind.passes_with_time() => Trouble::Store(error),
-            ErrorKind::Cancelled => Trouble::Store(error),
-            _ => Trouble::Event(error.to_string()),
+            kind if kind.passes_with_time() => AttemptError::Store(error),
+            ErrorKind::Cancelled => AttemptError::Store(error),
+            _ => AttemptError::Event(error.to_string()),
         })
     }
 
@@ -138,10 +138,10 @@ impl Delivery {
         loop {
             match self.db.with_deadline(STORE_LIMIT).on_consumer(quarantine.clone()).await {
                 Ok(_) => {
-                    self.board.put(|status| status.quarantined += 1);
+                    self.status.put(|status| status.quarantined += 1);
                     return Outcome::Done;
                 }
-                Err(error) => self.board.failed(&error.to_string()),
+                Err(error) => self.status.failed(&error.to_string()),
             }
             if !self.waited(waits.next()).await {
                 return Outcome::Left;

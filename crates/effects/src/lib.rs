@@ -53,7 +53,7 @@ mod consumer;
 mod delivery;
 #[cfg(feature = "jsonl-mirror")]
 mod jsonl;
-mod lanes;
+mod thread_queues;
 mod running;
 mod settings;
 mod status;

@@ -52,7 +52,7 @@ impl Effects {
     pub async fn reached(&self, position: Position) -> bool {
         let mut all = true;
         for running in &self.running {
-            let mut status = running.delivery.board.subscribe();
+            let mut status = running.delivery.status.subscribe();
             let is_there = |status: &ConsumerStatus| status.done >= position || status.is_stopped();
             all &= match status.wait_for(is_there).await {
                 Ok(status) => status.done >= position,
@@ -79,7 +79,7 @@ impl Effects {
 
 impl Running {
     fn status(&self) -> ConsumerStatus {
-        let mut status = self.delivery.board.look();
+        let mut status = self.delivery.status.look();
         if self.task.is_finished() && !status.is_stopped() {
             let why = Some("its task has ended".to_owned());
             status.state = ConsumerState::Stopped { why };

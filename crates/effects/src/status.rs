@@ -57,9 +57,9 @@ impl ConsumerStatus {
 
 /// Where the status of a consumer is put up.
 #[derive(Debug)]
-pub(super) struct Board(watch::Sender<ConsumerStatus>);
+pub(super) struct StatusPublisher(watch::Sender<ConsumerStatus>);
 
-impl Board {
+impl StatusPublisher {
     pub(super) fn new(consumer: ConsumerName, cursor: Position, quarantined: u64) -> Self {
         Self(watch::Sender::new(ConsumerStatus {
             consumer,

@@ -10,7 +10,7 @@ use tokio::{
 use super::{
     consumer::Rebuilt,
     delivery::{Delivery, Outcome, STORE_LIMIT},
-    lanes::{Key, Lanes},
+    thread_queues::{Key, ThreadQueues},
     settings::Waits,
     status::ConsumerState,
 };
@@ -37,7 +37,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker {
     delivery: Arc<Delivery>,
-    lanes: Lanes,
+    queues: ThreadQueues,
     at_work: JoinSet<Outcome>,
     keys: HashMap<Id, Key>,
     /// The cursor in the store.
@@ -49,7 +49,7 @@ pub(super) struct Worker {
     move_at: Option<Instant>,
     waits: Waits,
     /// Somebody has put the cursor back: everything after it is told again.
-    anew: Option<Position>,
+    restart_at: Option<Position>,
     commits: Option<CommitNotifications>,
 }
 
@@ -78,7 +78,7 @@ impl Worker {
         let (waits, commits) = (delivery.settings.waits(), delivery.db.commit_notifications());
         Self {
             delivery,
-            lanes: Lanes::default(),
+            queues: ThreadQueues::default(),
             at_work: JoinSet::new(),
             keys: HashMap::new(),
             cursor,
@@ -86,7 +86,7 @@ impl Worker {
             unmoved: 0,
             move_at: None,
             waits,
-            anew: None,
+            restart_at: None,
             commits,
         }
     }
@@ -98,8 +98,8 @@ impl Worker {
             self.ended(ended);
         }
         self.move_cursor().await;
-        self.tell();
-        self.delivery.board.put(|status| status.state = ConsumerState::Stopped { why });
+        self.publish_status();
+        self.delivery.status.put(|status| status.state = ConsumerState::Stopped { why });
     }
 
     /// Follows the changes until it is to stop, or answers why it cannot go on.
@@ -107,13 +107,13 @@ impl Worker {
         let mut stopping = self.delivery.stopping.clone();
         let mut reading = Some(self.read_on());
         loop {
-            if let Some(position) = self.anew.take() {
-                self.begin_at(position).await;
+            if let Some(position) = self.restart_at.take() {
+                self.restart_from(position).await;
                 reading = Some(self.read_on());
             }
             self.begin();
-            self.tell();
-            let is_full = self.lanes.len() >= WINDOW;
+            self.publish_status();
+            let is_full = self.queues.len() >= WINDOW;
             let look_again = Instant::now() + LOOK_AGAIN;
             let next = tokio::select! {
                 biased;
@@ -137,27 +137,27 @@ impl Worker {
                     self.waits = self.delivery.settings.waits();
                     let when = if changes.is_empty() { When::AtNextCommit } else { When::Now };
                     for change in changes {
-                        self.lanes.push(change);
+                        self.queues.push(change);
                     }
                     self.read = feed.position();
-                    if self.lanes.done_through(self.read).get().saturating_sub(self.cursor.get()) >= MOVE_PAST
+                    if self.queues.done_through(self.read).get().saturating_sub(self.cursor.get()) >= MOVE_PAST
                     {
                         self.move_cursor().await;
                     }
                     reading = Some(reading_of(feed, when));
                 }
                 Next::Read(_, Err(error)) if error.kind() == ErrorKind::TooOld => {
-                    if let Err(why) = self.begin_anew(error).await {
+                    if let Err(why) = self.rebuild_after(error).await {
                         return why;
                     }
                     reading = Some(self.read_on());
                 }
                 Next::Read(feed, Err(error)) => {
-                    self.delivery.board.failed(&error.to_string());
+                    self.delivery.status.failed(&error.to_string());
                     reading = Some(reading_of(feed, When::After(self.waits.next())));
                 }
                 Next::Move => self.move_cursor().await,
-                Next::LookAgain => self.lanes.look_again(),
+                Next::LookAgain => self.queues.look_again(),
             }
         }
     }
@@ -167,17 +167,17 @@ impl Worker {
     }
 
     /// Tells everything after this position, once more where it was told already.
-    async fn begin_at(&mut self, position: Position) {
+    async fn restart_from(&mut self, position: Position) {
         self.at_work.shutdown().await;
         self.keys.clear();
-        self.lanes = Lanes::default();
+        self.queues = ThreadQueues::default();
         (self.cursor, self.read) = (position, position);
         (self.unmoved, self.move_at) = (0, None);
     }
 
     /// Begins everything that can be begun. How much of it is at work at once is a matter of the permits.
     fn begin(&mut self) {
-        while let Some((key, change)) = self.lanes.begin() {
+        while let Some((key, change)) = self.queues.begin() {
             let delivery = Arc::clone(&self.delivery);
             let task = self.at_work.spawn(async move { delivery.deliver(change).await });
             self.keys.insert(task.id(), key);
@@ -189,18 +189,18 @@ impl Worker {
             Ok(ended) => ended,
             // Everything of the consumer's is contained; what is left is ours, and the event stays undone.
             Err(error) => {
-                self.delivery.board.failed(&error.to_string());
+                self.delivery.status.failed(&error.to_string());
                 (error.id(), Outcome::Left)
             }
         };
         let Some(key) = self.keys.remove(&id) else { return };
         match outcome {
             Outcome::Done => {
-                self.lanes.done(&key);
+                self.queues.done(&key);
                 self.unmoved += 1;
                 self.move_at.get_or_insert_with(|| Instant::now() + MOVE_EVERY);
             }
-            Outcome::Open => self.lanes.open(&key),
+            Outcome::Open => self.queues.open(&key),
             Outcome::Left => {}
         }
     }
@@ -208,7 +208,7 @@ impl Worker {
     /// Moves the cursor to where everything is done. What goes wrong is tried again with the next events.
     async fn move_cursor(&mut self) {
         (self.unmoved, self.move_at) = (0, None);
-        let to = self.lanes.done_through(self.read);
+        let to = self.queues.done_through(self.read);
         if to <= self.cursor {
             return;
         }
@@ -219,7 +219,7 @@ impl Worker {
             // Another process runs this consumer too, and was here, or somebody put the cursor elsewhere.
             Err(error) if error.kind() == ErrorKind::Stale => {
                 match db.read(GetCursor { consumer: name }).await {
-                    Ok(found) if found.position < self.cursor => self.anew = Some(found.position),
+                    Ok(found) if found.position < self.cursor => self.restart_at = Some(found.position),
                     Ok(found) => {
                         self.cursor = found.position;
                         self.move_at = (found.position < to).then(|| Instant::now() + MOVE_EVERY);
@@ -232,18 +232,18 @@ impl Worker {
     }
 
     fn not_moved(&mut self, error: &PersistError) {
-        self.delivery.board.failed(&error.to_string());
+        self.delivery.status.failed(&error.to_string());
         self.move_at = Some(Instant::now() + self.waits.next());
     }
 
     /// Makes everything again, because changes that were not seen are not kept any more. Answers why not, where the consumer
     /// has to stop; nothing where it was to stop anyway.
-    async fn begin_anew(&mut self, error: PersistError) -> Result<(), Option<String>> {
+    async fn rebuild_after(&mut self, error: PersistError) -> Result<(), Option<String>> {
         // What they are about is made again as well.
         self.at_work.shutdown().await;
         self.keys.clear();
         let delivery = Arc::clone(&self.delivery);
-        delivery.board.put(|status| {
+        delivery.status.put(|status| {
             status.state = ConsumerState::Rebuilding;
             status.last_error = Some(error.to_string());
         });
@@ -257,14 +257,14 @@ impl Worker {
             };
             let why = match rebuilt {
                 Ok(Some(position)) => {
-                    self.begin_at(position).await;
-                    delivery.board.put(|status| status.state = ConsumerState::Running);
+                    self.restart_from(position).await;
+                    delivery.status.put(|status| status.state = ConsumerState::Running);
                     return Ok(());
                 }
                 Ok(None) => return Err(Some(format!("it cannot be made again: {error}"))),
                 Err(why) => why,
             };
-            delivery.board.failed(&why);
+            delivery.status.failed(&why);
             made += 1;
             if made >= delivery.settings.attempts {
                 return Err(Some(format!("it could not be made again: {why}")));
@@ -275,11 +275,11 @@ impl Worker {
         }
     }
 
-    fn tell(&self) {
-        let done = self.lanes.done_through(self.read);
-        let (cursor, read, waiting) = (self.cursor, self.read, self.lanes.len());
+    fn publish_status(&self) {
+        let done = self.queues.done_through(self.read);
+        let (cursor, read, waiting) = (self.cursor, self.read, self.queues.len());
         let reached = self.commits.as_ref().map_or(read, CommitNotifications::latest);
-        self.delivery.board.put(|status| {
+        self.delivery.status.put(|status| {
             (status.cursor, status.done, status.waiting) = (cursor, done, waiting);
             status.reached = reached.max(read);
         });
@@ -288,9 +288,9 @@ impl Worker {
 
 /// Makes everything again, and answers from where to go on; nothing where that cannot be done.
 async fn rebuild(delivery: &Delivery) -> Result<Option<Position>, String> {
-    let told = |error: PersistError| error.to_string();
+    let as_text = |error: PersistError| error.to_string();
     // Read before anything else: what is changed while it is made again is told afterwards.
-    let begun = delivery.db.threads(ListThreads::new(1).archived_too()).await.map_err(told)?.position;
+    let begun = delivery.db.threads(ListThreads::new(1).archived_too()).await.map_err(as_text)?.position;
     match catch_future(delivery.consumer.rebuild(&delivery.db))
         .await
         .map_err(|panicked| panicked.to_string())?
@@ -300,7 +300,7 @@ async fn rebuild(delivery: &Delivery) -> Result<Option<Position>, String> {
         Err(error) => return Err(error.to_string()),
     }
     let reset = ResetCursor::new(delivery.name.clone(), begun);
-    let moved = delivery.db.on_consumer(reset).await.map_err(told)?;
+    let moved = delivery.db.on_consumer(reset).await.map_err(as_text)?;
     Ok(Some(moved.position))
 }
 

@@ -26,8 +26,8 @@ impl Journal {
     pub(crate) fn emit(&mut self, events: impl IntoIterator<Item = ChangeEvent>) {
         for ChangeEvent { tenant, at, change } in events {
             self.position = self.position.next();
-            let Some((thread, what)) = change else { continue };
-            self.changes.push_back(Change { position: self.position, tenant, thread, at, what });
+            let Some((thread, kind)) = change else { continue };
+            self.changes.push_back(Change { position: self.position, tenant, thread, at, what: kind });
         }
         while self.changes.len() > KEPT {
             self.kept_after = self.changes.pop_front().map_or(self.kept_after, |change| change.position);

@@ -182,7 +182,7 @@ impl Store {
                 ReadResult::Attempts(engine_read::attempts(list, records.map(|(_, record)| record)))
             }
             ReadArgs::Images(read) => ReadResult::Images(self.images(read, now)?),
-            ReadArgs::ReplicationStatus(_) => ReadResult::ReplicationStatus(self.standing()),
+            ReadArgs::ReplicationStatus(_) => ReadResult::ReplicationStatus(self.replication_status()),
             other => return Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
         })
     }

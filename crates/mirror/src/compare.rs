@@ -5,7 +5,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::link::standing;
+use super::link::replication_status;
 use throughline_core::{
     Message, MessageId, Persistence, Position, Result, Seq, TenantId, ThreadId,
     messages::PageFrom,
@@ -133,7 +133,7 @@ async fn once(first: &Persistence, second: &Persistence) -> Result<Comparison> {
         }
     }
     differences.sort_unstable();
-    let position = standing(first).await?.position;
+    let position = replication_status(first).await?.position;
     Ok(Comparison {
         differences,
         position: (position == here.position).then_some(position),
@@ -143,7 +143,7 @@ async fn once(first: &Persistence, second: &Persistence) -> Result<Comparison> {
 }
 
 const MESSAGES: &str = "messages";
-const DEAD_IDS: &str = "ids of deleted messages";
+const TOMBSTONES: &str = "ids of deleted messages";
 const NAMES: &str = "names of messages";
 const SESSIONS: &str = "agent sessions";
 
@@ -213,7 +213,7 @@ impl Sums {
                 let thread = message.thread.clone();
                 self.sum(tenant, Some(thread), MESSAGES, &message);
             }
-            ImagePart::Gone(gone) => self.sum(tenant, Some(gone.thread.clone()), DEAD_IDS, &gone.id),
+            ImagePart::Gone(gone) => self.sum(tenant, Some(gone.thread.clone()), TOMBSTONES, &gone.id),
             ImagePart::Name(image) => {
                 let NameImage { thread, generation, known } = *image;
                 let key = Key { tenant, thread: Some(thread), part: NAMES, generation: Some(generation) };
@@ -242,20 +242,20 @@ impl Sums {
         sums.retain(|key, _| {
             let Some(thread) = &key.thread else { return true };
             match threads.get(&(key.tenant.clone(), thread.clone())) {
-                Some((false, _)) => ![DEAD_IDS, NAMES, SESSIONS].contains(&key.part),
+                Some((false, _)) => ![TOMBSTONES, NAMES, SESSIONS].contains(&key.part),
                 Some((true, present)) => key.generation.is_none_or(|generation| generation >= *present),
                 None => true,
             }
         });
     }
 
-    fn sum(&mut self, tenant: TenantId, thread: Option<ThreadId>, part: &'static str, what: &impl Serialize) {
-        self.sum_of(Key { tenant, thread, part, generation: None }, what);
+    fn sum(&mut self, tenant: TenantId, thread: Option<ThreadId>, part: &'static str, value: &impl Serialize) {
+        self.sum_of(Key { tenant, thread, part, generation: None }, value);
     }
 
-    fn sum_of(&mut self, key: Key, what: &impl Serialize) {
+    fn sum_of(&mut self, key: Key, value: &impl Serialize) {
         let mut hasher = blake3::Hasher::new();
-        serde_json::to_writer(&mut hasher, what).expect("images serialize into memory");
+        serde_json::to_writer(&mut hasher, value).expect("images serialize into memory");
         let mut half = [0; 16];
         half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
         let sum = self.sums.entry(key).or_default();
@@ -271,8 +271,8 @@ async fn messages(
     differences: &mut Vec<Difference>,
 ) -> Result<()> {
     let (here, there) = (all(first, thread).await?, all(second, thread).await?);
-    let mut add = |what| {
-        differences.push(Difference { tenant: first.tenant().clone(), thread: Some(thread.clone()), what });
+    let mut add = |differs| {
+        differences.push(Difference { tenant: first.tenant().clone(), thread: Some(thread.clone()), what: differs });
     };
     for (id, message) in &here {
         match there.get(id) {

@@ -43,10 +43,10 @@ impl Mirror {
 
     pub(super) fn run(link: Link) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let (board, status) = watch::channel(MirrorStatus::new());
+        let (status, receiver) = watch::channel(MirrorStatus::new());
         let db = link.from.clone();
-        let task = db.spawn(Worker { link, board, stopped }.run());
-        Self { stop, status, task }
+        let task = db.spawn(Worker { link, status, stopped }.run());
+        Self { stop, status: receiver, task }
     }
 
     /// How it stands.
@@ -103,7 +103,7 @@ impl fmt::Debug for Mirror {
 
 struct Worker {
     link: Link,
-    board: watch::Sender<MirrorStatus>,
+    status: watch::Sender<MirrorStatus>,
     stopped: watch::Receiver<bool>,
 }
 
@@ -120,14 +120,14 @@ impl Worker {
                 Ok(step) => {
                     pauses = self::pauses();
                     let more = step.more;
-                    self.tell(step);
+                    self.report(step);
                     if !more {
                         self.wait(&mut commits).await;
                     }
                 }
                 Err(error) => {
                     let is_over = is_lasting(&error);
-                    self.board.send_modify(|status| {
+                    self.status.send_modify(|status| {
                         status.failures += 1;
                         status.last_failure = Some(error.clone());
                         if is_over {
@@ -143,16 +143,16 @@ impl Worker {
                 }
             }
         }
-        self.board.send_modify(|status| status.state = MirrorState::Stopped { why: None });
+        self.status.send_modify(|status| status.state = MirrorState::Stopped { why: None });
     }
 
-    fn tell(&self, step: Step) {
+    fn report(&self, step: Step) {
         let Step { images, damaged, position, carried, more } = step;
-        self.board.send_modify(|status| {
+        self.status.send_modify(|status| {
             status.images += images;
             (status.position, status.carried) = (position, carried);
-            let room = MirrorStatus::MAX_DAMAGED.saturating_sub(status.damaged.len());
-            status.damaged.extend(damaged.into_iter().take(room));
+            let free = MirrorStatus::MAX_DAMAGED.saturating_sub(status.damaged.len());
+            status.damaged.extend(damaged.into_iter().take(free));
             if !more {
                 status.state = MirrorState::Following;
                 status.equal_at = Instant::now();

@@ -13,12 +13,12 @@ use throughline_core::{
 const PAGE: u32 = 500;
 
 /// How one store stands.
-pub(super) async fn standing(db: &Persistence) -> Result<ReplicationStatus> {
+pub(super) async fn replication_status(db: &Persistence) -> Result<ReplicationStatus> {
     db.read(GetReplicationStatus {}).await
 }
 
 /// Changes what a store is. An outcome that is not known is found out by asking once more, which does no harm.
-pub(super) async fn stand(db: &Persistence, expected: ReplicationState, to: ReplicationState) -> Result<()> {
+pub(super) async fn set_replication_state(db: &Persistence, expected: ReplicationState, to: ReplicationState) -> Result<()> {
     take(db, SetReplicationState::new(expected, to)).await
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Step {
 impl Link {
     /// Makes the second store follow the first, where it does not yet, and finds out how far it is.
     pub(super) async fn open(from: Persistence, to: Persistence) -> Result<Self> {
-        let (here, mut there) = (standing(&from).await?, standing(&to).await?);
+        let (here, mut there) = (replication_status(&from).await?, replication_status(&to).await?);
         let key = Upstream::new(&from).fingerprint_key();
         if there.replication_state.is_primary() {
             if !there.is_empty {
@@ -66,7 +66,7 @@ impl Link {
                 ReplicationState { epoch, ..there.replication_state }.as_replica(),
             );
             take(&to, follow.with_fingerprint_key(key)).await?;
-            there = standing(&to).await?;
+            there = replication_status(&to).await?;
         } else if key.is_some() && key != Upstream::new(&to).fingerprint_key() {
             // It stopped before it had taken the key, or was told to follow by something else than a mirror.
             let follow = SetReplicationState::new(there.replication_state, there.replication_state);
@@ -81,7 +81,7 @@ impl Link {
 
     /// Asks the follower anew how far it is.
     pub(super) async fn find(&mut self) -> Result<()> {
-        let there = standing(&self.to).await?;
+        let there = replication_status(&self.to).await?;
         self.epoch = there.replication_state.epoch;
         if there.cursor.is_some() {
             self.done = there.cursor;

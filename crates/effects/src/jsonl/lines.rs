@@ -25,7 +25,7 @@ pub(super) struct Tail {
 
 /// The lines of a file, by the places of their messages. What is no line of a message is left out.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Lines(BTreeMap<u64, Line>);
+pub(super) struct MessageLines(BTreeMap<u64, Line>);
 
 #[derive(Debug, PartialEq, Eq)]
 struct Line {
@@ -48,7 +48,7 @@ pub(super) fn line(message: &Message) -> serde_json::Result<String> {
     Ok(if json.contains(['\n', '\r']) { json.replace(['\n', '\r'], " ") } else { json })
 }
 
-impl Lines {
+impl MessageLines {
     /// The lines of the file at `path`; none where there is no such file.
     pub(super) fn read(path: &Path) -> io::Result<Self> {
         let mut lines = Self::default();
@@ -127,7 +127,7 @@ pub(super) fn tail(path: &Path) -> io::Result<Option<Tail>> {
         return Ok(None);
     }
     let bytes = fs::metadata(path)?.len();
-    Ok(Some(Lines::read(path)?.tail(bytes)))
+    Ok(Some(MessageLines::read(path)?.tail(bytes)))
 }
 
 /// Adds a line at the end of a file that is as `before` says.
@@ -153,14 +153,14 @@ pub(super) fn repair(path: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     let length = file.seek(SeekFrom::End(0))?;
-    let (mut end, mut piece) = (length, [0; 4096]);
+    let (mut end, mut buffer) = (length, [0; 4096]);
     // From the end back to the last end of a line, a piece at a time.
     while end > 0 {
-        let begin = end.saturating_sub(piece.len() as u64);
-        let piece = &mut piece[..usize::try_from(end - begin).unwrap_or_default()];
+        let begin = end.saturating_sub(buffer.len() as u64);
+        let buffer = &mut buffer[..usize::try_from(end - begin).unwrap_or_default()];
         file.seek(SeekFrom::Start(begin))?;
-        file.read_exact(piece)?;
-        if let Some(at) = piece.iter().rposition(|byte| *byte == b'\n') {
+        file.read_exact(buffer)?;
+        if let Some(at) = buffer.iter().rposition(|byte| *byte == b'\n') {
             end = begin + at as u64 + 1;
             break;
         }

@@ -14,7 +14,7 @@ use std::{
 use tokio::{sync::RwLock, task::spawn_blocking};
 
 use self::{
-    lines::{Lines, Tail},
+    lines::{MessageLines, Tail},
     name::file_name,
 };
 use super::{Consumer, Event, Rebuilt};
@@ -197,9 +197,9 @@ fn put(path: &Path, known: Option<Tail>, seq: u64, id: &str, json: &str) -> io::
 fn change(
     path: &Path,
     before: Option<Tail>,
-    change: impl FnOnce(&mut Lines) -> bool,
+    change: impl FnOnce(&mut MessageLines) -> bool,
 ) -> io::Result<Option<Tail>> {
-    let mut lines = Lines::read(path)?;
+    let mut lines = MessageLines::read(path)?;
     if change(&mut lines) { lines.write(path) } else { Ok(before) }
 }
 

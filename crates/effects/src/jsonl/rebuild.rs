@@ -8,7 +8,7 @@ use std::{
 
 use tokio::task::spawn_blocking;
 
-use super::{JsonlMirror, lines, lines::Lines, make_folder_of};
+use super::{JsonlMirror, lines, lines::MessageLines, make_folder_of};
 use throughline_core::{
     BoxError, Persistence, Result, ThreadId,
     messages::{PageFrom, Visibility},
@@ -32,7 +32,7 @@ pub(super) async fn rebuild(mirror: &JsonlMirror, db: &Persistence) -> Result<()
             break;
         }
         for thread in std::mem::take(&mut due) {
-            make_again(mirror, db, &thread).await?;
+            rebuild_file(mirror, db, &thread).await?;
             made.insert(thread);
         }
     }
@@ -58,11 +58,11 @@ async fn listed(db: &Persistence) -> Result<Vec<ThreadId>> {
     }
 }
 
-async fn make_again(mirror: &JsonlMirror, db: &Persistence, thread: &ThreadId) -> Result<(), BoxError> {
+async fn rebuild_file(mirror: &JsonlMirror, db: &Persistence, thread: &ThreadId) -> Result<(), BoxError> {
     let path = mirror.file_of(db.tenant(), thread);
     // What is written here is not to be older than what an event has written meanwhile.
     let _turn = mirror.turn.write().await;
-    let mut lines = Lines::default();
+    let mut lines = MessageLines::default();
     let mut walk = db.thread(thread).walk(PageFrom::Start, Visibility::Final);
     while let Some(message) = walk.next().await? {
         lines.put(message.seq.get(), message.id.as_str(), &lines::line(&message)?);

@@ -40,7 +40,7 @@ impl Store {
                     (self.replication_state, self.followed) =
                         (to, self.followed.filter(|_| !to.is_primary()));
                 }
-                (ReplicaResult::SetState(self.standing()), to.is_some())
+                (ReplicaResult::SetState(self.replication_status()), to.is_some())
             }
             ReplicaArgs::Apply(apply) => {
                 let (applied, changed) = self.apply_images(apply)?;
@@ -86,7 +86,7 @@ impl Store {
         Ok((ImagesApplied { cursor, already: false }, true))
     }
 
-    pub(crate) fn standing(&self) -> ReplicationStatus {
+    pub(crate) fn replication_status(&self) -> ReplicationStatus {
         ReplicationStatus {
             replication_state: self.replication_state,
             cursor: self.followed,

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use tokio::{sync::RwLockReadGuard, time::timeout_at};
 
 use super::Shared;
-use crate::link::standing;
+use crate::link::replication_status;
 use throughline_core::{
     Admitted, Backend, Capabilities, Context, Durability, Effect, ErrorKind, OpKind, Operation, PersistArgs,
     PersistError, PersistResponse, ReadArgs, Reply, Result,
@@ -69,8 +69,8 @@ impl SwitchBackend {
 
     /// Waits while the store that leads is being changed, not longer than the caller does.
     async fn pass(&self, context: &Context) -> Result<RwLockReadGuard<'_, ()>> {
-        let Some(deadline) = context.deadline() else { return Ok(self.shared.gate.read().await) };
-        timeout_at(deadline.into(), self.shared.gate.read()).await.map_err(|_| {
+        let Some(deadline) = context.deadline() else { return Ok(self.shared.switch_lock.read().await) };
+        timeout_at(deadline.into(), self.shared.switch_lock.read()).await.map_err(|_| {
             let detail = "the deadline passed during a switchover";
             PersistError::new(ErrorKind::Timeout, detail).with_effect(Effect::NotApplied)
         })
@@ -78,21 +78,21 @@ impl SwitchBackend {
 
     /// A store that was told to follow by another process refuses no reads, and would be read as it once was.
     async fn look_before_reading(&self) -> Result<()> {
-        match standing(self.shared.leading()).await {
-            Ok(standing) if !standing.replication_state.is_primary() => self.shared.look().await.map(drop),
+        match replication_status(self.shared.primary_store()).await {
+            Ok(replication_status) if !replication_status.replication_state.is_primary() => self.shared.look().await.map(drop),
             // What cannot be asked for that will say so when it is read.
             Ok(_) | Err(_) => Ok(()),
         }
     }
 
     async fn ask(&self, context: &Context, args: PersistArgs) -> Result<PersistResponse> {
-        let asked = self.shared.leading();
+        let asked = self.shared.primary_store();
         let answer = Upstream::new(asked).forward(context, args.clone()).await;
         match answer {
             // Another process has changed which store leads. Nothing was applied, so it is asked of the right one.
             Err(error) if error.kind() == ErrorKind::NotPrimary && error.effect() == Effect::NotApplied => {
                 self.shared.look().await?;
-                Upstream::new(self.shared.leading()).forward(context, args).await
+                Upstream::new(self.shared.primary_store()).forward(context, args).await
             }
             answer => answer,
         }
@@ -128,7 +128,7 @@ impl Backend for SwitchBackend {
 
     /// Of the store that leads; the one that follows takes it.
     fn fingerprint_key(&self) -> Option<throughline_core::operations::FingerprintKey> {
-        Upstream::new(self.shared.leading()).fingerprint_key()
+        Upstream::new(self.shared.primary_store()).fingerprint_key()
     }
 
     async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
@@ -183,10 +183,10 @@ impl Backend for SwitchBackend {
     }
 
     async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
-        let _pass = self.shared.gate.read().await;
+        let _pass = self.shared.switch_lock.read().await;
         // Another process may have changed which store leads, and nobody would be asked a second time.
         self.shared.look().await?;
-        Upstream::new(self.shared.leading()).write_rejected_call_records(records).await
+        Upstream::new(self.shared.primary_store()).write_rejected_call_records(records).await
     }
 
     fn commit_notifications(&self) -> Option<CommitNotifications> {

@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Following, Shared, found};
+use super::{ActiveMirror, Shared, found};
 use crate::{
     Mirror,
-    link::{Link, stand, standing},
+    link::{Link, set_replication_state, replication_status},
 };
 use throughline_core::{
     Effect, ErrorKind, PersistError, Position, Result,
@@ -27,8 +27,8 @@ pub struct Switched {
     pub held: Duration,
 }
 
-fn late(what: &'static str) -> PersistError {
-    PersistError::new(ErrorKind::Timeout, what).with_effect(Effect::NotApplied)
+fn late(detail: &'static str) -> PersistError {
+    PersistError::new(ErrorKind::Timeout, detail).with_effect(Effect::NotApplied)
 }
 
 impl Shared {
@@ -48,29 +48,29 @@ impl Shared {
                 return Err(PersistError::new(ErrorKind::Busy, detail).with_effect(Effect::NotApplied));
             }
         }
-        let Some(Following { mirror: following, .. }) = mirror.as_ref().filter(|mirror| mirror.from == from)
+        let Some(ActiveMirror { mirror: active, .. }) = mirror.as_ref().filter(|mirror| mirror.from == from)
         else {
             let error =
                 PersistError::new(ErrorKind::Conflict, "the other store does not follow: nothing was begun");
             return Err(error.with_effect(Effect::NotApplied));
         };
-        let position = standing(&self.stores[from]).await?.position;
-        match tokio::time::timeout(timeout, following.reached(position)).await {
+        let position = replication_status(&self.stores[from]).await?.position;
+        match tokio::time::timeout(timeout, active.reached(position)).await {
             Ok(true) => {}
             Ok(false) => {
-                let why = following.status().last_failure;
+                let why = active.status().last_failure;
                 let error =
                     why.unwrap_or_else(|| PersistError::new(ErrorKind::Conflict, "the mirror has stopped"));
                 return Err(error.with_effect(Effect::NotApplied));
             }
             Err(_) => return Err(late("the replica is too far behind")),
         }
-        let Ok(gate) = tokio::time::timeout(timeout, self.gate.write()).await else {
+        let Ok(held_writes) = tokio::time::timeout(timeout, self.switch_lock.write()).await else {
             return Err(late("the writes that are under way do not end"));
         };
         let begun = Instant::now();
-        if let Some(following) = mirror.take() {
-            following.mirror.stop().await;
+        if let Some(active) = mirror.take() {
+            active.mirror.stop().await;
         }
         let changed = tokio::time::timeout(timeout, self.hand_over(from)).await;
         let changed = match changed {
@@ -86,11 +86,11 @@ impl Shared {
             }
             Err(error) => self.go_back(from, error).await,
         };
-        drop(gate);
+        drop(held_writes);
         // What cannot be followed now is begun again by the host, who sees it by the status.
         let primary = self.primary.load(SeqCst);
         let link = Link::open(self.stores[primary].clone(), self.stores[1 - primary].clone()).await;
-        *mirror = link.ok().map(|link| Following { from: primary, mirror: Mirror::run(link) });
+        *mirror = link.ok().map(|link| ActiveMirror { from: primary, mirror: Mirror::run(link) });
         answer
     }
 
@@ -100,14 +100,14 @@ impl Shared {
         let mut link = Link::open(old.clone(), new.clone()).await?;
         // Before the old store is told to follow: whoever makes that lead again raises the epoch of this one first, and the last
         // step, which expects what is seen here, is refused then.
-        let followed = standing(new).await?.replication_state;
+        let followed = replication_status(new).await?.replication_state;
         link.drain().await?;
-        let led = standing(old).await?.replication_state;
+        let led = replication_status(old).await?.replication_state;
         if !led.is_primary() {
             let error = PersistError::new(ErrorKind::Stale, "another process switches the primary");
             return Err(error.with_effect(Effect::NotApplied));
         }
-        stand(old, led, led.as_replica()).await?;
+        set_replication_state(old, led, led.as_replica()).await?;
         // From here on nobody writes to the old store, another process neither.
         link.drain().await?;
         let next = new.on_replica(BeginCapture::FROM_NOW).await?.cursor;
@@ -121,8 +121,8 @@ impl Shared {
         };
         old.on_replica(equal).await?;
         let epoch = led.epoch.max(followed.epoch).next();
-        stand(new, followed, ReplicationState { epoch, ..followed.promoted() }).await?;
-        Ok((epoch, standing(new).await?.position))
+        set_replication_state(new, followed, ReplicationState { epoch, ..followed.promoted() }).await?;
+        Ok((epoch, replication_status(new).await?.position))
     }
 
     /// What a change that failed has left, by what the stores say: where neither leads, the old one does again.
@@ -131,10 +131,10 @@ impl Shared {
             Ok(primary) if primary != from => {
                 // It was done, and only its answer was lost.
                 self.primary.store(primary, SeqCst);
-                let standing = standing(&self.stores[primary]).await?;
+                let replication_status = replication_status(&self.stores[primary]).await?;
                 Ok(Switched {
-                    epoch: standing.replication_state.epoch,
-                    position: standing.position,
+                    epoch: replication_status.replication_state.epoch,
+                    position: replication_status.position,
                     held: Duration::ZERO,
                 })
             }

@@ -1,6 +1,6 @@
 //! Which of two stores leads, by what they say themselves.
 
-use crate::link::{stand, standing};
+use crate::link::{set_replication_state, replication_status};
 use throughline_core::{
     ErrorKind, PersistError, Persistence, Result,
     replication::{ReplicationState, ReplicationStatus},
@@ -11,16 +11,16 @@ const TRIES: usize = 64;
 
 /// The store that leads; nothing where neither does.
 pub(super) async fn primary(stores: &[Persistence; 2]) -> Result<Option<usize>> {
-    decide(&standings(stores).await?)
+    decide(&statuses(stores).await?)
 }
 
 /// How both stand at one moment. A stance that was left never comes back, so what the first is before the second was asked and
 /// after that, it was all the time.
-async fn standings(stores: &[Persistence; 2]) -> Result<[ReplicationStatus; 2]> {
-    let mut before = standing(&stores[0]).await?.replication_state;
+async fn statuses(stores: &[Persistence; 2]) -> Result<[ReplicationStatus; 2]> {
+    let mut before = replication_status(&stores[0]).await?.replication_state;
     loop {
-        let second = standing(&stores[1]).await?;
-        let first = standing(&stores[0]).await?;
+        let second = replication_status(&stores[1]).await?;
+        let first = replication_status(&stores[0]).await?;
         if first.replication_state == before {
             return Ok([first, second]);
         }
@@ -28,15 +28,15 @@ async fn standings(stores: &[Persistence; 2]) -> Result<[ReplicationStatus; 2]> 
     }
 }
 
-fn decide(standings: &[ReplicationStatus; 2]) -> Result<Option<usize>> {
-    let is_primary = [0, 1].map(|store: usize| standings[store].replication_state.is_primary());
+fn decide(statuses: &[ReplicationStatus; 2]) -> Result<Option<usize>> {
+    let is_primary = [0, 1].map(|store: usize| statuses[store].replication_state.is_primary());
     match is_primary {
         [true, false] => Ok(Some(0)),
         [false, true] => Ok(Some(1)),
         [false, false] => Ok(None),
         // Neither was ever told anything, or the follower to come was not yet.
-        [true, true] if standings[1].is_empty => Ok(Some(0)),
-        [true, true] if standings[0].is_empty => Ok(Some(1)),
+        [true, true] if statuses[1].is_empty => Ok(Some(0)),
+        [true, true] if statuses[0].is_empty => Ok(Some(1)),
         [true, true] => {
             let detail = "both stores lead, and have something in them";
             Err(PersistError::new(ErrorKind::Conflict, detail)
@@ -59,10 +59,10 @@ pub(super) async fn settle(stores: &[Persistence; 2], preferred: usize) -> Resul
 }
 
 async fn settle_once(stores: &[Persistence; 2], preferred: usize) -> Result<usize> {
-    let standings = standings(stores).await?;
-    match decide(&standings)? {
+    let statuses = statuses(stores).await?;
+    match decide(&statuses)? {
         Some(primary) => Ok(primary),
-        None => give_back(stores, &standings, preferred).await,
+        None => give_back(stores, &statuses, preferred).await,
     }
 }
 
@@ -78,16 +78,16 @@ pub(super) async fn settle_after(stores: &[Persistence; 2], from: usize) -> Resu
 }
 
 async fn settle_after_once(stores: &[Persistence; 2], from: usize) -> Result<usize> {
-    let standings = standings(stores).await?;
-    match decide(&standings)? {
+    let statuses = statuses(stores).await?;
+    match decide(&statuses)? {
         Some(primary) if primary != from => Ok(primary),
         Some(_) => {
             // What tells it to follow may be under way still, and comes too late then.
-            let led = standings[from].replication_state;
-            stand(&stores[from], led, ReplicationState { epoch: led.epoch.next(), ..led }).await?;
+            let led = statuses[from].replication_state;
+            set_replication_state(&stores[from], led, ReplicationState { epoch: led.epoch.next(), ..led }).await?;
             Ok(from)
         }
-        None => give_back(stores, &standings, from).await,
+        None => give_back(stores, &statuses, from).await,
     }
 }
 
@@ -97,17 +97,17 @@ async fn settle_after_once(stores: &[Persistence; 2], from: usize) -> Result<usi
 /// they are equal. The other one is raised to the next epoch beforehand: whoever is still about to make that lead is refused.
 async fn give_back(
     stores: &[Persistence; 2],
-    standings: &[ReplicationStatus; 2],
+    statuses: &[ReplicationStatus; 2],
     preferred: usize,
 ) -> Result<usize> {
-    let led = match [0, 1].map(|store: usize| standings[store].cursor.is_some()) {
+    let led = match [0, 1].map(|store: usize| statuses[store].cursor.is_some()) {
         [false, true] => 0,
         [true, false] => 1,
         _ => preferred,
     };
-    let (old, new) = (standings[led].replication_state, standings[1 - led].replication_state);
+    let (old, new) = (statuses[led].replication_state, statuses[1 - led].replication_state);
     let epoch = old.epoch.max(new.epoch).next();
-    stand(&stores[1 - led], new, ReplicationState { epoch, ..new }).await?;
-    stand(&stores[led], old, ReplicationState { epoch, ..old.promoted() }).await?;
+    set_replication_state(&stores[1 - led], new, ReplicationState { epoch, ..new }).await?;
+    set_replication_state(&stores[led], old, ReplicationState { epoch, ..old.promoted() }).await?;
     Ok(led)
 }

@@ -24,7 +24,7 @@ use throughline_core::{Effect, ErrorKind, PersistError, Persistence, Result, cha
 /// The host mounts [`backend`](Self::backend) once and keeps its one pipeline; layers that encrypt or redact stand in that. The stores
 /// are pipelines on a backend alone, and stay the host's: it closes them after its own.
 ///
-/// Which store leads is kept in the stores. A process that still writes to the other one is refused as [`Following`](ErrorKind::NotPrimary), so
+/// Which store leads is kept in the stores. A process that still writes to the other one is refused as [`NotPrimary`](ErrorKind::NotPrimary), so
 /// that nothing is written beside; one that has a switch of its own finds out and writes to the right one.
 ///
 /// ```
@@ -41,7 +41,7 @@ use throughline_core::{Effect, ErrorKind, PersistError, Persistence, Result, cha
 /// # async fn main() -> throughline_core::Result<()> {
 /// let old = Persistence::builder().backend(Nowhere("old")).build()?;
 /// let new = Persistence::builder().backend(Nowhere("new")).build()?;
-/// // Neither of these keeps anything.
+/// Neither of these keeps anything.
 /// assert_eq!(Switch::open(old, new).await.unwrap_err().kind(), ErrorKind::Unsupported);
 /// # Ok(())
 /// # }
@@ -55,13 +55,13 @@ struct Shared {
     stores: [Persistence; 2],
     primary: AtomicUsize,
     /// Writes hold it shared, and a change of the leader alone.
-    gate: RwLock<()>,
-    mirror: Mutex<Option<Following>>,
+    switch_lock: RwLock<()>,
+    mirror: Mutex<Option<ActiveMirror>>,
     commits: CommitNotifier,
 }
 
 /// A follower that was begun, and the store that it follows.
-struct Following {
+struct ActiveMirror {
     from: usize,
     mirror: Mirror,
 }
@@ -79,7 +79,7 @@ impl Switch {
         let shared = Shared {
             stores,
             primary: AtomicUsize::new(primary),
-            gate: RwLock::new(()),
+            switch_lock: RwLock::new(()),
             mirror: Mutex::new(None),
             commits: CommitNotifier::new(),
         };
@@ -110,19 +110,19 @@ impl Switch {
 
     /// How it stands with the follower; nothing where none was begun.
     pub async fn status(&self) -> Option<MirrorStatus> {
-        self.shared.mirror.lock().await.as_ref().map(|following| following.mirror.status())
+        self.shared.mirror.lock().await.as_ref().map(|active| active.mirror.status())
     }
 
     /// How far the follower is behind; nothing where none was begun.
     pub async fn lag(&self) -> Option<Lag> {
-        self.shared.mirror.lock().await.as_ref().map(|following| following.mirror.lag())
+        self.shared.mirror.lock().await.as_ref().map(|active| active.mirror.lag())
     }
 
     /// Stops following. Which store leads stays as it is.
     pub async fn stop(&self) {
-        let following = self.shared.mirror.lock().await.take();
-        if let Some(following) = following {
-            following.mirror.stop().await;
+        let active = self.shared.mirror.lock().await.take();
+        if let Some(active) = active {
+            active.mirror.stop().await;
         }
     }
 
@@ -172,7 +172,7 @@ impl Switch {
 }
 
 impl Shared {
-    fn leading(&self) -> &Persistence {
+    fn primary_store(&self) -> &Persistence {
         &self.stores[self.primary.load(SeqCst)]
     }
 
@@ -186,7 +186,7 @@ impl Shared {
     }
 
     /// Begins to follow the store that leads, unless that is done.
-    async fn follow(&self, mirror: &mut Option<Following>) -> Result<()> {
+    async fn follow(&self, mirror: &mut Option<ActiveMirror>) -> Result<()> {
         self.look().await?;
         let from = self.primary.load(SeqCst);
         if mirror.as_ref().is_some_and(|has| has.from == from && !has.mirror.status().is_stopped()) {
@@ -197,7 +197,7 @@ impl Shared {
             other.mirror.stop().await;
         }
         let started = Mirror::start(self.stores[from].clone(), self.stores[1 - from].clone()).await?;
-        *mirror = Some(Following { from, mirror: started });
+        *mirror = Some(ActiveMirror { from, mirror: started });
         Ok(())
     }
 }

@@ -12,15 +12,15 @@ pub(super) type Key = (TenantId, ThreadId);
 
 /// The events that were read and are not done.
 #[derive(Debug, Default)]
-pub(super) struct Lanes {
-    lanes: HashMap<Key, Lane>,
+pub(super) struct ThreadQueues {
+    queues: HashMap<Key, ThreadQueue>,
     /// The lanes whose first event can be begun.
     ready: VecDeque<Key>,
     undone: BTreeSet<Position>,
 }
 
 #[derive(Debug, Default)]
-struct Lane {
+struct ThreadQueue {
     events: VecDeque<Change>,
     state: State,
 }
@@ -37,7 +37,7 @@ enum State {
     Open,
 }
 
-impl Lanes {
+impl ThreadQueues {
     /// Takes an event in, behind those of its thread.
     pub(super) fn push(&mut self, change: Change) {
         let settles = may_settle(&change.what);
@@ -47,16 +47,16 @@ impl Lanes {
         }
         let key = (change.tenant.clone(), change.thread.clone());
         self.undone.insert(change.position);
-        let Some(lane) = self.lanes.get_mut(&key) else {
+        let Some(queue) = self.queues.get_mut(&key) else {
             self.ready.push_back(key.clone());
-            self.lanes.insert(key, Lane { events: VecDeque::from([change]), state: State::Ready });
+            self.queues.insert(key, ThreadQueue { events: VecDeque::from([change]), state: State::Ready });
             return;
         };
-        lane.push(change, &mut self.undone);
-        match &mut lane.state {
+        queue.push(change, &mut self.undone);
+        match &mut queue.state {
             State::AtWork { settled } => *settled |= settles,
             State::Open if settles => {
-                lane.state = State::Ready;
+                queue.state = State::Ready;
                 self.ready.push_back(key);
             }
             State::Open | State::Ready => {}
@@ -66,43 +66,43 @@ impl Lanes {
     /// The next event that can be begun. It is at work from here on.
     pub(super) fn begin(&mut self) -> Option<(Key, Change)> {
         let key = self.ready.pop_front()?;
-        let lane = self.lanes.get_mut(&key)?;
-        lane.state = State::AtWork { settled: false };
-        let change = lane.events.front()?.clone();
+        let queue = self.queues.get_mut(&key)?;
+        queue.state = State::AtWork { settled: false };
+        let change = queue.events.front()?.clone();
         Some((key, change))
     }
 
     /// The first event of a lane is done.
     pub(super) fn done(&mut self, key: &Key) {
-        let Some(lane) = self.lanes.get_mut(key) else { return };
-        if let Some(change) = lane.events.pop_front() {
+        let Some(queue) = self.queues.get_mut(key) else { return };
+        if let Some(change) = queue.events.pop_front() {
             self.undone.remove(&change.position);
         }
-        if lane.events.is_empty() {
-            self.lanes.remove(key);
+        if queue.events.is_empty() {
+            self.queues.remove(key);
         } else {
-            lane.state = State::Ready;
+            queue.state = State::Ready;
             self.ready.push_back(key.clone());
         }
     }
 
     /// The first event of a lane is about a message that is open.
     pub(super) fn open(&mut self, key: &Key) {
-        let Some(lane) = self.lanes.get_mut(key) else { return };
-        if lane.state == (State::AtWork { settled: true }) {
-            lane.state = State::Ready;
+        let Some(queue) = self.queues.get_mut(key) else { return };
+        if queue.state == (State::AtWork { settled: true }) {
+            queue.state = State::Ready;
             self.ready.push_back(key.clone());
         } else {
-            lane.state = State::Open;
+            queue.state = State::Open;
         }
     }
 
     /// Lets every lane look at its message again.
     pub(super) fn look_again(&mut self) {
-        for (key, lane) in &mut self.lanes {
-            match &mut lane.state {
+        for (key, queue) in &mut self.queues {
+            match &mut queue.state {
                 State::Open => {
-                    lane.state = State::Ready;
+                    queue.state = State::Ready;
                     self.ready.push_back(key.clone());
                 }
                 State::AtWork { settled } => *settled = true,
@@ -125,7 +125,7 @@ impl Lanes {
     }
 }
 
-impl Lane {
+impl ThreadQueue {
     /// Of pieces that are written to one message one after the other only the last is told, as the store may do too: the
     /// event shows the message as it is in the end anyway.
     fn push(&mut self, change: Change, undone: &mut BTreeSet<Position>) {
@@ -167,67 +167,67 @@ mod tests {
         }
     }
 
-    fn begun(lanes: &mut Lanes) -> Vec<(Key, u64)> {
-        std::iter::from_fn(|| lanes.begin()).map(|(key, change)| (key, change.position.get())).collect()
+    fn begun(queues: &mut ThreadQueues) -> Vec<(Key, u64)> {
+        std::iter::from_fn(|| queues.begin()).map(|(key, change)| (key, change.position.get())).collect()
     }
 
-    fn done(lanes: &Lanes) -> u64 {
-        lanes.done_through(Position::new(100)).get()
+    fn done(queues: &ThreadQueues) -> u64 {
+        queues.done_through(Position::new(100)).get()
     }
 
     #[test]
     fn a_thread_is_in_order_and_others_go_on() {
-        let mut lanes = Lanes::default();
+        let mut queues = ThreadQueues::default();
         for (at, thread) in [(1, "a"), (2, "b"), (3, "a"), (4, "b")] {
-            lanes.push(change(at, thread, ChangeKind::Added, "m"));
+            queues.push(change(at, thread, ChangeKind::Added, "m"));
         }
-        let first = begun(&mut lanes);
+        let first = begun(&mut queues);
         assert_eq!(first.iter().map(|(_, at)| *at).collect::<Vec<_>>(), [1, 2]);
-        lanes.done(&first[1].0);
-        assert_eq!(begun(&mut lanes)[0].1, 4);
-        assert_eq!(done(&lanes), 0, "the first one is not done");
-        lanes.done(&first[1].0);
-        lanes.done(&first[0].0);
-        assert_eq!(done(&lanes), 2);
-        assert_eq!(begun(&mut lanes)[0].1, 3);
-        lanes.done(&first[0].0);
-        assert_eq!((done(&lanes), lanes.len()), (100, 0));
+        queues.done(&first[1].0);
+        assert_eq!(begun(&mut queues)[0].1, 4);
+        assert_eq!(done(&queues), 0, "the first one is not done");
+        queues.done(&first[1].0);
+        queues.done(&first[0].0);
+        assert_eq!(done(&queues), 2);
+        assert_eq!(begun(&mut queues)[0].1, 3);
+        queues.done(&first[0].0);
+        assert_eq!((done(&queues), queues.len()), (100, 0));
     }
 
     #[test]
-    fn a_lane_waits_for_the_end_of_its_message() {
-        let mut lanes = Lanes::default();
-        lanes.push(change(1, "a", ChangeKind::Reserved, "m"));
-        let (key, _) = lanes.begin().unwrap();
-        lanes.open(&key);
-        lanes.push(change(2, "a", ChangeKind::Added, "n"));
-        assert!(begun(&mut lanes).is_empty());
-        lanes.push(change(3, "a", ChangeKind::Finished, "m"));
-        assert_eq!(begun(&mut lanes)[0].1, 1);
+    fn a_thread_waits_until_its_open_message_is_settled() {
+        let mut queues = ThreadQueues::default();
+        queues.push(change(1, "a", ChangeKind::Reserved, "m"));
+        let (key, _) = queues.begin().unwrap();
+        queues.open(&key);
+        queues.push(change(2, "a", ChangeKind::Added, "n"));
+        assert!(begun(&mut queues).is_empty());
+        queues.push(change(3, "a", ChangeKind::Finished, "m"));
+        assert_eq!(begun(&mut queues)[0].1, 1);
     }
 
     #[test]
     fn an_end_that_comes_while_it_is_looked_is_not_missed() {
-        let mut lanes = Lanes::default();
-        lanes.push(change(1, "a", ChangeKind::Reserved, "m"));
-        let (key, _) = lanes.begin().unwrap();
-        lanes.push(change(2, "a", ChangeKind::Finished, "m"));
-        lanes.open(&key);
-        assert_eq!(begun(&mut lanes)[0].1, 1);
+        let mut queues = ThreadQueues::default();
+        queues.push(change(1, "a", ChangeKind::Reserved, "m"));
+        let (key, _) = queues.begin().unwrap();
+        queues.push(change(2, "a", ChangeKind::Finished, "m"));
+        queues.open(&key);
+        assert_eq!(begun(&mut queues)[0].1, 1);
     }
 
     #[test]
-    fn pieces_that_wait_are_one() {
-        let mut lanes = Lanes::default();
-        lanes.push(change(1, "a", ChangeKind::Written, "m"));
-        let (key, _) = lanes.begin().unwrap();
+    fn waiting_writes_of_one_message_are_merged() {
+        let mut queues = ThreadQueues::default();
+        queues.push(change(1, "a", ChangeKind::Written, "m"));
+        let (key, _) = queues.begin().unwrap();
         for at in 2..5 {
-            lanes.push(change(at, "a", ChangeKind::Written, "m"));
+            queues.push(change(at, "a", ChangeKind::Written, "m"));
         }
-        assert_eq!(lanes.len(), 2, "the one at work, and the last");
-        lanes.open(&key);
-        lanes.push(change(5, "a", ChangeKind::Written, "n"));
-        assert_eq!(lanes.len(), 3);
-        assert_eq!(done(&lanes), 0);
+        assert_eq!(queues.len(), 2, "the one at work, and the last");
+        queues.open(&key);
+        queues.push(change(5, "a", ChangeKind::Written, "n"));
+        assert_eq!(queues.len(), 3);
+        assert_eq!(done(&queues), 0);
     }
 }
