@@ -1,5 +1,4 @@
-//! One event on its way to a consumer: its message is read, the consumer is called, again and again if need be, and what it
-//! never takes is put on the list.
+//! The delivery of one event: reads its message, calls the consumer, retries, and quarantines the change after the last attempt.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,41 +20,41 @@ use throughline_core::{
     messages::GetMessage,
 };
 
-/// What the events of a consumer have in common.
+/// The state that the deliveries of a consumer share.
 pub(super) struct Delivery {
     pub(super) db: Persistence,
     pub(super) name: ConsumerName,
     pub(super) consumer: Arc<dyn AnyConsumer>,
     pub(super) scope: ChangeScope,
     pub(super) settings: Settings,
-    /// One for each attempt that may run at once. An event that waits for its next attempt has none.
+    /// The permits of concurrent attempts. An event that waits for its next attempt has none.
     pub(super) permits: Semaphore,
     pub(super) status: StatusPublisher,
     pub(super) stopping: watch::Receiver<bool>,
 }
 
-/// What became of an event.
+/// The outcome of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// The consumer has taken it, or it stands on the list.
+    /// The consumer has processed the event, or the event is quarantined.
     Done,
-    /// It is about a message that is still being written.
+    /// The message of the event is still open.
     Open,
-    /// The runner stops, and it is not done.
+    /// The runner stops before the event is done.
     Left,
 }
 
-/// Why an attempt came to nothing.
+/// Why an attempt failed.
 enum AttemptError {
-    /// The store, which gets better by itself or by somebody's doing. The event has nothing to do with it.
+    /// The store failed. The event is not the cause, and the attempt does not count.
     Store(PersistError),
-    /// The event, or what the consumer does with it.
+    /// The event or the consumer failed.
     Event(String),
-    /// The event, for good.
+    /// The event can never succeed.
     Hopeless(String),
 }
 
-/// How long one call of the store may take.
+/// The time limit of one call of the store.
 pub(super) const STORE_LIMIT: Duration = Duration::from_secs(30);
 
 impl Delivery {
@@ -92,7 +91,7 @@ impl Delivery {
         if *self.stopping.borrow() {
             return Ok(Outcome::Left);
         }
-        // It is closed by nobody.
+        // The semaphore is never closed.
         let _permit = self.permits.acquire().await;
         if let ChangeKind::Unreadable { why } = &change.what {
             return Err(AttemptError::Hopeless(format!("the change cannot be read: {why}")));
@@ -115,7 +114,7 @@ impl Delivery {
     }
 
     fn is_on(&self) -> bool {
-        // Somebody else's code: where it cannot say, it is told.
+        // Code of the host: if it panics, the consumer counts as enabled.
         catch(|| self.consumer.is_on()).unwrap_or(true)
     }
 
@@ -130,7 +129,7 @@ impl Delivery {
         })
     }
 
-    /// Puts it on the list. Until it stands there, it is not passed over.
+    /// Quarantines the change. Retries until the store has recorded it.
     async fn skip(&self, change: &Change, why: &str) -> Outcome {
         let mut waits = self.settings.waits();
         let (name, thread) = (self.name.clone(), change.thread.clone());
@@ -149,18 +148,18 @@ impl Delivery {
         }
     }
 
-    /// Waits so long; says whether to go on after it.
+    /// Waits for this time. Returns whether to continue afterwards.
     pub(super) async fn waited(&self, wait: Duration) -> bool {
         let mut stopping = self.stopping.clone();
         tokio::select! {
             () = sleep(wait) => true,
-            // Also where nobody is left who could say so.
+            // Also if the sender is gone.
             _ = stopping.wait_for(|stopping| *stopping) => false,
         }
     }
 }
 
-/// As much of a reason as the list takes.
+/// The part of a reason that fits into the quarantine.
 fn cut(why: &str) -> &str {
     let end = why.floor_char_boundary(QuarantineChange::MAX_WHY);
     &why[..end]

@@ -1,4 +1,4 @@
-//! The order of the events: one after the other in a thread, and none of them passed by the cursor before it is done.
+//! The queues of events: in order within a thread. The cursor never passes an unfinished event.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -14,7 +14,7 @@ pub(super) type Key = (TenantId, ThreadId);
 #[derive(Debug, Default)]
 pub(super) struct ThreadQueues {
     queues: HashMap<Key, ThreadQueue>,
-    /// The lanes whose first event can be begun.
+    /// The queues whose first event can start.
     ready: VecDeque<Key>,
     undone: BTreeSet<Position>,
 }
@@ -25,24 +25,24 @@ struct ThreadQueue {
     state: State,
 }
 
-/// How it stands with the first event of a lane.
+/// The state of the first event of a queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum State {
-    /// It stands among those that are ready.
+    /// The event is in `ready`.
     #[default]
     Ready,
-    /// It is at work. What came meanwhile may have settled the message that it is about.
+    /// The event is being delivered. A later event can have settled its message.
     AtWork { settled: bool },
-    /// It waits for its message to be settled.
+    /// The event waits until its message is settled.
     Open,
 }
 
 impl ThreadQueues {
-    /// Takes an event in, behind those of its thread.
+    /// Adds an event to the queue of its thread.
     pub(super) fn push(&mut self, change: Change) {
         let settles = may_settle(&change.what);
         if matches!(change.what, ChangeKind::Unreadable { .. }) {
-            // It may have been the end of any message.
+            // The unreadable change can have settled any message.
             self.look_again();
         }
         let key = (change.tenant.clone(), change.thread.clone());
@@ -63,7 +63,7 @@ impl ThreadQueues {
         }
     }
 
-    /// The next event that can be begun. It is at work from here on.
+    /// Starts the next event that can start.
     pub(super) fn begin(&mut self) -> Option<(Key, Change)> {
         let key = self.ready.pop_front()?;
         let queue = self.queues.get_mut(&key)?;
@@ -72,7 +72,7 @@ impl ThreadQueues {
         Some((key, change))
     }
 
-    /// The first event of a lane is done.
+    /// Removes the first event of a queue, which is done.
     pub(super) fn done(&mut self, key: &Key) {
         let Some(queue) = self.queues.get_mut(key) else { return };
         if let Some(change) = queue.events.pop_front() {
@@ -86,7 +86,7 @@ impl ThreadQueues {
         }
     }
 
-    /// The first event of a lane is about a message that is open.
+    /// Marks the first event of a queue as waiting for an open message.
     pub(super) fn open(&mut self, key: &Key) {
         let Some(queue) = self.queues.get_mut(key) else { return };
         if queue.state == (State::AtWork { settled: true }) {
@@ -97,7 +97,7 @@ impl ThreadQueues {
         }
     }
 
-    /// Lets every lane look at its message again.
+    /// Makes every waiting queue check its message again.
     pub(super) fn look_again(&mut self) {
         for (key, queue) in &mut self.queues {
             match &mut queue.state {
@@ -111,7 +111,7 @@ impl ThreadQueues {
         }
     }
 
-    /// How far everything is done, where everything up to `read` was read.
+    /// The position up to which all events are done, if every change up to `read` was read.
     pub(super) fn done_through(&self, read: Position) -> Position {
         match self.undone.first() {
             Some(first) => Position::new(first.get().saturating_sub(1)),
@@ -119,15 +119,15 @@ impl ThreadQueues {
         }
     }
 
-    /// How many events wait or are at work.
+    /// The number of events that wait or are being delivered.
     pub(super) fn len(&self) -> usize {
         self.undone.len()
     }
 }
 
 impl ThreadQueue {
-    /// Of pieces that are written to one message one after the other only the last is told, as the store may do too: the
-    /// event shows the message as it is in the end anyway.
+    /// Keeps only the last of consecutive appends to one message, as the store may do too. The event shows the current message in
+    /// any case.
     fn push(&mut self, change: Change, undone: &mut BTreeSet<Position>) {
         let is_free = self.events.len() > 1 || !matches!(self.state, State::AtWork { .. });
         if is_free
@@ -143,10 +143,10 @@ impl ThreadQueue {
     }
 }
 
-/// Whether this may end the wait for a message.
-const fn may_settle(what: &ChangeKind) -> bool {
+/// Whether this change can settle a message.
+const fn may_settle(kind: &ChangeKind) -> bool {
     !matches!(
-        what,
+        kind,
         ChangeKind::Added(_) | ChangeKind::Reserved(_) | ChangeKind::Written(_) | ChangeKind::Edited(_)
     )
 }
@@ -156,14 +156,14 @@ mod tests {
     use super::*;
     use throughline_core::{Revision, Seq, Timestamp, changes::ChangedMessage};
 
-    fn change(position: u64, thread: &str, what: fn(ChangedMessage) -> ChangeKind, id: &str) -> Change {
+    fn change(position: u64, thread: &str, kind: fn(ChangedMessage) -> ChangeKind, id: &str) -> Change {
         let message = ChangedMessage { id: id.parse().unwrap(), seq: Seq::FIRST, revision: Revision::FIRST };
         Change {
             position: Position::new(position),
             tenant: TenantId::default(),
             thread: thread.parse().unwrap(),
             at: Timestamp::from_micros(0),
-            what: what(message),
+            what: kind(message),
         }
     }
 

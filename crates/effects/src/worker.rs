@@ -1,4 +1,4 @@
-//! What follows the changes for one consumer.
+//! The worker of one consumer: reads the change feed, starts deliveries and moves the cursor.
 
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -21,18 +21,18 @@ use throughline_core::{
     threads::ListThreads,
 };
 
-/// So many events may be read and not done. When they all wait for one that is open, nothing more is read for the time.
+/// The most events that are read and not done. If all of them wait for open messages, the worker stops reading for a while.
 const WINDOW: usize = 8192;
 
-/// After so many events, or so long after the first of them, the cursor is moved.
+/// The cursor moves after this number of events, or this time after the first of them.
 const MOVE_AFTER: u64 = 256;
 const MOVE_EVERY: Duration = Duration::from_millis(200);
 
-/// When so much of the store was passed without anything that concerns the consumer, the cursor is moved as well: what it
-/// stands at must not be forgotten by the store.
+/// The cursor also moves after this number of positions without an event for the consumer. Otherwise the store could drop the
+/// changes after the cursor.
 const MOVE_PAST: u64 = 10_000;
 
-/// While the window is full of what waits, it is looked so often whether it still has to.
+/// While the window is full, the interval in which waiting events check their messages again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker {
@@ -42,21 +42,21 @@ pub(super) struct Worker {
     keys: HashMap<Id, Key>,
     /// The cursor in the store.
     cursor: Position,
-    /// How far the feed has read.
+    /// The last position that the feed has read.
     read: Position,
-    /// Events that were done since the cursor was moved, and when it is to be moved for them.
+    /// The number of done events since the last move of the cursor, and the instant of the next move.
     unmoved: u64,
     move_at: Option<Instant>,
     waits: Waits,
-    /// Somebody has put the cursor back: everything after it is told again.
+    /// The cursor was moved back: all changes after this position are delivered again.
     restart_at: Option<Position>,
     commits: Option<CommitNotifications>,
 }
 
-/// Reads on, and gives the feed back. It is never dropped in the middle of a read because something else happened.
+/// A read of the feed, which returns the feed. It is never dropped during a read because of another event.
 type Reading = Pin<Box<dyn Future<Output = (ChangeFeed, Result<Vec<Change>>)> + Send>>;
 
-/// When to look for changes.
+/// When to read the feed.
 #[derive(Debug, Clone, Copy)]
 enum When {
     Now,
@@ -93,7 +93,7 @@ impl Worker {
 
     pub(super) async fn run(mut self) {
         let why = self.follow().await;
-        // What runs is finished; what has failed and waits is left.
+        // Running deliveries are finished; failed ones that wait are dropped.
         while let Some(ended) = self.at_work.join_next_with_id().await {
             self.ended(ended);
         }
@@ -102,7 +102,7 @@ impl Worker {
         self.delivery.status.put(|status| status.state = ConsumerState::Stopped { why });
     }
 
-    /// Follows the changes until it is to stop, or answers why it cannot go on.
+    /// Reads the feed until the worker must stop. Returns the reason if it cannot continue.
     async fn follow(&mut self) -> Option<String> {
         let mut stopping = self.delivery.stopping.clone();
         let mut reading = Some(self.read_on());
@@ -166,7 +166,7 @@ impl Worker {
         reading_of(self.delivery.db.changes(self.delivery.scope.clone(), self.read), When::Now)
     }
 
-    /// Tells everything after this position, once more where it was told already.
+    /// Restarts the delivery after this position. Changes that were delivered before are delivered again.
     async fn restart_from(&mut self, position: Position) {
         self.at_work.shutdown().await;
         self.keys.clear();
@@ -175,7 +175,7 @@ impl Worker {
         (self.unmoved, self.move_at) = (0, None);
     }
 
-    /// Begins everything that can be begun. How much of it is at work at once is a matter of the permits.
+    /// Starts every event that can start. The permits limit the concurrent calls.
     fn begin(&mut self) {
         while let Some((key, change)) = self.queues.begin() {
             let delivery = Arc::clone(&self.delivery);
@@ -187,7 +187,7 @@ impl Worker {
     fn ended(&mut self, ended: Result<(Id, Outcome), JoinError>) {
         let (id, outcome) = match ended {
             Ok(ended) => ended,
-            // Everything of the consumer's is contained; what is left is ours, and the event stays undone.
+            // Panics of the consumer are caught, so that this is a failure of the runner. The event is not done.
             Err(error) => {
                 self.delivery.status.failed(&error.to_string());
                 (error.id(), Outcome::Left)
@@ -205,7 +205,7 @@ impl Worker {
         }
     }
 
-    /// Moves the cursor to where everything is done. What goes wrong is tried again with the next events.
+    /// Moves the cursor to the last position up to which all events are done. A failure is retried with later events.
     async fn move_cursor(&mut self) {
         (self.unmoved, self.move_at) = (0, None);
         let to = self.queues.done_through(self.read);
@@ -216,7 +216,7 @@ impl Worker {
         let moved = MoveCursor::new(name.clone(), to).expecting(self.cursor);
         match db.on_consumer(moved).await {
             Ok(moved) => self.cursor = moved.position,
-            // Another process runs this consumer too, and was here, or somebody put the cursor elsewhere.
+            // Another process runs this consumer too, or a caller has reset the cursor.
             Err(error) if error.kind() == ErrorKind::Stale => {
                 match db.read(GetCursor { consumer: name }).await {
                     Ok(found) if found.position < self.cursor => self.restart_at = Some(found.position),
@@ -236,10 +236,10 @@ impl Worker {
         self.move_at = Some(Instant::now() + self.waits.next());
     }
 
-    /// Makes everything again, because changes that were not seen are not kept any more. Answers why not, where the consumer
-    /// has to stop; nothing where it was to stop anyway.
+    /// Rebuilds the data of the consumer, because the store no longer keeps some changes. The error is the reason to stop, or
+    /// `None` if the worker was stopped.
     async fn rebuild_after(&mut self, error: PersistError) -> Result<(), Option<String>> {
-        // What they are about is made again as well.
+        // The rebuild covers the pending events.
         self.at_work.shutdown().await;
         self.keys.clear();
         let delivery = Arc::clone(&self.delivery);
@@ -261,13 +261,13 @@ impl Worker {
                     delivery.status.put(|status| status.state = ConsumerState::Running);
                     return Ok(());
                 }
-                Ok(None) => return Err(Some(format!("it cannot be made again: {error}"))),
+                Ok(None) => return Err(Some(format!("the consumer cannot rebuild its data: {error}"))),
                 Err(why) => why,
             };
             delivery.status.failed(&why);
             made += 1;
             if made >= delivery.settings.attempts {
-                return Err(Some(format!("it could not be made again: {why}")));
+                return Err(Some(format!("the rebuild of the consumer failed: {why}")));
             }
             if !delivery.waited(waits.next()).await {
                 return Err(None);
@@ -286,10 +286,10 @@ impl Worker {
     }
 }
 
-/// Makes everything again, and answers from where to go on; nothing where that cannot be done.
+/// Rebuilds the data of the consumer. Returns the position from which to continue, or `None` if the consumer cannot rebuild.
 async fn rebuild(delivery: &Delivery) -> Result<Option<Position>, String> {
     let as_text = |error: PersistError| error.to_string();
-    // Read before anything else: what is changed while it is made again is told afterwards.
+    // Read first, so that changes during the rebuild are delivered afterwards.
     let begun = delivery.db.threads(ListThreads::new(1).archived_too()).await.map_err(as_text)?.position;
     match catch_future(delivery.consumer.rebuild(&delivery.db))
         .await
@@ -304,7 +304,7 @@ async fn rebuild(delivery: &Delivery) -> Result<Option<Position>, String> {
     Ok(Some(moved.position))
 }
 
-/// Takes a look.
+/// Reads the feed once.
 fn reading_of(mut feed: ChangeFeed, when: When) -> Reading {
     Box::pin(async move {
         if let When::After(wait) = when {
