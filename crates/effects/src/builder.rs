@@ -8,7 +8,7 @@ use super::{
     delivery::Delivery,
     running::Running,
     settings::Settings,
-    status::{StatusPublisher, ConsumerState},
+    status::{ConsumerState, StatusPublisher},
     worker::Worker,
 };
 use throughline_core::{

@@ -52,10 +52,10 @@ mod consumer;
 mod delivery;
 #[cfg(feature = "jsonl-mirror")]
 mod jsonl;
-mod thread_queues;
 mod running;
 mod settings;
 mod status;
+mod thread_queues;
 mod worker;
 
 #[cfg(feature = "jsonl-mirror")]

@@ -10,9 +10,9 @@ use tokio::{
 use super::{
     consumer::Rebuilt,
     delivery::{Delivery, Outcome, STORE_LIMIT},
-    thread_queues::{Key, ThreadQueues},
     settings::Waits,
     status::ConsumerState,
+    thread_queues::{Key, ThreadQueues},
 };
 use throughline_core::{
     ErrorKind, PersistError, Position, Result,
@@ -140,7 +140,8 @@ impl Worker {
                         self.queues.push(change);
                     }
                     self.read = feed.position();
-                    if self.queues.done_through(self.read).get().saturating_sub(self.cursor.get()) >= MOVE_PAST
+                    if self.queues.done_through(self.read).get().saturating_sub(self.cursor.get())
+                        >= MOVE_PAST
                     {
                         self.move_cursor().await;
                     }

@@ -15,8 +15,8 @@ mod at_work;
 mod audit_draft;
 mod clock;
 mod credential;
-mod extensions;
 mod detached_writes;
+mod extensions;
 mod progress;
 mod shape;
 

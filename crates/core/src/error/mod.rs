@@ -92,7 +92,8 @@ impl PersistError {
     /// Returns an `Unsupported` for `feature`, with the effect `NotApplied`.
     #[must_use]
     pub fn unsupported(feature: impl fmt::Display) -> Self {
-            Self::new(ErrorKind::Unsupported, format!("{feature} is not supported")).with_effect(Effect::NotApplied)
+        Self::new(ErrorKind::Unsupported, format!("{feature} is not supported"))
+            .with_effect(Effect::NotApplied)
     }
 
     /// Sets what the store has of the operation.

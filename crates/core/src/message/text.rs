@@ -232,7 +232,8 @@ mod tests {
             let blocks: Vec<String> = (0..random.usize(..5))
                 .map(|_| {
                     let count = random.usize(..40);
-                    let text: String = (0..count).map(|_| FRAGMENTS[random.usize(..FRAGMENTS.len())]).collect();
+                    let text: String =
+                        (0..count).map(|_| FRAGMENTS[random.usize(..FRAGMENTS.len())]).collect();
                     match random.u8(..7) {
                         0 => format!(r#"{{"type":"text","text":"{text}"}}"#),
                         1 => format!(r#"{{"text":"{text}","text":"{text}"}}"#),

@@ -14,7 +14,8 @@ use std::{
 use tokio::{runtime::Handle, sync::OwnedSemaphorePermit};
 
 use super::{
-    Core, Deadline, Expired, core::closed, erased::BoxFuture, in_flight::InFlightGuard, validate, watch::Polling,
+    Core, Deadline, Expired, core::closed, erased::BoxFuture, in_flight::InFlightGuard, validate,
+    watch::Polling,
 };
 use crate::{
     Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Result,
@@ -93,7 +94,8 @@ impl Execution {
             Some(permit) => self.begin(permit),
             None => {
                 let (core, context) = (Arc::clone(&self.core), self.context.clone());
-                let wait = Box::pin(async move { core.admission.queue(is_write).enter(context.tenant()).await });
+                let wait =
+                    Box::pin(async move { core.admission.queue(is_write).enter(context.tenant()).await });
                 self.stage = Stage::Waiting(wait);
                 Ok(())
             }

@@ -107,7 +107,9 @@ impl<F> GuardedFuture<F> {
         // There is no layer outside the first one: the edge has created the shape from these arguments.
         let checked = if *index == 0 { Ok(()) } else { facts.shape.check_args(&request.args) };
         match checked {
-            _ if *index > 0 && AtWork::is_on_another(facts) => *state = State::Foreign(Some(foreign_call(outer))),
+            _ if *index > 0 && AtWork::is_on_another(facts) => {
+                *state = State::Foreign(Some(foreign_call(outer)))
+            }
             Err(violation) => *state = State::Failed(Some(contract_violation(violation, facts, outer))),
             Ok(()) => {
                 facts.cursor().store(*index, Relaxed);

@@ -84,7 +84,7 @@ pub(crate) use self::{
     core::{Core, Parts},
     deadline::{Deadline, Expired},
     edge::Execution,
-    guard::{GuardedFuture, contract_violation, panicked, put_ready, foreign_call},
+    guard::{GuardedFuture, contract_violation, foreign_call, panicked, put_ready},
     in_flight::{InFlight, InFlightGuard as Ticket},
     live_drafts::{LiveDraft, LiveDrafts},
     phase::CallerFilter,

@@ -11,7 +11,7 @@ use std::{
 
 use tower_service::Service;
 
-use super::{AtSite, InFlight, contract_violation, panicked, put_ready, foreign_call};
+use super::{AtSite, InFlight, contract_violation, foreign_call, panicked, put_ready};
 use crate::backend::{Admitted, Backend, Capabilities, Counter, RejectedCallRecords};
 use crate::change::CommitNotifications;
 use crate::{

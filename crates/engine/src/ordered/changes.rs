@@ -56,7 +56,8 @@ impl OrderedChanges {
             changes.position = changes.position.next();
             if let Some((thread, kind)) = event.change.clone() {
                 let position = changes.position;
-                let change = Change { position, tenant: event.tenant.clone(), thread, at: event.at, what: kind };
+                let change =
+                    Change { position, tenant: event.tenant.clone(), thread, at: event.at, what: kind };
                 changes.insert(keys::change(position.get()), &change)?;
             }
         }

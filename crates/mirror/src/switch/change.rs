@@ -1,4 +1,4 @@
-//! The change of the store that leads.
+//! The switchover: makes the replica the primary.
 
 use std::{
     sync::atomic::Ordering::SeqCst,
@@ -8,22 +8,22 @@ use std::{
 use super::{ActiveMirror, Shared, found};
 use crate::{
     Mirror,
-    link::{Link, set_replication_state, replication_status},
+    link::{Link, replication_status, set_replication_state},
 };
 use throughline_core::{
     Effect, ErrorKind, PersistError, Position, Result,
     replication::{ApplyImages, BeginCapture, Epoch, ReplicationState},
 };
 
-/// What a change of the store that leads came to.
+/// The result of a switchover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Switched {
-    /// The epoch that began.
+    /// The new epoch.
     pub epoch: Epoch,
-    /// The position at which the other store began to lead.
+    /// The position at which the new primary began.
     pub position: Position,
-    /// For how long writes were held.
+    /// The time for which writes were held.
     pub held: Duration,
 }
 
@@ -78,7 +78,7 @@ impl Shared {
             Ok(Err(error)) => Err(error),
             Err(_) => Err(late("the rest could not be carried in time")),
         };
-        // Whatever failed, and wherever: the stores say what became of it.
+        // The stores are the authority on the outcome, also after a failure.
         let answer = match changed {
             Ok((epoch, position)) => {
                 self.primary.store(1 - from, SeqCst);
@@ -87,19 +87,19 @@ impl Shared {
             Err(error) => self.go_back(from, error).await,
         };
         drop(held_writes);
-        // What cannot be followed now is begun again by the host, who sees it by the status.
+        // If the new mirror cannot start, the status has the reason, and the host starts it again.
         let primary = self.primary.load(SeqCst);
         let link = Link::open(self.stores[primary].clone(), self.stores[1 - primary].clone()).await;
         *mirror = link.ok().map(|link| ActiveMirror { from: primary, mirror: Mirror::run(link) });
         answer
     }
 
-    /// Carries what is left, and makes the other store lead. Nothing is written meanwhile.
+    /// Copies the remaining changes, and makes the other store the primary. No write runs meanwhile.
     async fn hand_over(&self, from: usize) -> Result<(Epoch, Position)> {
         let (old, new) = (&self.stores[from], &self.stores[1 - from]);
         let mut link = Link::open(old.clone(), new.clone()).await?;
-        // Before the old store is told to follow: whoever makes that lead again raises the epoch of this one first, and the last
-        // step, which expects what is seen here, is refused then.
+        // Read before the old store becomes a replica. A process that makes the old store the primary again first raises the
+        // epoch of this one; the last step, which expects the status read here, then fails.
         let followed = replication_status(new).await?.replication_state;
         link.drain().await?;
         let led = replication_status(old).await?.replication_state;
@@ -108,7 +108,7 @@ impl Shared {
             return Err(error.with_effect(Effect::NotApplied));
         }
         set_replication_state(old, led, led.as_replica()).await?;
-        // From here on nobody writes to the old store, another process neither.
+        // From here on no process can write to the old store.
         link.drain().await?;
         let next = new.on_replica(BeginCapture::FROM_NOW).await?.cursor;
         let equal = ApplyImages {
@@ -125,11 +125,12 @@ impl Shared {
         Ok((epoch, replication_status(new).await?.position))
     }
 
-    /// What a change that failed has left, by what the stores say: where neither leads, the old one does again.
+    /// Returns the outcome of a failed switchover according to the stores. If neither is a primary, the old one becomes the
+    /// primary again.
     async fn go_back(&self, from: usize, error: PersistError) -> Result<Switched> {
         match found::settle_after(&self.stores, from).await {
             Ok(primary) if primary != from => {
-                // It was done, and only its answer was lost.
+                // The switchover succeeded, and only its answer was lost.
                 self.primary.store(primary, SeqCst);
                 let replication_status = replication_status(&self.stores[primary]).await?;
                 Ok(Switched {

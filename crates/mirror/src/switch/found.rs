@@ -1,21 +1,21 @@
-//! Which of two stores leads, by what they say themselves.
+//! Finds the primary of two stores from their replication status.
 
-use crate::link::{set_replication_state, replication_status};
+use crate::link::{replication_status, set_replication_state};
 use throughline_core::{
     ErrorKind, PersistError, Persistence, Result,
     replication::{ReplicationState, ReplicationStatus},
 };
 
-/// How often it is looked anew where others change who leads meanwhile.
+/// The most attempts while other processes switch the primary.
 const TRIES: usize = 64;
 
-/// The store that leads; nothing where neither does.
+/// Returns the index of the primary. `None` if both are replicas.
 pub(super) async fn primary(stores: &[Persistence; 2]) -> Result<Option<usize>> {
     decide(&statuses(stores).await?)
 }
 
-/// How both stand at one moment. A stance that was left never comes back, so what the first is before the second was asked and
-/// after that, it was all the time.
+/// Returns the status of both stores at one moment. An earlier status never returns, so that the first store had its status all
+/// the time between its two reads.
 async fn statuses(stores: &[Persistence; 2]) -> Result<[ReplicationStatus; 2]> {
     let mut before = replication_status(&stores[0]).await?.replication_state;
     loop {
@@ -34,7 +34,7 @@ fn decide(statuses: &[ReplicationStatus; 2]) -> Result<Option<usize>> {
         [true, false] => Ok(Some(0)),
         [false, true] => Ok(Some(1)),
         [false, false] => Ok(None),
-        // Neither was ever told anything, or the follower to come was not yet.
+        // Neither store was ever a replica, or the empty one is not one yet.
         [true, true] if statuses[1].is_empty => Ok(Some(0)),
         [true, true] if statuses[0].is_empty => Ok(Some(1)),
         [true, true] => {
@@ -45,9 +45,9 @@ fn decide(statuses: &[ReplicationStatus; 2]) -> Result<Option<usize>> {
     }
 }
 
-/// Finds the store that leads, and makes one lead where neither does: where both are equal, `preferred`.
+/// Finds the primary, and makes a store the primary if neither is one: `preferred` if both are equal.
 ///
-/// Whoever does the same at once, or is still about to end a change, is refused or comes first; then it is looked anew.
+/// If another process does the same or completes a switchover, one of the two fails as stale and tries again.
 pub(super) async fn settle(stores: &[Persistence; 2], preferred: usize) -> Result<usize> {
     for _ in 1..TRIES {
         match settle_once(stores, preferred).await {
@@ -66,7 +66,7 @@ async fn settle_once(stores: &[Persistence; 2], preferred: usize) -> Result<usiz
     }
 }
 
-/// As [`settle`], after a change away from `from` that may still be under way: what of it comes later is refused.
+/// Like [`settle`], after a switchover away from `from` that may still run. Its later steps then fail.
 pub(super) async fn settle_after(stores: &[Persistence; 2], from: usize) -> Result<usize> {
     for _ in 1..TRIES {
         match settle_after_once(stores, from).await {
@@ -82,19 +82,21 @@ async fn settle_after_once(stores: &[Persistence; 2], from: usize) -> Result<usi
     match decide(&statuses)? {
         Some(primary) if primary != from => Ok(primary),
         Some(_) => {
-            // What tells it to follow may be under way still, and comes too late then.
+            // Raise the epoch, so that a late step of the switchover fails.
             let led = statuses[from].replication_state;
-            set_replication_state(&stores[from], led, ReplicationState { epoch: led.epoch.next(), ..led }).await?;
+            set_replication_state(&stores[from], led, ReplicationState { epoch: led.epoch.next(), ..led })
+                .await?;
             Ok(from)
         }
         None => give_back(stores, &statuses, from).await,
     }
 }
 
-/// Makes a store lead again while neither does: going by how they stood then, and refused as `Stale` where one stands otherwise by now.
+/// Makes a store the primary again while neither is one. Fails as `Stale` if a store has another status by now.
 ///
-/// Neither led since the one before was told to follow, so that has everything. It is the one that has followed nothing since; where both have,
-/// they are equal. The other one is raised to the next epoch beforehand: whoever is still about to make that lead is refused.
+/// Neither store was a primary since the last one became a replica, so that that store has all data. It is the store without a
+/// copy cursor; if both have one, they are equal. The epoch of the other store is raised first, so that a process that is about
+/// to make it the primary fails.
 async fn give_back(
     stores: &[Persistence; 2],
     statuses: &[ReplicationStatus; 2],

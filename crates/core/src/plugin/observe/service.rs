@@ -37,8 +37,11 @@ where
     }
 
     fn call(&mut self, request: PersistRequest) -> Self::Future {
-        let pending =
-            PendingEvent { queue: self.queue.clone(), context: request.context.clone(), begun: Instant::now() };
+        let pending = PendingEvent {
+            queue: self.queue.clone(),
+            context: request.context.clone(),
+            begun: Instant::now(),
+        };
         ObserveFuture { inner: self.inner.call(request), pending: Some(pending) }
     }
 }
