@@ -19,7 +19,7 @@ use throughline_core::{
 };
 
 /// The configuration of a runner and its consumers.
-#[must_use = "nothing is followed before `start`"]
+#[must_use = "no consumer runs before `start`"]
 pub struct EffectsBuilder {
     db: Persistence,
     settings: Settings,
@@ -75,10 +75,10 @@ impl EffectsBuilder {
         let Self { db, settings, consumers } = self;
         let claims = db.describe().capabilities();
         if !claims.changes {
-            return Err(refusal(ErrorKind::Unsupported, "the store keeps no changes to follow"));
+            return Err(refusal(ErrorKind::Unsupported, "the store has no change feed"));
         }
         if !claims.supports(OpKind::Consumer) {
-            return Err(refusal(ErrorKind::Unsupported, "the store keeps no cursors of consumers"));
+            return Err(refusal(ErrorKind::Unsupported, "the store has no consumer cursors"));
         }
         let mut names = HashSet::new();
         let (stop, stopping) = watch::channel(false);

@@ -10,7 +10,7 @@ use throughline_core::{Persistence, Position};
 ///
 /// A drop stops them immediately: unfinished events are delivered again after the next start. [`stop`](Self::stop) lets running
 /// calls finish.
-#[must_use = "dropped, it stops them"]
+#[must_use = "a drop stops the consumers"]
 pub struct Effects {
     stop: watch::Sender<bool>,
     running: Vec<Running>,
@@ -81,7 +81,7 @@ impl Running {
     fn status(&self) -> ConsumerStatus {
         let mut status = self.delivery.status.look();
         if self.task.is_finished() && !status.is_stopped() {
-            let why = Some("its task has ended".to_owned());
+            let why = Some("the task of the consumer has ended".to_owned());
             status.state = ConsumerState::Stopped { why };
         }
         status

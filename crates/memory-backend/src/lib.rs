@@ -109,7 +109,7 @@ impl MemoryBackend {
 }
 
 fn output<O: Operation>(result: PersistResult) -> O::Output {
-    O::Output::try_from(result).unwrap_or_else(|_| unreachable!("an operation is answered in kind"))
+    O::Output::try_from(result).unwrap_or_else(|_| unreachable!("the answer has the kind of its operation"))
 }
 
 impl Default for MemoryBackend {

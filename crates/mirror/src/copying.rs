@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(25);
 /// page.
 ///
 /// Only one mirror can copy into a store. Pages of a second one fail as [`Stale`](ErrorKind::Stale), and it stops.
-#[must_use = "dropped, it stops"]
+#[must_use = "a drop stops the mirror"]
 pub struct Mirror {
     stop: watch::Sender<bool>,
     status: watch::Receiver<MirrorStatus>,

@@ -35,7 +35,7 @@ fn expect_answer(bytes: u64, max: Option<u64>) -> Result<(), PersistError> {
     match max {
         Some(max) if bytes > max => {
             let detail = format!(
-                "the answers of the batch would show {bytes} bytes of the store, and {max} are allowed"
+                "the answers of the batch would contain {bytes} bytes of stored data, and {max} are allowed"
             );
             Err(refusal(ErrorKind::TooLarge, detail))
         }

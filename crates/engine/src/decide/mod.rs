@@ -51,7 +51,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             _ => {}
         }
         let Some(thread) = write.args.key_scope() else {
-            return Err(refusal(ErrorKind::Invalid, "a batch of no writes").into());
+            return Err(refusal(ErrorKind::Invalid, "the batch is empty: add at least one write").into());
         };
         self.expect_alive(thread, write.args)?;
         let key = write

@@ -25,7 +25,8 @@ impl<S: RowSource> WriteScope<'_, S> {
     /// Applies an operation on a thread, which it creates if necessary.
     pub(super) fn session(&mut self, args: &SessionArgs) -> Decided<SessionResult, S> {
         let (Some(agent), Some(thread)) = (args.agent(), args.thread()) else {
-            let detail = format!("a `{}` names no thread, and cannot be an item of a batch", args.as_str());
+            let detail =
+                format!("a `{}` cannot be an item of a batch: it addresses no thread", args.as_str());
             return Err(refusal(ErrorKind::Invalid, detail).into());
         };
         let state = self.living(thread)?;

@@ -62,7 +62,7 @@ impl<S: OrderedRead> OrderedRows<S> {
         let message = move |id: Result<MessageId, BoxError>| {
             let key = MessageKey { thread: thread.clone(), id: id? };
             let row = self.get(&keys::of_message("message", &key))?;
-            Ok((key.id, row.ok_or("a message that the order names is missing")?))
+            Ok((key.id, row.ok_or("a message in the order of its thread is missing")?))
         };
         Ok(self.range::<MessageId>(&from, &to)?.map(message))
     }

@@ -44,14 +44,16 @@ impl Shared {
                 return Err(error.with_effect(Effect::NotApplied));
             }
             None => {
-                let detail = "neither store is the primary: another process is changing that, or has ended while it did";
+                let detail = "neither store is the primary: another process is switching over, or has ended during a switchover";
                 return Err(PersistError::new(ErrorKind::Busy, detail).with_effect(Effect::NotApplied));
             }
         }
         let Some(ActiveMirror { mirror: active, .. }) = mirror.as_ref().filter(|mirror| mirror.from == from)
         else {
-            let error =
-                PersistError::new(ErrorKind::Conflict, "the other store does not follow: nothing was begun");
+            let error = PersistError::new(
+                ErrorKind::Conflict,
+                "the other store is not a replica: start a mirror first",
+            );
             return Err(error.with_effect(Effect::NotApplied));
         };
         let position = replication_status(&self.stores[from]).await?.position;
@@ -66,7 +68,7 @@ impl Shared {
             Err(_) => return Err(late("the replica is too far behind")),
         }
         let Ok(held_writes) = tokio::time::timeout(timeout, self.switch_lock.write()).await else {
-            return Err(late("the writes that are under way do not end"));
+            return Err(late("running writes did not end in time"));
         };
         let begun = Instant::now();
         if let Some(active) = mirror.take() {
@@ -76,7 +78,7 @@ impl Shared {
         let changed = match changed {
             Ok(Ok(changed)) => Ok(changed),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(late("the rest could not be carried in time")),
+            Err(_) => Err(late("the remaining changes could not be copied in time")),
         };
         // The stores are the authority on the outcome, also after a failure.
         let answer = match changed {

@@ -38,7 +38,7 @@ fn decide(statuses: &[ReplicationStatus; 2]) -> Result<Option<usize>> {
         [true, true] if statuses[1].is_empty => Ok(Some(0)),
         [true, true] if statuses[0].is_empty => Ok(Some(1)),
         [true, true] => {
-            let detail = "both stores lead, and have something in them";
+            let detail = "both stores are primaries, and neither is empty";
             Err(PersistError::new(ErrorKind::Conflict, detail)
                 .with_effect(throughline_core::Effect::NotApplied))
         }

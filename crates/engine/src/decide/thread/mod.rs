@@ -51,7 +51,7 @@ impl<S: RowSource> WriteScope<'_, S> {
     fn change(&mut self, thread: &ThreadId, args: &ThreadArgs) -> Decided<Option<ChangeKind>, S> {
         if let ThreadArgs::Create(create) = args {
             if self.living(thread)?.is_some() {
-                let detail = format!("there is a thread `{thread}`");
+                let detail = format!("the thread `{thread}` exists already");
                 return Err(refusal(ErrorKind::AlreadyExists, detail).into());
             }
             rules::check_labels(&create.labels)?;
