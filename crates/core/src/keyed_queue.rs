@@ -168,7 +168,7 @@ impl<K: Eq + Hash> State<K> {
 
 /// A permit in the queue of each of its keys. It is acquired when it is at the front of all of them. A drop removes it from the
 /// queues.
-#[must_use = "the permit is given back when this is dropped"]
+#[must_use = "the permit is released when this is dropped"]
 pub struct KeyedPermit<K: Eq + Hash> {
     queue: KeyedQueue<K>,
     keys: Vec<K>,

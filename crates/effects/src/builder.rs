@@ -8,7 +8,7 @@ use super::{
     delivery::Delivery,
     running::Running,
     settings::Settings,
-    status::{Board, ConsumerState},
+    status::{ConsumerState, StatusPublisher},
     worker::Worker,
 };
 use throughline_core::{
@@ -18,8 +18,8 @@ use throughline_core::{
     ids::ConsumerName,
 };
 
-/// Puts consumers together.
-#[must_use = "nothing is followed before `start`"]
+/// The configuration of a runner and its consumers.
+#[must_use = "no consumer runs before `start`"]
 pub struct EffectsBuilder {
     db: Persistence,
     settings: Settings,
@@ -31,53 +31,54 @@ impl EffectsBuilder {
         Self { db, settings: Settings::default(), consumers: Vec::new() }
     }
 
-    /// One more consumer.
+    /// Adds a consumer.
     pub fn consumer<C: Consumer>(mut self, consumer: C) -> Self {
         let name = ConsumerName::new(consumer.name());
         self.consumers.push((name, Arc::new(consumer)));
         self
     }
 
-    /// How many calls of one consumer run at once, each of another thread; 16 unless it is said otherwise, at least 1.
+    /// Sets how many calls of one consumer run at the same time, each for another thread. 16 by default, at least 1.
     pub const fn parallel(mut self, calls: usize) -> Self {
         self.settings.parallel = if calls == 0 { 1 } else { calls };
         self
     }
 
-    /// After how many attempts a change is passed over; 8 unless it is said otherwise, at least 1.
+    /// Sets the number of failed attempts after which a change is quarantined. 8 by default, at least 1.
     pub const fn attempts(mut self, attempts: u32) -> Self {
         self.settings.attempts = if attempts == 0 { 1 } else { attempts };
         self
     }
 
-    /// How long one call of a consumer may take; 30 s unless it is said otherwise.
+    /// Sets the time limit of one call of a consumer. 30 s by default.
     pub const fn time_limit(mut self, limit: Duration) -> Self {
         self.settings.time_limit = limit;
         self
     }
 
-    /// The shortest and the longest wait between two attempts, before jitter; 100 ms and 30 s unless it is said otherwise.
+    /// Sets the shortest and the longest wait between two attempts, before jitter. 100 ms and 30 s by default.
     pub const fn backoff(mut self, shortest: Duration, longest: Duration) -> Self {
         (self.settings.shortest_wait, self.settings.longest_wait) = (shortest, longest);
         self
     }
 
-    /// Checks everything and begins to follow the changes, each consumer from its cursor.
+    /// Checks the configuration, and starts to deliver changes to each consumer from its cursor.
     ///
     /// # Errors
-    /// `Invalid` for a name that is none or is there twice, `Unsupported` for a store that keeps no changes or no cursors,
-    /// or a pipeline that does not let them through; what the first reads answer.
+    /// - `Invalid` if a consumer name is invalid or used twice.
+    /// - `Unsupported` if the store has no change feed or no cursors, or a layer refuses them.
+    /// - The errors of the first reads.
     ///
     /// # Cancel safety
-    /// Dropped before it answers, it has begun nothing.
+    /// If the future is dropped before it completes, nothing has started.
     pub async fn start(self) -> Result<Effects> {
         let Self { db, settings, consumers } = self;
         let claims = db.describe().capabilities();
         if !claims.changes {
-            return Err(refusal(ErrorKind::Unsupported, "the store keeps no changes to follow"));
+            return Err(refusal(ErrorKind::Unsupported, "the store has no change feed"));
         }
         if !claims.supports(OpKind::Consumer) {
-            return Err(refusal(ErrorKind::Unsupported, "the store keeps no cursors of consumers"));
+            return Err(refusal(ErrorKind::Unsupported, "the store has no consumer cursors"));
         }
         let mut names = HashSet::new();
         let (stop, stopping) = watch::channel(false);
@@ -93,7 +94,7 @@ impl EffectsBuilder {
             can_be_followed(&db, &scope).await.map_err(about)?;
             let cursor = db.read(GetCursor { consumer: name.clone() }).await.map_err(about)?;
             let delivery = Arc::new(Delivery {
-                board: Board::new(name.clone(), cursor.position, cursor.quarantined),
+                status: StatusPublisher::new(name.clone(), cursor.position, cursor.quarantined),
                 db: db.clone(),
                 name,
                 consumer,
@@ -104,15 +105,15 @@ impl EffectsBuilder {
             });
             ready.push((delivery, cursor.position));
         }
-        // Nothing is begun before everything is known to be in order.
+        // Start only after all checks.
         let running = ready.into_iter().map(|(delivery, cursor)| {
             let worker = Worker::new(Arc::clone(&delivery), cursor);
             let theirs = Arc::clone(&delivery);
             let task = db.spawn(async move {
-                // A panic of ours is no reason for whoever waits to wait for ever.
+                // If the runner itself panics, callers that wait for it must not wait forever.
                 if let Err(why) = catch_future(worker.run()).await {
                     theirs
-                        .board
+                        .status
                         .put(|status| status.state = ConsumerState::Stopped { why: Some(why.to_string()) });
                 }
             });
@@ -122,7 +123,7 @@ impl EffectsBuilder {
     }
 }
 
-/// A redirect or a guard in the pipeline may refuse what the store would do.
+/// A redirect or a guard in the pipeline can refuse operations that the store supports.
 async fn can_be_followed(db: &Persistence, scope: &ChangeScope) -> Result<()> {
     let read = ReadChanges::new(scope.clone(), throughline_core::Position::new(u64::MAX), 1);
     match db.read(read).await {

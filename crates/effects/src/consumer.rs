@@ -5,80 +5,81 @@ use throughline_core::{
     changes::{Change, ChangeKind, ChangeScope},
 };
 
-/// Somebody who follows the changes and does something about each: an index, a mirror, a notification.
+/// A consumer of the change feed, such as an index, a mirror or a notification.
 ///
 /// # Contract
-/// - It is told of each change **at least once**: after a crash, or beside another process that runs the same consumer, it
-///   is told of some once more. What it does has to come out the same, so it should go by the message as it is, not by how often
-///   it was told.
-/// - The changes of one thread come one after the other, in their order. Those of several threads come at once.
-/// - It does not block: the runtime is the host's. What blocks belongs into `tokio::task::spawn_blocking`.
+/// - The runner delivers each change **at least once**. After a crash, or while another process runs the same consumer, it
+///   delivers some changes again. The work must be idempotent: it should depend on the current message, not on the number of
+///   deliveries.
+/// - The changes of one thread arrive in order, one after the other. Changes of different threads arrive concurrently.
+/// - The consumer must not block, because it runs on the runtime of the host. Use `tokio::task::spawn_blocking` for blocking
+///   work.
 ///
 /// # Cancel safety
-/// [`handle`](Self::handle) is dropped at an `.await` when its time is up or the runner is dropped, and is called again with
-/// the same change.
+/// The runner drops [`handle`](Self::handle) at an `.await` after its time limit, and when the runner itself is dropped. It then
+/// calls it again with the same change.
 ///
 /// # Failure
-/// An error, a panic and a call that takes too long are the same: it is tried again after a while, and after so many attempts
-/// the change is passed over and stands on a list. Nothing of it reaches the host's writes.
+/// An error, a panic and a timeout have the same effect: the runner tries the change again after a wait. After the last attempt
+/// it puts the change into the quarantine of the consumer. Failures never affect the writes of the host.
 pub trait Consumer: Send + Sync + 'static {
-    /// Whose cursor it is: unique among the consumers of a tenant, and always the same.
+    /// The name of the cursor. It must be constant and unique among the consumers of a tenant.
     fn name(&self) -> &str;
 
-    /// Which changes it is told of.
+    /// The changes to deliver.
     fn scope(&self) -> ChangeScope {
         ChangeScope::Tenant
     }
 
-    /// Whether what it is for is switched on. While it is not, it is told of nothing but what goes away, so that nothing is
-    /// left behind of what it did before: see [`Event::takes_away`]. It misses the rest for good.
+    /// Whether the consumer is enabled. While it is disabled, the runner delivers only removals, so that no earlier data of the
+    /// consumer remains: see [`Event::takes_away`]. The consumer never gets the other changes of that time.
     fn is_on(&self) -> bool {
         true
     }
 
-    /// Does something about one change.
+    /// Processes one change.
     fn handle(&self, event: Event) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// Makes everything again from what the store has now. It is called when changes that the consumer has not seen are not
-    /// kept any more. Changes that come meanwhile are told afterwards.
+    /// Rebuilds all data of the consumer from the store. The runner calls it if the store no longer keeps some changes that the
+    /// consumer has not processed. Changes during the rebuild are delivered afterwards.
     fn rebuild(&self, db: &Persistence) -> impl Future<Output = Result<Rebuilt, BoxError>> + Send {
         let _ = db;
         std::future::ready(Ok(Rebuilt::Impossible))
     }
 }
 
-/// What became of [`Consumer::rebuild`].
+/// The result of [`Consumer::rebuild`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Rebuilt {
-    /// It is as the store is.
+    /// The data matches the store.
     Whole,
-    /// It cannot be made again. The consumer stops, and its status says so.
+    /// The consumer cannot rebuild its data. It stops, and its status states so.
     Impossible,
 }
 
-/// A change, and the message that it is about.
+/// A change event with its message.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Event {
-    /// What was changed.
+    /// The change.
     pub change: Change,
-    /// The message as it is **now**, which may be later than the change; nothing where it is gone, or where the change is
-    /// about none. Never one that is still being written.
+    /// The **current** message, which can be newer than the change. `None` if it was deleted, or the change addresses no message.
+    /// Never an open message.
     pub message: Option<Message>,
 }
 
 impl Event {
-    /// Whether this takes something away: a message, a part of a thread, or all of it.
+    /// Whether the change removes a message, a part of a thread, or a whole thread.
     #[must_use]
     pub const fn takes_away(&self) -> bool {
         takes_away(&self.change.what)
     }
 }
 
-pub(super) const fn takes_away(what: &ChangeKind) -> bool {
+pub(super) const fn takes_away(kind: &ChangeKind) -> bool {
     matches!(
-        what,
+        kind,
         ChangeKind::Deleted(_)
             | ChangeKind::ThreadCleared { .. }
             | ChangeKind::ThreadPruned { .. }
@@ -88,7 +89,7 @@ pub(super) const fn takes_away(what: &ChangeKind) -> bool {
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A [`Consumer`] of any type.
+/// A consumer with an erased type.
 pub(super) trait AnyConsumer: Send + Sync {
     fn scope(&self) -> ChangeScope;
     fn is_on(&self) -> bool;
@@ -106,7 +107,7 @@ impl<C: Consumer> AnyConsumer for C {
     }
 
     fn handle(&self, event: Event) -> BoxFuture<'_, Result<(), BoxError>> {
-        // In a block of its own, so that a panic before the first `.await` is one of the future.
+        // In its own block, so that a panic before the first `.await` belongs to the future.
         Box::pin(async move { Consumer::handle(self, event).await })
     }
 
@@ -115,7 +116,7 @@ impl<C: Consumer> AnyConsumer for C {
     }
 }
 
-/// A consumer that a host keeps a hand on.
+/// Allows a host to keep a reference to its consumer.
 impl<C: Consumer> Consumer for std::sync::Arc<C> {
     fn name(&self) -> &str {
         C::name(self)

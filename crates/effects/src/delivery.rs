@@ -1,5 +1,4 @@
-//! One event on its way to a consumer: its message is read, the consumer is called, again and again if need be, and what it
-//! never takes is put on the list.
+//! The delivery of one event: reads its message, calls the consumer, retries, and quarantines the change after the last attempt.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +10,7 @@ use tokio::{
 use super::{
     consumer::{AnyConsumer, Event, takes_away},
     settings::Settings,
-    status::Board,
+    status::StatusPublisher,
 };
 use throughline_core::{
     ErrorKind, Message, PersistError, Persistence, Result,
@@ -21,81 +20,81 @@ use throughline_core::{
     messages::GetMessage,
 };
 
-/// What the events of a consumer have in common.
+/// The state that the deliveries of a consumer share.
 pub(super) struct Delivery {
     pub(super) db: Persistence,
     pub(super) name: ConsumerName,
     pub(super) consumer: Arc<dyn AnyConsumer>,
     pub(super) scope: ChangeScope,
     pub(super) settings: Settings,
-    /// One for each attempt that may run at once. An event that waits for its next attempt has none.
+    /// The permits of concurrent attempts. An event that waits for its next attempt has none.
     pub(super) permits: Semaphore,
-    pub(super) board: Board,
+    pub(super) status: StatusPublisher,
     pub(super) stopping: watch::Receiver<bool>,
 }
 
-/// What became of an event.
+/// The outcome of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// The consumer has taken it, or it stands on the list.
+    /// The consumer has processed the event, or the event is quarantined.
     Done,
-    /// It is about a message that is still being written.
+    /// The message of the event is still open.
     Open,
-    /// The runner stops, and it is not done.
+    /// The runner stops before the event is done.
     Left,
 }
 
-/// Why an attempt came to nothing.
-enum Trouble {
-    /// The store, which gets better by itself or by somebody's doing. The event has nothing to do with it.
+/// Why an attempt failed.
+enum AttemptError {
+    /// The store failed. The event is not the cause, and the attempt does not count.
     Store(PersistError),
-    /// The event, or what the consumer does with it.
+    /// The event or the consumer failed.
     Event(String),
-    /// The event, for good.
+    /// The event can never succeed.
     Hopeless(String),
 }
 
-/// How long one call of the store may take.
+/// The time limit of one call of the store.
 pub(super) const STORE_LIMIT: Duration = Duration::from_secs(30);
 
 impl Delivery {
     pub(super) async fn deliver(&self, change: Change) -> Outcome {
         let (mut waits, mut made) = (self.settings.waits(), 0);
         loop {
-            let trouble = match self.attempt(&change).await {
+            let failure = match self.attempt(&change).await {
                 Ok(outcome) => return outcome,
-                Err(trouble) => trouble,
+                Err(failure) => failure,
             };
-            let why = match trouble {
-                Trouble::Store(error) => error.to_string(),
-                Trouble::Event(why) => {
+            let why = match failure {
+                AttemptError::Store(error) => error.to_string(),
+                AttemptError::Event(why) => {
                     made += 1;
                     if made >= self.settings.attempts {
-                        self.board.failed(&why);
+                        self.status.failed(&why);
                         return self.skip(&change, &format!("{why} ({made} attempts)")).await;
                     }
                     why
                 }
-                Trouble::Hopeless(why) => {
-                    self.board.failed(&why);
+                AttemptError::Hopeless(why) => {
+                    self.status.failed(&why);
                     return self.skip(&change, &why).await;
                 }
             };
-            self.board.failed(&why);
+            self.status.failed(&why);
             if !self.waited(waits.next()).await {
                 return Outcome::Left;
             }
         }
     }
 
-    async fn attempt(&self, change: &Change) -> Result<Outcome, Trouble> {
+    async fn attempt(&self, change: &Change) -> Result<Outcome, AttemptError> {
         if *self.stopping.borrow() {
             return Ok(Outcome::Left);
         }
-        // It is closed by nobody.
+        // The semaphore is never closed.
         let _permit = self.permits.acquire().await;
         if let ChangeKind::Unreadable { why } = &change.what {
-            return Err(Trouble::Hopeless(format!("the change cannot be read: {why}")));
+            return Err(AttemptError::Hopeless(format!("the change cannot be read: {why}")));
         }
         if !takes_away(&change.what) && !self.is_on() {
             return Ok(Outcome::Done);
@@ -108,29 +107,29 @@ impl Delivery {
         let limit = self.settings.time_limit;
         match timeout(limit, catch_future(self.consumer.handle(event))).await {
             Ok(Ok(Ok(()))) => Ok(Outcome::Done),
-            Ok(Ok(Err(error))) => Err(Trouble::Event(error.to_string())),
-            Ok(Err(panicked)) => Err(Trouble::Event(panicked.to_string())),
-            Err(_) => Err(Trouble::Event(format!("it took longer than {limit:?}"))),
+            Ok(Ok(Err(error))) => Err(AttemptError::Event(error.to_string())),
+            Ok(Err(panicked)) => Err(AttemptError::Event(panicked.to_string())),
+            Err(_) => Err(AttemptError::Event(format!("it took longer than {limit:?}"))),
         }
     }
 
     fn is_on(&self) -> bool {
-        // Somebody else's code: where it cannot say, it is told.
+        // Code of the host: if it panics, the consumer counts as enabled.
         catch(|| self.consumer.is_on()).unwrap_or(true)
     }
 
-    async fn message(&self, change: &Change) -> Result<Option<Message>, Trouble> {
+    async fn message(&self, change: &Change) -> Result<Option<Message>, AttemptError> {
         let Some(about) = change.what.message() else { return Ok(None) };
         let get = GetMessage { thread: change.thread.clone(), id: about.id.clone() };
         let db = self.db.for_tenant(change.tenant.clone());
         db.read(get).deadline(STORE_LIMIT).await.map_err(|error| match error.kind() {
-            kind if kind.passes_with_time() => Trouble::Store(error),
-            ErrorKind::Cancelled => Trouble::Store(error),
-            _ => Trouble::Event(error.to_string()),
+            kind if kind.passes_with_time() => AttemptError::Store(error),
+            ErrorKind::Cancelled => AttemptError::Store(error),
+            _ => AttemptError::Event(error.to_string()),
         })
     }
 
-    /// Puts it on the list. Until it stands there, it is not passed over.
+    /// Quarantines the change. Retries until the store has recorded it.
     async fn skip(&self, change: &Change, why: &str) -> Outcome {
         let mut waits = self.settings.waits();
         let (name, thread) = (self.name.clone(), change.thread.clone());
@@ -138,10 +137,10 @@ impl Delivery {
         loop {
             match self.db.with_deadline(STORE_LIMIT).on_consumer(quarantine.clone()).await {
                 Ok(_) => {
-                    self.board.put(|status| status.quarantined += 1);
+                    self.status.put(|status| status.quarantined += 1);
                     return Outcome::Done;
                 }
-                Err(error) => self.board.failed(&error.to_string()),
+                Err(error) => self.status.failed(&error.to_string()),
             }
             if !self.waited(waits.next()).await {
                 return Outcome::Left;
@@ -149,18 +148,18 @@ impl Delivery {
         }
     }
 
-    /// Waits so long; says whether to go on after it.
+    /// Waits for this time. Returns whether to continue afterwards.
     pub(super) async fn waited(&self, wait: Duration) -> bool {
         let mut stopping = self.stopping.clone();
         tokio::select! {
             () = sleep(wait) => true,
-            // Also where nobody is left who could say so.
+            // Also if the sender is gone.
             _ = stopping.wait_for(|stopping| *stopping) => false,
         }
     }
 }
 
-/// As much of a reason as the list takes.
+/// The part of a reason that fits into the quarantine.
 fn cut(why: &str) -> &str {
     let end = why.floor_char_boundary(QuarantineChange::MAX_WHY);
     &why[..end]

@@ -1,11 +1,11 @@
-//! Effects: consumers that follow the changes, each from a durable cursor of its own.
+//! Effects: a runner that delivers change events to consumers, each with its own durable cursor.
 //!
 //! ```
 //! # use std::sync::{Arc, Mutex};
 //! # use throughline_core::{BoxError, Persistence};
 //! use throughline_effects::{Consumer, Effects, Event};
 //!
-//! /// Takes down the ids of what was deleted.
+//! /// Records the ids of deleted messages.
 //! struct Deleted(Arc<Mutex<Vec<String>>>);
 //!
 //! impl Consumer for Deleted {
@@ -24,29 +24,28 @@
 //! # async fn run(db: Persistence, seen: Arc<Mutex<Vec<String>>>) -> throughline_core::Result<()> {
 //! let effects = Effects::builder(db).consumer(Deleted(seen)).start().await?;
 //! for status in effects.status() {
-//!     println!("{}: {} behind, {} passed over", status.consumer, status.lag(), status.quarantined);
+//!     println!("{}: {} behind, {} quarantined", status.consumer, status.lag(), status.quarantined);
 //! }
 //! effects.stop().await;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What is promised
-//! - **At least once.** The cursor is moved after events are done, never past one that is not. After a crash some are told
-//!   again: those since the cursor was moved, which is after 256 events or a fifth of a second.
-//! - **In order in a thread**, and in parallel across threads, so many at once as
-//!   [`parallel`](EffectsBuilder::parallel) says.
-//! - **Nothing half-written.** The events of a thread wait from the first one about a message that is still being written until
-//!   it is settled; other threads go on. The cursor waits before it.
-//! - **Contained.** An error, a panic and a call over the [time limit](EffectsBuilder::time_limit) are tried again with
-//!   growing waits. After so many attempts the change goes on the list of those that were passed over
-//!   ([`ListQuarantined`](throughline_core::changes::ListQuarantined)), and the rest goes on. So does a change that cannot be read.
-//! - **Nothing is missed in silence.** Where changes are not kept any more, the consumer makes everything again
-//!   ([`rebuild`](Consumer::rebuild)), or stops and says so.
+//! # Guarantees
+//! - **At least once.** The runner moves the cursor after events are done, and never past an unfinished event. After a crash it
+//!   delivers the events since the last move again; it moves the cursor after 256 events, or a fifth of a second.
+//! - **In order within a thread**, and concurrently across threads, up to the limit of [`parallel`](EffectsBuilder::parallel).
+//! - **No open messages.** The events of a thread wait from the first one with an open message until that message is settled.
+//!   Other threads continue. The cursor stays before that event.
+//! - **Contained failures.** The runner retries an error, a panic and a call over the [time limit](EffectsBuilder::time_limit)
+//!   with growing waits. After the last attempt it quarantines the change
+//!   ([`ListQuarantined`](throughline_core::changes::ListQuarantined)) and continues. It also quarantines an unreadable change.
+//! - **No silent loss.** If the store no longer keeps some changes, the consumer [rebuilds](Consumer::rebuild) its data, or stops
+//!   with an error in its status.
 //!
-//! # What it costs
-//! A change costs a read of its message and a task; a consumer reads the changes for itself. The cursor is a write to the
-//! store: at most five a second for each consumer, and none while nothing happens. Writes of the host wait for none of this.
+//! # Costs
+//! A change costs a read of its message and a task, and each consumer reads the feed itself. The cursor costs at most five writes
+//! to the store each second for each consumer, and none without changes. Writes of the host never wait for a consumer.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -55,10 +54,10 @@ mod consumer;
 mod delivery;
 #[cfg(feature = "jsonl-mirror")]
 mod jsonl;
-mod lanes;
 mod running;
 mod settings;
 mod status;
+mod thread_queues;
 mod worker;
 
 #[cfg(feature = "jsonl-mirror")]

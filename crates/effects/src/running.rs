@@ -6,17 +6,17 @@ use tokio::sync::watch;
 use super::{ConsumerStatus, EffectsBuilder, delivery::Delivery, status::ConsumerState};
 use throughline_core::{Persistence, Position};
 
-/// Consumers at work.
+/// Running consumers.
 ///
-/// Dropped, it stops them where they are: what was at work is told again when they are started the next time.
-/// [`stop`](Self::stop) lets them finish it.
-#[must_use = "dropped, it stops them"]
+/// A drop stops them immediately: unfinished events are delivered again after the next start. [`stop`](Self::stop) lets running
+/// calls finish.
+#[must_use = "a drop stops the consumers"]
 pub struct Effects {
     stop: watch::Sender<bool>,
     running: Vec<Running>,
 }
 
-/// One consumer at work.
+/// One running consumer.
 pub(super) struct Running {
     delivery: Arc<Delivery>,
     task: Task,
@@ -29,7 +29,7 @@ impl Running {
 }
 
 impl Effects {
-    /// Begins to put consumers together. Their cursors are of the tenant of `db`.
+    /// Returns a builder. The cursors belong to the tenant of `db`.
     pub fn builder(db: Persistence) -> EffectsBuilder {
         EffectsBuilder::new(db)
     }
@@ -38,21 +38,21 @@ impl Effects {
         Self { stop, running }
     }
 
-    /// How it stands with each consumer, in the order in which they were named.
+    /// The status of each consumer, in the order in which they were added.
     #[must_use]
     pub fn status(&self) -> Vec<ConsumerStatus> {
         self.running.iter().map(Running::status).collect()
     }
 
-    /// Waits until every consumer has done everything up to this position of the store, which the
-    /// [receipt](throughline_core::pipeline::Receipt) of a write names. Says whether they have: not, where one has stopped before.
+    /// Waits until every consumer has processed all changes up to this position of the store, which the
+    /// [receipt](throughline_core::pipeline::Receipt) of a write contains. Returns `false` if a consumer has stopped before.
     ///
     /// # Cancel safety
-    /// Dropped, it has only waited.
+    /// A dropped future has no effect on the consumers.
     pub async fn reached(&self, position: Position) -> bool {
         let mut all = true;
         for running in &self.running {
-            let mut status = running.delivery.board.subscribe();
+            let mut status = running.delivery.status.subscribe();
             let is_there = |status: &ConsumerStatus| status.done >= position || status.is_stopped();
             all &= match status.wait_for(is_there).await {
                 Ok(status) => status.done >= position,
@@ -62,15 +62,15 @@ impl Effects {
         all
     }
 
-    /// Stops the consumers: what runs is finished, what has failed and waits to be tried again is left, and each cursor is
-    /// moved to where everything is done. Answers how it stands with each then.
+    /// Stops the consumers: finishes running calls, does not retry failed events, and moves each cursor to the last finished
+    /// event. Returns the final status of each consumer.
     ///
     /// # Cancel safety
-    /// Dropped before it answers, it stops them as dropping the handle does.
+    /// If the future is dropped before it completes, the consumers stop as with a drop of the handle.
     pub async fn stop(mut self) -> Vec<ConsumerStatus> {
         self.stop.send_replace(true);
         for running in &mut self.running {
-            // One that panicked has stopped as well.
+            // A worker that panicked has also stopped.
             running.task.join().await;
         }
         self.status()
@@ -79,9 +79,9 @@ impl Effects {
 
 impl Running {
     fn status(&self) -> ConsumerStatus {
-        let mut status = self.delivery.board.look();
+        let mut status = self.delivery.status.look();
         if self.task.is_finished() && !status.is_stopped() {
-            let why = Some("its task has ended".to_owned());
+            let why = Some("the task of the consumer has ended".to_owned());
             status.state = ConsumerState::Stopped { why };
         }
         status

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
-/// How the consumers of a runner are told.
+/// The delivery settings of a runner.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settings {
     pub(super) parallel: usize,
@@ -35,7 +35,7 @@ impl Settings {
     }
 }
 
-/// The waits between attempts. They never end.
+/// The waits between attempts, without end.
 #[derive(Debug)]
 pub(super) struct Waits {
     waits: ExponentialBackoff,

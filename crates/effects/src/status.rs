@@ -2,64 +2,64 @@ use tokio::sync::watch;
 
 use throughline_core::{Position, ids::ConsumerName};
 
-/// How it stands with a consumer.
+/// The status of a consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConsumerStatus {
-    /// Which.
+    /// The name of the consumer.
     pub consumer: ConsumerName,
-    /// Where its cursor is in the store: where another process would go on.
+    /// The cursor in the store, from which another process would continue.
     pub cursor: Position,
-    /// How far everything is done. The cursor follows it, some events at a time.
+    /// The position up to which all events are done. The runner moves the cursor to it after some events.
     pub done: Position,
-    /// How far the store has come, as far as the runner knows.
+    /// The last position of the store, as far as the runner knows.
     pub reached: Position,
-    /// Changes that were read and are not done: at work, waiting for one that is, or for a message that is still being written.
+    /// Changes that were read and are not done: they are being delivered, or they wait for another event or for an open message.
     pub waiting: usize,
-    /// How many changes stand on the list of those that were passed over.
+    /// The number of quarantined changes.
     pub quarantined: u64,
-    /// How many attempts have failed since the runner was started.
+    /// The number of failed attempts since the start of the runner.
     pub failures: u64,
-    /// What went wrong last.
+    /// The last error.
     pub last_error: Option<String>,
-    /// What it is at.
+    /// The state of the consumer.
     pub state: ConsumerState,
 }
 
-/// What a consumer is at.
+/// The state of a consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConsumerState {
-    /// It follows the changes.
+    /// The runner delivers changes.
     Running,
-    /// It makes everything again, because it was behind further than changes are kept.
+    /// The consumer rebuilds its data, because the store no longer keeps some changes.
     Rebuilding,
-    /// It does nothing any more.
+    /// The consumer has stopped.
     Stopped {
-        /// Why, where nobody asked for it.
+        /// The reason. `None` after a call of [`stop`](crate::Effects::stop).
         why: Option<String>,
     },
 }
 
 impl ConsumerStatus {
-    /// How far it is behind, in changes of the store: of other tenants and threads among them.
+    /// The number of changes by which it is behind, including changes of other tenants and threads.
     #[must_use]
     pub const fn lag(&self) -> u64 {
         self.reached.get().saturating_sub(self.done.get())
     }
 
-    /// Whether it does nothing any more.
+    /// Whether the consumer has stopped.
     #[must_use]
     pub const fn is_stopped(&self) -> bool {
         matches!(self.state, ConsumerState::Stopped { .. })
     }
 }
 
-/// Where the status of a consumer is put up.
+/// The sender of the status of a consumer.
 #[derive(Debug)]
-pub(super) struct Board(watch::Sender<ConsumerStatus>);
+pub(super) struct StatusPublisher(watch::Sender<ConsumerStatus>);
 
-impl Board {
+impl StatusPublisher {
     pub(super) fn new(consumer: ConsumerName, cursor: Position, quarantined: u64) -> Self {
         Self(watch::Sender::new(ConsumerStatus {
             consumer,
@@ -82,7 +82,7 @@ impl Board {
         self.0.subscribe()
     }
 
-    /// Whoever waits for something is told of every change, and of nothing else.
+    /// Changes the status, and wakes the tasks that wait for it.
     pub(super) fn put(&self, change: impl FnOnce(&mut ConsumerStatus)) {
         self.0.send_modify(change);
     }

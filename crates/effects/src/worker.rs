@@ -1,4 +1,4 @@
-//! What follows the changes for one consumer.
+//! The worker of one consumer: reads the change feed, starts deliveries and moves the cursor.
 
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -10,9 +10,9 @@ use tokio::{
 use super::{
     consumer::Rebuilt,
     delivery::{Delivery, Outcome, STORE_LIMIT},
-    lanes::{Key, Lanes},
     settings::Waits,
     status::ConsumerState,
+    thread_queues::{Key, ThreadQueues},
 };
 use throughline_core::{
     ErrorKind, PersistError, Position, Result,
@@ -21,42 +21,42 @@ use throughline_core::{
     threads::ListThreads,
 };
 
-/// So many events may be read and not done. When they all wait for one that is open, nothing more is read for the time.
+/// The most events that are read and not done. If all of them wait for open messages, the worker stops reading for a while.
 const WINDOW: usize = 8192;
 
-/// After so many events, or so long after the first of them, the cursor is moved.
+/// The cursor moves after this number of events, or this time after the first of them.
 const MOVE_AFTER: u64 = 256;
 const MOVE_EVERY: Duration = Duration::from_millis(200);
 
-/// When so much of the store was passed without anything that concerns the consumer, the cursor is moved as well: what it
-/// stands at must not be forgotten by the store.
+/// The cursor also moves after this number of positions without an event for the consumer. Otherwise the store could drop the
+/// changes after the cursor.
 const MOVE_PAST: u64 = 10_000;
 
-/// While the window is full of what waits, it is looked so often whether it still has to.
+/// While the window is full, the interval in which waiting events check their messages again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker {
     delivery: Arc<Delivery>,
-    lanes: Lanes,
+    queues: ThreadQueues,
     at_work: JoinSet<Outcome>,
     keys: HashMap<Id, Key>,
     /// The cursor in the store.
     cursor: Position,
-    /// How far the feed has read.
+    /// The last position that the feed has read.
     read: Position,
-    /// Events that were done since the cursor was moved, and when it is to be moved for them.
+    /// The number of done events since the last move of the cursor, and the instant of the next move.
     unmoved: u64,
     move_at: Option<Instant>,
     waits: Waits,
-    /// Somebody has put the cursor back: everything after it is told again.
-    anew: Option<Position>,
+    /// The cursor was moved back: all changes after this position are delivered again.
+    restart_at: Option<Position>,
     commits: Option<CommitNotifications>,
 }
 
-/// Reads on, and gives the feed back. It is never dropped in the middle of a read because something else happened.
+/// A read of the feed, which returns the feed. It is never dropped during a read because of another event.
 type Reading = Pin<Box<dyn Future<Output = (ChangeFeed, Result<Vec<Change>>)> + Send>>;
 
-/// When to look for changes.
+/// When to read the feed.
 #[derive(Debug, Clone, Copy)]
 enum When {
     Now,
@@ -78,7 +78,7 @@ impl Worker {
         let (waits, commits) = (delivery.settings.waits(), delivery.db.commit_notifications());
         Self {
             delivery,
-            lanes: Lanes::default(),
+            queues: ThreadQueues::default(),
             at_work: JoinSet::new(),
             keys: HashMap::new(),
             cursor,
@@ -86,34 +86,34 @@ impl Worker {
             unmoved: 0,
             move_at: None,
             waits,
-            anew: None,
+            restart_at: None,
             commits,
         }
     }
 
     pub(super) async fn run(mut self) {
         let why = self.follow().await;
-        // What runs is finished; what has failed and waits is left.
+        // Running deliveries are finished; failed ones that wait are dropped.
         while let Some(ended) = self.at_work.join_next_with_id().await {
             self.ended(ended);
         }
         self.move_cursor().await;
-        self.tell();
-        self.delivery.board.put(|status| status.state = ConsumerState::Stopped { why });
+        self.publish_status();
+        self.delivery.status.put(|status| status.state = ConsumerState::Stopped { why });
     }
 
-    /// Follows the changes until it is to stop, or answers why it cannot go on.
+    /// Reads the feed until the worker must stop. Returns the reason if it cannot continue.
     async fn follow(&mut self) -> Option<String> {
         let mut stopping = self.delivery.stopping.clone();
         let mut reading = Some(self.read_on());
         loop {
-            if let Some(position) = self.anew.take() {
-                self.begin_at(position).await;
+            if let Some(position) = self.restart_at.take() {
+                self.restart_from(position).await;
                 reading = Some(self.read_on());
             }
             self.begin();
-            self.tell();
-            let is_full = self.lanes.len() >= WINDOW;
+            self.publish_status();
+            let is_full = self.queues.len() >= WINDOW;
             let look_again = Instant::now() + LOOK_AGAIN;
             let next = tokio::select! {
                 biased;
@@ -137,27 +137,28 @@ impl Worker {
                     self.waits = self.delivery.settings.waits();
                     let when = if changes.is_empty() { When::AtNextCommit } else { When::Now };
                     for change in changes {
-                        self.lanes.push(change);
+                        self.queues.push(change);
                     }
                     self.read = feed.position();
-                    if self.lanes.done_through(self.read).get().saturating_sub(self.cursor.get()) >= MOVE_PAST
+                    if self.queues.done_through(self.read).get().saturating_sub(self.cursor.get())
+                        >= MOVE_PAST
                     {
                         self.move_cursor().await;
                     }
                     reading = Some(reading_of(feed, when));
                 }
                 Next::Read(_, Err(error)) if error.kind() == ErrorKind::TooOld => {
-                    if let Err(why) = self.begin_anew(error).await {
+                    if let Err(why) = self.rebuild_after(error).await {
                         return why;
                     }
                     reading = Some(self.read_on());
                 }
                 Next::Read(feed, Err(error)) => {
-                    self.delivery.board.failed(&error.to_string());
+                    self.delivery.status.failed(&error.to_string());
                     reading = Some(reading_of(feed, When::After(self.waits.next())));
                 }
                 Next::Move => self.move_cursor().await,
-                Next::LookAgain => self.lanes.look_again(),
+                Next::LookAgain => self.queues.look_again(),
             }
         }
     }
@@ -166,18 +167,18 @@ impl Worker {
         reading_of(self.delivery.db.changes(self.delivery.scope.clone(), self.read), When::Now)
     }
 
-    /// Tells everything after this position, once more where it was told already.
-    async fn begin_at(&mut self, position: Position) {
+    /// Restarts the delivery after this position. Changes that were delivered before are delivered again.
+    async fn restart_from(&mut self, position: Position) {
         self.at_work.shutdown().await;
         self.keys.clear();
-        self.lanes = Lanes::default();
+        self.queues = ThreadQueues::default();
         (self.cursor, self.read) = (position, position);
         (self.unmoved, self.move_at) = (0, None);
     }
 
-    /// Begins everything that can be begun. How much of it is at work at once is a matter of the permits.
+    /// Starts every event that can start. The permits limit the concurrent calls.
     fn begin(&mut self) {
-        while let Some((key, change)) = self.lanes.begin() {
+        while let Some((key, change)) = self.queues.begin() {
             let delivery = Arc::clone(&self.delivery);
             let task = self.at_work.spawn(async move { delivery.deliver(change).await });
             self.keys.insert(task.id(), key);
@@ -187,28 +188,28 @@ impl Worker {
     fn ended(&mut self, ended: Result<(Id, Outcome), JoinError>) {
         let (id, outcome) = match ended {
             Ok(ended) => ended,
-            // Everything of the consumer's is contained; what is left is ours, and the event stays undone.
+            // Panics of the consumer are caught, so that this is a failure of the runner. The event is not done.
             Err(error) => {
-                self.delivery.board.failed(&error.to_string());
+                self.delivery.status.failed(&error.to_string());
                 (error.id(), Outcome::Left)
             }
         };
         let Some(key) = self.keys.remove(&id) else { return };
         match outcome {
             Outcome::Done => {
-                self.lanes.done(&key);
+                self.queues.done(&key);
                 self.unmoved += 1;
                 self.move_at.get_or_insert_with(|| Instant::now() + MOVE_EVERY);
             }
-            Outcome::Open => self.lanes.open(&key),
+            Outcome::Open => self.queues.open(&key),
             Outcome::Left => {}
         }
     }
 
-    /// Moves the cursor to where everything is done. What goes wrong is tried again with the next events.
+    /// Moves the cursor to the last position up to which all events are done. A failure is retried with later events.
     async fn move_cursor(&mut self) {
         (self.unmoved, self.move_at) = (0, None);
-        let to = self.lanes.done_through(self.read);
+        let to = self.queues.done_through(self.read);
         if to <= self.cursor {
             return;
         }
@@ -216,10 +217,10 @@ impl Worker {
         let moved = MoveCursor::new(name.clone(), to).expecting(self.cursor);
         match db.on_consumer(moved).await {
             Ok(moved) => self.cursor = moved.position,
-            // Another process runs this consumer too, and was here, or somebody put the cursor elsewhere.
+            // Another process runs this consumer too, or a caller has reset the cursor.
             Err(error) if error.kind() == ErrorKind::Stale => {
                 match db.read(GetCursor { consumer: name }).await {
-                    Ok(found) if found.position < self.cursor => self.anew = Some(found.position),
+                    Ok(found) if found.position < self.cursor => self.restart_at = Some(found.position),
                     Ok(found) => {
                         self.cursor = found.position;
                         self.move_at = (found.position < to).then(|| Instant::now() + MOVE_EVERY);
@@ -232,18 +233,18 @@ impl Worker {
     }
 
     fn not_moved(&mut self, error: &PersistError) {
-        self.delivery.board.failed(&error.to_string());
+        self.delivery.status.failed(&error.to_string());
         self.move_at = Some(Instant::now() + self.waits.next());
     }
 
-    /// Makes everything again, because changes that were not seen are not kept any more. Answers why not, where the consumer
-    /// has to stop; nothing where it was to stop anyway.
-    async fn begin_anew(&mut self, error: PersistError) -> Result<(), Option<String>> {
-        // What they are about is made again as well.
+    /// Rebuilds the data of the consumer, because the store no longer keeps some changes. The error is the reason to stop, or
+    /// `None` if the worker was stopped.
+    async fn rebuild_after(&mut self, error: PersistError) -> Result<(), Option<String>> {
+        // The rebuild covers the pending events.
         self.at_work.shutdown().await;
         self.keys.clear();
         let delivery = Arc::clone(&self.delivery);
-        delivery.board.put(|status| {
+        delivery.status.put(|status| {
             status.state = ConsumerState::Rebuilding;
             status.last_error = Some(error.to_string());
         });
@@ -257,17 +258,17 @@ impl Worker {
             };
             let why = match rebuilt {
                 Ok(Some(position)) => {
-                    self.begin_at(position).await;
-                    delivery.board.put(|status| status.state = ConsumerState::Running);
+                    self.restart_from(position).await;
+                    delivery.status.put(|status| status.state = ConsumerState::Running);
                     return Ok(());
                 }
-                Ok(None) => return Err(Some(format!("it cannot be made again: {error}"))),
+                Ok(None) => return Err(Some(format!("the consumer cannot rebuild its data: {error}"))),
                 Err(why) => why,
             };
-            delivery.board.failed(&why);
+            delivery.status.failed(&why);
             made += 1;
             if made >= delivery.settings.attempts {
-                return Err(Some(format!("it could not be made again: {why}")));
+                return Err(Some(format!("the rebuild of the consumer failed: {why}")));
             }
             if !delivery.waited(waits.next()).await {
                 return Err(None);
@@ -275,22 +276,22 @@ impl Worker {
         }
     }
 
-    fn tell(&self) {
-        let done = self.lanes.done_through(self.read);
-        let (cursor, read, waiting) = (self.cursor, self.read, self.lanes.len());
+    fn publish_status(&self) {
+        let done = self.queues.done_through(self.read);
+        let (cursor, read, waiting) = (self.cursor, self.read, self.queues.len());
         let reached = self.commits.as_ref().map_or(read, CommitNotifications::latest);
-        self.delivery.board.put(|status| {
+        self.delivery.status.put(|status| {
             (status.cursor, status.done, status.waiting) = (cursor, done, waiting);
             status.reached = reached.max(read);
         });
     }
 }
 
-/// Makes everything again, and answers from where to go on; nothing where that cannot be done.
+/// Rebuilds the data of the consumer. Returns the position from which to continue, or `None` if the consumer cannot rebuild.
 async fn rebuild(delivery: &Delivery) -> Result<Option<Position>, String> {
-    let told = |error: PersistError| error.to_string();
-    // Read before anything else: what is changed while it is made again is told afterwards.
-    let begun = delivery.db.threads(ListThreads::new(1).archived_too()).await.map_err(told)?.position;
+    let as_text = |error: PersistError| error.to_string();
+    // Read first, so that changes during the rebuild are delivered afterwards.
+    let begun = delivery.db.threads(ListThreads::new(1).archived_too()).await.map_err(as_text)?.position;
     match catch_future(delivery.consumer.rebuild(&delivery.db))
         .await
         .map_err(|panicked| panicked.to_string())?
@@ -300,11 +301,11 @@ async fn rebuild(delivery: &Delivery) -> Result<Option<Position>, String> {
         Err(error) => return Err(error.to_string()),
     }
     let reset = ResetCursor::new(delivery.name.clone(), begun);
-    let moved = delivery.db.on_consumer(reset).await.map_err(told)?;
+    let moved = delivery.db.on_consumer(reset).await.map_err(as_text)?;
     Ok(Some(moved.position))
 }
 
-/// Takes a look.
+/// Reads the feed once.
 fn reading_of(mut feed: ChangeFeed, when: When) -> Reading {
     Box::pin(async move {
         if let When::After(wait) = when {

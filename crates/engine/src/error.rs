@@ -5,9 +5,9 @@ use throughline_core::{ErrorKind, PersistError};
 /// Why a write is not applied. The transaction has undone it.
 #[derive(Debug)]
 pub enum Halt<S> {
-    /// The write is refused, and the caller is answered this error.
+    /// The write is refused, and the caller gets this error.
     Refused(PersistError),
-    /// The source could not load a row: it has to load it first, or the transaction is over.
+    /// The source could not load a row: the caller must load it and apply the write again, or end the transaction.
     Stopped(S),
 }
 
@@ -23,7 +23,7 @@ impl<S> Halt<S> {
         matches!(self, Self::Refused(error) if error.kind() == ErrorKind::Corrupt)
     }
 
-    /// Names the item of a batch that was refused.
+    /// Adds the index of the refused item of a batch.
     pub(crate) fn with_batch_index(self, index: usize) -> Self {
         match self {
             Self::Refused(error) => Self::Refused(error.with_batch_index(index)),

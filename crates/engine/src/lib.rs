@@ -1,7 +1,7 @@
-//! The write engine: what each operation does to the rows of a store, decided once for all backends.
+//! The write engine: it decides for all backends how each operation changes the rows of a store.
 //!
-//! A backend implements [`RowSource`], which loads rows. A [`Transaction`] decides each [`Write`] over the rows and stages what
-//! changes. The backend then writes the [`StagedRows`] in its own commit.
+//! A backend implements [`RowSource`], which loads rows. A [`Transaction`] decides each [`Write`] over the rows and stages the
+//! changes. The backend then writes the [`StagedRows`] in its own transaction.
 //!
 //! ```
 //! use throughline_core::{NewMessage, PersistResult, TenantId, Timestamp, messages::Add};
@@ -15,7 +15,7 @@
 //! let outcome = transaction.apply(&write)?;
 //! assert!(matches!(outcome.result, PersistResult::Add(_)));
 //!
-//! // What the backend writes, in one commit.
+//! // The rows that the backend writes, in one transaction.
 //! let staged = transaction.staged();
 //! assert_eq!(staged.threads.added().count(), 1);
 //! assert_eq!(staged.messages.added().count(), 1);
@@ -23,17 +23,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What the engine decides
+//! # The decisions of the engine
 //! Every write of a message, a thread, an agent session and a consumer: sequence numbers, revisions, states and leases, tombstones,
 //! provider aliases, thread summaries, idempotency keys and their replay, change events, and the [`Limits`].
 //!
-//! # What the backend decides
-//! Durability, the order of transactions, how rows are loaded and written, audit log, replication, and reads.
+//! # The decisions of the backend
+//! Durability, the order of transactions, the storage of rows, the audit log, replication, and reads.
 //!
 //! # Sources that load in round trips
-//! A source that cannot wait for I/O records the key of a missing row and answers [`Halt::Stopped`]. The transaction undoes the write.
-//! The backend loads every recorded row, and applies the write again. [`prefetch`] names the rows that a write surely needs, so that most
-//! writes are decided after one load.
+//! A source that cannot wait for I/O records the key of a missing row and returns [`Halt::Stopped`]. The transaction undoes the
+//! write. The backend loads every recorded row, and applies the write again. [`prefetch`] names the rows that a write surely
+//! needs, so that most writes need one load.
 
 mod decide;
 mod error;

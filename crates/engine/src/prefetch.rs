@@ -22,7 +22,7 @@ pub enum RowKey<'a> {
     Thread(&'a ThreadKey),
     /// A message.
     Message(&'a MessageKey),
-    /// A message that is added under an id that was minted for this call: most likely there is none.
+    /// A message with an id that was generated for this call: most likely there is no row.
     MintedMessage(&'a MessageKey),
     /// The content of a message.
     Content(&'a MessageKey),
@@ -73,7 +73,7 @@ fn prefetch_item(write: &Write<'_>, item: &PersistArgs, expect: &mut impl FnMut(
                 _ => false,
             };
             expect(if is_minted { RowKey::MintedMessage(&key) } else { RowKey::Message(&key) });
-            // The end of a message needs what was said before, unless it brings the whole content.
+            // The end of a message needs its earlier content, unless the call has the whole content.
             if let PersistArgs::UpdateContent(update) = item
                 && !matches!(update.mode, UpdateMode::Partial)
                 && !matches!(update.change, ContentChange::Replace(_))

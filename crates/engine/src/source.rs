@@ -20,21 +20,22 @@ use crate::{
 
 /// Loads the rows of a store for a [`Transaction`](crate::Transaction).
 ///
-/// A source answers the *committed* rows: as they were when the transaction began. What the transaction changes is staged, and the engine
-/// looks there first. The engine keeps every answer, so the same key is asked for again only after a look-up that failed.
-/// [`damaged_message`](Self::damaged_message) and [`repair_order`](Self::repair_order) are the exceptions. Their answers are not kept.
+/// A source returns the *committed* rows, as they were when the transaction began. The transaction stages its changes, and the
+/// engine reads staged rows first. The engine keeps every answer, so that it asks for the same key again only after a failed
+/// look-up. The exceptions are [`damaged_message`](Self::damaged_message) and [`repair_order`](Self::repair_order), whose answers
+/// it does not keep.
 ///
 /// # Errors
-/// [`Halt::Stopped`] where the row cannot be loaded now. [`Halt::Refused`] with an error of the kind
-/// [`Corrupt`](throughline_core::ErrorKind::Corrupt) where the row is damaged. The error names the message.
+/// [`Halt::Stopped`] if the row cannot be loaded now. [`Halt::Refused`] with an error of the kind
+/// [`Corrupt`](throughline_core::ErrorKind::Corrupt) if the row is damaged. The error names the message.
 pub trait RowSource {
     /// Why a row cannot be loaded.
     type Stop;
 
-    /// A thread, deleted or not.
+    /// Returns a thread, deleted or not.
     ///
     /// # Errors
-    /// As of every look-up: see [`RowSource`].
+    /// See [`RowSource`].
     fn thread(&mut self, key: &ThreadKey) -> Result<Option<ThreadRow>, Halt<Self::Stop>>;
 
     /// A message, or the tombstone of a deleted one.
@@ -49,33 +50,33 @@ pub trait RowSource {
     /// See [`RowSource`].
     fn content(&mut self, key: &MessageKey) -> Result<Option<Content>, Halt<Self::Stop>>;
 
-    /// What an idempotency key was used for.
+    /// Returns the record of an idempotency key.
     ///
     /// # Errors
     /// See [`RowSource`].
     fn idempotency(&mut self, key: &IdempotencyRowKey) -> Result<Option<IdempotencyRow>, Halt<Self::Stop>>;
 
-    /// Aliases of a generation of a thread, the latest first; at most [`AliasQuery::limit`].
+    /// Returns aliases of a generation of a thread, the latest first; at most [`AliasQuery::limit`].
     ///
     /// # Errors
     /// See [`RowSource`].
     fn aliases(&mut self, query: &AliasQuery) -> Result<Vec<KnownName>, Halt<Self::Stop>>;
 
-    /// Messages of a thread by their sequence numbers: the first ones of the range, at most [`MessageRange::limit`]. Fewer say that there
-    /// are no more.
+    /// Returns messages of a thread by sequence number: the first ones of the range, at most [`MessageRange::limit`]. If there
+    /// are fewer, the range has no more.
     ///
     /// # Errors
     /// See [`RowSource`].
     fn messages_in(&mut self, range: &MessageRange)
     -> Result<Vec<(MessageId, MessageRow)>, Halt<Self::Stop>>;
 
-    /// An agent as a whole.
+    /// Returns the counters of an agent.
     ///
     /// # Errors
     /// See [`RowSource`].
     fn agent(&mut self, key: &AgentKey) -> Result<Option<AgentRecord>, Halt<Self::Stop>>;
 
-    /// How often a runtime was dropped.
+    /// Returns the drop counter of a runtime.
     ///
     /// # Errors
     /// See [`RowSource`].
@@ -99,7 +100,7 @@ pub trait RowSource {
     /// See [`RowSource`].
     fn attempt(&mut self, key: &AttemptKey) -> Result<Option<AttemptRecord>, Halt<Self::Stop>>;
 
-    /// Sessions by what they say.
+    /// Returns sessions by their values.
     ///
     /// # Errors
     /// See [`RowSource`].
@@ -117,14 +118,15 @@ pub trait RowSource {
     /// See [`RowSource`].
     fn quarantined(&mut self, key: &QuarantineKey) -> Result<Option<QuarantinedChange>, Halt<Self::Stop>>;
 
-    /// How many rows a purge of a thread has to remove once its messages are gone, counted up to [`LeftoverQuery::limit`].
+    /// Returns the number of rows that a purge of a thread has to remove after its messages, counted up to
+    /// [`LeftoverQuery::limit`].
     ///
     /// # Errors
     /// See [`RowSource`].
     fn leftovers(&mut self, query: &LeftoverQuery) -> Result<u64, Halt<Self::Stop>>;
 
-    /// What the damaged row of a message says. `None` where the store has no such row: then the write is refused with the error of
-    /// the look-up.
+    /// Returns the readable fields of the damaged row of a message. `None` if the store has no such row; the write then fails
+    /// with the error of the look-up.
     ///
     /// # Errors
     /// See [`RowSource`].
@@ -133,7 +135,7 @@ pub trait RowSource {
         Ok(None)
     }
 
-    /// The labels and the owner of a thread whose summary is damaged, where the store keeps them a second time.
+    /// Returns the labels and the owner of a thread whose summary is damaged, if the store keeps them a second time.
     ///
     /// # Errors
     /// See [`RowSource`].
@@ -142,11 +144,12 @@ pub trait RowSource {
         Ok((Labels::new(), None))
     }
 
-    /// Repairs what tells the order of the messages of a thread, before a rebuild, a deletion or a purge of it. Answers whether it repaired
-    /// something: then the engine loads the thread again.
+    /// Repairs the order of the messages of a thread, before a rebuild, a deletion or a purge. Returns whether it repaired
+    /// anything; the engine then loads the thread again.
     ///
-    /// This is the only method that changes the store. The change is not staged, and an undo of the write does not undo it: the source
-    /// makes it in the transaction of the store, or makes it again at the next call. It changes nothing that a caller is shown.
+    /// This is the only method that changes the store. The change is not staged, and an undo of the write does not undo it: the
+    /// source makes it in the transaction of the store, or makes it again at the next call. It does not change any answer to a
+    /// caller.
     ///
     /// # Errors
     /// See [`RowSource`].
@@ -155,8 +158,8 @@ pub trait RowSource {
         Ok(false)
     }
 
-    /// Makes again what tells the order of the messages of a thread, from all messages of the store: a rebuild has found another number of
-    /// messages than the summary says. Answers whether the store does so: then the engine counts the messages again.
+    /// Rebuilds the order of the messages of a thread from all messages of the store, after a rebuild has counted another number
+    /// of messages than the summary. Returns whether the store supports it; the engine then counts the messages again.
     ///
     /// # Errors
     /// See [`RowSource`].
@@ -165,13 +168,13 @@ pub trait RowSource {
         Ok(false)
     }
 
-    /// Says that a row will be looked up soon: a source that loads in round trips records it.
+    /// Announces that a row will be looked up soon. A source that loads in round trips records it.
     fn expect(&mut self, row: RowKey<'_>) {
         let _ = row;
     }
 }
 
-/// The rows of a store that nothing was ever written to.
+/// The rows of an empty store.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EmptySource;
 

@@ -6,7 +6,7 @@ use throughline_core::{
 
 use crate::{Halt, RowSource, StagedRows, decide::WriteScope, rows::ChangeEvent};
 
-/// A write, as plain data.
+/// A write with its context, as plain data.
 #[derive(Debug, Clone, Copy)]
 pub struct Write<'a> {
     /// The tenant.
@@ -15,11 +15,11 @@ pub struct Write<'a> {
     pub args: &'a PersistArgs,
     /// Its idempotency key.
     pub idempotency: Option<&'a Idempotency>,
-    /// The moment of this attempt.
+    /// The time of this attempt.
     pub now: Timestamp,
 }
 
-/// What the engine refuses as too large. The default refuses nothing.
+/// The size limits of the engine. The default has no limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -34,7 +34,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Refuses content of more bytes.
+    /// Limits the content of a message to `bytes`.
     #[must_use]
     pub const fn with_max_content_bytes(mut self, bytes: u64) -> Self {
         self.max_content_bytes = bytes;
@@ -51,10 +51,10 @@ pub struct Outcome {
     pub changed: bool,
 }
 
-/// Decides writes, one after the other, over the rows of a source.
+/// Decides writes one after the other, over the rows of a source.
 ///
-/// Each write sees what the writes before it did. It is applied whole or not at all: [`apply`](Self::apply) undoes one that is refused
-/// or stopped.
+/// Each write sees the changes of the writes before it. A write is applied as a whole or not at all: [`apply`](Self::apply)
+/// undoes a write that is refused or stopped.
 #[derive(Debug)]
 pub struct Transaction<S> {
     source: S,
@@ -63,7 +63,7 @@ pub struct Transaction<S> {
 }
 
 impl<S: RowSource> Transaction<S> {
-    /// Begins over the rows of `source`.
+    /// Returns a transaction over the rows of `source`.
     pub fn new(source: S, limits: Limits) -> Self {
         Self { source, rows: StagedRows::default(), limits }
     }
@@ -71,7 +71,7 @@ impl<S: RowSource> Transaction<S> {
     /// Applies a write. It stays applied, unless [`undo`](Self::undo) is called before the next one.
     ///
     /// # Errors
-    /// Why the write is not applied; nothing of it is left then.
+    /// Why the write is not applied. It is then undone.
     pub fn apply(&mut self, write: &Write<'_>) -> Result<Outcome, Halt<S::Stop>> {
         self.rows.set_savepoint();
         let events = self.rows.events.len();
@@ -89,7 +89,7 @@ impl<S: RowSource> Transaction<S> {
         }
     }
 
-    /// Takes a position for something that the engine does not decide, such as an entry of the audit log.
+    /// Takes a position for a change that the engine does not decide, such as an entry of the audit log.
     pub fn take_position(&mut self, tenant: &TenantId, now: Timestamp) {
         self.rows.set_savepoint();
         self.push_position_event(tenant, now);
@@ -104,10 +104,10 @@ impl<S: RowSource> Transaction<S> {
         self.rows.undo();
     }
 
-    /// Answers what a claimer may resume, as the writes so far have left it.
+    /// Returns the session that a claimer may resume, after the writes so far.
     ///
     /// # Errors
-    /// What the source answers.
+    /// The error of the source.
     pub fn resolve_session(
         &mut self,
         tenant: &TenantId,
@@ -117,11 +117,11 @@ impl<S: RowSource> Transaction<S> {
         self.scope(tenant, now).resolve_session(read)
     }
 
-    /// Puts the row image of another store over what there is, and takes no position. `is_new` says of an alias whether the store does
-    /// not have it. Answers whether a thread was cleared or deleted by it.
+    /// Applies the row image of a primary over the stored rows, and takes no position. `is_new` states for an alias whether the
+    /// store lacks it. Returns whether the image cleared or deleted a thread.
     ///
     /// # Errors
-    /// Why it is not put; nothing of it is left then.
+    /// Why the image is not applied. It is then undone.
     pub fn put_image(&mut self, image: &Image, is_new: bool) -> Result<bool, Halt<S::Stop>> {
         self.rows.set_savepoint();
         let put = self.scope(&image.tenant, Timestamp::from_micros(0)).put_image(&image.part, is_new);
@@ -135,12 +135,12 @@ impl<S: RowSource> Transaction<S> {
         WriteScope { source: &mut self.source, rows: &mut self.rows, tenant, now, limits: self.limits }
     }
 
-    /// What the writes so far have changed.
+    /// The changes of the writes so far.
     pub const fn staged(&self) -> &StagedRows {
         &self.rows
     }
 
-    /// Takes the rows to write, and goes on with nothing staged. What was loaded is loaded again.
+    /// Takes the rows to write, and continues with an empty stage. Rows are loaded again.
     pub fn take_staged(&mut self) -> StagedRows {
         std::mem::take(&mut self.rows)
     }
@@ -150,12 +150,12 @@ impl<S: RowSource> Transaction<S> {
         &self.source
     }
 
-    /// The source, to load what it has recorded as missing.
+    /// The source, to load the rows that it has recorded as missing.
     pub const fn source_mut(&mut self) -> &mut S {
         &mut self.source
     }
 
-    /// Takes the transaction apart: the source, and the rows to write.
+    /// Returns the source and the rows to write.
     pub fn into_parts(self) -> (S, StagedRows) {
         (self.source, self.rows)
     }

@@ -12,12 +12,12 @@ pub(crate) struct AuditLog {
 }
 
 impl AuditLog {
-    /// The link of the next entry to the last one.
+    /// Returns the link from the last entry to the next one.
     pub(crate) fn link(&self) -> AuditLink {
         self.entries.last().map_or_else(AuditLink::first, |last| AuditLink::after(last.number, last.hash))
     }
 
-    /// The number of the last one.
+    /// The number of the last entry.
     pub(crate) fn last(&self) -> AuditNumber {
         self.entries.last().map_or(AuditNumber::ZERO, |last| last.number)
     }
@@ -27,14 +27,14 @@ impl AuditLog {
         &self.entries[self.count_up_to(number)..]
     }
 
-    /// Appends an entry of the primary's log. One that is there already stays as it is.
+    /// Appends an entry of the primary's log. An existing entry with the number remains.
     pub(crate) fn append_copied(&mut self, entry: AuditEntry) {
         if entry.number > self.last() {
             self.entries.push(entry);
         }
     }
 
-    /// How many entries there are up to a number. One that could not be copied is missing.
+    /// The number of entries up to a number. An entry that could not be copied is missing.
     fn count_up_to(&self, number: AuditNumber) -> usize {
         self.entries.partition_point(|entry| entry.number <= number)
     }

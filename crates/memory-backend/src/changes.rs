@@ -1,4 +1,4 @@
-//! What was changed, in the order of the commits.
+//! The change feed.
 
 use std::collections::VecDeque;
 
@@ -9,37 +9,37 @@ use throughline_core::{
 };
 use throughline_engine::{read as engine_read, rows::ChangeEvent};
 
-/// How many changes are kept.
+/// The number of changes that the store keeps.
 const KEPT: usize = 1_000_000;
 
 #[derive(Default)]
 pub(crate) struct Journal {
-    /// The position that the store has come to.
+    /// The last position of the store.
     pub(crate) position: Position,
-    /// The last change that is not kept any more.
+    /// The last change that the store no longer keeps.
     pub(crate) kept_after: Position,
     changes: VecDeque<Change>,
 }
 
 impl Journal {
-    /// Records change events, each at a position of its own.
+    /// Records change events, each with its own position.
     pub(crate) fn emit(&mut self, events: impl IntoIterator<Item = ChangeEvent>) {
         for ChangeEvent { tenant, at, change } in events {
             self.position = self.position.next();
-            let Some((thread, what)) = change else { continue };
-            self.changes.push_back(Change { position: self.position, tenant, thread, at, what });
+            let Some((thread, kind)) = change else { continue };
+            self.changes.push_back(Change { position: self.position, tenant, thread, at, what: kind });
         }
         while self.changes.len() > KEPT {
             self.kept_after = self.changes.pop_front().map_or(self.kept_after, |change| change.position);
         }
     }
 
-    /// The position of the last change that is kept.
+    /// The position of the last change.
     pub(crate) fn last_change(&self) -> Position {
         self.changes.back().map_or(self.kept_after, |change| change.position)
     }
 
-    /// Records a change of the primary, at the position that it has there.
+    /// Records a change of the primary, with its position there.
     pub(crate) fn append_copied(&mut self, change: Change) {
         if change.position > self.last_change() {
             self.position = self.position.max(change.position);
@@ -53,7 +53,7 @@ impl Journal {
         self.changes.range(begin..)
     }
 
-    /// Reads changes of a store that has emitted every change up to `reached`; `is_primary` says whether it is a primary.
+    /// Reads changes. The store has emitted every change up to `reached`; `is_primary` states its role.
     pub(crate) fn read(
         &self,
         tenant: &TenantId,

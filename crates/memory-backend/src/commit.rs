@@ -1,4 +1,4 @@
-//! What a transaction has staged is written to the maps, under the lock.
+//! Writes the staged rows of a transaction to the maps, under the lock.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl Store {
-    /// Applies one write, whole or not at all. A replay has no position.
+    /// Applies one write as a whole or not at all. A replay has no position.
     pub(crate) fn write(
         &mut self,
         tenant: &TenantId,
@@ -54,7 +54,7 @@ impl Store {
                 None => drop(threads.insert(key.thread, Thread::new(row))),
             }
         }
-        // Content that was loaded alone is not among the changed ones: the store has it.
+        // Content that was only loaded is not among the changed rows: the store has it.
         let mut contents: HashMap<MessageKey, Content> = contents.into_changed().collect();
         for (key, row) in messages.into_changed() {
             let content = contents.remove(&key);
@@ -144,7 +144,7 @@ impl Store {
     }
 }
 
-/// What the engine answers over rows that are in memory: nothing stops it.
+/// Converts an answer of the engine over rows in memory, which never stops.
 pub(crate) fn decided<T>(decided: Result<T, Halt<std::convert::Infallible>>) -> Result<T> {
     decided.map_err(|halt| match halt {
         Halt::Refused(error) => error,

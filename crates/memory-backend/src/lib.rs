@@ -1,4 +1,4 @@
-//! A store in memory: for tests, and for drafts that may be lost.
+//! A store in memory, for tests and for data that may be lost.
 //!
 //! ```
 //! use throughline_core::{NewMessage, Persistence, messages::PageFrom};
@@ -14,8 +14,8 @@
 //! # }
 //! ```
 //!
-//! Every row is in a map behind one lock, and is gone with the value. The [engine](throughline_engine) decides every write. The store
-//! supports every operation and claims no durability.
+//! The rows are in maps behind one lock, and are lost when the value is dropped. The [engine](throughline_engine) decides every
+//! write. The store supports every operation and claims no durability.
 
 mod audit;
 mod changes;
@@ -48,7 +48,7 @@ use throughline_core::{
 
 use self::store::Store;
 
-/// A store in memory.
+/// A backend that keeps all rows in memory.
 pub struct MemoryBackend {
     name: String,
     store: Mutex<Store>,
@@ -57,10 +57,10 @@ pub struct MemoryBackend {
 }
 
 impl MemoryBackend {
-    /// An empty store of the name `memory`.
+    /// Returns an empty store with the name `memory`.
     ///
     /// # Panics
-    /// Where the operating system gives no random bytes.
+    /// If the operating system has no random bytes.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -71,14 +71,14 @@ impl MemoryBackend {
         }
     }
 
-    /// Gives it another name, for a pipeline with a pipeline inside it.
+    /// Sets the name, for a pipeline inside another pipeline.
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Searches with this tokenizer instead of [`Tokenizer::Words`]: see [`Tokenizer::Cjk`].
+    /// Sets the tokenizer of searches; [`Tokenizer::Words`] by default. See also [`Tokenizer::Cjk`].
     #[must_use]
     pub fn with_tokenizer(self, tokenizer: Tokenizer) -> Self {
         self.lock().tokenizer = tokenizer;
@@ -89,7 +89,7 @@ impl MemoryBackend {
         self.store.lock().expect("nothing panics while it holds the lock")
     }
 
-    /// Every write: under the lock from the first look to the last change.
+    /// Makes a write. It holds the lock from its first look-up to its last change.
     fn write<O: Operation>(&self, mut call: Admitted<'_, O>) -> Result<Reply<O>> {
         let audit = call.take_audit();
         let (op, context, now) = call.into_parts();
@@ -109,7 +109,7 @@ impl MemoryBackend {
 }
 
 fn output<O: Operation>(result: PersistResult) -> O::Output {
-    O::Output::try_from(result).unwrap_or_else(|_| unreachable!("an operation is answered in kind"))
+    O::Output::try_from(result).unwrap_or_else(|_| unreachable!("the answer has the kind of its operation"))
 }
 
 impl Default for MemoryBackend {

@@ -1,4 +1,4 @@
-//! Search: by a look at every message of the tenant, each time.
+//! Search: a scan of every message of the tenant.
 
 use throughline_core::{
     MessageState, Position, Result,
@@ -28,7 +28,7 @@ pub(crate) fn search(
     });
     let terminated_early = found.len() > MAX_CANDIDATES;
     found.truncate(MAX_CANDIDATES);
-    // Of equal weight they stay in their order.
+    // Equal ranks keep their order.
     found.sort_by_cached_key(|(_, text)| std::cmp::Reverse(query.weight(&query.terms_of(text))));
     found.truncate(read.limit as usize);
     let hits = found.into_iter().map(|((thread, seq, id, stored), text)| {

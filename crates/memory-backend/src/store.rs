@@ -1,4 +1,4 @@
-//! Everything there is: tenants, their threads, and the count of commits.
+//! The contents of the store: tenants, their threads, and the last position.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -31,16 +31,16 @@ pub(crate) struct Store {
     pub(crate) agents: HashMap<AgentKey, AgentRecord>,
     pub(crate) runtimes: HashMap<RuntimeKey, u64>,
     pub(crate) consumers: HashMap<ConsumerKey, Consumer>,
-    /// Whether it leads or follows another store.
+    /// The replication role and epoch.
     pub(crate) replication_state: ReplicationState,
-    /// How far it has followed.
+    /// The cursor of the copy.
     pub(crate) followed: Option<ImageCursor>,
     pub(crate) capture: Option<Capture>,
-    /// How a search divides a text into terms.
+    /// The tokenizer of searches.
     pub(crate) tokenizer: Tokenizer,
 }
 
-/// A consumer of the changes, and what it quarantined.
+/// A consumer of the change feed, with its quarantine.
 pub(crate) struct Consumer {
     pub(crate) row: ConsumerRow,
     pub(crate) quarantined: BTreeMap<Position, QuarantinedChange>,
@@ -72,7 +72,7 @@ impl Store {
         *self = Self { closed: true, tokenizer: self.tokenizer, ..Self::default() };
     }
 
-    /// Applies one write, and records in the audit log who made it.
+    /// Applies one write, and writes its audit entry.
     pub(crate) fn audited<T: Clone + Into<PersistResult>>(
         &mut self,
         audit: Option<&PendingAuditEntry>,
@@ -89,7 +89,7 @@ impl Store {
         Ok((result, position))
     }
 
-    /// Records in the audit log what was not applied.
+    /// Writes records of rejected calls to the audit log.
     pub(crate) fn record_rejected_calls(&mut self, records: &RejectedCallRecords) -> Result<()> {
         self.check_open()?;
         following::expect_primary(self.replication_state)?;
@@ -187,7 +187,7 @@ impl Store {
                 ReadResult::Attempts(engine_read::attempts(list, records.map(|(_, record)| record)))
             }
             ReadArgs::Images(read) => ReadResult::Images(self.images(read, now)?),
-            ReadArgs::ReplicationStatus(_) => ReadResult::ReplicationStatus(self.standing()),
+            ReadArgs::ReplicationStatus(_) => ReadResult::ReplicationStatus(self.replication_status()),
             other => return Err(PersistError::unsupported(format_args!("the read `{}`", other.as_str()))),
         })
     }

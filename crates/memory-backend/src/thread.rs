@@ -21,17 +21,17 @@ use crate::sessions::Sessions;
 pub(crate) struct Thread {
     pub(crate) row: ThreadRow,
     pub(crate) messages: HashMap<MessageId, Stored>,
-    /// The messages that are no tombstones.
+    /// The ids of messages other than tombstones, by sequence number.
     pub(crate) order: BTreeMap<Seq, MessageId>,
     open: BTreeSet<Seq>,
     pub(crate) keys: HashMap<IdempotencyKey, IdempotencyRow>,
-    /// Aliases by their numbers, each with the generation that it is of.
+    /// Aliases by their numbers, each with its generation.
     pub(crate) aliases: BTreeMap<u64, (Generation, KnownName)>,
-    /// The sessions of each agent, and how often the agent was dropped before.
+    /// The sessions of each agent, by the drop counter of the agent.
     pub(crate) sessions: BTreeMap<(AgentId, u64), Sessions>,
 }
 
-/// A message or a tombstone. Content grows in place, so that an append costs what it appends.
+/// A message or a tombstone. Content grows in place, so that an append costs only its bytes.
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) row: MessageRow,
@@ -57,10 +57,10 @@ impl Thread {
         }
     }
 
-    /// Writes a message; one whose content did not change keeps it. A tombstone has no content.
+    /// Writes a message, which keeps unchanged content. A tombstone has no content.
     pub(crate) fn put(&mut self, id: MessageId, row: MessageRow, content: Option<Content>) {
         let before = self.messages.remove(&id);
-        // Where two messages exchange their sequence numbers, that of the second belongs to the first one by now.
+        // If two messages exchange their sequence numbers, the number of the second may already belong to the first.
         let seq = before.as_ref().and_then(|before| before.row.seq);
         if let Some(seq) = seq.filter(|seq| self.order.get(seq) == Some(&id)) {
             self.order.remove(&seq);
@@ -90,7 +90,7 @@ impl Thread {
         }
     }
 
-    /// Removes the aliases of earlier generations; of a deleted thread, all of them and all sessions.
+    /// Removes the aliases of earlier generations; for a deleted thread, all aliases and all sessions.
     pub(crate) fn purge_leftovers(&mut self, limit: u64) {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let Self { row: ThreadRow { deleted, generation, .. }, aliases, .. } = self;
@@ -104,24 +104,24 @@ impl Thread {
         }
     }
 
-    /// The thread as lists show it; nothing of a deleted one.
+    /// The summary of the thread. `None` for a deleted thread.
     pub(crate) fn entry(&self, tenant: &TenantId, thread: &ThreadId) -> Option<ThreadSummary> {
         self.row.entry(tenant, thread)
     }
 
-    /// The messages that are shown, in order.
+    /// The visible messages, in order.
     pub(crate) fn visible(&self) -> impl DoubleEndedIterator<Item = (Seq, &MessageId, &Stored)> {
         self.visible_in(Bound::Unbounded, Bound::Unbounded)
     }
 
-    /// Those between two sequence numbers.
+    /// The visible messages between two sequence numbers.
     pub(crate) fn visible_in(
         &self,
         low: Bound<Seq>,
         high: Bound<Seq>,
     ) -> impl DoubleEndedIterator<Item = (Seq, &MessageId, &Stored)> {
         let floor = Bound::Excluded(self.row.floor);
-        // A range that ends before it begins is none.
+        // `BTreeMap::range` panics if the start is after the end.
         let low = match low {
             Bound::Excluded(seq) if seq > self.row.floor => low,
             _ => floor,
@@ -140,21 +140,21 @@ impl Thread {
         })
     }
 
-    /// A message that is shown.
+    /// Returns a visible message.
     pub(crate) fn message(&self, tenant: &TenantId, thread: &ThreadId, id: &MessageId) -> Option<Message> {
         let stored = self.messages.get(id)?;
         let is_visible = stored.row.seq.is_some_and(|seq| seq > self.row.floor);
         is_visible.then(|| stored.message(tenant, thread, id))
     }
 
-    /// The aliases of the present generation, each with its number.
+    /// The aliases of the current generation, with their numbers.
     pub(crate) fn present_aliases(&self) -> impl Iterator<Item = (u64, &Alias)> {
         let present = |(of, _): &(Generation, KnownName)| !self.row.deleted && *of == self.row.generation;
         let aliases = self.aliases.iter().filter(move |(_, alias)| present(alias));
         aliases.map(|(number, (_, known))| (*number, &known.alias))
     }
 
-    /// How many rows a purge removes besides the messages.
+    /// The number of rows that a purge removes in addition to messages.
     pub(crate) fn leftovers(&self, below: Option<Generation>) -> u64 {
         let is_over = |of: &Generation| below.is_none_or(|below| *of < below);
         let aliases = self.aliases.values().filter(|(of, _)| is_over(of)).count();

@@ -5,7 +5,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::link::standing;
+use super::link::replication_status;
 use throughline_core::{
     Message, MessageId, Persistence, Position, Result, Seq, TenantId, ThreadId,
     messages::PageFrom,
@@ -13,61 +13,62 @@ use throughline_core::{
     threads::Generation,
 };
 
-/// How often the stores are gone through where the first was written to meanwhile.
+/// The number of attempts if the first store changes during the comparison.
 const ATTEMPTS: usize = 3;
 
-/// What two stores have that is not the same.
+/// The differences between two stores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparison {
     /// Every difference, by tenant and thread.
     pub differences: Vec<Difference>,
-    /// The position of the first store, where nothing was written to it meanwhile. Without one the differences may be what was written.
+    /// The position of the first store, if it did not change during the comparison. `None` if it did: a difference can then be a
+    /// later write.
     pub position: Option<Position>,
-    /// How many threads the first has or had.
+    /// The number of threads in the first store, including deleted ones.
     pub threads: u64,
-    /// How many messages the first has.
+    /// The number of messages in the first store.
     pub messages: u64,
 }
 
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Difference {
-    /// Whose it is.
+    /// The tenant of the difference.
     pub tenant: TenantId,
-    /// The thread; none where it belongs to none.
+    /// The thread of the difference. `None` if it belongs to no thread.
     pub thread: Option<ThreadId>,
-    /// What is not the same.
+    /// The kind of the difference.
     pub what: Differs,
 }
 
-/// What is not the same.
+/// The kind of a difference.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Differs {
-    /// The second store has not this message.
+    /// The second store lacks this message.
     Missing {
         /// The message.
         id: MessageId,
-        /// Its place.
+        /// The sequence number of the message.
         seq: Seq,
     },
     /// Only the second store has this message.
     Extra {
         /// The message.
         id: MessageId,
-        /// Its place.
+        /// The sequence number of the message.
         seq: Seq,
     },
-    /// Both have the message, and not the same.
+    /// The message differs between the stores.
     Message {
         /// The message.
         id: MessageId,
-        /// Its place in the first store.
+        /// The sequence number of the message in the first store.
         seq: Seq,
-        /// The fields that differ, by name.
+        /// The names of the fields that differ.
         fields: Vec<&'static str>,
     },
-    /// Something else, of which it is only known what it is.
+    /// Other rows of this kind differ.
     Part(&'static str),
 }
 
@@ -88,14 +89,15 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Compares two stores, thread by thread by the hash of everything in it, and names each message that differs. Nothing is mended.
+/// Compares two stores and lists every message that differs. It compares a hash of each thread first, and changes nothing.
 ///
-/// Both are gone through as a whole once, page by page; a hash is kept for each thread. Both have to be able to be copied, and note what is
-/// touched from then on ([`EndCapture`](throughline_core::replication::EndCapture) ends that). Where the first is written to meanwhile it is done again, three times at
-/// most. What a store keeps of deleted threads and what it has not purged yet is its own affair, and not compared.
+/// It reads both stores once, page by page, and keeps a hash for each thread. Both must support replication, and record changed
+/// rows from then on; [`EndCapture`](throughline_core::replication::EndCapture) ends that. If the first store changes meanwhile,
+/// the comparison starts again, up to three times. Rows of deleted threads and rows that are not purged yet can differ between
+/// equal stores, and are not compared.
 ///
 /// # Errors
-/// What the stores answer.
+/// The errors of the stores.
 pub async fn compare(first: &Persistence, second: &Persistence) -> Result<Comparison> {
     let mut attempt = 1;
     loop {
@@ -133,7 +135,7 @@ async fn once(first: &Persistence, second: &Persistence) -> Result<Comparison> {
         }
     }
     differences.sort_unstable();
-    let position = standing(first).await?.position;
+    let position = replication_status(first).await?.position;
     Ok(Comparison {
         differences,
         position: (position == here.position).then_some(position),
@@ -143,24 +145,24 @@ async fn once(first: &Persistence, second: &Persistence) -> Result<Comparison> {
 }
 
 const MESSAGES: &str = "messages";
-const DEAD_IDS: &str = "ids of deleted messages";
+const TOMBSTONES: &str = "ids of deleted messages";
 const NAMES: &str = "names of messages";
 const SESSIONS: &str = "agent sessions";
 
-/// What a sum is of.
+/// The key of a sum.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     tenant: TenantId,
     thread: Option<ThreadId>,
     part: &'static str,
-    /// Of the names of messages: in which generation of the thread.
+    /// The generation of the thread, for aliases.
     generation: Option<Generation>,
 }
 
-/// The hashes of what is in a store, summed up for each thread: so it does not matter in which order it is read.
+/// The sums of the hashes of all rows, for each thread. A sum does not depend on the order of the rows.
 struct Sums {
     sums: BTreeMap<Key, u128>,
-    /// What was said of each thread: whether it is there, and how often it was begun.
+    /// The state of each thread: whether it exists, and its generation.
     threads: BTreeMap<(TenantId, ThreadId), (bool, Generation)>,
     after: throughline_core::replication::ImageCursor,
     position: Position,
@@ -206,14 +208,14 @@ impl Sums {
                 let ThreadImage { thread, generation, deleted, gone_question, facts, .. } = *image;
                 self.threads.insert((tenant.clone(), thread.clone()), (!deleted, generation));
                 let generation = if deleted { None } else { Some((generation, gone_question)) };
-                self.sum(tenant, Some(thread), "what is said of the thread", &(generation, deleted, facts));
+                self.sum(tenant, Some(thread), "thread stats", &(generation, deleted, facts));
             }
             ImagePart::Message(message) => {
                 self.messages += 1;
                 let thread = message.thread.clone();
                 self.sum(tenant, Some(thread), MESSAGES, &message);
             }
-            ImagePart::Gone(gone) => self.sum(tenant, Some(gone.thread.clone()), DEAD_IDS, &gone.id),
+            ImagePart::Gone(gone) => self.sum(tenant, Some(gone.thread.clone()), TOMBSTONES, &gone.id),
             ImagePart::Name(image) => {
                 let NameImage { thread, generation, known } = *image;
                 let key = Key { tenant, thread: Some(thread), part: NAMES, generation: Some(generation) };
@@ -236,26 +238,32 @@ impl Sums {
         }
     }
 
-    /// Leaves out what a store has not purged yet of threads that were deleted or cleared.
+    /// Omits the rows of deleted or cleared threads that a store has not purged yet.
     fn settle(&mut self) {
         let Self { sums, threads, .. } = self;
         sums.retain(|key, _| {
             let Some(thread) = &key.thread else { return true };
             match threads.get(&(key.tenant.clone(), thread.clone())) {
-                Some((false, _)) => ![DEAD_IDS, NAMES, SESSIONS].contains(&key.part),
+                Some((false, _)) => ![TOMBSTONES, NAMES, SESSIONS].contains(&key.part),
                 Some((true, present)) => key.generation.is_none_or(|generation| generation >= *present),
                 None => true,
             }
         });
     }
 
-    fn sum(&mut self, tenant: TenantId, thread: Option<ThreadId>, part: &'static str, what: &impl Serialize) {
-        self.sum_of(Key { tenant, thread, part, generation: None }, what);
+    fn sum(
+        &mut self,
+        tenant: TenantId,
+        thread: Option<ThreadId>,
+        part: &'static str,
+        value: &impl Serialize,
+    ) {
+        self.sum_of(Key { tenant, thread, part, generation: None }, value);
     }
 
-    fn sum_of(&mut self, key: Key, what: &impl Serialize) {
+    fn sum_of(&mut self, key: Key, value: &impl Serialize) {
         let mut hasher = blake3::Hasher::new();
-        serde_json::to_writer(&mut hasher, what).expect("images serialize into memory");
+        serde_json::to_writer(&mut hasher, value).expect("images serialize into memory");
         let mut half = [0; 16];
         half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
         let sum = self.sums.entry(key).or_default();
@@ -263,7 +271,7 @@ impl Sums {
     }
 }
 
-/// Names the messages of a thread that are not the same, going through both in the order of their places.
+/// Lists the messages of a thread that differ, by reading both stores in the order of the sequence numbers.
 async fn messages(
     first: &Persistence,
     second: &Persistence,
@@ -271,8 +279,12 @@ async fn messages(
     differences: &mut Vec<Difference>,
 ) -> Result<()> {
     let (here, there) = (all(first, thread).await?, all(second, thread).await?);
-    let mut add = |what| {
-        differences.push(Difference { tenant: first.tenant().clone(), thread: Some(thread.clone()), what });
+    let mut add = |differs| {
+        differences.push(Difference {
+            tenant: first.tenant().clone(),
+            thread: Some(thread.clone()),
+            what: differs,
+        });
     };
     for (id, message) in &here {
         match there.get(id) {

@@ -14,16 +14,17 @@ use throughline_core::{
     ErrorKind, PersistError, Persistence, Position, Result, changes::CommitNotifications, pipeline::Task,
 };
 
-/// How often the mirror reads without a notification: another process may have committed.
+/// The interval of reads without a commit notification, because another process can commit.
 const LOOK: Duration = Duration::from_millis(25);
 
-/// A store that is copied into another and followed, in a task on the runtime of the first pipeline.
+/// A running copy of a store into another one, as a task on the runtime of the first pipeline.
 ///
-/// It holds one page of images at a time: 500, or 4 MiB and one image more. What fails is tried again after 100 ms to 30 s; what cannot succeed any
-/// more stops it, and its status says why. Dropped, it stops: what it was at is done again the next time.
+/// It holds one page of row images at a time: 500 images, or 4 MiB and one image. It retries transient failures after 100 ms to
+/// 30 s. A permanent failure stops it, and the status has the reason. A drop stops it; the next start repeats the unfinished
+/// page.
 ///
-/// Only one may follow into a store. A second one is refused page for page as [`Stale`](ErrorKind::Stale), and stops.
-#[must_use = "dropped, it stops"]
+/// Only one mirror can copy into a store. Pages of a second one fail as [`Stale`](ErrorKind::Stale), and it stops.
+#[must_use = "a drop stops the mirror"]
 pub struct Mirror {
     stop: watch::Sender<bool>,
     status: watch::Receiver<MirrorStatus>,
@@ -31,25 +32,26 @@ pub struct Mirror {
 }
 
 impl Mirror {
-    /// Begins to copy `from` into `to`, or goes on where that was left. Where `to` leads and is empty it is told to follow: it refuses every other
-    /// write from then on.
+    /// Starts to copy `from` into `to`, or continues an earlier copy. An empty primary `to` becomes a replica, which refuses
+    /// every other write from then on.
     ///
     /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict) where `to` leads and has something in it; [`Unsupported`](ErrorKind::Unsupported) where a store cannot be
-    /// copied; what the stores answer.
+    /// - [`Conflict`](ErrorKind::Conflict) if `to` is a primary and not empty.
+    /// - [`Unsupported`](ErrorKind::Unsupported) if a store does not support replication.
+    /// - The errors of the stores.
     pub async fn start(from: Persistence, to: Persistence) -> Result<Self> {
         Ok(Self::run(Link::open(from, to).await?))
     }
 
     pub(super) fn run(link: Link) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let (board, status) = watch::channel(MirrorStatus::new());
+        let (status, receiver) = watch::channel(MirrorStatus::new());
         let db = link.from.clone();
-        let task = db.spawn(Worker { link, board, stopped }.run());
-        Self { stop, status, task }
+        let task = db.spawn(Worker { link, status, stopped }.run());
+        Self { stop, status: receiver, task }
     }
 
-    /// How it stands.
+    /// The current status.
     #[must_use]
     pub fn status(&self) -> MirrorStatus {
         let mut status = self.status.borrow().clone();
@@ -60,17 +62,16 @@ impl Mirror {
         status
     }
 
-    /// How far the follower is behind.
+    /// The lag of the replica.
     #[must_use]
     pub fn lag(&self) -> Lag {
         self.status.borrow().lag()
     }
 
-    /// Waits until the follower has come to this position of the store that is followed. Says whether it has: not where the mirror has stopped
-    /// before.
+    /// Waits until the replica has reached this position of the primary. Returns `false` if the mirror has stopped before.
     ///
     /// # Cancel safety
-    /// Dropped, it has only waited.
+    /// A dropped future has no effect on the mirror.
     pub async fn reached(&self, position: Position) -> bool {
         let mut status = self.status.clone();
         let is_there = |status: &MirrorStatus| status.carried >= position || status.is_stopped();
@@ -80,10 +81,10 @@ impl Mirror {
         }
     }
 
-    /// Lets the page that is under way end, and stops. The follower stays one.
+    /// Finishes the current page, and stops. The store remains a replica.
     pub async fn stop(mut self) -> MirrorStatus {
         self.stop.send_replace(true);
-        // One that panicked has stopped as well.
+        // A task that panicked has also stopped.
         self.task.join().await;
         self.status()
     }
@@ -103,7 +104,7 @@ impl fmt::Debug for Mirror {
 
 struct Worker {
     link: Link,
-    board: watch::Sender<MirrorStatus>,
+    status: watch::Sender<MirrorStatus>,
     stopped: watch::Receiver<bool>,
 }
 
@@ -113,21 +114,21 @@ impl Worker {
         let mut commits = self.link.from.commit_notifications();
         while !*self.stopped.borrow() {
             if let Some(commits) = &mut commits {
-                // The step below reads every commit before here, and a notification announces those after.
+                // The next step reads all commits before this point; notifications announce later ones.
                 commits.mark_seen();
             }
             match self.link.step().await {
                 Ok(step) => {
                     pauses = self::pauses();
                     let more = step.more;
-                    self.tell(step);
+                    self.report(step);
                     if !more {
                         self.wait(&mut commits).await;
                     }
                 }
                 Err(error) => {
                     let is_over = is_lasting(&error);
-                    self.board.send_modify(|status| {
+                    self.status.send_modify(|status| {
                         status.failures += 1;
                         status.last_failure = Some(error.clone());
                         if is_over {
@@ -138,21 +139,21 @@ impl Worker {
                         return;
                     }
                     drop(timeout(pauses.next().unwrap_or(LOOK), self.stopped.changed()).await);
-                    // A page may have been put in its place although its answer was lost.
+                    // The replica can have applied a page although its answer was lost.
                     drop(self.link.find().await);
                 }
             }
         }
-        self.board.send_modify(|status| status.state = MirrorState::Stopped { why: None });
+        self.status.send_modify(|status| status.state = MirrorState::Stopped { why: None });
     }
 
-    fn tell(&self, step: Step) {
+    fn report(&self, step: Step) {
         let Step { images, damaged, position, carried, more } = step;
-        self.board.send_modify(|status| {
+        self.status.send_modify(|status| {
             status.images += images;
             (status.position, status.carried) = (position, carried);
-            let room = MirrorStatus::MAX_DAMAGED.saturating_sub(status.damaged.len());
-            status.damaged.extend(damaged.into_iter().take(room));
+            let free = MirrorStatus::MAX_DAMAGED.saturating_sub(status.damaged.len());
+            status.damaged.extend(damaged.into_iter().take(free));
             if !more {
                 status.state = MirrorState::Following;
                 status.equal_at = Instant::now();
@@ -187,7 +188,7 @@ fn pauses() -> impl Iterator<Item = Duration> {
         .build()
 }
 
-/// Whether the same call cannot succeed later.
+/// Whether a repeated call cannot succeed.
 fn is_lasting(error: &PersistError) -> bool {
     matches!(
         error.kind(),

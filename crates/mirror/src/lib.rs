@@ -1,13 +1,14 @@
-//! A second store kept equal to the first, and the change from one to the other under a live host.
+//! A mirror, which keeps a second store equal to the first, and the switchover between them while the host runs.
 //!
-//! - [`Mirror`] copies a store into an empty one and follows it: messages with ids, places, states, revisions, content, leases and
-//!   times, dead ids, what is said of threads, agent sessions, the names of providers, idempotency keys, the cursors of consumers, the
-//!   changes at their positions and the log of who did what. It goes on where it was after a crash, because the replica says how far it is.
-//! - [`compare`] names every difference between two stores, and mends none.
-//! - [`Switch`] is a backend over two stores of which one leads: [`switch_over`](Switch::switch_over) changes which, and
-//!   [`switch_back`](Switch::switch_back) changes it again.
+//! - [`Mirror`] copies a store into an empty one and keeps the copy current. It copies messages with ids, sequence numbers,
+//!   states, revisions, content, leases and times, tombstones, thread stats, agent sessions, provider aliases, idempotency keys,
+//!   consumer cursors, changes with their positions, and the audit log. After a crash it continues, because the replica stores
+//!   its progress.
+//! - [`compare`] lists every difference between two stores, and repairs none.
+//! - [`Switch`] is a backend over a primary and a replica. [`switch_over`](Switch::switch_over) makes the second store the
+//!   primary, and [`switch_back`](Switch::switch_back) the first.
 //!
-//! Both stores are pipelines on a backend alone. A layer that encrypts or redacts stands before the switch, so that both stores have
+//! Both stores are pipelines without layers. Layers that encrypt or redact are outside of the switch, so that both stores have
 //! the same bytes.
 //!
 //! ```
@@ -31,8 +32,8 @@
 //! # }
 //! ```
 //!
-//! # What is not carried
-//! The index of words, which every store makes of its messages; the leases of writers in a process, which are no data.
+//! # Not copied
+//! The full-text index, which every store builds from its messages, and the leases of writers in a process, which are not data.
 
 mod compare;
 mod copying;

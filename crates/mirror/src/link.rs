@@ -1,4 +1,4 @@
-//! One store and the one that follows it: page after page.
+//! A primary and its replica: copies one page after the other.
 
 use throughline_core::{
     ErrorKind, PersistError, Persistence, Position, Result,
@@ -9,16 +9,20 @@ use throughline_core::{
     },
 };
 
-/// How many images go at once.
+/// The number of row images of a page.
 const PAGE: u32 = 500;
 
-/// How one store stands.
-pub(super) async fn standing(db: &Persistence) -> Result<ReplicationStatus> {
+/// Reads the replication status of a store.
+pub(super) async fn replication_status(db: &Persistence) -> Result<ReplicationStatus> {
     db.read(GetReplicationStatus {}).await
 }
 
-/// Changes what a store is. An outcome that is not known is found out by asking once more, which does no harm.
-pub(super) async fn stand(db: &Persistence, expected: ReplicationState, to: ReplicationState) -> Result<()> {
+/// Changes the replication role of a store. If the outcome is unknown, it repeats the call, which is idempotent.
+pub(super) async fn set_replication_state(
+    db: &Persistence,
+    expected: ReplicationState,
+    to: ReplicationState,
+) -> Result<()> {
     take(db, SetReplicationState::new(expected, to)).await
 }
 
@@ -30,18 +34,18 @@ async fn take(db: &Persistence, replication_state: SetReplicationState) -> Resul
     }
 }
 
-/// A store and its follower.
+/// A primary and its replica.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
     pub(super) from: Persistence,
     pub(super) to: Persistence,
     epoch: Epoch,
-    /// How far the follower is, and from where it goes on.
+    /// The progress of the replica, and the cursor of the next page.
     done: Option<ImageCursor>,
     next: ImageCursor,
 }
 
-/// What a page came to.
+/// The result of a page.
 pub(super) struct Step {
     pub(super) images: u64,
     pub(super) damaged: Vec<String>,
@@ -51,9 +55,9 @@ pub(super) struct Step {
 }
 
 impl Link {
-    /// Makes the second store follow the first, where it does not yet, and finds out how far it is.
+    /// Makes the second store a replica of the first, if it is not one yet, and reads its progress.
     pub(super) async fn open(from: Persistence, to: Persistence) -> Result<Self> {
-        let (here, mut there) = (standing(&from).await?, standing(&to).await?);
+        let (here, mut there) = (replication_status(&from).await?, replication_status(&to).await?);
         let key = Upstream::new(&from).fingerprint_key();
         if there.replication_state.is_primary() {
             if !there.is_empty {
@@ -66,9 +70,9 @@ impl Link {
                 ReplicationState { epoch, ..there.replication_state }.as_replica(),
             );
             take(&to, follow.with_fingerprint_key(key)).await?;
-            there = standing(&to).await?;
+            there = replication_status(&to).await?;
         } else if key.is_some() && key != Upstream::new(&to).fingerprint_key() {
-            // It stopped before it had taken the key, or was told to follow by something else than a mirror.
+            // The mirror stopped before the replica had the key, or another program made the store a replica.
             let follow = SetReplicationState::new(there.replication_state, there.replication_state);
             take(&to, follow.with_fingerprint_key(key)).await?;
         }
@@ -79,9 +83,9 @@ impl Link {
         Ok(Self { from, to, epoch: there.replication_state.epoch, done: there.cursor, next })
     }
 
-    /// Asks the follower anew how far it is.
+    /// Reads the progress of the replica again.
     pub(super) async fn find(&mut self) -> Result<()> {
-        let there = standing(&self.to).await?;
+        let there = replication_status(&self.to).await?;
         self.epoch = there.replication_state.epoch;
         if there.cursor.is_some() {
             self.done = there.cursor;
@@ -90,7 +94,7 @@ impl Link {
         Ok(())
     }
 
-    /// Carries one page.
+    /// Copies one page.
     pub(super) async fn step(&mut self) -> Result<Step> {
         let page = self.from.read(ReadImages::new(self.next, PAGE)).await?;
         let Images { images, cursor, more, position, kept_after, damaged, at: _ } = page;
@@ -111,18 +115,18 @@ impl Link {
         Ok(Step { images: count, damaged, position, carried, more })
     }
 
-    /// Carries all that there is, also where another process follows into the same store meanwhile.
+    /// Copies all pages, even while another process copies into the same store.
     pub(super) async fn drain(&mut self) -> Result<()> {
         loop {
             let (epoch, done) = (self.epoch, self.done);
             match self.step().await {
                 Ok(Step { more: false, .. }) => return Ok(()),
                 Ok(_) => {}
-                // What became of the page is known by how far the follower is.
+                // The progress of the replica shows whether it has applied the page.
                 Err(error) if error.effect() != throughline_core::Effect::NotApplied => self.find().await?,
                 Err(error) if error.kind() == ErrorKind::Stale => {
                     self.find().await?;
-                    // Somebody else has put it in its place; in another epoch it is no business of this one any more.
+                    // Another process has applied the page. In another epoch this link must stop.
                     if self.epoch != epoch || self.done == done {
                         return Err(error);
                     }

@@ -2,52 +2,52 @@ use std::time::{Duration, Instant};
 
 use throughline_core::{PersistError, Position};
 
-/// How far a follower is behind.
+/// The lag of a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lag {
-    /// Positions of the store that is followed which the follower has not come to.
+    /// The number of positions of the primary that the replica has not reached.
     pub changes: u64,
-    /// How long ago both were last found equal, or since when it is copied for the first time.
+    /// The time since both stores were last equal, or since the first copy began.
     pub behind: Duration,
 }
 
-/// What a mirror is at.
+/// The state of a mirror.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum MirrorState {
-    /// It has not yet been equal since it was started.
+    /// The replica has not been equal since the start.
     Copying,
-    /// It has been equal, and follows.
+    /// The replica has been equal, and receives further changes.
     Following,
-    /// It has stopped: nothing follows any more.
+    /// The mirror has stopped.
     Stopped {
-        /// What it cannot go on after; none where it was told to stop.
+        /// The permanent failure. `None` after a call of [`stop`](crate::Mirror::stop).
         why: Option<PersistError>,
     },
 }
 
-/// How it stands with a mirror.
+/// The status of a mirror.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct MirrorStatus {
-    /// What it is at.
+    /// The state of the mirror.
     pub state: MirrorState,
-    /// How many images it has put in their places since it was started.
+    /// The number of applied row images since the start.
     pub images: u64,
-    /// How often a call has failed, and was made again.
+    /// The number of failed and retried calls.
     pub failures: u64,
-    /// What failed last.
+    /// The last failure.
     pub last_failure: Option<PersistError>,
-    /// What the store that is followed holds and cannot read, by name: the first [`MirrorStatus::MAX_DAMAGED`]. It is not carried.
+    /// The names of damaged rows in the primary, at most [`MirrorStatus::MAX_DAMAGED`]. They are not copied.
     pub damaged: Vec<String>,
-    /// The position of the store that is followed, as it was last seen.
+    /// The last known position of the primary.
     pub position: Position,
     pub(super) carried: Position,
     pub(super) equal_at: Instant,
 }
 
 impl MirrorStatus {
-    /// How many damaged rows are named.
+    /// The most listed damaged rows.
     pub const MAX_DAMAGED: usize = 100;
 
     pub(super) fn new() -> Self {
@@ -63,14 +63,14 @@ impl MirrorStatus {
         }
     }
 
-    /// How far the follower is behind now.
+    /// The current lag of the replica.
     #[must_use]
     pub fn lag(&self) -> Lag {
         let changes = self.position.get().saturating_sub(self.carried.get());
         Lag { changes, behind: self.equal_at.elapsed() }
     }
 
-    /// Whether nothing follows any more.
+    /// Whether the mirror has stopped.
     #[must_use]
     pub const fn is_stopped(&self) -> bool {
         matches!(self.state, MirrorState::Stopped { .. })

@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_cancelled_call_starts_no_attempt_and_a_started_call_is_not_cancelled() {
         let cancelled = Progress::default();
-        assert!(cancelled.cancel() && end_early.cancel());
+        assert!(cancelled.cancel() && cancelled.cancel());
         assert!(!cancelled.hand_over());
         assert_eq!(cancelled.effect(), Effect::NotApplied);
         let begun = Progress::default();

@@ -116,7 +116,7 @@ impl Shape {
     /// Checks that a layer forwarded the operation that it received. The error says what the layer changed.
     pub(crate) fn check_args(&self, args: &PersistArgs) -> Result<(), &'static str> {
         if args.kind() != self.kind {
-            return Err("passed on another operation than it was given");
+            return Err("forwarded another operation than it received");
         }
         match args {
             PersistArgs::Add(Add { thread, id, .. })
@@ -126,57 +126,57 @@ impl Shape {
             | PersistArgs::Delete(Delete { thread, id, .. }) => {
                 self.check_thread(thread)?;
                 if self.message.as_ref() != Some(id) {
-                    return Err("passed on another message id than it was given");
+                    return Err("forwarded another message id than it received");
                 }
                 Ok(())
             }
             PersistArgs::Batch(batch) => {
                 if batch.items.len() != self.items.len() {
-                    return Err("passed on a batch of another length than it was given");
+                    return Err("forwarded a batch of another length than it received");
                 }
                 self.items.iter().zip(&batch.items).try_for_each(|(shape, item)| shape.check_args(item))
             }
             PersistArgs::Import(import) => self.check_thread(&import.thread),
             PersistArgs::Thread(thread) => {
                 if Some(thread.as_str()) != self.member {
-                    return Err("passed on another operation on a thread than it was given");
+                    return Err("forwarded another operation on a thread than it received");
                 }
                 thread.thread().map_or(Ok(()), |thread| self.check_thread(thread))
             }
             PersistArgs::Read(read) => {
                 if Some(read.as_str()) != self.member {
-                    return Err("passed on another read than it was given");
+                    return Err("forwarded another read than it received");
                 }
                 if is_of_every_tenant(args) != self.every_tenant {
-                    return Err("passed on a read of other tenants than it was given");
+                    return Err("forwarded a read of other tenants than it received");
                 }
                 if read.thread() != self.thread.as_ref() {
-                    return Err("passed on another thread than it was given");
+                    return Err("forwarded another thread than it received");
                 }
                 if read.message() != self.message.as_ref() {
-                    return Err("passed on another message id than it was given");
+                    return Err("forwarded another message id than it received");
                 }
                 self.check_same_session(args)?;
                 self.check_same_consumer(args)
             }
             PersistArgs::Session(operation) => {
                 if Some(operation.as_str()) != self.member {
-                    return Err("passed on another operation on sessions than it was given");
+                    return Err("forwarded another operation on sessions than it received");
                 }
                 if operation.thread() != self.thread.as_ref() {
-                    return Err("passed on another thread than it was given");
+                    return Err("forwarded another thread than it received");
                 }
                 self.check_same_session(args)
             }
             PersistArgs::Replica(operation) => {
                 if Some(operation.as_str()) != self.member {
-                    return Err("passed on another operation on the copy than it was given");
+                    return Err("forwarded another replication operation than it received");
                 }
                 Ok(())
             }
             PersistArgs::Consumer(operation) => {
                 if Some(operation.as_str()) != self.member {
-                    return Err("passed on another operation of a consumer than it was given");
+                    return Err("forwarded another operation of a consumer than it received");
                 }
                 self.check_same_consumer(args)
             }
@@ -187,7 +187,7 @@ impl Shape {
         if consumer(args) == self.consumer.as_ref() {
             Ok(())
         } else {
-            Err("passed on another consumer than it was given")
+            Err("forwarded another consumer than it received")
         }
     }
 
@@ -195,7 +195,7 @@ impl Shape {
         if session(args) == self.session {
             Ok(())
         } else {
-            Err("passed on another agent, runtime or run than it was given")
+            Err("forwarded another agent, runtime or run than it received")
         }
     }
 
@@ -203,7 +203,7 @@ impl Shape {
         if self.thread.as_ref() == Some(thread) {
             Ok(())
         } else {
-            Err("passed on another thread than it was given")
+            Err("forwarded another thread than it received")
         }
     }
 
@@ -267,7 +267,7 @@ impl Shape {
             }
             PersistResult::Replica(answer) => {
                 if Some(answer.as_str()) != self.member {
-                    return Err("answered another operation on the copy than it was asked");
+                    return Err("answered another replication operation than it was asked");
                 }
                 Ok(())
             }

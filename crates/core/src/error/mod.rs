@@ -267,7 +267,7 @@ impl PersistError {
     pub(crate) fn wrong_answer(asked: &str, answered: &str) -> Self {
         Self::new(
             ErrorKind::ContractViolation,
-            format!("an answer to `{answered}` where one to `{asked}` was due"),
+            format!("the call is `{asked}`, and its answer is to `{answered}`"),
         )
     }
 

@@ -65,8 +65,9 @@ impl FingerprintKey {
     pub fn generate() -> crate::Result<Self> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).map_err(|error| {
-            let detail =
-                format!("no fingerprint key was made: the operating system gives no random bytes ({error})");
+            let detail = format!(
+                "generating a fingerprint key failed: the operating system has no random bytes ({error})"
+            );
             crate::PersistError::new(crate::ErrorKind::Unavailable, detail)
                 .with_effect(crate::Effect::NotApplied)
         })?;

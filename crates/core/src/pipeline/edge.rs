@@ -141,7 +141,7 @@ impl Execution {
                         return Poll::Pending;
                     }
                 },
-                Stage::Done => panic!("a call was polled after it had answered"),
+                Stage::Done => panic!("a call was polled after it had completed"),
             }
         }
     }
@@ -236,9 +236,11 @@ impl Drop for Execution {
         // A detached call records its own end.
         if self.let_go() {
             let call = self.context.call();
-            let error =
-                PersistError::new(ErrorKind::Cancelled, "its caller left before anything was handed over")
-                    .with_effect(Effect::NotApplied);
+            let error = PersistError::new(
+                ErrorKind::Cancelled,
+                "the caller dropped the call before a backend received it",
+            )
+            .with_effect(Effect::NotApplied);
             let error = call.stamp(error, at_work);
             self.core.answered(&self.context, Some(&error));
         }

@@ -83,9 +83,7 @@ impl<S: Service<PersistRequest>> Future for Oneshot<S> {
                 state.set(OneshotState::Running(service.call(request)));
             }
         }
-        let OneshotProjection::Running(call) = state.project() else {
-            panic!("polled after it had panicked")
-        };
+        let OneshotProjection::Running(call) = state.project() else { panic!("polled after a panic") };
         call.poll(cx)
     }
 }

@@ -168,7 +168,7 @@ where
                     }
                     (Ok(()), Poll::Ready(Err(_))) => match answer {
                         Poll::Ready(Err(error)) => error.into(),
-                        _ => unreachable!("looked at just now"),
+                        _ => unreachable!("matched above"),
                     },
                     (Err(payload), _) => {
                         // A future that panicked is never polled again.
@@ -196,7 +196,7 @@ pub(crate) fn put_ready<T>(target: &mut Poll<T>, polled: Poll<T>) {
 /// site, because the foreign call belongs to another caller.
 #[cold]
 pub(crate) fn foreign_call(site: u8) -> PersistError {
-    let detail = "passed on a call of another caller";
+    let detail = "forwarded a call of another caller";
     PersistError::new(ErrorKind::ContractViolation, detail).with_effect(Effect::NotApplied).unready(site)
 }
 

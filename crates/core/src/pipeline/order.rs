@@ -49,7 +49,7 @@ pub(crate) fn check_audit(layers: &[SiteSpec], backend: &str, claims: &Capabilit
 }
 
 /// The rule for names: `/` separates the names of nested pipelines, and `edge` is the name of the edge.
-const USABLE: &str = "a name has a character at least, no `/` and no control character, and is not `edge`";
+const USABLE: &str = "a name must not be empty or `edge`, and has no `/` and no control character";
 
 fn is_usable(name: &str) -> bool {
     !name.is_empty() && name != Site::Edge.name() && !name.chars().any(|c| c.is_control() || c == '/')

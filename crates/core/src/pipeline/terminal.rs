@@ -194,10 +194,11 @@ impl Future for TerminalFuture {
         let error = match mem::replace(&mut this.call, Stage::Done) {
             Stage::Refused(error) => error,
             Stage::Foreign(_) => unreachable!("looked at above"),
-            Stage::Ready(_) if state.shape.kind().is_write() && !state.hand_over() => {
-                PersistError::new(ErrorKind::Cancelled, "its caller had left before it was handed over")
-                    .with_effect(Effect::NotApplied)
-            }
+            Stage::Ready(_) if state.shape.kind().is_write() && !state.hand_over() => PersistError::new(
+                ErrorKind::Cancelled,
+                "the caller had dropped the call before the backend received it",
+            )
+            .with_effect(Effect::NotApplied),
             Stage::Ready(mut call) | Stage::Begun(mut call) => {
                 // The answer is large: see the guard of a layer.
                 let mut answer = Poll::Pending;
@@ -227,7 +228,7 @@ impl Future for TerminalFuture {
                         settle(state, Some(error));
                         match answer {
                             Poll::Ready(Err(error)) => error,
-                            _ => unreachable!("looked at just now"),
+                            _ => unreachable!("matched above"),
                         }
                     }
                 }

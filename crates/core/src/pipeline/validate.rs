@@ -16,7 +16,7 @@ use crate::{
 pub(super) fn check(args: &PersistArgs) -> Result<()> {
     match args {
         PersistArgs::Batch(batch) if batch.items.is_empty() => {
-            Err(invalid("a batch of no writes".to_owned()))
+            Err(invalid("the batch is empty: add at least one write".to_owned()))
         }
         PersistArgs::Batch(batch) => batch.items.iter().enumerate().try_for_each(|(index, item)| {
             let checked = match item {
@@ -116,12 +116,12 @@ fn check_replica(args: &ReplicaArgs) -> Result<()> {
         }
         ReplicaArgs::SetState(SetReplicationState { expected, to, fingerprint_key: _ }) => {
             numbers::check("epoch", &to.epoch)
-                .map_err(|why| invalid(format!("the role is not taken: {why}")))?;
+                .map_err(|why| invalid(format!("the replication state is invalid: {why}")))?;
             let rises = to.epoch > expected.epoch || to.epoch == expected.epoch && !to.is_primary();
             if rises || to == expected {
                 return Ok(());
             }
-            Err(invalid(format!("a store that is {expected} cannot be {to}: the epoch has to rise")))
+            Err(invalid(format!("a store that is {expected} cannot become {to}: the epoch must increase")))
         }
         ReplicaArgs::Begin(_) | ReplicaArgs::End(_) => Ok(()),
     }
@@ -143,7 +143,7 @@ fn check_images(count: usize) -> Result<()> {
     if (1..=max as usize).contains(&count) {
         return Ok(());
     }
-    Err(invalid(format!("{count} images at once are not between 1 and {max}")))
+    Err(invalid(format!("{count} row images are not between 1 and {max}")))
 }
 
 fn check_import(import: &Import) -> Result<()> {

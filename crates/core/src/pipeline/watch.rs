@@ -277,7 +277,7 @@ fn report(at: At, thread: &str) {
         operation,
         thread,
         millis,
-        "a layer or a backend keeps its thread: nothing else goes on there until it returns"
+        "a layer or a backend blocks its thread: no other call runs there until it returns"
     );
 }
 

@@ -63,7 +63,7 @@ where
         if let StageProjection::Asked(_) = this.stage.as_mut().project() {
             ready!(this.service.poll_ready(cx)).map_err(Into::into)?;
             let StageReplaced::Asked(request) = this.stage.as_mut().project_replace(Stage::Idle) else {
-                unreachable!("looked at just now")
+                unreachable!("matched above")
             };
             this.stage.set(Stage::Called(this.service.call(request)));
         }

@@ -52,7 +52,7 @@ pub(super) fn merge(
 }
 
 fn misfit() -> PersistError {
-    PersistError::new(ErrorKind::ContractViolation, "a list was answered as something else")
+    PersistError::new(ErrorKind::ContractViolation, "a list got an answer of another kind")
 }
 
 fn open(here: &mut OpenReservations, there: OpenReservations, list: &ListOpen) {

@@ -193,7 +193,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     if self.kept(context, &import.thread, &row.id).await?.is_some() {
-                        let detail = "the message is kept on the other side: an import restores none there";
+                        let detail = "the message is kept on the other side: an import cannot restore it";
                         return Err(refuse(detail).about(&import.thread, &row.id));
                     }
                 }
@@ -229,7 +229,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             }
             _ => Err(PersistError::new(
                 ErrorKind::ContractViolation,
-                "a reservation was answered as something else",
+                "a reservation got an answer of another kind",
             )),
         }
     }
@@ -340,7 +340,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
     async fn delete(&self, context: &Context, delete: Delete, seq: Seq) -> Result<PersistResponse> {
         if delete.after.is_some() {
             return Err(refuse(
-                "the sequence numbers are given here, and the message is kept on the other side",
+                "`after` cannot be checked: sequence numbers are assigned here, and the message is kept on the other side",
             ));
         }
         let row = Delete::new(delete.thread.clone(), delete.id.clone());
@@ -546,11 +546,12 @@ const fn ends_messages(args: &ThreadArgs) -> bool {
     }
 }
 
-const NO_END_IN_A_BATCH: &str = "a batch cannot end messages of a thread of which the other side may keep some: clear or delete the thread in a call of its own";
+const NO_END_IN_A_BATCH: &str = "a batch cannot delete messages of a thread that the other side may keep: clear or delete the thread in a separate call";
 
 const NO_PRUNE: &str = "a thread cannot be pruned while some of its messages are kept on the other side";
 
-pub(super) const NO_REPLICA: &str = "an exact copy is made of one store, and not of both sides of a redirect";
+pub(super) const NO_REPLICA: &str =
+    "replication over both sides of a redirect is not supported: replicate each store";
 
 fn refuse(detail: &'static str) -> PersistError {
     PersistError::new(ErrorKind::Unsupported, detail).with_effect(Effect::NotApplied)

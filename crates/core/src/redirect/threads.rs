@@ -134,7 +134,9 @@ impl<S, R: Fn(&TenantId, &ThreadId) -> bool> RedirectService<S, R> {
             PersistArgs::Batch(batch) => {
                 let there = batch.items.iter().filter(|item| is_there(item)).count();
                 if there != 0 && there != batch.items.len() {
-                    return Side::Refused("a batch cannot be over both sides of a redirect");
+                    return Side::Refused(
+                        "a batch cannot address both sides of a redirect: send one batch to each",
+                    );
                 }
                 there != 0
             }
@@ -152,7 +154,9 @@ impl<S, R: Fn(&TenantId, &ThreadId) -> bool> RedirectService<S, R> {
                 };
             }
             PersistArgs::Session(session) if session.thread().is_none() => {
-                return Side::Refused("a whole agent or runtime is over both sides of a redirect");
+                return Side::Refused(
+                    "an operation on a whole agent or runtime cannot address both sides of a redirect: call each store",
+                );
             }
             args => is_there(args),
         };

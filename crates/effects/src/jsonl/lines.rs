@@ -1,4 +1,4 @@
-//! The lines of one file: one for each message, by their places.
+//! The lines of one file: one line for each message, by sequence number.
 
 use std::{
     collections::BTreeMap,
@@ -12,20 +12,20 @@ use serde::Deserialize;
 
 use throughline_core::{Message, ThreadId};
 
-/// What ends the name of a file that is being written anew.
+/// The extension of a file that is being rewritten.
 pub(super) const UNFINISHED: &str = "tmp";
 
-/// A file as it was left.
+/// The end of a file after the last write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tail {
-    /// The place of the last line.
+    /// The sequence number of the last line.
     pub(super) last_seq: u64,
     pub(super) bytes: u64,
 }
 
-/// The lines of a file, by the places of their messages. What is no line of a message is left out.
+/// The lines of a file, by the sequence numbers of their messages. Other lines are omitted.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Lines(BTreeMap<u64, Line>);
+pub(super) struct MessageLines(BTreeMap<u64, Line>);
 
 #[derive(Debug, PartialEq, Eq)]
 struct Line {
@@ -33,7 +33,7 @@ struct Line {
     json: String,
 }
 
-/// What a line says of itself.
+/// The fields that identify a line.
 #[derive(Deserialize)]
 struct Head {
     thread: ThreadId,
@@ -41,15 +41,15 @@ struct Head {
     seq: u64,
 }
 
-/// A message as its line, without the end of the line.
+/// Returns a message as its line, without the line break.
 pub(super) fn line(message: &Message) -> serde_json::Result<String> {
     let json = serde_json::to_string(message)?;
-    // Between the values of a content that is kept byte for byte a line may end. Inside of them it cannot: there it is `\n`.
+    // Content is kept byte for byte, so that line breaks can occur between its values. Inside of strings they are escaped.
     Ok(if json.contains(['\n', '\r']) { json.replace(['\n', '\r'], " ") } else { json })
 }
 
-impl Lines {
-    /// The lines of the file at `path`; none where there is no such file.
+impl MessageLines {
+    /// Reads the lines of the file at `path`. None if there is no such file.
     pub(super) fn read(path: &Path) -> io::Result<Self> {
         let mut lines = Self::default();
         for (head, json) in heads(&read(path)?) {
@@ -58,7 +58,7 @@ impl Lines {
         Ok(lines)
     }
 
-    /// Puts a message where it belongs; says whether that changes anything.
+    /// Inserts or replaces the line of a message. Returns whether anything changed.
     pub(super) fn put(&mut self, seq: u64, id: &str, json: &str) -> bool {
         let line = Line { id: id.to_owned(), json: json.to_owned() };
         if self.0.get(&seq) == Some(&line) {
@@ -68,14 +68,14 @@ impl Lines {
         true
     }
 
-    /// Takes the line of a message away; says whether there was one.
+    /// Removes the line of a message. Returns whether there was one.
     pub(super) fn remove(&mut self, id: &str) -> bool {
         let before = self.0.len();
         self.0.retain(|_, line| line.id != id);
         self.0.len() != before
     }
 
-    /// Takes every line up to a place away; says whether there was one.
+    /// Removes every line up to a sequence number. Returns whether there was one.
     pub(super) fn remove_through(&mut self, seq: u64) -> bool {
         let before = self.0.len();
         self.0.retain(|at, _| *at > seq);
@@ -95,7 +95,7 @@ impl Lines {
         Tail { last_seq: self.0.keys().next_back().copied().unwrap_or_default(), bytes }
     }
 
-    /// Makes the file these lines, or makes it go where there are none: all at once, whoever looks.
+    /// Replaces the file atomically with these lines, or removes it if there are none.
     pub(super) fn write(&self, path: &Path) -> io::Result<Option<Tail>> {
         let bytes = self.bytes();
         if bytes.is_empty() {
@@ -111,7 +111,7 @@ impl Lines {
         Ok(Some(self.tail(bytes.len() as u64)))
     }
 
-    /// The same, where the file is not like that already.
+    /// Replaces the file if its content differs.
     pub(super) fn write_if_other(&self, path: &Path) -> io::Result<()> {
         if read(path)? == self.bytes() && (path.exists() || self.0.is_empty()) {
             return Ok(());
@@ -120,17 +120,17 @@ impl Lines {
     }
 }
 
-/// How the file at `path` was left. What a crash has left of a line is taken away first.
+/// Returns the end of the file at `path`, after removing a partial line of a crash.
 pub(super) fn tail(path: &Path) -> io::Result<Option<Tail>> {
     repair(path)?;
     if !path.exists() {
         return Ok(None);
     }
     let bytes = fs::metadata(path)?.len();
-    Ok(Some(Lines::read(path)?.tail(bytes)))
+    Ok(Some(MessageLines::read(path)?.tail(bytes)))
 }
 
-/// Adds a line at the end of a file that is as `before` says.
+/// Appends a line to a file whose end is `before`.
 pub(super) fn append(path: &Path, before: Option<Tail>, seq: u64, json: &str) -> io::Result<Tail> {
     let mut file = OpenOptions::new().append(true).create(true).open(path)?;
     let mut bytes = Vec::with_capacity(json.len() + 1);
@@ -145,7 +145,7 @@ pub(super) fn append(path: &Path, before: Option<Tail>, seq: u64, json: &str) ->
     Ok(Tail { last_seq: seq, bytes: held + bytes.len() as u64 })
 }
 
-/// Takes away what a crash has left of the last line. The message that it was of is told again.
+/// Removes the partial last line of a crash. The runner delivers the change of that message again.
 pub(super) fn repair(path: &Path) -> io::Result<()> {
     let mut file = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,
@@ -153,14 +153,14 @@ pub(super) fn repair(path: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     let length = file.seek(SeekFrom::End(0))?;
-    let (mut end, mut piece) = (length, [0; 4096]);
-    // From the end back to the last end of a line, a piece at a time.
+    let (mut end, mut buffer) = (length, [0; 4096]);
+    // Search backwards for the last line break, one buffer at a time.
     while end > 0 {
-        let begin = end.saturating_sub(piece.len() as u64);
-        let piece = &mut piece[..usize::try_from(end - begin).unwrap_or_default()];
+        let begin = end.saturating_sub(buffer.len() as u64);
+        let buffer = &mut buffer[..usize::try_from(end - begin).unwrap_or_default()];
         file.seek(SeekFrom::Start(begin))?;
-        file.read_exact(piece)?;
-        if let Some(at) = piece.iter().rposition(|byte| *byte == b'\n') {
+        file.read_exact(buffer)?;
+        if let Some(at) = buffer.iter().rposition(|byte| *byte == b'\n') {
             end = begin + at as u64 + 1;
             break;
         }
@@ -173,7 +173,7 @@ pub(super) fn repair(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The thread that a file is of, if a line of it can be read.
+/// The thread of a file, if a line of it is readable.
 pub(super) fn thread_of(path: &Path) -> io::Result<Option<ThreadId>> {
     Ok(heads(&read(path)?).next().map(|(head, _)| head.thread))
 }
@@ -202,19 +202,19 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn unfinished(path: &Path) -> PathBuf {
-    // Another process may be at it too.
+    // Another process can write at the same time.
     let mut name = OsString::from(path);
     name.push(format!(".{}.{UNFINISHED}", std::process::id()));
     name.into()
 }
 
-/// Makes the names in a folder as durable as what is in the files.
+/// Syncs the directory, so that its file names are as durable as the files.
 #[cfg(unix)]
 pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-/// Elsewhere a folder cannot be opened as a file.
+/// Other systems cannot open a directory as a file.
 #[cfg(not(unix))]
 pub(super) fn sync_folder_of(_: &Path) -> io::Result<()> {
     Ok(())

@@ -1,4 +1,4 @@
-//! A folder with the messages of a tenant, to be searched with `grep`: one file a thread, one line a message.
+//! A folder with the messages of a tenant, for `grep`: one file for each thread, one line for each message.
 
 mod lines;
 mod name;
@@ -14,7 +14,7 @@ use std::{
 use tokio::{sync::RwLock, task::spawn_blocking};
 
 use self::{
-    lines::{Lines, Tail},
+    lines::{MessageLines, Tail},
     name::file_name,
 };
 use super::{Consumer, Event, Rebuilt};
@@ -22,11 +22,11 @@ use throughline_core::{
     BoxError, MessageState, Persistence, Result, TenantId, ThreadId, changes::ChangeKind,
 };
 
-/// How many files are remembered as they were left. Of others the lines are read before one is added.
+/// The most files whose ends are remembered. For other files, an append reads the lines first.
 const REMEMBERED: usize = 4096;
 
-/// Keeps a folder as the store is: `tenant-…/thread-….jsonl`, one line of JSON for each final message, in the order of the
-/// thread, with its ids, place, role, revision, times, content and metadata.
+/// A consumer that mirrors final messages into a folder: `tenant-…/thread-….jsonl`. Each message is one line of JSON, in the
+/// order of the thread, with its ids, sequence number, role, revision, times, content and metadata.
 ///
 /// ```no_run
 /// use throughline_effects::{Effects, JsonlMirror};
@@ -39,31 +39,32 @@ const REMEMBERED: usize = 4096;
 /// # }
 /// ```
 ///
-/// Nobody else writes there: the folder follows from the store, and [`rebuild`](Self::rebuild) makes it again. It shows
-/// what the pipeline shows, so that behind an encryption layer it holds what that one decrypts. Readable by whoever may read the
-/// folder: its rights are the host's to set.
+/// No other program may write there. The folder is derived from the store, and [`rebuild`](Self::rebuild) recreates it. It shows
+/// the messages that the pipeline shows, so that behind an encryption layer it has decrypted text. Everyone with access to the
+/// folder can read it; the host sets the permissions.
 ///
 /// # Names
-/// Everything but `a-z`, `0-9`, `-` and `_` stands as `%` and two digits, and a long id ends in a hash: see
-/// [`file_of`](Self::file_of). No id leads out of the folder, and none meets another, also where case is nothing.
+/// Every character but `a-z`, `0-9`, `-` and `_` is `%` and two hexadecimal digits, and a long id ends in a hash: see
+/// [`file_of`](Self::file_of). No id can escape from the folder, and no two ids share a file, even on file systems that ignore
+/// case.
 ///
 /// # Costs
-/// A message that comes at the end is appended and synced. An edit, a patch, a deletion, a prune and a message that was finished
-/// out of turn write the file anew beside it and put it in its place: as much as the thread is long.
+/// A message at the end of its thread is appended and synced. An edit, a patch, a deletion, a prune and a message that was
+/// finished out of order rewrite the whole file of the thread, and then rename it atomically.
 ///
 /// # After a crash
-/// [`open`](Self::open) takes away what is left of a line. What was told and not taken down in the cursor is told again, and
-/// changes nothing where it is there.
+/// [`open`](Self::open) removes partial lines. Changes after the cursor are delivered again, and change nothing if their lines
+/// exist.
 #[derive(Clone)]
 pub struct JsonlMirror {
     name: Arc<str>,
     root: Arc<Path>,
     files: Arc<Mutex<HashMap<PathBuf, Tail>>>,
-    /// Events have it together; who makes a file again from the store has it alone, from the read to the write.
+    /// Events hold it shared. A rebuild of a file holds it exclusively, from the read of the store to the write of the file.
     turn: Arc<RwLock<()>>,
 }
 
-/// What an event does to a file.
+/// The effect of an event on a file.
 enum Act {
     Put { seq: u64, id: String, json: String },
     Remove { id: String },
@@ -72,13 +73,13 @@ enum Act {
 }
 
 impl JsonlMirror {
-    /// Opens the folder, makes it where there is none, and takes away what a crash has left half-written.
+    /// Opens the folder, or creates it, and removes the partial writes of a crash.
     ///
     /// # Errors
-    /// What the file system answers.
+    /// The error of the file system.
     ///
     /// # Cancel safety
-    /// Dropped, it goes on by itself, and is done again the next time.
+    /// A dropped future continues in the background. The next call repeats the work.
     pub async fn open(dir: impl Into<PathBuf>) -> io::Result<Self> {
         let root: Arc<Path> = dir.into().into();
         let folder = Arc::clone(&root);
@@ -86,14 +87,14 @@ impl JsonlMirror {
         Ok(Self { name: "jsonl-mirror".into(), root, files: Arc::default(), turn: Arc::default() })
     }
 
-    /// Gives it another name than `jsonl-mirror`, for a second folder beside the first: each has a cursor of its own.
+    /// Sets the name, instead of `jsonl-mirror`. A second folder needs another name, because each has its own cursor.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.name = name.into();
         self
     }
 
-    /// The file of a thread, whether it is there or not.
+    /// Returns the path of the file of a thread, even if the file does not exist.
     #[must_use]
     pub fn file_of(&self, tenant: &TenantId, thread: &ThreadId) -> PathBuf {
         let mut file = self.folder_of(tenant).join(file_name("thread-", thread.as_str()));
@@ -105,20 +106,19 @@ impl JsonlMirror {
         self.root.join(file_name("tenant-", tenant.as_str()))
     }
 
-    /// Makes what is there of the tenant of `db` again, from the store: files that are as they should be stay, the others
-    /// are written anew or go. It may be done at any time. A thread that is still being imported is on no list, and is made again
-    /// only where its file is there.
+    /// Rebuilds the files of the tenant of `db` from the store: rewrites or removes the files that differ. It can run at any
+    /// time. A hidden thread is on no list, and is rebuilt only if its file exists.
     ///
     /// # Errors
-    /// What the store and the file system answer. What was made again until then is.
+    /// The error of the store or the file system. Files that were rebuilt before remain.
     ///
     /// # Cancel safety
-    /// Dropped, it stops between two files.
+    /// A dropped future stops between two files.
     pub async fn rebuild(&self, db: &Persistence) -> Result<(), BoxError> {
         rebuild::rebuild(self, db).await
     }
 
-    /// Does it off the threads of the runtime.
+    /// Runs the work on a blocking thread.
     async fn act(&self, path: PathBuf, act: Act) -> Result<(), BoxError> {
         let files = Arc::clone(&self.files);
         let _turn = self.turn.read().await;
@@ -141,11 +141,11 @@ impl Consumer for JsonlMirror {
                 Act::RemoveThrough(through.get())
             }
             (ChangeKind::ThreadDeleted, _) => Act::RemoveAll,
-            // Whatever happened to it: what counts is what it is now.
+            // The current state of the message decides, independent of the change.
             (_, Some(message)) if message.state == MessageState::Final => {
                 Act::Put { seq: message.seq.get(), json: lines::line(&message)?, id: message.id.to_string() }
             }
-            (what, _) => match what.message() {
+            (kind, _) => match kind.message() {
                 Some(gone) => Act::Remove { id: gone.id.to_string() },
                 None => return Ok(()),
             },
@@ -160,7 +160,7 @@ impl Consumer for JsonlMirror {
 }
 
 fn apply(files: &Mutex<HashMap<PathBuf, Tail>>, path: PathBuf, act: &Act) -> io::Result<()> {
-    // Taken out while it is worked on: after a failure the file is looked at again.
+    // Removed during the work, so that a failure makes the next event read the file again.
     let known = files.lock().unwrap_or_else(PoisonError::into_inner).remove(&path);
     let left = match act {
         Act::Put { seq, id, json } => put(&path, known, *seq, id, json)?,
@@ -180,7 +180,7 @@ fn apply(files: &Mutex<HashMap<PathBuf, Tail>>, path: PathBuf, act: &Act) -> io:
 
 fn put(path: &Path, known: Option<Tail>, seq: u64, id: &str, json: &str) -> io::Result<Option<Tail>> {
     let before = match known {
-        // Somebody else may have written it, against the rule.
+        // Checked, because another program can have changed the file against the rule.
         Some(known) if fs::metadata(path).is_ok_and(|file| file.len() == known.bytes) => Some(known),
         _ => {
             make_folder_of(path)?;
@@ -193,13 +193,13 @@ fn put(path: &Path, known: Option<Tail>, seq: u64, id: &str, json: &str) -> io::
     change(path, before, |lines| lines.put(seq, id, json))
 }
 
-/// Writes the file anew, where that changes anything.
+/// Rewrites the file if its lines change.
 fn change(
     path: &Path,
     before: Option<Tail>,
-    change: impl FnOnce(&mut Lines) -> bool,
+    change: impl FnOnce(&mut MessageLines) -> bool,
 ) -> io::Result<Option<Tail>> {
-    let mut lines = Lines::read(path)?;
+    let mut lines = MessageLines::read(path)?;
     if change(&mut lines) { lines.write(path) } else { Ok(before) }
 }
 
@@ -212,7 +212,7 @@ fn make_folder_of(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes away what a crash has left half-written.
+/// Removes the partial writes of a crash.
 fn prepare(root: &Path) -> io::Result<()> {
     fs::create_dir_all(root)?;
     for folder in folders(root)? {
@@ -228,7 +228,7 @@ fn prepare(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The folders of tenants.
+/// The folders of the tenants.
 fn folders(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for entry in fs::read_dir(root)? {

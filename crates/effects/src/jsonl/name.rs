@@ -1,17 +1,18 @@
-//! Names of files that any id can have, on any file system.
+//! File names for arbitrary ids, on any file system.
 
 use std::fmt::Write as _;
 
-/// The longest name that is spelled out; a longer one ends in a hash. Far below the 255 bytes of most file systems, so that
-/// there is room for what stands around it.
+/// The longest name that is spelled out; a longer one ends in a hash. Most file systems allow 255 bytes, which leaves space for
+/// the prefix and the extension.
 const LONGEST: usize = 120;
-/// How much of a longer name is spelled out.
+/// The spelled-out part of a longer name.
 const BEGINNING: usize = 64;
 
-/// A part of a path for an id: `prefix`, and the id with everything but `a-z`, `0-9`, `-` and `_` as `%` and two digits.
+/// Returns a path component for an id: `prefix`, then the id with every character but `a-z`, `0-9`, `-` and `_` as `%` and two
+/// hexadecimal digits.
 ///
-/// Nothing in it is a separator or a dot; two ids that differ in case differ in more than that; and with the prefix it is no
-/// name that a system has reserved for a device. A hash stands behind `~`, which no spelled-out name has.
+/// It has no separator and no dot. Two ids that differ in case differ in more than case. With the prefix, it is never a reserved
+/// device name. A hash follows a `~`, which no spelled-out name has.
 pub(super) fn file_name(prefix: &str, id: &str) -> String {
     let mut name = String::with_capacity(prefix.len() + id.len());
     name.push_str(prefix);
@@ -19,7 +20,7 @@ pub(super) fn file_name(prefix: &str, id: &str) -> String {
     for byte in id.bytes() {
         match byte {
             b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => name.push(char::from(byte)),
-            // Writing to a string does not fail.
+            // Writes to a `String` never fail.
             _ => drop(write!(name, "%{byte:02x}")),
         }
         if name.len() - prefix.len() <= BEGINNING {
@@ -76,7 +77,7 @@ mod tests {
             let is_harmless = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_%~".contains(c);
             assert!(name.chars().all(is_harmless), "{name}");
             assert!(name.len() <= 130 && name.starts_with("thread-"), "{name}");
-            // Also where case is nothing.
+            // Also on file systems that ignore case.
             assert!(seen.insert(name.to_lowercase()), "{id}");
         }
         assert_eq!(file_name("thread-", "telegram:42"), "thread-telegram%3a42");

@@ -1,4 +1,4 @@
-//! Making the folder of a tenant again.
+//! The rebuild of the folder of a tenant.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -8,7 +8,7 @@ use std::{
 
 use tokio::task::spawn_blocking;
 
-use super::{JsonlMirror, lines, lines::Lines, make_folder_of};
+use super::{JsonlMirror, lines, lines::MessageLines, make_folder_of};
 use throughline_core::{
     BoxError, Persistence, Result, ThreadId,
     messages::{PageFrom, Visibility},
@@ -26,13 +26,13 @@ pub(super) async fn rebuild(mirror: &JsonlMirror, db: &Persistence) -> Result<()
     loop {
         due.extend(listed(db).await?);
         due.retain(|thread| !made.contains(thread));
-        // A thread that became active while the list was read may have left a page for one that was read before: it is read
-        // until it shows nothing new.
+        // A thread that becomes active during the list can move to a page that was already read. Repeat until there is no new
+        // thread.
         if due.is_empty() {
             break;
         }
         for thread in std::mem::take(&mut due) {
-            make_again(mirror, db, &thread).await?;
+            rebuild_file(mirror, db, &thread).await?;
             made.insert(thread);
         }
     }
@@ -43,7 +43,7 @@ pub(super) async fn rebuild(mirror: &JsonlMirror, db: &Persistence) -> Result<()
     Ok(())
 }
 
-/// The threads that lists show.
+/// Returns the listed threads.
 async fn listed(db: &Persistence) -> Result<Vec<ThreadId>> {
     let mut found = Vec::new();
     let mut list = ListThreads::new(256).archived_too();
@@ -58,11 +58,11 @@ async fn listed(db: &Persistence) -> Result<Vec<ThreadId>> {
     }
 }
 
-async fn make_again(mirror: &JsonlMirror, db: &Persistence, thread: &ThreadId) -> Result<(), BoxError> {
+async fn rebuild_file(mirror: &JsonlMirror, db: &Persistence, thread: &ThreadId) -> Result<(), BoxError> {
     let path = mirror.file_of(db.tenant(), thread);
-    // What is written here is not to be older than what an event has written meanwhile.
+    // An event must not write the file between the read of the store and the write here.
     let _turn = mirror.turn.write().await;
-    let mut lines = Lines::default();
+    let mut lines = MessageLines::default();
     let mut walk = db.thread(thread).walk(PageFrom::Start, Visibility::Final);
     while let Some(message) = walk.next().await? {
         lines.put(message.seq.get(), message.id.as_str(), &lines::line(&message)?);
@@ -76,7 +76,7 @@ async fn make_again(mirror: &JsonlMirror, db: &Persistence, thread: &ThreadId) -
     Ok(())
 }
 
-/// The threads that have a file.
+/// Returns the threads with a file.
 fn threads_of(folder: &Path) -> io::Result<BTreeSet<ThreadId>> {
     let mut threads = BTreeSet::new();
     for file in files_of(folder)? {
@@ -85,7 +85,7 @@ fn threads_of(folder: &Path) -> io::Result<BTreeSet<ThreadId>> {
     Ok(threads)
 }
 
-/// Takes away the files that are of no thread, as far as that can be read.
+/// Removes the files without a known or readable thread.
 fn remove_others(folder: &Path, known: &HashSet<PathBuf>) -> io::Result<()> {
     for file in files_of(folder)? {
         let is_of_another = !known.contains(&file) && lines::thread_of(&file)?.is_none();

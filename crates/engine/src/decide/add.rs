@@ -1,4 +1,4 @@
-//! A new message: complete, or reserved.
+//! The addition and the reservation of a message.
 
 use throughline_core::{
     ErrorKind, Message, MessageId, PersistError, Seq, ThreadId, Timestamp,
@@ -34,7 +34,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok(Reserved { message, deduplicated: false })
     }
 
-    /// The thread, and the sequence number of a new message, where its id was never used.
+    /// Returns the thread, and the sequence number of a new message. Fails if its id was used before.
     fn next_seq(
         &mut self,
         thread: &ThreadId,
@@ -58,7 +58,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         }
     }
 
-    /// Stages a new message. A thread that does not exist begins with it.
+    /// Stages a new message. The first message creates its thread.
     pub(super) fn insert(
         &mut self,
         state: Option<ThreadRow>,
@@ -82,7 +82,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok(())
     }
 
-    /// Refuses content of more bytes than the store allows.
+    /// Refuses content above the limit of the store.
     pub(super) fn check_length(
         &self,
         bytes: u64,
@@ -93,7 +93,7 @@ impl<S: RowSource> WriteScope<'_, S> {
     }
 }
 
-/// Refuses content of more bytes than are allowed.
+/// Refuses content above a limit.
 pub(super) fn expect_length(
     bytes: u64,
     max: u64,
@@ -107,7 +107,7 @@ pub(super) fn expect_length(
     Err(refusal(ErrorKind::TooLarge, detail).about(thread, id))
 }
 
-/// A thread that begins with its first write.
+/// Returns a thread that its first write creates.
 pub(super) fn implied(created_at: Timestamp) -> ThreadRow {
     ThreadRow::new(ThreadStats::implied(created_at))
 }

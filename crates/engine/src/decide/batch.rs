@@ -1,4 +1,4 @@
-//! Several writes as one.
+//! A batch: several writes in one transaction.
 
 use throughline_core::{
     ErrorKind, PersistError, ThreadId,
@@ -10,10 +10,10 @@ use super::{Decided, WriteScope, load::last_seq, refusal};
 use crate::{Halt, RowSource};
 
 impl<S: RowSource> WriteScope<'_, S> {
-    /// Applies the items in order, each seeing the ones before it. `thread` is that of the first item.
+    /// Applies the items in order. Each item sees the changes of the items before it. `thread` is the thread of the first item.
     pub(super) fn batch(&mut self, batch: &Batch, thread: &ThreadId) -> Decided<Batched, S> {
         if batch.after.is_some() {
-            // Of a deleted thread too: what its first item may do then is the item's to say.
+            // Also for a deleted thread: its first item decides what it may do.
             let state = self.thread(thread)?;
             rules::expect_last(batch.after, last_seq(state.as_ref(), thread)?)?;
         }
@@ -30,12 +30,12 @@ impl<S: RowSource> WriteScope<'_, S> {
     }
 }
 
-/// Refuses a batch whose answers show more of the store than the call allows.
+/// Refuses a batch whose answers contain more stored data than the call allows.
 fn expect_answer(bytes: u64, max: Option<u64>) -> Result<(), PersistError> {
     match max {
         Some(max) if bytes > max => {
             let detail = format!(
-                "the answers of the batch would show {bytes} bytes of the store, and {max} are allowed"
+                "the answers of the batch would contain {bytes} bytes of stored data, and {max} are allowed"
             );
             Err(refusal(ErrorKind::TooLarge, detail))
         }

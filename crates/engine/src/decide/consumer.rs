@@ -1,4 +1,4 @@
-//! Consumers of the changes: their cursors, and the changes that they quarantined.
+//! Consumers of the change feed: their cursors, and their quarantined changes.
 
 use throughline_core::{
     PersistError, Position,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl<S: RowSource> WriteScope<'_, S> {
-    /// Applies one operation, and says whether it changed anything.
+    /// Applies one operation, and returns whether it changed anything.
     pub(super) fn consumer(&mut self, args: &ConsumerArgs) -> Decided<(ConsumerResult, bool), S> {
         let key = ConsumerKey { tenant: self.tenant.clone(), consumer: args.consumer().clone() };
         match args {
@@ -25,8 +25,8 @@ impl<S: RowSource> WriteScope<'_, S> {
             ConsumerArgs::Quarantine(change) => Ok((self.quarantine(key, change)?, true)),
             ConsumerArgs::Release(change) => self.release(key, change),
             other => {
-                let what = format_args!("the operation `{}` of a consumer", other.as_str());
-                Err(PersistError::unsupported(what).into())
+                let name = format_args!("the operation `{}` of a consumer", other.as_str());
+                Err(PersistError::unsupported(name).into())
             }
         }
     }
@@ -48,7 +48,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok((ConsumerResult::MoveCursor(answer), is_moved))
     }
 
-    /// Sets the cursor without reading it: so a damaged one is repaired.
+    /// Sets the cursor without reading it, so that a damaged cursor is repaired.
     fn reset_cursor(&mut self, key: ConsumerKey, reset: &ResetCursor) -> ConsumerResult {
         // The changes after it are delivered again.
         self.cut_quarantine(&key, reset.to);
@@ -56,7 +56,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         ConsumerResult::ResetCursor(CursorMoved { consumer: reset.consumer.clone(), position: reset.to })
     }
 
-    /// Takes the changes after a position off the list of a consumer.
+    /// Removes the changes after a position from the quarantine of a consumer.
     pub(super) fn cut_quarantine(&mut self, consumer: &ConsumerKey, after: Position) {
         let is_cut = |key: &&QuarantineKey| key.consumer == *consumer && key.position > after;
         let staged: Vec<QuarantineKey> =
@@ -68,7 +68,7 @@ impl<S: RowSource> WriteScope<'_, S> {
     }
 
     fn quarantine(&mut self, consumer: ConsumerKey, change: &QuarantineChange) -> Decided<ConsumerResult, S> {
-        // A consumer that has quarantined something is known, wherever its cursor is.
+        // A consumer with a quarantined change has a row, independent of its cursor.
         let is_known = match self.cursor(&consumer) {
             Ok(position) => position.is_some(),
             // A damaged cursor stays: a reset repairs it.
@@ -81,7 +81,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let QuarantineChange { position, thread, why, .. } = change;
         let row =
             QuarantinedChange { position: *position, thread: thread.clone(), at: self.now, why: why.clone() };
-        // Nothing was looked up: the change may be on the list already, and a release has to delete it then.
+        // The stored row was not looked up: the change can be in the quarantine already, and a release must delete it then.
         self.rows.quarantine.put_over_stored(QuarantineKey { consumer, position: *position }, row);
         let answer = ChangeQuarantined { consumer: change.consumer.clone(), position: *position };
         Ok(ConsumerResult::Quarantine(answer))
@@ -103,7 +103,7 @@ impl<S: RowSource> WriteScope<'_, S> {
                 let source = &mut *self.source;
                 match self.rows.quarantine.get_or_load(&key, || source.quarantined(&key)) {
                     Ok(found) => found.is_some(),
-                    // It is released as any other.
+                    // A damaged change is released like any other.
                     Err(halt) if halt.is_corrupt() => true,
                     Err(halt) => return Err(halt),
                 }

@@ -10,12 +10,12 @@ use crate::{
 
 impl<S: RowSource> WriteScope<'_, S> {
     /// Emits a change event.
-    pub(super) fn emit(&mut self, thread: &ThreadId, what: ChangeKind) {
-        let change = Some((thread.clone(), what));
+    pub(super) fn emit(&mut self, thread: &ThreadId, kind: ChangeKind) {
+        let change = Some((thread.clone(), kind));
         self.rows.events.push(ChangeEvent { tenant: self.tenant.clone(), at: self.now, change });
     }
 
-    /// What a row says that is changed by the event that is emitted next.
+    /// The index of the change event that is emitted next, for the row that it changes.
     pub(super) const fn next_change(&self) -> LastChange {
         LastChange::Staged(self.rows.events.len())
     }
@@ -31,7 +31,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         self.rows.messages.put(key, tombstone);
     }
 
-    /// Removes a deleted message from the counters of its thread. Its tombstone is staged already.
+    /// Removes a deleted message from the counters of its thread. Its tombstone is already staged.
     pub(super) fn remove_from_counters(
         &mut self,
         state: &mut ThreadRow,

@@ -1,6 +1,6 @@
-//! Row images of another store, put over the rows that this one has.
+//! Row images of a primary, which replace the rows of a replica.
 //!
-//! Images come in the order in which their rows were changed last. So a row that an image refers to may not be there yet, and is begun.
+//! Images arrive in the order of the last change of their rows. A row that an image refers to can be missing; it is then created.
 
 use throughline_core::{
     Content, Message, MessageId, MessageState, Metadata, PersistError, Position, Revision, Role, Seq,
@@ -20,12 +20,12 @@ use crate::{
     },
 };
 
-/// The image says no position of the change.
+/// The image does not contain the position of its last change.
 const CARRIED: LastChange = LastChange::Stored(0);
 
 impl<S: RowSource> WriteScope<'_, S> {
-    /// Puts one image. `is_new` says of an alias whether the store does not have it. Answers whether the floor of a thread rose: whether
-    /// it was cleared or deleted.
+    /// Applies one image. `is_new` states for an alias whether the store lacks it. Returns whether the floor of a thread
+    /// increased, because it was cleared or deleted.
     pub(crate) fn put_image(&mut self, part: &ImagePart, is_new: bool) -> Decided<bool, S> {
         match part {
             ImagePart::Thread(image) => return self.put_thread_image(image),
@@ -50,17 +50,17 @@ impl<S: RowSource> WriteScope<'_, S> {
                 self.rows.runtimes.put(key, *incarnation);
             }
             ImagePart::Consumer(image) => self.put_consumer_image(image),
-            // The change feed and the audit log are the store's.
+            // The store itself keeps the change feed and the audit log.
             ImagePart::Change(_) | ImagePart::Audit(_) => {}
             other => {
-                let what = format_args!("the row image `{}`", other.as_str());
-                return Err(PersistError::unsupported(what).into());
+                let name = format_args!("the row image `{}`", other.as_str());
+                return Err(PersistError::unsupported(name).into());
             }
         }
         Ok(false)
     }
 
-    /// The thread, which begins with nothing said of it where there is none.
+    /// Returns the thread, or a new one without values from the host.
     fn thread_or_new(&mut self, thread: &ThreadId, at: Timestamp) -> Decided<ThreadRow, S> {
         let found = self.thread(thread)?;
         Ok(found.unwrap_or_else(|| ThreadRow::new(ThreadStats::implied(at))))
@@ -91,7 +91,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             live => live,
         };
         let has_ended = *generation > before.generation || (*deleted && !before.deleted);
-        // The other store has purged it step by step, and has nothing of it any more.
+        // The primary has purged the thread and has no rows of it.
         if !purgeable && (before.purgeable || has_ended) {
             let thread = self.thread_key(thread);
             self.rows.leftover_purges.push(LeftoverPurge { thread, limit: u64::MAX });
@@ -119,7 +119,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok(is_raised)
     }
 
-    /// What there is of a message, and whether it is above the floor.
+    /// Returns the stored row of a message, and whether it is above the floor.
     fn stored(
         &mut self,
         thread: &ThreadId,
@@ -149,7 +149,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let mut row = MessageRow::new(message, CARRIED);
         let empty = Content::empty();
         if message.state.is_open() && message.content != empty {
-            // The whole content is the first of its chunks.
+            // The whole content becomes the first chunk.
             let base = ContentChange::Replace(message.content.clone());
             row.length = Length::settled(&empty).after(&base);
             row.chunks = self.rows.chunks.append(&key, last, &base);
@@ -163,7 +163,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok(())
     }
 
-    /// A removed message. One that is to be purged keeps its sequence number and its attachments until then.
+    /// Applies a removed message. Until it is purged, it keeps its sequence number and its attachments.
     fn put_gone_image(&mut self, gone: &GoneImage) -> Decided<(), S> {
         let GoneImage { thread, id, left } = gone;
         let mut state = self.thread_or_new(thread, Timestamp::from_micros(0))?;
@@ -190,7 +190,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok(())
     }
 
-    /// A message of which only the id is known.
+    /// Returns the row of a message of which only the id is known.
     fn unknown(&self, thread: &ThreadId, id: &MessageId) -> MessageRow {
         let message = Message {
             tenant: self.tenant.clone(),

@@ -1,4 +1,4 @@
-//! Messages that were written elsewhere.
+//! The import of messages.
 
 use throughline_core::{
     MessageId, Role, Seq, ThreadId,
@@ -11,7 +11,7 @@ use super::{Decided, WriteScope, load::last_seq, repair::Readable};
 use crate::{Halt, RowSource, rows::AliasRow};
 
 impl<S: RowSource> WriteScope<'_, S> {
-    /// Adds what is not there yet. A message that is there, or was, is left alone.
+    /// Adds the missing messages. It skips a message that exists or was deleted.
     pub(super) fn import(&mut self, import: &Import) -> Decided<Imported, S> {
         let thread = &import.thread;
         rules::check_import(import)?;
@@ -48,9 +48,10 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok(Imported { thread: thread.clone(), rows, deduplicated: false })
     }
 
-    /// Asks for every row and every content before the first is needed, so that a source that loads in round trips takes two.
+    /// Requests every row and every content before the first is needed, so that a source that loads in round trips needs two of
+    /// them.
     fn prefetch_import(&mut self, import: &Import) -> Decided<(), S> {
-        // The rows of a new thread are asked for too: each is looked up once the first has begun the thread.
+        // Also for a new thread: each row is looked up once the first message has created the thread.
         let floor = self.floor(&import.thread)?.unwrap_or(Seq::ZERO);
         let mut stopped = None;
         for row in &import.rows {
@@ -60,7 +61,7 @@ impl<S: RowSource> WriteScope<'_, S> {
                 Ok(Some(found)) if found.seq.is_some_and(|seq| seq > floor) => {
                     self.expect_content(&key);
                 }
-                // A damaged row is reported where it is read.
+                // The code that needs a damaged row reports it.
                 Ok(_) | Err(Halt::Refused(_)) => {}
                 Err(Halt::Stopped(stop)) => stopped = Some(stop),
             }
@@ -68,7 +69,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         stopped.map_or(Ok(()), |stop| Err(Halt::Stopped(stop)))
     }
 
-    /// Records what the provider of a message calls it. The thread exists.
+    /// Records the provider alias of a message. The thread exists.
     pub(super) fn record_alias(
         &mut self,
         thread: &ThreadId,

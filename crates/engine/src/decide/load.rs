@@ -1,4 +1,4 @@
-//! Rows as a decision needs them: staged, or loaded.
+//! Loads rows for a decision: the staged row, or else the stored one.
 
 use throughline_core::{
     Content, ErrorKind, Message, MessageId, PersistError, Seq, ThreadId,
@@ -12,11 +12,11 @@ use crate::{
     staged::LoadedRange,
 };
 
-/// What a thread has under a message id.
+/// The row of a thread under a message id.
 pub(crate) enum Named {
-    /// Nothing, and it never had.
+    /// No row, and never one before.
     Nothing,
-    /// A message that was deleted, alone or with all others: a tombstone, or a row up to the floor.
+    /// A deleted message: a tombstone, or a row up to the floor.
     Tombstone,
     /// A message.
     There(MessageRow, Seq),
@@ -29,7 +29,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         self.rows.threads.get_or_load(&key, || source.thread(&key))
     }
 
-    /// The thread, deleted or not.
+    /// Returns the thread, deleted or not.
     pub(super) fn thread(&mut self, thread: &ThreadId) -> Decided<Option<ThreadRow>, S> {
         Ok(self.thread_ref(thread)?.cloned())
     }
@@ -42,7 +42,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         }
     }
 
-    /// The thread, for a write to it. None where it was never written to.
+    /// Returns the thread, for a write to it. `None` before its first write.
     pub(super) fn living(&mut self, thread: &ThreadId) -> Decided<Option<ThreadRow>, S> {
         match self.thread_ref(thread)? {
             Some(row) if row.deleted => Err(rules::thread_is_gone(thread).into()),
@@ -50,7 +50,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         }
     }
 
-    /// The floor of the thread, for a write to it. None where it was never written to.
+    /// Returns the floor of the thread, for a write to it. `None` before its first write.
     pub(super) fn floor(&mut self, thread: &ThreadId) -> Decided<Option<Seq>, S> {
         match self.thread_ref(thread)? {
             Some(row) if row.deleted => Err(rules::thread_is_gone(thread).into()),
@@ -58,7 +58,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         }
     }
 
-    /// The thread, for a write that needs it.
+    /// Returns the thread, for a write that requires it.
     pub(super) fn existing(&mut self, thread: &ThreadId) -> Decided<ThreadRow, S> {
         self.living(thread)?.ok_or_else(|| rules::no_such_thread(thread).into())
     }
@@ -68,7 +68,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         self.rows.threads.put(key, row);
     }
 
-    /// What the thread has under this id. A message that was cleared counts as a tombstone.
+    /// Returns the row of the thread under this id. A cleared message counts as a tombstone.
     pub(super) fn named(&mut self, floor: Seq, thread: &ThreadId, id: &MessageId) -> Decided<Named, S> {
         let key = self.message_key(thread, id);
         let source = &mut *self.source;
@@ -81,7 +81,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         })
     }
 
-    /// The message, for a write to it.
+    /// Returns the message, for a write to it.
     pub(super) fn message(&mut self, thread: &ThreadId, id: &MessageId) -> Decided<MessageRow, S> {
         let missing = || Halt::from(PersistError::not_found(thread, id));
         let floor = self.floor(thread)?.ok_or_else(missing)?;
@@ -91,7 +91,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         }
     }
 
-    /// The whole content of a message, with what the transaction has appended.
+    /// Returns the whole content of a message, including the appends of the transaction.
     pub(super) fn content(
         &mut self,
         thread: &ThreadId,
@@ -105,14 +105,14 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok(if is_open { self.rows.chunks.fold(&key, stored) } else { stored })
     }
 
-    /// Says that the content of a message will be needed, where it is not known yet.
+    /// Announces that the content of a message will be needed, unless it is known.
     pub(super) fn expect_content(&mut self, key: &MessageKey) {
         if self.rows.contents.known(key).is_none() {
             self.source.expect(RowKey::Content(key));
         }
     }
 
-    /// The message of a row, with its content.
+    /// Returns the message of a row, with its content.
     pub(super) fn with_content(
         &mut self,
         thread: &ThreadId,
@@ -123,8 +123,8 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok(row.message(self.tenant, thread, id, content))
     }
 
-    /// The messages of a range, by sequence number, the oldest first: at least so many of its first ones, and others that are known.
-    /// Those of a [`Purgeable`](RangeKind::Purgeable) range are up to the floor, all others above it.
+    /// Returns the messages of a range by sequence number, the oldest first: at least `count` of its first ones, and others that
+    /// are known. A [`Purgeable`](RangeKind::Purgeable) range is up to the floor, all others are above it.
     pub(super) fn range(
         &mut self,
         thread: &ThreadId,
@@ -137,7 +137,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok(self.rows.messages_in(&key, |seq| (seq > floor) != (kind == RangeKind::Purgeable)))
     }
 
-    /// Loads so many of the first messages of a range.
+    /// Loads `count` of the first messages of a range.
     pub(super) fn load_range(
         &mut self,
         thread: &ThreadId,
@@ -146,17 +146,17 @@ impl<S: RowSource> WriteScope<'_, S> {
         count: u64,
     ) -> Decided<(), S> {
         let thread = self.thread_key(thread);
-        // Some of the rows that the source answers may be out of date: so many more are asked for.
+        // Some of the rows from the source can be out of date, so that this many more are requested.
         let needed = count.saturating_add(self.rows.updated_messages_in(&thread));
         let loaded = self.rows.message_ranges.get(&(thread.clone(), kind, floor)).copied();
         if loaded.is_some_and(|loaded| loaded.is_complete || loaded.limit >= needed) {
             return Ok(());
         }
-        // Twice as many as before: a transaction that needs one more each time asks few times.
+        // Twice as many as before, so that a transaction that needs one more each time loads few times.
         let twice = loaded.map_or(0, |loaded| loaded.limit.saturating_mul(2));
         let mut range = MessageRange { thread, kind, floor, limit: needed.max(twice) };
         let found = match self.source.messages_in(&range) {
-            // The damaged row may be behind those that are needed.
+            // The damaged row can be after the needed ones.
             Err(halt) if range.limit > needed && halt.is_corrupt() => {
                 range.limit = needed;
                 self.source.messages_in(&range)?
@@ -172,7 +172,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok(())
     }
 
-    /// The latest question whose content can be read. A range of this kind contains every question.
+    /// Returns the latest user message with readable content. A range of this kind contains every final user message.
     pub(super) fn latest_question(
         &mut self,
         thread: &ThreadId,
@@ -189,15 +189,15 @@ impl<S: RowSource> WriteScope<'_, S> {
             self.expect_questions(thread, kind, floor, &id)?;
             match self.with_content(thread, &id, &row) {
                 Ok(message) => return Ok(Some(message)),
-                // Its damage is reported where it is read.
+                // The code that needs the damaged row reports it.
                 Err(halt) if halt.is_corrupt() => damaged += 1,
                 Err(halt) => return Err(halt),
             }
         }
     }
 
-    /// Says that the content of a question will be needed, and of as many before it as the transaction has deleted: a transaction that
-    /// deletes the latest questions one by one loads contents in few steps.
+    /// Announces that the content of a user message will be needed, and of as many before it as the transaction has deleted. A
+    /// transaction that deletes the latest user messages one by one therefore loads contents in few steps.
     fn expect_questions(
         &mut self,
         thread: &ThreadId,
@@ -228,7 +228,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             Some(live) => Ok(live > 0),
             None => match self.range(thread, RangeKind::Latest, row.floor, 1) {
                 Ok(found) => Ok(!found.is_empty()),
-                // A damaged message is one all the same.
+                // A damaged message counts.
                 Err(Halt::Refused(error)) if error.kind() == ErrorKind::Corrupt => Ok(true),
                 Err(halt) => Err(halt),
             },
@@ -236,10 +236,10 @@ impl<S: RowSource> WriteScope<'_, S> {
     }
 }
 
-/// What lists show of a thread, to be changed.
+/// Returns the stats of a thread, for a change.
 ///
 /// # Errors
-/// `Corrupt` where the store cannot read it.
+/// `Corrupt` if the summary is damaged.
 pub(super) fn summary_mut<'r>(
     row: &'r mut ThreadRow,
     thread: &ThreadId,
@@ -250,10 +250,10 @@ pub(super) fn summary_mut<'r>(
     })
 }
 
-/// The last sequence number that a thread has given.
+/// Returns the last sequence number that a thread has assigned.
 ///
 /// # Errors
-/// `Corrupt` where the store cannot tell.
+/// `Corrupt` if the order of its messages is damaged.
 pub(super) fn last_seq(row: Option<&ThreadRow>, thread: &ThreadId) -> Result<Seq, PersistError> {
     match row {
         Some(row) if row.order_is_damaged => {

@@ -1,4 +1,4 @@
-//! What each operation does to the rows. A write that is refused or stopped is undone as a whole by the transaction.
+//! The decisions of the engine: how each operation changes the rows. The transaction undoes a write that is refused or stopped.
 
 mod add;
 mod batch;
@@ -27,7 +27,7 @@ use crate::{
     rows::{IdempotencyRowKey, MessageKey, ThreadKey},
 };
 
-/// What a write is decided with.
+/// The state for the decision of one write.
 pub(crate) struct WriteScope<'a, S> {
     pub(crate) source: &'a mut S,
     pub(crate) rows: &'a mut StagedRows,
@@ -51,7 +51,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             _ => {}
         }
         let Some(thread) = write.args.key_scope() else {
-            return Err(refusal(ErrorKind::Invalid, "a batch of no writes").into());
+            return Err(refusal(ErrorKind::Invalid, "the batch is empty: add at least one write").into());
         };
         self.expect_alive(thread, write.args)?;
         let key = write
@@ -72,7 +72,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok(Outcome { result, changed: true })
     }
 
-    /// Applies a write that is no batch.
+    /// Applies a write other than a batch.
     fn item(&mut self, args: &PersistArgs) -> Decided<PersistResult, S> {
         match args {
             PersistArgs::Add(add) => self.add(add).map(Into::into),
@@ -94,7 +94,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         }
     }
 
-    /// Refuses a write to a deleted thread, also one that was made before: what it wrote is gone.
+    /// Refuses a write to a deleted thread, even a repeated one, because its result is gone.
     fn expect_alive(&mut self, thread: &ThreadId, args: &PersistArgs) -> Decided<(), S> {
         let first = args.each().next();
         if matches!(first, Some(PersistArgs::Thread(ThreadArgs::Delete(_) | ThreadArgs::Purge(_)))) {
@@ -116,7 +116,7 @@ impl<S: RowSource> WriteScope<'_, S> {
     }
 }
 
-/// An error that says that nothing was applied.
+/// Returns an error with the effect `NotApplied`.
 fn refusal(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> PersistError {
     PersistError::new(kind, detail).with_effect(Effect::NotApplied)
 }

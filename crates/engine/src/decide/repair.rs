@@ -1,4 +1,4 @@
-//! The repair of one damaged message: it is deleted, or overwritten with a copy.
+//! The repair of one damaged message: its deletion, or its replacement by a copy.
 
 use throughline_core::{
     Content, ErrorKind, Message, MessageId, MessageState, Metadata, PersistError, Role, Seq, ThreadId,
@@ -17,20 +17,20 @@ use crate::{
     rows::{DamagedRow, MessageRow, RangeKind, ThreadRow},
 };
 
-/// What a thread has under a message id, read with its content.
+/// The row of a thread under a message id, read with its content.
 pub(super) enum Readable {
     Missing,
     Tombstone,
     Message(Message),
-    /// The store cannot read it.
+    /// The row is damaged.
     Damaged(DamagedRow),
 }
 
-/// Every chunk that a message can have.
+/// A number above every chunk of a message.
 const ALL_CHUNKS: u64 = i64::MAX as u64;
 
 impl<S: RowSource> WriteScope<'_, S> {
-    /// Reads a message with its content. A damaged one is an error, unless it is to be repaired.
+    /// Reads a message with its content. A damaged message is an error, unless it is being repaired.
     pub(super) fn readable(
         &mut self,
         thread: &ThreadId,
@@ -46,13 +46,13 @@ impl<S: RowSource> WriteScope<'_, S> {
         };
         match read {
             Ok(message) => Ok(Readable::Message(message)),
-            // Damage of the thread names no message, and is not repaired here.
+            // An error without a message is damage of the thread, which is not repaired here.
             Err(Halt::Refused(error))
                 if is_repair && error.kind() == ErrorKind::Corrupt && error.message() == Some(id) =>
             {
                 let key = self.message_key(thread, id);
                 let damaged = self.source.damaged_message(&key)?;
-                // With another sequence number the message would move, or the thread would leave numbers out.
+                // With another sequence number, the message would move or the thread would skip numbers.
                 let is_given =
                     |damaged: &DamagedRow| damaged.seq > state.floor && damaged.seq <= state.last_seq;
                 damaged.filter(is_given).map(Readable::Damaged).ok_or_else(|| error.into())
@@ -61,7 +61,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         }
     }
 
-    /// Deletes a message that the store cannot read, and leaves a tombstone.
+    /// Deletes a damaged message and leaves a tombstone.
     pub(super) fn delete_damaged(&mut self, delete: &Delete) -> Decided<Deleted, S> {
         let (thread, id) = (&delete.thread, &delete.id);
         let damaged = match self.readable(thread, id, true)? {
@@ -81,7 +81,8 @@ impl<S: RowSource> WriteScope<'_, S> {
         let summary = summary_mut(&mut state, thread)?;
         summary.changed(self.now);
         let active_at = summary.counters.active_at;
-        // Neither its time nor its role is known: the thread keeps its own time, and no earlier question becomes the latest.
+        // The time and the role of the message are unknown: the thread keeps its own time, and no earlier user message becomes
+        // the latest.
         state.removed_at = state.removed_at.max(active_at);
         state.removed_question = state.removed_question.max((seq > Seq::ZERO).then_some(seq));
         state.remove_live();
@@ -103,7 +104,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         })
     }
 
-    /// Overwrites a message that the store cannot read with a copy of it. The thread is to be counted again.
+    /// Overwrites a damaged message with a copy. The caller must count the thread again.
     pub(super) fn restore(
         &mut self,
         thread: &ThreadId,
@@ -120,7 +121,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         ImportedRow::Restored(message.seq)
     }
 
-    /// Deletes the chunks of a message that the store cannot read, and answers a row of which only the damaged fields are known.
+    /// Deletes the chunks of a damaged message, and returns a row with only its readable fields.
     fn drop_damaged(&mut self, thread: &ThreadId, id: &MessageId, damaged: &DamagedRow) -> MessageRow {
         let key = self.message_key(thread, id);
         self.rows.chunks.delete_below(&key, ALL_CHUNKS);
@@ -143,7 +144,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         MessageRow::new(&message, self.next_change())
     }
 
-    /// Counts the settled messages of a thread again, of those that can be read.
+    /// Counts the readable settled messages of a thread again.
     pub(super) fn recount(&mut self, thread: &ThreadId) -> Decided<(), S> {
         let mut state = self.existing(thread)?;
         let created_at = summary_mut(&mut state, thread)?.created_at;
@@ -153,8 +154,8 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok(())
     }
 
-    /// Counts the settled messages of a thread that was created then, of which the store can read the rows. A message whose content is
-    /// damaged counts as long as its row can be read: its deletion subtracts it.
+    /// Counts the settled messages of a thread with readable rows. A message with damaged content counts while its row is
+    /// readable; its deletion subtracts it.
     pub(super) fn count_messages(
         &mut self,
         thread: &ThreadId,
@@ -176,11 +177,11 @@ impl<S: RowSource> WriteScope<'_, S> {
     }
 }
 
-/// What the messages of a thread come to.
+/// The counters of the messages of a thread.
 pub(super) struct Counted {
     pub(super) counters: ThreadCounters,
-    /// When the first settled one was added.
+    /// The time of the first settled message.
     pub(super) first: Option<Timestamp>,
-    /// How many there are, open ones included.
+    /// The number of messages, including open ones.
     pub(super) messages: u64,
 }

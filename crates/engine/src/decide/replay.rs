@@ -1,4 +1,4 @@
-//! Idempotency keys: a repeated call is answered as the first one was.
+//! Idempotency keys: a repeated call gets the first answer.
 
 use throughline_core::{
     ErrorKind, Idempotency, Message, MessageId, PersistArgs, PersistError, PersistResult, Result, ThreadId,
@@ -48,10 +48,10 @@ impl<S: RowSource> WriteScope<'_, S> {
     }
 }
 
-/// The present rows, for an answer that is made from them.
+/// The current rows, for answers that depend on them.
 struct Present<'s, 'a, S: RowSource> {
     scope: &'s mut WriteScope<'a, S>,
-    /// Why a look-up was stopped. The replay itself cannot carry it.
+    /// The reason why a look-up stopped, which the replay itself cannot return.
     stopped: Option<S::Stop>,
 }
 

@@ -22,19 +22,20 @@ use crate::{
 };
 
 impl<S: RowSource> WriteScope<'_, S> {
-    /// An operation in a thread, which begins with it where it does not exist.
+    /// Applies an operation on a thread, which it creates if necessary.
     pub(super) fn session(&mut self, args: &SessionArgs) -> Decided<SessionResult, S> {
         let (Some(agent), Some(thread)) = (args.agent(), args.thread()) else {
-            let detail = format!("a `{}` names no thread, and cannot be an item of a batch", args.as_str());
+            let detail =
+                format!("a `{}` cannot be an item of a batch: it addresses no thread", args.as_str());
             return Err(refusal(ErrorKind::Invalid, detail).into());
         };
         let state = self.living(thread)?;
         let cleared = state.as_ref().map_or(Generation::FIRST, |state| state.generation);
         let AgentRecord { incarnation, resets } = self.agent(agent)?;
-        let place = SessionAddress { agent: agent.clone(), thread: thread.clone(), cleared, resets };
+        let address = SessionAddress { agent: agent.clone(), thread: thread.clone(), cleared, resets };
         let key = SessionHeadKey { thread: self.thread_key(thread), agent: agent.clone(), incarnation };
         let now = self.now;
-        let result = sessions::apply(&mut AgentRows { scope: self, key }, &place, args, now)?;
+        let result = sessions::apply(&mut AgentRows { scope: self, key }, &address, args, now)?;
         if state.is_none() {
             self.put_thread(thread, implied(now));
         }
@@ -58,7 +59,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok((key, dropped.unwrap_or_default()))
     }
 
-    /// An operation on a whole agent or runtime.
+    /// Applies an operation on a whole agent or runtime.
     pub(super) fn whole_session(&mut self, args: &SessionArgs) -> Decided<SessionResult, S> {
         Ok(match args {
             SessionArgs::ResetAgent(reset) => {
@@ -80,7 +81,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         })
     }
 
-    /// What a claimer may resume.
+    /// Returns the session that a claimer may resume.
     pub(crate) fn resolve_session(&mut self, read: &ResolveSession) -> Decided<SessionResolved, S> {
         let (thread, agent) = (&read.thread, &read.agent);
         let AgentRecord { incarnation, .. } = AgentRecord::default();
@@ -93,13 +94,13 @@ impl<S: RowSource> WriteScope<'_, S> {
         let state = self.thread(thread)?;
         let cleared = state.as_ref().map_or(Generation::FIRST, |state| state.generation);
         let AgentRecord { incarnation, resets } = self.agent(agent)?;
-        let place = SessionAddress { agent: agent.clone(), thread: thread.clone(), cleared, resets };
+        let address = SessionAddress { agent: agent.clone(), thread: thread.clone(), cleared, resets };
         let resolution = if state.is_some_and(|state| state.deleted) {
-            sessions::resolve_nothing(&place)
+            sessions::resolve_nothing(&address)
         } else {
             let key = SessionHeadKey { incarnation, ..key };
             let now = self.now;
-            sessions::resolve(&mut AgentRows { scope: self, key }, &place, &read.claimer, now)?
+            sessions::resolve(&mut AgentRows { scope: self, key }, &address, &read.claimer, now)?
         };
         Ok(SessionResolved { agent: agent.clone(), thread: thread.clone(), resolution })
     }
@@ -116,11 +117,12 @@ impl<S: RowSource> AgentRows<'_, '_, S> {
         SessionKey { head: self.key.clone(), session: id.clone() }
     }
 
-    /// Loads the first sessions of a range: the wanted one, one that may be left out, and at least as many as the transaction has changed.
+    /// Loads the first sessions of a range: the wanted one, one that may be ignored, and at least as many as the transaction has
+    /// changed.
     fn load(&mut self, range: SessionRange) -> Decided<(), S> {
         let sessions = &self.scope.rows.sessions;
         let changed = sessions.changed().filter(|(key, _)| key.head == self.key).count() as u64;
-        // A power of two: a transaction that needs one more each time asks few times.
+        // A power of two, so that a transaction that needs one more each time loads few times.
         let limit = (changed + 2).next_power_of_two();
         let query = SessionQuery { head: self.key.clone(), range, limit };
         if self.scope.rows.session_queries.known(&query).is_none() {
@@ -133,7 +135,7 @@ impl<S: RowSource> AgentRows<'_, '_, S> {
         Ok(())
     }
 
-    /// Of every known session that matches, the last by generation and number.
+    /// Returns the matching session that is last by generation and number.
     fn last(&self, matches: impl Fn(&KnownSession, &SessionValue) -> bool) -> Option<KnownSession> {
         let sessions = self.scope.rows.sessions.rows().filter(|(key, _)| key.head == self.key);
         let valued = sessions.filter_map(|(_, session)| Some((session, session.value.as_ref()?)));

@@ -27,7 +27,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         row.last_change = self.next_change();
         let summary = summary_mut(&mut state, thread)?;
         if !row.state.is_open() {
-            // The tally asks when the message was changed, and not what it says.
+            // The counters need the time of the change, and not the content.
             summary.counters.touched(&row.message(self.tenant, thread, id, Content::empty()));
             self.put_thread(thread, state);
         }

@@ -64,7 +64,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok(())
     }
 
-    /// Refuses content of more bytes than the store or the call allows. A change of nothing is not checked.
+    /// Refuses content above the limit of the store or of the call. A change without content is not checked.
     fn check_update(&self, update: &UpdateContent, bytes: u64) -> Result<(), PersistError> {
         let max = self.limits.max_content_bytes.min(update.max_content_bytes.unwrap_or(u64::MAX));
         expect_length(bytes, max, &update.thread, &update.id)
@@ -75,7 +75,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let (thread, id) = (&update.thread, &update.id);
         let content = match &update.change {
             ContentChange::Replace(content) => content.clone(),
-            // Content that was accepted chunk by chunk is not too large at its end.
+            // Content that was accepted chunk by chunk is within the limit at its end.
             ContentChange::Append(delta) if delta.is_empty() => self.content(thread, id, before.is_open)?,
             change @ ContentChange::Append(_) => {
                 if before.is_open {

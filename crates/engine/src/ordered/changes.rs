@@ -9,19 +9,19 @@ use crate::{
     rows::{AliasRow, MessageRow},
 };
 
-/// What a transaction changes in an ordered store.
+/// The changes of a transaction in an ordered store.
 #[derive(Debug)]
 pub struct OrderedChanges {
-    /// None removes the key.
+    /// `None` removes the key.
     values: BTreeMap<String, Option<String>>,
     position: Position,
 }
 
 impl OrderedChanges {
-    /// Writes the changes into a transaction of the store. Answers the position that the store has then.
+    /// Writes the changes into a transaction of the store. Returns the position of the store after them.
     ///
     /// # Errors
-    /// Why the store cannot be written. The transaction is to be given up then.
+    /// The error of the store. The caller must then roll back the transaction.
     pub fn write(&self, store: &mut impl OrderedWrite) -> Result<Position, BoxError> {
         for (key, value) in &self.values {
             match value {
@@ -54,15 +54,16 @@ impl OrderedChanges {
         changes.consumers(rows, staged)?;
         for event in staged.events.items() {
             changes.position = changes.position.next();
-            if let Some((thread, what)) = event.change.clone() {
+            if let Some((thread, kind)) = event.change.clone() {
                 let position = changes.position;
-                let change = Change { position, tenant: event.tenant.clone(), thread, at: event.at, what };
+                let change =
+                    Change { position, tenant: event.tenant.clone(), thread, at: event.at, what: kind };
                 changes.insert(keys::change(position.get()), &change)?;
             }
         }
         let position = changes.position;
         changes.insert(keys::POSITION.to_owned(), &position)?;
-        // Last: of a deleted thread nothing stays.
+        // Last, because nothing remains of a deleted thread.
         for (key, (row, _)) in staged.leftover_limits() {
             for alias in rows.all::<AliasRow>(&keys::of_thread("alias", key))? {
                 if row.deleted || alias.generation < row.generation {
@@ -103,8 +104,8 @@ impl OrderedChanges {
         for (key, row) in staged.messages.changed() {
             let stored: Option<MessageRow> = rows.get(&keys::of_message("message", key))?;
             if let Some(seq) = stored.and_then(|stored| stored.seq) {
-                self.remove(keys::of_place("order", &key.thread, seq));
-                self.remove(keys::of_place("open", &key.thread, seq));
+                self.remove(keys::of_seq("order", &key.thread, seq));
+                self.remove(keys::of_seq("open", &key.thread, seq));
             }
             if let Some(seq) = row.seq {
                 placed.push((key, seq, row.state.is_open()));
@@ -118,11 +119,11 @@ impl OrderedChanges {
                 self.insert(keys::of_message("content", key), content)?;
             }
         }
-        // After all removals: two messages may exchange their places.
+        // After all removals, because two messages can exchange their sequence numbers.
         for (key, seq, is_open) in placed {
-            self.insert(keys::of_place("order", &key.thread, seq), &key.id)?;
+            self.insert(keys::of_seq("order", &key.thread, seq), &key.id)?;
             if is_open {
-                self.insert(keys::of_place("open", &key.thread, seq), &(seq, &key.id))?;
+                self.insert(keys::of_seq("open", &key.thread, seq), &(seq, &key.id))?;
             }
         }
         for (key, chunk) in staged.chunks.inserted() {

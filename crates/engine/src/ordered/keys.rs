@@ -1,4 +1,4 @@
-//! The keys of rows. Names hold no control characters, so that a NUL separates them and the keys of one owner stand together.
+//! The keys of rows. Names have no control characters, so that a NUL separates them and the keys of one owner are adjacent.
 
 use throughline_core::Seq;
 
@@ -9,7 +9,7 @@ use crate::rows::{
 
 pub(super) const POSITION: &str = "position";
 
-/// A number whose digits are ordered as it is.
+/// Returns the digits of a number with leading zeros, so that their order is the order of the numbers.
 fn digits(number: u64) -> String {
     format!("{number:020}")
 }
@@ -18,12 +18,12 @@ fn key(kind: &str, names: &[&str]) -> String {
     names.iter().fold(kind.to_owned(), |key, name| key + "\0" + name) + "\0"
 }
 
-/// What is greater than each key that begins so.
+/// Returns the end of the range of all keys with this prefix.
 pub(super) fn end(prefix: &str) -> String {
     format!("{prefix}\u{10ffff}")
 }
 
-/// The rows of a kind of a thread: threads of a tenant are in the order of their ids.
+/// The rows of one kind of a thread. The threads of a tenant are in the order of their ids.
 pub(super) fn of_thread(kind: &str, thread: &ThreadKey) -> String {
     key(kind, &[thread.tenant.as_str(), thread.thread.as_str()])
 }
@@ -41,7 +41,7 @@ pub(super) fn of_message(kind: &str, message: &MessageKey) -> String {
     of_thread(kind, &message.thread) + message.id.as_str() + "\0"
 }
 
-pub(super) fn of_place(kind: &str, thread: &ThreadKey, seq: Seq) -> String {
+pub(super) fn of_seq(kind: &str, thread: &ThreadKey, seq: Seq) -> String {
     of_thread(kind, thread) + &digits(seq.get())
 }
 

@@ -1,8 +1,9 @@
 //! The rows of the engine in any ordered key-value store: an embedded database such as redb, or a map.
 //!
-//! A store implements [`OrderedRead`] over a moment of its keys, and [`OrderedWrite`] over a transaction. [`OrderedRows`] is then a
-//! [`RowSource`](crate::RowSource) for the engine, answers reads, and writes the [`StagedRows`]. Keys and values are text; the
-//! values are JSON.
+//! A store implements [`OrderedRead`] over a snapshot of its keys, and [`OrderedWrite`] over a transaction. [`OrderedRows`] is
+//! then a [`RowSource`](crate::RowSource) for the engine, answers reads, and writes the [`StagedRows`]. Keys and values are text;
+//! the values are JSON.
+//!
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -56,10 +57,11 @@
 //! # Ok::<(), BoxError>(())
 //! ```
 //!
-//! # What costs what
-//! A message is found by its key, a page by the order of its thread, a chunk of a streamed message is one value. A list of threads reads
-//! every thread of its tenant, a look-up of a provider alias every alias of its thread, and a resolution of a session every session of its
-//! agent in the thread. A store with other needs implements [`RowSource`](crate::RowSource) itself.
+//! # Costs
+//! A message is one look-up by key, a page is one range scan of its thread, and a chunk of a streamed message is one value. A
+//! list of threads reads every thread of its tenant, a look-up of a provider alias every alias of its thread, and a resolution of
+//! a session every session of its agent in the thread. A store with other needs implements [`RowSource`](crate::RowSource)
+//! itself.
 
 mod changes;
 mod keys;
@@ -74,18 +76,18 @@ use crate::{Halt, StagedRows};
 /// The keys and values of a range, in the order of the keys.
 pub type Entries<'a> = Box<dyn DoubleEndedIterator<Item = Result<(String, String), BoxError>> + 'a>;
 
-/// A moment of an ordered store: nothing that is read changes meanwhile.
+/// A snapshot of an ordered store: nothing changes during its reads.
 pub trait OrderedRead {
-    /// The value of a key.
+    /// Returns the value of a key.
     ///
     /// # Errors
-    /// Why the store cannot be read.
+    /// The error of the store.
     fn get(&self, key: &str) -> Result<Option<String>, BoxError>;
 
-    /// The keys from `from` up to `to`, without `to`, and their values. Keys are ordered byte by byte.
+    /// Returns the keys from `from` up to and without `to`, with their values. Keys are ordered by their bytes.
     ///
     /// # Errors
-    /// Why the store cannot be read.
+    /// The error of the store.
     fn range(&self, from: &str, to: &str) -> Result<Entries<'_>, BoxError>;
 }
 
@@ -101,43 +103,43 @@ impl<T: OrderedRead + ?Sized> OrderedRead for &T {
 
 /// A transaction of an ordered store.
 pub trait OrderedWrite {
-    /// Writes the value of a key, over the one that is there.
+    /// Writes the value of a key, and replaces an earlier value.
     ///
     /// # Errors
-    /// Why the store cannot be written.
+    /// The error of the store.
     fn insert(&mut self, key: &str, value: &str) -> Result<(), BoxError>;
 
-    /// Removes a key, if it is there.
+    /// Removes a key, if it exists.
     ///
     /// # Errors
-    /// Why the store cannot be written.
+    /// The error of the store.
     fn remove(&mut self, key: &str) -> Result<(), BoxError>;
 }
 
-/// The rows of the engine in a moment of an ordered store.
+/// The rows of the engine in a snapshot of an ordered store.
 #[derive(Debug)]
 pub struct OrderedRows<S> {
     store: S,
 }
 
 impl<S: OrderedRead> OrderedRows<S> {
-    /// The rows of this moment.
+    /// Returns the rows of this snapshot.
     pub const fn new(store: S) -> Self {
         Self { store }
     }
 
-    /// The last position that was taken.
+    /// Returns the last position of the store.
     ///
     /// # Errors
-    /// Why the store cannot be read.
+    /// The error of the store.
     pub fn position(&self) -> Result<Position, BoxError> {
         Ok(self.get(keys::POSITION)?.unwrap_or(Position::ZERO))
     }
 
-    /// What the staged rows change in the store: keys to insert and to remove.
+    /// Returns the changes of the staged rows in the store: keys to insert and to remove.
     ///
     /// # Errors
-    /// Why the store cannot be read.
+    /// The error of the store.
     pub fn changes(&self, staged: &StagedRows) -> Result<OrderedChanges, BoxError> {
         OrderedChanges::of(self, staged)
     }

@@ -26,12 +26,12 @@ use crate::{
 
 const LAST: Seq = Seq::new(u64::MAX);
 
-/// The error of a read that met one, while it was answered.
+/// The first error of a read.
 #[derive(Default)]
 struct FirstError(Cell<Option<BoxError>>);
 
 impl FirstError {
-    /// Ends a walk at the first error.
+    /// Ends an iteration at the first error.
     fn keep<T>(&self, read: Result<T, BoxError>) -> Option<T> {
         read.map_err(|error| self.0.set(Some(error))).ok()
     }
@@ -42,12 +42,12 @@ impl FirstError {
 }
 
 impl<S: OrderedRead> OrderedRows<S> {
-    /// Answers a read of a tenant at this moment. `now` tells which leases have expired. Searches, the audit log and row images are answered
-    /// `Unsupported`: a store that has them answers them itself.
+    /// Answers a read of a tenant on this snapshot. `now` decides which leases have expired. Searches, the audit log and row
+    /// images are `Unsupported`: a store with those answers them itself.
     ///
     /// # Errors
-    /// `Invalid` where the read asks for no items or for too many. `TooOld` of a position that the store has not reached. `Unavailable`
-    /// where the store cannot be read.
+    /// `Invalid` if the limit of the read is zero or too large. `TooOld` for a position that the store has not reached.
+    /// `Unavailable` if the store cannot be read.
     pub fn read(&self, tenant: &TenantId, read: &ReadArgs, now: Timestamp) -> Result<ReadResult> {
         match read {
             ReadArgs::Page(read) => rules::check_page(read.limit, read.max_bytes)?,
@@ -80,7 +80,7 @@ impl<S: OrderedRead> OrderedRows<S> {
         }
     }
 
-    /// None of a read that is not supported.
+    /// `None` for a read that is not supported.
     fn answer(
         &self,
         tenant: &TenantId,
@@ -160,7 +160,6 @@ impl<S: OrderedRead> OrderedRows<S> {
         self.get(&keys::of_thread("thread", key))
     }
 
-    /// The threads of a tenant, deleted ones as well, in the order of their ids.
     /// The tenants of a page. It reads one thread of each.
     fn tenants(&self, list: &ListTenants) -> Result<Tenants, BoxError> {
         let prefix = keys::of_kind("thread");
@@ -181,6 +180,7 @@ impl<S: OrderedRead> OrderedRows<S> {
         Ok(Tenants { tenants })
     }
 
+    /// The threads of a tenant, including deleted ones, in the order of their ids.
     fn threads(&self, tenant: &TenantId) -> Result<Vec<(ThreadId, ThreadRow)>, BoxError> {
         let prefix = keys::of_tenant("thread", tenant.as_str());
         let entries = self.store.range(&prefix, &keys::end(&prefix))?;
@@ -200,23 +200,23 @@ impl<S: OrderedRead> OrderedRows<S> {
     fn page(&self, thread: &ThreadKey, read: &ReadPage) -> Result<Page, BoxError> {
         let (row, position) = (self.thread_row(thread)?, self.position()?);
         let floor = row.as_ref().map_or(LAST, |row| row.floor);
-        let places = match read.from {
+        let seqs = match read.from {
             PageFrom::After(seq) => (seq.max(floor), LAST),
             PageFrom::Before(seq) => (floor, Seq::new(seq.get().saturating_sub(1))),
             PageFrom::Start | PageFrom::End => (floor, LAST),
         };
-        let first_open = match self.open_places(thread, floor)?.next() {
+        let first_open = match self.open_ids(thread, floor)?.next() {
             Some(first) => Some(first?.0),
             None => None,
         };
         let failed = FirstError::default();
         let whole = |(id, row): (MessageId, MessageRow)| {
             let key = MessageKey { thread: thread.clone(), id };
-            let unread =
+            let damaged_message =
                 || DamagedMessage { thread: thread.thread.clone(), seq: row.seq, id: Some(key.id.clone()) };
-            failed.keep(self.whole(&key, &row)).ok_or_else(unread)
+            failed.keep(self.whole(&key, &row)).ok_or_else(damaged_message)
         };
-        let found = self.messages(thread, places)?;
+        let found = self.messages(thread, seqs)?;
         let kept = |found| {
             failed
                 .keep(found)
@@ -231,12 +231,12 @@ impl<S: OrderedRead> OrderedRows<S> {
     }
 
     /// The open messages of a thread above a sequence number.
-    fn open_places(
+    fn open_ids(
         &self,
         thread: &ThreadKey,
         above: Seq,
     ) -> Result<impl Iterator<Item = Result<(Seq, MessageId), BoxError>> + use<'_, S>, BoxError> {
-        let from = keys::of_place("open", thread, above) + "\0";
+        let from = keys::of_seq("open", thread, above) + "\0";
         self.range::<(Seq, MessageId)>(&from, &keys::end(&keys::of_thread("open", thread)))
     }
 
@@ -262,8 +262,8 @@ impl<S: OrderedRead> OrderedRows<S> {
                 _ => row.floor,
             };
             let key = ThreadKey::new(tenant, &thread);
-            let places = failed.keep(self.open_places(&key, floor))?;
-            Some(places.map(move |place| place.map(|(_, id)| MessageKey { thread: key.clone(), id })))
+            let seqs = failed.keep(self.open_ids(&key, floor))?;
+            Some(seqs.map(move |open| open.map(|(_, id)| MessageKey { thread: key.clone(), id })))
         };
         let keys = threads.into_iter().filter_map(from).flatten();
         let rows = keys.map_while(|key| {
@@ -275,12 +275,12 @@ impl<S: OrderedRead> OrderedRows<S> {
             failed.keep(found)
         });
         let whole = |(key, row): (MessageKey, MessageRow)| {
-            let unread = || DamagedMessage {
+            let damaged_message = || DamagedMessage {
                 thread: key.thread.thread.clone(),
                 seq: row.seq,
                 id: Some(key.id.clone()),
             };
-            failed.keep(self.whole(&key, &row)).ok_or_else(unread)
+            failed.keep(self.whole(&key, &row)).ok_or_else(damaged_message)
         };
         let answer = read::open_messages(list, now, rows, whole);
         failed.or(answer)
@@ -335,7 +335,7 @@ fn is_in_scope(scope: &ChangeScope, tenant: &TenantId, change: &Change) -> bool 
     }
 }
 
-/// Why a read is not answered.
+/// Converts the error of the store.
 fn unavailable(error: BoxError) -> PersistError {
     let error = PersistError::new(ErrorKind::Unavailable, "the store cannot be read").with_source(error);
     error.with_effect(Effect::NotApplied)

@@ -56,13 +56,13 @@ impl<S: OrderedRead> OrderedRows<S> {
         impl DoubleEndedIterator<Item = Result<(MessageId, MessageRow), BoxError>> + use<'_, S>,
         BoxError,
     > {
-        let from = keys::of_place("order", thread, above) + "\0";
-        let to = keys::of_place("order", thread, up_to) + "\0";
+        let from = keys::of_seq("order", thread, above) + "\0";
+        let to = keys::of_seq("order", thread, up_to) + "\0";
         let thread = thread.clone();
         let message = move |id: Result<MessageId, BoxError>| {
             let key = MessageKey { thread: thread.clone(), id: id? };
             let row = self.get(&keys::of_message("message", &key))?;
-            Ok((key.id, row.ok_or("a message that the order names is missing")?))
+            Ok((key.id, row.ok_or("a message in the order of its thread is missing")?))
         };
         Ok(self.range::<MessageId>(&from, &to)?.map(message))
     }
@@ -77,7 +77,7 @@ impl<S: OrderedRead> OrderedRows<S> {
     }
 
     fn find_range(&self, range: &MessageRange) -> Result<Vec<(MessageId, MessageRow)>, BoxError> {
-        let places = match range.kind {
+        let seqs = match range.kind {
             RangeKind::Purgeable => (Seq::ZERO, range.floor),
             _ => (range.floor, Seq::new(u64::MAX)),
         };
@@ -86,7 +86,7 @@ impl<S: OrderedRead> OrderedRows<S> {
             (RangeKind::Open, Ok((_, row))) => row.state.is_open(),
             _ => true,
         };
-        let found = self.messages(&range.thread, places)?;
+        let found = self.messages(&range.thread, seqs)?;
         let limit = usize::try_from(range.limit).unwrap_or(usize::MAX);
         match range.kind {
             RangeKind::Questions | RangeKind::Latest => found.rev().filter(is_wanted).take(limit).collect(),

@@ -40,7 +40,7 @@ pub fn open_messages<M>(
     let is_expired = |lease: &Option<Lease>| lease.is_none_or(|lease| lease.is_expired(now));
     let shown = rows.filter(|(lease, _)| !list.expired_only || is_expired(lease)).map(|(_, message)| message);
     let Fitted { messages, damaged, has_more } = fit(shown, with_content, list.limit, list.max_bytes);
-    // The last one that was looked at, readable or not: the rows are in the order of the cursor.
+    // The last message that was examined, readable or not: the rows are in the order of the cursor.
     let read = messages.last().map(|last| OpenCursor { thread: last.thread.clone(), seq: last.seq });
     let cursor = |last: &DamagedMessage| Some(OpenCursor { thread: last.thread.clone(), seq: last.seq? });
     let last = read.max(damaged.iter().rev().find_map(cursor));
@@ -53,7 +53,7 @@ struct Fitted {
     has_more: bool,
 }
 
-/// As many messages as an answer may hold.
+/// Returns as many messages as an answer may contain.
 fn fit<M>(
     rows: impl Iterator<Item = M>,
     mut with_content: impl FnMut(M) -> Result<Message, DamagedMessage>,

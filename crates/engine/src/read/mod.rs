@@ -1,7 +1,7 @@
-//! Answers to reads, made of rows alike in every store.
+//! Answers to reads, built from rows in the same way for every store.
 //!
-//! A store finds the rows, by an index or by a walk, and hands them on in the order that the function names. The function decides what is
-//! shown, where the page ends, and what the next cursor is.
+//! A store finds the rows, by an index or by a scan, and passes them in the order that the function requires. The function
+//! decides which rows are shown, where the page ends, and what the next cursor is.
 //!
 //! ```
 //! use throughline_core::{Position, messages::{PageFrom, ReadPage}};

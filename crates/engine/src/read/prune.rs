@@ -5,7 +5,7 @@ use throughline_core::{
 
 use crate::rows::{MessageRow, ThreadRow};
 
-/// What a prune would remove. `rows` are the messages above the floor, in order.
+/// Returns the plan of a prune. `rows` are the messages above the floor, in order.
 pub fn plan_prune<'m>(
     plan: &PlanPrune,
     thread: Option<&ThreadRow>,
@@ -28,7 +28,7 @@ pub fn plan_prune<'m>(
     answer
 }
 
-/// The last sequence number that is beyond a limit.
+/// The last sequence number beyond a limit.
 fn beyond<'m>(keep: &Keep, rows: impl DoubleEndedIterator<Item = &'m MessageRow> + Clone) -> Option<Seq> {
     let (mut count, mut bytes) = (0_u64, 0_u64);
     let too_many = rows.clone().rev().find(|row| {

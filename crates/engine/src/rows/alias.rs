@@ -17,9 +17,9 @@ pub struct AliasRow {
     pub thread: ThreadKey,
     /// Its number in the thread, from 1 on.
     pub number: u64,
-    /// The generation of the thread that it was recorded in.
+    /// The generation in which it was recorded.
     pub generation: Generation,
-    /// The alias, and the last sequence number that the thread had given then.
+    /// The alias, and the last sequence number of the thread at that time.
     pub known: KnownName,
 }
 
@@ -30,11 +30,11 @@ pub struct AliasQuery {
     pub thread: ThreadKey,
     /// The generation.
     pub generation: Generation,
-    /// What they are found by.
+    /// The search criterion.
     pub by: AliasBy,
 }
 
-/// What aliases are found by.
+/// The search criterion for aliases.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum AliasBy {
     /// This item of this turn, or of no turn, in this role.
@@ -48,7 +48,7 @@ pub enum AliasBy {
 }
 
 impl AliasQuery {
-    /// How many aliases are needed at most.
+    /// The most aliases that the engine needs.
     #[must_use]
     pub const fn limit(&self) -> usize {
         match self.by {
@@ -57,7 +57,7 @@ impl AliasQuery {
         }
     }
 
-    /// Whether an alias is one of those.
+    /// Whether an alias is in the answer.
     #[must_use]
     pub fn matches(&self, row: &AliasRow) -> bool {
         (&self.thread, self.generation) == (&row.thread, row.generation) && self.by.matches(&row.known.alias)
@@ -65,7 +65,7 @@ impl AliasQuery {
 }
 
 impl AliasBy {
-    /// Whether an alias is found by this.
+    /// Whether an alias matches.
     #[must_use]
     pub fn matches(&self, alias: &Alias) -> bool {
         let Alias { message, role, origin } = alias;

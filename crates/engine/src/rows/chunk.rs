@@ -3,7 +3,7 @@ use throughline_core::{
     messages::{ContentBuffer, ContentChange},
 };
 
-/// How the text of a stored chunk is read. A chunk is what one write changed in the content of an open message.
+/// The encoding of a stored chunk. A chunk is the change of one write to the content of an open message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChunkKind {
     /// Text, as it was appended.
@@ -17,7 +17,7 @@ pub enum ChunkKind {
 impl ChunkKind {
     const ALL: [Self; 3] = [Self::Text, Self::Blocks, Self::Base];
 
-    /// The number that stands for it in a store. It never changes.
+    /// The number of the kind in a store. It never changes.
     #[must_use]
     pub const fn code(self) -> i64 {
         match self {
@@ -27,7 +27,7 @@ impl ChunkKind {
         }
     }
 
-    /// The kind that this number stands for.
+    /// Returns the kind with this number.
     #[must_use]
     pub fn from_code(code: i64) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.code() == code)
@@ -44,7 +44,7 @@ pub fn chunk_text(change: &ContentChange) -> (ChunkKind, &str) {
     }
 }
 
-/// Folds chunks, in order, into the content. Content that nothing is appended to keeps its bytes.
+/// Builds content from its chunks, in order. Content without appends keeps its bytes.
 ///
 /// ```
 /// use throughline_core::Content;
@@ -62,7 +62,7 @@ pub struct ContentBuilder {
 }
 
 impl ContentBuilder {
-    /// Begins with this content.
+    /// Returns a builder with this content.
     #[must_use]
     pub const fn new(base: Content) -> Self {
         Self { base, buffer: None }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_fold_from_the_last_base_on() {
+    fn content_is_built_from_the_last_base_chunk_on() {
         let mut builder = ContentBuilder::new(Content::empty());
         for (kind, text) in [
             (ChunkKind::Text, "replaced"),

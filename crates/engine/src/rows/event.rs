@@ -5,8 +5,8 @@ use throughline_core::{TenantId, ThreadId, Timestamp, changes::ChangeKind};
 pub struct ChangeEvent {
     /// The tenant.
     pub tenant: TenantId,
-    /// When the change was made.
+    /// The time of the change.
     pub at: Timestamp,
-    /// What changed. None of a write that takes a position and emits nothing, such as a heartbeat.
+    /// The change. `None` for a write that takes a position and emits nothing, such as a heartbeat.
     pub change: Option<(ThreadId, ChangeKind)>,
 }

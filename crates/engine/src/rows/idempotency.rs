@@ -1,14 +1,14 @@
 use serde::{Deserialize, Serialize};
 use throughline_core::{Timestamp, backend::Replay, operations::Fingerprint};
 
-/// What an idempotency key was used for.
+/// The record of an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IdempotencyRow {
     /// The keyed hash of the first call.
     pub fingerprint: Fingerprint,
-    /// What a repeated call is answered from.
+    /// The record from which a repeated call is answered.
     pub replay: Replay,
-    /// When the key was used.
+    /// The time of the first call.
     pub created_at: Timestamp,
 }

@@ -15,27 +15,27 @@ pub struct MessageRow {
     pub seq: Option<Seq>,
     /// The author of the message.
     pub role: Role,
-    /// Where it is in its life.
+    /// The state of the message.
     pub state: MessageState,
     /// The revision of the content.
     pub revision: Revision,
-    /// The number of the last chunk that was written. Zero of a settled message.
+    /// The number of the last written chunk. Zero for a settled message.
     pub chunks: u64,
-    /// The number of the first chunk that counts: a replacement of the content makes those before it obsolete.
+    /// The number of the first valid chunk: a replacement of the content makes earlier chunks obsolete.
     pub first_chunk: u64,
-    /// The size of the content, and how it ends.
+    /// The size of the content, and the state of its end.
     pub length: Length,
     /// The lease of the writer of an open message.
     pub lease: Option<Lease>,
-    /// When it was added.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// The time of the last change.
     pub updated_at: Timestamp,
-    /// The facts of the host.
+    /// The metadata of the host.
     pub metadata: Metadata,
-    /// The names of its attachments.
+    /// The keys of the attachments.
     pub attachments: Vec<AttachmentKey>,
-    /// Why it was abandoned.
+    /// The reason of an abandoned message.
     pub abandon_reason: Option<String>,
     /// The change event of its last change.
     pub last_change: LastChange,
@@ -45,9 +45,9 @@ pub struct MessageRow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum LastChange {
-    /// A committed one: its position, as far as the store keeps it.
+    /// A committed event: its position, as far as the store keeps it.
     Stored(u64),
-    /// One of this transaction: its index in [`StagedRows::events`](crate::StagedRows::events).
+    /// An event of this transaction: its index in [`StagedRows::events`](crate::StagedRows::events).
     Staged(usize),
 }
 
@@ -73,7 +73,7 @@ impl MessageRow {
         }
     }
 
-    /// What a deletion leaves: nothing that was said.
+    /// Returns the tombstone of the message, which has no content and no metadata.
     #[must_use]
     pub fn tombstone(&self, last_change: LastChange) -> Self {
         Self {
@@ -96,13 +96,13 @@ impl MessageRow {
         self.seq.is_none()
     }
 
-    /// Whether it is a question: a final message of the user.
+    /// Whether it is a final user message.
     #[must_use]
     pub const fn is_question(&self) -> bool {
         matches!((self.role, self.state), (Role::User, MessageState::Final))
     }
 
-    /// The message with this content.
+    /// Returns the message with this content.
     #[must_use]
     pub fn message(&self, tenant: &TenantId, thread: &ThreadId, id: &MessageId, content: Content) -> Message {
         Message {
@@ -123,20 +123,20 @@ impl MessageRow {
         }
     }
 
-    /// What a change event says of the message.
+    /// Returns the part of a change event about the message.
     pub(crate) fn changed(&self, id: &MessageId) -> ChangedMessage {
         ChangedMessage { id: id.clone(), seq: self.seq.unwrap_or(Seq::ZERO), revision: self.revision }
     }
 }
 
-/// The row of a message that the store cannot read. Nothing of it is verified. The engine repairs no row whose sequence number the thread
-/// cannot have given.
+/// The readable fields of a damaged message row, all unverified. The engine does not repair a row with a sequence number that the
+/// thread cannot have assigned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedRow {
-    /// The sequence number; zero where it cannot be read.
+    /// The sequence number; zero if it is damaged.
     pub seq: Seq,
     /// The revision.
     pub revision: Revision,
-    /// The state, where it can be read.
+    /// The state, if it is readable.
     pub state: Option<MessageState>,
 }

@@ -2,7 +2,7 @@ use throughline_core::{Seq, threads::Generation};
 
 use super::ThreadKey;
 
-/// Which messages a [`MessageRange`] contains.
+/// The messages of a [`MessageRange`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RangeKind {
     /// The latest final messages of the user above the floor, the latest first. Damaged rows are skipped.
@@ -15,31 +15,31 @@ pub enum RangeKind {
     Open,
     /// Every message above the floor, the oldest first. Damaged rows are skipped.
     All,
-    /// The oldest messages up to the floor, the oldest first, for their removal. Of a damaged row the source answers what it can read: its
-    /// sequence number, its chunks and its attachments count. So no damage keeps a thread from being purged.
+    /// The oldest messages up to the floor, the oldest first, for their removal. For a damaged row, the source returns the
+    /// readable fields; its sequence number, chunks and attachments matter. Damage therefore never blocks a purge.
     Purgeable,
 }
 
 impl RangeKind {
-    /// Whether a row that the store cannot read is left out, and is no error.
+    /// Whether a damaged row is skipped instead of being an error.
     #[must_use]
     pub const fn skips_damaged(self) -> bool {
         matches!(self, Self::Questions | Self::All)
     }
 }
 
-/// Messages of a thread that are found by their sequence numbers. Tombstones have none, and are in no range.
+/// Messages of a thread in the order of their sequence numbers. Tombstones have none, and are in no range.
 ///
-/// Skipped rows do not count for the limit: a source that answers fewer rows says that there are no more.
+/// Skipped rows do not count for the limit: if a source returns fewer rows, there are no more.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MessageRange {
     /// The thread.
     pub thread: ThreadKey,
-    /// Which messages.
+    /// The kind of the range.
     pub kind: RangeKind,
     /// The floor of the thread.
     pub floor: Seq,
-    /// How many at most.
+    /// The most messages to return.
     pub limit: u64,
 }
 
@@ -48,17 +48,17 @@ pub struct MessageRange {
 pub struct LeftoverQuery {
     /// The thread.
     pub thread: ThreadKey,
-    /// Aliases of generations before this one. None of a deleted thread: all its aliases, and all its sessions.
+    /// Only aliases of generations before this one. `None` for a deleted thread: all its aliases and all its sessions.
     pub below: Option<Generation>,
-    /// The source counts no further.
+    /// The number at which the source stops counting.
     pub limit: u64,
 }
 
-/// The removal of the aliases of earlier generations of a thread; of a deleted thread, of all its aliases and sessions.
+/// The removal of the aliases of earlier generations of a thread; for a deleted thread, of all its aliases and sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftoverPurge {
-    /// The thread. Its staged row says the generation, and whether it is deleted.
+    /// The thread. Its staged row has the generation and the deleted flag.
     pub thread: ThreadKey,
-    /// At most so many rows of each table. A source that counts no [leftovers](crate::RowSource::leftovers) removes all.
+    /// The most rows of each table. A source that does not count [leftovers](crate::RowSource::leftovers) removes all.
     pub limit: u64,
 }

@@ -7,7 +7,7 @@ use throughline_core::{
 
 use super::ThreadKey;
 
-/// The key of an agent as a whole.
+/// The key of the counters of an agent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AgentKey {
     /// The tenant.
@@ -16,7 +16,7 @@ pub struct AgentKey {
     pub agent: AgentId,
 }
 
-/// The key of a runtime as a whole.
+/// The key of the drop counter of a runtime.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuntimeKey {
     /// The tenant.
@@ -32,7 +32,7 @@ pub struct SessionHeadKey {
     pub thread: ThreadKey,
     /// The agent.
     pub agent: AgentId,
-    /// How often the agent was dropped before: a dropped agent begins with other rows.
+    /// The number of earlier drops: a dropped agent starts with other rows.
     pub incarnation: u64,
 }
 
@@ -54,23 +54,23 @@ pub struct AttemptKey {
     pub attempt: AttemptId,
 }
 
-/// Sessions of an agent in a thread that are found by what they say.
+/// Sessions of an agent in a thread by their values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SessionQuery {
     /// The head.
     pub head: SessionHeadKey,
-    /// Which of its sessions.
+    /// The kind of the range.
     pub range: SessionRange,
-    /// How many at most.
+    /// The most sessions to return.
     pub limit: u64,
 }
 
-/// Which sessions a [`SessionQuery`] is about, the latest first.
+/// The sessions of a [`SessionQuery`], the latest first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SessionRange {
     /// Those with a value, up to this generation: by generation, then by number.
     Newest(SessionGeneration),
-    /// The usable ones that match, by number.
+    /// The usable sessions that match, by number.
     Usable {
         /// The generation.
         generation: SessionGeneration,
@@ -78,13 +78,13 @@ pub enum SessionRange {
         provider: ProviderId,
         /// The runtime.
         runtime: Runtime,
-        /// How often the runtime was dropped before.
+        /// The number of drops of the runtime.
         incarnation: u64,
     },
 }
 
 impl SessionRange {
-    /// Whether a session is one of those.
+    /// Whether a session is in the range.
     #[must_use]
     pub fn matches(&self, session: &KnownSession) -> bool {
         let Some(value) = &session.value else { return false };
@@ -101,7 +101,7 @@ impl SessionRange {
         }
     }
 
-    /// The usable sessions that a claimer wants.
+    /// Returns the range of usable sessions for a claim.
     #[must_use]
     pub fn usable(wanted: &Wanted<'_>) -> Self {
         let Wanted { generation, provider, runtime, incarnation, besides: _ } = *wanted;

@@ -5,36 +5,37 @@ use throughline_core::{
     threads::{Generation, ThreadSummary},
 };
 
-/// A thread as a whole, deleted or not.
+/// The row of a thread, deleted or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadRow {
-    /// The last sequence number that the thread has given.
+    /// The last sequence number that the thread has assigned.
     pub last_seq: Seq,
-    /// Messages up to this sequence number were removed by a clear, or by the deletion of the thread.
+    /// The last sequence number at the time of the last clear or deletion. Messages up to it are removed.
     pub floor: Seq,
-    /// How often the thread was begun: each clear begins another generation.
+    /// The generation: each clear starts the next one.
     pub generation: Generation,
-    /// How many messages there are, open ones included. A store that does not count them says `None`; the engine then looks.
+    /// The number of messages, including open ones. `None` in a store that does not count them; the engine then looks them up.
     pub live: Option<u64>,
-    /// How many provider aliases the thread has ever recorded. A store that numbers its alias rows by itself may say 1 for any number.
+    /// The number of provider aliases that the thread has ever recorded. A store that numbers its alias rows itself can use 1 for
+    /// any number.
     pub aliases: u64,
-    /// When the latest removed message was last changed, or when the thread began.
+    /// The time of the last change of the latest removed message, or the time of creation.
     pub removed_at: Timestamp,
-    /// The sequence number of the last removed message that was a question: a final message of the user.
+    /// The sequence number of the last removed final user message.
     pub removed_question: Option<Seq>,
     /// Whether the thread was deleted.
     pub deleted: bool,
     /// Whether a purge has rows to remove.
     pub purgeable: bool,
-    /// What lists show of the thread, and its counters. None of a deleted thread, and none where the store cannot read it.
+    /// The stats of the thread. `None` for a deleted thread, and for a damaged summary.
     pub summary: Option<ThreadStats>,
-    /// Whether the store cannot tell the order of the messages: `last_seq` is not known then, and nothing that needs it is decided.
+    /// Whether the order of the messages is damaged: `last_seq` is then unknown, and no write that needs it is decided.
     pub order_is_damaged: bool,
 }
 
 impl ThreadRow {
-    /// The row of a thread that begins.
+    /// Returns the row of a new thread.
     #[must_use]
     pub const fn new(summary: ThreadStats) -> Self {
         Self {
@@ -52,18 +53,18 @@ impl ThreadRow {
         }
     }
 
-    /// The thread as lists show it. None of a deleted thread, and none where the summary cannot be read.
+    /// The summary of the thread. `None` for a deleted thread, and for a damaged summary.
     #[must_use]
     pub fn entry(&self, tenant: &TenantId, thread: &ThreadId) -> Option<ThreadSummary> {
         self.summary.as_ref().map(|summary| summary.entry(tenant, thread, self.generation, self.last_seq))
     }
 
-    /// Counts a message that was added.
+    /// Counts an added message.
     pub(crate) fn add_live(&mut self) {
         self.live = self.live.map(|live| live + 1);
     }
 
-    /// Counts a message that was removed.
+    /// Counts a removed message.
     pub(crate) fn remove_live(&mut self) {
         self.live = self.live.map(|live| live.saturating_sub(1));
     }

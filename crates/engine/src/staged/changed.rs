@@ -35,7 +35,7 @@ pub enum ChangedRow {
 }
 
 impl StagedRows {
-    /// Every row that is inserted or updated: a row may come twice. Aliases come in the order in which they were recorded.
+    /// Every row that is inserted or updated; a row can occur twice. Aliases are in the order in which they were recorded.
     pub fn changed_rows(&self) -> impl Iterator<Item = ChangedRow> {
         let threads = self.threads.changed().map(|(key, _)| ChangedRow::Thread(key.clone()));
         let messages = self.messages.changed().map(|(key, _)| ChangedRow::Message(key.clone()));

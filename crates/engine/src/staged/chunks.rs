@@ -6,19 +6,19 @@ use throughline_core::{Content, Delta, messages::ContentChange};
 
 use crate::rows::{ContentBuilder, MessageKey};
 
-/// A chunk of an open message that is to be inserted.
+/// A chunk of an open message to insert.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StagedChunk {
-    /// Its number in the message.
+    /// The number of the chunk in its message.
     pub number: u64,
-    /// What it changes.
+    /// The change of the content.
     pub change: ContentChange,
 }
 
 /// The chunks that a transaction writes to open messages.
 ///
-/// Adjacent text of one message becomes one chunk: a message that many writes of a transaction append to costs one row. Chunks that a
-/// later replacement makes obsolete are not inserted at all.
+/// Adjacent text of one message becomes one chunk, so that a message with many appends in a transaction costs one row. Chunks
+/// that a later replacement makes obsolete are not inserted.
 #[derive(Debug, Default)]
 pub struct StagedChunks {
     messages: HashMap<MessageKey, MessageChunks, RandomState>,
@@ -35,13 +35,14 @@ struct MessageChunks {
 #[derive(Debug)]
 enum Undo {
     Pushed,
-    /// Text was appended to the last chunk, which was so long before.
+    /// Text was appended to the last chunk, which had this length before.
     Extended(usize),
     Deleted(u64),
 }
 
 impl StagedChunks {
-    /// Stages a change of an open message whose last chunk has the number `last`. Answers the number of its last chunk afterwards.
+    /// Stages a change of an open message whose last chunk has the number `last`. Returns the number of its last chunk
+    /// afterwards.
     pub fn append(&mut self, key: &MessageKey, last: u64, change: &ContentChange) -> u64 {
         let staged = self.messages.entry(key.clone()).or_default();
         let latest = staged.chunks.last_mut().filter(|chunk| chunk.number == last);
@@ -68,7 +69,7 @@ impl StagedChunks {
         }
     }
 
-    /// The content of a message whose stored content is `stored`.
+    /// Returns the content of a message whose stored content is `stored`.
     #[must_use]
     pub fn fold(&self, key: &MessageKey, stored: Content) -> Content {
         let Some(staged) = self.messages.get(key).filter(|staged| !staged.chunks.is_empty()) else {
@@ -87,7 +88,7 @@ impl StagedChunks {
         })
     }
 
-    /// The messages of which stored chunks are deleted: those below the number.
+    /// The messages with stored chunks to delete, and the number below which they are deleted.
     pub fn deleted(&self) -> impl Iterator<Item = (&MessageKey, u64)> {
         let deleted = self.messages.iter().filter(|(_, staged)| staged.deleted_below > 0);
         deleted.map(|(key, staged)| (key, staged.deleted_below))

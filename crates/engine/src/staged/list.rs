@@ -1,4 +1,4 @@
-/// Rows that a transaction only ever appends, in order.
+/// Rows that a transaction only appends, in order.
 #[derive(Debug)]
 pub struct StagedList<T> {
     items: Vec<T>,
@@ -29,13 +29,13 @@ impl<T> StagedList<T> {
         self.items
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no rows.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -46,7 +46,7 @@ impl<T> StagedList<T> {
         self.kept = self.items.len();
     }
 
-    /// Removes what was appended since the savepoint.
+    /// Removes the rows since the savepoint.
     pub fn undo(&mut self) {
         self.items.truncate(self.kept);
     }

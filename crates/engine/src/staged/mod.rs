@@ -1,6 +1,6 @@
-//! What a transaction has loaded and changed, until the backend writes it.
+//! The loaded and changed rows of a transaction, until the backend writes them.
 //!
-//! Every table, list and chunk can be undone to the last savepoint, which is the beginning of the present write.
+//! Every table, list and chunk can be undone to the last savepoint, which is the beginning of the current write.
 
 mod changed;
 mod chunks;
@@ -30,14 +30,15 @@ use crate::rows::{
     RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
 };
 
-/// The rows of a transaction: what was loaded, and what is to be written.
+/// The rows of a transaction: the loaded rows, and the rows to write.
 #[derive(Debug, Default)]
 pub struct StagedRows {
     /// Threads.
     pub threads: StagedTable<ThreadKey, ThreadRow>,
-    /// Messages and tombstones. The store removes the content of a message with its tombstone: [`contents`](Self::contents) has none then.
+    /// Messages and tombstones. The store removes the content of a message with its tombstone; [`contents`](Self::contents) has
+    /// none then.
     pub messages: StagedTable<MessageKey, MessageRow>,
-    /// The whole content of messages, as it was loaded or is to be written. Of an open message, without the staged chunks.
+    /// The whole content of messages, loaded or to be written. For an open message, without the staged chunks.
     pub contents: StagedTable<MessageKey, Content>,
     /// Chunks of open messages to insert, and to delete.
     pub chunks: StagedChunks,
@@ -51,7 +52,7 @@ pub struct StagedRows {
     pub leftover_purges: StagedList<LeftoverPurge>,
     /// Agents as a whole.
     pub agents: StagedTable<AgentKey, AgentRecord>,
-    /// How often runtimes were dropped.
+    /// The drop counters of runtimes.
     pub runtimes: StagedTable<RuntimeKey, u64>,
     /// Session heads.
     pub session_heads: StagedTable<SessionHeadKey, SessionHead>,
@@ -59,30 +60,29 @@ pub struct StagedRows {
     pub sessions: StagedTable<SessionKey, KnownSession>,
     /// Attempts.
     pub attempts: StagedTable<AttemptKey, AttemptRecord>,
-    /// Consumers. A changed row may be new or not: [`reset`](throughline_core::changes::ResetCursor) writes it without a look-up.
+    /// Consumers. A changed row can be new or not: [`reset`](throughline_core::changes::ResetCursor) writes it without a look-up.
     pub consumers: StagedTable<ConsumerKey, ConsumerRow>,
     /// Quarantined changes.
     pub quarantine: StagedTable<QuarantineKey, QuarantinedChange>,
-    /// Consumers whose quarantined changes after a position are removed, but for those that
-    /// [`quarantine`](Self::quarantine) puts.
+    /// Consumers whose quarantined changes after a position are removed, except those that [`quarantine`](Self::quarantine) has.
     pub quarantine_cuts: StagedList<(ConsumerKey, Position)>,
     /// The change events, in order.
     pub events: StagedList<ChangeEvent>,
-    /// The queries that were answered.
+    /// The answered queries.
     pub(crate) alias_queries: StagedTable<AliasQuery, Vec<KnownName>>,
     pub(crate) session_queries: StagedTable<SessionQuery, ()>,
     pub(crate) leftovers: StagedTable<LeftoverQuery, u64>,
     pub(crate) recovered_labels: StagedTable<ThreadKey, (Labels, Option<OwnerId>)>,
-    /// How far each range above or below a floor was loaded.
+    /// The loaded part of each range above or below a floor.
     pub(crate) message_ranges: HashMap<(ThreadKey, RangeKind, Seq), LoadedRange>,
 }
 
-/// How far a range of messages was loaded.
+/// The loaded part of a range of messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LoadedRange {
-    /// The greatest limit that it was loaded with.
+    /// The largest limit of its loads.
     pub(crate) limit: u64,
-    /// Whether the store has no more of it.
+    /// Whether the store has no more rows of the range.
     pub(crate) is_complete: bool,
 }
 
@@ -113,17 +113,17 @@ macro_rules! each_part {
 }
 
 impl StagedRows {
-    /// Sets a savepoint: what was changed so far is no longer undone.
+    /// Sets a savepoint: earlier changes can no longer be undone.
     pub fn set_savepoint(&mut self) {
         each_part!(self.set_savepoint());
     }
 
-    /// Undoes every change since the last savepoint. What was loaded stays loaded.
+    /// Undoes every change since the last savepoint. Loaded rows remain loaded.
     pub fn undo(&mut self) {
         each_part!(self.undo());
     }
 
-    /// The threads whose leftovers are removed, each with its row as the transaction leaves it, and the greatest limit of its purges.
+    /// The threads whose leftovers are removed, each with its row after the transaction, and the largest limit of its purges.
     #[must_use]
     pub fn leftover_limits(&self) -> HashMap<&ThreadKey, (&ThreadRow, u64)> {
         let mut limits = HashMap::new();
@@ -135,7 +135,7 @@ impl StagedRows {
         limits
     }
 
-    /// How many stored messages of a thread the transaction has changed.
+    /// The number of stored messages of a thread that the transaction has changed.
     pub(crate) fn updated_messages_in(&self, thread: &ThreadKey) -> u64 {
         self.messages.updated().filter(|(key, _)| key.thread == *thread).count() as u64
     }

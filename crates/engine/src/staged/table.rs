@@ -5,7 +5,7 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-/// Rows of one table, as far as a transaction knows them: what was loaded, and over it what was changed.
+/// The known rows of one table in a transaction: loaded rows, and the changes over them.
 ///
 /// ```
 /// use throughline_engine::staged::StagedTable;
@@ -22,15 +22,15 @@ use foldhash::fast::RandomState;
 /// ```
 #[derive(Debug)]
 pub struct StagedTable<K, V> {
-    /// Hashed with a random seed, and fast: keys are made of two or three names, and each write looks up several.
-    slots: HashMap<K, Slot<V>, RandomState>,
-    /// What was changed since the savepoint, as it was before.
-    undo: Vec<(K, Option<Slot<V>>)>,
+    /// A fast hash with a random seed: keys have two or three names, and each write looks up several.
+    slots: HashMap<K, TableRow<V>, RandomState>,
+    /// The rows before the changes since the savepoint.
+    undo: Vec<(K, Option<TableRow<V>>)>,
 }
 
 #[derive(Debug)]
-struct Slot<V> {
-    /// None where there is no such row.
+struct TableRow<V> {
+    /// `None` if there is no row.
     row: Option<V>,
     is_changed: bool,
     /// Whether the store has a row under the key.
@@ -44,22 +44,22 @@ impl<K, V> Default for StagedTable<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V> StagedTable<K, V> {
-    /// What is known of a row: `None` where it was never loaded, `Some(None)` where there is no such row.
+    /// Returns what is known of a row: `None` if it was never loaded, `Some(None)` if there is no row.
     #[must_use]
     pub fn known(&self, key: &K) -> Option<Option<&V>> {
         self.slots.get(key).map(|slot| slot.row.as_ref())
     }
 
-    /// The row; `load` loads one that is not known.
+    /// Returns the row. `load` loads an unknown one.
     ///
     /// # Errors
-    /// What `load` fails with.
+    /// The error of `load`.
     pub fn get_or_load<E>(
         &mut self,
         key: &K,
         load: impl FnOnce() -> Result<Option<V>, E>,
     ) -> Result<Option<&V>, E> {
-        // A look-up first: most rows are known, and a key is only copied for one that is not.
+        // A look-up first: most rows are known, and a key is only cloned for an unknown row.
         if !self.slots.contains_key(key) {
             let row = load()?;
             self.insert_loaded(key.clone(), row);
@@ -67,11 +67,11 @@ impl<K: Clone + Eq + Hash, V> StagedTable<K, V> {
         Ok(self.slots.get(key).and_then(|slot| slot.row.as_ref()))
     }
 
-    /// Takes a loaded row. A row that is known already is newer, and stays.
+    /// Inserts a loaded row. A known row is newer and remains.
     pub fn insert_loaded(&mut self, key: K, row: Option<V>) {
         if let Entry::Vacant(entry) = self.slots.entry(key) {
             let is_stored = row.is_some();
-            entry.insert(Slot { row, is_changed: false, is_stored });
+            entry.insert(TableRow { row, is_changed: false, is_stored });
         }
     }
 
@@ -82,7 +82,7 @@ impl<K: Clone + Eq + Hash, V> StagedTable<K, V> {
         }
     }
 
-    /// Writes a row. One that was never loaded is new to the store.
+    /// Writes a row. A row that was never loaded is new to the store.
     pub fn put(&mut self, key: K, row: V) {
         let is_stored = self.slots.get(&key).is_some_and(|slot| slot.is_stored);
         self.set(key, Some(row), is_stored);
@@ -105,11 +105,11 @@ impl<K: Clone + Eq + Hash, V> StagedTable<K, V> {
     }
 
     fn set(&mut self, key: K, row: Option<V>, is_stored: bool) {
-        let before = self.slots.insert(key.clone(), Slot { row, is_changed: true, is_stored });
+        let before = self.slots.insert(key.clone(), TableRow { row, is_changed: true, is_stored });
         self.undo.push((key, before));
     }
 
-    /// Every row that is known and there, loaded or changed.
+    /// The known existing rows, loaded or changed.
     pub fn rows(&self) -> impl Iterator<Item = (&K, &V)> {
         self.slots.iter().filter_map(|(key, slot)| Some((key, slot.row.as_ref()?)))
     }
@@ -135,14 +135,14 @@ impl<K: Clone + Eq + Hash, V> StagedTable<K, V> {
         self.changed_where(|slot| slot.is_stored)
     }
 
-    fn changed_where(&self, is_wanted: fn(&Slot<V>) -> bool) -> impl Iterator<Item = (&K, &V)> {
+    fn changed_where(&self, is_wanted: fn(&TableRow<V>) -> bool) -> impl Iterator<Item = (&K, &V)> {
         let changed = self.slots.iter().filter(move |(_, slot)| slot.is_changed && is_wanted(slot));
         changed.filter_map(|(key, slot)| Some((key, slot.row.as_ref()?)))
     }
 
     /// The keys of the stored rows to delete.
     pub fn removed(&self) -> impl Iterator<Item = &K> {
-        let is_removed = |slot: &Slot<V>| slot.is_changed && slot.is_stored && slot.row.is_none();
+        let is_removed = |slot: &TableRow<V>| slot.is_changed && slot.is_stored && slot.row.is_none();
         self.slots.iter().filter(move |(_, slot)| is_removed(slot)).map(|(key, _)| key)
     }
 
@@ -157,7 +157,7 @@ impl<K: Clone + Eq + Hash, V> StagedTable<K, V> {
         self.undo.clear();
     }
 
-    /// Undoes every change since the savepoint. What was loaded stays loaded.
+    /// Undoes every change since the last savepoint. Loaded rows remain loaded.
     pub fn undo(&mut self) {
         while let Some((key, before)) = self.undo.pop() {
             match before {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_put_over_an_unread_one_is_an_update_and_its_removal_a_deletion() {
+    fn a_row_put_over_an_unloaded_row_is_an_update_and_its_removal_is_a_deletion() {
         let mut table = StagedTable::default();
         table.put_over_stored(1, 10);
         assert_eq!(table.updated().count(), 1);

@@ -71,7 +71,7 @@ fn a_stopped_write_is_undone_and_decided_again() {
 }
 
 #[test]
-fn a_tombstone_keeps_its_id_dead() {
+fn the_id_of_a_tombstone_cannot_be_used_again() {
     let mut store = Store::default();
     store.result(add("a"));
     store.result(delete("a"));

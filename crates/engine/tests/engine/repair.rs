@@ -45,7 +45,7 @@ fn a_damaged_message_is_deleted_and_the_thread_counted_again() {
 }
 
 #[test]
-fn a_copy_restores_a_damaged_message_in_its_place() {
+fn a_copy_restores_a_damaged_message_with_its_sequence_number() {
     let (mut store, key) = with_damage();
     let thread = key.thread.thread.clone();
     assert_eq!(store.apply(Import::new(thread.clone(), vec![copy()])), Err(ErrorKind::Corrupt));

@@ -1,4 +1,4 @@
-//! A store of maps, which can load in round trips and can have damaged rows.
+//! A store of maps for tests, which can load in round trips and can have damaged rows.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -26,7 +26,7 @@ use throughline_engine::{
 
 pub(crate) type Refused = Result<Outcome, ErrorKind>;
 
-/// A row was not loaded yet.
+/// A row is not loaded yet.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NotLoaded;
 
@@ -35,7 +35,7 @@ pub(crate) struct Store {
     pub(crate) threads: HashMap<ThreadKey, ThreadRow>,
     pub(crate) messages: HashMap<MessageKey, MessageRow>,
     pub(crate) contents: HashMap<MessageKey, ContentBuilder>,
-    /// How many chunk rows were ever inserted.
+    /// The number of chunk rows that were ever inserted.
     pub(crate) chunk_rows: usize,
     pub(crate) keys: HashMap<IdempotencyRowKey, IdempotencyRow>,
     pub(crate) aliases: Vec<AliasRow>,
@@ -44,24 +44,24 @@ pub(crate) struct Store {
     pub(crate) quarantine: BTreeMap<QuarantineKey, QuarantinedChange>,
     pub(crate) events: Vec<ChangeKind>,
     pub(crate) positions: usize,
-    /// Messages that cannot be read.
+    /// Damaged messages.
     pub(crate) damaged: HashSet<MessageKey>,
-    /// Other rows that cannot be read: see [`Store::damage`].
+    /// Other damaged rows: see [`Store::damage`].
     pub(crate) damaged_rows: HashSet<String>,
-    /// Whether rows are loaded in round trips. Each loaded row is handed out once then.
+    /// Whether rows are loaded in round trips. Each loaded row is then returned once.
     pub(crate) loads_late: bool,
-    /// The rows to load, and those that are loaded.
+    /// The rows to load, and the loaded rows.
     pub(crate) wanted: HashSet<String>,
     pub(crate) loaded: HashSet<String>,
     pub(crate) round_trips: usize,
-    /// How often the content of a message was loaded.
+    /// The number of loads of message contents.
     pub(crate) content_loads: usize,
     pub(crate) now: i64,
     pub(crate) limits: Limits,
 }
 
 impl Store {
-    /// Applies a write and commits it, loading as often as it takes.
+    /// Applies a write and commits it, with as many loads as it needs.
     pub(crate) fn apply(&mut self, args: impl Into<PersistArgs>) -> Refused {
         self.apply_with(args, None)
     }
@@ -143,7 +143,7 @@ impl Store {
         self.quarantine.extend(staged.quarantine.changed().map(|(key, row)| (key.clone(), row.clone())));
         self.positions += staged.events.len();
         let emitted = staged.events.items().iter().filter_map(|event| event.change.clone());
-        self.events.extend(emitted.map(|(_, what)| what));
+        self.events.extend(emitted.map(|(_, kind)| kind));
     }
 
     /// Damages the row under a key; the content of a message is under `("content", key)`.
@@ -151,7 +151,7 @@ impl Store {
         self.damaged_rows.insert(format!("{key:?}"));
     }
 
-    /// Stops the look-up of a row that is not loaded, where the store loads in round trips, and refuses one of a damaged row.
+    /// Stops the look-up of a row that is not loaded, in a store with round trips. Refuses the look-up of a damaged row.
     fn load(&mut self, key: &impl Debug) -> Result<(), Halt<NotLoaded>> {
         let key = format!("{key:?}");
         let is_damaged = self.damaged_rows.contains(&key);

@@ -34,7 +34,7 @@ fn is_purgeable(store: &Store) -> bool {
 }
 
 #[test]
-fn a_thread_has_no_more_labels_than_are_allowed_whoever_adds_them() {
+fn the_label_limit_of_a_thread_applies_to_every_operation() {
     let mut labels = Labels::new();
     for n in 0..=Labels::MAX {
         labels.set(format!("l{n}").parse().unwrap(), "x".parse().unwrap());

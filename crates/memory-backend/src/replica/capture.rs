@@ -1,4 +1,4 @@
-//! The dirty set: each changed row once, in the order in which it was changed last.
+//! The dirty set: each changed row once, in the order of its last change.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,7 +22,7 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    /// Begins with every row that there is.
+    /// Returns a dirty set with all rows of the store.
     pub(super) fn of(store: &Store) -> Self {
         let mut capture =
             Self { id: CaptureId::fresh(), last: 0, touched: BTreeMap::new(), numbers: HashMap::new() };

@@ -1,4 +1,4 @@
-//! Replication: the dirty set of a primary is answered as row images, and a replica puts them over its rows.
+//! Replication: a primary returns its dirty set as row images, and a replica applies them.
 
 mod capture;
 mod put;
@@ -21,7 +21,7 @@ pub(crate) use self::capture::Capture;
 use crate::store::Store;
 
 impl Store {
-    /// Applies an operation of replication. One that changes something takes a position, and emits no change event.
+    /// Applies an operation of replication. One with a change takes a position, and emits no change event.
     pub(crate) fn replicate(
         &mut self,
         args: ReplicaArgs,
@@ -40,7 +40,7 @@ impl Store {
                     (self.replication_state, self.followed) =
                         (to, self.followed.filter(|_| !to.is_primary()));
                 }
-                (ReplicaResult::SetState(self.standing()), to.is_some())
+                (ReplicaResult::SetState(self.replication_status()), to.is_some())
             }
             ReplicaArgs::Apply(apply) => {
                 let (applied, changed) = self.apply_images(apply)?;
@@ -86,7 +86,7 @@ impl Store {
         Ok((ImagesApplied { cursor, already: false }, true))
     }
 
-    pub(crate) fn standing(&self) -> ReplicationStatus {
+    pub(crate) fn replication_status(&self) -> ReplicationStatus {
         ReplicationStatus {
             replication_state: self.replication_state,
             cursor: self.followed,
@@ -95,7 +95,8 @@ impl Store {
         }
     }
 
-    /// The position up to which every change was emitted: of a replica, which commits by itself too, the last one that was copied.
+    /// The position up to which every change was emitted. A replica also takes positions of its own, so that this is its last
+    /// copied change.
     pub(crate) fn emitted(&self) -> Position {
         if self.replication_state.is_primary() { self.journal.position } else { self.journal.last_change() }
     }

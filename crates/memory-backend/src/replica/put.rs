@@ -1,4 +1,4 @@
-//! Row images put over the rows that there are.
+//! Applies row images to the stored rows.
 
 use throughline_core::{
     Result,
@@ -9,7 +9,7 @@ use throughline_engine::{Limits, Transaction, rows::ThreadKey};
 use crate::{commit::decided, store::Store};
 
 impl Store {
-    /// Puts images, each over what the ones before it have left.
+    /// Applies images in order.
     pub(super) fn put(&mut self, images: Vec<Image>) -> Result<()> {
         for image in images {
             let is_new = self.is_new(&image);
@@ -26,7 +26,7 @@ impl Store {
         Ok(())
     }
 
-    /// Whether an image is of an alias that the thread does not have.
+    /// Whether an image is an alias that the thread lacks.
     fn is_new(&self, image: &Image) -> bool {
         let ImagePart::Name(alias) = &image.part else { return false };
         let thread = self.thread_of(&ThreadKey::new(&image.tenant, &alias.thread));

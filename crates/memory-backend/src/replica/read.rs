@@ -1,4 +1,4 @@
-//! What is kept, as images.
+//! Reads rows as row images.
 
 use throughline_core::{
     Result, Timestamp,
@@ -51,7 +51,7 @@ impl Store {
                 || self.journal.after(cursor.changes).next().is_some()
                 || !self.audit.after(cursor.audit).is_empty();
         if !more && self.replication_state.is_primary() {
-            // A commit that emits nothing takes a position too.
+            // A commit without an event takes a position too.
             cursor.changes = self.journal.position;
         }
         Ok(Images {
@@ -65,7 +65,7 @@ impl Store {
         })
     }
 
-    /// A row as it is now. A row that is gone has no image: that of its thread says so.
+    /// Returns the image of a row in its current state. A deleted row has no image; the image of its thread covers it.
     fn image(&self, row: &ChangedRow) -> Option<Image> {
         let in_thread = |key: &ThreadKey, part| (key.tenant.clone(), part);
         let session = |head: &SessionHeadKey, part| {
@@ -128,7 +128,7 @@ impl Store {
     }
 }
 
-/// An answer that is being filled.
+/// An answer under construction.
 struct Page {
     images: Vec<Image>,
     bytes: usize,

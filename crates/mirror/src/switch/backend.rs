@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use tokio::{sync::RwLockReadGuard, time::timeout_at};
 
 use super::Shared;
-use crate::link::standing;
+use crate::link::replication_status;
 use throughline_core::{
     Admitted, Backend, Capabilities, Context, Durability, Effect, ErrorKind, OpKind, Operation, PersistArgs,
     PersistError, PersistResponse, ReadArgs, Reply, Result,
@@ -16,9 +16,10 @@ use throughline_core::{
     threads::ThreadArgs,
 };
 
-/// The backend of a [`Switch`](super::Switch): whatever is asked of it is asked of the store that leads.
+/// The backend of a [`Switch`](super::Switch), which forwards every call to the primary.
 ///
-/// It claims what both stores claim, and keeps no copies of its own. The positions of the feed are those of both stores.
+/// It claims the operations and guarantees that both stores claim, and does not support replication itself. Positions of the
+/// change feed are the same in both stores.
 pub struct SwitchBackend {
     shared: Arc<Shared>,
     claims: Capabilities,
@@ -44,7 +45,7 @@ impl SwitchBackend {
                     if position > shared.commits.latest() {
                         shared.commits.notify(position);
                     } else {
-                        // The other store was further. Readers look at the one that is the primary now.
+                        // The other store had a higher position. Wake readers, so that they read the new primary.
                         shared.commits.wake();
                     }
                 }
@@ -67,39 +68,42 @@ impl SwitchBackend {
         Reply::from_response(response)
     }
 
-    /// Waits while the store that leads is being changed, not longer than the caller does.
+    /// Waits during a switchover, at most until the deadline of the caller.
     async fn pass(&self, context: &Context) -> Result<RwLockReadGuard<'_, ()>> {
-        let Some(deadline) = context.deadline() else { return Ok(self.shared.gate.read().await) };
-        timeout_at(deadline.into(), self.shared.gate.read()).await.map_err(|_| {
+        let Some(deadline) = context.deadline() else { return Ok(self.shared.switch_lock.read().await) };
+        timeout_at(deadline.into(), self.shared.switch_lock.read()).await.map_err(|_| {
             let detail = "the deadline passed during a switchover";
             PersistError::new(ErrorKind::Timeout, detail).with_effect(Effect::NotApplied)
         })
     }
 
-    /// A store that was told to follow by another process refuses no reads, and would be read as it once was.
+    /// Checks that the primary still is one. A store that another process has made a replica does not refuse reads, and would
+    /// return old data.
     async fn look_before_reading(&self) -> Result<()> {
-        match standing(self.shared.leading()).await {
-            Ok(standing) if !standing.replication_state.is_primary() => self.shared.look().await.map(drop),
-            // What cannot be asked for that will say so when it is read.
+        match replication_status(self.shared.primary_store()).await {
+            Ok(replication_status) if !replication_status.replication_state.is_primary() => {
+                self.shared.look().await.map(drop)
+            }
+            // A store that cannot be reached reports that itself when it is read.
             Ok(_) | Err(_) => Ok(()),
         }
     }
 
     async fn ask(&self, context: &Context, args: PersistArgs) -> Result<PersistResponse> {
-        let asked = self.shared.leading();
+        let asked = self.shared.primary_store();
         let answer = Upstream::new(asked).forward(context, args.clone()).await;
         match answer {
-            // Another process has changed which store leads. Nothing was applied, so it is asked of the right one.
+            // Another process has switched the primary. Nothing was applied, so that the call is repeated on the new primary.
             Err(error) if error.kind() == ErrorKind::NotPrimary && error.effect() == Effect::NotApplied => {
                 self.shared.look().await?;
-                Upstream::new(self.shared.leading()).forward(context, args).await
+                Upstream::new(self.shared.primary_store()).forward(context, args).await
             }
             answer => answer,
         }
     }
 }
 
-/// What both claim; copies are made of the stores, and not of both at once.
+/// Returns the capabilities of both stores, without replication.
 fn common(a: &Capabilities, b: &Capabilities) -> Capabilities {
     let kinds: Vec<OpKind> =
         a.operations().filter(|kind| b.supports(*kind) && *kind != OpKind::Replica).collect();
@@ -126,9 +130,9 @@ impl Backend for SwitchBackend {
         self.claims.clone()
     }
 
-    /// Of the store that leads; the one that follows takes it.
+    /// The key of the primary. The replica takes it over.
     fn fingerprint_key(&self) -> Option<throughline_core::operations::FingerprintKey> {
-        Upstream::new(self.shared.leading()).fingerprint_key()
+        Upstream::new(self.shared.primary_store()).fingerprint_key()
     }
 
     async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
@@ -183,10 +187,10 @@ impl Backend for SwitchBackend {
     }
 
     async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
-        let _pass = self.shared.gate.read().await;
-        // Another process may have changed which store leads, and nobody would be asked a second time.
+        let _pass = self.shared.switch_lock.read().await;
+        // Another process may have switched the primary, and this call is not repeated.
         self.shared.look().await?;
-        Upstream::new(self.shared.leading()).write_rejected_call_records(records).await
+        Upstream::new(self.shared.primary_store()).write_rejected_call_records(records).await
     }
 
     fn commit_notifications(&self) -> Option<CommitNotifications> {

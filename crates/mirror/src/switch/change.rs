@@ -1,34 +1,34 @@
-//! The change of the store that leads.
+//! The switchover: makes the replica the primary.
 
 use std::{
     sync::atomic::Ordering::SeqCst,
     time::{Duration, Instant},
 };
 
-use super::{Following, Shared, found};
+use super::{ActiveMirror, Shared, found};
 use crate::{
     Mirror,
-    link::{Link, stand, standing},
+    link::{Link, replication_status, set_replication_state},
 };
 use throughline_core::{
     Effect, ErrorKind, PersistError, Position, Result,
     replication::{ApplyImages, BeginCapture, Epoch, ReplicationState},
 };
 
-/// What a change of the store that leads came to.
+/// The result of a switchover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Switched {
-    /// The epoch that began.
+    /// The new epoch.
     pub epoch: Epoch,
-    /// The position at which the other store began to lead.
+    /// The position at which the new primary began.
     pub position: Position,
-    /// For how long writes were held.
+    /// The time for which writes were held.
     pub held: Duration,
 }
 
-fn late(what: &'static str) -> PersistError {
-    PersistError::new(ErrorKind::Timeout, what).with_effect(Effect::NotApplied)
+fn late(detail: &'static str) -> PersistError {
+    PersistError::new(ErrorKind::Timeout, detail).with_effect(Effect::NotApplied)
 }
 
 impl Shared {
@@ -44,41 +44,43 @@ impl Shared {
                 return Err(error.with_effect(Effect::NotApplied));
             }
             None => {
-                let detail = "neither store is the primary: another process is changing that, or has ended while it did";
+                let detail = "neither store is the primary: another process is switching over, or has ended during a switchover";
                 return Err(PersistError::new(ErrorKind::Busy, detail).with_effect(Effect::NotApplied));
             }
         }
-        let Some(Following { mirror: following, .. }) = mirror.as_ref().filter(|mirror| mirror.from == from)
+        let Some(ActiveMirror { mirror: active, .. }) = mirror.as_ref().filter(|mirror| mirror.from == from)
         else {
-            let error =
-                PersistError::new(ErrorKind::Conflict, "the other store does not follow: nothing was begun");
+            let error = PersistError::new(
+                ErrorKind::Conflict,
+                "the other store is not a replica: start a mirror first",
+            );
             return Err(error.with_effect(Effect::NotApplied));
         };
-        let position = standing(&self.stores[from]).await?.position;
-        match tokio::time::timeout(timeout, following.reached(position)).await {
+        let position = replication_status(&self.stores[from]).await?.position;
+        match tokio::time::timeout(timeout, active.reached(position)).await {
             Ok(true) => {}
             Ok(false) => {
-                let why = following.status().last_failure;
+                let why = active.status().last_failure;
                 let error =
                     why.unwrap_or_else(|| PersistError::new(ErrorKind::Conflict, "the mirror has stopped"));
                 return Err(error.with_effect(Effect::NotApplied));
             }
             Err(_) => return Err(late("the replica is too far behind")),
         }
-        let Ok(gate) = tokio::time::timeout(timeout, self.gate.write()).await else {
-            return Err(late("the writes that are under way do not end"));
+        let Ok(held_writes) = tokio::time::timeout(timeout, self.switch_lock.write()).await else {
+            return Err(late("running writes did not end in time"));
         };
         let begun = Instant::now();
-        if let Some(following) = mirror.take() {
-            following.mirror.stop().await;
+        if let Some(active) = mirror.take() {
+            active.mirror.stop().await;
         }
         let changed = tokio::time::timeout(timeout, self.hand_over(from)).await;
         let changed = match changed {
             Ok(Ok(changed)) => Ok(changed),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(late("the rest could not be carried in time")),
+            Err(_) => Err(late("the remaining changes could not be copied in time")),
         };
-        // Whatever failed, and wherever: the stores say what became of it.
+        // The stores are the authority on the outcome, also after a failure.
         let answer = match changed {
             Ok((epoch, position)) => {
                 self.primary.store(1 - from, SeqCst);
@@ -86,29 +88,29 @@ impl Shared {
             }
             Err(error) => self.go_back(from, error).await,
         };
-        drop(gate);
-        // What cannot be followed now is begun again by the host, who sees it by the status.
+        drop(held_writes);
+        // If the new mirror cannot start, the status has the reason, and the host starts it again.
         let primary = self.primary.load(SeqCst);
         let link = Link::open(self.stores[primary].clone(), self.stores[1 - primary].clone()).await;
-        *mirror = link.ok().map(|link| Following { from: primary, mirror: Mirror::run(link) });
+        *mirror = link.ok().map(|link| ActiveMirror { from: primary, mirror: Mirror::run(link) });
         answer
     }
 
-    /// Carries what is left, and makes the other store lead. Nothing is written meanwhile.
+    /// Copies the remaining changes, and makes the other store the primary. No write runs meanwhile.
     async fn hand_over(&self, from: usize) -> Result<(Epoch, Position)> {
         let (old, new) = (&self.stores[from], &self.stores[1 - from]);
         let mut link = Link::open(old.clone(), new.clone()).await?;
-        // Before the old store is told to follow: whoever makes that lead again raises the epoch of this one first, and the last
-        // step, which expects what is seen here, is refused then.
-        let followed = standing(new).await?.replication_state;
+        // Read before the old store becomes a replica. A process that makes the old store the primary again first raises the
+        // epoch of this one; the last step, which expects the status read here, then fails.
+        let followed = replication_status(new).await?.replication_state;
         link.drain().await?;
-        let led = standing(old).await?.replication_state;
+        let led = replication_status(old).await?.replication_state;
         if !led.is_primary() {
             let error = PersistError::new(ErrorKind::Stale, "another process switches the primary");
             return Err(error.with_effect(Effect::NotApplied));
         }
-        stand(old, led, led.as_replica()).await?;
-        // From here on nobody writes to the old store, another process neither.
+        set_replication_state(old, led, led.as_replica()).await?;
+        // From here on no process can write to the old store.
         link.drain().await?;
         let next = new.on_replica(BeginCapture::FROM_NOW).await?.cursor;
         let equal = ApplyImages {
@@ -121,20 +123,21 @@ impl Shared {
         };
         old.on_replica(equal).await?;
         let epoch = led.epoch.max(followed.epoch).next();
-        stand(new, followed, ReplicationState { epoch, ..followed.promoted() }).await?;
-        Ok((epoch, standing(new).await?.position))
+        set_replication_state(new, followed, ReplicationState { epoch, ..followed.promoted() }).await?;
+        Ok((epoch, replication_status(new).await?.position))
     }
 
-    /// What a change that failed has left, by what the stores say: where neither leads, the old one does again.
+    /// Returns the outcome of a failed switchover according to the stores. If neither is a primary, the old one becomes the
+    /// primary again.
     async fn go_back(&self, from: usize, error: PersistError) -> Result<Switched> {
         match found::settle_after(&self.stores, from).await {
             Ok(primary) if primary != from => {
-                // It was done, and only its answer was lost.
+                // The switchover succeeded, and only its answer was lost.
                 self.primary.store(primary, SeqCst);
-                let standing = standing(&self.stores[primary]).await?;
+                let replication_status = replication_status(&self.stores[primary]).await?;
                 Ok(Switched {
-                    epoch: standing.replication_state.epoch,
-                    position: standing.position,
+                    epoch: replication_status.replication_state.epoch,
+                    position: replication_status.position,
                     held: Duration::ZERO,
                 })
             }

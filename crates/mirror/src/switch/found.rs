@@ -1,26 +1,26 @@
-//! Which of two stores leads, by what they say themselves.
+//! Finds the primary of two stores from their replication status.
 
-use crate::link::{stand, standing};
+use crate::link::{replication_status, set_replication_state};
 use throughline_core::{
     ErrorKind, PersistError, Persistence, Result,
     replication::{ReplicationState, ReplicationStatus},
 };
 
-/// How often it is looked anew where others change who leads meanwhile.
+/// The most attempts while other processes switch the primary.
 const TRIES: usize = 64;
 
-/// The store that leads; nothing where neither does.
+/// Returns the index of the primary. `None` if both are replicas.
 pub(super) async fn primary(stores: &[Persistence; 2]) -> Result<Option<usize>> {
-    decide(&standings(stores).await?)
+    decide(&statuses(stores).await?)
 }
 
-/// How both stand at one moment. A stance that was left never comes back, so what the first is before the second was asked and
-/// after that, it was all the time.
-async fn standings(stores: &[Persistence; 2]) -> Result<[ReplicationStatus; 2]> {
-    let mut before = standing(&stores[0]).await?.replication_state;
+/// Returns the status of both stores at one moment. An earlier status never returns, so that the first store had its status all
+/// the time between its two reads.
+async fn statuses(stores: &[Persistence; 2]) -> Result<[ReplicationStatus; 2]> {
+    let mut before = replication_status(&stores[0]).await?.replication_state;
     loop {
-        let second = standing(&stores[1]).await?;
-        let first = standing(&stores[0]).await?;
+        let second = replication_status(&stores[1]).await?;
+        let first = replication_status(&stores[0]).await?;
         if first.replication_state == before {
             return Ok([first, second]);
         }
@@ -28,26 +28,26 @@ async fn standings(stores: &[Persistence; 2]) -> Result<[ReplicationStatus; 2]> 
     }
 }
 
-fn decide(standings: &[ReplicationStatus; 2]) -> Result<Option<usize>> {
-    let is_primary = [0, 1].map(|store: usize| standings[store].replication_state.is_primary());
+fn decide(statuses: &[ReplicationStatus; 2]) -> Result<Option<usize>> {
+    let is_primary = [0, 1].map(|store: usize| statuses[store].replication_state.is_primary());
     match is_primary {
         [true, false] => Ok(Some(0)),
         [false, true] => Ok(Some(1)),
         [false, false] => Ok(None),
-        // Neither was ever told anything, or the follower to come was not yet.
-        [true, true] if standings[1].is_empty => Ok(Some(0)),
-        [true, true] if standings[0].is_empty => Ok(Some(1)),
+        // Neither store was ever a replica, or the empty one is not one yet.
+        [true, true] if statuses[1].is_empty => Ok(Some(0)),
+        [true, true] if statuses[0].is_empty => Ok(Some(1)),
         [true, true] => {
-            let detail = "both stores lead, and have something in them";
+            let detail = "both stores are primaries, and neither is empty";
             Err(PersistError::new(ErrorKind::Conflict, detail)
                 .with_effect(throughline_core::Effect::NotApplied))
         }
     }
 }
 
-/// Finds the store that leads, and makes one lead where neither does: where both are equal, `preferred`.
+/// Finds the primary, and makes a store the primary if neither is one: `preferred` if both are equal.
 ///
-/// Whoever does the same at once, or is still about to end a change, is refused or comes first; then it is looked anew.
+/// If another process does the same or completes a switchover, one of the two fails as stale and tries again.
 pub(super) async fn settle(stores: &[Persistence; 2], preferred: usize) -> Result<usize> {
     for _ in 1..TRIES {
         match settle_once(stores, preferred).await {
@@ -59,14 +59,14 @@ pub(super) async fn settle(stores: &[Persistence; 2], preferred: usize) -> Resul
 }
 
 async fn settle_once(stores: &[Persistence; 2], preferred: usize) -> Result<usize> {
-    let standings = standings(stores).await?;
-    match decide(&standings)? {
+    let statuses = statuses(stores).await?;
+    match decide(&statuses)? {
         Some(primary) => Ok(primary),
-        None => give_back(stores, &standings, preferred).await,
+        None => give_back(stores, &statuses, preferred).await,
     }
 }
 
-/// As [`settle`], after a change away from `from` that may still be under way: what of it comes later is refused.
+/// Like [`settle`], after a switchover away from `from` that may still run. Its later steps then fail.
 pub(super) async fn settle_after(stores: &[Persistence; 2], from: usize) -> Result<usize> {
     for _ in 1..TRIES {
         match settle_after_once(stores, from).await {
@@ -78,36 +78,38 @@ pub(super) async fn settle_after(stores: &[Persistence; 2], from: usize) -> Resu
 }
 
 async fn settle_after_once(stores: &[Persistence; 2], from: usize) -> Result<usize> {
-    let standings = standings(stores).await?;
-    match decide(&standings)? {
+    let statuses = statuses(stores).await?;
+    match decide(&statuses)? {
         Some(primary) if primary != from => Ok(primary),
         Some(_) => {
-            // What tells it to follow may be under way still, and comes too late then.
-            let led = standings[from].replication_state;
-            stand(&stores[from], led, ReplicationState { epoch: led.epoch.next(), ..led }).await?;
+            // Raise the epoch, so that a late step of the switchover fails.
+            let led = statuses[from].replication_state;
+            set_replication_state(&stores[from], led, ReplicationState { epoch: led.epoch.next(), ..led })
+                .await?;
             Ok(from)
         }
-        None => give_back(stores, &standings, from).await,
+        None => give_back(stores, &statuses, from).await,
     }
 }
 
-/// Makes a store lead again while neither does: going by how they stood then, and refused as `Stale` where one stands otherwise by now.
+/// Makes a store the primary again while neither is one. Fails as `Stale` if a store has another status by now.
 ///
-/// Neither led since the one before was told to follow, so that has everything. It is the one that has followed nothing since; where both have,
-/// they are equal. The other one is raised to the next epoch beforehand: whoever is still about to make that lead is refused.
+/// Neither store was a primary since the last one became a replica, so that that store has all data. It is the store without a
+/// copy cursor; if both have one, they are equal. The epoch of the other store is raised first, so that a process that is about
+/// to make it the primary fails.
 async fn give_back(
     stores: &[Persistence; 2],
-    standings: &[ReplicationStatus; 2],
+    statuses: &[ReplicationStatus; 2],
     preferred: usize,
 ) -> Result<usize> {
-    let led = match [0, 1].map(|store: usize| standings[store].cursor.is_some()) {
+    let led = match [0, 1].map(|store: usize| statuses[store].cursor.is_some()) {
         [false, true] => 0,
         [true, false] => 1,
         _ => preferred,
     };
-    let (old, new) = (standings[led].replication_state, standings[1 - led].replication_state);
+    let (old, new) = (statuses[led].replication_state, statuses[1 - led].replication_state);
     let epoch = old.epoch.max(new.epoch).next();
-    stand(&stores[1 - led], new, ReplicationState { epoch, ..new }).await?;
-    stand(&stores[led], old, ReplicationState { epoch, ..old.promoted() }).await?;
+    set_replication_state(&stores[1 - led], new, ReplicationState { epoch, ..new }).await?;
+    set_replication_state(&stores[led], old, ReplicationState { epoch, ..old.promoted() }).await?;
     Ok(led)
 }

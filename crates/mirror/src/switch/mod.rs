@@ -1,4 +1,4 @@
-//! A backend over two stores of which one leads.
+//! A backend over a primary and a replica.
 
 mod backend;
 mod change;
@@ -19,13 +19,14 @@ pub use self::{backend::SwitchBackend, change::Switched};
 use super::{Lag, Mirror, MirrorStatus};
 use throughline_core::{Effect, ErrorKind, PersistError, Persistence, Result, changes::CommitNotifier};
 
-/// Two stores of which one leads and the other follows, and the change between them under a host that goes on writing.
+/// A primary and a replica, and the switchover between them while the host writes.
 ///
-/// The host mounts [`backend`](Self::backend) once and keeps its one pipeline; layers that encrypt or redact stand in that. The stores
-/// are pipelines on a backend alone, and stay the host's: it closes them after its own.
+/// The host uses [`backend`](Self::backend) in its one pipeline; layers that encrypt or redact belong to that pipeline. The two
+/// stores are pipelines without layers. The host owns them, and closes them after its own pipeline.
 ///
-/// Which store leads is kept in the stores. A process that still writes to the other one is refused as [`Following`](ErrorKind::NotPrimary), so
-/// that nothing is written beside; one that has a switch of its own finds out and writes to the right one.
+/// The stores keep the role themselves. A process that still writes to the former primary gets
+/// [`NotPrimary`](ErrorKind::NotPrimary), so that no write is lost. A process with its own switch finds the new primary and
+/// repeats the call there.
 ///
 /// ```
 /// # use throughline_core::{Admitted, Backend, Capabilities, Durability};
@@ -41,7 +42,7 @@ use throughline_core::{Effect, ErrorKind, PersistError, Persistence, Result, cha
 /// # async fn main() -> throughline_core::Result<()> {
 /// let old = Persistence::builder().backend(Nowhere("old")).build()?;
 /// let new = Persistence::builder().backend(Nowhere("new")).build()?;
-/// // Neither of these keeps anything.
+/// Neither of these keeps anything.
 /// assert_eq!(Switch::open(old, new).await.unwrap_err().kind(), ErrorKind::Unsupported);
 /// # Ok(())
 /// # }
@@ -54,32 +55,33 @@ pub struct Switch {
 struct Shared {
     stores: [Persistence; 2],
     primary: AtomicUsize,
-    /// Writes hold it shared, and a change of the leader alone.
-    gate: RwLock<()>,
-    mirror: Mutex<Option<Following>>,
+    /// Calls hold it shared, and a switchover holds it exclusively.
+    switch_lock: RwLock<()>,
+    mirror: Mutex<Option<ActiveMirror>>,
     commits: CommitNotifier,
 }
 
-/// A follower that was begun, and the store that it follows.
-struct Following {
+/// A running mirror, and the index of its primary.
+struct ActiveMirror {
     from: usize,
     mirror: Mirror,
 }
 
 impl Switch {
-    /// Finds out which store is_primary. Where neither does, because a process ended in the middle of a change, nothing was written since, and
-    /// the one that led before leads again.
+    /// Finds the primary. If both stores are replicas, because a process ended during a switchover, nothing was written since,
+    /// and the former primary becomes the primary again.
     ///
     /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict) where both lead and have something in them; [`Unsupported`](ErrorKind::Unsupported) where a store cannot be
-    /// copied; what the stores answer.
+    /// - [`Conflict`](ErrorKind::Conflict) if both are primaries and not empty.
+    /// - [`Unsupported`](ErrorKind::Unsupported) if a store does not support replication.
+    /// - The errors of the stores.
     pub async fn open(first: Persistence, second: Persistence) -> Result<Self> {
         let stores = [first, second];
         let primary = found::settle(&stores, 0).await?;
         let shared = Shared {
             stores,
             primary: AtomicUsize::new(primary),
-            gate: RwLock::new(()),
+            switch_lock: RwLock::new(()),
             mirror: Mutex::new(None),
             commits: CommitNotifier::new(),
         };
@@ -92,69 +94,74 @@ impl Switch {
         SwitchBackend::new(Arc::clone(&self.shared))
     }
 
-    /// The store that leads: 0 for the first, 1 for the second.
+    /// The index of the primary: 0 for the first store, 1 for the second.
     #[must_use]
     pub fn primary(&self) -> usize {
         self.shared.primary.load(SeqCst)
     }
 
-    /// Begins to copy the store that leads into the other, which has to be empty or to have followed before. Where that is done
-    /// already it goes on.
+    /// Starts a mirror from the primary to the other store, which must be empty or a replica. Does nothing if a mirror is
+    /// running.
     ///
     /// # Errors
+    /// The errors of [`Mirror::start`].
     /// As for [`Mirror::start`].
     pub async fn follow(&self) -> Result<()> {
         let mut mirror = self.shared.mirror.lock().await;
         self.shared.follow(&mut mirror).await
     }
 
-    /// How it stands with the follower; nothing where none was begun.
+    /// The status of the mirror. `None` if none was started.
     pub async fn status(&self) -> Option<MirrorStatus> {
-        self.shared.mirror.lock().await.as_ref().map(|following| following.mirror.status())
+        self.shared.mirror.lock().await.as_ref().map(|active| active.mirror.status())
     }
 
-    /// How far the follower is behind; nothing where none was begun.
+    /// The lag of the replica. `None` if no mirror was started.
     pub async fn lag(&self) -> Option<Lag> {
-        self.shared.mirror.lock().await.as_ref().map(|following| following.mirror.lag())
+        self.shared.mirror.lock().await.as_ref().map(|active| active.mirror.lag())
     }
 
-    /// Stops following. Which store leads stays as it is.
+    /// Stops the mirror. The roles of the stores do not change.
     pub async fn stop(&self) {
-        let following = self.shared.mirror.lock().await.take();
-        if let Some(following) = following {
-            following.mirror.stop().await;
+        let active = self.shared.mirror.lock().await.take();
+        if let Some(active) = active {
+            active.mirror.stop().await;
         }
     }
 
-    /// Makes the second store lead: see [`switch_back`](Self::switch_back) for the way back.
+    /// Makes the second store the primary. See [`switch_back`](Self::switch_back) for the other direction.
     ///
-    /// It waits until the follower is equal; holds new writes; lets those that are under way end; carries what is left; tells the first store
-    /// to follow and the second to lead, which both keep; lets the writes go on; and follows in the other direction. Reads go on
-    /// all the time. Messages that are open stay open, and their writers notice nothing.
+    /// The switchover waits until the replica has caught up, holds new writes, and waits for running writes. It then copies the
+    /// remaining changes, changes the roles in both stores, releases the writes, and starts a mirror in the other direction.
+    /// Reads continue during the switchover. Open messages stay open for their writers.
     ///
-    /// `timeout` is how long it waits for the follower, and how long it holds writes, each. Where that does not do, or a store
-    /// fails before the second one leads, it goes back: the first goes on leading, and is followed.
+    /// `timeout` limits the wait for the replica, the wait for running writes, and the time for which writes are held, each. If
+    /// it expires, or a store fails before the second one is the primary, the first store stays the primary and its mirror starts
+    /// again.
     ///
     /// # Errors
-    /// [`Timeout`](ErrorKind::Timeout) where it went back for time; [`Conflict`](ErrorKind::Conflict) where the second store leads already or
-    /// does not follow; [`Busy`](ErrorKind::Busy) while another change is under way; [`Stale`](ErrorKind::Stale) where another process came
-    /// before; what the stores answer. With the effect
-    /// `NotApplied` the first store leads. With any other it is not known which leads until the stores can be asked:
-    /// [`Switch::open`] asks them.
+    /// - [`Timeout`](ErrorKind::Timeout) if `timeout` has expired.
+    /// - [`Conflict`](ErrorKind::Conflict) if the second store is already the primary, or is not a replica.
+    /// - [`Busy`](ErrorKind::Busy) during another switchover.
+    /// - [`Stale`](ErrorKind::Stale) if another process switched the primary first.
+    /// - The errors of the stores.
+    ///
+    /// With the effect `NotApplied`, the first store is the primary. With another effect the primary is unknown until the stores
+    /// can be reached; [`Switch::open`] finds it.
     ///
     /// # Cancel safety
-    /// Dropped, it runs to its end all the same.
+    /// A dropped future does not cancel the switchover.
     pub async fn switch_over(&self, timeout: Duration) -> Result<Switched> {
         self.change(0, timeout).await
     }
 
-    /// Makes the first store lead again, in the same way.
+    /// Makes the first store the primary again, in the same way.
     ///
     /// # Errors
-    /// As for [`switch_over`](Self::switch_over), with the stores the other way round.
+    /// The errors of [`switch_over`](Self::switch_over), with the stores exchanged.
     ///
     /// # Cancel safety
-    /// Dropped, it runs to its end all the same.
+    /// A dropped future does not cancel the switchover.
     pub async fn switch_back(&self, timeout: Duration) -> Result<Switched> {
         self.change(1, timeout).await
     }
@@ -172,11 +179,11 @@ impl Switch {
 }
 
 impl Shared {
-    fn leading(&self) -> &Persistence {
+    fn primary_store(&self) -> &Persistence {
         &self.stores[self.primary.load(SeqCst)]
     }
 
-    /// Finds out which store leads by now: another process may have changed it. Nothing where neither does for the moment.
+    /// Finds the current primary, which another process can have switched. `None` if both are replicas at the moment.
     async fn look(&self) -> Result<Option<usize>> {
         let primary = found::primary(&self.stores).await?;
         if let Some(primary) = primary {
@@ -185,19 +192,19 @@ impl Shared {
         Ok(primary)
     }
 
-    /// Begins to follow the store that leads, unless that is done.
-    async fn follow(&self, mirror: &mut Option<Following>) -> Result<()> {
+    /// Starts a mirror from the primary, unless it is running.
+    async fn follow(&self, mirror: &mut Option<ActiveMirror>) -> Result<()> {
         self.look().await?;
         let from = self.primary.load(SeqCst);
         if mirror.as_ref().is_some_and(|has| has.from == from && !has.mirror.status().is_stopped()) {
             return Ok(());
         }
-        // One that followed the store which another process has told to follow carries nothing any more.
+        // A mirror of a store that another process has made a replica copies nothing any longer.
         if let Some(other) = mirror.take() {
             other.mirror.stop().await;
         }
         let started = Mirror::start(self.stores[from].clone(), self.stores[1 - from].clone()).await?;
-        *mirror = Some(Following { from, mirror: started });
+        *mirror = Some(ActiveMirror { from, mirror: started });
         Ok(())
     }
 }

@@ -78,7 +78,7 @@ impl Serializer for &mut Walk {
             return Ok(());
         }
         let field = self.path.join(".");
-        Err(NotCountable(format!("`{field}` is {number}, and a store can count on from {LARGEST} at most")))
+        Err(NotCountable(format!("`{field}` is {number}, above the largest accepted number {LARGEST}")))
     }
 
     fn serialize_none(self) -> Result<(), NotCountable> {

@@ -205,7 +205,7 @@ impl Replay {
             (Self::Thread, PersistArgs::Thread(args)) => {
                 let thread = args.thread().expect("every operation on a thread names it");
                 let Some(entry) = look_up.thread(thread)? else {
-                    let detail = "it was done, and the thread has been deleted since";
+                    let detail = "the call was applied, and the thread has been deleted since";
                     return Err(PersistError::new(ErrorKind::Gone, detail));
                 };
                 match args.changed(ThreadChanged { entry, deduplicated: true }) {

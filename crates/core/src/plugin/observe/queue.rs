@@ -98,7 +98,12 @@ fn work(site: &SiteName, mut observer: impl Observe, inbox: &Receiver<Event>, co
 /// Logs the first failure of each operation, so that a broken observer does not flood the log.
 #[cfg(feature = "tracing")]
 fn report(site: &SiteName, kind: OpKind, why: &str) {
-    tracing::warn!(observer = &**site, operation = kind.as_str(), why, "an observer failed; writes go on");
+    tracing::warn!(
+        observer = &**site,
+        operation = kind.as_str(),
+        why,
+        "an observer failed; the call is not affected"
+    );
 }
 
 #[cfg(not(feature = "tracing"))]

@@ -1,4 +1,4 @@
-//! What the host says of a thread.
+//! Changes of the values that the host sets on a thread.
 
 use throughline_core::{PersistError, ThreadId, backend::rules, changes::ChangeKind, threads::ThreadArgs};
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl<S: RowSource> WriteScope<'_, S> {
-    /// Changes the summary of a thread. Answers the change event, where anything changed.
+    /// Changes the summary of a thread. Returns the change event if anything changed.
     pub(super) fn change_summary(
         &mut self,
         state: &mut ThreadRow,

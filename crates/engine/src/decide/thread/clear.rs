@@ -1,4 +1,4 @@
-//! The removal of every message of a thread.
+//! The clear of a thread.
 
 use throughline_core::{ThreadId, changes::ChangeKind};
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl<S: RowSource> WriteScope<'_, S> {
-    /// Begins another generation. The rows of the messages stay until the thread is purged.
+    /// Starts the next generation. The rows of the messages remain until the thread is purged.
     pub(super) fn clear(&mut self, state: &mut ThreadRow, thread: &ThreadId) -> Decided<ChangeKind, S> {
         let through = last_seq(Some(state), thread)?;
         let has_rows = self.has_messages(thread, state)? || state.aliases > 0;

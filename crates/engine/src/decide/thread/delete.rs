@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl<S: RowSource> WriteScope<'_, S> {
-    /// Deletes a thread, also one whose summary is damaged. Its rows stay until it is purged.
+    /// Deletes a thread, even with a damaged summary. Its rows remain until it is purged.
     pub(super) fn delete_thread(&mut self, thread: &ThreadId) -> Decided<ThreadDeleted, S> {
         self.repair_order(thread)?;
         let Some(mut state) = self.thread(thread)? else { return Err(rules::no_such_thread(thread).into()) };
@@ -25,7 +25,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok(ThreadDeleted { thread: thread.clone(), already, deduplicated: false })
     }
 
-    /// Whether a purge has something to remove once the thread is deleted.
+    /// Whether a purge has rows to remove after the deletion of the thread.
     fn has_rows(&mut self, thread: &ThreadId, state: &ThreadRow) -> Decided<bool, S> {
         if state.purgeable || state.aliases > 0 || self.has_messages(thread, state)? {
             return Ok(true);
@@ -38,14 +38,14 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok(self.leftovers(&query)? > 0)
     }
 
-    /// How many leftovers the store has.
+    /// Returns the number of leftover rows in the store.
     pub(super) fn leftovers(&mut self, query: &LeftoverQuery) -> Decided<u64, S> {
         let source = &mut *self.source;
         let count = self.rows.leftovers.get_or_load(query, || source.leftovers(query).map(Some))?;
         Ok(count.copied().unwrap_or_default())
     }
 
-    /// Repairs what tells the order of the messages. What was loaded of the thread may be out of date then.
+    /// Repairs the order of the messages of a thread. Loaded rows of the thread can be out of date afterwards.
     pub(super) fn repair_order(&mut self, thread: &ThreadId) -> Decided<(), S> {
         let key = self.thread_key(thread);
         if self.source.repair_order(&key)? {

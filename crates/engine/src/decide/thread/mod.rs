@@ -1,4 +1,4 @@
-//! What is done to a thread as a whole.
+//! The operations on a whole thread.
 
 mod change;
 mod clear;
@@ -47,11 +47,11 @@ impl<S: RowSource> WriteScope<'_, S> {
         }
     }
 
-    /// Applies what leaves the thread in existence. Answers the change event, where there is one.
+    /// Applies an operation that does not delete the thread. Returns the change event, if there is one.
     fn change(&mut self, thread: &ThreadId, args: &ThreadArgs) -> Decided<Option<ChangeKind>, S> {
         if let ThreadArgs::Create(create) = args {
             if self.living(thread)?.is_some() {
-                let detail = format!("there is a thread `{thread}`");
+                let detail = format!("the thread `{thread}` exists already");
                 return Err(refusal(ErrorKind::AlreadyExists, detail).into());
             }
             rules::check_labels(&create.labels)?;
@@ -79,15 +79,15 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok(Some(event))
     }
 
-    /// The store has to write the labels of a thread again.
+    /// Stages a rewrite of the labels of a thread.
     fn relabel(&mut self, thread: &ThreadId) {
         let key = self.thread_key(thread);
         self.rows.relabeled.push(key);
     }
 }
 
-/// Ends a list of messages to remove where their attachment names come to the bytes of an answer; says whether it did. The first one
-/// always stays.
+/// Truncates a list of messages to remove when their attachment keys reach the byte limit of an answer. Returns whether it was
+/// truncated. The first message always remains.
 fn end_at_bytes(removed: &mut Vec<(MessageId, Seq, MessageRow)>) -> bool {
     let mut bytes = AnswerBytes::new(ReadPage::DEFAULT_BYTES);
     let names = |row: &MessageRow| row.attachments.iter().map(|key| key.as_str().len()).sum();

@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl<S: RowSource> WriteScope<'_, S> {
-    /// Removes the oldest messages, up to a sequence number and not beyond the first open one.
+    /// Deletes the oldest messages, up to a sequence number and before the first open message.
     pub(super) fn prune(&mut self, prune: &PruneThread) -> Decided<Pruned, S> {
         let thread = &prune.thread;
         let mut state = self.existing(thread)?;
@@ -29,7 +29,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let open = self.range(thread, RangeKind::Open, floor, 1)?;
         let first_open = open.into_iter().find(|(.., row)| row.state.is_open()).map(|(_, seq, _)| seq);
         let within = |seq: Seq| seq <= prune.through && first_open.is_none_or(|open| seq < open);
-        // The row behind the limit says whether there are more. Its damage is reported by the prune that removes it.
+        // The row after the limit shows whether there are more. The prune that deletes it reports its damage.
         let looks_ahead = match self.load_range(thread, RangeKind::Oldest, floor, limit + 1) {
             Err(halt) if halt.is_corrupt() => false,
             loaded => loaded.map(|()| true)?,

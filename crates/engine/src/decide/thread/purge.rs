@@ -1,4 +1,4 @@
-//! The removal of what a clear or a deletion has left, step by step.
+//! The purge of a cleared or deleted thread, step by step.
 
 use throughline_core::{
     backend::rules,
@@ -38,7 +38,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         }
         purged.messages = removed.len() as u64;
         if !purged.more {
-            // The aliases and sessions go last.
+            // The aliases and sessions are removed last.
             let key = self.thread_key(thread);
             let below = (!state.deleted).then_some(state.generation);
             let query = LeftoverQuery { thread: key.clone(), below, limit: limit + 1 };
@@ -47,7 +47,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             if !purged.more {
                 state.purgeable = false;
             }
-            // The removal of the leftovers looks at the staged row.
+            // The removal of the leftovers reads the staged row.
             self.put_thread(thread, state);
         }
         Ok(purged)

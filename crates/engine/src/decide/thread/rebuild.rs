@@ -1,4 +1,4 @@
-//! A thread summary that is made again of the messages.
+//! The rebuild of a thread summary from its messages.
 
 use throughline_core::{ThreadId, backend::ThreadStats};
 
@@ -8,7 +8,7 @@ use crate::{
 };
 
 impl<S: RowSource> WriteScope<'_, S> {
-    /// Counts the messages of a thread again. Of a damaged summary only the labels and the owner can be recovered.
+    /// Counts the messages of a thread again. For a damaged summary, only the labels and the owner can be recovered.
     pub(super) fn rebuild(&mut self, thread: &ThreadId) -> Decided<(), S> {
         self.check_alive(thread)?;
         self.repair_order(thread)?;
@@ -33,7 +33,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             counted = self.count_messages(thread, &state, summary.created_at)?;
         }
         if is_damaged {
-            // A sequence number that no message has was that of a removed one.
+            // A sequence number without a message belonged to a removed message.
             summary.has_begun = counted.first.is_some() || state.last_seq.get() > counted.messages;
             summary.created_at =
                 counted.first.map_or(summary.created_at, |first| first.min(summary.created_at));

@@ -1,4 +1,4 @@
-//! Which message a provider means.
+//! The resolution of provider ids to a message id.
 
 use throughline_core::{
     MessageId, Role, Seq, ThreadId,
@@ -56,7 +56,7 @@ struct ThreadAliases<'s, 'a, S> {
 }
 
 impl<S: RowSource> ThreadAliases<'_, '_, S> {
-    /// The latest first: those of this transaction, then the stored ones.
+    /// Returns the aliases, the latest first: those of this transaction, then the stored ones.
     fn aliases(&mut self, by: AliasBy) -> Decided<Vec<KnownName>, S> {
         if !self.exists {
             return Ok(Vec::new());

@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl<S: RowSource> WriteScope<'_, S> {
-    /// Deletes the last message, and answers it as it was.
+    /// Deletes the last message, and returns it.
     pub(super) fn take_last(&mut self, take: &TakeLastMessage) -> Decided<TakenMessage, S> {
         let thread = take.thread.clone();
         let state = self.existing(&thread)?;
