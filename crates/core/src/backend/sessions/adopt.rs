@@ -3,7 +3,7 @@
 use super::{
     AttemptRecord, BoundRuntime, EffectiveState, KnownSession, SessionAddress, SessionStore, SessionValue,
     begin::describe,
-    effective::{Verdict, is_bound, recorded, unknown},
+    effective_state::{Verdict, is_bound, recorded, unknown},
     end,
 };
 use crate::{

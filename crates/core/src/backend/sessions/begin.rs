@@ -1,7 +1,7 @@
 //! The begin of a run, and the renewal of its lease.
 
 use super::{
-    AttemptRecord, Decision, EffectiveState, Running, SessionAddress, SessionStore, effective::Lapsed,
+    AttemptRecord, Decision, EffectiveState, Running, SessionAddress, SessionStore, effective_state::Lapsed,
 };
 use crate::{
     ErrorKind, Lease, PersistError, Timestamp,

@@ -3,7 +3,7 @@
 use super::{
     EffectiveState, Health, SessionAddress, SessionStore,
     begin::describe,
-    effective::{is_bound, unknown},
+    effective_state::{is_bound, unknown},
     end,
 };
 use crate::{

@@ -2,7 +2,7 @@
 
 use super::{
     BoundRuntime, EffectiveState, Health, KnownSession, SessionRows, SessionValue, Wanted,
-    effective::is_bound,
+    effective_state::is_bound,
 };
 use crate::{
     id::{SessionId, WorkDir},

@@ -3,7 +3,7 @@
 use super::{
     AttemptRecord, EffectiveState, SessionAddress, SessionStore,
     begin::{expect_running, known, superseded},
-    effective::{Verdict, recorded, unknown},
+    effective_state::{Verdict, recorded, unknown},
 };
 use crate::{
     Timestamp,

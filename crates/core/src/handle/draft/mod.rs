@@ -25,7 +25,7 @@ pub use self::{
 use self::{
     pending::{MAX_WAITING, permits_for},
     shared::Shared,
-    writer::{Settlement, Command},
+    writer::{Command, Settlement},
 };
 use crate::{
     Content, Delta, Effect, ErrorKind, Message, MessageId, OpKind, PersistError, Persistence, Result,
@@ -209,7 +209,9 @@ impl Draft {
         // A change larger than the whole buffer waits until the buffer is empty.
         let permits = u32::try_from(permits_for(bytes)).unwrap_or(MAX_WAITING);
         let buffered = async {
-            let Ok(permit) = self.shared.capacity.acquire_many(permits).await else { return Err(self.writer_ended()) };
+            let Ok(permit) = self.shared.capacity.acquire_many(permits).await else {
+                return Err(self.writer_ended());
+            };
             let Ok(slot) = self.changes.reserve().await else { return Err(self.writer_ended()) };
             permit.forget();
             slot.send(change);
@@ -357,8 +359,7 @@ impl Draft {
 
     /// Returns the error of an append to a full buffer.
     fn overloaded(&self) -> PersistError {
-        let error =
-            self.refused(ErrorKind::Overloaded, format!("{MAX_WAITING} bytes wait to be written"));
+        let error = self.refused(ErrorKind::Overloaded, format!("{MAX_WAITING} bytes wait to be written"));
         match self.shared.transient_error() {
             Some(source) => error.with_source(source),
             None => error,

@@ -25,7 +25,7 @@ pub(super) struct PendingWrite {
 }
 
 impl PendingWrite {
-    /// A write that writes nothing: to settle or to renew.
+    /// Returns a write without content, to settle a message or to renew its lease.
     pub(super) const fn empty() -> Self {
         Self { change: ContentChange::none(), bytes: 0, permits: 0, starts: Vec::new() }
     }
@@ -45,9 +45,9 @@ impl PendingWrite {
         let back = text.split_off(at);
         let back_bytes = back.len() as u64;
         let back_starts: Vec<usize> = back_starts.into_iter().map(|start| start - at).collect();
-        let starts = iter::once(0).chain(back_starts.iter().copied());
+        let part_starts = iter::once(0).chain(back_starts.iter().copied());
         let ends = back_starts.iter().copied().chain([back.len()]);
-        let back_permits = starts.zip(ends).map(|(start, end)| permits_for((end - start) as u64)).sum();
+        let back_permits = part_starts.zip(ends).map(|(start, end)| permits_for((end - start) as u64)).sum();
         let write = |text, bytes, permits, starts| {
             let change = ContentChange::Append(Delta::Text(text));
             Self { change, bytes, permits, starts }
@@ -68,7 +68,7 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Gathers text until a write has this many bytes.
+    /// Creates a buffer that coalesces text up to this many bytes for each write.
     pub(super) fn new(coalesce_bytes: usize) -> Self {
         Self { writes: VecDeque::new(), bytes: 0, coalesce_bytes }
     }
@@ -96,7 +96,12 @@ impl Pending {
             return;
         }
         // Superseded content counts as durable once its replacement is durable.
-        self.writes.push_back(PendingWrite { change, bytes: superseded + bytes, permits, starts: Vec::new() });
+        self.writes.push_back(PendingWrite {
+            change,
+            bytes: superseded + bytes,
+            permits,
+            starts: Vec::new(),
+        });
     }
 
     pub(super) fn pop(&mut self) -> Option<PendingWrite> {

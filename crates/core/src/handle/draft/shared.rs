@@ -22,7 +22,7 @@ pub(super) struct Shared {
     /// One permit for each byte of the buffer.
     pub(super) capacity: Semaphore,
     failure: Mutex<Option<PersistError>>,
-    /// Why what waits could not be written when that was last tried.
+    /// The error of the last write, if it was transient.
     transient_error: Mutex<Option<PersistError>>,
     live: Mutex<Option<LiveDraft>>,
 }

@@ -209,7 +209,8 @@ impl Writer {
         match command {
             Command::Flush { until, reply } => drop(reply.send(self.flush(until).await)),
             Command::Settle { settlement, until, reply } => {
-                let answer = self.settle(&settlement, until).await.map_err(|error| self.about_settlement(error));
+                let answer =
+                    self.settle(&settlement, until).await.map_err(|error| self.about_settlement(error));
                 drop(reply.send(answer));
             }
         }
@@ -281,7 +282,7 @@ impl Writer {
             }
         }
         while self.settled.is_none() {
-            let write = self.pending.pop().unwrap_or_else(PendingWrite::nothing);
+            let write = self.pending.pop().unwrap_or_else(PendingWrite::empty);
             let mode = if self.pending.is_empty() { settlement.mode() } else { UpdateMode::Partial };
             self.write(Attempt { write, mode }, until).await?;
         }
@@ -308,7 +309,9 @@ impl Writer {
     async fn renew(&mut self) {
         let until = self.db.deadline_from_now();
         let renewed = match self.resolve(until).await {
-            Ok(()) if self.settled.is_none() => self.write(Attempt::partial(PendingWrite::empty()), until).await,
+            Ok(()) if self.settled.is_none() => {
+                self.write(Attempt::partial(PendingWrite::empty()), until).await
+            }
             resolved => resolved,
         };
         // A lease that could not be renewed is renewed as soon as the store accepts writes again.
@@ -316,7 +319,8 @@ impl Writer {
         self.renew_at = every.and_then(|every| Instant::now().checked_add(every));
     }
 
-    /// Makes the uncertain write again, as it was. Both are for the same revision, so at most one of them is applied.
+    /// Repeats the uncertain write unchanged. Both attempts expect the same revision, so at most one of them is
+    /// applied.
     async fn resolve(&mut self, until: Option<StdInstant>) -> Result<()> {
         let resolved = self.repeat_uncertain(until).await;
         self.publish_uncertainty();
