@@ -1,4 +1,4 @@
-//! Content that is written in parts is stored as the redacted whole.
+//! Content that is written in parts is stored as the redaction of the whole.
 
 use std::{
     collections::HashMap,
@@ -53,7 +53,7 @@ impl Backend for Store {
     }
 }
 
-/// Writes a message in parts, and answers what is stored of it in the end.
+/// Writes a message in parts, and returns its stored content at the end.
 async fn stored(db: &Persistence, store: &Store, id: &str, parts: &[&str]) -> Content {
     let (thread, id): (_, MessageId) = ("t".parse().unwrap(), id.parse().unwrap());
     let new = NewReservation::new(Role::Assistant).with_id(id.clone());
@@ -67,7 +67,7 @@ async fn stored(db: &Persistence, store: &Store, id: &str, parts: &[&str]) -> Co
     messages[&id].1.content()
 }
 
-/// The text in parts: cut where the secret begins, in it, near its end, and every few characters.
+/// Divides the text where the secret begins, inside of it, near its end, and every few characters.
 fn cuts(text: &str, secret: usize) -> Vec<Vec<&str>> {
     let boundary = |at: usize| text.floor_char_boundary(at.min(text.len()));
     let (first, middle, last) = (boundary(secret + 3), boundary((secret + text.len()) / 2), text.len() - 1);
@@ -94,7 +94,7 @@ async fn a_message_that_is_written_in_parts_is_stored_as_the_redacted_whole() {
     let (mut wrong, mut looked_at, mut hidden) = (Vec::new(), 0, 0);
     for (number, (name, secret)) in secrets().iter().enumerate() {
         for (place, (before, write, after)) in CONTEXTS.iter().enumerate() {
-            // Of each format each context once.
+            // Each context once for each format.
             if (number + place) % 4 != 0 || is_joined(name, before) {
                 continue;
             }
@@ -120,7 +120,7 @@ async fn a_message_that_is_written_in_parts_is_stored_as_the_redacted_whole() {
 }
 
 #[test]
-fn tails_are_bounded() {
+fn buffered_text_is_bounded() {
     let redactor = Redactor::secrets();
     assert!(redactor.longest_tail() <= 2048, "{}", redactor.longest_tail());
     for (_, secret) in secrets() {
