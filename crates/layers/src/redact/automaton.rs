@@ -20,8 +20,7 @@ use regex_automata::{
 /// A search that needs more drops its states, rebuilds those that it needs, and continues.
 pub(super) const MOST_MEMORY: usize = 4 * 1024 * 1024;
 
-const NEVER_GIVES_UP: &str =
-    "a lazy DFA without quit bytes and without a limit of cache clears does not fail";
+const NEVER_FAILS: &str = "a lazy DFA without quit bytes and without a limit of cache clears does not fail";
 
 type Caches = Pool<
     dfa::Cache,
@@ -105,7 +104,7 @@ impl Automaton {
                 return found;
             }
         }
-        let last = self.dfa.next_eoi_state(cache, state).expect(NEVER_GIVES_UP);
+        let last = self.dfa.next_eoi_state(cache, state).expect(NEVER_FAILS);
         if last.is_match() {
             let pattern = self.dfa.match_pattern(cache, last, 0).as_usize();
             found = Some(Match { pattern, start, end: text.len() });
@@ -125,11 +124,11 @@ impl Automaton {
 }
 
 fn begin(dfa: &DFA, cache: &mut dfa::Cache, input: &Input<'_>) -> LazyStateID {
-    dfa.start_state_forward(cache, input).expect(NEVER_GIVES_UP)
+    dfa.start_state_forward(cache, input).expect(NEVER_FAILS)
 }
 
 fn next(dfa: &DFA, cache: &mut dfa::Cache, state: LazyStateID, byte: u8) -> LazyStateID {
-    dfa.next_state(cache, state, byte).expect(NEVER_GIVES_UP)
+    dfa.next_state(cache, state, byte).expect(NEVER_FAILS)
 }
 
 /// The pairs of bytes that can begin a match: a set of second bytes for each first byte. One half is for a first byte

@@ -98,9 +98,9 @@ pub(super) fn is_likely_secret(value: &[u8], is_deep: bool) -> bool {
     if is_deep {
         return value.len() >= 12 && looks_random(value) && !is_word_with_number(value);
     }
-    let has_sign =
+    let has_secret_character =
         value.iter().any(|byte| !is_word_byte(*byte) && !matches!(byte, b'.' | b'/' | b'-' | b':'));
-    check::has_digit(value) || value.len() >= 16 && !is_name_of_it(value) || has_sign
+    check::has_digit(value) || value.len() >= 16 && !is_name_of_it(value) || has_secret_character
 }
 
 /// `Bearer abc123`
@@ -147,7 +147,7 @@ pub(super) fn is_secret_unquoted(
     match strength {
         Strength::Certain if has_digit => value.len() >= 5,
         Strength::Certain => {
-            let has_sign = value
+            let has_secret_character = value
                 .iter()
                 .any(|byte| !is_word_byte(*byte) && !matches!(byte, b'-' | b'.' | b':' | b'/' | b','));
             let ends_line = matches!(behind, None | Some(b'\n' | b'\r'));
@@ -160,7 +160,7 @@ pub(super) fn is_secret_unquoted(
             match joint {
                 _ if is_plain_file => !is_name_of_it(value),
                 Joint::Prose => false,
-                _ => value.len() >= 7 && has_sign && !looks_like_code(value),
+                _ => value.len() >= 7 && has_secret_character && !looks_like_code(value),
             }
         }
         Strength::Likely => {

@@ -52,7 +52,7 @@ pub(super) struct Run {
 pub(super) struct Decoded {
     pub(super) bytes: Vec<u8>,
     /// The offset of each decoded byte in the original text.
-    places: Vec<usize>,
+    offsets: Vec<usize>,
     /// The number of bytes before the run.
     pub(super) before: usize,
 }
@@ -99,7 +99,7 @@ impl Encoding {
 impl Run {
     /// Decodes the run. A run with escapes includes the word before it, which may not begin before `begins`.
     pub(super) fn decode(self, text: &[u8], begins: usize) -> Decoded {
-        let mut decoded = Decoded { bytes: Vec::new(), places: Vec::new(), before: 0 };
+        let mut decoded = Decoded { bytes: Vec::new(), offsets: Vec::new(), before: 0 };
         if matches!(self.encoding, Encoding::Percent | Encoding::Escapes) {
             let lowest = begins.max(self.start.saturating_sub(BEFORE));
             let is_word =
@@ -145,19 +145,19 @@ impl Run {
         while again < last && !again.is_multiple_of(3) && self.encoding == Encoding::Base64 {
             again += 1;
         }
-        decoded.place(again, self.end)
+        decoded.offset_of(again, self.end)
     }
 }
 
 impl Decoded {
     fn push(&mut self, byte: u8, at: usize) {
         self.bytes.push(byte);
-        self.places.push(at);
+        self.offsets.push(at);
     }
 
     /// Returns the offset of a byte in the original text; `end` after the last byte.
-    pub(super) fn place(&self, at: usize, end: usize) -> usize {
-        self.places.get(at).copied().unwrap_or(end)
+    pub(super) fn offset_of(&self, at: usize, end: usize) -> usize {
+        self.offsets.get(at).copied().unwrap_or(end)
     }
 }
 

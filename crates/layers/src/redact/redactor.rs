@@ -309,7 +309,7 @@ mod tests {
         (0..length).map(|_| char::from(of[random.usize(..of.len())])).collect()
     }
 
-    /// Lines of a log. No two of them have the same id or address.
+    /// Log lines. No two of them have the same id or address.
     fn log(random: &mut fastrand::Rng) -> String {
         let mut log = String::new();
         for second in 0..300 {

@@ -154,7 +154,7 @@ impl Redactor {
                         let inside = self.scan_inside(&decoded.bytes, (0, 0), Mode::Text, true, depth + 1);
                         match inside.cuts.iter().find(|cut| cut.end > decoded.before) {
                             Some(secret) => {
-                                let start = decoded.place(secret.start.max(decoded.before), encoded.end);
+                                let start = decoded.offset_of(secret.start.max(decoded.before), encoded.end);
                                 cut(&mut cuts, start, encoded.end, secret.rule.or(Some(compiled.resumed)));
                                 (at, mode) = (encoded.end, Mode::Rest(compiled.rest_of(encoded.encoding)));
                                 begins = at;

@@ -130,7 +130,7 @@ const LIKELY_KEYS: &[&str] = &[
     "project",
 ];
 
-/// Words before `pass` or `pw` that make it certain: alone, it means a pass over data.
+/// Words before `pass` or `pw` that make it certain: alone, it means a pass through data.
 const PASS_OF: &[&str] = &[
     "db",
     "database",
@@ -300,7 +300,7 @@ pub(super) fn secret_name(name: &[u8]) -> Option<Strength> {
     is_likely.then_some(Strength::Likely)
 }
 
-/// Returns the strength for a member of structured content, where `pass` is no pass over data.
+/// Returns the strength for a member of structured content, where `pass` is no pass through data.
 pub(super) fn field_name(name: &[u8]) -> Option<Strength> {
     secret_name(name).or(is_one_of(name, &["pass", "pw", "cookies"]).then_some(Strength::Likely))
 }

@@ -150,7 +150,7 @@ mod tests {
 
     /// A secret for each kind of rule: with a rest, with context, with a check, with its own end.
     fn texts() -> Vec<String> {
-        let pem = |what: &str| format!("-----{what} RSA PRIVATE KEY-----");
+        let pem = |line: &str| format!("-----{line} RSA PRIVATE KEY-----");
         vec![
             format!("x AKIA{} y", "ABCD2345".repeat(2)),
             format!("curl -H 'Authorization: Bearer {}' z", "a1b2c3d4".repeat(5)),

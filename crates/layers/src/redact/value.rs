@@ -334,9 +334,9 @@ fn block_scalar(reader: &Reader<'_>, at: usize, joint: Joint) -> Option<usize> {
     if joint != Joint::Loose || !matches!(reader.at(at), Some(b'|' | b'>')) {
         return None;
     }
-    let sign = reader.skip(at + 1, 2, |byte| matches!(byte, b'+' | b'-' | b'1'..=b'9'));
-    let mut end = reader.skip(sign, MAX_BLANKS, |byte| matches!(byte, b' ' | b'\t'));
-    if end > sign && reader.at(end) == Some(b'#') {
+    let indicator_end = reader.skip(at + 1, 2, |byte| matches!(byte, b'+' | b'-' | b'1'..=b'9'));
+    let mut end = reader.skip(indicator_end, MAX_BLANKS, |byte| matches!(byte, b' ' | b'\t'));
+    if end > indicator_end && reader.at(end) == Some(b'#') {
         end = reader.skip(end, MAX_COMMENT, |byte| !matches!(byte, b'\r' | b'\n'));
     }
     let end = reader.skip(end, 1, |byte| byte == b'\r');

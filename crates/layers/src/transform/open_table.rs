@@ -20,7 +20,7 @@ pub(super) struct Table<St> {
     held: usize,
     most: usize,
     idle: Duration,
-    /// A lower bound of the instants at which entries become idle. Only a pass over all entries raises it.
+    /// A lower bound of the instants at which entries become idle. Only a scan of all entries raises it.
     idle_from: Option<Instant>,
 }
 

@@ -149,9 +149,9 @@ async fn a_json_string_in_metadata_is_read_as_json() {
 #[tokio::test]
 async fn json_in_a_string_that_nests_too_deep_is_read_as_a_text() {
     let (open, close) = ("[".repeat(1025), "]".repeat(1025));
-    let input = json!({"arguments": format!("{open}{{\"note\":\"password=S3CR3Tvalue\"}}{close}")});
+    let input = json!({"arguments": format!("{open}{{\"memo\":\"password=S3CR3Tvalue\"}}{close}")});
     let stored = stored(&input).await["arguments"].as_str().unwrap().to_owned();
     let inner = stored.strip_prefix(&*open).and_then(|rest| rest.strip_suffix(&*close)).unwrap();
-    assert!(inner.starts_with("{\"note\":\"password=[redacted:assignment#"), "{inner}");
+    assert!(inner.starts_with("{\"memo\":\"password=[redacted:assignment#"), "{inner}");
     assert!(inner.ends_with("]\"}"), "{inner}");
 }

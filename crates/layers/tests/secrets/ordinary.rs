@@ -36,9 +36,10 @@ fn dependencies() -> BTreeSet<PathBuf> {
         .args(["metadata", "--offline", "--locked", "--format-version", "1", "--manifest-path"])
         .arg(workspace().join("Cargo.toml"))
         .output();
-    let told = output.ok().filter(|output| output.status.success());
-    let told = told.and_then(|output| serde_json::from_slice::<serde_json::Value>(&output.stdout).ok());
-    let packages = told.as_ref().and_then(|told| told["packages"].as_array());
+    let metadata = output.ok().filter(|output| output.status.success());
+    let metadata =
+        metadata.and_then(|output| serde_json::from_slice::<serde_json::Value>(&output.stdout).ok());
+    let packages = metadata.as_ref().and_then(|metadata| metadata["packages"].as_array());
     let of_registry = |package: &&serde_json::Value| package["source"].is_string();
     let folder = |package: &serde_json::Value| {
         Path::new(package["manifest_path"].as_str()?).parent().map(Path::to_owned)

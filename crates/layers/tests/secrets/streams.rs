@@ -93,9 +93,9 @@ async fn a_message_that_is_written_in_parts_is_stored_as_the_redacted_whole() {
     let db = Persistence::builder().layer(RedactLayer::secrets()).backend(store.clone()).build().unwrap();
     let (mut wrong, mut looked_at, mut hidden) = (Vec::new(), 0, 0);
     for (number, (name, secret)) in secrets().iter().enumerate() {
-        for (place, (before, write, after)) in CONTEXTS.iter().enumerate() {
+        for (context, (before, write, after)) in CONTEXTS.iter().enumerate() {
             // Each context once for each format.
-            if (number + place) % 4 != 0 || is_joined(name, before) {
+            if (number + context) % 4 != 0 || is_joined(name, before) {
                 continue;
             }
             let text = format!("{before}{}{after}", write(secret));
@@ -103,7 +103,7 @@ async fn a_message_that_is_written_in_parts_is_stored_as_the_redacted_whole() {
             hidden += usize::from(whole != text);
             for (cut, parts) in cuts(&text, before.len()).iter().enumerate() {
                 looked_at += 1;
-                let id = format!("{number}-{place}-{cut}");
+                let id = format!("{number}-{context}-{cut}");
                 let content = stored(&db, &store, &id, parts).await;
                 if content != Content::text(&whole) {
                     wrong.push(format!(

@@ -25,7 +25,7 @@ use crate::{FindingKind, Location, Report, TransferError};
 
 /// The number of threads in a page of the list.
 const PAGE: u32 = 200;
-/// The most passes over the list, while threads become active meanwhile.
+/// The most reads of the list, while threads become active meanwhile.
 const PASSES: usize = 8;
 /// The most messages of one line; a line also has a limit of bytes, unless a single message is larger. A reader reads a
 /// line as a whole.

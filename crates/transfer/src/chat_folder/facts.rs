@@ -73,7 +73,7 @@ impl Facts {
         entry: Option<&Object<'_>>,
         warnings: &mut Vec<FindingKind>,
     ) -> Self {
-        let mut noted = |object: Option<&Object<'_>>| {
+        let mut warn_if_marked = |object: Option<&Object<'_>>| {
             if object.is_some_and(|object| object.raw(MARK).is_some()) {
                 warnings.push(FindingKind::WrongField(MARK));
             }
@@ -83,11 +83,11 @@ impl Facts {
             .and_then(|header| header.get::<HeaderMark>(MARK))
             .filter(|mark| ChatId::of(&mark.thread) == id);
         if header_mark.is_none() {
-            noted(header);
+            warn_if_marked(header);
         }
         let entry_mark = entry.and_then(|entry| entry.get::<EntryMark>(MARK));
         if entry_mark.is_none() {
-            noted(entry);
+            warn_if_marked(entry);
         }
         let created = |object: &Object<'_>| iso8601::parse(&object.get::<String>("created")?);
         let created_at = header.and_then(created).or_else(|| entry.and_then(created));

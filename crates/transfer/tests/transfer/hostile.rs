@@ -45,7 +45,7 @@ impl Meanwhile {
                         "delete" => drop(thread.delete_thread().await.unwrap()),
                         "clear" => {
                             thread.clear().await.unwrap();
-                            thread.add(NewMessage::user("anew")).await.unwrap();
+                            thread.add(NewMessage::user("again")).await.unwrap();
                         }
                         _ => drop(thread.add(NewMessage::assistant("more")).await.unwrap()),
                     }

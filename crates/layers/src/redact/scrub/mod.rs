@@ -184,7 +184,7 @@ impl Scrub {
                 made = self.db.on_thread(label).await.map(drop);
             }
         }
-        note(report, &found, made, &entry.thread, None)
+        record(report, &found, made, &entry.thread, None)
     }
 
     async fn message(&self, message: &Message, report: &mut ScrubReport) -> Result<()> {
@@ -208,7 +208,7 @@ impl Scrub {
             found.add(&in_reason);
             let delete = Delete::new(message.thread.clone(), message.id.clone()).expecting(message.revision);
             let made = if self.dry { Ok(()) } else { self.db.run(delete).await.map(drop) };
-            return note(report, &found, made, &message.thread, Some(&message.id));
+            return record(report, &found, made, &message.thread, Some(&message.id));
         }
         let mut made = Ok(());
         let mut can_be_changed = metadata.is_some();
@@ -235,7 +235,7 @@ impl Scrub {
             leave(report, &message.thread, Some(&message.id), why);
         }
         if can_be_changed {
-            return note(report, &found, made, &message.thread, Some(&message.id));
+            return record(report, &found, made, &message.thread, Some(&message.id));
         }
         Ok(())
     }
@@ -256,7 +256,7 @@ fn difference(before: &Metadata, after: &Metadata) -> Result<MetadataPatch> {
 }
 
 /// Records the result of a change. A refused change is reported as left; another failure ends the step.
-fn note(
+fn record(
     report: &mut ScrubReport,
     found: &Redactions,
     made: Result<(), PersistError>,
