@@ -1,4 +1,4 @@
-//! Every layer adds to the future of each call: to what is moved on the way down and on the way up.
+//! Measures the bytes that each layer adds to the future of a call, which are moved on the way in and out.
 #![cfg(all(feature = "limits", feature = "retry", feature = "timeout", feature = "trace"))]
 
 use std::{future::Future, pin::Pin};
@@ -20,11 +20,11 @@ fn at_most<T>(bytes: usize) {
 }
 
 #[test]
-fn no_layer_adds_much_to_the_future_of_a_call() {
-    // With the limit of content that the answer to a reservation says.
+fn each_layer_adds_few_bytes_to_the_future_of_a_call() {
+    // Includes the content limit in the answer to a reservation.
     at_most::<LimitsFuture<Inner>>(24);
     at_most::<TraceFuture<Inner, DefaultHooks>>(112);
-    // The request for another attempt, and a timer in the place of the attempt.
+    // The request for another attempt, and a timer for the attempt.
     at_most::<RetryFuture<SharedService>>(344);
     at_most::<TimeoutFuture<Inner>>(160);
 }

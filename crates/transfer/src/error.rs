@@ -2,21 +2,21 @@ use std::{io, path::PathBuf};
 
 use throughline_core::{PersistError, TenantId};
 
-/// Why a transfer could not begin or go on.
+/// The reason why a transfer failed.
 ///
-/// What is wrong with one row or one line is no error: the [`Report`](crate::Report) names it, and the rest goes on. After an
-/// error what was brought over until then stays; done again, the transfer brings the rest.
+/// A defect of one row or one line is no error: the [`Report`](crate::Report) names it, and the transfer continues.
+/// After an error the imported messages stay, and a repeated transfer imports the rest.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransferError {
     /// A file or a folder could not be read or written.
-    #[error("`{}` could not be {what}", path.display())]
+    #[error("`{}` could not be {operation}", path.display())]
     Io {
         /// The file or the folder.
         path: PathBuf,
-        /// What was to be done with it: "read", "written", …
-        what: &'static str,
-        /// What the system says.
+        /// The operation: "read", "written", …
+        operation: &'static str,
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A database could not be read.
@@ -24,7 +24,7 @@ pub enum TransferError {
     Database {
         /// The file.
         path: PathBuf,
-        /// What SQLite says.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
     /// A database has no table of this name.
@@ -32,52 +32,52 @@ pub enum TransferError {
     NoTable {
         /// The file.
         path: PathBuf,
-        /// The table that was looked for.
+        /// The name of the table.
         table: String,
     },
-    /// A table has not the columns that it must have.
+    /// A table lacks required columns.
     #[error("the table `{table}` of `{}` has no column {}", path.display(), missing.join(", "))]
     NoColumns {
         /// The file.
         path: PathBuf,
         /// The table.
         table: String,
-        /// The columns that are not there.
+        /// The missing columns.
         missing: Vec<String>,
     },
-    /// A view has more rows or more bytes than are read of one, or does not end.
-    #[error("the view `{table}` of `{}` {what}: copy the rows that are wanted into a table", path.display())]
+    /// A view has too many rows or bytes, or does not end.
+    #[error("the view `{table}` of `{}` {bound}: copy the rows that are wanted into a table", path.display())]
     UnboundedView {
         /// The file.
         path: PathBuf,
         /// The view.
         table: String,
-        /// Which bound it exceeds.
-        what: String,
+        /// The exceeded limit.
+        bound: String,
     },
-    /// A file is larger than is read into memory.
+    /// A file is too large to be read into memory.
     #[error("`{}` has {bytes} bytes, and at most {max} are read", path.display())]
     FileTooLarge {
         /// The file.
         path: PathBuf,
-        /// How many bytes it has.
+        /// Its size in bytes.
         bytes: u64,
-        /// How many a file of its kind may have.
+        /// The largest size of a file of its kind.
         max: u64,
     },
-    /// A file is not what it must be. Nothing was taken from it and nothing written to it.
+    /// A file is malformed. The transfer read nothing from it and wrote nothing to it.
     #[error("`{}` is corrupt at line {line}, column {column}: {detail}", path.display())]
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// The line, from 1 on.
+        /// The line, from 1.
         line: usize,
-        /// The column in bytes, from 1 on; 0 where the line has none.
+        /// The column in bytes, from 1; 0 if it is unknown.
         column: usize,
-        /// What is wrong there.
+        /// The defect.
         detail: String,
     },
-    /// A file was written by a program that knows more than this one. It is read, and never written to.
+    /// A newer version of the format wrote the file. The transfer reads it, but never writes to it.
     #[error("`{}` has schema version {version}, and only version {known} is written", path.display())]
     NewerSchema {
         /// The file.
@@ -87,20 +87,20 @@ pub enum TransferError {
         /// The version that this crate writes.
         known: u64,
     },
-    /// A folder to write to holds something else than an earlier export.
+    /// The folder to write to contains something other than an earlier export.
     #[error("`{}` is not empty and holds no earlier export: found `{}`", path.display(), found.display())]
     NotAnExport {
         /// The folder.
         path: PathBuf,
-        /// What stands there.
+        /// The path that was found in it.
         found: PathBuf,
     },
-    /// A folder to write to holds an export of another tenant: the two would be one when it is imported.
+    /// The folder to write to contains an export of another tenant. An import would mix the two.
     #[error("`{}` holds an export of the tenant `{tenant}`", path.display())]
     ExportOfAnother {
         /// The folder.
         path: PathBuf,
-        /// Whose it is.
+        /// The tenant of the existing export.
         tenant: TenantId,
     },
     /// Another export is writing to the folder.
@@ -121,9 +121,9 @@ pub enum TransferError {
 }
 
 impl TransferError {
-    /// Puts the path and the deed to what the system says.
-    pub(crate) fn io(path: impl Into<PathBuf>, what: &'static str) -> impl FnOnce(io::Error) -> Self {
+    /// Adds the path and the operation to an error of the operating system.
+    pub(crate) fn io(path: impl Into<PathBuf>, operation: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { path, what, source }
+        move |source| Self::Io { path, operation, source }
     }
 }

@@ -1,4 +1,4 @@
-//! Brings conversations into a store from other programs' files, and takes them out again.
+//! Imports conversations from the files of other programs into a store, and exports them.
 //!
 //! ```
 //! use throughline_core::Persistence;
@@ -29,25 +29,26 @@
 //! # }
 //! ```
 //!
-//! | what | from it | to it |
+//! | format | import | export |
 //! |---|---|---|
 //! | [`LegacySqlite`]: a SQLite file with a table of messages | yes | no |
 //! | [`ChatFolder`]: `catalog.json` and `<uuid>/chat.jsonl` | yes | yes |
 //!
-//! Everything goes through the pipeline: a thread is created hidden, filled by imports of a few hundred messages, and published.
-//! So every layer sees every message, no list shows a part of a thread, and what failed on its way is done again from its
-//! beginning. What cannot be taken is named in the [`Report`], with its place, and keeps nothing else back.
+//! All imports go through the pipeline: a thread is created hidden, filled by imports of a few hundred messages, and
+//! published. So every layer sees every message, no list shows an incomplete thread, and a failed import can be
+//! repeated from the start. The [`Report`] names rows and lines that cannot be imported, with their locations; the
+//! others are imported.
 
 mod chat_folder;
 mod error;
-mod intake;
+mod import;
+mod iso8601;
 mod legacy_sqlite;
-mod moment;
 mod report;
 
 pub use self::{
     chat_folder::{ChatFolder, ChatId, InvalidChatId},
     error::TransferError,
     legacy_sqlite::{LegacySqlite, LegacySqliteOptions, StreamingRows},
-    report::{Finding, Found, Place, Report},
+    report::{Finding, FindingKind, Location, Report},
 };

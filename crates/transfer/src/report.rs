@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use throughline_core::{InvalidId, MessageId, Metadata, ThreadId};
 
-/// What a transfer came to, or would come to.
+/// The result of a transfer, or of its plan.
 ///
 /// ```
 /// use throughline_transfer::Report;
@@ -13,32 +13,32 @@ use throughline_core::{InvalidId, MessageId, Metadata, ThreadId};
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Threads that were read to their end.
+    /// The threads that were read to their end.
     pub threads: u64,
-    /// Messages that were brought over. Of a plan: those that would be, into a store that has none of them.
+    /// The messages that were imported; in a plan, those that would be imported into a store without any of them.
     pub messages: u64,
-    /// Messages that the store had already, the same.
+    /// The messages that the store already had, unchanged.
     pub already_there: u64,
-    /// What was not brought over, where it stands and why.
+    /// The messages, rows and lines that were skipped, with the location and the reason.
     pub skipped: Vec<Finding>,
-    /// What was brought over, and is not as it should be.
+    /// The messages, rows and lines that were transferred in spite of a defect.
     pub noted: Vec<Finding>,
-    /// Fields or columns that are not known here, and how often they were met. They are kept.
+    /// Unknown fields or columns, and the number of their occurrences. They are kept.
     pub unknown_fields: BTreeMap<String, u64>,
-    /// What was written by a newer version of its program, kept as it stands and not looked into.
-    pub newer: Vec<Place>,
-    /// The fields of a catalog that are not known here, byte for byte: see
+    /// The files and lines of a newer version of the format, which are kept unchanged.
+    pub newer: Vec<Location>,
+    /// The unknown fields of a catalog, byte for byte: see
     /// [`ChatFolder::with_catalog_fields`](crate::ChatFolder::with_catalog_fields).
     pub catalog_fields: Metadata,
 }
 
 impl Report {
-    pub(crate) fn skip(&mut self, place: &Place, what: Found) {
-        self.skipped.push(Finding { place: place.clone(), what });
+    pub(crate) fn skip(&mut self, location: &Location, kind: FindingKind) {
+        self.skipped.push(Finding { location: location.clone(), kind });
     }
 
-    pub(crate) fn note(&mut self, place: &Place, what: Found) {
-        self.noted.push(Finding { place: place.clone(), what });
+    pub(crate) fn warn(&mut self, location: &Location, kind: FindingKind) {
+        self.noted.push(Finding { location: location.clone(), kind });
     }
 
     pub(crate) fn unknown(&mut self, name: String) {
@@ -57,37 +57,37 @@ impl fmt::Display for Report {
     }
 }
 
-/// Something that was met, and where.
+/// A defect, and its location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Where it stands.
-    pub place: Place,
-    /// What it is.
-    pub what: Found,
+    /// The location of the defect.
+    pub location: Location,
+    /// The kind of defect.
+    pub kind: FindingKind,
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.what)
+        write!(f, "{}: {}", self.location, self.kind)
     }
 }
 
-/// Where something stands.
+/// A location in a source, a folder or a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Place {
+pub enum Location {
     /// A row of a table.
     Row {
         /// The table.
         table: String,
-        /// Its row id; of a table without row ids its message id.
+        /// Its row id; in a table without row ids, its message id.
         row: String,
     },
     /// A line of a file.
     Line {
         /// The file.
         file: PathBuf,
-        /// The line, from 1 on.
+        /// The line, from 1.
         line: u64,
     },
     /// A file or a folder.
@@ -103,7 +103,7 @@ pub enum Place {
     },
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Row { table, row } => write!(f, "row {row} of `{table}`"),
@@ -115,58 +115,58 @@ impl fmt::Display for Place {
     }
 }
 
-/// What was met.
+/// The kind of a defect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Found {
-    /// An id that no store takes.
+pub enum FindingKind {
+    /// An invalid id.
     #[error("{0}")]
     InvalidId(InvalidId),
-    /// A time that is none.
+    /// An invalid time.
     #[error("`{0}` is no time")]
     NoTime(&'static str),
-    /// A value of another type than the column's.
+    /// A value of the wrong type for its column.
     #[error("`{column}` is no {expected}")]
     NoValue {
         /// The column.
         column: &'static str,
-        /// What it should be.
+        /// The expected type.
         expected: &'static str,
     },
     /// A text that is not UTF-8.
     #[error("`{0}` is not UTF-8")]
     NotUtf8(&'static str),
-    /// A role that there is not.
+    /// An unknown role.
     #[error("there is no role `{0}`")]
     UnknownRole(String),
-    /// A second message or chat of an id.
-    #[error("its id stands here a second time")]
+    /// A second message or chat with the same id.
+    #[error("its id occurs a second time")]
     Twice,
-    /// The store or a layer refuses it.
+    /// The store or a layer refused it.
     #[error("{0}")]
     Refused(String),
-    /// The store has a message of its id, and it is another one.
+    /// The store has another message with its id.
     #[error("the store has another message of its id")]
     Differs,
     /// The store had it, and it was deleted.
     #[error("it was deleted from the store")]
     Deleted,
-    /// A line of nothing.
+    /// A blank line.
     #[error("the line is blank")]
     Blank,
-    /// A line that is longer than is read of one.
+    /// A line beyond the limit.
     #[error("the line has more than {max} bytes")]
     LineTooLong {
-        /// The longest line that is read, in bytes.
+        /// The limit in bytes.
         max: usize,
     },
-    /// A line that is not JSON: torn by a crash, or never was.
+    /// A line that is not JSON, for example torn by a crash.
     #[error("the line is not JSON, from column {0} on")]
     NotJson(usize),
-    /// A line of JSON that is no object.
+    /// A line that is JSON, but no object.
     #[error("the line is no object")]
     NoObject,
-    /// A line of a type that is not known, or of none.
+    /// A line of an unknown type, or without a type.
     #[error("the line is of the type `{0}`")]
     UnknownType(String),
     /// A header after the first.
@@ -175,16 +175,16 @@ pub enum Found {
     /// A transcript without a header.
     #[error("the transcript has no header")]
     NoHeader,
-    /// A header that names another chat than its folder does.
+    /// A header that names another chat than its folder.
     #[error("the header names another chat")]
     HeaderOfAnother,
-    /// A field that must be there.
+    /// A required field is missing.
     #[error("there is no field `{0}`")]
     NoField(&'static str),
-    /// A field of another type than it must have.
-    #[error("the field `{0}` is not what it must be")]
+    /// A field of the wrong type.
+    #[error("the field `{0}` has the wrong type")]
     WrongField(&'static str),
-    /// Numbers that are left out.
+    /// Missing numbers of turns.
     #[error("turn {seq} follows turn {after}")]
     SeqGap {
         /// The number before.
@@ -192,48 +192,48 @@ pub enum Found {
         /// This number.
         seq: u64,
     },
-    /// A number that was used before.
+    /// A number that occurred before.
     #[error("turn {0} is there a second time")]
     SeqTwice(u64),
-    /// A number lower than one before.
-    #[error("turn {seq} stands after turn {after}")]
+    /// A number lower than an earlier one.
+    #[error("turn {seq} comes after turn {after}")]
     SeqOutOfOrder {
         /// The highest number before.
         after: u64,
         /// This number.
         seq: u64,
     },
-    /// Written by a newer version.
+    /// A newer version wrote it.
     #[error("it has schema version {0}")]
     Newer(String),
-    /// Something that is no chat.
+    /// A folder or an entry that is no chat.
     #[error("it is not named by a UUID")]
     NoChatId,
     /// A symbolic link, which is not followed.
     #[error("it is a symbolic link")]
     SymbolicLink,
-    /// A file beside a transcript.
+    /// A file next to a transcript.
     #[error("it is no transcript")]
     OtherFile,
-    /// A folder without a transcript, or an entry of a catalog without a folder.
+    /// A folder without a transcript, or a catalog entry without a folder.
     #[error("there is no transcript")]
     NoTranscript,
     /// A chat that the catalog does not name.
     #[error("the catalog does not name it")]
     NotInCatalog,
-    /// A title that is too long; the thread is untitled.
+    /// A title that is too long; the thread has no title.
     #[error("its title is too long")]
     TitleTooLong,
-    /// A message that is still being written.
+    /// An open message.
     #[error("it is still being written")]
     Open,
-    /// An entry that the store cannot read.
+    /// A thread summary that the store cannot read.
     #[error("its entry is damaged")]
     Damaged,
-    /// A thread whose folder would be that of another thread.
+    /// A thread whose folder belongs to another thread.
     #[error("its folder would be that of the thread `{0}`")]
     FolderTaken(ThreadId),
-    /// A chat of an earlier export that the store does not have now; it was left.
+    /// A chat of an earlier export whose thread the store no longer has; its files stay.
     #[error("the store does not have it any more")]
     NoLongerThere,
 }

@@ -205,7 +205,7 @@ mod tests {
             drop(two);
         };
         tokio::join!(queue.quiet(begun + Duration::from_secs(10)), ends);
-        assert_eq!(begun.elapsed(), Duration::from_secs(1), "it is told, and does not look by and by");
+        assert_eq!(begun.elapsed(), Duration::from_secs(1), "a notification ends the wait, without polling");
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,8 +9,8 @@ use throughline_core::{Effect, ErrorKind, PersistError, Result};
 
 /// The keys of a host: one key that encrypts, and any number of keys that only decrypt.
 ///
-/// A clone is a handle to the same key ring. The host can change the ring while pipelines use it: a call uses the keys
-/// that the ring had when the call reached the layer.
+/// A clone is a handle to the same key ring. The host can change it while pipelines use it: a call uses the keys
+/// that it had when the call reached the layer.
 ///
 /// ```
 /// use throughline_layers::encrypt::{Key, KeyRing};

@@ -28,8 +28,8 @@ pub struct Shredded {
 #[derive(Default)]
 struct Origins {
     of: BTreeMap<ThreadId, ThreadId>,
-    unread: Vec<ThreadId>,
-    unread_keys: Vec<String>,
+    damaged: Vec<ThreadId>,
+    damaged_keys: Vec<String>,
 }
 
 impl Origins {
@@ -41,7 +41,7 @@ impl Origins {
                 self.of.extend(point.map(|point| (thread, point.thread)));
             }
             Err(error) if error.kind() == ErrorKind::Gone => {}
-            Err(error) if error.kind() == ErrorKind::Corrupt => self.unread.push(thread),
+            Err(error) if error.kind() == ErrorKind::Corrupt => self.damaged.push(thread),
             Err(error) => return Err(error),
         }
         Ok(())
@@ -83,7 +83,7 @@ impl EncryptLayer {
     /// the reads that search for forks: the key is then destroyed, and the caller can repeat the call.
     ///
     /// # Cost
-    /// One pass over the list of the tenant's threads, and one over the thread key store, which has the keys of all
+    /// One pass through the list of the tenant's threads, and one through the thread key store, which has the keys of all
     /// tenants. Each thread that is hidden or has a damaged summary costs a read.
     ///
     /// # Cancel safety
@@ -95,7 +95,7 @@ impl EncryptLayer {
         let threads = vec![thread.clone()];
         let origins = self.origins(db).await.map_err(half_done)?;
         let readable_forks = origins.forks_of(&threads);
-        let Origins { unread, unread_keys, .. } = origins;
+        let Origins { damaged: unread, damaged_keys: unread_keys, .. } = origins;
         Ok(Shredded { threads, readable_forks, unread, unread_keys })
     }
 
@@ -121,7 +121,7 @@ impl EncryptLayer {
             let origins = self.origins(db).await.map_err(half_done)?;
             let forks = origins.forks_of(&threads);
             if forks.is_empty() {
-                let Origins { unread, unread_keys, .. } = origins;
+                let Origins { damaged: unread, damaged_keys: unread_keys, .. } = origins;
                 return Ok(Shredded { threads, readable_forks: Vec::new(), unread, unread_keys });
             }
             for fork in forks.into_iter().rev() {
@@ -158,7 +158,7 @@ impl EncryptLayer {
         let (keys, mut after) = (self.thread_keys()?, None);
         loop {
             let listed = keys.list(after.as_ref(), ReadPage::MAX_LIMIT as usize).await?;
-            origins.unread_keys.extend(listed.damaged);
+            origins.damaged_keys.extend(listed.damaged);
             let Some((last, _)) = listed.keys.last() else { return Ok(origins) };
             after = Some(last.clone());
             for ((tenant, thread), _) in listed.keys {

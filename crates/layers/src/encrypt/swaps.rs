@@ -299,7 +299,7 @@ fn rel_30_no_byte_can_be_changed() {
 
 /// REL-30: changes the fields around the ciphertexts.
 #[test]
-fn rel_30_wrong_place_revision_or_key_is_refused() {
+fn rel_30_a_wrong_owner_revision_or_key_is_refused() {
     let key_provider = key_provider(Weakness::None);
     let row = row(&key_provider, &tenant("x"), "t", "m");
     let changed = |change: fn(&mut Message)| {

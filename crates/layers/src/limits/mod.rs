@@ -56,7 +56,7 @@
 //! A [fork](throughline_core::Thread::fork) copies stored data without limits, so a message that was written before a
 //! limit was lowered can still be forked. The types of ids limit their length.
 //!
-//! The layer fails closed: it refuses operations that it cannot measure. It costs one pass over the content, without
+//! The layer fails closed: it refuses operations that it cannot measure. It costs one pass through the content, without
 //! allocation.
 
 mod depth;

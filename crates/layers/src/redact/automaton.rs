@@ -1,9 +1,9 @@
-//! Patterns in one automaton, and where in a text they match.
+//! Matches all patterns with one automaton.
 //!
-//! The automaton is a lazy DFA that is only used anchored: it follows what begins at one position, and the search tries those
-//! positions at which two bytes can begin a match. A DFA that searches for a match anywhere needs a state for each set of matches that
-//! are under way. Random Base64 makes another such set at each byte, so such a DFA builds states without end, for this text and for
-//! each one after it. The states of an anchored DFA depend on the patterns, not on how many texts it has read.
+//! The automaton is a lazy DFA that searches anchored only: it follows a match that begins at one position. The search
+//! tries the positions at which two bytes can begin a match. An unanchored DFA needs a state for each set of partial
+//! matches. Random Base64 creates a new set at each byte, so such a DFA would build states without end, for this text
+//! and for each later one. The states of an anchored DFA depend on the patterns, not on the number of texts.
 
 use regex_automata::{
     Anchored, Input,
@@ -15,23 +15,22 @@ use regex_automata::{
     util::{alphabet::Unit, pool::Pool, syntax},
 };
 
-/// The states take at most this many bytes for each search that runs at the same time, unless the patterns need more for their largest
-/// states. [`Rules::secrets`](super::Rules::secrets) needs an eighth of it for ordinary text, and a third for what is made to need much. A
-/// search that needs more drops its states, builds those that it needs again, and goes on.
+/// The most bytes of states for each concurrent search, unless the largest states of the patterns need more.
+/// [`Rules::secrets`](super::Rules::secrets) needs an eighth of it for ordinary text, and a third for adversarial text.
+/// A search that needs more drops its states, rebuilds those that it needs, and continues.
 pub(super) const MOST_MEMORY: usize = 4 * 1024 * 1024;
 
-const NEVER_GIVES_UP: &str =
-    "a lazy DFA without quit bytes and without a limit of cache clears does not fail";
+const NEVER_FAILS: &str = "a lazy DFA without quit bytes and without a limit of cache clears does not fail";
 
 type Caches = Pool<
     dfa::Cache,
     Box<dyn Fn() -> dfa::Cache + Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe>,
 >;
 
-/// A set of patterns. Of two that match at one position the first one counts.
+/// A set of patterns. If two match at one position, the first one wins.
 pub(super) struct Automaton {
     dfa: DFA,
-    /// One cache for each search that runs at the same time.
+    /// One cache for each concurrent search.
     caches: Caches,
     pairs: Box<Pairs>,
 }
@@ -39,7 +38,7 @@ pub(super) struct Automaton {
 /// A match of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Match {
-    /// Its number in the order of the patterns.
+    /// The index of the pattern.
     pub(super) pattern: usize,
     pub(super) start: usize,
     pub(super) end: usize,
@@ -50,7 +49,7 @@ pub(super) fn bytewise() -> syntax::Config {
 }
 
 impl Automaton {
-    /// Nothing where the patterns are invalid or too large. None of them may match a text of no length.
+    /// Compiles the patterns; `None` if they are invalid or too large. No pattern may match an empty text.
     pub(super) fn new(patterns: &[&str]) -> Option<Self> {
         let dfa = DFA::builder()
             .syntax(bytewise())
@@ -60,11 +59,11 @@ impl Automaton {
             .ok()?;
         let mut cache = dfa.create_cache();
         let pairs = Box::new(Pairs::new(&dfa, &mut cache));
-        // A search begins with the states that `Pairs` needed: to build these costs more than to copy them.
+        // A search starts with a copy of the states that `Pairs` needed, because building them costs more.
         Some(Self { dfa, caches: Pool::new(Box::new(move || cache.clone())), pairs })
     }
 
-    /// The first match in `text[from..]`, as if the text ended there.
+    /// Returns the first match in `text[from..]`, as if the text ended there.
     pub(super) fn find(&self, text: &[u8], from: usize) -> Option<Match> {
         let mut cache = self.caches.get();
         let mut at = from;
@@ -78,7 +77,7 @@ impl Automaton {
         None
     }
 
-    /// The first position at or after `from` where a match begins that more text could make, or make another.
+    /// Returns the first position at or after `from` where more text could create or change a match.
     pub(super) fn grows_from(&self, text: &[u8], from: usize) -> Option<usize> {
         let mut cache = self.caches.get();
         let mut at = from;
@@ -97,7 +96,7 @@ impl Automaton {
         let mut found = None;
         for (at, byte) in text.iter().enumerate().skip(start) {
             state = next(&self.dfa, cache, state, *byte);
-            // A state tells of the match that ended before its byte.
+            // A match state reports the match that ended before its byte.
             if state.is_match() {
                 let pattern = self.dfa.match_pattern(cache, state, 0).as_usize();
                 found = Some(Match { pattern, start, end: at });
@@ -105,7 +104,7 @@ impl Automaton {
                 return found;
             }
         }
-        let last = self.dfa.next_eoi_state(cache, state).expect(NEVER_GIVES_UP);
+        let last = self.dfa.next_eoi_state(cache, state).expect(NEVER_FAILS);
         if last.is_match() {
             let pattern = self.dfa.match_pattern(cache, last, 0).as_usize();
             found = Some(Match { pattern, start, end: text.len() });
@@ -113,7 +112,7 @@ impl Automaton {
         found
     }
 
-    /// Whether what begins at `start` goes on behind the text.
+    /// Returns true if a match that begins at `start` could continue after the end of the text.
     fn grows_at(&self, cache: &mut dfa::Cache, text: &[u8], start: usize) -> bool {
         let input = Input::new(text).range(start..).anchored(Anchored::Yes);
         let mut state = begin(&self.dfa, cache, &input);
@@ -125,22 +124,22 @@ impl Automaton {
 }
 
 fn begin(dfa: &DFA, cache: &mut dfa::Cache, input: &Input<'_>) -> LazyStateID {
-    dfa.start_state_forward(cache, input).expect(NEVER_GIVES_UP)
+    dfa.start_state_forward(cache, input).expect(NEVER_FAILS)
 }
 
 fn next(dfa: &DFA, cache: &mut dfa::Cache, state: LazyStateID, byte: u8) -> LazyStateID {
-    dfa.next_state(cache, state, byte).expect(NEVER_GIVES_UP)
+    dfa.next_state(cache, state, byte).expect(NEVER_FAILS)
 }
 
-/// The pairs of bytes that can begin a match: a set of second bytes for each first one, behind a byte that is not part of a word and,
-/// in the other half, behind one that is.
+/// The pairs of bytes that can begin a match: a set of second bytes for each first byte. One half is for a first byte
+/// after a non-word byte, the other half for one after a word byte.
 struct Pairs([[u64; 4]; 512]);
 
 impl Pairs {
     fn new(dfa: &DFA, cache: &mut dfa::Cache) -> Self {
         let mut pairs = Self([[0; 4]; 512]);
         let classes = dfa.byte_classes();
-        // What a pattern can see before it: a letter, nothing, a line, or another character.
+        // The contexts that a pattern can see before it: a letter, nothing, a line break, or another character.
         for (before, is_word) in [("a", true), ("", false), ("\n", false), ("\r", false), (" ", false)] {
             let input = Input::new(before).range(before.len()..).anchored(Anchored::Yes);
             for first in classes.representatives(..).filter_map(Unit::as_u8) {
@@ -148,7 +147,7 @@ impl Pairs {
                 for second in 0..=u8::MAX {
                     let begun = begin(dfa, cache, &input);
                     let begun = next(dfa, cache, begun, first);
-                    // Nothing begins with the first byte.
+                    // No match begins with this first byte.
                     if begun.is_dead() {
                         break;
                     }
@@ -165,7 +164,8 @@ impl Pairs {
         pairs
     }
 
-    /// The first position at or after `from` at which a match can begin. The last byte has no second one, and is always one.
+    /// Returns the first position at or after `from` at which a match can begin. The last byte has no second one, so it
+    /// is always a candidate.
     fn next(&self, text: &[u8], from: usize) -> Option<usize> {
         let mut is_word = from.checked_sub(1).is_some_and(|before| is_word(text[before]));
         for (more, pair) in text.get(from..)?.windows(2).enumerate() {
@@ -189,7 +189,7 @@ const fn is_word(byte: u8) -> bool {
 
 #[cfg(test)]
 impl Automaton {
-    /// How many bytes the states of this thread's searches take. It panics where they were dropped.
+    /// Returns the bytes of the states of this thread's searches. It panics if states were dropped.
     pub(super) fn state_memory(&self) -> usize {
         let cache = self.caches.get();
         assert_eq!(cache.clear_count(), 0, "no state was dropped");
@@ -203,7 +203,7 @@ mod tests {
 
     use super::*;
 
-    /// The patterns look at what stands before and behind a match, overlap, and are of one byte and of many.
+    /// The patterns depend on the bytes before and after a match, overlap, and have one or many bytes.
     const PATTERNS: [&str; 6] =
         [r"\bab[a-c]{2,5}", r"(?m:^c\b)", r"_a|\B_", r"a{1,3}$", r"c(?:bb?|b{2}a)", r"b(?-u:\xff)"];
 
@@ -243,7 +243,7 @@ mod tests {
             ("my key", Some(3)),
             ("my ke", Some(3)),
             ("my key=12", Some(3)),
-            // A match ends one byte later than its text.
+            // A match is known one byte after its end.
             ("my key=1234,", Some(3)),
             ("my key=1234, ", None),
             ("my key=x", None),

@@ -1,11 +1,11 @@
-//! What a pattern alone cannot tell of a value.
+//! Checks of a value that no pattern can express.
 
-/// Whether there is a digit in it: a word of a language has none.
+/// Returns true if the value contains a digit, which natural words do not.
 pub(super) fn has_digit(value: &[u8]) -> bool {
     value.iter().any(u8::is_ascii_digit)
 }
 
-/// Whether it stands for itself, and not for a value that is filled in elsewhere.
+/// Returns true if the value is literal, and no placeholder.
 pub(super) fn is_no_placeholder(value: &[u8]) -> bool {
     const WORDS: &[&str] =
         &["password", "passwd", "secret", "token", "changeme", "string", "redacted", "example"];
@@ -27,7 +27,7 @@ fn is_variable(value: &[u8]) -> bool {
     }
 }
 
-/// `self.token2`, `get_token2`: names joined by dots, or one that says itself what it names.
+/// `self.token2`, `get_token2`: names joined by dots, or a name that contains the word for its own value.
 pub(super) fn is_name_in_program(value: &[u8]) -> bool {
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     let is_name =
@@ -38,7 +38,7 @@ pub(super) fn is_name_in_program(value: &[u8]) -> bool {
     value.contains(&b'.') || names_itself(value)
 }
 
-/// `my_password`: a name with the word in it for what it names.
+/// `my_password`: a name that contains the word for its own value.
 fn names_itself(value: &[u8]) -> bool {
     let is_name = value.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     let lower = value.to_ascii_lowercase();
@@ -46,13 +46,13 @@ fn names_itself(value: &[u8]) -> bool {
     is_name && ["token", "secret", "key", "pass", "pwd"].into_iter().any(says)
 }
 
-/// Whether it reads like words, a path or a name: no digit, and no capital behind another letter.
+/// Returns true for words, a path or a name: no digit, and no capital after another letter.
 pub(super) fn is_made_of_words(run: &[u8]) -> bool {
     let is_odd = |pair: &[u8]| pair[0].is_ascii_alphabetic() && pair[1].is_ascii_uppercase();
     !has_digit(run) && !run.windows(2).any(is_odd)
 }
 
-/// Bits of information of a character of `value`, by how often each occurs in it.
+/// Returns the Shannon entropy of `value` in bits for each character.
 pub(super) fn entropy(value: &[u8]) -> f64 {
     let mut counts = [0_u32; 256];
     for byte in value {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_told_from_names_and_placeholders() {
+    fn names_and_placeholders_are_no_values() {
         for value in ["self.token2", "get_token2", "os.environ1"] {
             assert!(is_name_in_program(value.as_bytes()), "{value}");
         }
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_told_from_what_is_random() {
+    fn random_text_is_not_made_of_words() {
         for words in ["Unfortunately", "src/layers/redact/mod.rs", "well-known.names"] {
             assert!(is_made_of_words(words.as_bytes()), "{words}");
         }
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn entropy_counts_bits_of_a_character() {
+    fn entropy_is_in_bits_for_each_character() {
         assert!(entropy(b"aaaaaaaa") < 0.01);
         assert!((entropy(b"abcdefgh") - 3.0).abs() < 0.01);
     }

@@ -1,4 +1,4 @@
-//! Whether a value looks like a credential: not like a word, a sentence, a reference or a piece of a program.
+//! Decides whether a value looks like a credential, and not like a word, a sentence, a reference or code.
 
 use super::{
     check,
@@ -6,7 +6,7 @@ use super::{
     value::{Joint, Names},
 };
 
-/// Words of a sentence or a label, which a passphrase is not likely to hold.
+/// Words of sentences and labels, which a passphrase is unlikely to contain.
 const OF_SENTENCES: &[&str] = &[
     "password",
     "passphrase",
@@ -80,13 +80,14 @@ pub(super) fn is_secret_in_quotes(value: &[u8], strength: Strength, is_cookie: b
     }
 }
 
-/// `name=value` with something made up in the value.
+/// Returns true for `name=value` with a random value.
 pub(super) fn is_secret_cookie(value: &[u8]) -> bool {
     let name = value.iter().take_while(|byte| is_word_byte(**byte) || matches!(byte, b'-' | b'.')).count();
     name > 0 && value.get(name) == Some(&b'=') && value.len() >= name + 5 && check::has_digit(&value[name..])
 }
 
-/// Whether a field that is called a token or a key holds one; behind a further object it has to look more like it.
+/// Returns true if the value of a field named token or key is a credential. With an object in between, the criteria are
+/// stricter.
 pub(super) fn is_likely_secret(value: &[u8], is_deep: bool) -> bool {
     if value.contains(&b' ') {
         return is_scheme_and_value(value);
@@ -97,9 +98,9 @@ pub(super) fn is_likely_secret(value: &[u8], is_deep: bool) -> bool {
     if is_deep {
         return value.len() >= 12 && looks_random(value) && !is_word_with_number(value);
     }
-    let has_sign =
+    let has_secret_character =
         value.iter().any(|byte| !is_word_byte(*byte) && !matches!(byte, b'.' | b'/' | b'-' | b':'));
-    check::has_digit(value) || value.len() >= 16 && !is_name_of_it(value) || has_sign
+    check::has_digit(value) || value.len() >= 16 && !is_name_of_it(value) || has_secret_character
 }
 
 /// `Bearer abc123`
@@ -139,14 +140,14 @@ pub(super) fn is_secret_unquoted(
     let has_digit = check::has_digit(value);
     let has_letter = value.iter().any(|byte| byte.is_ascii_alphabetic() || *byte >= 128);
     if !has_letter {
-        // A number, a date.
+        // Numbers and dates.
         let is_number = value.iter().all(u8::is_ascii_digit);
         return strength == Strength::Certain && value.len() >= 6 && (is_number || !is_number_like(value));
     }
     match strength {
         Strength::Certain if has_digit => value.len() >= 5,
         Strength::Certain => {
-            let has_sign = value
+            let has_secret_character = value
                 .iter()
                 .any(|byte| !is_word_byte(*byte) && !matches!(byte, b'-' | b'.' | b':' | b'/' | b','));
             let ends_line = matches!(behind, None | Some(b'\n' | b'\r'));
@@ -159,7 +160,7 @@ pub(super) fn is_secret_unquoted(
             match joint {
                 _ if is_plain_file => !is_name_of_it(value),
                 Joint::Prose => false,
-                _ => value.len() >= 7 && has_sign && !looks_like_code(value),
+                _ => value.len() >= 7 && has_secret_character && !looks_like_code(value),
             }
         }
         Strength::Likely => {
@@ -176,7 +177,7 @@ const fn is_word_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// A digit among letters, or capitals among small letters as no word has them.
+/// Returns true for digits among letters, or capitals among small letters as no word has them.
 fn looks_random(value: &[u8]) -> bool {
     let has_letter = value.iter().any(u8::is_ascii_alphabetic);
     let is_mixed = value.len() >= 20
@@ -190,7 +191,7 @@ fn looks_random(value: &[u8]) -> bool {
     has_letter && (check::has_digit(value) || is_mixed)
 }
 
-/// `uint256`, `oauth2`, `token1`: a word with a short number behind it.
+/// `uint256`, `oauth2`, `token1`: a word with a short number as suffix.
 fn is_word_with_number(value: &[u8]) -> bool {
     let letters = value.iter().take_while(|byte| byte.is_ascii_alphabetic() || **byte == b'_').count();
     let digits = value.len() - letters;
@@ -224,7 +225,7 @@ pub(super) fn is_reference(value: &[u8]) -> bool {
     }
 }
 
-/// `get_token(x)`, `sha256(`: something that a program calls, and not a password with brackets in it.
+/// `get_token(x)`, `sha256(`: a call in a program, and no password with parentheses.
 fn is_call(value: &[u8], behind: Option<u8>) -> bool {
     let Some(open) = value.iter().position(|byte| *byte == b'(') else { return false };
     let (name, arguments) = (&value[..open], &value[open + 1..]);
@@ -252,13 +253,13 @@ fn is_call(value: &[u8], behind: Option<u8>) -> bool {
     is_name && begins_argument && ends_call
 }
 
-/// `https://…` has a rule of its own for what it may hold.
+/// `https://…`: another rule handles passwords in addresses.
 fn is_address(value: &[u8]) -> bool {
     let start = &value[..value.len().min(16)];
     start.windows(3).any(|part| part == b"://")
 }
 
-/// What only a program writes between blanks: `a[0].b`, `x::y`, `a->b`, `&'a`.
+/// Syntax that only programs contain: `a[0].b`, `x::y`, `a->b`, `&'a`.
 fn looks_like_code(value: &[u8]) -> bool {
     let has = |part: &[u8]| value.windows(part.len()).any(|other| other == part);
     has(b"::")
@@ -273,7 +274,7 @@ fn looks_like_code(value: &[u8]) -> bool {
         || has(b"||")
 }
 
-/// The value says only what it is a value of: `new_password`, `my-secret`, `passwordInput`.
+/// The value only names itself: `new_password`, `my-secret`, `passwordInput`.
 fn is_name_of_it(value: &[u8]) -> bool {
     !check::has_digit(value)
         && value.iter().all(|byte| is_word_byte(*byte) || matches!(byte, b'-' | b'.' | b':' | b'/' | b' '))

@@ -1,11 +1,11 @@
-//! Text that is written in another way: in Base64, in hexadecimal, with percent or JSON escapes.
+//! Finds encoded text: Base64, hexadecimal, percent escapes and JSON escapes.
 //!
-//! An automaton of its own finds runs that spell ASCII text in one of these ways. Each run is bounded, is decoded, and is
-//! searched by the rules as a text of its own. So the work is linear, and of a text that goes on only an unfinished run is held.
+//! A separate automaton finds runs that encode ASCII text. Each run has a bounded length; it is decoded, and the rules
+//! search the decoded text. So the work is linear, and of a text that continues only an unfinished run is buffered.
 
 use super::{automaton::Automaton, rule::Class};
 
-/// A way to write a text.
+/// An encoding of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
     Base64,
@@ -18,8 +18,8 @@ pub(super) enum Encoding {
 pub(super) const ENCODINGS: [Encoding; 4] =
     [Encoding::Base64, Encoding::Hex, Encoding::Percent, Encoding::Escapes];
 
-/// Groups of four characters that stand for three of ASCII, at least five: less than one in 60 000 places of random characters
-/// begins so many. Lines may be broken between them.
+/// Groups of four characters that encode three ASCII characters, at least five groups: random characters match at less
+/// than one position in 60 000. Line breaks may separate the groups.
 const BASE64: &str = r"(?:[A-Za-f][C-HS-Xi-nyz0-3AQgw][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-](?:\r?\n|\\n)?){5,150}(?:[A-Za-z0-9+/_-]{2,3}={0,2})?";
 const HEX: &str = r"(?:[2-7][0-9A-Fa-f]|0[9AaDd]){12,400}";
 const PERCENT: &str = r"%[0-7][0-9A-Fa-f](?:[A-Za-z0-9_.~+*-]|%[0-9A-Fa-f]{2}){6,300}";
@@ -30,17 +30,17 @@ const ESCAPES: &str =
 pub(super) const SHORTEST: usize = 9;
 /// The longest run.
 pub(super) const LONGEST: usize = 1024;
-/// How often a run is searched for runs inside of it.
+/// The most levels of runs inside of runs.
 pub(super) const MOST_DEEP: usize = 2;
-/// So many bytes of a full run, and at most half of them, are searched again with the next one: no beginning of a secret is
-/// longer, but for a few.
+/// The overlap of a full run with the next one, at most half a run: nearly every secret is recognized within this many
+/// bytes.
 const OVERLAP: usize = 192;
-/// As far before a run with escapes its word may have begun.
+/// The most bytes of a word before a run with escapes.
 const BEFORE: usize = 48;
 
 pub(super) struct Encoded(pub(super) Automaton);
 
-/// A run.
+/// A run of encoded text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) encoding: Encoding,
@@ -48,12 +48,12 @@ pub(super) struct Run {
     pub(super) end: usize,
 }
 
-/// What a run says.
+/// The decoded text of a run.
 pub(super) struct Decoded {
     pub(super) bytes: Vec<u8>,
-    /// Where each byte stands in the text.
-    places: Vec<usize>,
-    /// So many of the bytes stand before the run.
+    /// The offset of each decoded byte in the original text.
+    offsets: Vec<usize>,
+    /// The number of bytes before the run.
     pub(super) before: usize,
 }
 
@@ -62,20 +62,20 @@ impl Encoded {
         Automaton::new(&[BASE64, HEX, PERCENT, ESCAPES]).map(Self)
     }
 
-    /// The first run in `text[from..]`, as if the text ended there.
+    /// Returns the first run in `text[from..]`, as if the text ended there.
     pub(super) fn find(&self, text: &[u8], from: usize) -> Option<Run> {
         let found = self.0.find(text, from)?;
         Some(Run { encoding: ENCODINGS[found.pattern], start: found.start, end: found.end })
     }
 
-    /// The first place at or after `from` where a run begins that more text could make, or make longer.
+    /// Returns the first position at or after `from` where more text could create or extend a run.
     pub(super) fn grows_from(&self, text: &[u8], from: usize) -> Option<usize> {
         self.0.grows_from(text, from.max(text.len().saturating_sub(LONGEST)))
     }
 }
 
 impl Encoding {
-    /// What a secret that begins in a run goes on with.
+    /// Returns the class of the characters that continue a secret which begins in a run.
     pub(super) fn rest(self) -> Class {
         Class::of(match self {
             Self::Base64 => "A-Za-z0-9+/_=-",
@@ -85,7 +85,7 @@ impl Encoding {
         })
     }
 
-    /// Its name in the list of rules.
+    /// Returns its name in the list of rules.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Base64 => "encoded-base64",
@@ -97,9 +97,9 @@ impl Encoding {
 }
 
 impl Run {
-    /// What it says. Of escapes, with the word before it, which may not begin before `begins`.
+    /// Decodes the run. A run with escapes includes the word before it, which may not begin before `begins`.
     pub(super) fn decode(self, text: &[u8], begins: usize) -> Decoded {
-        let mut decoded = Decoded { bytes: Vec::new(), places: Vec::new(), before: 0 };
+        let mut decoded = Decoded { bytes: Vec::new(), offsets: Vec::new(), before: 0 };
         if matches!(self.encoding, Encoding::Percent | Encoding::Escapes) {
             let lowest = begins.max(self.start.saturating_sub(BEFORE));
             let is_word =
@@ -127,7 +127,7 @@ impl Run {
         decoded
     }
 
-    /// Where the next run may begin, that this one held no secret: of a run that is as long as any, inside of it.
+    /// Returns the start of the next run after a run without a secret. After a full run, it is inside of that run.
     pub(super) fn next(self, decoded: &Decoded) -> usize {
         let full = match self.encoding {
             Encoding::Base64 => 150 * 3,
@@ -140,24 +140,24 @@ impl Run {
         if read < full {
             return self.end;
         }
-        // Base64 goes on where a group begins.
+        // Base64 continues at the start of a group.
         let mut again = last - OVERLAP.min(read / 2);
         while again < last && !again.is_multiple_of(3) && self.encoding == Encoding::Base64 {
             again += 1;
         }
-        decoded.place(again, self.end)
+        decoded.offset_of(again, self.end)
     }
 }
 
 impl Decoded {
     fn push(&mut self, byte: u8, at: usize) {
         self.bytes.push(byte);
-        self.places.push(at);
+        self.offsets.push(at);
     }
 
-    /// Where a byte stands in the text; `end` behind the last one.
-    pub(super) fn place(&self, at: usize, end: usize) -> usize {
-        self.places.get(at).copied().unwrap_or(end)
+    /// Returns the offset of a byte in the original text; `end` after the last byte.
+    pub(super) fn offset_of(&self, at: usize, end: usize) -> usize {
+        self.offsets.get(at).copied().unwrap_or(end)
     }
 }
 
@@ -182,7 +182,7 @@ fn escapes(run: &[u8], starts: &[&[u8]], mut put: impl FnMut(u8, usize)) {
     }
 }
 
-/// Each byte stands where the character begins that holds its first bits: cut from there, nothing of it is left.
+/// Each decoded byte has the offset of the character with its first bits, so that a cut there removes the whole byte.
 fn base64(run: &[u8], mut put: impl FnMut(u8, usize)) {
     let (mut bits, mut held, mut first) = (0_u32, 0_u32, 0);
     let mut at = 0;
@@ -193,7 +193,7 @@ fn base64(run: &[u8], mut put: impl FnMut(u8, usize)) {
             byte @ b'0'..=b'9' => byte - b'0' + 52,
             b'+' | b'-' => 62,
             b'/' | b'_' => 63,
-            // A line break that is written out.
+            // An escaped line break.
             b'\\' => {
                 at += 2;
                 continue;
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_run_is_read_in_parts_that_overlap() {
+    fn a_long_run_is_read_in_overlapping_parts() {
         let token = format!("ghp_{}", "a1B2".repeat(9));
         for encoding in ENCODINGS {
             for before in 0..460 {

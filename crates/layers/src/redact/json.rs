@@ -1,4 +1,4 @@
-//! Raw JSON, of which nothing changes but what holds a secret.
+//! Redacts raw JSON, and keeps all other bytes.
 
 use std::{borrow::Cow, cell::OnceCell};
 
@@ -11,41 +11,42 @@ use super::{
 };
 use crate::transform::{EditCounts, JsonString, MAX_DEPTH, TooDeep};
 
-/// How deep texts that are JSON themselves are looked into as such.
+/// The most levels of JSON inside of strings.
 const TEXTS: usize = 3;
 
-/// An array or object that is open.
+/// An open array or object.
 struct Level<'a> {
     is_object: bool,
-    /// Where it begins.
+    /// The offset of its start.
     start: usize,
-    /// What a JSON Schema around it says, where names around that say that it is a secret.
+    /// The context of a JSON Schema, if names around it indicate a secret.
     schema: Schema,
-    /// The name of the member that is being read.
+    /// The name of the current member.
     name: Option<Cow<'a, [u8]>>,
     /// Whether the next string is a name.
     names_next: bool,
-    /// What the names around it say of everything in it.
+    /// The strength that outer names give to everything in it.
     inherited: Option<Named>,
-    /// What is said of the next value: by its name, or by the flag before it.
+    /// The strength of the next value, by its name or by the flag before it.
     next: Option<Named>,
 }
 
-/// Whether an object describes a secret, and is none.
+/// Whether an object describes a secret instead of containing it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Schema {
     No,
-    /// Its members in [`SCHEMA`] are none.
+    /// Its members in [`SCHEMA`] are no secrets.
     Object,
-    /// It is a member of `properties`, whose name alone says that it is a secret: only its members in [`PROPERTY_VALUES`] are one.
+    /// A member of `properties`, whose name alone indicates a secret: only its members in [`PROPERTY_VALUES`] are
+    /// secrets.
     Property,
 }
 
-/// What names say of a value.
+/// The strength that names give to a value.
 #[derive(Clone, Copy)]
 struct Named {
     strength: Strength,
-    /// Whether there is an object between the name and the value.
+    /// Whether an object is between the name and the value.
     is_deep: bool,
 }
 
@@ -54,21 +55,21 @@ impl Named {
         Self { strength, is_deep: false }
     }
 
-    /// What says the most.
+    /// Returns the stronger one.
     fn max(one: Option<Self>, other: Option<Self>) -> Option<Self> {
         let says = |named: &Option<Self>| named.map(|named| (named.strength, !named.is_deep));
         if says(&other) > says(&one) { other } else { one }
     }
 }
 
-/// Something that is written in another way.
+/// A replacement in the JSON.
 struct Edit {
     start: usize,
     end: usize,
     text: String,
 }
 
-/// Members of a JSON Schema: what they say of a password is none.
+/// Members of a JSON Schema, which contain no secrets.
 const SCHEMA: &[&str] = &[
     "type",
     "description",
@@ -87,7 +88,7 @@ const SCHEMA: &[&str] = &[
 /// Members of a described property that are values of it.
 const PROPERTY_VALUES: &[&str] = &["value", "default", "const", "example", "examples"];
 
-/// Members that another one says something of: see [`ObjectFacts::label`].
+/// Members that another member can label: see [`ObjectFacts::label`].
 const VALUES: &[&str] = &[
     "value",
     "val",
@@ -99,7 +100,7 @@ const VALUES: &[&str] = &[
     "stringValue",
 ];
 
-/// Members with what is typed into an element.
+/// Members with the text that is typed into an element.
 const TYPED: &[&str] = &["text", "value", "keys"];
 
 impl<'a> Level<'a> {
@@ -114,7 +115,8 @@ impl<'a> Level<'a> {
         names.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
     }
 
-    /// A member of this name begins, of which its name says `own`, and the other members what `facts` answers.
+    /// Starts a member with this name. `own` is the strength of the name, and `facts` returns that of the other
+    /// members.
     fn named(&mut self, name: Cow<'a, [u8]>, own: Option<Named>, facts: impl FnOnce() -> ObjectFacts) {
         self.name = Some(name);
         let describes = match self.schema {
@@ -137,7 +139,7 @@ impl<'a> Level<'a> {
         }
     }
 
-    /// What is said of the value that begins here. A flag says it of one member of a list.
+    /// Takes the strength of the value that begins here. A flag applies to one member of a list.
     fn take_next(&mut self) -> Option<Named> {
         let next = self.next;
         if !self.is_object {
@@ -146,7 +148,7 @@ impl<'a> Level<'a> {
         next
     }
 
-    /// A string of a list that is no secret was read: what it says of the next one.
+    /// Reads a string of a list that is no secret, which may be a flag for the next one.
     fn read(&mut self, raw: &str) {
         if self.is_object || raw.len() > LONGEST_LABEL {
             return;
@@ -161,8 +163,8 @@ impl<'a> Level<'a> {
 }
 
 impl Redactor {
-    /// The same JSON without secrets; nothing when it holds none. It may be a part of an array, up to where a member of it
-    /// begins. `outer` are the names around it.
+    /// Returns the JSON without secrets; `None` if it has none. It may be a part of an array, up to the start of a
+    /// member. `outer` are the names around it.
     pub(super) fn json(
         &self,
         json: &str,
@@ -239,7 +241,7 @@ impl Redactor {
                     if !is_kept && named.is_some_and(|named| self.hides_string(raw, named)) {
                         edits.push(self.hides(at, end, found));
                     } else {
-                        // A text block of the content: it is stored as its parts would be, where it is streamed.
+                        // A text block of the content is stored as its parts would be if it were streamed.
                         let is_text = texts == 0
                             && outer.is_empty()
                             && levels.len() == 2
@@ -304,7 +306,7 @@ impl Redactor {
         Edit { start, end, text: format!("\"{}\"", rule.marker) }
     }
 
-    /// Whether a string of this name is a secret.
+    /// Returns true if a string with this name is a secret.
     fn hides_string(&self, raw: &str, named: Named) -> bool {
         if raw.is_empty() || self.0.markers.is_true(raw.as_bytes()) {
             return false;
@@ -317,8 +319,8 @@ impl Redactor {
         }
     }
 
-    /// A string that may be JSON itself: the arguments of a tool. It is looked at as such, and as a text; as a text alone where it
-    /// nests too deep.
+    /// Redacts a string that may contain JSON, such as the arguments of a tool: as JSON and as text, or only as text if
+    /// it nests too deep.
     fn string_of_json(&self, raw: &str, found: &mut Redactions, texts: usize) -> Option<String> {
         let looks_like_json =
             raw.trim_start().starts_with(['{', '[']) && raw.trim_end().ends_with(['}', ']']);
@@ -326,7 +328,7 @@ impl Redactor {
             return self.string(raw, found);
         }
         let string = JsonString::new(raw);
-        // Half of a surrogate pair would not be written again as it is.
+        // Half of a surrogate pair could not be written unchanged.
         let inner = Some(string.text()).filter(|_| string.after_halves() == 0);
         let inner = inner.filter(|inner| serde_json::from_str::<serde::de::IgnoredAny>(inner).is_ok());
         let mut inside = Redactions::new();
@@ -339,7 +341,7 @@ impl Redactor {
         Some(written[1..written.len() - 1].to_owned())
     }
 
-    /// What is between the quotes of a string, without secrets; none when it holds none.
+    /// Returns the string without secrets, without its quotes; `None` if it has none.
     fn string(&self, raw: &str, found: &mut Redactions) -> Option<String> {
         let string = JsonString::new(raw);
         let scan = self.scan(string.text().as_bytes(), 0, Mode::Text, true);
@@ -353,7 +355,7 @@ impl Redactor {
         Some(edits.apply_to_json(&string))
     }
 
-    /// Whether the host hides a field of this name whole.
+    /// Returns true if the host hides the whole field with this name.
     fn field(&self, levels: &[Level<'_>], outer: &[&str]) -> bool {
         let names = || {
             let inner = levels.iter().rev().filter(|level| level.is_object);
@@ -369,7 +371,7 @@ impl Redactor {
         })
     }
 
-    /// The marker in place of a value of metadata, as JSON, where the host hides the field of this name whole.
+    /// Returns the marker for a value of metadata, as JSON, if the host hides the whole field with this name.
     pub(super) fn metadata_field(&self, name: &str, value: &str, found: &mut Redactions) -> Option<String> {
         let is_hidden = self.field(&[], &[name]) && self.hides_field(value);
         is_hidden.then(|| self.hides(0, value.len(), found).text)
@@ -395,14 +397,14 @@ fn blanks(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
 }
 
-/// Whether an object is the value of the name that ends at `end`.
+/// Returns true if an object is the value of the name that ends at `end`.
 fn object_behind_name(bytes: &[u8], end: usize) -> bool {
     let colon = end + blanks(&bytes[end..]);
     let value = bytes.get(colon + 1..).unwrap_or_default();
     bytes.get(colon) == Some(&b':') && value.get(blanks(value)) == Some(&b'{')
 }
 
-/// The place after the string that begins here.
+/// Returns the offset after the string that begins here.
 pub(super) fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while at < bytes.len() {
@@ -415,7 +417,7 @@ pub(super) fn string_end(bytes: &[u8], start: usize) -> usize {
     bytes.len()
 }
 
-/// The place after the value that begins here.
+/// Returns the offset after the value that begins here.
 fn value_end(bytes: &[u8], start: usize) -> usize {
     let (mut at, mut depth) = (start, 0_usize);
     while at < bytes.len() {
@@ -454,8 +456,8 @@ mod tests {
         let text = redactor.json(json, &["outer"], &mut Redactions::new()).unwrap()?;
         serde_json::from_str::<serde::de::IgnoredAny>(&text).expect("it stays JSON");
         let again = redactor.json(&text, &["outer"], &mut Redactions::new());
-        assert_eq!(again, Ok(None), "a second time nothing changes");
-        // The tags say nothing here.
+        assert_eq!(again, Ok(None), "a second pass changes nothing");
+        // The tags are not relevant here.
         let tags: Vec<&str> = text.split('#').skip(1).map(|rest| &rest[..8]).collect();
         Some(tags.into_iter().fold(text.clone(), |text, tag| text.replace(&format!("#{tag}"), "")))
     }
@@ -465,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_no_secret_stays_as_it_is() {
+    fn json_without_secrets_stays_unchanged() {
         for json in [
             "[]",
             r#"[{"n":1.10,"n":18446744073709551615},  "\ud800 \u0000", null, {"pin":4}]"#,

@@ -13,9 +13,9 @@ use throughline_core::{
     pipeline::{Described, PersistService, Phase, SiteSpec},
 };
 
-/// Keeps secrets out of the stored copy. See the [module](super).
+/// Removes secrets from the stored copy. See the [module](super).
 ///
-/// A clone shares the counts, and not what is known of open messages: a layer belongs to one pipeline.
+/// A clone shares the counts, but not the state of open messages: a layer belongs to one pipeline.
 #[derive(Clone)]
 pub struct RedactLayer {
     redaction: Redaction,
@@ -24,57 +24,57 @@ pub struct RedactLayer {
 }
 
 impl RedactLayer {
-    /// With every rule of [`Rules::secrets`].
+    /// Creates the layer with every rule of [`Rules::secrets`].
     #[must_use]
     pub fn secrets() -> Self {
         Self::new(Redactor::secrets())
     }
 
-    /// With rules of the host's own choice.
+    /// Creates the layer with these rules.
     ///
     /// # Errors
-    /// [`InvalidRule`] as [`Rules::compile`] says.
+    /// [`InvalidRule`] as for [`Rules::compile`].
     pub fn with_rules(rules: Rules) -> Result<Self, InvalidRule> {
         Ok(Self::new(rules.compile()?))
     }
 
-    /// With these rules.
+    /// Creates the layer with these compiled rules.
     #[must_use]
     pub fn new(redactor: Redactor) -> Self {
         Self { redaction: Redaction::new(redactor), open_messages: 4096, idle: Duration::from_secs(3600) }
     }
 
-    /// Calls `hook` after each write that something was hidden of. It runs in place and must not wait; a panic of it is
-    /// contained.
+    /// Calls `hook` after each write with redactions. It runs in place and must not wait; the layer contains its
+    /// panics.
     #[must_use]
     pub fn on_redaction(mut self, hook: impl Fn(&Context, &Redactions) + Send + Sync + 'static) -> Self {
         self.redaction.hook = Some(Arc::new(hook));
         self
     }
 
-    /// So many messages may be being written at one time, at least 1: where there are more, what was held back of the one that
-    /// was continued longest ago is lost. 4 096 unless said otherwise.
+    /// Sets the most messages that are open at one time, at least 1. Beyond it, the layer drops the buffered text of
+    /// the least recently continued message. The default is 4 096.
     #[must_use]
     pub const fn open_messages(mut self, most: usize) -> Self {
         self.open_messages = most;
         self
     }
 
-    /// Once there are as many open messages as may be, those go first that nothing was added to for so long. An hour unless said
-    /// otherwise.
+    /// Sets the idle time of open messages: at the limit of open messages, the layer first drops those that no call
+    /// continued for this long. The default is an hour.
     #[must_use]
     pub const fn idle(mut self, idle: Duration) -> Self {
         self.idle = idle;
         self
     }
 
-    /// The rules.
+    /// Returns the compiled rules.
     #[must_use]
     pub const fn redactor(&self) -> &Redactor {
         &self.redaction.redactor
     }
 
-    /// What was hidden so far, by this layer and its clones.
+    /// Returns the counts of the redactions by this layer and its clones.
     #[must_use]
     pub fn counts(&self) -> Redactions {
         self.redaction.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()

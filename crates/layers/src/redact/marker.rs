@@ -1,23 +1,23 @@
-//! What stands in the place of a secret.
+//! The markers that replace secrets.
 
-/// Makes and knows markers: `[redacted:RULE#TAG]`.
+/// Creates and verifies markers: `[redacted:RULE#TAG]`.
 #[derive(Clone)]
 pub(super) struct Markers {
     key: [u8; 32],
 }
 
-/// Every text of the form of a marker, true or not.
+/// Matches every text in the format of a marker, with a valid or invalid tag.
 pub(super) const PATTERN: &str = r"\[redacted:[a-z0-9-]{1,64}#[0-9a-f]{8}\]";
 
 /// The longest name of a rule.
 pub(super) const MAX_NAME: usize = 64;
 
-/// What every marker begins with.
+/// The prefix of every marker.
 pub(super) const OPEN: &str = "[redacted:";
 const TAG: usize = 8;
 
 impl Markers {
-    /// Under the key that everybody knows.
+    /// Returns markers with a public key.
     pub(super) const fn public() -> Self {
         Self { key: *b"throughline redact: public mark\0" }
     }
@@ -26,12 +26,12 @@ impl Markers {
         Self { key }
     }
 
-    /// The marker of a rule.
+    /// Returns the marker of a rule.
     pub(super) fn of(&self, rule: &str) -> String {
         format!("{OPEN}{rule}#{}]", self.tag(rule.as_bytes()))
     }
 
-    /// Whether `text` is, as a whole, a marker that was made under this key.
+    /// Returns true if all of `text` is a marker with a valid tag of this key.
     pub(super) fn is_true(&self, text: &[u8]) -> bool {
         let Some(inner) = text.strip_prefix(OPEN.as_bytes()).and_then(|rest| rest.strip_suffix(b"]")) else {
             return false;
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_marker_is_true_under_its_own_key_alone() {
+    fn a_marker_is_valid_with_its_own_key_only() {
         let (ours, theirs) = (Markers::keyed([7; 32]), Markers::public());
         let marker = ours.of("jwt");
         assert_eq!(marker.len(), "[redacted:jwt#]".len() + TAG);

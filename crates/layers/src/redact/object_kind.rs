@@ -1,4 +1,4 @@
-//! What the members of the objects of a JSON text say of each other.
+//! Finds the members of JSON objects that label other members.
 
 use super::{
     json::string_end,
@@ -6,23 +6,23 @@ use super::{
 };
 use crate::transform::{JsonString, MAX_DEPTH};
 
-/// What the members of an object say, in any order.
+/// The facts that the members of an object give, in any order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct ObjectFacts {
-    /// It is a JSON Schema: it has a `type` of one, a `$ref`, an `enum`, or alternatives.
+    /// A JSON Schema: it has a schema `type`, a `$ref`, an `enum`, or alternatives.
     pub(super) is_schema: bool,
-    /// It is a Secret of Kubernetes.
+    /// A Kubernetes `Secret`.
     pub(super) is_kubernetes_secret: bool,
-    /// What its members called `name` or `key` say of the one called `value`: the most that one of them says.
+    /// The strength that its members `name` or `key` give to its member `value`: the strongest one.
     pub(super) label: Option<Strength>,
-    /// What the name of the page element says about the text typed into it.
+    /// The strength that the name of a page element gives to the text typed into it.
     pub(super) typed: Option<Strength>,
 }
 
-/// The objects of a text that say something: where each begins, in order.
+/// The objects of a text with such facts: the start of each, in order.
 pub(super) struct ObjectIndex(Vec<(usize, ObjectFacts)>);
 
-/// An array or object that is open.
+/// An open array or object.
 struct Open<'a> {
     start: usize,
     is_object: bool,
@@ -31,10 +31,10 @@ struct Open<'a> {
     facts: ObjectFacts,
 }
 
-/// The longest string that may say what another one is.
+/// The longest string that can label another one.
 pub(super) const LONGEST_LABEL: usize = 256;
 
-/// Members that say what another one is: an environment variable, a header, a parameter.
+/// Members that label another one: an environment variable, a header, a parameter.
 const LABELS: &[&str] = &[
     "name",
     "key",
@@ -54,14 +54,14 @@ const LABELS: &[&str] = &[
 /// Members that name an element of a page.
 const ELEMENTS: &[&str] = &["element", "selector", "locator", "placeholder", "label", "target"];
 
-/// Whether a JSON Schema knows a type of this name.
+/// Returns true if JSON Schema has a type of this name.
 pub(super) fn is_type(name: &[u8]) -> bool {
     let types: [&[u8]; 7] = [b"string", b"number", b"integer", b"boolean", b"array", b"object", b"null"];
     types.contains(&name)
 }
 
 impl ObjectIndex {
-    /// In one pass, which ends where the text nests too deep.
+    /// Indexes the text in one pass, which ends where it nests too deep.
     pub(super) fn of(json: &str) -> Self {
         let (mut index, mut levels, mut at) = (Vec::new(), Vec::<Open<'_>>::new(), 0);
         let says = |level: &Open<'_>| level.facts != ObjectFacts::default();
@@ -91,7 +91,7 @@ impl ObjectIndex {
                 }
                 b'"' => {
                     at = string_end(bytes, start);
-                    // Of a string that has no end the last character is no quote.
+                    // In a string without an end, the last character is no quote.
                     Self::string(&mut levels, json.get(start + 1..at - 1).unwrap_or_default());
                 }
                 _ => {}
@@ -122,7 +122,7 @@ impl ObjectIndex {
         }
     }
 
-    /// What the object says that begins here.
+    /// Returns the facts of the object that begins here.
     pub(super) fn at(&self, start: usize) -> ObjectFacts {
         let found = self.0.binary_search_by_key(&start, |(start, _)| *start);
         found.map(|found| self.0[found].1).unwrap_or_default()
@@ -130,7 +130,7 @@ impl ObjectIndex {
 }
 
 impl Open<'_> {
-    /// Takes over what a member says of another one.
+    /// Records the label that a member gives to another one.
     fn label(&mut self, raw: &str) {
         let name = JsonString::new(self.name);
         let is_one_of = |names: &[&str]| names.iter().any(|other| name.text().eq_ignore_ascii_case(other));
@@ -138,7 +138,7 @@ impl Open<'_> {
             let says = secret_name(JsonString::new(raw).text().as_bytes());
             self.facts.label = self.facts.label.max(says);
         } else if is_one_of(ELEMENTS) {
-            // `Password textbox` may be filled in with anything.
+            // Any text may be typed into a `Password textbox`.
             let is_certain = names_certainly(JsonString::new(raw).text().as_bytes());
             self.facts.typed = self.facts.typed.max(is_certain.then_some(Strength::Likely));
         }

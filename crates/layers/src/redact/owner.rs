@@ -1,14 +1,14 @@
-//! The owner of a thread, which is a name that is stored and filtered by.
+//! Redacts the owner of a thread, which the store keeps and filters by.
 
 use super::{Redactions, redactor::Redactor};
 use throughline_core::{OwnerId, PersistArgs, ReadArgs, ids::MAX_ID_BYTES, threads::ThreadArgs};
 
 impl Redactor {
-    /// Hides a secret in the owner that `args` stores, or that it asks for: a list by this owner finds the threads that were stored
-    /// through these rules. It does not find a thread that was stored under the raw owner, before the layer or the rule, until a
-    /// [`Scrub`](super::Scrub) has changed its owner.
+    /// Hides secrets in the owner that `args` stores or filters by: a list by this owner finds the threads that were
+    /// stored through these rules. It does not find a thread that was stored under the raw owner, before the layer or
+    /// the rule existed, until a [`Scrub`](super::Scrub) changes its owner.
     ///
-    /// Two owners that differ in their secrets alone are one owner in what is stored.
+    /// Two owners that differ only in their secrets become one owner in the store.
     pub(super) fn owner(&self, args: &mut PersistArgs, found: &mut Redactions) {
         let owner = match args {
             PersistArgs::Thread(ThreadArgs::Create(create)) => create.owner.as_mut(),
@@ -22,7 +22,7 @@ impl Redactor {
         }
     }
 
-    /// The owner without its secrets; nothing when it holds none.
+    /// Returns the owner without its secrets; `None` if it has none.
     pub(super) fn owner_id(&self, owner: &OwnerId, found: &mut Redactions) -> Option<OwnerId> {
         let mut text = self.text(owner.as_str(), found)?;
         let mut end = text.len().min(MAX_ID_BYTES);
@@ -30,7 +30,7 @@ impl Redactor {
             end -= 1;
         }
         text.truncate(end);
-        Some(OwnerId::new(text).expect("markers are characters that an id may hold"))
+        Some(OwnerId::new(text).expect("an id may contain the characters of a marker"))
     }
 }
 
@@ -43,7 +43,7 @@ mod tests {
     };
 
     #[test]
-    fn an_owner_is_stored_and_found_without_its_secret() {
+    fn an_owner_is_stored_and_found_by_its_redacted_form() {
         let secret = format!("bob AKIA{}", "ABCD2345".repeat(2));
         let owner: OwnerId = secret.parse().unwrap();
         let redactor = Redactor::secrets();

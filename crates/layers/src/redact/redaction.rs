@@ -1,4 +1,4 @@
-//! The redactor as a transform: it has a way down, and none up.
+//! The redactor as a transform, which only rewrites text on the way to the store.
 
 use std::{
     borrow::Cow,
@@ -15,10 +15,10 @@ use super::{
 use crate::transform::{EditCounts, Edits, JsonString, Rewrite, TextPart, TextStream, TooDeep, Transform};
 use throughline_core::{Context, PersistArgs, Title, pipeline::Extensions};
 
-/// What is told of each write that something was hidden of.
+/// The hook that runs after each write with redactions.
 pub(super) type Hook = Arc<dyn Fn(&Context, &Redactions) + Send + Sync>;
 
-/// Hides what the rules find, counts it, and tells the host.
+/// Hides the matches of the rules, counts them, and calls the hook of the host.
 #[derive(Clone)]
 pub(super) struct Redaction {
     pub(super) redactor: Redactor,
@@ -27,16 +27,16 @@ pub(super) struct Redaction {
 }
 
 impl Redaction {
-    /// Hides what these rules find.
+    /// Creates the transform of these rules.
     pub(super) fn new(redactor: Redactor) -> Self {
         Self { redactor, hook: None, counts: Arc::default() }
     }
 
-    /// Counts what was hidden of a write that was made, and tells the host.
+    /// Counts the redactions of an applied write, and calls the hook.
     fn hidden(&self, context: &Context, found: &Redactions) {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).add(found);
         if let Some(hook) = &self.hook {
-            // The write is made, whatever becomes of the hook.
+            // The write is applied, even if the hook panics.
             let call = std::panic::AssertUnwindSafe(|| hook(context, found));
             drop(std::panic::catch_unwind(call));
         }
@@ -50,11 +50,11 @@ impl fmt::Debug for Redaction {
 }
 
 impl Redactor {
-    /// What a scan hides, as edits of the text.
+    /// Returns the matches of a scan as edits of the text.
     pub(super) fn edits(&self, text: &str, scan: &Scan) -> Edits {
         let (mut edits, mut at) = (Edits::none(), 0);
         for cut in &scan.cuts {
-            // A private key may be cut inside of a character: all of that is hidden.
+            // A private key may end inside of a character, which is then hidden completely.
             let start = text.floor_char_boundary(cut.start).max(at);
             at = text.ceil_char_boundary(cut.end).max(start);
             match cut.rule {
@@ -72,7 +72,7 @@ impl Redactor {
 impl Transform for Redaction {
     type Stream = Stream;
 
-    // Answers show what is stored.
+    // Answers show the stored text.
     const RESTORES: bool = false;
 
     fn name(&self) -> &str {
@@ -101,14 +101,14 @@ impl Transform for Redaction {
         Ok(redacted)
     }
 
-    /// The owner of a thread is redacted as well, in what is stored and in what is asked for.
+    /// Also redacts the owner of a thread, in creations and in reads.
     fn prepare(&self, args: &mut PersistArgs, counts: &mut EditCounts) {
         let mut found = Redactions::new();
         self.redactor.owner(args, &mut found);
         found.add_to(counts);
     }
 
-    /// Cut where the markers make it too long, and not inside of a marker: half of one says nothing.
+    /// Shortens a title that markers made too long, but never inside of a marker, because half of one has no meaning.
     fn shorten_title(&self, title: &str) -> Option<String> {
         let mut end = title.floor_char_boundary(Title::MAX_BYTES);
         if let Some(open) = title[..end].rfind('[') {
@@ -145,8 +145,8 @@ impl TextStream<Redaction> for Stream {
     fn begin(by: &Redaction, string: &JsonString<'_>) -> (Rewrite, Self) {
         let text = string.text();
         let scan = by.redactor.scan(text.as_bytes(), 0, Mode::Text, false);
-        // Half of a surrogate pair cannot be given out again as text: it is stored, and what is held back begins behind it. Of a
-        // private key nothing is given out.
+        // Half of a surrogate pair cannot be returned as text: it is stored, and the buffered text begins after it. No
+        // text of a private key is returned.
         let stored = match scan.mode {
             Mode::Block => scan.end,
             _ => scan.end.max(string.after_halves()),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn open_content_keeps_back_what_may_become_a_secret() {
+    fn open_content_buffers_a_possible_secret() {
         let redactor = Redactor::secrets();
         let key = key();
         for cut in 0..=key.len() {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_searched_in_names_and_values_and_a_cleared_name_stays_cleared() {
+    fn metadata_names_and_values_are_searched_and_a_removed_name_stays_removed() {
         let redactor = Redactor::secrets();
         let (one, two) = (key(), key().replace("AB", "XY"));
         let json =

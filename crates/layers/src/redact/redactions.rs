@@ -2,15 +2,15 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use crate::transform::EditCounts;
 
-/// How many secrets were hidden, by the name of the rule. Never what they were.
+/// The number of hidden secrets by the name of the rule. It never contains the secrets.
 ///
-/// The layer leaves it in the [extensions](throughline_core::PersistResponse::extensions) of an answer when it has hidden something,
-/// for the layers outside of it.
+/// The layer adds it to the [extensions](throughline_core::PersistResponse::extensions) of an answer with redactions,
+/// for outer layers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Redactions(BTreeMap<Arc<str>, u64>);
 
 impl Redactions {
-    /// None.
+    /// Returns empty counts.
     #[must_use]
     pub const fn new() -> Self {
         Self(BTreeMap::new())
@@ -24,37 +24,37 @@ impl Redactions {
         }
     }
 
-    /// Adds those of `other`.
+    /// Adds the counts of `other`.
     pub fn add(&mut self, other: &Self) {
         for (rule, count) in &other.0 {
             *self.0.entry(Arc::clone(rule)).or_default() += count;
         }
     }
 
-    /// Adds them to the counts of a call.
+    /// Adds these counts to the counts of a call.
     pub(super) fn add_to(&self, counts: &mut EditCounts) {
         self.0.iter().for_each(|(rule, count)| counts.add(rule, *count));
     }
 
-    /// How many this rule has hidden.
+    /// Returns the count of this rule.
     #[must_use]
     pub fn get(&self, rule: &str) -> u64 {
         self.0.get(rule).copied().unwrap_or(0)
     }
 
-    /// How many there are together.
+    /// Returns the sum of all counts.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.values().sum()
     }
 
-    /// Whether nothing was hidden.
+    /// Returns true if all counts are zero.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The rules that have hidden something, by name.
+    /// Returns the rules with a count, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         self.0.iter().map(|(rule, count)| (&**rule, *count))
     }

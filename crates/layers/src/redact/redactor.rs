@@ -17,7 +17,7 @@ use super::{
     value::{self, Reads},
 };
 
-/// All rules in one automaton: finds secrets in a text, in time linear in its length. A clone shares it.
+/// Compiled rules that find secrets in a text, in time linear in its length. A clone shares them.
 ///
 /// ```
 /// use throughline_layers::redact::Redactor;
@@ -32,9 +32,9 @@ use super::{
 pub struct Redactor(pub(super) Arc<Compiled>);
 
 pub(super) struct Compiled {
-    /// Its first pattern is the one of markers, the others are those of `rules` in their order.
+    /// Its first pattern matches markers; the others are those of `rules` in their order.
     automaton: Automaton,
-    /// Finds what is written in another way.
+    /// Finds encoded text.
     pub(super) encoded: Encoded,
     /// The lines that end a private key.
     block_end: Regex,
@@ -45,25 +45,25 @@ pub(super) struct Compiled {
     pub(super) longest: usize,
     pub(super) resumed: usize,
     pub(super) field: usize,
-    /// The first of the rules for the rest of what is encoded, in the order of [`ENCODINGS`].
+    /// The first of the rules for the rest of encoded secrets, in the order of [`ENCODINGS`].
     encodings: usize,
     /// Whether fields are hidden by their names.
     pub(super) names: bool,
 }
 
-/// What of a rule is needed once it has matched.
+/// The part of a rule that is needed after it matched.
 pub(super) struct Compact {
     pub(super) name: Arc<str>,
     pub(super) marker: String,
     pub(super) after: After,
     pub(super) check: Option<Check>,
     pub(super) reads: Option<Reads>,
-    /// What finds the secret in a match.
+    /// Finds the secret in a match.
     group: Option<Group>,
 }
 
 impl Compact {
-    /// Whether its match alone is a secret.
+    /// Returns true if the match alone is a secret.
     pub(super) const fn is_format(&self) -> bool {
         self.reads.is_none() && self.check.is_none()
     }
@@ -72,18 +72,18 @@ impl Compact {
 /// The first group of a pattern.
 struct Group {
     pattern: Cow<'static, str>,
-    /// Built with the first match: most rules never have one.
+    /// Compiled at the first match, because most rules never match.
     regex: OnceLock<Option<Regex>>,
 }
 
 impl Group {
-    /// What of the match that begins at `start` the first group matched that takes part in it.
+    /// Returns the range of the first participating group in the match that begins at `start`.
     fn find(&self, text: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
         let config = Regex::config().utf8_empty(false).hybrid(false);
         let build = || Regex::builder().syntax(bytewise()).configure(config).build(&self.pattern).ok();
         let regex = self.regex.get_or_init(build).as_ref()?;
         let mut captures = regex.create_captures();
-        // All of the text, not up to the end of the match: what comes behind it decides what matches.
+        // The whole text, and not only the match, because the following text decides the match.
         regex.search_captures(&Input::new(text).range(start..).anchored(Anchored::Yes), &mut captures);
         let group = captures.iter().skip(1).flatten().next()?;
         debug_assert!(captures.get_match().is_some_and(|all| all.end() == end), "the same match");
@@ -91,10 +91,10 @@ impl Group {
     }
 }
 
-/// A match: all of it, and the secret in it.
+/// A match, with the secret in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {
-    /// Nothing for a text of the form of a marker.
+    /// None for a text in the format of a marker.
     pub(super) rule: Option<usize>,
     pub(super) start: usize,
     pub(super) end: usize,
@@ -102,22 +102,22 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// The same in a text with `by` bytes more before it.
+    /// Returns the match in a text with `by` more bytes before it.
     pub(super) const fn moved(self, by: usize) -> Self {
         let (start, end) = self.secret;
         Self { rule: self.rule, start: self.start + by, end: self.end + by, secret: (start + by, end + by) }
     }
 }
 
-/// How long a line that ends a private key is at most.
+/// The longest line that ends a private key.
 pub(super) const BLOCK_END: usize = 96;
 const BLOCK_END_PATTERN: &str = r"-----END (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: BLOCK)?-----";
 
 impl Redactor {
-    /// The rules of [`Rules::secrets`]. Compiled once for all.
+    /// Returns the rules of [`Rules::secrets`], which are compiled once for each process.
     ///
     /// # Panics
-    /// Never: the rules are tested to compile.
+    /// Never panics, because a test compiles the rules.
     #[must_use]
     pub fn secrets() -> Self {
         static SECRETS: std::sync::LazyLock<Redactor> =
@@ -184,8 +184,7 @@ impl Redactor {
         })))
     }
 
-    /// Hides the secrets of a text as the layer does: the text without them, and how many there were; nothing when it holds
-    /// none.
+    /// Hides the secrets of a text as the layer does. Returns the redacted text and the counts; `None` without secrets.
     #[must_use]
     pub fn redact(&self, text: &str) -> Option<(String, Redactions)> {
         let mut found = Redactions::new();
@@ -193,19 +192,19 @@ impl Redactor {
         Some((text, found))
     }
 
-    /// Whether `text` is, as a whole, a marker that was made under the key of these rules.
+    /// Returns true if all of `text` is a valid marker under the key of these rules.
     #[must_use]
     pub fn is_marker(&self, text: &str) -> bool {
         self.0.markers.is_true(text.as_bytes())
     }
 
-    /// The most bytes of a message that is being written that are held back at one time.
+    /// Returns the most bytes that the layer buffers for an open message.
     #[must_use]
     pub fn longest_tail(&self) -> usize {
         self.0.longest
     }
 
-    /// The text without its secrets; nothing when it holds none.
+    /// Returns the text without its secrets; `None` if it has none.
     pub(super) fn text(&self, text: &str, found: &mut Redactions) -> Option<String> {
         let scan = self.scan(text.as_bytes(), 0, Mode::Text, true);
         if scan.cuts.is_empty() {
@@ -215,7 +214,7 @@ impl Redactor {
         Some(String::from_utf8_lossy(&redacted).into_owned())
     }
 
-    /// What is left of `text[from..scan.end]`, with markers.
+    /// Returns `text[from..scan.end]` with markers instead of secrets.
     pub(super) fn without(&self, text: &[u8], from: usize, scan: &Scan, found: &mut Redactions) -> Vec<u8> {
         let (mut left, mut at) = (Vec::with_capacity(scan.end.saturating_sub(from)), from);
         for cut in &scan.cuts {
@@ -232,7 +231,7 @@ impl Redactor {
     }
 }
 
-/// How long a match of the rule is at most.
+/// Returns the length of the rule's longest match.
 fn longest_match(rule: &Rule) -> Result<usize, InvalidRule> {
     let refuse = |why| InvalidRule::new(&rule.name, why);
     let parsed = syntax::parse_with(&rule.pattern, &bytewise()).map_err(|_| refuse("is no pattern"))?;
@@ -248,7 +247,7 @@ fn longest_match(rule: &Rule) -> Result<usize, InvalidRule> {
 }
 
 impl Compiled {
-    /// The first match in `text[from..]`, as if the text ended there.
+    /// Returns the first match in `text[from..]`, as if the text ended there.
     pub(super) fn find(&self, text: &[u8], from: usize) -> Option<Found> {
         let all = self.automaton.find(text, from)?;
         let (start, end) = (all.start, all.end);
@@ -264,28 +263,28 @@ impl Compiled {
         Some(Found { rule: Some(rule), start, end, secret })
     }
 
-    /// The first place at or after `from` where a match begins that more text could make, or make another.
+    /// Returns the first position at or after `from` where more text could create or change a match.
     pub(super) fn grows_from(&self, text: &[u8], from: usize) -> Option<usize> {
         self.automaton.grows_from(text, from.max(text.len().saturating_sub(self.longest)))
     }
 
-    /// The rule for what a secret in such a run goes on with.
+    /// Returns the rule for the rest of a secret in such a run.
     pub(super) fn rest_of(&self, encoding: Encoding) -> usize {
         self.encodings + ENCODINGS.iter().position(|other| *other == encoding).unwrap_or(0)
     }
 
-    /// Whether the last of `text` is a true marker.
+    /// Returns true if `text` ends with a valid marker.
     pub(super) fn ends_with_marker(&self, text: &[u8]) -> bool {
         let last = text.iter().rposition(|byte| *byte == b'[');
         last.is_some_and(|start| self.markers.is_true(&text[start..]))
     }
 
-    /// Where the line ends that ends a private key, if it is in `text[from..]`.
+    /// Returns the end of the line that ends a private key, if it is in `text[from..]`.
     pub(super) fn block_end(&self, text: &[u8], from: usize) -> Option<usize> {
         self.block_end.find(Input::new(text).range(from..)).map(|line| line.end())
     }
 
-    /// The class of what follows a match of this rule.
+    /// Returns the class of the characters that continue a match of this rule.
     pub(super) fn rest(&self, rule: usize) -> Option<Class> {
         match self.rules[rule].after {
             After::Class(class) => Some(class),
@@ -310,7 +309,7 @@ mod tests {
         (0..length).map(|_| char::from(of[random.usize(..of.len())])).collect()
     }
 
-    /// Lines of a log. No two of them have the same id or the same address.
+    /// Log lines. No two of them have the same id or address.
     fn log(random: &mut fastrand::Rng) -> String {
         let mut log = String::new();
         for second in 0..300 {
@@ -324,7 +323,7 @@ mod tests {
         log
     }
 
-    /// How many bytes the states take after each of the texts.
+    /// Returns the bytes of the states after each of the texts.
     fn state_memory(texts: &[&str]) -> Vec<usize> {
         let redactor = Rules::secrets().compile().unwrap();
         let mut memory = Vec::new();
@@ -336,18 +335,18 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_in_base64_drops_no_states_that_other_text_needs() {
+    fn a_base64_image_drops_no_states_that_other_text_needs() {
         let mut random = fastrand::Rng::with_seed(3);
         let (first, second) = (log(&mut random), log(&mut random));
         let picture = characters(&mut random, LETTERS, 200_000);
         let [warm, after_log] = state_memory(&[&first, &second])[..] else { panic!() };
         let [_, after_picture, after_both] = state_memory(&[&first, &picture, &second])[..] else { panic!() };
-        assert!(after_both - after_picture <= after_log - warm, "the second log builds no states again");
+        assert!(after_both - after_picture <= after_log - warm, "the second log rebuilds no states");
         assert!(after_both < 2 * warm, "{warm} bytes of states become {after_both}");
     }
 
     #[test]
-    fn random_text_behind_what_begins_rules_needs_bounded_memory() {
+    fn random_text_after_the_beginnings_of_rules_needs_bounded_memory() {
         let mut random = fastrand::Rng::with_seed(4);
         let mut texts = vec!["eyJ".repeat(10_000), "://a:".repeat(10_000)];
         for _ in 0..60 {

@@ -1,4 +1,4 @@
-//! What a rule is made of.
+//! The parts of a rule.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -7,13 +7,13 @@ use super::value::{self, Reads};
 /// A rule of the table.
 pub(super) struct Known {
     pub(super) name: &'static str,
-    /// Its first group that takes part is the secret.
+    /// The first participating group is the secret.
     pub(super) pattern: &'static str,
-    /// The characters that the secret goes on with: ranges and single ones.
+    /// The characters that continue the secret: ranges and single ones.
     pub(super) rest: &'static str,
 }
 
-/// Whether a value that the pattern found is a secret.
+/// Returns true if a value that the pattern found is a secret.
 pub(super) type Check = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
 /// A rule before it is compiled.
@@ -23,17 +23,17 @@ pub(super) struct Rule {
     pub(super) pattern: Cow<'static, str>,
     pub(super) after: After,
     pub(super) check: Option<Check>,
-    /// What is read behind the match, which then is no secret itself.
+    /// The value that follows the match; the match itself is then no secret.
     pub(super) reads: Option<Reads>,
 }
 
-/// What is hidden behind what the pattern found.
+/// The text that is hidden after a match.
 #[derive(Clone, Copy)]
 pub(super) enum After {
     Nothing,
     /// As long as characters of this class follow.
     Class(Class),
-    /// Everything up to the line that ends a private key.
+    /// All text up to the line that ends a private key.
     Block,
 }
 
@@ -59,7 +59,7 @@ impl Rule {
         Self { check: Some(Arc::new(check)), ..known }
     }
 
-    /// A rule that reads the value behind what its pattern finds.
+    /// Creates a rule that reads the value after its match.
     pub(super) fn read(name: &'static str, pattern: &'static str, reads: Reads) -> Self {
         let after = After::Class(value::rest());
         Self { name: name.into(), pattern: pattern.into(), after, check: None, reads: Some(reads) }
@@ -79,7 +79,7 @@ impl Rule {
 pub(super) struct Class(u128);
 
 impl Class {
-    /// The ones that `spec` names: `a-z` is a range, a `-` at the end is itself.
+    /// Parses `spec`: `a-z` is a range, and a `-` at the end stands for itself.
     pub(super) fn of(spec: &str) -> Self {
         let (mut set, mut at, bytes) = (0_u128, 0, spec.as_bytes());
         while at < bytes.len() {

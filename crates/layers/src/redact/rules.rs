@@ -7,7 +7,7 @@ use super::{
     rule::{After, Class, Rule},
 };
 
-/// What is hidden, before it is compiled.
+/// The rules of a redactor, before they are compiled.
 ///
 /// ```
 /// use throughline_layers::redact::Rules;
@@ -26,23 +26,23 @@ use super::{
 #[derive(Clone)]
 pub struct Rules {
     rules: Vec<Rule>,
-    /// How many of them are the caller's own, at the front.
+    /// The number of the caller's own rules, which come first.
     own: usize,
     fields: Vec<Field>,
-    /// Whether fields are hidden that are called as secrets are.
+    /// Whether fields with names of secrets are hidden.
     names: bool,
     entropy: Option<f64>,
     markers: Markers,
 }
 
-/// A field that is hidden whole.
+/// A field that is hidden completely.
 #[derive(Clone)]
 pub(super) struct Field {
-    /// The names from the outside in; arrays have none.
+    /// The names from the outermost to the innermost; arrays have none.
     pub(super) path: Vec<String>,
 }
 
-/// Why a rule cannot be used. The pattern itself is not repeated: it may be the secret.
+/// The reason why a rule is invalid. It does not repeat the pattern, which may be the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidRule {
     name: String,
@@ -54,7 +54,7 @@ impl InvalidRule {
         Self { name: name.to_owned(), why }
     }
 
-    /// The name of the rule.
+    /// Returns the name of the rule.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -82,12 +82,12 @@ impl Rules {
     pub const ENTROPY: &'static str = "entropy";
     /// The rule of [`field`](Self::field).
     pub const FIELD: &'static str = "field";
-    /// The rule of the rest of a secret whose beginning the layer no longer knows, as after a restart.
+    /// The rule for the rest of a secret whose beginning is unknown, as after a restart.
     pub const RESUMED: &'static str = "resumed";
-    /// The longest text that a pattern may match, in bytes.
+    /// The longest match of a pattern, in bytes.
     pub const MAX_MATCH: usize = 1024;
 
-    /// No rule.
+    /// Returns an empty set of rules.
     #[must_use]
     pub const fn none() -> Self {
         Self {
@@ -100,17 +100,17 @@ impl Rules {
         }
     }
 
-    /// Every known format, and the values of fields that are called as passwords and keys are, at any depth. See the
-    /// [module](super).
+    /// Returns the rules for every known format, and for values of fields that are named like passwords and keys, at
+    /// any depth. See the [module](super).
     #[must_use]
     pub fn secrets() -> Self {
         Self { rules: known::all(), names: true, ..Self::none() }
     }
 
-    /// Adds a pattern under a name: 1 to 64 lower-case letters, digits and `-`. What its first group matches is hidden, or all
-    /// of it where it has none. It is matched byte by byte: `\w`, `\d` and `\b` know ASCII alone.
+    /// Adds a pattern with a name of 1 to 64 lower-case letters, digits and `-`. It hides the match of its first group,
+    /// or the whole match without a group. It matches bytes: `\w`, `\d` and `\b` are ASCII only.
     ///
-    /// A match has an end: `{8,64}`, not `+`. So what has to be held back of a text that is still being written is bounded.
+    /// A match must have a maximum length: `{8,64}`, not `+`. So the buffered text of an open message is bounded.
     #[must_use]
     pub fn pattern(mut self, name: impl Into<String>, pattern: impl Into<String>) -> Self {
         self.rules.insert(self.own, Rule::custom(name.into(), pattern.into()));
@@ -118,8 +118,8 @@ impl Rules {
         self
     }
 
-    /// Adds one secret that is known, to be hidden wherever it stands, as it is written. At most
-    /// [`MAX_MATCH`](Self::MAX_MATCH) bytes long.
+    /// Adds a known secret, which is hidden wherever it occurs literally. It has at most [`MAX_MATCH`](Self::MAX_MATCH)
+    /// bytes.
     #[must_use]
     pub fn literal(self, name: impl Into<String>, secret: &str) -> Self {
         let mut pattern = String::with_capacity(secret.len() * 2);
@@ -132,9 +132,9 @@ impl Rules {
         self.pattern(name, pattern)
     }
 
-    /// Hides the value of a field whole, whatever it is: `pin` where any object has a member of that name, `input.pin` where
-    /// that object is itself the member `input`. Upper and lower case are alike, arrays in between do not count, and `null`
-    /// stays. In metadata the path begins with its key.
+    /// Hides the whole value of a field: `pin` in any object with such a member, `input.pin` only if that object is the
+    /// member `input`. Case is ignored, arrays in between do not count, and `null` stays. In metadata the path begins
+    /// with its key.
     #[must_use]
     pub fn field(mut self, path: &str) -> Self {
         let path = path.split('.').map(str::to_owned).collect();
@@ -142,17 +142,17 @@ impl Rules {
         self
     }
 
-    /// Hides runs of 32 to 256 letters, digits and `+/_-=` in which a character carries at least so many bits of information,
-    /// by how often each occurs in the run: random hexadecimal has about 3.7, random Base64 of 40 characters about 4.8.
+    /// Hides runs of 32 to 256 letters, digits and `+/_-=` with at least this entropy for each character, measured
+    /// within the run: random hexadecimal has about 3.7 bits, random Base64 of 40 characters about 4.8.
     ///
-    /// Off unless asked for: at 4.5 it also hides pictures in Base64, and much that is no secret.
+    /// Off by default: at 4.5 it also hides Base64 images, and much other text that is no secret.
     #[must_use]
     pub const fn entropy(mut self, bits: f64) -> Self {
         self.entropy = Some(bits);
         self
     }
 
-    /// Takes every rule of this name away.
+    /// Removes every rule with this name.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         let own = self.rules[..self.own].iter().filter(|rule| rule.name != name).count();
@@ -168,15 +168,15 @@ impl Rules {
         self
     }
 
-    /// Makes markers under a key of the host's, so that a caller who has not seen one cannot write one. Keep it: under another
-    /// key, the markers that are stored already are taken for a text like any other. Without a key, every caller can make markers.
+    /// Sets the host's key for markers, so that a caller that has not seen a marker cannot forge it. Keep the key: with
+    /// another one, stored markers are treated as ordinary text. Without a key, every caller can create markers.
     #[must_use]
     pub const fn marker_key(mut self, key: [u8; 32]) -> Self {
         self.markers = Markers::keyed(key);
         self
     }
 
-    /// The names of the rules, each once, in their order.
+    /// Returns the names of the rules, each once, in their order.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
@@ -188,12 +188,12 @@ impl Rules {
         names
     }
 
-    /// Puts all of them into one automaton. Takes about 20 ms for [`secrets`](Self::secrets), and some megabytes of memory: compile
-    /// once, and clone the [`Redactor`].
+    /// Compiles all rules into one automaton. It takes about 20 ms for [`secrets`](Self::secrets), and some megabytes
+    /// of memory: compile once, and clone the [`Redactor`].
     ///
     /// # Errors
-    /// [`InvalidRule`] when a name is not of the form that a marker can carry, a pattern is none, matches nothing, or has no
-    /// end.
+    /// [`InvalidRule`] for a name that a marker cannot contain, and for a pattern that is invalid, never matches, or
+    /// has no maximum length.
     pub fn compile(self) -> Result<Redactor, InvalidRule> {
         let Self { mut rules, own: _, fields, names, entropy, markers } = self;
         if let Some(bits) = entropy {
@@ -213,7 +213,7 @@ impl Rules {
     }
 }
 
-/// Shows the names alone.
+/// Prints the names only.
 impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rules").field("names", &self.names()).field("fields", &self.fields.len()).finish()

@@ -1,4 +1,4 @@
-//! One pass over a text: what of it is certain, and what of that is hidden.
+//! Scans a text in one pass: it finds the certain part of the text, and the secrets in it.
 
 use super::{
     check,
@@ -8,69 +8,69 @@ use super::{
     value::{self, Reads, Value},
 };
 
-/// Where a text goes on.
+/// The state in which a text continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Mode {
-    /// Nothing is known of what follows.
+    /// No secret continues.
     #[default]
     Text,
-    /// What follows belongs to a secret as long as it is of the class of this rule.
+    /// The following text belongs to a secret, as long as it is in the class of this rule.
     Rest(usize),
-    /// What follows belongs to a private key.
+    /// The following text belongs to a private key.
     Block,
-    /// What follows may be the rest of a secret whose beginning the layer no longer knows.
+    /// The following text may be the rest of a secret whose beginning is unknown.
     Resumed,
 }
 
-/// A part of the text that is not kept.
+/// A part of the text that is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cut {
     pub(super) start: usize,
     pub(super) end: usize,
-    /// Whose marker stands there; none where it belongs to a secret that has one already.
+    /// The rule of its marker; none if the marker of the secret already exists.
     pub(super) rule: Option<usize>,
 }
 
-/// What was found out.
+/// The result of a scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scan {
-    /// What is hidden, in order.
+    /// The removed parts, in order.
     pub(super) cuts: Vec<Cut>,
-    /// What stands before it is certain; what follows depends on what comes.
+    /// The text before it is certain; the text after it depends on later text.
     pub(super) end: usize,
     pub(super) mode: Mode,
-    /// Where the last of what is hidden ends: what follows begins there, as it does behind the marker.
+    /// The end of the last removed part: matches may begin there, as they may after a marker.
     pub(super) begins: usize,
-    /// Before it no encoded run begins that is still to be read.
+    /// All encoded runs that begin before it have been read.
     pub(super) runs: usize,
 }
 
-/// A run of so many characters of [`token`] may be the rest of a secret, unless it is made of words.
+/// A run of this many characters of [`token`] may be the rest of a secret, unless it is made of words.
 const RESUMED: usize = 12;
-/// Once there are so many of them it is known which it is.
+/// The number of characters that decides this.
 const UNDECIDED: usize = 64;
 
-/// The shortest beginning of a match that could hold a secret of its own.
+/// The shortest beginning of a match that could contain a secret of its own.
 const LEAD: usize = 16;
 
-/// What secrets are made of, as far as it tells them from words.
+/// Returns the characters of secrets, as far as they distinguish them from words.
 pub(super) fn token() -> Class {
     Class::of("A-Za-z0-9+/=_.~%-")
 }
 
 impl Redactor {
-    /// Goes through `text[from..]`; what stands before `from` only decides what may begin there. Where `last` is said the text
-    /// ends, and all of it is certain.
+    /// Scans `text[from..]`; the text before `from` is context only. With `last` the text ends, and all of it is
+    /// certain.
     pub(super) fn scan(&self, text: &[u8], from: usize, mode: Mode, last: bool) -> Scan {
         self.scan_inside(text, (from, from), mode, last, 0)
     }
 
-    /// The same of a text of which an earlier scan has read the encoded runs that begin before `runs`.
+    /// Scans a text of which an earlier scan has read the encoded runs that begin before `runs`.
     pub(super) fn scan_on(&self, text: &[u8], from: usize, runs: usize, mode: Mode, last: bool) -> Scan {
         self.scan_inside(text, (from, runs.max(from)), mode, last, 0)
     }
 
-    /// The same of a text that stands inside of so many encoded ones.
+    /// Scans a text that is inside of this many encoded runs.
     fn scan_inside(
         &self,
         text: &[u8],
@@ -82,7 +82,8 @@ impl Redactor {
         let compiled = &*self.0;
         let (mut at, mut mode, mut cuts) = (from, mode, Vec::new());
         let (mut held, mut begins) = (None, 0);
-        // The next match of the rules, and the next encoded run with where to look for it; forgotten once they are behind.
+        // The next match of the rules, and the next encoded run with its search position; cleared after they are
+        // passed.
         let (mut next, mut run, mut runs_from) = (Next::Unknown, Next::Unknown, runs);
         let may_hold_run = !last || text.len() - from.min(text.len()) >= encoded::SHORTEST;
         let searches_runs = may_hold_run && depth < encoded::MOST_DEEP;
@@ -125,7 +126,7 @@ impl Redactor {
                     }
                 }
                 Mode::Text => {
-                    // A match that hides nothing hides no run.
+                    // A match that hides nothing does not hide a run.
                     runs_from = runs_from.max(begins);
                     if !last && held.is_none_or(|held| held < at) {
                         let matches = begins + self.held_from(&text[begins..], at - begins);
@@ -153,7 +154,7 @@ impl Redactor {
                         let inside = self.scan_inside(&decoded.bytes, (0, 0), Mode::Text, true, depth + 1);
                         match inside.cuts.iter().find(|cut| cut.end > decoded.before) {
                             Some(secret) => {
-                                let start = decoded.place(secret.start.max(decoded.before), encoded.end);
+                                let start = decoded.offset_of(secret.start.max(decoded.before), encoded.end);
                                 cut(&mut cuts, start, encoded.end, secret.rule.or(Some(compiled.resumed)));
                                 (at, mode) = (encoded.end, Mode::Rest(compiled.rest_of(encoded.encoding)));
                                 begins = at;
@@ -168,7 +169,7 @@ impl Redactor {
                     let Some(found) = found.filter(|found| is_certain(found.start)) else {
                         return Scan { cuts, end: certain, mode, begins, runs: runs_from };
                     };
-                    // A marker that is not true hides no run.
+                    // An invalid marker does not hide a run.
                     let is_marker = found.rule.is_none()
                         && compiled.markers.is_true(&text[found.secret.0..found.secret.1]);
                     if is_marker {
@@ -183,7 +184,7 @@ impl Redactor {
                         }
                     }
                     if cuts.len() > before {
-                        // Rules begin again behind what was cut. Encoded runs do not: the next one is where it was.
+                        // Rules start again after the cut. Encoded runs do not: the next one is unchanged.
                         begins = at;
                         next = Next::Unknown;
                     }
@@ -192,7 +193,7 @@ impl Redactor {
         }
     }
 
-    /// From where on a text that goes on is not certain.
+    /// Returns the offset from which a text that continues is not certain.
     fn held_from(&self, text: &[u8], from: usize) -> usize {
         let mut held = self.0.grows_from(text, from).unwrap_or(text.len());
         while held > from && held < text.len() && is_inside_character(text[held]) {
@@ -201,7 +202,7 @@ impl Redactor {
         held
     }
 
-    /// Whether what begins at or after `from`, and before `border`, hides something behind `border`.
+    /// Returns true if a match that begins at or after `from`, and before `border`, hides text after `border`.
     pub(super) fn goes_over(&self, text: &[u8], from: usize, border: usize) -> bool {
         let found = if from < border { self.0.find(text, from) } else { None };
         let Some(found) = found.filter(|found| found.start < border && found.rule.is_some()) else {
@@ -212,7 +213,7 @@ impl Redactor {
         cuts.iter().any(|cut| cut.end > border)
     }
 
-    /// Hides what was found, if it is to be hidden; answers where to go on, and how. Nothing where more text decides.
+    /// Hides a match if it is a secret; returns the offset and the state to continue with. `None` if more text decides.
     fn take(
         &self,
         text: &[u8],
@@ -236,7 +237,7 @@ impl Redactor {
                     if reads == Reads::Address && start - found.start > LEAD {
                         cuts.extend(self.scan(&text[..start], found.start + 1, Mode::Text, true).cuts);
                     }
-                    // A known format says more than the name before it.
+                    // A known format is more specific than the name before it.
                     let format = compiled.find(&text[begins..end], start - begins);
                     let format = format.filter(|format| format.secret.0 == start - begins);
                     let format = format.and_then(|format| format.rule);
@@ -254,11 +255,11 @@ impl Redactor {
         if compiled.rules[rule].check.as_ref().is_some_and(|check| !check(secret)) {
             return Some((start.max(found.start + 1), Mode::Text));
         }
-        // What stands before it and says that it is one may hold another: the name in an address, say.
+        // The text before it, which identifies it, may contain another secret, such as the name in an address.
         if start - found.start > LEAD {
             cuts.extend(self.scan(&text[..start], found.start + 1, Mode::Text, true).cuts);
         }
-        // A pattern of bytes may end inside a character.
+        // A byte pattern may end inside of a character.
         while start > 0 && is_inside_character(text[start]) {
             start -= 1;
         }
@@ -269,19 +270,19 @@ impl Redactor {
             After::Class(_) => Mode::Rest(rule),
             After::Block => Mode::Block,
         };
-        // A group may match a text of no length.
+        // A group may match an empty text.
         Some((end.max(found.start + 1), mode))
     }
 }
 
-/// What is found next, as long as it is known.
+/// The next match, if it is known.
 enum Next<T> {
     Unknown,
     Is(Option<T>),
 }
 
 impl<T: Copy> Next<T> {
-    /// The next one at or behind `at`.
+    /// Returns the next one at or after `at`.
     fn from(
         &mut self,
         at: usize,
@@ -300,7 +301,7 @@ impl<T: Copy> Next<T> {
     }
 }
 
-/// A pattern of bytes may end inside a character.
+/// A byte pattern may end inside of a character.
 fn character_end(text: &[u8], mut end: usize) -> usize {
     while end < text.len() && is_inside_character(text[end]) {
         end += 1;

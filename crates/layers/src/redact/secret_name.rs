@@ -1,24 +1,24 @@
-//! Which names of fields, variables, headers and flags say that their value is a secret.
+//! Decides whether the name of a field, variable, header or flag indicates a secret.
 //!
-//! A name is read by its parts: `aws-secret_accessKey` is `aws`, `secret`, `access`, `key`. The last part decides, with the one
-//! before it where it says too little by itself: `api_key` names a secret, `sort_key` does not.
+//! A name is read by its parts: `aws-secret_accessKey` is `aws`, `secret`, `access`, `key`. The last part decides, with
+//! the one before it if it is ambiguous: `api_key` names a secret, `sort_key` does not.
 
-/// How much a name says of its value.
+/// The strength with which a name indicates a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Strength {
-    /// The value may be something else: `token`, `api_key`. It has to look like a credential.
+    /// The value may be something else: `token`, `api_key`. It must look like a credential.
     Likely,
-    /// The value is a secret whatever it looks like: `password`, `client_secret`.
+    /// The value is always a secret: `password`, `client_secret`.
     Certain,
 }
 
-/// The longest end of a name that is read.
+/// The longest suffix of a name that is read.
 pub(super) const MAX_NAME: usize = 64;
 
-/// How many parts at the end of a name are read.
+/// The most parts at the end of a name that are read.
 const MAX_PARTS: usize = 8;
 
-/// What stands behind the word that decides, and changes nothing: `password_confirmation`, `SECRET_KEY_BASE`.
+/// Words after the deciding word that change nothing: `password_confirmation`, `SECRET_KEY_BASE`.
 const NEUTRAL: &[&str] = &[
     "value",
     "val",
@@ -52,7 +52,7 @@ const NEUTRAL: &[&str] = &[
     "hash",
 ];
 
-/// Words that are a secret by themselves, also at the end of a longer one: `PGPASSWORD`.
+/// Words that are a secret by themselves, also at the end of a longer word: `PGPASSWORD`.
 const CERTAIN_ENDS: &[&str] = &[
     "password",
     "passwd",
@@ -87,18 +87,18 @@ const CERTAIN: &[&str] = &[
     "contrasena",
 ];
 
-/// Words that likely are, also at the end of a longer one: `xapikey`.
+/// Words that are likely a secret, also at the end of a longer word: `xapikey`.
 const LIKELY_ENDS: &[&str] =
     &["apikey", "accesskey", "authtoken", "accesstoken", "refreshtoken", "apitoken", "bearertoken"];
 
-/// Words that likely are as a whole part.
+/// Words that are likely a secret as a whole part.
 const LIKELY: &[&str] = &["jwt", "bearer", "auth", "cookie"];
 
-/// What makes a `key` certain.
+/// Words before `key` that make it certain.
 const CERTAIN_KEYS: &[&str] =
     &["private", "secret", "encryption", "decryption", "signing", "master", "hmac", "preshared"];
 
-/// What makes a `key` likely.
+/// Words before `key` that make it likely.
 const LIKELY_KEYS: &[&str] = &[
     "api",
     "access",
@@ -130,7 +130,7 @@ const LIKELY_KEYS: &[&str] = &[
     "project",
 ];
 
-/// What makes a `pass` or `pw` certain: alone it means a pass over something.
+/// Words before `pass` or `pw` that make it certain: alone, it means a pass through data.
 const PASS_OF: &[&str] = &[
     "db",
     "database",
@@ -174,7 +174,7 @@ const PASS_OF: &[&str] = &[
     "connection",
 ];
 
-/// What makes a `token` something else: a place in a list, a count, a unit of a text or of a program.
+/// Words before `token` that mean something else: a position in a list, a count, a unit of text or code.
 const TOKENS_THAT_ARE_NOT: &[&str] = &[
     "next",
     "page",
@@ -237,14 +237,14 @@ const TOKENS_THAT_ARE_NOT: &[&str] = &[
     "used",
 ];
 
-/// What a `pat` (personal access token) belongs to.
+/// Words before `pat` (personal access token).
 const PAT_OF: &[&str] = &["github", "gitlab", "gh", "gl", "azure", "devops", "ado", "git", "personal"];
 
-/// Whether the name says that its value is a secret.
+/// Returns the strength with which the name indicates a secret.
 pub(super) fn secret_name(name: &[u8]) -> Option<Strength> {
     let name = &name[name.len().saturating_sub(MAX_NAME)..];
     let (mut parts, mut count) = ([&name[..0]; MAX_PARTS], 0);
-    // From the end: the last parts decide.
+    // From the end, because the last parts decide.
     let mut end = name.len();
     while end > 0 && count < MAX_PARTS {
         let start = part_start(name, end);
@@ -300,19 +300,20 @@ pub(super) fn secret_name(name: &[u8]) -> Option<Strength> {
     is_likely.then_some(Strength::Likely)
 }
 
-/// The same of a member of structured content, where `pass` is no pass over something.
+/// Returns the strength for a member of structured content, where `pass` is no pass through data.
 pub(super) fn field_name(name: &[u8]) -> Option<Strength> {
     secret_name(name).or(is_one_of(name, &["pass", "pw", "cookies"]).then_some(Strength::Likely))
 }
 
-/// Whether the text begins with a certain secret name; the kind of element may follow, as in `Password textbox`.
+/// Returns true if the text begins with a certain name of a secret; the kind of element may follow, as in `Password
+/// textbox`.
 pub(super) fn names_certainly(text: &[u8]) -> bool {
     let is_end = |at: &usize| is_word(text[*at - 1]) && text.get(*at).is_none_or(|next| !is_word(*next));
     (1..=text.len()).filter(is_end).any(|end| secret_name(&text[..end]) == Some(Strength::Certain))
 }
 
-/// Where the part begins that ends at `end`: behind another character than a letter or digit, or at a capital that follows a
-/// small letter or begins a word behind capitals.
+/// Returns the start of the part that ends at `end`. A part begins after a character that is no letter or digit, at a
+/// capital after a small letter, and at a capitalized word after capitals.
 fn part_start(name: &[u8], end: usize) -> usize {
     let mut start = end;
     while start > 0 && is_word(name[start - 1]) {

@@ -1,4 +1,4 @@
-//! A text that comes in parts.
+//! Redacts a text that arrives in parts.
 
 use super::{
     Redactions,
@@ -7,34 +7,34 @@ use super::{
     scan::{Mode, Scan},
 };
 
-/// What of an open text is not stored yet, and where it goes on.
+/// The buffered text of an open message, and the state in which it continues.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Stream {
-    /// What stands before, as far as it decides what may begin; then what is held back.
+    /// The context before the buffered text, as far as it affects matches, followed by the buffered text.
     text: Vec<u8>,
-    /// Where what is held back begins.
+    /// The offset at which the buffered text begins.
     held: usize,
-    /// Before it no encoded run begins that is still to be read.
+    /// All encoded runs that begin before it have been read.
     runs: usize,
     mode: Mode,
-    /// Whether what is stored may have begun what goes on.
+    /// Whether the stored text may contain the beginning of a match that continues.
     may_have_begun: bool,
 }
 
-/// As much of what is stored as decides what may begin behind it: a name, the blanks before it, and the character before them.
+/// The length of the context: a name, the whitespace before it, and the character before that.
 const BEFORE: usize = super::value::BEFORE + super::value::MAX_INDENT + 2;
 
 impl Stream {
-    /// A text whose beginning is stored, by somebody else or before a restart: what was held back of it is lost.
+    /// Continues a stored text of another process, or from before a restart: its buffered text is lost.
     pub(super) fn resumed(redactor: &Redactor, stored: &[u8]) -> Self {
         let continued = Self::continued(redactor, stored);
         let is_key =
             |rule: &Compact| matches!(rule.after, After::Block) && stored.ends_with(rule.marker.as_bytes());
         let mode = if redactor.0.rules.iter().any(is_key) {
-            // Behind the marker of a private key its lines may go on.
+            // The lines of a private key may continue after its marker.
             Mode::Block
         } else if redactor.0.ends_with_marker(stored) {
-            // What follows another one at once belongs to its secret.
+            // Text directly after another marker belongs to the marker's secret.
             Mode::Rest(redactor.0.resumed)
         } else {
             Mode::Resumed
@@ -42,14 +42,14 @@ impl Stream {
         Self { mode, ..continued }
     }
 
-    /// A text that is stored up to here and was complete: what is added now continues it.
+    /// Continues a stored text that was complete.
     pub(super) fn continued(redactor: &Redactor, stored: &[u8]) -> Self {
         let tail = stored[stored.len().saturating_sub(redactor.0.longest)..].to_vec();
         Self { held: tail.len(), text: tail, runs: 0, mode: Mode::Text, may_have_begun: true }
     }
 
-    /// The same for an edit. What it adds at once behind a marker goes on with that secret; what it adds to a private key does where
-    /// it brings the line that ends one.
+    /// Continues it for an edit. Text directly after a marker continues the secret; text after the marker of a private
+    /// key continues the key if it contains the last line of a key.
     pub(super) fn edited(redactor: &Redactor, stored: &[u8], more: &str) -> Self {
         let continued = Self::continued(redactor, stored);
         let is_last = |rule: &Compact| stored.ends_with(rule.marker.as_bytes());
@@ -63,9 +63,10 @@ impl Stream {
         Self { mode, ..continued }
     }
 
-    /// Where `scan` of `text` has left off: it is certain up to its end, and stored up to `stored`, which is not before that.
+    /// Returns the state after `scan` of `text`: certain up to the end of the scan, and stored up to `stored`, which is
+    /// not before that end.
     pub(super) fn after(text: &[u8], scan: &Scan, stored: usize) -> Self {
-        // What it goes on with begins at or behind `begins`.
+        // A match that continues begins at or after `begins`.
         let from = scan.end.saturating_sub(BEFORE).max(scan.begins.min(scan.end));
         Self {
             text: text[from..].to_vec(),
@@ -76,17 +77,17 @@ impl Stream {
         }
     }
 
-    /// How many bytes are held back.
+    /// Returns the number of buffered bytes.
     pub(super) fn held(&self) -> usize {
         self.text.len() - self.held
     }
 
-    /// What is held back.
+    /// Returns the buffered bytes.
     pub(super) fn held_bytes(&self) -> &[u8] {
         &self.text[self.held..]
     }
 
-    /// Adds `more` and answers what can be stored now: all of it, where it is the `last`.
+    /// Appends `more` and returns the text that can be stored now; all of it for the `last` part.
     pub(super) fn push(
         &mut self,
         redactor: &Redactor,
@@ -97,7 +98,7 @@ impl Stream {
         let before = std::mem::take(&mut self.text);
         let from = self.held;
         let text = [&before, more.as_bytes()].concat();
-        // What is stored may have begun what goes on here: nothing of it is given out again.
+        // The stored text may contain the beginning of this match; it is not returned again.
         let begun = if self.may_have_begun { self.begun(redactor, &text) } else { from };
         let (start, mode) = match self.mode {
             Mode::Text => (begun, Mode::Text),
@@ -118,13 +119,13 @@ impl Stream {
         String::from_utf8_lossy(&certain).into_owned()
     }
 
-    /// Where in what is stored a match began that was not one yet.
+    /// Returns the offset in the stored text at which an incomplete match began.
     fn begun(&self, redactor: &Redactor, text: &[u8]) -> usize {
         redactor.scan(&text[..self.held], 0, Mode::Text, false).end
     }
 }
 
-/// Shows how much is held back, and nothing of it.
+/// Prints the length of the buffered text, but no content.
 impl std::fmt::Debug for Stream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stream").field("held", &self.held()).finish_non_exhaustive()
@@ -147,9 +148,9 @@ mod tests {
         (stored, found, held)
     }
 
-    /// A key of each kind of rule: with a rest, with what stands before it, with a check, with an end of its own.
+    /// A secret for each kind of rule: with a rest, with context, with a check, with its own end.
     fn texts() -> Vec<String> {
-        let pem = |what: &str| format!("-----{what} RSA PRIVATE KEY-----");
+        let pem = |line: &str| format!("-----{line} RSA PRIVATE KEY-----");
         vec![
             format!("x AKIA{} y", "ABCD2345".repeat(2)),
             format!("curl -H 'Authorization: Bearer {}' z", "a1b2c3d4".repeat(5)),
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_continues_a_stored_text_completes_no_secret_in_it() {
+    fn text_after_a_stored_text_completes_no_secret() {
         let redactor = Redactor::secrets();
         let key = format!("AKIA{}", "ABCD2345".repeat(2));
         for cut in 4..key.len() {
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_the_beginning_of_is_hidden_as_far_as_it_may_be_a_secret() {
+    fn a_possible_secret_with_an_unknown_beginning_is_hidden() {
         let redactor = Redactor::secrets();
         let resumed = |stored: &str, more: &str| {
             let (mut stream, mut found) = (Stream::resumed(&redactor, stored.as_bytes()), Redactions::new());
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_text_is_hardly_held_back() {
+    fn little_of_an_ordinary_text_is_buffered() {
         let redactor = Redactor::secrets();
         let (stored, found, held) =
             streamed(&redactor, &["The quick brown fox ", "jumps over ", "the lazy dog."]);

@@ -1,4 +1,4 @@
-//! What stands behind a name that says that its value is a secret, and behind the user of an address.
+//! Reads the value after the name of a secret, and the password after the user in an address.
 
 use std::cell::Cell;
 
@@ -10,47 +10,47 @@ use super::{
     secret_name::{MAX_NAME, Strength, secret_name},
 };
 
-/// What the rule looks at behind its match.
+/// The kind of value after a match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reads {
-    /// A name and what assigns to it stand before the value.
+    /// The value follows a name and an assignment.
     Assignment,
-    /// A scheme, a user and a colon stand before the password.
+    /// The password follows a scheme, a user and a colon.
     Address,
 }
 
-/// What was found behind the match.
+/// The value after a match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value {
     /// More text decides.
     Undecided,
     /// No secret.
     Plain,
-    /// A secret, that may go on where it is as long as any is read.
+    /// A secret, which may continue if it has the greatest length that is read.
     Secret { start: usize, end: usize, goes_on: bool },
 }
 
-/// The longest value that is read as a whole.
+/// The longest value that is read.
 pub(super) const MAX_VALUE: usize = 512;
-/// How far behind a value it is looked to find out whether it has ended.
+/// The bytes after a value that decide whether it has ended.
 const AHEAD: usize = 48;
-/// How many blanks stand before a value at most: tools write values in columns.
+/// The most blanks before a value, because tools align values in columns.
 const MAX_BLANKS: usize = 32;
-/// How many blanks stand before the name of a setting, and before a line of a block scalar, at most.
+/// The most blanks before the name of a setting, and before a line of a block scalar.
 pub(super) const MAX_INDENT: usize = 96;
-/// The longest comment behind the sign of a block scalar.
+/// The longest comment after the indicator of a block scalar.
 const MAX_COMMENT: usize = 80;
-/// The most bytes behind a match that are read.
+/// The most bytes that are read after a match.
 pub(super) const MAX_READ: usize = MAX_VALUE + AHEAD + 3 * MAX_BLANKS + 2 * MAX_INDENT + MAX_COMMENT;
-/// As far before a match it is looked for the rest of the name.
+/// The most bytes before a match in which the rest of the name is read.
 pub(super) const BEFORE: usize = MAX_NAME;
 
-/// What a value of more than [`MAX_VALUE`] bytes goes on with.
+/// Returns the class of the characters after [`MAX_VALUE`] bytes of a value.
 pub(super) fn rest() -> Class {
     Class::of("A-Za-z0-9!#%&*+./=?@^_~|:$-")
 }
 
-/// A text of which it is known whether anything was read at its end: then more text may decide otherwise.
+/// A reader that records whether it read the end of the text: then more text may change the result.
 struct Reader<'a> {
     text: &'a [u8],
     reached_end: Cell<bool>,
@@ -78,7 +78,7 @@ impl Reader<'_> {
     }
 }
 
-/// Reads the value behind `found`, the match of a rule, in a text whose names begin at or behind `begins`.
+/// Reads the value after `found`, the match of a rule. Names begin at or after `begins`.
 pub(super) fn read(
     reads: Reads,
     text: &[u8],
@@ -102,7 +102,7 @@ pub(super) fn read(
     }
 }
 
-/// Whether something in it is hidden already.
+/// Returns true if a part of it is already hidden.
 fn holds_marker(value: &[u8], markers: &Markers) -> bool {
     let mut rest = value;
     while let Some(at) = rest.windows(OPEN.len()).position(|part| part == OPEN.as_bytes()) {
@@ -116,10 +116,10 @@ fn holds_marker(value: &[u8], markers: &Markers) -> bool {
     false
 }
 
-/// From where to where, and whether it goes on.
+/// The start and end of a value, and whether it continues.
 type Part = (usize, usize, bool);
 
-/// How a name is joined to its value.
+/// The syntax between a name and its value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Joint {
     /// `=` without a blank: of forms, queries, environments and flags.
@@ -163,7 +163,7 @@ fn assigned(reader: &Reader<'_>, begins: usize, (start, end): (usize, usize)) ->
     let name = &text[first..name_end];
     let between = &text[name_end..end];
     let joint = match joint(name, between, before)? {
-        // A path of Rust or C++; LDIF has a blank behind it.
+        // A path of Rust or C++; in LDIF a blank follows.
         Joint::Loose if between.ends_with(b"::") && reader.at(end) != Some(b' ') => return None,
         joint => joint,
     };
@@ -179,12 +179,12 @@ fn assigned(reader: &Reader<'_>, begins: usize, (start, end): (usize, usize)) ->
     value_at(reader, end, joint, strength, is_cookie, names)
 }
 
-/// What the name of an assignment looks like.
+/// The form of the name in an assignment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Names {
     /// `DB_PASSWORD`
     Variable,
-    /// It begins its line: `spring.datasource.password=`.
+    /// At the start of its line: `spring.datasource.password=`.
     Setting,
     Else,
 }
@@ -211,7 +211,7 @@ fn joint(name: &[u8], between: &[u8], before: Option<u8>) -> Option<Joint> {
     }
 }
 
-/// A quote as the tools of agents write it.
+/// The quotes that agent tools write.
 const QUOTES: &[(&[u8], u8)] = &[
     (b"\"", b'"'),
     (b"'", b'\''),
@@ -224,7 +224,7 @@ const QUOTES: &[(&[u8], u8)] = &[
     (b"\\x22", b'"'),
 ];
 
-/// The quote that stands here: how it is written, from where to where.
+/// Returns the quote that begins here: its form, its start and its end.
 fn quote(reader: &Reader<'_>, at: usize) -> Option<(usize, usize)> {
     let after = reader.skip(at, 7, |byte| byte == b'\\');
     if matches!(reader.at(after), Some(b'"' | b'\'' | b'`')) {
@@ -251,7 +251,7 @@ fn value_at(
     if bold > at {
         at = reader.skip(bold, 4, is_blank);
     }
-    // `Some("…")`, as Rust shows it.
+    // `Some("…")`, as Rust prints it.
     if reader.at(at) == Some(b'S') && reader.is(at, b"Some(\"") {
         at += 5;
     }
@@ -276,8 +276,8 @@ fn value_at(
                 None => break,
                 Some(b'\n' | b'\r') => return None,
                 Some(_) if reader.is(end, written) => break,
-                // A quote inside that is written otherwise belongs to the value: `"a\"b"`. What a backslash at the end of the text
-                // stands before is not known.
+                // An inner quote in another form belongs to the value: `"a\"b"`. The character after a backslash at the
+                // end of the text is unknown.
                 Some(b'\\') if written == b"\"" || written == b"'" => {
                     reader.at(end + 1);
                     end += 2;
@@ -301,7 +301,7 @@ fn value_at(
     is_secret.then_some((start, end, goes_on))
 }
 
-/// The value in `"""…"""`, of one line or several.
+/// Returns the value in `"""…"""`, of one line or several.
 fn in_three_quotes(
     reader: &Reader<'_>,
     open: usize,
@@ -329,14 +329,14 @@ fn in_three_quotes(
     is_secret_in_quotes(value, strength, is_cookie).then_some((start, end, goes_on))
 }
 
-/// Where the first line begins of a text of YAML that stands below its name: `|`, `>-`, `|2 # note`.
+/// Returns the start of the first line of a YAML block scalar: `|`, `>-`, `|2 # comment`.
 fn block_scalar(reader: &Reader<'_>, at: usize, joint: Joint) -> Option<usize> {
     if joint != Joint::Loose || !matches!(reader.at(at), Some(b'|' | b'>')) {
         return None;
     }
-    let sign = reader.skip(at + 1, 2, |byte| matches!(byte, b'+' | b'-' | b'1'..=b'9'));
-    let mut end = reader.skip(sign, MAX_BLANKS, |byte| matches!(byte, b' ' | b'\t'));
-    if end > sign && reader.at(end) == Some(b'#') {
+    let indicator_end = reader.skip(at + 1, 2, |byte| matches!(byte, b'+' | b'-' | b'1'..=b'9'));
+    let mut end = reader.skip(indicator_end, MAX_BLANKS, |byte| matches!(byte, b' ' | b'\t'));
+    if end > indicator_end && reader.at(end) == Some(b'#') {
         end = reader.skip(end, MAX_COMMENT, |byte| !matches!(byte, b'\r' | b'\n'));
     }
     let end = reader.skip(end, 1, |byte| byte == b'\r');
@@ -345,7 +345,8 @@ fn block_scalar(reader: &Reader<'_>, at: usize, joint: Joint) -> Option<usize> {
     (line > end && start > line).then_some(start)
 }
 
-/// The lines of a block scalar whose first one begins at `start`: each that is indented as far as that one, with the empty lines between.
+/// Returns the lines of a block scalar whose first line begins at `start`: each line with at least its indentation, and
+/// the empty lines in between.
 fn block_value(
     reader: &Reader<'_>,
     start: usize,
@@ -365,7 +366,7 @@ fn block_value(
         }
         let breaks = reader.skip(line, MAX_VALUE - (line - start), |byte| matches!(byte, b'\n' | b'\r'));
         let next = reader.skip(breaks, indent, |byte| byte == b' ');
-        // The next line begins with a blank or a letter; an end of the text ends the value.
+        // The next line begins with a blank or a letter; the end of the text ends the value.
         if breaks == line || next - breaks < indent || reader.at(next).is_none() {
             break false;
         }
@@ -380,7 +381,7 @@ fn block_value(
     (first || is_secret_in_quotes(value, strength, is_cookie)).then_some((start, end, goes_on))
 }
 
-/// Where a value without quotes ends, and whether that is only as far as any is read.
+/// Returns the end of a value without quotes, and whether the length limit ended it.
 fn unquoted_end(reader: &Reader<'_>, start: usize, joint: Joint, is_cookie: bool) -> Option<(usize, bool)> {
     let mut end = start;
     while end - start < MAX_VALUE {
@@ -409,7 +410,7 @@ fn unquoted_end(reader: &Reader<'_>, start: usize, joint: Joint, is_cookie: bool
     if end - start >= MAX_VALUE {
         return Some((end, true));
     }
-    // What closes around it, or ends the sentence.
+    // Removes closing brackets and the punctuation of a sentence.
     let value = &reader.text[start..end];
     let count = |byte: u8| value.iter().filter(|other| **other == byte).count();
     let unopened = |open: u8, close: u8| count(close).saturating_sub(count(open));
@@ -431,7 +432,7 @@ fn unquoted_end(reader: &Reader<'_>, start: usize, joint: Joint, is_cookie: bool
     }
 }
 
-/// Whether another name with a value follows: `user=`, `amp;user=`.
+/// Returns true if another name with a value follows: `user=`, `amp;user=`.
 fn is_next_pair(reader: &Reader<'_>, at: usize) -> bool {
     let is_name = |byte: u8| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'[' | b']' | b';' | b' ')
@@ -440,7 +441,8 @@ fn is_next_pair(reader: &Reader<'_>, at: usize) -> bool {
     end > at && matches!(reader.at(end), Some(b'=' | b':'))
 }
 
-/// The password of `scheme://user:PASSWORD@host`. It may hold `/` and `@`: the last `@` before what ends an address counts.
+/// Returns the password of `scheme://user:PASSWORD@host`. It may contain `/` and `@`: the last `@` before the end of
+/// the address counts.
 fn in_address(reader: &Reader<'_>, start: usize) -> Option<Part> {
     const MOST: usize = 256;
     let mut end = start;

@@ -5,37 +5,41 @@ use throughline_core::{Context, PersistArgs, pipeline::Extensions};
 
 /// Rewrites text on its way to the store, and back on its way to the caller.
 ///
-/// It says what is replaced in one text. [`TransformLayer`](super::TransformLayer) does the rest: it finds the text in every operation and
-/// every answer, holds back the end of a text that may go on, and keeps all that is not replaced as it is.
+/// A transform names the replacements in one text. [`TransformLayer`](super::TransformLayer) does the rest: it visits
+/// the text in every operation and every answer, buffers the end of a text that may continue, and keeps all other bytes
+/// unchanged.
 ///
-/// It must be a function of the text: the same text has the same edits at any time and in every process. Otherwise a repeated call, an
-/// import of what is there, and a title that is expected do not match what is stored.
+/// It must be a function of the text: the same text has the same edits at any time and in every process. Otherwise a
+/// repeated call, a second import and an expected title do not match the stored data.
 pub trait Transform: Send + Sync + Sized + 'static {
-    /// What is known of a text that may go on. [`HeldTail`](super::HeldTail) is right for every transform that looks at a
+    /// The state of a text that may continue. [`HeldTail`](super::HeldTail) fits every transform that looks at a
     /// bounded part of the text.
     type Stream: TextStream<Self>;
 
-    /// Whether there is a way up. Without one, answers are passed on as they are, and [`up`](Self::up) is not asked.
+    /// Whether the transform restores text in answers. If not, the layer forwards answers unchanged and never calls
+    /// [`up`](Self::up).
     const RESTORES: bool = true;
 
-    /// The name of the layer.
+    /// Returns the name of the layer.
     fn name(&self) -> &str;
 
-    /// What is replaced on the way down, and how much of the text is certain: see [`Rewrite`].
+    /// Returns the replacements on the way to the store, and the part of the text for which they are certain: see
+    /// [`Rewrite`].
     ///
-    /// It is asked for strings of content at any depth and names of members, for appended text, for names and values of metadata, and for
-    /// titles, reasons and search queries. It runs in place and must not wait. A panic fails the call, and nothing is stored.
+    /// The layer calls it for strings of content at any depth and names of members, for appended text, for names and
+    /// values of metadata, and for titles, reasons and search queries. It runs in place and must not wait. A panic
+    /// fails the call, and nothing is stored.
     fn down(&self, part: TextPart<'_>) -> Rewrite;
 
-    /// What is replaced on the way up, in a text as it is stored: [`down`](Self::down) undone.
+    /// Returns the replacements on the way to the caller, in a stored text. They undo [`down`](Self::down).
     fn up(&self, text: &str) -> Edits;
 
-    /// What is stored in place of JSON: of content, of its beginning up to where a member of it begins, or of a value of metadata, whose name
-    /// `outer` then is. None where it stays as it is. Its strings are rewritten one by one, unless a transform goes by more than what a string
-    /// says, such as the names around it.
+    /// Rewrites JSON: the whole content, its beginning up to the start of a member, or a value of metadata, whose name
+    /// `outer` then is. `None` leaves it unchanged. The default rewrites each string by itself; override it for a
+    /// transform that depends on more than the string, such as the names around it.
     ///
     /// # Errors
-    /// [`TooDeep`]: it nests deeper than [`MAX_DEPTH`].
+    /// [`TooDeep`] if the JSON nests deeper than [`MAX_DEPTH`].
     fn json(&self, json: &str, outer: &[&str], counts: &mut EditCounts) -> Result<Option<String>, TooDeep> {
         let _ = outer;
         rewrite_json(json, MAX_DEPTH, |text| {
@@ -45,28 +49,28 @@ pub trait Transform: Send + Sync + Sized + 'static {
         })
     }
 
-    /// Changes what the toolkit passes on as it is: of an operation, or of one item of a batch, anything but the id of a thread or message. For a
-    /// transform that goes by more than content, such as the owner of a thread in what is created and in what is asked for. It is called
-    /// before the fields are rewritten.
+    /// Changes the other fields of an operation or of one item of a batch, except the ids of threads and messages. It
+    /// is for a transform that covers more than content, such as the owner of a thread in creations and in reads. The
+    /// layer calls it before it rewrites the content fields.
     fn prepare(&self, args: &mut PersistArgs, counts: &mut EditCounts) {
         let _ = (args, counts);
     }
 
-    /// What is stored of a title that the edits made longer than [`Title::MAX_BYTES`](throughline_core::Title::MAX_BYTES). With none the call is
-    /// refused as [`TooLarge`](throughline_core::ErrorKind::TooLarge).
+    /// Shortens a title that the edits made longer than [`Title::MAX_BYTES`](throughline_core::Title::MAX_BYTES). With
+    /// `None` the layer refuses the call as [`TooLarge`](throughline_core::ErrorKind::TooLarge).
     fn shorten_title(&self, title: &str) -> Option<String> {
         let _ = title;
         None
     }
 
-    /// The store has made a write in which these edits were made; `extensions` are those of the answer. Not called for a replay, and
-    /// not where no edit has a [name](Edits::replace_as). It must not wait.
+    /// Runs after the store applied a write with these edits; `extensions` are those of the answer. It does not run for
+    /// a replay, or if no edit has a [name](Edits::replace_as). It must not wait.
     fn applied(&self, context: &Context, counts: EditCounts, extensions: &mut Extensions) {
         let _ = (context, counts, extensions);
     }
 }
 
-/// A text that is rewritten, or the next part of one.
+/// A text to rewrite, or the next part of one.
 #[derive(Clone, Copy)]
 pub struct TextPart<'a> {
     text: &'a str,
@@ -75,43 +79,45 @@ pub struct TextPart<'a> {
 }
 
 impl<'a> TextPart<'a> {
-    /// A text that is complete.
+    /// Returns a complete text as one part.
     #[must_use]
     pub const fn whole(text: &'a str) -> Self {
         Self { text, start: 0, is_last: true }
     }
 
-    /// The part of `text` from the byte `start` on. What is before was passed on already. Unless it is the last, more may follow.
+    /// Returns the part of `text` from the byte `start`. The layer has already forwarded the bytes before it. More text
+    /// may come later, unless this part is the last.
     ///
     /// # Panics
-    /// When `start` is not within `text`, or not between characters.
+    /// Panics if `start` is outside of `text` or not on a character boundary.
     #[must_use]
     pub const fn new(text: &'a str, start: usize, is_last: bool) -> Self {
-        assert!(text.is_char_boundary(start), "a part begins between characters");
+        assert!(text.is_char_boundary(start), "a part begins on a character boundary");
         Self { text, start, is_last }
     }
 
-    /// The text. What is before [`start`](Self::start) only says what can begin there, and is not replaced; of a long text it is the last
-    /// characters.
+    /// Returns the text. The bytes before [`start`](Self::start) are context only and are not replaced; of a long text
+    /// they are its last characters.
     #[must_use]
     pub const fn text(&self) -> &'a str {
         self.text
     }
 
-    /// Where the part begins in the text.
+    /// Returns the byte at which the part begins in the text.
     #[must_use]
     pub const fn start(&self) -> usize {
         self.start
     }
 
-    /// Whether the text ends with this part.
+    /// Returns true if the text ends with this part.
     #[must_use]
     pub const fn is_last(&self) -> bool {
         self.is_last
     }
 
-    /// Where the end of the text is the beginning of one of these words, at `from` or later; otherwise the end. What is before depends on
-    /// nothing that follows, for a transform that replaces these words.
+    /// Returns the offset, `from` or later, at which the end of the text is a prefix of one of these words; without
+    /// such a prefix, the end of the text. For a transform that replaces these words, the bytes before the offset do
+    /// not depend on later text.
     ///
     /// ```
     /// use throughline_layers::transform::TextPart;
@@ -126,7 +132,7 @@ impl<'a> TextPart<'a> {
             return end;
         }
         let first = |word: &'w str| {
-            // Shorter than the word: all of it would be found.
+            // A complete word would match, so the prefix must be shorter.
             let longest = end.saturating_sub(word.len().saturating_sub(1)).max(from.max(self.start));
             (longest..end).find(|at| word.as_bytes().starts_with(&text[*at..]))
         };
@@ -134,7 +140,7 @@ impl<'a> TextPart<'a> {
     }
 }
 
-/// Shows lengths only: content does not belong into logs.
+/// Prints lengths only: content does not belong in logs.
 impl Debug for TextPart<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TextPart")
@@ -145,44 +151,45 @@ impl Debug for TextPart<'_> {
     }
 }
 
-/// What [`Transform::down`] makes of a part of a text.
+/// The result of [`Transform::down`] for a part of a text.
 ///
-/// The edits before `certain` must stay the same whatever text follows, and no edit of the longer text may begin before it. What is behind
-/// is held back, and asked for again with what follows. An edit that goes over it is held back whole.
+/// The edits before `certain` must stay the same whatever text comes later, and no edit of the longer text may begin
+/// before it. The layer buffers the bytes after it and passes them again with the next text. It also buffers all of an
+/// edit that crosses it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rewrite {
-    /// What is replaced, in the text as if it ended here.
+    /// The replacements, in the text as if it ended here.
     pub edits: Edits,
-    /// The byte of the text from which on it depends on what follows. Of the last part it is not looked at.
+    /// The byte from which the edits depend on later text. The layer ignores it for the last part.
     pub certain: usize,
 }
 
-/// What is known of a text that may go on, between two calls.
+/// The state of a text that may continue, between two calls.
 ///
-/// [`HeldTail`](super::HeldTail) is one. Another one is needed where a rewrite can go on without a bound, as a secret does whose end has
-/// not been seen.
+/// [`HeldTail`](super::HeldTail) is the default choice. Use another type if a rewrite can continue without a bound,
+/// such as a secret whose end has not been seen.
 ///
-/// The law: a text in parts, cut anywhere, comes out as [`Transform::down`] of the whole text.
+/// The law: for a text that is divided anywhere, the concatenated results equal [`Transform::down`] of the whole text.
 pub trait TextStream<T>: Clone + Default + Debug + Send + Sync + 'static {
-    /// Adds `more` to the text. Answers what can be passed on now: all that is left, where the text ends here.
+    /// Appends `more` to the text. Returns the text that can be stored now; for the last part, all of it.
     fn push(&mut self, transform: &T, more: &str, is_last: bool, counts: &mut EditCounts) -> String;
 
-    /// The bytes that were added and not passed on.
+    /// Returns the buffered text.
     fn held(&self) -> std::borrow::Cow<'_, str>;
 
-    /// Begins with a text that may go on, written as a JSON string. Answers what is replaced, and up to which byte of the text it is passed
-    /// on; [`JsonString::after_halves`] at least.
+    /// Starts with a text that may continue, written as a JSON string. Returns the replacements and the byte up to
+    /// which the text is stored, which is at least [`JsonString::after_halves`].
     fn begin(transform: &T, text: &JsonString<'_>) -> (Rewrite, Self);
 
-    /// Goes on with a text whose beginning is stored, and of which nothing is known: it was written by another process, or before a restart.
+    /// Continues a stored text in an unknown state, because another process wrote it, or this one before a restart.
     fn resume(transform: &T, stored: &str) -> Self;
 
-    /// What an edit appends to a stored text that was complete. None where an edit of the text would begin in what is stored: then the whole
-    /// content is replaced.
+    /// Returns the text that an edit appends to a complete stored text. `None` if a replacement would begin in the
+    /// stored text; the layer then replaces the whole content.
     fn append(transform: &T, stored: &str, more: &str, counts: &mut EditCounts) -> Option<String>;
 }
 
-/// The range of the characters around `range`.
+/// Returns `range`, extended to character boundaries.
 pub(super) fn char_range(text: &str, range: Range<usize>) -> Range<usize> {
     text.floor_char_boundary(range.start)..text.ceil_char_boundary(range.end)
 }

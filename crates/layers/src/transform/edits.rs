@@ -2,7 +2,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
 use super::JsonString;
 
-/// One replacement: a range of bytes of a text, and what takes its place.
+/// A replacement of a range of bytes in a text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Edit {
     range: Range<usize>,
@@ -11,26 +11,26 @@ pub struct Edit {
 }
 
 impl Edit {
-    /// The bytes that it replaces.
+    /// Returns the range of the replaced bytes.
     #[must_use]
     pub const fn range(&self) -> &Range<usize> {
         &self.range
     }
 
-    /// What takes their place.
+    /// Returns the replacement.
     #[must_use]
     pub fn with(&self) -> &str {
         &self.with
     }
 
-    /// The name that it is [counted](EditCounts) under.
+    /// Returns the name under which the edit is [counted](EditCounts).
     #[must_use]
     pub const fn name(&self) -> Option<&Arc<str>> {
         self.name.as_ref()
     }
 }
 
-/// Shows lengths only: content does not belong into logs.
+/// Prints lengths only: content does not belong in logs.
 impl fmt::Debug for Edit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Edit")
@@ -43,8 +43,8 @@ impl fmt::Debug for Edit {
 
 /// The replacements in one text, in order and without overlap.
 ///
-/// A transform answers edits and not a new text, so that everything else keeps its bytes: escapes of a JSON string, half of a
-/// surrogate pair, and the marks of a search hit.
+/// A transform returns edits instead of a new text, so that all other bytes stay the same: escapes of a JSON string,
+/// half of a surrogate pair, and the marks of a search hit.
 ///
 /// ```
 /// use throughline_layers::transform::Edits;
@@ -58,7 +58,7 @@ impl fmt::Debug for Edit {
 pub struct Edits(Vec<Edit>);
 
 impl Edits {
-    /// No change.
+    /// Returns an empty list of edits.
     #[must_use]
     pub const fn none() -> Self {
         Self(Vec::new())
@@ -67,15 +67,17 @@ impl Edits {
     /// Replaces the bytes in `range`.
     ///
     /// # Panics
-    /// When `range` begins before the end of the last edit. A panic of a transform fails the call, and nothing is stored.
+    /// Panics if `range` begins before the end of the last edit. A panic of a transform fails the call, and nothing is
+    /// stored.
     pub fn replace(&mut self, range: Range<usize>, with: impl Into<Cow<'static, str>>) {
         self.push(Edit { range, with: with.into(), name: None });
     }
 
-    /// Replaces the bytes in `range`, and counts it under `name`: see [`Transform::applied`](super::Transform::applied).
+    /// Replaces the bytes in `range`, and counts the edit under `name`: see
+    /// [`Transform::applied`](super::Transform::applied).
     ///
     /// # Panics
-    /// As [`replace`](Self::replace).
+    /// As for [`replace`](Self::replace).
     pub fn replace_as(&mut self, name: &Arc<str>, range: Range<usize>, with: impl Into<Cow<'static, str>>) {
         self.push(Edit { range, with: with.into(), name: Some(Arc::clone(name)) });
     }
@@ -86,27 +88,27 @@ impl Edits {
         self.0.push(edit);
     }
 
-    /// Whether nothing is replaced.
+    /// Returns true if there are no edits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The edits in their order.
+    /// Returns the edits in their order.
     pub fn iter(&self) -> std::slice::Iter<'_, Edit> {
         self.0.iter()
     }
 
-    /// The text with the replacements; none where nothing is replaced.
+    /// Returns the text with the replacements; `None` without edits.
     ///
     /// # Panics
-    /// When an edit is not within `text`, or not between characters.
+    /// Panics if an edit is outside of `text` or not on character boundaries.
     #[must_use]
     pub fn apply(&self, text: &str) -> Option<String> {
         (!self.is_empty()).then(|| self.apply_within(text, 0..text.len()))
     }
 
-    /// The part `range` of the text, with the replacements that are within it.
+    /// Returns the part `range` of the text, with the replacements within it.
     pub(super) fn apply_within(&self, text: &str, range: Range<usize>) -> String {
         let (mut out, mut at) = (String::with_capacity(range.len()), range.start);
         for edit in self.within(range.clone()) {
@@ -118,13 +120,13 @@ impl Edits {
         out
     }
 
-    /// The inside of a JSON string with the replacements, escaped.
+    /// Returns the inside of a JSON string with the replacements, escaped.
     #[must_use]
     pub fn apply_to_json(&self, string: &JsonString<'_>) -> String {
         self.apply_to_json_before(string, string.text().len())
     }
 
-    /// The same up to the byte `end` of what it says.
+    /// Returns the same up to the byte `end` of the decoded text.
     pub(super) fn apply_to_json_before(&self, string: &JsonString<'_>, end: usize) -> String {
         let raw = string.raw();
         let (mut out, mut at) = (String::with_capacity(raw.len()), 0);
@@ -138,13 +140,13 @@ impl Edits {
         out
     }
 
-    /// The edits within `range`.
+    /// Returns the edits within `range`.
     pub(super) fn within(&self, range: Range<usize>) -> impl Iterator<Item = &Edit> {
         self.0.iter().filter(move |edit| range.start <= edit.range.start && edit.range.end <= range.end)
     }
 
-    /// Where a mark of the text is in the text with the replacements: from one byte to before another. A mark that begins or
-    /// ends inside of an edit covers all of what takes its place.
+    /// Maps the mark of a text to the text with the replacements. A mark is a pair of a start byte and an end byte. A
+    /// mark that begins or ends inside of an edit covers the whole replacement.
     #[must_use]
     pub fn move_mark(&self, (start, end): (u32, u32)) -> (u32, u32) {
         (self.move_offset(start, false), self.move_offset(end, true))
@@ -157,7 +159,7 @@ impl Edits {
             if range.end <= at {
                 moved = moved + with.len() - range.len();
             } else if range.start < at {
-                // Inside of it: to its beginning, or behind what takes its place.
+                // Inside of the edit: the mark moves to the start or the end of the replacement.
                 moved = moved - (at - range.start) + if is_end { with.len() } else { 0 };
                 break;
             } else {
@@ -177,23 +179,23 @@ impl<'a> IntoIterator for &'a Edits {
     }
 }
 
-/// How many edits were made, by their names: see [`Edits::replace_as`]. Never what they replaced.
+/// The number of edits by their names: see [`Edits::replace_as`]. It never contains the replaced text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EditCounts(BTreeMap<Arc<str>, u64>);
 
 impl EditCounts {
-    /// None.
+    /// Returns empty counts.
     #[must_use]
     pub const fn new() -> Self {
         Self(BTreeMap::new())
     }
 
-    /// Counts one more under this name.
+    /// Adds one to the count of this name.
     pub fn count(&mut self, name: &Arc<str>) {
         self.add(name, 1);
     }
 
-    /// Counts `more` under this name.
+    /// Adds `more` to the count of this name.
     pub fn add(&mut self, name: &Arc<str>, more: u64) {
         match self.0.get_mut(name) {
             Some(count) => *count += more,
@@ -206,13 +208,13 @@ impl EditCounts {
         edits.into_iter().filter_map(Edit::name).for_each(|name| self.count(name));
     }
 
-    /// Whether there are none.
+    /// Returns true if all counts are zero.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The counts in the order of the names.
+    /// Returns the counts in the order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
         self.0.iter().map(|(name, count)| (name, *count))
     }
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_in_a_json_string_keeps_every_other_byte() {
+    fn an_edit_in_a_json_string_keeps_all_other_bytes() {
         let string = JsonString::new(r"\u0041\n\ud800 name \ud83e\udd80é");
         let at = string.text().find("name").unwrap();
         let edits = edits(&[(0..1, "\"\n"), (at..at + 4, "")]);
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_moves_with_the_text_and_covers_what_replaces_it() {
+    fn a_mark_moves_with_the_text_and_covers_the_replacement() {
         let edits = edits(&[(2..4, "12345"), (6..9, "")]);
         for (mark, moved) in [
             ((0, 2), (0, 2)),

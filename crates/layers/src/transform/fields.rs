@@ -1,4 +1,4 @@
-//! Every field of an operation or of an answer that holds content, each kind with a method of its own.
+//! A visitor over the content fields of an operation or an answer, with one method for each kind of field.
 
 use throughline_core::{
     Content, Delta, Effect, ErrorKind, MessageId, Metadata, PersistArgs, PersistError, PersistResult,
@@ -9,8 +9,8 @@ use throughline_core::{
     threads::ThreadArgs,
 };
 
-/// The answer of a layer that changes what is stored or read to a request for row images: a copy through it would differ from
-/// the store.
+/// Returns the error for a request for row images. A layer that changes content refuses them, because a replica made
+/// through it would differ from the store.
 pub(crate) fn refuse_row_images(layer: &str) -> PersistError {
     let detail = format!(
         "row images do not pass through `{layer}`: build a pipeline on the backend alone to copy them"
@@ -18,8 +18,8 @@ pub(crate) fn refuse_row_images(layer: &str) -> PersistError {
     PersistError::new(ErrorKind::Unsupported, detail).with_effect(Effect::NotApplied)
 }
 
-/// The answer of a layer to an operation, or about an answer, of a version of the core that is newer than the layer: it does
-/// not know which content it carries.
+/// Returns the error for an operation or an answer of a newer version of the core, whose content fields the layer does
+/// not know.
 pub(crate) fn refuse_unknown(layer: &str, operation: &str) -> PersistError {
     let detail = format!(
         "`{layer}` does not know the operation {operation}: use one version of throughline throughout"
@@ -27,17 +27,17 @@ pub(crate) fn refuse_unknown(layer: &str, operation: &str) -> PersistError {
     PersistError::new(ErrorKind::Unsupported, detail)
 }
 
-/// Where a field belongs.
+/// The thread and the message that a field belongs to.
 #[derive(Debug, Clone, Copy)]
 pub struct FieldOwner<'a> {
     /// The thread.
     pub thread: &'a ThreadId,
-    /// The message; none where it belongs to the thread as a whole.
+    /// The message; none for a field of the thread itself.
     pub message: Option<&'a MessageId>,
 }
 
 impl FieldOwner<'_> {
-    /// Says in an error where the field belongs.
+    /// Adds the owner of the field to an error.
     #[must_use]
     pub fn name_in(&self, error: PersistError) -> PersistError {
         match self.message {
@@ -47,15 +47,15 @@ impl FieldOwner<'_> {
     }
 }
 
-/// The text of a search hit, with the marks in it.
+/// The text of a search hit, and its marks.
 pub struct Snippet<'a> {
-    /// Some of the text of the message.
+    /// An excerpt of the message.
     pub text: &'a mut String,
-    /// Where in the text the words are that were searched for: from one byte to before another.
+    /// The byte ranges of the matched terms in the text.
     pub marks: &'a mut Vec<(u32, u32)>,
 }
 
-/// Shows lengths only: content does not belong into logs.
+/// Prints lengths only: content does not belong in logs.
 impl std::fmt::Debug for Snippet<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Snippet")
@@ -65,10 +65,10 @@ impl std::fmt::Debug for Snippet<'_> {
     }
 }
 
-/// Changes content in every kind of field that can hold some.
+/// Rewrites content in every kind of field that can carry it.
 ///
-/// No method has a default: a new kind of field is a new method, and every transform fails to compile before it has said what becomes
-/// of it. A method that a transform has no use for refuses the call.
+/// No method has a default. A new kind of field is a new method, so every implementation fails to compile until it
+/// handles the field. A method for a field that an implementation does not support refuses the call.
 ///
 /// ```compile_fail,E0046
 /// use throughline_core::{Content, Result};
@@ -85,69 +85,71 @@ impl std::fmt::Debug for Snippet<'_> {
 /// }
 /// ```
 ///
-/// [`rewrite_args`] and [`rewrite_result`] go through all fields. A [`Transform`](super::Transform), which rewrites strings, has
-/// nothing to do with this trait.
+/// [`rewrite_args`] and [`rewrite_result`] visit all fields. A [`Transform`](super::Transform), which rewrites strings,
+/// does not need this trait.
 pub trait RewriteFields {
-    /// The whole content of a message.
+    /// Rewrites the whole content of a message.
     ///
     /// # Errors
-    /// What refuses the call.
+    /// An error refuses the call.
     fn content(&mut self, owner: FieldOwner<'_>, content: &mut Content) -> Result<()>;
 
-    /// Content that is appended.
+    /// Rewrites appended content.
     ///
     /// # Errors
-    /// What refuses the call.
+    /// An error refuses the call.
     fn delta(&mut self, owner: FieldOwner<'_>, delta: &mut Delta) -> Result<()>;
 
-    /// The metadata of a message or of a thread.
+    /// Rewrites the metadata of a message or of a thread.
     ///
     /// # Errors
-    /// What refuses the call.
+    /// An error refuses the call.
     fn metadata(&mut self, owner: FieldOwner<'_>, metadata: &mut Metadata) -> Result<()>;
 
-    /// A patch of metadata, in which `null` clears.
+    /// Rewrites a patch of metadata, in which `null` removes a member.
     ///
     /// # Errors
-    /// What refuses the call.
+    /// An error refuses the call.
     fn metadata_patch(&mut self, owner: FieldOwner<'_>, patch: &mut Metadata) -> Result<()>;
 
-    /// Why something was ended, in the caller's words.
+    /// Rewrites the reason for an end, as the caller gave it.
     ///
     /// # Errors
-    /// What refuses the call.
+    /// An error refuses the call.
     fn reason(&mut self, owner: FieldOwner<'_>, reason: &mut String) -> Result<()>;
 
-    /// The title of a thread.
+    /// Rewrites the title of a thread.
     ///
     /// # Errors
-    /// What refuses the call.
+    /// An error refuses the call.
     fn title(&mut self, owner: FieldOwner<'_>, title: &mut Title) -> Result<()>;
 
-    /// The beginning of a message, in a list of threads.
+    /// Rewrites the preview of a thread in a list.
     ///
     /// # Errors
-    /// What refuses the call.
+    /// An error refuses the call.
     fn preview(&mut self, owner: FieldOwner<'_>, preview: &mut String) -> Result<()>;
 
-    /// Some of the text of a message that a search has found.
+    /// Rewrites the snippet of a search hit.
     ///
     /// # Errors
-    /// What refuses the call.
+    /// An error refuses the call.
     fn snippet(&mut self, owner: FieldOwner<'_>, snippet: Snippet<'_>) -> Result<()>;
 
-    /// The words that are searched for.
+    /// Rewrites a search query.
     ///
     /// # Errors
-    /// What refuses the call.
+    /// An error refuses the call.
     fn query(&mut self, query: &mut String) -> Result<()>;
 }
 
 /// Rewrites every field of an operation, and of each item of a batch. `layer` is the name of the layer, for errors.
 ///
 /// # Errors
-/// What `rewriter` answers, with the index of the item of a batch. [`Unsupported`](throughline_core::ErrorKind::Unsupported) for what only an exact copy
-/// does: [`ApplyImages`](throughline_core::replication::ApplyImages) and [`ReadImages`](throughline_core::replication::ReadImages), whose images hold fields in the form of the store.
+/// The errors of `rewriter`, with the index of the item of a batch.
+/// [`Unsupported`](throughline_core::ErrorKind::Unsupported) for replication:
+/// [`ApplyImages`](throughline_core::replication::ApplyImages) and
+/// [`ReadImages`](throughline_core::replication::ReadImages) carry fields in the format of the store.
 pub fn rewrite_args(layer: &str, args: &mut PersistArgs, rewriter: &mut impl RewriteFields) -> Result<()> {
     match args {
         PersistArgs::Batch(batch) => batch.items.iter_mut().enumerate().try_for_each(|(index, item)| {
@@ -174,10 +176,11 @@ pub fn rewrite_args(layer: &str, args: &mut PersistArgs, rewriter: &mut impl Rew
     }
 }
 
-/// Rewrites every field of an answer, and of each answer to an item of a batch. `layer` is the name of the layer, for errors.
+/// Rewrites every field of an answer, and of each answer to an item of a batch. `layer` is the name of the layer, for
+/// errors.
 ///
 /// # Errors
-/// As [`rewrite_args`]. An error on the way up does not undo the write.
+/// As for [`rewrite_args`]. An error for an answer does not undo the write.
 pub fn rewrite_result(
     layer: &str,
     result: &mut PersistResult,
@@ -218,7 +221,7 @@ pub fn rewrite_result(
 /// Rewrites every field of one part of an operation or of an answer, such as a message, in the order of the visitor.
 ///
 /// # Errors
-/// What `rewriter` answers.
+/// The errors of `rewriter`.
 pub fn rewrite_fields(carrier: &mut impl CarriesContent, rewriter: &mut impl RewriteFields) -> Result<()> {
     rewrite(carrier, false, rewriter)
 }

@@ -2,30 +2,30 @@ use std::borrow::Cow;
 
 use super::{EditCounts, JsonString, Rewrite, TextPart, TextStream, Transform, definition::char_range};
 
-/// Holds back the end of a text that may go on, from the byte on from which [`Transform::down`] is not certain.
+/// Buffers the end of a text that may continue, from the byte at which [`Transform::down`] is no longer certain.
 ///
-/// An edit is passed on whole or held back whole, whatever the transform says is certain. The last 32 bytes of what was passed on are
-/// kept as well: they say what can begin behind them.
+/// It never divides an edit, even if the transform reports a part of it as certain. It also keeps the last 32 bytes of
+/// the forwarded text as context for the next part.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct HeldTail {
-    /// The end of what was passed on, as it was given; then what is held back.
+    /// The end of the forwarded text before its edits, followed by the buffered text.
     text: String,
-    /// Where what is held back begins.
+    /// The offset at which the buffered text begins.
     held: usize,
 }
 
-/// So much of what was passed on is kept.
+/// The bytes of forwarded text that are kept as context.
 const CONTEXT: usize = 32;
 
 impl HeldTail {
-    /// Passed on up to `passed`.
+    /// Returns the state after `text` was forwarded up to `passed`.
     fn after(text: &str, passed: usize) -> Self {
         let from = text.floor_char_boundary(passed.saturating_sub(CONTEXT));
         Self { text: text[from..].to_owned(), held: passed - from }
     }
 }
 
-/// Where to cut a text: at `rewrite.certain`, but between characters and not inside of an edit.
+/// Returns the offset at which to divide a text: `rewrite.certain`, moved to a character boundary and out of an edit.
 fn certain(text: &str, start: usize, rewrite: &Rewrite) -> usize {
     let certain = char_range(text, rewrite.certain.clamp(start, text.len())..text.len()).start;
     let over = |edit: &&super::Edit| edit.range().start < certain && edit.range().end > certain;
@@ -51,7 +51,7 @@ impl<T: Transform> TextStream<T> for HeldTail {
     fn begin(transform: &T, text: &JsonString<'_>) -> (Rewrite, Self) {
         let says = text.text();
         let rewrite = transform.down(TextPart::new(says, 0, false));
-        // Half of a pair cannot be given out again as a text.
+        // Half of a surrogate pair cannot be returned as text later.
         let certain = certain(says, 0, &rewrite);
         let end = if certain < text.after_halves() {
             let over = |edit: &&super::Edit| edit.range().end > text.after_halves();
@@ -80,7 +80,7 @@ impl<T: Transform> TextStream<T> for HeldTail {
     }
 }
 
-/// Shows how much is held back, and nothing of it.
+/// Prints the length of the buffered text, but no content.
 impl std::fmt::Debug for HeldTail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("HeldTail").field("held", &(self.text.len() - self.held)).finish_non_exhaustive()

@@ -1,20 +1,20 @@
-//! Raw JSON in which nothing changes but what is replaced.
+//! Rewrites strings in raw JSON, and keeps all other bytes.
 
 use std::fmt;
 
 use super::{Edits, JsonString};
 
-/// The deepest nesting of content that is rewritten on the way down.
+/// The deepest nesting of content that is rewritten on the way to the store.
 pub const MAX_DEPTH: usize = 1024;
 
-/// JSON nests deeper than can be rewritten.
+/// The error for JSON that nests too deep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooDeep {
     most: usize,
 }
 
 impl TooDeep {
-    /// It has more than `most` levels.
+    /// Returns the error for more than `most` levels.
     #[must_use]
     pub const fn new(most: usize) -> Self {
         Self { most }
@@ -29,11 +29,11 @@ impl fmt::Display for TooDeep {
 
 impl std::error::Error for TooDeep {}
 
-/// Rewrites the strings of well-formed JSON, at any depth, names of members included; none where nothing is replaced. Numbers,
-/// blanks, escapes and doubled members keep their bytes. Costs one pass, and what `edits` costs.
+/// Rewrites the strings of well-formed JSON at any depth, including names of members. `None` without replacements.
+/// Numbers, whitespace, escapes and duplicate members keep their bytes. It costs one pass plus the cost of `edits`.
 ///
-/// `json` may be the beginning of an array, up to where one of its members begins. In text that is not well-formed, each closed string is
-/// rewritten, and a string without an end stays as it is.
+/// `json` may be the beginning of an array, up to the start of one of its members. In malformed JSON each closed string
+/// is rewritten, and a string without an end stays unchanged.
 ///
 /// ```
 /// use throughline_layers::transform::{Edits, MAX_DEPTH, rewrite_json};
@@ -48,7 +48,7 @@ impl std::error::Error for TooDeep {}
 /// ```
 ///
 /// # Errors
-/// [`TooDeep`]: more than `most_deep` levels.
+/// [`TooDeep`] for more than `most_deep` levels.
 pub fn rewrite_json(
     json: &str,
     most_deep: usize,
@@ -91,7 +91,7 @@ pub fn rewrite_json(
     Ok(Some(out))
 }
 
-/// The offset after the string that begins here; none where it has no end.
+/// Returns the offset after the string that begins here; `None` for a string without an end.
 fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     while at < bytes.len() {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_and_names_are_rewritten_and_all_else_keeps_its_bytes() {
+    fn strings_and_names_are_rewritten_and_all_other_bytes_stay() {
         for (json, expected) in [
             (r#"[{"n":1.10,"n":18446744073709551615},  "\ud800 \u0000", null]"#, None),
             (
@@ -149,10 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn malformed_json_keeps_all_that_is_not_replaced() {
+    fn malformed_json_keeps_all_other_bytes() {
         let whole = r#"[{"é secret":"\ud83e\udd80 \ud800\u00e9\"","n":1e5},"\\","secret\n",null]"#;
         for cut in (0..=whole.len()).filter(|at| whole.is_char_boundary(*at)) {
-            // Cut, and with a byte that breaks what was begun.
+            // Truncated, and with a byte that breaks the unfinished token.
             for end in ["", "\"", "é", "\\", "\\u", "\\u00é\"", "\\é\"", "]]}", "\\ud83e\\u\""] {
                 let json = [&whole[..cut], end].concat();
                 let same = rewrite_json(&json, MAX_DEPTH, |text| {

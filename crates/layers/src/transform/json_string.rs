@@ -1,9 +1,9 @@
 use std::borrow::Cow;
 
-/// A string of raw JSON, and what it says.
+/// A string of raw JSON, with its decoded text.
 ///
-/// Half of a surrogate pair, which no text can hold, is U+FFFD in the text: it has three bytes, as the half would have. So each byte of
-/// the text is at one offset of the raw string, and what is not replaced keeps its escapes.
+/// Half of a surrogate pair is U+FFFD in the text, which has three bytes, as the half would have. So each byte of the
+/// text has one offset in the raw string, and unchanged text keeps its escapes.
 ///
 /// ```
 /// use throughline_layers::transform::JsonString;
@@ -20,7 +20,7 @@ pub struct JsonString<'a> {
     after_halves: usize,
 }
 
-/// Where an escape is: in the text, and in the raw string.
+/// The offset of an escape in the text and in the raw string.
 #[derive(Clone)]
 struct Escape {
     text: (usize, usize),
@@ -28,8 +28,8 @@ struct Escape {
 }
 
 impl<'a> JsonString<'a> {
-    /// Decodes what is between the quotes of a string. An escape that JSON does not have is one character of the text: what is escaped, or
-    /// U+FFFD where digits are missing.
+    /// Decodes the characters between the quotes of a string. An invalid escape is one character of the text: the
+    /// escaped character, or U+FFFD if digits are missing.
     #[must_use]
     pub fn new(raw: &'a str) -> Self {
         let Some(mut next) = raw.find('\\') else {
@@ -45,7 +45,7 @@ impl<'a> JsonString<'a> {
             if says.is_none() {
                 after_halves = text.len();
             }
-            // An escape that JSON does not have may end within a character.
+            // An invalid escape may end within a character.
             at = raw.ceil_char_boundary(next + length);
             escapes.push(Escape { text: (start, text.len()), raw: (next, at) });
             match raw[at..].find('\\') {
@@ -57,25 +57,26 @@ impl<'a> JsonString<'a> {
         Self { raw, text: Cow::Owned(text), escapes, after_halves }
     }
 
-    /// What it says.
+    /// Returns the decoded text.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What it says, taken out.
+    /// Consumes the value and returns the decoded text.
     #[must_use]
     pub fn into_text(self) -> Cow<'a, str> {
         self.text
     }
 
-    /// How it is written, without the quotes.
+    /// Returns the raw string, without the quotes.
     #[must_use]
     pub const fn raw(&self) -> &'a str {
         self.raw
     }
 
-    /// Where the byte `at` of the text is in the raw string; of a byte inside of an escaped character, where its escape begins.
+    /// Returns the offset in the raw string for the byte `at` of the text. For a byte inside of an escaped character it
+    /// is the start of the escape.
     #[must_use]
     pub fn raw_offset(&self, at: usize) -> usize {
         let before = self.escapes.partition_point(|escape| escape.text.0 <= at);
@@ -86,22 +87,22 @@ impl<'a> JsonString<'a> {
         }
     }
 
-    /// The end of the last half of a surrogate pair in the text; zero where there is none. A part of the text that begins there or
-    /// behind it can be given out as a text.
+    /// Returns the end of the last half of a surrogate pair in the text; zero without any. From there on, a part of the
+    /// text is valid text.
     #[must_use]
     pub const fn after_halves(&self) -> usize {
         self.after_halves
     }
 }
 
-/// Shows lengths only: content does not belong into logs.
+/// Prints lengths only: content does not belong in logs.
 impl std::fmt::Debug for JsonString<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "JsonString({} bytes)", self.raw.len())
     }
 }
 
-/// The escape at the front: how long it is, and the character; none for half of a surrogate pair.
+/// Returns the length of the escape at the front and its character; no character for half of a surrogate pair.
 fn escape(raw: &[u8]) -> (usize, Option<char>) {
     match raw {
         [b'\\', b'u', ..] => {
@@ -129,7 +130,7 @@ fn escape(raw: &[u8]) -> (usize, Option<char>) {
     }
 }
 
-/// The code of `\u` with its four digits at the front.
+/// Returns the code unit of `\u` with its four digits at the front.
 fn unit(raw: &[u8]) -> Option<u32> {
     let digits = raw.strip_prefix(b"\\u")?.get(..4)?;
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()

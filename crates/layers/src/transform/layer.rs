@@ -10,7 +10,7 @@ use throughline_core::{
 
 /// Runs a [`Transform`] as a layer. See the [module](super).
 ///
-/// A clone shares the transform, and not what is known of open messages: a layer is in one pipeline.
+/// A clone shares the transform, but not the state of open messages: a layer belongs to one pipeline.
 pub struct TransformLayer<T> {
     transform: Arc<T>,
     open_messages: usize,
@@ -24,7 +24,7 @@ impl<T> Clone for TransformLayer<T> {
     }
 }
 
-/// What all clones of the service share.
+/// The state that all clones of the service share.
 pub(super) struct Shared<T: Transform> {
     pub(super) transform: Arc<T>,
     pub(super) open: Arc<OpenMessages<T::Stream>>,
@@ -32,7 +32,7 @@ pub(super) struct Shared<T: Transform> {
 }
 
 impl<T: Transform> TransformLayer<T> {
-    /// With this transform.
+    /// Creates the layer with this transform.
     #[must_use]
     pub fn new(transform: T) -> Self {
         Self {
@@ -43,41 +43,43 @@ impl<T: Transform> TransformLayer<T> {
         }
     }
 
-    /// The most messages that are open at one time, at least 1. 4,096 by default.
+    /// Sets the most messages that are open at one time, at least 1. The default is 4,096.
     ///
-    /// Where there are more, the layer forgets those of which it holds back nothing, the least recently continued of the tenant with the most
-    /// messages first: their next append costs a read. It drops no held text silently:
+    /// Beyond this number, the layer first forgets messages without buffered text: their next append costs a read. It
+    /// begins with the least recently changed message of the tenant with the most messages. It never drops buffered
+    /// text silently:
     ///
-    /// - Where it holds back text of so many messages, a call for one more message is refused as [`Busy`](throughline_core::ErrorKind::Busy).
-    /// - A tenant with less than an equal share of the messages is not refused. The layer then drops the held text of a tenant with more than
-    ///   its share.
-    /// - Calls that would append to a message whose held text was dropped, or finish it, are refused as
-    ///   [`Conflict`](throughline_core::ErrorKind::Conflict) until the message is read after a refusal. Calls that replace its content, or abandon it
-    ///   without further text, are not refused.
-    /// - A call that changes no content, as one that renews a lease or abandons the message, is never refused as `Busy`.
+    /// - If it buffers text of this many messages, a call for one more message is refused as
+    ///   [`Busy`](throughline_core::ErrorKind::Busy).
+    /// - A tenant below its equal share of the messages is not refused. The layer then drops buffered text of a tenant
+    ///   above its share.
+    /// - After buffered text was dropped, calls that append to the message or finish it are refused as
+    ///   [`Conflict`](throughline_core::ErrorKind::Conflict), until the message is read after a refusal. Calls that
+    ///   replace its content, or abandon it without further text, are not refused.
+    /// - A call that changes no content, such as the renewal of a lease, is never refused as `Busy`.
     #[must_use]
     pub const fn open_messages(mut self, most: usize) -> Self {
         self.open_messages = most;
         self
     }
 
-    /// Once there are as many open messages as may be, those are forgotten first that no call changed for so long, with their held text.
-    /// An hour by default.
+    /// Sets the idle time of open messages. At the limit of open messages, the layer first forgets those that no call
+    /// changed for this long, including their buffered text. The default is an hour.
     #[must_use]
     pub const fn idle(mut self, idle: Duration) -> Self {
         self.idle = idle;
         self
     }
 
-    /// At most so many bytes of one message are held back. A call that would hold back more is refused as
-    /// [`TooLarge`](throughline_core::ErrorKind::TooLarge). 64 KiB by default.
+    /// Sets the most buffered bytes of one message. A call that would exceed it is refused as
+    /// [`TooLarge`](throughline_core::ErrorKind::TooLarge). The default is 64 KiB.
     #[must_use]
     pub const fn max_buffered_bytes(mut self, bytes: usize) -> Self {
         self.most_held = bytes;
         self
     }
 
-    /// The transform.
+    /// Returns the transform.
     #[must_use]
     pub fn transform(&self) -> &T {
         &self.transform

@@ -5,14 +5,15 @@ use serde_json::value::RawValue;
 use super::{Edits, TooDeep};
 use throughline_core::Metadata;
 
-/// Rewrites the names and values of metadata; none where nothing is replaced. `value` is given the name and the raw JSON of each value.
-/// Costs one pass.
+/// Rewrites the names and values of metadata; `None` without replacements. `value` receives the name and the raw JSON
+/// of each value. It costs one pass.
 ///
-/// Names that begin with [`Metadata::RESERVED`] stay. A rewritten name that is taken already gets a number behind it. In a patch,
-/// `null` clears: then the name is cleared as it is, and as it would be stored, since it may be older than the transform.
+/// Names that begin with [`Metadata::RESERVED`] stay. A rewritten name that already exists gets a number as suffix. In
+/// a patch, `null` removes both the given name and its rewritten form, because the stored name may be older than the
+/// transform.
 ///
 /// # Errors
-/// What `value` answers.
+/// The errors of `value`.
 pub(super) fn rewrite_metadata<R>(
     metadata: &Metadata,
     is_patch: bool,
@@ -20,13 +21,13 @@ pub(super) fn rewrite_metadata<R>(
     name: impl Fn(&mut R, &str) -> Edits,
     value: impl Fn(&mut R, &str, &str) -> Result<Option<String>, TooDeep>,
 ) -> Result<Option<Metadata>, TooDeep> {
-    // From the first change on: until then everything is as it was given.
+    // None until the first change.
     let mut rewritten: Option<Metadata> = None;
     let mut numbers = Numbers::default();
     for (at, (old_name, old_value)) in metadata.iter().enumerate() {
         let json = old_value.get();
         if old_name.starts_with(Metadata::RESERVED) {
-            // The framework's own.
+            // A reserved name of the framework.
             if let Some(rewritten) = &mut rewritten {
                 rewritten.set_raw(old_name, old_value.to_owned());
             }
@@ -59,7 +60,7 @@ pub(super) fn rewrite_metadata<R>(
     Ok(rewritten)
 }
 
-/// The first entries.
+/// Returns the first `count` entries.
 fn first(metadata: &Metadata, count: usize) -> Metadata {
     let mut first = Metadata::new();
     metadata.iter().take(count).for_each(|(name, value)| first.set_raw(name, value.to_owned()));
@@ -70,12 +71,12 @@ fn is_free(name: &str, taken: Option<&Metadata>, given: &Metadata) -> bool {
     given.get(name).is_none() && taken.is_none_or(|taken| taken.get(name).is_none())
 }
 
-/// The last number that each name was given, so that many of one name cost no more than each by itself.
+/// The last number of each name, so that many equal names cost a single pass.
 #[derive(Default)]
 struct Numbers(HashMap<String, u64>);
 
 impl Numbers {
-    /// The name, or with a number behind it where it is taken.
+    /// Returns the name, with a number as suffix if the name exists.
     fn free(&mut self, taken: Option<&Metadata>, given: &Metadata, name: String) -> String {
         let is_free = |name: &str| is_free(name, taken, given);
         if is_free(&name) {
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
     use crate::transform::{MAX_DEPTH, rewrite_json};
 
-    /// Replaces every string that begins with `x`, and counts what it is asked for.
+    /// Replaces every string that begins with `x`, and counts the calls.
     fn rewrite(metadata: &Metadata, is_patch: bool) -> (Option<Metadata>, usize) {
         fn string(asked: &mut usize, text: &str) -> Edits {
             *asked += 1;
@@ -128,14 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_clears_a_name_as_it_is_and_as_it_is_stored() {
+    fn a_patch_removes_the_given_and_the_rewritten_name() {
         let patch = of(r#"{"x1":null,"a":null}"#);
         let rewritten = rewrite(&patch, true).0.unwrap();
         assert_eq!(rewritten, of(r#"{"x1":null,"a":null,"y":null}"#));
     }
 
     #[test]
-    fn many_names_that_become_one_are_numbered_in_one_pass() {
+    fn many_names_with_one_rewritten_form_are_numbered_in_one_pass() {
         let mut metadata = Metadata::new();
         for number in 0..20_000 {
             metadata.set(format!("x{number:05}"), &number).unwrap();

@@ -1,4 +1,4 @@
-//! Layers that change content: what is replaced is for a [`Transform`] to say, and everything else is done here.
+//! Builds layers that rewrite content: a [`Transform`] names the replacements, and this module does the rest.
 //!
 //! ```
 //! # use throughline_core::{
@@ -21,7 +21,7 @@
 //! use throughline_core::{NewMessage, Persistence};
 //! use throughline_layers::{transform::{Edits, HeldTail, Rewrite, TextPart, Transform, TransformLayer}};
 //!
-//! /// Stores `P1` for Ada, and shows Ada for `P1`.
+//! /// Stores `P1` for Ada, and returns Ada for `P1`.
 //! struct HideAda;
 //!
 //! impl Transform for HideAda {
@@ -57,39 +57,44 @@
 //! # }
 //! ```
 //!
-//! The guide `docs/guide/writing-a-layer.md` has a pseudonymizer with its laws. The layers [`redact`](crate::redact) and
-//! [`encrypt`](crate::encrypt) are made with this module.
+//! The guide `docs/guide/writing-a-layer.md` shows a pseudonymizer with its laws. The layers [`redact`](crate::redact)
+//! and [`encrypt`](crate::encrypt) use this module.
 //!
-//! # What is rewritten
-//! Strings of content at any depth, names of members included; appended text; names and values of metadata, and patches of it; titles;
-//! reasons; search queries on the way down, and previews and snippets on the way up, with the marks in them. A batch is rewritten
-//! item by item.
+//! # Rewritten fields
+//! The layer rewrites strings of content at any depth, including names of members; appended text; names and values of
+//! metadata and of its patches; titles; and reasons. It also rewrites search queries on the way to the store, and
+//! previews and snippets with their marks on the way to the caller. It rewrites a batch item by item.
 //!
-//! - A string is rewritten by what it says, not by how it is written. What is not replaced keeps its bytes: escapes, numbers, blanks, lone
+//! - A string is rewritten by its decoded text. All other bytes stay the same: escapes, numbers, whitespace, lone
 //!   halves of surrogate pairs.
-//! - Ids, labels, owners, names of attachments and of idempotency keys are names, and stay.
-//! - A new kind of field does not compile until [`RewriteFields`] has a method for it. The operations of an exact copy,
-//!   [`ApplyImages`](throughline_core::replication::ApplyImages) and [`ReadImages`](throughline_core::replication::ReadImages), are refused.
+//! - Ids, labels, owners, attachment keys and idempotency keys stay unchanged.
+//! - A new kind of field does not compile until [`RewriteFields`] has a method for it. The operations of replication,
+//!   [`ApplyImages`](throughline_core::replication::ApplyImages) and
+//!   [`ReadImages`](throughline_core::replication::ReadImages), are refused.
 //! - Content that nests deeper than [`MAX_DEPTH`] levels is refused as [`TooLarge`](throughline_core::ErrorKind::TooLarge).
 //!
 //! # Text that is being written
-//! What a transform looks for may be cut anywhere between two appends. So the end of a text that may go on is held back, for each open
-//! message, and is passed on with what comes next: with the next append, with further blocks, or when the message is finished or
-//! abandoned. What is stored in the end is what the transform would make of the whole text.
+//! A match can be divided between two appends. So the layer buffers the end of a text that may continue, for each open
+//! message. It stores the buffered text with the next append, with further blocks, or when the message is finished or
+//! abandoned. In the end the store has the transform of the whole text.
 //!
-//! - Held text is not durable. The answer says how much that is, as [`BufferedBytes`](throughline_core::pipeline::BufferedBytes) in its extensions, and a
-//!   [`Draft`](throughline_core::Draft) counts it as not committed.
-//! - Calls that change the content of one message wait for each other. A call that was refused, replayed, or dropped before it was handed
-//!   over leaves what is held as it was. Where an outcome is unknown, the next call reads the message and goes by its revision.
-//!   An error that says that the call was applied ([`Effect::Applied`](throughline_core::Effect::Applied)) leaves what is held as the call made it.
-//! - Blocks that follow a held text cannot be appended together with it. The layer reads what is stored, and replaces it with both.
-//! - Of a message that was begun by another process or before a restart, what was held back is lost: see [`TextStream::resume`].
-//! - A text is expected to have one writer at a time, as its lease says.
-//! - When too many messages are open, the layer drops held text and refuses the next call that goes on with that message: see
-//!   [`TransformLayer::open_messages`].
+//! - Buffered text is not durable. The extensions of the answer contain its length
+//!   ([`BufferedBytes`](throughline_core::pipeline::BufferedBytes)), and a [`Draft`](throughline_core::Draft) counts it
+//!   as not committed.
+//! - Calls that change the content of one message run one at a time. A call that was refused, replayed, or dropped
+//!   before it reached the store leaves the buffered text unchanged. After an unknown outcome, the next call reads the
+//!   message and decides by its revision. An error with the effect [`Applied`](throughline_core::Effect::Applied)
+//!   leaves the buffered text as the call changed it.
+//! - Blocks that follow buffered text cannot be appended together with it. The layer reads the stored content and
+//!   replaces it with both.
+//! - If another process began the message, or this one before a restart, its buffered text is lost: see
+//!   [`TextStream::resume`].
+//! - A text must have one writer at a time, as its lease ensures.
+//! - When too many messages are open, the layer drops buffered text and refuses the next call that continues the
+//!   message: see [`TransformLayer::open_messages`].
 //!
 //! # Cancel safety
-//! A call that is dropped before it was handed to the store leaves nothing.
+//! A call that is dropped before it reached the store has no effect.
 
 mod definition;
 mod edits;

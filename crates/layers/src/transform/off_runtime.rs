@@ -1,16 +1,17 @@
-//! Keeps long rewrites away from the workers of the host's runtime.
+//! Moves long rewrites off the worker threads of the host's runtime.
 
 use tokio::{runtime::Handle, task::spawn_blocking};
 
 use throughline_core::{Effect, ErrorKind, PersistError, Result};
 
-/// A call with so many bytes of content is rewritten off the runtime. The benchmark `redact.ns_per_byte` says what that many bytes
-/// cost: with 50 ns for each of them, a worker is kept for about a millisecond.
+/// The bytes of content from which a call is rewritten on a blocking thread. The benchmark `redact.ns_per_byte`
+/// measures the cost: at 50 ns for each byte, this many bytes occupy a worker for about a millisecond.
 pub(super) const THRESHOLD: usize = 16 * 1024;
 
-/// Runs `work`, for a call with so many `bytes` of content: in place where it is short, else on a thread for blocking work.
+/// Runs `work` for a call with `bytes` of content: in place if it is short, else on a blocking thread.
 ///
-/// A panic of `work` goes on in the caller. A runtime that shuts down answers `Unavailable`, and nothing was passed on.
+/// A panic of `work` continues in the caller. A runtime that shuts down fails the call as `Unavailable`, and nothing is
+/// forwarded.
 pub(super) async fn run<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> Result<T> + Send + 'static,

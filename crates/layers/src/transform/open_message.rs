@@ -1,4 +1,4 @@
-//! One message of a call: what is known of it, and what becomes of it.
+//! The state of one open message during a call.
 
 use super::{
     Down, JsonString, TextStream as _, Transform,
@@ -13,28 +13,28 @@ use throughline_core::{
 /// A message whose content a call changes, perhaps several times.
 #[derive(Debug)]
 pub(super) struct OpenMessage<T: Transform> {
-    /// What is known of it; none where that is nothing, or it is settled.
+    /// The known state; none if it is unknown or the message is settled.
     pub(super) known: Option<OpenText<T::Stream>>,
-    /// As it was before the call.
+    /// The state before the call.
     pub(super) before: Option<OpenText<T::Stream>>,
-    /// What is stored of it, where that had to be read.
+    /// The stored content, if it was read.
     content: Option<ContentBuffer>,
-    /// The revision that the first change is for, unless the caller names one.
+    /// The revision that the first change expects, unless the caller names one.
     pin: Option<Revision>,
-    /// The revision that the next change is made on, where the content is known.
+    /// The revision that the next change applies to, if the content is known.
     revision: Option<Revision>,
-    /// Whether the call settles it.
+    /// Whether the call settles the message.
     pub(super) is_settled: bool,
-    /// Whether the call reserves it.
+    /// Whether the call reserves the message.
     is_new: bool,
-    /// Whether the call is the one in doubt, repeated: then its replay says that all of it was done.
+    /// Whether the call repeats the one in doubt: a replay then proves that all of it was applied.
     pub(super) is_repeated: bool,
     /// Whether the store may still apply an earlier call.
     pub(super) is_in_doubt: bool,
 }
 
 impl<T: Transform> OpenMessage<T> {
-    /// What a state says; none where the store has to be asked first.
+    /// Returns the message of a state; `None` if the store must be read first.
     pub(super) fn of(state: &TextState<T::Stream>) -> Option<Self> {
         match state {
             TextState::Unknown => Some(Self::new(None)),
@@ -57,7 +57,8 @@ impl<T: Transform> OpenMessage<T> {
         }
     }
 
-    /// What a state in doubt comes to, now that the message was read. What is in doubt is for one revision, and pinned to it.
+    /// Resolves a state in doubt with the message that was read. The call in doubt applies to one revision only, to
+    /// which it is pinned.
     pub(super) fn resolve(
         state: &TextState<T::Stream>,
         stored: Option<&Message>,
@@ -76,7 +77,7 @@ impl<T: Transform> OpenMessage<T> {
         Self::new(after.as_ref().filter(is_after).cloned())
     }
 
-    /// Whether what is stored has to be read, to change it like this.
+    /// Returns true if these changes need the stored content.
     pub(super) fn has_to_be_read<'a>(&self, changes: impl Iterator<Item = &'a UpdateContent>) -> bool {
         let mut may_hold = self.known.as_ref().is_some_and(|known| !known.stream.held().is_empty());
         let mut is_known = self.known.is_some();
@@ -90,7 +91,7 @@ impl<T: Transform> OpenMessage<T> {
                     may_hold = true;
                 }
                 ContentChange::Append(Delta::Blocks(_)) if may_hold => return true,
-                // Its tail may be held back, and its answer lost: the revision in the store then says what became of it.
+                // The tail may be buffered and its answer lost; the revision in the store then shows the outcome.
                 ContentChange::Append(Delta::Blocks(_)) | ContentChange::Replace(_)
                     if !is_known && matches!(mode, UpdateMode::Partial) =>
                 {
@@ -105,25 +106,25 @@ impl<T: Transform> OpenMessage<T> {
         false
     }
 
-    /// Takes over what is stored, and behind it what layers further in hold back of it.
+    /// Takes over the stored content, followed by the text that inner layers buffer.
     pub(super) fn read(&mut self, transform: &T, stored: Option<&Message>, held_inside: &str) {
         let Some(message) = stored else { return };
         let mut content = ContentBuffer::new(&message.content);
         content.push(&Delta::text(held_inside));
         if self.known.is_none() && message.state.is_open() {
-            // Also where nothing of it is stored: all of it may have been held back.
+            // Even without stored content, because all of it may have been buffered.
             let stream = T::Stream::resume(transform, &last_text(&content.content()));
             self.known = Some(OpenText::new(stream, message.revision));
         }
         self.content = Some(content);
         self.revision = Some(message.revision);
         if message.state.is_open() {
-            // What becomes of it is for what was read.
+            // The change applies to the content that was read.
             self.pin = Some(message.revision);
         }
     }
 
-    /// The call itself makes it.
+    /// Starts a message that the call itself creates.
     pub(super) fn begin(&mut self) {
         self.is_new = true;
         self.known = Some(OpenText::new(T::Stream::default(), Revision::FIRST));
@@ -131,7 +132,7 @@ impl<T: Transform> OpenMessage<T> {
         self.revision = Some(Revision::FIRST);
     }
 
-    /// Makes of a change what can be stored of it.
+    /// Rewrites a change into its storable part.
     pub(super) fn change(
         &mut self,
         down: &mut Down<'_, T>,
@@ -181,7 +182,7 @@ impl<T: Transform> OpenMessage<T> {
                 }
                 self.go_on_with(stream, if is_rewritten { given } else { 0 });
                 if !tail.is_empty() {
-                    // One append cannot hold text and blocks: both are put behind what is stored.
+                    // One append cannot carry both text and blocks, so the content is replaced.
                     let mut all = self.content.clone().unwrap_or_default();
                     all.push(&Delta::Text(tail));
                     all.push(&Delta::Blocks(blocks.clone()));
@@ -222,7 +223,7 @@ impl<T: Transform> OpenMessage<T> {
         Ok(())
     }
 
-    /// Appends to a text that was complete.
+    /// Appends to a complete text.
     fn edit(&self, down: &mut Down<'_, T>, update: &mut UpdateContent) -> Result<()> {
         let ContentChange::Append(Delta::Text(more)) = &mut update.change else { return Ok(()) };
         let stored = self.content.as_ref().map(ContentBuffer::content).unwrap_or_default();
@@ -236,22 +237,22 @@ impl<T: Transform> OpenMessage<T> {
         let all = all.content();
         let (rewritten, _) = content(down, &all, false, &update.thread, &update.id)?;
         update.change = ContentChange::Replace(rewritten.unwrap_or(all));
-        // What replaces the content is made of this revision.
+        // The new content is based on this revision.
         if let Some(revision) = self.revision {
             update.expected.get_or_insert(revision);
         }
         Ok(())
     }
 
-    /// Content was passed on from which the text goes on; of `rewritten` bytes of it another form.
+    /// Sets the state after content was forwarded that the text continues; `rewritten` bytes of it were changed.
     fn go_on_with(&mut self, stream: T::Stream, rewritten: usize) {
-        // The revision is answered by the store.
+        // The store returns the revision.
         let known = self.known.get_or_insert_with(|| OpenText::new(T::Stream::default(), Revision::ZERO));
         known.stream = stream;
         known.rewritten = known.rewritten.saturating_add(rewritten);
     }
 
-    /// What a state holds while the call is under way: it makes `raises` changes of the message that raise its revision.
+    /// Returns the state while the call runs, with `raises` changes that raise the revision of the message.
     pub(super) fn in_doubt(&mut self, raises: u64, key: Option<&Idempotency>) -> TextState<T::Stream> {
         if let (Some(known), Some(key)) = (&mut self.known, key) {
             known.last_key = Some(key.clone());
@@ -268,12 +269,12 @@ impl<T: Transform> OpenMessage<T> {
         }
     }
 
-    /// Whether the call is known to have been applied before: it changes nothing more.
+    /// Returns true if the call is known to be applied already, so that it changes nothing.
     pub(super) fn is_replay(&self, key: Option<&Idempotency>) -> bool {
         key.is_some() && self.before.as_ref().is_some_and(|before| before.last_key.as_ref() == key)
     }
 
-    /// What a state holds after a call that leaves the text at `known`, and what it held before: `was`.
+    /// Returns the state after a call that leaves the text at `known`; `was` is the state before it.
     pub(super) fn applied(
         &self,
         known: OpenText<T::Stream>,
@@ -283,7 +284,7 @@ impl<T: Transform> OpenMessage<T> {
         let raises =
             |after: &Option<OpenText<_>>| after.as_ref().is_none_or(|after| Some(after.revision) != before);
         match was {
-            // A call that raises no revision, as one that renews the lease: the write before it may still be applied.
+            // A call that raises no revision, such as the renewal of a lease: the earlier write may still be applied.
             TextState::InDoubt { after, key, .. }
                 if self.is_in_doubt && Some(known.revision) == before && raises(&after) =>
             {
@@ -293,7 +294,8 @@ impl<T: Transform> OpenMessage<T> {
         }
     }
 
-    /// What a state holds after a call that the store has applied without an answer. Meanwhile it held `doubt`, and before it `was`.
+    /// Returns the state after a call that the store applied without an answer. `doubt` is the state during the call,
+    /// and `was` the state before it.
     pub(super) fn applied_without_answer(
         &self,
         doubt: TextState<T::Stream>,
@@ -304,18 +306,18 @@ impl<T: Transform> OpenMessage<T> {
         if revision == after.revision {
             return self.applied(after, was);
         }
-        // Layers further in may have passed it on as a change that raises no revision.
+        // Inner layers may have forwarded it as a change that raises no revision.
         let before = Some(OpenText { revision, ..after.clone() });
         TextState::InDoubt { before, after: Some(after), key: None }
     }
 }
 
-/// Whether a change raises the revision, once it is made.
+/// Returns true if a change raises the revision.
 pub(super) fn raises(update: &UpdateContent) -> bool {
     !(update.change.is_none() && matches!(update.mode, UpdateMode::Partial))
 }
 
-/// Content as it can be stored, none where that is as it is; and where it goes on.
+/// Rewrites content into its storable form (`None` if it is unchanged), and returns the state in which it continues.
 fn content<T: Transform>(
     down: &mut Down<'_, T>,
     content: &Content,
@@ -331,13 +333,13 @@ fn content<T: Transform>(
     rewritten.map_err(|why| down.refuse("content", why).about(thread, id))
 }
 
-/// The text of `content` that an append continues.
+/// Returns the last text of `content`, which an append continues.
 fn last_text(content: &Content) -> String {
     let Some(open) = content.open_text() else { return String::new() };
     JsonString::new(&content.as_json()[open]).into_text().into_owned()
 }
 
-/// The change of content that `args` is.
+/// Returns the change of content in `args`.
 pub(super) const fn change_of(args: &PersistArgs) -> Option<&UpdateContent> {
     match args {
         PersistArgs::UpdateContent(update) => Some(update),

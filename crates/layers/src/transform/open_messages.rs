@@ -1,4 +1,4 @@
-//! What is known of the messages that are being written.
+//! The state of the open messages of a layer.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -11,18 +11,18 @@ use tokio::sync::OwnedMutexGuard;
 use super::{TextStream, Transform, open_table::Table};
 use throughline_core::{Idempotency, Message, MessageId, Revision, TenantId, ThreadId};
 
-/// One message.
+/// The key of a message.
 pub(super) type Key = (TenantId, ThreadId, MessageId);
 
-/// The text of an open message, where it goes on.
+/// The text of an open message, at the point where it continues.
 #[derive(Debug, Clone)]
 pub(super) struct OpenText<St> {
     pub(super) stream: St,
-    /// The one that the store answered last.
+    /// The last revision that the store returned.
     pub(super) revision: Revision,
-    /// How many bytes were given of text that was passed on in another form, since the layers further in last held nothing back.
+    /// The number of bytes that were forwarded in another form, since inner layers last buffered nothing.
     pub(super) rewritten: usize,
-    /// Of the last call with a key that was applied: repeated, it is a replay.
+    /// The key of the last applied call: repeated, it is a replay.
     pub(super) last_key: Option<Idempotency>,
 }
 
@@ -32,52 +32,52 @@ impl<St> OpenText<St> {
     }
 }
 
-/// How many bytes of a text are not in the store.
+/// The number of bytes of a text that are not in the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct HeldBytes {
-    /// Which this layer holds back.
+    /// The bytes that this layer buffers.
     pub(super) here: usize,
-    /// See [`OpenText::rewritten`]: so many at most stand for what layers further in hold back, if they hold anything back.
+    /// See [`OpenText::rewritten`]: an upper bound on the bytes that inner layers buffer, if they buffer any.
     pub(super) rewritten: usize,
 }
 
-/// What is known of a message between two calls.
+/// The state of a message between two calls.
 #[derive(Debug, Clone, Default)]
 pub(super) enum TextState<St> {
-    /// Nothing: it was begun before a restart, or was not continued for long.
+    /// Unknown: the message was begun before a restart, or was evicted.
     #[default]
     Unknown,
     Known(OpenText<St>),
-    /// A write is under way, or its outcome is unknown: the revision in the store says which of both holds.
+    /// A write runs, or its outcome is unknown: the revision in the store shows whether it was applied.
     InDoubt {
-        /// None where the call itself was to make the message.
+        /// None if the call was to create the message.
         before: Option<OpenText<St>>,
         after: Option<OpenText<St>>,
-        /// Of the call.
+        /// The key of the call.
         key: Option<Idempotency>,
     },
 }
 
-/// Why a message cannot be locked.
+/// The reason why a message cannot be locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoState {
-    /// Text of too many messages is held back.
+    /// The layer buffers text of too many messages.
     Full,
-    /// Text of the message was held back, and was dropped. Answered until the message is read.
+    /// Buffered text of the message was dropped. Calls fail with this reason until the message is read.
     Dropped,
 }
 
-/// What a call does to the held text of a message.
+/// The effects of a call on the buffered text of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Effects {
-    /// It appends nothing and replaces nothing, as a call that renews the lease: without an entry it needs none.
+    /// The call appends and replaces nothing, such as the renewal of a lease; without an entry it needs none.
     pub(super) is_empty: bool,
-    /// It passes on what is held back, or text behind it.
+    /// The call forwards buffered text, or text after it.
     pub(super) goes_on: bool,
 }
 
 impl Effects {
-    /// Of a call that reserves the message.
+    /// The effects of a call that reserves the message.
     pub(super) const OF_A_NEW_MESSAGE: Self = Self { is_empty: false, goes_on: false };
 }
 
@@ -130,11 +130,11 @@ impl<St> TextState<St> {
     }
 }
 
-/// The messages that are being written. The calls that change one of them take turns.
+/// The open messages. Calls that change one of them run one at a time.
 #[derive(Debug)]
 pub(super) struct OpenMessages<St> {
     table: Mutex<Table<St>>,
-    /// Whether text is held back in this state.
+    /// Returns true for a state with buffered text.
     holds: fn(&St) -> bool,
 }
 
@@ -147,7 +147,7 @@ impl<St> OpenMessages<St> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many there are.
+    /// Returns the number of messages.
     pub(super) fn len(&self) -> usize {
         self.table().len()
     }
@@ -157,14 +157,14 @@ impl<St> OpenMessages<St> {
         loop {
             let (state, is_entry) = self.state(key, effects)?;
             let guard = Arc::clone(&state).lock_owned().await;
-            // It may have been removed meanwhile, and others wait for a new one.
+            // The entry may have been removed meanwhile, and other calls may wait for a new one.
             if !is_entry || self.table().get(key).is_some_and(|entry| Arc::ptr_eq(entry, &state)) {
                 return Ok(Locked { state: guard, key: key.clone(), open: Arc::clone(self) });
             }
         }
     }
 
-    /// The state of a message, and whether the table has it.
+    /// Returns the state of a message, and whether the table has an entry for it.
     fn state(&self, key: &Key, effects: Effects) -> Result<(Shared<St>, bool), NoState> {
         let mut table = self.table();
         let now = Instant::now();
@@ -175,8 +175,8 @@ impl<St> OpenMessages<St> {
             return Ok((state, true));
         }
         let state = Shared::default();
-        let has_room = table.make_room(&key.0, now, !effects.is_empty);
-        match (has_room, effects.is_empty) {
+        let has_space = table.make_space(&key.0, now, !effects.is_empty);
+        match (has_space, effects.is_empty) {
             (true, _) => {
                 table.insert(key, &state, now);
                 Ok((state, true))
@@ -186,7 +186,7 @@ impl<St> OpenMessages<St> {
         }
     }
 
-    /// The message was read by a caller.
+    /// Records that a caller read these messages.
     pub(super) fn read<'k>(&self, messages: impl Iterator<Item = &'k Message>) {
         let mut table = self.table();
         if table.has_dropped() {
@@ -196,19 +196,20 @@ impl<St> OpenMessages<St> {
         }
     }
 
-    /// All of the message is known, or it is settled: what was dropped of it matters no more.
+    /// Clears the record of dropped text: the whole message is known, or it is settled.
     pub(super) fn forget_dropped(&self, key: &Key) {
         self.table().forget_dropped(key);
     }
 
-    /// How many bytes of a message are held back at most, and which these are at this revision. While a call is at work on it this is not
-    /// known.
+    /// Returns the most bytes of a message that the layer buffers, and the buffered text if the message is at this
+    /// revision. The text is unknown while a call changes the message.
     pub(super) fn held<T>(&self, key: &Key, revision: Option<Revision>) -> (HeldBytes, Option<String>)
     where
         T: Transform<Stream = St>,
         St: TextStream<T>,
     {
-        // Under the lock of all, so that no two readers meet at a state: one of them would take the other for a write.
+        // The table stays locked, so that two readers never lock one state: one of them would take the other for a
+        // writer.
         let table = self.table();
         let Some(state) = table.get(key) else { return Default::default() };
         let held = |open: &OpenText<St>| TextStream::<T>::held(&open.stream).into_owned();
@@ -231,7 +232,8 @@ impl<St> OpenMessages<St> {
         }
     }
 
-    /// Nothing of it is stored yet, and this is its revision. Where there is no room for it, its next call reads it.
+    /// Starts the state of a new message without content at this revision. If the table is full, the next call reads
+    /// the message.
     pub(super) fn begin(&self, key: &Key, revision: Revision)
     where
         St: Default,
@@ -240,14 +242,14 @@ impl<St> OpenMessages<St> {
         let now = Instant::now();
         let state = match table.touch(key, now) {
             Some(state) => state,
-            None if table.make_room(&key.0, now, false) => {
+            None if table.make_space(&key.0, now, false) => {
                 let state = Shared::default();
                 table.insert(key, &state, now);
                 state
             }
             None => return,
         };
-        // A call that changes it knows better.
+        // A call that changes the message knows its state better.
         if let Ok(mut state) = state.try_lock() {
             *state = TextState::Known(OpenText::new(St::default(), revision));
             table.set_holds(key, false);
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_least_recently_used_messages_are_evicted_and_none_that_is_locked() {
+    async fn the_least_recently_used_unlocked_messages_are_evicted() {
         let open = eight(HOUR);
         let mut locked = open.lock(&key(0), GOES_ON).await.ok().unwrap();
         *locked = TextState::Known(OpenText::new(String::new(), Revision::FIRST));
@@ -314,7 +316,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unknown_message_takes_no_room_once_its_call_ended() {
+    async fn an_unknown_message_has_no_entry_after_its_call() {
         let open = eight(HOUR);
         drop(open.lock(&key(0), GOES_ON).await);
         assert_eq!(open.len(), 0);
@@ -338,7 +340,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_tenant_with_less_than_its_share_has_room_and_the_dropped_text_is_not_silent() {
+    async fn a_tenant_below_its_share_is_served_and_dropped_text_is_reported() {
         let open = eight(HOUR);
         for id in 0..8 {
             hold(&open, &of("b", id)).await.unwrap();
@@ -351,7 +353,7 @@ mod tests {
             assert_eq!(open.lock(&of("b", id), GOES_ON).await.err(), Some(NoState::Dropped));
             assert!(holds(&open, &of("b", id + 4)).await && holds(&open, &of("a", id)).await);
         }
-        // Answered until the message is read: then it is as full as for any other message.
+        // The refusal lasts until the message is read; then the table is as full as for any other message.
         assert_eq!(open.lock(&of("b", 0), GOES_ON).await.err(), Some(NoState::Dropped));
         open.table().read(&of("b", 0));
         assert_eq!(open.lock(&of("b", 0), GOES_ON).await.err(), Some(NoState::Full));
@@ -359,12 +361,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_read_after_a_refusal_lets_a_call_go_on_without_the_dropped_text() {
+    async fn only_a_read_after_a_refusal_allows_calls_without_the_dropped_text() {
         let open = eight(Duration::ZERO);
         for id in 0..9 {
             hold(&open, &key(id)).await.unwrap();
         }
-        // A reader that is not the writer comes before the refusal.
+        // A read by another caller, before the refusal.
         open.table().read(&key(0));
         for effects in [RENEWS, REPLACES] {
             assert!(matches!(open.lock(&key(0), effects).await.as_deref(), Ok(TextState::Unknown)));
@@ -378,20 +380,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_of_nothing_is_served_by_a_full_table() {
+    async fn a_full_table_serves_a_call_without_content() {
         let open = eight(HOUR);
         for id in 0..8 {
             hold(&open, &key(id)).await.unwrap();
         }
         assert_eq!(open.lock(&key(8), REPLACES).await.err(), Some(NoState::Full));
         assert!(matches!(open.lock(&key(8), RENEWS).await.as_deref(), Ok(TextState::Unknown)));
-        // Neither does it drop the held text of another tenant.
+        // Nor does it drop buffered text of another tenant.
         assert!(matches!(open.lock(&of("b", 0), RENEWS).await.as_deref(), Ok(TextState::Unknown)));
         assert_eq!((open.len(), open.table().dropped_len()), (8, 0));
     }
 
     #[tokio::test]
-    async fn the_counts_are_those_of_the_maps_and_the_dropped_messages_are_bounded() {
+    async fn the_counts_match_the_maps_and_the_dropped_messages_are_bounded() {
         let open = eight(Duration::ZERO);
         for round in 0..200 {
             let tenant = ["a", "b", "c"][round % 3];

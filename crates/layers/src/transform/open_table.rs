@@ -1,4 +1,4 @@
-//! The table of the messages that are being written: what stays in it, and what is evicted.
+//! The table of open messages, with its eviction.
 
 use std::{
     cmp::Reverse,
@@ -10,21 +10,21 @@ use std::{
 use super::open_messages::{Key, Shared};
 use throughline_core::{TenantId, ThreadId};
 
-/// The messages that are being written, and those whose held text was dropped.
+/// The open messages, and the messages whose buffered text was dropped.
 #[derive(Debug)]
 pub(super) struct Table<St> {
     open: HashMap<Key, Entry<St>>,
     dropped: HashMap<Key, Dropped>,
     tenants: HashMap<TenantId, Counts>,
-    /// The entries that hold text back.
+    /// The number of entries with buffered text.
     held: usize,
     most: usize,
     idle: Duration,
-    /// No entry is idle before. Only a pass over all entries makes it later.
+    /// A lower bound of the instants at which entries become idle. Only a scan of all entries raises it.
     idle_from: Option<Instant>,
 }
 
-/// The entries of one tenant.
+/// The number of entries of one tenant.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
     open: usize,
@@ -32,7 +32,7 @@ struct Counts {
     dropped: usize,
 }
 
-/// A message whose held text was dropped.
+/// A message whose buffered text was dropped.
 #[derive(Debug, Clone, Copy)]
 struct Dropped {
     at: Instant,
@@ -44,12 +44,12 @@ struct Dropped {
 struct Entry<St> {
     slot: Shared<St>,
     used: Instant,
-    /// Whether text was held back when the last call ended.
+    /// Whether text was buffered when the last call ended.
     holds: bool,
 }
 
 impl<St> Entry<St> {
-    /// Whether no call is at work on it.
+    /// Returns true if no call changes it.
     fn is_free(&self) -> bool {
         Arc::strong_count(&self.slot) == 1
     }
@@ -68,7 +68,7 @@ impl<St> Table<St> {
         }
     }
 
-    /// How many messages there are.
+    /// Returns the number of messages.
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }
@@ -77,21 +77,21 @@ impl<St> Table<St> {
         self.open.get(key).map(|entry| &entry.slot)
     }
 
-    /// The entry of a message, for a call.
+    /// Returns the entry of a message for a call, and marks it as used.
     pub(super) fn touch(&mut self, key: &Key, now: Instant) -> Option<Shared<St>> {
         let entry = self.open.get_mut(key)?;
         entry.used = now;
         Some(Arc::clone(&entry.slot))
     }
 
-    /// Another message; [`make_room`](Self::make_room) comes before.
+    /// Adds a message; call [`make_space`](Self::make_space) first.
     pub(super) fn insert(&mut self, key: &Key, slot: &Shared<St>, now: Instant) {
         self.remove_open(key);
         self.open.insert(key.clone(), Entry { slot: Arc::clone(slot), used: now, holds: false });
         self.count(&key.0, |counts| counts.open += 1);
     }
 
-    /// Whether text of the message is held back, now that a call ended.
+    /// Records at the end of a call whether text of the message is buffered.
     pub(super) fn set_holds(&mut self, key: &Key, holds: bool) {
         let Some(entry) = self.open.get_mut(key) else { return };
         if std::mem::replace(&mut entry.holds, holds) == holds {
@@ -102,12 +102,12 @@ impl<St> Table<St> {
         self.count(&key.0, |counts| change(&mut counts.held));
     }
 
-    /// Whether held text of the message was dropped. The refusal of a call is then remembered.
+    /// Returns true if buffered text of the message was dropped, and records the refusal of the call.
     pub(super) fn refuse_dropped(&mut self, key: &Key) -> bool {
         self.dropped.get_mut(key).map(|dropped| dropped.is_refused = true).is_some()
     }
 
-    /// The message was read: where a call was refused, its caller may go on from what is stored.
+    /// Records that the message was read: after a refusal, its caller may then continue from the stored content.
     pub(super) fn read(&mut self, key: &Key) {
         if self.dropped.get(key).is_some_and(|dropped| dropped.is_refused) {
             self.forget_dropped(key);
@@ -118,14 +118,14 @@ impl<St> Table<St> {
         !self.dropped.is_empty()
     }
 
-    /// What was dropped of the message matters no more.
+    /// Clears the record of dropped text of the message.
     pub(super) fn forget_dropped(&mut self, key: &Key) {
         if self.dropped.remove(key).is_some() {
             self.count(&key.0, |counts| counts.dropped -= 1);
         }
     }
 
-    /// Forgets a message that no call is at work on, or that its call settled.
+    /// Removes a message that no call changes, or that its call settled.
     pub(super) fn remove_open(&mut self, key: &Key) -> bool {
         let Some(entry) = self.open.remove(key) else { return false };
         self.held -= usize::from(entry.holds);
@@ -160,18 +160,19 @@ impl<St> Table<St> {
         self.tenants.get(tenant).copied().unwrap_or_default()
     }
 
-    /// An equal part of the table, for each tenant with messages in it and for this one.
+    /// Returns the size of an equal share of the table, for each tenant with messages in it and for this one.
     fn share(&self, tenant: &TenantId) -> usize {
         let others = self.tenants.iter().filter(|(other, counts)| *other != tenant && counts.open > 0);
         self.most / (others.count() + 1)
     }
 
-    /// Makes room for one message of a tenant, and answers whether there is any. A message that a call is at work on stays.
+    /// Evicts entries for one message of a tenant, and returns true if there is space. A message that a call changes is
+    /// never evicted.
     ///
-    /// What is idle goes first. Then go messages of which nothing is held back, the least recently used of the tenant with the most messages
-    /// before others. With `drops_held`, a tenant below its share may evict held text of a tenant above its share. A tenant's share is an
-    /// equal part of the table.
-    pub(super) fn make_room(&mut self, tenant: &TenantId, now: Instant, drops_held: bool) -> bool {
+    /// Idle messages go first. Then messages without buffered text go, the least recently used of the tenant with the
+    /// most messages before others. With `drops_held`, a tenant below its share may evict buffered text of a tenant
+    /// above its share. A tenant's share is an equal part of the table.
+    pub(super) fn make_space(&mut self, tenant: &TenantId, now: Instant, drops_held: bool) -> bool {
         if self.open.len() < self.most {
             return true;
         }
@@ -179,12 +180,12 @@ impl<St> Table<St> {
         if self.open.len() >= self.most {
             self.evict_unheld(tenant, now);
         }
-        // A call that is at work needs its entry: it is not what fills the table.
-        let has_room = self.open.len() < self.most
+        // A running call needs its entry; it is not the cause of a full table.
+        let has_space = self.open.len() < self.most
             || self.held < self.most
             || (drops_held && self.evict_held(tenant, now));
         self.trim_dropped();
-        has_room
+        has_space
     }
 
     fn evict_idle(&mut self, now: Instant) {
@@ -207,7 +208,7 @@ impl<St> Table<St> {
         self.idle_from = oldest.checked_add(self.idle);
     }
 
-    /// Evicts an eighth of the table, of messages of which nothing is held back: of this tenant, and of tenants above their share.
+    /// Evicts an eighth of the table: messages without buffered text of this tenant and of tenants above their share.
     fn evict_unheld(&mut self, tenant: &TenantId, now: Instant) {
         let share = self.share(tenant);
         let may_go = |of: &TenantId, counts: Counts| counts.open > share || of == tenant;
@@ -249,7 +250,7 @@ impl<St> Table<St> {
         victim.inspect(|key| self.evict(key, now)).is_some()
     }
 
-    /// Forgets a message. Where text of it is held back, the calls that would go on with it are refused until it is read.
+    /// Removes a message. If it has buffered text, calls that continue it are refused until it is read.
     fn evict(&mut self, key: &Key, now: Instant) {
         if self.remove_open(key) {
             let dropped = Dropped { at: now, is_refused: false };
@@ -259,8 +260,8 @@ impl<St> Table<St> {
         }
     }
 
-    /// Forgets the oldest messages with dropped text of the tenants with the most, where there are more than as many as may be open. They
-    /// are gone through once for an eighth of the table.
+    /// Removes the oldest records of dropped text when there are more than open messages are allowed, from the tenants
+    /// with the most. One pass removes an eighth of the table.
     fn trim_dropped(&mut self) {
         if self.dropped.len() <= self.most + self.most / 8 {
             return;
@@ -278,7 +279,7 @@ impl<St> Table<St> {
 
 #[cfg(test)]
 impl<St> Table<St> {
-    /// What is counted beside the maps, counted again.
+    /// Recounts the counters and compares them with the maps.
     pub(super) fn check_counts(&self) {
         let held = self.open.values().filter(|entry| entry.holds).count();
         let total = self.tenants.values().fold((0, 0, 0), |sum, counts| {

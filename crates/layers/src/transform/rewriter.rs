@@ -1,4 +1,4 @@
-//! A transform at work on the fields of one call.
+//! Applies a transform to the fields of one call.
 
 use super::{
     EditCounts, Edits, FieldOwner, JsonString, RewriteFields, Snippet, TextPart, TextStream as _, TooDeep,
@@ -8,19 +8,20 @@ use throughline_core::{
     Content, Delta, Effect, ErrorKind, Metadata, PersistArgs, PersistError, Result, Title,
 };
 
-/// Rewrites fields on the way down, and counts the edits.
+/// Rewrites fields on the way to the store, and counts the edits.
 ///
-/// A host that rewrites what is stored already uses it by itself: each method answers nothing where nothing is replaced.
+/// A host that rewrites existing data can use it without a pipeline: each method returns `None` without replacements.
 #[derive(Debug)]
 pub struct Down<'a, T> {
     transform: &'a T,
     counts: EditCounts,
-    /// Whether content and deltas are left alone: a call that changes content rewrites them with what it holds back.
+    /// Whether content and deltas stay unchanged, because a call that changes content rewrites them together with the
+    /// buffered text.
     leaves_content: bool,
 }
 
 impl<'a, T: Transform> Down<'a, T> {
-    /// With this transform.
+    /// Creates the rewriter of this transform.
     #[must_use]
     pub const fn new(transform: &'a T) -> Self {
         Self { transform, counts: EditCounts::new(), leaves_content: false }
@@ -38,7 +39,7 @@ impl<'a, T: Transform> Down<'a, T> {
         (self.transform, &mut self.counts)
     }
 
-    /// The edits that were made.
+    /// Returns the counts of the edits.
     #[must_use]
     pub fn into_counts(self) -> EditCounts {
         self.counts
@@ -54,20 +55,20 @@ impl<'a, T: Transform> Down<'a, T> {
         self.transform.json(json, outer, &mut self.counts)
     }
 
-    /// A text that is complete.
+    /// Rewrites a complete text.
     pub fn text(&mut self, text: &str) -> Option<String> {
         self.string(text).apply(text)
     }
 
-    /// Content that nothing continues.
+    /// Rewrites content that no append continues.
     ///
     /// # Errors
-    /// [`TooDeep`]: it nests deeper than [`MAX_DEPTH`](super::MAX_DEPTH).
+    /// [`TooDeep`] if it nests deeper than [`MAX_DEPTH`](super::MAX_DEPTH).
     pub fn whole_content(&mut self, content: &Content) -> Result<Option<Content>, TooDeep> {
         Ok(self.json(content.as_json(), &[])?.map(as_content))
     }
 
-    /// Content that text may continue: what can be stored of it now, and where its last text goes on.
+    /// Rewrites content that an append may continue. Returns the storable form, and the state of its last text.
     pub(crate) fn open_content(
         &mut self,
         content: &Content,
@@ -91,18 +92,18 @@ impl<'a, T: Transform> Down<'a, T> {
         Ok((Some(as_content(out)), stream))
     }
 
-    /// Metadata, or a patch of it in which `null` clears.
+    /// Rewrites metadata, or a patch of it in which `null` removes a member.
     ///
     /// # Errors
-    /// [`TooDeep`]: a value nests deeper than [`MAX_DEPTH`](super::MAX_DEPTH).
+    /// [`TooDeep`] if a value nests deeper than [`MAX_DEPTH`](super::MAX_DEPTH).
     pub fn facts(&mut self, metadata: &Metadata, is_patch: bool) -> Result<Option<Metadata>, TooDeep> {
         rewrite_metadata(metadata, is_patch, self, Self::string, |down, name, json| down.json(json, &[name]))
     }
 
-    /// A title.
+    /// Rewrites a title.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge): it is too long with its edits, and the transform does not shorten it.
+    /// [`TooLarge`](ErrorKind::TooLarge) if it is too long with its edits, and the transform does not shorten it.
     pub fn whole_title(&mut self, title: &Title) -> Result<Option<Title>> {
         let Some(text) = self.text(title.as_str()) else { return Ok(None) };
         let text = if text.len() > Title::MAX_BYTES {
@@ -113,14 +114,14 @@ impl<'a, T: Transform> Down<'a, T> {
         let bytes = text.len();
         Title::new(text).map(Some).map_err(|_| {
             let (name, most) = (self.transform.name(), Title::MAX_BYTES);
-            let detail = format!("`{name}` makes a title of {bytes} bytes of it, and {most} are allowed");
+            let detail = format!("`{name}` makes the title {bytes} bytes long, and {most} are allowed");
             PersistError::new(ErrorKind::TooLarge, detail).with_effect(Effect::NotApplied)
         })
     }
 
-    /// What is too deep to be rewritten is not stored.
-    pub(super) fn refuse(&self, what: &str, why: TooDeep) -> PersistError {
-        let detail = format!("the {what} cannot be rewritten by `{}`: {why}", self.transform.name());
+    /// Returns the error for a field that nests too deep to be rewritten.
+    pub(super) fn refuse(&self, field: &str, why: TooDeep) -> PersistError {
+        let detail = format!("the {field} cannot be rewritten by `{}`: {why}", self.transform.name());
         PersistError::new(ErrorKind::TooLarge, detail).with_effect(Effect::NotApplied)
     }
 
@@ -206,7 +207,7 @@ impl<T: Transform> RewriteFields for Down<'_, T> {
 fn rewrite_snippet(snippet: &mut Snippet<'_>, edits: &Edits) {
     if let Some(rewritten) = edits.apply(snippet.text) {
         snippet.marks.iter_mut().for_each(|mark| *mark = edits.move_mark(*mark));
-        // Two words that one edit has replaced are one mark.
+        // If one edit replaced two terms, their marks become one.
         snippet.marks.sort_unstable();
         snippet.marks.dedup_by(|next, last| {
             let is_over = next.0 < last.1;
@@ -220,20 +221,20 @@ fn rewrite_snippet(snippet: &mut Snippet<'_>, edits: &Edits) {
     }
 }
 
-/// Rewrites fields on the way up. It refuses nothing: what cannot be changed back is shown as it is stored.
+/// Rewrites fields on the way to the caller. It refuses nothing: text that cannot be restored is returned as stored.
 #[derive(Debug)]
 pub struct Up<'a, T> {
     transform: &'a T,
 }
 
 impl<'a, T: Transform> Up<'a, T> {
-    /// With this transform.
+    /// Creates the rewriter of this transform.
     #[must_use]
     pub const fn new(transform: &'a T) -> Self {
         Self { transform }
     }
 
-    /// At any depth: what is stored is shown.
+    /// Without a limit of depth, because all stored content is returned.
     fn json(&self, json: &str) -> Result<Option<String>, TooDeep> {
         rewrite_json(json, usize::MAX, |text| self.transform.up(text))
     }

@@ -12,7 +12,7 @@ use super::{
     Down, Transform, Up,
     layer::Shared,
     off_runtime, rewrite_args, rewrite_result,
-    write::{HeldText, Write, content_bytes, tell_held},
+    write::{HeldText, Write, content_bytes, report_held},
 };
 use throughline_core::{
     PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult, ReadArgs, ReadResult, Result,
@@ -54,7 +54,7 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Service<PersistReque
     type Future = Pin<Box<dyn Future<Output = Result<PersistResponse>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<()>> {
-        // A call may read before it writes, each on a clone that is readied for it.
+        // A call may read before it writes, each on a clone that it readies itself.
         Poll::Ready(Ok(()))
     }
 
@@ -96,9 +96,9 @@ async fn read<S: PersistService<Error = PersistError>, T: Transform>(
     if let (Some(key), PersistResult::Read(ReadResult::Get(message))) = (read, &response.result) {
         let revision = message.as_ref().map(|message| message.revision);
         let (bytes, text) = shared.open.held::<T>(&key, revision);
-        tell_held(&mut response.extensions, bytes);
+        report_held(&mut response.extensions, bytes);
         if let Some(text) = text.filter(|text| !text.is_empty()) {
-            // What layers further in hold back is before it: they were given all that this one has passed on.
+            // The buffered text of inner layers comes first: they received everything that this layer has forwarded.
             let inside =
                 response.extensions.get::<HeldText>().map(|held| held.0.as_str()).unwrap_or_default();
             let text = [inside, &text].concat();
@@ -108,7 +108,7 @@ async fn read<S: PersistService<Error = PersistError>, T: Transform>(
     Ok(response)
 }
 
-/// The way up.
+/// Rewrites an answer for the caller.
 async fn restore<T: Transform>(shared: &Arc<Shared<T>>, mut result: PersistResult) -> Result<PersistResult> {
     if !T::RESTORES {
         return Ok(result);

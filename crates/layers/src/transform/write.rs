@@ -1,4 +1,4 @@
-//! A write on its way down, and what its answer means for the messages that are being written.
+//! Rewrites a write, and updates the state of its open messages from the answer.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,19 +19,19 @@ use throughline_core::{
     threads::{ThreadArgs, ThreadResult},
 };
 
-/// What a layer holds back of a message, in the extensions of the answer to a read of it: for transforms further out that put together
-/// what is stored and what they hold back themselves.
+/// The text that a layer buffers of a message, in the extensions of the answer to a read. Outer transforms use it to
+/// combine the stored text with their own buffered text.
 #[derive(Clone)]
 pub(super) struct HeldText(pub(super) String);
 
-/// How much layers further in say that they hold back.
+/// Returns the number of bytes that inner layers report as buffered.
 fn held_inside(extensions: &Extensions) -> usize {
     extensions.get::<BufferedBytes>().map_or(0, |held| held.0)
 }
 
-/// Adds what this layer holds back to what layers further in do. They count bytes of what they were given, which may stand for more
-/// bytes of what this layer was given.
-pub(super) fn tell_held(extensions: &mut Extensions, held: HeldBytes) {
+/// Adds the bytes that this layer buffers to those of the inner layers. Inner layers count rewritten bytes, which may
+/// stand for more original bytes.
+pub(super) fn report_held(extensions: &mut Extensions, held: HeldBytes) {
     let inside = held_inside(extensions);
     let rewritten = if inside > 0 { held.rewritten } else { 0 };
     let bytes = held.here.saturating_add(rewritten);
@@ -45,33 +45,33 @@ pub(super) struct Write<S, T: Transform> {
     shared: Arc<Shared<T>>,
 }
 
-/// The messages that a call changes the content of, each locked, in the order of their ids.
+/// The messages whose content a call changes, each locked, in the order of their keys.
 type Messages<T> = BTreeMap<Key, Target<T>>;
 
 struct Target<T: Transform> {
     state: Locked<T::Stream>,
-    /// The state as it was before the call.
+    /// The state before the call.
     was: TextState<T::Stream>,
     message: OpenMessage<T>,
     stored: Option<Stored>,
-    /// Whether the call gives all of the content.
+    /// Whether the call replaces all of the content.
     replaces: bool,
 }
 
-/// A message as it is stored, and what layers further in hold back of it.
+/// The stored content of a message, and the text that inner layers buffer of it.
 struct Stored {
     message: Option<Message>,
     held_inside: String,
 }
 
 impl<T: Transform> Target<T> {
-    /// The bytes that [`read`](Self::read) goes through.
+    /// Returns the number of bytes that [`read`](Self::read) processes.
     fn stored_bytes(&self) -> usize {
         let stored = self.stored.as_ref();
         stored.and_then(|stored| stored.message.as_ref()).map_or(0, |message| message.content.byte_len())
     }
 
-    /// Takes over what is stored.
+    /// Takes over the stored content.
     fn read(&mut self, transform: &T) {
         if let Some(Stored { message, held_inside }) = self.stored.take() {
             self.message.read(transform, message.as_ref(), &held_inside);
@@ -127,12 +127,12 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
         }
     }
 
-    /// Locks every message whose content changes, and reads what has to be known of it.
+    /// Locks every message whose content changes, and reads those with an unknown state.
     async fn lock(&self, context: &Context, args: &PersistArgs) -> Result<Messages<T>> {
         let mut messages = Messages::<T>::new();
         let mut keys: Vec<Key> =
             args.each().filter_map(change_of).map(|update| key(context.tenant(), update)).collect();
-        // In one order: two calls never wait for each other.
+        // In one order, so that two calls never wait for each other.
         keys.sort_unstable();
         keys.dedup();
         for key in keys {
@@ -167,7 +167,7 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
             message.before = message.known.clone();
             let mut stored = None;
             if is_new {
-                // A replay or a refusal leaves it as it is, if it is there already.
+                // A replay or a refusal leaves an existing message unchanged.
                 message.begin();
             } else if message.has_to_be_read(changes()) {
                 stored = match read {
@@ -182,7 +182,7 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
         Ok(messages)
     }
 
-    /// Refuses a call of a message that cannot be locked.
+    /// Returns the error for a message that cannot be locked.
     fn no_state(&self, why: NoState, (_, thread, id): &Key) -> PersistError {
         let name = self.shared.transform.name();
         let (kind, detail) = match why {
@@ -208,13 +208,14 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
         let held = response.extensions.get::<HeldText>().map(|held| held.0.clone()).unwrap_or_default();
         match response.result {
             PersistResult::Read(ReadResult::Get(message)) => Ok(Stored { message, held_inside: held }),
-            _ => {
-                Err(PersistError::new(ErrorKind::ContractViolation, "a read was answered as something else"))
-            }
+            _ => Err(PersistError::new(
+                ErrorKind::ContractViolation,
+                "the inner service answered a read with the result of another operation",
+            )),
         }
     }
 
-    /// The store has made the write, or had made it before.
+    /// Updates the states after the store applied the write, now or in an earlier call.
     fn applied(
         &self,
         result: &PersistResult,
@@ -281,11 +282,11 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
                 None => *state = TextState::Unknown,
             }
         }
-        tell_held(extensions, held);
+        report_held(extensions, held);
     }
 }
 
-/// The store has applied the write, and the answer is lost.
+/// Updates the states after the store applied the write and the answer was lost.
 fn applied_without_answer<T: Transform>(context: &Context, messages: Messages<T>) {
     for Target { mut state, was, message, .. } in messages.into_values() {
         let doubt = std::mem::take(&mut *state);
@@ -296,7 +297,7 @@ fn applied_without_answer<T: Transform>(context: &Context, messages: Messages<T>
     }
 }
 
-/// Everything is as it was.
+/// Restores the states after a write that was not applied.
 fn not_applied<T: Transform>(error: &PersistError, messages: Messages<T>) {
     let is_gone = |id: &MessageId| {
         matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Gone) && error.message() == Some(id)
@@ -304,9 +305,9 @@ fn not_applied<T: Transform>(error: &PersistError, messages: Messages<T>) {
     for ((.., id), Target { mut state, was, message, .. }) in messages {
         *state = match message.before {
             Some(_) if is_gone(&id) => TextState::Unknown,
-            // The write before this one may still be applied, and may be what has made this one stale.
+            // The earlier write may still be applied, and may be the reason why this one is stale.
             _ if message.is_in_doubt => was,
-            // Another writer has changed it: the next call goes by the revision.
+            // Another writer changed the message: the next call decides by the revision.
             Some(before) if error.kind() == ErrorKind::Stale => {
                 TextState::InDoubt { before: Some(before), after: None, key: None }
             }
@@ -331,7 +332,7 @@ fn rewrite<T: Transform>(
         rewrite_args(layer, item, down)?;
         if let PersistArgs::UpdateContent(update) = item {
             let Some(Target { message, .. }) = messages.get_mut(&key(tenant, update)) else {
-                let detail = "the content of a message changes that was not locked";
+                let detail = "the call changes the content of a message that was not locked";
                 return Err(PersistError::new(ErrorKind::Internal, detail).with_effect(Effect::NotApplied));
             };
             message.change(down, update, shared.most_held)?;
@@ -346,7 +347,7 @@ fn rewrite<T: Transform>(
     }
 }
 
-/// What the changes of one message do to its held text.
+/// Returns the effects of the changes of one message on its buffered text.
 fn effects<'a>(changes: impl Iterator<Item = &'a UpdateContent>) -> Effects {
     let mut effects = Effects { is_empty: true, goes_on: false };
     let mut is_replaced = false;
@@ -367,7 +368,7 @@ fn effects<'a>(changes: impl Iterator<Item = &'a UpdateContent>) -> Effects {
     effects
 }
 
-/// The bytes of content in it.
+/// Returns the bytes of content.
 pub(super) fn content_bytes(carrier: &impl CarriesContent) -> usize {
     carrier.content_fields().iter().map(|field| field.value.byte_len()).sum()
 }
@@ -376,7 +377,7 @@ fn key(tenant: &TenantId, update: &UpdateContent) -> Key {
     (tenant.clone(), update.thread.clone(), update.id.clone())
 }
 
-/// What an operation means for the messages that are being written.
+/// The effect of an operation on the state of open messages.
 enum Subject {
     Reserved(Key),
     Changed {
@@ -384,7 +385,7 @@ enum Subject {
         raises: bool,
     },
     Deleted(Key),
-    /// The last message of a thread of this tenant: the answer names it.
+    /// The last message of a thread of this tenant; only the answer names it.
     Taken(TenantId),
     Emptied(TenantId, ThreadId),
     Nothing,

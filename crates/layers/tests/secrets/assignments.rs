@@ -1,4 +1,4 @@
-//! Values that are known by what they are assigned to, with what exactly is stored.
+//! Values that are known by their assignment, with the exact stored text.
 
 use throughline_layers::redact::Redactor;
 
@@ -80,7 +80,7 @@ const HIDDEN: &[&str] = &[
     "hash $6$x is «$6$rounds=5000$saltsaltsalt$abcdefghijklmnopqrstuvwxyz0123»",
 ];
 
-/// Texts of which nothing is hidden.
+/// Texts without redactions.
 const KEPT: &[&str] = &[
     "tokens: 512, max_tokens=4096, token_count = 12",
     "next_page_token=abc123def456",
@@ -184,7 +184,7 @@ fn a_value_in_quotes_that_ends_in_a_backslash_is_hidden() {
             let text = format!("password={quote}{value}\\");
             let (stored, found) = redactor.redact(&text).unwrap_or_else(|| panic!("{length}: not found"));
             let marker = stored.strip_prefix(&format!("password={quote}")).unwrap();
-            // Behind 512 bytes a backslash belongs to no secret.
+            // After 512 bytes a backslash belongs to no secret.
             let marker = marker.strip_suffix('\\').filter(|_| length > 511).unwrap_or(marker);
             assert!(redactor.is_marker(marker), "{length}: {stored}");
             assert_eq!(found.total(), 1);

@@ -1,4 +1,4 @@
-//! Rules of a host beside the known ones.
+//! Rules of a host in addition to the known ones.
 
 use throughline_layers::redact::{Redactor, Rules};
 

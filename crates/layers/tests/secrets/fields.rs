@@ -1,4 +1,4 @@
-//! Structured arguments: values are hidden by the names around them.
+//! Structured arguments: names hide the values inside of them.
 
 use serde_json::{Value, json};
 use throughline_core::{
@@ -7,7 +7,7 @@ use throughline_core::{
 };
 use throughline_layers::redact::RedactLayer;
 
-/// A store that answers what it was given.
+/// A store that returns the content that it receives.
 struct Echo;
 
 impl Backend for Echo {
@@ -82,7 +82,7 @@ async fn secrets_are_hidden_under_their_names_at_any_depth() {
         json!({"selector": "input[name='password']", "value": "S3CR3Tvalue"}),
         json!({"fields": [{"name": "Password", "type": "textbox", "value": "S3CR3Tvalue"}]}),
         json!({"env": ["TZ=UTC", "DB_PASSWORD=S3CR3Tvalue"]}),
-        // Several members name another one, before it or behind it.
+        // Several members label another one, before it or after it.
         json!({"element": "Password textbox", "target": "e12", "text": "S3CR3Tvalue"}),
         json!({"label": "Password", "selector": "#f3", "value": "S3CR3Tvalue"}),
         json!({"key": "DB_PASSWORD", "name": "db", "value": "S3CR3Tvalue"}),
@@ -108,7 +108,7 @@ async fn secrets_are_hidden_under_their_names_at_any_depth() {
 }
 
 #[tokio::test]
-async fn what_is_only_called_alike_is_kept() {
+async fn fields_with_similar_names_are_kept() {
     for input in [
         json!({"tokens": 512, "max_tokens": 4096, "token_count": 12, "usage": {"input_tokens": 5}}),
         json!({"next_page_token": "abc123def456", "pageToken": "abc123def456"}),
@@ -136,7 +136,7 @@ async fn what_is_only_called_alike_is_kept() {
 }
 
 #[tokio::test]
-async fn metadata_that_holds_json_in_a_string_is_read_as_json() {
+async fn a_json_string_in_metadata_is_read_as_json() {
     let db = Persistence::builder().layer(RedactLayer::secrets()).backend(Echo).build().unwrap();
     let mut metadata = throughline_core::Metadata::new();
     metadata.set("result", &"{\"passwords\": [\"S3CR3Tvalue\"]}").unwrap();
@@ -149,9 +149,9 @@ async fn metadata_that_holds_json_in_a_string_is_read_as_json() {
 #[tokio::test]
 async fn json_in_a_string_that_nests_too_deep_is_read_as_a_text() {
     let (open, close) = ("[".repeat(1025), "]".repeat(1025));
-    let input = json!({"arguments": format!("{open}{{\"note\":\"password=S3CR3Tvalue\"}}{close}")});
+    let input = json!({"arguments": format!("{open}{{\"memo\":\"password=S3CR3Tvalue\"}}{close}")});
     let stored = stored(&input).await["arguments"].as_str().unwrap().to_owned();
     let inner = stored.strip_prefix(&*open).and_then(|rest| rest.strip_suffix(&*close)).unwrap();
-    assert!(inner.starts_with("{\"note\":\"password=[redacted:assignment#"), "{inner}");
+    assert!(inner.starts_with("{\"memo\":\"password=[redacted:assignment#"), "{inner}");
     assert!(inner.ends_with("]\"}"), "{inner}");
 }

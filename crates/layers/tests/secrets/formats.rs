@@ -1,10 +1,10 @@
-//! Formats, each in many contexts, with what exactly is stored.
+//! Formats in many contexts, with the exact stored text.
 
 use std::fmt::Write as _;
 
 use throughline_layers::redact::Redactor;
 
-/// A name, and the format: `{kind count}` is so many characters of a kind, `|` is nothing.
+/// A name, and the format: `{kind count}` is this many characters of a kind, `|` is nothing.
 const FORMATS: &[(&str, &str)] = &[
     ("aws access key", "AK|IA{U16}"),
     ("aws temporary key", "AS|IA{U16}"),
@@ -112,7 +112,7 @@ impl Dice {
         usize::try_from(self.0 >> 33).unwrap()
     }
 
-    /// Fills a template in.
+    /// Fills in a template.
     pub(crate) fn fill(&mut self, template: &str) -> String {
         let (mut made, mut rest) = (String::new(), template);
         while let Some(first) = rest.chars().next() {
@@ -141,7 +141,7 @@ impl Dice {
     }
 }
 
-/// Four of each format.
+/// Returns four secrets of each format.
 pub(crate) fn secrets() -> Vec<(&'static str, String)> {
     let each = |(number, (name, template)): (usize, &(&'static str, &str))| {
         let mut dice = Dice::new(number as u64 + 1);
@@ -150,7 +150,7 @@ pub(crate) fn secrets() -> Vec<(&'static str, String)> {
     FORMATS.iter().enumerate().flat_map(each).collect()
 }
 
-/// How a secret is written in a context.
+/// Writes a secret in the syntax of a context.
 pub(crate) type Write = fn(&str) -> String;
 
 fn as_it_is(secret: &str) -> String {
@@ -191,7 +191,7 @@ pub(crate) fn escapes(text: &str) -> String {
     })
 }
 
-/// What stands before the secret, how that is written, what stands behind it.
+/// The text before the secret, the syntax of the secret, and the text after it.
 pub(crate) const CONTEXTS: &[(&str, Write, &str)] = &[
     ("", as_it_is, ""),
     ("the new one is ", as_it_is, " and it works"),
@@ -221,7 +221,7 @@ pub(crate) const CONTEXTS: &[(&str, Write, &str)] = &[
     ("{\"x\": \"", escapes, "\"}"),
 ];
 
-/// Fly joins several tokens by commas: what follows a comma belongs to it.
+/// Returns true for Fly, which joins several tokens by commas: text after a comma belongs to the secret.
 pub(crate) fn is_joined(name: &str, before: &str) -> bool {
     name == "fly" && before == "a,"
 }
@@ -255,12 +255,12 @@ fn every_format_is_hidden_in_every_context() {
     assert!(wrong.is_empty(), "{} of {looked_at} are wrong:\n{}", wrong.len(), shown(&wrong));
 }
 
-/// The first of each kind.
+/// Returns the first error of each kind.
 pub(crate) fn shown(wrong: &[String]) -> String {
     wrong.iter().take(150).cloned().collect::<Vec<_>>().join("\n")
 }
 
-/// What a text says in Base64, wherever a group of it may begin.
+/// Decodes the Base64 in a text, at every alignment of its groups.
 fn from_base64(text: &str) -> Vec<u8> {
     let value = |byte: u8| match byte {
         b'A'..=b'Z' => Some(byte - b'A'),
@@ -285,7 +285,7 @@ fn from_base64(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_base64_says_is_found_at_every_alignment() {
+fn base64_text_is_found_at_every_alignment() {
     for text in ["a secret in it", "xa secret in it", "xya secret in it"] {
         let said = from_base64(&format!("[#{}] there", base64(text)));
         assert!(said.windows(8).any(|part| part == b"a secret"), "{text}");
@@ -305,12 +305,12 @@ fn a_secret_inside_of_encoded_text_is_hidden() {
         .into_iter()
         .enumerate()
         {
-            // The secret begins at any place of a group of three.
+            // The secret begins at each position of a group of three.
             let inner = format!("{}{inner}", &"   "[..(number + kind) % 3]);
             for write in [base64, hex, percent, escapes] {
                 let text = format!("see {} there", write(&inner));
                 let stored = redactor.redact(&text).map(|(stored, _)| stored).unwrap_or(text);
-                // All of it, but for what a marker and the last letters hold.
+                // All of it, except for the marker and the last letters.
                 let written = write(&secret);
                 let leaks = |written: &[u8], stored: &[u8], length: usize| {
                     written.windows(length).any(|part| stored.windows(length).any(|there| there == part))

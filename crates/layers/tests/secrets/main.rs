@@ -1,8 +1,8 @@
-//! How much of what leaks is found, and how much of ordinary text is taken for a secret.
+//! Measures the secrets that are found, and the ordinary text that is mistaken for secrets.
 //!
-//! The secrets are made up and put together when the tests run: none is in this repository.
+//! The tests generate the secrets when they run: none is in this repository.
 #![cfg(feature = "redact")]
-#![allow(clippy::print_stdout, reason = "the tests print their figures and what they skip")]
+#![allow(clippy::print_stdout, reason = "the tests print their figures and the skipped parts")]
 
 mod assignments;
 mod custom;
@@ -14,7 +14,8 @@ mod tools;
 
 use throughline_layers::redact::Redactor;
 
-/// Expects that the part of each hidden text between `«` and `»` is replaced by one marker, once and for all, and that the kept texts stay.
+/// Asserts that one marker replaces the part of each hidden text between `«` and `»`, that a second pass changes
+/// nothing, and that the kept texts stay.
 fn expect_hidden_exactly(hidden: &[&str], kept: &[&str]) {
     let redactor = Redactor::secrets();
     let mut wrong = Vec::new();

@@ -1,4 +1,4 @@
-//! Ordinary text and code: at most one secret is seen in 100 KB.
+//! Ordinary text and code: at most one false match in 100 KB.
 
 use std::{
     collections::BTreeSet,
@@ -9,11 +9,11 @@ use std::{
 
 use throughline_layers::redact::Redactor;
 
-/// So much is to be read. What is missing of it is printed.
+/// The bytes to read; the test prints the missing number.
 const BYTES: usize = 20_000_000;
-/// So much every checkout has in its own sources and documents.
+/// The bytes that every checkout has in its own sources and documents.
 const OWN_BYTES: usize = 1_000_000;
-/// Of each crate so much at most: no single one decides.
+/// The most bytes of each crate, so that no single one dominates.
 const CRATE_BYTES: usize = 400_000;
 const BYTES_FOR_EACH_HIT: usize = 100_000;
 
@@ -23,22 +23,23 @@ fn workspace() -> PathBuf {
     around.next().expect("the workspace has a lock file").to_owned()
 }
 
-/// The first `shared/data` in a folder around the workspace.
+/// Returns the first `shared/data` in a folder around the workspace.
 fn transcripts() -> Option<PathBuf> {
     let around = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
     around.map(|folder| folder.join("shared/data")).find(|folder| folder.is_dir())
 }
 
-/// The folders of the crates that the workspace depends on, as cargo tells them without the network.
+/// Returns the folders of the workspace's dependencies, as cargo reports them offline.
 fn dependencies() -> BTreeSet<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["metadata", "--offline", "--locked", "--format-version", "1", "--manifest-path"])
         .arg(workspace().join("Cargo.toml"))
         .output();
-    let told = output.ok().filter(|output| output.status.success());
-    let told = told.and_then(|output| serde_json::from_slice::<serde_json::Value>(&output.stdout).ok());
-    let packages = told.as_ref().and_then(|told| told["packages"].as_array());
+    let metadata = output.ok().filter(|output| output.status.success());
+    let metadata =
+        metadata.and_then(|output| serde_json::from_slice::<serde_json::Value>(&output.stdout).ok());
+    let packages = metadata.as_ref().and_then(|metadata| metadata["packages"].as_array());
     let of_registry = |package: &&serde_json::Value| package["source"].is_string();
     let folder = |package: &serde_json::Value| {
         Path::new(package["manifest_path"].as_str()?).parent().map(Path::to_owned)
@@ -46,7 +47,7 @@ fn dependencies() -> BTreeSet<PathBuf> {
     packages.into_iter().flatten().filter(of_registry).filter_map(folder).collect()
 }
 
-/// Every crate whose sources cargo has kept, also of other workspaces.
+/// Returns every crate whose sources cargo has cached, also those of other workspaces.
 fn registry() -> BTreeSet<PathBuf> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
@@ -63,7 +64,7 @@ fn is_text(path: &Path) -> bool {
         .contains(&extension)
 }
 
-/// Whether it is no text of the workspace, or one that holds made-up secrets on purpose.
+/// Returns true for a path that is not text of the workspace, or that contains made-up secrets on purpose.
 fn is_left_out(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     name.starts_with('.') || name == "target" || name.contains("redact") || name.contains("secret")
@@ -76,7 +77,7 @@ struct Corpus {
 }
 
 impl Corpus {
-    /// The texts in a folder, in the order of their paths, until there are `most` bytes of it.
+    /// Adds the texts in a folder, in the order of their paths, up to `most` bytes.
     fn add(&mut self, folder: &Path, most: usize) {
         let before = self.bytes;
         let mut left = vec![folder.to_owned()];
@@ -89,7 +90,7 @@ impl Corpus {
                 left.extend(paths);
             } else if is_text(&path)
                 && let Ok(text) = fs::read_to_string(&path)
-                // A single generated file says little.
+                // A single generated file would dominate.
                 && text.len() < 2_000_000
             {
                 self.bytes += text.len();
@@ -100,7 +101,7 @@ impl Corpus {
 }
 
 #[test]
-fn ordinary_text_and_code_hold_hardly_a_secret() {
+fn ordinary_text_and_code_have_few_false_matches() {
     let mut corpus = Corpus::default();
     corpus.add(&workspace(), BYTES / 4);
     assert!(corpus.bytes >= OWN_BYTES, "the workspace has {} bytes of text", corpus.bytes);

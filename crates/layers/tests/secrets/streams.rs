@@ -1,4 +1,4 @@
-//! Content that is written in parts is stored as the redacted whole.
+//! Content that is written in parts is stored as the redaction of the whole.
 
 use std::{
     collections::HashMap,
@@ -53,7 +53,7 @@ impl Backend for Store {
     }
 }
 
-/// Writes a message in parts, and answers what is stored of it in the end.
+/// Writes a message in parts, and returns its stored content at the end.
 async fn stored(db: &Persistence, store: &Store, id: &str, parts: &[&str]) -> Content {
     let (thread, id): (_, MessageId) = ("t".parse().unwrap(), id.parse().unwrap());
     let new = NewReservation::new(Role::Assistant).with_id(id.clone());
@@ -67,7 +67,7 @@ async fn stored(db: &Persistence, store: &Store, id: &str, parts: &[&str]) -> Co
     messages[&id].1.content()
 }
 
-/// The text in parts: cut where the secret begins, in it, near its end, and every few characters.
+/// Divides the text where the secret begins, inside of it, near its end, and every few characters.
 fn cuts(text: &str, secret: usize) -> Vec<Vec<&str>> {
     let boundary = |at: usize| text.floor_char_boundary(at.min(text.len()));
     let (first, middle, last) = (boundary(secret + 3), boundary((secret + text.len()) / 2), text.len() - 1);
@@ -93,9 +93,9 @@ async fn a_message_that_is_written_in_parts_is_stored_as_the_redacted_whole() {
     let db = Persistence::builder().layer(RedactLayer::secrets()).backend(store.clone()).build().unwrap();
     let (mut wrong, mut looked_at, mut hidden) = (Vec::new(), 0, 0);
     for (number, (name, secret)) in secrets().iter().enumerate() {
-        for (place, (before, write, after)) in CONTEXTS.iter().enumerate() {
-            // Of each format each context once.
-            if (number + place) % 4 != 0 || is_joined(name, before) {
+        for (context, (before, write, after)) in CONTEXTS.iter().enumerate() {
+            // Each context once for each format.
+            if (number + context) % 4 != 0 || is_joined(name, before) {
                 continue;
             }
             let text = format!("{before}{}{after}", write(secret));
@@ -103,7 +103,7 @@ async fn a_message_that_is_written_in_parts_is_stored_as_the_redacted_whole() {
             hidden += usize::from(whole != text);
             for (cut, parts) in cuts(&text, before.len()).iter().enumerate() {
                 looked_at += 1;
-                let id = format!("{number}-{place}-{cut}");
+                let id = format!("{number}-{context}-{cut}");
                 let content = stored(&db, &store, &id, parts).await;
                 if content != Content::text(&whole) {
                     wrong.push(format!(
@@ -120,7 +120,7 @@ async fn a_message_that_is_written_in_parts_is_stored_as_the_redacted_whole() {
 }
 
 #[test]
-fn tails_are_bounded() {
+fn buffered_text_is_bounded() {
     let redactor = Redactor::secrets();
     assert!(redactor.longest_tail() <= 2048, "{}", redactor.longest_tail());
     for (_, secret) in secrets() {

@@ -1,4 +1,4 @@
-//! What tools of agents read and write: arguments, results, environments, headers, command lines, files of settings.
+//! Text that agent tools read and write: arguments, results, environments, headers, command lines, configuration files.
 
 use throughline_layers::redact::Redactor;
 
@@ -16,7 +16,7 @@ const HIDDEN: &[&str] = &[
     "    Environment:\n      DB_PASSWORD:             «hunter2»\n      TZ:                      UTC\n",
     "kubectl create secret generic db --from-literal=password=«hunter2» --from-literal=user=bob",
     "helm install x ./x --set auth.password=«hunter2»,auth.user=bob",
-    // Terraform, Ansible, the cloud.
+    // Terraform, Ansible, clouds.
     "db_password = \"«hunter2»\"\nregion = \"eu\"\n",
     "ansible_become_pass=«hunter2»\nansible_user=bob\n",
     "https://b.s3.example/x?X-Amz-Expires=60&X-Amz-Signature=«9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08»&x=1",
@@ -30,7 +30,7 @@ const HIDDEN: &[&str] = &[
     "X-Vault-Token: «s.abc123DEF456ghi789JKL012mn»\r\n",
     "PRIVATE-TOKEN: «abc123def456ghi7»\r\n",
     "Ocp-Apim-Subscription-Key: «0123456789abcdef0123456789abcdef»\r\n",
-    // Files of settings.
+    // Configuration files.
     "spring.datasource.user=bob\nspring.datasource.password=«swordfish»\nx=1\n",
     "[client]\nuser=bob\npassword=«swordfish»\n",
     "<entry key=\"password\">«hunter2»</entry>",
@@ -43,7 +43,7 @@ const HIDDEN: &[&str] = &[
     "password = \"\"\"«hunt\"er2»\"\"\"\n",
     "password = \"\"\"\n«swordfish\nhunter2»\n\"\"\"\n",
     "password=«swordfish»\nuser=bob\n",
-    // A marker that is not true.
+    // An invalid marker.
     "[redacted:70617373776f72643d«68756e74657232»#00000000]",
     "[client]\n    user=bob\n    password=«swordfish»\n",
     "password = '''«hunter2»'''\n",
@@ -61,14 +61,14 @@ const HIDDEN: &[&str] = &[
     "$env:DB_PASSWORD = '«swordfish»'",
     "mount -t cifs -o username=bob,password=«hunter2»,uid=1000 //srv/x /m",
     "java -Djavax.net.ssl.keyStorePassword=«changeit1» -jar x",
-    // What programs print.
+    // Output of programs.
     "Config { user: \"bob\", password: Some(\"«swordfish»\") }",
     "Config { password: \"«swordfish»\" }",
     "otpauth://totp/x?secret=«JBSWY3DPEHPK3PXP»&issuer=x",
     "login(email: \"x\", password: \"«hunter2»\") { id }",
 ];
 
-/// Texts of which nothing is hidden.
+/// Texts without redactions.
 const KEPT: &[&str] = &[
     "password: |\n  The password of the user.\nuser: bob1\n",
     "    password=user.password\n",
@@ -100,7 +100,7 @@ fn secrets_of_tools_are_hidden_exactly() {
 }
 
 #[test]
-fn a_file_of_registries_in_base64_is_searched() {
+fn a_base64_registry_configuration_is_searched() {
     let file = format!("{{\"auths\":{{\"registry.example\":{{\"auth\":\"{}\"}}}}}}", base64("bob:hunter2"));
     let text = format!("data:\n  .dockerconfigjson: {}\n", base64(&file));
     let (stored, found) = Redactor::secrets().redact(&text).unwrap();

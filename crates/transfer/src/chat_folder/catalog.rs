@@ -1,4 +1,4 @@
-//! `catalog.json`: which chats there are.
+//! Reads and writes `catalog.json`, the list of chats.
 
 use std::{
     collections::BTreeMap,
@@ -14,31 +14,31 @@ use super::{
     ChatId, MARK, SCHEMA_VERSION,
     object::{Object, quoted},
 };
-use crate::{Finding, Found, Place, TransferError};
+use crate::{Finding, FindingKind, Location, TransferError};
 
 /// The name of the file.
 pub(super) const FILE: &str = "catalog.json";
 
-/// What an export says in its catalog beside what any catalog says.
+/// The extra field of an export in its catalog.
 #[derive(Debug, Serialize, Deserialize)]
 struct Export {
     export: u8,
-    /// Whose threads they are.
+    /// The tenant of the exported threads.
     tenant: TenantId,
 }
 
 /// A catalog that was read.
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
-    /// The entry of each chat as it was written, and its line.
+    /// The entry of each chat, byte for byte, and its line.
     pub(super) entries: BTreeMap<ChatId, (String, u64)>,
-    /// Fields that are not known here.
+    /// Unknown fields.
     pub(super) fields: Metadata,
-    /// How often it was changed.
+    /// The number of its changes.
     pub(super) version: u64,
-    /// Its schema version, where that is newer than what is known here.
+    /// The schema version, if it is newer than the known one.
     pub(super) newer: Option<String>,
-    /// Whose export has written it, if one has.
+    /// The tenant whose export wrote the catalog, if any.
     pub(super) export_of: Option<TenantId>,
     pub(super) findings: Vec<Finding>,
 }
@@ -47,7 +47,7 @@ pub(super) fn path(dir: &Path) -> PathBuf {
     dir.join(FILE)
 }
 
-/// Refuses a symbolic link; answers whether there is anything.
+/// Returns true if the path exists; a symbolic link is an error.
 pub(super) fn is_there(path: &Path) -> Result<bool, TransferError> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_symlink() => Err(TransferError::SymbolicLink { path: path.to_owned() }),
@@ -57,10 +57,10 @@ pub(super) fn is_there(path: &Path) -> Result<bool, TransferError> {
     }
 }
 
-/// The largest catalog that is read: it is held in memory as a whole.
+/// The largest catalog that is read, because it is read into memory as a whole.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// Refuses what is there and is no file, and one that is too large: to read a pipe would wait for ever.
+/// Refuses a path that is no regular file, because reading a pipe would never end, and a file that is too large.
 fn expect_file(path: &Path) -> Result<(), TransferError> {
     let found = fs::metadata(path).map_err(TransferError::io(path, "read"))?;
     if found.is_file() && found.len() > MAX_BYTES {
@@ -73,12 +73,12 @@ fn expect_file(path: &Path) -> Result<(), TransferError> {
     if found.is_file() {
         return Ok(());
     }
-    let what = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
-    Err(TransferError::io(path, "read")(what))
+    let source = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
+    Err(TransferError::io(path, "read")(source))
 }
 
 impl Catalog {
-    /// Reads the catalog of a folder; nothing where there is none.
+    /// Reads the catalog of a folder; `None` if it does not exist.
     pub(super) fn read(dir: &Path) -> Result<Option<Self>, TransferError> {
         let path = path(dir);
         if !is_there(&path)? {
@@ -97,15 +97,15 @@ impl Catalog {
             detail,
         };
         let text = str::from_utf8(bytes).map_err(|error| {
-            let (line, column) = place_of(bytes, error.valid_up_to());
-            corrupt(line, column, "it is not UTF-8".to_owned())
+            let (line, column) = position_of(bytes, error.valid_up_to());
+            corrupt(line, column, "the file is not UTF-8".to_owned())
         })?;
         let object = Object::parse(text).map_err(|error| {
-            corrupt(error.line(), error.column(), "it is not an object of JSON".to_owned())
+            corrupt(error.line(), error.column(), "the file is not a JSON object".to_owned())
         })?;
         let chats =
             object.raw("chats").ok_or_else(|| corrupt(1, 0, "there is no field `chats`".to_owned()))?;
-        let line_of = |raw: &RawValue| place_of(bytes, raw.get().as_ptr().addr() - text.as_ptr().addr()).0;
+        let line_of = |raw: &RawValue| position_of(bytes, raw.get().as_ptr().addr() - text.as_ptr().addr()).0;
         let chats: Vec<&RawValue> = serde_json::from_str(chats.get())
             .map_err(|_| corrupt(line_of(chats), 0, "the field `chats` is no array".to_owned()))?;
         let mut catalog = Self {
@@ -124,25 +124,25 @@ impl Catalog {
         }
         for raw in chats {
             let line = line_of(raw) as u64;
-            let mut skip = |what| {
-                let place = Place::Line { file: path.to_owned(), line };
-                catalog.findings.push(Finding { place, what });
+            let mut skip = |kind| {
+                let location = Location::Line { file: path.to_owned(), line };
+                catalog.findings.push(Finding { location, kind });
             };
             let Ok(entry) = Object::parse(raw.get()) else {
-                skip(Found::NoObject);
+                skip(FindingKind::NoObject);
                 continue;
             };
             let guid = entry.get::<String>("guid").and_then(|guid| guid.parse::<ChatId>().ok());
             match guid {
-                None => skip(Found::NoChatId),
-                Some(guid) if catalog.entries.contains_key(&guid) => skip(Found::Twice),
+                None => skip(FindingKind::NoChatId),
+                Some(guid) if catalog.entries.contains_key(&guid) => skip(FindingKind::Twice),
                 Some(guid) => drop(catalog.entries.insert(guid, (entry.text().to_owned(), line))),
             }
         }
         Ok(catalog)
     }
 
-    /// The text of a catalog with these entries, in this order.
+    /// Returns the text of a catalog with these entries, in this order.
     pub(super) fn text(tenant: &TenantId, version: u64, entries: &[String], fields: &Metadata) -> String {
         let mut text =
             format!("{{\n  \"schema_version\": {SCHEMA_VERSION},\n  \"version\": {version},\n  \"chats\": [");
@@ -155,14 +155,14 @@ impl Catalog {
             text.push_str(&format!(",\n  {}: {}", quoted(name), value.get()));
         }
         let mark = serde_json::to_string(&Export { export: 1, tenant: tenant.clone() });
-        let mark = mark.expect("a number and a name serialize");
+        let mark = mark.expect("a number and a tenant id serialize");
         text.push_str(&format!(",\n  \"{MARK}\": {mark}\n}}\n"));
         text
     }
 }
 
-/// The line and the column of a byte, both from 1 on.
-fn place_of(bytes: &[u8], at: usize) -> (usize, usize) {
+/// Returns the line and the column of a byte, both from 1.
+fn position_of(bytes: &[u8], at: usize) -> (usize, usize) {
     let before = &bytes[..at];
     let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
     let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;

@@ -3,9 +3,9 @@ use std::{fmt, str::FromStr};
 use throughline_core::ThreadId;
 use uuid::Uuid;
 
-/// The name of a chat: a UUID in its canonical form, lower-case.
+/// The name of a chat: a UUID in its canonical form, in lower case.
 ///
-/// Every way in parses it here: the name of a folder, an entry of the catalog, a header.
+/// All input is parsed here: the name of a folder, an entry of the catalog, a header.
 ///
 /// ```
 /// use throughline_transfer::ChatId;
@@ -18,13 +18,13 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChatId(Uuid);
 
-/// A text is no UUID of the form 8-4-4-4-12.
+/// The error for a text that is no UUID of the form 8-4-4-4-12.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a chat is named by a UUID of the form 8-4-4-4-12")]
 pub struct InvalidChatId;
 
 impl ChatId {
-    /// The name of a thread's folder: its id, where that is such a UUID; one that follows from its id otherwise.
+    /// Returns the name of a thread's folder: the thread id if it is such a UUID, otherwise a UUID derived from it.
     #[must_use]
     pub fn of(thread: &ThreadId) -> Self {
         if let Ok(id) = thread.as_str().parse::<Self>()
@@ -65,7 +65,7 @@ mod tests {
     const ID: &str = "0c9d1ad2-7d1f-4f0a-9b0e-1c2d3e4f5a6b";
 
     #[test]
-    fn only_the_one_form_is_a_name_and_case_is_none_of_it() {
+    fn only_the_canonical_form_is_a_name_in_either_case() {
         assert_eq!(ID.parse::<ChatId>().unwrap(), ID.to_uppercase().parse().unwrap());
         assert_eq!(ID.to_uppercase().parse::<ChatId>().unwrap().to_string(), ID);
         for text in [
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_has_one_folder_and_no_other_has_it() {
+    fn each_thread_has_a_folder_of_its_own() {
         let of = |id: &str| ChatId::of(&id.parse().unwrap()).to_string();
         assert_eq!(of(ID), ID);
         assert_ne!(of(&ID.to_uppercase()), ID);

@@ -1,4 +1,4 @@
-//! A tenant's threads, written as a folder of chats.
+//! Writes the threads of a tenant as a folder of chats.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
@@ -21,13 +21,14 @@ use super::{
     output::{self, Output, blocking},
     turn::{Before, LINE},
 };
-use crate::{Found, Place, Report, TransferError};
+use crate::{FindingKind, Location, Report, TransferError};
 
-/// How many threads are listed at once.
+/// The number of threads in a page of the list.
 const PAGE: u32 = 200;
-/// How often they are listed at most, while others become active.
+/// The most reads of the list, while threads become active meanwhile.
 const PASSES: usize = 8;
-/// So many messages, or so many bytes unless one has more, stand in one line: a line is read at once.
+/// The most messages of one line; a line also has a limit of bytes, unless a single message is larger. A reader reads a
+/// line as a whole.
 const ROWS: usize = 200;
 const BYTES: usize = 1 << 20;
 
@@ -44,9 +45,9 @@ pub(super) async fn export(dir: &Path, fields: &Metadata, db: &Persistence) -> R
         match folders.entry(id) {
             Entry::Vacant(free) => drop(free.insert(thread.thread.clone())),
             Entry::Occupied(taken) => {
-                // Its id is the name that follows from the id of another one: neither is written over the other.
-                let found = Found::FolderTaken(taken.get().clone());
-                report.skip(&Place::Thread(thread.thread), found);
+                // Its id is the name that is derived from another thread's id: no thread overwrites another.
+                let found = FindingKind::FolderTaken(taken.get().clone());
+                report.skip(&Location::Thread(thread.thread), found);
                 continue;
             }
         }
@@ -59,8 +60,8 @@ pub(super) async fn export(dir: &Path, fields: &Metadata, db: &Persistence) -> R
     blocking(move || finish(&dir, &tenant, before, entries, &fields, report)).await
 }
 
-/// Keeps other exports out of the folder, of this process and of others, until the file is closed: by a lock on the folder itself,
-/// which leaves nothing in it and goes with the process. Where a folder cannot be locked, nothing does.
+/// Locks the folder against other exports, of this process and of others, until the file is closed. The lock leaves no
+/// file and ends with the process. A folder that cannot be locked is not protected.
 fn alone(dir: &Path) -> Result<Option<File>, TransferError> {
     if cfg!(not(unix)) {
         return Ok(None);
@@ -74,7 +75,7 @@ fn alone(dir: &Path) -> Result<Option<File>, TransferError> {
     }
 }
 
-/// Makes the folder one of an export, if it may be one.
+/// Prepares the folder for an export, if it may be one.
 fn prepare(dir: &Path, tenant: &TenantId) -> Result<Catalog, TransferError> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir).map_err(TransferError::io(dir, "read"))? {
@@ -101,23 +102,22 @@ fn prepare(dir: &Path, tenant: &TenantId) -> Result<Catalog, TransferError> {
                 }
                 Some(_) => {}
             }
-            sweep(dir)?;
+            remove_unfinished(dir)?;
             Ok(catalog)
         }
         (None, Some(name)) => Err(foreign(dir.join(name))),
         (None, None) => {
-            sweep(dir)?;
-            // From here on a folder that is broken off is known for an export.
+            remove_unfinished(dir)?;
+            // From here on, an interrupted export is recognized as one.
             output::write(catalog::path(dir), &Catalog::text(tenant, 0, &[], &Metadata::new()))?;
             Ok(Catalog::default())
         }
     }
 }
 
-/// Every thread that a list shows, the oldest first.
+/// Returns every listed thread, the oldest first.
 async fn every_thread(db: &Persistence, report: &mut Report) -> Result<Vec<ThreadSummary>, TransferError> {
-    // One that becomes active meanwhile goes to the front, behind where the list has come to: it is found there when all is
-    // listed again.
+    // A thread that becomes active meanwhile moves to the front, before the current page. The next pass finds it.
     let (mut entries, mut damaged) = (BTreeMap::new(), BTreeSet::new());
     for _ in 0..PASSES {
         let known = entries.len();
@@ -131,21 +131,21 @@ async fn every_thread(db: &Persistence, report: &mut Report) -> Result<Vec<Threa
                 None => break,
             }
         }
-        // A page is of one moment: what is on one alone is all that there was.
+        // A page is a consistent snapshot, so a list of one page is complete.
         if list.after.is_none() || entries.len() == known {
             break;
         }
     }
     for thread in damaged {
-        report.skip(&Place::Thread(thread), Found::Damaged);
+        report.skip(&Location::Thread(thread), FindingKind::Damaged);
     }
     let mut entries: Vec<ThreadSummary> = entries.into_values().collect();
     entries.sort_by_key(|entry| entry.created_at);
     Ok(entries)
 }
 
-/// Writes the transcript of a thread; answers its entry in the catalog, unless it was deleted meanwhile or something of it
-/// cannot be read.
+/// Writes the transcript of a thread and returns its entry in the catalog. `None` if the thread was deleted meanwhile,
+/// or a part of it cannot be read.
 async fn write(
     dir: &Path,
     id: ChatId,
@@ -170,30 +170,30 @@ async fn write(
                     if error.kind() == ErrorKind::Corrupt && error.thread() == Some(&thread.thread) =>
                 {
                     drop(transcript);
-                    report.skip(&Place::Thread(thread.thread), Found::Refused(error.to_string()));
+                    report.skip(&Location::Thread(thread.thread), FindingKind::Refused(error.to_string()));
                     return leave(folder).await;
                 }
                 Err(error) => return Err(error.into()),
             };
-            let place = Place::Message { thread: message.thread.clone(), message: message.id.clone() };
+            let location = Location::Message { thread: message.thread.clone(), message: message.id.clone() };
             match ImportRow::of(message) {
                 Some(row) => {
                     messages += 1;
                     let origin = names.remove(&row.id).unwrap_or_default();
                     transcript.add(row.with_origin(origin)).await?;
                 }
-                None => open.push(place),
+                None => open.push(location),
             }
         }
         transcript.flush().await?;
-        // What was read page by page is of one conversation only if that was neither deleted nor begun anew.
+        // The pages belong to one conversation only if the thread was neither deleted nor cleared meanwhile.
         let now = match db.thread(thread.thread.clone()).entry().await {
             Err(error) if error.kind() == ErrorKind::Gone => None,
             entry => entry?,
         };
         let Some(now) = now else {
             drop(transcript);
-            report.skip(&Place::Thread(thread.thread), Found::Deleted);
+            report.skip(&Location::Thread(thread.thread), FindingKind::Deleted);
             return leave(folder).await;
         };
         if now.generation != thread.generation {
@@ -203,12 +203,12 @@ async fn write(
         let turns = transcript.turns;
         transcript.output.finish().await?;
         report.messages += messages;
-        open.iter().for_each(|place| report.skip(place, Found::Open));
+        open.iter().for_each(|location| report.skip(location, FindingKind::Open));
         return Ok(Some(facts.entry(id, &header, &thread, turns)));
     }
 }
 
-/// Leaves what an earlier export has written of a thread; where there is nothing, no folder either.
+/// Keeps the transcript of an earlier export; removes the folder if it is empty.
 async fn leave(folder: PathBuf) -> Result<Option<String>, TransferError> {
     blocking(move || {
         drop(fs::remove_dir(&folder));
@@ -217,14 +217,14 @@ async fn leave(folder: PathBuf) -> Result<Option<String>, TransferError> {
     .await
 }
 
-/// What providers call the messages of a thread: of each the first name that was taken down.
+/// Returns the first provider alias of each message of a thread.
 async fn names(db: &Persistence, thread: &ThreadId) -> Result<HashMap<MessageId, Origin>, TransferError> {
     let mut names = HashMap::new();
     let mut list = ListAliases::new(thread.clone(), ReadPage::MAX_LIMIT);
     loop {
         let page = match db.read(list.clone()).await {
             Ok(page) => page,
-            // A store may know no such names.
+            // A store may support no aliases.
             Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(names),
             Err(error) => return Err(error.into()),
         };
@@ -238,8 +238,8 @@ async fn names(db: &Persistence, thread: &ThreadId) -> Result<HashMap<MessageId,
     }
 }
 
-/// Takes away what an export that was broken off has left.
-fn sweep(folder: &Path) -> Result<(), TransferError> {
+/// Removes the unfinished files of an interrupted export.
+fn remove_unfinished(folder: &Path) -> Result<(), TransferError> {
     for entry in fs::read_dir(folder).map_err(TransferError::io(folder, "read"))? {
         let entry = entry.map_err(TransferError::io(folder, "read"))?;
         if entry.file_name().to_string_lossy().starts_with(output::UNFINISHED) {
@@ -249,13 +249,13 @@ fn sweep(folder: &Path) -> Result<(), TransferError> {
     Ok(())
 }
 
-/// A transcript while it is written.
+/// A transcript that is being written.
 struct Transcript {
     output: Output,
     before: Before,
-    /// The line that was written last.
+    /// The number of the last line.
     number: u64,
-    /// What belongs to the next line.
+    /// The messages of the next line.
     group: Vec<ImportRow>,
     bytes: usize,
     turns: u64,
@@ -267,7 +267,7 @@ impl Transcript {
             if !catalog::is_there(&folder)? {
                 fs::create_dir(&folder).map_err(TransferError::io(&folder, "made"))?;
             }
-            sweep(&folder)?;
+            remove_unfinished(&folder)?;
             Output::create(folder.join(TRANSCRIPT))
         });
         let before = Before::new(thread.created_at);
@@ -299,7 +299,7 @@ impl Transcript {
     }
 }
 
-/// Writes the catalog, where it would be another one.
+/// Writes the catalog if it changed.
 fn finish(
     dir: &Path,
     tenant: &TenantId,
@@ -314,11 +314,11 @@ fn finish(
         left.remove(&id);
         texts.push(entry);
     }
-    // What was named already is there, and could not be read.
-    let named = report.skipped.iter().filter(|finding| finding.what != Found::Deleted);
+    // Threads that were already reported exist, but could not be read.
+    let named = report.skipped.iter().filter(|finding| finding.kind != FindingKind::Deleted);
     let named: BTreeSet<ChatId> = named
-        .filter_map(|finding| match &finding.place {
-            Place::Thread(thread) => Some(ChatId::of(thread)),
+        .filter_map(|finding| match &finding.location {
+            Location::Thread(thread) => Some(ChatId::of(thread)),
             _ => None,
         })
         .collect();
@@ -326,7 +326,7 @@ fn finish(
         let folder = dir.join(id.to_string());
         if catalog::is_there(&folder)? {
             if !named.contains(&id) {
-                report.note(&Place::File(folder), Found::NoLongerThere);
+                report.warn(&Location::File(folder), FindingKind::NoLongerThere);
             }
             texts.push(entry);
         }

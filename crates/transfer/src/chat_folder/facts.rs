@@ -1,4 +1,4 @@
-//! What a header and an entry of the catalog say of a chat as a whole, and the thread that it is.
+//! Reads the facts about a chat from its header and its catalog entry, and converts them to and from a thread.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -12,20 +12,20 @@ use super::{
     object::{Object, Patched, quoted},
     turn::Kind,
 };
-use crate::{Found, moment};
+use crate::{FindingKind, iso8601};
 
-/// The header of a chat, in the metadata of its thread, as it was written.
+/// The metadata key of a thread for the header of its chat, byte for byte.
 const HEADER: &str = "chat.header";
-/// The entry of a chat in the catalog, in the metadata of its thread, as it was written.
+/// The metadata key of a thread for the catalog entry of its chat, byte for byte.
 const ENTRY: &str = "chat.entry";
-/// What a chat without a title is called in the catalog.
+/// The title of a chat without a title in the catalog.
 const UNTITLED: &str = "Untitled chat";
 
 const HEADER_FIELDS: [&str; 6] = ["type", "schema_version", "guid", "created", "pipeline_id", MARK];
 const ENTRY_FIELDS: [&str; 8] =
     ["guid", "title", "created", "updated", "message_count", "preview", "pipeline_id", MARK];
 
-/// What is said of a thread, where an import can set it.
+/// The facts about a thread that an import can set.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Facts {
     pub(super) thread: ThreadId,
@@ -35,11 +35,11 @@ pub(super) struct Facts {
     pub(super) metadata: Metadata,
     pub(super) forked_from: Option<ForkPoint>,
     pub(super) archived: bool,
-    /// Nothing where nothing tells.
+    /// None if neither the header nor the entry has a time.
     pub(super) created_at: Option<Timestamp>,
 }
 
-/// What an export says in a header beside what any header says.
+/// The extra field of an export in a header.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct HeaderMark {
@@ -47,7 +47,7 @@ struct HeaderMark {
     created_at: Timestamp,
 }
 
-/// What an export says in an entry beside what any entry says.
+/// The extra field of an export in an entry.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct EntryMark {
@@ -66,16 +66,16 @@ struct EntryMark {
 }
 
 impl Facts {
-    /// What a header and an entry come to.
+    /// Reads the facts from a header and an entry.
     pub(super) fn read(
         id: ChatId,
         header: Option<&Object<'_>>,
         entry: Option<&Object<'_>>,
-        notes: &mut Vec<Found>,
+        warnings: &mut Vec<FindingKind>,
     ) -> Self {
-        let mut noted = |object: Option<&Object<'_>>| {
+        let mut warn_if_marked = |object: Option<&Object<'_>>| {
             if object.is_some_and(|object| object.raw(MARK).is_some()) {
-                notes.push(Found::WrongField(MARK));
+                warnings.push(FindingKind::WrongField(MARK));
             }
         };
         // A folder that was copied to another name is another chat.
@@ -83,16 +83,16 @@ impl Facts {
             .and_then(|header| header.get::<HeaderMark>(MARK))
             .filter(|mark| ChatId::of(&mark.thread) == id);
         if header_mark.is_none() {
-            noted(header);
+            warn_if_marked(header);
         }
         let entry_mark = entry.and_then(|entry| entry.get::<EntryMark>(MARK));
         if entry_mark.is_none() {
-            noted(entry);
+            warn_if_marked(entry);
         }
-        let created = |object: &Object<'_>| moment::parse(&object.get::<String>("created")?);
+        let created = |object: &Object<'_>| iso8601::parse(&object.get::<String>("created")?);
         let created_at = header.and_then(created).or_else(|| entry.and_then(created));
         let title = entry.map_or_else(|| Ok(Title::default()), title_of).unwrap_or_else(|found| {
-            notes.push(found);
+            warnings.push(found);
             Title::default()
         });
         let id: ThreadId = id.to_string().parse().expect("36 letters, digits and hyphens");
@@ -106,12 +106,12 @@ impl Facts {
             return Self { thread, title, owner, labels, metadata, forked_from, archived: false, created_at };
         };
         let EntryMark { title: exact, owner, labels, metadata, forked_from, archived } = mark;
-        let metadata = entry.map_or_else(Metadata::new, |entry| with_strangers(metadata, entry));
+        let metadata = entry.map_or_else(Metadata::new, |entry| with_foreign_fields(metadata, entry));
         let title = exact.unwrap_or(title);
         Self { thread, title, owner, labels, metadata, forked_from, archived, created_at }
     }
 
-    /// Of a thread of the store.
+    /// Returns the facts of a thread in the store.
     pub(super) fn of(entry: &ThreadSummary) -> Self {
         Self {
             thread: entry.thread.clone(),
@@ -125,7 +125,7 @@ impl Facts {
         }
     }
 
-    /// The thread that it becomes.
+    /// Returns the thread to create.
     pub(super) fn to_new(&self) -> NewThread {
         let Self { thread, title, owner, labels, metadata, forked_from, archived: _, created_at } = self;
         let mut new = NewThread::new()
@@ -145,7 +145,7 @@ impl Facts {
         }
     }
 
-    /// The header that says this; of one that was imported the same.
+    /// Returns the header with these facts; an imported header stays the same.
     pub(super) fn header(&self, id: ChatId) -> String {
         let kept = object_in(&self.metadata, HEADER)
             .filter(|header| !header.contains(['\n', '\r']) && is_of(header, id))
@@ -159,10 +159,10 @@ impl Facts {
             Some(header) => header.to_owned(),
             None => format!(
                 r#"{{"type":"header","schema_version":{SCHEMA_VERSION},"guid":"{id}","created":"{}","pipeline_id":{pipeline}}}"#,
-                moment::format(created_at)
+                iso8601::format(created_at)
             ),
         };
-        // What comes back out of it decides.
+        // The header is kept only if reading it returns the same facts.
         let back = Object::parse(&text).map(|header| Self::read(id, Some(&header), None, &mut Vec::new()));
         let is_enough = kept.is_some()
             && back.is_ok_and(|back| (&back.thread, back.created_at) == (&self.thread, self.created_at));
@@ -173,8 +173,8 @@ impl Facts {
         Patched::of(&text).set(MARK, &json(&mark)).into_text()
     }
 
-    /// The entry that says this and what follows from the messages; of one that was imported, with its bytes where they say
-    /// it.
+    /// Returns the entry with these facts and the derived values of the messages. An imported entry keeps its bytes if
+    /// they match.
     pub(super) fn entry(&self, id: ChatId, header: &str, entry: &ThreadSummary, turns: u64) -> String {
         let base = object_in(&self.metadata, ENTRY).unwrap_or("{}");
         let there = Object::parse(base).expect("it was read as an object");
@@ -185,14 +185,14 @@ impl Facts {
             }
         };
         let created_at = self.created_at.unwrap_or_default();
-        let time = |name: &str| moment::parse(&there.get::<String>(name)?);
+        let time = |name: &str| iso8601::parse(&there.get::<String>(name)?);
         set("guid", is_of(base, id), quoted(&id.to_string()));
         let title = if self.title.is_untitled() { UNTITLED } else { self.title.as_str() };
         let is_titled = there.raw("title").is_some() && title_of(&there).as_ref() == Ok(&self.title);
         set("title", is_titled, quoted(title));
-        set("created", there.raw("created").is_some(), quoted(&moment::format(created_at)));
+        set("created", there.raw("created").is_some(), quoted(&iso8601::format(created_at)));
         let is_updated = time("updated").is_some_and(|updated| updated >= entry.active_at);
-        set("updated", is_updated, quoted(&moment::format(entry.active_at)));
+        set("updated", is_updated, quoted(&iso8601::format(entry.active_at)));
         set("message_count", there.get("message_count") == Some(turns), turns.to_string());
         let preview = entry.preview.as_deref().unwrap_or_default();
         set("preview", there.get::<String>("preview").as_deref() == Some(preview), quoted(preview));
@@ -222,25 +222,25 @@ fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("it holds nothing that does not serialize")
 }
 
-/// The title that an entry has: blanks alone, and what a chat without one is called, are none.
-fn title_of(entry: &Object<'_>) -> Result<Title, Found> {
+/// Returns the title of an entry. Whitespace and the default title count as no title.
+fn title_of(entry: &Object<'_>) -> Result<Title, FindingKind> {
     let title: String = match entry.raw("title") {
         None => return Ok(Title::default()),
-        Some(_) => entry.get("title").ok_or(Found::WrongField("title"))?,
+        Some(_) => entry.get("title").ok_or(FindingKind::WrongField("title"))?,
     };
     if title.trim() == UNTITLED {
         return Ok(Title::default());
     }
-    Title::new(title).map_err(|_| Found::TitleTooLong)
+    Title::new(title).map_err(|_| FindingKind::TitleTooLong)
 }
 
-/// Whether an object names this chat.
+/// Returns true if an object names this chat.
 pub(super) fn is_of(object: &str, id: ChatId) -> bool {
     let guid = Object::parse(object).ok().and_then(|object| object.get::<String>("guid"));
     guid.is_some_and(|guid| guid.parse() == Ok(id))
 }
 
-/// An object in metadata, as it was written.
+/// Returns an object in metadata, byte for byte.
 fn object_in<'a>(metadata: &'a Metadata, key: &str) -> Option<&'a str> {
     let raw = metadata.get(key)?.get();
     Object::parse(raw).is_ok().then_some(raw)
@@ -262,8 +262,8 @@ fn merged(mut one: Metadata, other: &Metadata) -> Metadata {
     one
 }
 
-/// Keeps what somebody else has put into an entry that an export has written.
-fn with_strangers(metadata: Metadata, entry: &Object<'_>) -> Metadata {
+/// Keeps the fields that another program added to an exported entry.
+fn with_foreign_fields(metadata: Metadata, entry: &Object<'_>) -> Metadata {
     let before = object_in(&metadata, ENTRY).and_then(|before| Object::parse(before).ok());
     let is_known = |name: &str, value: &RawValue| {
         let mut kept = before.iter().flat_map(Object::fields);
@@ -280,12 +280,12 @@ fn with_strangers(metadata: Metadata, entry: &Object<'_>) -> Metadata {
     merged(metadata.clone(), &kept.unwrap_or_default())
 }
 
-/// Fields of a header that are not known here.
+/// Returns the unknown fields of a header.
 pub(super) fn unknown_in_header(header: &Object<'_>) -> Vec<String> {
     unknown(header, &HEADER_FIELDS)
 }
 
-/// Fields of an entry that are not known here.
+/// Returns the unknown fields of an entry.
 pub(super) fn unknown_in_entry(entry: &Object<'_>) -> Vec<String> {
     unknown(entry, &ENTRY_FIELDS)
 }

@@ -1,4 +1,4 @@
-//! The line that messages become.
+//! Converts messages to lines of a transcript.
 
 use throughline_core::{Content, Role, messages::ImportRow};
 
@@ -10,10 +10,10 @@ use super::{
     value::{text_of, value_of},
 };
 
-/// The line for messages that belong together, behind these lines: at `number` in its file.
+/// Returns the line for a group of messages after these lines; `number` is its line number.
 pub(super) fn line_of(rows: &[ImportRow], before: &mut Before, number: u64) -> String {
     for candidate in [whole(rows), plain(rows)].into_iter().flatten() {
-        // What comes back out of it decides.
+        // The line is used only if reading it returns the same messages.
         if let Ok(line) = Object::parse(&candidate)
             && Kind::of(&line) == Kind::Turn
             && !candidate.contains(['\n', '\r'])
@@ -32,22 +32,22 @@ pub(super) fn line_of(rows: &[ImportRow], before: &mut Before, number: u64) -> S
     text
 }
 
-/// A line that was kept as it was.
+/// Returns a line that was kept byte for byte.
 fn whole(rows: &[ImportRow]) -> Option<String> {
     let [row] = rows else { return None };
     let line = row.metadata.get(OPAQUE)?.get();
-    // A host's own metadata may be written in several lines.
+    // A host's own metadata may contain line breaks.
     (!line.contains(['\n', '\r'])).then(|| line.to_owned())
 }
 
-/// The line that was kept of these messages without them.
+/// Returns the kept line of these messages, without their content.
 fn kept(rows: &[ImportRow]) -> Option<&str> {
     let kept = rows.iter().find_map(|row| row.metadata.get(LINE))?.get();
     let line = Object::parse(kept).ok().filter(|_| !kept.contains(['\n', '\r']))?;
     (Kind::of(&line) == Kind::Turn && newer(&line, &mut Vec::new()).is_none()).then_some(kept)
 }
 
-/// The line that says no more than question, answer and time.
+/// Returns a line with only a question, an answer and a time.
 fn plain(rows: &[ImportRow]) -> Option<String> {
     let of = |role| rows.iter().find(|row| row.role == role);
     let (question, answer) = (of(Role::User), of(Role::Assistant));
@@ -67,12 +67,12 @@ fn plain(rows: &[ImportRow]) -> Option<String> {
     Some(text.into_text())
 }
 
-/// The number in the id of a message of an imported turn.
+/// Returns the number in the id of a message of an imported turn.
 fn seq_of(row: &ImportRow) -> Option<u64> {
     row.id.as_str().strip_prefix("turn-")?.split(['-', '.']).next()?.parse().ok()
 }
 
-/// The line that says of each message what it is, beside a question and an answer for who reads no more than these.
+/// Returns a line that describes each message, with a question and an answer for simpler readers.
 fn described(rows: &[ImportRow], before: &Before) -> String {
     let question = rows.iter().position(|row| row.role == Role::User);
     let answer = rows.iter().rposition(|row| row.role == Role::Assistant);
@@ -100,12 +100,12 @@ fn described(rows: &[ImportRow], before: &Before) -> String {
     Patched::of(&text).set(MARK, &mark).into_text()
 }
 
-/// What a content says in words.
+/// Returns the text of a content.
 fn in_words(content: &Content) -> String {
     content.plain_text(usize::MAX)
 }
 
-/// Whether a message stands in a line of its own.
+/// Returns true if a message has a line of its own.
 pub(super) fn is_opaque(row: &ImportRow) -> bool {
     row.metadata.get(OPAQUE).is_some()
 }

@@ -1,4 +1,4 @@
-//! What an export says of the messages of a line beside question and answer.
+//! The extra field of an export in a line, with the parts of messages that a question and an answer cannot express.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -9,14 +9,14 @@ use super::{
     value::content,
 };
 
-/// What an export says of the messages of a line that question and answer do not tell.
+/// The parts of a line's messages that a question and an answer cannot express.
 #[derive(Serialize, Deserialize)]
 struct Mark<'a> {
     #[serde(borrow)]
     messages: Vec<&'a RawValue>,
 }
 
-/// A message of such a line. The content of the first two stands in the line itself.
+/// A message of such a line. The first two have their content in the line itself.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Kept {
@@ -25,7 +25,7 @@ enum Kept {
     Message(ImportRow),
 }
 
-/// The messages of a line that an export has written.
+/// Returns the messages of an exported line.
 pub(super) fn marked(line: &Object<'_>, mark: &RawValue) -> Option<Vec<ImportRow>> {
     let Mark { messages } = serde_json::from_str(mark.get()).ok()?;
     let row = |raw: &&RawValue| {
@@ -44,7 +44,7 @@ pub(super) fn marked(line: &Object<'_>, mark: &RawValue) -> Option<Vec<ImportRow
     messages.iter().map(row).collect()
 }
 
-/// What is said of these messages, of which the content of two may stand in the line itself.
+/// Returns the extra field for these messages; the content of two of them may be in the line itself.
 pub(super) fn mark_of(rows: &[ImportRow], question: Option<usize>, answer: Option<usize>) -> String {
     let messages = rows.iter().enumerate().map(|(at, row)| {
         let empty = || ImportRow { content: Content::empty(), ..row.clone() };
@@ -56,7 +56,7 @@ pub(super) fn mark_of(rows: &[ImportRow], question: Option<usize>, answer: Optio
             Kept::Message(row.clone())
         };
         let json = serde_json::to_string(&kept).expect("a message serializes");
-        // A line has no line breaks, and JSON may have some.
+        // A line must not contain line breaks, which JSON may have.
         if json.contains(['\n', '\r']) { quoted(&json) } else { json }
     });
     let messages: Vec<String> = messages.collect();

@@ -1,11 +1,11 @@
-//! A folder of chats: `catalog.json` and `<uuid>/chat.jsonl`.
+//! Imports and exports a folder of chats: `catalog.json` and `<uuid>/chat.jsonl`.
 
 mod catalog;
 mod chat_id;
 mod export;
 mod facts;
 mod line;
-mod lines;
+mod line_reader;
 mod mark;
 mod object;
 mod output;
@@ -21,13 +21,13 @@ use std::{
 use throughline_core::{Metadata, Persistence};
 
 pub use self::chat_id::{ChatId, InvalidChatId};
-use crate::{Report, TransferError, intake};
+use crate::{Report, TransferError, import};
 
 /// The file of a chat in its folder.
 const TRANSCRIPT: &str = "chat.jsonl";
-/// The version of the form that is known here.
+/// The known version of the format.
 const SCHEMA_VERSION: u64 = 1;
-/// The field in which an export says what the form has no place for.
+/// The extra field of an export, for data that the format cannot express.
 const MARK: &str = "throughline";
 
 /// A folder with `catalog.json` and, for each chat, `<uuid>/chat.jsonl`: a header, then a line for each turn.
@@ -53,35 +53,36 @@ const MARK: &str = "throughline";
 /// # }
 /// ```
 ///
-/// # What becomes of a chat
-/// The chat is the thread of its UUID, lower-case. Its title is that of its entry in the catalog. Header and entry stand as they
-/// are in the metadata of the thread, `chat.header` and `chat.entry`, so that fields that are not known here are kept to the
-/// byte. The counts, the preview and the activity follow from the messages.
+/// # From chats to threads
+/// A chat becomes the thread with its UUID, in lower case. Its title is that of its catalog entry. The metadata of the
+/// thread keeps the header and the entry, `chat.header` and `chat.entry`, so unknown fields are kept byte for byte. The
+/// counts, the preview and the activity follow from the messages.
 ///
-/// A turn is two messages: `turn-<seq>-question` of the user, and `turn-<seq>-answer` of the assistant, both of the time of
-/// the line. A text becomes a block of text, with its bytes as they are escaped; whatever else stands there becomes a block
-/// itself. A number that was used before makes `turn-<seq>.2-question`, and a line without one `line-<number of the line>-question`.
-/// What else the line has stands in the metadata of the question, `chat.line`: the line with `0` or `{}` in the place of
-/// question and answer. A line with a newer `schema_version` is a message of the system without text, and stands whole in its
-/// metadata, `chat.opaque`.
+/// A turn becomes two messages: `turn-<seq>-question` of the user, and `turn-<seq>-answer` of the assistant, both with
+/// the time of the line. A text becomes a block of text with the same escapes; any other value becomes a block itself.
+/// A number that occurs again becomes `turn-<seq>.2-question`, and a line without a number `line-<number of the
+/// line>-question`. The metadata of the question keeps the other fields of the line: `chat.line` is the line with `0`
+/// or `{}` in place of question and answer. A line with a newer `schema_version` becomes a system message without text,
+/// with the whole line in its metadata, `chat.opaque`.
 ///
-/// Blank and torn lines, lines that are no object or of an unknown type, and headers after the first are left out and named in
-/// the report, with their numbers. Symbolic links are not followed. Other files, such as attachments, are named and left.
+/// The import skips blank and torn lines, lines that are no object or of an unknown type, and headers after the first;
+/// the report names them with their numbers. It does not follow symbolic links. It reports and skips other files, such
+/// as attachments.
 ///
-/// # What becomes of a thread
-/// Its folder is named by its id where that is a UUID in lower case, and by one that follows from it otherwise. Every settled
-/// message is written; what is still being written is named in the report. A turn that was imported and is as it was is the same
-/// line, byte for byte. What a question, an answer and a time do not tell stands in the field `throughline`:
+/// # From threads to chats
+/// The name of a thread's folder is its id if that is a UUID in lower case, otherwise a UUID derived from the id. The
+/// export writes every settled message, and reports open ones. An imported turn without changes becomes the same line,
+/// byte for byte. The field `throughline` keeps the data that a question, an answer and a time cannot express:
 ///
-/// | where | holds |
+/// | in | field `throughline` |
 /// |---|---|
 /// | header | `thread`, the id; `createdAt`, microseconds |
-/// | entry | owner, labels, metadata, archive, where it branched off, and a title that the form cannot have |
-/// | turn | `messages`: each message as an [`ImportRow`](throughline_core::messages::ImportRow), under `question` or `answer` where its content is that of the line, and under `message` otherwise; a text where its JSON has line breaks |
-/// | catalog | `{"export":1,"tenant":…}`, by which a later export of this tenant knows the folder for its own |
+/// | entry | owner, labels, metadata, the archive flag, the point of a fork, and a title that the format cannot express |
+/// | turn | `messages`: each message as an [`ImportRow`](throughline_core::messages::ImportRow), under `question` or `answer` if its content is that of the line, and under `message` otherwise; as a string if its JSON has line breaks |
+/// | catalog | `{"export":1,"tenant":…}`, by which a later export of this tenant recognizes the folder |
 ///
-/// An import of it makes the same threads with the same messages. Of the names that providers gave a message
-/// ([`Origin`](throughline_core::messages::Origin)) the first is written. Threads that no list shows are not.
+/// An import of the folder creates the same threads with the same messages. Of the provider aliases of a message
+/// ([`Origin`](throughline_core::messages::Origin)) the export writes the first. It does not write hidden threads.
 #[derive(Debug, Clone)]
 pub struct ChatFolder {
     dir: PathBuf,
@@ -91,96 +92,99 @@ pub struct ChatFolder {
 }
 
 impl ChatFolder {
-    /// The longest line of a transcript that is read, unless [`with_max_line_bytes`](Self::with_max_line_bytes) names another: 256 MiB.
+    /// The default limit on a line of a transcript, 256 MiB; [`with_max_line_bytes`](Self::with_max_line_bytes) sets
+    /// another one.
     pub const MAX_LINE_BYTES: usize = 256 << 20;
 
-    /// A folder that is there. It waits for the disk.
+    /// Opens an existing folder. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Io`] where there is none.
+    /// [`TransferError::Io`] if the folder does not exist.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, TransferError> {
         let dir = dir.as_ref().to_owned();
         let found = fs::metadata(&dir).map_err(TransferError::io(&dir, "read"))?;
         if !found.is_dir() {
             let source = io::Error::from(io::ErrorKind::NotADirectory);
-            return Err(TransferError::Io { path: dir, what: "read", source });
+            return Err(TransferError::Io { path: dir, operation: "read", source });
         }
         let max_line_bytes = Self::MAX_LINE_BYTES;
         Ok(Self { dir, ignores_catalog: false, max_line_bytes, fields: Metadata::new() })
     }
 
-    /// A folder to export to, made where there is none. It waits for the disk.
+    /// Opens a folder for an export, and creates it if it is missing. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Io`] where it cannot be made.
+    /// [`TransferError::Io`] if the folder cannot be created.
     pub fn create(dir: impl AsRef<Path>) -> Result<Self, TransferError> {
         fs::create_dir_all(&dir).map_err(TransferError::io(dir.as_ref(), "made"))?;
         Self::open(dir)
     }
 
-    /// Reads the transcripts alone: for a catalog that is corrupt. Titles are lost with it; all else follows from the
-    /// transcripts.
+    /// Ignores the catalog and reads only the transcripts, for a corrupt catalog. Titles are lost; everything else
+    /// follows from the transcripts.
     #[must_use]
     pub const fn without_catalog(mut self) -> Self {
         self.ignores_catalog = true;
         self
     }
 
-    /// Reads lines of at most so many bytes: one is held in memory at a time. A longer line is skipped without being held, and the report
-    /// names its file and its number. An export writes lines of about 1 MiB, and longer ones only for single messages that are larger.
+    /// Sets the most bytes of a line, which is held in memory as a whole. A longer line is skipped without being held,
+    /// and the report names its file and number. An export writes lines of about 1 MiB, and longer ones only for single
+    /// messages that are larger.
     #[must_use]
     pub const fn with_max_line_bytes(mut self, bytes: usize) -> Self {
         self.max_line_bytes = bytes;
         self
     }
 
-    /// Writes these fields into the catalog of an export: what [`Report::catalog_fields`] has of another folder.
+    /// Writes these fields into the catalog of an export, such as the [`Report::catalog_fields`] of another folder.
     #[must_use]
     pub fn with_catalog_fields(mut self, fields: Metadata) -> Self {
         self.fields = fields;
         self
     }
 
-    /// Reads everything and writes nothing: what an import into a store with none of it would come to.
+    /// Reads everything and writes nothing. Returns the report of an import into a store without any of the chats.
     ///
     /// # Errors
-    /// [`TransferError::Io`]; [`TransferError::Corrupt`] where the catalog is, and [`TransferError::SymbolicLink`] where it is
-    /// a link. A catalog that is not there is no error.
+    /// [`TransferError::Io`]; [`TransferError::Corrupt`] for a corrupt catalog, and [`TransferError::SymbolicLink`] if
+    /// the catalog is a link. A missing catalog is no error.
     ///
     /// # Cancel safety
-    /// It only reads; dropped, it reads on by itself and answers nobody.
+    /// It only reads. If it is dropped, the reading thread continues to its end without effect.
     pub async fn plan(&self) -> Result<Report, TransferError> {
-        intake::plan(self.clone()).await
+        import::plan(self.clone()).await
     }
 
-    /// Brings over what the store does not have, a few hundred messages at a time, through the pipeline. Done again, it adds what
-    /// was added to the folder since; the title and whatever else is said of a thread that is there stays.
+    /// Imports the messages that the store does not have, a few hundred at a time, through the pipeline. A repeated
+    /// import adds the new messages of the folder; the title and the other fields of an existing thread stay.
     ///
     /// # Errors
-    /// As [`plan`](Self::plan), and [`TransferError::Store`] where the store fails. What was brought over stays, and done again
-    /// it goes on.
+    /// As for [`plan`](Self::plan), and [`TransferError::Store`] if the store fails. Imported messages stay, and a
+    /// repeated import continues.
     ///
     /// # Cancel safety
-    /// Dropped, it stops between two calls of the store, and leaves the thread that it was at in no list.
+    /// A dropped import stops between two calls of the store, and its current thread stays hidden.
     pub async fn import(&self, db: &Persistence) -> Result<Report, TransferError> {
-        intake::import(self.clone(), db).await
+        import::import(self.clone(), db).await
     }
 
-    /// Writes every listed thread of the tenant into the folder, and the catalog at the end. Each file is written beside its
-    /// place, synced and then put there, so that a reader finds the old one or the new one. Files are readable by
-    /// their owner alone.
+    /// Writes every listed thread of the tenant into the folder, and the catalog at the end. Each file is written under
+    /// a temporary name, synced and then renamed, so a reader finds either the old file or the new one. Only the owner
+    /// can read the files.
     ///
-    /// The folder is empty, or was written by an earlier export. Done again over the same store it changes no byte. A chat that
-    /// the store does not have any more is left, and named in the report. Of two exports to one folder at once one is refused;
-    /// not where folders cannot be locked, which is so on Windows and on some network file systems.
+    /// The folder must be empty, or written by an earlier export. A repeated export of an unchanged store changes no
+    /// byte. The chat of a thread that the store no longer has stays, and the report names it. Of two concurrent
+    /// exports to one folder, one is refused, except where folders cannot be locked: on Windows and on some network
+    /// file systems.
     ///
     /// # Errors
-    /// [`TransferError::ExportUnderWay`], [`TransferError::NotAnExport`] where the folder holds anything else, [`TransferError::NewerSchema`] and
-    /// [`TransferError::Corrupt`] for its catalog, [`TransferError::SymbolicLink`], [`TransferError::Io`], and
-    /// [`TransferError::Store`] where a read fails.
+    /// [`TransferError::ExportUnderWay`]; [`TransferError::NotAnExport`] if the folder contains anything else;
+    /// [`TransferError::NewerSchema`] and [`TransferError::Corrupt`] for its catalog; [`TransferError::SymbolicLink`];
+    /// [`TransferError::Io`]; and [`TransferError::Store`] if a read fails.
     ///
     /// # Cancel safety
-    /// Dropped, it stops between two files. Done again, it goes on.
+    /// A dropped export stops between two files. A repeated export continues.
     pub async fn export(&self, db: &Persistence) -> Result<Report, TransferError> {
         export::export(&self.dir, &self.fields, db).await
     }

@@ -1,4 +1,4 @@
-//! Objects of JSON whose text is kept: a field is changed where it stands, and nothing else moves.
+//! JSON objects that keep their text: a change of one field keeps all other bytes.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// An object and its fields, each as it was written.
+/// An object and its fields, each with its original text.
 #[derive(Debug, Clone)]
 pub(super) struct Object<'a> {
     text: &'a str,
@@ -16,7 +16,7 @@ pub(super) struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// Reads a text that is an object. Blanks around it are none of it.
+    /// Parses a text that is an object. It removes whitespace around it.
     pub(super) fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
         struct Fields;
 
@@ -43,27 +43,27 @@ impl<'a> Object<'a> {
         Ok(Self { text, fields })
     }
 
-    /// The text of it.
+    /// Returns its text.
     pub(super) const fn text(&self) -> &'a str {
         self.text
     }
 
-    /// A field as it stands there; the last of that name.
+    /// Returns the text of a field; of duplicate fields, the last one.
     pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
         self.fields.iter().rev().find(|(field, _)| field == name).map(|(_, value)| *value)
     }
 
-    /// A field, where it is what is asked for.
+    /// Returns a field, if it has the requested type.
     pub(super) fn get<T: Deserialize<'a>>(&self, name: &str) -> Option<T> {
         serde_json::from_str(self.raw(name)?.get()).ok()
     }
 
-    /// The fields in their order.
+    /// Returns the fields in their order.
     pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.fields.iter().map(|(name, value)| (name.as_str(), *value))
     }
 
-    /// The text with this value in the place of a field's; behind all others where there is none.
+    /// Returns the text with this value for a field; a new field becomes the last one.
     pub(super) fn with(&self, name: &str, value: &str) -> String {
         match self.raw(name) {
             Some(there) => {
@@ -81,17 +81,17 @@ impl<'a> Object<'a> {
     }
 }
 
-/// An object to which values are given one after the other.
+/// An object whose fields are set one after the other.
 #[derive(Debug, Clone)]
 pub(super) struct Patched(String);
 
 impl Patched {
-    /// Begins with a text that is an object.
+    /// Starts with a text that is an object.
     pub(super) fn of(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// Puts a value in the place of a field's, or behind all others.
+    /// Sets the value of a field; a new field becomes the last one.
     pub(super) fn set(self, name: &str, value: &str) -> Self {
         Self(Object::parse(&self.0).expect("it was read as an object").with(name, value))
     }
@@ -101,7 +101,7 @@ impl Patched {
     }
 }
 
-/// A text as JSON.
+/// Returns a text as a JSON string.
 pub(super) fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a text serializes")
 }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_changes_and_nothing_else_moves() {
+    fn a_changed_field_keeps_all_other_bytes() {
         let text = " { \"a\" : 1.10 ,\"b\":[ 1 ],\n\"a\": \"\\u00e9\", \"c\":{}} ";
         let object = Object::parse(text).unwrap();
         assert_eq!(object.raw("a").unwrap().get(), "\"\\u00e9\"");

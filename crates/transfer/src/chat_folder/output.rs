@@ -1,4 +1,4 @@
-//! A file that is written beside its place, synced, and put there.
+//! Writes a file under a temporary name, syncs it, and renames it.
 
 use std::{
     fs::File,
@@ -11,29 +11,29 @@ use tokio::task::spawn_blocking;
 
 use crate::TransferError;
 
-/// How what is not finished is called.
+/// The prefix of temporary names.
 pub(super) const UNFINISHED: &str = ".throughline-";
 
-/// So many bytes are written at once.
+/// The bytes of one write.
 const AT_ONCE: usize = 1 << 20;
 
-/// A file that is being written. Dropped before the end, it leaves nothing.
+/// A file that is being written. If it is dropped before the end, it leaves nothing.
 pub(super) struct Output {
     path: PathBuf,
-    /// Out of here while it is written to.
+    /// None during a write.
     file: Option<NamedTempFile>,
     bytes: Vec<u8>,
 }
 
-/// Does something that waits for the disk.
+/// Runs work that blocks on the disk.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, TransferError> + Send + 'static,
 ) -> Result<T, TransferError> {
-    spawn_blocking(work).await.unwrap_or_else(crate::intake::resume)
+    spawn_blocking(work).await.unwrap_or_else(crate::import::resume)
 }
 
 impl Output {
-    /// Begins a file for this path, in a folder that is there.
+    /// Creates a temporary file for this path, in an existing folder.
     pub(super) fn create(path: PathBuf) -> Result<Self, TransferError> {
         let file = tempfile::Builder::new()
             .prefix(UNFINISHED)
@@ -42,7 +42,7 @@ impl Output {
         Ok(Self { path, file: Some(file), bytes: Vec::new() })
     }
 
-    /// Adds a line.
+    /// Appends a line.
     pub(super) async fn line(&mut self, line: &str) -> Result<(), TransferError> {
         self.bytes.extend_from_slice(line.as_bytes());
         self.bytes.push(b'\n');
@@ -59,7 +59,7 @@ impl Output {
         Ok(())
     }
 
-    /// Puts it in its place.
+    /// Syncs the file and renames it to its path.
     pub(super) async fn finish(self) -> Result<(), TransferError> {
         blocking(move || self.put()).await
     }
@@ -86,7 +86,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
 }
 
-/// Makes the names in a folder durable.
+/// Syncs a folder, so that its names are durable.
 pub(super) fn sync(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }

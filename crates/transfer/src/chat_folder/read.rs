@@ -1,4 +1,4 @@
-//! A folder as it is read.
+//! Reads a folder of chats.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet, btree_map::Entry},
@@ -12,13 +12,13 @@ use super::{
     ChatFolder, ChatId, TRANSCRIPT,
     catalog::{self, Catalog},
     facts::{self, Facts},
-    lines::Lines,
+    line_reader::LineReader,
     object::Object,
     turn::{Before, Kind, absent_or_wrong, newer},
 };
 use crate::{
-    Found, Place, Report, TransferError,
-    intake::{Conversation, Sink, Source, Step},
+    FindingKind, Location, Report, TransferError,
+    import::{Conversation, Sink, Source, Step},
 };
 
 impl Source for ChatFolder {
@@ -32,13 +32,13 @@ impl Source for ChatFolder {
         }
         report.catalog_fields = std::mem::take(&mut catalog.fields);
         if catalog.newer.is_some() {
-            report.newer.push(Place::File(catalog::path(&self.dir)));
+            report.newer.push(Location::File(catalog::path(&self.dir)));
         }
         let mut threads = HashSet::new();
         for (id, dir) in chats(&self.dir, report)? {
             let entry = catalog.entries.remove(&id).map(|(entry, _)| entry);
             if entry.is_none() && names_chats {
-                report.note(&Place::File(dir.clone()), Found::NotInCatalog);
+                report.warn(&Location::File(dir.clone()), FindingKind::NotInCatalog);
             }
             let max_line_bytes = self.max_line_bytes;
             let mut chat = Chat { id, file: dir.join(TRANSCRIPT), max_line_bytes, sink, report };
@@ -47,13 +47,13 @@ impl Source for ChatFolder {
             }
         }
         for (_, line) in catalog.entries.into_values() {
-            report.skip(&Place::Line { file: catalog::path(&self.dir), line }, Found::NoTranscript);
+            report.skip(&Location::Line { file: catalog::path(&self.dir), line }, FindingKind::NoTranscript);
         }
         Ok(())
     }
 }
 
-/// The folders of chats, and what else there is.
+/// Returns the folders of chats, and reports everything else.
 fn chats(dir: &Path, report: &mut Report) -> Result<BTreeMap<ChatId, PathBuf>, TransferError> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(dir).map_err(TransferError::io(dir, "read"))? {
@@ -62,31 +62,31 @@ fn chats(dir: &Path, report: &mut Report) -> Result<BTreeMap<ChatId, PathBuf>, T
     let mut chats = BTreeMap::new();
     for name in names {
         let path = dir.join(&name);
-        let place = Place::File(path.clone());
+        let location = Location::File(path.clone());
         if name == catalog::FILE {
             continue;
         }
         let Some(Ok(id)) = name.to_str().map(str::parse::<ChatId>) else {
-            report.skip(&place, Found::NoChatId);
+            report.skip(&location, FindingKind::NoChatId);
             continue;
         };
         let found = fs::symlink_metadata(&path).map_err(TransferError::io(&path, "read"))?;
         if found.is_symlink() {
-            report.skip(&place, Found::SymbolicLink);
+            report.skip(&location, FindingKind::SymbolicLink);
         } else if !found.is_dir() {
-            report.skip(&place, Found::OtherFile);
+            report.skip(&location, FindingKind::OtherFile);
         } else {
             match chats.entry(id) {
                 Entry::Vacant(free) => drop(free.insert(path)),
-                // By the other case.
-                Entry::Occupied(_) => report.skip(&place, Found::Twice),
+                // The same UUID in the other case.
+                Entry::Occupied(_) => report.skip(&location, FindingKind::Twice),
             }
         }
     }
     Ok(chats)
 }
 
-/// A chat while it is read.
+/// A chat that is being read.
 struct Chat<'a> {
     id: ChatId,
     file: PathBuf,
@@ -96,11 +96,11 @@ struct Chat<'a> {
 }
 
 impl Chat<'_> {
-    fn at(&self, line: u64) -> Place {
-        Place::Line { file: self.file.clone(), line }
+    fn at(&self, line: u64) -> Location {
+        Location::Line { file: self.file.clone(), line }
     }
 
-    /// Reads a chat to its end; nothing where nobody wants it.
+    /// Reads a chat to its end; `None` if the receiver stopped.
     fn read(
         &mut self,
         dir: &Path,
@@ -115,22 +115,22 @@ impl Chat<'_> {
             && Object::parse(header).is_ok_and(|header| header.raw("guid").is_some())
             && !facts::is_of(header, self.id)
         {
-            let place = self.at(*number);
-            self.report.skip(&place, Found::HeaderOfAnother);
+            let location = self.at(*number);
+            self.report.skip(&location, FindingKind::HeaderOfAnother);
             return Ok(Some(()));
         }
         let facts = self.facts(header.as_ref().map(|(header, _)| &**header), entry);
         if !threads.insert(facts.thread.clone()) {
-            self.report.skip(&Place::File(dir.to_owned()), Found::Twice);
+            self.report.skip(&Location::File(dir.to_owned()), FindingKind::Twice);
             return Ok(Some(()));
         }
         let new = facts.to_new();
-        let place = Place::File(self.file.clone());
-        let conversation = Conversation { id: facts.thread.clone(), new, archived: facts.archived, place };
+        let location = Location::File(self.file.clone());
+        let conversation = Conversation { id: facts.thread.clone(), new, archived: facts.archived, location };
         if self.sink.take(Step::Begin(Box::new(conversation))).is_none() {
             return Ok(None);
         }
-        // Of a turn that does not tell its time: when the chat began, if that is known.
+        // The time of a turn without one is the start of the chat, if that is known.
         let began = facts.created_at.unwrap_or(Timestamp::from_micros(0));
         if self.turns(header.map(|(_, number)| number), began)?.is_none() {
             return Ok(None);
@@ -138,7 +138,7 @@ impl Chat<'_> {
         Ok(self.sink.take(Step::End))
     }
 
-    /// Whether there is a transcript; names what else there is.
+    /// Returns true if there is a transcript, and reports other files.
     fn has_transcript(&mut self, dir: &Path) -> Result<bool, TransferError> {
         let mut others = BTreeSet::new();
         let mut has = false;
@@ -147,7 +147,7 @@ impl Chat<'_> {
             if file.file_name() == TRANSCRIPT {
                 let found = file.file_type().map_err(TransferError::io(file.path(), "read"))?;
                 if found.is_symlink() {
-                    self.report.skip(&Place::File(file.path()), Found::SymbolicLink);
+                    self.report.skip(&Location::File(file.path()), FindingKind::SymbolicLink);
                     return Ok(false);
                 }
                 has = found.is_file();
@@ -156,17 +156,17 @@ impl Chat<'_> {
             }
         }
         for other in others {
-            self.report.skip(&Place::File(other), Found::OtherFile);
+            self.report.skip(&Location::File(other), FindingKind::OtherFile);
         }
         if !has {
-            self.report.skip(&Place::File(dir.to_owned()), Found::NoTranscript);
+            self.report.skip(&Location::File(dir.to_owned()), FindingKind::NoTranscript);
         }
         Ok(has)
     }
 
-    /// The first header and its line.
+    /// Returns the first header and its line.
     fn header(&self) -> Result<Option<(String, u64)>, TransferError> {
-        let mut lines = Lines::open(&self.file, self.max_line_bytes)?;
+        let mut lines = LineReader::open(&self.file, self.max_line_bytes)?;
         while let Some((number, line)) = lines.next()? {
             if let Ok(line) = line
                 && Kind::of(&line) == Kind::Header
@@ -177,20 +177,20 @@ impl Chat<'_> {
         Ok(None)
     }
 
-    /// What is said of the chat as a whole.
+    /// Reads the facts about the chat.
     fn facts(&mut self, header: Option<&str>, entry: Option<&str>) -> Facts {
-        let (file, mut notes) = (Place::File(self.file.clone()), Vec::new());
+        let (file, mut warnings) = (Location::File(self.file.clone()), Vec::new());
         let header = header.map(|text| Object::parse(text).expect("it was read as an object"));
         let entry = entry.map(|text| Object::parse(text).expect("it was read as an object"));
         match &header {
-            None => notes.push(Found::NoHeader),
+            None => warnings.push(FindingKind::NoHeader),
             Some(header) => {
-                if let Some(version) = newer(header, &mut notes) {
-                    notes.push(Found::Newer(version));
+                if let Some(version) = newer(header, &mut warnings) {
+                    warnings.push(FindingKind::Newer(version));
                     self.report.newer.push(file.clone());
                 }
                 if header.raw("guid").is_none() {
-                    notes.push(absent_or_wrong(header, "guid"));
+                    warnings.push(absent_or_wrong(header, "guid"));
                 }
                 for name in facts::unknown_in_header(header) {
                     self.report.unknown(format!("header.{name}"));
@@ -200,25 +200,25 @@ impl Chat<'_> {
         for name in entry.iter().flat_map(facts::unknown_in_entry) {
             self.report.unknown(format!("entry.{name}"));
         }
-        let facts = Facts::read(self.id, header.as_ref(), entry.as_ref(), &mut notes);
-        for found in notes {
-            self.report.note(&file, found);
+        let facts = Facts::read(self.id, header.as_ref(), entry.as_ref(), &mut warnings);
+        for found in warnings {
+            self.report.warn(&file, found);
         }
         facts
     }
 
-    /// Reads the turns, and names every line that is none.
+    /// Reads the turns, and reports every line that is none.
     fn turns(&mut self, header: Option<u64>, began: Timestamp) -> Result<Option<()>, TransferError> {
         let file = self.file.clone();
-        let mut lines = Lines::open(&file, self.max_line_bytes)?;
+        let mut lines = LineReader::open(&file, self.max_line_bytes)?;
         let mut before = Before::new(began);
         let mut ids = HashSet::new();
         while let Some((number, line)) = lines.next()? {
-            let place = self.at(number);
+            let location = self.at(number);
             let line = match line {
                 Ok(line) => line,
                 Err(found) => {
-                    self.report.skip(&place, found);
+                    self.report.skip(&location, found);
                     continue;
                 }
             };
@@ -226,27 +226,27 @@ impl Chat<'_> {
                 Kind::Turn => {}
                 Kind::Header if header == Some(number) => continue,
                 Kind::Header => {
-                    self.report.skip(&place, Found::SecondHeader);
+                    self.report.skip(&location, FindingKind::SecondHeader);
                     continue;
                 }
                 Kind::Other(kind) => {
-                    self.report.skip(&place, Found::UnknownType(kind));
+                    self.report.skip(&location, FindingKind::UnknownType(kind));
                     continue;
                 }
             }
             let turn = before.read(&line, number);
             before.pass(&turn);
             match turn.newer {
-                Some(_) => self.report.newer.push(place.clone()),
+                Some(_) => self.report.newer.push(location.clone()),
                 None => turn.unknown.iter().for_each(|name| self.report.unknown(format!("turn.{name}"))),
             }
-            for found in turn.notes {
-                self.report.note(&place, found);
+            for found in turn.warnings {
+                self.report.warn(&location, found);
             }
             for row in turn.rows {
                 if !ids.insert(row.id.clone()) {
-                    self.report.skip(&place, Found::Twice);
-                } else if self.sink.take(Step::Row(Box::new(row), place.clone())).is_none() {
+                    self.report.skip(&location, FindingKind::Twice);
+                } else if self.sink.take(Step::Row(Box::new(row), location.clone())).is_none() {
                     return Ok(None);
                 }
             }

@@ -1,4 +1,4 @@
-//! A line of a transcript that is a turn, and the messages that it is.
+//! Reads a line of a transcript as a turn, and converts it to messages.
 
 use std::collections::HashMap;
 
@@ -11,17 +11,17 @@ use super::{
     object::{Object, Patched},
     value::content,
 };
-use crate::{Found, moment};
+use crate::{FindingKind, iso8601};
 
-/// What stands in the metadata of a question of a line that is written otherwise than this crate writes: the line, with `0` or
-/// `{}` in the place of its question and its answer.
+/// The metadata key of a question for its line, if this crate would write the line differently: the line with `0` or
+/// `{}` in place of its question and its answer.
 pub(super) const LINE: &str = "chat.line";
-/// What stands in the metadata of a line that is not looked into: all of it.
+/// The metadata key of a message that keeps a whole line which this crate cannot read.
 pub(super) const OPAQUE: &str = "chat.opaque";
 
 const FIELDS: [&str; 7] = ["type", "schema_version", "seq", "created", "question", "answer", MARK];
 
-/// What is known of the lines before one.
+/// The state after the lines before the current one.
 #[derive(Debug, Clone)]
 pub(super) struct Before {
     /// The highest number of a turn.
@@ -31,55 +31,56 @@ pub(super) struct Before {
     met: HashMap<u64, u32>,
 }
 
-/// What a line comes to.
+/// The result of reading a line.
 #[derive(Debug)]
 pub(super) struct Turn {
     seq: Option<u64>,
     time: Timestamp,
     pub(super) rows: Vec<ImportRow>,
-    pub(super) notes: Vec<Found>,
-    /// Fields that are not known here.
+    pub(super) warnings: Vec<FindingKind>,
+    /// Unknown fields.
     pub(super) unknown: Vec<String>,
-    /// Its version, where that is newer.
+    /// Its version, if it is newer than the known one.
     pub(super) newer: Option<String>,
 }
 
 impl Before {
-    /// At the beginning of a transcript.
+    /// Returns the state at the start of a transcript.
     pub(super) fn new(time: Timestamp) -> Self {
         Self { seq: 0, time, met: HashMap::new() }
     }
 
-    /// Reads a line, the `number`th of its file.
+    /// Reads a line; `number` is its line number.
     pub(super) fn read(&self, line: &Object<'_>, number: u64) -> Turn {
-        let mut notes = Vec::new();
-        let newer = newer(line, &mut notes);
+        let mut warnings = Vec::new();
+        let newer = newer(line, &mut warnings);
         let seq = line.get::<u64>("seq").filter(|seq| *seq > 0);
         let base = match seq {
             None => {
-                notes.push(absent_or_wrong(line, "seq"));
+                warnings.push(absent_or_wrong(line, "seq"));
                 format!("line-{number}")
             }
             Some(seq) => {
-                notes.extend(self.out_of_turn(seq));
+                warnings.extend(self.out_of_turn(seq));
                 match self.met.get(&seq) {
                     None => format!("turn-{seq}"),
                     Some(met) => format!("turn-{seq}.{}", met + 1),
                 }
             }
         };
-        let time = line.get::<String>("created").and_then(|text| moment::parse(&text)).unwrap_or_else(|| {
-            notes.push(Found::NoTime("created"));
-            self.time
-        });
+        let time =
+            line.get::<String>("created").and_then(|text| iso8601::parse(&text)).unwrap_or_else(|| {
+                warnings.push(FindingKind::NoTime("created"));
+                self.time
+            });
         let known = |name: &str| FIELDS.contains(&name);
         let unknown = line.fields().map(|(name, _)| name).filter(|name| !known(name)).map(str::to_owned);
-        let mut turn = Turn { seq, time, rows: Vec::new(), notes, unknown: unknown.collect(), newer };
+        let mut turn = Turn { seq, time, rows: Vec::new(), warnings, unknown: unknown.collect(), newer };
         turn.rows = turn.messages(line, &base);
         turn
     }
 
-    /// Goes behind a line.
+    /// Updates the state after a line.
     pub(super) fn pass(&mut self, turn: &Turn) {
         self.time = turn.time;
         if let Some(seq) = turn.seq {
@@ -88,25 +89,25 @@ impl Before {
         }
     }
 
-    fn out_of_turn(&self, seq: u64) -> Option<Found> {
+    fn out_of_turn(&self, seq: u64) -> Option<FindingKind> {
         let after = self.seq;
         if self.met.contains_key(&seq) {
-            Some(Found::SeqTwice(seq))
+            Some(FindingKind::SeqTwice(seq))
         } else if seq < after {
-            Some(Found::SeqOutOfOrder { after, seq })
+            Some(FindingKind::SeqOutOfOrder { after, seq })
         } else if seq > after + 1 {
-            Some(Found::SeqGap { after, seq })
+            Some(FindingKind::SeqGap { after, seq })
         } else {
             None
         }
     }
 }
 
-/// What a line is to a reader.
+/// The kind of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Header,
-    /// A turn, or whatever a newer version writes.
+    /// A turn, or any line of a newer version.
     Turn,
     Other(String),
 }
@@ -123,25 +124,25 @@ impl Kind {
     }
 }
 
-/// The version of a line, where it is newer than what is known here.
-pub(super) fn newer(line: &Object<'_>, notes: &mut Vec<Found>) -> Option<String> {
+/// Returns the version of a line, if it is newer than the known one.
+pub(super) fn newer(line: &Object<'_>, warnings: &mut Vec<FindingKind>) -> Option<String> {
     let version = line.raw("schema_version").map(RawValue::get);
     match line.get::<f64>("schema_version") {
         Some(number) if number > SCHEMA_VERSION as f64 => version.map(str::to_owned),
         Some(_) => None,
         None => {
-            notes.push(absent_or_wrong(line, "schema_version"));
+            warnings.push(absent_or_wrong(line, "schema_version"));
             None
         }
     }
 }
 
-pub(super) fn absent_or_wrong(line: &Object<'_>, field: &'static str) -> Found {
-    if line.raw(field).is_some() { Found::WrongField(field) } else { Found::NoField(field) }
+pub(super) fn absent_or_wrong(line: &Object<'_>, field: &'static str) -> FindingKind {
+    if line.raw(field).is_some() { FindingKind::WrongField(field) } else { FindingKind::NoField(field) }
 }
 
 impl Turn {
-    /// The messages that it is.
+    /// Returns the messages of the turn.
     fn messages(&mut self, line: &Object<'_>, base: &str) -> Vec<ImportRow> {
         if self.newer.is_some() {
             return vec![self.kept_whole(line, base)];
@@ -149,7 +150,7 @@ impl Turn {
         if let Some(mark) = line.raw(MARK) {
             match marked(line, mark) {
                 Some(rows) => return rows,
-                None => self.notes.push(Found::WrongField(MARK)),
+                None => self.warnings.push(FindingKind::WrongField(MARK)),
             }
         }
         let (question, answer) = (line.raw("question"), line.raw("answer"));
@@ -161,7 +162,7 @@ impl Turn {
                     let id = MessageId::new(format!("{base}-{field}")).expect("short, without controls");
                     rows.push(ImportRow::new(id, role, content(value), self.time));
                 }
-                None => self.notes.push(Found::NoField(field)),
+                None => self.warnings.push(FindingKind::NoField(field)),
             }
         }
         let Some(first) = rows.first_mut() else { return vec![self.kept_whole(line, base)] };
@@ -177,7 +178,7 @@ impl Turn {
         rows
     }
 
-    /// A message that keeps the whole line, and is flagged as what nobody here can read.
+    /// Returns a message that keeps the whole line, and marks it as unreadable.
     fn kept_whole(&self, line: &Object<'_>, base: &str) -> ImportRow {
         let version = self.newer.as_deref().unwrap_or("1");
         let block = format!(r#"[{{"type":"{OPAQUE}","schemaVersion":{version}}}]"#);
@@ -193,15 +194,15 @@ fn raw(json: String) -> Box<RawValue> {
     RawValue::from_string(json).expect("it was read as JSON")
 }
 
-/// A turn as this crate writes it.
+/// Returns a turn as this crate writes it.
 pub(super) fn canonical(seq: u64, time: Timestamp, question: &str, answer: &str) -> String {
-    let time = moment::format(time);
+    let time = iso8601::format(time);
     format!(
         r#"{{"type":"turn","schema_version":{SCHEMA_VERSION},"seq":{seq},"created":"{time}","question":{question},"answer":{answer}}}"#
     )
 }
 
-/// A line without what its messages hold: what stands round it is kept once.
+/// Returns a line without the content of its messages; the other fields are kept once.
 fn skeleton(line: &Object<'_>) -> String {
     let mut text = Patched::of(line.text());
     for field in ["question", "answer"] {

@@ -1,4 +1,4 @@
-/// The columns that the table must have, in the order in which a row is read.
+/// The required columns of the table, in the order in which a row is read.
 pub(super) const REQUIRED: [&str; 9] = [
     "message_id",
     "thread_id",
@@ -11,23 +11,23 @@ pub(super) const REQUIRED: [&str; 9] = [
     "updated_at",
 ];
 
-/// Where they stand in [`REQUIRED`].
+/// Indexes into [`REQUIRED`].
 pub(super) const MESSAGE_ID: usize = 0;
 pub(super) const THREAD_ID: usize = 1;
 pub(super) const CREATED_AT: usize = 7;
 
-/// What a row of the table has.
+/// The columns of the table.
 #[derive(Debug)]
 pub(super) struct Columns {
-    /// Those that are not known here, in their order.
+    /// Unknown columns, in their order.
     pub(super) others: Vec<String>,
-    /// A name for the row id; nothing where the table has none.
+    /// A name for the row id; none for a table without row ids.
     pub(super) row_id: Option<&'static str>,
 }
 
 impl Columns {
-    /// Sorts the names of a table's columns; answers those that are missing otherwise. SQLite takes names for the same that
-    /// differ by case.
+    /// Sorts the column names of a table into required and other columns, or returns the missing ones. SQLite ignores
+    /// the case of names.
     pub(super) fn of(names: &[String]) -> Result<Vec<String>, Vec<String>> {
         let has = |name: &str| names.iter().any(|there| there.eq_ignore_ascii_case(name));
         let missing: Vec<String> =
@@ -40,7 +40,7 @@ impl Columns {
     }
 }
 
-/// A name as SQL.
+/// Returns a name quoted for SQL.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -1,4 +1,4 @@
-//! A message table that is keyed by message id alone.
+//! Imports a SQLite table of messages whose key is the message id alone.
 
 mod columns;
 mod options;
@@ -12,9 +12,9 @@ use throughline_core::Persistence;
 
 pub use self::options::{LegacySqliteOptions, StreamingRows};
 use self::{columns::Columns, read::Reader};
-use crate::{Report, TransferError, intake};
+use crate::{Report, TransferError, import};
 
-/// A SQLite file with a message table whose key is the message id alone, as event-sourced hosts kept it.
+/// A SQLite file with a message table whose key is the message id alone, as event-sourced hosts have it.
 ///
 /// ```no_run
 /// use throughline_core::Persistence;
@@ -33,26 +33,26 @@ use crate::{Report, TransferError, intake};
 /// # }
 /// ```
 ///
-/// # What becomes of a row
-/// | column | becomes |
+/// # From rows to messages
+/// | column | result |
 /// |---|---|
-/// | `message_id`, `thread_id` | the message of that id in the thread of that id, to the byte |
+/// | `message_id`, `thread_id` | the ids of the message and its thread, byte for byte |
 /// | `role` | the role: `user`, `assistant`, `system` or `tool` |
-/// | `text` | one block of text, to the byte |
-/// | `is_streaming` | of a row that was being written: abandoned, or final; see [`StreamingRows`] |
+/// | `text` | one block of text, byte for byte |
+/// | `is_streaming` | the state of a streaming row: abandoned or final; see [`StreamingRows`] |
 /// | `created_at`, `updated_at` | the times; ISO 8601, or whole milliseconds since 1970 |
-/// | `attachments_json` | the names of attachments, where it is an array of names; metadata `legacy.attachments` otherwise |
-/// | `turn_id` | the turn of its [`Origin`](throughline_core::messages::Origin), by which `ResolveId` finds it; metadata `legacy.turnId` where it cannot be one |
-/// | any other | metadata `legacy.` and its name; `NULL` is left out, bytes are written as hexadecimal digits |
+/// | `attachments_json` | the attachment keys, if it is an array of names; metadata `legacy.attachments` otherwise |
+/// | `turn_id` | the turn of its [`Origin`](throughline_core::messages::Origin), by which `ResolveId` finds it; metadata `legacy.turnId` if it cannot be a turn id |
+/// | any other | metadata `legacy.` and its name; `NULL` is omitted, bytes become hexadecimal digits |
 ///
-/// The messages of a thread come in the order of `created_at`, then of `message_id`. A row that cannot be taken is named in
-/// [`Report::skipped`](crate::Report::skipped), and keeps no other back.
+/// The messages of a thread are in the order of `created_at`, then of `message_id`.
+/// [`Report::skipped`](crate::Report::skipped) names rows that cannot be imported; the others are imported.
 ///
 /// # Again
-/// The import may be done again, after a failure or after more was written to the file: what is there is left alone. A thread
-/// is in no list before all of it is there. What was deleted from the store stays deleted.
+/// The import can be repeated after a failure, or after more rows were written to the file: existing messages stay
+/// unchanged. A thread is hidden until it is complete. Messages that were deleted from the store stay deleted.
 ///
-/// The file is opened to be read, in one transaction. Beside a file in WAL mode, SQLite itself may leave `-wal` and `-shm`
+/// The file is opened read-only, in one transaction. For a file in WAL mode, SQLite itself may leave `-wal` and `-shm`
 /// files.
 #[derive(Debug, Clone)]
 pub struct LegacySqlite {
@@ -61,20 +61,21 @@ pub struct LegacySqlite {
 }
 
 impl LegacySqlite {
-    /// The most rows of a view. A view computes its rows and need not end: one with more is refused by name, and so is one that takes
-    /// more than 2³² instructions of SQLite. A table has no such bound.
+    /// The most rows of a view. A view computes its rows and may never end: the import refuses a view with more rows,
+    /// or with more than 2³² SQLite instructions. A table has no such limit.
     ///
-    /// A view is computed once. Its rows are kept in a temporary table of SQLite until the import or the plan ends, which takes as much
-    /// room in the folder for temporary files as they have: [`MAX_VIEW_BYTES`](Self::MAX_VIEW_BYTES) at most.
+    /// A view is computed once. SQLite keeps its rows in a temporary table until the import or the plan ends; it takes
+    /// at most [`MAX_VIEW_BYTES`](Self::MAX_VIEW_BYTES) in the folder for temporary files.
     pub const MAX_VIEW_ROWS: u64 = 1_000_000;
 
-    /// The most bytes of the values in the rows of a view: 4 GiB. A view with more is refused by name.
+    /// The most bytes of the values in the rows of a view: 4 GiB. The import refuses a view with more.
     pub const MAX_VIEW_BYTES: u64 = 4 << 30;
 
-    /// Opens a file whose table has the name `projection_thread_messages`, and looks at the columns. It waits for the disk.
+    /// Opens a file with the table `projection_thread_messages`, and checks its columns. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Database`], [`TransferError::NoTable`] and [`TransferError::NoColumns`], which name what is missing.
+    /// [`TransferError::Database`], [`TransferError::NoTable`] and [`TransferError::NoColumns`], which name the missing
+    /// parts.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
         LegacySqliteOptions::new().open(path)
     }
@@ -85,33 +86,33 @@ impl LegacySqlite {
         Ok(Self { path: path.to_owned(), options })
     }
 
-    /// Reads everything and writes nothing: what an import into a store with none of it would come to.
+    /// Reads everything and writes nothing. Returns the report of an import into a store without any of the messages.
     ///
     /// # Errors
-    /// [`TransferError::Database`] where the file cannot be read to its end; [`TransferError::UnboundedView`] where a view stands in
-    /// place of the table and is not known to end.
+    /// [`TransferError::Database`] if the file cannot be read to its end; [`TransferError::UnboundedView`] if the table
+    /// is a view that exceeds a limit.
     ///
     /// # Cancel safety
-    /// It only reads; dropped, it reads on by itself and answers nobody.
+    /// It only reads. If it is dropped, the reading thread continues to its end without effect.
     pub async fn plan(&self) -> Result<Report, TransferError> {
-        intake::plan(self.clone()).await
+        import::plan(self.clone()).await
     }
 
-    /// Brings every row over that the store does not have, a few hundred at a time, through the pipeline.
+    /// Imports every row that the store does not have, a few hundred at a time, through the pipeline.
     ///
     /// # Errors
-    /// As [`plan`](Self::plan), and [`TransferError::Store`] where the store fails. What was brought over stays, and done again
-    /// it goes on.
+    /// As for [`plan`](Self::plan), and [`TransferError::Store`] if the store fails. Imported messages stay, and a
+    /// repeated import continues.
     ///
     /// # Cancel safety
-    /// Dropped, it stops between two calls of the store, and leaves the thread that it was at in no list.
+    /// A dropped import stops between two calls of the store, and its current thread stays hidden.
     pub async fn import(&self, db: &Persistence) -> Result<Report, TransferError> {
-        intake::import(self.clone(), db).await
+        import::import(self.clone(), db).await
     }
 }
 
-impl intake::Source for LegacySqlite {
-    fn read(&self, sink: &mut dyn intake::Sink, report: &mut Report) -> Result<(), TransferError> {
+impl import::Source for LegacySqlite {
+    fn read(&self, sink: &mut dyn import::Sink, report: &mut Report) -> Result<(), TransferError> {
         Reader::open(&self.path)?.read(&self.options, sink, report)
     }
 }

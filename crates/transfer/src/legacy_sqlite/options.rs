@@ -3,7 +3,7 @@ use std::path::Path;
 use super::LegacySqlite;
 use crate::TransferError;
 
-/// How a legacy SQLite file is to be read.
+/// The options for reading a legacy SQLite file.
 ///
 /// ```no_run
 /// use throughline_transfer::{LegacySqliteOptions, StreamingRows};
@@ -22,11 +22,11 @@ pub struct LegacySqliteOptions {
     pub(super) streaming: StreamingRows,
 }
 
-/// What becomes of a row that was still being written when the file was left.
+/// The state of messages from rows that were still streaming.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamingRows {
-    /// An abandoned message with what was written, and the reason [`StreamingRows::REASON`].
+    /// An abandoned message with the written text, and the reason [`StreamingRows::REASON`].
     #[default]
     Abandoned,
     /// A final message.
@@ -34,32 +34,32 @@ pub enum StreamingRows {
 }
 
 impl StreamingRows {
-    /// Why such a row is abandoned.
+    /// The reason of such an abandoned message.
     pub const REASON: &'static str = "it was still being written when it was imported";
 }
 
 impl LegacySqliteOptions {
-    /// The table `projection_thread_messages`; rows that were being written are abandoned.
+    /// Returns the defaults: the table `projection_thread_messages`, and abandoned messages for streaming rows.
     pub fn new() -> Self {
         Self { table: "projection_thread_messages".to_owned(), streaming: StreamingRows::default() }
     }
 
-    /// The table with the messages.
+    /// Sets the table with the messages.
     pub fn table(mut self, name: impl Into<String>) -> Self {
         self.table = name.into();
         self
     }
 
-    /// What becomes of rows that were still being written.
+    /// Sets the state of messages from rows that were still streaming.
     pub const fn streaming_rows(mut self, rows: StreamingRows) -> Self {
         self.streaming = rows;
         self
     }
 
-    /// Opens the file and looks at the columns: see [`LegacySqlite::open`].
+    /// Opens the file and checks the columns: see [`LegacySqlite::open`].
     ///
     /// # Errors
-    /// As [`LegacySqlite::open`].
+    /// As for [`LegacySqlite::open`].
     pub fn open(self, path: impl AsRef<Path>) -> Result<LegacySqlite, TransferError> {
         LegacySqlite::checked(path.as_ref(), self)
     }

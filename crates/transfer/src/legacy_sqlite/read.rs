@@ -12,42 +12,42 @@ use super::{
     row, view,
 };
 use crate::{
-    Found, Place, Report, TransferError,
-    intake::{Conversation, Sink, Step},
+    FindingKind, Location, Report, TransferError,
+    import::{Conversation, Sink, Step},
 };
 
-/// A connection that only reads.
+/// A read-only connection.
 pub(super) struct Reader {
     path: PathBuf,
     db: Connection,
 }
 
-/// What the rows are read from: the table, or the copy of what a view computes.
+/// The source of the rows: the table, or the copy of a view.
 struct Source {
-    /// As SQL.
+    /// The table name, quoted for SQL.
     table: String,
-    /// As SQL, in the order in which [`row::message`] takes them.
+    /// The column names, quoted for SQL, in the order of [`row::message`].
     columns: Vec<String>,
-    /// A name for the row id; nothing where there is none.
+    /// A name for the row id; none for a table without row ids.
     row_id: Option<&'static str>,
     is_copy: bool,
 }
 
-/// A row where it stands in its thread.
-struct Spot {
+/// The position of a row in its thread.
+struct RowPosition {
     created_at: Timestamp,
     message_id: String,
-    /// The row id; of a table without, nothing.
+    /// The row id; zero for a table without row ids.
     row_id: i64,
 }
 
-/// The rows of one thread, as far as they have been met.
+/// The rows of one thread that were read so far.
 struct Group {
-    /// As it stands in the table.
+    /// The thread id as the table has it.
     name: Value,
-    /// Nothing where no store takes it.
-    thread: Result<ThreadId, Found>,
-    spots: Vec<Spot>,
+    /// An error for an invalid thread id.
+    thread: Result<ThreadId, FindingKind>,
+    positions: Vec<RowPosition>,
 }
 
 impl Reader {
@@ -62,7 +62,7 @@ impl Reader {
         TransferError::Database { path: self.path.clone(), source }
     }
 
-    /// The columns of a table.
+    /// Returns the columns of a table.
     pub(super) fn columns(&self, table: &str) -> Result<Columns, TransferError> {
         let names: rusqlite::Result<Vec<String>> = self
             .db
@@ -92,16 +92,16 @@ impl Reader {
         report: &mut Report,
     ) -> Result<(), TransferError> {
         let failed = |source| self.failed(source);
-        let moment = self.db.unchecked_transaction().map_err(failed)?;
+        let snapshot = self.db.unchecked_transaction().map_err(failed)?;
         let columns = self.columns(&options.table)?;
         let source = self.source(&options.table, &columns)?;
         let mut walk = Walk { reader: self, options, columns: &columns, source: &source, sink, report };
-        // Who wants no more has gone away.
+        // `None` means that the receiver stopped.
         let _ = walk.threads().map_err(failed)?;
-        moment.finish().map_err(failed)
+        snapshot.finish().map_err(failed)
     }
 
-    /// The table, or a copy of the view that stands in its place: a row of a view is found by computing all of them.
+    /// Returns the table, or a copy if it is a view, because finding one row of a view computes all of them.
     fn source(&self, table: &str, columns: &Columns) -> Result<Source, TransferError> {
         let failed = |source| self.failed(source);
         let names = REQUIRED.iter().copied().chain(columns.others.iter().map(String::as_str));
@@ -115,14 +115,14 @@ impl Reader {
                 let columns = (0..names.len()).map(view::column).collect();
                 Ok(Source { table: view::COPY.to_owned(), columns, row_id: Some("rowid"), is_copy: true })
             }
-            Err(what) => {
-                Err(TransferError::UnboundedView { path: self.path.clone(), table: table.to_owned(), what })
+            Err(bound) => {
+                Err(TransferError::UnboundedView { path: self.path.clone(), table: table.to_owned(), bound })
             }
         }
     }
 }
 
-/// A pass over the table.
+/// A pass through the table.
 struct Walk<'a> {
     reader: &'a Reader,
     options: &'a LegacySqliteOptions,
@@ -133,15 +133,15 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn place(&self, row_id: i64, message_id: &str) -> Place {
-        // The row ids of a copy are its own.
+    fn location(&self, row_id: i64, message_id: &str) -> Location {
+        // The row ids of a copy are not those of the view.
         let has_row_id = self.source.row_id.is_some() && !self.source.is_copy;
         let row = if has_row_id { row_id.to_string() } else { message_id.to_owned() };
-        Place::Row { table: self.options.table.clone(), row }
+        Location::Row { table: self.options.table.clone(), row }
     }
 
-    /// Finds where the rows of each thread stand, and reads them thread by thread. Memory holds the ids and times of one
-    /// thread.
+    /// Finds the rows of each thread, and reads them thread by thread. It holds the ids and times of one thread in
+    /// memory.
     fn threads(&mut self) -> rusqlite::Result<Option<()>> {
         let Source { table, columns, row_id, .. } = self.source;
         let [thread_id, message_id, created_at] = [THREAD_ID, MESSAGE_ID, CREATED_AT].map(|at| &columns[at]);
@@ -153,7 +153,7 @@ impl Walk<'_> {
         let mut rows = statement.query([])?;
         let mut group: Option<Group> = None;
         while let Some(row) = rows.next()? {
-            // What is no text is told apart from others, and names no thread.
+            // Values that are no text are still distinct, but name no thread.
             let name = row.get_ref(0)?;
             let name = Value::try_from(name)
                 .unwrap_or_else(|_| Value::Blob(name.as_bytes().unwrap_or_default().to_vec()));
@@ -166,7 +166,7 @@ impl Walk<'_> {
                 group = Some(Group::of(name));
             }
             if let Some(group) = &mut group {
-                self.spot(row, group)?;
+                self.record_position(row, group)?;
             }
         }
         match group {
@@ -175,17 +175,17 @@ impl Walk<'_> {
         }
     }
 
-    /// Takes down where a row stands, or why it is left out.
-    fn spot(&mut self, row: &Row<'_>, group: &mut Group) -> rusqlite::Result<()> {
+    /// Records the position of a row, or reports why it is skipped.
+    fn record_position(&mut self, row: &Row<'_>, group: &mut Group) -> rusqlite::Result<()> {
         let row_id: i64 = row.get(1)?;
         let message_id = row::text(row.get_ref(2)?, "message_id");
         let created_at = row::time(row.get_ref(3)?, "created_at");
-        let place = self.place(row_id, message_id.as_ref().copied().unwrap_or("?"));
+        let location = self.location(row_id, message_id.as_ref().copied().unwrap_or("?"));
         match (&group.thread, message_id, created_at) {
-            (Err(found), ..) => self.report.skip(&place, found.clone()),
-            (_, Err(found), _) | (_, _, Err(found)) => self.report.skip(&place, found),
+            (Err(found), ..) => self.report.skip(&location, found.clone()),
+            (_, Err(found), _) | (_, _, Err(found)) => self.report.skip(&location, found),
             (Ok(_), Ok(message_id), Ok(created_at)) => {
-                group.spots.push(Spot { created_at, message_id: message_id.to_owned(), row_id });
+                group.positions.push(RowPosition { created_at, message_id: message_id.to_owned(), row_id });
             }
         }
         Ok(())
@@ -193,9 +193,9 @@ impl Walk<'_> {
 
     /// Reads the rows of a thread in their order.
     fn thread(&mut self, group: Group) -> rusqlite::Result<Option<()>> {
-        let Group { name, thread, mut spots } = group;
+        let Group { name, thread, mut positions } = group;
         let Ok(id) = thread else { return Ok(Some(())) };
-        spots.sort_by(|a, b| (a.created_at, &a.message_id).cmp(&(b.created_at, &b.message_id)));
+        positions.sort_by(|a, b| (a.created_at, &a.message_id).cmp(&(b.created_at, &b.message_id)));
         let others = &self.columns.others;
         let Source { table, columns, row_id, .. } = self.source;
         let by = match row_id {
@@ -205,22 +205,22 @@ impl Walk<'_> {
         let sql = format!("SELECT {} FROM {table} WHERE {by}", columns.join(", "));
         let mut one = self.reader.db.prepare_cached(&sql)?;
         let mut begun = false;
-        let mut ids = HashSet::with_capacity(spots.len());
-        for spot in &spots {
-            let place = self.place(spot.row_id, &spot.message_id);
+        let mut ids = HashSet::with_capacity(positions.len());
+        for position in &positions {
+            let location = self.location(position.row_id, &position.message_id);
             let made = |row: &Row<'_>| row::message(row, others, self.options.streaming);
             let made = match row_id {
-                Some(_) => one.query_row([spot.row_id], made)?,
-                None => one.query_row(params![name, spot.message_id], made)?,
+                Some(_) => one.query_row([position.row_id], made)?,
+                None => one.query_row(params![name, position.message_id], made)?,
             };
             let message = match made {
-                Ok(_) if !ids.insert(&spot.message_id) => {
-                    self.report.skip(&place, Found::Twice);
+                Ok(_) if !ids.insert(&position.message_id) => {
+                    self.report.skip(&location, FindingKind::Twice);
                     continue;
                 }
                 Ok(message) => message,
                 Err(found) => {
-                    self.report.skip(&place, found);
+                    self.report.skip(&location, found);
                     continue;
                 }
             };
@@ -231,15 +231,19 @@ impl Walk<'_> {
             }
             if !begun {
                 begun = true;
-                // Those before it could not be taken: what is left of the thread begins here.
+                // Earlier rows may have been skipped: the thread begins with the first imported row.
                 let new = NewThread::new().created_at(message.created_at);
-                let conversation =
-                    Conversation { id: id.clone(), new, archived: false, place: Place::Thread(id.clone()) };
+                let conversation = Conversation {
+                    id: id.clone(),
+                    new,
+                    archived: false,
+                    location: Location::Thread(id.clone()),
+                };
                 if self.sink.take(Step::Begin(Box::new(conversation))).is_none() {
                     return Ok(None);
                 }
             }
-            if self.sink.take(Step::Row(Box::new(message), place)).is_none() {
+            if self.sink.take(Step::Row(Box::new(message), location)).is_none() {
                 return Ok(None);
             }
         }
@@ -251,9 +255,9 @@ impl Group {
     fn of(name: Value) -> Self {
         let text = match &name {
             Value::Text(text) => Ok(text.as_str()),
-            _ => Err(Found::NoValue { column: "thread_id", expected: "text" }),
+            _ => Err(FindingKind::NoValue { column: "thread_id", expected: "text" }),
         };
-        let thread = text.and_then(|text| ThreadId::new(text).map_err(Found::InvalidId));
-        Self { name, thread, spots: Vec::new() }
+        let thread = text.and_then(|text| ThreadId::new(text).map_err(FindingKind::InvalidId));
+        Self { name, thread, positions: Vec::new() }
     }
 }

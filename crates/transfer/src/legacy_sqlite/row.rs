@@ -7,36 +7,36 @@ use throughline_core::{
 };
 
 use super::StreamingRows;
-use crate::{Found, moment};
+use crate::{FindingKind, iso8601};
 
-/// The text of a column, where it is one.
-pub(super) fn text<'a>(value: ValueRef<'a>, column: &'static str) -> Result<&'a str, Found> {
+/// Returns the text of a column, if it is one.
+pub(super) fn text<'a>(value: ValueRef<'a>, column: &'static str) -> Result<&'a str, FindingKind> {
     match value {
-        ValueRef::Text(bytes) => str::from_utf8(bytes).map_err(|_| Found::NotUtf8(column)),
-        _ => Err(Found::NoValue { column, expected: "text" }),
+        ValueRef::Text(bytes) => str::from_utf8(bytes).map_err(|_| FindingKind::NotUtf8(column)),
+        _ => Err(FindingKind::NoValue { column, expected: "text" }),
     }
 }
 
-/// The time of a column: ISO 8601, or whole milliseconds. A column of texts makes a text of a number.
-pub(super) fn time(value: ValueRef<'_>, column: &'static str) -> Result<Timestamp, Found> {
+/// Returns the time of a column: ISO 8601, or whole milliseconds. A text column stores a number as text.
+pub(super) fn time(value: ValueRef<'_>, column: &'static str) -> Result<Timestamp, FindingKind> {
     let of_millis = |millis: i64| millis.checked_mul(1000).map(Timestamp::from_micros);
     let time = match value {
         ValueRef::Text(text) => str::from_utf8(text).ok().and_then(|text| match text.parse() {
             Ok(millis) => of_millis(millis),
-            Err(_) => moment::parse(text),
+            Err(_) => iso8601::parse(text),
         }),
         ValueRef::Integer(millis) => of_millis(millis),
         _ => None,
     };
-    time.ok_or(Found::NoTime(column))
+    time.ok_or(FindingKind::NoTime(column))
 }
 
-/// Makes the message of a row whose columns are those of [`REQUIRED`](super::columns::REQUIRED), then the others.
+/// Creates the message of a row with the columns of [`REQUIRED`](super::columns::REQUIRED), followed by the others.
 pub(super) fn message(
     row: &Row<'_>,
     others: &[String],
     streaming: StreamingRows,
-) -> rusqlite::Result<Result<ImportRow, Found>> {
+) -> rusqlite::Result<Result<ImportRow, FindingKind>> {
     let mut values = Vec::with_capacity(9 + others.len());
     for column in 0..9 + others.len() {
         values.push(row.get_ref(column)?);
@@ -44,17 +44,21 @@ pub(super) fn message(
     Ok(make(&values, others, streaming))
 }
 
-fn make(values: &[ValueRef<'_>], others: &[String], streaming: StreamingRows) -> Result<ImportRow, Found> {
-    let id = MessageId::new(text(values[0], "message_id")?).map_err(Found::InvalidId)?;
+fn make(
+    values: &[ValueRef<'_>],
+    others: &[String],
+    streaming: StreamingRows,
+) -> Result<ImportRow, FindingKind> {
+    let id = MessageId::new(text(values[0], "message_id")?).map_err(FindingKind::InvalidId)?;
     let role = text(values[3], "role")?;
-    let role = Role::from_name(role).ok_or_else(|| Found::UnknownRole(role.to_owned()))?;
+    let role = Role::from_name(role).ok_or_else(|| FindingKind::UnknownRole(role.to_owned()))?;
     let content = Content::text(text(values[4], "text")?);
     let created_at = time(values[7], "created_at")?;
     let updated_at = time(values[8], "updated_at")?;
     let is_streaming = match values[5] {
         ValueRef::Integer(flag) => flag != 0,
         ValueRef::Null => false,
-        _ => return Err(Found::NoValue { column: "is_streaming", expected: "whole number" }),
+        _ => return Err(FindingKind::NoValue { column: "is_streaming", expected: "whole number" }),
     };
     let mut row = ImportRow { updated_at, ..ImportRow::new(id, role, content, created_at) };
     if is_streaming && streaming == StreamingRows::Abandoned {
@@ -70,13 +74,13 @@ fn make(values: &[ValueRef<'_>], others: &[String], streaming: StreamingRows) ->
     Ok(row)
 }
 
-/// Where what a column holds is kept that is not known here: not in the place of what was kept of one that is.
+/// Returns the metadata key of an unknown column, which must differ from the keys of the known columns.
 fn key_of(metadata: &Metadata, column: &str) -> String {
     let key = format!("legacy.{column}");
     if metadata.get(&key).is_none() { key } else { format!("legacy.column.{column}") }
 }
 
-/// Takes down which turn it is of, or keeps what stands there where that is no name of a turn.
+/// Sets the turn of the message, or keeps the value in metadata if it is no turn id.
 fn turn(row: &mut ImportRow, value: ValueRef<'_>) {
     match text(value, "turn_id").map(TurnId::new) {
         Ok(Ok(turn)) => row.origin.turn = Some(turn),
@@ -88,8 +92,8 @@ fn turn(row: &mut ImportRow, value: ValueRef<'_>) {
     }
 }
 
-/// Takes the names of attachments, or keeps what stands there instead of them.
-fn attach(row: &mut ImportRow, value: ValueRef<'_>) -> Result<(), Found> {
+/// Sets the attachment keys, or keeps the value in metadata if it is something else.
+fn attach(row: &mut ImportRow, value: ValueRef<'_>) -> Result<(), FindingKind> {
     if value == ValueRef::Null {
         return Ok(());
     }
@@ -108,7 +112,8 @@ fn keep_text(metadata: &mut Metadata, key: &str, text: &str) {
     metadata.set(key, text).expect("a text serializes");
 }
 
-/// A value as JSON; nothing for `NULL`. Bytes, and a text that is not UTF-8, are an object with their hexadecimal digits.
+/// Returns a value as JSON; `None` for `NULL`. Bytes, and a text that is not UTF-8, become an object with their
+/// hexadecimal digits.
 fn json(value: ValueRef<'_>) -> Option<Box<RawValue>> {
     #[derive(serde::Serialize)]
     struct Bytes {

@@ -1,4 +1,4 @@
-//! What is named in place of a table may be a view, which computes its rows and need not end.
+//! Copies a view, which computes its rows and may never end, within limits.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -9,27 +9,27 @@ use rusqlite::{
 
 use super::{LegacySqlite, columns::quoted};
 
-/// What the rows of a view may take in all.
+/// The limits on the rows of a view.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) rows: u64,
-    /// Of their values.
+    /// The bytes of all values.
     pub(super) bytes: u64,
-    /// Instructions of SQLite.
+    /// The number of SQLite instructions.
     pub(super) steps: u64,
 }
 
-/// The instructions are up to a minute of work.
+/// The instructions take up to a minute.
 pub(super) const BOUNDS: Bounds =
     Bounds { rows: LegacySqlite::MAX_VIEW_ROWS, bytes: LegacySqlite::MAX_VIEW_BYTES, steps: 1 << 32 };
 
-/// How often they are counted, in instructions.
+/// The number of instructions between two checks.
 const INTERVAL: u32 = 1 << 16;
 
 /// The copy of the rows of a view.
 pub(super) const COPY: &str = "temp.\"rows of a view\"";
 
-/// Whether this is a view, or anything else that computes its rows.
+/// Returns true for a view, or anything else that computes its rows.
 pub(super) fn is_computed(db: &Connection, table: &str) -> rusqlite::Result<bool> {
     let sql =
         "SELECT type = 'table' FROM pragma_table_list WHERE schema = 'main' AND name = ?1 COLLATE NOCASE";
@@ -41,20 +41,20 @@ pub(super) fn is_computed(db: &Connection, table: &str) -> rusqlite::Result<bool
     })
 }
 
-/// The name of a column of [`COPY`].
+/// Returns the name of a column of [`COPY`].
 pub(super) fn column(at: usize) -> String {
     format!("c{at}")
 }
 
-/// Reads these columns of a view once, into [`COPY`]: a temporary table, which lasts as long as the transaction. Says what is wrong where
-/// the view does not end within the bounds.
+/// Reads these columns of a view once, into [`COPY`], a temporary table that lasts as long as the transaction. Returns
+/// the exceeded limit if the view does not end within the limits.
 pub(super) fn copy(
     db: &Connection,
     table: &str,
     columns: &[String],
     bounds: Bounds,
 ) -> rusqlite::Result<std::result::Result<(), String>> {
-    // Without a type a column keeps each value as it is.
+    // A column without a type keeps each value unchanged.
     let names: Vec<String> = (0..columns.len()).map(column).collect();
     db.execute_batch(&format!("CREATE TABLE {COPY} ({})", names.join(", ")))?;
     let steps = AtomicU64::new(0);
@@ -71,7 +71,7 @@ pub(super) fn copy(
     })
 }
 
-/// Row by row, so that no more is written than the bounds allow.
+/// Copies row by row, so that it writes no more than the limits allow.
 fn copy_rows(
     db: &Connection,
     table: &str,
@@ -121,12 +121,12 @@ mod tests {
     const ENDLESS: &str = "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n)";
 
     #[test]
-    fn a_view_that_never_comes_to_a_row_is_interrupted() {
+    fn a_view_that_never_returns_a_row_is_interrupted() {
         let why = copied(&format!(
             "{ENDLESS} SELECT 't' AS thread_id, i AS message_id, 0 AS created_at FROM n WHERE i < 0"
         ));
         assert_eq!(why, Err("takes more than 4194304 instructions of SQLite".to_owned()));
-        // Sorted, it would be computed to its end before the first row.
+        // The sort computes the whole view before the first row.
         let why = copied(&format!(
             "{ENDLESS} SELECT 't' AS thread_id, i AS message_id, 0 AS created_at FROM n ORDER BY i"
         ));
@@ -134,8 +134,8 @@ mod tests {
     }
 
     #[test]
-    fn a_view_whose_rows_together_take_too_long_is_interrupted() {
-        // No row takes long.
+    fn a_view_with_too_many_instructions_is_interrupted() {
+        // No single row takes long.
         let why = copied(&format!(
             "{ENDLESS} SELECT 't' AS thread_id, i AS message_id, (SELECT count(*) FROM (SELECT i FROM n LIMIT 9999)) + i AS created_at \
              FROM n LIMIT 1000"
@@ -148,7 +148,7 @@ mod tests {
         let why =
             copied(&format!("{ENDLESS} SELECT 't' AS thread_id, i AS message_id, 0 AS created_at FROM n"));
         assert_eq!(why, Err("has more than 1000 rows".to_owned()));
-        // Few rows, of which none is too large.
+        // Few rows, none of which is too large.
         let why = copied(&format!(
             "{ENDLESS} SELECT 't' AS thread_id, i AS message_id, zeroblob(99999) AS created_at FROM n LIMIT 11"
         ));

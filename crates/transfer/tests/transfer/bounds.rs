@@ -1,15 +1,17 @@
-//! Input without an end: lines and views that would be read into memory whole.
+//! Endless input: lines and views that must not be read into memory as a whole.
 
 use std::{fs, io::Write as _};
 
-use throughline_transfer::{ChatFolder, Found, LegacySqlite, LegacySqliteOptions, Place, TransferError};
+use throughline_transfer::{
+    ChatFolder, FindingKind, LegacySqlite, LegacySqliteOptions, Location, TransferError,
+};
 
 use crate::{
     legacy_rows::{Legacy, TABLE, row},
     support::{ID, catalog, chat, entry, everything, header, lines, rows, store, turn},
 };
 
-/// The longest line that is read here.
+/// The longest line in these tests.
 const MAX_LINE: usize = 1 << 20;
 
 #[tokio::test]
@@ -19,7 +21,7 @@ async fn a_line_longer_than_the_bound_is_named_and_the_lines_around_it_are_impor
     chat(folder.path(), ID, lines(&[header(ID), turn(1, "q1", "a1")]));
     let path = folder.path().join(ID).join("chat.jsonl");
     let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
-    // Zeros that take up no room on the disk.
+    // A sparse file: its zeros take no disk space.
     let end = file.metadata().unwrap().len() + MAX_LINE as u64 + 1;
     file.set_len(end).unwrap();
     write!(file, "\n{}\n", turn(2, "q2", "a2")).unwrap();
@@ -28,9 +30,9 @@ async fn a_line_longer_than_the_bound_is_named_and_the_lines_around_it_are_impor
     let source = ChatFolder::open(folder.path()).unwrap().with_max_line_bytes(MAX_LINE);
     let report = source.import(&db).await.unwrap();
     assert_eq!(report.messages, 4);
-    let found: Vec<_> = report.skipped.iter().map(|finding| (&finding.place, &finding.what)).collect();
-    let place = Place::Line { file: path, line: 3 };
-    assert_eq!(found, [(&place, &Found::LineTooLong { max: MAX_LINE })]);
+    let found: Vec<_> = report.skipped.iter().map(|finding| (&finding.location, &finding.kind)).collect();
+    let location = Location::Line { file: path, line: 3 };
+    assert_eq!(found, [(&location, &FindingKind::LineTooLong { max: MAX_LINE })]);
     assert_eq!(rows(&db, ID).await.len(), 4);
 }
 
@@ -69,7 +71,7 @@ async fn a_view_that_ends_is_imported() {
     assert_eq!(LegacySqlite::open(legacy.path()).unwrap().import(&db).await.unwrap().already_there, 2);
 }
 
-/// Its ids are others each time.
+/// The ids of the view differ with each computation.
 #[tokio::test]
 async fn a_view_is_computed_once() {
     let legacy = Legacy::new(

@@ -1,9 +1,9 @@
-//! Transcripts and catalogs as they are found: torn, corrupt, newer, with fields that nobody here knows.
+//! Transcripts and catalogs that are torn, corrupt, newer, or have unknown fields.
 
 use std::fs;
 
 use throughline_core::{Content, Message, Role, Timestamp};
-use throughline_transfer::{ChatFolder, Found, Place, TransferError};
+use throughline_transfer::{ChatFolder, FindingKind, Location, TransferError};
 
 use crate::support::{ID, OTHER, catalog, chat, entry, everything, header, lines, rows, store, turn};
 
@@ -45,7 +45,7 @@ async fn a_turn_is_a_question_and_an_answer_of_its_time() {
         assert_eq!((row.id.as_str(), row.role, row.content.as_json()), (id, role, &*content));
         assert_eq!((row.created_at, row.updated_at), (at, at));
     }
-    // What was written since is added, and nothing else.
+    // Only the lines that were added since are imported.
     let third = turn(3, "three", "3");
     let path = folder.path().join(ID).join("chat.jsonl");
     fs::write(&path, format!("{}{third}\n", fs::read_to_string(&path).unwrap())).unwrap();
@@ -56,7 +56,7 @@ async fn a_turn_is_a_question_and_an_answer_of_its_time() {
 
 /// RR-S7
 #[tokio::test]
-async fn every_line_that_is_none_is_named_and_every_valid_turn_is_there() {
+async fn every_invalid_line_is_reported_and_every_valid_turn_is_imported() {
     let folder = tempfile::tempdir().unwrap();
     let text = [
         header(ID),
@@ -81,39 +81,39 @@ async fn every_line_that_is_none_is_named_and_every_valid_turn_is_there() {
     let report = ChatFolder::open(folder.path()).unwrap().import(&db).await.unwrap();
     let due = ["turn-1-question", "turn-1-answer", "turn-3-question", "turn-3-answer"];
     assert_eq!(ids(&rows(&db, ID).await), due);
-    let found: Vec<(u64, Found)> = report
+    let found: Vec<(u64, FindingKind)> = report
         .skipped
         .iter()
-        .map(|finding| match &finding.place {
-            Place::Line { line, .. } => (*line, finding.what.clone()),
+        .map(|finding| match &finding.location {
+            Location::Line { line, .. } => (*line, finding.kind.clone()),
             other => panic!("{other}"),
         })
         .collect();
     assert_eq!(
         found,
         [
-            (2, Found::Blank),
-            (3, Found::NoObject),
-            (4, Found::NoObject),
-            (5, Found::NoObject),
-            (6, Found::NoObject),
-            (7, Found::UnknownType("tombstone".to_owned())),
-            (9, Found::NotJson(46)),
-            (10, Found::SecondHeader),
-            (11, Found::Blank),
-            (12, Found::UnknownType(String::new())),
-            (14, Found::NotJson(1)),
-            (15, Found::NotJson(1)),
-            (16, Found::NotJson(54)),
+            (2, FindingKind::Blank),
+            (3, FindingKind::NoObject),
+            (4, FindingKind::NoObject),
+            (5, FindingKind::NoObject),
+            (6, FindingKind::NoObject),
+            (7, FindingKind::UnknownType("tombstone".to_owned())),
+            (9, FindingKind::NotJson(46)),
+            (10, FindingKind::SecondHeader),
+            (11, FindingKind::Blank),
+            (12, FindingKind::UnknownType(String::new())),
+            (14, FindingKind::NotJson(1)),
+            (15, FindingKind::NotJson(1)),
+            (16, FindingKind::NotJson(54)),
         ]
     );
     let [gap] = &report.noted[..] else { panic!("{:?}", report.noted) };
-    assert_eq!(gap.what, Found::SeqGap { after: 1, seq: 3 });
+    assert_eq!(gap.kind, FindingKind::SeqGap { after: 1, seq: 3 });
     assert!(gap.to_string().ends_with("chat.jsonl:13: turn 3 follows turn 1"));
 }
 
 #[tokio::test]
-async fn numbers_that_are_used_twice_out_of_order_or_missing_lose_no_turn() {
+async fn repeated_unordered_or_missing_numbers_lose_no_turn() {
     let folder = tempfile::tempdir().unwrap();
     let nameless = r#"{"type":"turn","seq":"x","question":"q"}"#;
     let text =
@@ -135,30 +135,30 @@ async fn numbers_that_are_used_twice_out_of_order_or_missing_lose_no_turn() {
     ];
     let read = rows(&db, ID).await;
     assert_eq!(ids(&read), due);
-    // Of a turn that tells no time, that of the turn before.
+    // A turn without a time has that of the turn before.
     assert_eq!(read[8].created_at, read[7].created_at);
-    let found: Vec<Found> = report.noted.iter().map(|finding| finding.what.clone()).collect();
+    let found: Vec<FindingKind> = report.noted.iter().map(|finding| finding.kind.clone()).collect();
     assert_eq!(
         found,
         [
-            Found::NoHeader,
-            Found::SeqGap { after: 0, seq: 2 },
-            Found::SeqTwice(2),
-            Found::SeqOutOfOrder { after: 2, seq: 1 },
-            Found::SeqTwice(2),
-            Found::NoField("schema_version"),
-            Found::WrongField("seq"),
-            Found::NoTime("created"),
-            Found::NoField("answer"),
+            FindingKind::NoHeader,
+            FindingKind::SeqGap { after: 0, seq: 2 },
+            FindingKind::SeqTwice(2),
+            FindingKind::SeqOutOfOrder { after: 2, seq: 1 },
+            FindingKind::SeqTwice(2),
+            FindingKind::NoField("schema_version"),
+            FindingKind::WrongField("seq"),
+            FindingKind::NoTime("created"),
+            FindingKind::NoField("answer"),
         ]
     );
     let again = source.import(&db).await.unwrap();
     assert_eq!((again.messages, again.already_there), (0, 9));
 }
 
-/// The reading half of RR-S6.
+/// The import half of RR-S6.
 #[tokio::test]
-async fn cut_off_at_any_byte_a_transcript_has_every_whole_line() {
+async fn a_transcript_truncated_at_any_byte_keeps_every_whole_line() {
     let folder = tempfile::tempdir().unwrap();
     let turns = [turn(1, "é\u{0}", "\"}"), turn(2, "🦀", ""), turn(3, "last", "{\"a\":1}")];
     let text = [header(ID)].into_iter().chain(turns).collect::<Vec<_>>();
@@ -167,7 +167,7 @@ async fn cut_off_at_any_byte_a_transcript_has_every_whole_line() {
         chat(folder.path(), ID, &bytes[..cut]);
         let db = store();
         let report = ChatFolder::open(folder.path()).unwrap().import(&db).await.unwrap();
-        // A line that lacks no more than its end is whole.
+        // A line that lacks only its line break is complete.
         let mut end = 0;
         let whole = text
             .iter()
@@ -192,7 +192,7 @@ async fn cut_off_at_any_byte_a_transcript_has_every_whole_line() {
 
 /// RR-S8
 #[tokio::test]
-async fn a_corrupt_catalog_is_told_and_transcripts_alone_tell_the_rest() {
+async fn a_corrupt_catalog_is_an_error_and_transcripts_import_without_it() {
     let folder = tempfile::tempdir().unwrap();
     catalog(folder.path(), &[entry(ID, "one", 2, "q2"), entry(OTHER, "two", 1, "q1")]);
     chat(folder.path(), ID, lines(&[header(ID), turn(1, "q1", "a1"), turn(2, &"é".repeat(100), "a2")]));
@@ -221,16 +221,16 @@ async fn a_corrupt_catalog_is_told_and_transcripts_alone_tell_the_rest() {
     assert!(thread.title.is_untitled());
     assert_eq!((thread.turns, thread.preview.clone()), (2, Some("é".repeat(80))));
     assert_eq!(thread.active_at, Timestamp::from_micros(1_709_251_202_000_000));
-    // One that is not there is none that is corrupt.
+    // A missing catalog is not corrupt.
     fs::remove_file(&path).unwrap();
     let other = store();
     source.import(&other).await.unwrap();
     assert_eq!(everything(&other).await, all);
 }
 
-/// RR-S9, as far as it is read.
+/// The import half of RR-S9.
 #[tokio::test]
-async fn what_is_newer_is_kept_whole_and_flagged() {
+async fn newer_versions_are_kept_whole_and_reported() {
     let folder = tempfile::tempdir().unwrap();
     let newer = r#"{"type":"turn","schema_version":99, "seq":2,"who":1.10,"question":["q"]}"#;
     let stranger = r#"{"type":"memo","schema_version":2,"n":18446744073709551616}"#;
@@ -241,7 +241,7 @@ async fn what_is_newer_is_kept_whole_and_flagged() {
     let db = store();
     let report = ChatFolder::open(folder.path()).unwrap().import(&db).await.unwrap();
     assert_eq!((report.messages, report.skipped.len(), report.newer.len()), (6, 0, 3));
-    assert_eq!(report.newer[0], Place::File(folder.path().join("catalog.json")));
+    assert_eq!(report.newer[0], Location::File(folder.path().join("catalog.json")));
     assert_eq!(everything(&db).await[ID].0.title.as_str(), "still read");
     let recalled = db.thread(ID).recall(None, 50).await.unwrap().messages;
     let flagged: Vec<&Message> =
@@ -257,7 +257,7 @@ async fn what_is_newer_is_kept_whole_and_flagged() {
 }
 
 #[tokio::test]
-async fn fields_that_are_not_known_are_kept_byte_for_byte() {
+async fn unknown_fields_are_kept_byte_for_byte() {
     let folder = tempfile::tempdir().unwrap();
     let known = header(ID);
     let header = known.replace('}', r#","theme":{"a" : 1.10}}"#);

@@ -1,4 +1,4 @@
-//! Threads out to a folder of chats.
+//! Exports of threads to a folder of chats.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use throughline_core::{
     Content, MetadataPatch, NewMessage, NewReservation, NewThread, Persistence, Role, ids::AttachmentKey,
     messages::UpdateMode,
 };
-use throughline_transfer::{ChatFolder, ChatId, Found, TransferError};
+use throughline_transfer::{ChatFolder, ChatId, FindingKind, TransferError};
 
 use crate::support::{ID, OTHER, catalog, chat, entry, everything, files, header, lines, store, turn};
 
@@ -20,7 +20,7 @@ async fn round(db: &Persistence) -> Persistence {
 }
 
 #[tokio::test]
-async fn a_folder_comes_back_with_the_same_lines() {
+async fn an_imported_folder_is_exported_with_the_same_lines() {
     let folder = tempfile::tempdir().unwrap();
     let spaced = r#"{"type": "turn", "schema_version": 1, "seq": 3, "created": "2024-03-01T00:00:03.000001+00:00", "question": {"text": "\u00e9"}, "answer": "\ud83e\udd80", "cost": 1.10}"#;
     let newer = r#"{"schema_version":99,"type":"turn","x":[ 1 ]}"#;
@@ -63,7 +63,7 @@ async fn a_folder_comes_back_with_the_same_lines() {
 }
 
 #[tokio::test]
-async fn what_a_turn_does_not_tell_comes_back_too() {
+async fn data_that_a_turn_cannot_express_is_exported_and_imported() {
     let db = store();
     let awkward = NewThread::new()
         .with_id("telegram:42\u{2028}é".parse().unwrap())
@@ -101,7 +101,7 @@ async fn what_a_turn_does_not_tell_comes_back_too() {
 }
 
 #[tokio::test]
-async fn a_thread_that_lists_show_without_messages_comes_back_into_them() {
+async fn a_listed_thread_without_messages_is_listed_after_an_import() {
     let db = store();
     db.create_thread(NewThread::new().with_id("t".parse().unwrap()).with_title("Empty".parse().unwrap()))
         .await
@@ -114,7 +114,7 @@ async fn a_thread_that_lists_show_without_messages_comes_back_into_them() {
 }
 
 #[tokio::test]
-async fn an_imported_turn_that_was_changed_keeps_what_is_not_known_of_it() {
+async fn a_changed_imported_turn_keeps_its_unknown_fields() {
     let folder = tempfile::tempdir().unwrap();
     let spaced = turn(1, "q", "a").replace("}", ", \"cost\": 1.10}");
     chat(folder.path(), ID, lines(&[header(ID), spaced, turn(2, "q", "a")]));
@@ -142,7 +142,7 @@ async fn an_imported_turn_that_was_changed_keeps_what_is_not_known_of_it() {
 }
 
 #[tokio::test]
-async fn an_export_is_done_again_and_changes_what_has_changed() {
+async fn a_repeated_export_changes_only_changed_files() {
     let db = store();
     db.thread("a").add(NewMessage::user("one")).await.unwrap();
     db.thread("b").add(NewMessage::user("one")).await.unwrap();
@@ -153,17 +153,17 @@ async fn an_export_is_done_again_and_changes_what_has_changed() {
     let before = files(out.path());
     assert_eq!(folder.export(&db).await.unwrap(), first);
     assert_eq!(files(out.path()), before);
-    // What a process has left that ended is taken away.
+    // The export removes the unfinished file of a process that ended.
     fs::write(out.path().join(".throughline-abc"), "half").unwrap();
     db.thread("a").add(NewMessage::user("two")).await.unwrap();
     db.thread("b").delete_thread().await.unwrap();
     let mut open = db.thread("a").reserve(Role::Assistant).await.unwrap();
     let changed = folder.export(&db).await.unwrap();
     assert_eq!((changed.threads, changed.messages), (1, 2));
-    assert_eq!(changed.skipped.iter().map(|finding| &finding.what).collect::<Vec<_>>(), [&Found::Open]);
+    assert_eq!(changed.skipped.iter().map(|finding| &finding.kind).collect::<Vec<_>>(), [&FindingKind::Open]);
     assert_eq!(
-        changed.noted.iter().map(|finding| &finding.what).collect::<Vec<_>>(),
-        [&Found::NoLongerThere]
+        changed.noted.iter().map(|finding| &finding.kind).collect::<Vec<_>>(),
+        [&FindingKind::NoLongerThere]
     );
     open.abandon("enough").await.unwrap();
     assert_eq!(files(out.path()).len(), 3);
@@ -175,7 +175,7 @@ async fn an_export_is_done_again_and_changes_what_has_changed() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn two_exports_do_not_write_to_one_folder_at_once() {
+async fn concurrent_exports_to_one_folder_are_refused() {
     let db = store();
     db.thread("t").add(NewMessage::user("x")).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -186,21 +186,21 @@ async fn two_exports_do_not_write_to_one_folder_at_once() {
     assert_eq!(files(folder.path()).len(), 0);
     drop(other);
     ChatFolder::create(folder.path()).unwrap().export(&db).await.unwrap();
-    // It is free again when one has ended, also by an error.
+    // The lock is released after an export, also after an error.
     ChatFolder::open(folder.path()).unwrap().export(&db).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_folder_of_something_else_is_never_written_to() {
+async fn a_folder_with_other_files_is_never_written_to() {
     let db = store();
     db.thread("a").add(NewMessage::user("one")).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let export = || async { ChatFolder::create(folder.path()).unwrap().export(&db).await.unwrap_err() };
-    fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+    fs::write(folder.path().join("other.txt"), "mine").unwrap();
     let before = files(folder.path());
     let error = export().await;
     assert!(
-        matches!(&error, TransferError::NotAnExport { found, .. } if found.ends_with("notes.txt")),
+        matches!(&error, TransferError::NotAnExport { found, .. } if found.ends_with("other.txt")),
         "{error}"
     );
     assert_eq!(files(folder.path()), before);

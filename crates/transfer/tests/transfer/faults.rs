@@ -1,4 +1,4 @@
-//! T3-S10: whatever call fails, what is done again brings the rest, and nothing twice.
+//! T3-S10: after a failure of any call, a repeated transfer completes, without duplicates.
 
 use std::{
     collections::BTreeMap,
@@ -20,14 +20,14 @@ use throughline_core::{
 use throughline_layers::limits::LimitsLayer;
 use throughline_memory::MemoryBackend;
 use throughline_sqlite::SqliteOptions;
-use throughline_transfer::{ChatFolder, Found, LegacySqlite, TransferError};
+use throughline_transfer::{ChatFolder, FindingKind, LegacySqlite, TransferError};
 
 use crate::{
     legacy_rows::{Legacy, TABLE, row, text},
     support::{ID, OTHER, catalog, chat, entry, everything, files, header, lines, rows, store, turn},
 };
 
-/// Fails the call of this number, before or after it is made.
+/// Fails the call with this number, before or after it runs.
 #[derive(Clone)]
 struct Fault {
     calls: Arc<AtomicUsize>,
@@ -55,7 +55,7 @@ impl Fault {
         if number < self.at.load(Ordering::SeqCst) {
             return next.run(request).await;
         }
-        // From there on nothing is reached any more, as if the process had ended.
+        // All later calls also fail, as if the process had ended.
         if number == self.at.load(Ordering::SeqCst) && self.is_late {
             next.run(request).await?;
             return Err(error().with_effect(Effect::Unknown));
@@ -85,7 +85,7 @@ fn legacy() -> Legacy {
 }
 
 #[tokio::test]
-async fn an_import_that_failed_at_any_call_is_done_again_from_its_beginning() {
+async fn an_import_that_failed_at_any_call_can_be_repeated() {
     let legacy = legacy();
     let source = LegacySqlite::open(legacy.path()).unwrap();
     let bytes = fs::read(legacy.path()).unwrap();
@@ -102,7 +102,7 @@ async fn an_import_that_failed_at_any_call_is_done_again_from_its_beginning() {
             let first = source.import(&db).await;
             fault.arm(usize::MAX);
             if first.is_err() {
-                // What is in a list is whole.
+                // Every listed thread is complete.
                 for entry in db.threads(ListThreads::new(10)).await.unwrap().entries {
                     assert_eq!(entry.messages, due[entry.thread.as_str()].0.messages, "{is_late} {at}");
                 }
@@ -119,14 +119,14 @@ async fn an_import_that_failed_at_any_call_is_done_again_from_its_beginning() {
             }
             at += 1;
         }
-        // Each thread is created, filled, looked at and published.
+        // Each thread is created, filled, read and published.
         assert_eq!(at, 3 * 4 + 2);
     }
     assert_eq!(fs::read(legacy.path()).unwrap(), bytes);
 }
 
 #[tokio::test]
-async fn a_folder_is_brought_over_after_a_failure_at_any_call() {
+async fn a_folder_is_imported_after_a_failure_at_any_call() {
     let folder = tempfile::tempdir().unwrap();
     let turns = |from, to| (from..=to).map(|seq| turn(seq, "q", "a")).collect::<Vec<_>>();
     chat(folder.path(), ID, lines(&[vec![header(ID)], turns(1, 30)].concat()));
@@ -150,7 +150,7 @@ async fn a_folder_is_brought_over_after_a_failure_at_any_call() {
 }
 
 #[tokio::test]
-async fn an_export_that_failed_at_any_call_is_done_again() {
+async fn an_export_that_failed_at_any_call_can_be_repeated() {
     let fault = Fault::new(false);
     let db = fault.before(MemoryBackend::new());
     for (thread, count) in [("a", 250), ("b", 1), ("c", 0)] {
@@ -168,29 +168,28 @@ async fn an_export_that_failed_at_any_call_is_done_again() {
         fault.arm(at);
         let first = chats.export(&db).await;
         fault.arm(usize::MAX);
-        // Whatever is there is whole.
+        // Every existing file is complete.
         for (path, bytes) in shape(folder.path()) {
             assert!(path.ends_with("catalog.json") || due[&path] == bytes, "{at}: {}", path.display());
         }
         chats.export(&db).await.unwrap();
         assert_eq!(shape(folder.path()), due, "{at}");
         if first.is_ok() {
-            // One list, and of each thread its names; three pages of the one thread and one of the other, and the entry of each once
-            // more.
+            // One list; for each thread its aliases, its pages (three and one), and its summary once more.
             assert_eq!(at, 9);
             break;
         }
     }
 }
 
-/// Every file below a folder by its name there.
+/// Returns every file below a folder by its name.
 fn shape(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let files = files(dir).into_iter();
     files.map(|(path, bytes)| (path.strip_prefix(dir).unwrap().to_owned(), bytes)).collect()
 }
 
 #[tokio::test]
-async fn a_chat_that_a_store_refuses_is_named_and_keeps_no_other_back() {
+async fn a_refused_chat_is_reported_and_the_others_are_imported() {
     let folder = tempfile::tempdir().unwrap();
     let entry = entry(ID, "t", 1, "q").replace('}', r#","throughline":{"metadata":{"throughline.x":1}}}"#);
     catalog(folder.path(), &[entry]);
@@ -201,7 +200,7 @@ async fn a_chat_that_a_store_refuses_is_named_and_keeps_no_other_back() {
     assert_eq!((report.messages, report.skipped.len()), (2, 3));
     for finding in &report.skipped {
         assert!(
-            matches!(&finding.what, Found::Refused(why) if why.contains("`throughline.x` is reserved")),
+            matches!(&finding.kind, FindingKind::Refused(why) if why.contains("`throughline.x` is reserved")),
             "{finding}"
         );
     }
@@ -209,7 +208,7 @@ async fn a_chat_that_a_store_refuses_is_named_and_keeps_no_other_back() {
 }
 
 #[tokio::test]
-async fn a_process_that_ended_leaves_a_file_that_the_next_one_goes_on_with() {
+async fn a_later_process_continues_an_import_that_ended() {
     let legacy = legacy();
     let source = LegacySqlite::open(legacy.path()).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -232,7 +231,7 @@ async fn a_process_that_ended_leaves_a_file_that_the_next_one_goes_on_with() {
 }
 
 #[tokio::test]
-async fn a_row_that_a_layer_refuses_is_named_and_keeps_no_other_back() {
+async fn a_row_that_a_layer_refuses_is_reported_and_the_others_are_imported() {
     let legacy = Legacy::new(TABLE);
     legacy.put(row("t", "a", 1));
     legacy.put(crate::legacy_rows::Row { text: text(&"x".repeat(2000)), ..row("t", "b", 2) });
@@ -242,17 +241,17 @@ async fn a_row_that_a_layer_refuses_is_named_and_keeps_no_other_back() {
     let report = LegacySqlite::open(legacy.path()).unwrap().import(&db).await.unwrap();
     assert_eq!(report.messages, 2);
     let [refused] = &report.skipped[..] else { panic!("{:?}", report.skipped) };
-    assert_eq!(refused.place.to_string(), "row 2 of `projection_thread_messages`");
+    assert_eq!(refused.location.to_string(), "row 2 of `projection_thread_messages`");
     assert!(
-        matches!(&refused.what, Found::Refused(why) if why.contains("2027 bytes of content")),
+        matches!(&refused.kind, FindingKind::Refused(why) if why.contains("2027 bytes of content")),
         "{refused}"
     );
     assert_eq!(rows(&db, "t").await.len(), 2);
 }
 
-/// A layer sees what is imported as it sees what is written, and what it makes of it is found again.
+/// A layer sees imported messages like any others, and a repeated import finds its result.
 #[tokio::test]
-async fn what_a_layer_redacts_comes_over_redacted_and_is_there_the_next_time() {
+async fn redacted_messages_are_imported_once() {
     let legacy = Legacy::new(TABLE);
     legacy.put(crate::legacy_rows::Row { text: text("my key is hunter2"), ..row("t", "a", 1) });
     let redact =

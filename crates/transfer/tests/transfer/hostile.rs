@@ -1,4 +1,4 @@
-//! Folders and stores that are not as they should be, or change while they are written.
+//! Malformed folders and damaged stores, and changes during an export.
 
 use std::{
     fs,
@@ -17,14 +17,14 @@ use throughline_core::{
 };
 use throughline_memory::MemoryBackend;
 use throughline_sqlite::SqliteBackend;
-use throughline_transfer::{ChatFolder, ChatId, Found, LegacySqlite, Place, TransferError};
+use throughline_transfer::{ChatFolder, ChatId, FindingKind, LegacySqlite, Location, TransferError};
 
 use crate::{
     legacy_rows::{Legacy, Row, TABLE, row, text},
     support::{everything, files, rows, store},
 };
 
-/// What happens while an export goes on, after the first read of a kind.
+/// A change that runs during an export, after the first read of a kind.
 #[derive(Clone, Default)]
 struct Meanwhile {
     db: Arc<OnceLock<Persistence>>,
@@ -32,7 +32,7 @@ struct Meanwhile {
 }
 
 impl Meanwhile {
-    fn store(&self, is_it: fn(&PersistArgs) -> bool, what: &'static str) -> Persistence {
+    fn store(&self, is_it: fn(&PersistArgs) -> bool, change: &'static str) -> Persistence {
         let meanwhile = self.clone();
         let layer = from_fn("meanwhile", Phase::Guard, move |request: PersistRequest, next: NextRequest| {
             let meanwhile = meanwhile.clone();
@@ -41,11 +41,11 @@ impl Meanwhile {
                 let answer = next.run(request).await;
                 if due && meanwhile.reads.fetch_add(1, Ordering::SeqCst) == 0 {
                     let thread = meanwhile.db.get().unwrap().thread("t0000");
-                    match what {
+                    match change {
                         "delete" => drop(thread.delete_thread().await.unwrap()),
                         "clear" => {
                             thread.clear().await.unwrap();
-                            thread.add(NewMessage::user("anew")).await.unwrap();
+                            thread.add(NewMessage::user("again")).await.unwrap();
                         }
                         _ => drop(thread.add(NewMessage::assistant("more")).await.unwrap()),
                     }
@@ -81,48 +81,48 @@ async fn a_thread_that_becomes_active_while_threads_are_listed_is_written() {
 }
 
 #[tokio::test]
-async fn a_thread_that_is_deleted_or_begun_anew_meanwhile_is_not_written_by_half() {
-    for what in ["delete", "clear"] {
+async fn a_thread_deleted_or_cleared_meanwhile_is_not_written_in_part() {
+    for change in ["delete", "clear"] {
         let meanwhile = Meanwhile::default();
-        let db = meanwhile.store(|args| matches!(args, PersistArgs::Read(ReadArgs::Page(_))), what);
+        let db = meanwhile.store(|args| matches!(args, PersistArgs::Read(ReadArgs::Page(_))), change);
         for number in 0..150 {
             db.thread("t0000").add(NewMessage::user(&format!("question {number}"))).await.unwrap();
         }
         db.thread("t0001").add(NewMessage::user("hello")).await.unwrap();
         meanwhile.begin(&db);
         let (_dir, out, report) = exported(&db).await;
-        let is_deleted = what == "delete";
-        let skipped: Vec<_> = report.skipped.iter().map(|finding| &finding.what).collect();
-        assert_eq!(skipped, if is_deleted { vec![&Found::Deleted] } else { vec![] });
+        let is_deleted = change == "delete";
+        let skipped: Vec<_> = report.skipped.iter().map(|finding| &finding.kind).collect();
+        assert_eq!(skipped, if is_deleted { vec![&FindingKind::Deleted] } else { vec![] });
         let other = store();
         let read = out.import(&other).await.unwrap();
-        assert_eq!((read.messages, &*read.skipped), (report.messages, &[][..]), "{what}");
-        assert_eq!(rows(&other, "t0000").await, rows(&db, "t0000").await, "{what}");
+        assert_eq!((read.messages, &*read.skipped), (report.messages, &[][..]), "{change}");
+        assert_eq!(rows(&other, "t0000").await, rows(&db, "t0000").await, "{change}");
     }
 }
 
 #[tokio::test]
-async fn no_thread_is_written_over_another_one() {
+async fn no_thread_overwrites_another_one() {
     let db = store();
     let name = ChatId::of(&"telegram:42".parse().unwrap()).to_string();
     db.thread("telegram:42").add(NewMessage::user("first")).await.unwrap();
     db.thread(name.as_str()).add(NewMessage::user("second")).await.unwrap();
     let (_dir, out, report) = exported(&db).await;
     assert_eq!((report.threads, report.skipped.len()), (1, 1));
-    assert!(matches!(report.skipped[0].what, Found::FolderTaken(_)), "{}", report.skipped[0]);
+    assert!(matches!(report.skipped[0].kind, FindingKind::FolderTaken(_)), "{}", report.skipped[0]);
     let other = store();
     assert_eq!(out.import(&other).await.unwrap().skipped, []);
-    let Place::Thread(skipped) = &report.skipped[0].place else { panic!("{}", report.skipped[0]) };
+    let Location::Thread(skipped) = &report.skipped[0].location else { panic!("{}", report.skipped[0]) };
     let mut all = everything(&db).await;
     all.remove(skipped.as_str());
     assert_eq!(everything(&other).await, all);
 }
 
 #[tokio::test]
-async fn a_folder_that_is_refused_keeps_every_file() {
+async fn a_refused_folder_keeps_every_file() {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join(".throughline-notes"), "mine").unwrap();
-    fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+    fs::write(dir.path().join(".throughline-other"), "mine").unwrap();
+    fs::write(dir.path().join("other.txt"), "mine").unwrap();
     let before = files(dir.path());
     let error = ChatFolder::open(dir.path()).unwrap().export(&store()).await.unwrap_err();
     assert!(matches!(error, TransferError::NotAnExport { .. }), "{error}");
@@ -143,7 +143,7 @@ async fn a_catalog_at_its_last_version_is_written() {
 }
 
 #[tokio::test]
-async fn a_line_has_so_many_messages_and_no_more() {
+async fn a_line_has_a_limit_of_messages() {
     let db = store();
     for number in 0..450 {
         db.thread("t").add(NewMessage::assistant(&format!("answer {number}"))).await.unwrap();
@@ -157,7 +157,7 @@ async fn a_line_has_so_many_messages_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_line_that_a_host_has_written_in_several_stays_one() {
+async fn kept_metadata_with_line_breaks_becomes_one_line() {
     let db = store();
     let line =
         "{\"type\":\"turn\",\n\"schema_version\":99,\n\"seq\":1,\"created\":\"1970-01-01T00:00:00.000Z\"}";
@@ -175,7 +175,7 @@ async fn a_line_that_a_host_has_written_in_several_stays_one() {
 }
 
 #[tokio::test]
-async fn a_column_does_not_take_the_place_of_what_another_one_held() {
+async fn an_unknown_column_does_not_replace_the_value_of_a_known_one() {
     let columns = "attachments TEXT DEFAULT 'column', turnId TEXT DEFAULT 'column', updated_at TEXT NOT NULL";
     let legacy = Legacy::new(&TABLE.replace("updated_at TEXT NOT NULL", columns));
     legacy.put(Row { attachments: text("{\"a\":1}"), turn: text(""), ..row("t", "m", 1) });
@@ -190,7 +190,7 @@ async fn a_column_does_not_take_the_place_of_what_another_one_held() {
 }
 
 #[tokio::test]
-async fn what_is_damaged_in_one_thread_keeps_no_other_back() {
+async fn damage_in_one_thread_does_not_stop_the_others() {
     for damage in [
         "UPDATE messages SET content = '[1]' WHERE message_id = 'a1'",
         "UPDATE catalog SET title = 'damage' WHERE thread_pk = (SELECT thread_pk FROM threads WHERE thread = 'a')",
@@ -215,7 +215,7 @@ async fn what_is_damaged_in_one_thread_keeps_no_other_back() {
         let db = open().await;
         let report = out.export(&db).await.unwrap();
         assert_eq!((report.threads, report.skipped.len(), &*report.noted), (1, 1, &[][..]), "{damage}");
-        assert_eq!(report.skipped[0].place, Place::Thread("a".parse().unwrap()));
+        assert_eq!(report.skipped[0].location, Location::Thread("a".parse().unwrap()));
         let after = files(&dir.path().join("out"));
         assert!(
             after
@@ -230,7 +230,7 @@ async fn what_is_damaged_in_one_thread_keeps_no_other_back() {
 }
 
 #[tokio::test]
-async fn an_export_goes_over_no_export_of_another_tenant() {
+async fn an_export_does_not_overwrite_that_of_another_tenant() {
     let db = store();
     let other = db.for_tenant("other".parse().unwrap());
     db.thread("same").add(NewMessage::user("mine")).await.unwrap();
@@ -249,7 +249,7 @@ async fn an_export_goes_over_no_export_of_another_tenant() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_catalog_that_is_no_file_is_refused_and_not_waited_for() {
+async fn a_catalog_that_is_no_regular_file_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("catalog.json");
     let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();

@@ -9,7 +9,8 @@ use throughline_core::{
     threads::ListThreads,
 };
 use throughline_transfer::{
-    ChatFolder, Found, LegacySqlite, LegacySqliteOptions, Place, Report, StreamingRows, TransferError,
+    ChatFolder, FindingKind, LegacySqlite, LegacySqliteOptions, Location, Report, StreamingRows,
+    TransferError,
 };
 
 use crate::{
@@ -24,7 +25,7 @@ fn facts(json: &str) -> Metadata {
 const SECOND: i64 = 1_000_000;
 const BEGAN: i64 = 1_709_251_200 * SECOND;
 
-/// One row of each kind, with what it becomes.
+/// One row of each kind, with the resulting messages.
 fn one_of_each(legacy: &Legacy) -> Vec<ImportRow> {
     let awkward = "\u{0} é 🦀 \"\\\u{1}\n\u{2028} e\u{301}";
     legacy.put(Row { role: text("user"), text: text(awkward), turn: text("turn-1"), ..row("a", "m1", 1) });
@@ -66,7 +67,7 @@ fn one_of_each(legacy: &Legacy) -> Vec<ImportRow> {
 }
 
 #[tokio::test]
-async fn every_row_comes_over_with_its_bytes_and_times() {
+async fn every_row_is_imported_with_its_bytes_and_times() {
     let legacy = Legacy::new(TABLE);
     let due = one_of_each(&legacy);
     let before = fs::read(legacy.path()).unwrap();
@@ -79,11 +80,11 @@ async fn every_row_comes_over_with_its_bytes_and_times() {
     assert_eq!(rows(&db, "a").await, due);
     let entry = db.thread("a").entry().await.unwrap().unwrap();
     assert_eq!((entry.created_at, entry.listed), (due[0].created_at, true));
-    // The turn is what `ResolveId` finds the message by.
+    // `ResolveId` finds the message by its turn.
     let aliases = db.read(ListAliases::new("a".parse().unwrap(), 10)).await.unwrap().aliases;
     let names: Vec<_> = aliases.iter().map(|alias| (alias.message.as_str(), alias.origin.clone())).collect();
     assert_eq!(names, [("m1", Origin::new().in_turn("turn-1".parse().unwrap()))]);
-    // Again: nothing twice, and nothing changed.
+    // A repeated import adds and changes nothing.
     let position = db.threads(ListThreads::new(1)).await.unwrap().position;
     let again = source.import(&db).await.unwrap();
     assert_eq!(again, {
@@ -99,7 +100,7 @@ async fn every_row_comes_over_with_its_bytes_and_times() {
 }
 
 #[tokio::test]
-async fn the_order_is_that_of_time_and_then_of_ids_whatever_the_form_of_the_time() {
+async fn rows_are_ordered_by_time_and_then_id_in_every_time_format() {
     let legacy = Legacy::new(TABLE);
     let at = |id: &str, time: &str| Row { created: text(time), ..row("t", id, 0) };
     legacy.put(at("z", "2024-03-01T00:00:01.000Z"));
@@ -113,7 +114,7 @@ async fn the_order_is_that_of_time_and_then_of_ids_whatever_the_form_of_the_time
 }
 
 #[tokio::test]
-async fn a_row_that_no_store_takes_is_named_and_keeps_no_other_back() {
+async fn an_invalid_row_is_reported_and_the_others_are_imported() {
     let legacy = Legacy::new(&TABLE.replace("text TEXT NOT NULL", "text"));
     let long = "x".repeat(256);
     for (id, thread) in [("", "t"), (&*long, "t"), ("a\u{7}b", "t"), ("in-no-thread", ""), ("in-long", &long)]
@@ -135,22 +136,22 @@ async fn a_row_that_no_store_takes_is_named_and_keeps_no_other_back() {
     assert_eq!(rows(&db, "t").await.len(), 1);
     let mut found: Vec<String> = report.skipped.iter().map(ToString::to_string).collect();
     found.sort_by_key(|text| text.split(' ').nth(1).map(|row| row.parse::<u32>().unwrap()));
-    let place = |row: u32, what: &str| format!("row {row} of `projection_thread_messages`: {what}");
+    let location = |row: u32, defect: &str| format!("row {row} of `projection_thread_messages`: {defect}");
     assert_eq!(
         found,
         [
-            place(1, "message id: is empty"),
-            place(2, "message id: 256 bytes are more than the 255 allowed"),
-            place(3, "message id: holds a control character at byte 1"),
-            place(4, "thread id: is empty"),
-            place(5, "thread id: 256 bytes are more than the 255 allowed"),
-            place(6, "`message_id` is no text"),
-            place(7, "`created_at` is no time"),
-            place(8, "`updated_at` is no time"),
-            place(9, "there is no role `robot`"),
-            place(10, "`text` is no text"),
-            place(11, "`text` is not UTF-8"),
-            place(12, "`is_streaming` is no whole number"),
+            location(1, "message id: is empty"),
+            location(2, "message id: 256 bytes are more than the 255 allowed"),
+            location(3, "message id: holds a control character at byte 1"),
+            location(4, "thread id: is empty"),
+            location(5, "thread id: 256 bytes are more than the 255 allowed"),
+            location(6, "`message_id` is no text"),
+            location(7, "`created_at` is no time"),
+            location(8, "`updated_at` is no time"),
+            location(9, "there is no role `robot`"),
+            location(10, "`text` is no text"),
+            location(11, "`text` is not UTF-8"),
+            location(12, "`is_streaming` is no whole number"),
         ]
     );
     assert_eq!(source.plan().await.unwrap().skipped, report.skipped);
@@ -159,7 +160,7 @@ async fn a_row_that_no_store_takes_is_named_and_keeps_no_other_back() {
 }
 
 #[tokio::test]
-async fn columns_that_are_not_known_are_kept() {
+async fn unknown_columns_are_kept() {
     let legacy =
         Legacy::new(&format!("{}, context_json, \"é \"\"x\"\"\")", TABLE.strip_suffix(')').unwrap()));
     legacy.put(row("t", "a", 1));
@@ -205,9 +206,9 @@ async fn tables_of_other_names_and_kinds_are_read_and_streaming_rows_can_be_fina
         read.iter().map(|row| (row.id.as_str(), &row.abandoned)).collect::<Vec<_>>(),
         [("m", &None), ("o", &None)]
     );
-    let place = Place::Row { table: "projection_thread_messages".to_owned(), row: "n".to_owned() };
+    let location = Location::Row { table: "projection_thread_messages".to_owned(), row: "n".to_owned() };
     assert_eq!(report.skipped.len(), 1);
-    assert_eq!(report.skipped[0].place, place);
+    assert_eq!(report.skipped[0].location, location);
     legacy.db.execute_batch("INSERT INTO \"my \"\"table\" SELECT * FROM projection_thread_messages").unwrap();
     let other = store();
     options().table("my \"table").open(legacy.path()).unwrap().import(&other).await.unwrap();
@@ -215,7 +216,7 @@ async fn tables_of_other_names_and_kinds_are_read_and_streaming_rows_can_be_fina
 }
 
 #[test]
-fn what_is_no_such_file_is_refused_with_what_is_missing() {
+fn another_kind_of_file_is_refused_with_the_missing_parts() {
     let legacy =
         Legacy::new("CREATE TABLE projection_thread_messages (message_id TEXT, Thread_ID TEXT, role TEXT)");
     let open = |name: &str| LegacySqlite::open(legacy.folder().join(name)).unwrap_err();
@@ -237,7 +238,7 @@ fn what_is_no_such_file_is_refused_with_what_is_missing() {
 }
 
 #[tokio::test]
-async fn a_message_that_was_deleted_stays_so_and_one_that_differs_is_left() {
+async fn a_deleted_message_stays_deleted_and_a_different_one_stays_unchanged() {
     let legacy = Legacy::new(TABLE);
     for id in ["a", "b", "c"] {
         legacy.put(row("t", id, 1));
@@ -253,16 +254,19 @@ async fn a_message_that_was_deleted_stays_so_and_one_that_differs_is_left() {
     legacy.put(row("t", "new", 2));
     let report = source.import(&db).await.unwrap();
     assert_eq!((report.messages, report.already_there), (1, 1));
-    let found: Vec<&Found> = report.skipped.iter().map(|finding| &finding.what).collect();
-    assert_eq!(found, [&Found::Deleted, &Found::Deleted, &Found::Deleted, &Found::Differs]);
-    assert_eq!(report.skipped[0].place.to_string(), "thread `gone`");
+    let found: Vec<&FindingKind> = report.skipped.iter().map(|finding| &finding.kind).collect();
+    assert_eq!(
+        found,
+        [&FindingKind::Deleted, &FindingKind::Deleted, &FindingKind::Deleted, &FindingKind::Differs]
+    );
+    assert_eq!(report.skipped[0].location.to_string(), "thread `gone`");
     let texts: Vec<String> = rows(&db, "t").await.iter().map(|row| row.content.plain_text(100)).collect();
     assert_eq!(texts, ["edited", "text of c", "text of new"]);
     assert_eq!(db.thread("gone").entry().await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn an_id_that_two_threads_have_is_a_message_of_each() {
+async fn an_id_in_two_threads_is_a_message_of_each() {
     for kind in ["", " WITHOUT ROWID"] {
         let table = TABLE.replace("message_id TEXT PRIMARY KEY", "message_id TEXT");
         let keyed = table.strip_suffix(')').unwrap();
@@ -278,9 +282,9 @@ async fn an_id_that_two_threads_have_is_a_message_of_each() {
     }
 }
 
-/// What its own program has written and not yet folded into the file is part of it.
+/// Rows that are only in the WAL are imported.
 #[tokio::test]
-async fn a_file_in_wal_mode_is_read_with_its_log_and_stays_as_it_is() {
+async fn a_file_in_wal_mode_is_read_with_its_wal_and_stays_unchanged() {
     let legacy = Legacy::new(TABLE);
     legacy.db.pragma_update(None, "journal_mode", "wal").unwrap();
     legacy.put(row("t", "in-the-log", 1));
@@ -291,9 +295,9 @@ async fn a_file_in_wal_mode_is_read_with_its_log_and_stays_as_it_is() {
     assert_eq!(fs::read(legacy.path()).unwrap(), before);
 }
 
-/// T3-S6, of an imported store.
+/// T3-S6, for an imported store.
 #[tokio::test]
-async fn a_runtime_finds_what_it_wrote_under_the_legacy_id_and_another_thread_has_its_own() {
+async fn a_runtime_finds_its_message_by_the_legacy_id_in_its_own_thread() {
     let legacy = Legacy::new(TABLE);
     legacy.put(Row { turn: text("turn-1"), ..row("a", "assistant:item-1", 1) });
     let db = store();
@@ -313,7 +317,7 @@ async fn a_runtime_finds_what_it_wrote_under_the_legacy_id_and_another_thread_ha
 }
 
 #[tokio::test]
-async fn the_turn_of_a_message_goes_out_to_a_folder_and_comes_back() {
+async fn the_turn_of_a_message_survives_an_export_and_an_import() {
     let legacy = Legacy::new(TABLE);
     for (id, second) in [("m1", 1), ("m2", 2), ("m3", 3)] {
         legacy.put(Row { turn: text(&format!("turn-{second}")), ..row("t", id, second) });
@@ -333,7 +337,7 @@ async fn the_turn_of_a_message_goes_out_to_a_folder_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_thread_that_is_there_keeps_what_was_said_of_it() {
+async fn an_existing_thread_keeps_its_title_and_messages() {
     let legacy = Legacy::new(TABLE);
     legacy.put(row("t", "m", 1));
     let db: Persistence = store();

@@ -1,4 +1,4 @@
-//! A legacy file, written as its own program wrote it.
+//! A legacy file, as its own program writes it.
 
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ pub(crate) fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 
-/// A reply of the assistant, `second` seconds past.
+/// Returns a reply of the assistant, `second` seconds after the start.
 pub(crate) fn row(thread: &str, id: &str, second: u32) -> Row {
     let at = text(&format!("2024-03-01T00:{:02}:{:02}.000Z", second / 60, second % 60));
     Row {

@@ -1,4 +1,4 @@
-//! Conversations in from legacy files and chat folders, and out again, over real stores.
+//! Tests imports from legacy files and chat folders, and exports, with real stores.
 #![allow(missing_docs, reason = "tests")]
 
 mod bounds;

@@ -1,8 +1,8 @@
-//! RR-S13: which folders are chats.
+//! RR-S13: the names of folders that are chats.
 
 use std::fs;
 
-use throughline_transfer::{ChatFolder, Found, TransferError};
+use throughline_transfer::{ChatFolder, FindingKind, TransferError};
 
 use crate::support::{ID, OTHER, catalog, chat, entry, everything, header, lines, store, turn};
 
@@ -11,7 +11,7 @@ fn transcript(id: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_name_is_canonicalised_everywhere_or_refused_everywhere() {
+async fn a_name_is_canonicalized_or_refused_consistently() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
     chat(dir, &ID.to_uppercase(), transcript(ID));
@@ -31,8 +31,11 @@ async fn a_name_is_canonicalised_everywhere_or_refused_everywhere() {
     let all = everything(&db).await;
     assert_eq!(all.keys().collect::<Vec<_>>(), [ID]);
     assert_eq!(all[ID].0.title.as_str(), "shouted");
-    let found = |what: &Found| report.skipped.iter().filter(|finding| finding.what == *what).count();
-    assert_eq!((found(&Found::NoChatId), found(&Found::OtherFile), report.skipped.len()), (6, 1, 7));
+    let found = |kind: &FindingKind| report.skipped.iter().filter(|finding| finding.kind == *kind).count();
+    assert_eq!(
+        (found(&FindingKind::NoChatId), found(&FindingKind::OtherFile), report.skipped.len()),
+        (6, 1, 7)
+    );
 }
 
 #[cfg(unix)]
@@ -50,23 +53,26 @@ async fn no_symbolic_link_is_followed() {
     let db = store();
     let report = ChatFolder::open(dir).unwrap().import(&db).await.unwrap();
     assert_eq!(everything(&db).await.len(), 0);
-    let found: Vec<&Found> = report.skipped.iter().map(|finding| &finding.what).collect();
-    assert_eq!(found, [&Found::SymbolicLink, &Found::SymbolicLink]);
+    let found: Vec<&FindingKind> = report.skipped.iter().map(|finding| &finding.kind).collect();
+    assert_eq!(found, [&FindingKind::SymbolicLink, &FindingKind::SymbolicLink]);
     symlink(outside.path().join("catalog.json"), dir.join("catalog.json")).unwrap();
     let error = ChatFolder::open(dir).unwrap().import(&db).await.unwrap_err();
     assert!(matches!(error, TransferError::SymbolicLink { .. }), "{error}");
 }
 
 #[tokio::test]
-async fn a_header_of_another_chat_and_a_folder_without_a_transcript_are_named() {
+async fn a_header_of_another_chat_and_a_folder_without_a_transcript_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     chat(folder.path(), ID, transcript(OTHER));
     fs::create_dir(folder.path().join(OTHER)).unwrap();
     catalog(folder.path(), &[entry("99999999-2222-4333-8444-555555555555", "lost", 1, "q")]);
     let report = ChatFolder::open(folder.path()).unwrap().plan().await.unwrap();
-    let found: Vec<&Found> = report.skipped.iter().map(|finding| &finding.what).collect();
-    assert_eq!(found, [&Found::HeaderOfAnother, &Found::NoTranscript, &Found::NoTranscript]);
+    let found: Vec<&FindingKind> = report.skipped.iter().map(|finding| &finding.kind).collect();
+    assert_eq!(
+        found,
+        [&FindingKind::HeaderOfAnother, &FindingKind::NoTranscript, &FindingKind::NoTranscript]
+    );
     assert_eq!((report.threads, report.messages), (0, 0));
     let error = ChatFolder::open(folder.path().join("nothing")).unwrap_err();
-    assert!(matches!(error, TransferError::Io { what: "read", .. }), "{error}");
+    assert!(matches!(error, TransferError::Io { operation: "read", .. }), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Whatever threads there are: out to a folder and into another store they are the same.
+//! An export and an import into another store preserve arbitrary threads.
 
 use proptest::{collection::vec, option, prelude::*, test_runner::Config};
 use throughline_core::{
@@ -153,7 +153,7 @@ async fn fill(db: &Persistence, threads: &[Thread]) {
         if let Some(owner) = &thread.owner {
             new = new.with_owner(owner.parse().unwrap());
         }
-        // Two of one id: the second is none.
+        // Of two threads with one id, the second is refused.
         if db.create_thread(new).await.is_err() {
             continue;
         }
@@ -169,7 +169,7 @@ proptest! {
     #![proptest_config(Config { cases: 100, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn an_export_is_imported_as_the_same_threads(threads in vec(thread(), 1..4)) {
+    fn an_export_is_imported_as_equal_threads(threads in vec(thread(), 1..4)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let db = store();
@@ -181,7 +181,7 @@ proptest! {
             let report = ChatFolder::open(folder.path()).unwrap().import(&other).await.unwrap();
             assert_eq!(report.skipped, []);
             assert_eq!(everything(&other).await, everything(&db).await);
-            // And once more: the same files.
+            // A second export writes the same files.
             let again = tempfile::tempdir().unwrap();
             ChatFolder::create(again.path()).unwrap().export(&other).await.unwrap();
             let names = |dir: &std::path::Path| -> Vec<_> {

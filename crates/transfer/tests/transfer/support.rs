@@ -1,4 +1,4 @@
-//! Stores, what is in them, and folders to read.
+//! Stores, their content, and folders to read.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ pub(crate) fn store() -> Persistence {
     Persistence::builder().backend(MemoryBackend::new()).build().unwrap()
 }
 
-/// Every listed thread with its messages, by ids. When entries were changed is of the store, not of what is in it.
+/// Returns every listed thread with its messages, by ids. It omits the time of change, which belongs to the store.
 pub(crate) async fn everything(db: &Persistence) -> BTreeMap<String, (ThreadSummary, Vec<ImportRow>)> {
     let list = db.threads(ListThreads::new(1000).archived_too()).await.unwrap();
     assert!(list.next.is_none() && list.damaged.is_empty());
@@ -39,7 +39,7 @@ pub(crate) async fn rows(db: &Persistence, thread: &str) -> Vec<ImportRow> {
     rows
 }
 
-/// Every file below a folder with its bytes.
+/// Returns every file below a folder with its bytes.
 pub(crate) fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -81,7 +81,7 @@ pub(crate) fn catalog(dir: &Path, entries: &[String]) {
     fs::write(dir.join("catalog.json"), text).unwrap();
 }
 
-/// Writes a transcript as it is given.
+/// Writes a transcript byte for byte.
 pub(crate) fn chat(dir: &Path, id: &str, bytes: impl AsRef<[u8]>) {
     fs::create_dir_all(dir.join(id)).unwrap();
     fs::write(dir.join(id).join("chat.jsonl"), bytes).unwrap();

@@ -85,7 +85,7 @@ impl EncryptLayer {
     }
 
     /// Returns the number of ciphertexts under each key in the data of `db`'s tenant, including the thread keys of all
-    /// tenants. It costs a pass over the store.
+    /// tenants. It reads the whole store.
     ///
     /// # Errors
     /// The errors of the reads. An unreadable row is an error that names the row, because its key is unknown.
@@ -95,13 +95,13 @@ impl EncryptLayer {
         Ok(walk.met)
     }
 
-    /// Removes a key from the key ring, after a pass over each of `stores` found no data under it. `stores` needs one
+    /// Removes a key from the key ring, after it has read each of `stores` and found no data under it. `stores` needs one
     /// handle for each tenant.
     ///
     /// The pass does not check data that a [`Rewrite`] does not visit.
     ///
     /// # Errors
-    /// `Conflict` while data is under the key; `Invalid` for the key that encrypts and for a key that the ring does not
+    /// `Conflict` while data is under the key; `Invalid` for the key that encrypts and for a key that the key ring does not
     /// have; the errors of [`keys_in_use`](Self::keys_in_use). After an error the key ring is unchanged.
     ///
     /// # Cancel safety

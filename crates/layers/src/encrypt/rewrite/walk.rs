@@ -17,7 +17,7 @@ use throughline_core::{
     threads::{GetThread, LabelThread, ListThreads, RenameThread},
 };
 
-/// One pass over a store, page by page.
+/// One pass through a store, page by page.
 #[derive(Debug, Clone)]
 pub(super) struct Walk {
     pub(super) layer: EncryptLayer,
@@ -93,7 +93,7 @@ impl Walk {
         if !self.writes
             && let Some(first) = listed.damaged.first()
         {
-            // An unreadable record does not tell the key that wraps it.
+            // An unreadable record does not reveal the key that wraps it.
             let detail = format!(
                 "{} records of the store of keys cannot be read, the first is `{first}`: restore or remove them",
                 listed.damaged.len()

@@ -1,4 +1,4 @@
-//! Chat, bots, mail, and the addresses that take messages from whoever knows them.
+//! Chat, bots, mail, and webhook addresses that are secrets themselves.
 
 use super::{rules, word};
 
@@ -8,7 +8,7 @@ rules! {
     "slack-webhook" r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/_+-]{20})", "A-Za-z0-9/_+-";
     "discord-bot-token" word!(r"[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27}"), "A-Za-z0-9_-";
     "discord-webhook" r"discord(?:app)?\.com/api/webhooks/(\d{15,20}/[A-Za-z0-9_-]{20})", "A-Za-z0-9_-";
-    // Also behind `bot`, as in the addresses of its interface.
+    // Also after `bot`, as in the addresses of its API.
     "telegram-bot-token" word!(r"\d{8,10}:AA[A-Za-z0-9_-]{33}"), "A-Za-z0-9_-";
     "telegram-bot-token" r"(?i:bot)(\d{8,10}:AA[A-Za-z0-9_-]{33})", "A-Za-z0-9_-";
     "teams-webhook" r"webhook\.office\.com/webhookb2/([A-Za-z0-9@-]{36,80}/IncomingWebhook/[a-f0-9]{32})", "A-Za-z0-9/-";

@@ -1,4 +1,4 @@
-//! Clouds, their databases and what watches over them.
+//! Clouds, their databases and monitoring.
 
 use super::{rules, word};
 
@@ -12,7 +12,7 @@ rules! {
     "google-refresh-token" word!("1//0[A-Za-z0-9_-]{30}"), "A-Za-z0-9_-";
     "azure-storage-key" r"(?i:accountkey|sharedaccesskey)\s{0,2}=\s{0,2}([A-Za-z0-9+/]{32})", "A-Za-z0-9+/=";
     "azure-sas-signature" r"(?i:[?&;]sig=)([A-Za-z0-9%+/]{30})", "A-Za-z0-9%+/=";
-    // Three characters stand before it that any text could end with.
+    // It begins with three characters that can end any text.
     "azure-client-secret" r"(\dQ~[A-Za-z0-9_~.-]{31})", "A-Za-z0-9_~.-";
     "alibaba-access-key" word!("LTAI[A-Za-z0-9]{17}"), "A-Za-z0-9";
     "tencent-secret-id" word!("AKID[A-Za-z0-9]{28}"), "A-Za-z0-9";

@@ -1,4 +1,4 @@
-//! Code hosts, registries of packages, and the tools of teams.
+//! Code hosts, package registries, and team tools.
 
 use super::{rules, word};
 

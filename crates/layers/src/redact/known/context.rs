@@ -1,5 +1,4 @@
-//! Secrets that are known by what stands around them: keys in PEM, tokens in headers, passwords in addresses and
-//! assignments.
+//! Secrets that are known by their context: PEM keys, tokens in headers, passwords in addresses and assignments.
 
 use super::word;
 use crate::redact::{
@@ -8,7 +7,7 @@ use crate::redact::{
     value::Reads,
 };
 
-/// Everything from the line that begins a private key to the one that ends it.
+/// From the first line of a private key to its last.
 const PRIVATE_KEY: &str = r"(-----BEGIN (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: BLOCK)?-----)";
 
 const PLAIN: &[Known] = &[
@@ -30,11 +29,10 @@ const BEARER: &str = r"\b(?i:bearer)\s{1,3}([A-Za-z0-9._~+/=-]{20,200})";
 
 const HEADER: &str = r#"(?i:x-[a-z-]{0,20}(?:key|token|secret)|api-key)\\?["']?\s{0,2}:\s{0,2}\\?["']?([A-Za-z0-9._~+/=-]{16,200})"#;
 
-/// A scheme, a user and a colon: the password is read behind it.
+/// A scheme, a user and a colon; the password follows.
 const ADDRESS: &str = r#"://[^\s/:@"'<>\\?#`]{0,64}:"#;
 
-/// The end of a name that may say that its value is a secret, and what gives it one. The name is read as a whole, and then the
-/// value behind it.
+/// The end of a name that may indicate a secret, and its assignment. The whole name is read next, and then the value.
 macro_rules! name {
     () => {
         r"(?i:pass(?:w(?:or)?[dt]|phrase|code)?|pw(?:d|ord)?|psk|kennwort|senha|secret|token|key|auth|cred|cookie|jwt|mnemonic|phrase|_pat)"
@@ -57,7 +55,7 @@ const SSHPASS: &str = r#"\bsshpass\s{1,3}-p\s?["']?([^\s"'`]{3,64})"#;
 
 const MYSQL: &str = r#"\bmysql(?:dump|admin)?\s(?:[^\n|;&]{0,64}\s)?-p["']?([^\s"'`]{4,64})"#;
 
-/// What Unix and its servers keep of passwords.
+/// Password hashes of Unix and its servers.
 const CRYPT: &str = r"(\$(?:2[abxy]\$\d\d\$[A-Za-z0-9./]{53}|[156y]\$[A-Za-z0-9./$=,]{20,128}|apr1\$[A-Za-z0-9./]{1,8}\$[A-Za-z0-9./]{22}|argon2(?:id|i|d)\$v=\d{1,3}\$m=\d{1,9},t=\d{1,4},p=\d{1,3}\$[A-Za-z0-9+/]{8,64}\$[A-Za-z0-9+/]{16,128})|\{S?SHA(?:256|384|512)?\}[A-Za-z0-9+/]{24,120}={0,2})";
 
 pub(super) fn rules() -> impl Iterator<Item = Rule> {

@@ -10,8 +10,8 @@ mod services;
 
 use super::rule::Rule;
 
-/// A pattern that begins where a word does, also behind what a text writes for a line break, a percent escape or a color.
-/// What stands before the word is not part of the secret.
+/// A pattern that begins at the start of a word, also after an escaped line break, a percent escape or a color code.
+/// The text before the word is not part of the secret.
 macro_rules! word {
     ($pattern:literal) => {
         concat!(r"(?:\b|_|\\[nrt]|\\u00[0-9A-Fa-f]{2}|%[0-9A-Fa-f]{2}|\x1b\[[0-9;]{0,8}m)(", $pattern, ")")
@@ -19,7 +19,7 @@ macro_rules! word {
 }
 use word;
 
-/// Writes a table of rules: name, pattern, and the characters that a secret goes on with once its beginning was found.
+/// Defines a table of rules: name, pattern, and the characters that continue a secret after its beginning was found.
 macro_rules! rules {
     ($($name:literal $pattern:expr, $rest:literal;)+) => {
         pub(super) const RULES: &[$crate::redact::rule::Known] = &[$(
@@ -29,8 +29,8 @@ macro_rules! rules {
 }
 use rules;
 
-/// Every rule that [`Rules::secrets`](super::Rules::secrets) holds, the more telling ones first: of two that begin at the
-/// same place the first one counts.
+/// Returns every rule of [`Rules::secrets`](super::Rules::secrets), the more specific ones first: of two that match at
+/// the same position the first one wins.
 pub(super) fn all() -> Vec<Rule> {
     let tables = [cloud::RULES, code::RULES, chat::RULES, payment::RULES, models::RULES, services::RULES]
         .into_iter()

@@ -1,4 +1,4 @@
-//! Providers of models, and what stands around them.
+//! Model providers, and the tools around them.
 
 use super::{rules, word};
 

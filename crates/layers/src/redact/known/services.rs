@@ -1,4 +1,4 @@
-//! Services that developers sign up for: hosting, databases, analytics, mail, money and the rest.
+//! Developer services: hosting, databases, analytics, mail, finance and others.
 
 use super::{rules, word};
 

@@ -1,4 +1,4 @@
-//! Takes a secret that has become known out of what is stored already.
+//! Removes secrets from content that is already stored.
 
 mod report;
 
@@ -12,7 +12,7 @@ use throughline_core::{
     threads::{LabelThread, ListThreads, RenameThread, ThreadSummary},
 };
 
-/// Goes through the threads of a tenant, through the pipeline, and hides what the rules find: in content, metadata, titles
+/// Visits the threads of a tenant through the pipeline, and hides the matches of its rules in content, metadata, titles
 /// and owners.
 ///
 /// ```no_run
@@ -30,13 +30,13 @@ use throughline_core::{
 /// # }
 /// ```
 ///
-/// It goes in [steps](Self::step), each of one page of one thread, and goes on where a [`ScrubCursor`] says. A second time it
-/// changes nothing. Give the layer of the pipeline the same rule first: what is written meanwhile, in a thread that was gone
-/// through already, is not looked at.
+/// It works in [steps](Self::step) of one page of one thread, and resumes at a [`ScrubCursor`]. A second pass changes
+/// nothing. Add the same rule to the pipeline's layer first: the scrub does not visit text that is written to finished
+/// threads meanwhile.
 ///
-/// What follows the changes follows this as well: the index of words, mirrors. It does not reach threads that no list shows,
-/// the reasons of failed runs, ids, labels, names of attachments, backups and forks of other tenants. A store may keep bytes of
-/// its log until the log is folded; see the guide.
+/// Consumers of the change feed see the changes, such as the full-text index and mirrors. The scrub does not cover
+/// hidden threads, the errors of failed runs, ids, labels, attachment keys, backups, and forks of other tenants. A
+/// store may keep old bytes in its WAL until the next checkpoint; see the guide.
 #[derive(Debug, Clone)]
 pub struct Scrub {
     db: Persistence,
@@ -45,48 +45,49 @@ pub struct Scrub {
     deletes_abandoned: bool,
 }
 
-/// How many messages of a thread one step looks at.
+/// The number of messages of one step.
 const PAGE: u32 = 100;
 
 impl Scrub {
-    /// Of the tenant of this handle, with these rules.
+    /// Creates a scrub of the handle's tenant with these rules.
     #[must_use]
     pub fn new(db: &Persistence, redactor: Redactor) -> Self {
         Self { db: db.clone(), redactor, dry: false, deletes_abandoned: false }
     }
 
-    /// Finds out what would be hidden, and writes nothing.
+    /// Only reports the matches, and writes nothing.
     #[must_use]
     pub const fn dry_run(mut self) -> Self {
         self.dry = true;
         self
     }
 
-    /// Deletes abandoned messages that hold a secret: they can be changed no other way.
+    /// Deletes abandoned messages with secrets, because no other change of them is possible.
     #[must_use]
     pub const fn deleting_abandoned(mut self) -> Self {
         self.deletes_abandoned = true;
         self
     }
 
-    /// Goes through all threads that a list shows, the archive included.
+    /// Scrubs all listed threads, including archived ones.
     ///
     /// # Errors
-    /// What a read answers, and a write that was not refused. What was done before is done; begun again, it finds the rest.
+    /// The errors of the reads, and of writes that failed without a refusal. Completed changes stay; another run finds
+    /// the rest.
     ///
     /// # Cancel safety
-    /// Dropping it stops between two writes.
+    /// A dropped call stops between two writes.
     pub async fn run(&self) -> Result<ScrubReport> {
         self.go(ScrubCursor::default()).await
     }
 
-    /// Goes through one thread, whether a list shows it or not.
+    /// Scrubs one thread, listed or hidden.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// As for [`run`](Self::run).
     ///
     /// # Cancel safety
-    /// As [`run`](Self::run).
+    /// As for [`run`](Self::run).
     pub async fn thread(&self, thread: ThreadId) -> Result<ScrubReport> {
         let mut report = ScrubReport::default();
         if let Some(entry) = self.db.thread(thread.clone()).entry().await? {
@@ -110,13 +111,14 @@ impl Scrub {
         Ok(report)
     }
 
-    /// One step: the next thread of the list, or the next 100 messages of one. The report says where to go on.
+    /// Runs one step: the next thread of the list, or the next 100 messages of one. The report contains the next
+    /// cursor.
     ///
     /// # Errors
-    /// As [`run`](Self::run). The same step can be made again.
+    /// As for [`run`](Self::run). The caller can repeat the step.
     ///
     /// # Cancel safety
-    /// As [`run`](Self::run).
+    /// As for [`run`](Self::run).
     pub async fn step(&self, cursor: ScrubCursor) -> Result<ScrubReport> {
         let mut report = ScrubReport::default();
         let ScrubCursor { threads, listed_all, thread } = cursor;
@@ -166,7 +168,7 @@ impl Scrub {
         }
         let mut made = Ok(());
         if !self.dry {
-            // Without the title that was seen: a layer with the same rules would not let it pass.
+            // Without an expected title, because a layer with the same rules would change it.
             if let Some(title) = title {
                 let rename = RenameThread::new(entry.thread.clone(), title);
                 made = self.db.on_thread(rename).await.map(drop);
@@ -182,7 +184,7 @@ impl Scrub {
                 made = self.db.on_thread(label).await.map(drop);
             }
         }
-        note(report, &found, made, &entry.thread, None)
+        record(report, &found, made, &entry.thread, None)
     }
 
     async fn message(&self, message: &Message, report: &mut ScrubReport) -> Result<()> {
@@ -206,7 +208,7 @@ impl Scrub {
             found.add(&in_reason);
             let delete = Delete::new(message.thread.clone(), message.id.clone()).expecting(message.revision);
             let made = if self.dry { Ok(()) } else { self.db.run(delete).await.map(drop) };
-            return note(report, &found, made, &message.thread, Some(&message.id));
+            return record(report, &found, made, &message.thread, Some(&message.id));
         }
         let mut made = Ok(());
         let mut can_be_changed = metadata.is_some();
@@ -233,13 +235,13 @@ impl Scrub {
             leave(report, &message.thread, Some(&message.id), why);
         }
         if can_be_changed {
-            return note(report, &found, made, &message.thread, Some(&message.id));
+            return record(report, &found, made, &message.thread, Some(&message.id));
         }
         Ok(())
     }
 }
 
-/// What makes `after` of `before`.
+/// Returns the patch that turns `before` into `after`.
 fn difference(before: &Metadata, after: &Metadata) -> Result<MetadataPatch> {
     let mut patch = MetadataPatch::new();
     for (name, _) in before.iter().filter(|(name, _)| after.get(name).is_none()) {
@@ -253,8 +255,8 @@ fn difference(before: &Metadata, after: &Metadata) -> Result<MetadataPatch> {
     Ok(patch)
 }
 
-/// Takes note of what became of a change. What was refused is left; another failure ends the step.
-fn note(
+/// Records the result of a change. A refused change is reported as left; another failure ends the step.
+fn record(
     report: &mut ScrubReport,
     found: &Redactions,
     made: Result<(), PersistError>,

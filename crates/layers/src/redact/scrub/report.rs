@@ -3,60 +3,60 @@ use serde::{Deserialize, Serialize};
 use crate::redact::Redactions;
 use throughline_core::{ErrorKind, MessageId, ThreadId, messages::PageFrom, threads::ThreadCursor};
 
-/// Where a [`Scrub`](super::Scrub) goes on. It can be kept, and gone on with by another process.
+/// The position at which a [`Scrub`](super::Scrub) resumes. The host can keep it, and another process can use it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScrubCursor {
-    /// Behind which place of the list the next thread is; nothing at its beginning.
+    /// The position in the list after which the next thread is; none at the beginning.
     pub(super) threads: Option<ThreadCursor>,
-    /// Whether the list has been gone through.
+    /// Whether the end of the list was reached.
     pub(super) listed_all: bool,
-    /// The thread that is being gone through, and how far.
+    /// The current thread, and the next page of it.
     pub(super) thread: Option<(ThreadId, PageFrom)>,
 }
 
-/// What a [`Scrub`](super::Scrub) came to.
+/// The result of a [`Scrub`](super::Scrub).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScrubReport {
-    /// What was found, by rule: hidden, or to be hidden where nothing was written.
+    /// The matches by rule: hidden, or only found in a dry run.
     pub redactions: Redactions,
-    /// How many messages and threads were looked at.
+    /// The number of visited messages and threads.
     pub looked_at: u64,
-    /// How many of them were changed, or deleted; of a dry run, would be.
+    /// The number of them that were changed or deleted; in a dry run, that would be.
     pub changed: u64,
-    /// What holds a secret and could not be changed.
+    /// The messages and threads with a secret that could not be changed.
     pub left: Vec<Left>,
-    /// Where to go on; nothing at the end.
+    /// The next cursor; none at the end.
     pub next: Option<ScrubCursor>,
 }
 
-/// Something that holds a secret still.
+/// A message or thread that still has a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
     /// The thread.
     pub thread: ThreadId,
-    /// The message; nothing where it is the thread itself.
+    /// The message; none for the thread itself.
     pub message: Option<MessageId>,
-    /// Why it could not be changed.
+    /// The reason why it was not changed.
     pub why: WhyLeft,
 }
 
-/// Why something is left as it was.
+/// The reason why a message or thread was left unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhyLeft {
-    /// The message is being written: settle it, and scrub its thread again.
+    /// The message is open: settle it, and scrub its thread again.
     Open,
-    /// The message was abandoned, and its content and reason cannot be changed: it can only be
+    /// The message is abandoned, so its content and reason cannot be changed: it can only be
     /// [deleted](super::Scrub::deleting_abandoned).
     Abandoned,
-    /// The change was refused like this: when it is `Stale`, somebody else changed it meanwhile.
+    /// The store refused the change with this kind; `Stale` means that another writer changed it meanwhile.
     Refused(ErrorKind),
 }
 
 impl ScrubReport {
-    /// Adds what a later step came to.
+    /// Adds the result of a later step.
     pub(super) fn add(&mut self, step: Self) {
         self.redactions.add(&step.redactions);
         self.looked_at += step.looked_at;

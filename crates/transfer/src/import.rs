@@ -1,4 +1,5 @@
-//! What both ways in have in common: a thread reads the files, and this end writes through the pipeline.
+//! The common part of all imports: one thread reads the files, and the writer imports their messages through the
+//! pipeline.
 
 use throughline_core::{
     Effect, ErrorKind, NewThread, PersistError, Persistence, ThreadId,
@@ -10,38 +11,38 @@ use tokio::{
     task::{JoinError, spawn_blocking},
 };
 
-use crate::{Found, Place, Report, TransferError};
+use crate::{FindingKind, Location, Report, TransferError};
 
-/// A conversation that is to be brought over.
+/// A conversation to import.
 #[derive(Debug)]
 pub(crate) struct Conversation {
     pub(crate) id: ThreadId,
     pub(crate) new: NewThread,
     pub(crate) archived: bool,
-    /// Where it stands.
-    pub(crate) place: Place,
+    /// Its location in the source.
+    pub(crate) location: Location,
 }
 
-/// What a reader comes to, in the order of what it reads.
+/// An item of a source, in the order of reading.
 #[derive(Debug)]
 pub(crate) enum Step {
     Begin(Box<Conversation>),
-    Row(Box<ImportRow>, Place),
+    Row(Box<ImportRow>, Location),
     End,
 }
 
-/// Where a reader puts what it comes to.
+/// The receiver of items.
 pub(crate) trait Sink {
-    /// Takes a step; nothing where nobody wants more.
+    /// Takes an item; `None` if the receiver stopped.
     fn take(&mut self, step: Step) -> Option<()>;
 }
 
-/// A file or a folder that is read on a thread where waiting harms nobody.
+/// A file or a folder, which is read on a blocking thread.
 pub(crate) trait Source: Send + 'static {
     fn read(&self, sink: &mut dyn Sink, report: &mut Report) -> Result<(), TransferError>;
 }
 
-/// Counts what a transfer would bring.
+/// Counts the threads and messages of a plan.
 #[derive(Default)]
 struct Count {
     threads: u64,
@@ -76,13 +77,13 @@ pub(crate) async fn plan(source: impl Source) -> Result<Report, TransferError> {
     read.await.unwrap_or_else(resume)
 }
 
-/// So many rows, or so many bytes of content and metadata unless one row has more, are imported at once.
+/// The most rows of one import; an import also has a limit of bytes, unless a single row is larger.
 const ROWS: usize = 200;
 const BYTES: usize = 1 << 20;
 
-/// Brings over what a source has.
+/// Imports the conversations of a source.
 pub(crate) async fn import(source: impl Source, db: &Persistence) -> Result<Report, TransferError> {
-    // A few messages may be waited for; each may be large.
+    // Few messages are buffered, because each may be large.
     let (mut sender, mut steps) = mpsc::channel(16);
     let reader = spawn_blocking(move || {
         let mut report = Report::default();
@@ -99,7 +100,7 @@ pub(crate) async fn import(source: impl Source, db: &Persistence) -> Result<Repo
     Ok(report)
 }
 
-/// A panic goes on where it is waited for.
+/// Continues a panic of the reading thread in the caller.
 pub(crate) fn resume<T>(error: JoinError) -> T {
     match error.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
@@ -107,33 +108,33 @@ pub(crate) fn resume<T>(error: JoinError) -> T {
     }
 }
 
-/// Writes a thread after the other.
+/// Writes one thread after the other.
 struct Writer<'a> {
     db: &'a Persistence,
     report: Report,
     thread: Option<Begun>,
-    rows: Vec<(ImportRow, Place)>,
+    rows: Vec<(ImportRow, Location)>,
     bytes: usize,
 }
 
 struct Begun {
     id: ThreadId,
     archived: bool,
-    /// Why nothing of it is brought over.
-    refusal: Option<Found>,
+    /// The reason why the thread cannot be imported.
+    refusal: Option<FindingKind>,
 }
 
 impl Writer<'_> {
     async fn take(&mut self, step: Step) -> Result<(), TransferError> {
         match step {
             Step::Begin(conversation) => self.begin(*conversation).await,
-            Step::Row(row, place) => {
+            Step::Row(row, location) => {
                 let bytes = row.content.byte_len() + row.metadata.byte_len();
                 if self.rows.len() == ROWS || self.bytes + bytes > BYTES {
                     self.write().await?;
                 }
                 self.bytes += bytes;
-                self.rows.push((*row, place));
+                self.rows.push((*row, location));
                 Ok(())
             }
             Step::End => self.end().await,
@@ -141,17 +142,17 @@ impl Writer<'_> {
     }
 
     async fn begin(&mut self, conversation: Conversation) -> Result<(), TransferError> {
-        let Conversation { id, new, archived, place } = conversation;
-        // Out of the lists until it is whole.
+        let Conversation { id, new, archived, location } = conversation;
+        // Hidden until all of it is imported.
         let refusal = match self.db.create_thread(new.with_id(id.clone()).hidden()).await {
             Ok(_) => None,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => None,
-            // It is not brought back.
-            Err(error) if error.kind() == ErrorKind::Gone => Some(Found::Deleted),
-            Err(error) => Some(Found::Refused(refused(error, &id)?)),
+            // A deleted thread is not created again.
+            Err(error) if error.kind() == ErrorKind::Gone => Some(FindingKind::Deleted),
+            Err(error) => Some(FindingKind::Refused(refused(error, &id)?)),
         };
         if let Some(found) = &refusal {
-            self.report.skip(&place, found.clone());
+            self.report.skip(&location, found.clone());
         }
         self.thread = Some(Begun { id, archived, refusal });
         Ok(())
@@ -165,14 +166,14 @@ impl Writer<'_> {
             return Ok(());
         }
         if let Err(error) = self.publish(&thread, archived).await {
-            let found = Found::Refused(refused(error, &thread)?);
-            self.report.skip(&Place::Thread(thread), found);
+            let found = FindingKind::Refused(refused(error, &thread)?);
+            self.report.skip(&Location::Thread(thread), found);
         }
         Ok(())
     }
 
     async fn publish(&self, thread: &ThreadId, archived: bool) -> Result<(), PersistError> {
-        // Who has seen it in a list has had the last word about the archive.
+        // A listed thread has been published before, and its archive flag is then the host's choice.
         let entry = self.db.thread(thread.clone()).entry().await?;
         let Some(entry) = entry.filter(|entry| !entry.listed) else { return Ok(()) };
         if archived && !entry.archived {
@@ -190,49 +191,49 @@ impl Writer<'_> {
             return Ok(());
         }
         if let Some(found) = &thread.refusal {
-            rows.iter().for_each(|(_, place)| self.report.skip(place, found.clone()));
+            rows.iter().for_each(|(_, location)| self.report.skip(location, found.clone()));
             return Ok(());
         }
         let id = thread.id.clone();
         let Some(refusal) = self.import(&id, &rows).await? else { return Ok(()) };
-        if let [(_, place)] = &rows[..] {
-            self.report.skip(place, Found::Refused(refusal));
+        if let [(_, location)] = &rows[..] {
+            self.report.skip(location, FindingKind::Refused(refusal));
             return Ok(());
         }
-        // One of them is too large, say. The others are brought over.
+        // One of the rows may be the cause, so that each is imported by itself.
         for row in rows {
             if let Some(refusal) = self.import(&id, std::slice::from_ref(&row)).await? {
-                self.report.skip(&row.1, Found::Refused(refusal));
+                self.report.skip(&row.1, FindingKind::Refused(refusal));
             }
         }
         Ok(())
     }
 
-    /// Imports rows; answers why nothing was made of them where it is for what they are.
+    /// Imports rows. Returns the reason if the store refused them because of their content.
     async fn import(
         &mut self,
         thread: &ThreadId,
-        rows: &[(ImportRow, Place)],
+        rows: &[(ImportRow, Location)],
     ) -> Result<Option<String>, TransferError> {
         let import = Import::new(thread.clone(), rows.iter().map(|(row, _)| row.clone()).collect());
         let imported = match self.db.run(import).await {
             Ok(imported) => imported,
             Err(error) => return refused(error, thread).map(Some),
         };
-        for ((_, place), told) in rows.iter().zip(imported.rows) {
-            match told {
-                // An import of files restores nothing that is damaged.
+        for ((_, location), outcome) in rows.iter().zip(imported.rows) {
+            match outcome {
+                // An import of files repairs no damaged row.
                 ImportedRow::Added(_) | ImportedRow::Restored(_) => self.report.messages += 1,
                 ImportedRow::Present(_) => self.report.already_there += 1,
-                ImportedRow::Differs(_) => self.report.skip(place, Found::Differs),
-                ImportedRow::Gone => self.report.skip(place, Found::Deleted),
+                ImportedRow::Differs(_) => self.report.skip(location, FindingKind::Differs),
+                ImportedRow::Gone => self.report.skip(location, FindingKind::Deleted),
             }
         }
         Ok(None)
     }
 }
 
-/// What is said of a call that was refused for what it holds, or for what is damaged in its thread; any other failure ends the
+/// Returns the text of an error about the content of a call, or about damage in its thread. Any other error ends the
 /// import.
 fn refused(error: PersistError, thread: &ThreadId) -> Result<String, TransferError> {
     let is_of_this_alone = match error.kind() {

@@ -1,23 +1,22 @@
-//! Times as texts.
+//! Parses and formats times as text.
 
 use jiff::{Timestamp as Instant, civil::DateTime, tz::Offset};
 use throughline_core::Timestamp;
 
-/// The moment that a text of ISO 8601 names; one without an offset is taken for UTC. What is finer than a microsecond is
-/// cut off.
+/// Parses an ISO 8601 time; without an offset it is UTC. Fractions of a microsecond are cut off.
 pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     let instant = text.parse::<Instant>().or_else(|_| {
         let local: DateTime = text.parse()?;
         Offset::UTC.to_timestamp(local)
     });
-    // Towards the past also before 1970, so that order is kept.
+    // Rounds toward the past, also before 1970, so that the order is kept.
     let nanos = instant.ok()?.as_nanosecond();
     i64::try_from(nanos.div_euclid(1000)).ok().map(Timestamp::from_micros)
 }
 
-/// The text of a moment, to the millisecond where that is all there is to it, and to the microsecond otherwise; of one that
-/// no calendar holds, the nearest.
+/// Formats a time with milliseconds, or with microseconds if it has any. A time outside of the calendar becomes the
+/// nearest one in it.
 pub(crate) fn format(time: Timestamp) -> String {
     let instant = Instant::from_microsecond(time.as_micros());
     let nearest = if time.as_micros() < 0 { Instant::MIN } else { Instant::MAX };
@@ -30,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_of_both_clients_and_of_sqlite_are_moments() {
+    fn times_of_both_clients_and_of_sqlite_are_parsed() {
         let due = Timestamp::from_micros(1_709_251_200_123_000);
         for text in [
             "2024-03-01T00:00:00.123Z",
@@ -48,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_formatted_time_is_parsed_to_the_same_time() {
         for micros in [0, -1, 1, 1_709_251_200_123_456, -62_135_596_800_000_000] {
             let time = Timestamp::from_micros(micros);
             assert_eq!(parse(&format(time)), Some(time), "{}", format(time));

@@ -1,4 +1,4 @@
-//! The lines of a transcript.
+//! Reads the lines of a transcript.
 
 use std::{
     fs::File,
@@ -9,13 +9,13 @@ use std::{
 use serde_json::value::RawValue;
 
 use super::object::Object;
-use crate::{Found, TransferError};
+use crate::{FindingKind, TransferError};
 
-/// A line with its number, from 1 on: an object, or what it is instead.
-type Numbered<'a> = (u64, Result<Object<'a>, Found>);
+/// A line with its number, from 1: an object, or the reason why it is none.
+type Numbered<'a> = (u64, Result<Object<'a>, FindingKind>);
 
-/// A transcript, a line at a time. Memory holds one line, of at most `max` bytes.
-pub(super) struct Lines<'a> {
+/// Reads a transcript line by line. It holds one line of at most `max` bytes in memory.
+pub(super) struct LineReader<'a> {
     path: &'a Path,
     file: BufReader<File>,
     bytes: Vec<u8>,
@@ -23,13 +23,13 @@ pub(super) struct Lines<'a> {
     max: usize,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> LineReader<'a> {
     pub(super) fn open(path: &'a Path, max: usize) -> Result<Self, TransferError> {
         let file = File::open(path).map_err(TransferError::io(path, "read"))?;
         Ok(Self { path, file: BufReader::new(file), bytes: Vec::new(), number: 0, max })
     }
 
-    /// The next line; nothing at the end.
+    /// Returns the next line; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Numbered<'_>>, TransferError> {
         let read = read_line(&mut self.file, &mut self.bytes, self.max);
         let read = read.map_err(TransferError::io(self.path, "read"))?;
@@ -38,10 +38,10 @@ impl<'a> Lines<'a> {
         }
         self.number += 1;
         if read == LineRead::TooLong {
-            return Ok(Some((self.number, Err(Found::LineTooLong { max: self.max }))));
+            return Ok(Some((self.number, Err(FindingKind::LineTooLong { max: self.max }))));
         }
         let bytes = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
-        // Some editors put a mark at the beginning.
+        // Some editors write a byte order mark at the start.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").filter(|_| self.number == 1).unwrap_or(bytes);
         Ok(Some((self.number, line(bytes))))
     }
@@ -49,20 +49,20 @@ impl<'a> Lines<'a> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LineRead {
-    /// It stands in the buffer.
+    /// The line is in the buffer.
     Line,
-    /// It has more bytes than are read of one. The reader stands behind it.
+    /// The line exceeds the limit; the reader is after it.
     TooLong,
-    /// There are no more lines.
+    /// The end of the file.
     End,
 }
 
-/// Reads the next line into `bytes`, and holds no more of it than `max` bytes.
+/// Reads the next line into `bytes`, which never holds more than `max` bytes.
 fn read_line(file: &mut impl BufRead, bytes: &mut Vec<u8>, max: usize) -> io::Result<LineRead> {
     bytes.clear();
-    // With its end, and one byte more by which a longer one is known.
-    let room = (max as u64).saturating_add(2);
-    if file.by_ref().take(room).read_until(b'\n', bytes)? == 0 {
+    // Includes the line break, and one more byte that shows a line that is too long.
+    let limit = (max as u64).saturating_add(2);
+    if file.by_ref().take(limit).read_until(b'\n', bytes)? == 0 {
         return Ok(LineRead::End);
     }
     let ends = bytes.last() == Some(&b'\n');
@@ -77,15 +77,15 @@ fn read_line(file: &mut impl BufRead, bytes: &mut Vec<u8>, max: usize) -> io::Re
     Ok(LineRead::TooLong)
 }
 
-fn line(bytes: &[u8]) -> Result<Object<'_>, Found> {
-    let text = str::from_utf8(bytes).map_err(|error| Found::NotJson(error.valid_up_to() + 1))?;
+fn line(bytes: &[u8]) -> Result<Object<'_>, FindingKind> {
+    let text = str::from_utf8(bytes).map_err(|error| FindingKind::NotJson(error.valid_up_to() + 1))?;
     if text.trim().is_empty() {
-        return Err(Found::Blank);
+        return Err(FindingKind::Blank);
     }
     Object::parse(text).map_err(|_| match serde_json::from_str::<&RawValue>(text) {
-        Ok(value) if !value.get().starts_with('{') => Found::NoObject,
-        Ok(_) => Found::NotJson(1),
-        Err(error) => Found::NotJson(error.column()),
+        Ok(value) if !value.get().starts_with('{') => FindingKind::NoObject,
+        Ok(_) => FindingKind::NotJson(1),
+        Err(error) => FindingKind::NotJson(error.column()),
     })
 }
 
@@ -95,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    /// What of this text is read as lines of at most four bytes.
+    /// Reads this text with a limit of four bytes for a line.
     fn read(text: &str) -> Vec<(LineRead, String)> {
         read_up_to(4, text)
     }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_passed_over_and_not_held() {
+    fn a_line_that_is_too_long_is_skipped_and_not_buffered() {
         let line = |text: &str| (LineRead::Line, text.to_owned());
         let too_long = || (LineRead::TooLong, String::new());
         assert_eq!(read(""), []);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_bound_of_a_line_bounds_no_line() {
+    fn the_largest_limit_refuses_no_line() {
         let line = |text: &str| (LineRead::Line, text.to_owned());
         for max in [usize::MAX, usize::MAX - 1, usize::MAX - 2] {
             assert_eq!(read_up_to(max, "abcde\nab"), [line("abcde\n"), line("ab")]);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_the_longest_line_is_held_of_one_that_does_not_end() {
+    fn an_endless_line_is_buffered_up_to_the_limit_only() {
         let mut endless = BufReader::new(io::repeat(b'x').take(1 << 26));
         let mut bytes = Vec::new();
         assert_eq!(read_line(&mut endless, &mut bytes, 1 << 20).unwrap(), LineRead::TooLong);
