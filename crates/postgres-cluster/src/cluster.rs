@@ -124,7 +124,7 @@ impl Cluster {
     /// several: `127.0.0.1:7001,127.0.0.1:7002`.
     #[must_use]
     pub fn url_at(&self, addresses: &str, database: &str) -> String {
-        format!("postgres://{ROLE}:{}@{places}/{database}", self.password)
+        format!("postgres://{ROLE}:{}@{addresses}/{database}", self.password)
     }
 
     /// Returns the address and the port of the server.

@@ -23,7 +23,8 @@
 
 mod cluster;
 mod group;
-mod folders;\nmod installation;
+mod folders;
+mod installation;
 mod network;
 mod pooler;
 #[cfg(feature = "proxy")]
