@@ -1,12 +1,12 @@
-//! Faults for the SQLite and the Postgres store, and what the checks under `tests/` share: how much they do, what they print, what they
-//! could not check.
+//! Fault injection for the SQLite and Postgres stores, and the shared parts of the checks under `tests/`: scale,
+//! report and skips.
 //!
 //! ```
 //! use throughline_reliability::Report;
 //!
 //! let mut report = Report::new("REL-0");
 //! report.count("cycles", 3);
-//! report.fired("fsync failed", 1); // a fault that was planned and never fired fails the check
+//! report.fired("fsync failed", 1); // a planned fault that never fired fails the check
 //! report.finish();
 //! ```
 

@@ -4,11 +4,11 @@ use std::{
     process::Command,
 };
 
-/// Compiles a C source into a library for `LD_PRELOAD`, in a directory. `None` where there is no C compiler, or where it refuses the
-/// source.
+/// Compiles a C source into a library for `LD_PRELOAD`, in a directory. Returns `None` if there is no C compiler or
+/// it refuses the source.
 ///
 /// # Errors
-/// What the file system answers.
+/// Returns the error of the file system.
 pub fn preload_library(directory: &Path, source: &str) -> io::Result<Option<PathBuf>> {
     let (file, library) = (directory.join("preload.c"), directory.join("preload.so"));
     fs::write(&file, source)?;

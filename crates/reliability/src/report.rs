@@ -1,17 +1,17 @@
-//! What a check prints, and the seed that it can be repeated with.
+//! The printed report of a check, and the seed to repeat it.
 
 use std::{collections::BTreeMap, env, fmt::Display, fmt::Write as _, time::Instant};
 
 use crate::scale::is_scaled;
 
-/// Sets the seed of a run, to repeat one that failed.
+/// The environment variable with the seed, to repeat a failed run.
 const SEED: &str = "THROUGHLINE_SEED";
 
-/// The seed of an ordinary run: what was found once is found again, and what was not yet found holds up nobody who
-/// changed something else. A long run looks for more.
+/// The fixed seed of an ordinary run, so that an unrelated change never fails on a new seed. Long runs use new
+/// seeds.
 const ORDINARY: u64 = 20;
 
-/// What a check did: printed at its end, or where it fails.
+/// The report of a check: printed at its end, or when it fails.
 #[derive(Debug)]
 pub struct Report {
     id: &'static str,
@@ -23,11 +23,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// Of the scenario `id`, such as `REL-1`. Its seed is `THROUGHLINE_SEED`, or always the same, or a fresh one each time
-    /// where `THROUGHLINE_SCALE` asks for a longer run.
+    /// Creates the report of scenario `id`, such as `REL-1`. The seed is `THROUGHLINE_SEED`, or a fixed one, or a
+    /// new one for each run if `THROUGHLINE_SCALE` is set.
     ///
     /// # Panics
-    /// When `THROUGHLINE_SEED` is not a number.
+    /// If `THROUGHLINE_SEED` is not a number.
     #[must_use]
     pub fn new(id: &'static str) -> Self {
         let seed = match env::var(SEED) {
@@ -38,26 +38,26 @@ impl Report {
         Self { id, seed, begun: Instant::now(), counts: Vec::new(), fired: BTreeMap::new(), finished: false }
     }
 
-    /// Random numbers from the seed.
+    /// Returns random numbers from the seed.
     #[must_use]
     pub fn random(&self) -> fastrand::Rng {
         fastrand::Rng::with_seed(self.seed)
     }
 
-    /// Notes something that was counted or measured.
-    pub fn count(&mut self, what: impl Into<String>, value: impl Display) {
-        self.counts.push((what.into(), value.to_string()));
+    /// Records a counter or a measurement.
+    pub fn count(&mut self, name: impl Into<String>, value: impl Display) {
+        self.counts.push((name.into(), value.to_string()));
     }
 
-    /// Notes that a fault that was planned has fired so many times more: also none.
+    /// Records that a planned fault fired this many more times, possibly zero.
     pub fn fired(&mut self, fault: impl Into<String>, times: u64) {
         *self.fired.entry(fault.into()).or_default() += times;
     }
 
-    /// Prints everything.
+    /// Prints the report.
     ///
     /// # Panics
-    /// When a fault that was planned never fired: then nothing was checked.
+    /// If a planned fault never fired, because then the check proved nothing.
     pub fn finish(mut self) {
         self.finished = true;
         println!("{}", self.line("ok"));
@@ -68,8 +68,8 @@ impl Report {
 
     fn line(&self, verdict: &str) -> String {
         let mut line = format!("{} {verdict} seed={}", self.id, self.seed);
-        for (what, value) in &self.counts {
-            write!(line, " {what}={value}").expect("a string takes any text");
+        for (name, value) in &self.counts {
+            write!(line, " {name}={value}").expect("a string takes any text");
         }
         for (fault, times) in &self.fired {
             write!(line, " fired[{fault}]={times}").expect("a string takes any text");

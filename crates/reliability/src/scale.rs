@@ -1,19 +1,19 @@
-//! How much a check does.
+//! The scale of a check.
 
 use std::env;
 
-/// Multiplies every count: 1 in an ordinary run, more in a long one.
+/// The environment variable that multiplies every count: 1 in an ordinary run, more in a long one.
 const SCALE: &str = "THROUGHLINE_SCALE";
 
-/// Whether a longer or a shorter run than the ordinary one is asked for.
+/// Returns whether a scale other than the ordinary one was requested.
 pub(crate) fn is_scaled() -> bool {
     env::var_os(SCALE).is_some()
 }
 
-/// So many, times `THROUGHLINE_SCALE`, and at least one.
+/// Returns `count` times `THROUGHLINE_SCALE`, at least one.
 ///
 /// # Panics
-/// When `THROUGHLINE_SCALE` is not a positive number.
+/// If `THROUGHLINE_SCALE` is not a positive number.
 #[must_use]
 pub fn scaled(count: u64) -> u64 {
     let scale = env::var(SCALE).map_or(1.0, |scale| {

@@ -1,4 +1,4 @@
-//! A second copy of SQLite in this process, as a host has one beside the copy of the store: Python's own, another crate's.
+//! A second copy of SQLite in the process, as some hosts have one: the copy of Python or of another crate.
 //!
 //! ```no_run
 //! use throughline_reliability::SecondLibrary;
@@ -16,7 +16,7 @@ use std::{
 
 use libloading::{Library, Symbol};
 
-/// Where systems keep the shared library of SQLite.
+/// The file names of SQLite's shared library.
 const NAMES: [&str; 3] = ["libsqlite3.so.0", "libsqlite3.so", "libsqlite3.dylib"];
 
 const SQLITE_OPEN_READWRITE: c_int = 2;
@@ -34,12 +34,12 @@ type Close = unsafe extern "C" fn(*mut c_void) -> c_int;
 type BusyTimeout = unsafe extern "C" fn(*mut c_void, c_int) -> c_int;
 type Message = unsafe extern "C" fn(*mut c_void) -> *const c_char;
 
-/// The system's shared library of SQLite, loaded beside the one that is linked into the program. The two know nothing of
-/// each other's locks.
+/// The system's shared library of SQLite, loaded in addition to the linked one. Neither copy sees the locks of the
+/// other.
 #[derive(Debug)]
 pub struct SecondLibrary(Library);
 
-/// A connection of the second library. Closed when it is dropped.
+/// A connection of the second library. Dropping it closes it.
 #[derive(Debug)]
 pub struct SecondConnection<'a> {
     library: &'a SecondLibrary,
@@ -50,31 +50,31 @@ pub struct SecondConnection<'a> {
 unsafe impl Send for SecondConnection<'_> {}
 
 impl SecondLibrary {
-    /// Loads it. Nothing where this machine has none.
+    /// Loads the library. Returns `None` if this machine has none.
     #[must_use]
     pub fn load() -> Option<Self> {
         NAMES.iter().find_map(|name| {
-            // SAFETY: loading SQLite runs no code beside the dynamic linker's.
+            // SAFETY: loading SQLite runs only code of the dynamic linker.
             unsafe { Library::new(*name) }.ok().map(Self)
         })
     }
 
-    /// The function of this name.
+    /// Returns the function of this name.
     ///
     /// # Safety
-    /// `F` has to be its type.
+    /// `F` must be the type of the function.
     unsafe fn function<F>(&self, name: &[u8]) -> Symbol<'_, F> {
         // SAFETY: the caller's.
         unsafe { self.0.get(name) }.expect("SQLite has the function")
     }
 
-    /// Opens a file that exists, and waits so many milliseconds for a lock.
+    /// Opens an existing file, with a busy timeout in milliseconds.
     ///
     /// # Errors
-    /// The code of SQLite.
+    /// Returns the error code of SQLite.
     ///
     /// # Panics
-    /// Where the path holds a zero byte.
+    /// If the path contains a NUL byte.
     pub fn open(&self, path: &Path, busy_timeout: c_int) -> Result<SecondConnection<'_>, String> {
         let name = CString::new(path.as_os_str().as_encoded_bytes()).expect("a path without a zero byte");
         let mut connection = ptr::null_mut();
@@ -94,13 +94,13 @@ impl SecondLibrary {
 }
 
 impl SecondConnection<'_> {
-    /// Runs statements to their end, and drops their rows.
+    /// Executes statements and discards their rows.
     ///
     /// # Errors
-    /// The code and the message of SQLite.
+    /// Returns the code and the message of SQLite.
     ///
     /// # Panics
-    /// Where the statement holds a zero byte.
+    /// If the statement contains a NUL byte.
     pub fn execute(&self, sql: &str) -> Result<(), String> {
         let sql = CString::new(sql).expect("SQL without a zero byte");
         // SAFETY: the type is that of `sqlite3.h`.

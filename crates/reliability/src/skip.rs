@@ -1,19 +1,19 @@
-//! What could not be checked.
+//! Skipped checks.
 
 use std::{env, fs::OpenOptions, io::Write as _};
 
-/// The file that skips are collected in, where somebody collects them.
+/// The environment variable with the file that collects skips.
 const SKIPS: &str = "THROUGHLINE_SKIPS";
 
-/// Says, where it is seen, that something was not checked and why. The caller returns then: a skip is never a pass.
+/// Prints that a check was skipped and why. The caller then returns: a skip is never a pass.
 ///
 /// # Panics
-/// When the file named by `THROUGHLINE_SKIPS` cannot be written.
-pub fn skipped(what: &str, why: &str) {
-    println!("SKIPPED: {what} ({why})");
+/// If the file of `THROUGHLINE_SKIPS` cannot be written.
+pub fn skipped(check: &str, why: &str) {
+    println!("SKIPPED: {check} ({why})");
     if let Some(path) = env::var_os(SKIPS) {
         let mut file =
             OpenOptions::new().create(true).append(true).open(&path).expect("the file of skips opens");
-        writeln!(file, "{what}\t{why}").expect("the file of skips is written");
+        writeln!(file, "{check}\t{why}").expect("the file of skips is written");
     }
 }

@@ -1,4 +1,4 @@
-//! The audit log, edited by a role that may write to its table and has not the key.
+//! An audit log that was edited by a role with write access to its table, but without its key.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn key() -> AuditKey {
     AuditKey::new(&[7; 32])
 }
 
-/// A store with a log of three entries to which this was done.
+/// Creates a store with three audit records and applies an SQL edit to them.
 async fn edited(edit: &str) -> Option<Persistence> {
     let database = Database::fresh("").await?;
     let backend = PostgresBackend::builder().open(&database.url).await.unwrap();
@@ -32,7 +32,7 @@ async fn edited(edit: &str) -> Option<Persistence> {
     Some(db)
 }
 
-/// What is found of it, without an anchor.
+/// Verifies the audit log without an anchor, and returns the first flaw.
 async fn found(edit: &str) -> Option<(Option<Flaw>, u64)> {
     let db = edited(edit).await?;
     let report = verify(&db, &key(), &[]).await.unwrap();
@@ -42,7 +42,7 @@ async fn found(edit: &str) -> Option<(Option<Flaw>, u64)> {
 }
 
 #[tokio::test]
-async fn an_entry_that_is_hidden_by_its_tenant_or_thread_is_found() {
+async fn record_hidden_by_a_changed_tenant_or_thread_is_found() {
     for column in ["tenant = 'other'", "thread = 'other'", "thread = NULL"] {
         let edit = format!("UPDATE throughline.audit SET {column} WHERE number = 2");
         let Some(found) = found(&edit).await else { return };
@@ -68,7 +68,7 @@ async fn an_entry_whose_tenant_or_thread_column_was_edited_has_an_image() {
 }
 
 #[tokio::test]
-async fn a_log_that_was_cut_off_or_deleted_is_found_without_an_anchor() {
+async fn truncated_or_deleted_audit_log_is_found_without_an_anchor() {
     let cut = "DELETE FROM throughline.audit WHERE number = 3";
     let Some(cut) = found(cut).await else { return };
     let [two, three] = [2, 3].map(AuditNumber::new);
@@ -79,7 +79,8 @@ async fn a_log_that_was_cut_off_or_deleted_is_found_without_an_anchor() {
     assert!(matches!(all, (Some(Flaw::Absent { .. }), 3)), "{all:?}");
 }
 
-/// How often the table was searched. The servers of a store that is closed have counted when they are gone.
+/// Returns how often the index of the table was scanned. A server process reports its counters when it ends, so
+/// this waits for the connections of the closed store.
 async fn scans(database: &Database) -> i64 {
     let left = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                 AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
@@ -89,7 +90,7 @@ async fn scans(database: &Database) -> i64 {
 }
 
 #[tokio::test]
-async fn entries_that_a_reader_may_not_see_are_read_many_at_once() {
+async fn records_that_a_reader_may_not_see_are_read_in_batches() {
     const BATCHES: usize = 300;
     let Some(database) = Database::fresh("").await else { return };
     let open = async || {
@@ -109,7 +110,7 @@ async fn entries_that_a_reader_may_not_see_are_read_many_at_once() {
     let page = db.read(read).await.unwrap();
     assert_eq!((page.entries.len(), page.reached.get(), page.more), (0, BATCHES as u64, false));
     db.close().await.unwrap();
-    // Those of the page, and those of opening and closing the store.
+    // The scans of the page, and those of opening and closing the store.
     let searched = scans(&database).await - before;
     assert!(searched < 20, "{searched} searches");
 }

@@ -1,4 +1,4 @@
-//! A thread that is purged takes everything with it.
+//! The purge of a thread removes all its rows.
 
 use std::future::IntoFuture as _;
 
@@ -12,13 +12,13 @@ use throughline_postgres::PostgresBackend;
 
 use crate::support::Database;
 
-/// A run that begins in the transaction that takes its thread away leaves nothing, as one that had begun before.
+/// A run that begins in the transaction that deletes its thread leaves no rows, like a run that began earlier.
 #[tokio::test]
 async fn sessions_of_a_purged_thread_are_gone_whenever_they_began() {
     let Some(database) = Database::fresh("").await else { return };
     let db = database.open(PostgresBackend::builder().writers(1)).await;
     db.thread("t").add(NewMessage::user("x")).await.unwrap();
-    // A lock keeps the writer busy with something else until all of them wait.
+    // A lock keeps the writer busy until all operations wait.
     let mut blocker = database.connect().await;
     let lock = "BEGIN; LOCK TABLE throughline.threads IN ACCESS EXCLUSIVE MODE";
     sqlx::raw_sql(lock).execute(&mut blocker).await.unwrap();

@@ -1,4 +1,4 @@
-//! The key of the fingerprints of idempotent calls, which a replica takes with its role.
+//! The key of the fingerprints, which a replica receives when it takes its role.
 
 use throughline_core::{
     Backend as _, Persistence,
@@ -10,12 +10,12 @@ use tokio::runtime::Builder;
 
 use crate::support::Database;
 
-/// The key of a process that opens the store now.
+/// Opens the store in a new backend and returns its key.
 async fn key(database: &Database) -> Option<FingerprintKey> {
     PostgresBackend::open(&database.url).await.unwrap().fingerprint_key()
 }
 
-/// The store works on threads of its own: the runtime of the caller needs neither sockets nor a clock.
+/// The store runs on threads of its own: the runtime of the caller needs neither IO nor time.
 #[test]
 fn a_replica_takes_its_key_on_a_runtime_without_io() {
     let whole = Builder::new_current_thread().enable_all().build().unwrap();
@@ -23,14 +23,14 @@ fn a_replica_takes_its_key_on_a_runtime_without_io() {
     let Some(database) = whole.block_on(Database::fresh("")) else { return };
     let db: Persistence = whole.block_on(database.db());
     let [first, second] = [7, 8].map(|byte| FingerprintKey::from_bytes([byte; 32]));
-    let (leading, taken) = bare.block_on(async {
-        let leading = db.read(GetReplicationStatus {}).await.unwrap();
+    let (primary, taken) = bare.block_on(async {
+        let primary = db.read(GetReplicationStatus {}).await.unwrap();
         let follow =
-            SetReplicationState::new(leading.replication_state, leading.replication_state.as_replica());
-        (leading, db.on_replica(follow.with_fingerprint_key(Some(first))).await.unwrap())
+            SetReplicationState::new(primary.replication_state, primary.replication_state.as_replica());
+        (primary, db.on_replica(follow.with_fingerprint_key(Some(first))).await.unwrap())
     });
     // The role and the key are one commit.
-    assert_eq!(taken.position.get(), leading.position.get() + 1);
+    assert_eq!(taken.position.get(), primary.position.get() + 1);
     assert!(whole.block_on(key(&database)) == Some(first));
 
     let again = SetReplicationState::new(taken.replication_state, taken.replication_state);

@@ -1,4 +1,4 @@
-//! Commits that are lost with a primary, and who has seen them.
+//! Commits that are lost with a primary, and readers that have seen them.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ async fn a_position_that_was_lost_with_the_primary_is_too_old() {
     assert_eq!(error.kind(), ErrorKind::TooOld, "{error}");
     assert_eq!(db.read(after(kept)).await.unwrap().changes, []);
     let again = thread.add(NewMessage::user("again")).reply().await.unwrap();
-    // The number is given out again: what is known under it is another change.
+    // The store assigns the position again, to another change.
     assert_eq!(again.receipt.position, Some(seen.position));
     assert_eq!(db.read(after(kept)).await.unwrap().changes.len(), 1);
 }

@@ -1,4 +1,4 @@
-//! What is Postgres' own: opening, and what an answer means when a connection is lost.
+//! Tests of the Postgres backend alone: opening, connection loss, poolers, standbys, settings and search.
 
 mod audit;
 mod erased;

@@ -1,4 +1,4 @@
-//! Ids that were made up for a call are taken for new. They need not be.
+//! Minted message ids are assumed to be new, which may be wrong.
 
 use throughline_core::{
     Content, Effect, ErrorKind, MetadataPatch, NewMessage, NewReservation, PersistError, PersistResult, Role,
@@ -8,9 +8,9 @@ use throughline_postgres::PostgresBackend;
 
 use crate::support::{Database, everything};
 
-/// A call is made again with what it was made with: what a host does that keeps the request and not the answer.
+/// A host that keeps its request but not the answer sends the same minted id again.
 #[tokio::test]
-async fn a_minted_id_that_is_sent_again_is_refused_and_fails_nobody_else() {
+async fn repeated_minted_id_is_refused_and_other_writes_succeed() {
     let Some(database) = Database::fresh("").await else { return };
     let db = database.open(PostgresBackend::builder().writers(1)).await;
     let add = Add::new("t".parse().unwrap(), NewMessage::user("hello"));
@@ -19,7 +19,7 @@ async fn a_minted_id_that_is_sent_again_is_refused_and_fails_nobody_else() {
     db.run(add.clone()).await.unwrap();
     db.run(reserve.clone()).await.unwrap();
 
-    let (added, reserved, beside) = tokio::join!(
+    let (added, reserved, other) = tokio::join!(
         db.run(add.clone()),
         db.run(reserve),
         db.run(Add::new("t".parse().unwrap(), NewMessage::user("new")))
@@ -28,17 +28,17 @@ async fn a_minted_id_that_is_sent_again_is_refused_and_fails_nobody_else() {
     let due = |id| (ErrorKind::AlreadyExists, Effect::NotApplied, Some(id));
     assert_eq!(refused(&added.unwrap_err()), due(add.id.clone()));
     assert_eq!(reserved.unwrap_err().kind(), ErrorKind::AlreadyExists);
-    let beside = beside.unwrap();
+    let other = other.unwrap();
 
-    // One that was deleted stays dead, whoever made its id up.
+    // The tombstone of a deleted message refuses its id, also a minted one.
     db.thread("t").delete(add.id.clone()).await.unwrap();
     assert_eq!(db.run(add).await.unwrap_err().kind(), ErrorKind::Gone);
     let left: Vec<_> =
         everything(&db, "t").await.into_iter().map(|message| (message.id, message.seq.get())).collect();
-    assert_eq!(left, [(beside.message.id, 2)]);
+    assert_eq!(left, [(other.message.id, 2)]);
 }
 
-/// The key is found, and with it what was done before: what is said of the message follows from its row.
+/// The store finds the idempotency key and replays the former result; the message in it comes from its row.
 #[tokio::test]
 async fn a_batch_with_a_key_and_a_minted_id_is_answered_as_before() {
     let Some(database) = Database::fresh("").await else { return };
@@ -64,7 +64,7 @@ async fn a_batch_with_a_key_and_a_minted_id_is_answered_as_before() {
     }
 }
 
-/// Of two items that cannot be done the first is told, whatever its id was taken for.
+/// If two items of a batch fail, the error is that of the first one, for minted ids too.
 #[tokio::test]
 async fn a_batch_with_a_minted_id_that_is_sent_again_is_refused_for_that() {
     let Some(database) = Database::fresh("").await else { return };

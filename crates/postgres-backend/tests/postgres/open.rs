@@ -1,4 +1,4 @@
-//! Who opens at once makes one schema, and what could not keep its word is not opened.
+//! Concurrent opening creates one schema, and unsuitable servers and databases are refused.
 
 use throughline_core::NewMessage;
 use throughline_postgres::{OpenError, PostgresBackend};
@@ -8,7 +8,7 @@ use crate::support::{Database, everything};
 const LEDGER: &str = "SELECT count(*) FROM throughline.migrations";
 
 #[tokio::test]
-async fn those_who_open_at_once_take_each_step_once() {
+async fn concurrent_opens_apply_each_migration_once() {
     let Some(database) = Database::fresh("").await else { return };
     let openers: Vec<_> = (0..8)
         .map(|_| {
@@ -23,7 +23,7 @@ async fn those_who_open_at_once_take_each_step_once() {
 }
 
 #[tokio::test]
-async fn a_schema_that_is_newer_changed_or_none_of_ours_is_refused_and_left_alone() {
+async fn newer_changed_or_foreign_schema_is_refused_and_unchanged() {
     let Some(database) = Database::fresh("").await else { return };
     drop(PostgresBackend::open(&database.url).await.unwrap());
     database.run("INSERT INTO throughline.migrations (id, name, checksum) VALUES (2, 'later', 'x')").await;
@@ -39,7 +39,7 @@ async fn a_schema_that_is_newer_changed_or_none_of_ours_is_refused_and_left_alon
 }
 
 #[tokio::test]
-async fn a_server_that_could_lose_what_was_answered_is_refused() {
+async fn server_without_durable_commits_is_refused() {
     let Some(database) = Database::fresh("").await else { return };
     database.run(&format!("ALTER DATABASE {} SET synchronous_commit = off", database.name)).await;
     let error = PostgresBackend::open(&database.url).await.unwrap_err();
@@ -54,11 +54,11 @@ async fn a_server_that_could_lose_what_was_answered_is_refused() {
         .fetch_one(&mut db)
         .await
         .unwrap();
-    assert!(!made, "nothing was made");
+    assert!(!made, "the schema must not exist");
 }
 
 #[tokio::test]
-async fn a_role_that_is_no_superuser_makes_the_store_and_uses_it() {
+async fn role_without_superuser_creates_and_uses_the_store() {
     let Some(database) = Database::fresh("").await else { return };
     let role = format!("r{}", &database.name[1..]);
     database
@@ -67,8 +67,8 @@ async fn a_role_that_is_no_superuser_makes_the_store_and_uses_it() {
             database.name
         ))
         .await;
-    let (_, place) = database.url.rsplit_once('@').unwrap();
-    let url = format!("postgres://{role}:p@{place}");
+    let (_, address) = database.url.rsplit_once('@').unwrap();
+    let url = format!("postgres://{role}:p@{address}");
     let backend = PostgresBackend::open(&url).await.unwrap();
     assert!(!format!("{backend:?}").contains("postgres://"));
     let db = throughline_core::Persistence::builder().backend(backend).build().unwrap();
@@ -77,7 +77,7 @@ async fn a_role_that_is_no_superuser_makes_the_store_and_uses_it() {
 }
 
 #[tokio::test]
-async fn a_partitioned_store_answers_as_another() {
+async fn partitioned_store_behaves_like_an_unpartitioned_one() {
     let Some(database) = Database::fresh("").await else { return };
     let db = database.open(PostgresBackend::builder().partitions(4)).await;
     for thread in ["a", "b", "c", "d", "e", "f", "g", "h"] {
@@ -86,8 +86,8 @@ async fn a_partitioned_store_answers_as_another() {
     }
     assert_eq!(database.count("SELECT count(*) FROM throughline.messages").await, 8);
     let used = "SELECT count(DISTINCT tableoid) FROM throughline.messages";
-    assert!(database.count(used).await > 1, "they stand in several partitions");
-    // Opened without, it keeps those that it has.
+    assert!(database.count(used).await > 1, "the messages are in several partitions");
+    // Opened without the option, the store keeps its partitions.
     drop(database.db().await);
     assert_eq!(
         database
@@ -98,7 +98,7 @@ async fn a_partitioned_store_answers_as_another() {
 }
 
 #[tokio::test]
-async fn what_is_no_url_is_not_repeated() {
+async fn invalid_url_is_not_repeated_in_the_error() {
     let error = PostgresBackend::open("mysql://secret").await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("secret"));
 }

@@ -1,4 +1,4 @@
-//! What an answer means, whatever becomes of connections.
+//! The outcomes of calls while connections, locks and callers disappear.
 
 use std::{
     future::{IntoFuture as _, poll_fn},
@@ -17,25 +17,25 @@ use tokio::time::timeout;
 
 use crate::support::{Database, everything};
 
-/// Far more than anything here takes.
+/// Far longer than any step of these tests.
 const FAR: Duration = Duration::from_secs(60);
 
 const KILL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
-/// REL-24, small: the connections of eight writers are cut again and again.
+/// REL-24, small: the connections of eight writers are terminated again and again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answered_write_is_there_once_though_every_connection_is_cut() {
+async fn every_acknowledged_write_exists_once_although_every_connection_is_terminated() {
     const WRITERS: usize = 8;
     const EACH: usize = 25;
     let Some(database) = Database::fresh("").await else { return };
     let options = PostgresBackend::builder().wait_limit(Duration::from_secs(60));
     let db = database.open(options).await;
     db.thread("0").add(NewMessage::user("before")).await.unwrap();
-    let (tell, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut answers) = tokio::sync::mpsc::unbounded_channel();
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
-            let tell = tell.clone();
+            let sender = sender.clone();
             let thread = db.thread(format!("{}", writer % 3));
             tokio::spawn(async move {
                 let mut answered = Vec::new();
@@ -43,14 +43,14 @@ async fn every_answered_write_is_there_once_though_every_connection_is_cut() {
                     let id = format!("{writer}.{number}").parse().unwrap();
                     let added = thread.add(NewMessage::user("x").with_id(id)).await;
                     answered.push(added.map(|added| added.message.id));
-                    tell.send(()).unwrap();
+                    sender.send(()).unwrap();
                 }
                 answered
             })
         })
         .collect();
-    drop(tell);
-    // After so many answers each, so that there is always something that goes on.
+    drop(sender);
+    // Terminates connections after a number of answers, so that writes are always in progress.
     let (mut cut, mut answered) = (0, 0);
     while answers.recv().await.is_some() {
         answered += 1;
@@ -61,7 +61,7 @@ async fn every_answered_write_is_there_once_though_every_connection_is_cut() {
     assert!(cut >= 10, "only {cut} connections were cut");
     let mut ids = Vec::new();
     for writer in writers {
-        // Nothing is left unknown: the server was there all the time, and could be asked.
+        // No outcome is unknown: the server was up all the time and could be asked.
         ids.extend(writer.await.unwrap().into_iter().map(Result::unwrap));
     }
     let mut stored = Vec::new();
@@ -77,9 +77,9 @@ async fn every_answered_write_is_there_once_though_every_connection_is_cut() {
     assert_eq!(database.count(changes).await, (WRITERS * EACH + 1) as i64);
 }
 
-/// REL-22: a transaction that the server ends at its `COMMIT` is no success, whatever the driver makes of it.
+/// REL-22: a transaction that the server aborts at its `COMMIT` is not a success, whatever the driver reports.
 #[tokio::test]
-async fn a_commit_that_was_none_is_not_believed() {
+async fn aborted_commit_is_not_reported_as_success() {
     let Some(database) = Database::fresh("").await else { return };
     let db = database.open(PostgresBackend::builder().wait_limit(Duration::from_millis(500))).await;
     db.thread("t").add(NewMessage::user("before")).await.unwrap();
@@ -93,20 +93,20 @@ async fn a_commit_that_was_none_is_not_believed() {
     let poison = NewMessage::user("x").with_id("poison".parse().unwrap());
     let error = db.thread("t").add(poison).await.unwrap_err();
     assert_eq!(error.effect(), Effect::NotApplied, "{error}");
-    assert!(!error.to_string().contains("refused"), "what the server says is not repeated: {error}");
+    assert!(!error.to_string().contains("refused"), "the message of the server is not repeated: {error}");
     let after = db.thread("t").add(NewMessage::user("after")).await.unwrap().message;
     assert_eq!(everything(&db, "t").await.len(), 2);
     assert_eq!(after.seq.get(), 2);
 }
 
-/// One that a statement fails for takes no other down with it.
+/// A failing statement of one operation does not fail the other operations of the transaction.
 #[tokio::test]
-async fn what_one_brings_fails_nobody_else() {
+async fn failure_of_one_write_does_not_fail_other_writes() {
     let Some(database) = Database::fresh("").await else { return };
     let db = database.open(PostgresBackend::builder().writers(1)).await;
     db.thread("t").add(NewMessage::user("before")).await.unwrap();
     database.run("ALTER TABLE throughline.messages ADD CHECK (id <> 'poison')").await;
-    // A lock keeps the writer busy until all of them wait.
+    // A lock keeps the writer busy until all operations wait.
     let mut blocker = database.connect().await;
     sqlx::raw_sql("BEGIN; LOCK TABLE throughline.threads IN ACCESS EXCLUSIVE MODE")
         .execute(&mut blocker)
@@ -130,11 +130,11 @@ async fn what_one_brings_fails_nobody_else() {
     assert!(answers[1].is_err());
 }
 
-/// One that asks for more locks than the server has room for is refused alone.
+/// An operation that needs more locks than the lock table can hold is refused alone.
 #[tokio::test]
-async fn a_batch_over_more_threads_than_there_are_locks_fails_nobody_else() {
+async fn batch_over_more_threads_than_locks_is_refused_alone() {
     const THREADS: usize = 3000;
-    // One of its own: while they are taken nobody else has any.
+    // A cluster of its own: while the locks are taken, no other test could get one.
     let Some(installation) = Installation::find() else { return };
     let cluster = Cluster::start(&installation).unwrap();
     let options = PostgresBackend::builder().writers(1).wait_limit(Duration::from_secs(60));
@@ -142,7 +142,7 @@ async fn a_batch_over_more_threads_than_there_are_locks_fails_nobody_else() {
     let db = Persistence::builder().backend(backend).build().unwrap();
     db.thread("before").add(NewMessage::user("x")).await.unwrap();
     let mut blocker = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
-    // Somebody takes all that there are, and gives a thousand back.
+    // Another session takes all locks and releases a thousand.
     let all = "SELECT count(pg_advisory_lock(n)) FROM generate_series(1, 1000000) AS n";
     sqlx::raw_sql(all).execute(&mut blocker).await.unwrap_err();
     let some = "SELECT count(pg_advisory_unlock(n)) FROM generate_series(1, 1000) AS n";
@@ -153,7 +153,7 @@ async fn a_batch_over_more_threads_than_there_are_locks_fails_nobody_else() {
         let thread = db.thread("first");
         tokio::spawn(async move { thread.add(NewMessage::user("x")).await })
     };
-    // The writer waits for the table; what comes now goes into one transaction.
+    // The writer waits for the table; the next writes share one transaction.
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
     let mut watch = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
     let writer_waits = async {
@@ -167,9 +167,9 @@ async fn a_batch_over_more_threads_than_there_are_locks_fails_nobody_else() {
         batch = batch.with(Add::new(format!("t{n}").parse().unwrap(), NewMessage::user("x")));
     }
     let mut large = std::pin::pin!(db.run(batch).into_future());
-    let beside = db.thread("beside");
-    let mut small = std::pin::pin!(beside.add(NewMessage::user("y")).into_future());
-    // Both are handed over before the table is free.
+    let other = db.thread("other");
+    let mut small = std::pin::pin!(other.add(NewMessage::user("y")).into_future());
+    // Both writes reach the writer before the table is free.
     assert!(poll_fn(|cx| Poll::Ready(large.as_mut().poll(cx).is_pending())).await);
     assert!(poll_fn(|cx| Poll::Ready(small.as_mut().poll(cx).is_pending())).await);
     sqlx::raw_sql("COMMIT").execute(&mut blocker).await.unwrap();
@@ -182,7 +182,7 @@ async fn a_batch_over_more_threads_than_there_are_locks_fails_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_lock_that_somebody_holds_is_busy_and_readers_that_are_taken_are_overloaded() {
+async fn held_lock_is_busy_and_exhausted_readers_are_overloaded() {
     let Some(database) = Database::fresh("").await else { return };
     let options = PostgresBackend::builder().wait_limit(Duration::from_millis(300)).readers(1);
     let db = database.open(options).await;
@@ -214,7 +214,7 @@ async fn a_lock_that_somebody_holds_is_busy_and_readers_that_are_taken_are_overl
 }
 
 #[tokio::test]
-async fn a_tenant_without_a_connection_does_not_wait_for_the_reads_of_another() {
+async fn tenant_without_a_connection_does_not_wait_for_the_reads_of_another() {
     let Some(database) = Database::fresh("").await else { return };
     let options = PostgresBackend::builder().wait_limit(Duration::from_secs(60)).readers(1);
     let db = database.open(options).await;
@@ -234,7 +234,7 @@ async fn a_tenant_without_a_connection_does_not_wait_for_the_reads_of_another() 
         }
     };
     timeout(FAR, first_waits).await.expect("the first read waits for the lock");
-    // One more of the same tenant waits for its connection; another tenant has one.
+    // Another read of the same tenant waits for its connection; the other tenant has one.
     let (more, other) = (read("a"), read("b"));
     let both_wait = async {
         while database.count(waiting).await < 2 && !other.is_finished() {
@@ -250,9 +250,9 @@ async fn a_tenant_without_a_connection_does_not_wait_for_the_reads_of_another() 
     db.close().await.unwrap();
 }
 
-/// REL-23: callers who leave in the middle leave no connection inside a transaction.
+/// REL-23: cancelled calls leave no connection inside a transaction.
 #[tokio::test]
-async fn callers_who_leave_leave_no_transaction_behind() {
+async fn cancelled_calls_leave_no_open_transaction() {
     let Some(database) = Database::fresh("").await else { return };
     let db = database.db().await;
     let mut random = fastrand::Rng::with_seed(7);
@@ -277,9 +277,9 @@ async fn callers_who_leave_leave_no_transaction_behind() {
     assert_eq!(database.count(inside).await, 0);
 }
 
-/// The store works on threads of its own: the end of the runtime that opened it is nobody's loss.
+/// The store runs on threads of its own: it survives the runtime that opened it.
 #[test]
-fn the_end_of_a_runtime_ends_no_store() {
+fn store_survives_the_runtime_that_opened_it() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let first = runtime();
     let Some(database) = first.block_on(Database::fresh("")) else { return };

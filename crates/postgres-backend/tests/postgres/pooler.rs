@@ -1,5 +1,5 @@
-//! Through PgBouncer: what it does not pass on is not needed, what it refuses is said by its name, and which server it leads to is
-//! looked at in each transaction.
+//! The store behind PgBouncer: it needs no session settings, names the pooler's own errors, and checks the server
+//! in each transaction.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Nothing, and a notice, where one of the two is not installed.
+    /// Returns `None` and prints a notice if PostgreSQL or PgBouncer is not installed.
     #[allow(clippy::print_stdout, reason = "a skip is to be seen")]
     fn start(settings: &[(&str, &str)]) -> Option<Self> {
         let Some(installation) = Installation::find() else {
@@ -45,13 +45,13 @@ impl Scene {
         built(options.pgbouncer().open(&self.url()).await.unwrap())
     }
 
-    /// A client beside the store.
+    /// Connects a client other than the store.
     async fn connect(&self) -> PgConnection {
         let options: PgConnectOptions = self.url().parse().unwrap();
         PgConnection::connect_with(&options.extra_float_digits(None)).await.unwrap()
     }
 
-    /// Takes a connection out of the pool, until it is dropped.
+    /// Takes a connection out of the pool until it is dropped.
     async fn occupy(&self) -> PgConnection {
         let mut taken = self.connect().await;
         sqlx::raw_sql("BEGIN").execute(&mut taken).await.unwrap();
@@ -65,38 +65,38 @@ fn built(backend: PostgresBackend) -> Persistence {
 
 async fn refused(options: PostgresOptions, scene: &Scene) -> String {
     match options.open(&scene.url()).await {
-        Err(OpenError::Pooler { what }) => what.to_owned(),
+        Err(OpenError::Pooler { reason }) => reason.to_owned(),
         other => panic!("{other:?}"),
     }
 }
 
 #[tokio::test]
-async fn what_is_set_wrong_for_a_pooler_is_said_by_its_name() {
+async fn wrong_pooler_settings_are_named_in_the_error() {
     let Some(scene) = Scene::start(&[]) else { return };
-    let what = refused(PostgresBackend::builder(), &scene).await;
-    assert!(what.contains("`PostgresOptions::pgbouncer`"), "{what}");
-    // One that is told to be silent about what it does not pass on.
+    let reason = refused(PostgresBackend::builder(), &scene).await;
+    assert!(reason.contains("`PostgresOptions::pgbouncer`"), "{reason}");
+    // A pooler that silently ignores startup parameters.
     let ignores = [("ignore_startup_parameters", "options,extra_float_digits")];
     let deaf = Scene::start(&ignores).unwrap();
-    let what = refused(PostgresBackend::builder(), &deaf).await;
-    assert!(what.contains("`PostgresOptions::pgbouncer`"), "{what}");
+    let reason = refused(PostgresBackend::builder(), &deaf).await;
+    assert!(reason.contains("`PostgresOptions::pgbouncer`"), "{reason}");
     let single = Scene::start(&[("pool_mode", "statement")]).unwrap();
-    let what = refused(PostgresBackend::builder().pgbouncer(), &single).await;
-    assert!(what.contains("`pool_mode = statement`"), "{what}");
+    let reason = refused(PostgresBackend::builder().pgbouncer(), &single).await;
+    assert!(reason.contains("`pool_mode = statement`"), "{reason}");
     let made = "SELECT count(*) FROM pg_namespace WHERE nspname = 'throughline'";
     for scene in [scene, deaf, single] {
         assert_eq!(scene.cluster.run("postgres", made).unwrap(), "0");
     }
-    // For sessions it is as for transactions.
+    // Session mode works without the option too.
     let session = Scene::start(&[("pool_mode", "session")]).unwrap();
     let db = session.open(PostgresBackend::builder()).await;
     db.thread("t").add(NewMessage::user("x")).await.unwrap();
     assert_eq!(everything(&db, "t").await.len(), 1);
 }
 
-/// Several hosts, in a pool that gives the next connection to each transaction, and in which every statement is of no other's.
+/// Several hosts share a pool that assigns another connection to each transaction.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hosts_behind_one_pool_write_and_read_whatever_is_set_for_their_role() {
+async fn hosts_behind_one_pool_write_and_read_under_every_setting_of_the_role() {
     const HOSTS: usize = 3;
     const ROUNDS: usize = 6;
     let Some(scene) = Scene::start(&[("default_pool_size", "4")]) else { return };
@@ -128,7 +128,7 @@ async fn hosts_behind_one_pool_write_and_read_whatever_is_set_for_their_role() {
             writer.await.unwrap_or_else(|error| panic!("{setting}: {error}"));
         }
         assert_eq!(everything(&hosts[0], "t").await.len(), HOSTS * ROUNDS, "{setting}");
-        // Nothing of what a transaction has set stays with its connection.
+        // The settings of a transaction do not stay on its server connection.
         let left = "SELECT concat_ws(' ', current_setting('lock_timeout'), current_setting('enable_seqscan'), \
             current_setting('row_security'), current_setting('idle_in_transaction_session_timeout'))";
         for _ in 0..4 {
@@ -139,7 +139,7 @@ async fn hosts_behind_one_pool_write_and_read_whatever_is_set_for_their_role() {
 }
 
 #[tokio::test]
-async fn a_pool_without_a_free_connection_is_overloaded() {
+async fn pool_without_a_free_connection_is_overloaded() {
     let pool = [("default_pool_size", "1"), ("reserve_pool_size", "0")];
     let Some(scene) = Scene::start(&pool) else { return };
     let options = PostgresBackend::builder().wait_limit(Duration::from_millis(300)).pgbouncer();
@@ -154,14 +154,14 @@ async fn a_pool_without_a_free_connection_is_overloaded() {
     assert_eq!((error.kind(), error.effect()), overloaded, "{error}");
     assert!(error.to_string().contains("the pooler gave no connection to a server in time"), "{error}");
     let opened = options.answer_limit(Duration::from_millis(300)).open(&scene.url()).await;
-    assert!(matches!(opened, Err(OpenError::Pooler { what }) if what.contains("in time")));
+    assert!(matches!(opened, Err(OpenError::Pooler { what: reason }) if reason.contains("in time")));
     drop(taken);
     db.thread("t").add(NewMessage::user("after")).await.unwrap();
     assert_eq!(everything(&db, "t").await.len(), 2);
 }
 
 #[tokio::test]
-async fn a_pooler_that_gives_a_client_up_is_overloaded_and_named() {
+async fn query_wait_timeout_of_the_pooler_is_overloaded_and_named() {
     let pool = [("default_pool_size", "1"), ("query_wait_timeout", "1"), ("max_client_conn", "4")];
     let Some(scene) = Scene::start(&pool) else { return };
     // Longer than the pooler waits.
@@ -173,39 +173,39 @@ async fn a_pooler_that_gives_a_client_up_is_overloaded_and_named() {
     let error = db.thread("t").page(PageFrom::End, 10).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), overloaded, "{error}");
     drop(taken);
-    // One connection writes, one reads, and these two are all that there may be beside them.
+    // One connection writes, one reads, and these two use the rest of the limit.
     db.thread("t").page(PageFrom::End, 10).await.unwrap();
     let others = [scene.connect().await, scene.connect().await];
     let refused = PostgresBackend::builder().pgbouncer().open(&scene.url()).await;
-    assert!(matches!(refused, Err(OpenError::Pooler { what }) if what.contains("`max_client_conn`")));
+    assert!(matches!(refused, Err(OpenError::Pooler { what: reason }) if reason.contains("`max_client_conn`")));
     drop(others);
     assert_eq!(everything(&db, "t").await.len(), 1);
 }
 
-/// The pooler is killed under what goes on, and comes back: nothing is unknown, since the server can be asked, and nothing is there
-/// twice.
+/// The pooler is killed during writes and restarted. No outcome is unknown, since the server can be asked, and no
+/// write exists twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answered_write_is_there_once_though_the_pooler_is_killed() {
+async fn every_acknowledged_write_exists_once_although_the_pooler_is_killed() {
     const WRITERS: usize = 6;
     const EACH: usize = 30;
     let Some(mut scene) = Scene::start(&[("default_pool_size", "4")]) else { return };
     let options = PostgresBackend::builder().wait_limit(Duration::from_secs(60));
     let db = scene.open(options).await;
-    let (tell, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut answers) = tokio::sync::mpsc::unbounded_channel();
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
-            let tell = tell.clone();
+            let sender = sender.clone();
             let thread = db.thread(format!("{}", writer % 3));
             tokio::spawn(async move {
                 for number in 0..EACH {
                     let id = format!("{writer}.{number}").parse().unwrap();
                     thread.add(NewMessage::user("x").with_id(id)).await.unwrap();
-                    tell.send(()).unwrap();
+                    sender.send(()).unwrap();
                 }
             })
         })
         .collect();
-    drop(tell);
+    drop(sender);
     let mut answered = 0;
     while answers.recv().await.is_some() {
         answered += 1;
@@ -227,9 +227,10 @@ async fn every_answered_write_is_there_once_though_the_pooler_is_killed() {
     assert_eq!(stored, WRITERS * EACH);
 }
 
-/// What is sent through a pooler that is gone for good is unknown to its caller, and known by its key once it is back.
+/// A write through a pooler that does not come back is unknown to its caller; its idempotency key resolves it
+/// later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_whose_pooler_does_not_come_back_is_unknown_and_resolved_by_its_key() {
+async fn commit_through_a_lost_pooler_is_unknown_and_resolved_by_its_key() {
     let Some(mut scene) = Scene::start(&[]) else { return };
     let options = PostgresBackend::builder()
         .wait_limit(Duration::from_millis(500))
@@ -237,8 +238,8 @@ async fn a_commit_whose_pooler_does_not_come_back_is_unknown_and_resolved_by_its
     let db = scene.open(options).await;
     let thread = db.thread("t");
     thread.add(NewMessage::user("before")).await.unwrap();
-    // The commit waits for a standby that there is not, and so is on its way for certain.
-    scene.cluster.synchronous_standbys("nobody").unwrap();
+    // The commit waits for a standby that does not exist, so `COMMIT` was certainly sent.
+    scene.cluster.synchronous_standbys("absent").unwrap();
     let call = {
         let thread = db.thread("t");
         tokio::spawn(async move { thread.add(NewMessage::user("x")).key("k").await })
@@ -257,9 +258,9 @@ async fn a_commit_whose_pooler_does_not_come_back_is_unknown_and_resolved_by_its
     assert_eq!(everything(&db, "t").await.len(), 2);
 }
 
-/// The pooler turns to another server between two transactions of one connection.
+/// The pooler switches to another server between two transactions of one connection.
 #[tokio::test]
-async fn a_pooler_that_leads_to_another_server_is_noticed_in_the_next_transaction() {
+async fn switched_server_behind_a_pooler_is_detected_in_the_next_transaction() {
     let Some(scene) = Scene::start(&[("server_lifetime", "0")]) else { return };
     let options = PostgresBackend::builder().writers(1).wait_limit(Duration::from_secs(3));
     let db = scene.open(options).await;
@@ -269,8 +270,8 @@ async fn a_pooler_that_leads_to_another_server_is_noticed_in_the_next_transactio
     scene.cluster.wait_for_replica("s", "async").unwrap();
     let has_it = "SELECT count(*) FROM throughline.messages";
     standby.wait_until(has_it, "1").unwrap();
-    // A standby takes no writes, and is not read from.
-    lead_to(&scene, &standby);
+    // A standby accepts no writes, and the store does not read from it.
+    route_to(&scene, &standby);
     for error in [
         thread.add(NewMessage::user("x")).await.unwrap_err(),
         thread.page(PageFrom::End, 10).await.unwrap_err(),
@@ -280,8 +281,8 @@ async fn a_pooler_that_leads_to_another_server_is_noticed_in_the_next_transactio
     }
     standby.promote().unwrap();
     thread.add(NewMessage::user("of the second")).await.unwrap();
-    // Back to the primary that was replaced, and never died.
-    lead_to(&scene, &scene.cluster);
+    // Back to the replaced primary, which never stopped.
+    route_to(&scene, &scene.cluster);
     for error in [
         thread.add(NewMessage::user("x")).await.unwrap_err(),
         thread.page(PageFrom::End, 10).await.unwrap_err(),
@@ -290,23 +291,23 @@ async fn a_pooler_that_leads_to_another_server_is_noticed_in_the_next_transactio
         assert!(error.to_string().contains("was replaced by another"), "{error}");
     }
     assert_eq!(scene.cluster.run("postgres", has_it).unwrap(), "1");
-    lead_to(&scene, &standby);
+    route_to(&scene, &standby);
     assert_eq!(everything(&db, "t").await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_that_has_met_a_standby_says_so_though_the_pooler_gives_no_connection_any_more() {
+async fn write_that_met_a_standby_reports_it_although_the_pool_is_exhausted_later() {
     interrupted(async |thread| thread.add(NewMessage::user("x")).await.map(drop)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_that_has_met_a_standby_says_so_though_the_pooler_gives_no_connection_any_more() {
+async fn read_that_met_a_standby_reports_it_although_the_pool_is_exhausted_later() {
     interrupted(async |thread| thread.page(PageFrom::End, 10).await.map(drop)).await;
 }
 
-/// Reads wait for the end of a failover as writes do.
+/// Reads wait for the end of a failover like writes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_that_has_met_a_standby_is_answered_once_that_is_promoted() {
+async fn read_that_met_a_standby_is_answered_after_its_promotion() {
     let Some(scene) = Scene::start(&[("server_lifetime", "0")]) else { return };
     let db = scene.open(PostgresBackend::builder().readers(1).wait_limit(Duration::from_secs(60))).await;
     let thread = db.thread("t");
@@ -314,16 +315,16 @@ async fn a_read_that_has_met_a_standby_is_answered_once_that_is_promoted() {
     let standby = scene.cluster.replica("s").unwrap();
     scene.cluster.wait_for_replica("s", "async").unwrap();
     standby.wait_until("SELECT count(*) FROM throughline.messages", "1").unwrap();
-    lead_to(&scene, &standby);
+    route_to(&scene, &standby);
     let call = tokio::spawn(async move { thread.page(PageFrom::End, 10).await });
-    // It has been tried more often than a connection that was lost.
+    // More attempts than after a lost connection.
     let failed = "SELECT xact_rollback > 9 FROM pg_stat_database WHERE datname = 'postgres'";
     standby.wait_until(failed, "t").unwrap();
     standby.promote().unwrap();
     assert_eq!(call.await.unwrap().unwrap().messages.len(), 1);
 }
 
-/// The last thing that is waited for says nothing of why.
+/// The last wait of the call does not hide the reason of the outage.
 async fn interrupted(call: impl AsyncFn(Thread) -> Result<()>) {
     let Some(scene) = Scene::start(&[("server_lifetime", "0"), ("default_pool_size", "1")]) else { return };
     let db = scene.open(PostgresBackend::builder().writers(1).wait_limit(Duration::from_secs(5))).await;
@@ -331,10 +332,10 @@ async fn interrupted(call: impl AsyncFn(Thread) -> Result<()>) {
     thread.add(NewMessage::user("kept")).await.unwrap();
     let standby = scene.cluster.replica("s").unwrap();
     scene.cluster.wait_for_replica("s", "async").unwrap();
-    lead_to(&scene, &standby);
+    route_to(&scene, &standby);
     let taken = async {
         let standby = tokio::task::spawn_blocking(move || {
-            // A transaction of the store fails there, and nothing else does.
+            // Only a transaction of the store fails there.
             let failed = "SELECT xact_rollback > 0 FROM pg_stat_database WHERE datname = 'postgres'";
             standby.wait_until(failed, "t").unwrap();
             standby
@@ -345,22 +346,22 @@ async fn interrupted(call: impl AsyncFn(Thread) -> Result<()>) {
     let error = answer.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied), "{error}");
     assert!(error.to_string().contains("what answers is a standby"), "{error}");
-    // Who has not come to a server knows nothing of it.
+    // A call that reached no server does not report a standby.
     let error = call(thread).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied), "{error}");
 }
 
-/// Until it does.
-fn lead_to(scene: &Scene, cluster: &Cluster) {
+/// Routes the pooler to a server and waits until it takes effect.
+fn route_to(scene: &Scene, cluster: &Cluster) {
     scene.pooler.route_to(cluster).unwrap();
     let port = cluster.place().rsplit_once(':').unwrap().1.to_owned();
     let asked = || scene.cluster.run_at(&scene.pooler.place(), "postgres", "SHOW port");
     while asked().ok().as_ref() != Some(&port) {}
 }
 
-/// A pooler passes no signs on. What others commit is found by a look, or heard where the server itself can be reached.
+/// A pooler forwards no notifications. The store polls for commits of others, or listens at the server itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_others_commit_is_told_with_and_without_a_way_past_the_pooler() {
+async fn commits_of_other_processes_are_reported_by_polling_and_by_listening() {
     let Some(scene) = Scene::start(&[]) else { return };
     let writes = scene.open(PostgresBackend::builder()).await;
     let past = format!("{}?application_name=ear", scene.cluster.url("postgres"));
@@ -372,8 +373,8 @@ async fn what_others_commit_is_told_with_and_without_a_way_past_the_pooler() {
         while feed.next_now().await.unwrap().is_some() {}
         scene.cluster.wait_until(ears, if listens { "1" } else { "0" }).unwrap();
         writes.thread(name).add(NewMessage::user("x")).await.unwrap();
-        let told = tokio::time::timeout(Duration::from_secs(60), feed.next()).await.unwrap().unwrap();
-        assert_eq!(told.thread.as_str(), name);
+        let change = tokio::time::timeout(Duration::from_secs(60), feed.next()).await.unwrap().unwrap();
+        assert_eq!(change.thread.as_str(), name);
         db.close().await.unwrap();
     }
     let nowhere = PostgresBackend::builder().pgbouncer().listen_at("nowhere").open(&scene.url()).await;

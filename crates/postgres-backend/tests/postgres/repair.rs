@@ -1,4 +1,4 @@
-//! A message that cannot be read is refused by itself, and can be deleted or restored.
+//! A damaged message is refused alone, and can be deleted or restored.
 
 use throughline_core::{
     Content, ErrorKind, NewMessage, Position, Role, Timestamp,
@@ -10,7 +10,7 @@ use throughline_postgres::PostgresBackend;
 
 use crate::support::{Database, everything};
 
-/// Three messages, the second of which cannot be read.
+/// Creates three messages and damages the second one.
 async fn with_damage(damage: &str) -> Option<(Database, throughline_core::Persistence)> {
     let database = Database::fresh("").await?;
     let db = database.open(PostgresBackend::builder().writers(1)).await;
@@ -26,11 +26,11 @@ fn damaged() -> Delete {
 }
 
 #[tokio::test]
-async fn a_damaged_message_fails_no_other_write_and_is_deleted() {
+async fn damaged_message_fails_no_other_write_and_can_be_deleted() {
     for damage in [
         "UPDATE throughline.messages SET metadata = '{' WHERE id = 'b'",
         "UPDATE throughline.messages SET content = '{' WHERE id = 'b'",
-        "UPDATE throughline.messages SET role = 'nobody' WHERE id = 'b'",
+        "UPDATE throughline.messages SET role = 'invalid' WHERE id = 'b'",
     ] {
         let Some((_database, db)) = with_damage(damage).await else { return };
         let patch = |id: &str| Update::new("t".parse().unwrap(), id.parse().unwrap(), Default::default());
@@ -54,7 +54,7 @@ async fn a_damaged_message_fails_no_other_write_and_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_copy_restores_a_damaged_message_in_its_place() {
+async fn import_restores_a_damaged_message_at_its_seq() {
     let damage = "UPDATE throughline.messages SET metadata = '{' WHERE id = 'b'";
     let Some((_database, db)) = with_damage(damage).await else { return };
     let copy =
@@ -83,7 +83,7 @@ async fn the_labels_of_a_damaged_summary_are_recovered() {
 }
 
 #[tokio::test]
-async fn a_damaged_question_hides_no_earlier_one() {
+async fn damaged_prompt_does_not_hide_an_earlier_one() {
     for damage in [
         "UPDATE throughline.messages SET metadata = '{' WHERE id = 'b'",
         "UPDATE throughline.messages SET content = '{' WHERE id = 'b'",
@@ -96,8 +96,8 @@ async fn a_damaged_question_hides_no_earlier_one() {
 }
 
 #[tokio::test]
-async fn a_damaged_row_does_not_keep_a_thread_from_being_purged() {
-    let damage = "UPDATE throughline.messages SET metadata = '{', role = 'nobody', pieces = -1, attachments = '[' \
+async fn damaged_row_does_not_prevent_a_purge() {
+    let damage = "UPDATE throughline.messages SET metadata = '{', role = 'invalid', pieces = -1, attachments = '[' \
         WHERE id = 'b'";
     let Some((database, db)) = with_damage(damage).await else { return };
     db.run(ThreadArgs::from(ClearThread::new("t".parse().unwrap()))).await.unwrap();

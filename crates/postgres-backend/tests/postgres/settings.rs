@@ -1,4 +1,4 @@
-//! What an administrator sets for a role, a database or the server changes nothing of what an answer means.
+//! Settings of a role, a database or the server do not change the results of the store.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::{Database, everything};
 const KILL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
-/// What is said of text and times, of transactions, and what would read another name as ours.
+/// Settings of text, time and transactions, and a search path that finds a foreign table.
 pub(crate) const SETTINGS: [&str; 11] = [
     "default_transaction_isolation = 'serializable'",
     "default_transaction_isolation = 'repeatable read'",
@@ -25,17 +25,17 @@ pub(crate) const SETTINGS: [&str; 11] = [
     "extra_float_digits = -15",
 ];
 
-/// A role that may make the store, and the URL of the database as it.
+/// Creates a role that may create the store. Returns it and its URL of the database.
 async fn role(database: &Database) -> (String, String) {
     let role = format!("r{}", &database.name[1..]);
     let name = &database.name;
     let sql = format!(
         "CREATE ROLE {role} LOGIN PASSWORD 'p'; GRANT CONNECT, CREATE ON DATABASE {name} TO {role}; \
-         CREATE VIEW public.messages AS SELECT 'of somebody else' AS id"
+         CREATE VIEW public.messages AS SELECT 'of another schema' AS id"
     );
     database.run(&sql).await;
-    let (_, place) = database.url.rsplit_once('@').unwrap();
-    let url = format!("postgres://{role}:p@{place}");
+    let (_, address) = database.url.rsplit_once('@').unwrap();
+    let url = format!("postgres://{role}:p@{address}");
     (role, url)
 }
 
@@ -43,7 +43,7 @@ fn built(backend: PostgresBackend) -> Persistence {
     Persistence::builder().backend(backend).build().unwrap()
 }
 
-/// Two processes that open the store at once, write to it, read it, and lose their connections in the middle of commits.
+/// Several processes open the store at once, write, read, and lose their connections in the middle of commits.
 async fn used(url: &str, database: &Database, setting: &str) {
     const TEXT: &str = "\u{0} ' \\ \\' \u{1F600} {\"$1\"}";
     let openers: Vec<_> = (0..4)
@@ -81,7 +81,7 @@ async fn used(url: &str, database: &Database, setting: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_is_the_same_whatever_is_set_for_its_role() {
+async fn store_behaves_the_same_under_every_setting_of_its_role() {
     for setting in SETTINGS {
         let Some(database) = Database::fresh("").await else { return };
         let (role, url) = role(&database).await;
@@ -90,9 +90,9 @@ async fn a_store_is_the_same_whatever_is_set_for_its_role() {
     }
 }
 
-/// What is held by a policy is denied: left out, it would pass for what is not there.
+/// Rows that a policy hides fail the call as denied: missing rows would look like rows that do not exist.
 #[tokio::test]
-async fn rows_that_a_policy_keeps_back_are_denied_and_not_absent() {
+async fn rows_hidden_by_a_policy_are_denied_and_not_absent() {
     let Some(database) = Database::fresh("").await else { return };
     drop(database.db().await);
     let (role, url) = role(&database).await;
@@ -116,9 +116,9 @@ async fn rows_that_a_policy_keeps_back_are_denied_and_not_absent() {
     assert!(thread.get(id).await.unwrap().is_some());
 }
 
-/// A server that was told to answer before it keeps, after the store was opened, is not believed either.
+/// `synchronous_commit` is disabled after the store was opened.
 #[tokio::test]
-async fn a_write_that_could_be_lost_is_not_answered_as_one_that_is_kept() {
+async fn write_without_synchronous_commit_is_not_reported_as_success() {
     let Some(database) = Database::fresh("").await else { return };
     let (role, url) = role(&database).await;
     let db = built(PostgresBackend::open(&url).await.unwrap());
@@ -133,7 +133,7 @@ async fn a_write_that_could_be_lost_is_not_answered_as_one_that_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_is_answered_though_every_idle_connection_was_cut() {
+async fn read_succeeds_although_every_idle_connection_was_terminated() {
     const READERS: usize = 12;
     let Some(database) = Database::fresh("").await else { return };
     let options = PostgresBackend::builder().readers(READERS as u32).wait_limit(Duration::from_secs(60));
@@ -161,9 +161,9 @@ async fn a_read_is_answered_though_every_idle_connection_was_cut() {
     assert_eq!(db.thread("t").page(PageFrom::End, 10).await.unwrap().messages.len(), 1);
 }
 
-/// Who gets no connection because all are at work is told so, and who gets none because the server has none left is told that.
+/// The error distinguishes an exhausted reader pool from a server that refuses connections.
 #[tokio::test]
-async fn a_server_that_takes_no_connections_is_told_from_readers_that_are_at_work() {
+async fn server_without_connections_and_exhausted_readers_have_different_errors() {
     let Some(database) = Database::fresh("").await else { return };
     let (role, url) = role(&database).await;
     let options = PostgresBackend::builder().readers(1).wait_limit(Duration::from_millis(300));

@@ -1,4 +1,4 @@
-//! A call that has met a standby says so, also where the standby ceases to answer before the call ends.
+//! A call that met a standby reports it, also if the standby stops answering before the call ends.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use throughline_postgres::PostgresBackend;
 use throughline_postgres_cluster::{Cluster, Installation};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_that_has_met_a_standby_says_so_though_that_ceases_to_answer() {
+async fn write_that_met_a_standby_reports_it_although_the_standby_stops_answering() {
     interrupted(async |thread| thread.add(NewMessage::user("x")).await.map(drop)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_that_has_met_a_standby_says_so_though_that_ceases_to_answer() {
+async fn read_that_met_a_standby_reports_it_although_the_standby_stops_answering() {
     interrupted(async |thread| thread.page(PageFrom::End, 10).await.map(drop)).await;
 }
 
@@ -28,7 +28,7 @@ async fn interrupted(call: impl AsyncFnOnce(Thread) -> Result<()>) {
     let standby = primary.replica("s").unwrap();
     primary.wait_for_replica("s", "async").unwrap();
     let url = primary.url_at(&format!("{},{}", primary.place(), standby.place()), "store");
-    // The listener for commits asks the primary alone: every session of the standby is one of the call.
+    // The listener for commits connects only to the primary, so every session of the standby belongs to the call.
     let options = PostgresBackend::builder().writers(1).wait_limit(Duration::from_secs(5));
     let options = options.listen_at(primary.url("store"));
     let db = Persistence::builder().backend(options.open(&url).await.unwrap()).build().unwrap();
@@ -40,7 +40,8 @@ async fn interrupted(call: impl AsyncFnOnce(Thread) -> Result<()>) {
     let sessions = "SELECT sessions FROM pg_stat_database WHERE datname = 'store'";
     let before: u64 = standby.run("postgres", sessions).unwrap().parse().unwrap();
     let frozen = tokio::task::spawn_blocking(move || {
-        // A session is counted before it is asked anything. The second one begins after the first has answered.
+        // The server counts a session before its first query. The second session begins after the first one has
+        // answered.
         let asked = format!("SELECT sessions > {before} + 1 FROM pg_stat_database WHERE datname = 'store'");
         standby.wait_until(&asked, "t").unwrap();
         standby.freeze().unwrap();

@@ -1,4 +1,4 @@
-//! Databases of their own in the cluster of this process.
+//! Test databases in the cluster of this process.
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use throughline_core::{
@@ -8,14 +8,14 @@ use throughline_core::{
 use throughline_postgres::{PostgresBackend, PostgresOptions};
 use throughline_postgres_cluster::{Installation, URL_VARIABLE, shared};
 
-/// A fresh database.
+/// A new database.
 pub(crate) struct Database {
     pub(crate) name: String,
     pub(crate) url: String,
 }
 
 impl Database {
-    /// Nothing, and a notice, where there is no PostgreSQL.
+    /// Creates a database. Returns `None` and prints a notice if PostgreSQL is not installed.
     #[allow(clippy::print_stdout, reason = "a skip is to be seen")]
     pub(crate) async fn fresh(options: &str) -> Option<Self> {
         if std::env::var_os(URL_VARIABLE).is_none() && Installation::find().is_none() {
@@ -53,7 +53,7 @@ impl Database {
     }
 }
 
-/// Every message of a thread.
+/// Returns every message of a thread.
 pub(crate) async fn everything(db: &Persistence, thread: &str) -> Vec<Message> {
     let thread = db.thread(thread);
     let mut walk = thread.walk(PageFrom::Start, Visibility::All);

@@ -1,21 +1,21 @@
-//! The calls that are logged, and where each leaves a message.
+//! The logged calls, and the stage in which each leaves a message.
 
 use throughline_core::{Effect, PersistError};
 
-/// How far a message has come.
+/// The stage of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
-    /// It is not there, or not there any more.
+    /// It does not exist, or was deleted.
     Absent,
-    /// It is reserved, and empty.
+    /// It is reserved and empty.
     Reserved,
-    /// It streams, and has the first half of its text.
+    /// It is streaming and has the first half of its text.
     Half,
-    /// It is final, and has all of its text.
+    /// It is final and has its whole text.
     Whole,
 }
 
-/// A call on one or several messages that takes all of them to one [`Stage`].
+/// A call on one or several messages that moves all of them to one [`Stage`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
     /// Adds them: one, or several in a batch.
@@ -31,10 +31,10 @@ pub enum Call {
 }
 
 impl Call {
-    /// Each of them.
+    /// All calls.
     pub const ALL: [Self; 5] = [Self::Add, Self::Reserve, Self::Flush, Self::Finish, Self::Delete];
 
-    /// Where it leaves a message.
+    /// Returns the stage in which the call leaves a message.
     #[must_use]
     pub const fn leads_to(self) -> Stage {
         match self {
@@ -60,22 +60,22 @@ impl Call {
     }
 }
 
-/// What a call was answered.
+/// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// It was applied.
     Applied,
-    /// Nothing of it was applied, and nothing will be.
+    /// It was not applied and will not be.
     Refused,
-    /// Nobody knows.
+    /// It may have been applied.
     Unknown,
 }
 
 impl Outcome {
-    /// Each of them.
+    /// All outcomes.
     pub const ALL: [Self; 3] = [Self::Applied, Self::Refused, Self::Unknown];
 
-    /// Of an answer.
+    /// Returns the outcome of an answer.
     pub fn of<T>(answer: &Result<T, PersistError>) -> Self {
         match answer.as_ref().map_err(PersistError::effect) {
             Ok(_) | Err(Effect::Applied) => Self::Applied,

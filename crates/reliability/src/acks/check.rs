@@ -1,4 +1,4 @@
-//! The store against the ledger.
+//! Compares a store with the ledger.
 
 use std::{
     path::Path,
@@ -13,21 +13,21 @@ use throughline_sqlite::SqliteBackend;
 
 use super::Ledger;
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug)]
 pub struct Checked {
-    /// Everything that is wrong.
+    /// All violations.
     pub faults: Vec<String>,
-    /// How many messages there are.
+    /// The number of messages.
     pub messages: u64,
-    /// How long it took to open the store, which is when it recovers.
+    /// The time to open the store, including its recovery.
     pub opened_in: Duration,
 }
 
-/// Opens the store at `path`, reads every message, holds them against the ledger, has the store check itself, closes it.
+/// Opens the store at `path`, compares every message with the ledger, verifies the store and closes it.
 ///
 /// # Panics
-/// When the store cannot be opened, read or closed.
+/// If the store cannot be opened, read or closed.
 pub async fn check_store(path: &Path, ledger: &mut Ledger) -> Checked {
     let begun = Instant::now();
     let backend = SqliteBackend::open(path).await.expect("the store opens");
@@ -44,10 +44,11 @@ pub async fn check_store(path: &Path, ledger: &mut Ledger) -> Checked {
     Checked { faults, messages, opened_in }
 }
 
-/// Reads every message of a store, whatever its backend, and holds them against the ledger: what is wrong, and how many there are.
+/// Compares every message of a store of any backend with the ledger. Returns the violations and the number of
+/// messages.
 ///
 /// # Panics
-/// When the store cannot be read.
+/// If the store cannot be read.
 pub async fn check_messages(db: &Persistence, ledger: &mut Ledger) -> (Vec<String>, u64) {
     let mut faults = Vec::new();
     let mut messages = 0;

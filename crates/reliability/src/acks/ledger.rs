@@ -1,4 +1,4 @@
-//! What all logs together say, and what a store may hold then.
+//! The union of all logs, and the content that a store may have according to it.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,12 +13,12 @@ use super::{
     text::{first_half, whole},
 };
 
-/// Everything that was asked of one store.
+/// All calls that were made on one store.
 #[derive(Debug, Default)]
 pub struct Ledger {
     /// By thread and name.
     messages: HashMap<(String, String), Entry>,
-    /// The messages of each batch: all of them are there, or none.
+    /// The messages of each batch: all of them exist, or none.
     batches: Vec<(String, Vec<String>)>,
     read: BTreeSet<std::path::PathBuf>,
     threads: BTreeSet<String>,
@@ -26,7 +26,7 @@ pub struct Ledger {
     unanswered: u64,
 }
 
-/// What a message may be, and the stage it was found at.
+/// The permitted stages of a message, and its actual stage.
 #[derive(Debug, Default)]
 struct Entry {
     may_be: BTreeSet<Stage>,
@@ -36,7 +36,7 @@ struct Entry {
 struct Asked<'a> {
     call: Call,
     thread: &'a str,
-    /// The names of its messages, and whether each could not be where the call leads to before it.
+    /// The names of the messages, and whether each was in another stage before the call.
     names: Vec<(&'a str, bool)>,
     outcome: Option<Outcome>,
 }
@@ -48,11 +48,10 @@ impl Ledger {
         Self::default()
     }
 
-    /// Reads the logs in a directory that were not read before: files that end with `.acks`. Their processes have to have
-    /// ended.
+    /// Reads the logs (`*.acks`) of a directory that were not read before. Their processes must have ended.
     ///
     /// # Errors
-    /// What the operating system answers, and `InvalidData` for a line that no log writes.
+    /// Returns the error of the operating system, or `InvalidData` for a line in another format.
     pub fn read_directory(&mut self, directory: &Path) -> io::Result<()> {
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
@@ -65,27 +64,27 @@ impl Ledger {
         Ok(())
     }
 
-    /// Notes a message that somebody added who keeps no log.
-    pub fn note(&mut self, thread: &str, name: &str) {
+    /// Records a message that was added by a process without a log.
+    pub fn record(&mut self, thread: &str, name: &str) {
         let mut added = Asked { call: Call::Add, thread, names: vec![(name, false)], outcome: None };
         self.ask(&mut added);
         added.outcome = Some(Outcome::Applied);
         self.settle(&added);
     }
 
-    /// How many calls were answered as applied.
+    /// Returns how many calls were acknowledged as applied.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         self.outcomes(Outcome::Applied)
     }
 
-    /// How many calls were answered so.
+    /// Returns how many calls had this outcome.
     #[must_use]
     pub fn outcomes(&self, outcome: Outcome) -> u64 {
         self.answered.get(&outcome).copied().unwrap_or(0)
     }
 
-    /// How many calls were never answered, because their process ended.
+    /// Returns how many calls have no answer because their process ended.
     #[must_use]
     pub const fn unanswered(&self) -> u64 {
         self.unanswered
@@ -97,20 +96,20 @@ impl Ledger {
 
     fn read(&mut self, log: &str) -> Option<()> {
         let mut asked: Vec<Asked<'_>> = Vec::new();
-        // Answers come in another order than calls, and a line by itself says which call it is of.
-        let mut places: HashMap<&str, usize> = HashMap::new();
+        // Answers may come in another order than calls, so each line has the number of its call.
+        let mut indexes: HashMap<&str, usize> = HashMap::new();
         let lines = log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
         for line in lines {
             let mut fields = line.split('\t');
             let (number, word) = (fields.next()?, fields.next()?);
             if let Some(outcome) = Outcome::from_name(word) {
-                let place = *places.get(number)?;
-                asked[place].outcome = Some(outcome);
-                self.settle(&asked[place]);
+                let index = *indexes.get(number)?;
+                asked[index].outcome = Some(outcome);
+                self.settle(&asked[index]);
             } else {
                 let call = Call::from_name(word)?;
                 let thread = fields.next()?;
-                places.insert(number, asked.len());
+                indexes.insert(number, asked.len());
                 let names = fields.map(|name| (name, false)).collect();
                 let mut call = Asked { call, thread, names, outcome: None };
                 self.ask(&mut call);
@@ -121,7 +120,7 @@ impl Ledger {
         Some(())
     }
 
-    /// A call is about to be made: from here on its messages may be where it leads to.
+    /// Records a call before it is made: from then on, its messages may be in the stage that it leads to.
     fn ask(&mut self, asked: &mut Asked<'_>) {
         self.threads.insert(asked.thread.to_owned());
         for (name, is_new) in &mut asked.names {
@@ -152,20 +151,21 @@ impl Ledger {
         }
     }
 
-    /// Takes a message that the store has; says what is wrong with it.
+    /// Records a message of the store. Returns a violation, if there is one.
     pub(super) fn find(&mut self, message: &Message) -> Result<(), String> {
-        let place = format!("message `{}` in thread `{}`", message.id, message.thread);
-        let name = name_of(message).ok_or_else(|| format!("{place} has no name"))?;
-        let stage = stage_of(message, &name).ok_or_else(|| format!("{place} is torn"))?;
+        let described = format!("message `{}` in thread `{}`", message.id, message.thread);
+        let name = name_of(message).ok_or_else(|| format!("{described} has no name"))?;
+        let stage = stage_of(message, &name).ok_or_else(|| format!("{described} is torn"))?;
         let entry = self.messages.get_mut(&(message.thread.to_string(), name));
-        let entry = entry.ok_or_else(|| format!("nobody has written {place}"))?;
+        let entry = entry.ok_or_else(|| format!("no call has written {described}"))?;
         match entry.found.replace(stage) {
-            Some(_) => Err(format!("{place} is a duplicate")),
+            Some(_) => Err(format!("{described} is a duplicate")),
             None => Ok(()),
         }
     }
 
-    /// Holds what was found against what may be there. What was in doubt is settled by it: it stays as it was found.
+    /// Compares the messages of the store with the permitted stages. Each doubtful message then stays in its actual
+    /// stage.
     pub(super) fn compare(&mut self) -> Vec<String> {
         let mut faults = Vec::new();
         for (thread, names) in &self.batches {
@@ -187,7 +187,7 @@ impl Ledger {
     }
 }
 
-/// How far a message has come; nothing if it is at none of the stages.
+/// Returns the stage of a message; `None` if its content fits no stage.
 fn stage_of(message: &Message, name: &str) -> Option<Stage> {
     match message.state {
         MessageState::Reserved if message.content.blocks().is_empty() => Some(Stage::Reserved),
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_answered_is_there_once() {
+    fn acknowledged_message_exists_once() {
         let log = "0\tadd\tt\ta\n1\tadd\tt\tb\n0\tapplied\n1\tappl";
         assert_eq!(store(&mut ledger(log), &["a"]), [""; 0]);
         assert_eq!(store(&mut ledger(log), &["a", "b"]), [""; 0]);
@@ -233,14 +233,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_is_not_there() {
+    fn refused_message_does_not_exist() {
         let log = "0\tadd\tt\ta\n0\trefused\n";
         assert_eq!(store(&mut ledger(log), &[]), [""; 0]);
         assert_eq!(store(&mut ledger(log), &["a"]).len(), 1);
     }
 
     #[test]
-    fn a_batch_is_whole_or_not_there() {
+    fn batch_exists_completely_or_not_at_all() {
         let log = "0\tadd\tt\ta\tb\n0\tunknown\n";
         assert_eq!(store(&mut ledger(log), &[]), [""; 0]);
         assert_eq!(store(&mut ledger(log), &["a", "b"]), [""; 0]);
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_in_doubt_stays_as_it_was_found() {
+    fn doubtful_message_stays_in_the_stage_that_was_found() {
         let log = "0\tadd\tt\ta\n";
         let mut ledger = ledger(log);
         assert_eq!(store(&mut ledger, &[]), [""; 0]);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deletion_that_was_refused_changes_nothing() {
+    fn refused_deletion_changes_nothing() {
         let log = "0\tadd\tt\ta\n0\tapplied\n1\tdelete\tt\ta\n";
         assert_eq!(store(&mut ledger(log), &[]), [""; 0]);
         let refused = format!("{log}1\trefused\n");

@@ -1,4 +1,4 @@
-//! The log that one process keeps.
+//! The log of one process.
 
 use std::{
     fmt::Write as _,
@@ -10,15 +10,15 @@ use std::{
 
 use super::{Call, Outcome};
 
-/// A file with a line for each call before it is made and a line for each answer after it came. Lines are whole and in
-/// order; the last one may be torn.
+/// A file with one line before each call and one line after its answer. Lines are complete and in order; only the
+/// last one may be torn.
 #[derive(Debug)]
 pub struct AckLog {
     file: File,
     calls: AtomicU64,
 }
 
-/// A call that was logged and has no answer yet. Dropped, it never gets one.
+/// A logged call without an answer. If it is dropped, the log never gets the answer.
 #[derive(Debug)]
 #[must_use = "an answer that is not logged is not checked"]
 pub struct Begun<'a> {
@@ -27,19 +27,19 @@ pub struct Begun<'a> {
 }
 
 impl AckLog {
-    /// Makes the file, which must not be there.
+    /// Creates the file, which must not exist.
     ///
     /// # Errors
-    /// What the operating system answers.
+    /// Returns the error of the operating system.
     pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create_new(true).open(path)?;
         Ok(Self { file, calls: AtomicU64::new(0) })
     }
 
-    /// Notes that this is about to be called on the messages of these names, all in one thread.
+    /// Logs a call before it is made, with the names of its messages, all in one thread.
     ///
     /// # Errors
-    /// What the operating system answers.
+    /// Returns the error of the operating system.
     pub fn begin(&self, call: Call, thread: &str, names: &[&str]) -> io::Result<Begun<'_>> {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
         let mut line = format!("{number}\t{}\t{thread}", call.as_str());
@@ -50,21 +50,21 @@ impl AckLog {
         Ok(Begun { log: self, number })
     }
 
-    /// In one call: two of two tasks cannot mix.
+    /// Writes a line with one system call, so that lines of several tasks cannot mix.
     fn append(&self, line: &str) -> io::Result<()> {
         let line = format!("{line}\n");
         match (&self.file).write(line.as_bytes())? {
             written if written == line.len() => Ok(()),
-            _ => Err(io::Error::other("a line was cut")),
+            _ => Err(io::Error::other("a line was written only partly")),
         }
     }
 }
 
 impl Begun<'_> {
-    /// Notes what the call was answered.
+    /// Logs the outcome of the call.
     ///
     /// # Errors
-    /// What the operating system answers.
+    /// Returns the error of the operating system.
     pub fn end(self, outcome: Outcome) -> io::Result<()> {
         self.log.append(&format!("{}\t{}", self.number, outcome.as_str()))
     }

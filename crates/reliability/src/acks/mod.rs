@@ -1,18 +1,18 @@
-//! What was asked of a store and what it answered, kept on another path than the store, and the check that the store
-//! holds it.
+//! Logs of calls and their outcomes, kept outside of the store, and the check that the store agrees with them.
 //!
-//! Every process that writes keeps an [`AckLog`]: a line before each call, and a line with its answer after it came.
-//! A line is one `write` into the page cache, so it outlives a `kill -9` of the process; the file should be on another
-//! file system where that of the store loses its power. When the store was opened again, a [`Ledger`] reads all logs
-//! and goes through every message that the store has:
+//! Every process that writes keeps an [`AckLog`]: a line before each call, and a line with its outcome after its
+//! answer. A line is one `write` into the page cache, so it survives a `kill -9` of the process. If the file system
+//! of the store loses its power, the log should be on another one. After the store was opened again, a [`Ledger`]
+//! reads all logs and checks every message of the store:
 //!
-//! - what was answered is there, once, with exactly its content;
-//! - what was refused with nothing applied is not there;
-//! - what was in doubt, or had no answer when the process ended, is there whole or not at all, a batch included;
-//! - nothing is there that nobody asked for.
+//! - an acknowledged message exists, once, with exactly its content;
+//! - a refused message does not exist;
+//! - a message with an unknown outcome, or without an answer when its process ended, exists completely or not at
+//!   all, and so does a batch;
+//! - no message exists without a call.
 //!
-//! A message goes by its name, which stands in its metadata: the store may have made up its id. All of its content
-//! follows from the name.
+//! The metadata of a message contains its name, since the store may have minted its id. The whole content derives
+//! from the name.
 //!
 //! ```
 //! use throughline_core::Persistence;

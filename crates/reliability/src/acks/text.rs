@@ -1,18 +1,18 @@
-//! What a message says: all of it follows from its name.
+//! The content of messages, which derives from their names.
 
 use throughline_core::{Content, Message, Metadata, NewMessage};
 
-/// Where its name stands in the metadata of a message.
+/// The metadata key of the name.
 const NAME: &str = "name";
 
-/// The message of this name, complete.
+/// Returns the message of this name, complete.
 #[must_use]
 pub fn message(name: &str) -> NewMessage {
     let (front, back) = halves(name);
     NewMessage::user(&format!("{front}{back}")).with_metadata(metadata(name))
 }
 
-/// The metadata of the message of this name.
+/// Returns the metadata of the message of this name.
 ///
 /// # Panics
 /// Never: a string is JSON.
@@ -23,7 +23,7 @@ pub fn metadata(name: &str) -> Metadata {
     metadata
 }
 
-/// Its text, in two parts: some 200 bytes in most, several pages in some.
+/// Returns the text in two halves: some 200 bytes for most names, several pages for some.
 #[must_use]
 pub fn halves(name: &str) -> (String, String) {
     let sum: usize = name.bytes().map(usize::from).sum();
@@ -31,7 +31,7 @@ pub fn halves(name: &str) -> (String, String) {
     (format!("{name} begins. {}", name.repeat(times)), format!("{} ends {name}.", name.repeat(times)))
 }
 
-/// The name of a message, if it has one.
+/// Returns the name of a message, if it has one.
 #[must_use]
 pub fn name_of(message: &Message) -> Option<String> {
     message.metadata.get_as(NAME)

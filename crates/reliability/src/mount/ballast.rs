@@ -6,20 +6,20 @@ use std::{
 use rustix::fs::statvfs;
 use tempfile::NamedTempFile;
 
-/// A file that leaves little room on its disk, until it is dropped.
+/// A file that fills its disk almost completely until it is dropped.
 #[derive(Debug)]
 pub struct Ballast {
     _file: NamedTempFile,
 }
 
 impl Ballast {
-    /// Takes all of the disk that `directory` is on, but for about so many bytes.
+    /// Fills the disk of `directory` up to about this many free bytes.
     ///
     /// # Panics
-    /// When the disk fails in another way than by being full.
+    /// If the disk fails for another reason than being full.
     #[must_use]
     pub fn leaving(bytes: u64, directory: &Path) -> Self {
-        let mut file = NamedTempFile::new_in(directory).expect("there is room for an empty file");
+        let mut file = NamedTempFile::new_in(directory).expect("there is space for an empty file");
         loop {
             let excess = free(directory).saturating_sub(bytes).min(64 << 10) as usize;
             match file.write(&vec![1; excess]) {
@@ -29,7 +29,7 @@ impl Ballast {
                 Err(error) => panic!("the ballast: {error}"),
             }
         }
-        // What is not on the disk may be given up again when its blocks are chosen.
+        // Unsynced data may lose its space again when the file system allocates its blocks.
         match file.as_file().sync_all() {
             Err(error) if error.kind() != io::ErrorKind::StorageFull => panic!("the ballast: {error}"),
             _ => Self { _file: file },
@@ -37,10 +37,10 @@ impl Ballast {
     }
 }
 
-/// How many bytes may still be written on the disk that `directory` is on.
+/// Returns the free bytes of the disk of `directory`.
 ///
 /// # Panics
-/// When it does not say.
+/// If the system does not report them.
 #[must_use]
 pub fn free(directory: &Path) -> u64 {
     let disk = statvfs(directory).expect("a disk says how much is free on it");

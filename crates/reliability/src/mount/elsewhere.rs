@@ -1,4 +1,4 @@
-//! Where there is no Linux.
+//! Stubs for systems other than Linux.
 
 use std::{convert::Infallible, io, path::Path};
 
@@ -8,12 +8,12 @@ fn refusal() -> Refusal {
     Refusal("it is done on Linux only".to_owned())
 }
 
-/// A disk in memory: there is none here.
+/// A disk in memory; not available on this system.
 #[derive(Debug)]
 pub struct Tmpfs(Infallible);
 
 impl Tmpfs {
-    /// Of so many bytes.
+    /// Always fails.
     ///
     /// # Errors
     /// Always.
@@ -21,14 +21,14 @@ impl Tmpfs {
         Err(refusal())
     }
 
-    /// Where it is mounted.
+    /// Returns the mount point.
     #[must_use]
     pub fn path(&self) -> &Path {
         match self.0 {}
     }
 }
 
-/// A disk with ext4 on it, in a file: there is none here.
+/// A disk with ext4 in a file; not available on this system.
 #[derive(Debug)]
 pub struct Ext4(Infallible);
 
@@ -37,7 +37,7 @@ macro_rules! nothing {
         $($(#[$doc])*
         ///
         /// # Errors
-        /// What the kernel answers.
+        /// Returns the error of the kernel.
         pub fn $name(&self) -> io::Result<()> {
             match self.0 {}
         })+
@@ -45,7 +45,7 @@ macro_rules! nothing {
 }
 
 impl Ext4 {
-    /// Of so many bytes, in blocks of so many.
+    /// Always fails.
     ///
     /// # Errors
     /// Always.
@@ -53,22 +53,22 @@ impl Ext4 {
         Err(refusal())
     }
 
-    /// Where it is mounted.
+    /// Returns the mount point.
     #[must_use]
     pub fn path(&self) -> &Path {
         match self.0 {}
     }
 
     nothing! {
-        /// Takes its power away.
+        /// Simulates a loss of power.
         shut_down;
         /// Unmounts it and mounts it again.
         mount_again;
         /// Mounts it read-only.
         forbid_writing;
-        /// Mounts it for writing again.
+        /// Mounts it writable again.
         allow_writing;
-        /// Makes it read-only under those who write on it.
+        /// Makes it read-only while files are open for writing.
         abort;
     }
 }

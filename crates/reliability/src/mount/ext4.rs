@@ -19,43 +19,43 @@ use super::{
 /// `EXT4_IOC_SHUTDOWN`, the same as `XFS_IOC_GOINGDOWN`.
 const SHUTDOWN: Opcode = opcode::read::<u32>(b'X', 125);
 
-/// `EXT4_GOING_FLAGS_NOLOGFLUSH`: not even the journal is written any more.
+/// `EXT4_GOING_FLAGS_NOLOGFLUSH`: do not flush the journal.
 const WITHOUT_LOG: u32 = 2;
 
-/// A disk with ext4 on it, in a file.
+/// A disk with ext4 in a file.
 #[derive(Debug)]
 pub struct Ext4 {
-    // Unmounted before the device under it is let go of.
+    // Declared first, so that it is unmounted before the device is released.
     point: Point,
     device: LoopDevice,
 }
 
 impl Ext4 {
-    /// Of so many bytes, in blocks of `block`: 1024 or 4096 bytes.
+    /// Mounts a file system of this many bytes, with blocks of `block` bytes: 1024 or 4096.
     ///
     /// # Errors
-    /// Why there is none here.
+    /// Returns the reason why it cannot be mounted here.
     pub fn mount(bytes: u64, block: u32) -> Result<Self, Refusal> {
         let image = tempfile::NamedTempFile::new().map_err(Refusal::of("the file of a disk"))?;
         image.as_file().set_len(bytes).map_err(Refusal::of("the file of a disk"))?;
         format(image.path(), block)?;
-        // The device holds the file, whose name is not needed any more.
+        // The device holds the file, so its name is no longer needed.
         let device = LoopDevice::attach(image.as_file())?;
         let point = Point::mount(source(&device))?;
         Ok(Self { point, device })
     }
 
-    /// Where it is mounted.
+    /// Returns the mount point.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.point.path()
     }
 
-    /// Takes its power away: from now on nothing is written to it. What is in memory only is gone when it is
-    /// [mounted again](Self::mount_again).
+    /// Simulates a loss of power: from now on, nothing is written. Data that is only in memory is lost when the
+    /// disk is [mounted again](Self::mount_again).
     ///
     /// # Errors
-    /// What the kernel answers.
+    /// Returns the error of the kernel.
     pub fn shut_down(&self) -> io::Result<()> {
         let directory = File::open(self.path())?;
         // SAFETY: the call takes a pointer to 32 bits.
@@ -64,35 +64,35 @@ impl Ext4 {
         Ok(unsafe { ioctl(directory, call) }?)
     }
 
-    /// Unmounts it and mounts it again, which recovers what was written to it.
+    /// Unmounts it and mounts it again, which recovers the journal.
     ///
     /// # Errors
-    /// When somebody still uses it, or what the kernel answers.
+    /// Returns the error of the kernel, also if a file is still open.
     pub fn mount_again(&self) -> io::Result<()> {
         Ok(self.point.again(source(&self.device))?)
     }
 
-    /// Mounts it read-only. The kernel refuses that while a file on it is open for writing.
+    /// Mounts it read-only. The kernel refuses while a file is open for writing.
     ///
     /// # Errors
-    /// What the kernel answers.
+    /// Returns the error of the kernel.
     pub fn forbid_writing(&self) -> io::Result<()> {
         Ok(self.point.remount(MountFlags::RDONLY, c"")?)
     }
 
-    /// Mounts it for writing again.
+    /// Mounts it writable again.
     ///
     /// # Errors
-    /// What the kernel answers.
+    /// Returns the error of the kernel.
     pub fn allow_writing(&self) -> io::Result<()> {
         Ok(self.point.remount(MountFlags::empty(), c"")?)
     }
 
-    /// Makes it read-only under those who write on it, as ext4 itself does with a disk that fails. It is that until it
-    /// is [mounted again](Self::mount_again).
+    /// Makes it read-only while files are open for writing, as ext4 does when the disk fails, until it is [mounted
+    /// again](Self::mount_again).
     ///
     /// # Errors
-    /// What the kernel answers.
+    /// Returns the error of the kernel.
     pub fn abort(&self) -> io::Result<()> {
         Ok(self.point.remount(MountFlags::empty(), c"abort")?)
     }

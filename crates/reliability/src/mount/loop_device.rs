@@ -1,4 +1,4 @@
-//! A file as a disk.
+//! A loop device: a file as a block device.
 
 use std::{
     fs::{File, OpenOptions},
@@ -18,13 +18,13 @@ use super::Refusal;
 const GET_FREE: Opcode = 0x4c82;
 const CONFIGURE: Opcode = 0x4c0a;
 
-/// `LO_FLAGS_AUTOCLEAR`: the device lets go of its file when the last one who uses it is gone.
+/// `LO_FLAGS_AUTOCLEAR`: the device releases its file after its last user has closed it.
 const AUTOCLEAR: u32 = 4;
 
-/// How often the free device may be another's by the time that it is asked for.
+/// How often another process may take the free device first.
 const ATTEMPTS: u32 = 100;
 
-/// A block device on a file, which it lets go of when neither this nor a mount uses it any more.
+/// A loop device. It releases its file when neither this value nor a mount uses it.
 #[derive(Debug)]
 pub(super) struct LoopDevice {
     path: PathBuf,
@@ -54,7 +54,7 @@ struct Config {
     reserved: [u64; 8],
 }
 
-/// The one answer of a device that is in the value of the call itself.
+/// The request whose result is the return value of the call.
 struct GetFree;
 
 // SAFETY: the call takes no argument and answers a number.
@@ -90,7 +90,7 @@ impl LoopDevice {
             let device = open(&path).map_err(Refusal::of("a loop device"))?;
             match configure(&device, image) {
                 Ok(()) => return Ok(Self { path, _device: device }),
-                // Somebody else was faster.
+                // Another process has taken the device first.
                 Err(Errno::BUSY) => {}
                 Err(error) => return Err(Refusal::of("a file as a loop device")(error)),
             }

@@ -1,9 +1,9 @@
-//! File systems of a test's own: small ones that fill up, ones that lose their power.
+//! File systems for tests: small ones that fill up, and ones that lose their power.
 //!
-//! They are mounted where only the thread that makes them sees them, and the threads and processes that it starts from
-//! then on: so before a runtime is started. They go away when they are dropped, and with the process however it ends.
+//! Only the thread that mounts them sees them, and the threads and processes that it starts afterwards. So a test
+//! mounts them before it starts a runtime. They are unmounted when they are dropped or the process ends.
 //!
-//! A machine that does not allow it says why, and the test is [`skipped`](crate::skipped):
+//! If the machine does not permit mounts, the test is [`skipped`](crate::skipped):
 //!
 //! ```
 //! use throughline_reliability::{mount::Tmpfs, skipped};
@@ -35,14 +35,14 @@ pub use self::elsewhere::{Ext4, Tmpfs};
 #[cfg(target_os = "linux")]
 pub use self::{ext4::Ext4, tmpfs::Tmpfs};
 
-/// Why there is no file system of one's own here.
+/// The reason why a file system cannot be mounted here.
 #[derive(Debug)]
 pub struct Refusal(String);
 
 impl Refusal {
     #[cfg(target_os = "linux")]
-    fn of<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Self {
-        move |error| Self(format!("{what}: {}", error.into()))
+    fn of<E: Into<io::Error>>(object: &'static str) -> impl FnOnce(E) -> Self {
+        move |error| Self(format!("{object}: {}", error.into()))
     }
 }
 

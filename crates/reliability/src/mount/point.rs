@@ -1,4 +1,4 @@
-//! Where a file system is mounted.
+//! Mount points.
 
 use std::{cell::Cell, ffi::CStr, path::Path};
 
@@ -10,13 +10,13 @@ use tempfile::TempDir;
 
 use super::Refusal;
 
-/// A directory with a file system mounted on it. Unmounted when it is dropped, also while somebody still uses it.
+/// A directory with a mounted file system. Dropping it unmounts it, even while files are open.
 #[derive(Debug)]
 pub(super) struct Point {
     directory: TempDir,
 }
 
-/// What is mounted.
+/// The source of a mount.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) device: &'a Path,
@@ -41,7 +41,7 @@ impl Point {
         mount_remount(self.path(), MountFlags::NOATIME | flags, options)
     }
 
-    /// Unmounts it and mounts it again. Nobody may use it.
+    /// Unmounts it and mounts it again. No file may be open.
     pub(super) fn again(&self, source: Source<'_>) -> rustix::io::Result<()> {
         unmount(self.path(), UnmountFlags::empty())?;
         mount(source.device, self.path(), source.kind, MountFlags::NOATIME, source.options)
@@ -50,13 +50,13 @@ impl Point {
 
 impl Drop for Point {
     fn drop(&mut self) {
-        // Fails where mounting it again has failed. A panic here would hide the one that led here.
+        // Fails if the second mount has failed. A panic here would hide the first error.
         let _ = unmount(self.path(), UnmountFlags::DETACH);
     }
 }
 
-/// Gives this thread mounts of its own, which it shares with those that it starts: the machine sees none of them, and
-/// they end with the last process that does, also one that was killed.
+/// Gives this thread and its children a mount namespace of their own. The machine does not see its mounts, and they
+/// end with the last process in it, also after a kill.
 fn separate() -> Result<(), Refusal> {
     thread_local!(static SEPARATE: Cell<bool> = const { Cell::new(false) });
     if SEPARATE.get() {

@@ -12,17 +12,17 @@ pub struct Tmpfs {
 }
 
 impl Tmpfs {
-    /// Of so many bytes.
+    /// Mounts a file system of this many bytes.
     ///
     /// # Errors
-    /// Why there is none here.
+    /// Returns the reason why it cannot be mounted here.
     pub fn mount(bytes: u64) -> Result<Self, Refusal> {
         let options = CString::new(format!("size={bytes},mode=0777")).expect("there is no NUL in it");
         let source = Source { device: Path::new("tmpfs"), kind: c"tmpfs", options: &options };
         Ok(Self { point: Point::mount(source)? })
     }
 
-    /// Where it is mounted.
+    /// Returns the mount point.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.point.path()

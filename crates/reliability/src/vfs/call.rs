@@ -1,41 +1,41 @@
-//! What can fail, and on which file.
+//! The calls that can fail, and the kinds of files.
 
 use std::ffi::c_int;
 
 use rusqlite::ffi;
 
-/// A way for a call to fail.
+/// A failing call of the file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Call {
-    /// A file is not opened.
+    /// Opening a file fails.
     Open,
-    /// A file is not deleted.
+    /// Deleting a file fails.
     Delete,
-    /// Nothing is read.
+    /// Reading fails.
     Read,
-    /// The first half is read, and the rest is zeros: what SQLite is told of a file that ends there.
+    /// Only the first half is read and the rest is zeros, like a read past the end of a file.
     ShortRead,
-    /// Nothing is written.
+    /// Writing fails.
     Write,
-    /// The first half is written, and it fails all the same.
+    /// The first half is written, and the call fails.
     ShortWrite,
-    /// Nothing is brought to the disk.
+    /// Syncing fails.
     Sync,
-    /// A file keeps its length.
+    /// Truncating a file fails.
     Truncate,
-    /// The length of a file is not told.
+    /// Reading the size of a file fails.
     FileSize,
-    /// A lock of the main file is not taken.
+    /// Taking a lock on the main file fails.
     Lock,
-    /// A part of the index of the log is not mapped.
+    /// Mapping a part of the WAL index fails.
     ShmMap,
-    /// A lock on the index of the log is not taken.
+    /// Taking a lock on the WAL index fails.
     ShmLock,
 }
 
 impl Call {
-    /// Each of them.
+    /// All calls.
     pub const ALL: [Self; 12] = [
         Self::Open,
         Self::Delete,
@@ -51,7 +51,8 @@ impl Call {
         Self::ShmLock,
     ];
 
-    /// What the platform's file system answers when this fails, unless a [`Plan`](super::Plan) says another code.
+    /// Returns the error code of the platform's file system for this failure, unless a [`Plan`](super::Plan) sets
+    /// another one.
     #[must_use]
     pub const fn code(self) -> i32 {
         match self {
@@ -70,7 +71,7 @@ impl Call {
         }
     }
 
-    /// The call that SQLite makes: one can fail in two ways.
+    /// Returns the call that SQLite makes: reads and writes can fail in two ways.
     pub(super) const fn made(self) -> Self {
         match self {
             Self::ShortRead => Self::Read,
@@ -80,14 +81,14 @@ impl Call {
     }
 }
 
-/// What a file is to SQLite.
+/// The kind of a file in SQLite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FileKind {
-    /// The file of a database.
+    /// A database file.
     Main,
-    /// Its write-ahead log.
+    /// A WAL file.
     Wal,
-    /// Any other: a rollback journal, a temporary file.
+    /// Another file: a rollback journal or a temporary file.
     Other,
 }
 
@@ -102,7 +103,7 @@ impl FileKind {
         }
     }
 
-    /// Of a file that is deleted: SQLite deletes no main file.
+    /// Returns the kind of a deleted file: SQLite does not delete main files.
     pub(super) fn of_name(name: &[u8]) -> Self {
         if name.ends_with(b"-wal") { Self::Wal } else { Self::Other }
     }

@@ -1,4 +1,4 @@
-//! What is to go wrong, and what has.
+//! The planned faults and their counters.
 
 use std::{
     ffi::c_int,
@@ -10,7 +10,7 @@ use std::{
 
 use super::{Call, FileKind, Lie, Plan};
 
-/// What the one file system of this process does wrong: from [`install`](super::install).
+/// The faults of the file system of this process, from [`install`](super::install).
 #[derive(Debug)]
 pub struct Faults {
     state: Mutex<State>,
@@ -23,18 +23,18 @@ pub struct Faults {
 #[derive(Debug)]
 struct State {
     plan: Option<Plan>,
-    /// How many calls the plan was about.
+    /// How many calls matched the plan.
     seen: u64,
     fired: u64,
     /// By call and kind of file.
     calls: [[u64; 3]; Call::ALL.len()],
     lie: Lie,
-    /// The calls that do not come back, and how many wait.
+    /// The calls that block, and how many of them wait.
     hangs: Option<(Call, FileKind)>,
     hanging: u64,
 }
 
-/// What a call has to do instead of what it was asked.
+/// A fault of one call.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fault {
     pub(super) call: Call,
@@ -58,79 +58,79 @@ pub(super) static FAULTS: Faults = Faults {
 };
 
 impl Faults {
-    /// Plans a failure, instead of the one that was planned before. The calls and failures are counted from here on.
+    /// Plans a failure and replaces the former plan. Resets the counters of calls and failures.
     pub fn plan(&self, plan: Plan) {
         let mut state = self.state();
         (state.plan, state.seen, state.fired) = (Some(plan), 0, 0);
         state.calls = [[0; 3]; Call::ALL.len()];
     }
 
-    /// Has every call of this kind on a file of this kind hang, as on a disk that does not answer, until
-    /// [`release`](Self::release).
+    /// Blocks every call of this kind on a file of this kind until [`release`](Self::release), like a disk that
+    /// does not answer.
     pub fn hang(&self, call: Call, file: FileKind) {
         self.state().hangs = Some((call, file));
     }
 
-    /// Has the calls that hang go on, and no other hang.
+    /// Continues the blocked calls and blocks no others.
     pub fn release(&self) {
         self.state().hangs = None;
         self.released.notify_all();
     }
 
-    /// How many calls hang at this moment.
+    /// Returns how many calls are blocked now.
     #[must_use]
     pub fn hanging(&self) -> u64 {
         self.state().hanging
     }
 
-    /// Has nothing fail any more. What was counted stays.
+    /// Removes the plan. The counters stay.
     pub fn clear(&self) {
         self.state().plan = None;
     }
 
-    /// How often the failure that was planned last has come.
+    /// Returns how often the current plan fired.
     #[must_use]
     pub fn fired(&self) -> u64 {
         self.state().fired
     }
 
-    /// How many calls of this kind were made since a failure was planned last, failed ones among them, on any file. One
-    /// that can fail in two ways is one kind of call.
+    /// Returns how many calls of this kind were made on any file since the last plan, including failed ones. Calls
+    /// that can fail in two ways count as one kind.
     #[must_use]
     pub fn calls(&self, call: Call) -> u64 {
         self.state().calls[call.made() as usize].iter().sum()
     }
 
-    /// How many of them were made on a file of this kind.
+    /// Returns how many of them were made on a file of this kind.
     #[must_use]
     pub fn calls_on(&self, call: Call, file: FileKind) -> u64 {
         self.state().calls[call.made() as usize][file as usize]
     }
 
-    /// Has the disk lie, or tell the truth again.
+    /// Sets which syncs the disk only pretends to do.
     pub fn lie(&self, lie: Lie) {
         self.state().lie = lie;
     }
 
-    /// How often something was said to be on the disk that was not brought there.
+    /// Returns how often a sync was reported but not done.
     #[must_use]
     pub fn lied(&self) -> u64 {
         self.lied.load(Ordering::SeqCst)
     }
 
-    /// How often something really was brought to the disk.
+    /// Returns how often a sync was really done.
     #[must_use]
     pub fn synced(&self) -> u64 {
         self.synced.load(Ordering::SeqCst)
     }
 
-    /// How many bytes were written to all files together.
+    /// Returns how many bytes were written to all files.
     #[must_use]
     pub fn bytes_written(&self) -> u64 {
         self.bytes_written.load(Ordering::SeqCst)
     }
 
-    /// Notes a call; says how it fails, if it does.
+    /// Counts a call. Returns its fault, if it fails.
     pub(super) fn meet(&self, made: Call, file: FileKind) -> Option<Fault> {
         let mut state = self.state();
         state.calls[made as usize][file as usize] += 1;
@@ -149,7 +149,7 @@ impl Faults {
         Some(Fault { call: plan.call, code: plan.code })
     }
 
-    pub(super) fn told(&self) -> Lie {
+    pub(super) fn current_lie(&self) -> Lie {
         self.state().lie
     }
 
@@ -166,7 +166,7 @@ impl Faults {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it holds the lock.
+        // No code panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

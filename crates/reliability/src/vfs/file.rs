@@ -1,4 +1,4 @@
-//! An open file: what SQLite sees of it, and the platform's file behind that.
+//! An open file: the structure that SQLite sees, and the file of the platform behind it.
 
 use std::{
     ffi::c_int,
@@ -10,30 +10,30 @@ use rusqlite::ffi;
 
 use super::FileKind;
 
-/// The beginning of the memory that SQLite sets aside for a file. The platform's file follows it there.
+/// The beginning of the memory that SQLite allocates for a file. The file of the platform follows it.
 #[repr(C)]
 pub(super) struct File {
-    /// What SQLite takes the whole for.
+    /// The structure that SQLite uses.
     seen: ffi::sqlite3_file,
-    /// What `seen` points to: the methods that the platform's file has, each by way of here.
+    /// The methods that `seen` points to: those of the platform's file, each with a wrapper.
     methods: ffi::sqlite3_io_methods,
     pub(super) kind: FileKind,
-    /// Of a main file: the log of the same connection, while that is open. Of a log: the main file.
+    /// For a main file: the open WAL of the same connection. For a WAL: the main file.
     partner: *mut File,
-    /// Of a log: it was said to be on the disk and is not.
+    /// For a WAL: a sync was reported but not done.
     pub(super) is_owed: bool,
-    /// Of a log: its beginning was written and not brought to the disk.
+    /// For a WAL: its header was written but not synced.
     pub(super) is_begun: bool,
 }
 
-/// How much larger a file is here than the platform's.
+/// The additional size of a file here.
 pub(super) const OVERHEAD: usize = mem::size_of::<File>();
 
-// SQLite hands out memory aligned to 8 bytes, and the platform's file behind this has to be as well.
+// SQLite allocates with an alignment of 8 bytes, and the platform's file behind this needs the same alignment.
 const _: () = assert!(OVERHEAD.is_multiple_of(8) && offset_of!(File, seen) == 0);
 
 impl File {
-    /// A file that is not open: SQLite does not close one without methods.
+    /// A file that is not open: SQLite does not close a file without methods.
     pub(super) const fn new(kind: FileKind) -> Self {
         Self {
             seen: ffi::sqlite3_file { pMethods: ptr::null() },
@@ -45,32 +45,32 @@ impl File {
         }
     }
 
-    /// The file that SQLite means.
+    /// Returns the file of SQLite's pointer.
     ///
     /// # Safety
-    /// `seen` is the memory of a file that was opened here and not closed, or is being opened here, and nobody else
-    /// refers to it for as long as this is used: SQLite never uses one file in two threads at once.
+    /// `seen` is the memory of a file that is open or being opened here, and no other reference to it exists during
+    /// the use: SQLite never uses one file in two threads at once.
     pub(super) unsafe fn of<'a>(seen: *mut ffi::sqlite3_file) -> &'a mut Self {
-        // SAFETY: the caller vouches for it, and what SQLite sees is the beginning of it.
+        // SAFETY: the caller guarantees it, and `seen` is the first field.
         unsafe { &mut *seen.cast::<Self>() }
     }
 
-    /// The platform's file behind one that SQLite sees.
+    /// Returns the platform's file behind the one that SQLite sees.
     ///
     /// # Safety
-    /// `seen` is memory for a file here.
+    /// `seen` is the memory of a file here.
     pub(super) const unsafe fn behind(seen: *mut ffi::sqlite3_file) -> *mut ffi::sqlite3_file {
         // SAFETY: that memory is `OVERHEAD` larger than the platform's file.
         unsafe { seen.byte_add(OVERHEAD) }
     }
 
-    /// Has SQLite see it as open.
+    /// Marks the file as open for SQLite.
     pub(super) fn open(&mut self, methods: ffi::sqlite3_io_methods) {
         self.methods = methods;
         self.seen.pMethods = &raw const self.methods;
     }
 
-    /// The log of `main`, which its connection has opened, belongs to it from here on.
+    /// Connects a WAL to the main file of the same connection.
     ///
     /// # Safety
     /// Both are open here.
@@ -81,33 +81,32 @@ impl File {
         unsafe { (*main).partner = log };
     }
 
-    /// Takes leave of the file that belongs to it, before it is closed.
+    /// Disconnects the file from its partner before it is closed.
     pub(super) fn part(&mut self) {
         let partner = mem::replace(&mut self.partner, ptr::null_mut());
         if !partner.is_null() {
-            // SAFETY: whichever of the two is closed first takes leave of the other, so that one is open.
+            // SAFETY: the file that is closed first disconnects the other one, so the partner is open.
             unsafe { (*partner).partner = ptr::null_mut() };
         }
     }
 
-    /// Of a main file: its log, if that was said to be on the disk and is not. It is taken for granted that the caller
-    /// brings it there.
+    /// For a main file: returns its WAL if a sync of it was reported but not done. The caller must sync it.
     pub(super) fn take_owed_log(&mut self) -> Option<*mut ffi::sqlite3_file> {
         if self.kind != FileKind::Main || self.partner.is_null() {
             return None;
         }
-        // SAFETY: the log takes leave before it is closed, and only this connection uses it.
+        // SAFETY: the WAL disconnects before it is closed, and only this connection uses it.
         let log = unsafe { &mut *self.partner };
         mem::take(&mut log.is_owed).then_some(self.partner.cast())
     }
 }
 
-/// The methods of the platform's file behind `seen`.
+/// Returns the methods of the platform's file behind `seen`.
 ///
 /// # Safety
-/// `seen` was opened here and not closed.
+/// `seen` is open here.
 pub(super) unsafe fn methods_behind<'a>(seen: *mut ffi::sqlite3_file) -> &'a ffi::sqlite3_io_methods {
-    // SAFETY: the caller vouches for it.
+    // SAFETY: the caller guarantees it.
     let behind = unsafe { File::behind(seen) };
     // SAFETY: it is open, so it has methods.
     let methods = unsafe { (*behind).pMethods };

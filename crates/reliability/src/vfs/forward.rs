@@ -1,19 +1,19 @@
-//! The methods of the file system that are only handed on.
+//! The methods of the file system that are only forwarded.
 
 use std::ffi::{c_char, c_int, c_void};
 
 use rusqlite::ffi::{sqlite3_int64, sqlite3_syscall_ptr, sqlite3_vfs};
 
-/// What `xDlSym` finds.
+/// The result of `xDlSym`.
 type Symbol = Option<unsafe extern "C" fn(*mut sqlite3_vfs, *mut c_void, *const c_char)>;
 
-/// The platform's file system behind the one that SQLite has from here.
+/// Returns the platform's file system behind this one.
 pub(super) fn behind(vfs: *mut sqlite3_vfs) -> *mut sqlite3_vfs {
     // SAFETY: SQLite calls the methods of the file system that was registered here, which is never freed.
     unsafe { (*vfs).pAppData }.cast()
 }
 
-/// Calls a method of the platform's file system behind the one that SQLite has from here.
+/// Calls a method of the platform's file system.
 macro_rules! hand_on {
     ($vfs:expr, $method:ident($($argument:expr),*)) => {{
         let behind = $crate::vfs::forward::behind($vfs);
@@ -40,11 +40,11 @@ handed_on! {
     fn dl_error(bytes: c_int, message: *mut c_char) -> () = xDlError;
     fn dl_sym(library: *mut c_void, name: *const c_char) -> Symbol = xDlSym;
     fn dl_close(library: *mut c_void) -> () = xDlClose;
-    fn randomness(bytes: c_int, place: *mut c_char) -> c_int = xRandomness;
+    fn randomness(bytes: c_int, buffer: *mut c_char) -> c_int = xRandomness;
     fn sleep(microseconds: c_int) -> c_int = xSleep;
-    fn current_time(place: *mut f64) -> c_int = xCurrentTime;
+    fn current_time(time: *mut f64) -> c_int = xCurrentTime;
     fn last_error(bytes: c_int, message: *mut c_char) -> c_int = xGetLastError;
-    fn current_time_int64(place: *mut sqlite3_int64) -> c_int = xCurrentTimeInt64;
+    fn current_time_int64(time: *mut sqlite3_int64) -> c_int = xCurrentTimeInt64;
     fn set_system_call(name: *const c_char, call: sqlite3_syscall_ptr) -> c_int = xSetSystemCall;
     fn system_call(name: *const c_char) -> sqlite3_syscall_ptr = xGetSystemCall;
     fn next_system_call(name: *const c_char) -> *const c_char = xNextSystemCall;

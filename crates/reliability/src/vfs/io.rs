@@ -10,7 +10,7 @@ use super::{
     file::{File, methods_behind},
 };
 
-/// The methods of the platform's file, each by way of here: what that does not have, SQLite is not to call.
+/// The wrapped methods of the platform's file. SQLite must not call a method that the platform's file lacks.
 pub(super) fn methods(behind: &sqlite3_io_methods) -> sqlite3_io_methods {
     sqlite3_io_methods {
         iVersion: behind.iVersion,
@@ -26,7 +26,7 @@ pub(super) fn methods(behind: &sqlite3_io_methods) -> sqlite3_io_methods {
         xFileControl: behind.xFileControl.and(Some(file_control)),
         xSectorSize: behind.xSectorSize.and(Some(sector_size)),
         xDeviceCharacteristics: behind.xDeviceCharacteristics.and(Some(device_characteristics)),
-        // Where the version is too low for them, the platform's methods end before these.
+        // With a lower version, the platform's structure ends before these fields.
         xShmMap: since(behind, 2, |behind| behind.xShmMap).and(Some(shm_map)),
         xShmLock: since(behind, 2, |behind| behind.xShmLock).and(Some(shm_lock)),
         xShmBarrier: since(behind, 2, |behind| behind.xShmBarrier).and(Some(shm_barrier)),
@@ -44,7 +44,7 @@ fn since<T>(
     if behind.iVersion >= version { method(behind) } else { None }
 }
 
-/// Calls a method of the platform's file behind one that SQLite has open here.
+/// Calls a method of the platform's file.
 macro_rules! below {
     ($file:expr, $method:ident($($argument:expr),*)) => {{
         let file: *mut sqlite3_file = $file;
@@ -58,7 +58,7 @@ macro_rules! below {
     }};
 }
 
-/// A method that is only handed on, or fails before that if a call is named.
+/// A method that is only forwarded, or fails before that if a call is named.
 macro_rules! handed_on {
     ($(fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? = $method:ident $(or $call:ident)?;)*) => {$(
         unsafe extern "C" fn $name(file: *mut sqlite3_file $(, $argument: $type)*) $(-> $result)? {
@@ -78,14 +78,14 @@ handed_on! {
     fn file_control(operation: c_int, argument: *mut c_void) -> c_int = xFileControl;
     fn sector_size() -> c_int = xSectorSize;
     fn device_characteristics() -> c_int = xDeviceCharacteristics;
-    fn shm_map(region: c_int, size: c_int, extend: c_int, place: *mut *mut c_void) -> c_int = xShmMap or ShmMap;
+    fn shm_map(region: c_int, size: c_int, extend: c_int, memory: *mut *mut c_void) -> c_int = xShmMap or ShmMap;
     fn shm_barrier() = xShmBarrier;
     fn shm_unmap(delete: c_int) -> c_int = xShmUnmap;
-    fn fetch(offset: sqlite3_int64, bytes: c_int, place: *mut *mut c_void) -> c_int = xFetch;
-    fn unfetch(offset: sqlite3_int64, place: *mut c_void) -> c_int = xUnfetch;
+    fn fetch(offset: sqlite3_int64, bytes: c_int, memory: *mut *mut c_void) -> c_int = xFetch;
+    fn unfetch(offset: sqlite3_int64, memory: *mut c_void) -> c_int = xUnfetch;
 }
 
-/// The code that a call fails with at once, if it does.
+/// Returns the error code of a call that fails at once.
 fn fails(file: *mut sqlite3_file, call: Call) -> Option<c_int> {
     FAULTS.meet(call, kind(file)).map(|fault| fault.code)
 }
@@ -118,7 +118,7 @@ unsafe extern "C" fn read(
         }
         // SAFETY: it is within the buffer.
         let rest = unsafe { buffer.byte_offset(half as isize) };
-        // SAFETY: the buffer has room for all that was asked for.
+        // SAFETY: the buffer has space for all requested bytes.
         unsafe { rest.cast::<u8>().write_bytes(0, (bytes - half) as usize) };
     }
     fault.code
@@ -164,7 +164,7 @@ unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
     if let Some(code) = fails(file, Call::Sync) {
         return code;
     }
-    let lie = FAULTS.told();
+    let lie = FAULTS.current_lie();
     {
         // SAFETY: SQLite calls methods of files that it has open, each in one thread at a time.
         let file = unsafe { File::of(file) };
@@ -184,9 +184,9 @@ unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
     below!(file, xSync(flags))
 }
 
-/// Makes up for what was skipped of the log, before the main file is changed.
+/// Performs the skipped sync of the WAL before the main file changes.
 fn settle(file: *mut sqlite3_file) -> c_int {
-    if FAULTS.told() != Lie::NormalSync {
+    if FAULTS.current_lie() != Lie::NormalSync {
         return ffi::SQLITE_OK;
     }
     // SAFETY: SQLite calls methods of files that it has open, each in one thread at a time.

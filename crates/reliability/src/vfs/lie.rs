@@ -1,14 +1,14 @@
-//! Disks that are not what they say.
+//! Disks that report syncs without doing them.
 
-/// What a disk claims to have done. A store that keeps its promises on a liar is not tested for them.
+/// The syncs that a disk only pretends to do. A durability test on such a disk must fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Lie {
-    /// It tells the truth.
+    /// It syncs as requested.
     #[default]
     None,
-    /// Nothing is ever brought to the disk, and every call that asks for it is answered as if it were.
+    /// No sync is ever done, and every sync is reported as done.
     NoSync,
-    /// What `synchronous = NORMAL` does, under a connection that asks for `FULL`: a commit does not bring the log to the
-    /// disk. The beginning of a log still is, and so is all of it before a page of it is written to the main file.
+    /// Like `synchronous = NORMAL` under a connection with `FULL`: a commit does not sync the WAL. The header of a
+    /// WAL is still synced, and so is the whole WAL before a page is written to the main file.
     NormalSync,
 }

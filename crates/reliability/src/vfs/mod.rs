@@ -1,15 +1,13 @@
-//! A file system for SQLite, in this process, whose calls can be made to fail, or to lie.
+//! A VFS for SQLite in this process, whose calls can be made to fail or to lie.
 //!
-//! It stands in front of the one that SQLite has for the platform and hands every call on to it. As the default of the
-//! process it is what every connection uses, whichever library opens it: those of a store that write, and those that
-//! read. What it does beside that is said by [`Faults`]:
+//! It wraps the VFS of the platform and forwards every call. It is the default VFS of the process, so every
+//! connection uses it: the writer and the readers of a store. [`Faults`] controls it:
 //!
-//! - a [`Plan`] has the n-th call of a kind fail, once or from then on, with a code of SQLite;
-//! - a [`Lie`] answers that something is on the disk when it is not.
+//! - a [`Plan`] makes the n-th call of a kind fail, once or from then on, with an error code of SQLite;
+//! - a [`Lie`] reports a sync that was not done.
 //!
-//! Locks that are given back, closing, and the barriers of shared memory cannot fail: SQLite looks at none of their
-//! answers. The index of a log is memory that is shared, not read and written, and pages that are mapped (`mmap_size`)
-//! are not read by calls either.
+//! Unlocking, closing and memory barriers cannot fail: SQLite ignores their results. The WAL index is shared memory
+//! and not accessed by reads and writes; the same holds for mapped pages (`mmap_size`).
 //!
 //! ```standalone_crate
 //! use rusqlite::{Connection, ErrorCode};

@@ -1,8 +1,8 @@
-//! Which call fails.
+//! The plan of a failure.
 
 use super::{Call, FileKind};
 
-/// A failure that is to come: of the first call of its kind, on any file, once, unless more is said.
+/// A planned failure: by default of the next call of its kind, on any file, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a plan does nothing before `Faults::plan` has it"]
 pub struct Plan {
@@ -14,35 +14,35 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The next call of this kind fails with its [code](Call::code).
+    /// Makes the next call of this kind fail with its [code](Call::code).
     pub const fn new(call: Call) -> Self {
         Self { call, code: call.code(), file: None, nth: 1, times: 1 }
     }
 
-    /// Only calls on a file of this kind are meant.
+    /// Restricts the plan to files of this kind.
     pub const fn on(mut self, file: FileKind) -> Self {
         self.file = Some(file);
         self
     }
 
-    /// The first that fails is the `nth` of those that are meant, counted from 1 and from when it is planned.
+    /// Makes the `nth` matching call the first that fails, counted from 1 since the plan was set.
     pub const fn nth(mut self, nth: u64) -> Self {
         self.nth = nth;
         self
     }
 
-    /// So many fail, one after the other.
+    /// Makes this many consecutive calls fail.
     pub const fn times(mut self, times: u64) -> Self {
         self.times = times;
         self
     }
 
-    /// All fail from that one on.
+    /// Makes all calls from that one on fail.
     pub const fn sticky(self) -> Self {
         self.times(u64::MAX)
     }
 
-    /// They fail with this code of SQLite. Reading with `SQLITE_IOERR_SHORT_READ` is no failure where a file may end.
+    /// Sets the error code. A read with `SQLITE_IOERR_SHORT_READ` is not a failure where a file may end.
     pub const fn code(mut self, code: i32) -> Self {
         self.code = code;
         self
@@ -52,7 +52,7 @@ impl Plan {
         self.call.made() == made && self.file.is_none_or(|meant| meant == file)
     }
 
-    /// Whether the `seen`-th call that it is about fails.
+    /// Returns whether the `seen`-th matching call fails.
     pub(super) const fn strikes(&self, seen: u64) -> bool {
         seen >= self.nth && seen - self.nth < self.times
     }

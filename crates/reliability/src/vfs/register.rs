@@ -1,4 +1,4 @@
-//! The file system itself: how SQLite gets it, and what it does to open and delete.
+//! The VFS itself: its registration, and its methods to open and delete files.
 
 use std::{
     ffi::{CStr, c_char, c_int},
@@ -15,20 +15,20 @@ use super::{
     forward, io,
 };
 
-/// Makes the file system the default one of this process, once: connections that were opened before go on without it.
+/// Makes this the default VFS of the process, once. Connections that were opened before do not use it.
 ///
 /// # Panics
-/// When SQLite has no file system for this platform.
+/// If SQLite has no VFS for this platform.
 pub fn install() -> &'static Faults {
     static INSTALLED: Once = Once::new();
 
     INSTALLED.call_once(|| {
-        // SAFETY: no name stands for the default one.
+        // SAFETY: a null name means the default VFS.
         let behind = unsafe { ffi::sqlite3_vfs_find(ptr::null()) };
         assert!(!behind.is_null(), "SQLite has no file system for this platform");
-        // SAFETY: SQLite has it registered, and so it is there.
+        // SAFETY: SQLite has registered it, so it exists.
         let in_front = in_front_of(unsafe { &mut *behind });
-        // SAFETY: it is leaked, and so there for as long as SQLite may use it.
+        // SAFETY: it is leaked, so it exists as long as SQLite may use it.
         let code = unsafe { ffi::sqlite3_vfs_register(Box::leak(Box::new(in_front)), 1) };
         assert_eq!(code, ffi::SQLITE_OK, "SQLite takes the file system");
     });
@@ -74,7 +74,7 @@ unsafe extern "C" fn open(
     opened: *mut c_int,
 ) -> c_int {
     let kind = FileKind::of_flags(flags);
-    // SAFETY: SQLite sets aside as much memory as the file system asked for, and nobody uses it yet.
+    // SAFETY: SQLite allocates as much memory as the VFS requested, and does not use it yet.
     unsafe { seen.cast::<File>().write(File::new(kind)) };
     if let Some(fault) = FAULTS.meet(Call::Open, kind) {
         return fault.code;
@@ -82,7 +82,7 @@ unsafe extern "C" fn open(
     // SAFETY: as above.
     let behind = unsafe { File::behind(seen) };
     let code = forward::hand_on!(vfs, xOpen(name, behind, flags, opened));
-    // SAFETY: to open a file sets its methods, to nothing where it was not opened.
+    // SAFETY: opening a file sets its methods, to null if it failed.
     if !unsafe { (*behind).pMethods }.is_null() {
         // SAFETY: it has methods, so it is open.
         let methods = io::methods(unsafe { methods_behind(seen) });
@@ -104,6 +104,6 @@ unsafe extern "C" fn delete(vfs: *mut sqlite3_vfs, name: *const c_char, sync_dir
     if let Some(fault) = FAULTS.meet(Call::Delete, kind) {
         return fault.code;
     }
-    let sync_directory = if FAULTS.told() == Lie::NoSync { 0 } else { sync_directory };
+    let sync_directory = if FAULTS.current_lie() == Lie::NoSync { 0 } else { sync_directory };
     forward::hand_on!(vfs, xDelete(name, sync_directory))
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, ffi};
 
 use super::*;
 
-/// A store of SQLite's own, alone with the file system.
+/// A SQLite database in exclusive use of the VFS.
 struct Bench {
     faults: &'static Faults,
     path: PathBuf,
@@ -67,7 +67,7 @@ fn checkpoint(db: &Connection) {
 }
 
 #[test]
-fn a_plan_strikes_where_it_says() {
+fn plan_fails_the_chosen_calls() {
     let bench = Bench::new();
     let db = connect(&bench.path);
     insert(&db).unwrap();
@@ -85,7 +85,7 @@ fn a_plan_strikes_where_it_says() {
 }
 
 #[test]
-fn a_call_on_another_file_goes_on() {
+fn calls_on_another_file_succeed() {
     let bench = Bench::new();
     let db = connect(&bench.path);
     bench.faults.plan(Plan::new(Call::Write).on(FileKind::Main).sticky());
@@ -98,7 +98,7 @@ fn a_call_on_another_file_goes_on() {
 }
 
 #[test]
-fn a_short_write_leaves_its_first_half() {
+fn short_write_leaves_its_first_half() {
     let bench = Bench::new();
     let db = connect(&bench.path);
     insert(&db).unwrap();
@@ -113,13 +113,13 @@ fn a_short_write_leaves_its_first_half() {
 }
 
 #[test]
-fn a_short_read_is_zeros_where_the_rest_was() {
+fn short_read_returns_zeros_for_the_rest() {
     let bench = Bench::new();
     let number = |db: &Connection| db.query_row("SELECT n FROM t", [], |row| row.get::<_, Option<i64>>(0));
     let db = connect(&bench.path);
     insert(&db).unwrap();
     db.close().unwrap();
-    // The next page that is read is that of the table: its row is in the second half.
+    // The next read is the page of the table: its row is in the second half.
     let db = connect(&bench.path);
     db.prepare("SELECT n FROM t").unwrap();
     bench.faults.plan(Plan::new(Call::ShortRead).on(FileKind::Main));
@@ -131,7 +131,7 @@ fn a_short_read_is_zeros_where_the_rest_was() {
 #[test]
 fn each_call_can_fail() {
     let bench = Bench::new();
-    // Nothing of these reads a part of a file, so that a short read is none.
+    // None of these calls reads a part of a file, so a short read has no effect.
     for call in Call::ALL.into_iter().filter(|call| *call != Call::ShortRead) {
         bench.faults.plan(Plan::new(call).sticky());
         let everything = || -> rusqlite::Result<()> {
@@ -140,7 +140,7 @@ fn each_call_can_fail() {
             db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
         };
         let failed = everything().err().and_then(|error| Some(error.sqlite_error()?.extended_code));
-        // That a log stays when its last connection is closed is no failure.
+        // A WAL that stays when its last connection closes is not an error.
         let expected = (call != Call::Delete).then_some(call.code());
         assert_eq!(failed, expected, "{call:?}");
         assert!(bench.faults.fired() > 0, "{call:?}");
@@ -151,7 +151,7 @@ fn each_call_can_fail() {
 }
 
 #[test]
-fn a_disk_without_sync_says_that_it_has() {
+fn disk_without_sync_reports_syncs() {
     let bench = Bench::new();
     bench.faults.lie(Lie::NoSync);
     let synced = bench.faults.synced();
@@ -160,12 +160,12 @@ fn a_disk_without_sync_says_that_it_has() {
     insert(&db).unwrap();
     checkpoint(&db);
     assert_eq!(bench.faults.synced(), synced);
-    // The beginning of the log, the commit, the log and the main file at the checkpoint.
+    // The WAL header, the commit, and the WAL and the main file at the checkpoint.
     assert_eq!(bench.faults.lied() - lied, 4);
 }
 
 #[test]
-fn a_normal_sync_skips_commits_and_makes_up_for_them_before_a_checkpoint() {
+fn normal_sync_skips_commits_and_syncs_before_a_checkpoint() {
     let bench = Bench::new();
     bench.faults.lie(Lie::NormalSync);
     let db = connect(&bench.path);
@@ -176,7 +176,7 @@ fn a_normal_sync_skips_commits_and_makes_up_for_them_before_a_checkpoint() {
     insert(&db).unwrap();
     insert(&db).unwrap();
     assert_eq!(synced(), 1, "nothing for a commit");
-    // It fails where the first page would be written: the log was brought to the disk before.
+    // Fails at the sync of the main file: the WAL was synced before.
     bench.faults.plan(Plan::new(Call::Sync).on(FileKind::Main));
     db.query_row("PRAGMA wal_checkpoint", [], |_| Ok(())).unwrap_err();
     assert_eq!(synced(), 2, "the log");

@@ -1,4 +1,4 @@
-//! What a worker is told, as its arguments.
+//! The job of a worker, passed as arguments.
 
 use std::{ffi::OsString, io, path::PathBuf, time::Duration};
 
@@ -6,84 +6,85 @@ use throughline_sqlite::Failpoint;
 
 use crate::vfs::Lie;
 
-/// Everything that a worker is told.
+/// The job of a worker.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// What it does.
+    /// The kind of work.
     pub work: Work,
     /// The file of the store.
     pub store: PathBuf,
-    /// The directory of the logs; its own is named by `process`.
+    /// The directory of the logs; the log of the worker has the name `process`.
     pub acks: PathBuf,
-    /// Names it in every message that it writes.
+    /// The name of the process in every message that it writes.
     pub process: String,
-    /// How many tasks write at once.
+    /// The number of concurrent tasks.
     pub tasks: u64,
-    /// How many calls each task makes; without end if it is nothing.
+    /// The number of calls of each task; `None` for no end.
     pub operations: Option<u64>,
-    /// Which calls.
+    /// The kinds of calls.
     pub mix: Mix,
-    /// How long each call is waited for.
+    /// The deadline of each call.
     pub deadline: Option<Duration>,
-    /// The seed of its random choices.
+    /// The seed of the random choices.
     pub seed: u64,
-    /// Says `open` when the store is open, and waits for a line before it writes.
+    /// Whether the worker prints `open` when the store is open, and waits for a line before it writes.
     pub waits: bool,
-    /// What happens to it inside the writer.
+    /// A fault inside the writer.
     pub interference: Option<Interference>,
-    /// The commit that fails with an error of the disk, counted from 1; 0 for none.
+    /// The number of the commit that fails with a disk error, from 1; 0 for none.
     pub failing_commit: u64,
-    /// What its disk claims.
+    /// Which syncs its disk only pretends to do.
     pub lie: Lie,
-    /// Stays for a while when it has written everything, so that the store is looked after.
-    pub lingers: bool,
-    /// Ends without closing the store.
+    /// Whether the worker stays idle for a while at the end, so that the store does its maintenance.
+    pub stays: bool,
+    /// Whether the worker ends without closing the store.
     pub leaves: bool,
-    /// Keeps the log of who did what, sealed with [`audit_key`](super::audit_key).
+    /// Whether it keeps an audit log with [`audit_key`](super::audit_key).
     pub audited: bool,
 }
 
-/// What a worker does.
+/// The kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// Writes, and keeps a log of it.
+    /// Writes, and logs the calls.
     Write,
-    /// Makes the same keyed calls as everybody else with this work, each several times, and notes the answers.
+    /// Makes the same calls with idempotency keys as the other workers, each several times, and records the
+    /// answers.
     Repeat,
     /// Reads paths from its input, and opens, writes to and closes the store at each.
     Open,
 }
 
-/// Which calls are made.
+/// The kinds of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mix {
-    /// Every kind that the log knows.
+    /// Every kind of [`Call`](crate::acks::Call).
     All,
     /// Single messages only.
     Adds,
 }
 
-/// Something that happens as the writer comes through a place.
+/// A fault at a failpoint of the writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interference {
-    /// The place.
+    /// The failpoint.
     pub point: Failpoint,
-    /// The how-manieth time, from 1.
+    /// The number of the hit that triggers, from 1.
     pub hit: u64,
-    /// What happens.
+    /// The action.
     pub then: Then,
 }
 
-/// What happens at a place.
+/// The action at a failpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
     /// `kill -9`.
     Kill,
-    /// Says `held`, and waits there for a line.
+    /// Prints `held` and waits for a line.
     Hold,
 }
 
-/// Names of values, as they stand in arguments.
+/// Names of values in arguments.
 trait Named: Copy + 'static {
     const ALL: &'static [(&'static str, Self)];
 }
@@ -120,7 +121,7 @@ fn point(text: &str) -> Option<Failpoint> {
 }
 
 impl Job {
-    /// Writes without end, with 32 tasks, every kind of call.
+    /// Creates a job that writes without end, with 32 tasks and every kind of call.
     pub fn new(store: impl Into<PathBuf>, acks: impl Into<PathBuf>, process: impl Into<String>) -> Self {
         Self {
             work: Work::Write,
@@ -136,13 +137,13 @@ impl Job {
             interference: None,
             failing_commit: 0,
             lie: Lie::None,
-            lingers: false,
+            stays: false,
             leaves: false,
             audited: false,
         }
     }
 
-    /// As arguments of the program.
+    /// Returns the arguments of the program.
     #[must_use]
     pub fn to_args(&self) -> Vec<OsString> {
         let mut args: Vec<OsString> = vec![name(self.work).into()];
@@ -167,16 +168,16 @@ impl Job {
             add("--then", name(then).into());
         }
         args.extend(self.waits.then(|| "--waits".into()));
-        args.extend(self.lingers.then(|| "--lingers".into()));
+        args.extend(self.stays.then(|| "--stays".into()));
         args.extend(self.leaves.then(|| "--leaves".into()));
         args.extend(self.audited.then(|| "--audited".into()));
         args
     }
 
-    /// From the arguments of this process.
+    /// Parses the arguments of this process.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// Returns an error for invalid arguments.
     pub fn from_args() -> Result<Self, lexopt::Error> {
         Self::parse(lexopt::Parser::from_env())
     }
@@ -209,7 +210,7 @@ impl Job {
                     interference.then = args.value()?.parse_with(|text| value(text).ok_or(unknown()))?;
                 }
                 Long("waits") => job.waits = true,
-                Long("lingers") => job.lingers = true,
+                Long("stays") => job.stays = true,
                 Long("leaves") => job.leaves = true,
                 Long("audited") => job.audited = true,
                 _ => return Err(arg.unexpected()),
@@ -221,7 +222,7 @@ impl Job {
 }
 
 fn unknown() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "there is no such one")
+    io::Error::new(io::ErrorKind::InvalidInput, "unknown value")
 }
 
 #[cfg(test)]
@@ -229,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_come_back() {
+    fn arguments_are_parsed_back() {
         let job = Job {
             work: Work::Repeat,
             tasks: 3,
@@ -241,7 +242,7 @@ mod tests {
             interference: Some(Interference { point: Failpoint::Fenced, hit: 4, then: Then::Hold }),
             failing_commit: 2,
             lie: Lie::NormalSync,
-            lingers: true,
+            stays: true,
             leaves: true,
             audited: true,
             ..Job::new("a b.db", "acks", "1.2")

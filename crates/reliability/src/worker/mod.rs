@@ -1,4 +1,4 @@
-//! The process that is killed: what it is told, and how a test holds it.
+//! A worker process that a test kills, and its control by the test.
 //!
 //! The process itself is the program `worker` of this crate. A test starts it with a [`Job`]:
 //!
@@ -27,7 +27,7 @@ pub use self::{
 
 use throughline_layers::audit::AuditKey;
 
-/// The key of every log that the checks keep.
+/// The key of every audit log of the checks.
 #[must_use]
 pub fn audit_key() -> AuditKey {
     AuditKey::new(&[36; 32])

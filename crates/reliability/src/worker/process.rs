@@ -1,4 +1,4 @@
-//! A worker as its parent holds it.
+//! The control of a worker by its parent.
 
 use std::{
     ffi::OsStr,
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use super::Job;
 
-/// A worker that was started. Dropped, it is killed and waited for.
+/// A running worker. Dropping it kills it and waits for its end.
 #[derive(Debug)]
 pub struct Worker {
     child: Child,
@@ -19,7 +19,7 @@ pub struct Worker {
     output: BufReader<ChildStdout>,
 }
 
-/// How a worker ended.
+/// The exit status of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End(ExitStatus);
 
@@ -27,10 +27,10 @@ impl Worker {
     /// Starts `program` with this job.
     ///
     /// # Errors
-    /// What the operating system answers.
+    /// Returns the error of the operating system.
     ///
     /// # Panics
-    /// Never: both pipes were asked for.
+    /// Never: both pipes were requested.
     pub fn start(program: impl AsRef<OsStr>, job: &Job) -> io::Result<Self> {
         let mut child = Command::new(program)
             .args(job.to_args())
@@ -43,7 +43,7 @@ impl Worker {
         Ok(Self { child, input, output })
     }
 
-    /// The next line that it says; nothing when it has ended.
+    /// Returns the next line of its output; `None` after its end.
     pub fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         match self.output.read_line(&mut line) {
@@ -53,38 +53,38 @@ impl Worker {
     }
 
     /// Says a line to it. One that has ended hears nothing.
-    pub fn tell(&mut self, line: &str) {
+    pub fn send(&mut self, line: &str) {
         if let Some(input) = &mut self.input {
-            // In one call, and no error: it may have been killed.
+            // One call, and no error: the worker may have been killed.
             drop(input.write_all(format!("{line}\n").as_bytes()));
         }
     }
 
-    /// Tells it that nothing more will be said.
-    pub fn tell_no_more(&mut self) {
+    /// Closes its input.
+    pub fn close_input(&mut self) {
         self.input = None;
     }
 
-    /// `kill -9`.
+    /// Kills it with `kill -9`.
     ///
     /// # Errors
-    /// What the operating system answers.
+    /// Returns the error of the operating system.
     pub fn kill(&self) -> io::Result<()> {
         self.signal(Signal::KILL)
     }
 
-    /// Asks it to end, as an operator does. It has no answer to that of its own.
+    /// Sends `SIGTERM`, as an operator does. The worker does not handle it.
     ///
     /// # Errors
-    /// What the operating system answers.
+    /// Returns the error of the operating system.
     pub fn terminate(&self) -> io::Result<()> {
         self.signal(Signal::TERM)
     }
 
-    /// Stops it, and returns when none of its threads runs any more.
+    /// Stops it with `SIGSTOP`, and returns when all of its threads are stopped.
     ///
     /// # Errors
-    /// What the operating system answers.
+    /// Returns the error of the operating system.
     pub fn stop(&self) -> io::Result<()> {
         self.signal(Signal::STOP)?;
         match waitpid(Some(self.pid()), WaitOptions::UNTRACED)? {
@@ -93,18 +93,18 @@ impl Worker {
         }
     }
 
-    /// Lets it go on.
+    /// Continues it.
     ///
     /// # Errors
-    /// What the operating system answers.
+    /// Returns the error of the operating system.
     pub fn go_on(&self) -> io::Result<()> {
         self.signal(Signal::CONT)
     }
 
-    /// Waits until it has ended.
+    /// Waits for its end.
     ///
     /// # Errors
-    /// What the operating system answers.
+    /// Returns the error of the operating system.
     pub fn end(&mut self) -> io::Result<End> {
         Ok(End(self.child.wait()?))
     }
@@ -120,20 +120,20 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // One that was waited for is not there any more, and `Child` knows.
+        // A worker that was waited for has ended, and `Child` knows it.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
 impl End {
-    /// Whether it was killed.
+    /// Returns whether it was killed.
     #[must_use]
     pub fn was_killed(self) -> bool {
         self.0.signal() == Some(Signal::KILL.as_raw())
     }
 
-    /// Whether it ended by itself, and well.
+    /// Returns whether it exited with success.
     #[must_use]
     pub fn was_good(self) -> bool {
         self.0.success()

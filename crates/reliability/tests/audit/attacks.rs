@@ -1,4 +1,4 @@
-//! Somebody who can write to the file, and has not the key.
+//! Attacks on the audit log by a party with write access to the file but without the key.
 
 use std::{fs, path::Path};
 
@@ -14,10 +14,10 @@ use throughline_sqlite::{Part, SqliteBackend};
 
 use super::open;
 
-/// A store of ten writes, with what its host has kept elsewhere.
+/// A store with ten writes, and the anchors that its host keeps elsewhere.
 struct Scene {
     directory: TempDir,
-    /// After five entries, and after ten.
+    /// After five records, and after ten.
     anchors: [Anchor; 2],
 }
 
@@ -34,11 +34,11 @@ impl Scene {
         Self { directory, anchors: [five, ten] }
     }
 
-    /// What is found of a copy to which this was done: without the anchors, and with them.
+    /// Applies an attack to a copy. Returns the reports without the anchors and with them.
     async fn attacked(&self, attack: impl AsyncFnOnce(&Path)) -> [AuditReport; 2] {
         let path = self.directory.path().join("attacked.db");
-        for beside in ["attacked.db-wal", "attacked.db-shm"] {
-            drop(fs::remove_file(self.directory.path().join(beside)));
+        for file in ["attacked.db-wal", "attacked.db-shm"] {
+            drop(fs::remove_file(self.directory.path().join(file)));
         }
         fs::copy(self.directory.path().join("chat.db"), &path).unwrap();
         attack(&path).await;
@@ -50,7 +50,7 @@ impl Scene {
     }
 }
 
-/// The honest process.
+/// Writes as the honest process.
 async fn write(path: &Path, numbers: std::ops::Range<u32>) {
     let db = open(path).await.with_actor("alice");
     for number in numbers {
@@ -60,7 +60,7 @@ async fn write(path: &Path, numbers: std::ops::Range<u32>) {
     db.close().await.unwrap();
 }
 
-/// Takes the triggers away, does it, and puts them back: the store opens as if nothing had been.
+/// Drops the triggers, applies an attack, and restores the triggers: the store opens as before.
 pub(super) fn tampered(path: &Path, how: impl FnOnce(&Connection)) {
     let db = Connection::open(path).unwrap();
     let triggers: Vec<(String, String)> = db
@@ -80,7 +80,7 @@ pub(super) fn tampered(path: &Path, how: impl FnOnce(&Connection)) {
     }
 }
 
-/// Puts `body` where entry `number` stands.
+/// Replaces a text in the body of the record `number`.
 fn edit(db: &Connection, number: i64, from: &str, to: &str) {
     let changed = db
         .execute("UPDATE audit SET body = replace(body, ?2, ?3) WHERE number = ?1", params![number, from, to])
@@ -92,7 +92,7 @@ fn run(db: &Connection, sql: &str) {
     db.execute_batch(sql).unwrap();
 }
 
-/// Makes the whole chain anew as the honest store would, but for the key.
+/// Rewrites the whole chain like the honest store, but without the key.
 fn rewrite(db: &Connection) {
     let rows: Vec<(i64, Vec<u8>)> = db
         .prepare("SELECT number, body FROM audit ORDER BY number")
@@ -106,7 +106,7 @@ fn rewrite(db: &Connection) {
         let mut entry = AuditEntry::from_kept(&body, AuditDigest::ZERO).unwrap();
         entry.record.actor = Some("mallory".to_owned());
         entry.previous = before;
-        // Any hash will do where there is no key.
+        // Any hash will do without the key.
         let mut hash = [0; 32];
         fastrand::fill(&mut hash);
         entry.hash = AuditDigest::from_bytes(hash);
@@ -136,9 +136,9 @@ async fn rel_36_seven_attacks_are_found() {
     );
     assert_eq!(untouched[0].comparison.as_ref().unwrap().changes, 10);
 
-    let mut found = |what: &str, reports: &[AuditReport; 2], without: Option<Flaw>, with: Flaw| {
-        assert_eq!((reports[0].flaw, reports[1].flaw), (without, Some(with)), "{what}");
-        report.fired(what, 1);
+    let mut found = |attack: &str, reports: &[AuditReport; 2], without: Option<Flaw>, with: Flaw| {
+        assert_eq!((reports[0].flaw, reports[1].flaw), (without, Some(with)), "{attack}");
+        report.fired(attack, 1);
     };
 
     let reports = scene.attacked(async |path| tampered(path, |db| edit(db, 4, "alice", "mallory"))).await;
@@ -163,9 +163,9 @@ async fn rel_36_seven_attacks_are_found() {
     let flaw = Flaw::OutOfOrder { number: at(4), found: at(6) };
     found("reordered", &reports, Some(flaw), flaw);
 
-    let room = "UPDATE audit SET number = -number - 1 WHERE number >= 4; UPDATE audit SET number = -number WHERE number < 0;";
+    let gap = "UPDATE audit SET number = -number - 1 WHERE number >= 4; UPDATE audit SET number = -number WHERE number < 0;";
     let again = format!(
-        "{room} INSERT INTO audit SELECT 4, tenant, thread, checksum, hash, body FROM audit WHERE number = 3"
+        "{gap} INSERT INTO audit SELECT 4, tenant, thread, checksum, hash, body FROM audit WHERE number = 3"
     );
     let reports = scene.attacked(async |path| tampered(path, |db| run(db, &again))).await;
     let flaw = Flaw::OutOfOrder { number: at(4), found: at(3) };
@@ -174,7 +174,7 @@ async fn rel_36_seven_attacks_are_found() {
     let reports = scene.attacked(async |path| tampered(path, |db| run(db, &forged))).await;
     found("inserted", &reports, Some(Flaw::Edited { number: at(4) }), Flaw::Edited { number: at(4) });
 
-    // By whoever does not think of the count of the store, and by whoever does.
+    // The attacker removes records without and with adjusting the count of the store.
     let only_cut = "DELETE FROM audit WHERE number > 7";
     let reports = scene.attacked(async |path| tampered(path, |db| run(db, only_cut))).await;
     let miscounted = Flaw::Miscounted { count: at(7), written: at(10) };
@@ -182,7 +182,7 @@ async fn rel_36_seven_attacks_are_found() {
     let cut = "DELETE FROM audit WHERE number > 7; UPDATE store SET audit = 7, audit_hash = (SELECT hash FROM audit WHERE number = 7)";
     let reports = scene.attacked(async |path| tampered(path, |db| run(db, cut))).await;
     found("truncated with the count", &reports, None, Flaw::Truncated { count: at(7), anchored: at(10) });
-    // Whoever only cuts the log off has not thought of the changes, which the store still tells.
+    // An attacker who only truncates the audit log leaves the change feed, which still has the changes.
     assert_eq!(reports[0].comparison.as_ref().unwrap().without_entry, 3);
 
     let reports = scene
@@ -228,7 +228,7 @@ async fn rel_36_seven_attacks_are_found() {
     );
     assert_eq!(reports[0].comparison.as_ref().unwrap().without_entry, 10);
 
-    // The entry stays, and is found by its tenant or its thread no more.
+    // The record stays, but is no longer found by its tenant or its thread.
     for column in ["tenant = 'other'", "thread = 'other'", "thread = NULL"] {
         let hide = format!("UPDATE audit SET {column} WHERE number = 4");
         let reports = scene.attacked(async |path| tampered(path, |db| run(db, &hide))).await;
@@ -238,10 +238,10 @@ async fn rel_36_seven_attacks_are_found() {
 }
 
 #[tokio::test]
-async fn rel_36_a_copy_of_before_is_found_by_its_anchor_and_the_entries_of_another_course_by_themselves() {
+async fn rel_36_older_copy_is_found_by_its_anchor_and_records_of_a_diverged_copy_without_it() {
     let scene = Scene::new().await;
     let chat = scene.directory.path().join("chat.db");
-    // Both go on from the same ten entries.
+    // Both continue from the same ten records.
     let other = scene.directory.path().join("other.db");
     fs::copy(&chat, &other).unwrap();
     write(&other, 30..33).await;
@@ -271,7 +271,7 @@ async fn rel_36_a_copy_of_before_is_found_by_its_anchor_and_the_entries_of_anoth
 }
 
 #[tokio::test]
-async fn rel_36_the_file_refuses_what_is_no_addition_and_a_copy_has_the_log() {
+async fn rel_36_the_file_refuses_edits_and_a_copy_has_the_audit_log() {
     let scene = Scene::new().await;
     let path = scene.directory.path().join("chat.db");
     {
@@ -296,14 +296,14 @@ async fn rel_36_the_file_refuses_what_is_no_addition_and_a_copy_has_the_log() {
     assert!(verify(&db, &audit_key(), &scene.anchors).await.unwrap().is_intact());
     db.close().await.unwrap();
 
-    // Damage is found without the key, a missing row too.
+    // Verification finds damage without the key, also a missing row.
     tampered(&copy, |db| {
         edit(db, 4, "alice", "mallory");
         run(db, "DELETE FROM audit WHERE number = 8");
     });
     let backend = SqliteBackend::open(&copy).await.unwrap();
     let damaged = backend.maintenance().verify().await.unwrap().damaged;
-    let told: Vec<_> = damaged.iter().map(|damage| (damage.part, damage.what.as_str())).collect();
+    let found: Vec<_> = damaged.iter().map(|damage| (damage.part, damage.what.as_str())).collect();
     let due = ["entry 4 of the audit log is damaged", "the audit log goes on at 9 after 7"];
-    assert_eq!(told, due.map(|what| (Part::Audit, what)));
+    assert_eq!(found, due.map(|text| (Part::Audit, text)));
 }

@@ -1,4 +1,4 @@
-//! What is found is what the store in memory finds, in the same order.
+//! A search finds the same messages as the memory store, in the same order.
 
 use fastrand::Rng;
 use throughline_core::{
@@ -13,7 +13,7 @@ use throughline_postgres::PostgresBackend;
 use super::{id, kept, search};
 use crate::support::Database;
 
-/// Words of every kind, and what stands between them.
+/// Terms of every kind, and separators between them.
 const WORDS: [&str; 30] = [
     "train",
     "TRAIN",
@@ -51,11 +51,11 @@ const BETWEEN: [&str; 14] =
 
 fn text(random: &mut Rng) -> String {
     let mut text = String::new();
-    // Few words, so that some occur more often than they count.
+    // Few words, so that some occur more often than the rank counts.
     let few = random.usize(1..=WORDS.len());
     for _ in 0..random.usize(0..25) {
         text.push_str(WORDS[random.usize(..few)]);
-        // Something, so that two are not one.
+        // At least a space, so that two words do not become one.
         text.push(' ');
         text.push_str(BETWEEN[random.usize(..BETWEEN.len())]);
     }
@@ -156,16 +156,16 @@ async fn random(options: throughline_postgres::PostgresOptions, seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_memory_finds_is_found_whatever_was_said() {
+async fn random_searches_find_the_same_as_the_memory_store() {
     random(kept(), fastrand::u64(..)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_in_partitions_and_behind_a_pooler_finds_the_same() {
+async fn partitioned_store_behind_a_pooler_finds_the_same() {
     random(kept().partitions(3).pgbouncer(), fastrand::u64(..)).await;
 }
 
-/// Words that are longer than what the index knows of them, and texts with more of them than one value of Postgres holds.
+/// Words that exceed an index term, and texts with more words than one `tsvector` can hold.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_words_and_long_texts_are_found_by_all_of_their_words() {
     let Some(database) = Database::fresh("").await else { return };
@@ -214,9 +214,9 @@ async fn long_words_and_long_texts_are_found_by_all_of_their_words() {
     postgres.close().await.unwrap();
 }
 
-/// More than one step takes in at once.
+/// More content than one step of the index processes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_messages_are_taken_in_a_few_at_a_time() {
+async fn large_messages_are_indexed_in_several_steps() {
     let Some(database) = Database::fresh("").await else { return };
     let memory = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     let postgres = database.open(kept()).await;

@@ -1,4 +1,4 @@
-//! The index follows the store: through other processes, lost connections, and times in which nobody kept it.
+//! The index follows the store: through other processes, lost connections, and periods without an index process.
 
 use throughline_core::{Content, ErrorKind, Position, Role, search::SearchMessages};
 use throughline_postgres::PostgresBackend;
@@ -9,12 +9,12 @@ use crate::support::Database;
 const KILL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
-/// The rows of the index that nobody could be shown.
+/// The index rows of messages that no longer exist.
 const LEFT: &str = "SELECT count(*) FROM throughline.search s JOIN throughline.messages m USING (tenant, thread, id) \
     JOIN throughline.threads t USING (tenant, thread) WHERE m.seq IS NULL OR m.seq <= t.floor OR t.deleted";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn several_processes_keep_one_index_though_every_connection_is_cut() {
+async fn several_processes_keep_one_index_although_every_connection_is_terminated() {
     let Some(database) = Database::fresh("").await else { return };
     let dbs = [database.open(kept()).await, database.open(kept()).await, database.db().await];
     let (mut last, mut due, mut cut) = (Position::ZERO, Vec::new(), 0);
@@ -40,7 +40,7 @@ async fn several_processes_keep_one_index_though_every_connection_is_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_goes_from_the_store_goes_from_the_index_kept_or_not() {
+async fn removed_messages_leave_the_index_with_and_without_the_option() {
     let Some(database) = Database::fresh("").await else { return };
     let db = database.open(kept()).await;
     for n in 0..40 {
@@ -52,7 +52,7 @@ async fn what_goes_from_the_store_goes_from_the_index_kept_or_not() {
     assert_eq!(words, 41);
     db.close().await.unwrap();
 
-    // Without an index of its own.
+    // Opened without the option `search`.
     let db = database.db().await;
     db.thread("deleted").delete_thread().await.unwrap();
     db.thread("cleared").clear().await.unwrap();
@@ -63,7 +63,7 @@ async fn what_goes_from_the_store_goes_from_the_index_kept_or_not() {
     db.thread("left").delete(id("m3")).await.unwrap();
     db.thread("left").edit(id("edited"), Content::text("another word")).await.unwrap();
     let last = add(&db, "left", "later", "a later word").await;
-    // Three that are left of one thread, and nine of another.
+    // Three remain of one thread, and nine of another.
     while rows(&database).await > 12 {
         tokio::task::yield_now().await;
     }
@@ -72,7 +72,7 @@ async fn what_goes_from_the_store_goes_from_the_index_kept_or_not() {
     assert_eq!(database.count(edited).await, 0);
     db.close().await.unwrap();
 
-    // Goes on where it was: what was cleaned meanwhile is taken in again.
+    // The index continues at its position; messages removed meanwhile are processed again.
     let db = database.open(kept()).await;
     assert_eq!(ids(&db, "later", last).await, ["later"]);
     assert_eq!(ids(&db, "another", last).await, ["edited"]);
@@ -81,15 +81,15 @@ async fn what_goes_from_the_store_goes_from_the_index_kept_or_not() {
     db.close().await.unwrap();
 }
 
-/// More goes at once than one step takes away.
+/// More messages are removed at once than one step deletes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_messages_that_go_at_once_go_from_the_index() {
+async fn many_messages_removed_at_once_leave_the_index() {
     const MANY: i64 = 5000;
     let Some(database) = Database::fresh("").await else { return };
     let db = database.open(kept()).await;
     let last = add(&db, "t", "first", "a needle").await;
     assert_eq!(ids(&db, "needle", last).await, ["first"]);
-    // As if they had been taken in.
+    // As if they had been indexed.
     let many = format!(
         "INSERT INTO throughline.messages SELECT tenant, thread, 'm' || n, 1 + n, role, state, revision, pieces, first_piece, content_bytes, \
          tail, lease_ms, lease_expires_at, created_at, updated_at, metadata, attachments, abandon_reason, content \
@@ -107,9 +107,9 @@ async fn many_messages_that_go_at_once_go_from_the_index() {
     db.close().await.unwrap();
 }
 
-/// More than a step looks at, gone through when an index is first kept; and again where changes are missing.
+/// More messages than one step scans, when the index is first built; and again after changes are missing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_index_is_made_of_what_there_is_and_made_up_for_where_changes_are_missing() {
+async fn index_is_built_from_existing_messages_and_rebuilt_if_changes_are_missing() {
     let Some(database) = Database::fresh("").await else { return };
     let db = database.db().await;
     let adds = (0..700).map(|n| add_of(&format!("t{}", n % 3), &format!("m{n}")).into());
@@ -126,7 +126,7 @@ async fn an_index_is_made_of_what_there_is_and_made_up_for_where_changes_are_mis
     assert_eq!(ids(&db, "word", last).await.len(), 699);
     assert_eq!(rows(&database).await, 699);
     db.close().await.unwrap();
-    // Nobody has followed, and what was told is not kept any more.
+    // No process followed the changes, and the feed no longer keeps them.
     database
         .run(
             "UPDATE throughline.messages SET content = replace(content, 'word', 'otherword') WHERE id = 'm7'; \
@@ -142,7 +142,7 @@ async fn an_index_is_made_of_what_there_is_and_made_up_for_where_changes_are_mis
     assert_eq!(rows(&database).await, 699);
     db.close().await.unwrap();
 
-    // Without it, and without what was told, nobody knows what has to go: everything does.
+    // Without the option and without the changes, the removed messages are unknown, so the whole index is deleted.
     database
         .run(
             "UPDATE throughline.store SET position = position + 100, kept_after = position + 90; \
@@ -165,7 +165,7 @@ fn add_of(thread: &str, name: &str) -> throughline_core::messages::Add {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_open_message_is_found_once_it_is_complete_and_a_damaged_one_hides_no_other() {
+async fn open_message_is_found_when_final_and_a_damaged_one_hides_no_other() {
     let Some(database) = Database::fresh("").await else { return };
     let db = database.open(kept()).await;
     let mut draft = db.thread("t").reserve(Role::Assistant).await.unwrap();
@@ -180,7 +180,7 @@ async fn an_open_message_is_found_once_it_is_complete_and_a_damaged_one_hides_no
     let found = search(&db, SearchMessages::new("needle", 1), last).await;
     assert_eq!(found.hits.iter().map(|hit| hit.id.as_str()).collect::<Vec<_>>(), [message.id.as_str()]);
     assert_eq!(found.damaged, ["u".parse().unwrap()]);
-    // One that is not taken in stops none that comes after it.
+    // A damaged message does not stop the index.
     database
         .run("DELETE FROM throughline.search; UPDATE throughline.search_state SET complete = false")
         .await;
@@ -190,9 +190,9 @@ async fn an_open_message_is_found_once_it_is_complete_and_a_damaged_one_hides_no
     db.close().await.unwrap();
 }
 
-/// What is not any more what the index says is passed over, and a search goes on until it has found as many as it was asked for.
+/// A search skips candidates that changed since, and continues until it has enough hits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_index_that_is_behind_hides_nothing_that_it_has() {
+async fn search_in_an_index_that_is_behind_returns_every_current_match() {
     let Some(database) = Database::fresh("").await else { return };
     let db = database.open(PostgresBackend::builder().search(true)).await;
     let mut last = Position::ZERO;
@@ -202,7 +202,7 @@ async fn an_index_that_is_behind_hides_nothing_that_it_has() {
     add(&db, "cleared", "c", "a needle").await;
     last = last.max(add(&db, "deleted", "d", "a needle").await);
     assert_eq!(ids(&db, "needle", last).await.len(), 62);
-    // Held by somebody else: nobody goes on with it.
+    // Another session holds the lock: no process can update the index.
     let mut holder = database.connect().await;
     sqlx::raw_sql("BEGIN; SELECT * FROM throughline.search_state FOR UPDATE")
         .execute(&mut holder)

@@ -1,4 +1,4 @@
-//! Words, as they are found in Postgres.
+//! Searches in Postgres.
 
 mod alike;
 mod followed;
@@ -18,19 +18,19 @@ fn kept() -> PostgresOptions {
     PostgresBackend::builder().search(true)
 }
 
-/// Searches once the index holds everything up to a position.
+/// Searches after the index contains everything up to a position.
 async fn search(db: &Persistence, search: SearchMessages, committed: Position) -> SearchHits {
     loop {
         let found = db.search(search.clone()).await.unwrap();
         if found.indexed >= committed {
             return found;
         }
-        // An index follows the writes in its own time; nothing says when.
+        // The index follows the writes asynchronously, and nothing signals its progress.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
-/// What is found, in its order.
+/// Returns the ids of the hits, in order.
 async fn ids(db: &Persistence, query: &str, committed: Position) -> Vec<String> {
     let found = search(db, SearchMessages::new(query, 1000), committed).await;
     assert_eq!(found.damaged, []);
@@ -46,7 +46,7 @@ fn id(text: &str) -> MessageId {
     text.parse().unwrap()
 }
 
-/// How many rows the index has.
+/// Returns the number of index rows.
 async fn rows(database: &Database) -> i64 {
     database.count("SELECT count(*) FROM throughline.search").await
 }

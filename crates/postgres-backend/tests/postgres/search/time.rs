@@ -1,4 +1,4 @@
-//! How long a search may take.
+//! The time limit of a search.
 
 use std::time::Duration;
 
@@ -7,9 +7,10 @@ use throughline_core::{Effect, ErrorKind, search::SearchMessages};
 use super::{add, ids, kept};
 use crate::support::Database;
 
-/// A lock keeps the search waiting: the server cancels it before its connection is given up, which would run it again.
+/// A lock blocks the search. The server cancels its statement before its connection times out; a lost connection
+/// would repeat the search.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_search_that_exceeds_the_answer_limit_is_a_timeout() {
+async fn search_that_exceeds_the_answer_limit_is_a_timeout() {
     let Some(database) = Database::fresh("").await else { return };
     let options = kept().answer_limit(Duration::from_secs(4)).wait_limit(Duration::from_secs(60));
     let db = database.open(options).await;

@@ -1,4 +1,4 @@
-//! What happens to this process inside the writer.
+//! The faults that happen to this process inside the writer.
 
 use std::{
     io,
@@ -10,7 +10,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use throughline_reliability::worker::{Interference, Job, Then};
 use throughline_sqlite::{Failpoint, SqliteOptions};
 
-/// An error of the disk in `fsync`.
+/// The SQLite error code of a failed `fsync`.
 const FSYNC_FAILED: i32 = 1034;
 
 pub(crate) fn options(job: &Job) -> SqliteOptions {
@@ -23,7 +23,7 @@ pub(crate) fn options(job: &Job) -> SqliteOptions {
         {
             meet(then);
         }
-        // Every other one fails before it is made, and every other one after it.
+        // The failing commit fails before it (even numbers) or after it (odd numbers).
         let fails =
             if failing_commit.is_multiple_of(2) { Failpoint::Committing } else { Failpoint::Committed };
         if reached == fails && commits.fetch_add(1, Ordering::SeqCst) + 1 == failing_commit {

@@ -1,4 +1,5 @@
-//! The process that the checks kill, stop and start several times at once. See `throughline_reliability::worker`.
+//! The process that the checks kill, stop and start several times concurrently. See
+//! `throughline_reliability::worker`.
 
 mod interfere;
 mod open;
@@ -29,7 +30,7 @@ async fn main() -> Outcome {
     }
 }
 
-/// Opens the store of the job, says so, and waits for a word if it is to.
+/// Opens the store of the job, prints `open`, and waits for a line if the job says so.
 async fn opened(job: &Job) -> Outcome<Persistence> {
     let backend = interfere::options(job).open(&job.store).await?;
     let log = job.audited.then(|| AuditLayer::new(audit_key()));

@@ -1,4 +1,4 @@
-//! Opening one store after another.
+//! Opens one store after another.
 
 use std::{
     io::{self, BufRead as _},
@@ -10,7 +10,7 @@ use throughline_reliability::{acks::message, worker::Job};
 
 use crate::{Outcome, interfere};
 
-/// Says after each path in its input how many microseconds the store took to open, once it was written to and closed.
+/// Opens, writes to and closes the store at each path of the input, and prints the microseconds that opening took.
 pub(crate) async fn open(job: &Job) -> Outcome {
     for line in io::stdin().lock().lines() {
         let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! Keyed calls that everybody makes, again and again.
+//! Calls with the same idempotency keys from several processes, repeated.
 
 use std::{
     fs::{File, OpenOptions},
@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::{Outcome, opened};
 
-/// Makes the call of every key one to five times, in an order of its own, and appends a line for each answer.
+/// Makes the call of every key one to five times, in random order, and appends a line for each answer.
 pub(crate) async fn repeat(job: Job) -> Outcome {
     let log = OpenOptions::new()
         .append(true)
@@ -51,11 +51,11 @@ pub(crate) async fn repeat(job: Job) -> Outcome {
     Ok(())
 }
 
-/// Two at once, so that one key is also asked twice in one transaction.
+/// Makes the call twice concurrently, so that one transaction contains the same key twice.
 async fn answer(db: &Persistence, log: &File, key: u64) -> Outcome {
     let (one, two) = tokio::join!(call(db, key), call(db, key));
     for (mut result, deduplicated) in [one?, two?] {
-        // The one thing in which a repeated answer differs.
+        // The only difference of a replayed answer.
         result = result.replace("\"deduplicated\":true", "\"deduplicated\":false");
         let line = format!("{key}\t{deduplicated}\t{result}\n");
         { log }.write_all(line.as_bytes())?;
@@ -63,7 +63,7 @@ async fn answer(db: &Persistence, log: &File, key: u64) -> Outcome {
     Ok(())
 }
 
-/// The call of a key, with its answer and whether that was of an earlier one.
+/// Makes the call of a key. Returns its answer, and whether it was replayed.
 async fn call(db: &Persistence, number: u64) -> Result<(String, bool), PersistError> {
     let key = format!("k{number}");
     let thread = db.thread(format!("t{}", number % 8));

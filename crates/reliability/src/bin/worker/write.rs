@@ -1,4 +1,4 @@
-//! Writing with many tasks, each call logged before it is made and after it was answered.
+//! Writes with many tasks. Each call is logged before it is made and after its answer.
 
 use std::{
     path::PathBuf,
@@ -19,13 +19,13 @@ use tokio::task::JoinSet;
 
 use crate::{Outcome, opened};
 
-/// How many threads the tasks of all processes share.
+/// The number of threads that the tasks of all processes share.
 const THREADS: u64 = 8;
 
-/// Long enough for whatever the store does when nobody writes.
-const LINGERING: Duration = Duration::from_secs(5);
+/// Long enough for the idle maintenance of the store.
+const IDLE_TIME: Duration = Duration::from_secs(5);
 
-/// What all tasks share.
+/// The state that all tasks share.
 struct Shared {
     job: Job,
     db: Persistence,
@@ -46,8 +46,8 @@ pub(crate) async fn write(job: Job) -> Outcome {
         ended??;
     }
     let elapsed = begun.elapsed();
-    if shared.job.lingers {
-        tokio::time::sleep(LINGERING).await;
+    if shared.job.stays {
+        tokio::time::sleep(IDLE_TIME).await;
     }
     if !shared.job.leaves {
         shared.db.close().await?;
@@ -60,7 +60,7 @@ fn log_path(job: &Job) -> PathBuf {
     job.acks.join(format!("{}.acks", job.process))
 }
 
-/// Microseconds: of the whole, of the 99th of a hundred calls, of the slowest call.
+/// Microseconds: the total, the 99th percentile of the calls, the slowest call.
 fn summary(shared: &Shared, elapsed: Duration) -> String {
     let mut waits = shared.waits.lock().unwrap_or_else(PoisonError::into_inner);
     waits.sort_unstable();
@@ -73,7 +73,7 @@ struct Task {
     number: u64,
     random: Rng,
     thread: Thread,
-    /// Messages of its own that are whole, and may be deleted.
+    /// Final messages of this task, which it may delete.
     whole: Vec<(String, MessageId)>,
 }
 
@@ -100,7 +100,7 @@ impl Task {
         Ok(())
     }
 
-    /// Makes a call on the messages of these names. Nothing where it failed.
+    /// Makes a call on the messages of these names. Returns `None` if it failed.
     async fn call<T>(
         &self,
         call: Call,
@@ -124,7 +124,7 @@ impl Task {
         Ok(())
     }
 
-    /// Under an id that the store makes up, and every other time once more.
+    /// Adds a message under a minted id; half of the times the call is repeated.
     async fn add_with_a_key(&mut self, name: String) -> Outcome {
         for _ in 0..self.random.u32(1..=2) {
             let adding = self.thread.add(message(&name)).key(&name[..]).into_future();
@@ -145,13 +145,13 @@ impl Task {
         Ok(())
     }
 
-    /// Reserved, written in two parts, finished. Left as it is where a part fails.
+    /// Reserves a message, writes it in two halves, finishes it. Leaves it as it is if a call fails.
     async fn stream(&self, name: String) -> Outcome {
         let (front, back) = halves(&name);
         let reservation = NewReservation::new(Role::Assistant)
             .with_id(MessageId::new(&name)?)
             .with_metadata(metadata(&name));
-        // Nothing is written but where it is asked for.
+        // Appends are written only on flush.
         let coalesce = Coalesce { interval: Duration::from_secs(3600), bytes: usize::MAX };
         let reserving = self.thread.reserve(reservation).coalesce(coalesce).into_future();
         let Some(mut draft) = self.call(Call::Reserve, &[&name], reserving).await? else { return Ok(()) };
