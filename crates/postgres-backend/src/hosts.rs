@@ -38,7 +38,7 @@ fn without_sessions(path: &str) -> (String, Option<&str>) {
         }
     }
     let separator = if kept.is_empty() { "" } else { "?" };
-    (format!("{path}{mark}{}", kept.join("&")), sessions)
+    (format!("{path}{separator}{}", kept.join("&")), sessions)
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ const FUNCTION: &str = concat!(
     "CREATE OR REPLACE FUNCTION throughline.for_tenants(tenants text, reach text) RETURNS void LANGUAGE plpgsql AS $$
     BEGIN
         IF EXISTS (SELECT 1 FROM (",
-    walls!(),
+    policies!(),
     ") AS w WHERE NOT w.whole) THEN
             RAISE 'the row security of the store was changed' USING ERRCODE = '42501';
         END IF;
@@ -117,7 +117,7 @@ pub(crate) async fn raise(db: &mut PgConnection, wanted: bool) -> Result<(), Ope
     if role.try_get("free")? {
         return refused("row security does not hold a superuser, and no role with BYPASSRLS");
     }
-    let tables = sqlx::raw_sql(walls!()).fetch_all(&mut *db).await?;
+    let tables = sqlx::raw_sql(policies!()).fetch_all(&mut *db).await?;
     let mut sql = String::new();
     for table in &tables {
         if !table.try_get::<bool, _>("whole")? {
@@ -141,7 +141,7 @@ pub(crate) async fn raise(db: &mut PgConnection, wanted: bool) -> Result<(), Ope
             };
         }
     }
-    let tables = sqlx::raw_sql(walls!()).fetch_all(db).await?;
+    let tables = sqlx::raw_sql(policies!()).fetch_all(db).await?;
     for table in &tables {
         if !table.try_get::<bool, _>("whole")? {
             return refused("a table has another policy than that of the store");

@@ -8,9 +8,8 @@ use std::{
 };
 
 use crate::{
-    Installation, Network, StartError,
+    Installation, Network, StartError, folders,
     server::{Kind, Server},
-    folders,
     user::{self, User},
 };
 

@@ -22,8 +22,8 @@
 //! next start removes its folder.
 
 mod cluster;
-mod group;
 mod folders;
+mod group;
 mod installation;
 mod network;
 mod pooler;

@@ -82,7 +82,7 @@ fn a_network_can_be_cut_and_healed() {
     assert_eq!(cluster.run("postgres", "SELECT 1").unwrap(), "1");
     for cut in [Network::cut, Network::mute] {
         cut(&network).unwrap();
-        let address = cluster.address().parse().unwrap();
+        let address = cluster.place().parse().unwrap();
         let timeout = std::time::Duration::from_millis(300);
         assert!(std::net::TcpStream::connect_timeout(&address, timeout).is_err());
         network.heal().unwrap();

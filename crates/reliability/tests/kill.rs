@@ -114,7 +114,7 @@ fn through(point: Failpoint, random: &mut fastrand::Rng, job: Job) -> Job {
     match point {
         // Once in the life of a file, or of a store.
         Failpoint::Migrating | Failpoint::Closing => Job { interference: hit(1), ..job },
-        Failpoint::Checkpointing => Job { lingers: true, interference: hit(1), ..job },
+        Failpoint::Checkpointing => Job { stays: true, interference: hit(1), ..job },
         // After a commit that failed, and before anybody was answered.
         Failpoint::Fencing | Failpoint::Fenced => Job { interference: hit(1), ..job },
         _ => Job { interference: hit(some), ..job },

@@ -51,7 +51,7 @@ fn rel_9_four_processes_with_sixty_four_writers_each_all_get_their_turn() {
         assert_eq!(worker.line().as_deref(), Some("open"));
     }
     for worker in &mut workers {
-        worker.tell("go");
+        worker.send("go");
     }
     // Microseconds of the whole, the 99th of a hundred calls and the slowest.
     let figures: Vec<Vec<u64>> = workers
@@ -100,7 +100,7 @@ fn openers(acks: &Path) -> Vec<Worker> {
 /// Has all of them open the store at once, write to it and close it; the longest time it took one to open it.
 fn open_at_once(openers: &mut [Worker], path: &Path) -> Duration {
     for opener in &mut *openers {
-        opener.tell(path.to_str().unwrap());
+        opener.send(path.to_str().unwrap());
     }
     let mut slowest = 0;
     for opener in openers {
@@ -171,7 +171,7 @@ async fn rel_20_eight_processes_open_a_file_that_has_to_be_recovered() {
         let mut ledger = Ledger::new();
         ledger.read_directory(acks.path()).unwrap();
         for opener in 0..OPENERS {
-            ledger.note("opened", &opener_name(opener));
+            ledger.record("opened", &opener_name(opener));
         }
         assert_eq!(check_store(&path, &mut ledger).await.faults, [""; 0]);
     }
@@ -223,7 +223,7 @@ async fn a_write_that_loses_the_exchange_of_its_lock_to_another_process_is_begun
         });
         if holds {
             let mut other = tokio::task::spawn_blocking(move || receive.recv().unwrap()).await.unwrap();
-            other.tell("go");
+            other.send("go");
             assert!(other.end().unwrap().was_good());
         }
         write.await.unwrap().unwrap();
@@ -251,7 +251,7 @@ fn stopped_holder(path: &Path, acks: &Path, process: String) -> Worker {
     assert_eq!(holder.line().as_deref(), Some("held"));
     holder.stop().unwrap();
     // Heard when it runs again: then it goes on by itself.
-    holder.tell("go");
+    holder.send("go");
     holder
 }
 

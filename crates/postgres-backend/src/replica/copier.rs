@@ -82,7 +82,7 @@ async fn run(
             }
             Ok((ReplicaResult::End(CaptureEnded { was_on }), was_on))
         }
-        ReplicaArgs::SetState(take) => stand(db, &mut state, take).await?,
+        ReplicaArgs::SetState(take) => set_state(db, &mut state, take).await?,
         ReplicaArgs::Apply(apply) => apply_images(db, &mut state, apply).await?,
         other => Err(PersistError::unsupported(format_args!("`{}`", other.as_str()))),
     };

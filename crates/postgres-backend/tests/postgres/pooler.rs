@@ -65,7 +65,7 @@ fn built(backend: PostgresBackend) -> Persistence {
 
 async fn refused(options: PostgresOptions, scene: &Scene) -> String {
     match options.open(&scene.url()).await {
-        Err(OpenError::Pooler { reason }) => reason.to_owned(),
+        Err(OpenError::Pooler { what: reason }) => reason.to_owned(),
         other => panic!("{other:?}"),
     }
 }
@@ -177,7 +177,9 @@ async fn query_wait_timeout_of_the_pooler_is_overloaded_and_named() {
     db.thread("t").page(PageFrom::End, 10).await.unwrap();
     let others = [scene.connect().await, scene.connect().await];
     let refused = PostgresBackend::builder().pgbouncer().open(&scene.url()).await;
-    assert!(matches!(refused, Err(OpenError::Pooler { what: reason }) if reason.contains("`max_client_conn`")));
+    assert!(
+        matches!(refused, Err(OpenError::Pooler { what: reason }) if reason.contains("`max_client_conn`"))
+    );
     drop(others);
     assert_eq!(everything(&db, "t").await.len(), 1);
 }

@@ -16,7 +16,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Shared, Way, Faults};
+use super::{Faults, Shared, Way};
 
 /// Accepts connections until the task is aborted, which also closes every connection.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {

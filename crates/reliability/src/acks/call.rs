@@ -18,15 +18,15 @@ pub enum Stage {
 /// A call on one or several messages that moves all of them to one [`Stage`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
-    /// Adds them: one, or several in a batch.
+    /// Adds one message, or several in a batch.
     Add,
-    /// Reserves one.
+    /// Reserves a message.
     Reserve,
-    /// Writes the first half of a reserved one.
+    /// Writes the first half of a reserved message.
     Flush,
-    /// Writes the second half of one, and finishes it.
+    /// Writes the second half of a message and finishes it.
     Finish,
-    /// Deletes one.
+    /// Deletes a message.
     Delete,
 }
 

@@ -42,7 +42,7 @@ struct Asked<'a> {
 }
 
 impl Ledger {
-    /// Of nothing.
+    /// Creates an empty ledger.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

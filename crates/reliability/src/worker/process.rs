@@ -52,7 +52,7 @@ impl Worker {
         }
     }
 
-    /// Says a line to it. One that has ended hears nothing.
+    /// Sends a line to it. A worker that has ended does not read it.
     pub fn send(&mut self, line: &str) {
         if let Some(input) = &mut self.input {
             // One call, and no error: the worker may have been killed.

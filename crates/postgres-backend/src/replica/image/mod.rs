@@ -103,7 +103,7 @@ async fn threads(db: &mut PgConnection, keys: &[&Key], found: &mut Found) -> sql
                 gone_at: state.removed_at,
                 gone_question: state.removed_question.unwrap_or(Seq::ZERO),
                 purgeable: state.purgeable,
-                stats: state.summary,
+                facts: state.summary,
             };
             Some((tenant, ImagePart::Thread(Box::new(image))))
         };
