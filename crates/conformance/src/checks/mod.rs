@@ -134,7 +134,7 @@ mod tests {
         for check in super::all() {
             let id = check.id();
             assert!(seen.insert(id), "{id} stands twice");
-            assert!(id.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-'), "{id}");
+            assert!(id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')), "{id}");
             assert!(check.about().len() > 12, "{id} does not say what it is about");
         }
     }
