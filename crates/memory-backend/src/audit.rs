@@ -17,12 +17,10 @@ impl AuditLog {
         self.entries.last().map_or_else(AuditLink::first, |last| AuditLink::after(last.number, last.hash))
     }
 
-    /// The number of the last entry.
     pub(crate) fn last(&self) -> AuditNumber {
         self.entries.last().map_or(AuditNumber::ZERO, |last| last.number)
     }
 
-    /// The entries after a number.
     pub(crate) fn after(&self, number: AuditNumber) -> &[AuditEntry] {
         &self.entries[self.count_up_to(number)..]
     }

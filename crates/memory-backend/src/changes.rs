@@ -14,7 +14,6 @@ const KEPT: usize = 1_000_000;
 
 #[derive(Default)]
 pub(crate) struct Journal {
-    /// The last position of the store.
     pub(crate) position: Position,
     /// The last change that the store no longer keeps.
     pub(crate) kept_after: Position,
@@ -34,7 +33,6 @@ impl Journal {
         }
     }
 
-    /// The position of the last change.
     pub(crate) fn last_change(&self) -> Position {
         self.changes.back().map_or(self.kept_after, |change| change.position)
     }
@@ -47,7 +45,6 @@ impl Journal {
         }
     }
 
-    /// Every change after a position.
     pub(crate) fn after(&self, after: Position) -> impl Iterator<Item = &Change> {
         let begin = self.changes.partition_point(|change| change.position <= after);
         self.changes.range(begin..)

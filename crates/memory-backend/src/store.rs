@@ -31,12 +31,9 @@ pub(crate) struct Store {
     pub(crate) agents: HashMap<AgentKey, AgentRecord>,
     pub(crate) runtimes: HashMap<RuntimeKey, u64>,
     pub(crate) consumers: HashMap<ConsumerKey, Consumer>,
-    /// The replication role and epoch.
     pub(crate) replication_state: ReplicationState,
-    /// The cursor of the copy.
     pub(crate) followed: Option<ImageCursor>,
     pub(crate) capture: Option<Capture>,
-    /// The tokenizer of searches.
     pub(crate) tokenizer: Tokenizer,
 }
 

@@ -131,7 +131,6 @@ impl Thread {
         range.into_iter().flatten().filter_map(|(seq, id)| Some((*seq, id, self.messages.get(id)?)))
     }
 
-    /// The open messages, in order.
     pub(crate) fn open(&self) -> impl Iterator<Item = (Seq, &MessageId, &Stored)> {
         let open = self.open.range((Bound::Excluded(self.row.floor), Bound::Unbounded));
         open.filter_map(|seq| {
