@@ -116,6 +116,7 @@ impl CallState {
 
     /// Whether the sites belong to the pipeline that the caller called, and not to a pipeline inside a layer.
     #[inline]
+    #[cfg(feature = "tracing")]
     pub(crate) fn is_of_the_outermost_pipeline(&self) -> bool {
         self.parent.is_none() || Arc::ptr_eq(&self.sites, &self.outermost().sites)
     }
