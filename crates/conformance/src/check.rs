@@ -181,6 +181,7 @@ impl Needs {
 #[derive(Clone, Copy)]
 pub struct Check {
     pub(crate) id: &'static str,
+    pub(crate) scenario: Option<&'static str>,
     pub(crate) about: &'static str,
     pub(crate) level: Level,
     pub(crate) needs: Needs,
@@ -190,13 +191,19 @@ pub struct Check {
 }
 
 impl Check {
-    /// The stable id.
+    /// Returns the stable id: an area and a sentence in snake case, such as `messages.deleted_id_cannot_be_reused`.
     #[must_use]
     pub const fn id(&self) -> &'static str {
         self.id
     }
 
-    /// What it checks, in one sentence.
+    /// Returns the acceptance scenario that the check implements, such as `VL-S12`.
+    #[must_use]
+    pub const fn scenario(&self) -> Option<&'static str> {
+        self.scenario
+    }
+
+    /// Returns the rule that a store must keep, in one sentence.
     #[must_use]
     pub const fn about(&self) -> &'static str {
         self.about
@@ -215,26 +222,35 @@ impl Check {
     }
 }
 
+/// The id, and the scenario in parentheses if there is one: `messages.appends_are_concatenated (VL-S12)`.
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id)?;
+        self.scenario.map_or(Ok(()), |scenario| write!(f, " ({scenario})"))
+    }
+}
+
 impl fmt::Debug for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Check").field("id", &self.id).field("level", &self.level).finish_non_exhaustive()
     }
 }
 
-/// Writes a table of checks: level, id, `[operations; further needs]`, a sentence, the function; where no broken backend
-/// can be caught by it, `core alone` and why.
+/// Defines a table of checks. A row has the level, the id, the scenario in parentheses if there is one, `[operations; further needs]`, the rule
+/// and the function. A check that no defective backend can fail says `core alone` and the reason.
 macro_rules! checks {
     ($(
-        $level:ident $id:literal [$($op:ident)* $(; $($need:ident)+)?] $about:literal => $run:ident
+        $level:ident $id:literal $(($scenario:literal))? [$($op:ident)* $(; $($need:ident)+)?] $about:literal => $run:ident
         $(, core alone: $why:literal)?;
     )+) => {
         pub(crate) const CHECKS: &[$crate::check::Check] = &[$(
             $crate::check::Check {
                 id: $id,
+                scenario: $crate::check::optional!($($scenario)?),
                 about: $about,
                 level: $crate::check::Level::$level,
                 needs: $crate::check::Needs::operations(&[$(throughline_core::OpKind::$op),*])$($(.$need())+)?,
-                core_alone: $crate::check::why!($($why)?),
+                core_alone: $crate::check::optional!($($why)?),
                 run: |rig| Box::pin($run(rig)),
             }
         ),+];
@@ -242,16 +258,16 @@ macro_rules! checks {
 }
 pub(crate) use checks;
 
-/// A reason, or none.
-macro_rules! why {
+/// A literal as `Some`, or `None`.
+macro_rules! optional {
     () => {
         None
     };
-    ($why:literal) => {
-        Some($why)
+    ($value:literal) => {
+        Some($value)
     };
 }
-pub(crate) use why;
+pub(crate) use optional;
 
 #[cfg(test)]
 mod tests {

@@ -106,10 +106,12 @@ impl Run {
             self.leave(|fragments| fragments.entry(&entry));
             // Asked for in spite of the gate, it still does not pass.
             let refuse = move || Err(format!("not applicable: {why}").into());
-            return Trial::test(check.id, refuse).with_kind(check.level.as_str()).with_ignored_flag(true);
+            return Trial::test(check.to_string(), refuse)
+                .with_kind(check.level.as_str())
+                .with_ignored_flag(true);
         }
         let run = Arc::clone(self);
-        Trial::test(check.id, move || run.run(check)).with_kind(check.level.as_str())
+        Trial::test(check.to_string(), move || run.run(check)).with_kind(check.level.as_str())
     }
 
     fn run(&self, check: &Check) -> Result<(), libtest_mimic::Failed> {

@@ -4,7 +4,7 @@
 /// use throughline_conformance::Profile;
 ///
 /// let profile = Profile::new("my-backend")
-///     .expect_fail("text.large", "issue 17: rows are limited to a page")
+///     .expect_fail("messages.megabyte_message_is_kept", "issue 17: rows are limited to a page")
 ///     .note("tested against server 4.2");
 /// assert_eq!(profile.name(), "my-backend");
 /// ```

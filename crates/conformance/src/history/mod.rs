@@ -25,7 +25,7 @@ use crate::{
 };
 
 checks! {
-    Core "concurrent.history" [Add UpdateContent Delete Read; threads] "whatever several callers do to one message at once could have been done one by one" => history;
+    Core "concurrency.calls_to_one_message_are_linearizable" [Add UpdateContent Delete Read; threads] "the answers to concurrent calls on one message fit some sequential order of these calls" => history;
 }
 
 const ROUNDS: u64 = 24;

@@ -74,7 +74,7 @@ pub fn main(fixtures: Vec<Box<dyn LayerFixture>>) -> ExitCode {
 }
 
 /// Runs every law for every layer, and says which of them are broken: one text for each, which begins with the names of the
-/// layer and the law, so `` `trace` breaks `law.error`: … ``.
+/// layer and the law, so `` `trace` breaks `laws.inner_error_keeps_kind_effect_and_site`: … ``.
 ///
 /// A law that does not end is broken after ten seconds in which nothing passed the layer, and its text says what the layer waits
 /// in, or that it blocks its thread. The laws after it are not run for that layer.
@@ -248,7 +248,7 @@ mod tests {
 
     fn why(set: &LayerSet) -> String {
         let subject = Subject::from(set.alone().remove(0));
-        let law = law::all().find(|law| law.id == "law.visited").unwrap();
+        let law = law::all().find(|law| law.id == "laws.every_operation_visits_the_layer_once").unwrap();
         let broken = run_for(SOON, &subject, law).expect_err("it does not end");
         assert!(broken.hangs);
         broken.detail
@@ -281,7 +281,7 @@ mod tests {
             })
         };
         let set = LayerSet::new().with(LayerProfile::transparent("blocks"), blocks);
-        let due = "`law.visited` does not end: the layer `blocks` blocks its thread in `add`, before it was passed on";
+        let due = "`laws.every_operation_visits_the_layer_once` does not end: the layer `blocks` blocks its thread in `add`, before it was passed on";
         assert_eq!(why(&set), due);
     }
 

@@ -154,7 +154,7 @@ impl Stack {
     fn of(members: &[&Member]) -> Self {
         let sites = names(members);
         let mut profiles: Vec<LayerProfile> = members.iter().map(|member| member.profile.clone()).collect();
-        // As they stand; one whose name is not that of its site is found by `law.named`.
+        // As they stand; one whose name is not that of its site is found by `laws.layer_is_described_once`.
         profiles.sort_by_key(|profile| sites.iter().position(|site| site == profile.name()));
         let members = members.iter().map(|member| (*member).clone()).collect();
         Self { members, profile: LayerProfile::together(profiles) }
@@ -231,7 +231,8 @@ mod tests {
         let found = broken(set.pairs());
         assert_eq!(whom(&found), ["marks+stumbles"]);
         assert!(
-            found.iter().any(|told| told.starts_with("`marks+stumbles` breaks `law.visited`: ")),
+            found.iter().any(|told| told
+                .starts_with("`marks+stumbles` breaks `laws.every_operation_visits_the_layer_once`: ")),
             "{found:?}"
         );
     }
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "`stumbles` breaks `law.visited`")]
+    #[should_panic(expected = "`stumbles` breaks `laws.every_operation_visits_the_layer_once`")]
     fn what_is_broken_ends_an_ordinary_test_by_name() {
         async fn never(request: PersistRequest, next: NextRequest) -> Result<PersistResponse> {
             stumbles(request, next, &[true]).await

@@ -32,7 +32,7 @@ use self::{
 use crate::{check::checks, rig::Rig};
 
 checks! {
-    Core "model.sequences" [Add Reserve UpdateContent Update Delete Read] "random sequences of every operation answer and store what the reference model does" => sequences;
+    Core "models.operation_sequences_match_the_reference_model" [Add Reserve UpdateContent Update Delete Read] "random sequences of all operations match the answers and the state of the reference model" => sequences;
 }
 
 /// How many sequences are run by default.

@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_durability_that_is_claimed_and_not_kept_fails_the_headline() {
         for outcome in [Outcome::Fail, Outcome::ExpectedFail] {
-            let only = "crash.acknowledged";
+            let only = "durability.acknowledged_writes_survive_a_crash";
             let is_of_durability =
                 crate::checks::all().iter().any(|check| check.id == only && check.needs.is_of_durability());
             assert!(is_of_durability);

@@ -16,9 +16,9 @@ use crate::{
 };
 
 checks! {
-    Extended "changes.feed" [Add Delete Read; changes] "a feed tells every change once, in order, and says where to go on" => feed;
-    Extended "changes.feed-woken" [Add Read; changes] "a feed that waits is woken by the write of another" => woken;
-    Extended "changes.feed-many" [Add Read; changes threads] "a feed that runs beside many writers tells every change once" => many;
+    Extended "changes.feed_yields_each_change_once" [Add Delete Read; changes] "a change feed yields every change once, in order, with the position to resume from" => feed;
+    Extended "changes.waiting_feed_wakes_on_a_write" [Add Read; changes] "a waiting change feed wakes when another handle writes" => woken;
+    Extended "changes.feed_is_complete_under_concurrent_writes" [Add Read; changes threads] "a change feed yields every change once while many writers write" => many;
 }
 
 fn name(change: &throughline_core::changes::Change) -> String {

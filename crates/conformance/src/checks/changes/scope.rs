@@ -9,9 +9,9 @@ use crate::{
 };
 
 checks! {
-    Extended "changes.tenant" [Add Delete Read; changes] "a tenant is told of its own changes, and of nothing of another's" => tenant;
-    Extended "changes.thread" [Add Delete Read; changes] "who follows a thread is told of that one" => thread;
-    Extended "changes.store" [Add Delete Read; changes] "who follows the store is told of every tenant's changes, in one order" => store;
+    Extended "changes.tenant_reads_only_its_own_changes" [Add Delete Read; changes] "a tenant reads its own changes and no changes of other tenants" => tenant;
+    Extended "changes.thread_scope_shows_that_thread" [Add Delete Read; changes] "a read with thread scope returns the changes of that thread only" => thread;
+    Extended "changes.store_scope_covers_every_tenant" [Add Delete Read; changes] "a read with store scope returns the changes of all tenants, in one order" => store;
 }
 
 /// Two tenants with two threads each, of the same names.

@@ -20,14 +20,14 @@ use crate::{
 };
 
 checks! {
-    Extended "changes.messages" [Add Reserve UpdateContent Update Delete Read; changes] "every write to a message is told as what it was, with the message as it was left" => messages;
-    Extended "changes.threads" [Add Thread Read; changes] "every operation on a thread is told as what it was" => threads;
-    Extended "changes.batch" [Add Reserve UpdateContent Delete Batch Read; changes] "a batch is told item by item, in order" => batch;
-    Extended "changes.import" [Add Import Read; changes] "an import is told message by message, as far as it added any" => import;
-    Extended "changes.nothing" [Reserve UpdateContent Thread Read; changes] "what changed nothing is not told: a sign of life, a second deletion, a rebuild, a purge" => nothing;
-    Extended "changes.refusals" [Add UpdateContent Delete Thread Read; changes] "what was refused is not told" => refusals;
-    Extended "changes.refused-batch" [Add Batch Read; changes] "of a batch that was refused nothing is told" => refused_batch;
-    Extended "changes.replays" [Add Read; keys changes] "what was answered by its key is told once" => replays;
+    Extended "changes.every_message_write_emits_its_kind" [Add Reserve UpdateContent Update Delete Read; changes] "every write to a message emits a change of its kind with the resulting message" => messages;
+    Extended "changes.every_thread_operation_emits_its_kind" [Add Thread Read; changes] "every operation on a thread emits a change of its kind" => threads;
+    Extended "changes.batch_emits_one_change_per_item" [Add Reserve UpdateContent Delete Batch Read; changes] "a batch emits the change of each item, in item order" => batch;
+    Extended "changes.import_emits_one_change_per_added_message" [Add Import Read; changes] "an import emits one change for each message that it adds" => import;
+    Extended "changes.calls_without_effect_emit_none" [Reserve UpdateContent Thread Read; changes] "calls without effect emit no change: a heartbeat, a repeated deletion, a rebuild, a purge" => nothing;
+    Extended "changes.refused_calls_emit_none" [Add UpdateContent Delete Thread Read; changes] "a refused call emits no change" => refusals;
+    Extended "changes.refused_batches_emit_none" [Add Batch Read; changes] "a refused batch emits no change" => refused_batch;
+    Extended "changes.replays_emit_none" [Add Read; keys changes] "a call that is replayed by its key emits no second change" => replays;
 }
 
 /// Makes a call and answers what was told of it, by whom and when.

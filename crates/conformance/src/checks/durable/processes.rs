@@ -16,14 +16,14 @@ use crate::{
 };
 
 checks! {
-    Extended "processes.see" [Add UpdateContent Delete Read; durable processes] "what one handle has acknowledged the other one sees" => see;
-    Extended "processes.revision" [Reserve UpdateContent Read; durable processes] "of two handles that saw the same revision one is refused" => revision;
-    Extended "VL-S15.processes" [Reserve Read; keys durable processes threads] "two handles that reserve the same slot at once get the same row" => one_slot;
-    Extended "VL-S14.processes" [Reserve UpdateContent Read; durable processes threads] "two handles that sweep at once settle each message exactly once" => sweepers;
-    Extended "VL-S23.processes" [Add Read; durable processes] "two processes that write at once are ordered by commit, and pages neither repeat nor skip" => writers;
-    Extended "processes.entry" [Add Thread Read; durable processes] "of two handles that write to a thread by turns neither undoes what the other says of it" => entries;
-    Extended "RR-S3" [Add Batch Thread Read; durable processes] "of two processes that send turns at once every turn is there, whole, and the entry counts them" => turns;
-    Extended "crash.neighbour" [Add Read; keys durable processes] "a process that is killed does not hinder its neighbour" => neighbour;
+    Extended "processes.acknowledged_writes_are_visible_to_others" [Add UpdateContent Delete Read; durable processes] "a write that one handle acknowledges is visible to the other handle" => see;
+    Extended "processes.second_update_of_a_revision_is_refused" [Reserve UpdateContent Read; durable processes] "when two handles update the same revision, one of them is refused" => revision;
+    Extended "processes.concurrent_reservations_share_one_row" ("VL-S15") [Reserve Read; keys durable processes threads] "two handles that reserve with the same key at the same time get the same message" => one_slot;
+    Extended "processes.concurrent_recovery_settles_each_draft_once" ("VL-S14") [Reserve UpdateContent Read; durable processes threads] "two handles that recover expired drafts at the same time settle each message once" => sweepers;
+    Extended "processes.seq_order_is_commit_order" ("VL-S23") [Add Read; durable processes] "messages of two writing processes are in commit order, and pages neither repeat nor skip any" => writers;
+    Extended "processes.alternating_writes_keep_the_thread_summary" [Add Thread Read; durable processes] "two handles that write to a thread in turn do not undo each other's summary changes" => entries;
+    Extended "processes.concurrent_turns_are_all_kept" ("RR-S3") [Add Batch Thread Read; durable processes] "when two processes append turns concurrently, every turn is whole and the summary counts it" => turns;
+    Extended "durability.crashed_process_does_not_block_others" [Add Read; keys durable processes] "a killed process does not block another process that uses the same store" => neighbour;
 }
 
 async fn two(rig: &Rig) -> [Persistence; 2] {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 checks! {
-    Extended "replica.log" [Replica Add Delete Read; audit changes] "a copy has the audit log entry for entry, and the chain goes on in whichever store is the primary" => log;
+    Extended "replication.audit_log_is_copied" [Replica Add Delete Read; audit changes] "a replica has every audit entry of the primary, and its chain continues on the new primary" => log;
 }
 
 /// Adds a message and takes it back, and tries what is refused.

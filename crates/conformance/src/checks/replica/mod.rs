@@ -24,16 +24,16 @@ use crate::{
 };
 
 checks! {
-    Extended "replica.exact" [Replica Add Reserve UpdateContent Update Delete Import Thread Session Consumer Read; keys changes] "a copy has everything that the store has, as it has it, for every tenant" => exact;
-    Extended "replica.follows" [Replica Add Reserve UpdateContent Update Delete Import Thread Session Consumer Read; keys changes] "what is changed after it was copied is copied, and nothing else is" => follows;
-    Extended "replica.goes-on" [Replica Add Reserve UpdateContent Delete Thread Read; keys changes] "a writer continues in a copy that is the primary where the store was" => goes_on;
-    Extended "replica.store-key" [Replica Add Read; keys changes] "a copy takes the key of the store that it follows, and recognizes a repeated call when it is_primary" => store_key;
-    Extended "replica.once" [Replica Add Read; changes] "images are put in their places once and in their order, and the copy says how far it is" => once;
-    Extended "replica.refuses" [Replica Add Consumer Session Read; changes] "a store that follows is read and takes no other write, and takes them when it is_primary" => refuses;
-    Extended "replica.state" [Replica Read] "the replication state changes only from the expected one, and an epoch never comes back" => replication_state;
-    Extended "replica.empty" [Replica Add Read; changes] "a copy begins in an empty store, or in one that is equal" => empty;
-    Extended "replica.capture" [Replica Add Read; changes] "the cursor of a capture that has ended is too old" => capture;
-    Extended "replica.pages" [Replica Add Read; changes] "images are read so many at once, and what is read of a change is at least as new as that" => pages;
+    Extended "replication.copy_is_exact" [Replica Add Reserve UpdateContent Update Delete Import Thread Session Consumer Read; keys changes] "a replica holds every row of every tenant as the primary holds it" => exact;
+    Extended "replication.later_changes_are_copied" [Replica Add Reserve UpdateContent Update Delete Import Thread Session Consumer Read; keys changes] "a replica receives the changes after its snapshot and nothing else" => follows;
+    Extended "replication.promoted_replica_accepts_writes" [Replica Add Reserve UpdateContent Delete Thread Read; keys changes] "a promoted replica accepts writes and continues sequence numbers and positions of the former primary" => goes_on;
+    Extended "replication.store_key_is_copied" [Replica Add Read; keys changes] "a replica takes over the primary's store key and recognizes repeated calls after its promotion" => store_key;
+    Extended "replication.images_are_applied_once_and_in_order" [Replica Add Read; changes] "a replica applies each row image once, in order, and reports its cursor" => once;
+    Extended "replication.replica_refuses_writes" [Replica Add Consumer Session Read; changes] "a replica answers reads and refuses other writes until its promotion" => refuses;
+    Extended "replication.role_changes_from_the_expected_state_only" [Replica Read] "the replication state changes only from the expected state, and an epoch is never reused" => replication_state;
+    Extended "replication.replica_starts_empty_or_equal" [Replica Add Read; changes] "a store with other data refuses row images, and an equal store follows without a new copy" => empty;
+    Extended "replication.cursor_of_an_ended_capture_is_too_old" [Replica Add Read; changes] "a read at the cursor of an ended capture fails as `TooOld`" => capture;
+    Extended "replication.image_reads_are_bounded_and_current" [Replica Add Read; changes] "a read of row images respects its limit and is at least as new as its changes" => pages;
 }
 
 /// A store under a secret of its host: a store that is copied by hand has a key that the other one has not.

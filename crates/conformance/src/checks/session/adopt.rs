@@ -13,9 +13,9 @@ use crate::{
 };
 
 checks! {
-    Extended "MU-S4.backfill" [Session Read] "a runtime is written only beside the session of the latest run, and once" => backfill;
-    Extended "MU-S3.adopted" [Session Read] "an adopted pointer of no runtime is passed over for the run of the claimer's" => adopted;
-    Extended "TC-S12.adopt" [Session Read] "what was kept of no thread goes to an isolated one, once, and to no other" => adopt_once;
+    Extended "sessions.backfill_sets_the_runtime_of_the_latest_run_once" ("MU-S4") [Session Read] "a backfill sets the runtime of a pointer once, if the latest run with a session produced that session" => backfill;
+    Extended "sessions.own_run_wins_over_an_adopted_pointer" ("MU-S3") [Session Read] "an adopted pointer without a runtime yields to a run of the claimer's runtime" => adopted;
+    Extended "sessions.threadless_session_is_adopted_once" ("TC-S12") [Session Read] "an isolated thread adopts a session without a thread once, and no other thread gets it" => adopt_once;
 }
 
 fn pointer(name: &str, at_runtime: Option<&str>) -> AdoptedPointer {

@@ -16,12 +16,12 @@ use crate::{
 };
 
 checks! {
-    Extended "session.reopened" [Session Read; durable] "pointers, reasons, runs and what was done to whole agents and runtimes are there after the store was opened again" => reopened;
-    Extended "TC-S6.reopened" [Session Read; durable] "an id that was given to a run that died with its process is not offered" => provisional;
-    Extended "TC-S10.reopened" [Session Read; durable] "a lease outlives the process of its run, and is taken over when it has ended" => lease;
-    Extended "MU-S16.reopened" [Session Read; durable] "what was told is not told again after the store was opened again" => told;
-    Extended "TC-S10.handles" [Session Read; durable processes threads] "of two handles one begins a run, and the other sees what it leaves" => handles;
-    Extended "MU-S5.processes" [Session Read; durable processes] "two processes that take turns show no pair that no run produced, and lose no run" => processes;
+    Extended "sessions.state_survives_reopening" [Session Read; durable] "pointers, reasons, runs and dropped agents and runtimes are unchanged after the store is reopened" => reopened;
+    Extended "sessions.unconfirmed_id_is_not_offered_after_reopening" ("TC-S6") [Session Read; durable] "the id of a run that died with its process is not offered after the store is reopened" => provisional;
+    Extended "sessions.lease_survives_reopening" ("TC-S10") [Session Read; durable] "a lease outlives the process of its run and can be taken over after it ends" => lease;
+    Extended "sessions.gap_is_not_reported_again_after_reopening" ("MU-S16") [Session Read; durable] "a reported gap is not reported again after the store is reopened" => told;
+    Extended "sessions.two_handles_share_one_run" ("TC-S10") [Session Read; durable processes threads] "of two handles one begins a run, and the other sees the resulting session" => handles;
+    Extended "sessions.processes_never_show_a_mixed_pair" ("MU-S5") [Session Read; durable processes] "two alternating processes show no session with a foreign runtime, and they lose no run" => processes;
 }
 
 async fn reopened(rig: Rig) {

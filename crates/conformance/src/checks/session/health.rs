@@ -8,14 +8,14 @@ use super::{at, begun, binding, claimed, gap, look, offer, place, points, ran, r
 use crate::{check::checks, rig::Rig};
 
 checks! {
-    Extended "MU-S7.poisoned" [Session Read] "a session that fails for good is passed over until a run succeeds on it, whatever ran well on it before" => poisoned;
-    Extended "MU-S7.kept" [Session Read] "a failure that says nothing of the session leaves it" => kept;
-    Extended "MU-S7.every-failure" [Session Read] "each failure poisons, misses or keeps the session as it says" => every_failure;
-    Extended "MU-S8.retired" [Session Read] "a retired session is offered on no path, and clearing the pointer to it leaves one that has moved on" => retired;
-    Extended "session.clear-if" [Session Read] "a pointer is cleared if it points there, from there, and not otherwise" => clear_if;
-    Extended "MU-S10.artifact" [Session Read] "a session without its artifact is not offered, the older good one is, and exactly one run is told" => artifact;
-    Extended "MU-S16.reasons" [Session Read] "each session that is dropped is dropped for a reason, and told exactly once" => reasons;
-    Extended "MU-S16.again" [Session Read] "a session that went on since is told of again" => told_again;
+    Extended "sessions.poisoned_session_is_skipped_until_a_run_succeeds" ("MU-S7") [Session Read] "a poisoned session is not offered until a later run succeeds on it" => poisoned;
+    Extended "sessions.unrelated_failure_keeps_the_session" ("MU-S7") [Session Read] "a failure that does not concern the session keeps the session" => kept;
+    Extended "sessions.each_failure_kind_has_its_effect" ("MU-S7") [Session Read] "each kind of failure poisons, misses or keeps the session as documented" => every_failure;
+    Extended "sessions.retired_session_is_never_offered" ("MU-S8") [Session Read] "a retired session is never offered, and clearing the pointer to it keeps a newer pointer" => retired;
+    Extended "sessions.pointer_is_cleared_only_if_it_matches" [Session Read] "a conditional clear removes the pointer only if session and runtime match" => clear_if;
+    Extended "sessions.session_without_artifact_is_not_offered" ("MU-S10") [Session Read] "a session without its artifact is replaced by the older good one, and one run reports the gap" => artifact;
+    Extended "sessions.each_drop_has_a_reason_and_is_reported_once" ("MU-S16") [Session Read] "each dropped session has a reason and is reported exactly once" => reasons;
+    Extended "sessions.resumed_session_can_be_reported_again" ("MU-S16") [Session Read] "a dropped session that was resumed since is reported again at the next drop" => told_again;
 }
 
 async fn failed(place: &AgentThread, failure: Failure, report: RunReport) {

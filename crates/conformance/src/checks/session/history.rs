@@ -6,8 +6,8 @@ use super::{at, begun, place, ran};
 use crate::{check::checks, rig::Rig, shorthand::thread_id};
 
 checks! {
-    Extended "session.history-pages" [Session Read] "runs are listed page by page, the latest first, each once" => pages;
-    Extended "session.history-detail" [Session Read] "a run that failed is listed with the detail of its failure" => detail;
+    Extended "sessions.history_pages_list_each_run_once" [Session Read] "the history lists each run once, latest first, page by page" => pages;
+    Extended "sessions.history_keeps_the_failure_detail" [Session Read] "the history shows a failed run with the detail of its failure" => detail;
 }
 
 async fn pages(rig: Rig) {

@@ -12,12 +12,12 @@ use super::{at, begun, binding, claimed, look, offer, place, points, ran, sessio
 use crate::{check::checks, rig::Rig, shorthand::refused};
 
 checks! {
-    Extended "TC-S10.one" [Session Read; threads] "of two first runs one begins, and the other resumes what it leaves; another thread does not wait" => one;
-    Extended "session.lease" [Session Read] "a lease is taken over when it has ended, not before, and its run is refused from then on" => lease;
-    Extended "session.came-back" [Session Read] "a run that was not taken over ends as if it had never been late" => came_back;
-    Extended "session.heartbeat" [Session Read] "a heartbeat renews, never shortens, and says when there is nothing left to run for" => heartbeat;
-    Extended "TC-S6.provisional" [Session Read] "an id that was given to a run that died is not offered, one that it had reported is" => provisional;
-    Extended "TC-S11.late" [Session Read] "a run that began before a reset is refused, and gives its lease back when it ends" => late;
+    Extended "sessions.one_first_run_begins_and_the_other_resumes" ("TC-S10") [Session Read; threads] "of two first runs one begins and the other later resumes it, while another thread does not wait" => one;
+    Extended "sessions.expired_lease_can_be_taken_over" [Session Read] "a lease can be taken over only after it has ended, and the former run is refused afterwards" => lease;
+    Extended "sessions.late_run_without_takeover_can_confirm" [Session Read] "a run whose lease expired can renew and confirm if no other run took over" => came_back;
+    Extended "sessions.heartbeat_never_shortens_the_lease" [Session Read] "a heartbeat renews the lease, never shortens it, and reports a lost run" => heartbeat;
+    Extended "sessions.provisional_id_of_a_dead_run_is_not_offered" ("TC-S6") [Session Read] "the preassigned id of a dead run is not offered, but a reported id is" => provisional;
+    Extended "sessions.run_from_before_a_reset_is_refused" ("TC-S11") [Session Read] "a run that began before a reset is refused at its end and releases its lease" => late;
 }
 
 const LEASE: Duration = Duration::from_secs(10);

@@ -18,7 +18,7 @@ use super::{at, look, place, points, session};
 use crate::{check::checks, rig::Rig, shorthand::thread_id};
 
 checks! {
-    Extended "session.random" [Session Thread Read; long] "in random turns of four actors every pointer is a pair that a run produced, every offer the claimer's own, and every gap told once" => random;
+    Extended "sessions.random_turns_keep_the_invariants" [Session Thread Read; long] "in random turns of four actors pointers, offers and gap reports stay consistent" => random;
 }
 
 /// Sequences of so many steps.

@@ -10,18 +10,18 @@ use super::{at, begun, binding, claimed, dir, gap, look, offer, place, points, r
 use crate::{check::checks, rig::Rig};
 
 checks! {
-    Extended "TC-S1.resume" [Session Read] "the first run begins a session, and the next one resumes it" => resume;
-    Extended "TC-S2.threads" [Session Read] "two threads that alternate have two sessions, and neither is offered the other's" => threads;
-    Extended "TC-S3.agents" [Session Read] "two agents in one thread have each their own" => agents;
-    Extended "TC-S8.provider" [Session Read] "another provider is offered nothing, and the first one finds its session when it returns" => provider;
-    Extended "MU-S1.runtime" [Session Read] "another runtime is offered the directory and no session, the same one both" => other_runtime;
-    Extended "MU-S2.moved" [Session Read] "an agent that moved resumes on each runtime what was run there" => moved;
-    Extended "MU-S3.nowhere" [Session Read] "a session of no runtime is offered to nobody, one that ran where the claimer is is" => nowhere;
-    Extended "session.root" [Session Read] "a runtime that was set up anew under its name is another one" => root;
-    Extended "MU-S11.reach" [Session Read] "a session whose directory or store cannot be reached is dropped, reported, and not served again" => reach;
-    Extended "MU-S12.rerun" [Session Read] "a rerun has what its own run had, and nothing of a later one" => rerun;
-    Extended "session.fresh" [Session Read] "who wants to begin anew is offered nothing, and takes nothing away" => fresh;
-    Extended "session.pairs" [Session Read] "a session that is fallen back to comes with its own directory" => pairs;
+    Extended "sessions.second_run_resumes_the_first" ("TC-S1") [Session Read] "the first run creates a session, and the next run resumes it" => resume;
+    Extended "sessions.alternating_threads_have_separate_sessions" ("TC-S2") [Session Read] "two alternating threads have two sessions, and neither is offered the other's" => threads;
+    Extended "sessions.two_agents_have_separate_sessions" ("TC-S3") [Session Read] "two agents in one thread each have their own session" => agents;
+    Extended "sessions.other_provider_is_offered_none" ("TC-S8") [Session Read] "another provider is offered no session, and the first provider finds its session again" => provider;
+    Extended "sessions.other_runtime_is_offered_only_the_directory" ("MU-S1") [Session Read] "another runtime is offered the directory without a session, and the same runtime gets both" => other_runtime;
+    Extended "sessions.moved_agent_resumes_per_runtime" ("MU-S2") [Session Read] "an agent that moved resumes on each runtime the session of that runtime" => moved;
+    Extended "sessions.session_without_runtime_is_not_offered" ("MU-S3") [Session Read] "a session without a runtime is not offered, but a session of the claimer's runtime is" => nowhere;
+    Extended "sessions.reinstalled_runtime_is_another_one" [Session Read] "a runtime with a new root epoch under its old name is offered no earlier session" => root;
+    Extended "sessions.unreachable_session_is_dropped_and_reported" ("MU-S11") [Session Read] "a session with an unreachable directory or store is dropped, reported and not offered again" => reach;
+    Extended "sessions.rerun_resumes_its_own_run" ("MU-S12") [Session Read] "a rerun is offered the session and directory of its own run, not those of a later run" => rerun;
+    Extended "sessions.fresh_claim_is_offered_none" [Session Read] "a claim that asks for a fresh session is offered none and removes none" => fresh;
+    Extended "sessions.fallback_session_has_its_own_directory" [Session Read] "a fallback session is offered with its own directory" => pairs;
 }
 
 async fn resume(rig: Rig) {

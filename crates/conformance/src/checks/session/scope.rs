@@ -16,17 +16,17 @@ use crate::{
 };
 
 checks! {
-    Extended "TC-S4.reset" [Session Read] "after a reset the session that is found later is the pointer, the binding keeps its beginning, and the old one is in the history" => reset;
-    Extended "TC-S5.durable-reset" [Session Read] "a reset lasts until a run of the new generation is confirmed, whatever fails before" => lasting_reset;
-    Extended "TC-S7.reset-scope" [Session Read] "the reset of one thread is not used up by another" => reset_scope;
-    Extended "session.reset-expected" [Session Read] "a reset of a generation that has passed is refused" => reset_expected;
-    Extended "MU-S13.generation" [Session Read] "work of an earlier generation resumes that one's session, and neither moves the other's pointer" => generation;
-    Extended "TC-S9.isolated" [Session Read] "a call of no thread is offered no thread's session, and changes none" => isolated;
-    Extended "TC-S14.hand-off" [Session Read] "work that is handed on stays in the thread that it came from, which is taken down" => hand_off;
-    Extended "session.cleared" [Session Thread Add Read] "clearing a thread begins a generation, and what came before is resumed by nobody" => cleared;
-    Extended "session.deleted" [Session Thread Add Read] "deleting a thread ends its pointers in the same commit" => deleted;
-    Extended "session.deleted-cleared" [Session Thread Read] "a deleted thread keeps the generation of sessions that its clears had come to" => deleted_after_a_clear;
-    Extended "session.forked" [Session Thread Import Add Read] "a fork takes no pointer along" => forked;
+    Extended "sessions.reset_keeps_the_old_session_in_the_history" ("TC-S4") [Session Read] "after a reset the next session becomes the pointer, and the old one stays in the history" => reset;
+    Extended "sessions.reset_lasts_until_a_run_is_confirmed" ("TC-S5") [Session Read] "a reset lasts until a run of the new generation is confirmed, despite earlier failures" => lasting_reset;
+    Extended "sessions.reset_scope_is_one_thread" ("TC-S7") [Session Read] "the reset of one thread is not consumed by another thread" => reset_scope;
+    Extended "sessions.reset_of_an_old_generation_is_refused" [Session Read] "a reset that expects an earlier generation is refused" => reset_expected;
+    Extended "sessions.each_generation_keeps_its_own_session" ("MU-S13") [Session Read] "a task of an earlier generation resumes its own session, and neither generation moves the other's pointer" => generation;
+    Extended "sessions.call_without_thread_is_offered_none" ("TC-S9") [Session Read] "a call without a thread is offered no thread's session and changes none" => isolated;
+    Extended "sessions.hand_off_keeps_its_thread" ("TC-S14") [Session Read] "a handed-off run stays in the thread of its origin, which the store records" => hand_off;
+    Extended "sessions.clearing_a_thread_starts_a_generation" [Session Thread Add Read] "clearing a thread starts a new generation, and no run resumes an earlier session" => cleared;
+    Extended "sessions.deleting_a_thread_removes_its_pointers" [Session Thread Add Read] "deleting a thread removes its pointers in the same commit" => deleted;
+    Extended "sessions.deleted_thread_keeps_its_generation" [Session Thread Read] "a deleted thread keeps the session generation that its clears had reached" => deleted_after_a_clear;
+    Extended "sessions.fork_copies_no_pointer" [Session Thread Import Add Read] "a fork copies no session pointer" => forked;
 }
 
 async fn reset(rig: Rig) {

@@ -15,16 +15,16 @@ use crate::{
 };
 
 checks! {
-    Extended "MU-S5.pointer" [Session Read] "a run without a session leaves the pointer, and one with another moves all of it" => pointer;
-    Extended "MU-S5.pairs" [Session Read; threads] "no pair that no run produced is ever seen beside runs that end" => never_mixed;
-    Extended "MU-S6.finish" [Session Batch Reserve UpdateContent Read; threads] "the end of a message and the pointer are one commit" => finish;
-    Extended "MU-S6.all-or-nothing" [Session Batch Add Read] "a batch that is refused moves no pointer, and ends no run" => all_or_nothing;
-    Extended "session.pin-after-missing" [Session Read] "a session that a cancelled run pins late is the latest, also where the run found the resumed one missing" => pin_after_missing;
-    Extended "MU-S9.pin" [Session Read] "a pinned session outlives the cancellation, a late pin counts, and one after a newer turn does not" => pin;
-    Extended "MU-S15.interleavings" [Session Thread Read] "in every order of pin, cancel, finish, another turn and deletion the pointer is that of the newest turn" => interleavings;
-    Extended "session.key" [Session Read; keys] "a call that is repeated with its key is answered as the first one, and begins no second run" => key;
-    Extended "session.expecting" [Session Read] "a claim that was decided on what has changed since is refused" => expecting;
-    Extended "session.whole" [Session Read] "what is done to a whole agent or runtime is no item of a batch and takes no key" => whole, core alone: "the pipeline refuses both before a backend is asked";
+    Extended "sessions.pointer_moves_as_a_whole" ("MU-S5") [Session Read] "a run without a session leaves the pointer, and a run with another session replaces all of it" => pointer;
+    Extended "sessions.readers_never_see_a_mixed_pair" ("MU-S5") [Session Read; threads] "a concurrent reader never sees a pair of session and runtime that no run produced" => never_mixed;
+    Extended "sessions.finish_and_pointer_are_one_commit" ("MU-S6") [Session Batch Reserve UpdateContent Read; threads] "the end of a message and its session pointer become visible in one commit" => finish;
+    Extended "sessions.refused_batch_moves_no_pointer" ("MU-S6") [Session Batch Add Read] "a refused batch moves no pointer and ends no run" => all_or_nothing;
+    Extended "sessions.late_pin_replaces_a_missing_session" [Session Read] "a late pin of a cancelled run becomes the pointer, even if that run missed its resumed session" => pin_after_missing;
+    Extended "sessions.pin_survives_cancellation" ("MU-S9") [Session Read] "a pin survives the run's cancellation, a late pin counts, and one after a newer turn does not" => pin;
+    Extended "sessions.pointer_is_that_of_the_newest_turn" ("MU-S15") [Session Thread Read] "in every order of pin, cancel, finish, turn and deletion the pointer belongs to the newest turn" => interleavings;
+    Extended "sessions.repeated_key_begins_no_second_run" [Session Read; keys] "a call that is repeated with its key gets the first answer and begins no second run" => key;
+    Extended "sessions.claim_of_an_old_revision_is_stale" [Session Read] "a claim that expects an outdated revision of the binding is refused as stale" => expecting;
+    Extended "sessions.agent_wide_operations_take_no_key_or_batch" [Session Read] "an operation on a whole agent or runtime is refused in a batch or with a key" => whole, core alone: "the pipeline refuses both before a backend is asked";
 }
 
 async fn pointer(rig: Rig) {

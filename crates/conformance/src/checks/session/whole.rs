@@ -14,9 +14,9 @@ use crate::{
 };
 
 checks! {
-    Extended "TC-S13.dropped-agent" [Session Add Read] "an agent that was deleted and made again inherits nothing, and conversations stay" => dropped_agent;
-    Extended "session.reset-agent" [Session Thread Add Read] "all sessions of an agent are reset at once, in each thread for itself, and nobody else's" => reset_agent;
-    Extended "MU-S14.dropped-runtime" [Session Add Read] "of a runtime that was deleted pointers stay unusable, and a new one begins anew in the same directory" => dropped_runtime;
+    Extended "sessions.recreated_agent_inherits_none" ("TC-S13") [Session Add Read] "a recreated agent inherits no sessions, and its conversations stay" => dropped_agent;
+    Extended "sessions.agent_reset_covers_every_thread" [Session Thread Add Read] "an agent reset starts a new generation in each of its threads and in no other agent's" => reset_agent;
+    Extended "sessions.pointers_of_a_dropped_runtime_are_unusable" ("MU-S14") [Session Add Read] "a dropped runtime leaves unusable pointers, and a new runtime starts fresh in the same directory" => dropped_runtime;
 }
 
 async fn dropped_agent(rig: Rig) {

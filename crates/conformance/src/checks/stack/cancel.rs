@@ -18,11 +18,11 @@ use crate::{
 };
 
 checks! {
-    Core "VL-S9" [Add Read] "dropped before the hand-over nothing ran, dropped after it the write is made" => hand_over;
-    Core "VL-S9.every-await" [Add Read] "dropped at any await point, the write is whole or absent, and the next one is served" => every_await;
-    Extended "VL-S9.key" [Add Read; keys] "after leaving at any await point the outcome is learnt by the key" => by_key;
-    Extended "VL-S9.batch" [Add UpdateContent Batch Read; keys] "a batch that was left is whole or absent" => batch;
-    Core "VL-S9.slots" [Add Read] "callers that leave give their places back, waiting or running" => slots;
+    Core "cancellations.drop_before_hand_over_runs_nothing" ("VL-S9") [Add Read] "a call dropped before the hand-over has no effect, and a call dropped after it is applied" => hand_over;
+    Core "cancellations.drop_at_any_await_is_atomic" ("VL-S9") [Add Read] "a call dropped at any await point is applied or absent, and the next call succeeds" => every_await;
+    Extended "cancellations.outcome_is_known_by_key" ("VL-S9") [Add Read; keys] "after a drop at any await point the key reveals the outcome" => by_key;
+    Extended "cancellations.dropped_batch_is_atomic" ("VL-S9") [Add UpdateContent Batch Read; keys] "a dropped batch is applied as a whole or not at all" => batch;
+    Core "cancellations.dropped_calls_return_their_permits" ("VL-S9") [Add Read] "dropped callers return their permits, whether they wait or run" => slots;
 }
 
 /// Only a hang reaches it; then the check says so instead of waiting for its own end.

@@ -11,9 +11,9 @@ use crate::{
 };
 
 checks! {
-    Core "close.refuses" [Add Read] "after the end every call is refused as unavailable, and nothing is applied" => refuses;
-    Core "close.waits" [Add] "the end waits for a write that its caller left" => waits;
-    Extended "close.keeps" [Add Read; durable] "a write that its caller left is there after the end" => keeps;
+    Core "pipelines.closed_pipeline_refuses_calls" [Add Read] "a closed pipeline refuses every call as unavailable, without effect" => refuses;
+    Core "pipelines.close_waits_for_detached_writes" [Add] "close waits for a write whose caller was dropped" => waits;
+    Extended "pipelines.detached_write_survives_close" [Add Read; durable] "a write whose caller was dropped is stored after close" => keeps;
 }
 
 async fn refuses(rig: Rig) {

@@ -15,9 +15,9 @@ use crate::{
 };
 
 checks! {
-    Core "VL-S7" [Add Read] "a layer that answers another variant, tenant, thread or id is named, and nothing is reported as done" => answers;
-    Extended "VL-S7.taken" [Add Thread Read] "a layer that answers another message than the last one that was deleted is named" => taken;
-    Core "VL-S7.passes-on" [Add Delete Read] "a layer that passes on another thread, id or operation is named, and nothing is applied" => passes_on;
+    Core "layers.wrong_answer_is_a_contract_violation" ("VL-S7") [Add Read] "a layer that answers for another variant, tenant, thread or id is named as a contract violation" => answers;
+    Extended "layers.wrong_taken_message_is_a_contract_violation" ("VL-S7") [Add Thread Read] "a layer that answers `TakeLast` with a wrong message is named as a contract violation" => taken;
+    Core "layers.wrong_forwarded_call_is_a_contract_violation" ("VL-S7") [Add Delete Read] "a layer that forwards another thread, id or operation is named, and no effect is applied" => passes_on;
 }
 
 /// What the misbehaving layer does to an answer.

@@ -16,12 +16,12 @@ use crate::{
 };
 
 checks! {
-    Extended "VL-S10" [Add Read; keys] "a deadline while the store commits answers unknown with the key, and a retry with it finds one row" => committed;
-    Extended "VL-S10.handed-over" [Add Read; keys] "a deadline after the hand-over, before anything is committed, answers unknown as well" => handed_over;
-    Core "VL-S10.without-key" [Add Read] "without a key the outcome is learnt by the id" => without_key;
-    Extended "VL-S10.attempt" [Add Read; keys] "a time limit inside the stack abandons no write" => attempt;
-    Core "VL-S10.passed" [Add Read] "a deadline that had passed lets nothing happen" => passed;
-    Core "VL-S10.in-time" [Add Read] "a deadline that is not reached changes nothing" => in_time;
+    Extended "deadlines.timeout_during_commit_is_unknown_until_retried" ("VL-S10") [Add Read; keys] "a deadline during the commit answers `Effect::Unknown` with the key, and a retry finds one row" => committed;
+    Extended "deadlines.timeout_after_hand_over_is_unknown" ("VL-S10") [Add Read; keys] "a deadline between the hand-over and the commit answers `Effect::Unknown`" => handed_over;
+    Core "deadlines.outcome_without_key_is_known_by_id" ("VL-S10") [Add Read] "after a timeout without a key the message id reveals the outcome" => without_key;
+    Extended "deadlines.inner_timeout_abandons_no_write" ("VL-S10") [Add Read; keys] "a timeout layer inside the stack does not abandon a write that the store has received" => attempt;
+    Core "deadlines.expired_deadline_prevents_the_call" ("VL-S10") [Add Read] "a call whose deadline has already passed has no effect" => passed;
+    Core "deadlines.unreached_deadline_changes_nothing" ("VL-S10") [Add Read] "a deadline that is not reached does not affect the call" => in_time;
 }
 
 const DEADLINE: Duration = Duration::from_secs(3600);

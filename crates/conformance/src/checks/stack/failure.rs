@@ -19,11 +19,11 @@ use crate::{
 };
 
 checks! {
-    Core "VL-S8.error" [Add Read] "a layer that fails before or after the store is named, with the effect of that moment" => error;
-    Core "VL-S8.panic" [Add Read] "a layer that panics, when called or later, is named, and the next call is served" => panic;
-    Core "VL-S8.hang" [Add Read] "a layer that hangs before the store past the deadline is named, and nothing was applied" => hang_before;
-    Core "VL-S8.hang-after" [Add Read] "a layer that hangs after the store past the deadline is named, and it was applied" => hang_after;
-    Core "VL-S8.backend" [Add Read] "an error of the backend names the backend, and a layer around it changes neither kind nor effect" => backend;
+    Core "layers.failing_layer_is_named_with_the_effect" ("VL-S8") [Add Read] "a layer that fails before or after the store is named with the effect of that moment" => error;
+    Core "layers.panicking_layer_is_named" ("VL-S8") [Add Read] "a layer that panics at any moment is named, and the next call succeeds" => panic;
+    Core "layers.hang_before_the_store_is_named" ("VL-S8") [Add Read] "a layer that hangs before the store past the deadline is named with `Effect::NotApplied`" => hang_before;
+    Core "layers.hang_after_the_store_is_named" ("VL-S8") [Add Read] "a layer that hangs after the store past the deadline is named with `Effect::Applied`" => hang_after;
+    Core "layers.backend_error_keeps_kind_and_effect" ("VL-S8") [Add Read] "an error of the backend names the backend, and no layer changes its kind or effect" => backend;
 }
 
 /// What a layer does wrong.

@@ -26,10 +26,10 @@ use crate::{
 };
 
 checks! {
-    Core "VL-S20" [Add Reserve UpdateContent Read] "observers that fail, panic or block on every event fail, delay and change no write" => observers;
-    Core "VL-S20.once" [Add Read] "an observer that fails or panics on every event is reported once for each kind of event" => once,
+    Core "observers.faulty_observers_do_not_affect_writes" ("VL-S20") [Add Reserve UpdateContent Read] "observers that fail, panic or block on every event do not fail, delay or change a write" => observers;
+    Core "observers.failure_is_reported_once_per_event_kind" ("VL-S20") [Add Read] "a failing or panicking observer is reported once for each event kind" => once,
         core alone: "the report is made on the thread of the observer, where neither a store nor a layer comes by";
-    Core "VL-S20.told" [Add Read] "an observer is told of every call and how it ended, with its place among the commits" => told;
+    Core "observers.every_call_is_reported_with_its_outcome" ("VL-S20") [Add Read] "an observer receives every ended call with its outcome and its position" => told;
 }
 
 struct Fails;

@@ -17,13 +17,13 @@ use crate::{
 };
 
 checks! {
-    Core "VL-S6" [Add Read] "three layers in each of their six orders are visited once, outer to inner and back" => permutations;
-    Core "VL-S6.lists" [Add Read] "a list chosen at run time, of layers or of plugins, is visited in its order" => lists;
-    Core "VL-S6.forbidden" [Add] "an order that the phases forbid is refused with both names" => forbidden,
+    Core "layers.every_order_visits_each_layer_once" ("VL-S6") [Add Read] "three layers in each of their six orders are visited once, from outer to inner and back" => permutations;
+    Core "layers.runtime_list_is_visited_in_order" ("VL-S6") [Add Read] "a list of layers or plugins that is built at run time is visited in its order" => lists;
+    Core "layers.forbidden_order_is_refused_at_build" ("VL-S6") [Add] "the builder refuses an order that the phases forbid, and names both layers" => forbidden,
         core alone: "it is refused while the stack is built, before the store is asked anything";
-    Core "VL-S6.short-circuit" [Add Read] "a layer in the middle that answers itself leaves the inner ones and the store alone" => short_circuit,
+    Core "layers.short_circuit_skips_inner_layers" ("VL-S6") [Add Read] "a layer that answers by itself leaves the inner layers and the store unvisited" => short_circuit,
         core alone: "whether the store is asked is not in its own hands";
-    Core "VL-S24" [Add Read] "the description prints the chain with phases, names and claims, in the order of the visits" => described;
+    Core "layers.description_matches_the_visited_order" ("VL-S24") [Add Read] "the description shows phases, names and capabilities in the order of the visits" => described;
 }
 
 /// What was visited, on the way down and on the way up.

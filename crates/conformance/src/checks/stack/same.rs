@@ -16,7 +16,7 @@ use crate::{
 };
 
 checks! {
-    Core "VL-S1" [Add Reserve UpdateContent Update Delete Read] "the five operations do the same through no layer, eight layers and the default stack" => same;
+    Core "layers.results_are_equal_through_every_stack" ("VL-S1") [Add Reserve UpdateContent Update Delete Read] "the five operations give equal results through no layer, eight layers and the default stack" => same;
 }
 
 /// The five operations, and everything that was answered on the way.

@@ -10,8 +10,8 @@ use crate::{
 };
 
 checks! {
-    Extended "keys.store-key" [Add; keys durable] "a store has one key, after it was opened again and in another process" => one;
-    Extended "keys.store-key-own" [Add; keys] "two stores that are made have two keys" => own;
+    Extended "keys.store_key_survives_reopening" [Add; keys durable] "a store has one key, also after it is reopened and in another process" => one;
+    Extended "keys.new_stores_have_different_keys" [Add; keys] "two new stores have two different keys" => own;
 }
 
 /// Opens the store; what its key is.

@@ -12,12 +12,12 @@ use crate::{
 };
 
 checks! {
-    Core "scope.tenant" [Add Reserve UpdateContent Update Delete Read] "nothing that one tenant does changes or shows anything of another's" => tenant;
-    Core "scope.thread" [Add Reserve UpdateContent Update Delete Read] "nothing done in one thread changes or shows anything of another" => thread;
-    Core "scope.joined" [Add Read] "(a:b, c) and (a, b:c) are different, whatever stands between them" => joined;
-    Core "scope.bytes" [Add Delete Read] "ids are compared byte for byte: case, blanks, patterns and Unicode forms tell them apart" => bytes;
-    Core "scope.long" [Add Reserve UpdateContent Read] "ids of 255 bytes that differ in the last one are different" => long;
-    Extended "scope.batch" [Add Batch Read] "a batch is its tenant's own" => batch;
+    Core "isolation.tenants_do_not_affect_each_other" [Add Reserve UpdateContent Update Delete Read] "no operation of one tenant changes or reveals data of another tenant" => tenant;
+    Core "isolation.threads_do_not_affect_each_other" [Add Reserve UpdateContent Update Delete Read] "no operation in one thread changes or reveals data of another thread" => thread;
+    Core "isolation.joined_ids_do_not_collide" [Add Read] "the id pairs (a:b, c) and (a, b:c) are different, for any separator" => joined;
+    Core "isolation.ids_are_compared_byte_by_byte" [Add Delete Read] "ids differ by case, blanks, pattern characters and Unicode normalization forms" => bytes;
+    Core "isolation.long_ids_differ_in_their_last_byte" [Add Reserve UpdateContent Read] "ids of 255 bytes that differ only in the last byte are different" => long;
+    Extended "isolation.batch_affects_its_own_tenant_only" [Add Batch Read] "a batch affects its own tenant only" => batch;
 }
 
 /// The same ids, `m` final, `r` open and `d` deleted, in two threads that must not meet.

@@ -15,13 +15,13 @@ use crate::{
 };
 
 checks! {
-    Extended "thread.clear" [Add Reserve Thread Read] "clearing takes every message in any state out of every read, and begins the next generation" => clear;
-    Extended "thread.clear-narrow" [Add Thread Read] "clearing leaves title, owner, labels and metadata, and every other thread" => narrow;
-    Extended "thread.clear-ids" [Add Reserve Delete Thread Read] "the ids of what was cleared stay dead, and its places are not given again" => dead;
-    Extended "thread.clear-late" [Add Reserve UpdateContent Update Delete Thread Read] "a writer of before finds its message gone" => late;
-    Extended "thread.generation" [Add Reserve Thread Read] "a message of another generation is refused as stale, one of this generation or of none is added" => generation;
-    Extended "thread.generation-batch" [Add Batch Thread Read] "a batch with a message of another generation does nothing" => batch;
-    Extended "thread.clear-expected" [Add Thread Read] "clearing another generation than the expected one is stale" => expected;
+    Extended "threads.clear_removes_every_message" [Add Reserve Thread Read] "clear removes every message of any state from all reads and starts the next generation" => clear;
+    Extended "threads.clear_keeps_the_thread_and_its_neighbors" [Add Thread Read] "clear keeps title, owner, labels and metadata of the thread, and every other thread" => narrow;
+    Extended "threads.cleared_ids_and_seqs_are_not_reused" [Add Reserve Delete Thread Read] "clear leaves tombstones for its message ids, and no sequence number is reused" => dead;
+    Extended "threads.late_update_after_clear_is_not_found" [Add Reserve UpdateContent Update Delete Thread Read] "an update of a message that a clear removed fails as not found" => late;
+    Extended "threads.message_of_another_generation_is_stale" [Add Reserve Thread Read] "the store refuses a message of another generation as stale and accepts the current or none" => generation;
+    Extended "threads.batch_of_another_generation_is_refused" [Add Batch Thread Read] "a batch with a message of another generation has no effect" => batch;
+    Extended "threads.clear_of_another_generation_is_stale" [Add Thread Read] "a clear that expects another generation is refused as stale" => expected;
 }
 
 async fn clear(rig: Rig) {

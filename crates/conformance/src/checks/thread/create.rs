@@ -15,12 +15,12 @@ use crate::{
 };
 
 checks! {
-    Extended "thread.create" [Thread Read] "a thread is created as it was described, and shown by its id" => created;
-    Extended "thread.create-plain" [Thread Read] "a thread of which nothing is said is untitled, nobody's, and begins now" => plain;
-    Extended "thread.create-minted" [Thread Read] "threads that name no id are created under ids of their own" => minted;
-    Extended "thread.create-exists" [Add Thread Read] "a thread that was created or written to cannot be created, and stays as it is" => exists;
-    Extended "thread.create-gone" [Thread Read] "a thread that was deleted cannot be created, of another tenant it can" => gone;
-    Extended "thread.key" [Thread Read; keys] "an operation on a thread that is repeated with its key is made once" => key;
+    Extended "threads.created_thread_is_read_by_id" [Thread Read] "a created thread has the given fields and can be read by its id" => created;
+    Extended "threads.default_thread_is_untitled_and_unowned" [Thread Read] "a thread that is created without fields is untitled, has no owner, and starts now" => plain;
+    Extended "threads.minted_ids_are_unique" [Thread Read] "threads that are created without an id get unique ids" => minted;
+    Extended "threads.existing_thread_cannot_be_created" [Add Thread Read] "creating a thread that was created or written to is refused and changes nothing" => exists;
+    Extended "threads.deleted_thread_cannot_be_created" [Thread Read] "creating a deleted thread is refused, but another tenant can create that id" => gone;
+    Extended "threads.operation_with_repeated_key_is_applied_once" [Thread Read; keys] "an operation on a thread that is repeated with its key is applied once" => key;
 }
 
 async fn created(rig: Rig) {

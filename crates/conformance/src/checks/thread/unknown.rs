@@ -15,8 +15,8 @@ use crate::{
 };
 
 checks! {
-    Extended "thread.unknown" [Add Thread Read] "every operation on a thread that there is not is refused as not found, and makes none" => unknown;
-    Extended "thread.unknown-reads" [Thread Read] "reads of a thread that there is not show nothing" => reads;
+    Extended "threads.operation_on_an_unknown_thread_is_not_found" [Add Thread Read] "every operation on an unknown thread is refused as not found and creates no thread" => unknown;
+    Extended "threads.reads_of_an_unknown_thread_are_empty" [Thread Read] "reads of an unknown thread are empty" => reads;
 }
 
 /// Every operation on a thread but for its creation.

@@ -14,10 +14,10 @@ use crate::{
 };
 
 laws! {
-    All "law.drop" "callers that leave while nothing was handed over leave nothing behind: more of them than any limit" => drop_early;
-    All "law.drop-late" "a caller that leaves after the hand-over does not stop the write" => drop_late;
-    All "law.at-once" "one call that hangs holds up no other" => at_once;
-    All "law.close" "the pipeline can be closed when all calls have ended or were left" => close,
+    All "laws.callers_dropped_before_hand_over_leave_no_trace" "many callers that are dropped before the hand-over have no effect and hold no permit" => drop_early;
+    All "laws.caller_dropped_after_hand_over_does_not_stop_the_write" "a caller that is dropped after the hand-over does not stop its write" => drop_late;
+    All "laws.hanging_call_does_not_block_others" "one call that hangs does not block other calls" => at_once;
+    All "laws.pipeline_closes_after_all_calls_end" "the pipeline can be closed after all calls have ended or were dropped" => close,
         core alone: "what the end waits for is counted at the edge: a layer cannot hold it up without failing the calls before";
 }
 

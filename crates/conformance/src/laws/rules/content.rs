@@ -13,10 +13,10 @@ use crate::{
 };
 
 laws! {
-    Transforms "law.coverage" "the text passes in no operation that carries content: add, append, replace, batch, edit, metadata, reason, import, title" => coverage;
-    Transforms "law.narrow" "content without the text is stored as a message all the same" => narrow;
-    Transforms "law.answer-agrees" "what a write answers is what a read shows" => agrees;
-    Restores "law.restores" "what is read is what was given, in every operation" => restores;
+    Transforms "laws.hidden_text_passes_in_no_operation" "the hidden text passes the layer in no operation that carries content" => coverage;
+    Transforms "laws.other_content_is_stored" "content without the hidden text is stored" => narrow;
+    Transforms "laws.write_answer_equals_a_read" "the answer to a write equals a later read" => agrees;
+    Restores "laws.reads_restore_the_given_text" "every operation returns the given text on reads" => restores;
 }
 
 /// Whether anything in it holds `text`.

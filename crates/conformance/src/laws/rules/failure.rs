@@ -18,13 +18,13 @@ use crate::{
 };
 
 laws! {
-    All "law.error" "an error from inside comes out as what it is: kind, effect, site, item" => error;
-    All "law.error-every-operation" "in every operation an error stays an error" => every_operation;
-    All "law.error-each-kind" "in every operation an error of every kind and effect comes out as what it is, and the call was made once" => each_kind;
-    All "law.panic" "a panic inside is answered and put down to where it happened, and the next call is served" => panic;
-    All "law.short-circuit" "an answer from a layer inside comes out, and nothing is stored" => short_circuit;
-    All "law.goes-on" "after errors and panics the layer serves as before" => goes_on;
-    Refuses "law.own-error" "what the layer refuses itself names it, and nothing of it is passed on" => own_error;
+    All "laws.inner_error_keeps_kind_effect_and_site" "an error from inside keeps its kind, effect, site and batch index" => error;
+    All "laws.inner_error_fails_every_operation" "an error from inside fails the call in every operation" => every_operation;
+    All "laws.every_error_kind_passes_unchanged" "an error of every kind and effect passes unchanged in every operation, after exactly one inner call" => each_kind;
+    All "laws.inner_panic_is_attributed" "a panic inside is answered with its site, and the next call succeeds" => panic;
+    All "laws.inner_short_circuit_is_returned" "an answer of an inner layer is returned, and the store receives no call" => short_circuit;
+    All "laws.layer_works_after_errors_and_panics" "the layer serves calls after errors and panics as before" => goes_on;
+    Refuses "laws.own_refusal_names_the_layer" "a refusal by the layer names the layer, and the inner stack receives no call" => own_error;
 }
 
 fn add(name: &str) -> PersistArgs {

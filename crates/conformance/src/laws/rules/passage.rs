@@ -19,17 +19,17 @@ use crate::{
 };
 
 laws! {
-    All "law.named" "the layer is described once, under its name, between what stands around it" => named;
-    All "law.visited" "every operation passes the layer once, and is passed on once" => visited;
-    All "law.arguments" "what is passed on is the same call about the same messages" => arguments;
-    Transparent "law.unchanged" "what is passed on is what was asked, to the byte" => unchanged;
-    Transparent "law.answer" "what is answered is what came from inside, to the byte" => answer;
-    All "law.receipt" "the receipt and what layers tell each other come through, both ways" => receipt;
-    All "law.context" "the facts of the call come through: tenant, actor, key, deadline" => context;
-    All "law.readiness" "what is inside is called only by the instance that said that it is ready" => readiness;
-    All "law.readiness-error" "what is inside may say that it cannot be called, and the next call is served" => readiness_error;
-    All "law.readiness-panic" "a panic inside while it is asked whether it is ready is contained and put down to it" => readiness_panic;
-    All "law.key" "a call that is repeated with its key is answered as the first one" => key;
+    All "laws.layer_is_described_once" "the description contains the layer once, under its name, between its neighbors" => named;
+    All "laws.every_operation_visits_the_layer_once" "every operation visits the layer once and is forwarded once" => visited;
+    All "laws.forwarded_call_keeps_its_arguments" "the forwarded call has the same operation, ids and arguments" => arguments;
+    Transparent "laws.transparent_layer_forwards_the_exact_call" "a transparent layer forwards the call byte for byte" => unchanged;
+    Transparent "laws.transparent_layer_returns_the_exact_answer" "a transparent layer returns the inner answer byte for byte" => answer;
+    All "laws.receipt_and_extensions_pass_through" "the receipt and the extensions of call and answer pass through the layer, in both directions" => receipt;
+    All "laws.context_passes_through" "tenant, actor, call site, key and deadline of the call pass through" => context;
+    All "laws.inner_service_is_called_only_when_ready" "the layer calls the inner service only through the instance that reported readiness" => readiness;
+    All "laws.inner_readiness_error_is_returned" "an error of the inner readiness check is returned, and the next call succeeds" => readiness_error;
+    All "laws.inner_readiness_panic_is_attributed" "a panic of the inner readiness check is answered with its site, and the next call succeeds" => readiness_panic;
+    All "laws.repeated_key_gets_the_first_answer" "a call that is repeated with its key gets the first answer" => key;
 }
 
 const TEXT: &str = "a plain text";

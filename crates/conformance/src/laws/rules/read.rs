@@ -5,7 +5,7 @@ use throughline_core::{NewMessage, PersistArgs, TenantId, messages::Add, operati
 use crate::laws::{answers::answer, bench::Bench, difference::assert_same, filled, law::laws, probe::Act};
 
 laws! {
-    Transparent "law.read-again" "a read that is made again is passed on again, in each tenant and after each write, and its answer comes out whole: what is damaged, and whether there is more" => read_again;
+    Transparent "laws.repeated_read_is_forwarded_again" "a repeated read is forwarded again, in each tenant and after each write, and its answer is complete" => read_again;
 }
 
 async fn read_again(bench: Bench) {

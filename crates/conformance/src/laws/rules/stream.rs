@@ -14,17 +14,17 @@ use crate::laws::{
 };
 
 laws! {
-    Transforms "law.stream-deltas" "a text in two deltas, cut at every byte, also with an update without text between them, is stored as the whole text would be" => deltas;
-    Transforms "law.stream-blocks" "a text that continues a block, and one that a block follows, are stored as given in one piece, cut at every byte" => blocks;
-    Transforms "law.stream-snapshots" "a snapshot that a delta or a longer snapshot follows is stored as given in one piece, cut at every byte" => snapshots;
-    Transforms "law.stream-batches" "a text whose parts are in one batch or in two is stored as given in one piece, cut at every byte" => batches;
-    Transforms "law.stream-end" "the end of a text is stored, whatever carries it and however the message ends" => end;
-    Transforms "law.stream-edit" "a text that an edit appends to is stored without what is hidden, cut at every byte" => edit;
-    Transforms "law.stream-again" "an update that is refused, replayed, or repeated after its answer was lost is stored once" => again;
-    Transforms "law.stream-lost-again" "an update that is repeated with its key until one answer is not lost is stored once" => lost_again;
-    Transforms "law.stream-applied" "the text of an update that the store has made, and that is answered with an error that says so, is continued by the next one" => applied;
-    Transforms "law.stream-apart" "messages that are written at one time share nothing: two of a thread, of two threads, of two tenants" => apart;
-    Transforms "law.held-back" "each answer says how many bytes of the text are not in the store yet, and a long text of words is not held back" => held;
+    Transforms "laws.text_split_over_deltas_is_stored_as_one" "a text split at any byte over two deltas is stored like the whole text" => deltas;
+    Transforms "laws.text_split_over_blocks_is_stored_as_one" "a text split at any byte across block boundaries is stored like the whole text" => blocks;
+    Transforms "laws.text_split_over_snapshots_is_stored_as_one" "a text split at any byte over a snapshot and a delta or longer snapshot is stored like the whole" => snapshots;
+    Transforms "laws.text_split_over_batches_is_stored_as_one" "a text split at any byte over one or two batches is stored like the whole text" => batches;
+    Transforms "laws.end_of_a_text_is_stored" "the end of a text is stored, for every carrier and every end of the message" => end;
+    Transforms "laws.edited_text_hides_the_hidden_text" "a text that an edit appends to at any byte is stored without the hidden text" => edit;
+    Transforms "laws.refused_or_repeated_update_is_stored_once" "an update that is refused, replayed or repeated after a lost answer is stored once" => again;
+    Transforms "laws.update_with_several_lost_answers_is_stored_once" "an update that is repeated with its key after several lost answers is stored once" => lost_again;
+    Transforms "laws.applied_update_with_an_error_is_continued" "the next update continues the text of an update that failed with `Effect::Applied`" => applied;
+    Transforms "laws.concurrent_messages_share_no_state" "messages that are written concurrently share no state across messages, threads and tenants" => apart;
+    Transforms "laws.buffered_bytes_are_reported_and_bounded" "each answer reports the buffered bytes, and a layer buffers at most 64 KiB of ordinary words" => held;
 }
 
 /// Every cut of every text, by these carriers, in the ways that a cut text ends.
