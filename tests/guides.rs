@@ -43,3 +43,27 @@ mod backend_guide {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide/limits-and-guards.md")]
 mod limits_and_guards_guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/threads.md")]
+mod threads_guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/streaming.md")]
+mod streaming_guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/sessions.md")]
+mod sessions_guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/effects.md")]
+mod effects_guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/redact.md")]
+mod redact_guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/sqlite.md")]
+mod sqlite_guide {}

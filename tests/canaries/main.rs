@@ -204,7 +204,12 @@ async fn audit_log(db: &Persistence, shown: &mut Shown) {
     let mut read = Some(ReadAudit::new(ChangeScope::Store, AuditFrom::End, 1000));
     let (mut applied, mut all) = (0, 0);
     while let Some(asked) = read {
-        let page = db.read(asked.clone()).await.unwrap();
+        // The injected faults can hit this read too.
+        let page = loop {
+            if let Ok(page) = db.read(asked.clone()).await {
+                break page;
+            }
+        };
         shown.debug(&page);
         shown.0.extend(page.entries.iter().map(throughline::audit::AuditEntry::body));
         applied += page.entries.iter().filter(|entry| entry.record.is_applied()).count();

@@ -91,7 +91,7 @@ async fn a_rename_compares_plaintext_titles() {
         let long = "x".repeat(4096);
         let error = db.thread("t").rename(long.parse().unwrap()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge);
-        let most: usize = error.detail().split(' ').rev().nth(4).unwrap().parse().unwrap();
+        let most: usize = error.detail().split(' ').rev().nth(5).unwrap().parse().unwrap();
         db.thread("t").rename("x".repeat(most).parse().unwrap()).await.unwrap();
         let one_more = "x".repeat(most + 1).parse().unwrap();
         assert_eq!(db.thread("t").rename(one_more).await.unwrap_err().kind(), ErrorKind::TooLarge);

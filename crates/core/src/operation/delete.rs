@@ -77,7 +77,7 @@ pub struct Deleted {
     pub revision: Revision,
     /// The last state of the message.
     pub state: MessageState,
-    /// The attachment keys of the message.
+    /// The attachment keys that the message had. The message holds them no longer, so the host can delete the files.
     pub attachments: Vec<AttachmentKey>,
     /// Whether this answer replays an earlier call with the same idempotency key.
     pub deduplicated: bool,

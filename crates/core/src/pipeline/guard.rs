@@ -108,7 +108,7 @@ impl<F> GuardedFuture<F> {
         let checked = if *index == 0 { Ok(()) } else { facts.shape.check_args(&request.args) };
         match checked {
             _ if *index > 0 && AtWork::is_on_another(facts) => {
-                *state = State::Foreign(Some(foreign_call(outer)))
+                *state = State::Foreign(Some(foreign_call(outer)));
             }
             Err(violation) => *state = State::Failed(Some(contract_violation(violation, facts, outer))),
             Ok(()) => {

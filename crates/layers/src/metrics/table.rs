@@ -68,7 +68,7 @@ metrics! {
     /// Bytes of content in applied writes.
     WRITTEN = "throughline_content_written_bytes_total" Counter Bytes ["operation"] "bytes of content in writes that were applied";
     /// Calls that replayed the answer of an earlier call.
-    REPLAYS = "throughline_replays_total" Counter Count ["operation"] "calls that an earlier call with their key had done";
+    REPLAYS = "throughline_replays_total" Counter Count ["operation"] "calls that replayed the answer of an earlier call with their key";
     /// Repeated attempts.
     RETRIES = "throughline_retries_total" Counter Count ["operation"] "attempts after the first one";
 }

@@ -25,7 +25,7 @@ use throughline_core::{Effect, ErrorKind, PersistError, Persistence, Result, cha
 /// stores are pipelines without layers. The host owns them, and closes them after its own pipeline.
 ///
 /// The stores keep the role themselves. A process that still writes to the former primary gets
-/// [`NotPrimary`](ErrorKind::NotPrimary), so that no write is lost. A process with its own switch finds the new primary and
+/// [`NotPrimary`](ErrorKind::NotPrimary), so that no write reaches the former primary. A process with its own switch finds the new primary and
 /// repeats the call there.
 ///
 /// ```
@@ -42,7 +42,7 @@ use throughline_core::{Effect, ErrorKind, PersistError, Persistence, Result, cha
 /// # async fn main() -> throughline_core::Result<()> {
 /// let old = Persistence::builder().backend(Nowhere("old")).build()?;
 /// let new = Persistence::builder().backend(Nowhere("new")).build()?;
-/// Neither of these keeps anything.
+/// // These backends support no operation.
 /// assert_eq!(Switch::open(old, new).await.unwrap_err().kind(), ErrorKind::Unsupported);
 /// # Ok(())
 /// # }

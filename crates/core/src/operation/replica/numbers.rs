@@ -252,7 +252,7 @@ mod tests {
         check("images", &gone(LARGEST)).unwrap();
         for seq in [LARGEST + 1, u64::MAX] {
             let refused = check("images", &gone(seq)).unwrap_err().to_string();
-            assert!(refused.starts_with(&format!("`images.part.gone.left` is {seq}, and")), "{refused}");
+            assert!(refused.starts_with(&format!("`images.part.gone.left` is {seq}, above")), "{refused}");
         }
     }
 

@@ -35,7 +35,7 @@ pub struct Pruned {
     pub messages: u64,
     /// The bytes of their content.
     pub bytes: u64,
-    /// The attachment keys of the deleted messages.
+    /// The attachment keys that the deleted messages had. The host can delete the files.
     pub attachments: Vec<AttachmentKey>,
     /// Whether there are more messages to delete.
     pub more: bool,

@@ -1,9 +1,9 @@
-//! A ticket has no public constructor and private fields.
+//! Only the pipeline constructs an admitted call: it has no public constructor, and its fields are private.
 use throughline_core::{Admitted, Backend, Context, NewMessage, messages::Add};
 
 fn literal(op: Add, context: Context, backend: &impl Backend) {
-    let ticket = Admitted { op, context };
-    drop(backend.add(ticket));
+    let admitted = Admitted { op, context };
+    drop(backend.add(admitted));
 }
 
 fn constructor(context: Context, backend: &impl Backend) {

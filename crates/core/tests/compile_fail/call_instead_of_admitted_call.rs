@@ -1,4 +1,4 @@
-//! What a plugin holds is not a ticket: it cannot go round the layers after it.
+//! A plugin holds a `Call`, which is no admitted call: the plugin cannot bypass the layers after it.
 use throughline_core::{Backend, Call, Next, Plugin, Reply, Result, messages::Add};
 
 struct Bypass<B>(B);

@@ -1,4 +1,4 @@
-//! A ticket cannot be kept and shown to another backend later.
+//! A backend cannot keep an admitted call and show it to another backend later.
 use std::sync::Mutex;
 
 use throughline_core::{
