@@ -15,7 +15,7 @@ use crate::{
     erased::Subject,
     judge::judge,
     model,
-    report::{Column, Entry, Fragments, Outcome, Report},
+    report::{Column, Entry, Fragments, Outcome, Report, failure},
     verdict,
 };
 
@@ -53,7 +53,7 @@ pub fn main(fixture: impl Fixture) -> ExitCode {
         report.columns.push(column);
         report.add_gated(run.gated());
         report.sort();
-        drop(writeln!(std::io::stdout(), "{}", report.to_markdown()));
+        drop(writeln!(std::io::stdout(), "{}", report.to_wanted_markdown()));
     }
     conclusion.exit_code()
 }
@@ -124,7 +124,9 @@ impl Run {
         self.leave(|fragments| fragments.entry(&entry));
         lock(&self.entries).push(entry);
         match (outcome, detail) {
-            (Outcome::Fail, Some(detail)) => Err(format!("{}\n{detail}", check.about).into()),
+            (Outcome::Fail, Some(detail)) => {
+                Err(failure::describe("check", check, check.about, &detail).into())
+            }
             _ => Ok(()),
         }
     }

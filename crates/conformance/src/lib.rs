@@ -58,6 +58,7 @@
 //! | `THROUGHLINE_CONFORMANCE_CASES` | the number of random sequences that the checks `models.*` run |
 //! | `THROUGHLINE_CONFORMANCE_SEED` | the seed of the random sequences; a failure prints it |
 //! | `THROUGHLINE_CONFORMANCE_REPORT` | the directory of the [`report`] of runners with one process per test |
+//! | `THROUGHLINE_CONFORMANCE_NOT_CLAIMED` | `list` prints every check that does not apply; otherwise the report counts them |
 //! | `THROUGHLINE_CONFORMANCE_MATRIX` | `full` runs every check against every one of the [`mutants`] |
 
 mod call;

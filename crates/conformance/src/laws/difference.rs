@@ -29,7 +29,7 @@ pub(crate) fn difference(came: &str, due: &str) -> String {
         let cut = |to: usize| text.floor_char_boundary(to.min(text.len()));
         text[cut(at.saturating_sub(SHOWN))..cut(at + SHOWN)].to_owned()
     };
-    format!("they differ from byte {at} on\n  came: …{}…\n   due: …{}…", piece(came), piece(due))
+    format!("they differ from byte {at} on\n  expected: …{}…\n  actual: …{}…", piece(due), piece(came))
 }
 
 #[cfg(test)]

@@ -12,7 +12,11 @@ use std::{
 use libtest_mimic::{Arguments, Trial};
 
 use super::{Law, LayerFixture, bench::Bench, law, progress::Progress};
-use crate::{judge::judge, report::Outcome, verdict};
+use crate::{
+    judge::judge,
+    report::{Outcome, failure},
+    verdict,
+};
 
 /// A layer without its type.
 pub(crate) type Subject = Arc<dyn LayerFixture>;
@@ -90,10 +94,11 @@ pub fn broken(fixtures: Vec<Box<dyn LayerFixture>>) -> Vec<String> {
             if let (Outcome::Fail, Some(detail)) = judge(ended, profile.expected(law.id)) {
                 let rest = if hangs { "\nthe laws after this one were not run" } else { "" };
                 broken.push(format!(
-                    "`{}` breaks `{}`: {}\n{detail}{rest}",
+                    "`{}` breaks `{}`: {}\n{}{rest}",
                     profile.name(),
                     law.id,
-                    law.about
+                    law.about,
+                    failure::in_words(&detail)
                 ));
             }
             if hangs {
@@ -191,7 +196,9 @@ fn trial(subject: &Subject, law: &'static Law, found: &Found) -> Trial {
         let name = subject.profile().name().to_owned();
         found.lock().unwrap_or_else(PoisonError::into_inner).push((law.id, name, outcome));
         match (outcome, detail) {
-            (Outcome::Fail, Some(detail)) => Err(format!("{}\n{detail}", law.about).into()),
+            (Outcome::Fail, Some(detail)) => {
+                Err(failure::describe("law", &law.id, law.about, &detail).into())
+            }
             _ => Ok(()),
         }
     };

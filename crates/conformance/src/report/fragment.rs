@@ -82,9 +82,7 @@ mod tests {
         let names: Vec<_> = report.columns.iter().map(|column| column.backend.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
         assert_eq!(report.entries.len(), 2);
-        assert!(
-            report.to_markdown().contains(&format!("| `{}` | {} | pass | pass |", check.id, check.level))
-        );
+        assert!(report.to_markdown().contains(&format!("| `{check}` | {} | pass | pass |", check.level)));
         assert_eq!(serde_json::from_str::<Report>(&report.to_json()).unwrap(), report);
     }
 }

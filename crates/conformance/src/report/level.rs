@@ -148,8 +148,7 @@ mod tests {
             };
             let report = claiming(Durability::Process, broken);
             let headline = report.headline();
-            let why =
-                "; the durability that `b` claims is not kept: survives the process (crash.acknowledged)";
+            let why = "; the durability that `b` claims is not kept: survives the process (durability.acknowledged_writes_survive_a_crash)";
             assert!(headline.ends_with(why), "{headline}");
             assert!(headline.starts_with("Conformance: FAILED"), "{headline}");
             assert_eq!(report.to_markdown().lines().next(), Some(&*format!("# {headline}")));

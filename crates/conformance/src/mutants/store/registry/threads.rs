@@ -1,8 +1,7 @@
 //! Faults of threads as a whole, and of what is shown of them.
 
 use throughline_core::{
-    Labels, Metadata, MetadataPatch, PersistArgs, PersistResult, ReadArgs, ThreadId, Timestamp,
-    Title,
+    Labels, Metadata, MetadataPatch, PersistArgs, PersistResult, ReadArgs, ThreadId, Timestamp, Title,
     threads::{LabelPatch, ThreadArgs, ThreadCursor, ThreadResult},
 };
 
