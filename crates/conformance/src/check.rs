@@ -142,13 +142,13 @@ impl Needs {
     }
 
     /// What this machine cannot tell, whatever the backend claims.
-    pub(crate) fn untold(&self) -> Option<&'static str> {
-        self.untold_where(child::written().is_some())
+    pub(crate) fn unmeasurable(&self) -> Option<&'static str> {
+        self.unmeasurable_where(child::written().is_some())
     }
 
-    fn untold_where(&self, counts_writes: bool) -> Option<&'static str> {
-        let untold = self.counted_writes && !counts_writes;
-        untold.then_some(
+    fn unmeasurable_where(&self, counts_writes: bool) -> Option<&'static str> {
+        let unmeasurable = self.counted_writes && !counts_writes;
+        unmeasurable.then_some(
             "this system does not tell a process how much it has written: Linux does, in /proc/self/io",
         )
     }
@@ -158,7 +158,7 @@ impl Needs {
         if let Some(missing) = self.operations.iter().find(|kind| !claims.supports(**kind)) {
             return Some(format!("`{missing}` is not claimed"));
         }
-        let gates = [
+        let requirements = [
             (self.idempotency && !claims.idempotency, "idempotency keys are not claimed"),
             (self.changes && !claims.changes, "changes are not claimed"),
             (self.search && !claims.search, "search is not claimed"),
@@ -172,8 +172,8 @@ impl Needs {
                 "the claimed limit of content is too far off: open the store with one of at most 4 MiB",
             ),
         ];
-        let unclaimed = gates.into_iter().find(|(unmet, _)| *unmet).map(|(_, why)| why);
-        unclaimed.or_else(|| self.untold()).map(str::to_owned)
+        let unclaimed = requirements.into_iter().find(|(unmet, _)| *unmet).map(|(_, why)| why);
+        unclaimed.or_else(|| self.unmeasurable()).map(str::to_owned)
     }
 }
 
@@ -217,7 +217,7 @@ impl Check {
 
     /// Why it does not apply to a backend with these claims, or on this machine; nothing when it does.
     #[must_use]
-    pub fn gate(&self, claims: &Capabilities) -> Option<String> {
+    pub fn why_not_applicable(&self, claims: &Capabilities) -> Option<String> {
         self.needs.unmet(claims)
     }
 }
@@ -276,8 +276,8 @@ mod tests {
     #[test]
     fn what_cannot_be_told_here_is_said_and_not_passed() {
         let needs = Needs::operations(&[]).counted_writes();
-        assert_eq!(needs.untold_where(true), None);
-        assert!(needs.untold_where(false).is_some_and(|why| why.contains("how much it has written")));
-        assert_eq!(Needs::operations(&[]).untold_where(false), None);
+        assert_eq!(needs.unmeasurable_where(true), None);
+        assert!(needs.unmeasurable_where(false).is_some_and(|why| why.contains("how much it has written")));
+        assert_eq!(Needs::operations(&[]).unmeasurable_where(false), None);
     }
 }

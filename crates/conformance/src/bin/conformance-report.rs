@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn complain(what: &str) -> ExitCode {
-    drop(writeln!(std::io::stderr(), "{what}"));
+fn complain(case: &str) -> ExitCode {
+    drop(writeln!(std::io::stderr(), "{case}"));
     ExitCode::from(2)
 }

@@ -79,7 +79,7 @@ async fn import(rig: Rig) {
 async fn thread(rig: Rig) {
     claim(rig.clone(), CreateThread::new(NewThread::new().with_id("t".parse().unwrap())).into()).await;
     // One of those that need a thread first, at a place of its own.
-    claim(rig.beside("clear"), ClearThread::new("t".parse().unwrap()).into()).await;
+    claim(rig.sibling("clear"), ClearThread::new("t".parse().unwrap()).into()).await;
 }
 
 async fn catalog(rig: Rig) {
@@ -146,11 +146,11 @@ async fn replica(rig: Rig) {
 
 async fn session(rig: Rig) {
     let db = rig.db().await;
-    let place = db.agent("g").on("t");
+    let location = db.agent("g").on("t");
     let runtime = Runtime::new("r".parse().unwrap(), "root".parse().unwrap());
     let claimer = Claimer::new("p".parse().unwrap(), runtime);
     let claimed = rig.capabilities.supports(OpKind::Session);
-    match place.begin(place.run(claimer.clone()).unwrap()).await {
+    match location.begin(location.run(claimer.clone()).unwrap()).await {
         Ok(_) => assert!(claimed, "`session` is not claimed, and answered"),
         Err(error) => {
             assert!(!claimed, "`session` is claimed: {error}");
@@ -182,7 +182,7 @@ async fn audit(rig: Rig) {
     }
     drop(db);
     let layer = AuditLayer::new(AuditKey::new(&[0; 32]));
-    let built = rig.builder().layer(layer).backend(rig.beside("audited").open().await).build();
+    let built = rig.builder().layer(layer).backend(rig.sibling("audited").open().await).build();
     assert_eq!(
         built.map(drop).map_err(|error| error.kind()),
         if rig.capabilities.audit { Ok(()) } else { Err(ErrorKind::Invalid) }
@@ -190,11 +190,11 @@ async fn audit(rig: Rig) {
 }
 
 async fn done_or_refused(db: &Persistence, read: ReadArgs, due: bool) {
-    let what = read.as_str();
+    let case = read.as_str();
     match db.run(read).await {
-        Ok(_) => assert!(due, "`{what}` is not claimed, and answered"),
+        Ok(_) => assert!(due, "`{case}` is not claimed, and answered"),
         Err(error) => {
-            assert!(!due, "`{what}` is claimed: {error}");
+            assert!(!due, "`{case}` is claimed: {error}");
             assert_eq!(
                 (error.kind(), error.effect()),
                 (ErrorKind::Unsupported, Effect::NotApplied),

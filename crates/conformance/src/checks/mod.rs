@@ -65,7 +65,7 @@ pub fn all() -> &'static [&'static Check] {
             thread::lasting::CHECKS,
             thread::turn::CHECKS,
             thread::resolve::CHECKS,
-            changes::told::CHECKS,
+            changes::emitted::CHECKS,
             changes::scope::CHECKS,
             changes::read::CHECKS,
             changes::feed::CHECKS,
@@ -124,7 +124,7 @@ mod tests {
         let single: Vec<_> = OpKind::ALL.into_iter().filter(|kind| !beyond.contains(kind)).collect();
         let least = Capabilities::new(Durability::Volatile).with_operations(&single);
         for check in super::all().iter().filter(|check| check.level == Level::Core) {
-            assert_eq!(check.gate(&least), None, "{}", check.id);
+            assert_eq!(check.why_not_applicable(&least), None, "{}", check.id);
         }
     }
 

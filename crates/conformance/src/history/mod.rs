@@ -37,8 +37,8 @@ async fn history(rig: Rig) {
     for round in 0..ROUNDS {
         let events = record(&db, round).await;
         if !is_linearizable(&events) {
-            let told: Vec<String> = events.iter().map(|event| format!("  {event:?}")).collect();
-            panic!("round {round}: there is no order for\n{}", told.join("\n"));
+            let reported: Vec<String> = events.iter().map(|event| format!("  {event:?}")).collect();
+            panic!("round {round}: there is no order for\n{}", reported.join("\n"));
         }
     }
 }

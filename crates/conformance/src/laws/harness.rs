@@ -87,7 +87,7 @@ pub fn broken(fixtures: Vec<Box<dyn LayerFixture>>) -> Vec<String> {
     let mut broken = Vec::new();
     for subject in fixtures.into_iter().map(Subject::from) {
         let profile = subject.profile();
-        for law in law::all().filter(|law| law.gate(&profile).is_none()) {
+        for law in law::all().filter(|law| law.why_not_applicable(&profile).is_none()) {
             let ran = run_for(NO_PROGRESS, &subject, law);
             let hangs = ran.as_ref().is_err_and(|broken| broken.hangs);
             let ended = ran.map_err(|broken| broken.detail);
@@ -185,7 +185,7 @@ macro_rules! layer_laws {
 fn trial(subject: &Subject, law: &'static Law, found: &Found) -> Trial {
     let profile = subject.profile();
     let name = format!("{}.{}", profile.name(), law.id);
-    if let Some(why) = law.gate(&profile) {
+    if let Some(why) = law.why_not_applicable(&profile) {
         let refuse = move || Err(format!("not applicable: {why}").into());
         return Trial::test(name, refuse).with_kind("law").with_ignored_flag(true);
     }
@@ -217,14 +217,14 @@ fn table(subjects: &[Subject], found: &[(&'static str, String, Outcome)]) -> Str
         "---|".repeat(names.len())
     );
     for law in law::all() {
-        let cells = subjects.iter().zip(&names).map(|(subject, name)| {
-            if law.gate(&subject.profile()).is_some() {
+        let outcomes = subjects.iter().zip(&names).map(|(subject, name)| {
+            if law.why_not_applicable(&subject.profile()).is_some() {
                 return Outcome::NotApplicable.as_str();
             }
             let found = found.iter().find(|(id, layer, _)| *id == law.id && layer == name);
             found.map_or("not run", |(_, _, outcome)| outcome.as_str())
         });
-        let _ = writeln!(text, "| `{}` | {} |", law.id, cells.collect::<Vec<_>>().join(" | "));
+        let _ = writeln!(text, "| `{}` | {} |", law.id, outcomes.collect::<Vec<_>>().join(" | "));
     }
     if !stacks.is_empty() {
         let of_stacks = |outcome: Outcome| {

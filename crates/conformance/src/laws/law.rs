@@ -40,7 +40,7 @@ impl Law {
     }
 
     /// Why it does not apply to a layer with this profile; nothing when it does.
-    pub(crate) fn gate(&self, profile: &LayerProfile) -> Option<&'static str> {
+    pub(crate) fn why_not_applicable(&self, profile: &LayerProfile) -> Option<&'static str> {
         let (applies, why) = match self.applies {
             Applies::All => (true, ""),
             Applies::Transparent => (profile.hides.is_empty(), "it changes content"),

@@ -216,8 +216,10 @@ mod tests {
     }
 
     fn whom(broken: &[String]) -> Vec<&str> {
-        let mut whom: Vec<_> =
-            broken.iter().map(|told| told.split("` breaks").next().unwrap().trim_matches('`')).collect();
+        let mut whom: Vec<_> = broken
+            .iter()
+            .map(|reported| reported.split("` breaks").next().unwrap().trim_matches('`'))
+            .collect();
         whom.dedup();
         whom
     }
@@ -231,7 +233,7 @@ mod tests {
         let found = broken(set.pairs());
         assert_eq!(whom(&found), ["marks+stumbles"]);
         assert!(
-            found.iter().any(|told| told
+            found.iter().any(|reported| reported
                 .starts_with("`marks+stumbles` breaks `laws.every_operation_visits_the_layer_once`: ")),
             "{found:?}"
         );

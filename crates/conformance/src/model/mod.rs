@@ -5,6 +5,7 @@
 //! `THROUGHLINE_CONFORMANCE_SEED` which ones; a failure names its seed.
 
 mod content;
+mod emitted;
 mod expect;
 mod explore;
 mod key;
@@ -13,7 +14,6 @@ mod play;
 mod row;
 pub(crate) mod sessions;
 mod step;
-mod tell;
 mod thread;
 mod write;
 

@@ -116,13 +116,13 @@ mod tests {
 
     #[test]
     fn failed_call_shows_whether_it_was_expected_to_succeed() {
-        let detail = text(|| drop(Err::<(), _>("busy").unwrap()));
+        let detail = text(|| Err("busy").unwrap());
         assert!(
             in_words(&detail).starts_with("expected: the call succeeds\nactual: the call fails: \"busy\"")
         );
-        let detail = text(|| drop(Ok::<_, ()>(3).unwrap_err()));
+        let detail = text(|| Ok::<_, ()>(3).unwrap_err());
         assert!(in_words(&detail).starts_with("expected: the call fails\nactual: the call succeeds: 3"));
-        let detail = text(|| drop(None::<u8>.unwrap()));
+        let detail = text(|| None.unwrap());
         assert!(in_words(&detail).starts_with("expected: a value\nactual: no value"));
     }
 

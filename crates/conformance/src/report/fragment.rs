@@ -33,9 +33,9 @@ impl Fragments {
     fn write(&self, name: &str, value: &impl Serialize) -> io::Result<()> {
         let Some(directory) = &self.0 else { return Ok(()) };
         fs::create_dir_all(directory)?;
-        let beside = directory.join(format!("{name}.{}", std::process::id()));
-        fs::write(&beside, serde_json::to_vec(value)?)?;
-        fs::rename(beside, directory.join(name))
+        let sibling = directory.join(format!("{name}.{}", std::process::id()));
+        fs::write(&sibling, serde_json::to_vec(value)?)?;
+        fs::rename(sibling, directory.join(name))
     }
 }
 

@@ -63,16 +63,17 @@ impl Report {
         for level in [Level::Core, Level::Extended] {
             let total = crate::checks::all().iter().filter(|check| check.level == level).count();
             let passed = self.count(backend, level, Outcome::Pass);
-            let gated = self.count(backend, level, Outcome::NotApplicable);
+            let pausable = self.count(backend, level, Outcome::NotApplicable);
             let failed = self.count(backend, level, Outcome::Fail);
             let expected = self.count(backend, level, Outcome::ExpectedFail);
-            let missing = total.saturating_sub(passed + gated + failed + expected);
+            let missing = total.saturating_sub(passed + pausable + failed + expected);
             let _ = write!(line, "{} {passed}/{total}", level.as_str().to_uppercase());
-            let rest: Vec<_> = [(gated, "n/a"), (failed, "FAIL"), (expected, "xfail"), (missing, "not run")]
-                .into_iter()
-                .filter(|(count, _)| *count > 0)
-                .map(|(count, what)| format!("{count} {what}"))
-                .collect();
+            let rest: Vec<_> =
+                [(pausable, "n/a"), (failed, "FAIL"), (expected, "xfail"), (missing, "not run")]
+                    .into_iter()
+                    .filter(|(count, _)| *count > 0)
+                    .map(|(count, case)| format!("{count} {case}"))
+                    .collect();
             if !rest.is_empty() {
                 let _ = write!(line, " ({})", rest.join(", "));
             }

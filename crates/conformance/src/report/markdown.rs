@@ -36,8 +36,8 @@ impl Report {
                 column.claims,
                 self.level_line(&column.backend)
             );
-            for note in &column.notes {
-                let _ = writeln!(text, "  - {note}");
+            for remark in &column.remarks {
+                let _ = writeln!(text, "  - {remark}");
             }
             if !lists_not_claimed && let Some(line) = self.not_claimed_line(column) {
                 let _ = writeln!(text, "  - {line}");

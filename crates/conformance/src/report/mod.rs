@@ -107,8 +107,8 @@ pub struct Column {
     /// What an acknowledged write survives, as claimed.
     pub durability: Durability,
     /// The author's notes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
+    #[serde(rename = "notes", default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 impl Column {
@@ -117,7 +117,7 @@ impl Column {
             backend: profile.name().to_owned(),
             claims: claims.to_string(),
             durability: claims.durability,
-            notes: profile.notes().to_vec(),
+            remarks: profile.remarks().to_vec(),
         }
     }
 }

@@ -27,7 +27,7 @@ checks! {
     Extended "audit.entry_lists_its_positions" [Add Batch Delete Read; audit changes] "an audit entry lists the positions that its write took, and every change has an entry" => positions;
     Extended "audit.replay_adds_no_entry" [Add Read; audit keys] "a replayed call adds no audit entry" => nothing;
     Extended "audit.entries_form_a_hash_chain" [Add Read; audit] "each audit entry holds the hash of the entry before it, and the log verifies" => chain;
-    Extended "audit.rejected_writes_are_recorded" [Add Read; audit] "a refused write has a rejected-call record that states the reason and the site" => notes;
+    Extended "audit.rejected_writes_are_recorded" [Add Read; audit] "a refused write has a rejected-call record that states the reason and the site" => rejected;
     Extended "audit.log_survives_reopening" [Add Read; audit durable] "the audit log is complete and continues its chain after the store is reopened" => reopened;
 }
 
@@ -35,8 +35,8 @@ async fn each(rig: Rig) {
     let db = audited(&rig).await;
     let writes = every_operation("x").into_iter().filter(|(_, args)| args.kind().is_write());
     let mut due = Vec::new();
-    for (what, args) in writes {
-        let answer = call(&db, args.clone(), None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    for (case, args) in writes {
+        let answer = call(&db, args.clone(), None).await.unwrap_or_else(|error| panic!("{case}: {error}"));
         due.push(shape(&args, &answer.result));
     }
     let found = applied(&db).await;
@@ -151,11 +151,11 @@ async fn chain(rig: Rig) {
     let report = verify(&db, &key(), &[three, nothing]).await.unwrap();
     assert!(report.is_intact(), "{report:?}");
     assert_eq!((report.intact, report.anchored), (AuditNumber::new(4), AuditNumber::new(3)));
-    let strange = Anchor { count: AuditNumber::new(2), ..three };
-    assert!(!verify(&db, &key(), &[strange]).await.unwrap().is_intact());
+    let foreign = Anchor { count: AuditNumber::new(2), ..three };
+    assert!(!verify(&db, &key(), &[foreign]).await.unwrap().is_intact());
 }
 
-async fn notes(rig: Rig) {
+async fn rejected(rig: Rig) {
     let db = audited(&rig).await.with_actor("alice");
     let name = db.describe().names().last().expect("a backend").to_owned();
     let thread = db.thread("t");

@@ -58,8 +58,8 @@ async fn tenant(rig: Rig) {
     assert_eq!(shown(&other, ChangeScope::Tenant).await, ["other add t a", "other add t b"]);
     let all = [&ours[0], "other add t a", &ours[1], "other add t b"];
     assert_eq!(shown(&other, ChangeScope::Store).await, all);
-    let nobody = db.for_tenant("nobody".parse().unwrap());
-    assert_eq!(shown(&nobody, ChangeScope::Tenant).await, Vec::<String>::new());
+    let stranger = db.for_tenant("nobody".parse().unwrap());
+    assert_eq!(shown(&stranger, ChangeScope::Tenant).await, Vec::<String>::new());
 }
 
 async fn thread(rig: Rig) {

@@ -42,19 +42,19 @@ async fn shown(db: &Persistence, scope: ChangeScope) -> Vec<String> {
 async fn tenant(rig: Rig) {
     let [db, other] = four(&rig).await;
     let name = db.tenant().clone();
-    let due = ["t a", "T a", "t b", "T b"].map(|what| format!("{name} {what}"));
+    let due = ["t a", "T a", "t b", "T b"].map(|case| format!("{name} {case}"));
     assert_eq!(shown(&db, ChangeScope::Tenant).await, due);
-    let due = ["t a", "T a", "t b", "T b", "t a"].map(|what| format!("other {what}"));
+    let due = ["t a", "T a", "t b", "T b", "t a"].map(|case| format!("other {case}"));
     assert_eq!(shown(&other, ChangeScope::Tenant).await, due);
-    let nobody = db.for_tenant("nobody".parse().unwrap());
-    assert_eq!(shown(&nobody, ChangeScope::Tenant).await, Vec::<String>::new());
+    let stranger = db.for_tenant("nobody".parse().unwrap());
+    assert_eq!(shown(&stranger, ChangeScope::Tenant).await, Vec::<String>::new());
 }
 
 async fn thread(rig: Rig) {
     let [db, other] = four(&rig).await;
     let of = |name: &str| ChangeScope::Thread(thread_id(name));
     let name = db.tenant().clone();
-    assert_eq!(shown(&db, of("t")).await, ["t a", "t b"].map(|what| format!("{name} {what}")));
+    assert_eq!(shown(&db, of("t")).await, ["t a", "t b"].map(|case| format!("{name} {case}")));
     assert_eq!(shown(&other, of("t")).await, ["other t a", "other t b", "other t a"]);
     assert_eq!(shown(&other, of("T")).await, ["other T a", "other T b"]);
     assert_eq!(shown(&db, of("u")).await, Vec::<String>::new());

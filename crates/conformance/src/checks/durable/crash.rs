@@ -9,7 +9,7 @@ use throughline_core::{Content, ErrorKind, Message, MessageState, NewMessage, me
 
 use crate::{
     check::checks,
-    child::{Process, Role, long_text, piece},
+    child::{Process, Role, chunk, long_text},
     clock::ManualClock,
     rig::Rig,
     shorthand::{append, everything, id, ids, refused, said, the},
@@ -49,7 +49,7 @@ fn whole(read: &[Message], acks: &[String]) {
 
 async fn acknowledged(rig: Rig) {
     for after in [1, 4, 23] {
-        let rig = rig.beside(&after.to_string());
+        let rig = rig.sibling(&after.to_string());
         let acks = killed(&rig, Role::Adds, after).await;
         let db = rig.db().await;
         let thread = db.thread("t");
@@ -79,7 +79,7 @@ async fn keys(rig: Rig) {
 
 async fn batches(rig: Rig) {
     for after in [1, 6] {
-        let rig = rig.beside(&after.to_string());
+        let rig = rig.sibling(&after.to_string());
         let acks = killed(&rig, Role::Batches, after).await;
         let db = rig.db().await;
         let mut counts = Vec::new();
@@ -124,8 +124,8 @@ async fn draft(rig: Rig) {
     assert_eq!(ids(&open), ["d"]);
     let row = open.into_iter().next().expect("one is open");
     let committed = |count: usize| {
-        let pieces: Vec<_> = (0..count).map(|number| piece(u32::try_from(number).expect("few"))).collect();
-        Content::text(&pieces.concat())
+        let chunks: Vec<_> = (0..count).map(|number| chunk(u32::try_from(number).expect("few"))).collect();
+        Content::text(&chunks.concat())
     };
     let acknowledged = acks.len() - 1;
     let as_acknowledged = row.content == committed(acknowledged);

@@ -96,12 +96,12 @@ async fn sweepers(rig: Rig) {
         handles[number % 2].run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
     }
     rig.clock.advance(Duration::from_secs(3600));
-    let sweeps = handles
+    let recoveries = handles
         .clone()
         .map(|db| tokio::spawn(async move { db.recover_expired_drafts("recovered").await.unwrap() }));
     let mut settled = 0;
-    for sweep in sweeps {
-        let recovered = sweep.await.expect("no panic");
+    for recovery in recoveries {
+        let recovered = recovery.await.expect("no panic");
         assert!(recovered.failed.is_empty(), "{:?}", recovered.failed);
         settled += recovered.abandoned.len();
     }
@@ -128,11 +128,11 @@ async fn writers(rig: Rig) {
     // A reader in the middle: a cursor that moves forward only must see every message in the end.
     let thread = db.thread("t");
     let (mut seen, mut cursor) = (Vec::new(), Seq::ZERO);
-    let mut places = BTreeMap::new();
+    let mut seqs = BTreeMap::new();
     for process in processes {
         for line in process.end().await {
             let (seq, name) = line.strip_prefix("ack ").and_then(|ack| ack.split_once(' ')).expect("an ack");
-            let before = places.insert(seq.parse::<u64>().expect("a place"), name.to_owned());
+            let before = seqs.insert(seq.parse::<u64>().expect("a place"), name.to_owned());
             assert_eq!(before, None, "the place {seq} was given twice");
         }
         loop {
@@ -143,7 +143,7 @@ async fn writers(rig: Rig) {
         }
     }
     assert_eq!(seen.len(), 2 * EACH as usize);
-    let order: Vec<&str> = places.values().map(String::as_str).collect();
+    let order: Vec<&str> = seqs.values().map(String::as_str).collect();
     assert_eq!(ids(&seen), order, "the order is that of the acknowledged places");
     for number in ["1.", "2."] {
         let own: Vec<_> = order.iter().filter_map(|name| name.strip_prefix(number)).collect();
@@ -173,25 +173,26 @@ async fn entries(rig: Rig) {
 async fn turns(rig: Rig) {
     const EACH: u32 = 50;
     let db = rig.db().await;
-    let mut processes = [Process::start(&rig, Task::Turns(EACH)), Process::start(&rig, Task::Turns(EACH))];
+    let mut processes =
+        [Process::start(&rig, Task::AppendTurns(EACH)), Process::start(&rig, Task::AppendTurns(EACH))];
     for process in &mut processes {
         assert_eq!(process.ack().await, "ready");
     }
     for process in &mut processes {
         process.go();
     }
-    let mut places = Vec::new();
+    let mut seqs = Vec::new();
     for process in processes {
         for line in process.end().await {
             let (question, answer) =
                 line.strip_prefix("ack ").and_then(|ack| ack.split_once(' ')).expect("an ack");
             let (question, answer): (u64, u64) = (question.parse().unwrap(), answer.parse().unwrap());
             assert_eq!(answer, question + 1, "nothing came between a question and its answer");
-            places.extend([question, answer]);
+            seqs.extend([question, answer]);
         }
     }
-    places.sort_unstable();
-    assert_eq!(places, (1..=4 * u64::from(EACH)).collect::<Vec<_>>());
+    seqs.sort_unstable();
+    assert_eq!(seqs, (1..=4 * u64::from(EACH)).collect::<Vec<_>>());
     let roles: Vec<Role> = everything(&db.thread("t")).await.iter().map(|message| message.role).collect();
     assert_eq!(roles, [Role::User, Role::Assistant].repeat(2 * EACH as usize));
     let entry = entry(&db, "t").await;

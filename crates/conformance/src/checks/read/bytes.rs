@@ -117,9 +117,9 @@ async fn begin(db: &Persistence, thread: &str, texts: &[String]) {
     for (number, text) in texts.iter().enumerate() {
         let reservation = NewReservation::new(Role::Assistant).with_id(id(&format!("m{number:02}")));
         db.run(Reserve::new(thread.parse().unwrap(), reservation)).await.unwrap();
-        for piece in [&text[..text.len() / 2], &text[text.len() / 2..]] {
+        for chunk in [&text[..text.len() / 2], &text[text.len() / 2..]] {
             let message = id(&format!("m{number:02}"));
-            db.thread(thread).update_content(message, append(piece), UpdateMode::Partial).await.unwrap();
+            db.thread(thread).update_content(message, append(chunk), UpdateMode::Partial).await.unwrap();
         }
     }
 }

@@ -55,8 +55,8 @@ async fn order(rig: Rig) {
     let db = rig.db().await;
     // By bytes: upper-case before lower-case, a prefix before what it begins, non-ASCII last.
     let expected = ["B/1", "B/2", "a/1", "a/2", "a b/1", "ab/1", "é/1"];
-    for place in ["é/1", "a/1", "ab/1", "B/1", "a b/1", "a/2", "B/2"] {
-        let (thread, name) = place.split_once('/').unwrap();
+    for location in ["é/1", "a/1", "ab/1", "B/1", "a b/1", "a/2", "B/2"] {
+        let (thread, name) = location.split_once('/').unwrap();
         reserve(&db, thread, name, LEASE).await;
     }
     for limit in [1, 2, 3, 6, 7, 8] {

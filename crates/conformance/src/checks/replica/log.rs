@@ -30,8 +30,8 @@ async fn log(rig: Rig) {
     work(&db, "b").await;
     let kept = anchor(&db, &key()).await.unwrap();
     assert_eq!(kept.count.get(), 6);
-    let beside = rig.beside("copy");
-    let stack = beside.builder().layer(AuditLayer::new(key())).backend(beside.open().await);
+    let sibling = rig.sibling("copy");
+    let stack = sibling.builder().layer(AuditLayer::new(key())).backend(sibling.open().await);
     let to = stack.build().expect("it claims to keep a log");
     follow(&to).await.unwrap();
     // A page at a time, and of what came after it was copied too.

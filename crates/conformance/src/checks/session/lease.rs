@@ -8,7 +8,7 @@ use throughline_core::{
     sessions::{AttemptState, Failure, PointerState, RunReport, Withheld},
 };
 
-use super::{at, begun, binding, claimed, look, offer, place, points, ran, session};
+use super::{agent_thread, at, begun, binding, claimed, look, offer, points, ran, session};
 use crate::{check::checks, rig::Rig, shorthand::refused};
 
 checks! {
@@ -24,7 +24,7 @@ const LEASE: Duration = Duration::from_secs(10);
 
 async fn one(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let calls = [(); 2].map(|()| {
         let a = a.clone();
         tokio::spawn(async move { a.begin(a.run(at("r1")).unwrap()).await })
@@ -37,7 +37,7 @@ async fn one(rig: Rig) {
         }
     }
     assert_eq!(begun_runs.len(), 1, "one has the lease");
-    let b = place(&db, "b");
+    let b = agent_thread(&db, "b");
     let other = begun(&b, at("r1")).await.attempt;
     refused(a.begin(a.run(at("r1")).unwrap()).await, ErrorKind::Busy);
     a.confirm(begun_runs.remove(0), RunReport::of(session("s1"))).await.unwrap();
@@ -48,7 +48,7 @@ async fn one(rig: Rig) {
 
 async fn lease(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let first = a.begin(a.run(at("r1")).unwrap().with_lease(LEASE)).await.unwrap();
     assert_eq!(first.lease.expires_at, rig.clock.now().plus(LEASE));
     rig.clock.advance(LEASE - Duration::from_micros(1));
@@ -69,7 +69,7 @@ async fn lease(rig: Rig) {
     refused(a.confirm(second, report()).await, ErrorKind::Stale);
     assert_eq!(points(&binding(&a).await), Some(("s2", Some("r1"), None)));
     // What was looked at before the lease ended is not what is offered after.
-    let b = place(&db, "b");
+    let b = agent_thread(&db, "b");
     ran(&b, at("r1"), "s1").await;
     let run = b.begin(b.run(at("r1")).unwrap().with_lease(LEASE)).await.unwrap().attempt;
     b.pin(run, session("s2"), None).await.unwrap();
@@ -83,7 +83,7 @@ async fn lease(rig: Rig) {
 
 async fn came_back(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let run = a.begin(a.run(at("r1")).unwrap().with_lease(LEASE)).await.unwrap().attempt;
     rig.clock.advance(LEASE * 5);
     assert_eq!(a.renew(run.clone()).await.unwrap().lease.expires_at, rig.clock.now().plus(LEASE));
@@ -95,7 +95,7 @@ async fn came_back(rig: Rig) {
 
 async fn heartbeat(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let run = a.begin(a.run(at("r1")).unwrap().with_lease(LEASE)).await.unwrap();
     let revision = look(&a, at("r1")).await.revision;
     rig.clock.advance(LEASE / 2);
@@ -111,7 +111,7 @@ async fn heartbeat(rig: Rig) {
 
 async fn provisional(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let run = a.run(at("r1")).unwrap().assigning(session("given")).with_lease(LEASE);
     a.begin(run).await.unwrap();
     let seen = look(&a, at("r1")).await;
@@ -121,13 +121,13 @@ async fn provisional(rig: Rig) {
     rig.clock.advance(LEASE);
     assert_eq!(offer(&claimed(&a, at("r1")).await), (None, None, Some(Withheld::Provisional)));
     // With a session before, that one is resumed.
-    let b = place(&db, "b");
+    let b = agent_thread(&db, "b");
     ran(&b, at("r1"), "s1").await;
     b.begin(b.run(at("r1").fresh()).unwrap().assigning(session("given")).with_lease(LEASE)).await.unwrap();
     rig.clock.advance(LEASE);
     assert_eq!(offer(&claimed(&b, at("r1")).await), (Some("s1"), Some("/s1"), None));
     // What a run has reported before it died is gone on with, and not while it may be alive.
-    let c = place(&db, "c");
+    let c = agent_thread(&db, "c");
     ran(&c, at("r1"), "s1").await;
     let run = c.begin(c.run(at("r1")).unwrap().with_lease(LEASE)).await.unwrap().attempt;
     c.pin(run, session("s2"), None).await.unwrap();
@@ -140,7 +140,7 @@ async fn provisional(rig: Rig) {
 
 async fn late(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     let run = begun(&a, at("r1")).await.attempt;
     a.reset().await.unwrap();

@@ -8,7 +8,7 @@ use throughline_core::{
     sessions::{Failure, GenerationCause, HandOff, ResetSession, RunReport, SessionGeneration, Withheld},
 };
 
-use super::{at, begun, binding, claimed, look, offer, place, points, ran, session};
+use super::{agent_thread, at, begun, binding, claimed, look, offer, points, ran, session};
 use crate::{
     check::checks,
     rig::Rig,
@@ -31,7 +31,7 @@ checks! {
 
 async fn reset(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let t1 = rig.clock.now();
     ran(&a, at("r1"), "s1").await;
     let t2 = rig.clock.advance(Duration::from_secs(5));
@@ -50,7 +50,7 @@ async fn reset(rig: Rig) {
 
 async fn lasting_reset(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     a.reset().await.unwrap();
     for failure in [Failure::Network, Failure::ContextOverflow] {
@@ -67,7 +67,7 @@ async fn lasting_reset(rig: Rig) {
 
 async fn reset_scope(rig: Rig) {
     let db = rig.db().await;
-    let (a, b) = (place(&db, "a"), place(&db, "b"));
+    let (a, b) = (agent_thread(&db, "a"), agent_thread(&db, "b"));
     ran(&a, at("r1"), "sa").await;
     ran(&b, at("r1"), "sb").await;
     a.reset().await.unwrap();
@@ -78,7 +78,7 @@ async fn reset_scope(rig: Rig) {
 
 async fn reset_expected(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     let reset = |expected| {
         let (agent, thread) = ("g".parse().unwrap(), thread_id("a"));
@@ -92,7 +92,7 @@ async fn reset_expected(rig: Rig) {
 
 async fn generation(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     let queued = look(&a, at("r1")).await.generation;
     a.reset().await.unwrap();
@@ -116,7 +116,7 @@ async fn generation(rig: Rig) {
 
 async fn isolated(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let before = ran(&a, at("r1"), "s1").await;
     let alone = db.agent("g").isolated();
     assert_eq!(offer(&look(&alone, at("r1")).await), (None, None, Some(Withheld::NoSession)));
@@ -128,7 +128,7 @@ async fn isolated(rig: Rig) {
 
 async fn hand_off(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "sg").await;
     let run = begun(&a, at("r1")).await.attempt;
     let origin = HandOff { agent: "g".parse().unwrap(), thread: thread_id("a"), attempt: Some(run) };
@@ -145,13 +145,13 @@ async fn hand_off(rig: Rig) {
     );
     assert_eq!(look(&db.agent("h").on("a"), at("r1")).await.session, Some(session("sh")));
     assert_eq!(look(&a, at("r1")).await.session, Some(session("sg")));
-    let strange = place(&db, "b").run(at("r1")).unwrap().handed_off(origin);
-    refused(db.on_session(strange).await, ErrorKind::Invalid);
+    let foreign = agent_thread(&db, "b").run(at("r1")).unwrap().handed_off(origin);
+    refused(db.on_session(foreign).await, ErrorKind::Invalid);
 }
 
 async fn cleared(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     db.thread("a").add(said("m", "x")).await.unwrap();
     ran(&a, at("r1"), "s1").await;
     let queued = look(&a, at("r1")).await.generation;
@@ -179,7 +179,7 @@ async fn cleared(rig: Rig) {
 
 async fn deleted(rig: Rig) {
     let db = rig.db().await;
-    let (a, b) = (place(&db, "a"), place(&db, "b"));
+    let (a, b) = (agent_thread(&db, "a"), agent_thread(&db, "b"));
     db.thread("a").add(said("m", "x")).await.unwrap();
     ran(&a, at("r1"), "s1").await;
     ran(&b, at("r1"), "s2").await;
@@ -208,7 +208,7 @@ async fn deleted(rig: Rig) {
 
 async fn deleted_after_a_clear(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     db.thread("a").clear().await.unwrap();
     assert_eq!(look(&a, at("r1")).await.generation, SessionGeneration::new(2));
@@ -219,11 +219,14 @@ async fn deleted_after_a_clear(rig: Rig) {
 
 async fn forked(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     db.thread("a").add(said("m", "x")).await.unwrap();
     ran(&a, at("r1"), "s1").await;
     let fork = NewThread::new().with_id(thread_id("fork"));
     db.thread("a").fork(&id("m"), fork).await.unwrap();
-    assert_eq!(offer(&look(&place(&db, "fork"), at("r1")).await), (None, None, Some(Withheld::NoSession)));
+    assert_eq!(
+        offer(&look(&agent_thread(&db, "fork"), at("r1")).await),
+        (None, None, Some(Withheld::NoSession))
+    );
     assert_eq!(look(&a, at("r1")).await.session, Some(session("s1")));
 }

@@ -7,7 +7,7 @@ use throughline_core::{
     sessions::{AgentThread, AttemptState, BeginRun, Binding, RunReport, Withheld},
 };
 
-use super::{at, begun, binding, dir, gap, look, offer, place, points, ran, session};
+use super::{agent_thread, at, begun, binding, dir, gap, look, offer, points, ran, session};
 use crate::{
     check::checks,
     rig::Rig,
@@ -29,7 +29,7 @@ checks! {
 
 async fn pointer(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     let run = begun(&a, at("r1")).await.attempt;
     let changed = a.confirm(run, RunReport::default()).await.unwrap();
@@ -40,7 +40,7 @@ async fn pointer(rig: Rig) {
     let changed = a.confirm(run, report).await.unwrap();
     assert_eq!((changed.moved, points(&changed.binding)), (true, Some(("s2", Some("r2"), Some("/s2")))));
     // An id that was only given is not evidence.
-    let b = place(&db, "b");
+    let b = agent_thread(&db, "b");
     let run = b.begin(b.run(at("r1")).unwrap().assigning(session("given"))).await.unwrap().attempt;
     let changed = b.confirm(run, RunReport::default()).await.unwrap();
     assert_eq!(changed.binding.pointer, None);
@@ -48,11 +48,11 @@ async fn pointer(rig: Rig) {
 }
 
 /// Turns of two runtimes, each with a session of its number.
-async fn turns(place: AgentThread, count: usize) {
+async fn turns(agent_thread: AgentThread, count: usize) {
     for turn in 0..count {
-        let run = begun(&place, at(&format!("r{turn}"))).await.attempt;
+        let run = begun(&agent_thread, at(&format!("r{turn}"))).await.attempt;
         let report = RunReport::of(session(&format!("s{turn}"))).in_directory(dir(&format!("/{turn}")));
-        place.confirm(run, report).await.expect("it is confirmed");
+        agent_thread.confirm(run, report).await.expect("it is confirmed");
     }
 }
 
@@ -64,7 +64,7 @@ fn is_a_pair(binding: &Binding) {
 
 async fn never_mixed(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let writer = tokio::spawn(turns(a.clone(), 20));
     while !writer.is_finished() {
         if let Some(binding) = look(&a, at("r1")).await.binding {
@@ -88,7 +88,7 @@ fn ending(name: &str) -> UpdateContent {
 async fn finish(rig: Rig) {
     const TURNS: usize = 20;
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let writer = {
         let (db, a) = (db.clone(), a.clone());
         tokio::spawn(async move {
@@ -124,7 +124,7 @@ async fn finish(rig: Rig) {
 
 async fn all_or_nothing(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     db.thread("a").add(said("m", "x")).await.unwrap();
     let run = begun(&a, at("r1")).await.attempt;
@@ -151,13 +151,13 @@ async fn pin_after_missing(rig: Rig) {
     let db = rig.db().await;
     // Whichever of the two names comes first.
     for (thread, resumed, pinned) in [("a", "s1", "s2"), ("b", "s2", "s1")] {
-        let place = place(&db, thread);
-        ran(&place, at("r1"), resumed).await;
-        let run = begun(&place, at("r1")).await;
+        let agent_thread = agent_thread(&db, thread);
+        ran(&agent_thread, at("r1"), resumed).await;
+        let run = begun(&agent_thread, at("r1")).await;
         assert_eq!(run.resolution.session, Some(session(resumed)));
-        place.cancel(run.attempt.clone(), RunReport::default().without_artifact()).await.unwrap();
-        assert!(place.pin(run.attempt, session(pinned), Some(dir("/late"))).await.unwrap().moved);
-        let seen = look(&place, at("r1")).await;
+        agent_thread.cancel(run.attempt.clone(), RunReport::default().without_artifact()).await.unwrap();
+        assert!(agent_thread.pin(run.attempt, session(pinned), Some(dir("/late"))).await.unwrap().moved);
+        let seen = look(&agent_thread, at("r1")).await;
         assert_eq!(
             (offer(&seen), gap(&seen)),
             ((Some(pinned), Some("/late"), None), None),
@@ -168,7 +168,7 @@ async fn pin_after_missing(rig: Rig) {
 
 async fn pin(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     let run = begun(&a, at("r1")).await.attempt;
     let pinned = a.pin(run.clone(), session("s2"), None).await.unwrap();
@@ -240,7 +240,7 @@ async fn interleavings(rig: Rig) {
 }
 
 async fn one_order(db: &Persistence, thread: &str, order: &[Step]) {
-    let here = place(db, thread);
+    let here = agent_thread(db, thread);
     let run = begun(&here, at("r1")).await.attempt;
     // What the newest turn has recorded, and whether the first run is over and has said what it ran.
     let (mut expected, mut over, mut said, mut next, mut deleted) = (None, false, None, false, false);
@@ -311,7 +311,7 @@ async fn one_order(db: &Persistence, thread: &str, order: &[Step]) {
 
 async fn key(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     let run = a.run(at("r2")).unwrap();
     let first = a.begin(run.clone()).key("turn").await.unwrap();
@@ -330,7 +330,7 @@ async fn key(rig: Rig) {
 
 async fn expecting(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let seen = look(&a, at("r1")).await.revision;
     let run = || a.run(at("r1")).unwrap().expecting(seen);
     let first = a.begin(run()).await.unwrap().attempt;
@@ -347,7 +347,7 @@ async fn whole(rig: Rig) {
     refused(agent.reset_all().key("k").await, ErrorKind::Invalid);
     refused(agent.drop_sessions().key("k").await, ErrorKind::Invalid);
     refused(db.drop_runtime("r1".parse().unwrap()).key("k").await, ErrorKind::Invalid);
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let drop_agent = throughline_core::sessions::DropAgent { agent: "g".parse().unwrap() };
     let batch = Batch::new().with(a.run(at("r1")).unwrap()).with(drop_agent);
     assert_eq!(refused(db.batch(batch).await, ErrorKind::Invalid).batch_index(), Some(1));

@@ -6,7 +6,7 @@ use crate::{
     check::checks,
     rig::Rig,
     shorthand::{everything, id, ids, refused, said},
-    tap::Gate,
+    tap::PausePoints,
     turned::settle,
 };
 
@@ -29,18 +29,18 @@ async fn refuses(rig: Rig) {
 
 /// Leaves a write behind that the backend is at work on, closes, and lets the backend go on only then.
 async fn leave_and_close(rig: &Rig) {
-    let gate = Gate::new();
-    let backend = rig.tapped(&gate).await;
+    let pauses = PausePoints::new();
+    let backend = rig.tapped(&pauses).await;
     let db = rig.builder().backend(backend).build().unwrap();
-    gate.before.hold();
+    pauses.before.pause();
     let left = tokio::spawn(db.thread("t").add(said("m", "x")).into_future());
-    gate.before.arrived().await;
+    pauses.before.arrived().await;
     left.abort();
     assert!(left.await.expect_err("aborted").is_cancelled());
     let closing = tokio::spawn(async move { db.close().await });
     settle().await;
     assert!(!closing.is_finished(), "it closed over a write in flight");
-    gate.before.open();
+    pauses.before.resume();
     closing.await.expect("no panic").expect("it closes");
 }
 

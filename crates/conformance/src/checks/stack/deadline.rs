@@ -11,7 +11,7 @@ use crate::{
     check::checks,
     rig::Rig,
     shorthand::{id, said, the},
-    tap::{Gate, Stop},
+    tap::{PausePoint, PausePoints},
     turned::{in_step, turn},
 };
 
@@ -27,22 +27,22 @@ checks! {
 const DEADLINE: Duration = Duration::from_secs(3600);
 
 async fn committed(rig: Rig) {
-    by_key(&rig, |gate| &gate.after).await;
+    by_key(&rig, |pauses| &pauses.after).await;
 }
 
 async fn handed_over(rig: Rig) {
-    by_key(&rig, |gate| &gate.before).await;
+    by_key(&rig, |pauses| &pauses.before).await;
 }
 
-async fn by_key(rig: &Rig, stop: fn(&Gate) -> &Stop) {
-    let gate = Gate::new();
-    let stop = stop(&gate);
-    let backend = rig.tapped(&gate).await;
+async fn by_key(rig: &Rig, stop: fn(&PausePoints) -> &PausePoint) {
+    let pauses = PausePoints::new();
+    let stop = stop(&pauses);
+    let backend = rig.tapped(&pauses).await;
     // One place for writes: the next one finds the late one ended.
     let one = Admission { writes: 1, ..Admission::default() };
     let db = rig.builder().admission(one).backend(backend).build().unwrap();
     let thread = db.thread("t");
-    stop.hold();
+    stop.pause();
     let call = thread.add(NewMessage::user("x")).key("k").deadline(DEADLINE);
     let late = tokio::spawn(call.into_future());
     stop.arrived().await;
@@ -52,7 +52,7 @@ async fn by_key(rig: &Rig, stop: fn(&Gate) -> &Stop) {
     assert_eq!(error.idempotency_key().map(IdempotencyKey::as_str), Some("k"));
     assert_eq!(error.site().map(throughline_core::Site::name), db.describe().names().last());
     assert!(error.is_transient());
-    stop.open();
+    stop.resume();
     one_row(&thread).await;
 }
 
@@ -68,40 +68,40 @@ async fn one_row(thread: &Thread) {
 }
 
 async fn without_key(rig: Rig) {
-    let gate = Gate::new();
-    let backend = rig.tapped(&gate).await;
+    let pauses = PausePoints::new();
+    let backend = rig.tapped(&pauses).await;
     let db = rig.builder().backend(backend).build().unwrap();
     let thread = db.thread("t");
-    gate.after.hold();
+    pauses.after.pause();
     let late = tokio::spawn(thread.add(said("m", "x")).deadline(DEADLINE).into_future());
-    gate.after.arrived().await;
+    pauses.after.arrived().await;
     turn(DEADLINE + Duration::from_secs(1)).await;
     let error = late.await.expect("no panic").expect_err("the deadline passed");
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown), "{error}");
     assert_eq!(error.message(), Some(&id("m")));
     assert!(!error.is_transient(), "without a key it must not simply be made again");
-    gate.after.open();
+    pauses.after.resume();
     let learnt = in_step(async move { thread.get(id("m")).await }).await.expect("a read");
     assert_eq!(learnt.expect("it was committed").content, Content::text("x"));
 }
 
 async fn attempt(rig: Rig) {
-    let gate = Gate::new();
-    let backend = rig.tapped(&gate).await;
+    let pauses = PausePoints::new();
+    let backend = rig.tapped(&pauses).await;
     let db = rig.builder().layer(TimeoutLayer::new(DEADLINE)).backend(backend).build().unwrap();
     let thread = db.thread("t");
-    gate.before.hold();
+    pauses.before.pause();
     let late = tokio::spawn(thread.add(NewMessage::user("x")).key("k").into_future());
-    gate.before.arrived().await;
+    pauses.before.arrived().await;
     turn(DEADLINE + Duration::from_secs(1)).await;
     let error = late.await.expect("no panic").expect_err("the time is over");
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown), "{error}");
     assert_eq!(error.site().map(throughline_core::Site::name), Some("timeout"));
     // The place at the edge is free by now: that the late one has come to its end is seen at the gate behind the store.
-    gate.after.hold();
-    gate.before.open();
-    gate.after.arrived().await;
-    gate.after.open();
+    pauses.after.pause();
+    pauses.before.resume();
+    pauses.after.arrived().await;
+    pauses.after.resume();
     one_row(&thread).await;
 }
 

@@ -51,8 +51,8 @@ async fn finish(rig: Rig) {
     let db = rig.db().await;
     let thread = db.thread("t");
     let mut draft = draft(&db, NEVER).await;
-    for piece in ["a", "b", "c"] {
-        draft.append(piece).await.unwrap();
+    for chunk in ["a", "b", "c"] {
+        draft.append(chunk).await.unwrap();
     }
     draft.append_blocks(crate::shorthand::json("[1.10]")).await.unwrap();
     draft.append("d").await.unwrap();
@@ -156,7 +156,7 @@ async fn answer_lost(rig: Rig) {
 
 async fn settled_elsewhere(rig: Rig) {
     for delete in [false, true] {
-        let rig = rig.beside(if delete { "deleted" } else { "recovered" });
+        let rig = rig.sibling(if delete { "deleted" } else { "recovered" });
         let db = rig.db().await;
         let thread = db.thread("t");
         let mut draft = draft(&db, NEVER).await;
@@ -168,9 +168,9 @@ async fn settled_elsewhere(rig: Rig) {
             rig.clock.advance(Duration::from_secs(31 * 24 * 3600));
             // As another process sweeps, which does not know that the draft is held.
             let mode = UpdateMode::Abandon { reason: Some("gone".to_owned()) };
-            let sweep = UpdateContent::new(thread_id("t"), id("m"), ContentChange::none(), mode);
+            let recovery = UpdateContent::new(thread_id("t"), id("m"), ContentChange::none(), mode);
             assert!(db.recover_expired_drafts("gone").await.unwrap().abandoned.is_empty());
-            db.run(sweep.only_if_expired()).await.unwrap();
+            db.run(recovery.only_if_expired()).await.unwrap();
         }
         let before = thread.get(id("m")).await.unwrap();
         draft.append("b").await.unwrap();
@@ -189,9 +189,9 @@ async fn watermark(rig: Rig) {
     let mut whole = String::new();
     let mut last = draft.committed();
     for number in 0..20 {
-        let piece = format!("{number} ");
-        draft.append(piece.as_str()).await.unwrap();
-        whole.push_str(&piece);
+        let chunk = format!("{number} ");
+        draft.append(chunk.as_str()).await.unwrap();
+        whole.push_str(&chunk);
         assert_eq!(draft.committed(), last, "an append is not a commit");
         let mark = draft.flush().await.unwrap();
         assert!(mark.bytes > last.bytes && mark.revision > last.revision);

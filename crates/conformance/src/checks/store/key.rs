@@ -36,7 +36,7 @@ async fn one(rig: Rig) {
 
 async fn own(rig: Rig) {
     let (_db, key) = opened(&rig).await;
-    let (_other_db, other) = opened(&rig.beside("other")).await;
+    let (_other_db, other) = opened(&rig.sibling("other")).await;
     // A store that keeps no key answers none: then the pipeline has one that is known to everybody.
     assert!(key.is_none() || key != other, "two stores have one key");
 }

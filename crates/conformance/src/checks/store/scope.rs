@@ -77,21 +77,21 @@ async fn thread(rig: Rig) {
 
 async fn joined(rig: Rig) {
     let db = rig.db().await;
-    let mut places = Vec::new();
+    let mut locations = Vec::new();
     for glue in [":", "/", "|", " ", ".", "\u{1F517}"] {
         let [left, right] = [format!("a{glue}b"), format!("b{glue}c")];
         // As tenant and thread, and as thread and message.
-        places.push((left.clone(), "c".to_owned(), "m".to_owned()));
-        places.push(("a".to_owned(), right.clone(), "m".to_owned()));
-        places.push(("t".to_owned(), left, "c".to_owned()));
-        places.push(("t".to_owned(), "a".to_owned(), right));
+        locations.push((left.clone(), "c".to_owned(), "m".to_owned()));
+        locations.push(("a".to_owned(), right.clone(), "m".to_owned()));
+        locations.push(("t".to_owned(), left, "c".to_owned()));
+        locations.push(("t".to_owned(), "a".to_owned(), right));
     }
-    for (tenant, thread, message) in &places {
+    for (tenant, thread, message) in &locations {
         let db = db.for_tenant(tenant.as_str().parse().unwrap());
         let text = format!("{tenant}\n{thread}\n{message}");
         db.thread(thread.as_str()).add(said(message, &text)).await.expect("each is another message");
     }
-    for (tenant, thread, message) in &places {
+    for (tenant, thread, message) in &locations {
         let db = db.for_tenant(tenant.as_str().parse().unwrap());
         let text = format!("{tenant}\n{thread}\n{message}");
         assert_eq!(the(&db.thread(thread.as_str()), message).await.content, Content::text(&text));

@@ -112,11 +112,11 @@ async fn large(rig: Rig) {
     assert!(the(&thread, "added").await.content == content, "an added megabyte is not what it was");
     let reservation = NewReservation::new(Role::Assistant).with_id(id("streamed"));
     db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
-    let piece = "x".repeat(most / 8 - 32);
+    let chunk = "x".repeat(most / 8 - 32);
     for _ in 0..8 {
-        thread.update_content(id("streamed"), append(&piece), UpdateMode::Partial).await.unwrap();
+        thread.update_content(id("streamed"), append(&chunk), UpdateMode::Partial).await.unwrap();
     }
-    let whole = Content::text(&piece.repeat(8));
+    let whole = Content::text(&chunk.repeat(8));
     assert!(the(&thread, "streamed").await.content == whole, "a streamed megabyte is not what it was");
     thread.update_content(id("streamed"), ContentChange::none(), UpdateMode::Final).await.unwrap();
     assert!(the(&thread, "streamed").await.content == whole, "a finished megabyte is not what it was");

@@ -67,8 +67,8 @@ async fn narrow(rig: Rig) {
     let other = db.for_tenant("other".parse().unwrap());
     let labels = Labels::new().with("project", "atlas").unwrap();
     let new = new_thread("t").with_title(title("kept")).with_owner("o".parse().unwrap());
-    let noted = facts(r#"{"n":1.10}"#);
-    db.create_thread(new.with_labels(labels.clone()).with_metadata(noted.clone())).await.unwrap();
+    let recorded = facts(r#"{"n":1.10}"#);
+    db.create_thread(new.with_labels(labels.clone()).with_metadata(recorded.clone())).await.unwrap();
     for thread in [db.thread("t"), db.thread("T"), db.thread("u"), other.thread("t")] {
         thread.add(said("m", "x")).await.unwrap();
     }
@@ -77,7 +77,7 @@ async fn narrow(rig: Rig) {
     let cleared = db.thread("t").clear().await.unwrap().entry;
     assert_eq!(
         (&cleared.title, &cleared.owner, &cleared.labels, &cleared.metadata),
-        (&title("kept"), &Some("o".parse().unwrap()), &labels, &noted)
+        (&title("kept"), &Some("o".parse().unwrap()), &labels, &recorded)
     );
     assert!(cleared.archived && cleared.listed);
     assert_eq!(entry(&db, "t").await, cleared);

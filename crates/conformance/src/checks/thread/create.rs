@@ -27,13 +27,13 @@ async fn created(rig: Rig) {
     let db = rig.db().await;
     let began = Timestamp::from_micros(-7);
     let labels = Labels::new().with("project", "atlas").unwrap().with("Channel é", "web").unwrap();
-    let noted = facts(r#"{"n":1.10,"big":18446744073709551615,"deep":{"b":[ 1 ],"a":"\u0000 é"}}"#);
+    let recorded = facts(r#"{"n":1.10,"big":18446744073709551615,"deep":{"b":[ 1 ],"a":"\u0000 é"}}"#);
     let point = ForkPoint { thread: thread_id("elsewhere"), message: id("m") };
     let new = new_thread("t")
         .with_title(title("Trip to \u{0} Lisbon é"))
         .with_owner("o".parse().unwrap())
         .with_labels(labels.clone())
-        .with_metadata(noted.clone())
+        .with_metadata(recorded.clone())
         .created_at(began)
         .forked_from(point.clone());
     let answer = db.create_thread(new).await.unwrap();
@@ -43,7 +43,7 @@ async fn created(rig: Rig) {
         title: title("Trip to \u{0} Lisbon é"),
         owner: Some("o".parse().unwrap()),
         labels,
-        metadata: noted,
+        metadata: recorded,
         archived: false,
         listed: false,
         generation: Generation::FIRST,

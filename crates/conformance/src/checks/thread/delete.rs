@@ -84,16 +84,16 @@ async fn every_write(rig: Rig) {
         db.run(Reserve::new(thread_id(name), row)).await.unwrap();
     }
     thread.delete_thread().await.unwrap();
-    let told = told(&rig, &db).await;
+    let reported = reported(&rig, &db).await;
     for args in writes() {
-        let what = format!("{args:?}");
+        let case = format!("{args:?}");
         let mut service = db.clone();
         let error = refused(tower_service::Service::call(&mut service, args).await, ErrorKind::Gone);
-        assert_eq!(thread.entry().await.unwrap(), None, "{what}: {error}");
+        assert_eq!(thread.entry().await.unwrap(), None, "{case}: {error}");
     }
     assert_eq!(everything(&thread).await, []);
     assert_eq!(thread.open_reservations(10).await.unwrap().messages, []);
-    assert_eq!(self::told(&rig, &db).await, told, "a refused write is told as a change");
+    assert_eq!(self::reported(&rig, &db).await, reported, "a refused write is told as a change");
     // The neighbour takes all of it.
     db.thread("u")
         .update_content(id("r"), append("x"), UpdateMode::Final)
@@ -103,7 +103,7 @@ async fn every_write(rig: Rig) {
 }
 
 /// How many changes are told, where they are.
-async fn told(rig: &Rig, db: &Persistence) -> usize {
+async fn reported(rig: &Rig, db: &Persistence) -> usize {
     if !rig.capabilities.changes {
         return 0;
     }

@@ -16,7 +16,7 @@ use crate::{
 checks! {
     Extended "threads.preview_is_the_first_80_characters" [Add Thread Read] "a preview is the first 80 characters of the text and ends at a character boundary" => preview;
     Extended "threads.preview_is_of_the_latest_user_message" [Add Reserve UpdateContent Thread Read] "the preview shows the latest final user message by sequence number" => latest;
-    Extended "threads.preview_changes_with_edits_and_deletions" [Add UpdateContent Delete Thread Read] "the preview changes with an edit, and a deletion restores the preview of the message before" => follows;
+    Extended "threads.preview_changes_with_edits_and_deletions" [Add UpdateContent Delete Thread Read] "the preview changes with an edit, and a deletion restores the preview of the message before" => follow_up;
     Extended "threads.summary_counts_final_messages_only" [Add Reserve UpdateContent Delete Thread Read] "the summary counts messages, turns and bytes of final messages only" => counts;
     Extended "threads.activity_is_the_last_change_of_a_settled_message" [Add Reserve UpdateContent Update Thread Read] "`active_at` is the last change of a settled message, and open messages do not affect it" => times;
     Extended "threads.summary_times_never_decrease" [Add UpdateContent Delete Thread Read] "the times of a summary never decrease when the clock jumps back" => back;
@@ -77,7 +77,7 @@ async fn latest(rig: Rig) {
     assert_eq!(preview_of(&db).await.as_deref(), Some("fifth"));
 }
 
-async fn follows(rig: Rig) {
+async fn follow_up(rig: Rig) {
     let db = rig.db().await;
     let thread = db.thread("t");
     for name in ["one", "two", "three"] {

@@ -45,11 +45,11 @@ fn several() -> Vec<ImportRow> {
         updated_at: at(99),
         ..ImportRow::new(id("whole"), Role::Assistant, json(r#"[{"type":"image","n":1.10}]"#), at(-5))
     };
-    let given_up = |name: &str, reason: Option<&str>| ImportRow {
+    let ended = |name: &str, reason: Option<&str>| ImportRow {
         abandoned: Some(reason.map(str::to_owned)),
         ..row(name, "lost")
     };
-    vec![row("z", "last by name"), whole, given_up("given up", Some("no \u{0} reason")), given_up("a", None)]
+    vec![row("z", "last by name"), whole, ended("given up", Some("no \u{0} reason")), ended("a", None)]
 }
 
 async fn rows(rig: Rig) {

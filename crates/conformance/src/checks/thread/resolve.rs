@@ -117,9 +117,9 @@ async fn two_items(rig: Rig) {
         db.run(Reserve::new(thread_id("a"), reserve)).await.unwrap();
         db.thread("a").update_content(resolved.id, append(item), UpdateMode::Final).await.unwrap();
     }
-    let told: Vec<String> =
+    let reported: Vec<String> =
         everything(&db.thread("a")).await.iter().map(|message| message.content.plain_text(9)).collect();
-    assert_eq!(told, ["i1", "i2"]);
+    assert_eq!(reported, ["i1", "i2"]);
     // Not one turn of old, either, that both would have been under.
     import(&db, vec![row("assistant:old", Role::Assistant, origin("old", ""))]).await;
     let old = |item, name| asked("a", origin("old", item), name).or_legacy([id("assistant:old")]);
@@ -183,15 +183,15 @@ async fn event(rig: Rig) {
     let of_event = |name: &str| Origin::new().event(name.parse().unwrap());
     assert_eq!(found(&db, asked("a", of_event("e"), "m1")).await, fresh("m1"));
     db.thread("a").add(said("q", "why?")).await.unwrap();
-    let told_again = found(&db, asked("a", of_event("e"), "x")).await;
-    assert_eq!(told_again, ("m1".to_owned(), ResolvedBy::Event));
+    let reported_again = found(&db, asked("a", of_event("e"), "x")).await;
+    assert_eq!(reported_again, ("m1".to_owned(), ResolvedBy::Event));
     assert_eq!(found(&db, asked("a", of_event("f"), "m2")).await, fresh("m2"));
     assert_eq!(found(&db, asked("b", of_event("e"), "m3")).await, fresh("m3"));
     // Beside an item it says nothing.
     let with_item = || origin("", "i").event("e".parse().unwrap());
     assert_eq!(found(&db, asked("a", with_item(), "m4")).await, fresh("m4"));
-    let told_again = found(&db, asked("a", of_event("e"), "x")).await;
-    assert_eq!(told_again, ("m1".to_owned(), ResolvedBy::Event));
+    let reported_again = found(&db, asked("a", of_event("e"), "x")).await;
+    assert_eq!(reported_again, ("m1".to_owned(), ResolvedBy::Event));
 }
 
 async fn no_turn(rig: Rig) {

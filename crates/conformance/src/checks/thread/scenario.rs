@@ -193,15 +193,15 @@ async fn recall(rig: Rig) {
         let message = thread.add(said(&number.to_string(), "x")).await.unwrap().message;
         seqs.push(message.seq);
     }
-    let place = |number: usize| PageFrom::Before(seqs[number - 1]);
+    let location = |number: usize| PageFrom::Before(seqs[number - 1]);
     let numbers = |range: std::ops::RangeInclusive<usize>| range.map(|n| n.to_string()).collect::<Vec<_>>();
     // Ten is what a caller asks for who has no other number, and a page is the oldest first.
     for (from, limit, due) in [
         (PageFrom::End, 10, numbers(21..=30)),
-        (place(21), 5, numbers(16..=20)),
+        (location(21), 5, numbers(16..=20)),
         (PageFrom::End, 1, numbers(30..=30)),
         (PageFrom::End, 1000, numbers(1..=30)),
-        (place(1), 10, vec![]),
+        (location(1), 10, vec![]),
     ] {
         let page = thread.page(from, limit).await.unwrap();
         assert_eq!(ids(&page.messages), due, "{from:?} {limit}");

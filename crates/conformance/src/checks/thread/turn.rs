@@ -121,11 +121,11 @@ async fn history(rig: Rig) {
         .add(NewMessage::new(Role::Assistant, Content::from_json(calls).unwrap()).with_id(id("calls")))
         .await
         .unwrap();
-    let told = thread.history(None, 3).await.unwrap();
-    assert_eq!((ids(&told.messages), told.has_more), (vec!["m59", "m60", "calls"], true));
-    assert!(told.messages.iter().all(|message| message.state == MessageState::Final));
+    let reported = thread.history(None, 3).await.unwrap();
+    assert_eq!((ids(&reported.messages), reported.has_more), (vec!["m59", "m60", "calls"], true));
+    assert!(reported.messages.iter().all(|message| message.state == MessageState::Final));
     let orphans: Vec<&str> =
-        told.tool_calls.iter().filter(|call| call.is_orphan()).map(|call| &*call.id).collect();
+        reported.tool_calls.iter().filter(|call| call.is_orphan()).map(|call| &*call.id).collect();
     assert_eq!(orphans, ["c", "d"]);
     let all = thread.history(None, u32::MAX).await.unwrap();
     assert_eq!((all.messages.len(), all.has_more), (61, false));

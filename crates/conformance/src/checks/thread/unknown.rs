@@ -42,9 +42,9 @@ async fn unknown(rig: Rig) {
     other.thread("t").add(said("m", "x")).await.unwrap();
     let before = (entry(&db, "T").await, entry(&other, "t").await);
     for args in every(&thread_id("t")) {
-        let what = args.as_str();
+        let case = args.as_str();
         let error = refused(db.run(args).await, ErrorKind::NotFound);
-        assert_eq!(db.thread("t").entry().await.unwrap(), None, "{what}: {error}");
+        assert_eq!(db.thread("t").entry().await.unwrap(), None, "{case}: {error}");
     }
     assert_eq!((entry(&db, "T").await, entry(&other, "t").await), before);
     db.thread("t").add(said("m", "x")).await.expect("and none of it is dead by that");

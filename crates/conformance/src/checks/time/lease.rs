@@ -19,7 +19,7 @@ checks! {
     Core "drafts.every_partial_renews_the_lease" [Reserve UpdateContent Read] "every partial update renews the lease for its reserved duration" => partial;
     Core "drafts.clock_jump_never_shortens_a_lease" [Reserve UpdateContent Read] "a clock that jumps back shortens no lease" => never_shorter;
     Core "drafts.recovery_never_touches_a_live_writer" ("VL-S14") [Reserve UpdateContent Read] "the recovery of expired drafts never changes a message whose lease is valid" => live;
-    Core "drafts.recovery_settles_an_expired_draft_once" ("VL-S14") [Reserve UpdateContent Read] "recovery settles an expired draft once, with its committed content" => sweep;
+    Core "drafts.recovery_settles_an_expired_draft_once" ("VL-S14") [Reserve UpdateContent Read] "recovery settles an expired draft once, with its committed content" => recovery;
     Core "drafts.concurrent_recovery_settles_each_draft_once" ("VL-S14") [Reserve UpdateContent Read; threads] "two concurrent recovery tasks settle each message once" => two_sweepers;
     Core "drafts.late_writer_is_refused_after_recovery" ("VL-S14") [Reserve UpdateContent Read] "a writer that returns after recovery is refused, and one that returns in time continues" => came_back;
 }
@@ -103,7 +103,7 @@ async fn live(rig: Rig) {
     db.run(settle(&before)).await.expect("the lease has ended");
 }
 
-async fn sweep(rig: Rig) {
+async fn recovery(rig: Rig) {
     let db = rig.db().await;
     let thread = db.thread("t");
     for name in ["reserved", "streaming", "finished", "renewed"] {

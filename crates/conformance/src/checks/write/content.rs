@@ -125,11 +125,11 @@ async fn limit(rig: Rig) {
 async fn thousand(rig: Rig) {
     const APPENDS: usize = 1000;
     let thread = reserved(&rig).await;
-    let piece = |number: usize| format!("{number:>31}.");
+    let chunk = |number: usize| format!("{number:>31}.");
     let mut whole = String::new();
     for number in 0..APPENDS {
-        whole.push_str(&piece(number));
-        partial(&thread, append(&piece(number))).await;
+        whole.push_str(&chunk(number));
+        partial(&thread, append(&chunk(number))).await;
         if number % 250 == 10 {
             let seen = the(&thread, "m").await;
             assert_eq!(seen.content, Content::text(&whole), "after {number}");

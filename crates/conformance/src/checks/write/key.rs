@@ -180,16 +180,16 @@ async fn batch_minted(rig: Rig) {
         let finish = UpdateContent::new(t(), reserve.id.clone(), append("y"), UpdateMode::Final);
         Batch::new().with(add).with(reserve).with(patch).with(finish)
     };
-    let told = async || {
+    let reported = async || {
         let answer = db.batch(batch()).key("k").await.unwrap();
         let about: Vec<_> = answer.outputs.iter().map(about).collect();
         (answer.deduplicated, about)
     };
-    let (first, about) = told().await;
+    let (first, about) = reported().await;
     let read = everything(&db.thread("t")).await;
     let [added, reserved] = [&read[0].id, &read[1].id].map(Clone::clone);
     assert_eq!((first, &about), (false, &vec![added.clone(), reserved.clone(), added, reserved]));
-    assert_eq!(told().await, (true, about));
+    assert_eq!(reported().await, (true, about));
     assert_eq!(everything(&db.thread("t")).await, read);
 }
 

@@ -16,7 +16,7 @@ use crate::{
 
 checks! {
     Core "drafts.reservation_is_a_row_with_a_lease" ("VL-S2") [Reserve Read] "a reservation is a row with its id, empty content, its metadata, a lease and state reserved" => row;
-    Core "drafts.reservation_takes_a_seq" ("VL-S2") [Add Reserve UpdateContent Read] "a reservation takes its sequence number before it has content" => place;
+    Core "drafts.reservation_takes_a_seq" ("VL-S2") [Add Reserve UpdateContent Read] "a reservation takes its sequence number before it has content" => location;
     Core "drafts.replace_finishes_a_reservation_exactly" ("VL-S3") [Reserve UpdateContent Read] "a final replace finishes a reservation with exactly the given bytes" => finish;
     Core "drafts.reserve_of_an_existing_id_is_refused" [Add Reserve Read] "a reservation of an existing id is refused, in any state" => existing_id;
     Core "drafts.id_reserved_in_another_thread_is_free" [Reserve Read] "an id that another thread has reserved can be reserved" => other_thread;
@@ -63,7 +63,7 @@ async fn row(rig: Rig) {
     assert_eq!(the(&db.thread("t"), "m").await, expected);
 }
 
-async fn place(rig: Rig) {
+async fn location(rig: Rig) {
     let db = rig.db().await;
     let thread = db.thread("t");
     thread.add(said("question", "?")).await.unwrap();

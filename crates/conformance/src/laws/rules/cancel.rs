@@ -50,8 +50,8 @@ async fn drop_early(bench: Bench) {
         .expect("the next call");
     assert_eq!(everything(&bench.db.thread("left")).await, []);
     if bench.is_one_layer() {
-        for (what, args) in filled::writes("x").into_iter().chain(filled::reads()) {
-            leave_before(&bench, what, args).await;
+        for (case, args) in filled::writes("x").into_iter().chain(filled::reads()) {
+            leave_before(&bench, case, args).await;
         }
     }
 }
@@ -61,7 +61,7 @@ fn not_found() -> PersistError {
 }
 
 /// A caller leaves while the call is held before the store: it never comes there, also when it is let go.
-async fn leave_before(bench: &Bench, what: &str, args: PersistArgs) {
+async fn leave_before(bench: &Bench, case: &str, args: PersistArgs) {
     let held = Arc::new(Semaphore::new(0));
     drop(bench.inside.visits());
     bench.inside.script(filled::name_of(&args), Act::HoldBefore(Arc::clone(&held), not_found()));
@@ -81,15 +81,15 @@ async fn leave_before(bench: &Bench, what: &str, args: PersistArgs) {
     drop(call.await);
     held.add_permits(1);
     settle().await;
-    assert_eq!(bench.inside.went_on(), 0, "{what} went on after its caller had left");
+    assert_eq!(bench.inside.went_on(), 0, "{case} went on after its caller had left");
     bench.inside.behave();
 }
 
 async fn drop_late(bench: Bench) {
-    let told = Arc::new(Semaphore::new(0));
-    leave(&bench, Act::HoldAfter(Arc::clone(&told))).await;
+    let reported = Arc::new(Semaphore::new(0));
+    leave(&bench, Act::HoldAfter(Arc::clone(&reported))).await;
     assert_eq!(everything(&bench.db.thread("left")).await.len(), 1, "the write is made");
-    told.add_permits(1);
+    reported.add_permits(1);
     settle().await;
     // Not only the write: the layers around it see it through, or what they count and hold would be left behind.
     let outside = bench.outside.visits();
@@ -110,9 +110,9 @@ async fn at_once(bench: Bench) {
     hangs.abort();
     assert_eq!(everything(&bench.db.thread("t")).await.len(), 64);
     if bench.is_one_layer() {
-        for (what, args) in filled::writes("x").into_iter().chain(filled::reads()) {
+        for (case, args) in filled::writes("x").into_iter().chain(filled::reads()) {
             if !is_bulk(&args) {
-                at_once_with(&bench, what, args).await;
+                at_once_with(&bench, case, args).await;
             }
         }
     }
@@ -133,7 +133,7 @@ fn is_bulk(args: &PersistArgs) -> bool {
 }
 
 /// One call hangs in the store, and the same calls of other tenants are served.
-async fn at_once_with(bench: &Bench, what: &str, args: PersistArgs) {
+async fn at_once_with(bench: &Bench, case: &str, args: PersistArgs) {
     let name = filled::name_of(&args);
     drop(bench.inside.visits());
     bench.inside.script(name, Act::Hang);
@@ -153,7 +153,7 @@ async fn at_once_with(bench: &Bench, what: &str, args: PersistArgs) {
     for number in 0..3 {
         let other = call(bench.for_tenant(&format!("other{number}")));
         let served = tokio::time::timeout(HELD_UP, other).await;
-        assert!(served.is_ok(), "{what} of another tenant waits for one that hangs in the store");
+        assert!(served.is_ok(), "{case} of another tenant waits for one that hangs in the store");
     }
     hangs.abort();
     drop(hangs.await);

@@ -58,7 +58,7 @@ async fn error(bench: Bench) {
 }
 
 async fn every_operation(bench: Bench) {
-    for (what, args) in bench.operations("x") {
+    for (case, args) in bench.operations("x") {
         for kind in [ErrorKind::Corrupt, ErrorKind::Denied] {
             let error = PersistError::new(kind, "from inside").with_effect(Effect::NotApplied);
             if kind == ErrorKind::Corrupt && is_for_damaged(&args) {
@@ -68,8 +68,8 @@ async fn every_operation(bench: Bench) {
                 bench.inside.act([Act::Fail(error)]);
             }
             match bench.call(args.clone(), None).await {
-                Ok(_) => panic!("{what}: an error became an answer"),
-                Err(error) => assert_eq!(error.kind(), kind, "{what}: {error}"),
+                Ok(_) => panic!("{case}: an error became an answer"),
+                Err(error) => assert_eq!(error.kind(), kind, "{case}: {error}"),
             }
             bench.inside.behave();
         }
@@ -89,7 +89,7 @@ fn is_for_damaged(args: &PersistArgs) -> bool {
 const SOME: usize = 9;
 
 async fn each_kind(bench: Bench) {
-    for (number, (what, args)) in filled::writes("x").into_iter().chain(filled::reads()).enumerate() {
+    for (number, (case, args)) in filled::writes("x").into_iter().chain(filled::reads()).enumerate() {
         let bench = bench.for_tenant(&format!("n{number}"));
         if !bench.profile.hides.is_empty() {
             // A layer that reads on the way finds a message.
@@ -111,14 +111,14 @@ async fn each_kind(bench: Bench) {
                 continue;
             }
             let (answer, passed) = bench.scripted(args.clone(), key, Act::Fail(error.clone())).await;
-            let told = format!("{what}, {}, {:?}", error.kind(), error.effect());
-            let Err(came) = answer else { panic!("{told}: an error became an answer") };
+            let reported = format!("{case}, {}, {:?}", error.kind(), error.effect());
+            let Err(came) = answer else { panic!("{reported}: an error became an answer") };
             if bench.refuses_itself(&args, &came, &passed) {
                 break;
             }
-            assert_eq!((came.kind(), came.effect()), (error.kind(), error.effect()), "{told}: {came}");
-            assert_eq!(came.site(), Some(&Site::Layer("inside".into())), "{told}: {came}");
-            assert_eq!(passed.len(), 1, "{told}: how often the call was passed on");
+            assert_eq!((came.kind(), came.effect()), (error.kind(), error.effect()), "{reported}: {came}");
+            assert_eq!(came.site(), Some(&Site::Layer("inside".into())), "{reported}: {came}");
+            assert_eq!(passed.len(), 1, "{reported}: how often the call was passed on");
         }
     }
 }

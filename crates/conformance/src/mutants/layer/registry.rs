@@ -3,7 +3,7 @@
 use super::{
     Kind, Mutant, careless,
     redactor::Forgets,
-    tower::{Fault, forgets_who_asks, nothing, stack},
+    tower::{Fault, forgets_the_caller, nothing, stack},
     veil,
 };
 
@@ -25,7 +25,7 @@ macro_rules! mutants {
         Kind::AddsLabels(|around| careless::stack($name, careless::Fault::$fault, around))
     };
     (@Nothing $fault:ident $name:literal) => { Kind::Plain(nothing) };
-    (@Forgets $fault:ident $name:literal) => { Kind::Plain(forgets_who_asks) };
+    (@Forgets $fault:ident $name:literal) => { Kind::Plain(forgets_the_caller) };
     (@Repeats $fault:ident $name:literal) => { Kind::Repeats(|around| stack($name, Fault::$fault, around)) };
     (@Refuses $fault:ident $name:literal) => { Kind::Refuses(|around| stack($name, Fault::$fault, around)) };
     (@Limits $fault:ident $name:literal) => { Kind::Limits(|around| stack($name, Fault::$fault, around)) };

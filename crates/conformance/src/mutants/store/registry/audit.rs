@@ -74,13 +74,13 @@ pub(super) static MUTANTS: &[Mutant] = &[
         "audits-no-refusals",
         "takes notes and loses them",
         &["audit.rejected_writes_are_recorded"],
-        AuditFault::ForgetsNotes,
+        AuditFault::ForgetsRejections,
     ),
     faulty(
         "audits-anew",
         "begins its log anew when it is opened",
         &["audit.log_survives_reopening"],
-        AuditFault::BeginsAnew,
+        AuditFault::StartsOver,
     ),
     Mutant::new(
         "shows-every-tenants-log",

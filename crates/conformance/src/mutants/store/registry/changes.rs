@@ -9,8 +9,8 @@ use crate::mutants::store::{Mutant, change, changes::ChangeFault, special::Speci
 
 /// Changes what happened, wherever it is told.
 fn happened(response: &mut throughline_core::PersistResponse, change: fn(ChangeKind) -> ChangeKind) {
-    if let Some(told) = change::told(response) {
-        told.changes.iter_mut().for_each(|told| told.what = change(told.what.clone()));
+    if let Some(reported) = change::reported(response) {
+        reported.changes.iter_mut().for_each(|reported| reported.what = change(reported.what.clone()));
     }
 }
 
@@ -27,9 +27,9 @@ pub(super) static MUTANTS: &[Mutant] = &[
         &["changes.every_message_write_emits_its_kind"],
     )
     .after(|_, response| {
-        happened(response, |what| match what {
+        happened(response, |kind| match kind {
             ChangeKind::Edited(message) => ChangeKind::Written(message),
-            what => what,
+            kind => kind,
         });
     }),
     Mutant::new(
@@ -38,9 +38,9 @@ pub(super) static MUTANTS: &[Mutant] = &[
         &["changes.every_thread_operation_emits_its_kind"],
     )
     .after(|_, response| {
-        happened(response, |what| match what {
+        happened(response, |kind| match kind {
             ChangeKind::ThreadPublished => ChangeKind::ThreadChanged,
-            what => what,
+            kind => kind,
         });
     }),
     Mutant::new(
@@ -52,13 +52,13 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "changes.survive_reopening",
         ],
     )
-    .special(Special::Change(ChangeFault::TellsTheLastOnly)),
+    .special(Special::Change(ChangeFault::EmitsTheLastOnly)),
     Mutant::new(
         "tells-everything",
         "tells of writes that changed nothing",
         &["threads.concurrent_creates_and_renames_are_all_kept", "changes.calls_without_effect_emit_none"],
     )
-    .special(Special::Change(ChangeFault::TellsEverything)),
+    .special(Special::Change(ChangeFault::EmitsEverything)),
     Mutant::new(
         "tells-refusals",
         "tells of writes that were refused",
@@ -68,13 +68,13 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "changes.refused_batches_emit_none",
         ],
     )
-    .special(Special::Change(ChangeFault::TellsRefusals)),
+    .special(Special::Change(ChangeFault::EmitsRefusals)),
     Mutant::new(
         "tells-what-it-told-before",
         "answers who asks again as before",
         &["changes.waiting_feed_wakes_on_a_write"],
     )
-    .special(Special::Change(ChangeFault::TellsWhatItToldBefore)),
+    .special(Special::Change(ChangeFault::EmitsReplays)),
     Mutant::new(
         "tells-other-positions",
         "tells of a change at another position than its writer",
@@ -86,10 +86,10 @@ pub(super) static MUTANTS: &[Mutant] = &[
         ],
     )
     .after(|_, response| {
-        if let Some(told) = change::told(response) {
+        if let Some(reported) = change::reported(response) {
             let later = |position: Position| Position::new(position.get() + 1);
-            told.changes.iter_mut().for_each(|change| change.position = later(change.position));
-            told.position = later(told.position);
+            reported.changes.iter_mut().for_each(|change| change.position = later(change.position));
+            reported.position = later(reported.position);
         }
     }),
     Mutant::new(
@@ -98,8 +98,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
         &["changes.order_is_commit_order_when_the_clock_jumps_back"],
     )
     .after(|_, response| {
-        if let Some(told) = change::told(response) {
-            told.changes.sort_by_key(|change| change.at);
+        if let Some(reported) = change::reported(response) {
+            reported.changes.sort_by_key(|change| change.at);
         }
     }),
     Mutant::new(
@@ -157,8 +157,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
         &["threads.concurrent_creates_and_renames_are_all_kept", "changes.answer_reports_position_and_more"],
     )
     .after(|_, response| {
-        if let Some(told) = change::told(response) {
-            told.more = false;
+        if let Some(reported) = change::reported(response) {
+            reported.more = false;
         }
     }),
     Mutant::new(
@@ -186,7 +186,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         "takes a position that it has lost for one that is to come",
         &["changes.read_after_a_future_position_is_too_old"],
     )
-    .special(Special::Change(ChangeFault::TellsFromAnywhere)),
+    .special(Special::Change(ChangeFault::ReadsFromAnywhere)),
     Mutant::new(
         "positions-late",
         "says how far a page goes after it was read",

@@ -35,8 +35,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
         ],
     )
     .after(|_, response| {
-        if let PersistResult::Read(ReadResult::ReplicationStatus(standing)) = &mut response.result {
-            standing.is_empty = false;
+        if let PersistResult::Read(ReadResult::ReplicationStatus(status)) = &mut response.result {
+            status.is_empty = false;
         }
     }),
     // The end of a thread.

@@ -5,7 +5,7 @@ use throughline_core::{Metadata, PersistArgs, PersistResult, messages::ImportedR
 use crate::mutants::store::{Mutant, special::Special, threads::ThreadFault};
 
 /// Changes what became of every message.
-fn told(result: &mut PersistResult, change: fn(ImportedRow) -> ImportedRow) {
+fn reported(result: &mut PersistResult, change: fn(ImportedRow) -> ImportedRow) {
     if let PersistResult::Import(imported) = result {
         imported.rows.iter_mut().for_each(|row| *row = change(*row));
     }
@@ -82,7 +82,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         &["imports.existing_and_deleted_ids_are_reported"],
     )
     .after(|_, response| {
-        told(&mut response.result, |row| match row {
+        reported(&mut response.result, |row| match row {
             ImportedRow::Differs(seq) => ImportedRow::Present(seq),
             row => row,
         });
@@ -94,7 +94,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .after(|args, response| {
         if matches!(args, PersistArgs::Import(import) if import.restores_damaged) {
-            told(&mut response.result, |row| match row {
+            reported(&mut response.result, |row| match row {
                 ImportedRow::Differs(seq) => ImportedRow::Restored(seq),
                 row => row,
             });
@@ -109,7 +109,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         ],
     )
     .after(|_, response| {
-        told(&mut response.result, |row| match row {
+        reported(&mut response.result, |row| match row {
             ImportedRow::Present(seq) => ImportedRow::Added(seq),
             row => row,
         });

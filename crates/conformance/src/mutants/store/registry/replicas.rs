@@ -212,8 +212,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
         &["replication.replica_starts_empty_or_equal"],
     )
     .after(|_, response| {
-        if let PersistResult::Read(ReadResult::ReplicationStatus(standing)) = &mut response.result {
-            standing.is_empty = true;
+        if let PersistResult::Read(ReadResult::ReplicationStatus(status)) = &mut response.result {
+            status.is_empty = true;
         }
     }),
 ];

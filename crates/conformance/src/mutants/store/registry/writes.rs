@@ -127,10 +127,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
         if let (PersistArgs::Batch(batch), PersistResult::Batch(batched)) = (asked, &mut response.result) {
             for (item, output) in batch.items.iter().zip(&mut batched.outputs) {
                 match (item, output) {
-                    (PersistArgs::UpdateContent(asked), PersistResult::UpdateContent(told)) => {
-                        told.id = asked.id.clone();
+                    (PersistArgs::UpdateContent(asked), PersistResult::UpdateContent(reported)) => {
+                        reported.id = asked.id.clone();
                     }
-                    (PersistArgs::Update(asked), PersistResult::Update(told)) => told.id = asked.id.clone(),
+                    (PersistArgs::Update(asked), PersistResult::Update(reported)) => {
+                        reported.id = asked.id.clone()
+                    }
                     _ => {}
                 }
             }
@@ -419,7 +421,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         "counts the messages that are left to find the next place",
         &["messages.deleted_seq_is_not_reused"],
     )
-    .special(Special::GivesPlacesAgain),
+    .special(Special::ReusesSeqs),
     Mutant::new(
         "stands-still",
         "gives every change the same position",
