@@ -127,7 +127,10 @@ fn built_in() -> LayerSet {
 
 fn scope_profile() -> LayerProfile {
     let profile = LayerProfile::transparent("scope").refuses(consumes());
-    profile.expect_fail("law.close", "who bears a capability cannot close the pipeline")
+    profile.expect_fail(
+        "laws.pipeline_closes_after_all_calls_end",
+        "who bears a capability cannot close the pipeline",
+    )
 }
 
 /// What the capability in the laws does not allow.

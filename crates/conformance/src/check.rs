@@ -142,13 +142,13 @@ impl Needs {
     }
 
     /// What this machine cannot tell, whatever the backend claims.
-    pub(crate) fn untold(&self) -> Option<&'static str> {
-        self.untold_where(child::written().is_some())
+    pub(crate) fn unmeasurable(&self) -> Option<&'static str> {
+        self.unmeasurable_where(child::written().is_some())
     }
 
-    fn untold_where(&self, counts_writes: bool) -> Option<&'static str> {
-        let untold = self.counted_writes && !counts_writes;
-        untold.then_some(
+    fn unmeasurable_where(&self, counts_writes: bool) -> Option<&'static str> {
+        let unmeasurable = self.counted_writes && !counts_writes;
+        unmeasurable.then_some(
             "this system does not tell a process how much it has written: Linux does, in /proc/self/io",
         )
     }
@@ -158,7 +158,7 @@ impl Needs {
         if let Some(missing) = self.operations.iter().find(|kind| !claims.supports(**kind)) {
             return Some(format!("`{missing}` is not claimed"));
         }
-        let gates = [
+        let requirements = [
             (self.idempotency && !claims.idempotency, "idempotency keys are not claimed"),
             (self.changes && !claims.changes, "changes are not claimed"),
             (self.search && !claims.search, "search is not claimed"),
@@ -172,8 +172,8 @@ impl Needs {
                 "the claimed limit of content is too far off: open the store with one of at most 4 MiB",
             ),
         ];
-        let unclaimed = gates.into_iter().find(|(unmet, _)| *unmet).map(|(_, why)| why);
-        unclaimed.or_else(|| self.untold()).map(str::to_owned)
+        let unclaimed = requirements.into_iter().find(|(unmet, _)| *unmet).map(|(_, why)| why);
+        unclaimed.or_else(|| self.unmeasurable()).map(str::to_owned)
     }
 }
 
@@ -181,6 +181,7 @@ impl Needs {
 #[derive(Clone, Copy)]
 pub struct Check {
     pub(crate) id: &'static str,
+    pub(crate) scenario: Option<&'static str>,
     pub(crate) about: &'static str,
     pub(crate) level: Level,
     pub(crate) needs: Needs,
@@ -190,13 +191,19 @@ pub struct Check {
 }
 
 impl Check {
-    /// The stable id.
+    /// Returns the stable id: an area and a sentence in snake case, such as `messages.deleted_id_cannot_be_reused`.
     #[must_use]
     pub const fn id(&self) -> &'static str {
         self.id
     }
 
-    /// What it checks, in one sentence.
+    /// Returns the acceptance scenario that the check implements, such as `VL-S12`.
+    #[must_use]
+    pub const fn scenario(&self) -> Option<&'static str> {
+        self.scenario
+    }
+
+    /// Returns the rule that a store must keep, in one sentence.
     #[must_use]
     pub const fn about(&self) -> &'static str {
         self.about
@@ -210,8 +217,16 @@ impl Check {
 
     /// Why it does not apply to a backend with these claims, or on this machine; nothing when it does.
     #[must_use]
-    pub fn gate(&self, claims: &Capabilities) -> Option<String> {
+    pub fn why_not_applicable(&self, claims: &Capabilities) -> Option<String> {
         self.needs.unmet(claims)
+    }
+}
+
+/// The id, and the scenario in parentheses if there is one: `messages.appends_are_concatenated (VL-S12)`.
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id)?;
+        self.scenario.map_or(Ok(()), |scenario| write!(f, " ({scenario})"))
     }
 }
 
@@ -221,20 +236,21 @@ impl fmt::Debug for Check {
     }
 }
 
-/// Writes a table of checks: level, id, `[operations; further needs]`, a sentence, the function; where no broken backend
-/// can be caught by it, `core alone` and why.
+/// Defines a table of checks. A row has the level, the id, the scenario in parentheses if there is one, `[operations; further needs]`, the rule
+/// and the function. A check that no defective backend can fail says `core alone` and the reason.
 macro_rules! checks {
     ($(
-        $level:ident $id:literal [$($op:ident)* $(; $($need:ident)+)?] $about:literal => $run:ident
+        $level:ident $id:literal $(($scenario:literal))? [$($op:ident)* $(; $($need:ident)+)?] $about:literal => $run:ident
         $(, core alone: $why:literal)?;
     )+) => {
         pub(crate) const CHECKS: &[$crate::check::Check] = &[$(
             $crate::check::Check {
                 id: $id,
+                scenario: $crate::check::optional!($($scenario)?),
                 about: $about,
                 level: $crate::check::Level::$level,
                 needs: $crate::check::Needs::operations(&[$(throughline_core::OpKind::$op),*])$($(.$need())+)?,
-                core_alone: $crate::check::why!($($why)?),
+                core_alone: $crate::check::optional!($($why)?),
                 run: |rig| Box::pin($run(rig)),
             }
         ),+];
@@ -242,16 +258,16 @@ macro_rules! checks {
 }
 pub(crate) use checks;
 
-/// A reason, or none.
-macro_rules! why {
+/// A literal as `Some`, or `None`.
+macro_rules! optional {
     () => {
         None
     };
-    ($why:literal) => {
-        Some($why)
+    ($value:literal) => {
+        Some($value)
     };
 }
-pub(crate) use why;
+pub(crate) use optional;
 
 #[cfg(test)]
 mod tests {
@@ -260,8 +276,8 @@ mod tests {
     #[test]
     fn what_cannot_be_told_here_is_said_and_not_passed() {
         let needs = Needs::operations(&[]).counted_writes();
-        assert_eq!(needs.untold_where(true), None);
-        assert!(needs.untold_where(false).is_some_and(|why| why.contains("how much it has written")));
-        assert_eq!(Needs::operations(&[]).untold_where(false), None);
+        assert_eq!(needs.unmeasurable_where(true), None);
+        assert!(needs.unmeasurable_where(false).is_some_and(|why| why.contains("how much it has written")));
+        assert_eq!(Needs::operations(&[]).unmeasurable_where(false), None);
     }
 }

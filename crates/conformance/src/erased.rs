@@ -20,8 +20,8 @@ pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A [`Fixture`] without its type.
 pub(crate) trait Subject: Send + Sync {
     fn profile(&self) -> Profile;
-    fn open<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<AnyBackend, BoxError>>;
-    fn clean<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, ()>;
+    fn open<'a>(&'a self, location: &'a Place) -> BoxFuture<'a, Result<AnyBackend, BoxError>>;
+    fn clean<'a>(&'a self, location: &'a Place) -> BoxFuture<'a, ()>;
 }
 
 impl<F: Fixture> Subject for F {
@@ -29,12 +29,12 @@ impl<F: Fixture> Subject for F {
         Fixture::profile(self)
     }
 
-    fn open<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<AnyBackend, BoxError>> {
-        Box::pin(async move { Ok(AnyBackend(Box::new(Fixture::open(self, place).await?))) })
+    fn open<'a>(&'a self, location: &'a Place) -> BoxFuture<'a, Result<AnyBackend, BoxError>> {
+        Box::pin(async move { Ok(AnyBackend(Box::new(Fixture::open(self, location).await?))) })
     }
 
-    fn clean<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, ()> {
-        Box::pin(Fixture::clean(self, place))
+    fn clean<'a>(&'a self, location: &'a Place) -> BoxFuture<'a, ()> {
+        Box::pin(Fixture::clean(self, location))
     }
 }
 

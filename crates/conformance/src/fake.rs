@@ -207,10 +207,10 @@ impl Service<PersistRequest> for FakeService {
         let due = play.script.front().map(|entry| entry.kind);
         if due != Some(asked) {
             let due = due.map_or_else(|| "nothing more".to_owned(), |kind| format!("`{kind}`"));
-            let what = format!("call {number} is `{asked}`, and the script has {due} next");
-            play.unexpected.push(what.clone());
+            let case = format!("call {number} is `{asked}`, and the script has {due} next");
+            play.unexpected.push(case.clone());
             drop(play);
-            let error = PersistError::new(ErrorKind::Internal, what).with_effect(Effect::NotApplied);
+            let error = PersistError::new(ErrorKind::Internal, case).with_effect(Effect::NotApplied);
             return Box::pin(async { Err(error) });
         }
         let entry = play.script.pop_front();

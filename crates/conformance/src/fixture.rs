@@ -20,11 +20,11 @@ pub trait Fixture: Send + Sync + 'static {
 
     /// Opens the store at `place`, or opens it again: every check has a place of its own, and a check of durability
     /// comes back to it, also from another process.
-    fn open(&self, place: &Place) -> impl Future<Output = Result<Self::Backend, BoxError>> + Send;
+    fn open(&self, location: &Place) -> impl Future<Output = Result<Self::Backend, BoxError>> + Send;
 
     /// Removes what a check left at `place`. Its directory is removed by the kit.
-    fn clean(&self, place: &Place) -> impl Future<Output = ()> + Send {
-        let _ = place;
+    fn clean(&self, location: &Place) -> impl Future<Output = ()> + Send {
+        let _ = location;
         ready(())
     }
 }

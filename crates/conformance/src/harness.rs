@@ -15,7 +15,7 @@ use crate::{
     erased::Subject,
     judge::judge,
     model,
-    report::{Column, Entry, Fragments, Outcome, Report},
+    report::{Column, Entry, Fragments, Outcome, Report, failure},
     verdict,
 };
 
@@ -51,9 +51,9 @@ pub fn main(fixture: impl Fixture) -> ExitCode {
     // One process for one check leaves its fragment; a table of one line would only be noise.
     if !arguments.list && !report.entries.is_empty() && (report.entries.len() > 1 || count == 1) {
         report.columns.push(column);
-        report.add_gated(run.gated());
+        report.add_gated(run.pausable());
         report.sort();
-        drop(writeln!(std::io::stdout(), "{}", report.to_markdown()));
+        drop(writeln!(std::io::stdout(), "{}", report.to_wanted_markdown()));
     }
     conclusion.exit_code()
 }
@@ -64,14 +64,14 @@ const THREADS: usize = 8;
 /// Opens the backend once to ask it.
 fn claims(subject: &Arc<dyn Subject>) -> Result<Capabilities, String> {
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let place = Place::fresh(directory.path());
+    let location = Place::fresh(directory.path());
     let answer = Arc::new(Mutex::new(None));
-    let (asked, told) = (Arc::clone(subject), Arc::clone(&answer));
+    let (asked, reported) = (Arc::clone(subject), Arc::clone(&answer));
     verdict::isolated("claims", false, move || async move {
-        let opened = asked.open(&place).await;
+        let opened = asked.open(&location).await;
         let opened = opened.map(|backend| backend.capabilities());
-        asked.clean(&place).await;
-        *lock(&told) = Some(opened.map_err(|error| error.to_string()));
+        asked.clean(&location).await;
+        *lock(&reported) = Some(opened.map_err(|error| error.to_string()));
     })?;
     let answer = lock(&answer).take();
     answer.unwrap_or_else(|| Err("no answer".to_owned()))
@@ -100,16 +100,18 @@ impl Run {
     }
 
     fn trial(self: &Arc<Self>, check: &'static Check) -> Trial {
-        let gate = check.gate(&self.claims);
-        if let Some(why) = gate {
+        let why_not_applicable = check.why_not_applicable(&self.claims);
+        if let Some(why) = why_not_applicable {
             let entry = self.entry(check, Outcome::NotApplicable, Some(why.clone()));
             self.leave(|fragments| fragments.entry(&entry));
             // Asked for in spite of the gate, it still does not pass.
             let refuse = move || Err(format!("not applicable: {why}").into());
-            return Trial::test(check.id, refuse).with_kind(check.level.as_str()).with_ignored_flag(true);
+            return Trial::test(check.to_string(), refuse)
+                .with_kind(check.level.as_str())
+                .with_ignored_flag(true);
         }
         let run = Arc::clone(self);
-        Trial::test(check.id, move || run.run(check)).with_kind(check.level.as_str())
+        Trial::test(check.to_string(), move || run.run(check)).with_kind(check.level.as_str())
     }
 
     fn run(&self, check: &Check) -> Result<(), libtest_mimic::Failed> {
@@ -122,7 +124,9 @@ impl Run {
         self.leave(|fragments| fragments.entry(&entry));
         lock(&self.entries).push(entry);
         match (outcome, detail) {
-            (Outcome::Fail, Some(detail)) => Err(format!("{}\n{detail}", check.about).into()),
+            (Outcome::Fail, Some(detail)) => {
+                Err(failure::describe("check", check, check.about, &detail).into())
+            }
             _ => Ok(()),
         }
     }
@@ -131,9 +135,11 @@ impl Run {
         Entry::of(self.subject.profile().name(), check, outcome, detail)
     }
 
-    fn gated(&self) -> Vec<Entry> {
-        let gated = crate::checks::all().iter().filter_map(|check| Some((check, check.gate(&self.claims)?)));
-        gated.map(|(check, why)| self.entry(check, Outcome::NotApplicable, Some(why))).collect()
+    fn pausable(&self) -> Vec<Entry> {
+        let pausable = crate::checks::all()
+            .iter()
+            .filter_map(|check| Some((check, check.why_not_applicable(&self.claims)?)));
+        pausable.map(|(check, why)| self.entry(check, Outcome::NotApplicable, Some(why))).collect()
     }
 
     fn report(&self) -> Report {
@@ -149,8 +155,8 @@ impl Run {
 }
 
 impl Report {
-    fn add_gated(&mut self, gated: Vec<Entry>) {
-        self.entries.extend(gated);
+    fn add_gated(&mut self, pausable: Vec<Entry>) {
+        self.entries.extend(pausable);
     }
 }
 

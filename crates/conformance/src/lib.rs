@@ -1,6 +1,6 @@
-//! Is it a backend of Throughline? Is it a layer? This crate answers, for those of the framework and for yours.
+//! The conformance kit: a test suite for backends and layers of Throughline, its own and those of other authors.
 //!
-//! The whole of what the author of a backend writes is a fixture and one line, in a test target with `harness = false`:
+//! The author of a backend writes a fixture and a `main` of one line, in a test target with `harness = false`:
 //!
 //! ```no_run
 //! use std::process::ExitCode;
@@ -33,32 +33,32 @@
 //! harness = false
 //! ```
 //!
-//! It runs under `cargo test` and under runners with a process for each test, and understands their arguments:
-//! `cargo test --test conformance -- VL-S1`. For layers there are [`laws`]; who tests all of these tests is told at
-//! [`mutants`].
+//! The program runs under `cargo test` and under runners with one process per test. It accepts the arguments of a Rust test program:
+//! `cargo test --test conformance -- VL-S12`. [`laws`] are the same for layers. The [`mutants`] test the checks themselves.
 //!
 //! # Checks
-//! A [`Check`] has a stable id, under which it can be run alone, looked up and expected to fail: a scenario of the
-//! framework (`VL-S9`, split ones as `VL-S9.batch`), one of the stores that hosts wrote by hand before (`T3-S2`, `RR-S12`), or
-//! a plain rule (`delete.tombstone`). Each runs at a [`Place`] of its own, on a runtime of its own, against the backend alone:
-//! no layer repeats or softens what it answers, except where the check is about that layer.
+//! A [`Check`] has a stable id: an area and a sentence, such as `messages.deleted_id_cannot_be_reused`. A check that implements an acceptance
+//! scenario prints the scenario after its id: `messages.appends_are_concatenated (VL-S12)`. The id selects a single check on the command line and in
+//! [`Profile::expect_fail`]. Each check runs at its own [`Place`], in its own runtime, against the backend alone. No layer repeats or changes the
+//! answers of the backend, unless the check is about that layer.
 //!
-//! - **Gates.** What a check needs is compared with the [`Capabilities`](throughline_core::Capabilities) of the backend. A
-//!   check that does not apply is listed as *ignored*: never absent, never passed. What is not claimed is checked for
-//!   being refused without a trace (`claims.…`). A check that looks at what this machine does not tell is ignored too.
-//! - **Levels.** A [`Level::Core`] check needs nothing that a store in memory could not do. A backend has the level
-//!   `core` when all of these have passed, and `full` when all others have as well.
-//! - **Known gaps.** [`Profile::expect_fail`] names them, with a reason. Such a check must fail, or the suite does.
-//! - **Time.** No check waits for time to pass: clocks and timers are turned. Only a hang is ended by a clock.
-//! - **Processes.** Checks of durability start the test program again and kill it (`kill -9`). They show what survives the
-//!   end of a process; what survives the loss of power is claimed, and not shown.
+//! - **Capabilities.** A check runs if the backend claims the [`Capabilities`](throughline_core::Capabilities) that the check needs. Otherwise
+//!   the test program lists it as *ignored*, and the report does not count it as passed. The checks `capabilities.*` verify that the backend
+//!   refuses unclaimed operations without effect. A check is also ignored if this machine cannot measure its result.
+//! - **Levels.** A store in memory can pass every [`Level::Core`] check. A backend has the level `core` if it passes all core checks, and `full`
+//!   if it also passes all others.
+//! - **Known failures.** [`Profile::expect_fail`] names a check and a reason. The suite fails if such a check passes.
+//! - **Time.** No check waits for real time: the checks advance clocks and timers. Real time only ends a check that hangs.
+//! - **Processes.** The checks of durability start the test program again and kill it (`kill -9`). They verify what survives the end of a
+//!   process. They do not verify what survives a power failure.
 //!
 //! # Environment
 //! | variable | meaning |
 //! |---|---|
-//! | `THROUGHLINE_CONFORMANCE_CASES` | how many random sequences `model.sequences` and `model.sessions` run |
-//! | `THROUGHLINE_CONFORMANCE_SEED` | which ones; a failure names its seed |
-//! | `THROUGHLINE_CONFORMANCE_REPORT` | a directory for the [`report`], where each test is a process |
+//! | `THROUGHLINE_CONFORMANCE_CASES` | the number of random sequences that the checks `models.*` run |
+//! | `THROUGHLINE_CONFORMANCE_SEED` | the seed of the random sequences; a failure prints it |
+//! | `THROUGHLINE_CONFORMANCE_REPORT` | the directory of the [`report`] of runners with one process per test |
+//! | `THROUGHLINE_CONFORMANCE_NOT_CLAIMED` | `list` prints every check that does not apply; otherwise the report counts them |
 //! | `THROUGHLINE_CONFORMANCE_MATRIX` | `full` runs every check against every one of the [`mutants`] |
 
 mod call;

@@ -4,7 +4,7 @@
 /// use throughline_conformance::Profile;
 ///
 /// let profile = Profile::new("my-backend")
-///     .expect_fail("text.large", "issue 17: rows are limited to a page")
+///     .expect_fail("messages.megabyte_message_is_kept", "issue 17: rows are limited to a page")
 ///     .note("tested against server 4.2");
 /// assert_eq!(profile.name(), "my-backend");
 /// ```
@@ -12,14 +12,14 @@
 pub struct Profile {
     name: String,
     expected: Vec<(String, String)>,
-    notes: Vec<String>,
+    remarks: Vec<String>,
 }
 
 impl Profile {
     /// A backend of this name, which is also its column in the report.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), expected: Vec::new(), notes: Vec::new() }
+        Self { name: name.into(), expected: Vec::new(), remarks: Vec::new() }
     }
 
     /// Says that this check fails, and why or where that is followed up. The check then *must* fail, so that the list
@@ -32,8 +32,8 @@ impl Profile {
 
     /// Adds a line to the report.
     #[must_use]
-    pub fn note(mut self, note: impl Into<String>) -> Self {
-        self.notes.push(note.into());
+    pub fn remark(mut self, remark: impl Into<String>) -> Self {
+        self.remarks.push(remark.into());
         self
     }
 
@@ -56,7 +56,7 @@ impl Profile {
 
     /// The lines for the report.
     #[must_use]
-    pub fn notes(&self) -> &[String] {
-        &self.notes
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 }

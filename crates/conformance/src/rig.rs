@@ -16,46 +16,46 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Rig {
     pub(crate) subject: Arc<dyn Subject>,
-    pub(crate) place: Place,
+    pub(crate) location: Place,
     pub(crate) clock: ManualClock,
     pub(crate) capabilities: Capabilities,
     /// Where random sequences begin.
     pub(crate) seed: u64,
     /// Every place of the check, to be cleaned at its end.
-    places: Arc<Mutex<Vec<Place>>>,
+    locations: Arc<Mutex<Vec<Place>>>,
 }
 
 impl Rig {
     pub(crate) fn new(
         subject: Arc<dyn Subject>,
-        place: Place,
+        location: Place,
         capabilities: Capabilities,
         seed: u64,
     ) -> Self {
-        let places = Arc::new(Mutex::new(vec![place.clone()]));
-        Self { subject, place, clock: ManualClock::new(), capabilities, seed, places }
+        let locations = Arc::new(Mutex::new(vec![location.clone()]));
+        Self { subject, location, clock: ManualClock::new(), capabilities, seed, locations }
     }
 
     /// The same at another place, for a check that compares two stores.
-    pub(crate) fn beside(&self, name: &str) -> Self {
-        let directory = self.place.directory().join(name);
+    pub(crate) fn sibling(&self, name: &str) -> Self {
+        let directory = self.location.directory().join(name);
         fs::create_dir(&directory).expect("a directory beside");
-        let place = Place::fresh(directory);
-        self.places.lock().unwrap_or_else(PoisonError::into_inner).push(place.clone());
-        Self { place, clock: ManualClock::new(), ..self.clone() }
+        let location = Place::fresh(directory);
+        self.locations.lock().unwrap_or_else(PoisonError::into_inner).push(location.clone());
+        Self { location, clock: ManualClock::new(), ..self.clone() }
     }
 
     /// Lets the fixture remove what is at the places of the check.
     pub(crate) async fn clean(&self) {
-        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for place in places {
-            self.subject.clean(&place).await;
+        let locations = self.locations.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for location in locations {
+            self.subject.clean(&location).await;
         }
     }
 
     /// Opens the store, or opens it again.
     pub(crate) async fn open(&self) -> AnyBackend {
-        match self.subject.open(&self.place).await {
+        match self.subject.open(&self.location).await {
             Ok(backend) => backend,
             Err(error) => panic!("the store did not open: {error}"),
         }

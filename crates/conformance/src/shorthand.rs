@@ -54,7 +54,9 @@ pub(crate) fn silent(name: &str, role: Role) -> NewMessage {
 #[track_caller]
 pub(crate) fn refused<T: fmt::Debug>(answer: Result<T>, kind: ErrorKind) -> PersistError {
     match answer {
-        Ok(answer) => panic!("answered {answer:?} where `{kind}` was due"),
+        Ok(answer) => panic!(
+            "a refusal\n  expected: the call is refused as `{kind}`\n  actual: it is answered: {answer:?}"
+        ),
         Err(error) => {
             assert_eq!((error.kind(), error.effect()), (kind, Effect::NotApplied), "{error}");
             error

@@ -25,11 +25,11 @@ pub(crate) async fn settle() {
 
 /// Runs `work` on a runtime whose clock nobody has turned. It asserts nothing: a panic would be told of this thread.
 pub(crate) async fn in_step<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    let (told, answer) = oneshot::channel();
+    let (reported, answer) = oneshot::channel();
     thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         // The check has failed already if it does not listen any more.
-        told.send(runtime.block_on(work)).ok();
+        reported.send(runtime.block_on(work)).ok();
     });
     answer.await.expect("work without assertions")
 }

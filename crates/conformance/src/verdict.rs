@@ -74,7 +74,7 @@ where
     F: Future<Output = ()>,
 {
     capture_panics();
-    let (told, ended) = channel();
+    let (reported, ended) = channel();
     let body = move || {
         CAPTURED.with_borrow_mut(|captured| *captured = Some(None));
         let ran = catch_unwind(AssertUnwindSafe(|| {
@@ -88,7 +88,7 @@ where
             captured.unwrap_or_else(|| text(&*payload))
         });
         // Nobody listens any more to one that was taken to hang.
-        told.send(ran).ok();
+        reported.send(ran).ok();
     };
     // The time is taken outside the runtime: checks turn its clock.
     match thread::Builder::new().name(name.to_owned()).spawn(body) {
@@ -99,8 +99,8 @@ where
                     Ok(ended) => return ended,
                     Err(RecvTimeoutError::Disconnected) => return Err("it ended without a word".to_owned()),
                     Err(RecvTimeoutError::Timeout) => {
-                        if let Some(what) = hangs(begun.elapsed()) {
-                            return Err(what);
+                        if let Some(case) = hangs(begun.elapsed()) {
+                            return Err(case);
                         }
                     }
                 }
@@ -147,9 +147,9 @@ fn capture_panics() {
             let captured = CAPTURED.try_with(|captured| {
                 let mut captured = captured.borrow_mut();
                 let Some(captured) = captured.as_mut() else { return false };
-                let place =
+                let source =
                     info.location().map_or_else(String::new, |at| format!("{}:{}: ", at.file(), at.line()));
-                *captured = Some(format!("{place}{}", text(info.payload())));
+                *captured = Some(format!("{source}{}", text(info.payload())));
                 true
             });
             if captured != Ok(true) {

@@ -49,7 +49,7 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
 
 /// The checks that run with row-level security: those about tenants, and those that span tenants. All are run by
 /// `THROUGHLINE_POSTGRES_ROW_SECURITY=1 cargo test -p throughline-tests --features postgres --test conformance_postgres`.
-const WITH_ROW_SECURITY: [&str; 5] = ["tenant", "scope", "changes.", "replica.", "audit."];
+const WITH_ROW_SECURITY: [&str; 6] = ["tenant", "scope", "isolation.", "changes.", "replication.", "audit."];
 
 /// Runs those, one after the other: the program takes one filter.
 fn with_row_security(workspace: &Workspace, cluster: &Cluster) -> Result {
@@ -64,9 +64,22 @@ fn with_row_security(workspace: &Workspace, cluster: &Cluster) -> Result {
 
 /// The checks that are left out behind PgBouncer: memory decides them, and the connection to the server makes no difference. The others run:
 /// checks of waits, of several processes, of lost connections, and of statements in random order. All are run by `THROUGHLINE_POSTGRES_POOLER=start cargo test -p throughline-tests --features postgres --test conformance_postgres`.
-const NOT_BEHIND_POOLER: [&str; 18] = [
-    "MU-", "RR-", "T3-", "TC-", "VL-", "batch.", "content.", "entry.", "fork.", "import.", "list.", "prune.",
-    "purge.", "resolve.", "search.", "session.", "thread.", "turn.",
+const NOT_BEHIND_POOLER: [&str; 15] = [
+    "(MU-",
+    "(RR-",
+    "(T3-",
+    "(TC-",
+    "(VL-",
+    "aliases.",
+    "batches.",
+    "forks.",
+    "imports.",
+    "prunes.",
+    "purges.",
+    "search.",
+    "sessions.",
+    "threads.",
+    "turns.",
 ];
 
 /// Runs the others through a PgBouncer.

@@ -25,24 +25,24 @@ use crate::{
 };
 
 checks! {
-    Core "claims.add" [] "`add` is done if it is claimed, and refused without a trace if it is not" => add;
-    Core "claims.reserve" [] "`reserve` is done if it is claimed, and refused without a trace if it is not" => reserve;
-    Core "claims.update-content" [] "`updateContent` is done if it is claimed, and refused if it is not" => update_content;
-    Core "claims.update" [] "`update` is done if it is claimed, and refused if it is not" => update;
-    Core "claims.delete" [] "`delete` is done if it is claimed, and refused if it is not" => delete;
-    Core "claims.batch" [] "`batch` is done if it is claimed, and refused without a trace if it is not" => batch;
-    Core "claims.import" [] "`import` is done if it is claimed, and refused without a trace if it is not" => import;
-    Core "claims.thread" [] "`thread` is done if it is claimed, and refused without a trace if it is not" => thread;
-    Core "claims.catalog" [] "threads are shown if operations on them are claimed, and the reads of them refused if not" => catalog;
-    Core "claims.changes" [] "changes are told if that is claimed, and reading them is refused if it is not" => changes;
-    Core "claims.consumer" [] "what consumers keep is kept if that is claimed, and refused, the reads of it too, if it is not" => consumer;
-    Core "claims.session" [] "what is done to agent sessions is done if that is claimed, and refused, the reads of it too, if it is not" => session;
-    Core "claims.replica" [] "exact copies are made if that is claimed, and refused, the reads of them too, if it is not" => replica;
-    Core "claims.search" [] "words are found if that is claimed, and a search is refused if it is not" => search;
-    Core "claims.audit" [] "who did what is kept if that is claimed, and reading it refused if it is not, and no pipeline has a log then" => audit;
-    Core "claims.read" [] "`read` is done if it is claimed, and refused if it is not" => read;
-    Core "claims.keys" [] "idempotency keys are kept if that is claimed, and refused without a trace if not" => keys;
-    Core "claims.described" [] "the pipeline describes the backend by its name and its claims" => described;
+    Core "capabilities.add_matches_its_claim" [] "the store performs `add` if it claims it, and refuses it without effect otherwise" => add;
+    Core "capabilities.reserve_matches_its_claim" [] "the store performs `reserve` if it claims it, and refuses it without effect otherwise" => reserve;
+    Core "capabilities.update_content_matches_its_claim" [] "the store performs `updateContent` if it claims it, and refuses it otherwise" => update_content;
+    Core "capabilities.update_matches_its_claim" [] "the store performs `update` if it claims it, and refuses it otherwise" => update;
+    Core "capabilities.delete_matches_its_claim" [] "the store performs `delete` if it claims it, and refuses it otherwise" => delete;
+    Core "capabilities.batch_matches_its_claim" [] "the store performs `batch` if it claims it, and refuses it without effect otherwise" => batch;
+    Core "capabilities.import_matches_its_claim" [] "the store performs `import` if it claims it, and refuses it without effect otherwise" => import;
+    Core "capabilities.thread_operations_match_their_claim" [] "the store performs `thread` if it claims it, and refuses it without effect otherwise" => thread;
+    Core "capabilities.thread_reads_match_their_claim" [] "the store answers reads of threads if it claims thread operations, and refuses them otherwise" => catalog;
+    Core "capabilities.change_reads_match_their_claim" [] "the store answers reads of changes if it claims changes, and refuses them otherwise" => changes;
+    Core "capabilities.consumer_operations_match_their_claim" [] "the store performs consumer operations and their reads if it claims them, and refuses both otherwise" => consumer;
+    Core "capabilities.session_operations_match_their_claim" [] "the store performs session operations and their reads if it claims them, and refuses both otherwise" => session;
+    Core "capabilities.replication_matches_its_claim" [] "the store performs replication operations and their reads if it claims them, and refuses both otherwise" => replica;
+    Core "capabilities.search_matches_its_claim" [] "the store finds terms if it claims search, and refuses searches otherwise" => search;
+    Core "capabilities.audit_matches_its_claim" [] "the store keeps an audit log if it claims one, and refuses its reads otherwise" => audit;
+    Core "capabilities.read_matches_its_claim" [] "the store performs `read` if it claims it, and refuses it otherwise" => read;
+    Core "capabilities.idempotency_keys_match_their_claim" [] "the store honors idempotency keys if it claims them, and refuses them without effect otherwise" => keys;
+    Core "capabilities.description_shows_name_and_claims" [] "the description of a pipeline shows the backend's name and its claims" => described;
 }
 
 async fn add(rig: Rig) {
@@ -79,7 +79,7 @@ async fn import(rig: Rig) {
 async fn thread(rig: Rig) {
     claim(rig.clone(), CreateThread::new(NewThread::new().with_id("t".parse().unwrap())).into()).await;
     // One of those that need a thread first, at a place of its own.
-    claim(rig.beside("clear"), ClearThread::new("t".parse().unwrap()).into()).await;
+    claim(rig.sibling("clear"), ClearThread::new("t".parse().unwrap()).into()).await;
 }
 
 async fn catalog(rig: Rig) {
@@ -146,11 +146,11 @@ async fn replica(rig: Rig) {
 
 async fn session(rig: Rig) {
     let db = rig.db().await;
-    let place = db.agent("g").on("t");
+    let location = db.agent("g").on("t");
     let runtime = Runtime::new("r".parse().unwrap(), "root".parse().unwrap());
     let claimer = Claimer::new("p".parse().unwrap(), runtime);
     let claimed = rig.capabilities.supports(OpKind::Session);
-    match place.begin(place.run(claimer.clone()).unwrap()).await {
+    match location.begin(location.run(claimer.clone()).unwrap()).await {
         Ok(_) => assert!(claimed, "`session` is not claimed, and answered"),
         Err(error) => {
             assert!(!claimed, "`session` is claimed: {error}");
@@ -182,7 +182,7 @@ async fn audit(rig: Rig) {
     }
     drop(db);
     let layer = AuditLayer::new(AuditKey::new(&[0; 32]));
-    let built = rig.builder().layer(layer).backend(rig.beside("audited").open().await).build();
+    let built = rig.builder().layer(layer).backend(rig.sibling("audited").open().await).build();
     assert_eq!(
         built.map(drop).map_err(|error| error.kind()),
         if rig.capabilities.audit { Ok(()) } else { Err(ErrorKind::Invalid) }
@@ -190,11 +190,11 @@ async fn audit(rig: Rig) {
 }
 
 async fn done_or_refused(db: &Persistence, read: ReadArgs, due: bool) {
-    let what = read.as_str();
+    let case = read.as_str();
     match db.run(read).await {
-        Ok(_) => assert!(due, "`{what}` is not claimed, and answered"),
+        Ok(_) => assert!(due, "`{case}` is not claimed, and answered"),
         Err(error) => {
-            assert!(!due, "`{what}` is claimed: {error}");
+            assert!(!due, "`{case}` is claimed: {error}");
             assert_eq!(
                 (error.kind(), error.effect()),
                 (ErrorKind::Unsupported, Effect::NotApplied),

@@ -12,12 +12,12 @@ use crate::{
 };
 
 checks! {
-    Core "concurrent.same-id" [Add Read; threads] "of many who add the same id one wins, and the others are told" => same_id;
-    Core "concurrent.revision" [Reserve UpdateContent Read; threads] "of many who saw the same revision one wins, and the others are told" => revision;
-    Core "concurrent.appends" [Reserve UpdateContent Read; threads] "appends that arrive at once are all there, each once and whole" => appends;
-    Core "concurrent.places" [Add Read; threads] "messages that arrive at once have places and positions of their own, in the same order" => places;
-    Core "concurrent.final" [Reserve UpdateContent Read; threads] "of many who settle a message one wins, and it is settled once" => settle;
-    Extended "concurrent.key" [Add Read; keys threads] "of many who call with the same key one makes the change, and all are answered alike" => same_key;
+    Core "concurrency.one_add_of_an_id_wins" [Add Read; threads] "when many callers add the same id, one succeeds and the others get `AlreadyExists`" => same_id;
+    Core "concurrency.one_update_of_a_revision_wins" [Reserve UpdateContent Read; threads] "when many callers update the same revision, one succeeds and the others get `Stale`" => revision;
+    Core "concurrency.appends_are_whole_and_applied_once" [Reserve UpdateContent Read; threads] "concurrent appends to one message are each applied once and never mixed" => appends;
+    Core "concurrency.adds_get_unique_ordered_seqs" [Add Read; threads] "concurrently added messages get unique sequence numbers and positions, in the same order" => seqs;
+    Core "concurrency.one_finish_wins" [Reserve UpdateContent Read; threads] "when many callers settle one message, one succeeds and the message is settled once" => settle;
+    Extended "concurrency.one_call_per_key_is_applied" [Add Read; keys threads] "when many callers use the same key, the store applies one call and answers all alike" => same_key;
 }
 
 const CALLERS: usize = 12;
@@ -103,15 +103,15 @@ async fn appends(rig: Rig) {
     assert_eq!(revisions, expected, "each append is a revision of its own");
     let text = the(&thread, "m").await.content;
     for number in 0..CALLERS {
-        let places: Vec<_> = (0..4).map(|time| text.as_json().find(&format!("<{number}.{time}>"))).collect();
-        assert!(places.iter().all(Option::is_some), "an append of caller {number} is lost");
-        assert!(places.is_sorted(), "each caller's own are in order");
+        let seqs: Vec<_> = (0..4).map(|time| text.as_json().find(&format!("<{number}.{time}>"))).collect();
+        assert!(seqs.iter().all(Option::is_some), "an append of caller {number} is lost");
+        assert!(seqs.is_sorted(), "each caller's own are in order");
     }
-    let pieces = text.as_json().matches('<').count();
-    assert_eq!(pieces, CALLERS * 4, "an append is there twice");
+    let chunks = text.as_json().matches('<').count();
+    assert_eq!(chunks, CALLERS * 4, "an append is there twice");
 }
 
-async fn places(rig: Rig) {
+async fn seqs(rig: Rig) {
     let db = rig.db().await;
     let add = |number: usize| {
         let thread = db.thread(if number.is_multiple_of(2) { "even" } else { "odd" });

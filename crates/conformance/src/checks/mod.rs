@@ -65,7 +65,7 @@ pub fn all() -> &'static [&'static Check] {
             thread::lasting::CHECKS,
             thread::turn::CHECKS,
             thread::resolve::CHECKS,
-            changes::told::CHECKS,
+            changes::emitted::CHECKS,
             changes::scope::CHECKS,
             changes::read::CHECKS,
             changes::feed::CHECKS,
@@ -124,18 +124,30 @@ mod tests {
         let single: Vec<_> = OpKind::ALL.into_iter().filter(|kind| !beyond.contains(kind)).collect();
         let least = Capabilities::new(Durability::Volatile).with_operations(&single);
         for check in super::all().iter().filter(|check| check.level == Level::Core) {
-            assert_eq!(check.gate(&least), None, "{}", check.id);
+            assert_eq!(check.why_not_applicable(&least), None, "{}", check.id);
         }
     }
 
     #[test]
-    fn ids_are_unique_and_fit_for_file_names() {
+    fn ids_are_unique_sentences_in_snake_case() {
         let mut seen = HashSet::new();
-        for check in super::all() {
-            let id = check.id();
-            assert!(seen.insert(id), "{id} stands twice");
-            assert!(id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')), "{id}");
-            assert!(check.about().len() > 12, "{id} does not say what it is about");
+        let checks = super::all().iter().map(|check| (check.id(), check.about()));
+        for (id, rule) in checks.chain(crate::laws::all().map(|law| (law.id(), law.about()))) {
+            assert!(seen.insert(id), "{id} is not unique");
+            let (area, sentence) = id.split_once('.').expect("an area and a sentence");
+            let is_snake_case =
+                |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+            assert!(is_snake_case(area) && is_snake_case(sentence), "{id}");
+            let words = rule.split_whitespace().count();
+            assert!((3..=20).contains(&words), "{id}: the rule has {words} words");
         }
+    }
+
+    #[test]
+    fn the_printed_id_names_the_scenario() {
+        let of = |id: &str| super::all().iter().find(|check| check.id() == id).expect("a known check");
+        let printed = of("messages.appends_are_concatenated").to_string();
+        assert_eq!(printed, "messages.appends_are_concatenated (VL-S12)");
+        assert_eq!(of("messages.every_role_is_kept").to_string(), "messages.every_role_is_kept");
     }
 }

@@ -11,7 +11,7 @@ use throughline_core::{Backend as _, Persistence};
 
 pub(crate) use self::{
     process::Process,
-    role::{Role, long_text, piece, shown_key, written},
+    role::{Role, chunk, long_text, shown_key, written},
 };
 use crate::{Place, clock::ManualClock, erased::Subject};
 
@@ -25,7 +25,7 @@ const NAME: &str = "THROUGHLINE_CONFORMANCE_NAME";
 pub(crate) struct Requested {
     role: Role,
     backend: String,
-    place: Place,
+    location: Place,
 }
 
 /// What the environment asks for, if anything.
@@ -34,7 +34,7 @@ pub(crate) fn requested() -> Option<Requested> {
     Some(Requested {
         role: Role::parse(&text(ROLE)?)?,
         backend: text(BACKEND)?,
-        place: Place::known(PathBuf::from(env::var_os(DIRECTORY)?), text(NAME)?),
+        location: Place::known(PathBuf::from(env::var_os(DIRECTORY)?), text(NAME)?),
     })
 }
 
@@ -49,7 +49,7 @@ impl Requested {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let played = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
             runtime.block_on(async {
-                let backend = subject.open(&self.place).await.map_err(|error| error.to_string())?;
+                let backend = subject.open(&self.location).await.map_err(|error| error.to_string())?;
                 let key = backend.fingerprint_key();
                 let db = Persistence::builder().clock(ManualClock::new()).backend(backend).build();
                 self.role.play(db.map_err(|error| error.to_string())?, key).await

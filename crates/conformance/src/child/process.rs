@@ -13,7 +13,7 @@ use crate::rig::Rig;
 /// Another process of this program at work on the store of a check. Killed when it is dropped.
 pub(crate) struct Process {
     child: Child,
-    told: Option<ChildStdin>,
+    reported: Option<ChildStdin>,
     lines: UnboundedReceiver<String>,
 }
 
@@ -23,18 +23,18 @@ impl Process {
         let mut child = Command::new(program)
             .env(ROLE, role.to_string())
             .env(BACKEND, rig.subject.profile().name())
-            .env(DIRECTORY, rig.place.directory())
-            .env(NAME, rig.place.name())
+            .env(DIRECTORY, rig.location.directory())
+            .env(NAME, rig.location.name())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("this program starts again");
-        let told = child.stdin.take();
+        let reported = child.stdin.take();
         let output = BufReader::new(child.stdout.take().expect("a pipe"));
         let (sender, lines) = unbounded_channel();
         // A thread, so that the check is not held up by a process that says nothing.
         thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { child, told, lines }
+        Self { child, reported, lines }
     }
 
     /// The next line that it prints; nothing once it has ended.
@@ -51,8 +51,8 @@ impl Process {
 
     /// Lets a process go on that waits to be told.
     pub(crate) fn go(&mut self) {
-        let mut told = self.told.take().expect("told once");
-        told.write_all(b"go\n").expect("the process listens");
+        let mut reported = self.reported.take().expect("told once");
+        reported.write_all(b"go\n").expect("the process listens");
     }
 
     /// Kills it, in the middle of whatever it is doing, and answers what it had printed by then.

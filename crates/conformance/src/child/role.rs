@@ -24,7 +24,7 @@ pub(crate) enum Role {
     /// Waits to be told, adds so many messages whose ids begin with this number, and acknowledges their places.
     Writer(u8, u32),
     /// Waits to be told, adds so many turns of a question and an answer to the thread `t`, and acknowledges their places.
-    Turns(u32),
+    AppendTurns(u32),
     /// Waits to be told, makes so many runs of the agent `g` in the thread `a`, each with a session of its own that begins with this
     /// number, and acknowledges each.
     Runs(u8, u32),
@@ -42,7 +42,7 @@ impl Role {
             "batches" => Self::Batches,
             "draft" => Self::Draft,
             "writer" => Self::Writer(words.next()?.parse().ok()?, words.next()?.parse().ok()?),
-            "turns" => Self::Turns(words.next()?.parse().ok()?),
+            "turns" => Self::AppendTurns(words.next()?.parse().ok()?),
             "runs" => Self::Runs(words.next()?.parse().ok()?, words.next()?.parse().ok()?),
             "appends" => Self::Appends(words.next()?.parse().ok()?),
             "store-key" => Self::StoreKey,
@@ -60,7 +60,7 @@ impl Role {
             Self::Batches => batches(&db).await,
             Self::Draft => draft(&db).await,
             Self::Writer(number, count) => writer(&db, number, count).await,
-            Self::Turns(count) => turns(&db, count).await,
+            Self::AppendTurns(count) => turns(&db, count).await,
             Self::Runs(number, count) => runs(&db, number, count).await,
             Self::Appends(count) => appends(&db, count).await,
         };
@@ -76,7 +76,7 @@ impl fmt::Display for Role {
             Self::Batches => f.write_str("batches"),
             Self::Draft => f.write_str("draft"),
             Self::Writer(number, count) => write!(f, "writer {number} {count}"),
-            Self::Turns(count) => write!(f, "turns {count}"),
+            Self::AppendTurns(count) => write!(f, "turns {count}"),
             Self::Runs(number, count) => write!(f, "runs {number} {count}"),
             Self::Appends(count) => write!(f, "appends {count}"),
             Self::StoreKey => f.write_str("store-key"),
@@ -90,7 +90,7 @@ pub(crate) fn long_text(name: &str) -> String {
 }
 
 /// What the draft of [`Role::Draft`] appends as its piece `number`.
-pub(crate) fn piece(number: u32) -> String {
+pub(crate) fn chunk(number: u32) -> String {
     format!("[{number}]")
 }
 
@@ -99,10 +99,10 @@ pub(crate) fn shown_key(key: Option<FingerprintKey>) -> String {
     format!("{:?}", key.as_ref().map(FingerprintKey::as_bytes))
 }
 
-fn ack(what: impl fmt::Display) {
+fn ack(case: impl fmt::Display) {
     let mut out = std::io::stdout().lock();
     // A parent that no longer listens has killed this process, or is about to.
-    drop(writeln!(out, "ack {what}").and_then(|()| out.flush()));
+    drop(writeln!(out, "ack {case}").and_then(|()| out.flush()));
 }
 
 async fn adds(db: &Persistence) -> Result<()> {
@@ -133,7 +133,7 @@ async fn draft(db: &Persistence) -> Result<()> {
     let mut draft = db.thread("t").reserve(NewReservation::new(Speaker::Assistant).with_id(id("d"))).await?;
     ack("reserved");
     for number in 0_u32.. {
-        draft.append(piece(number)).await?;
+        draft.append(chunk(number)).await?;
         draft.flush().await?;
         ack(number);
     }
@@ -170,14 +170,14 @@ async fn writer(db: &Persistence, number: u8, count: u32) -> Result<()> {
 
 async fn runs(db: &Persistence, number: u8, count: u32) -> Result<()> {
     wait_to_be_told();
-    let place = db.agent("g").on("a");
+    let location = db.agent("g").on("a");
     let at =
         Runtime::new(format!("r{number}").parse().expect("a valid id"), "root".parse().expect("a valid id"));
     for run in 0..count {
         let claimer = Claimer::new("p".parse().expect("a valid id"), at.clone());
         let begun = loop {
             // Whoever has the lease gives it back soon.
-            match place.begin(place.run(claimer.clone())?).await {
+            match location.begin(location.run(claimer.clone())?).await {
                 Err(error) if error.kind() == ErrorKind::Busy => tokio::task::yield_now().await,
                 begun => break begun?,
             }
@@ -185,7 +185,7 @@ async fn runs(db: &Persistence, number: u8, count: u32) -> Result<()> {
         let name = format!("s{number}.{run}");
         let report = RunReport::of(name.parse().expect("a valid id"))
             .in_directory(format!("/{name}").parse().expect("a valid directory"));
-        place.confirm(begun.attempt, report).await?;
+        location.confirm(begun.attempt, report).await?;
         ack(name);
     }
     Ok(())

@@ -25,7 +25,7 @@ use crate::{
 };
 
 checks! {
-    Core "concurrent.history" [Add UpdateContent Delete Read; threads] "whatever several callers do to one message at once could have been done one by one" => history;
+    Core "concurrency.calls_to_one_message_are_linearizable" [Add UpdateContent Delete Read; threads] "the answers to concurrent calls on one message fit some sequential order of these calls" => history;
 }
 
 const ROUNDS: u64 = 24;
@@ -37,8 +37,8 @@ async fn history(rig: Rig) {
     for round in 0..ROUNDS {
         let events = record(&db, round).await;
         if !is_linearizable(&events) {
-            let told: Vec<String> = events.iter().map(|event| format!("  {event:?}")).collect();
-            panic!("round {round}: there is no order for\n{}", told.join("\n"));
+            let reported: Vec<String> = events.iter().map(|event| format!("  {event:?}")).collect();
+            panic!("round {round}: there is no order for\n{}", reported.join("\n"));
         }
     }
 }

@@ -68,14 +68,14 @@ pub(super) fn answer(asked: &ReadArgs, tenant: &TenantId, text: &str, number: u6
         }
         ReadArgs::Tenants(_) => ReadResult::Tenants(Tenants { tenants: vec![id(&format!("t{number}"))] }),
         ReadArgs::Changes(_) => {
-            let what = ChangedMessage { id: id("m"), seq: Seq::new(4), revision: Revision::new(number) };
+            let message = ChangedMessage { id: id("m"), seq: Seq::new(4), revision: Revision::new(number) };
             ReadResult::Changes(Changes {
                 changes: vec![Change {
                     position,
                     tenant: tenant.clone(),
                     thread: thread(),
                     at: at(7),
-                    what: ChangeKind::Added(what),
+                    what: ChangeKind::Added(message),
                 }],
                 position,
                 more: true,

@@ -9,9 +9,9 @@ const SHOWN: usize = 40;
 
 /// Asserts that what came is what was due, and shows where it is not.
 #[track_caller]
-pub(crate) fn assert_same<T: Serialize + PartialEq + Debug>(what: &str, came: &T, due: &T) {
+pub(crate) fn assert_same<T: Serialize + PartialEq + Debug>(case: &str, came: &T, due: &T) {
     if came != due {
-        panic!("{what}: {}", difference(&json(came), &json(due)));
+        panic!("{case}: {}", difference(&json(came), &json(due)));
     }
 }
 
@@ -25,11 +25,11 @@ pub(crate) fn difference(came: &str, due: &str) -> String {
     if at == came.len() && at == due.len() {
         return "they differ in what is not a part of the JSON".to_owned();
     }
-    let piece = |text: &str| {
+    let chunk = |text: &str| {
         let cut = |to: usize| text.floor_char_boundary(to.min(text.len()));
         text[cut(at.saturating_sub(SHOWN))..cut(at + SHOWN)].to_owned()
     };
-    format!("they differ from byte {at} on\n  came: …{}…\n   due: …{}…", piece(came), piece(due))
+    format!("they differ from byte {at} on\n  expected: …{}…\n  actual: …{}…", chunk(due), chunk(came))
 }
 
 #[cfg(test)]
@@ -39,9 +39,9 @@ mod tests {
     #[test]
     fn a_difference_is_shown_with_the_text_around_it() {
         let (came, due) = ("a".repeat(100) + "é 1.1, and on", "a".repeat(100) + "é 1.10, and on");
-        let told = difference(&came, &due);
-        assert!(told.starts_with("they differ from byte 106 on"), "{told}");
-        assert!(told.contains("é 1.1, and on…") && told.contains("é 1.10, and on…"), "{told}");
-        assert!(told.len() < 300, "{told}");
+        let reported = difference(&came, &due);
+        assert!(reported.starts_with("they differ from byte 106 on"), "{reported}");
+        assert!(reported.contains("é 1.1, and on…") && reported.contains("é 1.10, and on…"), "{reported}");
+        assert!(reported.len() < 300, "{reported}");
     }
 }

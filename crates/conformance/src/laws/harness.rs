@@ -12,7 +12,11 @@ use std::{
 use libtest_mimic::{Arguments, Trial};
 
 use super::{Law, LayerFixture, bench::Bench, law, progress::Progress};
-use crate::{judge::judge, report::Outcome, verdict};
+use crate::{
+    judge::judge,
+    report::{Outcome, failure},
+    verdict,
+};
 
 /// A layer without its type.
 pub(crate) type Subject = Arc<dyn LayerFixture>;
@@ -74,7 +78,7 @@ pub fn main(fixtures: Vec<Box<dyn LayerFixture>>) -> ExitCode {
 }
 
 /// Runs every law for every layer, and says which of them are broken: one text for each, which begins with the names of the
-/// layer and the law, so `` `trace` breaks `law.error`: … ``.
+/// layer and the law, so `` `trace` breaks `laws.inner_error_keeps_kind_effect_and_site`: … ``.
 ///
 /// A law that does not end is broken after ten seconds in which nothing passed the layer, and its text says what the layer waits
 /// in, or that it blocks its thread. The laws after it are not run for that layer.
@@ -83,17 +87,18 @@ pub fn broken(fixtures: Vec<Box<dyn LayerFixture>>) -> Vec<String> {
     let mut broken = Vec::new();
     for subject in fixtures.into_iter().map(Subject::from) {
         let profile = subject.profile();
-        for law in law::all().filter(|law| law.gate(&profile).is_none()) {
+        for law in law::all().filter(|law| law.why_not_applicable(&profile).is_none()) {
             let ran = run_for(NO_PROGRESS, &subject, law);
             let hangs = ran.as_ref().is_err_and(|broken| broken.hangs);
             let ended = ran.map_err(|broken| broken.detail);
             if let (Outcome::Fail, Some(detail)) = judge(ended, profile.expected(law.id)) {
                 let rest = if hangs { "\nthe laws after this one were not run" } else { "" };
                 broken.push(format!(
-                    "`{}` breaks `{}`: {}\n{detail}{rest}",
+                    "`{}` breaks `{}`: {}\n{}{rest}",
                     profile.name(),
                     law.id,
-                    law.about
+                    law.about,
+                    failure::in_words(&detail)
                 ));
             }
             if hangs {
@@ -180,7 +185,7 @@ macro_rules! layer_laws {
 fn trial(subject: &Subject, law: &'static Law, found: &Found) -> Trial {
     let profile = subject.profile();
     let name = format!("{}.{}", profile.name(), law.id);
-    if let Some(why) = law.gate(&profile) {
+    if let Some(why) = law.why_not_applicable(&profile) {
         let refuse = move || Err(format!("not applicable: {why}").into());
         return Trial::test(name, refuse).with_kind("law").with_ignored_flag(true);
     }
@@ -191,7 +196,9 @@ fn trial(subject: &Subject, law: &'static Law, found: &Found) -> Trial {
         let name = subject.profile().name().to_owned();
         found.lock().unwrap_or_else(PoisonError::into_inner).push((law.id, name, outcome));
         match (outcome, detail) {
-            (Outcome::Fail, Some(detail)) => Err(format!("{}\n{detail}", law.about).into()),
+            (Outcome::Fail, Some(detail)) => {
+                Err(failure::describe("law", &law.id, law.about, &detail).into())
+            }
             _ => Ok(()),
         }
     };
@@ -210,14 +217,14 @@ fn table(subjects: &[Subject], found: &[(&'static str, String, Outcome)]) -> Str
         "---|".repeat(names.len())
     );
     for law in law::all() {
-        let cells = subjects.iter().zip(&names).map(|(subject, name)| {
-            if law.gate(&subject.profile()).is_some() {
+        let outcomes = subjects.iter().zip(&names).map(|(subject, name)| {
+            if law.why_not_applicable(&subject.profile()).is_some() {
                 return Outcome::NotApplicable.as_str();
             }
             let found = found.iter().find(|(id, layer, _)| *id == law.id && layer == name);
             found.map_or("not run", |(_, _, outcome)| outcome.as_str())
         });
-        let _ = writeln!(text, "| `{}` | {} |", law.id, cells.collect::<Vec<_>>().join(" | "));
+        let _ = writeln!(text, "| `{}` | {} |", law.id, outcomes.collect::<Vec<_>>().join(" | "));
     }
     if !stacks.is_empty() {
         let of_stacks = |outcome: Outcome| {
@@ -248,7 +255,7 @@ mod tests {
 
     fn why(set: &LayerSet) -> String {
         let subject = Subject::from(set.alone().remove(0));
-        let law = law::all().find(|law| law.id == "law.visited").unwrap();
+        let law = law::all().find(|law| law.id == "laws.every_operation_visits_the_layer_once").unwrap();
         let broken = run_for(SOON, &subject, law).expect_err("it does not end");
         assert!(broken.hangs);
         broken.detail
@@ -281,7 +288,7 @@ mod tests {
             })
         };
         let set = LayerSet::new().with(LayerProfile::transparent("blocks"), blocks);
-        let due = "`law.visited` does not end: the layer `blocks` blocks its thread in `add`, before it was passed on";
+        let due = "`laws.every_operation_visits_the_layer_once` does not end: the layer `blocks` blocks its thread in `add`, before it was passed on";
         assert_eq!(why(&set), due);
     }
 

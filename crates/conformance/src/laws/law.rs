@@ -40,7 +40,7 @@ impl Law {
     }
 
     /// Why it does not apply to a layer with this profile; nothing when it does.
-    pub(crate) fn gate(&self, profile: &LayerProfile) -> Option<&'static str> {
+    pub(crate) fn why_not_applicable(&self, profile: &LayerProfile) -> Option<&'static str> {
         let (applies, why) = match self.applies {
             Applies::All => (true, ""),
             Applies::Transparent => (profile.hides.is_empty(), "it changes content"),
@@ -76,8 +76,14 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Law> {
     topics.into_iter().flatten()
 }
 
-/// Writes a table of laws: to what it applies, its id, a sentence, the function; where no broken layer can be caught by
-/// it, `core alone` and why.
+/// Returns the laws of streamed texts and of searches.
+#[cfg(test)]
+pub(crate) fn of_streams_and_searches() -> impl Iterator<Item = &'static Law> {
+    rules::stream::LAWS.iter().chain(rules::search::LAWS)
+}
+
+/// Defines a table of laws. A row has the layers that the law applies to, the id, the rule and the function. A law that no defective
+/// layer can break says `core alone` and the reason.
 macro_rules! laws {
     ($($applies:ident $id:literal $about:literal => $run:ident $(, core alone: $why:literal)?;)+) => {
         pub(crate) const LAWS: &[$crate::laws::Law] = &[$(
@@ -85,7 +91,7 @@ macro_rules! laws {
                 id: $id,
                 about: $about,
                 applies: $crate::laws::law::Applies::$applies,
-                core_alone: $crate::check::why!($($why)?),
+                core_alone: $crate::check::optional!($($why)?),
                 run: |bench| Box::pin($run(bench)),
             }
         ),+];

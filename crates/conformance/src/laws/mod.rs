@@ -44,6 +44,8 @@ mod rules;
 mod set;
 mod stream;
 
+#[cfg(test)]
+pub(crate) use self::law::of_streams_and_searches;
 pub use self::{
     fixture::{Addition, Around, LayerFixture, LayerProfile},
     harness::{assert_kept, broken, main},

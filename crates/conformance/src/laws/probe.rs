@@ -28,7 +28,7 @@ use crate::verdict::ON_PURPOSE;
 pub struct Probe {
     name: &'static str,
     phase: Phase,
-    notes: Arc<Mutex<Notes>>,
+    log: Arc<Mutex<ProbeLog>>,
     side: Side,
     progress: Progress,
 }
@@ -76,7 +76,7 @@ struct Refusal {
 }
 
 #[derive(Default)]
-struct Notes {
+struct ProbeLog {
     visits: Vec<Visit>,
     acts: VecDeque<Act>,
     /// Which calls the probe refuses, until `behave` is called.
@@ -94,7 +94,7 @@ struct Notes {
     unready_calls: usize,
 }
 
-impl Notes {
+impl ProbeLog {
     /// What this call is met with.
     fn act_on(&mut self, request: &PersistRequest) -> Option<Act> {
         match self.refuses.as_ref().filter(|refusal| !(refusal.passes)(&request.args)) {
@@ -115,7 +115,7 @@ impl Notes {
     }
 }
 
-impl fmt::Debug for Notes {
+impl fmt::Debug for ProbeLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notes").field("visits", &self.visits.len()).finish_non_exhaustive()
     }
@@ -143,71 +143,71 @@ struct FromInside;
 
 impl Probe {
     pub(super) fn outside(progress: Progress) -> Self {
-        Self { name: "outside", phase: Phase::Admit, notes: Arc::default(), side: Side::Outside, progress }
+        Self { name: "outside", phase: Phase::Admit, log: Arc::default(), side: Side::Outside, progress }
     }
 
     pub(super) fn inside(progress: Progress) -> Self {
-        Self { name: "inside", phase: Phase::Route, notes: Arc::default(), side: Side::Inside, progress }
+        Self { name: "inside", phase: Phase::Route, log: Arc::default(), side: Side::Inside, progress }
     }
 
-    fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn log(&self) -> MutexGuard<'_, ProbeLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the next calls are met with, one each.
     pub(crate) fn act(&self, acts: impl IntoIterator<Item = Act>) {
-        self.notes().acts.extend(acts);
+        self.log().acts.extend(acts);
     }
 
     /// Every call fails with `error`, but for those that `passes` is true of.
     pub(crate) fn fail_unless(&self, passes: fn(&PersistArgs) -> bool, error: PersistError, reach: Reach) {
-        self.notes().refuses = Some(Refusal { passes, error, reach });
+        self.log().refuses = Some(Refusal { passes, error, reach });
     }
 
     /// Every call of an operation of this name is met with `act`: what is read on the way is not.
     pub(crate) fn script(&self, name: &'static str, act: Act) {
-        self.notes().script = Some((name, act));
+        self.log().script = Some((name, act));
     }
 
     /// How many calls went on after they were held.
     pub(crate) fn went_on(&self) -> usize {
-        self.notes().went_on
+        self.log().went_on
     }
 
     /// Forgets which calls were to fail. Writes that are late are made all the same.
     pub(crate) fn behave(&self) {
-        let mut notes = self.notes();
-        notes.acts.clear();
-        notes.refuses = None;
-        notes.script = None;
+        let mut log = self.log();
+        log.acts.clear();
+        log.refuses = None;
+        log.script = None;
     }
 
     /// What has passed since this was last asked.
     pub(crate) fn visits(&self) -> Vec<Visit> {
-        std::mem::take(&mut self.notes().visits)
+        std::mem::take(&mut self.log().visits)
     }
 
     /// Whether a call of an operation of this name has come.
     pub(crate) fn is_visited(&self, name: &str) -> bool {
-        self.notes().visits.iter().any(|visit| name_of(&visit.args) == name)
+        self.log().visits.iter().any(|visit| name_of(&visit.args) == name)
     }
 
     /// How much has passed so far.
     pub(crate) fn count(&self) -> usize {
-        self.notes().visits.len()
+        self.log().visits.len()
     }
 
     pub(crate) fn be_unready(&self, times: usize) {
-        self.notes().unready = times;
+        self.log().unready = times;
     }
 
     /// What happens the next time that it is asked whether it is ready.
     pub(crate) fn unfit(&self, how: Unfit) {
-        self.notes().unfit = Some(how);
+        self.log().unfit = Some(how);
     }
 
     pub(crate) fn unready_calls(&self) -> usize {
-        self.notes().unready_calls
+        self.log().unready_calls
     }
 }
 
@@ -254,21 +254,21 @@ where
     type Future = ProbeFuture;
 
     fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<()>> {
-        let mut notes = self.probe.notes();
-        match notes.unfit.take() {
+        let mut log = self.probe.log();
+        match log.unfit.take() {
             Some(Unfit::Fails(error)) => return Poll::Ready(Err(error)),
             Some(Unfit::Panics) => {
-                drop(notes);
+                drop(log);
                 panic!("{ON_PURPOSE}");
             }
             None => {}
         }
-        if notes.unready > 0 {
-            notes.unready -= 1;
+        if log.unready > 0 {
+            log.unready -= 1;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        drop(notes);
+        drop(log);
         let runs = self.probe.progress.runs(self.probe.side);
         let ready = self.inner.poll_ready(cx);
         drop(runs);
@@ -280,9 +280,9 @@ where
         let probe = self.probe.clone();
         let operation = request.kind();
         probe.progress.called(probe.side, operation);
-        let mut notes = probe.notes();
+        let mut log = probe.log();
         if !std::mem::take(&mut self.ready) {
-            notes.unready_calls += 1;
+            log.unready_calls += 1;
         }
         let marked_down = if probe.name == "outside" {
             request.context.extensions_mut().insert(FromOutside);
@@ -290,18 +290,18 @@ where
         } else {
             request.context.extensions().get::<FromOutside>().is_some()
         };
-        let number = notes.visits.len();
-        notes.visits.push(Visit {
+        let number = log.visits.len();
+        log.visits.push(Visit {
             args: request.args.clone(),
             context: request.context.clone(),
             answer: None,
             marked_down,
             marked_up: false,
         });
-        let act = notes.act_on(&request);
+        let act = log.act_on(&request);
         let late =
-            if act.is_none() && operation.is_write() { std::mem::take(&mut notes.late) } else { Vec::new() };
-        drop(notes);
+            if act.is_none() && operation.is_write() { std::mem::take(&mut log.late) } else { Vec::new() };
+        drop(log);
         let inner = match act {
             Some(Act::PanicWhenCalled) => panic!("{ON_PURPOSE}"),
             None if !late.is_empty() => {
@@ -316,9 +316,9 @@ where
         };
         Box::pin(async move {
             let mut answer = match (act, inner) {
-                (Some(Act::HoldAfter(told)), Some(inner)) => {
+                (Some(Act::HoldAfter(reported)), Some(inner)) => {
                     let answer = inner.answer(&probe).await;
-                    told.acquire().await.expect("never closed").forget();
+                    reported.acquire().await.expect("never closed").forget();
                     answer
                 }
                 // A refusal is an answer that is not lost.
@@ -331,9 +331,9 @@ where
                     extensions: throughline_core::pipeline::Extensions::new(),
                 }),
                 (Some(Act::PanicWhenPolled), None) => panic!("{ON_PURPOSE}"),
-                (Some(Act::HoldBefore(told, error)), None) => {
-                    told.acquire().await.expect("never closed").forget();
-                    probe.notes().went_on += 1;
+                (Some(Act::HoldBefore(reported, error)), None) => {
+                    reported.acquire().await.expect("never closed").forget();
+                    probe.log().went_on += 1;
                     Err(error)
                 }
                 (_, None) => pending().await,
@@ -348,9 +348,9 @@ where
             }
             probe.progress.answered(probe.side, operation);
             // A law may have taken the visits while this one was under way.
-            if let Some(visit) = probe.notes().visits.get_mut(number) {
-                let told = answer.as_ref().map(|response| (response.result.clone(), response.receipt));
-                visit.answer = Some(told.map_err(Clone::clone));
+            if let Some(visit) = probe.log().visits.get_mut(number) {
+                let reported = answer.as_ref().map(|response| (response.result.clone(), response.receipt));
+                visit.answer = Some(reported.map_err(Clone::clone));
                 visit.marked_up = marked_up;
             }
             answer

@@ -154,7 +154,7 @@ impl Stack {
     fn of(members: &[&Member]) -> Self {
         let sites = names(members);
         let mut profiles: Vec<LayerProfile> = members.iter().map(|member| member.profile.clone()).collect();
-        // As they stand; one whose name is not that of its site is found by `law.named`.
+        // As they stand; one whose name is not that of its site is found by `laws.layer_is_described_once`.
         profiles.sort_by_key(|profile| sites.iter().position(|site| site == profile.name()));
         let members = members.iter().map(|member| (*member).clone()).collect();
         Self { members, profile: LayerProfile::together(profiles) }
@@ -216,8 +216,10 @@ mod tests {
     }
 
     fn whom(broken: &[String]) -> Vec<&str> {
-        let mut whom: Vec<_> =
-            broken.iter().map(|told| told.split("` breaks").next().unwrap().trim_matches('`')).collect();
+        let mut whom: Vec<_> = broken
+            .iter()
+            .map(|reported| reported.split("` breaks").next().unwrap().trim_matches('`'))
+            .collect();
         whom.dedup();
         whom
     }
@@ -231,7 +233,8 @@ mod tests {
         let found = broken(set.pairs());
         assert_eq!(whom(&found), ["marks+stumbles"]);
         assert!(
-            found.iter().any(|told| told.starts_with("`marks+stumbles` breaks `law.visited`: ")),
+            found.iter().any(|reported| reported
+                .starts_with("`marks+stumbles` breaks `laws.every_operation_visits_the_layer_once`: ")),
             "{found:?}"
         );
     }
@@ -271,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "`stumbles` breaks `law.visited`")]
+    #[should_panic(expected = "`stumbles` breaks `laws.every_operation_visits_the_layer_once`")]
     fn what_is_broken_ends_an_ordinary_test_by_name() {
         async fn never(request: PersistRequest, next: NextRequest) -> Result<PersistResponse> {
             stumbles(request, next, &[true]).await

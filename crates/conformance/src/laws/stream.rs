@@ -259,7 +259,7 @@ impl<'a> Written<'a> {
         let get = GetMessage { thread: self.thread.clone(), id: self.id.clone() };
         let answer =
             self.bench.call(get.into(), None).await.unwrap_or_else(|error| panic!("a read: {error}"));
-        let held = held_back(&answer);
+        let held = buffered(&answer);
         let PersistResult::Read(ReadResult::Get(Some(message))) = answer.result else {
             panic!("the message is not there")
         };
@@ -311,7 +311,7 @@ pub(super) struct Seen {
 }
 
 /// How much an answer says is held back.
-pub(super) fn held_back(answer: &PersistResponse) -> usize {
+pub(super) fn buffered(answer: &PersistResponse) -> usize {
     answer.extensions.get::<BufferedBytes>().map_or(0, |held| held.0)
 }
 
@@ -350,7 +350,7 @@ impl Bench {
     /// Writes a text in two parts and ends the message: after each call nothing has leaked, and at the end nothing is lost.
     pub(super) async fn write(&self, carrier: Carrier, end: End, text: &Text, cut: usize) {
         let (front, back) = text.given.split_at(cut);
-        let what = || format!("{carrier:?} of {front:?} and {back:?}, {end:?}");
+        let case = || format!("{carrier:?} of {front:?} and {back:?}, {end:?}");
         let mut written = Written::new(self);
         let mut steps = script(carrier, end, front, back);
         let mut calls: Vec<PersistArgs> = Vec::new();
@@ -372,14 +372,14 @@ impl Bench {
         }
         let mut held = 0;
         for call in calls {
-            held = held_back(&written.make(call, &text.hidden).await);
+            held = buffered(&written.make(call, &text.hidden).await);
             let seen = written.read().await;
-            assert!(!holds(&seen.stored, &text.hidden), "{}: the text is in the store", what());
+            assert!(!holds(&seen.stored, &text.hidden), "{}: the text is in the store", case());
         }
         let seen = written.read().await;
         let due = text.shown_in(&written.given.content());
-        assert_eq!(seen.shown.as_json(), due.as_json(), "{}: what is read, and what is due", what());
-        assert_eq!((held, seen.held), (0, 0), "{}: an ended message has nothing held back", what());
+        assert_eq!(seen.shown.as_json(), due.as_json(), "{}: what is read, and what is due", case());
+        assert_eq!((held, seen.held), (0, 0), "{}: an ended message has nothing held back", case());
         written.assert_revision(seen.revision);
     }
 }

@@ -8,7 +8,7 @@ use throughline_core::{
 
 use super::{
     key::Used,
-    step::{Deed, What, WriteCall},
+    step::{Action, Deed, WriteCall},
     write::{At, Rows},
 };
 
@@ -40,9 +40,9 @@ impl Model {
         let (tenant, name) = tenant;
         let first = &call.ops()[0];
         let thread = first.thread;
-        self.rows.told.clear();
+        self.rows.emitted.clear();
         // Whoever deletes again, or frees what is left, may go on.
-        if first.what != What::Thread(Deed::Delete) && self.rows.alive(tenant, thread).is_err() {
+        if first.action != Action::Thread(Deed::Delete) && self.rows.alive(tenant, thread).is_err() {
             return match call {
                 WriteCall::Single(_) => Due::Refused(ErrorKind::Gone),
                 WriteCall::Batch(_) => Due::RefusedItem(ErrorKind::Gone, 0),
@@ -54,7 +54,7 @@ impl Model {
         if let Some(used) = known {
             return used.again(call, &self.rows, name, &seen);
         }
-        let mut seqs = answer.as_ref().map(places).unwrap_or_default();
+        let mut seqs = answer.as_ref().map(assigned_seqs).unwrap_or_default();
         let taken = answer.as_ref().map(taken).unwrap_or_default();
         let mut at = At { tenant, name, now, seqs: &mut seqs, seen: &seen, taken: &taken };
         let mut rows = self.rows.clone();
@@ -85,11 +85,11 @@ impl Model {
 }
 
 /// The places in an answer, in order.
-fn places(answer: &PersistResult) -> Vec<u64> {
+fn assigned_seqs(answer: &PersistResult) -> Vec<u64> {
     match answer {
         PersistResult::Add(added) => vec![added.message.seq.get()],
         PersistResult::Reserve(reserved) => vec![reserved.message.seq.get()],
-        PersistResult::Batch(batched) => batched.outputs.iter().flat_map(places).collect(),
+        PersistResult::Batch(batched) => batched.outputs.iter().flat_map(assigned_seqs).collect(),
         _ => Vec::new(),
     }
 }

@@ -8,7 +8,7 @@ use throughline_core::{
 
 use super::{
     expect::Due,
-    step::{IDS, Op, What, WriteCall},
+    step::{Action, IDS, Op, WriteCall},
     thread::answered,
     write::{Rows, updated},
 };
@@ -68,7 +68,7 @@ fn repeated(
         }
         // Only a patch is answered by the row as it stands.
         (PersistResult::Update(_), [op]) => {
-            let What::Update { id, .. } = op.what else { unreachable!("a patch answers a patch") };
+            let Action::Update { id, .. } = op.action else { unreachable!("a patch answers a patch") };
             let row = rows.find(tenant, op.thread, IDS[id]).filter(|row| !row.dead).ok_or(ErrorKind::Gone)?;
             let mut updated = updated(row, op);
             updated.deduplicated = true;
@@ -87,7 +87,7 @@ fn repeated(
         }
         // What is answered of a thread is what it is by now.
         (PersistResult::Thread(_), [op]) => {
-            let What::Thread(deed) = op.what else { unreachable!("a deed answers a deed") };
+            let Action::Thread(deed) = op.action else { unreachable!("a deed answers a deed") };
             let entry = rows.entry((tenant, name), op.thread, seen).ok_or(ErrorKind::Gone)?;
             answered(deed, entry, true)
         }

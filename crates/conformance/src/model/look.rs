@@ -175,10 +175,10 @@ pub(super) fn settle(row: &Row, tenant: &TenantId, seen: &[Message]) -> Message 
     message
 }
 
-pub(super) fn same<T: PartialEq + serde::Serialize>(what: &str, read: &T, due: &T) -> Result<(), String> {
+pub(super) fn same<T: PartialEq + serde::Serialize>(case: &str, read: &T, due: &T) -> Result<(), String> {
     if read == due {
         return Ok(());
     }
     let json = |value: &T| serde_json::to_string(value).expect("it serializes");
-    Err(format!("{what} answered {}\n     due {}", json(read), json(due)))
+    Err(format!("{case} answered {}\n     due {}", json(read), json(due)))
 }

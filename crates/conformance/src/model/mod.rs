@@ -5,6 +5,7 @@
 //! `THROUGHLINE_CONFORMANCE_SEED` which ones; a failure names its seed.
 
 mod content;
+mod emitted;
 mod expect;
 mod explore;
 mod key;
@@ -13,7 +14,6 @@ mod play;
 mod row;
 pub(crate) mod sessions;
 mod step;
-mod tell;
 mod thread;
 mod write;
 
@@ -32,7 +32,7 @@ use self::{
 use crate::{check::checks, rig::Rig};
 
 checks! {
-    Core "model.sequences" [Add Reserve UpdateContent Update Delete Read] "random sequences of every operation answer and store what the reference model does" => sequences;
+    Core "models.operation_sequences_match_the_reference_model" [Add Reserve UpdateContent Update Delete Read] "random sequences of all operations match the answers and the state of the reference model" => sequences;
 }
 
 /// How many sequences are run by default.

@@ -3,10 +3,10 @@
 use throughline_core::{IdempotencyKey, Persistence, Position, TenantId, Timestamp, pipeline::Clock as _};
 
 use super::{
+    emitted::EmittedChanges,
     expect::{Due, Model},
     look::Reader,
     step::{self, Scope, Step},
-    tell::Told,
 };
 use crate::{call, clock::ManualClock, rig::Rig};
 
@@ -31,9 +31,9 @@ impl Play {
         let number = self.sequences;
         let tenants = [0, 1].map(|tenant| format!("{number}.{tenant}").parse().expect("a valid id"));
         let mut model = Model::default();
-        let mut told = [Told::since(self.position), Told::since(self.position)];
+        let mut emitted = [EmittedChanges::since(self.position), EmittedChanges::since(self.position)];
         for (number, step) in steps.iter().enumerate() {
-            self.step(step, &tenants, &mut model, &mut told)
+            self.step(step, &tenants, &mut model, &mut emitted)
                 .await
                 .map_err(|why| format!("step {}: {why}", number + 1))?;
         }
@@ -43,7 +43,7 @@ impl Play {
             let reader = Reader { tenant, name: &tenants[tenant], now, db: &db, threads: self.scope.threads };
             model.rows.audit(reader).await.map_err(|why| format!("in the end {why}"))?;
             if self.scope.changes {
-                told[tenant].look(&db, 1000).await.map_err(|why| format!("in the end {why}"))?;
+                emitted[tenant].look(&db, 1000).await.map_err(|why| format!("in the end {why}"))?;
             }
         }
         Ok(())
@@ -58,7 +58,7 @@ impl Play {
         step: &Step,
         tenants: &[TenantId; 2],
         model: &mut Model,
-        told: &mut [Told; 2],
+        emitted: &mut [EmittedChanges; 2],
     ) -> Result<(), String> {
         let now = self.rig.clock.now().as_micros();
         match step {
@@ -76,7 +76,7 @@ impl Play {
                 let threads = self.scope.threads;
                 let reader = Reader { tenant: *tenant, name: &tenants[*tenant], now, db: &db, threads };
                 model.rows.look(reader, look).await?;
-                if self.scope.changes { told[*tenant].look(&db, look.limit).await } else { Ok(()) }
+                if self.scope.changes { emitted[*tenant].look(&db, look.limit).await } else { Ok(()) }
             }
             Step::Write { tenant, call, key } => {
                 let name = &tenants[*tenant];
@@ -91,7 +91,7 @@ impl Play {
                 due.compare(&answer)?;
                 self.positioned(&due, position)?;
                 if let (Due::Done(_), Some(position)) = (&due, position) {
-                    told[*tenant].wrote(position, now, std::mem::take(&mut model.rows.told));
+                    emitted[*tenant].wrote(position, now, std::mem::take(&mut model.rows.emitted));
                 }
                 Ok(())
             }

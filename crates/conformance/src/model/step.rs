@@ -51,11 +51,11 @@ pub(super) enum WriteCall {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Op {
     pub(super) thread: usize,
-    pub(super) what: What,
+    pub(super) action: Action,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum What {
+pub(super) enum Action {
     /// Under one of the ids, or a minted one.
     Add {
         id: Option<usize>,
@@ -154,8 +154,8 @@ impl Op {
         let keys = |number: usize| {
             ATTACHMENTS[number].iter().map(|name| name.parse::<AttachmentKey>().expect("a valid key"))
         };
-        match &self.what {
-            What::Add { id: name, content, metadata, imported, generation } => {
+        match &self.action {
+            Action::Add { id: name, content, metadata, imported, generation } => {
                 let message = NewMessage::new(Role::User, content::whole(*content).json());
                 let message = message.with_metadata(facts(*metadata)).with_attachments(keys(*metadata));
                 let message = name.map_or(message.clone(), |name| message.with_id(id(name)));
@@ -164,32 +164,32 @@ impl Op {
                 let at = Timestamp::from_micros(IMPORTED);
                 Add::new(thread, if *imported { message.created_at(at) } else { message }).into()
             }
-            What::Reserve { id: name, lease, metadata } => {
+            Action::Reserve { id: name, lease, metadata } => {
                 let lease = std::time::Duration::from_micros(lease.unsigned_abs());
                 let row =
                     NewReservation::new(Role::Assistant).with_lease(lease).with_metadata(facts(*metadata));
                 Reserve::new(thread, name.map_or(row.clone(), |name| row.with_id(id(name)))).into()
             }
-            What::Content { id: name, change, mode: number, expected, only_if_expired } => {
+            Action::Content { id: name, change, mode: number, expected, only_if_expired } => {
                 let mut update = UpdateContent::new(thread, id(*name), change.args(), mode(*number));
                 update.expected = expected.map(Revision::new);
                 update.only_if_expired = *only_if_expired;
                 update.into()
             }
-            What::Update { id: name, patch, attachments, expected } => {
+            Action::Update { id: name, patch, attachments, expected } => {
                 let patch: MetadataPatch = serde_json::from_str(PATCHES[*patch]).expect("a patch");
                 let mut update = Update::new(thread, id(*name), patch);
                 update.attachments = attachments.map(|number| keys(number).collect());
                 update.expected = expected.map(Revision::new);
                 update.into()
             }
-            What::Delete { id: name, expected, after } => {
+            Action::Delete { id: name, expected, after } => {
                 let mut delete = Delete::new(thread, id(*name));
                 delete.after = after.map(Seq::new);
                 delete.expected = expected.map(Revision::new);
                 delete.into()
             }
-            What::Thread(deed) => deed.args(thread).into(),
+            Action::Thread(deed) => deed.args(thread).into(),
         }
     }
 }
@@ -275,20 +275,21 @@ fn op(threads: bool, batched: bool) -> impl Strategy<Value = Op> {
     let reserve = (minted, prop::sample::select(vec![1_000_000_i64, 10_000_000]), 0..METADATA.len());
     let content = (ids(), change, 0..5_usize, expected(), prop::bool::weighted(0.2));
     let update = (ids(), 0..PATCHES.len(), option::of(0..ATTACHMENTS.len()), expected());
-    let what = prop_oneof![
+    let action = prop_oneof![
         6 => add.prop_map(|(id, content, metadata, imported, generation)| {
-            What::Add { id, content, metadata, imported, generation }
+            Action::Add { id, content, metadata, imported, generation }
         }),
-        6 => reserve.prop_map(|(id, lease, metadata)| What::Reserve { id, lease, metadata }),
+        6 => reserve.prop_map(|(id, lease, metadata)| Action::Reserve { id, lease, metadata }),
         16 => content.prop_map(|(id, change, mode, expected, only_if_expired)| {
-            What::Content { id, change, mode, expected, only_if_expired }
+            Action::Content { id, change, mode, expected, only_if_expired }
         }),
-        6 => update.prop_map(|(id, patch, attachments, expected)| What::Update { id, patch, attachments, expected }),
+        6 => update.prop_map(|(id, patch, attachments, expected)| Action::Update { id, patch, attachments, expected }),
         3 => (ids(), expected(), expected())
-            .prop_map(|(id, expected, after)| What::Delete { id, expected, after }),
-        7 * u32::from(threads) => deed(batched).prop_map(What::Thread),
+            .prop_map(|(id, expected, after)| Action::Delete { id, expected, after }),
+        7 * u32::from(threads) => deed(batched).prop_map(Action::Thread),
     ];
-    (prop::bool::weighted(0.3), what).prop_map(|(thread, what)| Op { thread: usize::from(thread), what })
+    (prop::bool::weighted(0.3), action)
+        .prop_map(|(thread, action)| Op { thread: usize::from(thread), action })
 }
 
 fn look() -> impl Strategy<Value = Look> {

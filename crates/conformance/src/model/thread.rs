@@ -120,9 +120,9 @@ impl Rows {
         known.changed = known.changed.max(at.now);
     }
 
-    pub(super) fn tell(&mut self, row: &Row, what: fn(ChangedMessage) -> ChangeKind) {
+    pub(super) fn emit(&mut self, row: &Row, kind: fn(ChangedMessage) -> ChangeKind) {
         let (id, seq, revision) = (row.id.clone(), Seq::new(row.seq), Revision::new(row.revision));
-        self.told.push((row.thread, what(ChangedMessage { id, seq, revision })));
+        self.emitted.push((row.thread, kind(ChangedMessage { id, seq, revision })));
     }
 
     /// The entry of a thread; `seen` tells which of the times it may have been active at is the store's.
@@ -173,7 +173,7 @@ impl Rows {
     /// Does something to a thread as a whole.
     pub(super) fn thread(&mut self, at: &At<'_>, op: &Op, deed: Deed) -> Result<PersistResult, Refusal> {
         let (tenant, thread) = (at.tenant, op.thread);
-        let told = match deed {
+        let emitted = match deed {
             Deed::Delete => return self.delete_thread(at, op),
             Deed::Create { title, hidden } => {
                 self.alive(tenant, thread)?;
@@ -223,9 +223,9 @@ impl Rows {
                 }
             }
         };
-        if let Some(what) = told {
+        if let Some(kind) = emitted {
             self.changed(at, thread);
-            self.told.push((thread, what));
+            self.emitted.push((thread, kind));
         }
         let entry = self.entry((tenant, at.name), thread, at.seen).expect("it is there");
         Ok(answered(deed, entry, false))
@@ -242,7 +242,7 @@ impl Rows {
         let already = std::mem::replace(&mut known.deleted, true);
         if !already {
             self.rows_of(at.tenant, op.thread).for_each(|row| row.dead = true);
-            self.told.push((op.thread, ChangeKind::ThreadDeleted));
+            self.emitted.push((op.thread, ChangeKind::ThreadDeleted));
         }
         Ok(ThreadResult::Delete(ThreadDeleted { thread: op.thread(), already, deduplicated: false }).into())
     }
@@ -268,7 +268,7 @@ impl Rows {
             row.dead = true;
             let row = row.clone();
             self.changed(at, op.thread);
-            self.tell(&row, ChangeKind::Deleted);
+            self.emit(&row, ChangeKind::Deleted);
             taken.message = Some(settle(&row, at.name, at.taken));
             taken.deleted = Some(deleted(&row, op));
         }
@@ -297,7 +297,7 @@ impl Rows {
         }
         if let Some(last) = last {
             self.changed(at, op.thread);
-            self.told.push((op.thread, ChangeKind::ThreadPruned { through: Seq::new(last) }));
+            self.emitted.push((op.thread, ChangeKind::ThreadPruned { through: Seq::new(last) }));
         }
         ThreadResult::Prune(pruned).into()
     }

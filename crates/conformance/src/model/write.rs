@@ -13,7 +13,7 @@ use throughline_core::{
 use super::{
     content::Blocks,
     row::Row,
-    step::{ATTACHMENTS, IDS, IMPORTED, METADATA, Op, PATCHES, REASON, What, mode},
+    step::{ATTACHMENTS, Action, IDS, IMPORTED, METADATA, Op, PATCHES, REASON, mode},
     thread::Thread,
 };
 
@@ -22,7 +22,7 @@ use super::{
 pub(super) struct Rows {
     pub(super) messages: Vec<Row>,
     pub(super) threads: Vec<Thread>,
-    pub(super) told: Vec<(usize, ChangeKind)>,
+    pub(super) emitted: Vec<(usize, ChangeKind)>,
 }
 
 /// Why the model refuses.
@@ -65,12 +65,12 @@ impl Rows {
         op: &Op,
         args: &PersistArgs,
     ) -> Result<PersistResult, Refusal> {
-        if let (What::Thread(deed), PersistArgs::Thread(_)) = (&op.what, args) {
+        if let (Action::Thread(deed), PersistArgs::Thread(_)) = (&op.action, args) {
             return self.thread(at, op, *deed);
         }
         self.alive(at.tenant, op.thread)?;
-        match (&op.what, args) {
-            (What::Add { content, metadata, imported, generation, .. }, PersistArgs::Add(add)) => {
+        match (&op.action, args) {
+            (Action::Add { content, metadata, imported, generation, .. }, PersistArgs::Add(add)) => {
                 self.expect_generation(at.tenant, op.thread, *generation)?;
                 let made = if *imported { IMPORTED } else { at.now };
                 let row = Row {
@@ -81,22 +81,22 @@ impl Rows {
                 };
                 let row = self.insert(at, row)?.clone();
                 self.settled(&row);
-                self.tell(&row, ChangeKind::Added);
+                self.emit(&row, ChangeKind::Added);
                 let message = row.message(at.name);
                 Ok(Added { message, deduplicated: false }.into())
             }
-            (What::Reserve { lease, metadata, .. }, PersistArgs::Reserve(reserve)) => {
+            (Action::Reserve { lease, metadata, .. }, PersistArgs::Reserve(reserve)) => {
                 let row = Row {
                     lease: Some((*lease, at.now + lease)),
                     ..blank(at, op, &reserve.id, Role::Assistant, *metadata, at.now)
                 };
                 let row = self.insert(at, row)?.clone();
-                self.tell(&row, ChangeKind::Reserved);
+                self.emit(&row, ChangeKind::Reserved);
                 let message = row.message(at.name);
                 Ok(Reserved { message, deduplicated: false }.into())
             }
-            (What::Content { id, .. }, _) => self.content(at, op, *id),
-            (What::Update { id, patch, attachments, expected }, _) => {
+            (Action::Content { id, .. }, _) => self.content(at, op, *id),
+            (Action::Update { id, patch, attachments, expected }, _) => {
                 let now = at.now;
                 let row = self.living(at, op, *id)?;
                 expect(row, *expected)?;
@@ -115,10 +115,10 @@ impl Rows {
                 if !row.is_open() {
                     self.active(&row);
                 }
-                self.tell(&row, ChangeKind::Patched);
+                self.emit(&row, ChangeKind::Patched);
                 Ok(updated(&row, op).into())
             }
-            (What::Delete { id, expected, after }, _) => {
+            (Action::Delete { id, expected, after }, _) => {
                 let last = self.last_seq(at.tenant, op.thread);
                 let row = self.living(at, op, *id)?;
                 expect(row, *expected)?;
@@ -128,10 +128,10 @@ impl Rows {
                 row.dead = true;
                 let row = row.clone();
                 self.changed(at, op.thread);
-                self.tell(&row, ChangeKind::Deleted);
+                self.emit(&row, ChangeKind::Deleted);
                 Ok(deleted(&row, op).into())
             }
-            (what, args) => unreachable!("{what:?} is sent as {:?}", args.kind()),
+            (action, args) => unreachable!("{action:?} is sent as {:?}", args.kind()),
         }
     }
 
@@ -150,7 +150,7 @@ impl Rows {
     }
 
     fn content(&mut self, at: &At<'_>, op: &Op, id: usize) -> Result<PersistResult, Refusal> {
-        let What::Content { change, mode: number, expected, only_if_expired, .. } = op.what else {
+        let Action::Content { change, mode: number, expected, only_if_expired, .. } = op.action else {
             unreachable!("a change of content")
         };
         let now = at.now;
@@ -171,8 +171,8 @@ impl Rows {
         if let Some((duration, until)) = row.lease {
             row.lease = Some((duration, until.max(now + duration)));
         }
-        let is_sign = mode == UpdateMode::Partial && change.is_nothing();
-        if is_sign {
+        let is_heartbeat = mode == UpdateMode::Partial && change.is_nothing();
+        if is_heartbeat {
             row.renew(now);
         } else {
             row.touch(now);
@@ -190,7 +190,7 @@ impl Rows {
             row.lease = None;
         }
         let row = row.clone();
-        let what = match &mode {
+        let kind = match &mode {
             UpdateMode::Partial => ChangeKind::Written,
             UpdateMode::Final => ChangeKind::Finished,
             UpdateMode::Abandon { .. } => ChangeKind::Abandoned,
@@ -199,8 +199,8 @@ impl Rows {
         if !row.is_open() {
             self.settled(&row);
         }
-        if !is_sign {
-            self.tell(&row, what);
+        if !is_heartbeat {
+            self.emit(&row, kind);
         }
         let (revision, state) = (Revision::new(row.revision), row.state);
         let id = row.id;

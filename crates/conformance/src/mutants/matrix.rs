@@ -53,14 +53,15 @@ pub(super) fn in_full() -> String {
         let caught = store::all().into_iter().filter(|mutant| {
             let subject: Arc<dyn Subject> = Arc::new(store::Mutated::new(mutant));
             let claims = mutant.claims();
-            check.gate(&claims).is_none() && verdict::run(&subject, check, &claims, SEED).is_err()
+            check.why_not_applicable(&claims).is_none()
+                && verdict::run(&subject, check, &claims, SEED).is_err()
         });
         let _ = writeln!(text, "| `{}` | {} |", check.id, names(caught.map(|mutant| mutant.name)));
     }
     for law in laws::all() {
         let caught = layer::all().into_iter().filter(|mutant| {
             let subject = mutant.subject();
-            law.gate(&subject.profile()).is_none() && laws::run_law(&subject, law).is_err()
+            law.why_not_applicable(&subject.profile()).is_none() && laws::run_law(&subject, law).is_err()
         });
         let _ = writeln!(text, "| `{}` | {} |", law.id, names(caught.map(|mutant| mutant.name)));
     }

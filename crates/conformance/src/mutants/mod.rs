@@ -55,19 +55,20 @@ pub fn main() -> ExitCode {
 /// look at.
 fn backend(mutant: &'static store::Mutant, killed: &Arc<Mutex<Vec<Killed>>>) -> Trial {
     let killed = Arc::clone(killed);
-    let untold = mutant.killed_by.iter().all(|id| named(id).needs.untold().is_some());
+    let unmeasurable = mutant.killed_by.iter().all(|id| named(id).needs.unmeasurable().is_some());
     let run = move || {
         let subject: Arc<dyn Subject> = Arc::new(store::Mutated::new(mutant));
         let claims = mutant.claims();
-        let told = mutant.killed_by.iter().map(|id| named(id)).filter(|check| check.needs.untold().is_none());
-        let escaped = told.filter(|check| {
-            assert_eq!(check.gate(&claims), None, "`{}` does not apply to it", check.id);
+        let reported =
+            mutant.killed_by.iter().map(|id| named(id)).filter(|check| check.needs.unmeasurable().is_none());
+        let escaped = reported.filter(|check| {
+            assert_eq!(check.why_not_applicable(&claims), None, "`{}` does not apply to it", check.id);
             verdict::run(&subject, check, &claims, SEED).is_ok()
         });
         let escaped: Vec<_> = escaped.map(|check| check.id).collect();
         settle(mutant.name, mutant.about, mutant.killed_by, &escaped, &killed)
     };
-    Trial::test(format!("backend.{}", mutant.name), run).with_kind("mutant").with_ignored_flag(untold)
+    Trial::test(format!("backend.{}", mutant.name), run).with_kind("mutant").with_ignored_flag(unmeasurable)
 }
 
 /// The check of this id.
@@ -84,7 +85,7 @@ fn layer(mutant: &'static layer::Mutant, killed: &Arc<Mutex<Vec<Killed>>>) -> Tr
         let escaped = mutant.killed_by.iter().copied().filter(|id| {
             let law = laws::all().find(|law| law.id == *id);
             let law = law.unwrap_or_else(|| panic!("there is no law `{id}`"));
-            assert_eq!(law.gate(&subject.profile()), None, "`{id}` does not apply to it");
+            assert_eq!(law.why_not_applicable(&subject.profile()), None, "`{id}` does not apply to it");
             laws::run_law(&subject, law).is_ok()
         });
         settle(mutant.name, mutant.about, mutant.killed_by, &escaped.collect::<Vec<_>>(), &killed)
@@ -109,7 +110,7 @@ fn settle(
 /// The backend that the mutants are made from keeps every check that applies to it.
 fn sound_backend(check: &'static Check) -> Option<Trial> {
     let claims = store::SOUND.claims();
-    if check.gate(&claims).is_some() {
+    if check.why_not_applicable(&claims).is_some() {
         return None;
     }
     let run = move || {
@@ -124,7 +125,7 @@ fn sound_layers() -> impl Iterator<Item = Trial> {
     layer::sound().into_iter().flat_map(|subject| {
         laws::all().filter_map(move |law| {
             let profile = subject.profile();
-            law.gate(&profile).is_none().then(|| {
+            law.why_not_applicable(&profile).is_none().then(|| {
                 let subject = Arc::clone(&subject);
                 let run = move || laws::run_law(&subject, law).map_err(Into::into);
                 Trial::test(format!("{}.{}", profile.name(), law.id), run).with_kind("sound")
@@ -157,18 +158,12 @@ mod tests {
     fn each_law_of_streams_and_searches_catches_a_layer_that_no_other_law_catches() {
         let broken = |mutant: &layer::Mutant| {
             let subject = mutant.subject();
-            let applies = |law: &&laws::Law| law.gate(&subject.profile()).is_none();
+            let applies = |law: &&laws::Law| law.why_not_applicable(&subject.profile()).is_none();
             let broken = laws::all().filter(applies).map(|law| (law.id, laws::run_law(&subject, law)));
             broken.filter_map(|(id, ran)| Some((id, ran.err()?))).collect::<Vec<_>>()
         };
         let mut wrong = Vec::new();
-        for law in laws::all().map(|law| law.id) {
-            if !["law.stream-", "law.held-back", "law.query", "law.marks"]
-                .iter()
-                .any(|id| law.starts_with(id))
-            {
-                continue;
-            }
+        for law in laws::of_streams_and_searches().map(|law| law.id) {
             let alone: Vec<_> = layer::all().into_iter().filter(|mutant| mutant.killed_by == [law]).collect();
             if alone.is_empty() {
                 wrong.push(format!("`{law}` alone catches no mutant"));
@@ -190,8 +185,9 @@ mod tests {
     fn what_a_mutant_is_caught_by_exists_and_applies_to_it() {
         for mutant in store::all() {
             for id in mutant.killed_by {
-                let unclaimed =
-                    named(id).gate(&mutant.claims()).filter(|_| named(id).needs.untold().is_none());
+                let unclaimed = named(id)
+                    .why_not_applicable(&mutant.claims())
+                    .filter(|_| named(id).needs.unmeasurable().is_none());
                 assert_eq!(unclaimed, None, "`{id}` does not apply to {}", mutant.name);
             }
         }
@@ -199,7 +195,12 @@ mod tests {
             let profile = mutant.subject().profile();
             for id in mutant.killed_by {
                 let law = laws::all().find(|law| law.id == *id);
-                assert_eq!(law.map(|law| law.gate(&profile)), Some(None), "`{id}` and {}", mutant.name);
+                assert_eq!(
+                    law.map(|law| law.why_not_applicable(&profile)),
+                    Some(None),
+                    "`{id}` and {}",
+                    mutant.name
+                );
             }
         }
     }

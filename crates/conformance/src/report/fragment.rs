@@ -33,9 +33,9 @@ impl Fragments {
     fn write(&self, name: &str, value: &impl Serialize) -> io::Result<()> {
         let Some(directory) = &self.0 else { return Ok(()) };
         fs::create_dir_all(directory)?;
-        let beside = directory.join(format!("{name}.{}", std::process::id()));
-        fs::write(&beside, serde_json::to_vec(value)?)?;
-        fs::rename(beside, directory.join(name))
+        let sibling = directory.join(format!("{name}.{}", std::process::id()));
+        fs::write(&sibling, serde_json::to_vec(value)?)?;
+        fs::rename(sibling, directory.join(name))
     }
 }
 
@@ -82,9 +82,7 @@ mod tests {
         let names: Vec<_> = report.columns.iter().map(|column| column.backend.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
         assert_eq!(report.entries.len(), 2);
-        assert!(
-            report.to_markdown().contains(&format!("| `{}` | {} | pass | pass |", check.id, check.level))
-        );
+        assert!(report.to_markdown().contains(&format!("| `{check}` | {} | pass | pass |", check.level)));
         assert_eq!(serde_json::from_str::<Report>(&report.to_json()).unwrap(), report);
     }
 }

@@ -63,16 +63,17 @@ impl Report {
         for level in [Level::Core, Level::Extended] {
             let total = crate::checks::all().iter().filter(|check| check.level == level).count();
             let passed = self.count(backend, level, Outcome::Pass);
-            let gated = self.count(backend, level, Outcome::NotApplicable);
+            let pausable = self.count(backend, level, Outcome::NotApplicable);
             let failed = self.count(backend, level, Outcome::Fail);
             let expected = self.count(backend, level, Outcome::ExpectedFail);
-            let missing = total.saturating_sub(passed + gated + failed + expected);
+            let missing = total.saturating_sub(passed + pausable + failed + expected);
             let _ = write!(line, "{} {passed}/{total}", level.as_str().to_uppercase());
-            let rest: Vec<_> = [(gated, "n/a"), (failed, "FAIL"), (expected, "xfail"), (missing, "not run")]
-                .into_iter()
-                .filter(|(count, _)| *count > 0)
-                .map(|(count, what)| format!("{count} {what}"))
-                .collect();
+            let rest: Vec<_> =
+                [(pausable, "n/a"), (failed, "FAIL"), (expected, "xfail"), (missing, "not run")]
+                    .into_iter()
+                    .filter(|(count, _)| *count > 0)
+                    .map(|(count, case)| format!("{count} {case}"))
+                    .collect();
             if !rest.is_empty() {
                 let _ = write!(line, " ({})", rest.join(", "));
             }
@@ -135,7 +136,7 @@ mod tests {
     #[test]
     fn a_durability_that_is_claimed_and_not_kept_fails_the_headline() {
         for outcome in [Outcome::Fail, Outcome::ExpectedFail] {
-            let only = "crash.acknowledged";
+            let only = "durability.acknowledged_writes_survive_a_crash";
             let is_of_durability =
                 crate::checks::all().iter().any(|check| check.id == only && check.needs.is_of_durability());
             assert!(is_of_durability);
@@ -148,8 +149,7 @@ mod tests {
             };
             let report = claiming(Durability::Process, broken);
             let headline = report.headline();
-            let why =
-                "; the durability that `b` claims is not kept: survives the process (crash.acknowledged)";
+            let why = "; the durability that `b` claims is not kept: survives the process (durability.acknowledged_writes_survive_a_crash)";
             assert!(headline.ends_with(why), "{headline}");
             assert!(headline.starts_with("Conformance: FAILED"), "{headline}");
             assert_eq!(report.to_markdown().lines().next(), Some(&*format!("# {headline}")));

@@ -10,6 +10,7 @@
 //! cargo run -p throughline-conformance --bin conformance-report -- target/conformance
 //! ```
 
+pub(crate) mod failure;
 mod fragment;
 mod level;
 mod markdown;
@@ -55,7 +56,10 @@ pub struct Entry {
     pub backend: String,
     /// The id of the check.
     pub check: String,
-    /// What it checks.
+    /// The acceptance scenario that the check implements.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<String>,
+    /// The rule that the check verifies.
     pub about: String,
     /// `core` or `extended`.
     pub level: String,
@@ -74,11 +78,20 @@ impl Entry {
         Self {
             backend: backend.to_owned(),
             check: check.id.to_owned(),
+            scenario: check.scenario.map(str::to_owned),
             about: check.about.to_owned(),
             level: check.level.as_str().to_owned(),
             outcome,
             detail,
             millis: 0,
+        }
+    }
+
+    /// Returns the id, and the scenario in parentheses if there is one.
+    pub(crate) fn printed_id(&self) -> String {
+        match &self.scenario {
+            Some(scenario) => format!("{} ({scenario})", self.check),
+            None => self.check.clone(),
         }
     }
 }
@@ -94,8 +107,8 @@ pub struct Column {
     /// What an acknowledged write survives, as claimed.
     pub durability: Durability,
     /// The author's notes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
+    #[serde(rename = "notes", default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 impl Column {
@@ -104,7 +117,7 @@ impl Column {
             backend: profile.name().to_owned(),
             claims: claims.to_string(),
             durability: claims.durability,
-            notes: profile.notes().to_vec(),
+            remarks: profile.remarks().to_vec(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod counts;
 mod faults;
-mod gate;
+mod pause;
 
 use std::{future::Future, sync::Arc};
 
@@ -20,7 +20,7 @@ use throughline_core::{
 pub(crate) use self::{
     counts::Counts,
     faults::{Fault, Faults},
-    gate::{Gate, Stop},
+    pause::{PausePoint, PausePoints},
 };
 use crate::erased::AnyBackend;
 

@@ -21,22 +21,22 @@ use crate::{
 };
 
 checks! {
-    Extended "audit.entries" [Add Reserve UpdateContent Update Delete Batch Import Thread Session Read; audit] "every write has one entry, in the order of the commits, with each operation of a batch" => each;
-    Extended "audit.consumer" [Consumer Read; audit] "what a consumer keeps has an entry too" => consumer;
-    Extended "audit.facts" [Add Read; audit keys] "an entry says whose call it was, when, on whose behalf, and holds hashes of key and content" => facts;
-    Extended "audit.positions" [Add Batch Delete Read; audit changes] "an entry says the positions that its write took, and every change has an entry" => positions;
-    Extended "audit.nothing" [Add Read; audit keys] "a replay has no entry" => nothing;
-    Extended "audit.chain" [Add Read; audit] "each entry has the hash of the one before it, and the log verifies" => chain;
-    Extended "audit.notes" [Add Read; audit] "a refused write has an entry that says why, and where" => notes;
-    Extended "audit.reopened" [Add Read; audit durable] "a log is there when the store is opened again, and goes on where it was" => reopened;
+    Extended "audit.every_write_has_one_entry" [Add Reserve UpdateContent Update Delete Batch Import Thread Session Read; audit] "every applied write has one audit entry, in commit order, and a batch entry lists each operation" => each;
+    Extended "audit.consumer_writes_are_recorded" [Consumer Read; audit] "every write to a consumer's cursor or quarantine has an audit entry" => consumer;
+    Extended "audit.entry_names_actor_time_and_hashes" [Add Read; audit keys] "an audit entry names the actor, the time and the call site, and holds hashes of key and content" => facts;
+    Extended "audit.entry_lists_its_positions" [Add Batch Delete Read; audit changes] "an audit entry lists the positions that its write took, and every change has an entry" => positions;
+    Extended "audit.replay_adds_no_entry" [Add Read; audit keys] "a replayed call adds no audit entry" => nothing;
+    Extended "audit.entries_form_a_hash_chain" [Add Read; audit] "each audit entry holds the hash of the entry before it, and the log verifies" => chain;
+    Extended "audit.rejected_writes_are_recorded" [Add Read; audit] "a refused write has a rejected-call record that states the reason and the site" => rejected;
+    Extended "audit.log_survives_reopening" [Add Read; audit durable] "the audit log is complete and continues its chain after the store is reopened" => reopened;
 }
 
 async fn each(rig: Rig) {
     let db = audited(&rig).await;
     let writes = every_operation("x").into_iter().filter(|(_, args)| args.kind().is_write());
     let mut due = Vec::new();
-    for (what, args) in writes {
-        let answer = call(&db, args.clone(), None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    for (case, args) in writes {
+        let answer = call(&db, args.clone(), None).await.unwrap_or_else(|error| panic!("{case}: {error}"));
         due.push(shape(&args, &answer.result));
     }
     let found = applied(&db).await;
@@ -151,11 +151,11 @@ async fn chain(rig: Rig) {
     let report = verify(&db, &key(), &[three, nothing]).await.unwrap();
     assert!(report.is_intact(), "{report:?}");
     assert_eq!((report.intact, report.anchored), (AuditNumber::new(4), AuditNumber::new(3)));
-    let strange = Anchor { count: AuditNumber::new(2), ..three };
-    assert!(!verify(&db, &key(), &[strange]).await.unwrap().is_intact());
+    let foreign = Anchor { count: AuditNumber::new(2), ..three };
+    assert!(!verify(&db, &key(), &[foreign]).await.unwrap().is_intact());
 }
 
-async fn notes(rig: Rig) {
+async fn rejected(rig: Rig) {
     let db = audited(&rig).await.with_actor("alice");
     let name = db.describe().names().last().expect("a backend").to_owned();
     let thread = db.thread("t");

@@ -15,10 +15,10 @@ use crate::{
 };
 
 checks! {
-    Extended "audit.tenant" [Add Read; audit] "a tenant reads its own entries, and nothing of another's" => tenant;
-    Extended "audit.thread" [Add Batch Read; audit] "who reads the log of a thread is shown what is of it, and how much is withheld" => thread;
-    Extended "audit.written" [Add Read; audit] "a page of the log says how many entries were written, and how far the store has come" => written;
-    Extended "audit.pages" [Add Read; audit] "the log is read in pages, from the beginning or from the end" => pages;
+    Extended "audit.tenant_reads_only_its_own_entries" [Add Read; audit] "a tenant reads its own audit entries and no entries of other tenants" => tenant;
+    Extended "audit.thread_log_withholds_other_threads" [Add Batch Read; audit] "the audit log of a thread shows only that thread's operations and counts the withheld ones" => thread;
+    Extended "audit.page_reports_written_count_and_position" [Add Read; audit] "a page of the audit log reports the number of written entries and the store's position" => written;
+    Extended "audit.pages_run_in_both_directions" [Add Read; audit] "the audit log can be read page by page from either end, without gaps or repeats" => pages;
 }
 
 async fn shown(db: &Persistence, scope: ChangeScope) -> Vec<String> {
@@ -58,8 +58,8 @@ async fn tenant(rig: Rig) {
     assert_eq!(shown(&other, ChangeScope::Tenant).await, ["other add t a", "other add t b"]);
     let all = [&ours[0], "other add t a", &ours[1], "other add t b"];
     assert_eq!(shown(&other, ChangeScope::Store).await, all);
-    let nobody = db.for_tenant("nobody".parse().unwrap());
-    assert_eq!(shown(&nobody, ChangeScope::Tenant).await, Vec::<String>::new());
+    let stranger = db.for_tenant("nobody".parse().unwrap());
+    assert_eq!(shown(&stranger, ChangeScope::Tenant).await, Vec::<String>::new());
 }
 
 async fn thread(rig: Rig) {

@@ -14,13 +14,13 @@ use crate::{
 };
 
 checks! {
-    Extended "consumer.cursor" [Consumer Read] "a cursor moves on from where it was seen, and never back" => cursor;
-    Extended "consumer.reset" [Consumer Read] "a cursor is put anywhere, and what was passed over after it is told again" => reset;
-    Extended "consumer.quarantine" [Consumer Read] "what was passed over is listed by position with its reason, page by page, until it is released" => quarantine;
-    Extended "consumer.apart" [Consumer Read] "consumers and tenants keep each their own" => apart;
-    Extended "consumer.case" [Consumer Read] "consumers whose names differ in case are two" => case;
-    Extended "consumer.refused-leaves-nothing" [Consumer Replica Read] "a refused move of an unknown consumer leaves no consumer, and neither does a release" => refused_move;
-    Extended "consumer.reopened" [Consumer Read; durable] "a cursor and what was passed over are there after the store was opened again" => reopened;
+    Extended "consumers.cursor_never_moves_back" [Consumer Read] "a cursor moves forward from its expected position and never moves back" => cursor;
+    Extended "consumers.reset_sets_the_cursor_anywhere" [Consumer Read] "a reset moves a cursor to any position and releases the quarantined changes after it" => reset;
+    Extended "consumers.quarantine_lists_skipped_changes" [Consumer Read] "the quarantine lists skipped changes by position with their reasons, page by page, until they are released" => quarantine;
+    Extended "consumers.state_is_separate_per_consumer_and_tenant" [Consumer Read] "each consumer of each tenant has its own cursor and quarantine" => apart;
+    Extended "consumers.names_are_case_sensitive" [Consumer Read] "two consumer names that differ only in case belong to two consumers" => case;
+    Extended "consumers.refused_move_creates_no_consumer" [Consumer Replica Read] "a refused cursor move or a release for an unknown consumer creates no consumer" => refused_move;
+    Extended "consumers.state_survives_reopening" [Consumer Read; durable] "cursors and quarantines are unchanged after the store is reopened" => reopened;
 }
 
 fn name(text: &str) -> ConsumerName {

@@ -16,9 +16,9 @@ use crate::{
 };
 
 checks! {
-    Extended "changes.feed" [Add Delete Read; changes] "a feed tells every change once, in order, and says where to go on" => feed;
-    Extended "changes.feed-woken" [Add Read; changes] "a feed that waits is woken by the write of another" => woken;
-    Extended "changes.feed-many" [Add Read; changes threads] "a feed that runs beside many writers tells every change once" => many;
+    Extended "changes.feed_yields_each_change_once" [Add Delete Read; changes] "a change feed yields every change once, in order, with the position to resume from" => feed;
+    Extended "changes.waiting_feed_wakes_on_a_write" [Add Read; changes] "a waiting change feed wakes when another handle writes" => woken;
+    Extended "changes.feed_is_complete_under_concurrent_writes" [Add Read; changes threads] "a change feed yields every change once while many writers write" => many;
 }
 
 fn name(change: &throughline_core::changes::Change) -> String {
@@ -87,21 +87,21 @@ async fn woken(rig: Rig) {
     };
     writer.await.expect("no panic").expect("it is added");
     // Without a sign a feed looks now and then: its timers are turned.
-    let mut told = None;
+    let mut emitted = None;
     for _ in 0..20 {
         turn(Duration::from_secs(5)).await;
-        told = rx.try_recv().ok();
-        if told.is_some() {
+        emitted = rx.try_recv().ok();
+        if emitted.is_some() {
             break;
         }
         let thread = db.thread("t");
         drop(in_step(async move { thread.get(id("after")).await }).await);
     }
-    if told.is_none() {
+    if emitted.is_none() {
         // What is left is the time that a read takes. Only a hang is ended by it.
-        told = timeout(Duration::from_secs(10), rx.recv()).await.expect("it is not woken");
+        emitted = timeout(Duration::from_secs(10), rx.recv()).await.expect("it is not woken");
     }
-    assert_eq!(told.as_deref(), Some("t after"));
+    assert_eq!(emitted.as_deref(), Some("t after"));
     replica.abort();
 }
 

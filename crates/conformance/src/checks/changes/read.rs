@@ -14,16 +14,16 @@ use crate::{
 };
 
 checks! {
-    Extended "changes.positions" [Add Delete Read; changes] "the position of a change is the one that its writer was answered" => positions;
-    Extended "changes.resume" [Add Delete Read; changes] "from any position on, the same changes follow" => resume;
-    Extended "changes.more" [Add Read; changes] "an answer says how far was read, and whether there are more" => more;
-    Extended "changes.ahead" [Add Delete Read; changes] "after a position that the store has not come to, what is known has to be read anew" => ahead;
-    Extended "changes.page" [Add Delete Read; changes] "a page and the changes after its position miss nothing and repeat nothing" => page;
-    Extended "changes.list" [Add Thread Read; changes] "a list of threads and the changes after its position miss nothing and repeat nothing" => list;
-    Extended "changes.page-at-once" [Add Read; changes threads] "a page that is read while others write joins the changes after its position" => at_once;
-    Extended "changes.back" [Add Read; changes] "the order is that of the commits, when the clock jumps back" => back;
-    Extended "changes.reopened" [Add Delete Batch Read; durable changes] "changes and their positions are there after the store was closed and opened again" => reopened;
-    Extended "changes.limit" [Read; changes] "a limit is from 1 to 1000" => limit,
+    Extended "changes.position_equals_the_writers_receipt" [Add Delete Read; changes] "the position of a change equals the position in the receipt of its write" => positions;
+    Extended "changes.reads_resume_at_any_position" [Add Delete Read; changes] "reads from any earlier position return the same later changes" => resume;
+    Extended "changes.answer_reports_position_and_more" [Add Read; changes] "an answer reports the position it has read to and whether more changes exist" => more;
+    Extended "changes.read_after_a_future_position_is_too_old" [Add Delete Read; changes] "a read after a position that the store has not reached fails as `TooOld`" => ahead;
+    Extended "changes.page_position_joins_the_changes" [Add Delete Read; changes] "a page of messages plus the changes after its position contains every write once" => page;
+    Extended "changes.list_position_joins_the_changes" [Add Thread Read; changes] "a list of threads plus the changes after its position contains every write once" => list;
+    Extended "changes.page_read_during_writes_joins_the_changes" [Add Read; changes threads] "a page that is read during concurrent writes joins the changes after its position" => at_once;
+    Extended "changes.order_is_commit_order_when_the_clock_jumps_back" [Add Read; changes] "changes keep commit order when the clock jumps back" => back;
+    Extended "changes.survive_reopening" [Add Delete Batch Read; durable changes] "changes and their positions are unchanged after the store is reopened" => reopened;
+    Extended "changes.limit_is_from_1_to_1000" [Read; changes] "a read of changes accepts a limit from 1 to 1000 and refuses others" => limit,
         core alone: "the pipeline refuses another limit before a store is asked";
 }
 

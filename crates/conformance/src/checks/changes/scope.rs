@@ -9,9 +9,9 @@ use crate::{
 };
 
 checks! {
-    Extended "changes.tenant" [Add Delete Read; changes] "a tenant is told of its own changes, and of nothing of another's" => tenant;
-    Extended "changes.thread" [Add Delete Read; changes] "who follows a thread is told of that one" => thread;
-    Extended "changes.store" [Add Delete Read; changes] "who follows the store is told of every tenant's changes, in one order" => store;
+    Extended "changes.tenant_reads_only_its_own_changes" [Add Delete Read; changes] "a tenant reads its own changes and no changes of other tenants" => tenant;
+    Extended "changes.thread_scope_shows_that_thread" [Add Delete Read; changes] "a read with thread scope returns the changes of that thread only" => thread;
+    Extended "changes.store_scope_covers_every_tenant" [Add Delete Read; changes] "a read with store scope returns the changes of all tenants, in one order" => store;
 }
 
 /// Two tenants with two threads each, of the same names.
@@ -42,19 +42,19 @@ async fn shown(db: &Persistence, scope: ChangeScope) -> Vec<String> {
 async fn tenant(rig: Rig) {
     let [db, other] = four(&rig).await;
     let name = db.tenant().clone();
-    let due = ["t a", "T a", "t b", "T b"].map(|what| format!("{name} {what}"));
+    let due = ["t a", "T a", "t b", "T b"].map(|case| format!("{name} {case}"));
     assert_eq!(shown(&db, ChangeScope::Tenant).await, due);
-    let due = ["t a", "T a", "t b", "T b", "t a"].map(|what| format!("other {what}"));
+    let due = ["t a", "T a", "t b", "T b", "t a"].map(|case| format!("other {case}"));
     assert_eq!(shown(&other, ChangeScope::Tenant).await, due);
-    let nobody = db.for_tenant("nobody".parse().unwrap());
-    assert_eq!(shown(&nobody, ChangeScope::Tenant).await, Vec::<String>::new());
+    let stranger = db.for_tenant("nobody".parse().unwrap());
+    assert_eq!(shown(&stranger, ChangeScope::Tenant).await, Vec::<String>::new());
 }
 
 async fn thread(rig: Rig) {
     let [db, other] = four(&rig).await;
     let of = |name: &str| ChangeScope::Thread(thread_id(name));
     let name = db.tenant().clone();
-    assert_eq!(shown(&db, of("t")).await, ["t a", "t b"].map(|what| format!("{name} {what}")));
+    assert_eq!(shown(&db, of("t")).await, ["t a", "t b"].map(|case| format!("{name} {case}")));
     assert_eq!(shown(&other, of("t")).await, ["other t a", "other t b", "other t a"]);
     assert_eq!(shown(&other, of("T")).await, ["other T a", "other T b"]);
     assert_eq!(shown(&db, of("u")).await, Vec::<String>::new());

@@ -9,18 +9,18 @@ use throughline_core::{Content, ErrorKind, Message, MessageState, NewMessage, me
 
 use crate::{
     check::checks,
-    child::{Process, Role, long_text, piece},
+    child::{Process, Role, chunk, long_text},
     clock::ManualClock,
     rig::Rig,
     shorthand::{append, everything, id, ids, refused, said, the},
 };
 
 checks! {
-    Extended "crash.acknowledged" [Add Read; keys durable] "every acknowledged message is there and whole, at most the one in flight beside them" => acknowledged;
-    Extended "crash.keys" [Add Read; keys durable] "a caller that repeats its calls after a crash makes each of them once" => keys;
-    Extended "crash.batches" [Add Batch Read; durable] "every acknowledged batch is there and whole, the one in flight is whole or absent" => batches;
-    Extended "crash.again" [Add Read; keys durable] "a store survives one crash after another" => again;
-    Extended "VL-S14" [Reserve UpdateContent Read; durable threads] "a crash between reservation and end leaves an open row with what was committed, settled once after its lease" => draft;
+    Extended "durability.acknowledged_writes_survive_a_crash" [Add Read; keys durable] "after a crash every acknowledged message is whole, and at most the call in flight is added" => acknowledged;
+    Extended "durability.keys_survive_a_crash" [Add Read; keys durable] "a caller that repeats its calls with their keys after a crash applies each call once" => keys;
+    Extended "durability.batches_are_atomic_across_a_crash" [Add Batch Read; durable] "after a crash every acknowledged batch is whole, and the batch in flight is whole or absent" => batches;
+    Extended "durability.repeated_crashes_lose_nothing" [Add Read; keys durable] "a store keeps all acknowledged writes through several crashes in a row" => again;
+    Extended "durability.crashed_draft_stays_open_until_its_lease_expires" ("VL-S14") [Reserve UpdateContent Read; durable threads] "a crash leaves an open message with its committed content, and recovery settles it once after its lease" => draft;
 }
 
 /// Starts a process that writes, kills it after so many acknowledgements, and answers everything it acknowledged.
@@ -49,7 +49,7 @@ fn whole(read: &[Message], acks: &[String]) {
 
 async fn acknowledged(rig: Rig) {
     for after in [1, 4, 23] {
-        let rig = rig.beside(&after.to_string());
+        let rig = rig.sibling(&after.to_string());
         let acks = killed(&rig, Role::Adds, after).await;
         let db = rig.db().await;
         let thread = db.thread("t");
@@ -79,7 +79,7 @@ async fn keys(rig: Rig) {
 
 async fn batches(rig: Rig) {
     for after in [1, 6] {
-        let rig = rig.beside(&after.to_string());
+        let rig = rig.sibling(&after.to_string());
         let acks = killed(&rig, Role::Batches, after).await;
         let db = rig.db().await;
         let mut counts = Vec::new();
@@ -124,8 +124,8 @@ async fn draft(rig: Rig) {
     assert_eq!(ids(&open), ["d"]);
     let row = open.into_iter().next().expect("one is open");
     let committed = |count: usize| {
-        let pieces: Vec<_> = (0..count).map(|number| piece(u32::try_from(number).expect("few"))).collect();
-        Content::text(&pieces.concat())
+        let chunks: Vec<_> = (0..count).map(|number| chunk(u32::try_from(number).expect("few"))).collect();
+        Content::text(&chunks.concat())
     };
     let acknowledged = acks.len() - 1;
     let as_acknowledged = row.content == committed(acknowledged);

@@ -16,12 +16,12 @@ use crate::{
 };
 
 checks! {
-    Extended "reopen.search" [Add Read; durable search] "a search finds the same hits after the store was opened again" => search;
-    Extended "reopen.aliases" [Thread Read; durable] "the names that providers give are listed after the store was opened again" => aliases;
-    Extended "reopen.thread-facts" [Add Import Thread Read; durable] "metadata, labels, fork point and times of a thread are there after the store was opened again" => thread_facts;
-    Extended "reopen.purgeable" [Add Thread Read; durable] "threads with something to free are listed after the store was opened again" => purgeable;
-    Extended "reopen.open-list" [Reserve Read; durable] "every open message is listed after the store was opened again" => open_list;
-    Extended "reopen.take-last" [Add Thread Read; durable] "the last message can be taken after the store was opened again" => take_last;
+    Extended "durability.search_hits_survive_reopening" [Add Read; durable search] "a search returns the same hits after the store is reopened" => search;
+    Extended "durability.provider_aliases_survive_reopening" [Thread Read; durable] "the list of provider aliases is unchanged after the store is reopened" => aliases;
+    Extended "durability.thread_facts_survive_reopening" [Add Import Thread Read; durable] "metadata, labels, fork point and times of a thread are unchanged after the store is reopened" => thread_facts;
+    Extended "durability.purgeable_threads_survive_reopening" [Add Thread Read; durable] "the list of purgeable threads is unchanged after the store is reopened" => purgeable;
+    Extended "durability.open_message_list_survives_reopening" [Reserve Read; durable] "the list of open messages is complete after the store is reopened" => open_list;
+    Extended "durability.last_message_can_be_taken_after_reopening" [Add Thread Read; durable] "the last message of a thread can be taken after the store is reopened" => take_last;
 }
 
 async fn search(rig: Rig) {

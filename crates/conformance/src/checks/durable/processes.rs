@@ -16,14 +16,14 @@ use crate::{
 };
 
 checks! {
-    Extended "processes.see" [Add UpdateContent Delete Read; durable processes] "what one handle has acknowledged the other one sees" => see;
-    Extended "processes.revision" [Reserve UpdateContent Read; durable processes] "of two handles that saw the same revision one is refused" => revision;
-    Extended "VL-S15.processes" [Reserve Read; keys durable processes threads] "two handles that reserve the same slot at once get the same row" => one_slot;
-    Extended "VL-S14.processes" [Reserve UpdateContent Read; durable processes threads] "two handles that sweep at once settle each message exactly once" => sweepers;
-    Extended "VL-S23.processes" [Add Read; durable processes] "two processes that write at once are ordered by commit, and pages neither repeat nor skip" => writers;
-    Extended "processes.entry" [Add Thread Read; durable processes] "of two handles that write to a thread by turns neither undoes what the other says of it" => entries;
-    Extended "RR-S3" [Add Batch Thread Read; durable processes] "of two processes that send turns at once every turn is there, whole, and the entry counts them" => turns;
-    Extended "crash.neighbour" [Add Read; keys durable processes] "a process that is killed does not hinder its neighbour" => neighbour;
+    Extended "processes.acknowledged_writes_are_visible_to_others" [Add UpdateContent Delete Read; durable processes] "a write that one handle acknowledges is visible to the other handle" => see;
+    Extended "processes.second_update_of_a_revision_is_refused" [Reserve UpdateContent Read; durable processes] "when two handles update the same revision, one of them is refused" => revision;
+    Extended "processes.concurrent_reservations_share_one_row" ("VL-S15") [Reserve Read; keys durable processes threads] "two handles that reserve with the same key at the same time get the same message" => one_slot;
+    Extended "processes.concurrent_recovery_settles_each_draft_once" ("VL-S14") [Reserve UpdateContent Read; durable processes threads] "two handles that recover expired drafts at the same time settle each message once" => sweepers;
+    Extended "processes.seq_order_is_commit_order" ("VL-S23") [Add Read; durable processes] "messages of two writing processes are in commit order, and pages neither repeat nor skip any" => writers;
+    Extended "processes.alternating_writes_keep_the_thread_summary" [Add Thread Read; durable processes] "two handles that write to a thread in turn do not undo each other's summary changes" => entries;
+    Extended "processes.concurrent_turns_are_all_kept" ("RR-S3") [Add Batch Thread Read; durable processes] "when two processes append turns concurrently, every turn is whole and the summary counts it" => turns;
+    Extended "durability.crashed_process_does_not_block_others" [Add Read; keys durable processes] "a killed process does not block another process that uses the same store" => neighbour;
 }
 
 async fn two(rig: &Rig) -> [Persistence; 2] {
@@ -96,12 +96,12 @@ async fn sweepers(rig: Rig) {
         handles[number % 2].run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
     }
     rig.clock.advance(Duration::from_secs(3600));
-    let sweeps = handles
+    let recoveries = handles
         .clone()
         .map(|db| tokio::spawn(async move { db.recover_expired_drafts("recovered").await.unwrap() }));
     let mut settled = 0;
-    for sweep in sweeps {
-        let recovered = sweep.await.expect("no panic");
+    for recovery in recoveries {
+        let recovered = recovery.await.expect("no panic");
         assert!(recovered.failed.is_empty(), "{:?}", recovered.failed);
         settled += recovered.abandoned.len();
     }
@@ -128,11 +128,11 @@ async fn writers(rig: Rig) {
     // A reader in the middle: a cursor that moves forward only must see every message in the end.
     let thread = db.thread("t");
     let (mut seen, mut cursor) = (Vec::new(), Seq::ZERO);
-    let mut places = BTreeMap::new();
+    let mut seqs = BTreeMap::new();
     for process in processes {
         for line in process.end().await {
             let (seq, name) = line.strip_prefix("ack ").and_then(|ack| ack.split_once(' ')).expect("an ack");
-            let before = places.insert(seq.parse::<u64>().expect("a place"), name.to_owned());
+            let before = seqs.insert(seq.parse::<u64>().expect("a place"), name.to_owned());
             assert_eq!(before, None, "the place {seq} was given twice");
         }
         loop {
@@ -143,7 +143,7 @@ async fn writers(rig: Rig) {
         }
     }
     assert_eq!(seen.len(), 2 * EACH as usize);
-    let order: Vec<&str> = places.values().map(String::as_str).collect();
+    let order: Vec<&str> = seqs.values().map(String::as_str).collect();
     assert_eq!(ids(&seen), order, "the order is that of the acknowledged places");
     for number in ["1.", "2."] {
         let own: Vec<_> = order.iter().filter_map(|name| name.strip_prefix(number)).collect();
@@ -173,25 +173,26 @@ async fn entries(rig: Rig) {
 async fn turns(rig: Rig) {
     const EACH: u32 = 50;
     let db = rig.db().await;
-    let mut processes = [Process::start(&rig, Task::Turns(EACH)), Process::start(&rig, Task::Turns(EACH))];
+    let mut processes =
+        [Process::start(&rig, Task::AppendTurns(EACH)), Process::start(&rig, Task::AppendTurns(EACH))];
     for process in &mut processes {
         assert_eq!(process.ack().await, "ready");
     }
     for process in &mut processes {
         process.go();
     }
-    let mut places = Vec::new();
+    let mut seqs = Vec::new();
     for process in processes {
         for line in process.end().await {
             let (question, answer) =
                 line.strip_prefix("ack ").and_then(|ack| ack.split_once(' ')).expect("an ack");
             let (question, answer): (u64, u64) = (question.parse().unwrap(), answer.parse().unwrap());
             assert_eq!(answer, question + 1, "nothing came between a question and its answer");
-            places.extend([question, answer]);
+            seqs.extend([question, answer]);
         }
     }
-    places.sort_unstable();
-    assert_eq!(places, (1..=4 * u64::from(EACH)).collect::<Vec<_>>());
+    seqs.sort_unstable();
+    assert_eq!(seqs, (1..=4 * u64::from(EACH)).collect::<Vec<_>>());
     let roles: Vec<Role> = everything(&db.thread("t")).await.iter().map(|message| message.role).collect();
     assert_eq!(roles, [Role::User, Role::Assistant].repeat(2 * EACH as usize));
     let entry = entry(&db, "t").await;

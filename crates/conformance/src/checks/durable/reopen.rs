@@ -14,11 +14,11 @@ use crate::{
 };
 
 checks! {
-    Extended "reopen.everything" [Add Reserve UpdateContent Update Delete Read; durable] "every row is what it was, in every state, of every thread and tenant" => all;
-    Extended "reopen.tombstones" [Add Reserve Delete Read; durable] "dead ids stay dead" => tombstones;
-    Extended "reopen.counters" [Add Delete Read; durable] "sequence numbers and positions go on where they were, and are not given again" => counters;
-    Extended "reopen.open" [Reserve UpdateContent Read; durable] "an open message is still open, with its lease, and can be finished" => open;
-    Extended "reopen.often" [Add UpdateContent Read; durable] "a store that is opened after every write loses nothing" => often;
+    Extended "durability.every_row_survives_reopening" [Add Reserve UpdateContent Update Delete Read; durable] "every message of every state, thread and tenant is unchanged after the store is reopened" => all;
+    Extended "durability.tombstones_survive_reopening" [Add Reserve Delete Read; durable] "a deleted id stays unusable after the store is reopened" => tombstones;
+    Extended "durability.counters_continue_after_reopening" [Add Delete Read; durable] "sequence numbers and positions continue after the store is reopened and are never reused" => counters;
+    Extended "durability.drafts_can_finish_after_reopening" [Reserve UpdateContent Read; durable] "an open message keeps its lease and can be finished after the store is reopened" => open;
+    Extended "durability.reopening_after_every_write_loses_nothing" [Add UpdateContent Read; durable] "a store that is reopened after every write loses no write" => often;
 }
 
 async fn fill(db: &Persistence) {

@@ -17,13 +17,13 @@ use crate::{
 };
 
 checks! {
-    Core "page.bytes" [Add Read] "a page ends at its byte bound, and pages on show every message once" => pages;
-    Core "page.bytes-open" [Reserve UpdateContent Read] "what is written to open messages counts for the byte bound" => open_pages;
-    Core "page.bytes-metadata" [Add Read] "metadata counts for the byte bound" => metadata;
-    Core "open.bytes" [Reserve UpdateContent Read] "the list of open messages ends at its byte bound, and lists on show every one once" => open;
-    Extended "threads.bytes" [Thread Read] "a list of threads ends at its byte bound, and lists on show every thread once" => threads;
-    Extended "audit.bytes" [Batch Read; audit] "a page of the audit log ends at its byte bound, in both directions" => audit;
-    Core "page.bytes-limit" [Read] "a byte bound is from 1 to 64 MiB" => limit,
+    Core "pages.page_ends_at_its_byte_bound" [Add Read] "a page ends at its byte bound, and the next pages show every message once" => pages;
+    Core "pages.open_content_counts_toward_the_byte_bound" [Reserve UpdateContent Read] "the content of open messages counts toward the byte bound of a page" => open_pages;
+    Core "pages.metadata_counts_toward_the_byte_bound" [Add Read] "metadata counts toward the byte bound of a page" => metadata;
+    Core "pages.open_message_list_ends_at_its_byte_bound" [Reserve UpdateContent Read] "the list of open messages ends at its byte bound, and the next pages show each once" => open;
+    Extended "pages.thread_list_ends_at_its_byte_bound" [Thread Read] "a list of threads ends at its byte bound, and the next pages show each once" => threads;
+    Extended "audit.page_ends_at_its_byte_bound" [Batch Read; audit] "a page of the audit log ends at its byte bound, in both directions" => audit;
+    Core "pages.byte_bound_is_from_1_to_64_mib" [Read] "a read accepts a byte bound from 1 byte to 64 MiB and refuses others" => limit,
         core alone: "the pipeline refuses it before a store is asked";
 }
 
@@ -117,9 +117,9 @@ async fn begin(db: &Persistence, thread: &str, texts: &[String]) {
     for (number, text) in texts.iter().enumerate() {
         let reservation = NewReservation::new(Role::Assistant).with_id(id(&format!("m{number:02}")));
         db.run(Reserve::new(thread.parse().unwrap(), reservation)).await.unwrap();
-        for piece in [&text[..text.len() / 2], &text[text.len() / 2..]] {
+        for chunk in [&text[..text.len() / 2], &text[text.len() / 2..]] {
             let message = id(&format!("m{number:02}"));
-            db.thread(thread).update_content(message, append(piece), UpdateMode::Partial).await.unwrap();
+            db.thread(thread).update_content(message, append(chunk), UpdateMode::Partial).await.unwrap();
         }
     }
 }

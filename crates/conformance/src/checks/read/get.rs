@@ -9,8 +9,8 @@ use crate::{
 };
 
 checks! {
-    Core "get.absent" [Add Read] "what is not there is answered as nothing, not as an error" => absent;
-    Core "get.latest" [Add UpdateContent Read] "a read that begins after a write was answered sees it" => latest;
+    Core "messages.unknown_id_reads_as_none" [Add Read] "a read of an unknown message answers none and no error" => absent;
+    Core "messages.read_sees_every_earlier_write" [Add UpdateContent Read] "a read that starts after the answer to a write sees that write" => latest;
 }
 
 async fn absent(rig: Rig) {

@@ -14,11 +14,11 @@ use crate::{
 };
 
 checks! {
-    Core "open.listed" [Add Reserve UpdateContent Read] "open messages are listed with what is committed of them, settled ones are not" => listed;
-    Core "open.order" [Reserve Read] "the list is ordered by the bytes of the thread and by place, and pages neither repeat nor skip" => order;
-    Core "open.thread" [Reserve Read] "the list of one thread shows that thread only" => of_thread;
-    Core "open.expired" [Reserve UpdateContent Read] "the list of expired ones shows those whose lease has ended" => expired;
-    Core "open.tenant" [Reserve Read] "the list shows no other tenant's" => tenant;
+    Core "drafts.list_shows_open_messages_only" [Add Reserve UpdateContent Read] "the list of open messages shows their committed content and contains no settled message" => listed;
+    Core "drafts.list_is_ordered_by_thread_and_seq" [Reserve Read] "the list of open messages is ordered by thread bytes and sequence number, without gaps or repeats" => order;
+    Core "drafts.list_of_a_thread_shows_that_thread" [Reserve Read] "the list of open messages of one thread shows that thread only" => of_thread;
+    Core "drafts.expired_list_shows_ended_leases" [Reserve UpdateContent Read] "the list of expired drafts shows the open messages whose lease has ended" => expired;
+    Core "drafts.list_shows_no_other_tenant" [Reserve Read] "the list of open messages shows no message of another tenant" => tenant;
 }
 
 async fn reserve(db: &Persistence, thread: &str, name: &str, lease: Duration) -> Message {
@@ -55,8 +55,8 @@ async fn order(rig: Rig) {
     let db = rig.db().await;
     // By bytes: upper-case before lower-case, a prefix before what it begins, non-ASCII last.
     let expected = ["B/1", "B/2", "a/1", "a/2", "a b/1", "ab/1", "é/1"];
-    for place in ["é/1", "a/1", "ab/1", "B/1", "a b/1", "a/2", "B/2"] {
-        let (thread, name) = place.split_once('/').unwrap();
+    for location in ["é/1", "a/1", "ab/1", "B/1", "a b/1", "a/2", "B/2"] {
+        let (thread, name) = location.split_once('/').unwrap();
         reserve(&db, thread, name, LEASE).await;
     }
     for limit in [1, 2, 3, 6, 7, 8] {

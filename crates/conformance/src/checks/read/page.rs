@@ -12,15 +12,15 @@ use crate::{
 };
 
 checks! {
-    Core "page.forwards" [Add Read] "pages forwards show every message once, in order" => forwards;
-    Core "page.backwards" [Add Read] "pages backwards show every message once, each page oldest first" => backwards;
-    Core "page.exclusive" [Add Read] "a cursor is exclusive, in both directions" => exclusive;
-    Core "page.has-more" [Add Read] "a page that ends exactly at the last message has no more" => has_more;
-    Core "page.empty" [Read] "a thread that was never written to has no messages" => empty;
-    Core "page.cursor-anywhere" [Add Delete Read] "a cursor need not be the place of a message" => cursor_anywhere;
-    Core "page.limit" [Add Read] "a limit is from 1 to 1000" => limit;
-    Core "page.deleted" [Add Delete Read] "deleting what was shown makes the next page neither repeat nor skip" => deleted;
-    Extended "page.thousand" [Add Batch Read] "a page of the largest limit shows as many, and says that there are more" => thousand;
+    Core "pages.forward_pages_show_each_message_once" [Add Read] "forward pages show every message once, in order" => forwards;
+    Core "pages.backward_pages_show_each_message_once" [Add Read] "backward pages show every message once, and each page starts with its oldest" => backwards;
+    Core "pages.cursor_is_exclusive" [Add Read] "a page excludes the message at its cursor, in both directions" => exclusive;
+    Core "pages.exact_last_page_has_no_more" [Add Read] "a page that ends exactly at the last message reports no more" => has_more;
+    Core "pages.unwritten_thread_is_empty" [Read] "a page of a thread without any write is empty" => empty;
+    Core "pages.cursor_may_name_any_seq" [Add Delete Read] "a cursor may name a sequence number that has no message" => cursor_anywhere;
+    Core "pages.limit_is_from_1_to_1000" [Add Read] "a page accepts a limit from 1 to 1000 and refuses others" => limit;
+    Core "pages.deletion_of_shown_messages_skips_none" [Add Delete Read] "the next page neither repeats nor skips a message after the shown messages are deleted" => deleted;
+    Extended "pages.largest_page_holds_1000_messages" [Add Batch Read] "a page with the largest limit holds 1000 messages and reports more" => thousand;
 }
 
 /// A thread of `m0`, `m1`, … and a neighbour whose messages must not show.

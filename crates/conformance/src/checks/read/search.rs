@@ -15,18 +15,18 @@ use crate::{
 };
 
 checks! {
-    Extended "search.words" [Add Read; search] "a message is found by any of its words, in capitals or not, and by what a word begins with" => words;
-    Extended "search.snippet" [Add Read; search] "a hit says where the message is, and marks the words in some of its text" => snippet;
-    Extended "search.hit" [Add Read; search] "a hit says who wrote the message, and when" => hit;
-    Extended "search.indexed" [Add Read; search] "a search does not say that it has looked at changes to come" => indexed;
-    Extended "search.many" [Add Read; search] "a search answers as many hits as were asked for" => many;
-    Extended "search.scope" [Add Read; search] "what is said in another thread or another tenant is not found where it is not asked for" => scope;
-    Extended "search.tenants" [Add Read; search] "what other tenants say changes neither the hits of a tenant, nor their number, nor their order" => tenants;
-    Extended "search.order" [Add Read; search] "the message that has the words most often comes first, each counted four times at most, and of equal ones the latest" => order;
-    Extended "search.cjk" [Add Read; cjk_search] "Chinese, Japanese and Korean are found inside a run of characters" => cjk;
-    Extended "search.settled" [Reserve UpdateContent Add Read; search] "an open message is not found, nor an abandoned one; a final one is" => settled;
-    Extended "search.gone" [Add UpdateContent Delete Thread Read; search] "what was edited, deleted, cleared or went with its thread is not found any more" => gone;
-    Extended "search.limit" [Add Read; search] "a limit holds, and one of nothing or too much is refused, as is a query of no word" => limit;
+    Extended "search.terms_match_by_prefix_and_in_any_case" [Add Read; search] "a search finds a message by each of its words, in any case, and by prefixes" => words;
+    Extended "search.hit_names_the_message_and_marks_the_terms" [Add Read; search] "a hit names its message and marks the matched terms in its snippet" => snippet;
+    Extended "search.hit_shows_role_and_time" [Add Read; search] "a hit shows the role and the time of its message" => hit;
+    Extended "search.indexed_position_is_not_ahead" [Add Read; search] "a search reports no indexed position that is later than the store's last change" => indexed;
+    Extended "search.returns_as_many_hits_as_the_limit" [Add Read; search] "a search returns as many hits as its limit allows" => many;
+    Extended "search.scope_excludes_other_threads_and_tenants" [Add Read; search] "a search finds no message of another thread or tenant outside of its scope" => scope;
+    Extended "search.other_tenants_do_not_affect_hits" [Add Read; search] "messages of other tenants change neither the hits of a tenant nor their count or order" => tenants;
+    Extended "search.hits_are_ranked_by_term_count" [Add Read; search] "hits are ranked by term count, at most four per term, and equal hits latest first" => order;
+    Extended "search.cjk_is_found_inside_a_run" [Add Read; cjk_search] "a search finds Chinese, Japanese and Korean text inside a run of characters" => cjk;
+    Extended "search.only_final_messages_are_found" [Reserve UpdateContent Add Read; search] "a search finds final messages and neither open nor abandoned ones" => settled;
+    Extended "search.removed_text_is_not_found" [Add UpdateContent Delete Thread Read; search] "a search does not find text that was edited out, deleted, cleared or removed with its thread" => gone;
+    Extended "search.bad_limits_and_empty_queries_are_refused" [Add Read; search] "a search respects its limit, and refuses a limit out of range or a query without terms" => limit;
 }
 
 /// Searches once the index holds everything up to a position.

@@ -12,13 +12,13 @@ use crate::{
 };
 
 checks! {
-    Core "page.all" [Add Reserve UpdateContent Read] "by default every message shows, with its state" => all;
-    Core "page.final" [Add Reserve UpdateContent Read] "the history for a model is final messages only, before and behind an open one" => finals;
-    Core "page.final-limit" [Add Reserve UpdateContent Read] "a limit counts what shows" => final_limit;
-    Core "page.first-open" [Add Reserve UpdateContent Delete Read] "every page says where the first open message is" => first_open;
-    Core "VL-S18" [Add Reserve UpdateContent Read] "a consumer's page stops before the first open message, and passes once it is settled" => settled;
-    Core "VL-S18.backwards" [Add Reserve UpdateContent Read] "read backwards, nothing behind the first open message shows either" => settled_backwards;
-    Core "VL-S21.by-pages" [Add Reserve UpdateContent Read] "a consumer that dies and goes on at its cursor sees every settled message at least once, in order" => consumer;
+    Core "pages.default_visibility_shows_every_state" [Add Reserve UpdateContent Read] "by default a page shows every message with its state" => all;
+    Core "pages.final_visibility_shows_final_messages_only" [Add Reserve UpdateContent Read] "a page of final messages shows those before and after an open one, and no others" => finals;
+    Core "pages.limit_counts_visible_messages" [Add Reserve UpdateContent Read] "the limit of a page counts visible messages only" => final_limit;
+    Core "pages.every_page_reports_the_first_open_message" [Add Reserve UpdateContent Delete Read] "every page reports the sequence number of the first open message" => first_open;
+    Core "pages.consumer_page_stops_before_the_first_open_message" ("VL-S18") [Add Reserve UpdateContent Read] "a consumer's page stops before the first open message and continues once it is settled" => settled;
+    Core "pages.backward_consumer_page_hides_later_messages" ("VL-S18") [Add Reserve UpdateContent Read] "a backward consumer's page shows no message after the first open one" => settled_backwards;
+    Core "pages.resumed_consumer_sees_every_settled_message" ("VL-S21") [Add Reserve UpdateContent Read] "a consumer that resumes at its cursor after a crash sees every settled message, in order" => consumer;
 }
 
 async fn reserve(db: &Persistence, name: &str) {

@@ -63,8 +63,8 @@ pub(super) async fn fill(rig: &Rig, db: &Persistence) -> Filled {
         thread.update_content(id("streaming"), append("Hel"), UpdateMode::Partial).await.unwrap();
         thread.update_content(id("streaming"), append("lo"), UpdateMode::Partial).await.unwrap();
         reserve(&db, "given up").await;
-        let given_up = UpdateMode::Abandon { reason: Some("no \u{0} reason".to_owned()) };
-        thread.update_content(id("given up"), replace("lost"), given_up).await.unwrap();
+        let abandoned = UpdateMode::Abandon { reason: Some("no \u{0} reason".to_owned()) };
+        thread.update_content(id("given up"), replace("lost"), abandoned).await.unwrap();
         db.run(asked("t", "item")).key("name").await.unwrap();
         db.create_thread(new_thread("titled").with_title(title("Trip"))).await.unwrap();
         db.thread("titled").archive(true).await.unwrap();
@@ -76,10 +76,10 @@ pub(super) async fn fill(rig: &Rig, db: &Persistence) -> Filled {
         db.run(asked("cleared", "new")).await.unwrap();
         db.thread("cleared").add(said("after", "x")).await.unwrap();
         db.on_thread(DeleteThread { thread: thread_id("deleted") }).await.unwrap();
-        let place = db.agent("g").on("t");
-        let run = place.begin(place.run(claimer()).unwrap()).await.unwrap().attempt;
-        place.confirm(run, RunReport::of("session".parse().unwrap())).await.unwrap();
-        place.begin(place.run(claimer()).unwrap()).await.unwrap();
+        let location = db.agent("g").on("t");
+        let run = location.begin(location.run(claimer()).unwrap()).await.unwrap().attempt;
+        location.confirm(run, RunReport::of("session".parse().unwrap())).await.unwrap();
+        location.begin(location.run(claimer()).unwrap()).await.unwrap();
         db.agent("h").reset_all().await.unwrap();
         db.on_consumer(MoveCursor::new("c".parse().unwrap(), Position::new(3))).await.unwrap();
         db.on_consumer(QuarantineChange {

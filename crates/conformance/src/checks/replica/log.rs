@@ -12,7 +12,7 @@ use crate::{
 };
 
 checks! {
-    Extended "replica.log" [Replica Add Delete Read; audit changes] "a copy has the audit log entry for entry, and the chain goes on in whichever store is the primary" => log;
+    Extended "replication.audit_log_is_copied" [Replica Add Delete Read; audit changes] "a replica has every audit entry of the primary, and its chain continues on the new primary" => log;
 }
 
 /// Adds a message and takes it back, and tries what is refused.
@@ -30,8 +30,8 @@ async fn log(rig: Rig) {
     work(&db, "b").await;
     let kept = anchor(&db, &key()).await.unwrap();
     assert_eq!(kept.count.get(), 6);
-    let beside = rig.beside("copy");
-    let stack = beside.builder().layer(AuditLayer::new(key())).backend(beside.open().await);
+    let sibling = rig.sibling("copy");
+    let stack = sibling.builder().layer(AuditLayer::new(key())).backend(sibling.open().await);
     let to = stack.build().expect("it claims to keep a log");
     follow(&to).await.unwrap();
     // A page at a time, and of what came after it was copied too.

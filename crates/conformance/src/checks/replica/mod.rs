@@ -24,16 +24,16 @@ use crate::{
 };
 
 checks! {
-    Extended "replica.exact" [Replica Add Reserve UpdateContent Update Delete Import Thread Session Consumer Read; keys changes] "a copy has everything that the store has, as it has it, for every tenant" => exact;
-    Extended "replica.follows" [Replica Add Reserve UpdateContent Update Delete Import Thread Session Consumer Read; keys changes] "what is changed after it was copied is copied, and nothing else is" => follows;
-    Extended "replica.goes-on" [Replica Add Reserve UpdateContent Delete Thread Read; keys changes] "a writer continues in a copy that is the primary where the store was" => goes_on;
-    Extended "replica.store-key" [Replica Add Read; keys changes] "a copy takes the key of the store that it follows, and recognizes a repeated call when it is_primary" => store_key;
-    Extended "replica.once" [Replica Add Read; changes] "images are put in their places once and in their order, and the copy says how far it is" => once;
-    Extended "replica.refuses" [Replica Add Consumer Session Read; changes] "a store that follows is read and takes no other write, and takes them when it is_primary" => refuses;
-    Extended "replica.state" [Replica Read] "the replication state changes only from the expected one, and an epoch never comes back" => replication_state;
-    Extended "replica.empty" [Replica Add Read; changes] "a copy begins in an empty store, or in one that is equal" => empty;
-    Extended "replica.capture" [Replica Add Read; changes] "the cursor of a capture that has ended is too old" => capture;
-    Extended "replica.pages" [Replica Add Read; changes] "images are read so many at once, and what is read of a change is at least as new as that" => pages;
+    Extended "replication.copy_is_exact" [Replica Add Reserve UpdateContent Update Delete Import Thread Session Consumer Read; keys changes] "a replica holds every row of every tenant as the primary holds it" => exact;
+    Extended "replication.later_changes_are_copied" [Replica Add Reserve UpdateContent Update Delete Import Thread Session Consumer Read; keys changes] "a replica receives the changes after its snapshot and nothing else" => later_changes;
+    Extended "replication.promoted_replica_accepts_writes" [Replica Add Reserve UpdateContent Delete Thread Read; keys changes] "a promoted replica accepts writes and continues sequence numbers and positions of the former primary" => goes_on;
+    Extended "replication.store_key_is_copied" [Replica Add Read; keys changes] "a replica takes over the primary's store key and recognizes repeated calls after its promotion" => store_key;
+    Extended "replication.images_are_applied_once_and_in_order" [Replica Add Read; changes] "a replica applies each row image once, in order, and reports its cursor" => once;
+    Extended "replication.replica_refuses_writes" [Replica Add Consumer Session Read; changes] "a replica answers reads and refuses other writes until its promotion" => refuses;
+    Extended "replication.role_changes_from_the_expected_state_only" [Replica Read] "the replication state changes only from the expected state, and an epoch is never reused" => replication_state;
+    Extended "replication.replica_starts_empty_or_equal" [Replica Add Read; changes] "a store with other data refuses row images, and an equal store follows without a new copy" => empty;
+    Extended "replication.cursor_of_an_ended_capture_is_too_old" [Replica Add Read; changes] "a read at the cursor of an ended capture fails as `TooOld`" => capture;
+    Extended "replication.image_reads_are_bounded_and_current" [Replica Add Read; changes] "a read of row images respects its limit and is at least as new as its changes" => pages;
 }
 
 /// A store under a secret of its host: a store that is copied by hand has a key that the other one has not.
@@ -44,7 +44,7 @@ async fn opened(rig: &Rig) -> Persistence {
 
 /// The other store, which follows in the first epoch.
 async fn replica(rig: &Rig) -> Persistence {
-    let copy = opened(&rig.beside("copy")).await;
+    let copy = opened(&rig.sibling("copy")).await;
     follow(&copy).await.expect("it follows");
     copy
 }
@@ -76,9 +76,9 @@ async fn step(
     let page = from.read(ReadImages::new(after, limit)).await.expect("images");
     assert_eq!(page.damaged, Vec::<String>::new());
     let position = if page.more { Position::ZERO } else { page.position };
-    let standing = to.read(GetReplicationStatus {}).await.expect("a read");
+    let status = to.read(GetReplicationStatus {}).await.expect("a read");
     let apply = ApplyImages {
-        epoch: standing.replication_state.epoch,
+        epoch: status.replication_state.epoch,
         from: done,
         to: page.cursor,
         images: page.images,
@@ -125,7 +125,7 @@ async fn exact(rig: Rig) {
     }
 }
 
-async fn follows(rig: Rig) {
+async fn later_changes(rig: Rig) {
     let db = opened(&rig).await;
     db.thread("untouched").add(said("m", "x")).await.unwrap();
     let to = replica(&rig).await;
@@ -190,8 +190,8 @@ async fn store_key(rig: Rig) {
     let key = backend.fingerprint_key();
     let db = rig.builder().backend(backend).build().expect("an empty stack builds");
     db.thread("t").add(said("a", "x")).key("first").await.unwrap();
-    let beside = rig.beside("copy");
-    let to = beside.db().await;
+    let sibling = rig.sibling("copy");
+    let to = sibling.db().await;
     let replication_state = to.read(GetReplicationStatus {}).await.unwrap().replication_state;
     let take =
         SetReplicationState::new(replication_state, replication_state.as_replica()).with_fingerprint_key(key);
@@ -206,9 +206,9 @@ async fn store_key(rig: Rig) {
     if rig.capabilities.durability >= Durability::Process {
         to.close().await.expect("the store closes");
         drop(to);
-        let backend = beside.open().await;
+        let backend = sibling.open().await;
         assert!(backend.fingerprint_key() == key, "the copy has another key after it was opened again");
-        let to = beside.builder().backend(backend).build().expect("an empty stack builds");
+        let to = sibling.builder().backend(backend).build().expect("an empty stack builds");
         repeated(&to).await;
     }
 }
@@ -257,9 +257,9 @@ async fn refuses(rig: Rig) {
 
 async fn replication_state(rig: Rig) {
     let db = opened(&rig).await;
-    let standing = db.read(GetReplicationStatus {}).await.unwrap();
+    let status = db.read(GetReplicationStatus {}).await.unwrap();
     assert_eq!(
-        (standing.replication_state, standing.cursor, standing.is_empty),
+        (status.replication_state, status.cursor, status.is_empty),
         (ReplicationState::PRIMARY, None, true)
     );
     let replica = ReplicationState::PRIMARY.as_replica();
@@ -280,7 +280,7 @@ async fn replication_state(rig: Rig) {
 async fn empty(rig: Rig) {
     let db = opened(&rig).await;
     db.thread("t").add(said("m", "x")).await.unwrap();
-    let other = opened(&rig.beside("other")).await;
+    let other = opened(&rig.sibling("other")).await;
     other.thread("t").add(said("n", "y")).await.unwrap();
     assert!(!other.read(GetReplicationStatus {}).await.unwrap().is_empty);
     follow(&other).await.unwrap();
@@ -313,10 +313,10 @@ async fn capture(rig: Rig) {
     assert!(!db.on_replica(EndCapture {}).await.unwrap().was_on);
     let late = |error: PersistError| assert_eq!(error.kind(), ErrorKind::TooOld, "{error}");
     late(db.read(ReadImages::new(first, 1)).await.unwrap_err());
-    let anew = db.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
-    assert_ne!(anew.capture, first.capture);
+    let fresh = db.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
+    assert_ne!(fresh.capture, first.capture);
     late(db.read(ReadImages::new(first, 1)).await.unwrap_err());
-    assert_eq!(db.read(ReadImages::new(anew, 1)).await.unwrap().images.len(), 1);
+    assert_eq!(db.read(ReadImages::new(fresh, 1)).await.unwrap().images.len(), 1);
 }
 
 async fn pages(rig: Rig) {

@@ -5,7 +5,7 @@ use throughline_core::{
     sessions::{AdoptSession, AdoptedPointer, AdoptedRun, AttemptState, Failure, SessionChanged, Withheld},
 };
 
-use super::{at, binding, dir, look, offer, place, points, ran, runtime, session};
+use super::{agent_thread, at, binding, dir, look, offer, points, ran, runtime, session};
 use crate::{
     check::checks,
     rig::Rig,
@@ -13,9 +13,9 @@ use crate::{
 };
 
 checks! {
-    Extended "MU-S4.backfill" [Session Read] "a runtime is written only beside the session of the latest run, and once" => backfill;
-    Extended "MU-S3.adopted" [Session Read] "an adopted pointer of no runtime is passed over for the run of the claimer's" => adopted;
-    Extended "TC-S12.adopt" [Session Read] "what was kept of no thread goes to an isolated one, once, and to no other" => adopt_once;
+    Extended "sessions.backfill_sets_the_runtime_of_the_latest_run_once" ("MU-S4") [Session Read] "a backfill sets the runtime of a pointer once, if the latest run with a session produced that session" => backfill;
+    Extended "sessions.own_run_wins_over_an_adopted_pointer" ("MU-S3") [Session Read] "an adopted pointer without a runtime yields to a run of the claimer's runtime" => adopted;
+    Extended "sessions.threadless_session_is_adopted_once" ("TC-S12") [Session Read] "an isolated thread adopts a session without a thread once, and no other thread gets it" => adopt_once;
 }
 
 fn pointer(name: &str, at_runtime: Option<&str>) -> AdoptedPointer {
@@ -78,7 +78,7 @@ async fn backfill(rig: Rig) {
         ("nowhere", vec![run("a", Some("old"), None, done)], None),
         ("nothing", vec![], None),
     ] {
-        let here = place(&db, thread);
+        let here = agent_thread(&db, thread);
         adopt(&db, thread, Some(pointer("old", None)), runs).await.unwrap();
         let before = binding(&here).await;
         assert_eq!(points(&before), Some(("old", None, Some("/old"))));
@@ -94,14 +94,14 @@ async fn backfill(rig: Rig) {
         assert_eq!(binding(&here).await, after);
     }
     // A pointer that names one is left alone, and so is nothing.
-    ran(&place(&db, "named"), at("r1"), "s1").await;
-    assert!(!place(&db, "named").backfill_runtime(false).await.unwrap().written);
-    assert_eq!(place(&db, "none").backfill_runtime(false).await.unwrap().runtime, None);
+    ran(&agent_thread(&db, "named"), at("r1"), "s1").await;
+    assert!(!agent_thread(&db, "named").backfill_runtime(false).await.unwrap().written);
+    assert_eq!(agent_thread(&db, "none").backfill_runtime(false).await.unwrap().runtime, None);
 }
 
 async fn adopted(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let runs = vec![
         run("first", Some("s1"), Some("r1"), AttemptState::Completed),
         run("last", None, None, AttemptState::Running),
@@ -114,9 +114,9 @@ async fn adopted(rig: Rig) {
     assert_eq!(states, [AttemptState::Lapsed, AttemptState::Completed]);
     // With a runtime it is a pointer as any other.
     adopt(&db, "b", Some(pointer("old", Some("r1"))), Vec::new()).await.unwrap();
-    assert_eq!(offer(&look(&place(&db, "b"), at("r1")).await), (Some("old"), Some("/old"), None));
-    ran(&place(&db, "b"), at("r1"), "s2").await;
-    assert_eq!(look(&place(&db, "b"), at("r1")).await.session, Some(session("s2")));
+    assert_eq!(offer(&look(&agent_thread(&db, "b"), at("r1")).await), (Some("old"), Some("/old"), None));
+    ran(&agent_thread(&db, "b"), at("r1"), "s2").await;
+    assert_eq!(look(&agent_thread(&db, "b"), at("r1")).await.session, Some(session("s2")));
 }
 
 async fn adopt_once(rig: Rig) {
@@ -128,8 +128,8 @@ async fn adopt_once(rig: Rig) {
     let before = binding(&alone).await;
     refused(adopt(&db, &scope, Some(pointer("other", None)), Vec::new()).await, ErrorKind::AlreadyExists);
     assert_eq!(binding(&alone).await, before);
-    assert_eq!(look(&place(&db, "a"), at("r1")).await.binding, None);
+    assert_eq!(look(&agent_thread(&db, "a"), at("r1")).await.binding, None);
     let twice = runs().into_iter().chain(runs()).collect();
     refused(adopt(&db, "b", None, twice).await, ErrorKind::Invalid);
-    assert_eq!(look(&place(&db, "b"), at("r1")).await.binding, None);
+    assert_eq!(look(&agent_thread(&db, "b"), at("r1")).await.binding, None);
 }

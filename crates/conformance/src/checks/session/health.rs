@@ -4,35 +4,35 @@ use throughline_core::sessions::{
     AgentThread, AttemptState, Claimer, Directory, Failure, PointerState, Reach, RunReport, Runtime, Withheld,
 };
 
-use super::{at, begun, binding, claimed, gap, look, offer, place, points, ran, runtime, session};
+use super::{agent_thread, at, begun, binding, claimed, gap, look, offer, points, ran, runtime, session};
 use crate::{check::checks, rig::Rig};
 
 checks! {
-    Extended "MU-S7.poisoned" [Session Read] "a session that fails for good is passed over until a run succeeds on it, whatever ran well on it before" => poisoned;
-    Extended "MU-S7.kept" [Session Read] "a failure that says nothing of the session leaves it" => kept;
-    Extended "MU-S7.every-failure" [Session Read] "each failure poisons, misses or keeps the session as it says" => every_failure;
-    Extended "MU-S8.retired" [Session Read] "a retired session is offered on no path, and clearing the pointer to it leaves one that has moved on" => retired;
-    Extended "session.clear-if" [Session Read] "a pointer is cleared if it points there, from there, and not otherwise" => clear_if;
-    Extended "MU-S10.artifact" [Session Read] "a session without its artifact is not offered, the older good one is, and exactly one run is told" => artifact;
-    Extended "MU-S16.reasons" [Session Read] "each session that is dropped is dropped for a reason, and told exactly once" => reasons;
-    Extended "MU-S16.again" [Session Read] "a session that went on since is told of again" => told_again;
+    Extended "sessions.poisoned_session_is_skipped_until_a_run_succeeds" ("MU-S7") [Session Read] "a poisoned session is not offered until a later run succeeds on it" => poisoned;
+    Extended "sessions.unrelated_failure_keeps_the_session" ("MU-S7") [Session Read] "a failure that does not concern the session keeps the session" => kept;
+    Extended "sessions.each_failure_kind_has_its_effect" ("MU-S7") [Session Read] "each kind of failure poisons, misses or keeps the session as documented" => every_failure;
+    Extended "sessions.retired_session_is_never_offered" ("MU-S8") [Session Read] "a retired session is never offered, and clearing the pointer to it keeps a newer pointer" => retired;
+    Extended "sessions.pointer_is_cleared_only_if_it_matches" [Session Read] "a conditional clear removes the pointer only if session and runtime match" => clear_if;
+    Extended "sessions.session_without_artifact_is_not_offered" ("MU-S10") [Session Read] "a session without its artifact is replaced by the older good one, and one run reports the gap" => artifact;
+    Extended "sessions.each_drop_has_a_reason_and_is_reported_once" ("MU-S16") [Session Read] "each dropped session has a reason and is reported exactly once" => reasons;
+    Extended "sessions.resumed_session_can_be_reported_again" ("MU-S16") [Session Read] "a dropped session that was resumed since is reported again at the next drop" => reported_again;
 }
 
-async fn failed(place: &AgentThread, failure: Failure, report: RunReport) {
-    let run = begun(place, at("r1")).await;
-    place.fail(run.attempt, failure, report).await.expect("it fails");
+async fn failed(agent_thread: &AgentThread, failure: Failure, report: RunReport) {
+    let run = begun(agent_thread, at("r1")).await;
+    agent_thread.fail(run.attempt, failure, report).await.expect("it fails");
 }
 
 async fn poisoned(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     ran(&a, at("r1"), "s1").await;
     // The failure names no session: it is the one that was resumed.
     failed(&a, Failure::ContextOverflow, RunReport::default()).await;
     let reason = Withheld::Poisoned(Failure::ContextOverflow);
     assert_eq!(offer(&look(&a, at("r1")).await), (None, Some("/s1"), Some(reason)));
-    let b = place(&db, "b");
+    let b = agent_thread(&db, "b");
     ran(&b, at("r1"), "s0").await;
     ran(&b, at("r1"), "s1").await;
     failed(&b, Failure::IterationLimit, RunReport::of(session("s1"))).await;
@@ -44,7 +44,7 @@ async fn poisoned(rig: Rig) {
     ran(&b, at("r1"), "s1").await;
     assert_eq!(offer(&look(&b, at("r1")).await), (Some("s1"), Some("/s1"), None));
     // One that was never well is no pointer.
-    let c = place(&db, "c");
+    let c = agent_thread(&db, "c");
     ran(&c, at("r1"), "s0").await;
     failed(&c, Failure::InvalidRequest, RunReport::of(session("s9"))).await;
     assert_eq!(points(&binding(&c).await), Some(("s0", Some("r1"), Some("/s0"))));
@@ -53,7 +53,7 @@ async fn poisoned(rig: Rig) {
 
 async fn kept(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     for failure in [Failure::Network, Failure::RateLimited, Failure::Tool] {
         failed(&a, failure, RunReport::default()).await;
@@ -90,7 +90,7 @@ async fn every_failure(rig: Rig) {
     let expected = poisons.into_iter().map(|failure| (failure, Some(Withheld::Poisoned(failure))));
     let expected = expected.chain(keeps.into_iter().map(|failure| (failure, None)));
     for (failure, reason) in expected.chain([(Failure::SessionNotFound, Some(Withheld::ArtifactMissing))]) {
-        let here = place(&db, failure.as_str());
+        let here = agent_thread(&db, failure.as_str());
         ran(&here, at("r1"), "s1").await;
         failed(&here, failure, RunReport::default()).await;
         let offered = if reason.is_none() { Some("s1") } else { None };
@@ -100,7 +100,7 @@ async fn every_failure(rig: Rig) {
 
 async fn retired(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     let run = begun(&a, at("r1")).await.attempt;
     a.confirm(run, RunReport::of(session("s2")).retiring(session("s1"))).await.unwrap();
@@ -116,13 +116,13 @@ async fn retired(rig: Rig) {
     ran(&a, at("r1"), "s1").await;
     assert_eq!(look(&a, at("r1")).await.session, None);
     // By itself.
-    let b = place(&db, "b");
+    let b = agent_thread(&db, "b");
     ran(&b, at("r1"), "s1").await;
     let changed = b.retire(session("s1")).await.unwrap();
     assert_eq!(changed.binding.pointer.map(|pointer| pointer.state), Some(PointerState::Retired));
     assert_eq!(offer(&look(&b, at("r1")).await), (None, Some("/s1"), Some(Withheld::Retired)));
     // Before anybody reported it.
-    let c = place(&db, "c");
+    let c = agent_thread(&db, "c");
     c.retire(session("s1")).await.unwrap();
     assert!(ran(&c, at("r1"), "s1").await.pointer.is_none());
     assert_eq!(offer(&look(&c, at("r1")).await), (None, Some("/s1"), Some(Withheld::Retired)));
@@ -130,7 +130,7 @@ async fn retired(rig: Rig) {
 
 async fn clear_if(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     for (name, at_runtime) in [("s2", None), ("s1", Some(runtime("r2")))] {
         let cleared = a.clear_if(session(name), at_runtime).await.unwrap();
@@ -146,7 +146,7 @@ async fn clear_if(rig: Rig) {
 
 async fn artifact(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s0").await;
     let run = begun(&a, at("r1")).await.attempt;
     let changed = a.confirm(run, RunReport::of(session("s1")).without_artifact()).await.unwrap();
@@ -157,13 +157,13 @@ async fn artifact(rig: Rig) {
         assert_eq!(offer(&seen), (Some("s0"), Some("/s0"), Some(Withheld::ArtifactMissing)));
         assert_eq!(gap(&seen), Some((Some("s1"), Withheld::ArtifactMissing)));
     }
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for _ in 0..3 {
         let claim = claimed(&a, at("r1")).await;
         assert_eq!(claim.session, Some(session("s0")));
-        told.push(gap(&claim).is_some());
+        reported.push(gap(&claim).is_some());
     }
-    assert_eq!(told, [true, false, false]);
+    assert_eq!(reported, [true, false, false]);
     // A run that says nothing else speaks of the session that it resumed.
     let run = begun(&a, at("r1")).await;
     assert_eq!(run.resolution.session, Some(session("s0")));
@@ -173,13 +173,13 @@ async fn artifact(rig: Rig) {
 
 async fn reasons(rig: Rig) {
     let db = rig.db().await;
-    let anew = Runtime::new("r1".parse().unwrap(), "another".parse().unwrap());
+    let restarted = Runtime::new("r1".parse().unwrap(), "another".parse().unwrap());
     let other = Claimer { provider: "q".parse().unwrap(), ..at("r1") };
     let gone = Reach { directory: Directory::Gone, session_missing: false };
     let poison = Failure::FallbackMessage;
     let cases: [(&str, Claimer, Withheld); 10] = [
         ("runtime", at("r2"), Withheld::RuntimeMismatch),
-        ("root", Claimer { runtime: Some(anew), ..at("r1") }, Withheld::RootEpoch),
+        ("root", Claimer { runtime: Some(restarted), ..at("r1") }, Withheld::RootEpoch),
         ("provider", other, Withheld::ProviderMismatch),
         ("generation", at("r1"), Withheld::Generation),
         ("retired", at("r1"), Withheld::Retired),
@@ -190,7 +190,7 @@ async fn reasons(rig: Rig) {
         ("fresh", at("r1").fresh(), Withheld::ForcedFresh),
     ];
     for (name, claimer, reason) in cases {
-        let here = place(&db, name);
+        let here = agent_thread(&db, name);
         ran(&here, at("r1"), "s1").await;
         match reason {
             Withheld::Generation => drop(here.reset().await.unwrap()),
@@ -209,9 +209,9 @@ async fn reasons(rig: Rig) {
     }
 }
 
-async fn told_again(rig: Rig) {
+async fn reported_again(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     for _ in 0..2 {
         ran(&a, at("r1"), "s1").await;
         assert_eq!(gap(&claimed(&a, at("r2")).await), Some((Some("s1"), Withheld::RuntimeMismatch)));

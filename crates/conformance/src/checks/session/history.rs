@@ -2,18 +2,18 @@
 
 use throughline_core::sessions::{FailRun, Failure, ListAttempts};
 
-use super::{at, begun, place, ran};
+use super::{agent_thread, at, begun, ran};
 use crate::{check::checks, rig::Rig, shorthand::thread_id};
 
 checks! {
-    Extended "session.history-pages" [Session Read] "runs are listed page by page, the latest first, each once" => pages;
-    Extended "session.history-detail" [Session Read] "a run that failed is listed with the detail of its failure" => detail;
+    Extended "sessions.history_pages_list_each_run_once" [Session Read] "the history lists each run once, latest first, page by page" => pages;
+    Extended "sessions.history_keeps_the_failure_detail" [Session Read] "the history shows a failed run with the detail of its failure" => detail;
 }
 
 async fn pages(rig: Rig) {
     let db = rig.db().await;
     for name in ["s1", "s2", "s3", "s4", "s5"] {
-        ran(&place(&db, "a"), at("r1"), name).await;
+        ran(&agent_thread(&db, "a"), at("r1"), name).await;
     }
     let (mut numbers, mut before) = (Vec::new(), None);
     for _ in 0..3 {
@@ -28,11 +28,11 @@ async fn pages(rig: Rig) {
 
 async fn detail(rig: Rig) {
     let db = rig.db().await;
-    let run = begun(&place(&db, "a"), at("r1")).await.attempt;
+    let run = begun(&agent_thread(&db, "a"), at("r1")).await.attempt;
     let (agent, detail) = ("g".parse().unwrap(), "what it failed with".to_owned());
     let fail =
         FailRun::new(agent, thread_id("a"), run, Failure::ContextOverflow).with_detail(detail.as_str());
     db.on_session(fail).await.unwrap();
-    let listed = place(&db, "a").history(10).await.unwrap().attempts;
+    let listed = agent_thread(&db, "a").history(10).await.unwrap().attempts;
     assert_eq!(listed.iter().map(|run| run.detail.clone()).collect::<Vec<_>>(), [Some(detail)]);
 }

@@ -8,23 +8,23 @@ use throughline_core::{
     sessions::{AttemptState, Failure, PointerState, RunReport, Withheld},
 };
 
-use super::{at, begun, binding, claimed, look, offer, place, points, ran, session};
+use super::{agent_thread, at, begun, binding, claimed, look, offer, points, ran, session};
 use crate::{check::checks, rig::Rig, shorthand::refused};
 
 checks! {
-    Extended "TC-S10.one" [Session Read; threads] "of two first runs one begins, and the other resumes what it leaves; another thread does not wait" => one;
-    Extended "session.lease" [Session Read] "a lease is taken over when it has ended, not before, and its run is refused from then on" => lease;
-    Extended "session.came-back" [Session Read] "a run that was not taken over ends as if it had never been late" => came_back;
-    Extended "session.heartbeat" [Session Read] "a heartbeat renews, never shortens, and says when there is nothing left to run for" => heartbeat;
-    Extended "TC-S6.provisional" [Session Read] "an id that was given to a run that died is not offered, one that it had reported is" => provisional;
-    Extended "TC-S11.late" [Session Read] "a run that began before a reset is refused, and gives its lease back when it ends" => late;
+    Extended "sessions.one_first_run_begins_and_the_other_resumes" ("TC-S10") [Session Read; threads] "of two first runs one begins and the other later resumes it, while another thread does not wait" => one;
+    Extended "sessions.expired_lease_can_be_taken_over" [Session Read] "a lease can be taken over only after it has ended, and the former run is refused afterwards" => lease;
+    Extended "sessions.late_run_without_takeover_can_confirm" [Session Read] "a run whose lease expired can renew and confirm if no other run took over" => came_back;
+    Extended "sessions.heartbeat_never_shortens_the_lease" [Session Read] "a heartbeat renews the lease, never shortens it, and reports a lost run" => heartbeat;
+    Extended "sessions.provisional_id_of_a_dead_run_is_not_offered" ("TC-S6") [Session Read] "the preassigned id of a dead run is not offered, but a reported id is" => provisional;
+    Extended "sessions.run_from_before_a_reset_is_refused" ("TC-S11") [Session Read] "a run that began before a reset is refused at its end and releases its lease" => late;
 }
 
 const LEASE: Duration = Duration::from_secs(10);
 
 async fn one(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let calls = [(); 2].map(|()| {
         let a = a.clone();
         tokio::spawn(async move { a.begin(a.run(at("r1")).unwrap()).await })
@@ -37,7 +37,7 @@ async fn one(rig: Rig) {
         }
     }
     assert_eq!(begun_runs.len(), 1, "one has the lease");
-    let b = place(&db, "b");
+    let b = agent_thread(&db, "b");
     let other = begun(&b, at("r1")).await.attempt;
     refused(a.begin(a.run(at("r1")).unwrap()).await, ErrorKind::Busy);
     a.confirm(begun_runs.remove(0), RunReport::of(session("s1"))).await.unwrap();
@@ -48,7 +48,7 @@ async fn one(rig: Rig) {
 
 async fn lease(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let first = a.begin(a.run(at("r1")).unwrap().with_lease(LEASE)).await.unwrap();
     assert_eq!(first.lease.expires_at, rig.clock.now().plus(LEASE));
     rig.clock.advance(LEASE - Duration::from_micros(1));
@@ -69,7 +69,7 @@ async fn lease(rig: Rig) {
     refused(a.confirm(second, report()).await, ErrorKind::Stale);
     assert_eq!(points(&binding(&a).await), Some(("s2", Some("r1"), None)));
     // What was looked at before the lease ended is not what is offered after.
-    let b = place(&db, "b");
+    let b = agent_thread(&db, "b");
     ran(&b, at("r1"), "s1").await;
     let run = b.begin(b.run(at("r1")).unwrap().with_lease(LEASE)).await.unwrap().attempt;
     b.pin(run, session("s2"), None).await.unwrap();
@@ -83,7 +83,7 @@ async fn lease(rig: Rig) {
 
 async fn came_back(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let run = a.begin(a.run(at("r1")).unwrap().with_lease(LEASE)).await.unwrap().attempt;
     rig.clock.advance(LEASE * 5);
     assert_eq!(a.renew(run.clone()).await.unwrap().lease.expires_at, rig.clock.now().plus(LEASE));
@@ -95,7 +95,7 @@ async fn came_back(rig: Rig) {
 
 async fn heartbeat(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let run = a.begin(a.run(at("r1")).unwrap().with_lease(LEASE)).await.unwrap();
     let revision = look(&a, at("r1")).await.revision;
     rig.clock.advance(LEASE / 2);
@@ -111,7 +111,7 @@ async fn heartbeat(rig: Rig) {
 
 async fn provisional(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let run = a.run(at("r1")).unwrap().assigning(session("given")).with_lease(LEASE);
     a.begin(run).await.unwrap();
     let seen = look(&a, at("r1")).await;
@@ -121,13 +121,13 @@ async fn provisional(rig: Rig) {
     rig.clock.advance(LEASE);
     assert_eq!(offer(&claimed(&a, at("r1")).await), (None, None, Some(Withheld::Provisional)));
     // With a session before, that one is resumed.
-    let b = place(&db, "b");
+    let b = agent_thread(&db, "b");
     ran(&b, at("r1"), "s1").await;
     b.begin(b.run(at("r1").fresh()).unwrap().assigning(session("given")).with_lease(LEASE)).await.unwrap();
     rig.clock.advance(LEASE);
     assert_eq!(offer(&claimed(&b, at("r1")).await), (Some("s1"), Some("/s1"), None));
     // What a run has reported before it died is gone on with, and not while it may be alive.
-    let c = place(&db, "c");
+    let c = agent_thread(&db, "c");
     ran(&c, at("r1"), "s1").await;
     let run = c.begin(c.run(at("r1")).unwrap().with_lease(LEASE)).await.unwrap().attempt;
     c.pin(run, session("s2"), None).await.unwrap();
@@ -140,7 +140,7 @@ async fn provisional(rig: Rig) {
 
 async fn late(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     let run = begun(&a, at("r1")).await.attempt;
     a.reset().await.unwrap();

@@ -35,13 +35,13 @@ pub(super) fn at(name: &str) -> Claimer {
 }
 
 /// The agent `g` in a thread.
-pub(super) fn place(db: &Persistence, thread: &str) -> AgentThread {
+pub(super) fn agent_thread(db: &Persistence, thread: &str) -> AgentThread {
     db.agent("g").on(thread)
 }
 
 /// What a claimer may have.
-pub(super) async fn look(place: &AgentThread, claimer: Claimer) -> Resolution {
-    place.resolve(claimer).await.expect("a look").resolution
+pub(super) async fn look(agent_thread: &AgentThread, claimer: Claimer) -> Resolution {
+    agent_thread.resolve(claimer).await.expect("a look").resolution
 }
 
 /// Session, directory and reason of an answer.
@@ -57,22 +57,22 @@ pub(super) fn gap(resolution: &Resolution) -> Option<(Option<&str>, Withheld)> {
 }
 
 /// Begins a run.
-pub(super) async fn begun(place: &AgentThread, claimer: Claimer) -> RunBegun {
-    place.begin(place.run(claimer).expect("valid ids")).await.expect("it begins")
+pub(super) async fn begun(agent_thread: &AgentThread, claimer: Claimer) -> RunBegun {
+    agent_thread.begin(agent_thread.run(claimer).expect("valid ids")).await.expect("it begins")
 }
 
 /// A whole run that succeeds on this session, in the directory of the same name with a `/` before.
-pub(super) async fn ran(place: &AgentThread, claimer: Claimer, name: &str) -> Binding {
-    let run = begun(place, claimer).await;
+pub(super) async fn ran(agent_thread: &AgentThread, claimer: Claimer, name: &str) -> Binding {
+    let run = begun(agent_thread, claimer).await;
     let report = RunReport::of(session(name)).in_directory(dir(&format!("/{name}")));
-    let changed = place.confirm(run.attempt, report).await.expect("it is confirmed");
+    let changed = agent_thread.confirm(run.attempt, report).await.expect("it is confirmed");
     changed.binding
 }
 
 /// Begins a run, stops it at once, and answers what it was told.
-pub(super) async fn claimed(place: &AgentThread, claimer: Claimer) -> Resolution {
-    let run = begun(place, claimer).await;
-    place.cancel(run.attempt, RunReport::default()).await.expect("it is stopped");
+pub(super) async fn claimed(agent_thread: &AgentThread, claimer: Claimer) -> Resolution {
+    let run = begun(agent_thread, claimer).await;
+    agent_thread.cancel(run.attempt, RunReport::default()).await.expect("it is stopped");
     run.resolution
 }
 
@@ -84,6 +84,6 @@ pub(super) fn points(binding: &Binding) -> Option<(&str, Option<&str>, Option<&s
 }
 
 /// What is kept of an agent in a thread.
-pub(super) async fn binding(place: &AgentThread) -> Binding {
-    look(place, at("r1")).await.binding.expect("something is kept")
+pub(super) async fn binding(agent_thread: &AgentThread) -> Binding {
+    look(agent_thread, at("r1")).await.binding.expect("something is kept")
 }

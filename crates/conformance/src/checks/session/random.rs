@@ -14,11 +14,11 @@ use throughline_core::{
     threads::ClearThread,
 };
 
-use super::{at, look, place, points, session};
+use super::{agent_thread, at, look, points, session};
 use crate::{check::checks, rig::Rig, shorthand::thread_id};
 
 checks! {
-    Extended "session.random" [Session Thread Read; long] "in random turns of four actors every pointer is a pair that a run produced, every offer the claimer's own, and every gap told once" => random;
+    Extended "sessions.random_turns_keep_the_invariants" [Session Thread Read; long] "in random turns of four actors pointers, offers and gap reports stay consistent" => random;
 }
 
 /// Sequences of so many steps.
@@ -50,7 +50,7 @@ struct Seen {
     /// The generation in which an actor has reported a session. One name is reported by one actor in one generation only.
     reported: BTreeMap<String, (u64, SessionGeneration)>,
     retired: BTreeSet<String>,
-    told: BTreeSet<(String, usize)>,
+    gaps_reported: BTreeSet<(String, usize)>,
     /// How often a session was reported: a gap is told once for each.
     reports: BTreeMap<String, usize>,
     /// The first generation after the thread was last cleared.
@@ -65,28 +65,28 @@ async fn random(rig: Rig) {
         let (mut seen, mut story) = (Seen { floor: SessionGeneration::FIRST, ..Seen::default() }, Vec::new());
         for _ in 0..STEPS {
             story.push(step(&rig, &db, &thread, &mut dice, &mut seen).await);
-            holds(&place(&db, &thread), &seen, &story).await;
+            holds(&agent_thread(&db, &thread), &seen, &story).await;
             if dice.below(12) == 0 && rig.capabilities.durability >= Durability::Process {
-                let before = everything(&place(&db, &thread)).await;
+                let before = everything(&agent_thread(&db, &thread)).await;
                 db = rig.reopen(db).await;
-                assert_eq!(everything(&place(&db, &thread)).await, before, "after {story:?}");
+                assert_eq!(everything(&agent_thread(&db, &thread)).await, before, "after {story:?}");
             }
         }
         db.close().await.expect("the store closes");
     }
 }
 
-async fn everything(place: &AgentThread) -> (Vec<Resolution>, throughline_core::sessions::Attempts) {
+async fn everything(agent_thread: &AgentThread) -> (Vec<Resolution>, throughline_core::sessions::Attempts) {
     let mut answers = Vec::new();
     for actor in 0..4 {
-        answers.push(look(place, at(&format!("r{actor}"))).await);
+        answers.push(look(agent_thread, at(&format!("r{actor}"))).await);
     }
-    (answers, place.history(100).await.expect("the runs"))
+    (answers, agent_thread.history(100).await.expect("the runs"))
 }
 
 /// One thing that somebody does, and how it is told.
 async fn step(rig: &Rig, db: &Persistence, thread: &str, dice: &mut Dice, seen: &mut Seen) -> String {
-    let here = place(db, thread);
+    let here = agent_thread(db, thread);
     let actor = dice.below(4);
     let any = |dice: &mut Dice, runs: &[Run]| {
         let count = u64::try_from(runs.len()).expect("few runs");
@@ -116,7 +116,10 @@ async fn step(rig: &Rig, db: &Persistence, thread: &str, dice: &mut Dice, seen: 
                     if let Some(lost) = begun.resolution.gap.and_then(|gap| gap.session) {
                         let lost = lost.as_str().to_owned();
                         let reports = seen.reports.get(&lost).copied().unwrap_or_default();
-                        assert!(seen.told.insert((lost.clone(), reports)), "a gap of {lost} was told twice");
+                        assert!(
+                            seen.gaps_reported.insert((lost.clone(), reports)),
+                            "a gap of {lost} was told twice"
+                        );
                     }
                     format!("{actor} begins")
                 }
@@ -132,7 +135,7 @@ async fn step(rig: &Rig, db: &Persistence, thread: &str, dice: &mut Dice, seen: 
             let mut report = RunReport::of(session(&name));
             report.work_dir = Some(super::dir(&format!("/{name}")));
             let id = run.id.clone();
-            let (what, answer) = match kind {
+            let (case, answer) = match kind {
                 4 => ("pins", here.pin(id, session(&name), report.work_dir).await.map(drop)),
                 5 => ("confirms", here.confirm(id, report).await.map(drop)),
                 6 => {
@@ -145,11 +148,11 @@ async fn step(rig: &Rig, db: &Persistence, thread: &str, dice: &mut Dice, seen: 
                 Ok(()) => {
                     seen.reported.insert(name.clone(), (run.actor, run.generation));
                     *seen.reports.entry(name.clone()).or_default() += 1;
-                    format!("{} {what} {name}", run.actor)
+                    format!("{} {case} {name}", run.actor)
                 }
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::Stale, "{error}");
-                    format!("{} {what} too late", run.actor)
+                    format!("{} {case} too late", run.actor)
                 }
             }
         }
@@ -189,28 +192,34 @@ async fn step(rig: &Rig, db: &Persistence, thread: &str, dice: &mut Dice, seen: 
 async fn holds(here: &AgentThread, seen: &Seen, story: &[String]) {
     let (answers, history) = everything(here).await;
     for (actor, answer) in answers.iter().enumerate() {
-        let told = format!("actor {actor} after {story:?}: {answer:?}");
+        let gaps_reported = format!("actor {actor} after {story:?}: {answer:?}");
         if let Some(binding) = &answer.binding
             && let Some((name, runtime, directory)) = points(binding)
             && name != "given"
         {
-            let (owner, _) = seen.reported.get(name).unwrap_or_else(|| panic!("nobody reported it: {told}"));
+            let (owner, _) =
+                seen.reported.get(name).unwrap_or_else(|| panic!("nobody reported it: {gaps_reported}"));
             assert_eq!(
                 (runtime, directory),
                 (Some(&*format!("r{owner}")), Some(&*format!("/{name}"))),
-                "{told}"
+                "{gaps_reported}"
             );
         }
         let Some(offered) = &answer.session else {
-            assert!(answer.withheld.is_some(), "nothing, for no reason: {told}");
+            assert!(answer.withheld.is_some(), "nothing, for no reason: {gaps_reported}");
             continue;
         };
         let name = offered.as_str();
-        let (owner, generation) = seen.reported.get(name).unwrap_or_else(|| panic!("not reported: {told}"));
-        assert_eq!(usize::try_from(*owner), Ok(actor), "somebody else's: {told}");
-        assert_eq!((*generation, *generation >= seen.floor), (answer.generation, true), "{told}");
-        assert!(!seen.retired.contains(name), "retired: {told}");
-        assert_eq!(answer.work_dir.as_ref().map(WorkDir::as_str), Some(&*format!("/{name}")), "{told}");
+        let (owner, generation) =
+            seen.reported.get(name).unwrap_or_else(|| panic!("not reported: {gaps_reported}"));
+        assert_eq!(usize::try_from(*owner), Ok(actor), "somebody else's: {gaps_reported}");
+        assert_eq!((*generation, *generation >= seen.floor), (answer.generation, true), "{gaps_reported}");
+        assert!(!seen.retired.contains(name), "retired: {gaps_reported}");
+        assert_eq!(
+            answer.work_dir.as_ref().map(WorkDir::as_str),
+            Some(&*format!("/{name}")),
+            "{gaps_reported}"
+        );
     }
     let running: Vec<_> =
         history.attempts.iter().filter(|attempt| attempt.state == AttemptState::Running).collect();

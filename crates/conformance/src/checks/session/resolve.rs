@@ -6,27 +6,27 @@ use throughline_core::{
     sessions::{Claimer, Directory, Failure, Reach, RunReport, Runtime, SessionRevision, Withheld},
 };
 
-use super::{at, begun, binding, claimed, dir, gap, look, offer, place, points, ran, session};
+use super::{agent_thread, at, begun, binding, claimed, dir, gap, look, offer, points, ran, session};
 use crate::{check::checks, rig::Rig};
 
 checks! {
-    Extended "TC-S1.resume" [Session Read] "the first run begins a session, and the next one resumes it" => resume;
-    Extended "TC-S2.threads" [Session Read] "two threads that alternate have two sessions, and neither is offered the other's" => threads;
-    Extended "TC-S3.agents" [Session Read] "two agents in one thread have each their own" => agents;
-    Extended "TC-S8.provider" [Session Read] "another provider is offered nothing, and the first one finds its session when it returns" => provider;
-    Extended "MU-S1.runtime" [Session Read] "another runtime is offered the directory and no session, the same one both" => other_runtime;
-    Extended "MU-S2.moved" [Session Read] "an agent that moved resumes on each runtime what was run there" => moved;
-    Extended "MU-S3.nowhere" [Session Read] "a session of no runtime is offered to nobody, one that ran where the claimer is is" => nowhere;
-    Extended "session.root" [Session Read] "a runtime that was set up anew under its name is another one" => root;
-    Extended "MU-S11.reach" [Session Read] "a session whose directory or store cannot be reached is dropped, reported, and not served again" => reach;
-    Extended "MU-S12.rerun" [Session Read] "a rerun has what its own run had, and nothing of a later one" => rerun;
-    Extended "session.fresh" [Session Read] "who wants to begin anew is offered nothing, and takes nothing away" => fresh;
-    Extended "session.pairs" [Session Read] "a session that is fallen back to comes with its own directory" => pairs;
+    Extended "sessions.second_run_resumes_the_first" ("TC-S1") [Session Read] "the first run creates a session, and the next run resumes it" => resume;
+    Extended "sessions.alternating_threads_have_separate_sessions" ("TC-S2") [Session Read] "two alternating threads have two sessions, and neither is offered the other's" => threads;
+    Extended "sessions.two_agents_have_separate_sessions" ("TC-S3") [Session Read] "two agents in one thread each have their own session" => agents;
+    Extended "sessions.other_provider_is_offered_none" ("TC-S8") [Session Read] "another provider is offered no session, and the first provider finds its session again" => provider;
+    Extended "sessions.other_runtime_is_offered_only_the_directory" ("MU-S1") [Session Read] "another runtime is offered the directory without a session, and the same runtime gets both" => other_runtime;
+    Extended "sessions.moved_agent_resumes_per_runtime" ("MU-S2") [Session Read] "an agent that moved resumes on each runtime the session of that runtime" => moved;
+    Extended "sessions.session_without_runtime_is_not_offered" ("MU-S3") [Session Read] "a session without a runtime is not offered, but a session of the claimer's runtime is" => nowhere;
+    Extended "sessions.reinstalled_runtime_is_another_one" [Session Read] "a runtime with a new root epoch under its old name is offered no earlier session" => root;
+    Extended "sessions.unreachable_session_is_dropped_and_reported" ("MU-S11") [Session Read] "a session with an unreachable directory or store is dropped, reported and not offered again" => reach;
+    Extended "sessions.rerun_resumes_its_own_run" ("MU-S12") [Session Read] "a rerun is offered the session and directory of its own run, not those of a later run" => rerun;
+    Extended "sessions.fresh_claim_is_offered_none" [Session Read] "a claim that asks for a fresh session is offered none and removes none" => fresh;
+    Extended "sessions.fallback_session_has_its_own_directory" [Session Read] "a fallback session is offered with its own directory" => pairs;
 }
 
 async fn resume(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let nothing = look(&a, at("r1")).await;
     assert_eq!(offer(&nothing), (None, None, Some(Withheld::NoSession)));
     assert_eq!((nothing.binding, nothing.gap, nothing.revision), (None, None, SessionRevision::ZERO));
@@ -46,15 +46,15 @@ async fn resume(rig: Rig) {
 
 async fn threads(rig: Rig) {
     let db = rig.db().await;
-    let places = [place(&db, "a"), place(&db, "b")];
+    let agent_threads = [agent_thread(&db, "a"), agent_thread(&db, "b")];
     for turn in 0..10 {
-        let (here, name) = (&places[turn % 2], ["sa", "sb"][turn % 2]);
+        let (here, name) = (&agent_threads[turn % 2], ["sa", "sb"][turn % 2]);
         let run = begun(here, at("r1")).await;
         let expected = (turn >= 2).then_some(name);
         assert_eq!(run.resolution.session.as_ref().map(SessionId::as_str), expected, "turn {turn}");
         here.confirm(run.attempt, RunReport::of(session(name))).await.unwrap();
     }
-    for (here, name) in places.iter().zip(["sa", "sb"]) {
+    for (here, name) in agent_threads.iter().zip(["sa", "sb"]) {
         assert_eq!(points(&binding(here).await), Some((name, Some("r1"), None)));
         assert_eq!(here.history(10).await.unwrap().attempts.len(), 5);
     }
@@ -74,7 +74,7 @@ async fn agents(rig: Rig) {
 
 async fn provider(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     let other = || Claimer { provider: "q".parse().unwrap(), ..at("r1") };
     assert_eq!(offer(&look(&a, other()).await), (None, Some("/s1"), Some(Withheld::ProviderMismatch)));
@@ -87,7 +87,7 @@ async fn provider(rig: Rig) {
 
 async fn other_runtime(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     assert_eq!(offer(&look(&a, at("r2")).await), (None, Some("/s1"), Some(Withheld::RuntimeMismatch)));
     assert_eq!(offer(&look(&a, at("r1")).await), (Some("s1"), Some("/s1"), None));
@@ -95,7 +95,7 @@ async fn other_runtime(rig: Rig) {
 
 async fn moved(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     ran(&a, at("r2"), "s2").await;
     assert_eq!(points(&binding(&a).await), Some(("s2", Some("r2"), Some("/s2"))));
@@ -106,26 +106,26 @@ async fn moved(rig: Rig) {
 
 async fn nowhere(rig: Rig) {
     let db = rig.db().await;
-    let nobody = || Claimer { runtime: None, ..at("r1") };
-    let a = place(&db, "a");
-    ran(&a, nobody(), "s0").await;
-    for claimer in [nobody(), at("r1")] {
+    let stranger = || Claimer { runtime: None, ..at("r1") };
+    let a = agent_thread(&db, "a");
+    ran(&a, stranger(), "s0").await;
+    for claimer in [stranger(), at("r1")] {
         assert_eq!(offer(&look(&a, claimer).await), (None, Some("/s0"), Some(Withheld::RuntimeMismatch)));
     }
-    let b = place(&db, "b");
+    let b = agent_thread(&db, "b");
     ran(&b, at("r1"), "s1").await;
-    ran(&b, nobody(), "s0").await;
+    ran(&b, stranger(), "s0").await;
     assert_eq!(points(&binding(&b).await), Some(("s0", None, Some("/s0"))));
     assert_eq!(offer(&look(&b, at("r1")).await), (Some("s1"), Some("/s1"), Some(Withheld::RuntimeMismatch)));
-    assert_eq!(look(&b, nobody()).await.session, None);
+    assert_eq!(look(&b, stranger()).await.session, None);
 }
 
 async fn root(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
-    let anew = Runtime::new("r1".parse().unwrap(), "another".parse().unwrap());
-    let claimer = Claimer { runtime: Some(anew), ..at("r1") };
+    let reinstalled = Runtime::new("r1".parse().unwrap(), "another".parse().unwrap());
+    let claimer = Claimer { runtime: Some(reinstalled), ..at("r1") };
     assert_eq!(offer(&look(&a, claimer).await), (None, Some("/s1"), Some(Withheld::RootEpoch)));
     assert_eq!(look(&a, at("r1")).await.session, Some(session("s1")));
 }
@@ -144,17 +144,17 @@ async fn reach(rig: Rig) {
             Some("s1"),
         ),
     ] {
-        let here = place(&db, thread);
+        let here = agent_thread(&db, thread);
         ran(&here, at("r1"), "s1").await;
-        let told = claimed(&here, claimer).await;
-        assert_eq!(offer(&told), (None, left, Some(reason)));
-        assert_eq!(gap(&told), Some((Some("s1"), reason)));
+        let reported = claimed(&here, claimer).await;
+        assert_eq!(offer(&reported), (None, left, Some(reason)));
+        assert_eq!(gap(&reported), Some((Some("s1"), reason)));
         // The dead pair is not served again; one that is only elsewhere is there.
         let next = look(&here, at("r1")).await;
         assert_eq!((next.session.as_ref().map(SessionId::as_str), next.gap), (after, None), "{thread}");
     }
     // The same directory, however it is spelt: that is for the runtime to tell.
-    let b = place(&db, "b");
+    let b = agent_thread(&db, "b");
     ran(&b, at("r1"), "s1").await;
     let run = b.run(found(Directory::Same, false)).unwrap().in_directory(dir("/link/to/s1"));
     let run = b.begin(run).await.unwrap();
@@ -166,7 +166,7 @@ async fn reach(rig: Rig) {
 
 /// A run that works elsewhere is not paired with the directory that it did not work in.
 async fn elsewhere(db: &Persistence) {
-    let a = place(db, "works elsewhere");
+    let a = agent_thread(db, "works elsewhere");
     ran(&a, at("r1"), "s1").await;
     let elsewhere = || at("r1").reaching(Reach { directory: Directory::Elsewhere, session_missing: false });
     let run = begun(&a, elsewhere()).await.attempt;
@@ -179,7 +179,7 @@ async fn elsewhere(db: &Persistence) {
 
 async fn rerun(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let first = begun(&a, at("r1")).await.attempt;
     let report = RunReport::of(session("s1")).in_directory(dir("/d1"));
     a.confirm(first.clone(), report).await.unwrap();
@@ -193,14 +193,14 @@ async fn rerun(rig: Rig) {
     assert_eq!(offer(&look(&a, again()).await), (Some("s1"), Some("/d1"), None));
     assert_eq!(offer(&look(&a, at("r1")).await), (Some("s2"), Some("/d2"), None));
     // A run of another thread is nothing to this one.
-    let b = place(&db, "b");
-    let strange = claimed(&b, again()).await;
-    assert_eq!(offer(&strange), (None, None, Some(Withheld::WrongScope)));
-    assert_eq!(gap(&strange), Some((None, Withheld::WrongScope)));
+    let b = agent_thread(&db, "b");
+    let foreign = claimed(&b, again()).await;
+    assert_eq!(offer(&foreign), (None, None, Some(Withheld::WrongScope)));
+    assert_eq!(gap(&foreign), Some((None, Withheld::WrongScope)));
     let unknown = look(&a, at("r1").rerunning(AttemptId::mint())).await;
     assert_eq!(offer(&unknown), (None, None, Some(Withheld::WrongScope)));
     // A run that was cut off before it said a word had the session that it resumed.
-    let c = place(&db, "c");
+    let c = agent_thread(&db, "c");
     ran(&c, at("r1"), "s1").await;
     let cut = begun(&c, at("r1")).await.attempt;
     c.fail(cut.clone(), Failure::Network, RunReport::default()).await.unwrap();
@@ -211,7 +211,7 @@ async fn rerun(rig: Rig) {
     let lost = claimed(&c, again()).await;
     assert_eq!(gap(&lost), Some((Some("s1"), Withheld::Retired)));
     // One that had nothing has nothing.
-    let d = place(&db, "d");
+    let d = agent_thread(&db, "d");
     let empty = begun(&d, at("r1")).await.attempt;
     d.fail(empty.clone(), Failure::Network, RunReport::default()).await.unwrap();
     ran(&d, at("r1"), "s1").await;
@@ -219,7 +219,7 @@ async fn rerun(rig: Rig) {
     assert_eq!(offer(&nothing), (None, None, Some(Withheld::NothingToRerun)));
     assert_eq!(nothing.gap, None);
     // What was reset since is not brought back by it, and is for who was queued before.
-    let f = place(&db, "f");
+    let f = agent_thread(&db, "f");
     let before = f.resolve(at("r1")).await.unwrap().resolution.generation;
     ran(&f, at("r1"), "s1").await;
     let first = f.history(1).await.unwrap().attempts.pop().expect("the first run").id;
@@ -228,23 +228,23 @@ async fn rerun(rig: Rig) {
     assert_eq!(offer(&reset), (None, Some("/s1"), Some(Withheld::Generation)));
     let queued = look(&f, at("r1").rerunning(first.clone()).queued_under(before)).await;
     assert_eq!(offer(&queued), (Some("s1"), Some("/s1"), None));
-    let told = claimed(&f, at("r1").rerunning(first)).await;
-    assert_eq!(gap(&told), Some((Some("s1"), Withheld::Generation)));
+    let reported = claimed(&f, at("r1").rerunning(first)).await;
+    assert_eq!(gap(&reported), Some((Some("s1"), Withheld::Generation)));
     // That the directory of an earlier run is gone says nothing of a session that works in another one by now.
-    let e = place(&db, "e");
+    let e = agent_thread(&db, "e");
     ran(&e, at("r1"), "s1").await;
     let first = e.history(1).await.unwrap().attempts.pop().expect("the first run").id;
     let moved = begun(&e, at("r1")).await.attempt;
     e.confirm(moved, RunReport::of(session("s1")).in_directory(dir("/moved"))).await.unwrap();
     let gone = Reach { directory: Directory::Gone, session_missing: false };
-    let told = claimed(&e, at("r1").rerunning(first).reaching(gone)).await;
-    assert_eq!(offer(&told), (None, None, Some(Withheld::WorkDirGone)));
+    let reported = claimed(&e, at("r1").rerunning(first).reaching(gone)).await;
+    assert_eq!(offer(&reported), (None, None, Some(Withheld::WorkDirGone)));
     assert_eq!(offer(&look(&e, at("r1")).await), (Some("s1"), Some("/moved"), None));
 }
 
 async fn fresh(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     assert_eq!(offer(&look(&a, at("r1").fresh()).await), (None, None, Some(Withheld::ForcedFresh)));
     claimed(&a, at("r1").fresh()).await;
@@ -253,7 +253,7 @@ async fn fresh(rig: Rig) {
 
 async fn pairs(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     ran(&a, at("r2"), "s2").await;
     ran(&a, at("r3"), "s3").await;

@@ -8,7 +8,7 @@ use throughline_core::{
     sessions::{Failure, GenerationCause, HandOff, ResetSession, RunReport, SessionGeneration, Withheld},
 };
 
-use super::{at, begun, binding, claimed, look, offer, place, points, ran, session};
+use super::{agent_thread, at, begun, binding, claimed, look, offer, points, ran, session};
 use crate::{
     check::checks,
     rig::Rig,
@@ -16,22 +16,22 @@ use crate::{
 };
 
 checks! {
-    Extended "TC-S4.reset" [Session Read] "after a reset the session that is found later is the pointer, the binding keeps its beginning, and the old one is in the history" => reset;
-    Extended "TC-S5.durable-reset" [Session Read] "a reset lasts until a run of the new generation is confirmed, whatever fails before" => lasting_reset;
-    Extended "TC-S7.reset-scope" [Session Read] "the reset of one thread is not used up by another" => reset_scope;
-    Extended "session.reset-expected" [Session Read] "a reset of a generation that has passed is refused" => reset_expected;
-    Extended "MU-S13.generation" [Session Read] "work of an earlier generation resumes that one's session, and neither moves the other's pointer" => generation;
-    Extended "TC-S9.isolated" [Session Read] "a call of no thread is offered no thread's session, and changes none" => isolated;
-    Extended "TC-S14.hand-off" [Session Read] "work that is handed on stays in the thread that it came from, which is taken down" => hand_off;
-    Extended "session.cleared" [Session Thread Add Read] "clearing a thread begins a generation, and what came before is resumed by nobody" => cleared;
-    Extended "session.deleted" [Session Thread Add Read] "deleting a thread ends its pointers in the same commit" => deleted;
-    Extended "session.deleted-cleared" [Session Thread Read] "a deleted thread keeps the generation of sessions that its clears had come to" => deleted_after_a_clear;
-    Extended "session.forked" [Session Thread Import Add Read] "a fork takes no pointer along" => forked;
+    Extended "sessions.reset_keeps_the_old_session_in_the_history" ("TC-S4") [Session Read] "after a reset the next session becomes the pointer, and the old one stays in the history" => reset;
+    Extended "sessions.reset_lasts_until_a_run_is_confirmed" ("TC-S5") [Session Read] "a reset lasts until a run of the new generation is confirmed, despite earlier failures" => lasting_reset;
+    Extended "sessions.reset_scope_is_one_thread" ("TC-S7") [Session Read] "the reset of one thread is not consumed by another thread" => reset_scope;
+    Extended "sessions.reset_of_an_old_generation_is_refused" [Session Read] "a reset that expects an earlier generation is refused" => reset_expected;
+    Extended "sessions.each_generation_keeps_its_own_session" ("MU-S13") [Session Read] "a task of an earlier generation resumes its own session, and neither generation moves the other's pointer" => generation;
+    Extended "sessions.call_without_thread_is_offered_none" ("TC-S9") [Session Read] "a call without a thread is offered no thread's session and changes none" => isolated;
+    Extended "sessions.hand_off_keeps_its_thread" ("TC-S14") [Session Read] "a handed-off run stays in the thread of its origin, which the store records" => hand_off;
+    Extended "sessions.clearing_a_thread_starts_a_generation" [Session Thread Add Read] "clearing a thread starts a new generation, and no run resumes an earlier session" => cleared;
+    Extended "sessions.deleting_a_thread_removes_its_pointers" [Session Thread Add Read] "deleting a thread removes its pointers in the same commit" => deleted;
+    Extended "sessions.deleted_thread_keeps_its_generation" [Session Thread Read] "a deleted thread keeps the session generation that its clears had reached" => deleted_after_a_clear;
+    Extended "sessions.fork_copies_no_pointer" [Session Thread Import Add Read] "a fork copies no session pointer" => forked;
 }
 
 async fn reset(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let t1 = rig.clock.now();
     ran(&a, at("r1"), "s1").await;
     let t2 = rig.clock.advance(Duration::from_secs(5));
@@ -50,7 +50,7 @@ async fn reset(rig: Rig) {
 
 async fn lasting_reset(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     a.reset().await.unwrap();
     for failure in [Failure::Network, Failure::ContextOverflow] {
@@ -67,7 +67,7 @@ async fn lasting_reset(rig: Rig) {
 
 async fn reset_scope(rig: Rig) {
     let db = rig.db().await;
-    let (a, b) = (place(&db, "a"), place(&db, "b"));
+    let (a, b) = (agent_thread(&db, "a"), agent_thread(&db, "b"));
     ran(&a, at("r1"), "sa").await;
     ran(&b, at("r1"), "sb").await;
     a.reset().await.unwrap();
@@ -78,7 +78,7 @@ async fn reset_scope(rig: Rig) {
 
 async fn reset_expected(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     let reset = |expected| {
         let (agent, thread) = ("g".parse().unwrap(), thread_id("a"));
@@ -92,7 +92,7 @@ async fn reset_expected(rig: Rig) {
 
 async fn generation(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     let queued = look(&a, at("r1")).await.generation;
     a.reset().await.unwrap();
@@ -116,7 +116,7 @@ async fn generation(rig: Rig) {
 
 async fn isolated(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let before = ran(&a, at("r1"), "s1").await;
     let alone = db.agent("g").isolated();
     assert_eq!(offer(&look(&alone, at("r1")).await), (None, None, Some(Withheld::NoSession)));
@@ -128,7 +128,7 @@ async fn isolated(rig: Rig) {
 
 async fn hand_off(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "sg").await;
     let run = begun(&a, at("r1")).await.attempt;
     let origin = HandOff { agent: "g".parse().unwrap(), thread: thread_id("a"), attempt: Some(run) };
@@ -145,13 +145,13 @@ async fn hand_off(rig: Rig) {
     );
     assert_eq!(look(&db.agent("h").on("a"), at("r1")).await.session, Some(session("sh")));
     assert_eq!(look(&a, at("r1")).await.session, Some(session("sg")));
-    let strange = place(&db, "b").run(at("r1")).unwrap().handed_off(origin);
-    refused(db.on_session(strange).await, ErrorKind::Invalid);
+    let foreign = agent_thread(&db, "b").run(at("r1")).unwrap().handed_off(origin);
+    refused(db.on_session(foreign).await, ErrorKind::Invalid);
 }
 
 async fn cleared(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     db.thread("a").add(said("m", "x")).await.unwrap();
     ran(&a, at("r1"), "s1").await;
     let queued = look(&a, at("r1")).await.generation;
@@ -179,7 +179,7 @@ async fn cleared(rig: Rig) {
 
 async fn deleted(rig: Rig) {
     let db = rig.db().await;
-    let (a, b) = (place(&db, "a"), place(&db, "b"));
+    let (a, b) = (agent_thread(&db, "a"), agent_thread(&db, "b"));
     db.thread("a").add(said("m", "x")).await.unwrap();
     ran(&a, at("r1"), "s1").await;
     ran(&b, at("r1"), "s2").await;
@@ -208,7 +208,7 @@ async fn deleted(rig: Rig) {
 
 async fn deleted_after_a_clear(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     db.thread("a").clear().await.unwrap();
     assert_eq!(look(&a, at("r1")).await.generation, SessionGeneration::new(2));
@@ -219,11 +219,14 @@ async fn deleted_after_a_clear(rig: Rig) {
 
 async fn forked(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     db.thread("a").add(said("m", "x")).await.unwrap();
     ran(&a, at("r1"), "s1").await;
     let fork = NewThread::new().with_id(thread_id("fork"));
     db.thread("a").fork(&id("m"), fork).await.unwrap();
-    assert_eq!(offer(&look(&place(&db, "fork"), at("r1")).await), (None, None, Some(Withheld::NoSession)));
+    assert_eq!(
+        offer(&look(&agent_thread(&db, "fork"), at("r1")).await),
+        (None, None, Some(Withheld::NoSession))
+    );
     assert_eq!(look(&a, at("r1")).await.session, Some(session("s1")));
 }

@@ -7,7 +7,7 @@ use throughline_core::{
     sessions::{AgentThread, AttemptState, BeginRun, Binding, RunReport, Withheld},
 };
 
-use super::{at, begun, binding, dir, gap, look, offer, place, points, ran, session};
+use super::{agent_thread, at, begun, binding, dir, gap, look, offer, points, ran, session};
 use crate::{
     check::checks,
     rig::Rig,
@@ -15,21 +15,21 @@ use crate::{
 };
 
 checks! {
-    Extended "MU-S5.pointer" [Session Read] "a run without a session leaves the pointer, and one with another moves all of it" => pointer;
-    Extended "MU-S5.pairs" [Session Read; threads] "no pair that no run produced is ever seen beside runs that end" => never_mixed;
-    Extended "MU-S6.finish" [Session Batch Reserve UpdateContent Read; threads] "the end of a message and the pointer are one commit" => finish;
-    Extended "MU-S6.all-or-nothing" [Session Batch Add Read] "a batch that is refused moves no pointer, and ends no run" => all_or_nothing;
-    Extended "session.pin-after-missing" [Session Read] "a session that a cancelled run pins late is the latest, also where the run found the resumed one missing" => pin_after_missing;
-    Extended "MU-S9.pin" [Session Read] "a pinned session outlives the cancellation, a late pin counts, and one after a newer turn does not" => pin;
-    Extended "MU-S15.interleavings" [Session Thread Read] "in every order of pin, cancel, finish, another turn and deletion the pointer is that of the newest turn" => interleavings;
-    Extended "session.key" [Session Read; keys] "a call that is repeated with its key is answered as the first one, and begins no second run" => key;
-    Extended "session.expecting" [Session Read] "a claim that was decided on what has changed since is refused" => expecting;
-    Extended "session.whole" [Session Read] "what is done to a whole agent or runtime is no item of a batch and takes no key" => whole, core alone: "the pipeline refuses both before a backend is asked";
+    Extended "sessions.pointer_moves_as_a_whole" ("MU-S5") [Session Read] "a run without a session leaves the pointer, and a run with another session replaces all of it" => pointer;
+    Extended "sessions.readers_never_see_a_mixed_pair" ("MU-S5") [Session Read; threads] "a concurrent reader never sees a pair of session and runtime that no run produced" => never_mixed;
+    Extended "sessions.finish_and_pointer_are_one_commit" ("MU-S6") [Session Batch Reserve UpdateContent Read; threads] "the end of a message and its session pointer become visible in one commit" => finish;
+    Extended "sessions.refused_batch_moves_no_pointer" ("MU-S6") [Session Batch Add Read] "a refused batch moves no pointer and ends no run" => all_or_nothing;
+    Extended "sessions.late_pin_replaces_a_missing_session" [Session Read] "a late pin of a cancelled run becomes the pointer, even if that run missed its resumed session" => pin_after_missing;
+    Extended "sessions.pin_survives_cancellation" ("MU-S9") [Session Read] "a pin survives the run's cancellation, a late pin counts, and one after a newer turn does not" => pin;
+    Extended "sessions.pointer_is_that_of_the_newest_turn" ("MU-S15") [Session Thread Read] "in every order of pin, cancel, finish, turn and deletion the pointer belongs to the newest turn" => interleavings;
+    Extended "sessions.repeated_key_begins_no_second_run" [Session Read; keys] "a call that is repeated with its key gets the first answer and begins no second run" => key;
+    Extended "sessions.claim_of_an_old_revision_is_stale" [Session Read] "a claim that expects an outdated revision of the binding is refused as stale" => expecting;
+    Extended "sessions.agent_wide_operations_take_no_key_or_batch" [Session Read] "an operation on a whole agent or runtime is refused in a batch or with a key" => whole, core alone: "the pipeline refuses both before a backend is asked";
 }
 
 async fn pointer(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     let run = begun(&a, at("r1")).await.attempt;
     let changed = a.confirm(run, RunReport::default()).await.unwrap();
@@ -40,7 +40,7 @@ async fn pointer(rig: Rig) {
     let changed = a.confirm(run, report).await.unwrap();
     assert_eq!((changed.moved, points(&changed.binding)), (true, Some(("s2", Some("r2"), Some("/s2")))));
     // An id that was only given is not evidence.
-    let b = place(&db, "b");
+    let b = agent_thread(&db, "b");
     let run = b.begin(b.run(at("r1")).unwrap().assigning(session("given"))).await.unwrap().attempt;
     let changed = b.confirm(run, RunReport::default()).await.unwrap();
     assert_eq!(changed.binding.pointer, None);
@@ -48,11 +48,11 @@ async fn pointer(rig: Rig) {
 }
 
 /// Turns of two runtimes, each with a session of its number.
-async fn turns(place: AgentThread, count: usize) {
+async fn turns(agent_thread: AgentThread, count: usize) {
     for turn in 0..count {
-        let run = begun(&place, at(&format!("r{turn}"))).await.attempt;
+        let run = begun(&agent_thread, at(&format!("r{turn}"))).await.attempt;
         let report = RunReport::of(session(&format!("s{turn}"))).in_directory(dir(&format!("/{turn}")));
-        place.confirm(run, report).await.expect("it is confirmed");
+        agent_thread.confirm(run, report).await.expect("it is confirmed");
     }
 }
 
@@ -64,7 +64,7 @@ fn is_a_pair(binding: &Binding) {
 
 async fn never_mixed(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let writer = tokio::spawn(turns(a.clone(), 20));
     while !writer.is_finished() {
         if let Some(binding) = look(&a, at("r1")).await.binding {
@@ -88,7 +88,7 @@ fn ending(name: &str) -> UpdateContent {
 async fn finish(rig: Rig) {
     const TURNS: usize = 20;
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let writer = {
         let (db, a) = (db.clone(), a.clone());
         tokio::spawn(async move {
@@ -124,7 +124,7 @@ async fn finish(rig: Rig) {
 
 async fn all_or_nothing(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     db.thread("a").add(said("m", "x")).await.unwrap();
     let run = begun(&a, at("r1")).await.attempt;
@@ -151,13 +151,13 @@ async fn pin_after_missing(rig: Rig) {
     let db = rig.db().await;
     // Whichever of the two names comes first.
     for (thread, resumed, pinned) in [("a", "s1", "s2"), ("b", "s2", "s1")] {
-        let place = place(&db, thread);
-        ran(&place, at("r1"), resumed).await;
-        let run = begun(&place, at("r1")).await;
+        let agent_thread = agent_thread(&db, thread);
+        ran(&agent_thread, at("r1"), resumed).await;
+        let run = begun(&agent_thread, at("r1")).await;
         assert_eq!(run.resolution.session, Some(session(resumed)));
-        place.cancel(run.attempt.clone(), RunReport::default().without_artifact()).await.unwrap();
-        assert!(place.pin(run.attempt, session(pinned), Some(dir("/late"))).await.unwrap().moved);
-        let seen = look(&place, at("r1")).await;
+        agent_thread.cancel(run.attempt.clone(), RunReport::default().without_artifact()).await.unwrap();
+        assert!(agent_thread.pin(run.attempt, session(pinned), Some(dir("/late"))).await.unwrap().moved);
+        let seen = look(&agent_thread, at("r1")).await;
         assert_eq!(
             (offer(&seen), gap(&seen)),
             ((Some(pinned), Some("/late"), None), None),
@@ -168,7 +168,7 @@ async fn pin_after_missing(rig: Rig) {
 
 async fn pin(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     let run = begun(&a, at("r1")).await.attempt;
     let pinned = a.pin(run.clone(), session("s2"), None).await.unwrap();
@@ -240,7 +240,7 @@ async fn interleavings(rig: Rig) {
 }
 
 async fn one_order(db: &Persistence, thread: &str, order: &[Step]) {
-    let here = place(db, thread);
+    let here = agent_thread(db, thread);
     let run = begun(&here, at("r1")).await.attempt;
     // What the newest turn has recorded, and whether the first run is over and has said what it ran.
     let (mut expected, mut over, mut said, mut next, mut deleted) = (None, false, None, false, false);
@@ -311,7 +311,7 @@ async fn one_order(db: &Persistence, thread: &str, order: &[Step]) {
 
 async fn key(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     ran(&a, at("r1"), "s1").await;
     let run = a.run(at("r2")).unwrap();
     let first = a.begin(run.clone()).key("turn").await.unwrap();
@@ -330,7 +330,7 @@ async fn key(rig: Rig) {
 
 async fn expecting(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let seen = look(&a, at("r1")).await.revision;
     let run = || a.run(at("r1")).unwrap().expecting(seen);
     let first = a.begin(run()).await.unwrap().attempt;
@@ -347,7 +347,7 @@ async fn whole(rig: Rig) {
     refused(agent.reset_all().key("k").await, ErrorKind::Invalid);
     refused(agent.drop_sessions().key("k").await, ErrorKind::Invalid);
     refused(db.drop_runtime("r1".parse().unwrap()).key("k").await, ErrorKind::Invalid);
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     let drop_agent = throughline_core::sessions::DropAgent { agent: "g".parse().unwrap() };
     let batch = Batch::new().with(a.run(at("r1")).unwrap()).with(drop_agent);
     assert_eq!(refused(db.batch(batch).await, ErrorKind::Invalid).batch_index(), Some(1));

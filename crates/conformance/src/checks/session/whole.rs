@@ -6,7 +6,7 @@ use throughline_core::{
     threads::ClearThread,
 };
 
-use super::{at, begun, binding, gap, look, offer, place, points, ran, session};
+use super::{agent_thread, at, begun, binding, gap, look, offer, points, ran, session};
 use crate::{
     check::checks,
     rig::Rig,
@@ -14,20 +14,20 @@ use crate::{
 };
 
 checks! {
-    Extended "TC-S13.dropped-agent" [Session Add Read] "an agent that was deleted and made again inherits nothing, and conversations stay" => dropped_agent;
-    Extended "session.reset-agent" [Session Thread Add Read] "all sessions of an agent are reset at once, in each thread for itself, and nobody else's" => reset_agent;
-    Extended "MU-S14.dropped-runtime" [Session Add Read] "of a runtime that was deleted pointers stay unusable, and a new one begins anew in the same directory" => dropped_runtime;
+    Extended "sessions.recreated_agent_inherits_none" ("TC-S13") [Session Add Read] "a recreated agent inherits no sessions, and its conversations stay" => dropped_agent;
+    Extended "sessions.agent_reset_covers_every_thread" [Session Thread Add Read] "an agent reset starts a new generation in each of its threads and in no other agent's" => reset_agent;
+    Extended "sessions.pointers_of_a_dropped_runtime_are_unusable" ("MU-S14") [Session Add Read] "a dropped runtime leaves unusable pointers, and a new runtime starts fresh in the same directory" => dropped_runtime;
 }
 
 async fn dropped_agent(rig: Rig) {
     let db = rig.db().await;
-    let (a, b) = (place(&db, "a"), place(&db, "b"));
+    let (a, b) = (agent_thread(&db, "a"), agent_thread(&db, "b"));
     db.thread("a").add(said("m", "x")).await.unwrap();
     ran(&a, at("r1"), "sa").await;
     ran(&b, at("r1"), "sb").await;
     let h = db.agent("h").on("a");
     ran(&h, at("r1"), "sh").await;
-    let b1 = place(&db, "b1");
+    let b1 = agent_thread(&db, "b1");
     let decided = look(&b1, at("r1")).await.revision;
     b.reset().await.unwrap();
     let queued = look(&b, at("r1")).await.generation;
@@ -50,14 +50,14 @@ async fn dropped_agent(rig: Rig) {
     assert_eq!(look(&h, at("r1")).await.session, Some(session("sh")));
     assert_eq!(everything(&db.thread("a")).await.len(), 1);
     let other = db.for_tenant("other".parse().unwrap());
-    ran(&place(&other, "a"), at("r1"), "so").await;
+    ran(&agent_thread(&other, "a"), at("r1"), "so").await;
     db.agent("g").drop_sessions().await.unwrap();
-    assert_eq!(look(&place(&other, "a"), at("r1")).await.session, Some(session("so")));
+    assert_eq!(look(&agent_thread(&other, "a"), at("r1")).await.session, Some(session("so")));
 }
 
 async fn reset_agent(rig: Rig) {
     let db = rig.db().await;
-    let (a, b) = (place(&db, "a"), place(&db, "b"));
+    let (a, b) = (agent_thread(&db, "a"), agent_thread(&db, "b"));
     ran(&a, at("r1"), "sa").await;
     ran(&b, at("r1"), "sb").await;
     let queued = look(&a, at("r1")).await.generation;
@@ -77,7 +77,7 @@ async fn reset_agent(rig: Rig) {
     assert_eq!(look(&a, at("r1").queued_under(queued)).await.session, Some(session("sa")));
     assert_eq!(look(&h, at("r1")).await.session, Some(session("sh")));
     // Work that was queued before a thread was cleared is refused, whether or not anything was kept by then.
-    let c = place(&db, "c");
+    let c = agent_thread(&db, "c");
     db.thread("c").add(said("m", "x")).await.unwrap();
     let queued = look(&c, at("r1")).await.generation;
     db.on_thread(ClearThread::new(thread_id("c"))).await.unwrap();
@@ -86,7 +86,7 @@ async fn reset_agent(rig: Rig) {
 
 async fn dropped_runtime(rig: Rig) {
     let db = rig.db().await;
-    let a = place(&db, "a");
+    let a = agent_thread(&db, "a");
     db.thread("a").add(said("m", "x")).await.unwrap();
     ran(&a, at("r2"), "s2").await;
     ran(&a, at("r1"), "s1").await;
@@ -95,10 +95,10 @@ async fn dropped_runtime(rig: Rig) {
     assert_eq!(points(&binding(&a).await), Some(("s1", None, Some("/s1"))), "unusable, and present");
     // A run that began on it ends on it, not on the one that comes.
     a.confirm(run, RunReport::of(session("s1"))).await.unwrap();
-    let anew = begun(&a, at("r1")).await;
-    assert_eq!(offer(&anew.resolution), (None, Some("/s1"), Some(Withheld::RuntimeMismatch)));
-    assert_eq!(gap(&anew.resolution), Some((Some("s1"), Withheld::RuntimeMismatch)));
-    a.confirm(anew.attempt, RunReport::of(session("s3"))).await.unwrap();
+    let fresh = begun(&a, at("r1")).await;
+    assert_eq!(offer(&fresh.resolution), (None, Some("/s1"), Some(Withheld::RuntimeMismatch)));
+    assert_eq!(gap(&fresh.resolution), Some((Some("s1"), Withheld::RuntimeMismatch)));
+    a.confirm(fresh.attempt, RunReport::of(session("s3"))).await.unwrap();
     assert_eq!(points(&binding(&a).await), Some(("s3", Some("r1"), Some("/s1"))));
     assert_eq!(look(&a, at("r2")).await.session, Some(session("s2")));
     assert_eq!(everything(&db.thread("a")).await.len(), 1);

@@ -13,16 +13,16 @@ use crate::{
     check::checks,
     rig::Rig,
     shorthand::{append, everything, id, ids, said},
-    tap::Gate,
+    tap::PausePoints,
     turned::settle,
 };
 
 checks! {
-    Core "VL-S9" [Add Read] "dropped before the hand-over nothing ran, dropped after it the write is made" => hand_over;
-    Core "VL-S9.every-await" [Add Read] "dropped at any await point, the write is whole or absent, and the next one is served" => every_await;
-    Extended "VL-S9.key" [Add Read; keys] "after leaving at any await point the outcome is learnt by the key" => by_key;
-    Extended "VL-S9.batch" [Add UpdateContent Batch Read; keys] "a batch that was left is whole or absent" => batch;
-    Core "VL-S9.slots" [Add Read] "callers that leave give their places back, waiting or running" => slots;
+    Core "cancellations.drop_before_hand_over_runs_nothing" ("VL-S9") [Add Read] "a call dropped before the hand-over has no effect, and a call dropped after it is applied" => hand_over;
+    Core "cancellations.drop_at_any_await_is_atomic" ("VL-S9") [Add Read] "a call dropped at any await point is applied or absent, and the next call succeeds" => every_await;
+    Extended "cancellations.outcome_is_known_by_key" ("VL-S9") [Add Read; keys] "after a drop at any await point the key reveals the outcome" => by_key;
+    Extended "cancellations.dropped_batch_is_atomic" ("VL-S9") [Add UpdateContent Batch Read; keys] "a dropped batch is applied as a whole or not at all" => batch;
+    Core "cancellations.dropped_calls_return_their_permits" ("VL-S9") [Add Read] "dropped callers return their permits, whether they wait or run" => slots;
 }
 
 /// Only a hang reaches it; then the check says so instead of waiting for its own end.
@@ -31,24 +31,24 @@ const HANG: Duration = Duration::from_secs(20);
 /// Lets one call in at a time, so that a place that is not given back is missed at once.
 const ONE: Admission = Admission { writes: 1, reads: 1, waiting: 8 };
 
-async fn gated(rig: &Rig) -> (Persistence, std::sync::Arc<Gate>) {
-    let gate = Gate::new();
-    let backend = rig.tapped(&gate).await;
-    (rig.builder().admission(ONE).backend(backend).build().unwrap(), gate)
+async fn pausable(rig: &Rig) -> (Persistence, std::sync::Arc<PausePoints>) {
+    let pauses = PausePoints::new();
+    let backend = rig.tapped(&pauses).await;
+    (rig.builder().admission(ONE).backend(backend).build().unwrap(), pauses)
 }
 
 async fn hand_over(rig: Rig) {
-    let (db, gate) = gated(&rig).await;
+    let (db, pauses) = pausable(&rig).await;
     let thread = db.thread("t");
     // Never polled: nothing happened.
     drop(thread.add(said("never", "x")).into_future());
-    for (name, stop) in [("before", &gate.before), ("after", &gate.after)] {
-        stop.hold();
+    for (name, stop) in [("before", &pauses.before), ("after", &pauses.after)] {
+        stop.pause();
         let left = tokio::spawn(thread.add(said(name, "x")).into_future());
         stop.arrived().await;
         left.abort();
         assert!(left.await.expect_err("aborted").is_cancelled());
-        stop.open();
+        stop.resume();
         // The place is given back when the write has ended, and not before: so this one finds it ended.
         thread.add(said(&format!("next to {name}"), "x")).deadline(HANG).await.expect("a free place");
     }
@@ -142,11 +142,11 @@ async fn batch(rig: Rig) {
 }
 
 async fn slots(rig: Rig) {
-    let (db, gate) = gated(&rig).await;
+    let (db, pauses) = pausable(&rig).await;
     let thread = db.thread("t");
-    gate.before.hold();
+    pauses.before.pause();
     let running = tokio::spawn(thread.add(said("running", "x")).into_future());
-    gate.before.arrived().await;
+    pauses.before.arrived().await;
     // All of them wait for the one place; as many as may wait.
     for round in 0..3 {
         let waiting: Vec<_> = (0..8)
@@ -160,7 +160,7 @@ async fn slots(rig: Rig) {
     }
     // A read has places of its own.
     assert_eq!(everything(&thread).await.len(), 0);
-    gate.before.open();
+    pauses.before.resume();
     running.await.expect("no panic").expect("it was let through");
     thread.add(said("next", "x")).deadline(HANG).await.expect("a free place");
     assert_eq!(ids(&everything(&thread).await), ["running", "next"]);

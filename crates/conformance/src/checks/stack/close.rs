@@ -6,14 +6,14 @@ use crate::{
     check::checks,
     rig::Rig,
     shorthand::{everything, id, ids, refused, said},
-    tap::Gate,
+    tap::PausePoints,
     turned::settle,
 };
 
 checks! {
-    Core "close.refuses" [Add Read] "after the end every call is refused as unavailable, and nothing is applied" => refuses;
-    Core "close.waits" [Add] "the end waits for a write that its caller left" => waits;
-    Extended "close.keeps" [Add Read; durable] "a write that its caller left is there after the end" => keeps;
+    Core "pipelines.closed_pipeline_refuses_calls" [Add Read] "a closed pipeline refuses every call as unavailable, without effect" => refuses;
+    Core "pipelines.close_waits_for_detached_writes" [Add] "close waits for a write whose caller was dropped" => waits;
+    Extended "pipelines.detached_write_survives_close" [Add Read; durable] "a write whose caller was dropped is stored after close" => keeps;
 }
 
 async fn refuses(rig: Rig) {
@@ -29,18 +29,18 @@ async fn refuses(rig: Rig) {
 
 /// Leaves a write behind that the backend is at work on, closes, and lets the backend go on only then.
 async fn leave_and_close(rig: &Rig) {
-    let gate = Gate::new();
-    let backend = rig.tapped(&gate).await;
+    let pauses = PausePoints::new();
+    let backend = rig.tapped(&pauses).await;
     let db = rig.builder().backend(backend).build().unwrap();
-    gate.before.hold();
+    pauses.before.pause();
     let left = tokio::spawn(db.thread("t").add(said("m", "x")).into_future());
-    gate.before.arrived().await;
+    pauses.before.arrived().await;
     left.abort();
     assert!(left.await.expect_err("aborted").is_cancelled());
     let closing = tokio::spawn(async move { db.close().await });
     settle().await;
     assert!(!closing.is_finished(), "it closed over a write in flight");
-    gate.before.open();
+    pauses.before.resume();
     closing.await.expect("no panic").expect("it closes");
 }
 

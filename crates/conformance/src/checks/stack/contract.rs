@@ -15,9 +15,9 @@ use crate::{
 };
 
 checks! {
-    Core "VL-S7" [Add Read] "a layer that answers another variant, tenant, thread or id is named, and nothing is reported as done" => answers;
-    Extended "VL-S7.taken" [Add Thread Read] "a layer that answers another message than the last one that was deleted is named" => taken;
-    Core "VL-S7.passes-on" [Add Delete Read] "a layer that passes on another thread, id or operation is named, and nothing is applied" => passes_on;
+    Core "layers.wrong_answer_is_a_contract_violation" ("VL-S7") [Add Read] "a layer that answers for another variant, tenant, thread or id is named as a contract violation" => answers;
+    Extended "layers.wrong_taken_message_is_a_contract_violation" ("VL-S7") [Add Thread Read] "a layer that answers `TakeLast` with a wrong message is named as a contract violation" => taken;
+    Core "layers.wrong_forwarded_call_is_a_contract_violation" ("VL-S7") [Add Delete Read] "a layer that forwards another thread, id or operation is named, and no effect is applied" => passes_on;
 }
 
 /// What the misbehaving layer does to an answer.
@@ -43,8 +43,8 @@ fn message(result: &mut PersistResult) -> &mut Message {
 }
 
 async fn answers(rig: Rig) {
-    for (what, spoil) in SPOILS {
-        let rig = rig.beside(what);
+    for (case, spoil) in SPOILS {
+        let rig = rig.sibling(case);
         let layer =
             from_fn("spoils", Phase::Observe, move |request: PersistRequest, next: NextRequest| async move {
                 let is_write = request.kind().is_write();
@@ -55,10 +55,10 @@ async fn answers(rig: Rig) {
                 Ok(response)
             });
         let db = rig.builder().layer(layer).backend(rig.open().await).build().unwrap();
-        let error = db.thread("t").add(said("m", "x")).await.expect_err(what);
+        let error = db.thread("t").add(said("m", "x")).await.expect_err(case);
         violation(&error, "spoils");
         // The write was made before the answer was spoilt, and that is what is said.
-        assert_eq!(error.effect(), Effect::Applied, "{what}: {error}");
+        assert_eq!(error.effect(), Effect::Applied, "{case}: {error}");
         assert!(db.thread("t").get(id("m")).await.unwrap().is_some());
     }
 }
@@ -77,8 +77,8 @@ const SPOILS_OF_TAKEN: [(&str, SpoilTaken); 6] = [
 
 async fn taken(rig: Rig) {
     let sound: (&str, SpoilTaken) = ("nothing", |_| {});
-    for (what, spoil) in [sound].into_iter().chain(SPOILS_OF_TAKEN) {
-        let rig = rig.beside(what);
+    for (case, spoil) in [sound].into_iter().chain(SPOILS_OF_TAKEN) {
+        let rig = rig.sibling(case);
         let layer =
             from_fn("spoils", Phase::Observe, move |request: PersistRequest, next: NextRequest| async move {
                 let mut response = next.run(request).await?;
@@ -90,13 +90,13 @@ async fn taken(rig: Rig) {
         let db = rig.builder().layer(layer).backend(rig.open().await).build().unwrap();
         db.thread("t").add(said("m", "x")).await.unwrap();
         let taken = db.thread("t").take_last().await;
-        if what == "nothing" {
-            assert_eq!(taken.expect(what).message.map(|message| message.id), Some(id("m")));
+        if case == "nothing" {
+            assert_eq!(taken.expect(case).message.map(|message| message.id), Some(id("m")));
             continue;
         }
-        let error = taken.expect_err(what);
+        let error = taken.expect_err(case);
         violation(&error, "spoils");
-        assert_eq!(error.effect(), Effect::Applied, "{what}: {error}");
+        assert_eq!(error.effect(), Effect::Applied, "{case}: {error}");
     }
 }
 
@@ -113,7 +113,7 @@ async fn passes_on(rig: Rig) {
     let delete = throughline_core::messages::Delete::new("t".parse().unwrap(), id("m")).into();
     let others: [PersistArgs; 3] = [add("other", "m"), add("t", "other"), delete];
     for (number, other) in others.into_iter().enumerate() {
-        let rig = rig.beside(&number.to_string());
+        let rig = rig.sibling(&number.to_string());
         let layer =
             from_fn("strays", Phase::Observe, move |mut request: PersistRequest, next: NextRequest| {
                 let other = other.clone();

@@ -11,38 +11,38 @@ use crate::{
     check::checks,
     rig::Rig,
     shorthand::{id, said, the},
-    tap::{Gate, Stop},
+    tap::{PausePoint, PausePoints},
     turned::{in_step, turn},
 };
 
 checks! {
-    Extended "VL-S10" [Add Read; keys] "a deadline while the store commits answers unknown with the key, and a retry with it finds one row" => committed;
-    Extended "VL-S10.handed-over" [Add Read; keys] "a deadline after the hand-over, before anything is committed, answers unknown as well" => handed_over;
-    Core "VL-S10.without-key" [Add Read] "without a key the outcome is learnt by the id" => without_key;
-    Extended "VL-S10.attempt" [Add Read; keys] "a time limit inside the stack abandons no write" => attempt;
-    Core "VL-S10.passed" [Add Read] "a deadline that had passed lets nothing happen" => passed;
-    Core "VL-S10.in-time" [Add Read] "a deadline that is not reached changes nothing" => in_time;
+    Extended "deadlines.timeout_during_commit_is_unknown_until_retried" ("VL-S10") [Add Read; keys] "a deadline during the commit answers `Effect::Unknown` with the key, and a retry finds one row" => committed;
+    Extended "deadlines.timeout_after_hand_over_is_unknown" ("VL-S10") [Add Read; keys] "a deadline between the hand-over and the commit answers `Effect::Unknown`" => handed_over;
+    Core "deadlines.outcome_without_key_is_known_by_id" ("VL-S10") [Add Read] "after a timeout without a key the message id reveals the outcome" => without_key;
+    Extended "deadlines.inner_timeout_abandons_no_write" ("VL-S10") [Add Read; keys] "a timeout layer inside the stack does not abandon a write that the store has received" => attempt;
+    Core "deadlines.expired_deadline_prevents_the_call" ("VL-S10") [Add Read] "a call whose deadline has already passed has no effect" => passed;
+    Core "deadlines.unreached_deadline_changes_nothing" ("VL-S10") [Add Read] "a deadline that is not reached does not affect the call" => in_time;
 }
 
 const DEADLINE: Duration = Duration::from_secs(3600);
 
 async fn committed(rig: Rig) {
-    by_key(&rig, |gate| &gate.after).await;
+    by_key(&rig, |pauses| &pauses.after).await;
 }
 
 async fn handed_over(rig: Rig) {
-    by_key(&rig, |gate| &gate.before).await;
+    by_key(&rig, |pauses| &pauses.before).await;
 }
 
-async fn by_key(rig: &Rig, stop: fn(&Gate) -> &Stop) {
-    let gate = Gate::new();
-    let stop = stop(&gate);
-    let backend = rig.tapped(&gate).await;
+async fn by_key(rig: &Rig, stop: fn(&PausePoints) -> &PausePoint) {
+    let pauses = PausePoints::new();
+    let stop = stop(&pauses);
+    let backend = rig.tapped(&pauses).await;
     // One place for writes: the next one finds the late one ended.
     let one = Admission { writes: 1, ..Admission::default() };
     let db = rig.builder().admission(one).backend(backend).build().unwrap();
     let thread = db.thread("t");
-    stop.hold();
+    stop.pause();
     let call = thread.add(NewMessage::user("x")).key("k").deadline(DEADLINE);
     let late = tokio::spawn(call.into_future());
     stop.arrived().await;
@@ -52,7 +52,7 @@ async fn by_key(rig: &Rig, stop: fn(&Gate) -> &Stop) {
     assert_eq!(error.idempotency_key().map(IdempotencyKey::as_str), Some("k"));
     assert_eq!(error.site().map(throughline_core::Site::name), db.describe().names().last());
     assert!(error.is_transient());
-    stop.open();
+    stop.resume();
     one_row(&thread).await;
 }
 
@@ -68,40 +68,40 @@ async fn one_row(thread: &Thread) {
 }
 
 async fn without_key(rig: Rig) {
-    let gate = Gate::new();
-    let backend = rig.tapped(&gate).await;
+    let pauses = PausePoints::new();
+    let backend = rig.tapped(&pauses).await;
     let db = rig.builder().backend(backend).build().unwrap();
     let thread = db.thread("t");
-    gate.after.hold();
+    pauses.after.pause();
     let late = tokio::spawn(thread.add(said("m", "x")).deadline(DEADLINE).into_future());
-    gate.after.arrived().await;
+    pauses.after.arrived().await;
     turn(DEADLINE + Duration::from_secs(1)).await;
     let error = late.await.expect("no panic").expect_err("the deadline passed");
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown), "{error}");
     assert_eq!(error.message(), Some(&id("m")));
     assert!(!error.is_transient(), "without a key it must not simply be made again");
-    gate.after.open();
+    pauses.after.resume();
     let learnt = in_step(async move { thread.get(id("m")).await }).await.expect("a read");
     assert_eq!(learnt.expect("it was committed").content, Content::text("x"));
 }
 
 async fn attempt(rig: Rig) {
-    let gate = Gate::new();
-    let backend = rig.tapped(&gate).await;
+    let pauses = PausePoints::new();
+    let backend = rig.tapped(&pauses).await;
     let db = rig.builder().layer(TimeoutLayer::new(DEADLINE)).backend(backend).build().unwrap();
     let thread = db.thread("t");
-    gate.before.hold();
+    pauses.before.pause();
     let late = tokio::spawn(thread.add(NewMessage::user("x")).key("k").into_future());
-    gate.before.arrived().await;
+    pauses.before.arrived().await;
     turn(DEADLINE + Duration::from_secs(1)).await;
     let error = late.await.expect("no panic").expect_err("the time is over");
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown), "{error}");
     assert_eq!(error.site().map(throughline_core::Site::name), Some("timeout"));
     // The place at the edge is free by now: that the late one has come to its end is seen at the gate behind the store.
-    gate.after.hold();
-    gate.before.open();
-    gate.after.arrived().await;
-    gate.after.open();
+    pauses.after.pause();
+    pauses.before.resume();
+    pauses.after.arrived().await;
+    pauses.after.resume();
     one_row(&thread).await;
 }
 

@@ -16,15 +16,15 @@ use crate::{
 };
 
 checks! {
-    Core "VL-S13" [Reserve UpdateContent Read] "finishing writes what is pending first, and nothing is written afterwards" => finish;
-    Core "VL-S13.abandon" [Reserve UpdateContent Read] "giving up writes what is pending first, with the reason" => abandon;
-    Core "VL-S13.drop" [Reserve UpdateContent Read] "a draft that is dropped leaves what was committed, as an open row" => dropped;
-    Core "VL-S13.error" [Reserve UpdateContent Read] "after a failure that passes everything is still written, once and in order" => error;
-    Core "VL-S13.answer-lost" [Reserve UpdateContent Read] "a piece whose answer was lost is not written twice" => answer_lost;
-    Core "VL-S13.settled-elsewhere" [Reserve UpdateContent Delete Read] "a message that was settled or deleted by somebody else is told, and not touched" => settled_elsewhere;
-    Core "VL-S13.watermark" [Reserve UpdateContent Read] "what is published as committed is committed, and never decreases" => watermark;
-    Core "VL-S13.timer" [Reserve UpdateContent Read] "what waits is written when its time has come, without being asked" => timer;
-    Core "VL-S13.size" [Reserve UpdateContent Read] "so many waiting bytes are written at once, whatever the time" => size;
+    Core "drafts.finish_writes_pending_appends_first" ("VL-S13") [Reserve UpdateContent Read] "finish writes the pending appends first, and no write follows it" => finish;
+    Core "drafts.abandon_writes_pending_appends_first" ("VL-S13") [Reserve UpdateContent Read] "abandon writes the pending appends first and stores its reason" => abandon;
+    Core "drafts.dropped_draft_stays_open" ("VL-S13") [Reserve UpdateContent Read] "a dropped draft stays an open message with its committed content" => dropped;
+    Core "drafts.transient_failure_loses_no_append" ("VL-S13") [Reserve UpdateContent Read] "after a transient failure the draft writes every append once, in order" => error;
+    Core "drafts.append_with_lost_answer_is_written_once" ("VL-S13") [Reserve UpdateContent Read] "an append whose answer was lost is written once" => answer_lost;
+    Core "drafts.message_settled_elsewhere_is_reported" ("VL-S13") [Reserve UpdateContent Delete Read] "a draft reports that another writer settled or deleted its message, and does not change it" => settled_elsewhere;
+    Core "drafts.watermark_is_durable_and_monotonic" ("VL-S13") [Reserve UpdateContent Read] "the published watermark covers committed content only and never decreases" => watermark;
+    Core "drafts.pending_appends_are_flushed_by_time" ("VL-S13") [Reserve UpdateContent Read] "pending appends are written when the flush interval ends" => timer;
+    Core "drafts.pending_appends_are_flushed_by_size" ("VL-S13") [Reserve UpdateContent Read] "pending appends are written at once when they reach the flush size" => size;
 }
 
 /// Gathers until it is told otherwise: nothing is written by the clock.
@@ -51,8 +51,8 @@ async fn finish(rig: Rig) {
     let db = rig.db().await;
     let thread = db.thread("t");
     let mut draft = draft(&db, NEVER).await;
-    for piece in ["a", "b", "c"] {
-        draft.append(piece).await.unwrap();
+    for chunk in ["a", "b", "c"] {
+        draft.append(chunk).await.unwrap();
     }
     draft.append_blocks(crate::shorthand::json("[1.10]")).await.unwrap();
     draft.append("d").await.unwrap();
@@ -156,7 +156,7 @@ async fn answer_lost(rig: Rig) {
 
 async fn settled_elsewhere(rig: Rig) {
     for delete in [false, true] {
-        let rig = rig.beside(if delete { "deleted" } else { "recovered" });
+        let rig = rig.sibling(if delete { "deleted" } else { "recovered" });
         let db = rig.db().await;
         let thread = db.thread("t");
         let mut draft = draft(&db, NEVER).await;
@@ -168,9 +168,9 @@ async fn settled_elsewhere(rig: Rig) {
             rig.clock.advance(Duration::from_secs(31 * 24 * 3600));
             // As another process sweeps, which does not know that the draft is held.
             let mode = UpdateMode::Abandon { reason: Some("gone".to_owned()) };
-            let sweep = UpdateContent::new(thread_id("t"), id("m"), ContentChange::none(), mode);
+            let recovery = UpdateContent::new(thread_id("t"), id("m"), ContentChange::none(), mode);
             assert!(db.recover_expired_drafts("gone").await.unwrap().abandoned.is_empty());
-            db.run(sweep.only_if_expired()).await.unwrap();
+            db.run(recovery.only_if_expired()).await.unwrap();
         }
         let before = thread.get(id("m")).await.unwrap();
         draft.append("b").await.unwrap();
@@ -189,9 +189,9 @@ async fn watermark(rig: Rig) {
     let mut whole = String::new();
     let mut last = draft.committed();
     for number in 0..20 {
-        let piece = format!("{number} ");
-        draft.append(piece.as_str()).await.unwrap();
-        whole.push_str(&piece);
+        let chunk = format!("{number} ");
+        draft.append(chunk.as_str()).await.unwrap();
+        whole.push_str(&chunk);
         assert_eq!(draft.committed(), last, "an append is not a commit");
         let mark = draft.flush().await.unwrap();
         assert!(mark.bytes > last.bytes && mark.revision > last.revision);

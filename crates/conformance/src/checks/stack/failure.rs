@@ -19,11 +19,11 @@ use crate::{
 };
 
 checks! {
-    Core "VL-S8.error" [Add Read] "a layer that fails before or after the store is named, with the effect of that moment" => error;
-    Core "VL-S8.panic" [Add Read] "a layer that panics, when called or later, is named, and the next call is served" => panic;
-    Core "VL-S8.hang" [Add Read] "a layer that hangs before the store past the deadline is named, and nothing was applied" => hang_before;
-    Core "VL-S8.hang-after" [Add Read] "a layer that hangs after the store past the deadline is named, and it was applied" => hang_after;
-    Core "VL-S8.backend" [Add Read] "an error of the backend names the backend, and a layer around it changes neither kind nor effect" => backend;
+    Core "layers.failing_layer_is_named_with_the_effect" ("VL-S8") [Add Read] "a layer that fails before or after the store is named with the effect of that moment" => error;
+    Core "layers.panicking_layer_is_named" ("VL-S8") [Add Read] "a layer that panics at any moment is named, and the next call succeeds" => panic;
+    Core "layers.hang_before_the_store_is_named" ("VL-S8") [Add Read] "a layer that hangs before the store past the deadline is named with `Effect::NotApplied`" => hang_before;
+    Core "layers.hang_after_the_store_is_named" ("VL-S8") [Add Read] "a layer that hangs after the store past the deadline is named with `Effect::Applied`" => hang_after;
+    Core "layers.backend_error_keeps_kind_and_effect" ("VL-S8") [Add Read] "an error of the backend names the backend, and no layer changes its kind or effect" => backend;
 }
 
 /// What a layer does wrong.
@@ -46,7 +46,7 @@ impl Wrong {
 
 /// A layer that goes wrong in writes to the thread `wrong`, before or after the ones inside it, and lets it be known when
 /// it comes to that.
-fn wrong(what: Wrong, before: bool, reached: Arc<Semaphore>) -> FromFn<impl AsyncRequestFn> {
+fn wrong(case: Wrong, before: bool, reached: Arc<Semaphore>) -> FromFn<impl AsyncRequestFn> {
     from_fn("kit.wrong", Phase::Observe, move |request: PersistRequest, next: NextRequest| {
         let reached = Arc::clone(&reached);
         async move {
@@ -54,23 +54,23 @@ fn wrong(what: Wrong, before: bool, reached: Arc<Semaphore>) -> FromFn<impl Asyn
                 && request.context.thread().is_some_and(|thread| thread.as_str() == "wrong");
             if fails && before {
                 reached.add_permits(1);
-                what.happen().await?;
+                case.happen().await?;
             }
             let answer = next.run(request).await;
             if fails && !before {
                 reached.add_permits(1);
-                what.happen().await?;
+                case.happen().await?;
             }
             answer
         }
     })
 }
 
-async fn stack(rig: &Rig, what: Wrong, before: bool) -> (Persistence, Arc<Semaphore>) {
-    let rig = rig.beside(if before { "before" } else { "after" });
+async fn stack(rig: &Rig, case: Wrong, before: bool) -> (Persistence, Arc<Semaphore>) {
+    let rig = rig.sibling(if before { "before" } else { "after" });
     let reached = Arc::new(Semaphore::new(0));
     let passes = from_fn("passes", Phase::Guard, |request, next: NextRequest| next.run(request));
-    let stack = rig.builder().layer(passes).layer(wrong(what, before, Arc::clone(&reached)));
+    let stack = rig.builder().layer(passes).layer(wrong(case, before, Arc::clone(&reached)));
     (stack.backend(rig.open().await).build().unwrap(), reached)
 }
 
@@ -84,7 +84,7 @@ fn named(error: &PersistError, kind: ErrorKind, before: bool) {
 }
 
 /// So it does, and the next call is served.
-async fn told(db: &Persistence, error: &PersistError, kind: ErrorKind, before: bool) {
+async fn reported(db: &Persistence, error: &PersistError, kind: ErrorKind, before: bool) {
     named(error, kind, before);
     assert_eq!(everything(&db.thread("wrong")).await.len(), usize::from(!before), "{error}");
     db.thread("right").add(said("m", "x")).await.expect("the next call");
@@ -94,7 +94,7 @@ async fn error(rig: Rig) {
     for before in [true, false] {
         let (db, _) = stack(&rig, Wrong::Error, before).await;
         let error = db.thread("wrong").add(said("m", "x")).await.expect_err("it fails");
-        told(&db, &error, ErrorKind::Denied, before).await;
+        reported(&db, &error, ErrorKind::Denied, before).await;
     }
 }
 
@@ -102,10 +102,10 @@ async fn panic(rig: Rig) {
     for before in [true, false] {
         let (db, _) = stack(&rig, Wrong::Panic, before).await;
         let error = db.thread("wrong").add(said("m", "x")).await.expect_err("it panics");
-        told(&db, &error, ErrorKind::Panicked, before).await;
+        reported(&db, &error, ErrorKind::Panicked, before).await;
     }
     // In the call itself, before there is anything to poll.
-    let rig = rig.beside("called");
+    let rig = rig.sibling("called");
     let layer = layer_fn(|inner| {
         service_fn(move |request: PersistRequest| {
             let fails = request.context.thread().is_some_and(|thread| thread.as_str() == "wrong");
@@ -117,7 +117,7 @@ async fn panic(rig: Rig) {
     let list = throughline_core::pipeline::LayerList::new().with_as("kit.wrong", Phase::Observe, layer);
     let db = rig.builder().layers(list).backend(rig.open().await).build().unwrap();
     let error = db.thread("wrong").add(said("m", "x")).await.expect_err("it panics");
-    told(&db, &error, ErrorKind::Panicked, true).await;
+    reported(&db, &error, ErrorKind::Panicked, true).await;
 }
 
 async fn hang_before(rig: Rig) {

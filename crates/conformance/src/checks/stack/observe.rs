@@ -26,10 +26,10 @@ use crate::{
 };
 
 checks! {
-    Core "VL-S20" [Add Reserve UpdateContent Read] "observers that fail, panic or block on every event fail, delay and change no write" => observers;
-    Core "VL-S20.once" [Add Read] "an observer that fails or panics on every event is reported once for each kind of event" => once,
+    Core "observers.faulty_observers_do_not_affect_writes" ("VL-S20") [Add Reserve UpdateContent Read] "observers that fail, panic or block on every event do not fail, delay or change a write" => observers;
+    Core "observers.failure_is_reported_once_per_event_kind" ("VL-S20") [Add Read] "a failing or panicking observer is reported once for each event kind" => once,
         core alone: "the report is made on the thread of the observer, where neither a store nor a layer comes by";
-    Core "VL-S20.told" [Add Read] "an observer is told of every call and how it ended, with its place among the commits" => told;
+    Core "observers.every_call_is_reported_with_its_outcome" ("VL-S20") [Add Read] "an observer receives every ended call with its outcome and its position" => reported;
 }
 
 struct Fails;
@@ -167,7 +167,7 @@ async fn once(rig: Rig) {
         settled(stats, |stats| stats.failed == 2 * EACH && stats.observed == stats.failed).await;
     }
     let each = [("fails", "add"), ("fails", "read"), ("panics", "add"), ("panics", "read")];
-    assert_eq!(reports.sorted(), each.map(|(who, what)| (who.to_owned(), what.to_owned())));
+    assert_eq!(reports.sorted(), each.map(|(actor, case)| (actor.to_owned(), case.to_owned())));
 }
 
 /// Waits for the thread of an observer.
@@ -177,7 +177,7 @@ async fn settled(stats: impl Fn() -> ObserverStats, done: impl Fn(ObserverStats)
     }
 }
 
-async fn told(rig: Rig) {
+async fn reported(rig: Rig) {
     let (sender, events) = channel();
     let layer = observe("watches", move |event: &Event| drop(sender.send(event.clone())));
     let db = rig.builder().layer(layer).backend(rig.open().await).build().unwrap();
@@ -185,11 +185,11 @@ async fn told(rig: Rig) {
     let reply = thread.add(said("m", "x")).reply().await.unwrap();
     thread.add(said("m", "x")).await.unwrap_err();
     thread.get(id("m")).await.unwrap();
-    let told: Vec<Event> = events.iter().take(3).collect();
-    let outcomes: Vec<String> = told.iter().map(|event| format!("{:?}", event.outcome)).collect();
+    let reported: Vec<Event> = events.iter().take(3).collect();
+    let outcomes: Vec<String> = reported.iter().map(|event| format!("{:?}", event.outcome)).collect();
     let position = reply.receipt.position;
     assert_eq!(outcomes[0], format!("Answered {{ position: {position:?}, deduplicated: false }}"));
     assert_eq!(outcomes[1], "Failed { kind: AlreadyExists, effect: NotApplied }");
     assert_eq!(outcomes[2], "Answered { position: None, deduplicated: false }");
-    assert!(told.iter().all(|event| event.message() == Some(&id("m")) && event.tenant() == db.tenant()));
+    assert!(reported.iter().all(|event| event.message() == Some(&id("m")) && event.tenant() == db.tenant()));
 }

@@ -17,13 +17,13 @@ use crate::{
 };
 
 checks! {
-    Core "VL-S6" [Add Read] "three layers in each of their six orders are visited once, outer to inner and back" => permutations;
-    Core "VL-S6.lists" [Add Read] "a list chosen at run time, of layers or of plugins, is visited in its order" => lists;
-    Core "VL-S6.forbidden" [Add] "an order that the phases forbid is refused with both names" => forbidden,
+    Core "layers.every_order_visits_each_layer_once" ("VL-S6") [Add Read] "three layers in each of their six orders are visited once, from outer to inner and back" => permutations;
+    Core "layers.runtime_list_is_visited_in_order" ("VL-S6") [Add Read] "a list of layers or plugins that is built at run time is visited in its order" => lists;
+    Core "layers.forbidden_order_is_refused_at_build" ("VL-S6") [Add] "the builder refuses an order that the phases forbid, and names both layers" => forbidden,
         core alone: "it is refused while the stack is built, before the store is asked anything";
-    Core "VL-S6.short-circuit" [Add Read] "a layer in the middle that answers itself leaves the inner ones and the store alone" => short_circuit,
+    Core "layers.short_circuit_skips_inner_layers" ("VL-S6") [Add Read] "a layer that answers by itself leaves the inner layers and the store unvisited" => short_circuit,
         core alone: "whether the store is asked is not in its own hands";
-    Core "VL-S24" [Add Read] "the description prints the chain with phases, names and claims, in the order of the visits" => described;
+    Core "layers.description_matches_the_visited_order" ("VL-S24") [Add Read] "the description shows phases, names and capabilities in the order of the visits" => described;
 }
 
 /// What was visited, on the way down and on the way up.
@@ -31,8 +31,8 @@ checks! {
 struct Visits(Arc<Mutex<Vec<String>>>);
 
 impl Visits {
-    fn note(&self, what: String) {
-        self.0.lock().expect("the visits").push(what);
+    fn record(&self, case: String) {
+        self.0.lock().expect("the visits").push(case);
     }
 
     fn take(&self) -> Vec<String> {
@@ -44,9 +44,9 @@ impl Visits {
         from_fn(name, phase, move |request: PersistRequest, next: NextRequest| {
             let visits = visits.clone();
             async move {
-                visits.note(format!("{name}>"));
+                visits.record(format!("{name}>"));
                 let answer = next.run(request).await;
-                visits.note(format!("<{name}"));
+                visits.record(format!("<{name}"));
                 answer
             }
         })
@@ -68,9 +68,9 @@ impl Plugin for Visiting {
     }
 
     async fn around<O: Operation>(&self, call: Call<O>, next: Next<'_, O>) -> Result<Reply<O>> {
-        self.visits.note(format!("{}>", self.name));
+        self.visits.record(format!("{}>", self.name));
         let answer = next.run(call).await;
-        self.visits.note(format!("<{}", self.name));
+        self.visits.record(format!("<{}", self.name));
         answer
     }
 }
@@ -92,14 +92,14 @@ async fn visited(db: &Persistence, visits: &Visits, order: [&str; 3]) {
 
 async fn permutations(rig: Rig) {
     for (number, order) in ORDERS.into_iter().enumerate() {
-        let rig = rig.beside(&number.to_string());
+        let rig = rig.sibling(&number.to_string());
         let visits = Visits::default();
         let [one, two, three] = order.map(|name| visits.layer(name, Phase::Observe));
         let stack = rig.builder().layer(one).layer(two).layer(three);
         let db = stack.backend(rig.open().await).build().unwrap();
         visited(&db, &visits, order).await;
         let [one, two, three] = order.map(|name| visits.plugin(name));
-        let rig = rig.beside("plugins");
+        let rig = rig.sibling("plugins");
         let stack = rig.builder().plugin(one).plugin(two).plugin(three);
         let db = stack.backend(rig.open().await).build().unwrap();
         visited(&db, &visits, order).await;
@@ -108,14 +108,14 @@ async fn permutations(rig: Rig) {
 
 async fn lists(rig: Rig) {
     for (number, order) in ORDERS.into_iter().enumerate() {
-        let rig = rig.beside(&number.to_string());
+        let rig = rig.sibling(&number.to_string());
         let visits = Visits::default();
         let add = |list: LayerList, name| list.with(visits.layer(name, Phase::Guard));
         let list = order.into_iter().fold(LayerList::new(), add);
         let db = rig.builder().layers(list).backend(rig.open().await).build().unwrap();
         visited(&db, &visits, order).await;
         let list = order.into_iter().fold(PluginList::new(), |list, name| list.with(visits.plugin(name)));
-        let rig = rig.beside("plugins");
+        let rig = rig.sibling("plugins");
         let db = rig.builder().plugins(list).backend(rig.open().await).build().unwrap();
         visited(&db, &visits, order).await;
     }
@@ -124,7 +124,7 @@ async fn lists(rig: Rig) {
     let phases = [("c", Phase::Route), ("a", Phase::Admit), ("b", Phase::Transform)];
     let add = |list: LayerList, (name, phase)| list.with(visits.layer(name, phase));
     let list = phases.into_iter().fold(LayerList::new(), add);
-    let rig = rig.beside("sorted");
+    let rig = rig.sibling("sorted");
     let db = rig.builder().layers(list).backend(rig.open().await).build().unwrap();
     visited(&db, &visits, ["a", "b", "c"]).await;
 }
@@ -137,9 +137,9 @@ async fn forbidden(rig: Rig) {
     assert!(error.detail().contains("`inner`") && error.detail().contains("`outer`"), "{error}");
     let stack =
         rig.builder().layer(visits.layer("twice", Phase::Guard)).layer(visits.layer("twice", Phase::Guard));
-    let error = refused(stack.backend(rig.beside("twice").open().await).build(), ErrorKind::Invalid);
+    let error = refused(stack.backend(rig.sibling("twice").open().await).build(), ErrorKind::Invalid);
     assert!(error.detail().contains("`twice`"), "{error}");
-    let right = rig.beside("right");
+    let right = rig.sibling("right");
     let stack =
         right.builder().layer(visits.layer("outer", Phase::Guard)).layer(visits.layer("inner", Phase::Route));
     stack.backend(right.open().await).build().expect("the other way round");

@@ -16,12 +16,12 @@ use crate::{
 };
 
 checks! {
-    Core "VL-S4" [Add Reserve UpdateContent Update Delete Read] "with a redirect of everything the store stays empty, and every read answers from the other side" => everything_away,
+    Core "redirects.full_redirect_leaves_the_store_empty" ("VL-S4") [Add Reserve UpdateContent Update Delete Read] "with a redirect of all calls the store stays empty, and the target answers every read" => everything_away,
         core alone: "the store is not asked anything, and so has nothing to do wrong";
-    Core "VL-S4.some" [Add Delete Read] "with a redirect of some threads the others stay here" => some_threads;
-    Core "VL-S5" [Add Reserve UpdateContent Update Delete Read] "a redirect that took one reservation keeps it, for updates, deletes and reads" => one_message;
-    Extended "VL-S5.reopened" [Reserve UpdateContent Read; durable] "a message that was redirected is found on the other side after the store was opened again" => reopened;
-    Extended "VL-S5.batch" [Add Reserve Batch Read] "a redirect that cannot serve a batch refuses it, and never falls through" => batch;
+    Core "redirects.partial_redirect_keeps_other_threads" ("VL-S4") [Add Delete Read] "with a redirect of some threads the other threads stay in the store" => some_threads;
+    Core "redirects.reserved_message_stays_with_its_target" ("VL-S5") [Add Reserve UpdateContent Update Delete Read] "a redirected reservation keeps its later updates, deletes and reads in the target" => one_message;
+    Extended "redirects.message_is_found_after_reopening" ("VL-S5") [Reserve UpdateContent Read; durable] "a redirected message is found in its target after the store is reopened" => reopened;
+    Extended "redirects.unsupported_batch_is_refused" ("VL-S5") [Add Reserve Batch Read] "a redirect refuses a batch that it cannot serve, and never falls through to the store" => batch;
 }
 
 fn elsewhere(rig: &Rig) -> Persistence {

@@ -16,12 +16,12 @@ use crate::{
 };
 
 checks! {
-    Core "VL-S16" [Add Reserve UpdateContent Update Delete Read] "a store that is busy or away for a while fails none of the operations" => passes;
-    Extended "VL-S16.batch" [Add Batch Read] "a store that is busy for a while fails no batch either" => batch;
-    Core "VL-S16.beyond" [Add Read] "beyond the budget the error is transient, typed, and names the attempts" => beyond;
-    Extended "VL-S16.answer-lost" [Add UpdateContent Read; keys] "a write whose answer was lost is made once if it has a key" => answer_lost;
-    Core "VL-S16.without-key" [Add UpdateContent Read] "a write whose answer was lost is not made again without a key" => without_key;
-    Core "VL-S16.refusals" [Add Read] "what does not pass with time is not made again" => refusals;
+    Core "retries.transient_failure_fails_no_operation" ("VL-S16") [Add Reserve UpdateContent Update Delete Read] "a store that is briefly busy or unavailable fails no operation" => passes;
+    Extended "retries.transient_failure_fails_no_batch" ("VL-S16") [Add Batch Read] "a store that is briefly busy fails no batch" => batch;
+    Core "retries.exhausted_budget_is_a_transient_error" ("VL-S16") [Add Read] "after the retry budget the error is transient, typed, and reports the attempts" => beyond;
+    Extended "retries.lost_answer_with_key_is_applied_once" ("VL-S16") [Add UpdateContent Read; keys] "a write with a key whose answer was lost is applied once" => answer_lost;
+    Core "retries.lost_answer_without_key_is_not_retried" ("VL-S16") [Add UpdateContent Read] "a write without a key whose answer was lost is not retried" => without_key;
+    Core "retries.permanent_errors_are_not_retried" ("VL-S16") [Add Read] "the retry layer does not repeat a call after a permanent error" => refusals;
 }
 
 async fn stack(rig: &Rig) -> (Persistence, Arc<Faults>) {

@@ -16,31 +16,31 @@ use crate::{
 };
 
 checks! {
-    Core "VL-S1" [Add Reserve UpdateContent Update Delete Read] "the five operations do the same through no layer, eight layers and the default stack" => same;
+    Core "layers.results_are_equal_through_every_stack" ("VL-S1") [Add Reserve UpdateContent Update Delete Read] "the five operations give equal results through no layer, eight layers and the default stack" => same;
 }
 
 /// The five operations, and everything that was answered on the way.
 async fn story(db: &Persistence) -> Vec<String> {
     let thread = db.thread("t");
-    let mut told = Vec::new();
-    let mut tell = |answer: &dyn std::fmt::Debug| told.push(format!("{answer:?}"));
+    let mut reported = Vec::new();
+    let mut record = |answer: &dyn std::fmt::Debug| reported.push(format!("{answer:?}"));
     let message = said("question", "how?").with_metadata(facts(r#"{"channel":"telegram"}"#));
-    tell(&thread.add(message).await.unwrap());
+    record(&thread.add(message).await.unwrap());
     let reservation = NewReservation::new(Role::Assistant).with_id(id("answer"));
-    tell(&db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap());
-    tell(&thread.update_content(id("answer"), append("like "), UpdateMode::Partial).await.unwrap());
-    tell(&thread.update(id("answer"), MetadataPatch::new().set("k", &1).unwrap()).await.unwrap());
-    tell(&thread.update_content(id("answer"), append("this"), UpdateMode::Final).await.unwrap());
-    tell(&thread.add(said("slip", "oops")).await.unwrap());
-    tell(&thread.delete(id("slip")).await.unwrap());
-    tell(&thread.add(said("slip", "again")).await.unwrap_err().kind());
-    told
+    record(&db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap());
+    record(&thread.update_content(id("answer"), append("like "), UpdateMode::Partial).await.unwrap());
+    record(&thread.update(id("answer"), MetadataPatch::new().set("k", &1).unwrap()).await.unwrap());
+    record(&thread.update_content(id("answer"), append("this"), UpdateMode::Final).await.unwrap());
+    record(&thread.add(said("slip", "oops")).await.unwrap());
+    record(&thread.delete(id("slip")).await.unwrap());
+    record(&thread.add(said("slip", "again")).await.unwrap_err().kind());
+    reported
 }
 
 async fn same(rig: Rig) {
-    let empty = rig.beside("empty");
+    let empty = rig.sibling("empty");
     let plain = empty.db().await;
-    let eight = rig.beside("eight");
+    let eight = rig.sibling("eight");
     let backend = eight.open().await;
     let noop = Identity::new;
     let through_eight = eight
@@ -56,7 +56,7 @@ async fn same(rig: Rig) {
         .backend(backend)
         .build()
         .unwrap();
-    let usual = rig.beside("default");
+    let usual = rig.sibling("default");
     let backend = usual.open().await;
     let through_default = usual
         .builder()
@@ -67,12 +67,12 @@ async fn same(rig: Rig) {
         .backend(backend)
         .build()
         .unwrap();
-    let told = story(&plain).await;
+    let reported = story(&plain).await;
     let stored = everything(&plain.thread("t")).await;
     assert_eq!(stored.len(), 2);
     assert_eq!((&stored[1].content, stored[1].state), (&Content::text("like this"), MessageState::Final));
     for db in [through_eight, through_default] {
-        assert_eq!(story(&db).await, told);
+        assert_eq!(story(&db).await, reported);
         assert_eq!(everything(&db.thread("t")).await, stored);
     }
 }

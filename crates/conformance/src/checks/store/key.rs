@@ -10,8 +10,8 @@ use crate::{
 };
 
 checks! {
-    Extended "keys.store-key" [Add; keys durable] "a store has one key, after it was opened again and in another process" => one;
-    Extended "keys.store-key-own" [Add; keys] "two stores that are made have two keys" => own;
+    Extended "keys.store_key_survives_reopening" [Add; keys durable] "a store has one key, also after it is reopened and in another process" => one;
+    Extended "keys.new_stores_have_different_keys" [Add; keys] "two new stores have two different keys" => own;
 }
 
 /// Opens the store; what its key is.
@@ -36,7 +36,7 @@ async fn one(rig: Rig) {
 
 async fn own(rig: Rig) {
     let (_db, key) = opened(&rig).await;
-    let (_other_db, other) = opened(&rig.beside("other")).await;
+    let (_other_db, other) = opened(&rig.sibling("other")).await;
     // A store that keeps no key answers none: then the pipeline has one that is known to everybody.
     assert!(key.is_none() || key != other, "two stores have one key");
 }

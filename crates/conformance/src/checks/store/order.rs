@@ -12,10 +12,10 @@ use crate::{
 };
 
 checks! {
-    Core "order.seq" [Add Reserve UpdateContent Read] "places are given in the order of arrival, whatever happens to the messages afterwards" => seq;
-    Core "order.position" [Add Reserve UpdateContent Update Delete Read] "every change has a position above all before it, in every thread and tenant" => positions;
-    Core "order.no-position" [Add Read] "a read and a refusal have no position" => no_position;
-    Extended "replay.no-position" [Add Read; keys] "a replay has no position, and takes none" => replay;
+    Core "messages.seqs_are_assigned_in_arrival_order" [Add Reserve UpdateContent Read] "sequence numbers are assigned in arrival order and do not depend on later changes" => seq;
+    Core "changes.positions_increase_across_the_store" [Add Reserve UpdateContent Update Delete Read] "every change has a higher position than all earlier changes of all threads and tenants" => positions;
+    Core "changes.reads_and_refusals_have_no_position" [Add Read] "a read or a refused call has no position" => no_position;
+    Extended "changes.replays_have_no_position" [Add Read; keys] "a replayed call has no position and takes none" => replay;
 }
 
 async fn seq(rig: Rig) {

@@ -12,12 +12,12 @@ use crate::{
 };
 
 checks! {
-    Core "scope.tenant" [Add Reserve UpdateContent Update Delete Read] "nothing that one tenant does changes or shows anything of another's" => tenant;
-    Core "scope.thread" [Add Reserve UpdateContent Update Delete Read] "nothing done in one thread changes or shows anything of another" => thread;
-    Core "scope.joined" [Add Read] "(a:b, c) and (a, b:c) are different, whatever stands between them" => joined;
-    Core "scope.bytes" [Add Delete Read] "ids are compared byte for byte: case, blanks, patterns and Unicode forms tell them apart" => bytes;
-    Core "scope.long" [Add Reserve UpdateContent Read] "ids of 255 bytes that differ in the last one are different" => long;
-    Extended "scope.batch" [Add Batch Read] "a batch is its tenant's own" => batch;
+    Core "isolation.tenants_do_not_affect_each_other" [Add Reserve UpdateContent Update Delete Read] "no operation of one tenant changes or reveals data of another tenant" => tenant;
+    Core "isolation.threads_do_not_affect_each_other" [Add Reserve UpdateContent Update Delete Read] "no operation in one thread changes or reveals data of another thread" => thread;
+    Core "isolation.joined_ids_do_not_collide" [Add Read] "the id pairs (a:b, c) and (a, b:c) are different, for any separator" => joined;
+    Core "isolation.ids_are_compared_byte_by_byte" [Add Delete Read] "ids differ by case, blanks, pattern characters and Unicode normalization forms" => bytes;
+    Core "isolation.long_ids_differ_in_their_last_byte" [Add Reserve UpdateContent Read] "ids of 255 bytes that differ only in the last byte are different" => long;
+    Extended "isolation.batch_affects_its_own_tenant_only" [Add Batch Read] "a batch affects its own tenant only" => batch;
 }
 
 /// The same ids, `m` final, `r` open and `d` deleted, in two threads that must not meet.
@@ -77,21 +77,21 @@ async fn thread(rig: Rig) {
 
 async fn joined(rig: Rig) {
     let db = rig.db().await;
-    let mut places = Vec::new();
+    let mut locations = Vec::new();
     for glue in [":", "/", "|", " ", ".", "\u{1F517}"] {
         let [left, right] = [format!("a{glue}b"), format!("b{glue}c")];
         // As tenant and thread, and as thread and message.
-        places.push((left.clone(), "c".to_owned(), "m".to_owned()));
-        places.push(("a".to_owned(), right.clone(), "m".to_owned()));
-        places.push(("t".to_owned(), left, "c".to_owned()));
-        places.push(("t".to_owned(), "a".to_owned(), right));
+        locations.push((left.clone(), "c".to_owned(), "m".to_owned()));
+        locations.push(("a".to_owned(), right.clone(), "m".to_owned()));
+        locations.push(("t".to_owned(), left, "c".to_owned()));
+        locations.push(("t".to_owned(), "a".to_owned(), right));
     }
-    for (tenant, thread, message) in &places {
+    for (tenant, thread, message) in &locations {
         let db = db.for_tenant(tenant.as_str().parse().unwrap());
         let text = format!("{tenant}\n{thread}\n{message}");
         db.thread(thread.as_str()).add(said(message, &text)).await.expect("each is another message");
     }
-    for (tenant, thread, message) in &places {
+    for (tenant, thread, message) in &locations {
         let db = db.for_tenant(tenant.as_str().parse().unwrap());
         let text = format!("{tenant}\n{thread}\n{message}");
         assert_eq!(the(&db.thread(thread.as_str()), message).await.content, Content::text(&text));

@@ -12,14 +12,14 @@ use crate::{
 };
 
 checks! {
-    Core "text.survives" [Add UpdateContent Read] "NUL, lone surrogates, any Unicode, 64-bit integers and the way numbers are written survive in content" => survives;
-    Core "text.metadata" [Add Update Read] "what survives in content survives in metadata, in names and in values" => metadata;
-    Core "text.ids" [Add Read] "ids and attachment names of any Unicode survive" => names;
-    Core "text.large" [Add Reserve UpdateContent Read] "a message of a megabyte, or of as much as is claimed, survives" => large;
-    Core "text.deep" [Add Read] "JSON that nests a thousand deep survives" => deep;
-    Extended "text.reopened" [Add UpdateContent Read; durable] "text is what it was after the store was closed and opened" => reopened;
-    Extended "content.limit" [Add UpdateContent Read; content_limit] "content of the claimed length is taken, and a byte more is too large" => limit;
-    Extended "content.limit-by-appends" [Reserve UpdateContent Read; content_limit] "content that is appended piece by piece is limited to the byte, too" => limit_by_appends;
+    Core "messages.content_is_kept_exactly" [Add UpdateContent Read] "content keeps NUL, lone surrogates, any Unicode, 64-bit integers and the spelling of numbers" => survives;
+    Core "messages.metadata_is_kept_exactly" [Add Update Read] "metadata names and values keep every text and number that content keeps" => metadata;
+    Core "messages.unicode_ids_are_kept" [Add Read] "ids and attachment names keep any Unicode text" => names;
+    Core "messages.megabyte_message_is_kept" [Add Reserve UpdateContent Read] "a message of one megabyte, or of the claimed maximum, is kept" => large;
+    Core "messages.deeply_nested_json_is_kept" [Add Read] "JSON with a thousand nested levels is kept" => deep;
+    Extended "durability.text_survives_reopening" [Add UpdateContent Read; durable] "text is unchanged after the store is reopened" => reopened;
+    Extended "messages.content_above_the_claimed_limit_is_refused" [Add UpdateContent Read; content_limit] "the store accepts content of the claimed maximum length and refuses one more byte" => limit;
+    Extended "messages.appends_above_the_claimed_limit_are_refused" [Reserve UpdateContent Read; content_limit] "the claimed maximum length also limits content that grows by appends, to the byte" => limit_by_appends;
 }
 
 /// JSON arrays that a detour over a tree, a float, a C string or a Unicode normalization would change.
@@ -112,11 +112,11 @@ async fn large(rig: Rig) {
     assert!(the(&thread, "added").await.content == content, "an added megabyte is not what it was");
     let reservation = NewReservation::new(Role::Assistant).with_id(id("streamed"));
     db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
-    let piece = "x".repeat(most / 8 - 32);
+    let chunk = "x".repeat(most / 8 - 32);
     for _ in 0..8 {
-        thread.update_content(id("streamed"), append(&piece), UpdateMode::Partial).await.unwrap();
+        thread.update_content(id("streamed"), append(&chunk), UpdateMode::Partial).await.unwrap();
     }
-    let whole = Content::text(&piece.repeat(8));
+    let whole = Content::text(&chunk.repeat(8));
     assert!(the(&thread, "streamed").await.content == whole, "a streamed megabyte is not what it was");
     thread.update_content(id("streamed"), ContentChange::none(), UpdateMode::Final).await.unwrap();
     assert!(the(&thread, "streamed").await.content == whole, "a finished megabyte is not what it was");

@@ -14,11 +14,11 @@ use crate::{
 };
 
 checks! {
-    Extended "RR-S1" [Add Thread Read] "a thread that was created and left is in no list; after its first message the list has it, with a count of one" => lazily;
-    Extended "thread.listed-settled" [Reserve UpdateContent Thread Read] "a reservation alone lists no thread, one that is settled does, finished or abandoned" => settled;
-    Extended "thread.listed-once" [Add Delete Thread Read] "a thread that was listed stays so when its messages have gone" => stays;
-    Extended "thread.hidden" [Add Import Thread Read] "a thread that was created hidden is in no list until it is published, whatever is written to it" => hidden;
-    Extended "thread.publish-again" [Add Thread Read] "publishing what is not hidden changes nothing" => again;
+    Extended "threads.empty_thread_is_not_listed" ("RR-S1") [Add Thread Read] "a created thread without messages is not listed, and its first message lists it with count one" => lazily;
+    Extended "threads.settled_message_lists_the_thread" [Reserve UpdateContent Thread Read] "a reservation alone does not list its thread, but a finished or abandoned message does" => settled;
+    Extended "threads.listed_thread_stays_listed" [Add Delete Thread Read] "a listed thread stays listed after its messages are removed" => stays;
+    Extended "threads.hidden_thread_is_listed_after_publish" [Add Import Thread Read] "a thread that was created hidden is not listed until it is published" => hidden;
+    Extended "threads.publish_of_a_visible_thread_changes_nothing" [Add Thread Read] "publishing a visible thread changes nothing" => again;
 }
 
 fn all() -> ListThreads {

@@ -15,13 +15,13 @@ use crate::{
 };
 
 checks! {
-    Extended "thread.clear" [Add Reserve Thread Read] "clearing takes every message in any state out of every read, and begins the next generation" => clear;
-    Extended "thread.clear-narrow" [Add Thread Read] "clearing leaves title, owner, labels and metadata, and every other thread" => narrow;
-    Extended "thread.clear-ids" [Add Reserve Delete Thread Read] "the ids of what was cleared stay dead, and its places are not given again" => dead;
-    Extended "thread.clear-late" [Add Reserve UpdateContent Update Delete Thread Read] "a writer of before finds its message gone" => late;
-    Extended "thread.generation" [Add Reserve Thread Read] "a message of another generation is refused as stale, one of this generation or of none is added" => generation;
-    Extended "thread.generation-batch" [Add Batch Thread Read] "a batch with a message of another generation does nothing" => batch;
-    Extended "thread.clear-expected" [Add Thread Read] "clearing another generation than the expected one is stale" => expected;
+    Extended "threads.clear_removes_every_message" [Add Reserve Thread Read] "clear removes every message of any state from all reads and starts the next generation" => clear;
+    Extended "threads.clear_keeps_the_thread_and_its_neighbors" [Add Thread Read] "clear keeps title, owner, labels and metadata of the thread, and every other thread" => narrow;
+    Extended "threads.cleared_ids_and_seqs_are_not_reused" [Add Reserve Delete Thread Read] "clear leaves tombstones for its message ids, and no sequence number is reused" => dead;
+    Extended "threads.late_update_after_clear_is_not_found" [Add Reserve UpdateContent Update Delete Thread Read] "an update of a message that a clear removed fails as not found" => late;
+    Extended "threads.message_of_another_generation_is_stale" [Add Reserve Thread Read] "the store refuses a message of another generation as stale and accepts the current or none" => generation;
+    Extended "threads.batch_of_another_generation_is_refused" [Add Batch Thread Read] "a batch with a message of another generation has no effect" => batch;
+    Extended "threads.clear_of_another_generation_is_stale" [Add Thread Read] "a clear that expects another generation is refused as stale" => expected;
 }
 
 async fn clear(rig: Rig) {
@@ -67,8 +67,8 @@ async fn narrow(rig: Rig) {
     let other = db.for_tenant("other".parse().unwrap());
     let labels = Labels::new().with("project", "atlas").unwrap();
     let new = new_thread("t").with_title(title("kept")).with_owner("o".parse().unwrap());
-    let noted = facts(r#"{"n":1.10}"#);
-    db.create_thread(new.with_labels(labels.clone()).with_metadata(noted.clone())).await.unwrap();
+    let recorded = facts(r#"{"n":1.10}"#);
+    db.create_thread(new.with_labels(labels.clone()).with_metadata(recorded.clone())).await.unwrap();
     for thread in [db.thread("t"), db.thread("T"), db.thread("u"), other.thread("t")] {
         thread.add(said("m", "x")).await.unwrap();
     }
@@ -77,7 +77,7 @@ async fn narrow(rig: Rig) {
     let cleared = db.thread("t").clear().await.unwrap().entry;
     assert_eq!(
         (&cleared.title, &cleared.owner, &cleared.labels, &cleared.metadata),
-        (&title("kept"), &Some("o".parse().unwrap()), &labels, &noted)
+        (&title("kept"), &Some("o".parse().unwrap()), &labels, &recorded)
     );
     assert!(cleared.archived && cleared.listed);
     assert_eq!(entry(&db, "t").await, cleared);

@@ -15,25 +15,25 @@ use crate::{
 };
 
 checks! {
-    Extended "thread.create" [Thread Read] "a thread is created as it was described, and shown by its id" => created;
-    Extended "thread.create-plain" [Thread Read] "a thread of which nothing is said is untitled, nobody's, and begins now" => plain;
-    Extended "thread.create-minted" [Thread Read] "threads that name no id are created under ids of their own" => minted;
-    Extended "thread.create-exists" [Add Thread Read] "a thread that was created or written to cannot be created, and stays as it is" => exists;
-    Extended "thread.create-gone" [Thread Read] "a thread that was deleted cannot be created, of another tenant it can" => gone;
-    Extended "thread.key" [Thread Read; keys] "an operation on a thread that is repeated with its key is made once" => key;
+    Extended "threads.created_thread_is_read_by_id" [Thread Read] "a created thread has the given fields and can be read by its id" => created;
+    Extended "threads.default_thread_is_untitled_and_unowned" [Thread Read] "a thread that is created without fields is untitled, has no owner, and starts now" => plain;
+    Extended "threads.minted_ids_are_unique" [Thread Read] "threads that are created without an id get unique ids" => minted;
+    Extended "threads.existing_thread_cannot_be_created" [Add Thread Read] "creating a thread that was created or written to is refused and changes nothing" => exists;
+    Extended "threads.deleted_thread_cannot_be_created" [Thread Read] "creating a deleted thread is refused, but another tenant can create that id" => gone;
+    Extended "threads.operation_with_repeated_key_is_applied_once" [Thread Read; keys] "an operation on a thread that is repeated with its key is applied once" => key;
 }
 
 async fn created(rig: Rig) {
     let db = rig.db().await;
     let began = Timestamp::from_micros(-7);
     let labels = Labels::new().with("project", "atlas").unwrap().with("Channel é", "web").unwrap();
-    let noted = facts(r#"{"n":1.10,"big":18446744073709551615,"deep":{"b":[ 1 ],"a":"\u0000 é"}}"#);
+    let recorded = facts(r#"{"n":1.10,"big":18446744073709551615,"deep":{"b":[ 1 ],"a":"\u0000 é"}}"#);
     let point = ForkPoint { thread: thread_id("elsewhere"), message: id("m") };
     let new = new_thread("t")
         .with_title(title("Trip to \u{0} Lisbon é"))
         .with_owner("o".parse().unwrap())
         .with_labels(labels.clone())
-        .with_metadata(noted.clone())
+        .with_metadata(recorded.clone())
         .created_at(began)
         .forked_from(point.clone());
     let answer = db.create_thread(new).await.unwrap();
@@ -43,7 +43,7 @@ async fn created(rig: Rig) {
         title: title("Trip to \u{0} Lisbon é"),
         owner: Some("o".parse().unwrap()),
         labels,
-        metadata: noted,
+        metadata: recorded,
         archived: false,
         listed: false,
         generation: Generation::FIRST,

@@ -19,12 +19,12 @@ use crate::{
 };
 
 checks! {
-    Extended "thread.delete" [Add Reserve Thread Read] "after its deletion no read shows anything of a thread" => gone;
-    Extended "RR-S12" [Add Reserve UpdateContent Update Delete Import Thread Read] "every later write to a deleted thread is refused as gone, before anything is written" => every_write;
-    Extended "RR-S12.batch" [Add Batch Thread Read] "a batch with a write to a deleted thread does nothing" => batch;
-    Extended "RR-S12.replay" [Add Thread Read; keys] "what was done before the deletion is not answered again after it" => replay;
-    Extended "thread.delete-again" [Add Thread Read] "deleting again is fine, and says so" => again;
-    Extended "thread.delete-narrow" [Add Thread Read] "the thread of the same id of another tenant, and every other thread, is untouched" => narrow;
+    Extended "threads.deleted_thread_is_in_no_read" [Add Reserve Thread Read] "no read shows data of a deleted thread" => gone;
+    Extended "threads.write_to_a_deleted_thread_is_gone" ("RR-S12") [Add Reserve UpdateContent Update Delete Import Thread Read] "a write to a deleted thread is refused as gone, without effect" => every_write;
+    Extended "threads.batch_to_a_deleted_thread_is_refused" ("RR-S12") [Add Batch Thread Read] "a batch with a write to a deleted thread has no effect" => batch;
+    Extended "threads.call_before_deletion_is_not_replayed" ("RR-S12") [Add Thread Read; keys] "a call from before the deletion is not replayed after it" => replay;
+    Extended "threads.second_deletion_succeeds_and_says_so" [Add Thread Read] "a second deletion of a thread succeeds and reports that it changed nothing" => again;
+    Extended "threads.deletion_affects_one_thread_of_one_tenant" [Add Thread Read] "a deletion affects neither another thread nor the same id in another tenant" => narrow;
 }
 
 async fn gone(rig: Rig) {
@@ -84,16 +84,16 @@ async fn every_write(rig: Rig) {
         db.run(Reserve::new(thread_id(name), row)).await.unwrap();
     }
     thread.delete_thread().await.unwrap();
-    let told = told(&rig, &db).await;
+    let reported = reported(&rig, &db).await;
     for args in writes() {
-        let what = format!("{args:?}");
+        let case = format!("{args:?}");
         let mut service = db.clone();
         let error = refused(tower_service::Service::call(&mut service, args).await, ErrorKind::Gone);
-        assert_eq!(thread.entry().await.unwrap(), None, "{what}: {error}");
+        assert_eq!(thread.entry().await.unwrap(), None, "{case}: {error}");
     }
     assert_eq!(everything(&thread).await, []);
     assert_eq!(thread.open_reservations(10).await.unwrap().messages, []);
-    assert_eq!(self::told(&rig, &db).await, told, "a refused write is told as a change");
+    assert_eq!(self::reported(&rig, &db).await, reported, "a refused write is told as a change");
     // The neighbour takes all of it.
     db.thread("u")
         .update_content(id("r"), append("x"), UpdateMode::Final)
@@ -103,7 +103,7 @@ async fn every_write(rig: Rig) {
 }
 
 /// How many changes are told, where they are.
-async fn told(rig: &Rig, db: &Persistence) -> usize {
+async fn reported(rig: &Rig, db: &Persistence) -> usize {
     if !rig.capabilities.changes {
         return 0;
     }

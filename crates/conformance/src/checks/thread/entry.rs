@@ -14,14 +14,14 @@ use crate::{
 };
 
 checks! {
-    Extended "entry.preview" [Add Thread Read] "a preview is the first 80 characters of the text, and ends between two of them" => preview;
-    Extended "entry.preview-latest" [Add Reserve UpdateContent Thread Read] "the preview is of the latest final message of the user, by place" => latest;
-    Extended "entry.preview-follows" [Add UpdateContent Delete Thread Read] "the preview follows an edit, and falls back when its message is deleted" => follows;
-    Extended "entry.counts" [Add Reserve UpdateContent Delete Thread Read] "messages, turns and bytes are counted of what is final, and of nothing else" => counts;
-    Extended "entry.times" [Add Reserve UpdateContent Update Thread Read] "activity is when something settled was changed, and open messages are none" => times;
-    Extended "entry.times-back" [Add UpdateContent Delete Thread Read] "the times of an entry never decrease, when the clock does" => back;
-    Extended "entry.open-deleted" [Add Reserve UpdateContent Delete Thread Read] "an open message that is deleted leaves no activity behind" => open_deleted;
-    Extended "entry.first" [Add Reserve Thread Read] "a thread that nobody created began with its first message" => first;
+    Extended "threads.preview_is_the_first_80_characters" [Add Thread Read] "a preview is the first 80 characters of the text and ends at a character boundary" => preview;
+    Extended "threads.preview_is_of_the_latest_user_message" [Add Reserve UpdateContent Thread Read] "the preview shows the latest final user message by sequence number" => latest;
+    Extended "threads.preview_changes_with_edits_and_deletions" [Add UpdateContent Delete Thread Read] "the preview changes with an edit, and a deletion restores the preview of the message before" => follow_up;
+    Extended "threads.summary_counts_final_messages_only" [Add Reserve UpdateContent Delete Thread Read] "the summary counts messages, turns and bytes of final messages only" => counts;
+    Extended "threads.activity_is_the_last_change_of_a_settled_message" [Add Reserve UpdateContent Update Thread Read] "`active_at` is the last change of a settled message, and open messages do not affect it" => times;
+    Extended "threads.summary_times_never_decrease" [Add UpdateContent Delete Thread Read] "the times of a summary never decrease when the clock jumps back" => back;
+    Extended "threads.deleted_open_message_leaves_no_activity" [Add Reserve UpdateContent Delete Thread Read] "the deletion of an open message does not change `active_at`" => open_deleted;
+    Extended "threads.implicit_thread_starts_with_its_first_message" [Add Reserve Thread Read] "a thread that no caller created takes its creation time from its first message" => first;
 }
 
 async fn preview_of(db: &Persistence) -> Option<String> {
@@ -77,7 +77,7 @@ async fn latest(rig: Rig) {
     assert_eq!(preview_of(&db).await.as_deref(), Some("fifth"));
 }
 
-async fn follows(rig: Rig) {
+async fn follow_up(rig: Rig) {
     let db = rig.db().await;
     let thread = db.thread("t");
     for name in ["one", "two", "three"] {

@@ -24,11 +24,11 @@ use crate::{
 };
 
 checks! {
-    Extended "fork.copies" [Add UpdateContent Reserve Import Thread Read] "a fork has the final messages up to the one named, with their ids, times and bytes" => copies;
-    Extended "threads.fork" [Add Import Thread Read] "a list shows what a thread was forked from" => listed_fork;
-    Extended "fork.hidden" [Import Thread Read] "a fork that failed on its way is in no list, and goes on when it is begun again with its id" => resumes;
-    Extended "fork.refused" [Add Reserve UpdateContent Import Thread Read] "a fork at what is no final message, into itself or into another thread is refused, and nothing is made" => impossible;
-    Extended "fork.layers" [Import Thread Read] "every layer sees every message that is copied" => layers;
+    Extended "forks.copy_ends_at_the_named_message" [Add UpdateContent Reserve Import Thread Read] "a fork copies final messages up to the named one, with their ids, times and bytes" => copies;
+    Extended "forks.list_shows_the_origin" [Add Import Thread Read] "a list of threads shows the origin of each fork" => listed_fork;
+    Extended "forks.failed_fork_is_hidden_and_resumable" [Import Thread Read] "a fork that failed midway is not listed, and a retry with its id continues it" => resumes;
+    Extended "forks.invalid_fork_is_refused" [Add Reserve UpdateContent Import Thread Read] "a fork at a message that is not final, or into an existing thread, is refused without effect" => impossible;
+    Extended "forks.layers_see_each_copied_message" [Import Thread Read] "every layer sees every message that a fork copies" => layers;
 }
 
 async fn copies(rig: Rig) {

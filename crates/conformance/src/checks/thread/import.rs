@@ -14,15 +14,15 @@ use crate::{
 };
 
 checks! {
-    Extended "import.rows" [Import Read] "imported messages keep ids, times, metadata and state, and come in the order of the list" => rows;
-    Extended "import.again" [Import Read] "an import that is made again adds what is missing, and nothing else" => again;
-    Extended "import.differs" [Add Reserve Delete Import Read] "a message that is there is left alone, one that was deleted stays so, and the answer says which" => differs;
-    Extended "import.restores-only-damaged" [Add Import Read] "an import that restores damaged messages leaves alone one that can be read" => restores_only_damaged;
-    Extended "import.key" [Import Read; keys] "an import that is repeated with its key is answered as the first one" => key;
-    Extended "import.entry" [Import Thread Read] "the entry counts what was imported, and its times are those of the messages" => entry_of;
-    Extended "import.most" [Import Read] "an import brings 500 messages at once" => most;
-    Extended "import.tenant" [Add Import Read] "an import is into one thread of one tenant" => tenant;
-    Extended "import.refused" [Import Read] "an import of nothing, of too many, of one id twice or in a batch is refused, and nothing is added" => malformed,
+    Extended "imports.rows_keep_their_fields_and_order" [Import Read] "imported messages keep ids, times, metadata and state, in the order of the import" => rows;
+    Extended "imports.repeated_import_adds_only_missing_messages" [Import Read] "a repeated import adds only the missing messages" => again;
+    Extended "imports.existing_and_deleted_ids_are_reported" [Add Reserve Delete Import Read] "an import changes no existing message, restores no deleted one, and reports both" => differs;
+    Extended "imports.restore_changes_damaged_messages_only" [Add Import Read] "an import that restores damaged messages does not change readable ones" => restores_only_damaged;
+    Extended "imports.repeated_key_gets_the_first_answer" [Import Read; keys] "an import that is repeated with its key gets the first answer" => key;
+    Extended "imports.summary_counts_imported_messages" [Import Thread Read] "the thread summary counts imported messages and takes its times from them" => entry_of;
+    Extended "imports.500_messages_fit_into_one_import" [Import Read] "one import accepts 500 messages" => most;
+    Extended "imports.target_is_one_thread_of_one_tenant" [Add Import Read] "an import affects one thread of one tenant" => tenant;
+    Extended "imports.invalid_import_is_refused" [Import Read] "an import that is empty, too large, repeats an id, or is inside a batch is refused without effect" => malformed,
         core alone: "the pipeline refuses it before a store is asked";
 }
 
@@ -45,11 +45,11 @@ fn several() -> Vec<ImportRow> {
         updated_at: at(99),
         ..ImportRow::new(id("whole"), Role::Assistant, json(r#"[{"type":"image","n":1.10}]"#), at(-5))
     };
-    let given_up = |name: &str, reason: Option<&str>| ImportRow {
+    let ended = |name: &str, reason: Option<&str>| ImportRow {
         abandoned: Some(reason.map(str::to_owned)),
         ..row(name, "lost")
     };
-    vec![row("z", "last by name"), whole, given_up("given up", Some("no \u{0} reason")), given_up("a", None)]
+    vec![row("z", "last by name"), whole, ended("given up", Some("no \u{0} reason")), ended("a", None)]
 }
 
 async fn rows(rig: Rig) {

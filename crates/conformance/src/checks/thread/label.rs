@@ -15,14 +15,14 @@ use crate::{
 };
 
 checks! {
-    Extended "thread.archive" [Add Thread Read] "a thread in the archive is in the lists that ask for the archive, stays writable, and can be got out" => archive;
-    Extended "thread.labels" [Add Thread Read] "labels are set and taken away one by one, and the others stay" => labels;
-    Extended "list.labels" [Add Thread Read] "a list by labels shows the threads that have all of them with exactly these values" => by_labels;
-    Extended "thread.owner" [Add Thread Read] "an owner is named, kept and taken away, and a list by owner shows that owner's" => owner;
-    Extended "thread.metadata" [Add Thread Read] "facts of a thread are set and cleared one by one, the others keep their bytes, and labels and owner stay" => metadata;
-    Extended "thread.metadata-limit" [Thread Read] "a patch is refused where it makes the metadata of a thread longer than the limit that the call names" => metadata_limit;
-    Extended "thread.labels-limit" [Thread Read] "a thread has 32 labels at most" => limit;
-    Extended "thread.labels-layer" [Thread Read] "a thread has 32 labels at most, also where a layer adds them" => limit_behind_a_layer;
+    Extended "threads.archived_thread_is_in_archive_lists_only" [Add Thread Read] "an archived thread is in archive lists only, stays writable, and can be restored" => archive;
+    Extended "threads.labels_are_set_and_removed_singly" [Add Thread Read] "a patch sets and removes single labels and keeps the others" => labels;
+    Extended "threads.list_by_labels_matches_all_of_them" [Add Thread Read] "a list by labels shows the threads that have all given labels with these values" => by_labels;
+    Extended "threads.list_by_owner_shows_the_owners_threads" [Add Thread Read] "an owner can be set and removed, and a list by owner shows that owner's threads" => owner;
+    Extended "threads.metadata_members_are_set_and_removed_singly" [Add Thread Read] "a patch sets and removes single metadata members and keeps other bytes, labels and owner" => metadata;
+    Extended "threads.metadata_above_the_call_limit_is_refused" [Thread Read] "a patch that makes thread metadata longer than the limit of the call is refused" => metadata_limit;
+    Extended "threads.more_than_32_labels_are_refused" [Thread Read] "the store refuses more than 32 labels on a thread" => limit;
+    Extended "threads.labels_added_by_a_layer_count_toward_32" [Thread Read] "labels that a layer adds count toward the maximum of 32" => limit_behind_a_layer;
 }
 
 fn owner_of(name: &str) -> OwnerId {

@@ -12,8 +12,8 @@ use crate::{
 };
 
 checks! {
-    Extended "thread.at-once" [Add Thread Read; threads] "of many who write while a thread is cleared nobody's message of before is there, and the entry counts what is" => at_once;
-    Extended "thread.reopened" [Add Delete Thread Read; durable] "entries, generations, dead ids and tombstones are there after the store was closed and opened again" => reopened;
+    Extended "threads.clear_is_atomic_for_concurrent_writers" [Add Thread Read; threads] "after a clear during concurrent adds no earlier message remains, and the summary counts the rest" => at_once;
+    Extended "threads.state_survives_reopening" [Add Delete Thread Read; durable] "summaries, generations and tombstones are unchanged after the store is reopened" => reopened;
 }
 
 const WRITERS: usize = 4;

@@ -15,12 +15,12 @@ use crate::{
 };
 
 checks! {
-    Extended "list.order" [Add Update Thread Read] "lists are by activity, the latest first, and then by the bytes of the ids" => order;
-    Extended "list.pages" [Add Thread Read] "pages neither repeat nor skip, whatever threads were active at the same time" => pages;
-    Extended "list.next" [Add Thread Read] "a page that ends exactly at the last thread has no next one" => next;
-    Extended "list.cursor-anywhere" [Add Thread Read] "a cursor need not be the place of a thread" => cursor_anywhere;
-    Extended "list.tenant" [Add Thread Read] "a list shows no other tenant's threads" => tenant;
-    Extended "list.limit" [Thread Read] "a limit is from 1 to 1000" => limit,
+    Extended "threads.list_is_ordered_by_activity" [Add Update Thread Read] "a list is ordered by activity, latest first, and then by id bytes" => order;
+    Extended "threads.list_pages_neither_repeat_nor_skip" [Add Thread Read] "pages of a list neither repeat nor skip a thread when activity times are equal" => pages;
+    Extended "threads.exact_last_list_page_has_no_next" [Add Thread Read] "a page that ends exactly at the last thread has no next cursor" => next;
+    Extended "threads.list_cursor_may_name_no_thread" [Add Thread Read] "the cursor of a list may name a time and id without a thread" => cursor_anywhere;
+    Extended "threads.list_shows_no_other_tenant" [Add Thread Read] "a list shows no thread of another tenant" => tenant;
+    Extended "threads.list_limit_is_from_1_to_1000" [Thread Read] "a list accepts a limit from 1 to 1000 and refuses others" => limit,
         core alone: "the pipeline refuses another limit before a store is asked";
 }
 

@@ -13,17 +13,17 @@ use crate::{
 };
 
 checks! {
-    Extended "prune.count" [Add Thread Read] "a prune to so many messages keeps the latest so many" => count;
-    Extended "prune.bytes" [Add Thread Read] "a prune to so many bytes keeps the latest messages that have no more together" => bytes;
-    Extended "prune.time" [Add Thread Read] "a prune to a time keeps everything from the first message of that time on" => time;
-    Extended "prune.several" [Add Thread Read] "of several limits each holds" => several;
-    Extended "prune.abandoned" [Add Reserve UpdateContent Thread Read] "abandoned messages go with the rest, and are not what is counted" => abandoned;
-    Extended "prune.plan" [Add Thread Read] "a plan says what will go, and takes nothing" => plan;
-    Extended "prune.open" [Add Reserve UpdateContent Thread Read] "a prune never goes beyond the first open message, whatever was planned" => open;
-    Extended "prune.steps" [Add Thread Read] "a prune takes so many messages at once, and says whether there are more" => steps;
-    Extended "prune.generation" [Add Thread Read] "a plan of another generation is stale" => generation;
-    Extended "prune.leaves" [Add Thread Read] "what is pruned is gone from every read and count, its ids stay dead, and another thread keeps its own" => leaves;
-    Extended "prune.limit" [Add Thread Read] "a limit is from 1 to 1000" => limit;
+    Extended "prunes.count_keeps_the_latest_messages" [Add Thread Read] "a prune to a count keeps that many of the latest messages" => count;
+    Extended "prunes.byte_bound_keeps_the_latest_messages" [Add Thread Read] "a prune to a byte bound keeps the latest messages that fit into it" => bytes;
+    Extended "prunes.time_keeps_later_messages" [Add Thread Read] "a prune to a time keeps all messages from the first one at that time" => time;
+    Extended "prunes.several_limits_all_apply" [Add Thread Read] "a prune with several limits satisfies each of them" => several;
+    Extended "prunes.abandoned_messages_are_not_counted" [Add Reserve UpdateContent Thread Read] "a prune removes abandoned messages with the others and does not count them" => abandoned;
+    Extended "prunes.plan_removes_nothing" [Add Thread Read] "a prune plan states the messages to remove and removes none" => plan;
+    Extended "prunes.prune_stops_at_the_first_open_message" [Add Reserve UpdateContent Thread Read] "a prune never removes messages from the first open one on, even if the plan lists them" => open;
+    Extended "prunes.steps_are_bounded" [Add Thread Read] "one prune step removes a bounded number of messages and reports whether more remain" => steps;
+    Extended "prunes.plan_of_another_generation_is_stale" [Add Thread Read] "a prune plan of another generation is refused as stale" => generation;
+    Extended "prunes.pruned_messages_are_in_no_read" [Add Thread Read] "pruned messages leave every read and counter, leave tombstones, and other threads are unchanged" => leaves;
+    Extended "prunes.limit_is_from_1_to_1000" [Add Thread Read] "a prune accepts a limit from 1 to 1000 and refuses others" => limit;
 }
 
 /// A thread of `m0`, `m1`, … one for each text, a second apart.

@@ -13,11 +13,11 @@ use crate::{
 };
 
 checks! {
-    Extended "purge.attachments" [Add Thread Read] "the attachments of what was cleared or deleted are answered once by the purge" => attachments;
-    Extended "purge.listed" [Add Thread Read] "threads with something to free are listed, by tenant and in order, until they are purged" => list;
-    Extended "purge.steps" [Add Thread Read] "a purge frees so many messages at once, and says whether there are more" => steps;
-    Extended "purge.narrow" [Add Thread Read] "a purge of what lives frees nothing and changes nothing" => narrow;
-    Extended "purge.gone" [Add Thread Read] "a purged thread stays deleted, and a cleared one keeps its dead ids" => gone;
+    Extended "purges.attachments_are_returned_once" [Add Thread Read] "a purge returns the attachments of cleared or deleted messages once" => attachments;
+    Extended "purges.purgeable_threads_are_listed_until_purged" [Add Thread Read] "purgeable threads are listed by tenant, in order, until they are purged" => list;
+    Extended "purges.steps_are_bounded" [Add Thread Read] "one purge step frees a bounded number of messages and reports whether more remain" => steps;
+    Extended "purges.live_thread_is_unchanged" [Add Thread Read] "a purge of a live thread frees and changes nothing" => narrow;
+    Extended "purges.purged_thread_stays_deleted" [Add Thread Read] "a purged thread stays deleted, and a purged clear keeps its tombstones" => gone;
 }
 
 fn with_attachment(name: &str) -> NewMessage {

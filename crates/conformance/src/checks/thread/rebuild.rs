@@ -15,7 +15,7 @@ use crate::{
 };
 
 checks! {
-    Extended "thread.rebuild" [Add Reserve UpdateContent Update Delete Import Thread Read] "an entry that is made again of the messages is the same, byte for byte, after any history" => rebuild;
+    Extended "threads.rebuilt_summary_is_identical" [Add Reserve UpdateContent Update Delete Import Thread Read] "a rebuilt thread summary equals the maintained one byte for byte, after any history" => rebuild;
 }
 
 /// Numbers that look random, the same ones for a seed.

@@ -11,9 +11,9 @@ use crate::{
 };
 
 checks! {
-    Extended "thread.rename" [Add Thread Read] "a title is kept without the blanks around it, and nothing else is changed by it" => renamed;
-    Extended "thread.rename-expected" [Thread Read] "another title than the expected one is stale, the right one is not" => expected;
-    Extended "RR-S11" [Add Thread Read] "a title given before the first message stays, one of blanks is no title, and an unknown thread is not found" => before_the_first;
+    Extended "threads.rename_trims_blanks_and_changes_the_title_only" [Add Thread Read] "a rename trims surrounding blanks and changes only the title" => renamed;
+    Extended "threads.rename_of_another_title_is_stale" [Thread Read] "a rename that expects another title is stale, and one that expects the current title succeeds" => expected;
+    Extended "threads.title_before_the_first_message_is_kept" ("RR-S11") [Add Thread Read] "a title from before the first message is kept, blanks are no title, an unknown thread is not found" => before_the_first;
 }
 
 async fn renamed(rig: Rig) {

@@ -16,22 +16,22 @@ use crate::{
 };
 
 checks! {
-    Extended "T3-S6" [Thread Import UpdateContent Read] "a message of old is found under its id in its thread, and in no other" => of_old;
-    Extended "T3-S7" [Thread Reserve Read] "two items of one turn are two messages" => two_items;
-    Extended "T3-S8" [Thread Add Read] "an item named again in a later turn is another message, which stands behind its question" => later_turn;
-    Extended "resolve.again" [Thread Reserve Read] "what was resolved once is resolved alike again, by another handle too, before and after it is written" => again;
-    Extended "resolve.turn" [Thread Read] "only what names no item is found by its turn, and it is the latest message of that" => turn;
-    Extended "resolve.event" [Thread Add Read] "an event alone leads to its message for ever" => event;
-    Extended "resolve.no-turn" [Thread Add Read] "where no turn is named a question of the user ends it" => no_turn;
-    Extended "resolve.question-gone" [Thread Add Delete Read] "a question that was deleted has ended the turn before it all the same" => question_gone;
-    Extended "resolve.old-turn" [Thread Import Read] "an id of old is not taken of another turn, another item, another role or a dead message" => not_it;
-    Extended "resolve.gone" [Thread Add Delete Read] "what is said of a deleted message does not come back as a new one" => gone;
-    Extended "resolve.cleared" [Thread Add Read] "a cleared thread knows its messages no more, and a writer from before is refused" => cleared;
-    Extended "resolve.refused" [Thread Add Read] "an origin that says nothing and an id that is taken are refused" => bad;
-    Extended "resolve.apart" [Thread Read] "names with joints in them are told apart" => apart;
-    Extended "resolve.aliases" [Thread Import Read] "names are listed page by page, of all messages and of one" => listed;
-    Extended "resolve.reopened" [Thread Import Add Delete Read; durable] "names are there when the store is opened again" => reopened;
-    Extended "resolve.key" [Thread Read; keys] "a call that is repeated under its key is answered as it was" => key;
+    Extended "aliases.legacy_id_is_found_in_its_thread_only" ("T3-S6") [Thread Import UpdateContent Read] "a legacy message resolves to its id in its own thread and in no other" => of_old;
+    Extended "aliases.two_items_of_a_turn_are_two_messages" ("T3-S7") [Thread Reserve Read] "two items of one turn resolve to two messages" => two_items;
+    Extended "aliases.repeated_item_in_a_later_turn_is_new" ("T3-S8") [Thread Add Read] "an item id that repeats in a later turn resolves to a new message after its question" => later_turn;
+    Extended "aliases.repeated_resolution_gives_the_same_id" [Thread Reserve Read] "a repeated resolution gives the same id, on every handle, before and after the message is written" => again;
+    Extended "aliases.turn_resolves_to_its_latest_message_without_item" [Thread Read] "an origin without an item resolves by its turn, to the latest message of that turn" => turn;
+    Extended "aliases.event_resolves_to_its_message_permanently" [Thread Add Read] "an event id alone resolves to its message permanently" => event;
+    Extended "aliases.user_message_ends_a_turn_without_id" [Thread Add Read] "without a turn id the next user message ends the turn" => no_turn;
+    Extended "aliases.deleted_question_still_ends_the_turn" [Thread Add Delete Read] "a deleted user message still ends the turn before it" => question_gone;
+    Extended "aliases.mismatched_legacy_id_is_skipped" [Thread Import Read] "a legacy id of another turn, item or role, or of a deleted message, is skipped" => not_it;
+    Extended "aliases.deleted_message_does_not_return" [Thread Add Delete Read] "an origin of a deleted message fails as gone and creates no new message" => gone;
+    Extended "aliases.cleared_thread_forgets_its_aliases" [Thread Add Read] "a cleared thread forgets its aliases and refuses a writer of the earlier generation" => cleared;
+    Extended "aliases.empty_origin_and_taken_id_are_refused" [Thread Add Read] "a resolution with an empty origin or an id that is already taken is refused" => bad;
+    Extended "aliases.ids_with_separators_do_not_collide" [Thread Read] "provider ids that contain separators do not collide" => apart;
+    Extended "aliases.lists_are_paged_per_thread_and_message" [Thread Import Read] "aliases are listed page by page, for all messages and for one" => listed;
+    Extended "aliases.survive_reopening" [Thread Import Add Delete Read; durable] "aliases resolve alike after the store is reopened" => reopened;
+    Extended "aliases.repeated_key_gets_the_first_answer" [Thread Read; keys] "a resolution that is repeated with its key gets the first answer" => key;
 }
 
 fn origin(turn: &str, item: &str) -> Origin {
@@ -117,9 +117,9 @@ async fn two_items(rig: Rig) {
         db.run(Reserve::new(thread_id("a"), reserve)).await.unwrap();
         db.thread("a").update_content(resolved.id, append(item), UpdateMode::Final).await.unwrap();
     }
-    let told: Vec<String> =
+    let reported: Vec<String> =
         everything(&db.thread("a")).await.iter().map(|message| message.content.plain_text(9)).collect();
-    assert_eq!(told, ["i1", "i2"]);
+    assert_eq!(reported, ["i1", "i2"]);
     // Not one turn of old, either, that both would have been under.
     import(&db, vec![row("assistant:old", Role::Assistant, origin("old", ""))]).await;
     let old = |item, name| asked("a", origin("old", item), name).or_legacy([id("assistant:old")]);
@@ -183,15 +183,15 @@ async fn event(rig: Rig) {
     let of_event = |name: &str| Origin::new().event(name.parse().unwrap());
     assert_eq!(found(&db, asked("a", of_event("e"), "m1")).await, fresh("m1"));
     db.thread("a").add(said("q", "why?")).await.unwrap();
-    let told_again = found(&db, asked("a", of_event("e"), "x")).await;
-    assert_eq!(told_again, ("m1".to_owned(), ResolvedBy::Event));
+    let reported_again = found(&db, asked("a", of_event("e"), "x")).await;
+    assert_eq!(reported_again, ("m1".to_owned(), ResolvedBy::Event));
     assert_eq!(found(&db, asked("a", of_event("f"), "m2")).await, fresh("m2"));
     assert_eq!(found(&db, asked("b", of_event("e"), "m3")).await, fresh("m3"));
     // Beside an item it says nothing.
     let with_item = || origin("", "i").event("e".parse().unwrap());
     assert_eq!(found(&db, asked("a", with_item(), "m4")).await, fresh("m4"));
-    let told_again = found(&db, asked("a", of_event("e"), "x")).await;
-    assert_eq!(told_again, ("m1".to_owned(), ResolvedBy::Event));
+    let reported_again = found(&db, asked("a", of_event("e"), "x")).await;
+    assert_eq!(reported_again, ("m1".to_owned(), ResolvedBy::Event));
 }
 
 async fn no_turn(rig: Rig) {

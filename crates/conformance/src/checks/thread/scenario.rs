@@ -19,17 +19,17 @@ use crate::{
 };
 
 checks! {
-    Extended "T3-S1" [Add Thread Read] "two threads with a message of the same id show each its own" => own_rows;
-    Extended "T3-S2" [Add Reserve UpdateContent Thread Read] "what is appended in one thread is appended in no other, and times are each one's own" => own_appends;
-    Extended "T3-S3" [Add Thread Read] "a message without attachments has none of its namesake's" => own_attachments;
-    Extended "T3-S4" [Add Update Read] "attachments that are not spoken of stay, an empty list clears them, another one replaces them" => attachments;
-    Extended "T3-S5" [Add UpdateContent Update Thread Read] "a hundred changes keep the time of the first, of the message and of the thread" => first_time;
-    Extended "T3-S9" [Add Thread Read] "(a:b, c) and (a, b:c) are different threads in every list" => joined;
-    Extended "T3-S14" [Add Read; keys] "a key of one thread that comes again is answered, comes with other content is a conflict, and is free in another thread" => receipts;
-    Extended "RR-S4" [Add Thread Read; threads] "of eight clients that create and rename twenty threads each, all threads are there, each as it was called last" => clients;
-    Extended "RR-S10" [Add Read] "a recall is the page before a place: of the limit, oldest first, and of nothing before the first" => recall;
-    Extended "RR-S13" [Add Thread Read] "what is no id is none at any entry, and what is one is itself in the store, whatever it looks like" => names_of_threads;
-    Extended "RR-S15" [Add Thread Read; threads] "of many first messages at once each is there, in one thread that counts them all" => first_at_once;
+    Extended "isolation.equal_message_ids_in_two_threads_are_independent" ("T3-S1") [Add Thread Read] "two threads with the same message id each show their own message" => own_rows;
+    Extended "isolation.append_affects_one_thread" ("T3-S2") [Add Reserve UpdateContent Thread Read] "an append changes one thread only, and each thread keeps its own times" => own_appends;
+    Extended "isolation.attachments_of_a_namesake_are_not_inherited" ("T3-S3") [Add Thread Read] "a message without attachments does not inherit those of the same id in another thread" => own_attachments;
+    Extended "messages.attachments_are_kept_cleared_or_replaced" ("T3-S4") [Add Update Read] "an update without attachments keeps them, an empty list clears them, and another list replaces them" => attachments;
+    Extended "messages.hundred_updates_keep_created_at" ("T3-S5") [Add UpdateContent Update Thread Read] "a hundred updates keep `created_at` of the message and of the thread" => first_time;
+    Extended "isolation.joined_ids_do_not_collide_in_lists" ("T3-S9") [Add Thread Read] "the id pairs (a:b, c) and (a, b:c) are different threads in every list" => joined;
+    Extended "keys.conflict_is_limited_to_one_thread" ("T3-S14") [Add Read; keys] "a repeated key is replayed, conflicts with other content, and is free in another thread" => receipts;
+    Extended "threads.concurrent_creates_and_renames_are_all_kept" ("RR-S4") [Add Thread Read; threads] "of eight clients that each create and rename twenty threads, every thread keeps its last title" => clients;
+    Extended "pages.recall_shows_the_page_before_a_seq" ("RR-S10") [Add Read] "a recall shows at most the limit of messages before a sequence number, oldest first" => recall;
+    Extended "threads.invalid_ids_are_refused_at_every_entry_point" ("RR-S13") [Add Thread Read] "every entry point refuses an invalid id, and a valid id is stored unchanged" => names_of_threads;
+    Extended "threads.concurrent_first_messages_share_one_thread" ("RR-S15") [Add Thread Read; threads] "concurrent first messages are all stored in one thread that counts each" => first_at_once;
 }
 
 async fn own_rows(rig: Rig) {
@@ -193,15 +193,15 @@ async fn recall(rig: Rig) {
         let message = thread.add(said(&number.to_string(), "x")).await.unwrap().message;
         seqs.push(message.seq);
     }
-    let place = |number: usize| PageFrom::Before(seqs[number - 1]);
+    let location = |number: usize| PageFrom::Before(seqs[number - 1]);
     let numbers = |range: std::ops::RangeInclusive<usize>| range.map(|n| n.to_string()).collect::<Vec<_>>();
     // Ten is what a caller asks for who has no other number, and a page is the oldest first.
     for (from, limit, due) in [
         (PageFrom::End, 10, numbers(21..=30)),
-        (place(21), 5, numbers(16..=20)),
+        (location(21), 5, numbers(16..=20)),
         (PageFrom::End, 1, numbers(30..=30)),
         (PageFrom::End, 1000, numbers(1..=30)),
-        (place(1), 10, vec![]),
+        (location(1), 10, vec![]),
     ] {
         let page = thread.page(from, limit).await.unwrap();
         assert_eq!(ids(&page.messages), due, "{from:?} {limit}");

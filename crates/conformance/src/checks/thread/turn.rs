@@ -13,12 +13,12 @@ use crate::{
 };
 
 checks! {
-    Extended "turn.append" [Add Batch Read] "a turn is a question and its answers, all of them or none" => whole;
-    Extended "turn.key" [Add Batch Read; keys] "a turn that is added again under its key is answered as it is, and not added" => again;
-    Extended "RR-S5" [Add Batch Read; keys] "a turn whose answer was lost is there once when it is sent again under its key, and is answered then" => answer_lost;
-    Extended "thread.after" [Add Batch Read] "who saw another end of the thread is refused, alone and in a turn; who saw this one is not" => after;
-    Extended "thread.after-reserved" [Add Reserve Read] "a reservation behind another end of the thread is refused too" => after_reserved;
-    Extended "turn.history" [Add Reserve UpdateContent Read] "a history holds final messages alone, and says truly whether there are more" => history;
+    Extended "turns.appended_as_a_whole" [Add Batch Read] "a turn is a prompt with its answers, and it is stored completely or not at all" => whole;
+    Extended "turns.repeated_key_is_not_appended_twice" [Add Batch Read; keys] "a turn that is repeated with its key gets the stored answer and is not appended again" => again;
+    Extended "turns.lost_answer_is_replayed_by_key" ("RR-S5") [Add Batch Read; keys] "a turn whose answer was lost is stored once and replayed when it is sent again with its key" => answer_lost;
+    Extended "turns.append_after_another_last_message_is_stale" [Add Batch Read] "a write that expects another last message is stale, alone and in a turn" => after;
+    Extended "drafts.reservation_after_another_last_message_is_stale" [Add Reserve Read] "a reservation that expects another last message is stale" => after_reserved;
+    Extended "turns.history_holds_final_messages_only" [Add Reserve UpdateContent Read] "a history holds final messages only and reports correctly whether more exist" => history;
 }
 
 fn turn(names: [&str; 3]) -> NewTurn {
@@ -121,11 +121,11 @@ async fn history(rig: Rig) {
         .add(NewMessage::new(Role::Assistant, Content::from_json(calls).unwrap()).with_id(id("calls")))
         .await
         .unwrap();
-    let told = thread.history(None, 3).await.unwrap();
-    assert_eq!((ids(&told.messages), told.has_more), (vec!["m59", "m60", "calls"], true));
-    assert!(told.messages.iter().all(|message| message.state == MessageState::Final));
+    let reported = thread.history(None, 3).await.unwrap();
+    assert_eq!((ids(&reported.messages), reported.has_more), (vec!["m59", "m60", "calls"], true));
+    assert!(reported.messages.iter().all(|message| message.state == MessageState::Final));
     let orphans: Vec<&str> =
-        told.tool_calls.iter().filter(|call| call.is_orphan()).map(|call| &*call.id).collect();
+        reported.tool_calls.iter().filter(|call| call.is_orphan()).map(|call| &*call.id).collect();
     assert_eq!(orphans, ["c", "d"]);
     let all = thread.history(None, u32::MAX).await.unwrap();
     assert_eq!((all.messages.len(), all.has_more), (61, false));

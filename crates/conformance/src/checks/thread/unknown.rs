@@ -15,8 +15,8 @@ use crate::{
 };
 
 checks! {
-    Extended "thread.unknown" [Add Thread Read] "every operation on a thread that there is not is refused as not found, and makes none" => unknown;
-    Extended "thread.unknown-reads" [Thread Read] "reads of a thread that there is not show nothing" => reads;
+    Extended "threads.operation_on_an_unknown_thread_is_not_found" [Add Thread Read] "every operation on an unknown thread is refused as not found and creates no thread" => unknown;
+    Extended "threads.reads_of_an_unknown_thread_are_empty" [Thread Read] "reads of an unknown thread are empty" => reads;
 }
 
 /// Every operation on a thread but for its creation.
@@ -42,9 +42,9 @@ async fn unknown(rig: Rig) {
     other.thread("t").add(said("m", "x")).await.unwrap();
     let before = (entry(&db, "T").await, entry(&other, "t").await);
     for args in every(&thread_id("t")) {
-        let what = args.as_str();
+        let case = args.as_str();
         let error = refused(db.run(args).await, ErrorKind::NotFound);
-        assert_eq!(db.thread("t").entry().await.unwrap(), None, "{what}: {error}");
+        assert_eq!(db.thread("t").entry().await.unwrap(), None, "{case}: {error}");
     }
     assert_eq!((entry(&db, "T").await, entry(&other, "t").await), before);
     db.thread("t").add(said("m", "x")).await.expect("and none of it is dead by that");

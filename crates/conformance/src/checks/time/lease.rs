@@ -15,13 +15,13 @@ use crate::{
 };
 
 checks! {
-    Core "lease.renewal" [Reserve UpdateContent Read] "an empty partial renews the lease and changes neither state nor revision" => renewal;
-    Core "lease.partial" [Reserve UpdateContent Read] "every partial renews the lease, for as long as it was asked for" => partial;
-    Core "lease.never-shorter" [Reserve UpdateContent Read] "a clock that jumps back shortens no lease" => never_shorter;
-    Core "VL-S14.live" [Reserve UpdateContent Read] "a sweep never touches a live writer" => live;
-    Core "VL-S14.sweep" [Reserve UpdateContent Read] "a sweep settles what expired, once, with what was committed of it" => sweep;
-    Core "VL-S14.two-sweepers" [Reserve UpdateContent Read; threads] "two sweepers at once settle each message exactly once" => two_sweepers;
-    Core "VL-S14.came-back" [Reserve UpdateContent Read] "a writer that came back too late is refused, one that came back in time goes on" => came_back;
+    Core "drafts.empty_partial_renews_the_lease" [Reserve UpdateContent Read] "an empty partial update renews the lease and changes neither state nor revision" => renewal;
+    Core "drafts.every_partial_renews_the_lease" [Reserve UpdateContent Read] "every partial update renews the lease for its reserved duration" => partial;
+    Core "drafts.clock_jump_never_shortens_a_lease" [Reserve UpdateContent Read] "a clock that jumps back shortens no lease" => never_shorter;
+    Core "drafts.recovery_never_touches_a_live_writer" ("VL-S14") [Reserve UpdateContent Read] "the recovery of expired drafts never changes a message whose lease is valid" => live;
+    Core "drafts.recovery_settles_an_expired_draft_once" ("VL-S14") [Reserve UpdateContent Read] "recovery settles an expired draft once, with its committed content" => recovery;
+    Core "drafts.concurrent_recovery_settles_each_draft_once" ("VL-S14") [Reserve UpdateContent Read; threads] "two concurrent recovery tasks settle each message once" => two_sweepers;
+    Core "drafts.late_writer_is_refused_after_recovery" ("VL-S14") [Reserve UpdateContent Read] "a writer that returns after recovery is refused, and one that returns in time continues" => came_back;
 }
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -103,7 +103,7 @@ async fn live(rig: Rig) {
     db.run(settle(&before)).await.expect("the lease has ended");
 }
 
-async fn sweep(rig: Rig) {
+async fn recovery(rig: Rig) {
     let db = rig.db().await;
     let thread = db.thread("t");
     for name in ["reserved", "streaming", "finished", "renewed"] {

@@ -15,11 +15,11 @@ use crate::{
 };
 
 checks! {
-    Core "time.created-at" [Add Reserve UpdateContent Update Read] "the first time stays, through every kind of change" => created_at;
-    Core "time.updated-at" [Add UpdateContent Update Read] "the last change is by the clock of the pipeline" => updated_at;
-    Core "time.back" [Add UpdateContent Update Read] "the last change never decreases, when the clock does" => back;
-    Core "time.range" [Add Read] "moments long before and after now survive" => range;
-    Core "VL-S23" [Add Reserve UpdateContent Read] "with one moment for all, and with a clock that jumps back an hour, order is the order of commits" => order;
+    Core "clocks.created_at_is_kept_by_every_change" [Add Reserve UpdateContent Update Read] "every kind of change keeps `created_at`" => created_at;
+    Core "clocks.updated_at_comes_from_the_pipeline_clock" [Add UpdateContent Update Read] "`updated_at` comes from the clock of the pipeline" => updated_at;
+    Core "clocks.updated_at_never_decreases" [Add UpdateContent Update Read] "`updated_at` never decreases when the clock jumps back" => back;
+    Core "clocks.distant_times_are_kept" [Add Read] "times far in the past and in the future are kept" => range;
+    Core "clocks.order_is_commit_order_for_any_clock" ("VL-S23") [Add Reserve UpdateContent Read] "messages are in commit order with equal times and with a clock that jumps back" => order;
 }
 
 async fn created_at(rig: Rig) {

@@ -12,15 +12,15 @@ use crate::{
 };
 
 checks! {
-    Core "add.answer" [Add Read] "an added message is answered whole, and read as it was answered" => answer;
-    Core "add.existing-id" [Add Read] "an id that the thread has is refused, and its message stays" => existing_id;
-    Core "add.reserved-id" [Add Reserve Read] "an id that is reserved is refused" => reserved_id;
-    Core "add.other-thread" [Add Read] "an id that another thread has is free" => other_thread;
-    Core "add.minted-id" [Add Read] "a message without an id gets one of its own each time" => minted_id;
-    Core "add.created-at" [Add Read] "an imported message keeps its time, and its place is by arrival" => created_at;
-    Core "add.no-blocks" [Add Read] "a final message of no blocks is final: `[]` says nothing of the state" => no_blocks;
-    Core "add.roles" [Add Read] "every role is kept" => roles;
-    Core "add.attachments" [Add Read] "the names of attachments are kept in their order" => attachments;
+    Core "messages.add_answers_the_stored_message" [Add Read] "add answers the whole message, equal to a later read" => answer;
+    Core "messages.add_of_an_existing_id_is_refused" [Add Read] "an add with an existing id is refused, and the existing message is unchanged" => existing_id;
+    Core "messages.add_of_a_reserved_id_is_refused" [Add Reserve Read] "an add with a reserved id is refused" => reserved_id;
+    Core "messages.id_of_another_thread_is_free" [Add Read] "an id that another thread uses can be added" => other_thread;
+    Core "messages.minted_ids_are_unique" [Add Read] "each message that is added without an id gets a unique id" => minted_id;
+    Core "messages.given_created_at_is_kept" [Add Read] "an added message keeps its given `created_at`, and its sequence number is by arrival" => created_at;
+    Core "messages.empty_content_can_be_final" [Add Read] "a final message may have empty content" => no_blocks;
+    Core "messages.every_role_is_kept" [Add Read] "every role is stored unchanged" => roles;
+    Core "messages.attachment_order_is_kept" [Add Read] "attachment names keep their order" => attachments;
 }
 
 async fn answer(rig: Rig) {

@@ -18,16 +18,16 @@ use crate::{
 };
 
 checks! {
-    Extended "batch.order" [Add Reserve UpdateContent Update Delete Batch Read] "items are applied in order, and each sees what the ones before did" => order;
-    Extended "VL-S19" [Add Batch Read] "with the third of five operations invalid nothing is written, and a retry without it writes four" => third_of_five;
-    Extended "batch.refusals" [Add Reserve UpdateContent Update Delete Batch Read] "whatever refuses an item refuses the batch whole, names the item, and leaves everything" => refusals;
-    Extended "batch.threads" [Add Batch Read] "a batch over several threads is whole in all of them, or in none" => threads;
-    Extended "batch.receipt" [Add Batch Read] "a batch is answered with a position above every one before it, and below every one after it" => receipt;
-    Extended "batch.positions" [Add Batch Read; changes] "each change of a batch takes a position of its own, in the order of the items, and the receipt names the last" => positions;
-    Extended "batch.nested" [Add Batch Read] "a batch or a read inside a batch is refused, and names the item" => nested;
-    Extended "batch.empty" [Add Batch Read] "a batch of no items is refused, and takes no position" => empty;
-    Extended "batch.answer-limit" [Add Update Delete Batch Read] "a batch whose answers show more of the store than the call allows is refused whole" => answer_limit;
-    Extended "batch.many" [Add Batch Read] "a batch of 250 items is whole, and in order" => many;
+    Extended "batches.items_are_applied_in_order" [Add Reserve UpdateContent Update Delete Batch Read] "the items of a batch are applied in order, and each sees the effects of earlier items" => order;
+    Extended "batches.one_invalid_item_refuses_the_batch" ("VL-S19") [Add Batch Read] "an invalid third item of five refuses the batch, and a retry without it writes four" => third_of_five;
+    Extended "batches.refused_item_is_named_and_nothing_is_written" [Add Reserve UpdateContent Update Delete Batch Read] "each refused item refuses the whole batch, is named by its index, and changes nothing" => refusals;
+    Extended "batches.several_threads_are_written_atomically" [Add Batch Read] "a batch over several threads is applied in all of them or in none" => threads;
+    Extended "batches.receipt_is_in_commit_order" [Add Batch Read] "the position of a batch is above all earlier and below all later positions" => receipt;
+    Extended "batches.each_item_takes_a_position" [Add Batch Read; changes] "each change of a batch takes its own position in item order, and the receipt holds the last" => positions;
+    Extended "batches.nested_batch_and_read_are_refused" [Add Batch Read] "a batch refuses a nested batch or a read and names the item" => nested;
+    Extended "batches.empty_batch_is_refused" [Add Batch Read] "an empty batch is refused and takes no position" => empty;
+    Extended "batches.answer_above_the_call_limit_is_refused" [Add Update Delete Batch Read] "a batch whose answers exceed the limit of the call is refused as a whole" => answer_limit;
+    Extended "batches.250_items_are_applied_in_order" [Add Batch Read] "a batch of 250 items is applied completely and in order" => many;
 }
 
 fn t() -> ThreadId {

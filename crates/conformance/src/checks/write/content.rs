@@ -13,13 +13,13 @@ use crate::{
 };
 
 checks! {
-    Core "append.text" [Reserve UpdateContent Read] "text continues a plain text block, and opens one beside any other" => text;
-    Core "append.blocks" [Reserve UpdateContent Read] "blocks are appended as they are, whatever they hold" => blocks;
-    Core "append.after-replace" [Reserve UpdateContent Read] "replacing and appending mix in every order" => after_replace;
-    Core "append.nothing" [Reserve UpdateContent Read] "appending nothing keeps the bytes that are there" => nothing;
-    Core "append.limit" [Reserve UpdateContent Read] "an append is refused where the content would exceed the limit that the call names" => limit;
-    Core "VL-S12" [Reserve UpdateContent Read] "a thousand appends are their concatenation, and a reader sees prefixes" => thousand;
-    Extended "VL-S12.linear" [Reserve UpdateContent; durable counted_writes] "appends cost what they append: the second half of many writes as much as the first" => linear;
+    Core "messages.appended_text_extends_a_text_block" [Reserve UpdateContent Read] "appended text extends a plain text block and starts a new block after any other" => text;
+    Core "messages.appended_blocks_are_kept_exactly" [Reserve UpdateContent Read] "appended blocks are stored unchanged, with any content" => blocks;
+    Core "messages.replace_and_append_can_alternate" [Reserve UpdateContent Read] "replace and append can alternate in every order" => after_replace;
+    Core "messages.empty_append_keeps_the_bytes" [Reserve UpdateContent Read] "an empty append keeps the stored bytes" => nothing;
+    Core "messages.append_above_the_call_limit_is_refused" [Reserve UpdateContent Read] "an append that makes the content exceed the limit of the call is refused" => limit;
+    Core "messages.appends_are_concatenated" ("VL-S12") [Reserve UpdateContent Read] "the content after a thousand appends is their concatenation, and a reader sees only prefixes" => thousand;
+    Extended "messages.append_cost_is_linear" ("VL-S12") [Reserve UpdateContent; durable counted_writes] "the bytes written per append do not grow with the content" => linear;
 }
 
 /// A reservation of `m`.
@@ -125,11 +125,11 @@ async fn limit(rig: Rig) {
 async fn thousand(rig: Rig) {
     const APPENDS: usize = 1000;
     let thread = reserved(&rig).await;
-    let piece = |number: usize| format!("{number:>31}.");
+    let chunk = |number: usize| format!("{number:>31}.");
     let mut whole = String::new();
     for number in 0..APPENDS {
-        whole.push_str(&piece(number));
-        partial(&thread, append(&piece(number))).await;
+        whole.push_str(&chunk(number));
+        partial(&thread, append(&chunk(number))).await;
         if number % 250 == 10 {
             let seen = the(&thread, "m").await;
             assert_eq!(seen.content, Content::text(&whole), "after {number}");

@@ -12,14 +12,14 @@ use crate::{
 };
 
 checks! {
-    Core "delete.answer" [Add Delete Read] "a deletion answers what was removed, and the message is gone" => answer;
-    Core "delete.tombstone" [Add Reserve UpdateContent Update Delete Read] "the id of a deleted message stays dead, for every operation" => tombstone;
-    Core "delete.other-thread" [Add Delete Read] "the same id in another thread lives on, and can still be added" => other_thread;
-    Core "delete.expected" [Add UpdateContent Delete Read] "another revision than the expected one is stale, the right one is not" => expected;
-    Core "delete.any-state" [Add Reserve UpdateContent Delete Read] "a message can be deleted in every state, and is open no more" => any_state;
-    Core "delete.seq" [Add Delete Read] "the place of a deleted message is never given again" => seq;
-    Core "delete.only-damaged" [Add Delete Read] "a deletion of a damaged message refuses one that can be read" => only_damaged;
-    Core "delete.not-found" [Add Delete Read] "an unknown message is not found" => not_found;
+    Core "messages.delete_answers_the_removed_message" [Add Delete Read] "a delete answers the removed message, and reads no longer show it" => answer;
+    Core "messages.deleted_id_cannot_be_reused" [Add Reserve UpdateContent Update Delete Read] "the id of a deleted message is refused by every operation" => tombstone;
+    Core "messages.delete_affects_one_thread" [Add Delete Read] "a delete does not affect the same id in another thread" => other_thread;
+    Core "messages.delete_of_another_revision_is_stale" [Add UpdateContent Delete Read] "a delete that expects another revision is stale, and one with the current revision succeeds" => expected;
+    Core "messages.delete_works_in_every_state" [Add Reserve UpdateContent Delete Read] "a message of any state can be deleted and is then no longer open" => any_state;
+    Core "messages.deleted_seq_is_not_reused" [Add Delete Read] "the sequence number of a deleted message is never reused" => seq;
+    Core "messages.delete_of_damaged_refuses_readable_messages" [Add Delete Read] "a delete for damaged messages refuses a readable message" => only_damaged;
+    Core "messages.delete_of_unknown_id_is_not_found" [Add Delete Read] "a delete of an unknown id is refused as not found" => not_found;
 }
 
 async fn answer(rig: Rig) {

@@ -12,17 +12,17 @@ use crate::{
 };
 
 checks! {
-    Extended "VL-S17" [Add Reserve UpdateContent Update Delete Read; keys] "the same key with the same content has one effect, in every operation" => once;
-    Extended "VL-S17.batch" [Add UpdateContent Batch Read; keys] "the same key with the same batch has one effect" => batch;
-    Extended "VL-S17.conflict" [Add UpdateContent Delete Read; keys] "the same key with other content, or for another operation, is a conflict and changes nothing" => conflict;
-    Extended "VL-S17.other-thread" [Add Read; keys] "a key is its thread's own" => other_thread;
-    Extended "VL-S17.other-tenant" [Add Read; keys] "a key is its tenant's own" => other_tenant;
-    Extended "VL-S17.other-key" [Add UpdateContent Read; keys] "the same content under another key, or none, is another effect" => other_key;
-    Extended "VL-S15" [Reserve Read; keys] "two concurrent reservations with the same key make one row, and both get it" => one_slot;
-    Extended "VL-S15.failed" [Add Reserve UpdateContent Read; keys] "a refused call does not use its key" => failed;
-    Extended "key.minted" [Add Reserve Read; keys] "a minted id does not count, and the first one is answered" => minted;
-    Extended "key.batch-minted" [Add Reserve UpdateContent Update Batch Read; keys] "a repeated batch is about the messages of the first one, whatever ids it made up" => batch_minted;
-    Extended "key.batch-scope" [Add Batch Read; keys] "the key of a batch is of the thread of its first item" => batch_scope;
+    Extended "keys.repeated_call_has_one_effect" ("VL-S17") [Add Reserve UpdateContent Update Delete Read; keys] "the same key with the same content has one effect, in every operation" => once;
+    Extended "keys.repeated_batch_has_one_effect" ("VL-S17") [Add UpdateContent Batch Read; keys] "the same key with the same batch has one effect" => batch;
+    Extended "keys.other_content_is_a_conflict" ("VL-S17") [Add UpdateContent Delete Read; keys] "the same key with other content or another operation is a conflict and changes nothing" => conflict;
+    Extended "keys.scope_is_one_thread" ("VL-S17") [Add Read; keys] "the same key in another thread is a different key" => other_thread;
+    Extended "keys.scope_is_one_tenant" ("VL-S17") [Add Read; keys] "the same key in another tenant is a different key" => other_tenant;
+    Extended "keys.another_key_is_another_call" ("VL-S17") [Add UpdateContent Read; keys] "the same content with another key or none has a second effect" => other_key;
+    Extended "keys.concurrent_reservations_share_one_row" ("VL-S15") [Reserve Read; keys] "two concurrent reservations with the same key create one row, and both callers get it" => one_slot;
+    Extended "keys.refused_call_does_not_use_its_key" ("VL-S15") [Add Reserve UpdateContent Read; keys] "a refused call leaves its key free" => failed;
+    Extended "keys.minted_id_is_not_part_of_the_call" [Add Reserve Read; keys] "a repeated call with a new minted id is answered with the first id" => minted;
+    Extended "keys.minted_ids_are_not_part_of_a_batch" [Add Reserve UpdateContent Update Batch Read; keys] "a repeated batch with new minted ids is answered with the first ids" => batch_minted;
+    Extended "keys.scope_of_a_batch_is_its_first_thread" [Add Batch Read; keys] "the key of a batch belongs to the thread of its first item" => batch_scope;
 }
 
 fn t() -> ThreadId {
@@ -180,16 +180,16 @@ async fn batch_minted(rig: Rig) {
         let finish = UpdateContent::new(t(), reserve.id.clone(), append("y"), UpdateMode::Final);
         Batch::new().with(add).with(reserve).with(patch).with(finish)
     };
-    let told = async || {
+    let reported = async || {
         let answer = db.batch(batch()).key("k").await.unwrap();
         let about: Vec<_> = answer.outputs.iter().map(about).collect();
         (answer.deduplicated, about)
     };
-    let (first, about) = told().await;
+    let (first, about) = reported().await;
     let read = everything(&db.thread("t")).await;
     let [added, reserved] = [&read[0].id, &read[1].id].map(Clone::clone);
     assert_eq!((first, &about), (false, &vec![added.clone(), reserved.clone(), added, reserved]));
-    assert_eq!(told().await, (true, about));
+    assert_eq!(reported().await, (true, about));
     assert_eq!(everything(&db.thread("t")).await, read);
 }
 

@@ -14,10 +14,10 @@ use crate::{
 };
 
 checks! {
-    Core "large.content" [Add Read] "content of 5 MiB, or of as much as is claimed, is kept" => content;
-    Core "large.metadata" [Add Read] "a metadata value of 100 KiB is kept" => metadata;
-    Core "large.reason" [Reserve UpdateContent Read] "a reason of 2,000 characters is kept" => reason;
-    Core "large.lease" [Reserve Read] "a lease of thirty days is kept" => lease;
+    Core "messages.5_mib_content_is_kept" [Add Read] "content of 5 MiB, or of the claimed maximum, is kept" => content;
+    Core "messages.100_kib_metadata_value_is_kept" [Add Read] "a metadata value of 100 KiB is kept" => metadata;
+    Core "drafts.reason_of_2000_characters_is_kept" [Reserve UpdateContent Read] "an abandon reason of 2000 characters is kept" => reason;
+    Core "drafts.lease_of_thirty_days_is_kept" [Reserve Read] "a lease of thirty days is kept" => lease;
 }
 
 async fn content(rig: Rig) {

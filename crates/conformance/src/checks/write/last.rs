@@ -13,17 +13,17 @@ use crate::{
 };
 
 checks! {
-    Core "last.page" [Add Delete Read] "a page says which sequence number was given last, also where its message is gone" => page;
-    Extended "last.entry" [Add Reserve Delete Thread Read] "the summary of a thread says the same, through deletions, a clear and a deletion of all" => summary;
-    Core "last.after" [Add Delete Read] "a message after the last sequence number that a page says is added, and one after another is stale" => after;
-    Core "delete.after" [Add Delete Read] "a deletion expects the last sequence number, and changes nothing where there is another" => delete;
-    Extended "batch.after" [Add Batch Read] "a batch expects the last sequence number before its first item, and is applied whole or not at all" => batch;
-    Extended "batch.after-deletion" [Add Batch Thread Read] "a batch that deletes a deleted thread expects the last sequence number that the thread had given, and any other write in it is refused as gone" => after_deletion;
-    Extended "take.last" [Add Reserve UpdateContent Thread Read] "taking the last message deletes it and answers it whole, down to the last one" => take;
-    Extended "take.expected" [Add Thread Read] "taking a certain last message is stale where another one is the last" => expected;
-    Extended "take.batch" [Add Batch Thread Read] "a batch takes the last message and adds another in its place" => in_batch;
-    Extended "take.replay" [Add Thread Read; keys] "a repeated call takes nothing, and answers what was taken without its content" => replay;
-    Extended "take.apart" [Add Thread Read] "callers that take at once take each another message" => apart;
+    Core "pages.page_reports_the_last_assigned_seq" [Add Delete Read] "a page reports the last assigned sequence number, even if its message is deleted" => page;
+    Extended "threads.summary_reports_the_last_assigned_seq" [Add Reserve Delete Thread Read] "the thread summary reports the last assigned sequence number after deletions and a clear" => summary;
+    Core "messages.add_after_another_last_seq_is_stale" [Add Delete Read] "an add that expects the current last sequence number succeeds, and any other is stale" => after;
+    Core "messages.delete_after_another_last_seq_is_stale" [Add Delete Read] "a delete that expects another last sequence number changes nothing" => delete;
+    Extended "batches.condition_on_the_last_seq_is_atomic" [Add Batch Read] "a batch checks the last sequence number before its first item and is applied completely or not at all" => batch;
+    Extended "batches.deletion_of_a_deleted_thread_checks_the_last_seq" [Add Batch Thread Read] "a batch that deletes a deleted thread checks its last sequence number and refuses other writes as gone" => after_deletion;
+    Extended "messages.take_last_deletes_and_answers_the_message" [Add Reserve UpdateContent Thread Read] "take last deletes and answers the last message, until the thread is empty" => take;
+    Extended "messages.take_of_another_last_message_is_stale" [Add Thread Read] "take last is stale if it expects another last message" => expected;
+    Extended "messages.batch_replaces_the_last_message" [Add Batch Thread Read] "a batch can take the last message and add its replacement" => in_batch;
+    Extended "messages.repeated_take_last_takes_nothing" [Add Thread Read; keys] "a repeated take last removes nothing and answers the taken message without its content" => replay;
+    Extended "messages.concurrent_takes_get_different_messages" [Add Thread Read] "concurrent callers of take last each get a different message" => apart;
 }
 
 async fn last(db: &Persistence, thread: &str) -> Seq {

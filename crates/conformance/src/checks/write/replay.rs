@@ -12,11 +12,11 @@ use crate::{
 };
 
 checks! {
-    Extended "replay.first-answer" [Add Reserve UpdateContent Delete Read; keys] "a repeated call is answered as the first one was, whatever came after" => first_answer;
-    Extended "replay.update" [Add Update Read; keys] "a repeated patch changes nothing, and answers the metadata as it stands" => update;
-    Extended "replay.deleted" [Add Update Delete Read; keys] "repeating a call on a message that was deleted since brings nothing back" => deleted;
-    Extended "replay.batch" [Add Update Delete Batch Read; keys] "a repeated batch answers each item as the first time" => batch;
-    Extended "replay.reopened" [Add UpdateContent Read; keys durable] "keys survive as long as what they stand for" => reopened;
+    Extended "keys.replay_is_the_first_answer" [Add Reserve UpdateContent Delete Read; keys] "a repeated call gets the first answer, despite later changes" => first_answer;
+    Extended "keys.replayed_patch_answers_the_current_metadata" [Add Update Read; keys] "a repeated patch changes nothing and answers the current metadata" => update;
+    Extended "keys.replay_does_not_restore_a_deleted_message" [Add Update Delete Read; keys] "a repeated call on a message that was deleted since does not restore it" => deleted;
+    Extended "keys.replayed_batch_answers_each_item" [Add Update Delete Batch Read; keys] "a repeated batch answers each item as the first time" => batch;
+    Extended "keys.survive_reopening" [Add UpdateContent Read; keys durable] "keys last as long as their messages, also after the store is reopened" => reopened;
 }
 
 async fn first_answer(rig: Rig) {

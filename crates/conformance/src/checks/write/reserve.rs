@@ -15,13 +15,13 @@ use crate::{
 };
 
 checks! {
-    Core "VL-S2" [Reserve Read] "a reservation is a row with its id, `[]`, its metadata and a lease, state reserved" => row;
-    Core "VL-S2.place" [Add Reserve UpdateContent Read] "a reservation has its place before anything is said" => place;
-    Core "VL-S3" [Reserve UpdateContent Read] "replacing the content of a reservation finishes it byte for byte" => finish;
-    Core "reserve.existing-id" [Add Reserve Read] "an id that the thread has is refused, in any state" => existing_id;
-    Core "reserve.other-thread" [Reserve Read] "an id that another thread has reserved is free" => other_thread;
-    Core "reserve.created-at" [Reserve Read] "an imported reservation keeps its time, and its lease begins now" => created_at;
-    Core "reserve.lease" [Reserve Read] "of a lease whole milliseconds count, in the answer and in the store" => lease;
+    Core "drafts.reservation_is_a_row_with_a_lease" ("VL-S2") [Reserve Read] "a reservation is a row with its id, empty content, its metadata, a lease and state reserved" => row;
+    Core "drafts.reservation_takes_a_seq" ("VL-S2") [Add Reserve UpdateContent Read] "a reservation takes its sequence number before it has content" => location;
+    Core "drafts.replace_finishes_a_reservation_exactly" ("VL-S3") [Reserve UpdateContent Read] "a final replace finishes a reservation with exactly the given bytes" => finish;
+    Core "drafts.reserve_of_an_existing_id_is_refused" [Add Reserve Read] "a reservation of an existing id is refused, in any state" => existing_id;
+    Core "drafts.id_reserved_in_another_thread_is_free" [Reserve Read] "an id that another thread has reserved can be reserved" => other_thread;
+    Core "drafts.given_created_at_does_not_shift_the_lease" [Reserve Read] "a reservation keeps its given `created_at`, and its lease begins now" => created_at;
+    Core "drafts.lease_counts_whole_milliseconds" [Reserve Read] "the store and its answer hold a lease in whole milliseconds" => lease;
 }
 
 fn reservation(name: &str) -> NewReservation {
@@ -63,7 +63,7 @@ async fn row(rig: Rig) {
     assert_eq!(the(&db.thread("t"), "m").await, expected);
 }
 
-async fn place(rig: Rig) {
+async fn location(rig: Rig) {
     let db = rig.db().await;
     let thread = db.thread("t");
     thread.add(said("question", "?")).await.unwrap();

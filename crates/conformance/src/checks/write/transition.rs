@@ -12,14 +12,14 @@ use crate::{
 };
 
 checks! {
-    Core "update-content.table" [Add Reserve UpdateContent Read] "each mode does in each state what the table of `UpdateMode` says" => table;
-    Core "update-content.not-found" [UpdateContent Read] "an unknown message is not found, never made" => not_found;
-    Core "VL-S11" [Add Reserve UpdateContent Read] "a late partial is stale and the final content stands" => late_partial;
-    Core "VL-S11.gap" [Reserve UpdateContent Read] "a delta whose expected revision leaves a gap or overlaps is stale" => gap;
-    Core "update-content.expected" [Reserve UpdateContent Read] "the expected revision that holds is no hindrance, in any mode" => expected;
-    Core "abandon.reason" [Reserve UpdateContent Read] "an abandoned message keeps what was committed, and the reason" => reason;
-    Core "abandon.without-reason" [Reserve UpdateContent Read] "a message can be abandoned without a word" => without_reason;
-    Core "edit.final" [Add UpdateContent Read] "an edit changes content and revision of a final message, and nothing else" => edit;
+    Core "messages.each_update_mode_follows_the_state_table" [Add Reserve UpdateContent Read] "each update mode has in each state the effect that the table of `UpdateMode` documents" => table;
+    Core "messages.update_content_of_unknown_id_is_not_found" [UpdateContent Read] "a content update of an unknown id is refused as not found and creates no message" => not_found;
+    Core "messages.late_partial_is_stale" ("VL-S11") [Add Reserve UpdateContent Read] "a partial update after the end is stale, and the final content is unchanged" => late_partial;
+    Core "messages.append_with_a_revision_gap_is_stale" ("VL-S11") [Reserve UpdateContent Read] "an append whose expected revision leaves a gap or overlaps is stale" => gap;
+    Core "messages.matching_revision_is_accepted_in_every_mode" [Reserve UpdateContent Read] "a content update that expects the current revision succeeds, in every mode" => expected;
+    Core "drafts.abandoned_message_keeps_content_and_reason" [Reserve UpdateContent Read] "an abandoned message keeps its committed content and its reason" => reason;
+    Core "drafts.abandon_needs_no_reason" [Reserve UpdateContent Read] "a message can be abandoned without a reason" => without_reason;
+    Core "messages.edit_changes_content_and_revision_only" [Add UpdateContent Read] "an edit of a final message changes its content and revision and nothing else" => edit;
 }
 
 fn modes() -> [UpdateMode; 4] {

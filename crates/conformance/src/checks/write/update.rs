@@ -13,14 +13,14 @@ use crate::{
 };
 
 checks! {
-    Core "update.patch" [Add Update Read] "an absent key is kept, null clears, a value sets, byte for byte" => patch;
-    Core "update.shallow" [Add Update Read] "a nested value is set as a whole, and a nested null stays" => shallow;
-    Core "update.any-state" [Add Reserve UpdateContent Update Read] "a patch works in every state and raises no revision" => any_state;
-    Core "update.attachments" [Add Update Read] "absent attachments are kept, an empty list clears, another list sets" => attachments;
-    Core "update.expected" [Add Update Read] "another revision than the expected one is stale, the right one is not" => expected;
-    Core "update.not-found" [Update Read] "an unknown message is not found, never made" => not_found;
-    Core "update.metadata-limit" [Add Update Read] "a patch is refused where it makes the metadata longer than the limit that the call names" => metadata_limit;
-    Core "update.nothing" [Add Update Read] "a patch of nothing keeps everything" => nothing;
+    Core "messages.patch_keeps_clears_or_sets_each_member" [Add Update Read] "a metadata patch keeps absent members, removes null members and sets the others exactly" => patch;
+    Core "messages.patch_is_shallow" [Add Update Read] "a metadata patch sets a nested value as a whole and keeps nested nulls" => shallow;
+    Core "messages.patch_keeps_the_revision_in_every_state" [Add Reserve UpdateContent Update Read] "a metadata patch works in every state and does not raise the revision" => any_state;
+    Core "messages.update_sets_or_keeps_attachments" [Add Update Read] "an update without attachments keeps them, an empty list clears them, another list sets them" => attachments;
+    Core "messages.update_of_another_revision_is_stale" [Add Update Read] "an update that expects another revision is stale, and one with the current revision succeeds" => expected;
+    Core "messages.update_of_unknown_id_is_not_found" [Update Read] "an update of an unknown id is refused as not found and creates no message" => not_found;
+    Core "messages.metadata_above_the_call_limit_is_refused" [Add Update Read] "a patch that makes the metadata longer than the limit of the call is refused" => metadata_limit;
+    Core "messages.empty_patch_changes_nothing" [Add Update Read] "an empty metadata patch changes nothing" => nothing;
 }
 
 fn update(patch: &str) -> Update {

@@ -14,10 +14,10 @@ use crate::{
 };
 
 laws! {
-    All "law.drop" "callers that leave while nothing was handed over leave nothing behind: more of them than any limit" => drop_early;
-    All "law.drop-late" "a caller that leaves after the hand-over does not stop the write" => drop_late;
-    All "law.at-once" "one call that hangs holds up no other" => at_once;
-    All "law.close" "the pipeline can be closed when all calls have ended or were left" => close,
+    All "laws.callers_dropped_before_hand_over_leave_no_trace" "many callers that are dropped before the hand-over have no effect and hold no permit" => drop_early;
+    All "laws.caller_dropped_after_hand_over_does_not_stop_the_write" "a caller that is dropped after the hand-over does not stop its write" => drop_late;
+    All "laws.hanging_call_does_not_block_others" "one call that hangs does not block other calls" => at_once;
+    All "laws.pipeline_closes_after_all_calls_end" "the pipeline can be closed after all calls have ended or were dropped" => close,
         core alone: "what the end waits for is counted at the edge: a layer cannot hold it up without failing the calls before";
 }
 
@@ -50,8 +50,8 @@ async fn drop_early(bench: Bench) {
         .expect("the next call");
     assert_eq!(everything(&bench.db.thread("left")).await, []);
     if bench.is_one_layer() {
-        for (what, args) in filled::writes("x").into_iter().chain(filled::reads()) {
-            leave_before(&bench, what, args).await;
+        for (case, args) in filled::writes("x").into_iter().chain(filled::reads()) {
+            leave_before(&bench, case, args).await;
         }
     }
 }
@@ -61,7 +61,7 @@ fn not_found() -> PersistError {
 }
 
 /// A caller leaves while the call is held before the store: it never comes there, also when it is let go.
-async fn leave_before(bench: &Bench, what: &str, args: PersistArgs) {
+async fn leave_before(bench: &Bench, case: &str, args: PersistArgs) {
     let held = Arc::new(Semaphore::new(0));
     drop(bench.inside.visits());
     bench.inside.script(filled::name_of(&args), Act::HoldBefore(Arc::clone(&held), not_found()));
@@ -81,15 +81,15 @@ async fn leave_before(bench: &Bench, what: &str, args: PersistArgs) {
     drop(call.await);
     held.add_permits(1);
     settle().await;
-    assert_eq!(bench.inside.went_on(), 0, "{what} went on after its caller had left");
+    assert_eq!(bench.inside.went_on(), 0, "{case} went on after its caller had left");
     bench.inside.behave();
 }
 
 async fn drop_late(bench: Bench) {
-    let told = Arc::new(Semaphore::new(0));
-    leave(&bench, Act::HoldAfter(Arc::clone(&told))).await;
+    let reported = Arc::new(Semaphore::new(0));
+    leave(&bench, Act::HoldAfter(Arc::clone(&reported))).await;
     assert_eq!(everything(&bench.db.thread("left")).await.len(), 1, "the write is made");
-    told.add_permits(1);
+    reported.add_permits(1);
     settle().await;
     // Not only the write: the layers around it see it through, or what they count and hold would be left behind.
     let outside = bench.outside.visits();
@@ -110,9 +110,9 @@ async fn at_once(bench: Bench) {
     hangs.abort();
     assert_eq!(everything(&bench.db.thread("t")).await.len(), 64);
     if bench.is_one_layer() {
-        for (what, args) in filled::writes("x").into_iter().chain(filled::reads()) {
+        for (case, args) in filled::writes("x").into_iter().chain(filled::reads()) {
             if !is_bulk(&args) {
-                at_once_with(&bench, what, args).await;
+                at_once_with(&bench, case, args).await;
             }
         }
     }
@@ -133,7 +133,7 @@ fn is_bulk(args: &PersistArgs) -> bool {
 }
 
 /// One call hangs in the store, and the same calls of other tenants are served.
-async fn at_once_with(bench: &Bench, what: &str, args: PersistArgs) {
+async fn at_once_with(bench: &Bench, case: &str, args: PersistArgs) {
     let name = filled::name_of(&args);
     drop(bench.inside.visits());
     bench.inside.script(name, Act::Hang);
@@ -153,7 +153,7 @@ async fn at_once_with(bench: &Bench, what: &str, args: PersistArgs) {
     for number in 0..3 {
         let other = call(bench.for_tenant(&format!("other{number}")));
         let served = tokio::time::timeout(HELD_UP, other).await;
-        assert!(served.is_ok(), "{what} of another tenant waits for one that hangs in the store");
+        assert!(served.is_ok(), "{case} of another tenant waits for one that hangs in the store");
     }
     hangs.abort();
     drop(hangs.await);

@@ -13,10 +13,10 @@ use crate::{
 };
 
 laws! {
-    Transforms "law.coverage" "the text passes in no operation that carries content: add, append, replace, batch, edit, metadata, reason, import, title" => coverage;
-    Transforms "law.narrow" "content without the text is stored as a message all the same" => narrow;
-    Transforms "law.answer-agrees" "what a write answers is what a read shows" => agrees;
-    Restores "law.restores" "what is read is what was given, in every operation" => restores;
+    Transforms "laws.hidden_text_passes_in_no_operation" "the hidden text passes the layer in no operation that carries content" => coverage;
+    Transforms "laws.other_content_is_stored" "content without the hidden text is stored" => narrow;
+    Transforms "laws.write_answer_equals_a_read" "the answer to a write equals a later read" => agrees;
+    Restores "laws.reads_restore_the_given_text" "every operation returns the given text on reads" => restores;
 }
 
 /// Whether anything in it holds `text`.
@@ -27,56 +27,56 @@ fn holds(json: &impl serde::Serialize, text: &str) -> bool {
 async fn coverage(bench: Bench) {
     let hidden = bench.profile.hides.join(" ");
     let text = format!("before {hidden} after");
-    for (what, args) in bench.writes(&text) {
+    for (case, args) in bench.writes(&text) {
         let carries = !args.content_fields().is_empty();
-        bench.call(args.clone(), None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        bench.call(args.clone(), None).await.unwrap_or_else(|error| panic!("{case}: {error}"));
         let mut passed = bench.inside.visits().into_iter().map(|visit| visit.args).collect::<Vec<_>>();
         for hidden in &bench.profile.hides {
-            assert!(!holds(&passed, hidden), "{what}: the text passed");
+            assert!(!holds(&passed, hidden), "{case}: the text passed");
         }
         // What the layer reads on the way is looked at as well, and is none of the call's content fields.
         passed.retain(|passed| !bench.profile.asks || passed.kind() == args.kind());
-        assert_eq!(passed.len(), 1, "{what}");
-        assert_eq!(passed[0].content_fields().len(), args.content_fields().len(), "{what}: a field is gone");
-        assert!(!carries || holds(&args, &hidden), "{what} was to hold the text");
+        assert_eq!(passed.len(), 1, "{case}");
+        assert_eq!(passed[0].content_fields().len(), args.content_fields().len(), "{case}: a field is gone");
+        assert!(!carries || holds(&args, &hidden), "{case} was to hold the text");
     }
-    for (what, args) in filled::writes(&text) {
+    for (case, args) in filled::writes(&text) {
         let refusal = PersistError::new(ErrorKind::NotFound, "from inside").with_effect(Effect::NotApplied);
         let (answer, passed) = bench.scripted(args.clone(), None, Act::Fail(refusal)).await;
         let error = answer.expect_err("it is refused inside");
         if bench.refuses_itself(&args, &error, &passed) {
             continue;
         }
-        assert_eq!(passed.len(), 1, "{what}: {error}");
+        assert_eq!(passed.len(), 1, "{case}: {error}");
         for hidden in &bench.profile.hides {
-            assert!(!holds(&passed[0].args, hidden), "{what}: the text passed");
+            assert!(!holds(&passed[0].args, hidden), "{case}: the text passed");
         }
     }
 }
 
 async fn narrow(bench: Bench) {
-    for (what, args) in bench.operations("nothing to hide") {
-        bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    for (case, args) in bench.operations("nothing to hide") {
+        bench.call(args, None).await.unwrap_or_else(|error| panic!("{case}: {error}"));
     }
     assert!(everything(&bench.db.thread("t")).await.len() >= 2);
 }
 
 async fn agrees(bench: Bench) {
     let hidden = bench.profile.hides.join(" ");
-    for (what, args) in bench.writes(&format!("before {hidden} after")) {
-        let answer = bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    for (case, args) in bench.writes(&format!("before {hidden} after")) {
+        let answer = bench.call(args, None).await.unwrap_or_else(|error| panic!("{case}: {error}"));
         let (thread, answered) = match &answer.result {
             PersistResult::Add(added) => (added.message.thread.clone(), &added.message),
             PersistResult::Reserve(reserved) => (reserved.message.thread.clone(), &reserved.message),
             _ => continue,
         };
         let read = bench.db.thread(thread).get(answered.id.clone()).await.expect("a read");
-        assert_eq!(read.as_ref(), Some(answered), "{what}");
+        assert_eq!(read.as_ref(), Some(answered), "{case}");
     }
 }
 
 /// Every text of an answer is the one that was given, and not what is stored for it.
-fn assert_restored(bench: &Bench, what: &str, answer: &PersistResult) {
+fn assert_restored(bench: &Bench, case: &str, answer: &PersistResult) {
     for field in answer.content_fields() {
         // What is hidden is in each of the kit's texts, but for those that a layer leaves out.
         let shown = match field.value {
@@ -88,7 +88,7 @@ fn assert_restored(bench: &Bench, what: &str, answer: &PersistResult) {
         };
         let is_empty = ["", "[]", "{}"].contains(&&*shown);
         for hidden in &bench.profile.hides {
-            assert!(is_empty || shown.contains(hidden), "{what} answers what is stored: {shown:.200}");
+            assert!(is_empty || shown.contains(hidden), "{case} answers what is stored: {shown:.200}");
         }
     }
 }
@@ -97,14 +97,14 @@ fn assert_restored(bench: &Bench, what: &str, answer: &PersistResult) {
 async fn quarantined(bench: &Bench, text: &str) {
     let of_reasons =
         |(_, args): &(&str, PersistArgs)| matches!(args, PersistArgs::Consumer(ConsumerArgs::Quarantine(_)));
-    let (what, asked) = filled::writes(text).into_iter().find(of_reasons).expect("one of every operation");
+    let (case, asked) = filled::writes(text).into_iter().find(of_reasons).expect("one of every operation");
     let refusal = PersistError::new(ErrorKind::NotFound, "from inside").with_effect(Effect::NotApplied);
     let (answer, mut passed) = bench.scripted(asked.clone(), None, Act::Fail(refusal)).await;
     let error = answer.expect_err("it is refused inside");
     if bench.refuses_itself(&asked, &error, &passed) {
         return;
     }
-    assert_eq!(passed.len(), 1, "{what}: {error}");
+    assert_eq!(passed.len(), 1, "{case}: {error}");
     let PersistArgs::Consumer(ConsumerArgs::Quarantine(stored)) = passed.remove(0).args else {
         unreachable!("a quarantine")
     };
@@ -125,16 +125,16 @@ async fn quarantined(bench: &Bench, text: &str) {
 async fn restores(bench: Bench) {
     let hidden = bench.profile.hides.join(" ");
     let text = format!("before {hidden} after");
-    for (what, args) in bench.writes(&text) {
-        let answer = bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
-        assert_restored(&bench, what, &answer.result);
+    for (case, args) in bench.writes(&text) {
+        let answer = bench.call(args, None).await.unwrap_or_else(|error| panic!("{case}: {error}"));
+        assert_restored(&bench, case, &answer.result);
     }
     let open = NewReservation::new(Role::Assistant).with_id(id("open")).with_metadata(metadata(&text));
     bench.call(Reserve::new(operations::t(), open).into(), None).await.expect("it is reserved");
-    for (what, args) in operations::shows(10) {
-        let answer = bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
-        assert!(holds(&answer.result, &hidden), "{what} shows what was stored");
-        assert_restored(&bench, what, &answer.result);
+    for (case, args) in operations::shows(10) {
+        let answer = bench.call(args, None).await.unwrap_or_else(|error| panic!("{case}: {error}"));
+        assert!(holds(&answer.result, &hidden), "{case} shows what was stored");
+        assert_restored(&bench, case, &answer.result);
     }
     quarantined(&bench, &text).await;
     let entry = bench.db.thread("t").entry().await.expect("a read").expect("it is there");

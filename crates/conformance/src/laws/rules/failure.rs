@@ -18,13 +18,13 @@ use crate::{
 };
 
 laws! {
-    All "law.error" "an error from inside comes out as what it is: kind, effect, site, item" => error;
-    All "law.error-every-operation" "in every operation an error stays an error" => every_operation;
-    All "law.error-each-kind" "in every operation an error of every kind and effect comes out as what it is, and the call was made once" => each_kind;
-    All "law.panic" "a panic inside is answered and put down to where it happened, and the next call is served" => panic;
-    All "law.short-circuit" "an answer from a layer inside comes out, and nothing is stored" => short_circuit;
-    All "law.goes-on" "after errors and panics the layer serves as before" => goes_on;
-    Refuses "law.own-error" "what the layer refuses itself names it, and nothing of it is passed on" => own_error;
+    All "laws.inner_error_keeps_kind_effect_and_site" "an error from inside keeps its kind, effect, site and batch index" => error;
+    All "laws.inner_error_fails_every_operation" "an error from inside fails the call in every operation" => every_operation;
+    All "laws.every_error_kind_passes_unchanged" "an error of every kind and effect passes unchanged in every operation, after exactly one inner call" => each_kind;
+    All "laws.inner_panic_is_attributed" "a panic inside is answered with its site, and the next call succeeds" => panic;
+    All "laws.inner_short_circuit_is_returned" "an answer of an inner layer is returned, and the store receives no call" => short_circuit;
+    All "laws.layer_works_after_errors_and_panics" "the layer serves calls after errors and panics as before" => goes_on;
+    Refuses "laws.own_refusal_names_the_layer" "a refusal by the layer names the layer, and the inner stack receives no call" => own_error;
 }
 
 fn add(name: &str) -> PersistArgs {
@@ -58,7 +58,7 @@ async fn error(bench: Bench) {
 }
 
 async fn every_operation(bench: Bench) {
-    for (what, args) in bench.operations("x") {
+    for (case, args) in bench.operations("x") {
         for kind in [ErrorKind::Corrupt, ErrorKind::Denied] {
             let error = PersistError::new(kind, "from inside").with_effect(Effect::NotApplied);
             if kind == ErrorKind::Corrupt && is_for_damaged(&args) {
@@ -68,8 +68,8 @@ async fn every_operation(bench: Bench) {
                 bench.inside.act([Act::Fail(error)]);
             }
             match bench.call(args.clone(), None).await {
-                Ok(_) => panic!("{what}: an error became an answer"),
-                Err(error) => assert_eq!(error.kind(), kind, "{what}: {error}"),
+                Ok(_) => panic!("{case}: an error became an answer"),
+                Err(error) => assert_eq!(error.kind(), kind, "{case}: {error}"),
             }
             bench.inside.behave();
         }
@@ -89,7 +89,7 @@ fn is_for_damaged(args: &PersistArgs) -> bool {
 const SOME: usize = 9;
 
 async fn each_kind(bench: Bench) {
-    for (number, (what, args)) in filled::writes("x").into_iter().chain(filled::reads()).enumerate() {
+    for (number, (case, args)) in filled::writes("x").into_iter().chain(filled::reads()).enumerate() {
         let bench = bench.for_tenant(&format!("n{number}"));
         if !bench.profile.hides.is_empty() {
             // A layer that reads on the way finds a message.
@@ -111,14 +111,14 @@ async fn each_kind(bench: Bench) {
                 continue;
             }
             let (answer, passed) = bench.scripted(args.clone(), key, Act::Fail(error.clone())).await;
-            let told = format!("{what}, {}, {:?}", error.kind(), error.effect());
-            let Err(came) = answer else { panic!("{told}: an error became an answer") };
+            let reported = format!("{case}, {}, {:?}", error.kind(), error.effect());
+            let Err(came) = answer else { panic!("{reported}: an error became an answer") };
             if bench.refuses_itself(&args, &came, &passed) {
                 break;
             }
-            assert_eq!((came.kind(), came.effect()), (error.kind(), error.effect()), "{told}: {came}");
-            assert_eq!(came.site(), Some(&Site::Layer("inside".into())), "{told}: {came}");
-            assert_eq!(passed.len(), 1, "{told}: how often the call was passed on");
+            assert_eq!((came.kind(), came.effect()), (error.kind(), error.effect()), "{reported}: {came}");
+            assert_eq!(came.site(), Some(&Site::Layer("inside".into())), "{reported}: {came}");
+            assert_eq!(passed.len(), 1, "{reported}: how often the call was passed on");
         }
     }
 }

@@ -19,17 +19,17 @@ use crate::{
 };
 
 laws! {
-    All "law.named" "the layer is described once, under its name, between what stands around it" => named;
-    All "law.visited" "every operation passes the layer once, and is passed on once" => visited;
-    All "law.arguments" "what is passed on is the same call about the same messages" => arguments;
-    Transparent "law.unchanged" "what is passed on is what was asked, to the byte" => unchanged;
-    Transparent "law.answer" "what is answered is what came from inside, to the byte" => answer;
-    All "law.receipt" "the receipt and what layers tell each other come through, both ways" => receipt;
-    All "law.context" "the facts of the call come through: tenant, actor, key, deadline" => context;
-    All "law.readiness" "what is inside is called only by the instance that said that it is ready" => readiness;
-    All "law.readiness-error" "what is inside may say that it cannot be called, and the next call is served" => readiness_error;
-    All "law.readiness-panic" "a panic inside while it is asked whether it is ready is contained and put down to it" => readiness_panic;
-    All "law.key" "a call that is repeated with its key is answered as the first one" => key;
+    All "laws.layer_is_described_once" "the description contains the layer once, under its name, between its neighbors" => named;
+    All "laws.every_operation_visits_the_layer_once" "every operation visits the layer once and is forwarded once" => visited;
+    All "laws.forwarded_call_keeps_its_arguments" "the forwarded call has the same operation, ids and arguments" => arguments;
+    Transparent "laws.transparent_layer_forwards_the_exact_call" "a transparent layer forwards the call byte for byte" => unchanged;
+    Transparent "laws.transparent_layer_returns_the_exact_answer" "a transparent layer returns the inner answer byte for byte" => answer;
+    All "laws.receipt_and_extensions_pass_through" "the receipt and the extensions of call and answer pass through the layer, in both directions" => receipt;
+    All "laws.context_passes_through" "tenant, actor, call site, key and deadline of the call pass through" => context;
+    All "laws.inner_service_is_called_only_when_ready" "the layer calls the inner service only through the instance that reported readiness" => readiness;
+    All "laws.inner_readiness_error_is_returned" "an error of the inner readiness check is returned, and the next call succeeds" => readiness_error;
+    All "laws.inner_readiness_panic_is_attributed" "a panic of the inner readiness check is answered with its site, and the next call succeeds" => readiness_panic;
+    All "laws.repeated_key_gets_the_first_answer" "a call that is repeated with its key gets the first answer" => key;
 }
 
 const TEXT: &str = "a plain text";
@@ -49,36 +49,36 @@ async fn named(bench: Bench) {
 }
 
 async fn visited(bench: Bench) {
-    for (what, args) in bench.operations(TEXT) {
+    for (case, args) in bench.operations(TEXT) {
         let kind = args.kind();
-        bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        bench.call(args, None).await.unwrap_or_else(|error| panic!("{case}: {error}"));
         let (outside, inside) = (bench.outside.visits(), bench.passed(kind));
-        assert_eq!((outside.len(), inside.len()), (1, 1), "{what}");
-        assert!(inside[0].answer.is_some(), "{what} was not seen through");
+        assert_eq!((outside.len(), inside.len()), (1, 1), "{case}");
+        assert!(inside[0].answer.is_some(), "{case} was not seen through");
     }
 }
 
 /// Every call, and what was passed on of it: also of those that the store refuses.
 async fn passed_on(bench: &Bench) -> Vec<(&'static str, PersistArgs, Vec<PersistArgs>)> {
     let mut calls = Vec::new();
-    for (what, args) in bench.operations(TEXT) {
-        bench.call(args.clone(), None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    for (case, args) in bench.operations(TEXT) {
+        bench.call(args.clone(), None).await.unwrap_or_else(|error| panic!("{case}: {error}"));
         let passed = bench.passed(args.kind());
-        calls.push((what, args, passed.into_iter().map(|visit| visit.args).collect()));
+        calls.push((case, args, passed.into_iter().map(|visit| visit.args).collect()));
     }
-    for (what, args) in operations::refused() {
+    for (case, args) in operations::refused() {
         let answer = bench.call(args.clone(), None).await;
-        assert!(answer.is_err(), "{what}: its condition does not hold, and it was made");
+        assert!(answer.is_err(), "{case}: its condition does not hold, and it was made");
         let passed = bench.passed(args.kind());
-        calls.push((what, args, passed.into_iter().map(|visit| visit.args).collect()));
+        calls.push((case, args, passed.into_iter().map(|visit| visit.args).collect()));
     }
-    for (what, args) in filled::writes(TEXT).into_iter().chain(filled::reads()) {
+    for (case, args) in filled::writes(TEXT).into_iter().chain(filled::reads()) {
         let due = PersistError::new(ErrorKind::NotFound, "from inside").with_effect(Effect::NotApplied);
         let (answer, passed) = bench.scripted(args.clone(), None, Act::Fail(due)).await;
-        let Err(error) = answer else { panic!("{what}: answered as done, and it was refused inside") };
+        let Err(error) = answer else { panic!("{case}: answered as done, and it was refused inside") };
         if !bench.refuses_itself(&args, &error, &passed) {
-            assert_eq!(error.kind(), ErrorKind::NotFound, "{what}: {error}");
-            calls.push((what, args, passed.into_iter().map(|visit| visit.args).collect()));
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{case}: {error}");
+            calls.push((case, args, passed.into_iter().map(|visit| visit.args).collect()));
         }
     }
     calls
@@ -96,13 +96,13 @@ fn take_back_additions(bench: &Bench, passed: &mut PersistArgs, asked: &PersistA
 
 async fn arguments(bench: Bench) {
     let (names_revisions, buffers) = (bench.profile.names_revisions, bench.profile.buffers);
-    for (what, asked, mut passed) in passed_on(&bench).await {
-        assert_eq!(passed.len(), 1, "{what}");
+    for (case, asked, mut passed) in passed_on(&bench).await {
+        assert_eq!(passed.len(), 1, "{case}");
         if names_revisions || buffers {
             take_back_revisions(&mut passed[0], &asked);
         }
         if bench.profile.limits_content {
-            assert_limited(what, &passed[0]);
+            assert_limited(case, &passed[0]);
             take_back_limits(&mut passed[0], &asked);
         }
         if !bench.profile.hides.is_empty() {
@@ -110,25 +110,25 @@ async fn arguments(bench: Bench) {
         }
         take_back_additions(&bench, &mut passed[0], &asked);
         let (came, due) = (without_content(&passed[0], buffers), without_content(&asked, buffers));
-        assert!(came == due, "{what}: {}", difference(&came, &due));
+        assert!(came == due, "{case}: {}", difference(&came, &due));
     }
 }
 
 /// A layer that says that it limits content limits every append, every patch of metadata, and the answers of every batch.
-fn assert_limited(what: &str, passed: &PersistArgs) {
+fn assert_limited(case: &str, passed: &PersistArgs) {
     if let PersistArgs::Batch(batch) = passed {
-        assert!(batch.max_answer_bytes.is_some(), "{what}: a batch without a limit of its answers");
+        assert!(batch.max_answer_bytes.is_some(), "{case}: a batch without a limit of its answers");
     }
     for item in passed.each() {
         match item {
             PersistArgs::UpdateContent(UpdateContent { change, max_content_bytes, .. }) => {
                 let appends = matches!(change, ContentChange::Append(_)) && !change.is_none();
-                assert!(!appends || max_content_bytes.is_some(), "{what}: an append without a limit");
+                assert!(!appends || max_content_bytes.is_some(), "{case}: an append without a limit");
             }
             PersistArgs::Update(Update { metadata, max_metadata_bytes, .. })
             | PersistArgs::Thread(ThreadArgs::Label(LabelThread { metadata, max_metadata_bytes, .. })) => {
                 let is_limited = metadata.is_empty() || max_metadata_bytes.is_some();
-                assert!(is_limited, "{what}: a patch of metadata without a limit");
+                assert!(is_limited, "{case}: a patch of metadata without a limit");
             }
             _ => {}
         }
@@ -237,37 +237,37 @@ fn appends_nothing(args: &mut PersistArgs) {
 }
 
 async fn unchanged(bench: Bench) {
-    for (what, args, mut passed) in passed_on(&bench).await {
+    for (case, args, mut passed) in passed_on(&bench).await {
         if bench.profile.limits_content {
             passed.iter_mut().for_each(|passed| take_back_limits(passed, &args));
         }
-        assert_eq!(passed.len(), 1, "{what}");
+        assert_eq!(passed.len(), 1, "{case}");
         take_back_additions(&bench, &mut passed[0], &args);
-        assert_same(what, &passed[0], &args);
+        assert_same(case, &passed[0], &args);
     }
 }
 
 async fn answer(bench: Bench) {
-    for (what, args) in bench.operations(TEXT) {
+    for (case, args) in bench.operations(TEXT) {
         let kind = args.kind();
-        let response = bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let response = bench.call(args, None).await.unwrap_or_else(|error| panic!("{case}: {error}"));
         let came = bench.passed(kind).remove(0).answer.expect("it answered").expect("well");
         let left = bench.outside.visits().remove(0).answer.expect("it answered").expect("well");
-        assert_same(what, &left.0, &came.0);
-        assert_same(what, &response.result, &came.0);
-        assert_eq!((left.1, response.receipt), (came.1, came.1), "{what}");
+        assert_same(case, &left.0, &came.0);
+        assert_same(case, &response.result, &came.0);
+        assert_eq!((left.1, response.receipt), (came.1, came.1), "{case}");
     }
 }
 
 async fn receipt(bench: Bench) {
-    for (what, args) in bench.operations(TEXT) {
+    for (case, args) in bench.operations(TEXT) {
         let kind = args.kind();
-        let response = bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let response = bench.call(args, None).await.unwrap_or_else(|error| panic!("{case}: {error}"));
         let (outside, inside) = (bench.outside.visits().remove(0), bench.passed(kind).remove(0));
         let came = inside.answer.expect("it answered").expect("well").1;
-        assert_eq!(response.receipt, came, "{what}: the receipt");
-        assert!(inside.marked_down, "{what}: what was left for layers further in");
-        assert!(outside.marked_up, "{what}: what was left for layers further out");
+        assert_eq!(response.receipt, came, "{case}: the receipt");
+        assert!(inside.marked_down, "{case}: what was left for layers further in");
+        assert!(outside.marked_up, "{case}: what was left for layers further out");
     }
 }
 
@@ -292,11 +292,11 @@ async fn context(bench: Bench) {
 }
 
 async fn readiness(bench: Bench) {
-    for (what, args) in bench.operations(TEXT) {
+    for (case, args) in bench.operations(TEXT) {
         // Not at once: a layer that does not wait calls an instance that is not ready.
         bench.inside.be_unready(2);
-        bench.call(args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
-        assert_eq!(bench.inside.unready_calls(), 0, "{what}: called without being ready");
+        bench.call(args, None).await.unwrap_or_else(|error| panic!("{case}: {error}"));
+        assert_eq!(bench.inside.unready_calls(), 0, "{case}: called without being ready");
     }
     // Several at once: a clone that was not asked is not ready, whatever the original was.
     let calls = (0..8).map(|number| {
@@ -331,13 +331,13 @@ async fn unfit(bench: &Bench, kind: ErrorKind) {
 }
 
 async fn key(bench: Bench) {
-    for (what, args) in bench.writes(TEXT) {
+    for (case, args) in bench.writes(TEXT) {
         let first =
-            bench.call(args.clone(), Some(what)).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+            bench.call(args.clone(), Some(case)).await.unwrap_or_else(|error| panic!("{case}: {error}"));
         let again =
-            bench.call(args, Some(what)).await.unwrap_or_else(|error| panic!("{what} again: {error}"));
-        assert!(!first.result.is_deduplicated() && again.result.is_deduplicated(), "{what}");
-        assert_eq!(again.receipt.position, None, "{what}");
+            bench.call(args, Some(case)).await.unwrap_or_else(|error| panic!("{case} again: {error}"));
+        assert!(!first.result.is_deduplicated() && again.result.is_deduplicated(), "{case}");
+        assert_eq!(again.receipt.position, None, "{case}");
     }
     one_key_for_two(&bench).await;
 }
@@ -349,14 +349,14 @@ async fn one_key_for_two(bench: &Bench) {
         Add::new(thread_id(thread), message).into()
     };
     let other = bench.for_tenant("other");
-    for (what, bench, args) in [
+    for (case, bench, args) in [
         ("first", bench, add("keyed", "one")),
         ("in another thread", bench, add("keyed-too", "two")),
         ("in another tenant", &other, add("keyed", "three")),
     ] {
         let answer = bench.call(args, Some("a key")).await;
-        let answer = answer.unwrap_or_else(|error| panic!("the key, {what}: {error}"));
-        assert!(!answer.result.is_deduplicated(), "the key, {what}: answered as the first call");
+        let answer = answer.unwrap_or_else(|error| panic!("the key, {case}: {error}"));
+        assert!(!answer.result.is_deduplicated(), "the key, {case}: answered as the first call");
     }
     let error = bench.call(add("keyed", "something else"), Some("a key")).await;
     let error = error.expect_err("the key was used for something else").kind();

@@ -5,12 +5,12 @@ use throughline_core::{NewMessage, PersistArgs, TenantId, messages::Add, operati
 use crate::laws::{answers::answer, bench::Bench, difference::assert_same, filled, law::laws, probe::Act};
 
 laws! {
-    Transparent "law.read-again" "a read that is made again is passed on again, in each tenant and after each write, and its answer comes out whole: what is damaged, and whether there is more" => read_again;
+    Transparent "laws.repeated_read_is_forwarded_again" "a repeated read is forwarded again, in each tenant and after each write, and its answer is complete" => read_again;
 }
 
 async fn read_again(bench: Bench) {
     let other: TenantId = filled::id("other");
-    for (what, args) in filled::reads() {
+    for (case, args) in filled::reads() {
         let PersistArgs::Read(asked) = &args else { unreachable!("a read") };
         // Of a whole tenant, the answer is that of both sides.
         if bench.profile.keeps_elsewhere && args.thread().is_none() {
@@ -28,11 +28,11 @@ async fn read_again(bench: Bench) {
                         assert_eq!(
                             passed.len(),
                             1,
-                            "{what}, the answer {number} in `{tenant}`: not passed on"
+                            "{case}, the answer {number} in `{tenant}`: not passed on"
                         );
-                        assert_same(what, &came.result, &due);
+                        assert_same(case, &came.result, &due);
                     }
-                    Err(error) => assert!(bench.refuses_itself(&args, &error, &passed), "{what}: {error}"),
+                    Err(error) => assert!(bench.refuses_itself(&args, &error, &passed), "{case}: {error}"),
                 }
                 let between = Add::new(filled::far(), NewMessage::user("between"));
                 bench.call(between.into(), None).await.unwrap_or_else(|error| panic!("between: {error}"));

@@ -7,8 +7,8 @@ use throughline_core::{
 use crate::laws::{bench::Bench, law::laws, operations, probe::Act};
 
 laws! {
-    Repeats "law.repeats" "what passes with time is made again, as the same call with the same id and key" => repeats;
-    Repeats "law.repeats-no-more" "what does not pass with time, or may have been done, is not made again" => no_more;
+    Repeats "laws.transient_failure_is_retried_with_the_same_key" "a transient failure is retried as the same call, with the same id and key" => repeats;
+    Repeats "laws.other_failures_are_not_retried" "a permanent failure, or one that may have been applied, is not retried" => no_more;
 }
 
 fn busy() -> Act {

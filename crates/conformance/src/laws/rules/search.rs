@@ -13,8 +13,8 @@ use crate::{
 };
 
 laws! {
-    Transforms "law.query" "the text passes in no search either" => query;
-    Searched "law.marks" "the words of a search are marked where they are in the snippet that its caller gets" => marks;
+    Transforms "laws.hidden_text_passes_in_no_search" "the hidden text passes the layer in no search" => query;
+    Searched "laws.search_terms_are_marked_in_the_snippet" "the matched terms of a search are marked correctly in the snippet of the caller" => marks;
 }
 
 /// A search is one of the reads: the text is not to be found in what the store was asked.

@@ -10,21 +10,21 @@ use crate::laws::{
     law::laws,
     operations::t,
     probe::Reach,
-    stream::{Carrier, End, Text, Written, held_back, holds, is_read, text_of, tool_block},
+    stream::{Carrier, End, Text, Written, buffered, holds, is_read, text_of, tool_block},
 };
 
 laws! {
-    Transforms "law.stream-deltas" "a text in two deltas, cut at every byte, also with an update without text between them, is stored as the whole text would be" => deltas;
-    Transforms "law.stream-blocks" "a text that continues a block, and one that a block follows, are stored as given in one piece, cut at every byte" => blocks;
-    Transforms "law.stream-snapshots" "a snapshot that a delta or a longer snapshot follows is stored as given in one piece, cut at every byte" => snapshots;
-    Transforms "law.stream-batches" "a text whose parts are in one batch or in two is stored as given in one piece, cut at every byte" => batches;
-    Transforms "law.stream-end" "the end of a text is stored, whatever carries it and however the message ends" => end;
-    Transforms "law.stream-edit" "a text that an edit appends to is stored without what is hidden, cut at every byte" => edit;
-    Transforms "law.stream-again" "an update that is refused, replayed, or repeated after its answer was lost is stored once" => again;
-    Transforms "law.stream-lost-again" "an update that is repeated with its key until one answer is not lost is stored once" => lost_again;
-    Transforms "law.stream-applied" "the text of an update that the store has made, and that is answered with an error that says so, is continued by the next one" => applied;
-    Transforms "law.stream-apart" "messages that are written at one time share nothing: two of a thread, of two threads, of two tenants" => apart;
-    Transforms "law.held-back" "each answer says how many bytes of the text are not in the store yet, and a long text of words is not held back" => held;
+    Transforms "laws.text_split_over_deltas_is_stored_as_one" "a text split at any byte over two deltas is stored like the whole text" => deltas;
+    Transforms "laws.text_split_over_blocks_is_stored_as_one" "a text split at any byte across block boundaries is stored like the whole text" => blocks;
+    Transforms "laws.text_split_over_snapshots_is_stored_as_one" "a text split at any byte over a snapshot and a delta or longer snapshot is stored like the whole" => snapshots;
+    Transforms "laws.text_split_over_batches_is_stored_as_one" "a text split at any byte over one or two batches is stored like the whole text" => batches;
+    Transforms "laws.end_of_a_text_is_stored" "the end of a text is stored, for every carrier and every end of the message" => end;
+    Transforms "laws.edited_text_hides_the_hidden_text" "a text that an edit appends to at any byte is stored without the hidden text" => edit;
+    Transforms "laws.refused_or_repeated_update_is_stored_once" "an update that is refused, replayed or repeated after a lost answer is stored once" => again;
+    Transforms "laws.update_with_several_lost_answers_is_stored_once" "an update that is repeated with its key after several lost answers is stored once" => lost_again;
+    Transforms "laws.applied_update_with_an_error_is_continued" "the next update continues the text of an update that failed with `Effect::Applied`" => applied;
+    Transforms "laws.concurrent_messages_share_no_state" "messages that are written concurrently share no state across messages, threads and tenants" => apart;
+    Transforms "laws.buffered_bytes_are_reported_and_bounded" "each answer reports the buffered bytes, and a layer buffers at most 64 KiB of ordinary words" => held;
 }
 
 /// Every cut of every text, by these carriers, in the ways that a cut text ends.
@@ -99,7 +99,7 @@ async fn edit(bench: Bench) {
             number += 1;
             let bench = bench.for_tenant(&format!("n{number}"));
             let (front, back) = text.given.split_at(cut);
-            let what = || format!("{front:?} with {back:?} appended by an edit");
+            let case = || format!("{front:?} with {back:?} appended by an edit");
             let mut written = Written::new(&bench);
             let calls: [PersistArgs; 3] = [
                 written.reserve(),
@@ -111,16 +111,16 @@ async fn edit(bench: Bench) {
             }
             let seen = written.read().await;
             written.assert_revision(seen.revision);
-            assert!(!holds(&seen.stored, &text.hidden), "{}: the text is in the store", what());
+            assert!(!holds(&seen.stored, &text.hidden), "{}: the text is in the store", case());
             if bench.profile.restores {
                 let due = written.given.content();
-                assert_eq!(seen.shown.as_json(), due.as_json(), "{}: what is read, and what is due", what());
+                assert_eq!(seen.shown.as_json(), due.as_json(), "{}: what is read, and what is due", case());
                 continue;
             }
             let read = text_of(&seen.shown);
             for (part, at) in around(&text) {
                 let is_there = if at == 0 { read.starts_with(part) } else { read.contains(part) };
-                assert!(is_there, "{}: {part:?} is lost in {read:?}", what());
+                assert!(is_there, "{}: {part:?} is lost in {read:?}", case());
             }
         }
     }
@@ -211,10 +211,10 @@ fn in_two(written: &mut Written<'_>, text: &Text, cut: usize) -> [UpdateContent;
 
 /// Each update fails, is repeated with its key, and is repeated again.
 async fn repeated(bench: &Bench, text: &Text, cut: usize, failure: Failure) {
-    let what = || format!("{:?} cut at {cut}, each part {failure:?}, repeated with its key", text.given);
+    let case = || format!("{:?} cut at {cut}, each part {failure:?}, repeated with its key", text.given);
     let mut written = Written::new(bench);
     let calls = in_two(&mut written, text, cut);
-    bench.call(written.reserve(), None).await.unwrap_or_else(|error| panic!("{}: {error}", what()));
+    bench.call(written.reserve(), None).await.unwrap_or_else(|error| panic!("{}: {error}", case()));
     for (number, call) in calls.into_iter().enumerate() {
         let key = format!("k{number}");
         failure.happen(bench, &call, Some(&key)).await;
@@ -226,13 +226,13 @@ async fn repeated(bench: &Bench, text: &Text, cut: usize, failure: Failure) {
         };
         for replayed in [was_made, Some(true)] {
             let answer = bench.call(call.clone().into(), Some(&key)).await;
-            let answer = answer.unwrap_or_else(|error| panic!("{}: {error}", what()));
+            let answer = answer.unwrap_or_else(|error| panic!("{}: {error}", case()));
             let is_replay = answer.result.is_deduplicated();
-            assert!(replayed.is_none_or(|due| due == is_replay), "{}: a replay is {is_replay}", what());
+            assert!(replayed.is_none_or(|due| due == is_replay), "{}: a replay is {is_replay}", case());
         }
         written.assert_not_passed_on(&text.hidden, &bench.inside.visits());
     }
-    assert_stored_once(&written, text, &what()).await;
+    assert_stored_once(&written, text, &case()).await;
 }
 
 /// What becomes of an update and of its repetitions before one is answered.
@@ -260,7 +260,7 @@ async fn lost_again(bench: Bench) {
             for lost in one_or_each(&bench, &text) {
                 number += 1;
                 let bench = bench.for_tenant(&format!("n{number}"));
-                let what = || format!("{:?} in parts, of which {lost:?} is lost: {failures:?}", text.given);
+                let case = || format!("{:?} in parts, of which {lost:?} is lost: {failures:?}", text.given);
                 let mut written = Written::new(&bench);
                 written.make(written.reserve(), &text.hidden).await;
                 for (part, call) in in_parts(&mut written, &text).into_iter().enumerate() {
@@ -271,10 +271,10 @@ async fn lost_again(bench: Bench) {
                         }
                     }
                     let answer = bench.call(call.into(), Some(&key)).await;
-                    answer.unwrap_or_else(|error| panic!("{}: {error}", what()));
+                    answer.unwrap_or_else(|error| panic!("{}: {error}", case()));
                     written.assert_not_passed_on(&text.hidden, &bench.inside.visits());
                 }
-                assert_stored_once(&written, &text, &what()).await;
+                assert_stored_once(&written, &text, &case()).await;
             }
         }
     }
@@ -303,7 +303,7 @@ async fn applied(bench: Bench) {
             for failed in one_or_each(&bench, &text) {
                 number += 1;
                 let bench = bench.for_tenant(&format!("n{number}"));
-                let what = || format!("{:?} in parts, of which {failed:?} is made and fails", text.given);
+                let case = || format!("{:?} in parts, of which {failed:?} is made and fails", text.given);
                 let mut written = Written::new(&bench);
                 written.make(written.reserve(), &text.hidden).await;
                 for (part, call) in in_parts(&mut written, &text).into_iter().enumerate() {
@@ -312,11 +312,11 @@ async fn applied(bench: Bench) {
                         Failure::Applied.happen(&bench, &call, key.as_deref()).await;
                     } else {
                         let answer = bench.call(call.into(), key.as_deref()).await;
-                        answer.unwrap_or_else(|error| panic!("{}: {error}", what()));
+                        answer.unwrap_or_else(|error| panic!("{}: {error}", case()));
                     }
                     written.assert_not_passed_on(&text.hidden, &bench.inside.visits());
                 }
-                assert_stored_once(&written, &text, &what()).await;
+                assert_stored_once(&written, &text, &case()).await;
             }
         }
     }
@@ -325,28 +325,28 @@ async fn applied(bench: Bench) {
 /// Each update names the revision that it is made on, is lost, and is repeated without a key: if it was made, the repeated one is
 /// stale, or has nothing to add.
 async fn on_a_revision(bench: &Bench, text: &Text, cut: usize, failure: Failure) {
-    let what = || format!("{:?} cut at {cut}, each part {failure:?}, repeated on its revision", text.given);
+    let case = || format!("{:?} cut at {cut}, each part {failure:?}, repeated on its revision", text.given);
     let mut written = Written::new(bench);
     let calls = in_two(&mut written, text, cut);
-    bench.call(written.reserve(), None).await.unwrap_or_else(|error| panic!("{}: {error}", what()));
+    bench.call(written.reserve(), None).await.unwrap_or_else(|error| panic!("{}: {error}", case()));
     for call in calls {
         let call = call.expecting(written.read().await.revision);
         failure.happen(bench, &call, None).await;
         match bench.call(call.into(), None).await {
             Ok(_) => {}
-            Err(error) => assert_eq!(error.kind(), ErrorKind::Stale, "{}: {error}", what()),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Stale, "{}: {error}", case()),
         }
         written.assert_not_passed_on(&text.hidden, &bench.inside.visits());
     }
-    assert_stored_once(&written, text, &what()).await;
+    assert_stored_once(&written, text, &case()).await;
 }
 
 /// An ended message holds its text, once.
-async fn assert_stored_once(written: &Written<'_>, text: &Text, what: &str) {
+async fn assert_stored_once(written: &Written<'_>, text: &Text, case: &str) {
     let seen = written.read().await;
-    assert!(!holds(&seen.stored, &text.hidden), "{what}: the text is in the store");
+    assert!(!holds(&seen.stored, &text.hidden), "{case}: the text is in the store");
     let due = text.shown_in(&written.given.content());
-    assert_eq!(seen.shown.as_json(), due.as_json(), "{what}: what is read, and what is due");
+    assert_eq!(seen.shown.as_json(), due.as_json(), "{case}: what is read, and what is due");
 }
 
 /// A part of each message in turn.
@@ -408,17 +408,17 @@ async fn held(bench: Bench) {
                 assert!(due.starts_with(&read), "{read:?} is read, and {due:?} is being written");
                 continue;
             };
-            for (what, said) in [("an append", held_back(&answer)), ("a read", seen.held)] {
+            for (case, said) in [("an append", buffered(&answer)), ("a read", seen.held)] {
                 assert!(
                     said >= missing,
-                    "{missing} bytes of {given:?} are not in the store, and the answer to {what} says {said}"
+                    "{missing} bytes of {given:?} are not in the store, and the answer to {case} says {said}"
                 );
             }
         }
         // What a layer holds back is in the way of no block, and is not held any more.
         let call = written.update(ContentChange::Append(Delta::Blocks(tool_block())), UpdateMode::Partial);
         let answer = written.make(call, &text.hidden).await;
-        assert_eq!((held_back(&answer), written.read().await.held), (0, 0), "{given:?} behind a block");
+        assert_eq!((buffered(&answer), written.read().await.held), (0, 0), "{given:?} behind a block");
     }
     if bench.is_one_layer() {
         long(bench.for_tenant("long")).await;
@@ -436,7 +436,7 @@ async fn long(bench: Bench) {
         given += words.len();
         let call = written.update(ContentChange::Append(Delta::text(&*words)), UpdateMode::Partial);
         let answer = bench.call(call.into(), None).await;
-        let said = held_back(&answer.unwrap_or_else(|error| panic!("{given} bytes: {error}")));
+        let said = buffered(&answer.unwrap_or_else(|error| panic!("{given} bytes: {error}")));
         assert!(said <= MOST_HELD, "{said} of {given} bytes of words are held back");
     }
     let read = text_of(&written.read().await.shown);

@@ -2,7 +2,7 @@
 
 use super::{
     step::{At, Claim, Found, How},
-    world::{Fault, Place, Refusal, Run, Said, State, Value, World},
+    world::{Fault, PairState, Refusal, Run, Said, State, Value, World},
 };
 
 /// Why a session is not offered.
@@ -46,17 +46,17 @@ impl World {
         generation: Option<u64>,
         source: Option<&str>,
     ) -> Result<Answer, Answer> {
-        let mut place = self.place(at).cloned().unwrap_or_default();
+        let mut pair = self.pair(at).cloned().unwrap_or_default();
         let present = self.present(at);
-        place.lapse(self.now, present);
-        let source = source.map(|id| place.runs.iter().find(|run| run.id == id).cloned());
+        pair.lapse(self.now, present);
+        let source = source.map(|id| pair.runs.iter().find(|run| run.id == id).cloned());
         let generation = generation.unwrap_or(present);
         let mut answer = Answer { generation, ..Answer::default() };
         if generation > present || generation < self.floor(at) {
             answer.why = Some(Why::Generation);
             return Err(answer);
         }
-        let newest = place.sessions().into_iter().rfind(|value| value.generation <= generation).cloned();
+        let newest = pair.sessions().into_iter().rfind(|value| value.generation <= generation).cloned();
         let (offered, mut lost) = match &source {
             Some(None) => {
                 (answer.why, answer.gap) = (Some(Why::WrongScope), Some((None, Why::WrongScope)));
@@ -64,7 +64,7 @@ impl World {
             }
             Some(Some(source)) => {
                 answer.dir = source.dir;
-                match self.rerun(&place, claim, generation, source) {
+                match self.rerun(&pair, claim, generation, source) {
                     Some(Ok(value)) => (Some(value), None),
                     Some(Err(lost)) => (None, Some(lost)),
                     None => {
@@ -77,7 +77,7 @@ impl World {
                 answer.why = Some(Why::Fresh);
                 (None, newest.map(|value| (value.session, Why::Fresh)))
             }
-            None => self.follow_up(&place, claim, generation, newest.as_ref(), &mut answer),
+            None => self.follow_up(&pair, claim, generation, newest.as_ref(), &mut answer),
         };
         let unreachable = match claim.found {
             Found::Same => None,
@@ -94,7 +94,7 @@ impl World {
                 let is_there = |latest: &Value| (latest.dir, latest.runtime) == (value.dir, value.runtime);
                 let is_missing = match why {
                     Why::Missing => true,
-                    Why::DirectoryGone => place.value(value.session).is_some_and(is_there),
+                    Why::DirectoryGone => pair.value(value.session).is_some_and(is_there),
                     _ => false,
                 };
                 answer.lost = Some((value.session, is_missing));
@@ -106,8 +106,8 @@ impl World {
         if let Some((session, why)) = lost {
             answer.why = Some(why);
             answer.lost.get_or_insert((session, false));
-            let number = place.value(session).map(|value| value.number);
-            if number.is_some() && place.told(session) != number {
+            let number = pair.value(session).map(|value| value.number);
+            if number.is_some() && pair.reported(session) != number {
                 answer.gap = Some((Some(session), why));
             }
         }
@@ -117,13 +117,13 @@ impl World {
     /// What the run had that is made again: its session, why that is not offered, or nothing where it had none.
     fn rerun(
         &self,
-        place: &Place,
+        pair: &PairState,
         claim: &Claim,
         generation: u64,
         source: &Run,
     ) -> Option<Result<Value, (usize, Why)>> {
         let session = source.session.or(source.resumes).filter(|session| {
-            place.value(*session).is_some() || place.is_retired(*session) || place.fault(*session).is_some()
+            pair.value(*session).is_some() || pair.is_retired(*session) || pair.fault(*session).is_some()
         })?;
         let value = source.value(session);
         let own = match source.state {
@@ -132,7 +132,7 @@ impl World {
             _ => None,
         };
         let forced = claim.fresh.then_some(Why::Fresh);
-        match forced.or(own).or_else(|| self.against(place, &value, claim, generation)) {
+        match forced.or(own).or_else(|| self.against(pair, &value, claim, generation)) {
             None => Some(Ok(value)),
             Some(why) => Some(Err((session, why))),
         }
@@ -141,15 +141,15 @@ impl World {
     /// The pointer, or the latest session that will do; the latest of all is the one that is missed where it is another.
     fn follow_up(
         &self,
-        place: &Place,
+        pair: &PairState,
         claim: &Claim,
         generation: u64,
         newest: Option<&Value>,
         answer: &mut Answer,
     ) -> (Option<Value>, Option<(usize, Why)>) {
-        let will_do = |value: &Value| self.against(place, value, claim, generation).is_none();
-        let pointer = place.pointer.as_ref().filter(|pointer| pointer.generation == generation);
-        let sessions = place.sessions();
+        let will_do = |value: &Value| self.against(pair, value, claim, generation).is_none();
+        let pointer = pair.pointer.as_ref().filter(|pointer| pointer.generation == generation);
+        let sessions = pair.sessions();
         let offered = pointer
             .filter(|pointer| will_do(pointer))
             .or_else(|| sessions.into_iter().rfind(|value| will_do(value)))
@@ -161,7 +161,7 @@ impl World {
         };
         let Some(newest) = newest else {
             if offered.is_none() {
-                let was_given = place.runs.last().is_some_and(|run| run.assigned.is_some());
+                let was_given = pair.runs.last().is_some_and(|run| run.assigned.is_some());
                 answer.why = Some(if was_given { Why::Provisional } else { Why::NoSession });
             }
             return (offered, None);
@@ -169,16 +169,16 @@ impl World {
         if offered.as_ref().is_some_and(|value| value.session == newest.session) {
             return (offered, None);
         }
-        let why = self.against(place, newest, claim, generation);
+        let why = self.against(pair, newest, claim, generation);
         (offered, why.map(|why| (newest.session, why)))
     }
 
     /// What speaks against it that this claim goes on with a session.
-    fn against(&self, place: &Place, value: &Value, claim: &Claim, generation: u64) -> Option<Why> {
-        if place.is_retired(value.session) {
+    fn against(&self, pair: &PairState, value: &Value, claim: &Claim, generation: u64) -> Option<Why> {
+        if pair.is_retired(value.session) {
             return Some(Why::Retired);
         }
-        if let Some(fault) = place.fault(value.session) {
+        if let Some(fault) = pair.fault(value.session) {
             return Some(match fault {
                 Fault::Poisoned => Why::Poisoned,
                 Fault::Missing => Why::Missing,
@@ -203,28 +203,28 @@ impl World {
     pub(super) fn begin(&mut self, at: At, begin: Beginning<'_>) -> Result<(u64, Answer), Refusal> {
         let Beginning { id, claim, generation, source, assigned, dir, lease } = begin;
         let present = self.present(at);
-        if self.place(at).is_some_and(|place| place.lease.is_some_and(|(_, until, _)| until > self.now)) {
+        if self.pair(at).is_some_and(|pair| pair.lease.is_some_and(|(_, until, _)| until > self.now)) {
             return Err(Refusal::Busy);
         }
         let answer = self.claim(at, claim, generation, source).map_err(|_| Refusal::Stale)?;
         let (now, runtime) = (self.now, self.bound(claim.runtime));
-        let place = self.write(at);
-        place.lapse(now, present);
+        let pair = self.write(at);
+        pair.lapse(now, present);
         if let Some((session, is_missing)) = answer.lost {
-            if let (true, Some(value)) = (answer.gap.is_some(), place.value(session)) {
+            if let (true, Some(value)) = (answer.gap.is_some(), pair.value(session)) {
                 let number = value.number;
-                place.said.push(Said::Told(session, number));
+                pair.said.push(Said::Told(session, number));
             }
             if is_missing {
-                place.said.push(Said::Faulty(session, Fault::Missing));
+                pair.said.push(Said::Faulty(session, Fault::Missing));
             }
         }
         if let Some(session) = answer.session {
-            place.said.push(Said::GoneOn(session));
+            pair.said.push(Said::GoneOn(session));
         }
         let known = if claim.found == Found::Elsewhere { None } else { answer.dir };
-        let number = place.runs.len() as u64 + 1;
-        place.runs.push(Run {
+        let number = pair.runs.len() as u64 + 1;
+        pair.runs.push(Run {
             id: id.to_owned(),
             number,
             generation: answer.generation,
@@ -237,7 +237,7 @@ impl World {
             dir: dir.or(known),
             state: State::Running,
         });
-        let run = place.runs.len() - 1;
+        let run = pair.runs.len() - 1;
         self.lease(at, run, lease);
         Ok((number, answer))
     }

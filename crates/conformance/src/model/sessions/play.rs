@@ -107,7 +107,7 @@ impl Play {
 
 impl Stage {
     /// The generation that a claim names, and the run that it makes again.
-    fn told(&self, at: At, claim: &Claim) -> (Option<u64>, Option<String>) {
+    fn reported(&self, at: At, claim: &Claim) -> (Option<u64>, Option<String>) {
         let present = i64::try_from(self.world.present(at)).expect("few generations");
         let generation =
             claim.queued.map(|queued| u64::try_from((present - queued).max(1)).expect("positive"));
@@ -115,7 +115,7 @@ impl Stage {
     }
 
     async fn look(&self, at: At, claim: &Claim) -> Result<(), String> {
-        let (generation, source) = self.told(at, claim);
+        let (generation, source) = self.reported(at, claim);
         let claimer = ask::claimer(claim, generation, source.as_deref());
         let read = ResolveSession { agent: ask::agent(at.0), thread: ask::thread(at.1), claimer };
         let found = self.db.read(read).await.map_err(|error| error.to_string())?;
@@ -191,7 +191,7 @@ impl Stage {
         let moved = |world: &World, at: At, moved: bool| words((moved, Bound::now(world, at)));
         let (asked, due): (SessionArgs, Due) = match *deed {
             Deed::Begin { actor, at, ref claim, assigned, dir, lease } => {
-                let (generation, source) = self.told(at, claim);
+                let (generation, source) = self.reported(at, claim);
                 self.runs += 1;
                 let id = format!("{actor}.{}", self.runs);
                 let claimer = ask::claimer(claim, generation, source.as_deref());
@@ -291,9 +291,9 @@ impl Stage {
 
     /// Everything that is kept is what it should be.
     async fn audit(&self) -> Result<(), String> {
-        let told = |error: throughline_core::PersistError| error.to_string();
+        let reported = |error: throughline_core::PersistError| error.to_string();
         for thread in 0..THREADS.len() {
-            let entry = self.db.read(GetThread { thread: ask::thread(thread) }).await.map_err(told)?;
+            let entry = self.db.read(GetThread { thread: ask::thread(thread) }).await.map_err(reported)?;
             let messages = entry.map(|entry| entry.messages);
             if messages != Some(self.world.messages[thread]) {
                 return Err(format!("{messages:?} messages of {}", self.world.messages[thread]));
@@ -301,10 +301,10 @@ impl Stage {
             for agent in 0..AGENTS.len() {
                 let at = (agent, thread);
                 let list = ListAttempts::new(ask::agent(agent), ask::thread(thread), 100);
-                let found = self.db.read(list).await.map_err(told)?.attempts;
+                let found = self.db.read(list).await.map_err(reported)?.attempts;
                 let mut found: Vec<_> = found.iter().map(Row::of).collect();
                 found.reverse();
-                let runs = self.world.place(at).map(|place| place.runs.as_slice()).unwrap_or_default();
+                let runs = self.world.pair(at).map(|pair| pair.runs.as_slice()).unwrap_or_default();
                 same(&found, &runs.iter().map(Row::due).collect())?;
                 self.look(at, &Claim::PLAIN).await?;
             }

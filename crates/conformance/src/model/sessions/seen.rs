@@ -8,7 +8,7 @@ use throughline_core::{
 use super::{
     claim::{Answer, Why},
     step::{AGENTS, At, DIRS, How, PROVIDERS, ROOTS, RUNTIMES, SESSIONS, THREADS, Where},
-    world::{Place, Run, State, Value, World},
+    world::{PairState, Run, State, Value, World},
 };
 
 type Text = Option<String>;
@@ -62,11 +62,11 @@ fn text(names: &[&str], number: Option<usize>) -> Text {
     number.map(|number| names[number].to_owned())
 }
 
-fn told<T: ToString>(id: Option<&T>) -> Text {
+fn reported<T: ToString>(id: Option<&T>) -> Text {
     id.map(ToString::to_string)
 }
 
-fn place_of((runtime, root): Where) -> (String, String) {
+fn pair_of((runtime, root): Where) -> (String, String) {
     (RUNTIMES[runtime].to_owned(), ROOTS[root].to_owned())
 }
 
@@ -77,10 +77,10 @@ impl Pointed {
             session: pointer.session.to_string(),
             provider: pointer.provider.to_string(),
             runtime: runtime.map(|runtime| (runtime.id.to_string(), runtime.root.to_string())),
-            dir: told(pointer.work_dir.as_ref()),
+            dir: reported(pointer.work_dir.as_ref()),
             generation: pointer.generation.get(),
             state: pointer.state,
-            attempt: told(pointer.attempt.as_ref()),
+            attempt: reported(pointer.attempt.as_ref()),
         }
     }
 
@@ -89,7 +89,7 @@ impl Pointed {
         Self {
             session: SESSIONS[value.session].to_owned(),
             provider: PROVIDERS[value.provider].to_owned(),
-            runtime: runtime.map(|(runtime, _)| place_of(runtime)),
+            runtime: runtime.map(|(runtime, _)| pair_of(runtime)),
             dir: text(&DIRS, value.dir),
             generation: value.generation,
             state,
@@ -110,19 +110,19 @@ impl Bound {
     }
 
     /// As `place` has it, beside who runs.
-    fn due(world: &World, at: At, place: &Place, running: Text) -> Self {
+    fn due(world: &World, at: At, pair: &PairState, running: Text) -> Self {
         let given = |run: &Run| match (run.resumes, run.assigned) {
             (None, Some(session)) => {
                 Some(Pointed::due(world, &run.value(session), PointerState::Provisional))
             }
             _ => None,
         };
-        let pointer = match &place.pointer {
-            Some(value) if place.is_retired(value.session) => {
+        let pointer = match &pair.pointer {
+            Some(value) if pair.is_retired(value.session) => {
                 Some(Pointed::due(world, value, PointerState::Retired))
             }
             Some(value) => Some(Pointed::due(world, value, PointerState::Confirmed)),
-            None => place.lease.and_then(|(run, ..)| given(&place.runs[run])),
+            None => pair.lease.and_then(|(run, ..)| given(&pair.runs[run])),
         };
         Self {
             agent: AGENTS[at.0].to_owned(),
@@ -135,31 +135,31 @@ impl Bound {
 
     /// As it stands.
     pub(super) fn now(world: &World, at: At) -> Option<Self> {
-        let place = world.place(at)?;
-        Some(Self::due(world, at, place, running(place)))
+        let pair = world.pair(at)?;
+        Some(Self::due(world, at, pair, running(pair)))
     }
 
     /// As a look shows it: what the next run will find, and who runs until then.
     fn looked(world: &World, at: At) -> Option<Self> {
-        let place = world.place(at)?;
-        let mut then = place.clone();
+        let pair = world.pair(at)?;
+        let mut then = pair.clone();
         then.lapse(world.now, world.present(at));
-        Some(Self::due(world, at, &then, running(place)))
+        Some(Self::due(world, at, &then, running(pair)))
     }
 }
 
-fn running(place: &Place) -> Text {
-    place.lease.map(|(run, ..)| place.runs[run].id.clone())
+fn running(pair: &PairState) -> Text {
+    pair.lease.map(|(run, ..)| pair.runs[run].id.clone())
 }
 
 impl Claimed {
     pub(super) fn of(resolution: &Resolution) -> Self {
         let gap = resolution.gap.as_ref();
         Self {
-            session: told::<SessionId>(resolution.session.as_ref()),
-            dir: told::<WorkDir>(resolution.work_dir.as_ref()),
+            session: reported::<SessionId>(resolution.session.as_ref()),
+            dir: reported::<WorkDir>(resolution.work_dir.as_ref()),
             why: resolution.withheld.map(why),
-            gap: gap.map(|gap| (told(gap.session.as_ref()), why(gap.reason))),
+            gap: gap.map(|gap| (reported(gap.session.as_ref()), why(gap.reason))),
             generation: resolution.generation.get(),
             bound: resolution.binding.as_ref().map(Bound::of),
         }
@@ -191,9 +191,9 @@ impl Row {
             id: attempt.id.to_string(),
             number: attempt.number,
             generation: attempt.generation.get(),
-            resumes: told(attempt.resumes.as_ref()),
-            session: told(attempt.session.as_ref()),
-            dir: told(attempt.work_dir.as_ref()),
+            resumes: reported(attempt.resumes.as_ref()),
+            session: reported(attempt.session.as_ref()),
+            dir: reported(attempt.work_dir.as_ref()),
             state: match attempt.state {
                 AttemptState::Running => State::Running,
                 AttemptState::Completed => State::Ended(How::Confirm),

@@ -171,7 +171,7 @@ impl Bits {
         (self.mostly(4), self.mostly(4))
     }
 
-    fn place(&mut self) -> Where {
+    fn pair(&mut self) -> Where {
         (self.mostly(4), self.mostly(6))
     }
 
@@ -187,7 +187,7 @@ impl Bits {
         let found = [Found::Elsewhere, Found::DirectoryGone, Found::SessionMissing];
         Claim {
             provider: self.mostly(5),
-            runtime: if self.is(8) { None } else { Some(self.place()) },
+            runtime: if self.is(8) { None } else { Some(self.pair()) },
             queued: [None, None, None, None, Some(0), Some(1), Some(2), Some(-1)][self.below(8)],
             rerun: if self.is(8) { Some(self.below(4)) } else { None },
             fresh: self.is(12),
@@ -240,13 +240,13 @@ impl Bits {
             6 | 7 => Deed::ClearIf {
                 at: self.at(),
                 session: self.session(),
-                runtime: if self.is(2) { Some(self.place()) } else { None },
+                runtime: if self.is(2) { Some(self.pair()) } else { None },
             },
             8 => Deed::Adopt {
                 at: self.at(),
                 session: self.session(),
                 provider: self.mostly(5),
-                runtime: if self.is(2) { None } else { Some(self.place()) },
+                runtime: if self.is(2) { None } else { Some(self.pair()) },
                 run: if self.is(3) { None } else { Some((self.how(), self.session())) },
             },
             9 => Deed::Backfill { at: self.at(), dry: self.is(3) },

@@ -81,7 +81,7 @@ pub(super) enum Said {
 }
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct Place {
+pub(super) struct PairState {
     /// How often the sessions were reset by themselves.
     pub(super) own: u64,
     /// How often the thread had been cleared when something was last written here.
@@ -94,7 +94,7 @@ pub(super) struct Place {
     pub(super) lease: Option<(usize, i64, i64)>,
 }
 
-impl Place {
+impl PairState {
     /// What the latest run with a session has made of it.
     pub(super) fn value(&self, session: usize) -> Option<&Value> {
         self.ran(session).map(|(value, _)| value).max_by_key(|value| value.number)
@@ -128,7 +128,7 @@ impl Place {
     }
 
     /// The number that its user was last told of.
-    pub(super) fn told(&self, session: usize) -> Option<u64> {
+    pub(super) fn reported(&self, session: usize) -> Option<u64> {
         let latest = self.said.iter().rev().find_map(|said| match said {
             Said::Told(of, number) if *of == session => Some(Some(*number)),
             Said::GoneOn(of) if *of == session => Some(None),
@@ -202,7 +202,7 @@ pub(super) struct World {
     agents: [(u64, u64); 2],
     pub(super) dropped: [u64; 2],
     /// By agent, how often that was dropped before, and thread. Nothing until something is written.
-    places: BTreeMap<(usize, u64, usize), Place>,
+    pairs: BTreeMap<(usize, u64, usize), PairState>,
     /// How many messages each thread has.
     pub(super) messages: [u64; 2],
 }
@@ -216,19 +216,19 @@ impl World {
         (agent, self.agents[agent].0, thread)
     }
 
-    pub(super) fn place(&self, at: At) -> Option<&Place> {
-        self.places.get(&self.key(at))
+    pub(super) fn pair(&self, at: At) -> Option<&PairState> {
+        self.pairs.get(&self.key(at))
     }
 
     pub(super) fn present(&self, at: At) -> u64 {
-        1 + self.clears[at.1] + self.agents[at.0].1 + self.place(at).map_or(0, |place| place.own)
+        1 + self.clears[at.1] + self.agents[at.0].1 + self.pair(at).map_or(0, |pair| pair.own)
     }
 
     /// The first generation that may still be resumed. Whether the agent was reset before the thread was cleared or after is not
     /// known where nothing was written in between: what was queued in between is refused.
     pub(super) fn floor(&self, at: At) -> u64 {
-        match self.place(at) {
-            Some(place) if place.cleared == self.clears[at.1] => place.floor,
+        match self.pair(at) {
+            Some(pair) if pair.cleared == self.clears[at.1] => pair.floor,
             Some(_) => self.present(at),
             None if self.clears[at.1] > 0 => self.present(at),
             None => 1,
@@ -236,11 +236,11 @@ impl World {
     }
 
     /// What is there, to be changed.
-    pub(super) fn write(&mut self, at: At) -> &mut Place {
+    pub(super) fn write(&mut self, at: At) -> &mut PairState {
         let (floor, cleared) = (self.floor(at), self.clears[at.1]);
-        let place = self.places.entry(self.key(at)).or_default();
-        (place.floor, place.cleared) = (floor, cleared);
-        place
+        let pair = self.pairs.entry(self.key(at)).or_default();
+        (pair.floor, pair.cleared) = (floor, cleared);
+        pair
     }
 
     /// The runtime as it is now.
@@ -253,26 +253,26 @@ impl World {
     }
 
     fn run(&self, at: At, id: &str) -> Result<usize, Refusal> {
-        let found = self.place(at).and_then(|place| place.runs.iter().position(|run| run.id == id));
+        let found = self.pair(at).and_then(|pair| pair.runs.iter().position(|run| run.id == id));
         found.ok_or(Refusal::NotFound)
     }
 
     /// The run, if it is under way.
     fn under_way(&self, at: At, id: &str) -> Result<usize, Refusal> {
         let run = self.run(at, id)?;
-        let place = self.place(at).ok_or(Refusal::NotFound)?;
-        let has_lease = place.lease.is_some_and(|(holder, ..)| holder == run);
-        if place.runs[run].state == State::Running && has_lease { Ok(run) } else { Err(Refusal::Stale) }
+        let pair = self.pair(at).ok_or(Refusal::NotFound)?;
+        let has_lease = pair.lease.is_some_and(|(holder, ..)| holder == run);
+        if pair.runs[run].state == State::Running && has_lease { Ok(run) } else { Err(Refusal::Stale) }
     }
 
     pub(super) fn renew(&mut self, at: At, id: &str) -> Result<bool, Refusal> {
         let run = self.under_way(at, id)?;
         let (present, now) = (self.present(at), self.now);
-        let place = self.write(at);
-        if let Some((_, until, length)) = &mut place.lease {
+        let pair = self.write(at);
+        if let Some((_, until, length)) = &mut pair.lease {
             *until = (*until).max(now + *length);
         }
-        Ok(place.runs[run].begun_under != present)
+        Ok(pair.runs[run].begun_under != present)
     }
 
     pub(super) fn pin(
@@ -284,26 +284,26 @@ impl World {
     ) -> Result<bool, Refusal> {
         let run = self.run(at, id)?;
         let present = self.present(at);
-        let row = &self.place(at).ok_or(Refusal::NotFound)?.runs[run];
+        let row = &self.pair(at).ok_or(Refusal::NotFound)?.runs[run];
         let is_late = row.state == State::Ended(How::Cancel) && row.session.is_none();
         if !is_late {
             self.under_way(at, id)?;
         }
-        if self.place(at).is_some_and(|place| place.runs[run].begun_under != present) {
+        if self.pair(at).is_some_and(|pair| pair.runs[run].begun_under != present) {
             return Err(Refusal::Stale);
         }
-        let place = self.write(at);
-        let row = &mut place.runs[run];
+        let pair = self.write(at);
+        let row = &mut pair.runs[run];
         row.session = Some(session);
         row.dir = dir.or(row.dir);
         let value = row.value(session);
-        Ok(is_late && place.says(value, None, present))
+        Ok(is_late && pair.says(value, None, present))
     }
 
     pub(super) fn end(&mut self, at: At, id: &str, how: How, report: &Report) -> Result<bool, Refusal> {
         let run = self.under_way(at, id)?;
         let present = self.present(at);
-        let is_superseded = self.place(at).is_some_and(|place| place.runs[run].begun_under != present);
+        let is_superseded = self.pair(at).is_some_and(|pair| pair.runs[run].begun_under != present);
         if how == How::Confirm && is_superseded {
             return Err(Refusal::Stale);
         }
@@ -314,9 +314,9 @@ impl World {
             How::FailPoisoned => Some(Some(Fault::Poisoned)),
             How::FailMissing => Some(Some(Fault::Missing)),
         };
-        let place = self.write(at);
-        place.lease = None;
-        let row = &mut place.runs[run];
+        let pair = self.write(at);
+        pair.lease = None;
+        let row = &mut pair.runs[run];
         row.state = State::Ended(how);
         row.session = report.session.or(row.session);
         row.dir = report.dir.or(row.dir);
@@ -324,9 +324,9 @@ impl World {
         let about = row.session.or(if blamed || report.artifact_missing { row.resumes } else { None });
         let value = about.map(|session| row.value(session));
         if let Some(session) = report.retires {
-            place.said.push(Said::Retired(session));
+            pair.said.push(Said::Retired(session));
         }
-        Ok(value.is_some_and(|value| place.says(value, fault, present)))
+        Ok(value.is_some_and(|value| pair.says(value, fault, present)))
     }
 
     pub(super) fn reset(&mut self, at: At, expected: Option<u64>) -> Result<bool, Refusal> {
@@ -338,33 +338,33 @@ impl World {
     }
 
     pub(super) fn retire(&mut self, at: At, session: usize) -> bool {
-        let place = self.write(at);
-        place.said.push(Said::Retired(session));
-        place.pointer.as_ref().is_some_and(|pointer| pointer.session == session)
+        let pair = self.write(at);
+        pair.said.push(Said::Retired(session));
+        pair.pointer.as_ref().is_some_and(|pointer| pointer.session == session)
     }
 
     pub(super) fn clear_if(&mut self, at: At, session: usize, runtime: Option<Where>) -> bool {
-        let pointer = self.place(at).and_then(|place| place.pointer.clone());
+        let pointer = self.pair(at).and_then(|pair| pair.pointer.clone());
         let points_there = pointer.is_some_and(|pointer| {
             let is_there = |asked| pointer.runtime.is_some_and(|had| had.0 == asked && self.is_bound(had));
             pointer.session == session && runtime.is_none_or(is_there)
         });
-        if points_there || self.place(at).is_none() {
+        if points_there || self.pair(at).is_none() {
             self.write(at);
         }
         if points_there {
-            let place = self.write(at);
-            place.said.push(Said::Faulty(session, Fault::Cleared));
-            place.pointer = None;
+            let pair = self.write(at);
+            pair.said.push(Said::Faulty(session, Fault::Cleared));
+            pair.pointer = None;
         }
         points_there
     }
 
     pub(super) fn adopt(&mut self, at: At, pointer: Value, run: Option<Run>) -> Result<bool, Refusal> {
-        if self.place(at).is_some() {
+        if self.pair(at).is_some() {
             return Err(Refusal::AlreadyExists);
         }
-        let place = self.write(at);
+        let pair = self.write(at);
         if let Some(run) = run {
             let fault = match run.state {
                 State::Ended(How::Confirm) => Some(None),
@@ -373,24 +373,24 @@ impl World {
                 _ => None,
             };
             if let Some(session) = run.session {
-                place.said.push(Said::Ran { value: run.value(session), fault });
+                pair.said.push(Said::Ran { value: run.value(session), fault });
             }
-            place.runs.push(run);
+            pair.runs.push(run);
         }
-        if place.value(pointer.session).is_none() {
-            place.said.push(Said::Ran { value: pointer.clone(), fault: None });
+        if pair.value(pointer.session).is_none() {
+            pair.said.push(Said::Ran { value: pointer.clone(), fault: None });
         }
-        place.pointer = Some(pointer);
+        pair.pointer = Some(pointer);
         Ok(true)
     }
 
     /// The runtime that a pointer without one belongs to, and whether it was written.
     pub(super) fn backfill(&mut self, at: At, dry: bool) -> (Option<Where>, bool) {
-        let Some(place) = self.place(at) else { return (None, false) };
-        let Some(pointer) = place.pointer.clone().filter(|pointer| pointer.runtime.is_none()) else {
+        let Some(pair) = self.pair(at) else { return (None, false) };
+        let Some(pointer) = pair.pointer.clone().filter(|pointer| pointer.runtime.is_none()) else {
             return (None, false);
         };
-        let values = place.sessions();
+        let values = pair.sessions();
         let newest = values.into_iter().rfind(|value| value.generation <= pointer.generation);
         let same = newest.filter(|value| {
             (value.session, value.provider, value.generation)

@@ -180,7 +180,7 @@ impl Plugin for Swap {
                 let message =
                     if is_changed(&asked, &key, |_| true) { next.read(&context, get).await? } else { None };
                 let revision = message.as_ref().map(|message| message.revision);
-                let stored = is_changed(&asked, &key, needs_what_is_stored).then(|| {
+                let stored = is_changed(&asked, &key, needs_the_stored_message).then(|| {
                     message
                         .map_or_else(ContentBuffer::default, |message| ContentBuffer::new(&message.content))
                 });
@@ -252,7 +252,7 @@ fn is_changed(args: &PersistArgs, key: &Key, such: fn(&UpdateContent) -> bool) -
 }
 
 /// Whether a change appends what cannot be appended without the text that is stored before it.
-fn needs_what_is_stored(update: &UpdateContent) -> bool {
+fn needs_the_stored_message(update: &UpdateContent) -> bool {
     match update.change {
         ContentChange::Append(Delta::Blocks(_)) => true,
         ContentChange::Append(Delta::Text(_)) => update.mode == UpdateMode::Edit,

@@ -95,7 +95,7 @@ pub(super) fn nothing(around: &Around) -> Result<Persistence> {
 
 /// Makes every call again as a caller of its own, in a pipeline inside: for the same tenant, with the same key, and
 /// without whatever else its caller has said.
-pub(super) fn forgets_who_asks(around: &Around) -> Result<Persistence> {
+pub(super) fn forgets_the_caller(around: &Around) -> Result<Persistence> {
     let inside = Persistence::builder().layer(around.inside()).backend(around.backend()).build()?;
     let layer =
         from_fn("forgets-who-asks", Phase::Observe, move |request: PersistRequest, _: NextRequest| {

@@ -27,8 +27,8 @@ pub(super) enum AuditFault {
     AuditsReplays,
     PositionsLate,
     HangsOnNothing,
-    ForgetsNotes,
-    BeginsAnew,
+    ForgetsRejections,
+    StartsOver,
     ForgetsWhen,
     ForgetsCount,
     ForgetsPosition,
@@ -53,7 +53,7 @@ impl Log {
         for line in fs::read_to_string(&path)?.lines() {
             entries.push(serde_json::from_str(line)?);
         }
-        if fault == Some(AuditFault::BeginsAnew) {
+        if fault == Some(AuditFault::StartsOver) {
             entries.clear();
         }
         Ok(Self { fault, kept: Mutex::new(Kept { entries, file }) })
@@ -62,7 +62,7 @@ impl Log {
     /// Makes a write that is to have an entry, with nothing between the two.
     pub(super) async fn audited(
         &self,
-        ticket: &PendingAuditEntry,
+        admitted: &PendingAuditEntry,
         store: &Faulty,
         line: Line,
         write: impl Future<Output = Result<PersistResponse>>,
@@ -87,17 +87,17 @@ impl Log {
         if self.fault == Some(AuditFault::ForgetsWhen) {
             now = Timestamp::from_micros(0);
         }
-        let entry = ticket.entry(&mut self.link(&kept), now, (after, position), &response.result);
+        let entry = admitted.entry(&mut self.link(&kept), now, (after, position), &response.result);
         kept.extend([entry]);
         Ok(response)
     }
 
-    pub(super) async fn note(&self, notes: &RejectedCallRecords) {
-        if self.fault == Some(AuditFault::ForgetsNotes) {
+    pub(super) async fn record_rejected(&self, records: &RejectedCallRecords) {
+        if self.fault == Some(AuditFault::ForgetsRejections) {
             return;
         }
         let mut kept = self.kept.lock().await;
-        let entries = notes.entries(&mut self.link(&kept));
+        let entries = records.entries(&mut self.link(&kept));
         kept.extend(entries);
     }
 

@@ -34,19 +34,19 @@ pub(crate) struct Faulty {
 }
 
 impl Faulty {
-    pub(super) async fn open(mutant: &'static Mutant, place: &Place) -> Result<Self, BoxError> {
-        let journal = Journal::open(place.directory()).await?;
+    pub(super) async fn open(mutant: &'static Mutant, location: &Place) -> Result<Self, BoxError> {
+        let journal = Journal::open(location.directory()).await?;
         let commits = CommitNotifier::new();
         let fault = match mutant.special {
             Some(Special::Audit(fault)) => Some(fault),
             _ => None,
         };
-        let log = Log::open(place.directory(), fault)?;
+        let log = Log::open(location.directory(), fault)?;
         let fault = match mutant.special {
             Some(Special::Key(fault)) => Some(fault),
             _ => None,
         };
-        let key = StoreKey::open(place.directory(), fault)?;
+        let key = StoreKey::open(location.directory(), fault)?;
         Ok(Self {
             mutant,
             journal,
@@ -72,7 +72,7 @@ impl Faulty {
         let key = context.idempotency().map(|idempotency| idempotency.key.clone());
         let line = Line::new(context.tenant().clone(), args, key, now);
         let answer = match &audit {
-            Some(ticket) => self.log.audited(ticket, self, line.clone(), self.answer(line)).await,
+            Some(admitted) => self.log.audited(admitted, self, line.clone(), self.answer(line)).await,
             None => self.answer(line).await,
         };
         let mut response = answer.map_err(|error| own(&error))?;
@@ -240,7 +240,7 @@ impl Backend for Faulty {
     }
 
     async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
-        self.log.note(&records).await;
+        self.log.record_rejected(&records).await;
         Ok(())
     }
 

@@ -143,7 +143,7 @@ pub(super) fn list<'a>(
 }
 
 /// The changes that are told.
-pub(super) fn told(response: &mut PersistResponse) -> Option<&mut Changes> {
+pub(super) fn reported(response: &mut PersistResponse) -> Option<&mut Changes> {
     match &mut response.result {
         PersistResult::Read(ReadResult::Changes(changes)) => Some(changes),
         _ => None,

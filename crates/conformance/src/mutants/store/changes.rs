@@ -15,12 +15,12 @@ use super::{backend::Faulty, change, journal::Line, made_up};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ChangeFault {
-    TellsTheLastOnly,
-    TellsEverything,
-    TellsRefusals,
-    TellsWhatItToldBefore,
+    EmitsTheLastOnly,
+    EmitsEverything,
+    EmitsRefusals,
+    EmitsReplays,
     PositionsLate,
-    TellsFromAnywhere,
+    ReadsFromAnywhere,
 }
 
 /// What these faults remember.
@@ -54,7 +54,7 @@ impl ChangeFault {
         }
         let mut response = match (answer, &line.args) {
             (Err(error), PersistArgs::Read(ReadArgs::Changes(read)))
-                if self == Self::TellsFromAnywhere && error.kind() == ErrorKind::TooOld =>
+                if self == Self::ReadsFromAnywhere && error.kind() == ErrorKind::TooOld =>
             {
                 let nothing = Changes { changes: Vec::new(), position: read.after, more: false };
                 let result = PersistResult::Read(ReadResult::Changes(nothing));
@@ -76,21 +76,23 @@ impl ChangeFault {
             }
             return Ok(response);
         }
-        let (PersistArgs::Read(ReadArgs::Changes(read)), Some(told)) =
-            (&line.args, change::told(&mut response))
+        let (PersistArgs::Read(ReadArgs::Changes(read)), Some(reported)) =
+            (&line.args, change::reported(&mut response))
         else {
             return Ok(response);
         };
         store.memory.known(|known| match self {
-            Self::TellsTheLastOnly => told.changes.retain(|change| !known.inside.contains(&change.position)),
-            Self::TellsWhatItToldBefore => {
+            Self::EmitsTheLastOnly => {
+                reported.changes.retain(|change| !known.inside.contains(&change.position))
+            }
+            Self::EmitsReplays => {
                 let asked = format!("{} {read:?}", line.tenant);
-                *told = known.answered.entry(asked).or_insert_with(|| told.clone()).clone();
+                *reported = known.answered.entry(asked).or_insert_with(|| reported.clone()).clone();
             }
             _ => {
                 let more = known.made_up.iter().filter(|change| is_asked_for(read, &line.tenant, change));
-                told.changes.extend(more.cloned());
-                told.changes.sort_by_key(|change| change.position);
+                reported.changes.extend(more.cloned());
+                reported.changes.sort_by_key(|change| change.position);
             }
         });
         Ok(response)
@@ -108,16 +110,16 @@ impl ChangeFault {
                 what: ChangeKind::ThreadChanged,
             };
             match (self, answer) {
-                (Self::TellsRefusals, Err(_)) => known.made_up.push(change(before.next())),
+                (Self::EmitsRefusals, Err(_)) => known.made_up.push(change(before.next())),
                 (_, Err(_)) => {}
                 (_, Ok(response)) => {
                     let Some(position) = response.receipt.position else { return };
                     known.last = position;
                     match self {
-                        Self::TellsTheLastOnly => {
+                        Self::EmitsTheLastOnly => {
                             known.inside.extend((before.get() + 1..position.get()).map(Position::new));
                         }
-                        Self::TellsEverything if is_nothing(response) => known.made_up.push(change(position)),
+                        Self::EmitsEverything if is_nothing(response) => known.made_up.push(change(position)),
                         _ => {}
                     }
                 }

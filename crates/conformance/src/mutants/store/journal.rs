@@ -93,7 +93,7 @@ impl Journal {
     }
 
     /// Writes a message to another file, which nobody reads.
-    pub(super) fn write_beside(&self, message: &Message) {
+    pub(super) fn write_to_temporary(&self, message: &Message) {
         let file = OpenOptions::new().create(true).append(true).open(self.path.with_extension("beside"));
         let json = serde_json::to_vec(message).expect("a message serializes");
         file.and_then(|mut file| file.write_all(&json)).expect("a file beside");

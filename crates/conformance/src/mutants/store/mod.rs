@@ -138,7 +138,7 @@ impl Fixture for Mutated {
         Profile::new(self.0.name)
     }
 
-    async fn open(&self, place: &Place) -> Result<Faulty, BoxError> {
-        Faulty::open(self.0, place).await
+    async fn open(&self, location: &Place) -> Result<Faulty, BoxError> {
+        Faulty::open(self.0, location).await
     }
 }

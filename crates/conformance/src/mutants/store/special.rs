@@ -47,7 +47,7 @@ pub(super) enum Special {
     LatePartials,
     NeverRenews,
     RevivesTheDead,
-    GivesPlacesAgain,
+    ReusesSeqs,
     ChangesGoBack,
     PartialBatches,
     ChecksThenAdds,
@@ -177,7 +177,7 @@ impl Special {
                 PersistArgs::UpdateContent(update) => self.update(store, line, update).await,
                 _ => store.sound(line).await,
             },
-            Self::RevivesTheDead | Self::GivesPlacesAgain | Self::ChecksThenAdds => {
+            Self::RevivesTheDead | Self::ReusesSeqs | Self::ChecksThenAdds => {
                 if matches!(line.args, PersistArgs::Add(_)) {
                     self.add(store, line).await
                 } else {
@@ -211,7 +211,7 @@ impl Special {
             Self::RewritesContent => {
                 let response = store.sound(line.clone()).await?;
                 if let (true, Some(message)) = (is_write, read(store, &line).await?) {
-                    store.journal.write_beside(&message);
+                    store.journal.write_to_temporary(&message);
                 }
                 Ok(response)
             }
@@ -374,7 +374,7 @@ impl Special {
         let left = store.journal.read(&Line { args: all_of(&asked.thread), ..line }).await?;
         if let PersistResult::Add(added) = &mut response.result {
             added.message.id = asked.id;
-            if let (Self::GivesPlacesAgain, PersistResult::Read(read)) = (self, &left.result) {
+            if let (Self::ReusesSeqs, PersistResult::Read(read)) = (self, &left.result) {
                 added.message.seq = Seq::new(read.messages().len() as u64);
             }
         }

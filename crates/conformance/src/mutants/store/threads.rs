@@ -170,13 +170,13 @@ impl ThreadFault {
         match (self, error.kind(), error.message()) {
             (Self::ResolvesTheDead, ErrorKind::Gone, Some(_))
             | (Self::ResolvesToTakenIds, ErrorKind::AlreadyExists, Some(_)) => {
-                let nobody = ResolveId {
+                let stranger = ResolveId {
                     origin: Origin::new().event(asked.fresh.as_str().parse().expect("a valid id")),
                     fresh: MessageId::mint(),
                     legacy: Vec::new(),
                     ..asked.clone()
                 };
-                store.sound(Line { args: nobody.into(), ..line.clone() }).await
+                store.sound(Line { args: stranger.into(), ..line.clone() }).await
             }
             _ => Err(error),
         }
@@ -289,9 +289,9 @@ impl ThreadFault {
                     let reader = Line { tenant, ..line.clone() };
                     let messages = page(store, &reader, &thread, Visibility::All).await?;
                     let PersistResult::Import(imported) = &mut response.result else { continue };
-                    for (row, told) in import.rows.iter().zip(&mut imported.rows) {
+                    for (row, reported) in import.rows.iter().zip(&mut imported.rows) {
                         if let Some(there) = messages.iter().find(|message| message.id == row.id) {
-                            *told = ImportedRow::Differs(there.seq);
+                            *reported = ImportedRow::Differs(there.seq);
                         }
                     }
                 }

@@ -21,65 +21,90 @@ pub(super) static MUTANTS: &[Mutant] = &[
     faulty(
         "audits-no-batches",
         "writes no entry of a batch",
-        &["audit.entries", "audit.positions", "audit.thread"],
+        &[
+            "audit.every_write_has_one_entry",
+            "audit.entry_lists_its_positions",
+            "audit.thread_log_withholds_other_threads",
+        ],
         AuditFault::ForgetsBatches,
     ),
     faulty(
         "audits-no-consumers",
         "writes no entry of what consumers keep",
-        &["audit.consumer"],
+        &["audit.consumer_writes_are_recorded"],
         AuditFault::ForgetsConsumers,
     ),
-    faulty("audits-replays", "writes an entry of a replay", &["audit.nothing"], AuditFault::AuditsReplays),
+    faulty(
+        "audits-replays",
+        "writes an entry of a replay",
+        &["audit.replay_adds_no_entry"],
+        AuditFault::AuditsReplays,
+    ),
     faulty(
         "audits-other-positions",
         "says other positions of a write than it took",
-        &["audit.positions"],
+        &["audit.entry_lists_its_positions"],
         AuditFault::PositionsLate,
     ),
     faulty(
         "audits-without-a-count",
         "does not count the entries that it has written",
-        &["audit.chain", "audit.written"],
+        &["audit.entries_form_a_hash_chain", "audit.page_reports_written_count_and_position"],
         AuditFault::ForgetsCount,
     ),
     faulty(
         "audits-without-a-position",
         "does not say with its entries how far it has come",
-        &["audit.written"],
+        &["audit.page_reports_written_count_and_position"],
         AuditFault::ForgetsPosition,
     ),
-    faulty("audits-no-time", "does not say when a write was made", &["audit.facts"], AuditFault::ForgetsWhen),
+    faulty(
+        "audits-no-time",
+        "does not say when a write was made",
+        &["audit.entry_names_actor_time_and_hashes"],
+        AuditFault::ForgetsWhen,
+    ),
     faulty(
         "audits-without-a-chain",
         "writes entries that hang on nothing",
-        &["audit.chain"],
+        &["audit.entries_form_a_hash_chain"],
         AuditFault::HangsOnNothing,
     ),
-    faulty("audits-no-refusals", "takes notes and loses them", &["audit.notes"], AuditFault::ForgetsNotes),
+    faulty(
+        "audits-no-refusals",
+        "takes notes and loses them",
+        &["audit.rejected_writes_are_recorded"],
+        AuditFault::ForgetsRejections,
+    ),
     faulty(
         "audits-anew",
         "begins its log anew when it is opened",
-        &["audit.reopened"],
-        AuditFault::BeginsAnew,
+        &["audit.log_survives_reopening"],
+        AuditFault::StartsOver,
     ),
-    Mutant::new("shows-every-tenants-log", "shows a tenant the entries of all", &["audit.tenant"]).before(
-        |args, _| {
-            scope(args, |scope| if scope == ChangeScope::Tenant { ChangeScope::Store } else { scope });
-        },
-    ),
-    Mutant::new("shows-every-threads-log", "shows who reads one thread's log all", &["audit.thread"]).before(
-        |args, _| {
-            scope(args, |scope| match scope {
-                ChangeScope::Thread(_) => ChangeScope::Tenant,
-                scope => scope,
-            });
-        },
-    ),
+    Mutant::new(
+        "shows-every-tenants-log",
+        "shows a tenant the entries of all",
+        &["audit.tenant_reads_only_its_own_entries"],
+    )
+    .before(|args, _| {
+        scope(args, |scope| if scope == ChangeScope::Tenant { ChangeScope::Store } else { scope });
+    }),
+    Mutant::new(
+        "shows-every-threads-log",
+        "shows who reads one thread's log all",
+        &["audit.thread_log_withholds_other_threads"],
+    )
+    .before(|args, _| {
+        scope(args, |scope| match scope {
+            ChangeScope::Thread(_) => ChangeScope::Tenant,
+            scope => scope,
+        });
+    }),
     Mutant::new(
         "reads-the-log-from-its-beginning",
         "reads the log from its beginning, whatever is asked",
-        &["audit.pages"],
+        &["audit.pages_run_in_both_directions"],
     )
     .before(|args, _| {
         if let PersistArgs::Read(ReadArgs::Audit(read)) = args {

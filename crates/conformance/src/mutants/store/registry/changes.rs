@@ -9,8 +9,8 @@ use crate::mutants::store::{Mutant, change, changes::ChangeFault, special::Speci
 
 /// Changes what happened, wherever it is told.
 fn happened(response: &mut throughline_core::PersistResponse, change: fn(ChangeKind) -> ChangeKind) {
-    if let Some(told) = change::told(response) {
-        told.changes.iter_mut().for_each(|told| told.what = change(told.what.clone()));
+    if let Some(reported) = change::reported(response) {
+        reported.changes.iter_mut().for_each(|reported| reported.what = change(reported.what.clone()));
     }
 }
 
@@ -24,79 +24,118 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "tells-edits-as-writes",
         "tells of an edit as of a piece of a message",
-        &["changes.messages"],
+        &["changes.every_message_write_emits_its_kind"],
     )
     .after(|_, response| {
-        happened(response, |what| match what {
+        happened(response, |kind| match kind {
             ChangeKind::Edited(message) => ChangeKind::Written(message),
-            what => what,
+            kind => kind,
         });
     }),
     Mutant::new(
         "tells-no-publication",
         "tells of a publication as of any change of a thread",
-        &["changes.threads"],
+        &["changes.every_thread_operation_emits_its_kind"],
     )
     .after(|_, response| {
-        happened(response, |what| match what {
+        happened(response, |kind| match kind {
             ChangeKind::ThreadPublished => ChangeKind::ThreadChanged,
-            what => what,
+            kind => kind,
         });
     }),
     Mutant::new(
         "tells-the-last-only",
         "tells of a batch or an import the last change alone",
-        &["changes.batch", "changes.import", "changes.reopened"],
+        &[
+            "changes.batch_emits_one_change_per_item",
+            "changes.import_emits_one_change_per_added_message",
+            "changes.survive_reopening",
+        ],
     )
-    .special(Special::Change(ChangeFault::TellsTheLastOnly)),
-    Mutant::new("tells-everything", "tells of writes that changed nothing", &["RR-S4", "changes.nothing"])
-        .special(Special::Change(ChangeFault::TellsEverything)),
+    .special(Special::Change(ChangeFault::EmitsTheLastOnly)),
+    Mutant::new(
+        "tells-everything",
+        "tells of writes that changed nothing",
+        &["threads.concurrent_creates_and_renames_are_all_kept", "changes.calls_without_effect_emit_none"],
+    )
+    .special(Special::Change(ChangeFault::EmitsEverything)),
     Mutant::new(
         "tells-refusals",
         "tells of writes that were refused",
-        &["RR-S12", "changes.refusals", "changes.refused-batch"],
+        &[
+            "threads.write_to_a_deleted_thread_is_gone",
+            "changes.refused_calls_emit_none",
+            "changes.refused_batches_emit_none",
+        ],
     )
-    .special(Special::Change(ChangeFault::TellsRefusals)),
-    Mutant::new("tells-what-it-told-before", "answers who asks again as before", &["changes.feed-woken"])
-        .special(Special::Change(ChangeFault::TellsWhatItToldBefore)),
+    .special(Special::Change(ChangeFault::EmitsRefusals)),
+    Mutant::new(
+        "tells-what-it-told-before",
+        "answers who asks again as before",
+        &["changes.waiting_feed_wakes_on_a_write"],
+    )
+    .special(Special::Change(ChangeFault::EmitsReplays)),
     Mutant::new(
         "tells-other-positions",
         "tells of a change at another position than its writer",
-        &["RR-S4", "changes.messages", "changes.threads", "changes.positions"],
+        &[
+            "threads.concurrent_creates_and_renames_are_all_kept",
+            "changes.every_message_write_emits_its_kind",
+            "changes.every_thread_operation_emits_its_kind",
+            "changes.position_equals_the_writers_receipt",
+        ],
     )
     .after(|_, response| {
-        if let Some(told) = change::told(response) {
+        if let Some(reported) = change::reported(response) {
             let later = |position: Position| Position::new(position.get() + 1);
-            told.changes.iter_mut().for_each(|change| change.position = later(change.position));
-            told.position = later(told.position);
+            reported.changes.iter_mut().for_each(|change| change.position = later(change.position));
+            reported.position = later(reported.position);
         }
     }),
-    Mutant::new("tells-by-time", "tells of changes in the order of the clock", &["changes.back"]).after(
-        |_, response| {
-            if let Some(told) = change::told(response) {
-                told.changes.sort_by_key(|change| change.at);
-            }
-        },
-    ),
+    Mutant::new(
+        "tells-by-time",
+        "tells of changes in the order of the clock",
+        &["changes.order_is_commit_order_when_the_clock_jumps_back"],
+    )
+    .after(|_, response| {
+        if let Some(reported) = change::reported(response) {
+            reported.changes.sort_by_key(|change| change.at);
+        }
+    }),
     Mutant::new(
         "tells-what-is-known",
         "tells of the change at the position again",
-        &["RR-S4", "changes.messages", "changes.threads", "changes.resume", "changes.feed-many"],
+        &[
+            "threads.concurrent_creates_and_renames_are_all_kept",
+            "changes.every_message_write_emits_its_kind",
+            "changes.every_thread_operation_emits_its_kind",
+            "changes.reads_resume_at_any_position",
+            "changes.feed_is_complete_under_concurrent_writes",
+        ],
     )
     .before(|args, _| {
         if let PersistArgs::Read(ReadArgs::Changes(read)) = args {
             read.after = Position::new(read.after.get().saturating_sub(1));
         }
     }),
-    Mutant::new("tells-of-every-tenant", "tells a tenant of the changes of all", &["changes.tenant"]).before(
-        |args, _| {
-            scope(args, |scope| if scope == ChangeScope::Tenant { ChangeScope::Store } else { scope });
-        },
-    ),
+    Mutant::new(
+        "tells-of-every-tenant",
+        "tells a tenant of the changes of all",
+        &["changes.tenant_reads_only_its_own_changes"],
+    )
+    .before(|args, _| {
+        scope(args, |scope| if scope == ChangeScope::Tenant { ChangeScope::Store } else { scope });
+    }),
     Mutant::new(
         "tells-of-every-thread",
         "tells of every thread who follows one",
-        &["changes.feed", "changes.more", "changes.page", "changes.resume", "changes.thread"],
+        &[
+            "changes.feed_yields_each_change_once",
+            "changes.answer_reports_position_and_more",
+            "changes.page_position_joins_the_changes",
+            "changes.reads_resume_at_any_position",
+            "changes.thread_scope_shows_that_thread",
+        ],
     )
     .before(|args, _| {
         scope(args, |scope| match scope {
@@ -104,21 +143,28 @@ pub(super) static MUTANTS: &[Mutant] = &[
             scope => scope,
         });
     }),
-    Mutant::new("tells-of-one-tenant", "tells who follows the store of one tenant", &["changes.store"])
-        .before(|args, _| {
-            scope(args, |scope| if scope == ChangeScope::Store { ChangeScope::Tenant } else { scope });
-        }),
-    Mutant::new("tells-no-more", "never says that there are more changes", &["RR-S4", "changes.more"]).after(
-        |_, response| {
-            if let Some(told) = change::told(response) {
-                told.more = false;
-            }
-        },
-    ),
+    Mutant::new(
+        "tells-of-one-tenant",
+        "tells who follows the store of one tenant",
+        &["changes.store_scope_covers_every_tenant"],
+    )
+    .before(|args, _| {
+        scope(args, |scope| if scope == ChangeScope::Store { ChangeScope::Tenant } else { scope });
+    }),
+    Mutant::new(
+        "tells-no-more",
+        "never says that there are more changes",
+        &["threads.concurrent_creates_and_renames_are_all_kept", "changes.answer_reports_position_and_more"],
+    )
+    .after(|_, response| {
+        if let Some(reported) = change::reported(response) {
+            reported.more = false;
+        }
+    }),
     Mutant::new(
         "pages-from-the-beginning",
         "shows a page as if nothing had changed before",
-        &["changes.page", "changes.page-at-once"],
+        &["changes.page_position_joins_the_changes", "changes.page_read_during_writes_joins_the_changes"],
     )
     .after(|asked, response| {
         if let Some((_, page)) = change::page(asked, response) {
@@ -128,7 +174,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "lists-from-the-beginning",
         "shows a list as if nothing had changed before",
-        &["changes.list"],
+        &["changes.list_position_joins_the_changes"],
     )
     .after(|_, response| {
         if let PersistResult::Read(ReadResult::Threads(list)) = &mut response.result {
@@ -138,9 +184,13 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "tells-from-anywhere",
         "takes a position that it has lost for one that is to come",
-        &["changes.ahead"],
+        &["changes.read_after_a_future_position_is_too_old"],
     )
-    .special(Special::Change(ChangeFault::TellsFromAnywhere)),
-    Mutant::new("positions-late", "says how far a page goes after it was read", &["changes.page-at-once"])
-        .special(Special::Change(ChangeFault::PositionsLate)),
+    .special(Special::Change(ChangeFault::ReadsFromAnywhere)),
+    Mutant::new(
+        "positions-late",
+        "says how far a page goes after it was read",
+        &["changes.page_read_during_writes_joins_the_changes"],
+    )
+    .special(Special::Change(ChangeFault::PositionsLate)),
 ];

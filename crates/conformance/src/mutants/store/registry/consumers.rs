@@ -29,31 +29,44 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "is-never-empty",
         "says of an empty store that something was written to it",
-        &["consumer.refused-leaves-nothing", "replica.state"],
+        &[
+            "consumers.refused_move_creates_no_consumer",
+            "replication.role_changes_from_the_expected_state_only",
+        ],
     )
     .after(|_, response| {
-        if let PersistResult::Read(ReadResult::ReplicationStatus(standing)) = &mut response.result {
-            standing.is_empty = false;
+        if let PersistResult::Read(ReadResult::ReplicationStatus(status)) = &mut response.result {
+            status.is_empty = false;
         }
     }),
     // The end of a thread.
     Mutant::new(
         "adds-whatever-was-seen",
         "adds behind what its writer has not read",
-        &["thread.after", "thread.after-reserved"],
+        &[
+            "turns.append_after_another_last_message_is_stale",
+            "drafts.reservation_after_another_last_message_is_stale",
+        ],
     )
     .before(|args, _| forget_the_end(args)),
-    Mutant::new("says-that-is-all", "says that there is never more to read", &["turn.history"]).after(
-        |_, response| {
-            if let PersistResult::Read(ReadResult::Page(page)) = &mut response.result {
-                page.has_more = false;
-            }
-        },
-    ),
+    Mutant::new(
+        "says-that-is-all",
+        "says that there is never more to read",
+        &["turns.history_holds_final_messages_only"],
+    )
+    .after(|_, response| {
+        if let PersistResult::Read(ReadResult::Page(page)) = &mut response.result {
+            page.has_more = false;
+        }
+    }),
     Mutant::new(
         "halves-turns",
         "adds the first message of a batch alone",
-        &["RR-S5", "turn.append", "turn.key"],
+        &[
+            "turns.lost_answer_is_replayed_by_key",
+            "turns.appended_as_a_whole",
+            "turns.repeated_key_is_not_appended_twice",
+        ],
     )
     .before(|args, _| {
         if let PersistArgs::Batch(batch) = args {
@@ -62,32 +75,38 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }
     }),
     // Consumers.
-    Mutant::new("moves-any-cursor", "moves a cursor wherever it is", &["consumer.cursor"]).before(
-        |args, _| {
+    Mutant::new("moves-any-cursor", "moves a cursor wherever it is", &["consumers.cursor_never_moves_back"])
+        .before(|args, _| {
             if let Some(consumer) = consumer(args)
                 && let ConsumerArgs::MoveCursor(moved) = consumer
             {
                 moved.expected = None;
             }
-        },
-    ),
-    Mutant::new("keeps-no-reasons", "stores no reason of a quarantined change", &["consumer.quarantine"])
-        .before(|args, _| {
-            if let Some(ConsumerArgs::Quarantine(change)) = consumer(args) {
-                change.why.clear();
-            }
         }),
-    Mutant::new("resets-to-the-beginning", "puts a cursor at the beginning", &["consumer.reset"]).before(
-        |args, _| {
-            if let Some(ConsumerArgs::ResetCursor(ResetCursor { to, .. })) = consumer(args) {
-                *to = Position::ZERO;
-            }
-        },
-    ),
+    Mutant::new(
+        "keeps-no-reasons",
+        "stores no reason of a quarantined change",
+        &["consumers.quarantine_lists_skipped_changes"],
+    )
+    .before(|args, _| {
+        if let Some(ConsumerArgs::Quarantine(change)) = consumer(args) {
+            change.why.clear();
+        }
+    }),
+    Mutant::new(
+        "resets-to-the-beginning",
+        "puts a cursor at the beginning",
+        &["consumers.reset_sets_the_cursor_anywhere"],
+    )
+    .before(|args, _| {
+        if let Some(ConsumerArgs::ResetCursor(ResetCursor { to, .. })) = consumer(args) {
+            *to = Position::ZERO;
+        }
+    }),
     Mutant::new(
         "lists-from-the-first",
         "starts every page of quarantined changes at the first one",
-        &["consumer.quarantine"],
+        &["consumers.quarantine_lists_skipped_changes"],
     )
     .before(|args, _| {
         if let PersistArgs::Read(ReadArgs::Quarantined(list)) = args {
@@ -102,7 +121,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "counts-no-quarantine",
         "answers that no change is quarantined",
-        &["consumer.apart", "consumer.reopened"],
+        &["consumers.state_is_separate_per_consumer_and_tenant", "consumers.state_survives_reopening"],
     )
     .after(|_, response| {
         if let PersistResult::Read(ReadResult::Cursor(cursor)) = &mut response.result {
@@ -113,46 +132,56 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "finds-nothing",
         "finds no word",
-        &["search.words", "search.limit", "search.settled", "search.gone"],
+        &[
+            "search.terms_match_by_prefix_and_in_any_case",
+            "search.bad_limits_and_empty_queries_are_refused",
+            "search.only_final_messages_are_found",
+            "search.removed_text_is_not_found",
+        ],
     )
     .after(|_, response| {
         if let PersistResult::Read(ReadResult::Search(found)) = &mut response.result {
             found.hits.clear();
         }
     }),
-    Mutant::new("finds-beginnings", "takes every word for the beginning of one", &["search.words"]).before(
-        |args, _| {
-            if let PersistArgs::Read(ReadArgs::Search(search)) = args {
-                search.query = search.query.split_whitespace().map(|word| format!("{word}* ")).collect();
-            }
-        },
-    ),
-    Mutant::new("marks-nothing", "marks no word", &["search.snippet"]).after(|_, response| {
-        if let PersistResult::Read(ReadResult::Search(found)) = &mut response.result {
-            found.hits.iter_mut().for_each(|hit| hit.marks.clear());
+    Mutant::new(
+        "finds-beginnings",
+        "takes every word for the beginning of one",
+        &["search.terms_match_by_prefix_and_in_any_case"],
+    )
+    .before(|args, _| {
+        if let PersistArgs::Read(ReadArgs::Search(search)) = args {
+            search.query = search.query.split_whitespace().map(|word| format!("{word}* ")).collect();
         }
     }),
+    Mutant::new("marks-nothing", "marks no word", &["search.hit_names_the_message_and_marks_the_terms"])
+        .after(|_, response| {
+            if let PersistResult::Read(ReadResult::Search(found)) = &mut response.result {
+                found.hits.iter_mut().for_each(|hit| hit.marks.clear());
+            }
+        }),
     Mutant::new(
         "limits-before-tenants",
         "limits what an index of all tenants finds before it tells them apart",
-        &["search.tenants"],
+        &["search.other_tenants_do_not_affect_hits"],
     )
     .special(Special::Search(SearchFault::LimitsBeforeTenants)),
     Mutant::new(
         "ranks-by-every-tenant",
         "ranks the hits of a tenant by what the other ones say",
-        &["search.tenants"],
+        &["search.other_tenants_do_not_affect_hits"],
     )
     .special(Special::Search(SearchFault::RanksByEveryTenant)),
-    Mutant::new("ranks-by-age", "shows the oldest hit first", &["search.order"]).after(|_, response| {
-        if let PersistResult::Read(ReadResult::Search(found)) = &mut response.result {
-            found.hits.sort_by_key(|hit| hit.seq);
-        }
-    }),
+    Mutant::new("ranks-by-age", "shows the oldest hit first", &["search.hits_are_ranked_by_term_count"])
+        .after(|_, response| {
+            if let PersistResult::Read(ReadResult::Search(found)) = &mut response.result {
+                found.hits.sort_by_key(|hit| hit.seq);
+            }
+        }),
     Mutant::new(
         "finds-whole-runs",
         "finds Chinese, Japanese and Korean by a whole run of characters only",
-        &["search.cjk"],
+        &["search.cjk_is_found_inside_a_run"],
     )
     .after(|_, response| {
         if let PersistResult::Read(ReadResult::Search(found)) = &mut response.result {
@@ -166,11 +195,14 @@ pub(super) static MUTANTS: &[Mutant] = &[
             });
         }
     }),
-    Mutant::new("finds-what-is-elsewhere", "finds what any thread says", &["search.scope"]).before(
-        |args, _| {
-            if let PersistArgs::Read(ReadArgs::Search(search)) = args {
-                search.thread = None;
-            }
-        },
-    ),
+    Mutant::new(
+        "finds-what-is-elsewhere",
+        "finds what any thread says",
+        &["search.scope_excludes_other_threads_and_tenants"],
+    )
+    .before(|args, _| {
+        if let PersistArgs::Read(ReadArgs::Search(search)) = args {
+            search.thread = None;
+        }
+    }),
 ];

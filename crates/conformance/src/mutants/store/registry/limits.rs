@@ -5,12 +5,16 @@ use throughline_core::{PersistArgs, messages::Batch, threads::ThreadArgs};
 use crate::mutants::store::{Mutant, change};
 
 pub(super) static MUTANTS: &[Mutant] = &[
-    Mutant::new("ignores-content-limits", "appends beyond the limit that the call names", &["append.limit"])
-        .before(|args, _| change::contents(args, |update| update.max_content_bytes = None)),
+    Mutant::new(
+        "ignores-content-limits",
+        "appends beyond the limit that the call names",
+        &["messages.append_above_the_call_limit_is_refused"],
+    )
+    .before(|args, _| change::contents(args, |update| update.max_content_bytes = None)),
     Mutant::new(
         "ignores-metadata-limits",
         "patches the metadata of a message beyond the limit that the call names",
-        &["update.metadata-limit"],
+        &["messages.metadata_above_the_call_limit_is_refused"],
     )
     .before(|args, _| {
         each(args, |item| {
@@ -22,7 +26,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "ignores-metadata-limits-of-threads",
         "patches the metadata of a thread beyond the limit that the call names",
-        &["thread.metadata-limit"],
+        &["threads.metadata_above_the_call_limit_is_refused"],
     )
     .before(|args, _| {
         each(args, |item| {
@@ -34,7 +38,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "limits-each-patch",
         "holds what a patch carries to the limit, and not what the message then has",
-        &["update.metadata-limit"],
+        &["messages.metadata_above_the_call_limit_is_refused"],
     )
     .before(|args, _| {
         each(args, |item| {
@@ -47,12 +51,16 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }
         });
     }),
-    Mutant::new("ignores-answer-limits", "answers a batch with as much as there is", &["batch.answer-limit"])
-        .before(|args, _| {
-            if let PersistArgs::Batch(Batch { max_answer_bytes, .. }) = args {
-                *max_answer_bytes = None;
-            }
-        }),
+    Mutant::new(
+        "ignores-answer-limits",
+        "answers a batch with as much as there is",
+        &["batches.answer_above_the_call_limit_is_refused"],
+    )
+    .before(|args, _| {
+        if let PersistArgs::Batch(Batch { max_answer_bytes, .. }) = args {
+            *max_answer_bytes = None;
+        }
+    }),
 ];
 
 /// Changes an operation, or each item of a batch.

@@ -1,6 +1,7 @@
 //! The faults, each with the checks that have to catch it.
 
 mod audit;
+mod batches;
 mod changes;
 mod claims;
 mod consumers;
@@ -8,6 +9,7 @@ mod imports;
 mod kept;
 mod limits;
 mod names;
+mod prunes;
 mod reads;
 mod replicas;
 mod sessions;
@@ -19,9 +21,11 @@ use super::Mutant;
 pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
     [
         writes::MUTANTS,
+        batches::MUTANTS,
         limits::MUTANTS,
         reads::MUTANTS,
         threads::MUTANTS,
+        prunes::MUTANTS,
         imports::MUTANTS,
         names::MUTANTS,
         changes::MUTANTS,

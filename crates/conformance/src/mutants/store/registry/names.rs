@@ -35,7 +35,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "resolves-afresh",
         "takes every item for a new one",
-        &["T3-S8", "resolve.again", "resolve.no-turn", "resolve.reopened"],
+        &[
+            "aliases.repeated_item_in_a_later_turn_is_new",
+            "aliases.repeated_resolution_gives_the_same_id",
+            "aliases.user_message_ends_a_turn_without_id",
+            "aliases.survive_reopening",
+        ],
     )
     .before(|args, _| {
         if let Some(asked) = resolve(args)
@@ -47,7 +52,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "resolves-by-turn",
         "takes every item of a turn for the message of that turn",
-        &["T3-S7", "resolve.turn", "resolve.gone"],
+        &[
+            "aliases.two_items_of_a_turn_are_two_messages",
+            "aliases.turn_resolves_to_its_latest_message_without_item",
+            "aliases.deleted_message_does_not_return",
+        ],
     )
     .before(|args, _| {
         if let Some(asked) = resolve(args)
@@ -59,7 +68,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "crosses-turns",
         "takes an item of any turn for the same",
-        &["T3-S8", "resolve.apart", "resolve.old-turn", "resolve.reopened"],
+        &[
+            "aliases.repeated_item_in_a_later_turn_is_new",
+            "aliases.ids_with_separators_do_not_collide",
+            "aliases.mismatched_legacy_id_is_skipped",
+            "aliases.survive_reopening",
+        ],
     )
     .before(|args, _| {
         if let Some(asked) = resolve(args)
@@ -68,38 +82,51 @@ pub(super) static MUTANTS: &[Mutant] = &[
             asked.origin.turn = None;
         }
     }),
-    Mutant::new("joins-names", "joins the turn and the item into one text", &["resolve.apart"]).before(
-        |args, _| {
-            if let Some(asked) = resolve(args)
-                && asked.origin.item.is_some()
-            {
-                asked.origin.item = joined(&asked.origin);
-                asked.origin.turn = Some("joined".parse().expect("a valid id"));
-            }
-        },
-    ),
-    Mutant::new("has-one-turn", "takes what names no turn for one turn", &["resolve.no-turn"]).before(
-        |args, _| {
-            if let Some(asked) = resolve(args)
-                && asked.origin.item.is_some()
-            {
-                asked.origin.turn.get_or_insert("none".parse().expect("a valid id"));
-            }
-        },
-    ),
-    Mutant::new("forgets-events", "takes every event for a new message", &["resolve.event"]).before(
-        |args, _| {
-            if let Some(asked) = resolve(args)
-                && asked.origin.event.is_some()
-            {
-                asked.origin.event = Some(asked.fresh.as_str().parse().expect("a valid id"));
-            }
-        },
-    ),
+    Mutant::new(
+        "joins-names",
+        "joins the turn and the item into one text",
+        &["aliases.ids_with_separators_do_not_collide"],
+    )
+    .before(|args, _| {
+        if let Some(asked) = resolve(args)
+            && asked.origin.item.is_some()
+        {
+            asked.origin.item = joined(&asked.origin);
+            asked.origin.turn = Some("joined".parse().expect("a valid id"));
+        }
+    }),
+    Mutant::new(
+        "has-one-turn",
+        "takes what names no turn for one turn",
+        &["aliases.user_message_ends_a_turn_without_id"],
+    )
+    .before(|args, _| {
+        if let Some(asked) = resolve(args)
+            && asked.origin.item.is_some()
+        {
+            asked.origin.turn.get_or_insert("none".parse().expect("a valid id"));
+        }
+    }),
+    Mutant::new(
+        "forgets-events",
+        "takes every event for a new message",
+        &["aliases.event_resolves_to_its_message_permanently"],
+    )
+    .before(|args, _| {
+        if let Some(asked) = resolve(args)
+            && asked.origin.event.is_some()
+        {
+            asked.origin.event = Some(asked.fresh.as_str().parse().expect("a valid id"));
+        }
+    }),
     Mutant::new(
         "forgets-ids-of-old",
         "looks for nothing under an id of old",
-        &["T3-S6", "T3-S7", "resolve.old-turn"],
+        &[
+            "aliases.legacy_id_is_found_in_its_thread_only",
+            "aliases.two_items_of_a_turn_are_two_messages",
+            "aliases.mismatched_legacy_id_is_skipped",
+        ],
     )
     .before(|args, _| {
         if let Some(asked) = resolve(args) {
@@ -109,24 +136,31 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "imports-no-names",
         "forgets by what names imported messages are known",
-        &["resolve.aliases", "resolve.old-turn", "resolve.reopened"],
+        &[
+            "aliases.lists_are_paged_per_thread_and_message",
+            "aliases.mismatched_legacy_id_is_skipped",
+            "aliases.survive_reopening",
+        ],
     )
     .before(|args, _| {
         if let PersistArgs::Import(import) = args {
             import.rows.iter_mut().for_each(|row| row.origin = Origin::new());
         }
     }),
-    Mutant::new("knows-one-speaker", "takes everybody for the assistant", &["resolve.again"]).before(
-        |args, _| {
-            if let Some(asked) = resolve(args) {
-                asked.role = Role::Assistant;
-            }
-        },
-    ),
+    Mutant::new(
+        "knows-one-speaker",
+        "takes everybody for the assistant",
+        &["aliases.repeated_resolution_gives_the_same_id"],
+    )
+    .before(|args, _| {
+        if let Some(asked) = resolve(args) {
+            asked.role = Role::Assistant;
+        }
+    }),
     Mutant::new(
         "says-not-written",
         "says of every message that it is not there yet",
-        &["T3-S6", "resolve.again"],
+        &["aliases.legacy_id_is_found_in_its_thread_only", "aliases.repeated_resolution_gives_the_same_id"],
     )
     .after(|_, response| {
         if let Some(resolved) = resolved(&mut response.result) {
@@ -136,7 +170,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "gives-no-reasons",
         "does not say what it has passed over",
-        &["T3-S6", "T3-S7", "resolve.no-turn", "resolve.old-turn"],
+        &[
+            "aliases.legacy_id_is_found_in_its_thread_only",
+            "aliases.two_items_of_a_turn_are_two_messages",
+            "aliases.user_message_ends_a_turn_without_id",
+            "aliases.mismatched_legacy_id_is_skipped",
+        ],
     )
     .after(|_, response| {
         if let Some(resolved) = resolved(&mut response.result) {
@@ -146,7 +185,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "goes-on-in-a-turn-that-is-over",
         "takes an item of an earlier turn for the same where no turn is named",
-        &["resolve.no-turn", "resolve.question-gone"],
+        &["aliases.user_message_ends_a_turn_without_id", "aliases.deleted_question_still_ends_the_turn"],
     )
     .after(|_, response| {
         if let Some(resolved) = resolved(&mut response.result)
@@ -156,22 +195,36 @@ pub(super) static MUTANTS: &[Mutant] = &[
             resolved.skipped.clear();
         }
     }),
-    Mutant::new("resolves-the-dead", "makes a new message of a deleted one", &["resolve.gone"])
-        .special(Special::Thread(ThreadFault::ResolvesTheDead)),
-    Mutant::new("resolves-to-taken-ids", "gives out ids that are taken", &["resolve.refused"])
-        .special(Special::Thread(ThreadFault::ResolvesToTakenIds)),
-    Mutant::new("lists-names-anew", "begins a list of names anew on each page", &["resolve.aliases"]).before(
-        |args, _| {
-            if let PersistArgs::Read(ReadArgs::Aliases(list)) = args {
-                *list = ListAliases { after: None, ..list.clone() };
-            }
-        },
-    ),
-    Mutant::new("lists-every-name", "lists the names of every message", &["resolve.aliases"]).before(
-        |args, _| {
-            if let PersistArgs::Read(ReadArgs::Aliases(list)) = args {
-                list.message = None;
-            }
-        },
-    ),
+    Mutant::new(
+        "resolves-the-dead",
+        "makes a new message of a deleted one",
+        &["aliases.deleted_message_does_not_return"],
+    )
+    .special(Special::Thread(ThreadFault::ResolvesTheDead)),
+    Mutant::new(
+        "resolves-to-taken-ids",
+        "gives out ids that are taken",
+        &["aliases.empty_origin_and_taken_id_are_refused"],
+    )
+    .special(Special::Thread(ThreadFault::ResolvesToTakenIds)),
+    Mutant::new(
+        "lists-names-anew",
+        "begins a list of names anew on each page",
+        &["aliases.lists_are_paged_per_thread_and_message"],
+    )
+    .before(|args, _| {
+        if let PersistArgs::Read(ReadArgs::Aliases(list)) = args {
+            *list = ListAliases { after: None, ..list.clone() };
+        }
+    }),
+    Mutant::new(
+        "lists-every-name",
+        "lists the names of every message",
+        &["aliases.lists_are_paged_per_thread_and_message"],
+    )
+    .before(|args, _| {
+        if let PersistArgs::Read(ReadArgs::Aliases(list)) = args {
+            list.message = None;
+        }
+    }),
 ];

@@ -11,19 +11,31 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "reads-stale",
         "shows a message as it was when it was first read",
-        &["get.latest", "time.updated-at"],
+        &["messages.read_sees_every_earlier_write", "clocks.updated_at_comes_from_the_pipeline_clock"],
     )
     .special(Special::ReadsStale),
-    Mutant::new("orders-by-time", "orders a page by the time of creation", &["VL-S23", "add.created-at"])
-        .after(|asked, response| {
-            if let Some((_, page)) = change::page(asked, response) {
-                page.messages.sort_by_key(|message| message.created_at);
-            }
-        }),
+    Mutant::new(
+        "orders-by-time",
+        "orders a page by the time of creation",
+        &["clocks.order_is_commit_order_for_any_clock", "messages.given_created_at_is_kept"],
+    )
+    .after(|asked, response| {
+        if let Some((_, page)) = change::page(asked, response) {
+            page.messages.sort_by_key(|message| message.created_at);
+        }
+    }),
     Mutant::new(
         "orders-by-id",
         "orders a page by id",
-        &["VL-S2.place", "VL-S23", "order.seq", "page.thousand", "batch.many", "VL-S5", "VL-S5.batch"],
+        &[
+            "drafts.reservation_takes_a_seq",
+            "clocks.order_is_commit_order_for_any_clock",
+            "messages.seqs_are_assigned_in_arrival_order",
+            "pages.largest_page_holds_1000_messages",
+            "batches.250_items_are_applied_in_order",
+            "redirects.reserved_message_stays_with_its_target",
+            "redirects.unsupported_batch_is_refused",
+        ],
     )
     .after(|asked, response| {
         if let Some((_, page)) = change::page(asked, response) {
@@ -33,7 +45,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "includes-the-cursor",
         "shows the message at the cursor again",
-        &["page.exclusive", "page.forwards"],
+        &["pages.cursor_is_exclusive", "pages.forward_pages_show_each_message_once"],
     )
     .before(|args, _| {
         if let PersistArgs::Read(ReadArgs::Page(page)) = args
@@ -45,7 +57,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "pages-newest-first",
         "shows a page that was read backwards newest first",
-        &["page.backwards", "page.cursor-anywhere", "RR-S10"],
+        &[
+            "pages.backward_pages_show_each_message_once",
+            "pages.cursor_may_name_any_seq",
+            "pages.recall_shows_the_page_before_a_seq",
+        ],
     )
     .after(|asked, response| {
         if let Some((read, page)) = change::page(asked, response)
@@ -54,17 +70,24 @@ pub(super) static MUTANTS: &[Mutant] = &[
             page.messages.reverse();
         }
     }),
-    Mutant::new("always-more", "says that there is more whenever a page is full", &["page.has-more"]).after(
-        |asked, response| {
-            if let Some((read, page)) = change::page(asked, response) {
-                page.has_more = page.messages.len() == read.limit as usize;
-            }
-        },
-    ),
+    Mutant::new(
+        "always-more",
+        "says that there is more whenever a page is full",
+        &["pages.exact_last_page_has_no_more"],
+    )
+    .after(|asked, response| {
+        if let Some((read, page)) = change::page(asked, response) {
+            page.has_more = page.messages.len() == read.limit as usize;
+        }
+    }),
     Mutant::new(
         "settled-passes-open",
         "shows a consumer what is settled behind an open message",
-        &["VL-S18", "VL-S18.backwards", "VL-S21.by-pages"],
+        &[
+            "pages.consumer_page_stops_before_the_first_open_message",
+            "pages.backward_consumer_page_hides_later_messages",
+            "pages.resumed_consumer_sees_every_settled_message",
+        ],
     )
     .before(|args, _| {
         if let PersistArgs::Read(ReadArgs::Page(page)) = args
@@ -83,7 +106,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "history-shows-open",
         "shows open messages in the history for a model",
-        &["page.final", "page.final-limit"],
+        &["pages.final_visibility_shows_final_messages_only", "pages.limit_counts_visible_messages"],
     )
     .before(|args, _| {
         if let PersistArgs::Read(ReadArgs::Page(page)) = args {
@@ -93,7 +116,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "first-open-of-page",
         "says where the first open message of the page is",
-        &["page.first-open"],
+        &["pages.every_page_reports_the_first_open_message"],
     )
     .after(|asked, response| {
         if let Some((_, page)) = change::page(asked, response) {
@@ -104,42 +127,59 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "lists-in-any-order",
         "lists open messages newest first",
-        &["open.order", "open.listed", "VL-S14.sweep"],
+        &[
+            "drafts.list_is_ordered_by_thread_and_seq",
+            "drafts.list_shows_open_messages_only",
+            "drafts.recovery_settles_an_expired_draft_once",
+        ],
     )
     .after(|_, response| {
         if let PersistResult::Read(ReadResult::OpenReservations(open)) = &mut response.result {
             open.messages.reverse();
         }
     }),
-    Mutant::new("lists-the-living", "lists live writers as expired", &["open.expired"]).before(|args, _| {
+    Mutant::new(
+        "lists-the-living",
+        "lists live writers as expired",
+        &["drafts.expired_list_shows_ended_leases"],
+    )
+    .before(|args, _| {
         if let PersistArgs::Read(ReadArgs::OpenReservations(ListOpen { expired_only, .. })) = args {
             *expired_only = false;
         }
     }),
-    Mutant::new("hides-what-is-open", "shows finished messages only, whatever was asked for", &["page.all"])
-        .before(|args, _| {
-            if let PersistArgs::Read(ReadArgs::Page(page)) = args
-                && page.visibility == Visibility::All
-            {
-                page.visibility = Visibility::Final;
-            }
-        }),
-    Mutant::new("lists-every-thread", "lists the open messages of every thread for one", &["open.thread"])
-        .before(|args, _| {
-            if let PersistArgs::Read(ReadArgs::OpenReservations(list)) = args {
-                list.thread = None;
-            }
-        }),
+    Mutant::new(
+        "hides-what-is-open",
+        "shows finished messages only, whatever was asked for",
+        &["pages.default_visibility_shows_every_state"],
+    )
+    .before(|args, _| {
+        if let PersistArgs::Read(ReadArgs::Page(page)) = args
+            && page.visibility == Visibility::All
+        {
+            page.visibility = Visibility::Final;
+        }
+    }),
+    Mutant::new(
+        "lists-every-thread",
+        "lists the open messages of every thread for one",
+        &["drafts.list_of_a_thread_shows_that_thread"],
+    )
+    .before(|args, _| {
+        if let PersistArgs::Read(ReadArgs::OpenReservations(list)) = args {
+            list.thread = None;
+        }
+    }),
     Mutant::new(
         "ignores-the-byte-bound",
         "shows as many as were asked for, however large they are",
         &[
-            "page.bytes",
-            "page.bytes-open",
-            "page.bytes-metadata",
-            "open.bytes",
-            "threads.bytes",
-            "audit.bytes",
+            "pages.page_ends_at_its_byte_bound",
+            "pages.open_content_counts_toward_the_byte_bound",
+            "pages.metadata_counts_toward_the_byte_bound",
+            "pages.open_message_list_ends_at_its_byte_bound",
+            "pages.thread_list_ends_at_its_byte_bound",
+            "audit.page_ends_at_its_byte_bound",
         ],
     )
     .before(|args, _| {
@@ -150,7 +190,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "shows-one-at-a-time",
         "ends every page with a byte bound at the first item",
-        &["page.bytes", "open.bytes", "threads.bytes"],
+        &[
+            "pages.page_ends_at_its_byte_bound",
+            "pages.open_message_list_ends_at_its_byte_bound",
+            "pages.thread_list_ends_at_its_byte_bound",
+        ],
     )
     .before(|args, _| {
         if let Some(max_bytes) = change::max_bytes(args)
@@ -162,7 +206,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "takes-a-short-page-for-the-end",
         "says that there is no more where a page ended at its bytes",
-        &["page.bytes", "page.bytes-open", "open.bytes", "threads.bytes"],
+        &[
+            "pages.page_ends_at_its_byte_bound",
+            "pages.open_content_counts_toward_the_byte_bound",
+            "pages.open_message_list_ends_at_its_byte_bound",
+            "pages.thread_list_ends_at_its_byte_bound",
+        ],
     )
     .after(|asked, response| {
         let (PersistArgs::Read(asked), PersistResult::Read(result)) = (asked, &mut response.result) else {
@@ -184,7 +233,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "leaves-out-what-is-large",
         "shows no message that is larger than the byte bound",
-        &["page.bytes", "page.bytes-open"],
+        &["pages.page_ends_at_its_byte_bound", "pages.open_content_counts_toward_the_byte_bound"],
     )
     .after(|asked, response| {
         if let Some((read, page)) = change::page(asked, response) {
@@ -194,7 +243,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "shows-what-is-absent",
         "shows an empty message where there is none",
-        &["get.absent", "VL-S7.passes-on", "VL-S10.passed", "VL-S16.beyond"],
+        &[
+            "messages.unknown_id_reads_as_none",
+            "layers.wrong_forwarded_call_is_a_contract_violation",
+            "deadlines.expired_deadline_prevents_the_call",
+            "retries.exhausted_budget_is_a_transient_error",
+        ],
     )
     .after(|asked, response| {
         if let (PersistArgs::Read(ReadArgs::Get(get)), PersistResult::Read(ReadResult::Get(absent @ None))) =

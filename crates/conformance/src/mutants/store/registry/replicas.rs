@@ -29,60 +29,76 @@ fn replication_state(args: &mut PersistArgs) -> Option<&mut SetReplicationState>
 }
 
 pub(super) static MUTANTS: &[Mutant] = &[
-    Mutant::new("new-store-keys", "has a new key of fingerprints whenever it is opened", &["keys.store-key"])
-        .special(Special::Key(KeyFault::NewAtEveryOpen)),
-    Mutant::new("one-store-key", "keys the fingerprints of all stores with one key", &["keys.store-key-own"])
-        .special(Special::Key(KeyFault::OneForAll)),
-    Mutant::new("keeps-its-store-key", "follows another store under its own key", &["replica.store-key"])
-        .before(|args, _| {
-            if let Some(take) = replication_state(args) {
-                take.fingerprint_key = None;
-            }
-        }),
-    Mutant::new("copies-no-keys", "leaves idempotency keys out of a copy", &["replica.goes-on"])
-        .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Key(_)))),
+    Mutant::new(
+        "new-store-keys",
+        "has a new key of fingerprints whenever it is opened",
+        &["keys.store_key_survives_reopening"],
+    )
+    .special(Special::Key(KeyFault::NewAtEveryOpen)),
+    Mutant::new(
+        "one-store-key",
+        "keys the fingerprints of all stores with one key",
+        &["keys.new_stores_have_different_keys"],
+    )
+    .special(Special::Key(KeyFault::OneForAll)),
+    Mutant::new(
+        "keeps-its-store-key",
+        "follows another store under its own key",
+        &["replication.store_key_is_copied"],
+    )
+    .before(|args, _| {
+        if let Some(take) = replication_state(args) {
+            take.fingerprint_key = None;
+        }
+    }),
+    Mutant::new(
+        "copies-no-keys",
+        "leaves idempotency keys out of a copy",
+        &["replication.promoted_replica_accepts_writes"],
+    )
+    .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Key(_)))),
     Mutant::new(
         "copies-no-dead-ids",
         "leaves ids of deleted messages out of a copy",
-        &["replica.exact", "replica.goes-on"],
+        &["replication.copy_is_exact", "replication.promoted_replica_accepts_writes"],
     )
     .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Gone(_)))),
     Mutant::new(
         "copies-no-names",
         "leaves provider aliases out of a copy",
-        &["replica.exact", "replica.follows"],
+        &["replication.copy_is_exact", "replication.later_changes_are_copied"],
     )
     .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Name(_)))),
     Mutant::new(
         "copies-no-sessions",
         "leaves agent sessions out of a copy",
-        &["replica.exact", "replica.follows"],
+        &["replication.copy_is_exact", "replication.later_changes_are_copied"],
     )
     .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Session(_)))),
     Mutant::new(
         "copies-no-agents",
         "leaves what was done to whole agents out of a copy",
-        &["replica.exact", "replica.follows"],
+        &["replication.copy_is_exact", "replication.later_changes_are_copied"],
     )
     .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Agent { .. }))),
     Mutant::new(
         "copies-no-consumers",
         "leaves cursors of consumers out of a copy",
-        &["replica.exact", "replica.follows"],
+        &["replication.copy_is_exact", "replication.later_changes_are_copied"],
     )
     .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Consumer(_)))),
     Mutant::new(
         "copies-no-changes",
         "leaves the changes out of a copy",
-        &["replica.exact", "replica.follows"],
+        &["replication.copy_is_exact", "replication.later_changes_are_copied"],
     )
     .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Change(_)))),
-    Mutant::new("copies-no-log", "leaves the audit log out of a copy", &["replica.log"])
+    Mutant::new("copies-no-log", "leaves the audit log out of a copy", &["replication.audit_log_is_copied"])
         .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Audit(_)))),
     Mutant::new(
         "copies-other-entries",
         "changes entries of the audit log while they are copied",
-        &["replica.log"],
+        &["replication.audit_log_is_copied"],
     )
     .before(|args, _| {
         parts(args, |part| {
@@ -94,13 +110,17 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "copies-no-threads",
         "leaves thread stats out of a copy",
-        &["replica.exact", "replica.follows", "replica.pages"],
+        &[
+            "replication.copy_is_exact",
+            "replication.later_changes_are_copied",
+            "replication.image_reads_are_bounded_and_current",
+        ],
     )
     .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Thread(_)))),
     Mutant::new(
         "copies-first-revisions",
         "gives every copied message its first revision",
-        &["replica.exact", "replica.follows"],
+        &["replication.copy_is_exact", "replication.later_changes_are_copied"],
     )
     .before(|args, _| {
         parts(args, |part| {
@@ -112,7 +132,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "copies-no-quarantine",
         "copies cursors without their quarantined changes",
-        &["replica.exact", "replica.follows"],
+        &["replication.copy_is_exact", "replication.later_changes_are_copied"],
     )
     .before(|args, _| {
         parts(args, |part| {
@@ -121,33 +141,43 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }
         });
     }),
-    Mutant::new("copies-all-again", "reads everything each time", &["replica.follows"]).before(|args, _| {
-        if let PersistArgs::Read(ReadArgs::Images(read)) = args
-            && read.limit == 100
-        {
-            read.after.touched = 0;
-        }
-    }),
+    Mutant::new("copies-all-again", "reads everything each time", &["replication.later_changes_are_copied"])
+        .before(|args, _| {
+            if let PersistArgs::Read(ReadArgs::Images(read)) = args
+                && read.limit == 100
+            {
+                read.after.touched = 0;
+            }
+        }),
     Mutant::new(
         "copies-in-one-page",
         "reads all images at once",
-        &["replica.exact", "replica.follows", "replica.once", "replica.pages"],
+        &[
+            "replication.copy_is_exact",
+            "replication.later_changes_are_copied",
+            "replication.images_are_applied_once_and_in_order",
+            "replication.image_reads_are_bounded_and_current",
+        ],
     )
     .before(|args, _| {
         if let PersistArgs::Read(ReadArgs::Images(read)) = args {
             read.limit = 1000;
         }
     }),
-    Mutant::new("copies-once-more", "says of images that were there that they were put", &["replica.once"])
-        .after(|_, response| {
-            if let PersistResult::Replica(ReplicaResult::Apply(applied)) = &mut response.result {
-                applied.already = false;
-            }
-        }),
+    Mutant::new(
+        "copies-once-more",
+        "says of images that were there that they were put",
+        &["replication.images_are_applied_once_and_in_order"],
+    )
+    .after(|_, response| {
+        if let PersistResult::Replica(ReplicaResult::Apply(applied)) = &mut response.result {
+            applied.already = false;
+        }
+    }),
     Mutant::new(
         "is_primary-always",
         "answers that it is a replica, and accepts writes",
-        &["replica.goes-on", "replica.refuses"],
+        &["replication.promoted_replica_accepts_writes", "replication.replica_refuses_writes"],
     )
     .before(|args, _| {
         if let Some(take) = replication_state(args)
@@ -156,21 +186,34 @@ pub(super) static MUTANTS: &[Mutant] = &[
             take.to = take.expected;
         }
     }),
-    Mutant::new("stands-anyhow", "accepts every replication role as the expected one", &["replica.state"])
-        .before(|args, _| {
-            if let Some(take) = replication_state(args) {
-                take.to = take.expected;
-            }
-        }),
-    Mutant::new("captures-for-ever", "does not end a capture", &["replica.capture"]).before(|args, _| {
+    Mutant::new(
+        "stands-anyhow",
+        "accepts every replication role as the expected one",
+        &["replication.role_changes_from_the_expected_state_only"],
+    )
+    .before(|args, _| {
+        if let Some(take) = replication_state(args) {
+            take.to = take.expected;
+        }
+    }),
+    Mutant::new(
+        "captures-for-ever",
+        "does not end a capture",
+        &["replication.cursor_of_an_ended_capture_is_too_old"],
+    )
+    .before(|args, _| {
         if let PersistArgs::Replica(end @ ReplicaArgs::End(_)) = args {
             *end = throughline_core::replication::BeginCapture::WHOLE.into();
         }
     }),
-    Mutant::new("begins-anywhere", "takes a copy into a store with something in it", &["replica.empty"])
-        .after(|_, response| {
-            if let PersistResult::Read(ReadResult::ReplicationStatus(standing)) = &mut response.result {
-                standing.is_empty = true;
-            }
-        }),
+    Mutant::new(
+        "begins-anywhere",
+        "takes a copy into a store with something in it",
+        &["replication.replica_starts_empty_or_equal"],
+    )
+    .after(|_, response| {
+        if let PersistResult::Read(ReadResult::ReplicationStatus(status)) = &mut response.result {
+            status.is_empty = true;
+        }
+    }),
 ];

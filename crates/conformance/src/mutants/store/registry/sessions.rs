@@ -23,25 +23,33 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "saves-only-the-first",
         "looks before it saves whether there is a session, and finds the one from before the reset",
-        &["TC-S4.reset"],
+        &["sessions.reset_keeps_the_old_session_in_the_history"],
     )
     .special(Special::Session(SessionFault::SavesOnlyTheFirst)),
     Mutant::new(
         "forgets-when-it-began",
         "replaces what is kept, and when it was first kept with it",
-        &["TC-S4.reset"],
+        &["sessions.reset_keeps_the_old_session_in_the_history"],
     )
     .after(|_, response| bindings(response, |binding| binding.created_at = binding.updated_at)),
     Mutant::new(
         "compares-no-providers",
         "keeps whose session it is and compares it with nothing",
-        &["TC-S8.provider", "MU-S16.reasons", "model.sessions"],
+        &[
+            "sessions.other_provider_is_offered_none",
+            "sessions.each_drop_has_a_reason_and_is_reported_once",
+            "models.session_interleavings_match_the_reference_model",
+        ],
     )
     .special(Special::Session(SessionFault::ComparesNoProviders)),
     Mutant::new(
         "offers-what-was-given",
         "keeps the pointer before the run and offers it",
-        &["TC-S6.provisional", "TC-S6.reopened", "model.sessions"],
+        &[
+            "sessions.provisional_id_of_a_dead_run_is_not_offered",
+            "sessions.unconfirmed_id_is_not_offered_after_reopening",
+            "models.session_interleavings_match_the_reference_model",
+        ],
     )
     .after(|_, response| {
         resolution(response, |resolution| {
@@ -54,13 +62,13 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "resets-the-next-thread",
         "resets whichever thread of the agent comes next",
-        &["TC-S7.reset-scope"],
+        &["sessions.reset_scope_is_one_thread"],
     )
     .special(Special::Session(SessionFault::ResetsTheNextThread)),
     Mutant::new(
         "misses-what-was-replaced",
         "says of every session that it offers that another one is missing",
-        &["session.pin-after-missing"],
+        &["sessions.late_pin_replaces_a_missing_session"],
     )
     .after(|_, response| {
         resolution(response, |resolution| {
@@ -72,7 +80,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "counts-deleted-threads-again",
         "answers generation 1 for a deleted thread",
-        &["session.deleted-cleared"],
+        &["sessions.deleted_thread_keeps_its_generation"],
     )
     .after(|_, response| {
         resolution(response, |resolution| {
@@ -84,13 +92,16 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "pairs-with-the-newest",
         "writes the newest runtime beside an older session",
-        &["MU-S4.backfill"],
+        &["sessions.backfill_sets_the_runtime_of_the_latest_run_once"],
     )
     .special(Special::Session(SessionFault::PairsWithTheNewest)),
     Mutant::new(
         "takes-nothing-for-equal",
         "takes no runtime for a runtime like any other",
-        &["MU-S3.nowhere", "model.sessions"],
+        &[
+            "sessions.session_without_runtime_is_not_offered",
+            "models.session_interleavings_match_the_reference_model",
+        ],
     )
     .before(|args, _| {
         if let Some(claimer) = claimer(args) {
@@ -100,13 +111,18 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "wipes-pointers",
         "writes that there is no session when a run reported none",
-        &["MU-S5.pointer", "model.sessions"],
+        &["sessions.pointer_moves_as_a_whole", "models.session_interleavings_match_the_reference_model"],
     )
     .special(Special::Session(SessionFault::WipesPointers)),
     Mutant::new(
         "writes-pairs-apart",
         "shows a session before the runtime and the directory that belong to it",
-        &["MU-S5.pointer", "MU-S5.pairs", "session.root", "session.random"],
+        &[
+            "sessions.pointer_moves_as_a_whole",
+            "sessions.readers_never_see_a_mixed_pair",
+            "sessions.reinstalled_runtime_is_another_one",
+            "sessions.random_turns_keep_the_invariants",
+        ],
     )
     .after(|_, response| {
         bindings(response, |binding| {
@@ -116,105 +132,153 @@ pub(super) static MUTANTS: &[Mutant] = &[
         });
         resolution(response, |resolution| resolution.work_dir = None);
     }),
-    Mutant::new("resurrects-the-retired", "finds a retired session in an older row", &["MU-S8.retired"])
-        .after(|_, response| {
-            resolution(response, |resolution| offers(resolution, |reason| reason == Withheld::Retired));
-        }),
-    Mutant::new("resurrects-the-poisoned", "finds a poisoned session in an older row", &["MU-S7.poisoned"])
-        .after(|_, response| {
-            resolution(response, |resolution| {
-                offers(resolution, |reason| matches!(reason, Withheld::Poisoned(_)));
-            });
-        }),
+    Mutant::new(
+        "resurrects-the-retired",
+        "finds a retired session in an older row",
+        &["sessions.retired_session_is_never_offered"],
+    )
+    .after(|_, response| {
+        resolution(response, |resolution| offers(resolution, |reason| reason == Withheld::Retired));
+    }),
+    Mutant::new(
+        "resurrects-the-poisoned",
+        "finds a poisoned session in an older row",
+        &["sessions.poisoned_session_is_skipped_until_a_run_succeeds"],
+    )
+    .after(|_, response| {
+        resolution(response, |resolution| {
+            offers(resolution, |reason| matches!(reason, Withheld::Poisoned(_)));
+        });
+    }),
     Mutant::new(
         "resumes-the-last-used",
         "goes on with the last session of the agent where there is none",
-        &["TC-S9.isolated", "TC-S2.threads", "session.forked"],
+        &[
+            "sessions.call_without_thread_is_offered_none",
+            "sessions.alternating_threads_have_separate_sessions",
+            "sessions.fork_copies_no_pointer",
+        ],
     )
     .special(Special::Session(SessionFault::ResumesTheLastUsed)),
     Mutant::new(
         "lets-everybody-run",
         "lets a run begin while another one is under way",
-        &["TC-S10.one", "session.lease", "session.came-back"],
+        &[
+            "sessions.one_first_run_begins_and_the_other_resumes",
+            "sessions.expired_lease_can_be_taken_over",
+            "sessions.late_run_without_takeover_can_confirm",
+        ],
     )
     .special(Special::Session(SessionFault::LetsEverybodyRun)),
     Mutant::new(
         "forgets-resets",
         "answers a reset and does nothing",
-        &["TC-S5.durable-reset", "TC-S11.late", "session.reset-expected", "MU-S13.generation"],
+        &[
+            "sessions.reset_lasts_until_a_run_is_confirmed",
+            "sessions.run_from_before_a_reset_is_refused",
+            "sessions.reset_of_an_old_generation_is_refused",
+            "sessions.each_generation_keeps_its_own_session",
+        ],
     )
     .special(Special::Session(SessionFault::ForgetsResets)),
     Mutant::new(
         "keeps-what-was-dropped",
         "answers what is done to a whole agent or runtime and does nothing",
-        &["TC-S13.dropped-agent", "MU-S14.dropped-runtime", "session.reset-agent", "session.reopened"],
+        &[
+            "sessions.recreated_agent_inherits_none",
+            "sessions.pointers_of_a_dropped_runtime_are_unusable",
+            "sessions.agent_reset_covers_every_thread",
+            "sessions.state_survives_reopening",
+        ],
     )
     .special(Special::Session(SessionFault::ForgetsWholes)),
-    Mutant::new("adopts-again", "says that it adopted what it had", &["TC-S12.adopt"])
-        .special(Special::Session(SessionFault::AdoptsAgain)),
+    Mutant::new(
+        "adopts-again",
+        "says that it adopted what it had",
+        &["sessions.threadless_session_is_adopted_once"],
+    )
+    .special(Special::Session(SessionFault::AdoptsAgain)),
     Mutant::new(
         "resumes-nothing",
         "begins anew every time",
         &[
-            "TC-S1.resume",
-            "TC-S3.agents",
-            "MU-S2.moved",
-            "MU-S3.adopted",
-            "MU-S7.kept",
-            "MU-S9.pin",
-            "MU-S15.interleavings",
-            "session.deleted",
-            "TC-S10.reopened",
+            "sessions.second_run_resumes_the_first",
+            "sessions.two_agents_have_separate_sessions",
+            "sessions.moved_agent_resumes_per_runtime",
+            "sessions.own_run_wins_over_an_adopted_pointer",
+            "sessions.unrelated_failure_keeps_the_session",
+            "sessions.pin_survives_cancellation",
+            "sessions.pointer_is_that_of_the_newest_turn",
+            "sessions.deleting_a_thread_removes_its_pointers",
+            "sessions.lease_survives_reopening",
         ],
     )
     .after(|_, response| resolution(response, |resolution| resolution.session = None)),
-    Mutant::new("compares-no-runtimes", "takes every runtime for the same one", &["MU-S1.runtime"]).before(
-        |args, _| {
-            if let Some(runtime) = claimer(args).and_then(|claimer| claimer.runtime.as_mut()) {
-                *runtime = everywhere("r1");
-            }
-        },
-    ),
-    Mutant::new("compares-no-roots", "takes a runtime for the one that had its name", &["session.root"])
-        .before(|args, _| {
-            if let Some(runtime) = claimer(args).and_then(|claimer| claimer.runtime.as_mut()) {
-                runtime.root = "root".parse().expect("a valid id");
-            }
-        }),
-    Mutant::new("asks-nobody", "does not ask whether what it offers can be reached", &["MU-S11.reach"])
-        .before(|args, _| {
-            if let Some(claimer) = claimer(args) {
-                claimer.reach = Reach::default();
-            }
-        }),
+    Mutant::new(
+        "compares-no-runtimes",
+        "takes every runtime for the same one",
+        &["sessions.other_runtime_is_offered_only_the_directory"],
+    )
+    .before(|args, _| {
+        if let Some(runtime) = claimer(args).and_then(|claimer| claimer.runtime.as_mut()) {
+            *runtime = everywhere("r1");
+        }
+    }),
+    Mutant::new(
+        "compares-no-roots",
+        "takes a runtime for the one that had its name",
+        &["sessions.reinstalled_runtime_is_another_one"],
+    )
+    .before(|args, _| {
+        if let Some(runtime) = claimer(args).and_then(|claimer| claimer.runtime.as_mut()) {
+            runtime.root = "root".parse().expect("a valid id");
+        }
+    }),
+    Mutant::new(
+        "asks-nobody",
+        "does not ask whether what it offers can be reached",
+        &["sessions.unreachable_session_is_dropped_and_reported"],
+    )
+    .before(|args, _| {
+        if let Some(claimer) = claimer(args) {
+            claimer.reach = Reach::default();
+        }
+    }),
     Mutant::new(
         "reruns-the-latest",
         "makes the latest run again, whichever was asked for",
-        &["MU-S12.rerun"],
+        &["sessions.rerun_resumes_its_own_run"],
     )
     .before(|args, _| {
         if let Some(claimer) = claimer(args) {
             claimer.rerun_of = None;
         }
     }),
-    Mutant::new("never-begins-anew", "resumes although it was asked not to", &["session.fresh"]).before(
-        |args, _| {
-            if let Some(claimer) = claimer(args) {
-                claimer.force_fresh = false;
-            }
-        },
-    ),
-    Mutant::new("offers-any-directory", "offers a session with the directory of another", &["session.pairs"])
-        .after(|_, response| {
-            resolution(response, |resolution| {
-                let pointer = resolution.binding.as_ref().and_then(|binding| binding.pointer.as_ref());
-                resolution.work_dir = pointer.and_then(|pointer| pointer.work_dir.clone());
-            });
-        }),
+    Mutant::new(
+        "never-begins-anew",
+        "resumes although it was asked not to",
+        &["sessions.fresh_claim_is_offered_none"],
+    )
+    .before(|args, _| {
+        if let Some(claimer) = claimer(args) {
+            claimer.force_fresh = false;
+        }
+    }),
+    Mutant::new(
+        "offers-any-directory",
+        "offers a session with the directory of another",
+        &["sessions.fallback_session_has_its_own_directory"],
+    )
+    .after(|_, response| {
+        resolution(response, |resolution| {
+            let pointer = resolution.binding.as_ref().and_then(|binding| binding.pointer.as_ref());
+            resolution.work_dir = pointer.and_then(|pointer| pointer.work_dir.clone());
+        });
+    }),
     Mutant::new(
         "never-takes-over",
         "believes a run for as long as it may",
-        &["session.lease", "session.heartbeat"],
+        &["sessions.expired_lease_can_be_taken_over", "sessions.heartbeat_never_shortens_the_lease"],
     )
     .before(|args, _| {
         if let Some(SessionArgs::Begin(begin)) = session(args) {
@@ -224,57 +288,84 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "takes-any-claim",
         "begins on what has changed since",
-        &["session.expecting", "session.cleared"],
+        &["sessions.claim_of_an_old_revision_is_stale", "sessions.clearing_a_thread_starts_a_generation"],
     )
     .before(|args, _| {
         if let Some(SessionArgs::Begin(begin)) = session(args) {
             begin.expected = None;
         }
     }),
-    Mutant::new("forgets-origins", "forgets whose work a run carries on", &["TC-S14.hand-off"]).after(
-        |_, response| {
-            if let PersistResult::Read(ReadResult::Attempts(list)) = &mut response.result {
-                list.attempts.iter_mut().for_each(|attempt| attempt.origin = None);
-            }
-        },
-    ),
+    Mutant::new(
+        "forgets-origins",
+        "forgets whose work a run carries on",
+        &["sessions.hand_off_keeps_its_thread"],
+    )
+    .after(|_, response| {
+        if let PersistResult::Read(ReadResult::Attempts(list)) = &mut response.result {
+            list.attempts.iter_mut().for_each(|attempt| attempt.origin = None);
+        }
+    }),
     Mutant::new(
         "leaves-pointers-behind",
         "ends a message and leaves the pointer",
-        &["MU-S6.finish", "MU-S6.all-or-nothing"],
+        &["sessions.finish_and_pointer_are_one_commit", "sessions.refused_batch_moves_no_pointer"],
     )
     .before(|args, _| {
         if matches!(args, PersistArgs::Batch(_)) {
             ends(args, |report| report.session = None);
         }
     }),
-    Mutant::new("begins-twice", "takes a call that was repeated for another", &["session.key"])
-        .special(Special::IgnoresKeys),
-    Mutant::new("poisons-nothing", "takes every failure for one of the network", &["MU-S7.every-failure"])
-        .before(|args, _| {
-            if let Some(SessionArgs::Fail(fail)) = session(args) {
-                fail.failure = Failure::Network;
-            }
-        }),
-    Mutant::new("poisons-everything", "takes every failure for one of the session", &["MU-S7.kept"]).before(
-        |args, _| {
-            if let Some(SessionArgs::Fail(fail)) = session(args) {
-                fail.failure = Failure::ContextOverflow;
-            }
-        },
-    ),
-    Mutant::new("clears-from-anywhere", "clears a pointer whatever runtime it names", &["session.clear-if"])
-        .before(|args, _| {
-            if let Some(SessionArgs::ClearIf(clear)) = session(args) {
-                clear.runtime = None;
-            }
-        }),
-    Mutant::new("misses-no-artifact", "offers a session of which nothing is there", &["MU-S10.artifact"])
-        .before(|args, _| ends(args, |report| report.artifact_missing = false)),
+    Mutant::new(
+        "begins-twice",
+        "takes a call that was repeated for another",
+        &["sessions.repeated_key_begins_no_second_run"],
+    )
+    .special(Special::IgnoresKeys),
+    Mutant::new(
+        "poisons-nothing",
+        "takes every failure for one of the network",
+        &["sessions.each_failure_kind_has_its_effect"],
+    )
+    .before(|args, _| {
+        if let Some(SessionArgs::Fail(fail)) = session(args) {
+            fail.failure = Failure::Network;
+        }
+    }),
+    Mutant::new(
+        "poisons-everything",
+        "takes every failure for one of the session",
+        &["sessions.unrelated_failure_keeps_the_session"],
+    )
+    .before(|args, _| {
+        if let Some(SessionArgs::Fail(fail)) = session(args) {
+            fail.failure = Failure::ContextOverflow;
+        }
+    }),
+    Mutant::new(
+        "clears-from-anywhere",
+        "clears a pointer whatever runtime it names",
+        &["sessions.pointer_is_cleared_only_if_it_matches"],
+    )
+    .before(|args, _| {
+        if let Some(SessionArgs::ClearIf(clear)) = session(args) {
+            clear.runtime = None;
+        }
+    }),
+    Mutant::new(
+        "misses-no-artifact",
+        "offers a session of which nothing is there",
+        &["sessions.session_without_artifact_is_not_offered"],
+    )
+    .before(|args, _| ends(args, |report| report.artifact_missing = false)),
     Mutant::new(
         "tells-no-gap",
         "drops a session without a word",
-        &["MU-S16.reasons", "MU-S16.again", "MU-S16.reopened", "MU-S10.artifact"],
+        &[
+            "sessions.each_drop_has_a_reason_and_is_reported_once",
+            "sessions.resumed_session_can_be_reported_again",
+            "sessions.gap_is_not_reported_again_after_reopening",
+            "sessions.session_without_artifact_is_not_offered",
+        ],
     )
     .after(|_, response| {
         if let PersistResult::Session(SessionResult::Begin(begun)) = &mut response.result {

@@ -1,15 +1,14 @@
 //! Faults of threads as a whole, and of what is shown of them.
 
 use throughline_core::{
-    Labels, Metadata, MetadataPatch, PersistArgs, PersistResult, ReadArgs, ReadResult, ThreadId, Timestamp,
-    Title,
+    Labels, Metadata, MetadataPatch, PersistArgs, PersistResult, ReadArgs, ThreadId, Timestamp, Title,
     threads::{LabelPatch, ThreadArgs, ThreadCursor, ThreadResult},
 };
 
 use crate::mutants::store::{Mutant, change, special::Special, threads::ThreadFault};
 
-/// What is done to a thread, if that is what the call is.
-fn thread(args: &mut PersistArgs) -> Option<&mut ThreadArgs> {
+/// Returns the thread operation of a call, if it is one.
+pub(super) fn thread(args: &mut PersistArgs) -> Option<&mut ThreadArgs> {
     match args {
         PersistArgs::Thread(thread) => Some(thread),
         _ => None,
@@ -33,7 +32,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "creates-untitled",
         "creates threads without their titles",
-        &["thread.create", "RR-S13", "thread.clear-narrow", "thread.key"],
+        &[
+            "threads.created_thread_is_read_by_id",
+            "threads.invalid_ids_are_refused_at_every_entry_point",
+            "threads.clear_keeps_the_thread_and_its_neighbors",
+            "threads.operation_with_repeated_key_is_applied_once",
+        ],
     )
     .before(|args, _| {
         if let Some(ThreadArgs::Create(create)) = thread(args) {
@@ -43,7 +47,10 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "creates-long-ago",
         "takes a thread that says nothing of its beginning for an old one",
-        &["entry.times", "thread.create-plain"],
+        &[
+            "threads.activity_is_the_last_change_of_a_settled_message",
+            "threads.default_thread_is_untitled_and_unowned",
+        ],
     )
     .before(|args, _| {
         if let Some(ThreadArgs::Create(create)) = thread(args) {
@@ -53,25 +60,42 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "creates-again",
         "creates threads that there are",
-        &["fork.hidden", "fork.refused", "thread.create-exists"],
+        &[
+            "forks.failed_fork_is_hidden_and_resumable",
+            "forks.invalid_fork_is_refused",
+            "threads.existing_thread_cannot_be_created",
+        ],
     )
     .special(Special::Thread(ThreadFault::CreatesAgain)),
     Mutant::new(
         "makes-threads",
         "makes the threads that it does not find",
-        &["RR-S11", "purge.narrow", "thread.publish-again", "thread.unknown"],
+        &[
+            "threads.title_before_the_first_message_is_kept",
+            "purges.live_thread_is_unchanged",
+            "threads.publish_of_a_visible_thread_changes_nothing",
+            "threads.operation_on_an_unknown_thread_is_not_found",
+        ],
     )
     .special(Special::Thread(ThreadFault::MakesThreads)),
     Mutant::new(
         "shows-threads-that-are-not",
         "shows an empty thread where there is none",
-        &["thread.unknown-reads", "thread.create-plain", "thread.create-gone", "RR-S11"],
+        &[
+            "threads.reads_of_an_unknown_thread_are_empty",
+            "threads.default_thread_is_untitled_and_unowned",
+            "threads.deleted_thread_cannot_be_created",
+            "threads.title_before_the_first_message_is_kept",
+        ],
     )
     .special(Special::Thread(ThreadFault::ShowsWhatIsNot)),
     Mutant::new(
         "folds-case-of-threads",
         "takes threads for the same that differ by case",
-        &["RR-S13", "thread.create-exists"],
+        &[
+            "threads.invalid_ids_are_refused_at_every_entry_point",
+            "threads.existing_thread_cannot_be_created",
+        ],
     )
     .before(|args, _| {
         if let Some(ThreadArgs::Create(create)) = thread(args) {
@@ -82,7 +106,10 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "keeps-no-titles",
         "calls every thread untitled when it is renamed",
-        &["thread.rename", "thread.rename-expected"],
+        &[
+            "threads.rename_trims_blanks_and_changes_the_title_only",
+            "threads.rename_of_another_title_is_stale",
+        ],
     )
     .before(|args, _| {
         if let Some(ThreadArgs::Rename(rename)) = thread(args) {
@@ -92,7 +119,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "renames-whatever-was-seen",
         "renames a thread whatever title the caller saw",
-        &["thread.rename-expected"],
+        &["threads.rename_of_another_title_is_stale"],
     )
     .before(|args, _| {
         if let Some(ThreadArgs::Rename(rename)) = thread(args) {
@@ -102,7 +129,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "titles-by-the-first-message",
         "calls a thread by its first message",
-        &["RR-S11", "thread.clear", "thread.rename"],
+        &[
+            "threads.title_before_the_first_message_is_kept",
+            "threads.clear_removes_every_message",
+            "threads.rename_trims_blanks_and_changes_the_title_only",
+        ],
     )
     .after(|_, response| {
         change::entries(response, |entry| {
@@ -114,7 +145,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "labels-stay",
         "sets labels, and takes none away",
-        &["list.labels", "thread.labels", "thread.labels-limit"],
+        &[
+            "threads.list_by_labels_matches_all_of_them",
+            "threads.labels_are_set_and_removed_singly",
+            "threads.more_than_32_labels_are_refused",
+        ],
     )
     .before(|args, _| {
         if let Some(ThreadArgs::Label(label)) = thread(args) {
@@ -128,17 +163,18 @@ pub(super) static MUTANTS: &[Mutant] = &[
                 .fold(LabelPatch::new(), |patch, (name, value)| patch.set(&name, &value).expect("a label"));
         }
     }),
-    Mutant::new("owners-stay", "takes no owner away", &["thread.owner"]).before(|args, _| {
-        if let Some(ThreadArgs::Label(label)) = thread(args)
-            && label.owner == Some(None)
-        {
-            label.owner = None;
-        }
-    }),
+    Mutant::new("owners-stay", "takes no owner away", &["threads.list_by_owner_shows_the_owners_threads"])
+        .before(|args, _| {
+            if let Some(ThreadArgs::Label(label)) = thread(args)
+                && label.owner == Some(None)
+            {
+                label.owner = None;
+            }
+        }),
     Mutant::new(
         "labels-without-metadata",
         "keeps labels and owner that a thread is given, and no facts",
-        &["thread.metadata"],
+        &["threads.metadata_members_are_set_and_removed_singly"],
     )
     .before(|args, _| {
         if let Some(ThreadArgs::Label(label)) = thread(args) {
@@ -148,7 +184,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "creates-without-metadata",
         "creates threads without the facts that they are given",
-        &["fork.copies", "thread.clear-narrow", "thread.create", "thread.metadata"],
+        &[
+            "forks.copy_ends_at_the_named_message",
+            "threads.clear_keeps_the_thread_and_its_neighbors",
+            "threads.created_thread_is_read_by_id",
+            "threads.metadata_members_are_set_and_removed_singly",
+        ],
     )
     .before(|args, _| {
         if let Some(ThreadArgs::Create(create)) = thread(args) {
@@ -158,62 +199,81 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "rebuilds-without-metadata",
         "loses the facts of a thread when its entry is made again",
-        &["thread.rebuild"],
+        &["threads.rebuilt_summary_is_identical"],
     )
     .special(Special::Thread(ThreadFault::RebuildsWithoutMetadata)),
     Mutant::new(
         "takes-any-labels",
         "answers more labels than there may be as if they were set",
-        &["thread.labels-limit", "thread.labels-layer"],
+        &["threads.more_than_32_labels_are_refused", "threads.labels_added_by_a_layer_count_toward_32"],
     )
     .special(Special::Thread(ThreadFault::TakesAnyLabels)),
     Mutant::new(
         "publishes-again",
         "changes a thread that is published when it is no more hidden",
-        &["changes.nothing", "thread.publish-again"],
+        &["changes.calls_without_effect_emit_none", "threads.publish_of_a_visible_thread_changes_nothing"],
     )
     .special(Special::Thread(ThreadFault::PublishesAgain)),
     // Lists.
     Mutant::new(
         "lists-at-once",
         "lists threads that have no message, or are hidden",
-        &["fork.hidden", "RR-S1", "thread.hidden", "thread.listed-settled"],
+        &[
+            "forks.failed_fork_is_hidden_and_resumable",
+            "threads.empty_thread_is_not_listed",
+            "threads.hidden_thread_is_listed_after_publish",
+            "threads.settled_message_lists_the_thread",
+        ],
     )
     .special(Special::Thread(ThreadFault::ListsAtOnce)),
     Mutant::new(
         "lists-what-has-messages",
         "lists the threads that have a final message",
-        &["thread.listed-once", "thread.listed-settled"],
+        &["threads.listed_thread_stays_listed", "threads.settled_message_lists_the_thread"],
     )
     .after(|asked, response| {
         if let Some((_, list)) = change::list(asked, response) {
             list.entries.retain(|entry| entry.messages > 0);
         }
     }),
-    Mutant::new("lists-the-archive", "lists threads in the archive with the others", &["thread.archive"])
-        .before(|args, _| {
-            if let PersistArgs::Read(ReadArgs::Threads(list)) = args {
-                list.archived = None;
-            }
-        }),
-    Mutant::new("lists-every-owner", "lists every owner's threads for one", &["thread.owner"]).before(
-        |args, _| {
-            if let PersistArgs::Read(ReadArgs::Threads(list)) = args {
-                list.owner = None;
-            }
-        },
-    ),
-    Mutant::new("lists-every-label", "lists every thread for some labels", &["list.labels"]).before(
-        |args, _| {
-            if let PersistArgs::Read(ReadArgs::Threads(list)) = args {
-                list.labels = Labels::new();
-            }
-        },
-    ),
+    Mutant::new(
+        "lists-the-archive",
+        "lists threads in the archive with the others",
+        &["threads.archived_thread_is_in_archive_lists_only"],
+    )
+    .before(|args, _| {
+        if let PersistArgs::Read(ReadArgs::Threads(list)) = args {
+            list.archived = None;
+        }
+    }),
+    Mutant::new(
+        "lists-every-owner",
+        "lists every owner's threads for one",
+        &["threads.list_by_owner_shows_the_owners_threads"],
+    )
+    .before(|args, _| {
+        if let PersistArgs::Read(ReadArgs::Threads(list)) = args {
+            list.owner = None;
+        }
+    }),
+    Mutant::new(
+        "lists-every-label",
+        "lists every thread for some labels",
+        &["threads.list_by_labels_matches_all_of_them"],
+    )
+    .before(|args, _| {
+        if let PersistArgs::Read(ReadArgs::Threads(list)) = args {
+            list.labels = Labels::new();
+        }
+    }),
     Mutant::new(
         "lists-by-name",
         "lists threads by their ids",
-        &["list.order", "list.pages", "thread.archive"],
+        &[
+            "threads.list_is_ordered_by_activity",
+            "threads.list_pages_neither_repeat_nor_skip",
+            "threads.archived_thread_is_in_archive_lists_only",
+        ],
     )
     .after(|asked, response| {
         if let Some((_, list)) = change::list(asked, response) {
@@ -223,7 +283,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "lists-after-a-time",
         "takes a cursor for a time, and skips what was active then",
-        &["RR-S15", "T3-S9", "list.cursor-anywhere", "list.pages"],
+        &[
+            "threads.concurrent_first_messages_share_one_thread",
+            "isolation.joined_ids_do_not_collide_in_lists",
+            "threads.list_cursor_may_name_no_thread",
+            "threads.list_pages_neither_repeat_nor_skip",
+        ],
     )
     .after(|asked, response| {
         if let Some((read, list)) = change::list(asked, response)
@@ -232,57 +297,79 @@ pub(super) static MUTANTS: &[Mutant] = &[
             list.entries.retain(|entry| entry.active_at < after.active_at);
         }
     }),
-    Mutant::new("lists-for-ever", "says of a full list that there are more", &["list.next"]).after(
-        |asked, response| {
-            if let Some((read, list)) = change::list(asked, response)
-                && list.entries.len() == read.limit as usize
-            {
-                list.next = list.entries.last().map(ThreadCursor::of);
-            }
-        },
-    ),
+    Mutant::new(
+        "lists-for-ever",
+        "says of a full list that there are more",
+        &["threads.exact_last_list_page_has_no_next"],
+    )
+    .after(|asked, response| {
+        if let Some((read, list)) = change::list(asked, response)
+            && list.entries.len() == read.limit as usize
+        {
+            list.next = list.entries.last().map(ThreadCursor::of);
+        }
+    }),
     // Entries.
-    Mutant::new("previews-bytes", "cuts a preview after so many bytes", &["entry.preview"]).after(
-        |_, response| {
-            change::entries(response, |entry| {
-                if let Some(preview) = &mut entry.preview {
-                    let end = (0..=80.min(preview.len())).rev().find(|at| preview.is_char_boundary(*at));
-                    preview.truncate(end.unwrap_or(0));
-                }
-            });
-        },
-    ),
+    Mutant::new(
+        "previews-bytes",
+        "cuts a preview after so many bytes",
+        &["threads.preview_is_the_first_80_characters"],
+    )
+    .after(|_, response| {
+        change::entries(response, |entry| {
+            if let Some(preview) = &mut entry.preview {
+                let end = (0..=80.min(preview.len())).rev().find(|at| preview.is_char_boundary(*at));
+                preview.truncate(end.unwrap_or(0));
+            }
+        });
+    }),
     Mutant::new(
         "previews-anybody",
         "previews whoever spoke last",
-        &["entry.preview-follows", "entry.preview-latest"],
+        &[
+            "threads.preview_changes_with_edits_and_deletions",
+            "threads.preview_is_of_the_latest_user_message",
+        ],
     )
     .special(Special::Thread(ThreadFault::PreviewsAnybody)),
-    Mutant::new("keeps-previews", "keeps the preview when a message is deleted", &["entry.preview-follows"])
-        .special(Special::Thread(ThreadFault::KeepsPreviews)),
+    Mutant::new(
+        "keeps-previews",
+        "keeps the preview when a message is deleted",
+        &["threads.preview_changes_with_edits_and_deletions"],
+    )
+    .special(Special::Thread(ThreadFault::KeepsPreviews)),
     Mutant::new(
         "counts-turns-of-anybody",
         "counts every message as a turn",
-        &["entry.counts", "import.entry"],
+        &["threads.summary_counts_final_messages_only", "imports.summary_counts_imported_messages"],
     )
     .after(|_, response| change::entries(response, |entry| entry.turns = entry.messages)),
-    Mutant::new("counts-what-is-open", "counts messages in any state", &["entry.counts", "thread.rebuild"])
-        .special(Special::Thread(ThreadFault::CountsOpen)),
+    Mutant::new(
+        "counts-what-is-open",
+        "counts messages in any state",
+        &["threads.summary_counts_final_messages_only", "threads.rebuilt_summary_is_identical"],
+    )
+    .special(Special::Thread(ThreadFault::CountsOpen)),
     Mutant::new(
         "acts-at-every-write",
         "takes every write for activity, at its own time",
         &[
-            "entry.first",
-            "entry.open-deleted",
-            "entry.times",
-            "entry.times-back",
-            "thread.clear",
-            "thread.create",
-            "thread.labels",
+            "threads.implicit_thread_starts_with_its_first_message",
+            "threads.deleted_open_message_leaves_no_activity",
+            "threads.activity_is_the_last_change_of_a_settled_message",
+            "threads.summary_times_never_decrease",
+            "threads.clear_removes_every_message",
+            "threads.created_thread_is_read_by_id",
+            "threads.labels_are_set_and_removed_singly",
         ],
     )
     .special(Special::Thread(ThreadFault::ActsAtEveryWrite)),
-    Mutant::new("adds-now", "takes every message for one of now", &["entry.first"]).before(|args, _| {
+    Mutant::new(
+        "adds-now",
+        "takes every message for one of now",
+        &["threads.implicit_thread_starts_with_its_first_message"],
+    )
+    .before(|args, _| {
         if let PersistArgs::Add(add) = args {
             add.created_at = None;
         }
@@ -290,7 +377,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "rebuilds-what-is-left",
         "makes an entry again as if nothing had ever gone",
-        &["entry.open-deleted", "thread.rebuild"],
+        &["threads.deleted_open_message_leaves_no_activity", "threads.rebuilt_summary_is_identical"],
     )
     .after(|_, response| {
         if let PersistResult::Thread(ThreadResult::Rebuild(changed)) = &mut response.result {
@@ -302,185 +389,101 @@ pub(super) static MUTANTS: &[Mutant] = &[
         "clears-nothing",
         "counts a generation, and takes no message away",
         &[
-            "thread.clear",
-            "prune.generation",
-            "thread.clear-expected",
-            "thread.clear-late",
-            "thread.generation",
-            "thread.listed-once",
+            "threads.clear_removes_every_message",
+            "prunes.plan_of_another_generation_is_stale",
+            "threads.clear_of_another_generation_is_stale",
+            "threads.late_update_after_clear_is_not_found",
+            "threads.message_of_another_generation_is_stale",
+            "threads.listed_thread_stays_listed",
         ],
     )
     .special(Special::Thread(ThreadFault::ClearsNothing)),
     Mutant::new(
         "clears-titles",
         "takes the title away with the messages",
-        &["changes.threads", "thread.clear-narrow"],
+        &[
+            "changes.every_thread_operation_emits_its_kind",
+            "threads.clear_keeps_the_thread_and_its_neighbors",
+        ],
     )
     .special(Special::Thread(ThreadFault::ClearsTitles)),
-    Mutant::new("clears-everything", "clears every thread", &["thread.clear-narrow", "purge.narrow"])
-        .special(Special::Thread(ThreadFault::ClearsEverything)),
+    Mutant::new(
+        "clears-everything",
+        "clears every thread",
+        &["threads.clear_keeps_the_thread_and_its_neighbors", "purges.live_thread_is_unchanged"],
+    )
+    .special(Special::Thread(ThreadFault::ClearsEverything)),
     Mutant::new(
         "ignores-generations",
         "takes what was begun before a thread was cleared",
-        &["resolve.cleared", "thread.clear-expected", "thread.generation", "thread.generation-batch"],
+        &[
+            "aliases.cleared_thread_forgets_its_aliases",
+            "threads.clear_of_another_generation_is_stale",
+            "threads.message_of_another_generation_is_stale",
+            "threads.batch_of_another_generation_is_refused",
+        ],
     )
     .before(|args, _| forget_generation(args)),
     Mutant::new(
         "deletes-nothing",
         "takes no more writes to a deleted thread, and shows all of it",
-        &["thread.delete", "RR-S12", "thread.create-gone"],
+        &[
+            "threads.deleted_thread_is_in_no_read",
+            "threads.write_to_a_deleted_thread_is_gone",
+            "threads.deleted_thread_cannot_be_created",
+        ],
     )
     .special(Special::Thread(ThreadFault::DeletesNothing)),
     Mutant::new(
         "deletes-threads-everywhere",
         "deletes every tenant's thread of that id",
-        &["list.tenant", "thread.delete-narrow", "thread.unknown"],
+        &[
+            "threads.list_shows_no_other_tenant",
+            "threads.deletion_affects_one_thread_of_one_tenant",
+            "threads.operation_on_an_unknown_thread_is_not_found",
+        ],
     )
     .special(Special::Thread(ThreadFault::DeletesEverywhere)),
     Mutant::new(
         "takes-writes-to-the-dead",
         "answers writes to what is gone as done",
         &[
-            "RR-S12",
-            "RR-S12.replay",
-            "RR-S12.batch",
-            "thread.clear-ids",
-            "thread.create-gone",
-            "thread.delete-again",
+            "threads.write_to_a_deleted_thread_is_gone",
+            "threads.call_before_deletion_is_not_replayed",
+            "threads.batch_to_a_deleted_thread_is_refused",
+            "threads.cleared_ids_and_seqs_are_not_reused",
+            "threads.deleted_thread_cannot_be_created",
+            "threads.second_deletion_succeeds_and_says_so",
         ],
     )
     .special(Special::Thread(ThreadFault::TakesWritesToTheDead)),
     Mutant::new(
         "deletes-for-the-first-time",
         "never knows that a thread was deleted before",
-        &["purge.gone", "thread.delete-again"],
+        &["purges.purged_thread_stays_deleted", "threads.second_deletion_succeeds_and_says_so"],
     )
     .after(|_, response| {
         if let PersistResult::Thread(ThreadResult::Delete(deleted)) = &mut response.result {
             deleted.already = false;
         }
     }),
-    // Pruning and purging.
-    Mutant::new(
-        "prunes-one-too-few",
-        "keeps a message more than it is to",
-        &["prune.abandoned", "prune.count", "prune.plan"],
-    )
-    .before(|args, _| {
-        if let PersistArgs::Read(ReadArgs::PlanPrune(plan)) = args {
-            plan.keep.messages = plan.keep.messages.map(|count| count + 1);
-        }
-    }),
-    Mutant::new("prunes-any-size", "prunes to no number of bytes", &["prune.bytes", "prune.several"]).before(
-        |args, _| {
-            if let PersistArgs::Read(ReadArgs::PlanPrune(plan)) = args {
-                plan.keep.bytes = None;
-            }
-        },
-    ),
-    Mutant::new("prunes-any-time", "prunes to no time", &["prune.several", "prune.time"]).before(
-        |args, _| {
-            if let PersistArgs::Read(ReadArgs::PlanPrune(plan)) = args {
-                plan.keep.since = None;
-            }
-        },
-    ),
-    Mutant::new(
-        "plans-too-much",
-        "plans to take one message more than it takes",
-        &["prune.open", "prune.plan", "thread.delete", "thread.unknown-reads"],
-    )
-    .after(|_, response| {
-        if let PersistResult::Read(ReadResult::PlanPrune(plan)) = &mut response.result {
-            plan.messages += 1;
-        }
-    }),
-    Mutant::new(
-        "plans-what-was-abandoned",
-        "counts abandoned messages among those to keep",
-        &["prune.abandoned", "prune.bytes", "prune.time"],
-    )
-    .special(Special::Thread(ThreadFault::PlansAbandoned)),
-    Mutant::new("prunes-what-is-open", "prunes beyond an open message", &["prune.open", "prune.steps"])
-        .special(Special::Thread(ThreadFault::PrunesOpen)),
-    Mutant::new("prunes-any-generation", "prunes by a plan of another generation", &["prune.generation"])
-        .special(Special::Thread(ThreadFault::PrunesAnyGeneration)),
-    Mutant::new("prunes-at-once", "prunes everything in one step", &["prune.steps"]).before(|args, _| {
-        if let Some(ThreadArgs::Prune(prune)) = thread(args) {
-            prune.limit = 1000;
-        }
-    }),
-    Mutant::new(
-        "prunes-without-a-word",
-        "does not say which attachments a prune leaves behind",
-        &["prune.leaves"],
-    )
-    .after(|_, response| {
-        if let PersistResult::Thread(ThreadResult::Prune(pruned)) = &mut response.result {
-            pruned.attachments.clear();
-        }
-    }),
-    Mutant::new(
-        "purges-without-a-word",
-        "does not say which attachments a purge leaves behind",
-        &["purge.attachments", "purge.listed", "purge.steps"],
-    )
-    .after(|_, response| {
-        if let PersistResult::Thread(ThreadResult::Purge(purged)) = &mut response.result {
-            purged.attachments.clear();
-        }
-    }),
-    Mutant::new("purges-at-once", "purges everything in one step", &["purge.steps"]).before(|args, _| {
-        if let Some(ThreadArgs::Purge(purge)) = thread(args) {
-            purge.limit = 1000;
-        }
-    }),
-    Mutant::new(
-        "purges-the-living",
-        "purges what nobody has cleared",
-        &["purge.narrow", "purge.attachments"],
-    )
-    .special(Special::Thread(ThreadFault::PurgesTheLiving)),
-    Mutant::new(
-        "skips-a-tenant",
-        "leaves the last tenant out of each page of tenants",
-        &["threads.tenants_are_listed_in_order", "threads.tenants_of_purged_threads_are_listed"],
-    )
-    .after(|_, response| {
-        if let PersistResult::Read(ReadResult::Tenants(list)) = &mut response.result {
-            list.tenants.pop();
-        }
-    }),
-    Mutant::new(
-        "repeats-a-tenant",
-        "begins each page of tenants with the tenant before it",
-        &["threads.tenants_are_listed_in_order", "threads.tenants_without_a_thread_are_not_listed"],
-    )
-    .after(|asked, response| {
-        if let PersistArgs::Read(ReadArgs::Tenants(list)) = asked
-            && let PersistResult::Read(ReadResult::Tenants(found)) = &mut response.result
-        {
-            found.tenants.splice(0..0, list.after.clone());
-        }
-    }),
-    Mutant::new("lists-nothing-to-purge", "lists no thread that can be purged", &["purge.listed"]).after(
-        |_, response| {
-            if let PersistResult::Read(ReadResult::Purgeable(list)) = &mut response.result {
-                list.threads.clear();
-            }
-        },
-    ),
-    Mutant::new("forgets-threads", "does not keep in the file what is done to threads", &["thread.reopened"])
-        .special(Special::ForgetsThreads),
     // Threads that run into each other.
-    Mutant::new("merges-threads", "shows the messages of every thread in one", &["T3-S1"])
-        .special(Special::Thread(ThreadFault::MergesThreads)),
+    Mutant::new(
+        "merges-threads",
+        "shows the messages of every thread in one",
+        &["isolation.equal_message_ids_in_two_threads_are_independent"],
+    )
+    .special(Special::Thread(ThreadFault::MergesThreads)),
     Mutant::new(
         "writes-everywhere",
         "changes every message of the id, in whatever thread",
-        &["RR-S12", "T3-S2"],
+        &["threads.write_to_a_deleted_thread_is_gone", "isolation.append_affects_one_thread"],
     )
     .special(Special::Thread(ThreadFault::UpdatesEverywhere)),
-    Mutant::new("inherits-attachments", "gives a message the attachments of its namesake", &["T3-S3"])
-        .special(Special::Thread(ThreadFault::InheritsAttachments)),
+    Mutant::new(
+        "inherits-attachments",
+        "gives a message the attachments of its namesake",
+        &["isolation.attachments_of_a_namesake_are_not_inherited"],
+    )
+    .special(Special::Thread(ThreadFault::InheritsAttachments)),
 ];

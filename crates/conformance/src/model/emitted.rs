@@ -14,34 +14,34 @@ use super::{look::same, step::THREADS};
 struct Write {
     position: Position,
     at: Timestamp,
-    what: Vec<(ThreadId, ChangeKind)>,
+    kind: Vec<(ThreadId, ChangeKind)>,
 }
 
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct EmittedChanges {
     /// Where the sequence began.
     since: Position,
     writes: Vec<Write>,
 }
 
-impl Told {
+impl EmittedChanges {
     pub(super) const fn since(since: Position) -> Self {
         Self { since, writes: Vec::new() }
     }
 
-    pub(super) fn wrote(&mut self, position: Position, now: i64, what: Vec<(usize, ChangeKind)>) {
-        let what =
-            what.into_iter().map(|(thread, what)| (THREADS[thread].parse().expect("a valid id"), what));
-        self.writes.push(Write { position, at: Timestamp::from_micros(now), what: what.collect() });
+    pub(super) fn wrote(&mut self, position: Position, now: i64, kind: Vec<(usize, ChangeKind)>) {
+        let kind =
+            kind.into_iter().map(|(thread, kind)| (THREADS[thread].parse().expect("a valid id"), kind));
+        self.writes.push(Write { position, at: Timestamp::from_micros(now), kind: kind.collect() });
     }
 
     /// Compares everything that is told of the tenant.
     pub(super) async fn look(&self, db: &Persistence, limit: u32) -> Result<(), String> {
-        let (mut after, mut told) = (self.since, Vec::<Change>::new());
+        let (mut after, mut emitted) = (self.since, Vec::<Change>::new());
         loop {
             let read = ReadChanges::new(ChangeScope::Tenant, after, limit);
             let read = db.read(read).await.map_err(|error| error.to_string())?;
-            told.extend(read.changes);
+            emitted.extend(read.changes);
             if read.more && read.position <= after {
                 return Err(format!("no way on after {after}"));
             }
@@ -50,18 +50,18 @@ impl Told {
                 break;
             }
         }
-        let mut told = told.into_iter().peekable();
+        let mut emitted = emitted.into_iter().peekable();
         for write in &self.writes {
             let mut read = Vec::new();
             let mut last = None;
-            while let Some(change) = told.next_if(|change| change.position <= write.position) {
+            while let Some(change) = emitted.next_if(|change| change.position <= write.position) {
                 if last.is_some_and(|last| last >= change.position) || change.at != write.at {
                     return Err(format!("{change:?} is told of the write at {}", write.position));
                 }
                 last = Some(change.position);
                 read.push((change.thread, change.what));
             }
-            same("changes", &plain(read), &plain(write.what.clone()))?;
+            same("changes", &plain(read), &plain(write.kind.clone()))?;
             if last.is_some_and(|last| last != write.position) {
                 return Err(format!(
                     "the last change of the write at {} is told at {last:?}",
@@ -69,7 +69,7 @@ impl Told {
                 ));
             }
         }
-        match told.next() {
+        match emitted.next() {
             Some(change) => Err(format!("{change:?} is told, and did not happen")),
             None => Ok(()),
         }
@@ -78,25 +78,25 @@ impl Told {
 
 /// What every store tells alike: of writes to one open message in one commit it may tell the last alone, and how far the
 /// places go that are cleared is its own to say.
-fn plain(told: Vec<(ThreadId, ChangeKind)>) -> Vec<(ThreadId, ChangeKind)> {
+fn plain(emitted: Vec<(ThreadId, ChangeKind)>) -> Vec<(ThreadId, ChangeKind)> {
     let mut later = BTreeSet::<(ThreadId, MessageId)>::new();
-    let mut plain = Vec::with_capacity(told.len());
-    for (thread, what) in told.into_iter().rev() {
-        let name = what.message().map(|message| (thread.clone(), message.id.clone()));
+    let mut plain = Vec::with_capacity(emitted.len());
+    for (thread, kind) in emitted.into_iter().rev() {
+        let name = kind.message().map(|message| (thread.clone(), message.id.clone()));
         let is_write =
-            matches!(what, ChangeKind::Written(_) | ChangeKind::Finished(_) | ChangeKind::Abandoned(_));
-        match (what, name) {
+            matches!(kind, ChangeKind::Written(_) | ChangeKind::Finished(_) | ChangeKind::Abandoned(_));
+        match (kind, name) {
             (ChangeKind::Written(_), Some(name)) if later.contains(&name) => {}
-            (what, Some(name)) => {
+            (kind, Some(name)) => {
                 if is_write {
                     later.insert(name);
                 }
-                plain.push((thread, what));
+                plain.push((thread, kind));
             }
             (ChangeKind::ThreadCleared { generation, .. }, _) => {
                 plain.push((thread, ChangeKind::ThreadCleared { generation, through: Seq::ZERO }));
             }
-            (what, None) => plain.push((thread, what)),
+            (kind, None) => plain.push((thread, kind)),
         }
     }
     plain.reverse();

@@ -10,26 +10,26 @@ use super::Tap;
 
 /// Holds writes up before the backend sees them, or after it has applied them.
 #[derive(Debug)]
-pub(crate) struct Gate {
-    pub(crate) before: Stop,
-    pub(crate) after: Stop,
+pub(crate) struct PausePoints {
+    pub(crate) before: PausePoint,
+    pub(crate) after: PausePoint,
 }
 
 /// One place to be held up at.
 #[derive(Debug)]
-pub(crate) struct Stop {
+pub(crate) struct PausePoint {
     held: AtomicBool,
     arrived: Semaphore,
     let_through: Semaphore,
 }
 
-impl Stop {
+impl PausePoint {
     fn new() -> Self {
         Self { held: AtomicBool::new(false), arrived: Semaphore::new(0), let_through: Semaphore::new(0) }
     }
 
     /// Holds up every write that comes from now on.
-    pub(crate) fn hold(&self) {
+    pub(crate) fn pause(&self) {
         self.held.store(true, Ordering::SeqCst);
     }
 
@@ -39,7 +39,7 @@ impl Stop {
     }
 
     /// Holds up no more, and lets go on what is held up.
-    pub(crate) fn open(&self) {
+    pub(crate) fn resume(&self) {
         self.held.store(false, Ordering::SeqCst);
         self.let_through.add_permits(Semaphore::MAX_PERMITS / 2);
     }
@@ -52,13 +52,13 @@ impl Stop {
     }
 }
 
-impl Gate {
+impl PausePoints {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { before: Stop::new(), after: Stop::new() })
+        Arc::new(Self { before: PausePoint::new(), after: PausePoint::new() })
     }
 }
 
-impl Tap for Gate {
+impl Tap for PausePoints {
     async fn before(&self, kind: OpKind) -> Result<()> {
         if kind.is_write() {
             self.before.pass().await;

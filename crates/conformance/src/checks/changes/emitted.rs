@@ -20,23 +20,23 @@ use crate::{
 };
 
 checks! {
-    Extended "changes.messages" [Add Reserve UpdateContent Update Delete Read; changes] "every write to a message is told as what it was, with the message as it was left" => messages;
-    Extended "changes.threads" [Add Thread Read; changes] "every operation on a thread is told as what it was" => threads;
-    Extended "changes.batch" [Add Reserve UpdateContent Delete Batch Read; changes] "a batch is told item by item, in order" => batch;
-    Extended "changes.import" [Add Import Read; changes] "an import is told message by message, as far as it added any" => import;
-    Extended "changes.nothing" [Reserve UpdateContent Thread Read; changes] "what changed nothing is not told: a sign of life, a second deletion, a rebuild, a purge" => nothing;
-    Extended "changes.refusals" [Add UpdateContent Delete Thread Read; changes] "what was refused is not told" => refusals;
-    Extended "changes.refused-batch" [Add Batch Read; changes] "of a batch that was refused nothing is told" => refused_batch;
-    Extended "changes.replays" [Add Read; keys changes] "what was answered by its key is told once" => replays;
+    Extended "changes.every_message_write_emits_its_kind" [Add Reserve UpdateContent Update Delete Read; changes] "every write to a message emits a change of its kind with the resulting message" => messages;
+    Extended "changes.every_thread_operation_emits_its_kind" [Add Thread Read; changes] "every operation on a thread emits a change of its kind" => threads;
+    Extended "changes.batch_emits_one_change_per_item" [Add Reserve UpdateContent Delete Batch Read; changes] "a batch emits the change of each item, in item order" => batch;
+    Extended "changes.import_emits_one_change_per_added_message" [Add Import Read; changes] "an import emits one change for each message that it adds" => import;
+    Extended "changes.calls_without_effect_emit_none" [Reserve UpdateContent Thread Read; changes] "calls without effect emit no change: a heartbeat, a repeated deletion, a rebuild, a purge" => nothing;
+    Extended "changes.refused_calls_emit_none" [Add UpdateContent Delete Thread Read; changes] "a refused call emits no change" => refusals;
+    Extended "changes.refused_batches_emit_none" [Add Batch Read; changes] "a refused batch emits no change" => refused_batch;
+    Extended "changes.replays_emit_none" [Add Read; keys changes] "a call that is replayed by its key emits no second change" => replays;
 }
 
 /// Makes a call and answers what was told of it, by whom and when.
-struct Told {
+struct EmittedChanges {
     db: Persistence,
     after: Position,
 }
 
-impl Told {
+impl EmittedChanges {
     async fn new(rig: &Rig) -> Self {
         Self { db: rig.db().await, after: Position::ZERO }
     }
@@ -50,13 +50,13 @@ impl Told {
     /// What is told of this write, whose position is that of the last of it.
     async fn of(&mut self, args: impl Into<PersistArgs>, now: Timestamp) -> Vec<ChangeKind> {
         let args = args.into();
-        let what = format!("{args:?}");
-        let response = call(&self.db, args, None).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let case = format!("{args:?}");
+        let response = call(&self.db, args, None).await.unwrap_or_else(|error| panic!("{case}: {error}"));
         let position = response.receipt.position.expect("a write has a position");
         let changes = self.all().await;
         assert!(changes.is_sorted_by(|a, b| a.position < b.position), "{changes:?}");
         if let Some(last) = changes.last() {
-            assert_eq!(last.position, position, "{what}");
+            assert_eq!(last.position, position, "{case}");
         }
         let circumstances = |change: &Change| (change.tenant == *self.db.tenant(), change.at);
         assert!(changes.iter().all(|change| circumstances(change) == (true, now)), "{changes:?}");
@@ -73,41 +73,41 @@ fn t() -> throughline_core::ThreadId {
 }
 
 async fn messages(rig: Rig) {
-    let mut told = Told::new(&rig).await;
+    let mut emitted = EmittedChanges::new(&rig).await;
     let now = rig.clock.advance(Duration::from_secs(1));
     let reserve = |name: &str| Reserve::new(t(), NewReservation::new(Role::Assistant).with_id(id(name)));
     let update = |name: &str, mode| UpdateContent::new(t(), id(name), append("x"), mode);
-    let added = told.of(Add::new(t(), said("m", "x").created_at(Timestamp::from_micros(1))), now).await;
-    let m = the(&told.db.thread("t"), "m").await.seq;
+    let added = emitted.of(Add::new(t(), said("m", "x").created_at(Timestamp::from_micros(1))), now).await;
+    let m = the(&emitted.db.thread("t"), "m").await.seq;
     assert_eq!(added, [ChangeKind::Added(message("m", m, 1))]);
-    let reserved = told.of(reserve("r"), now).await;
-    let r = the(&told.db.thread("t"), "r").await.seq;
+    let reserved = emitted.of(reserve("r"), now).await;
+    let r = the(&emitted.db.thread("t"), "r").await.seq;
     assert_eq!(reserved, [ChangeKind::Reserved(message("r", r, 1))]);
-    let written = told.of(update("r", UpdateMode::Partial), now).await;
+    let written = emitted.of(update("r", UpdateMode::Partial), now).await;
     assert_eq!(written, [ChangeKind::Written(message("r", r, 2))]);
-    let patched = told.of(Update::new(t(), id("r"), Default::default()), now).await;
+    let patched = emitted.of(Update::new(t(), id("r"), Default::default()), now).await;
     assert_eq!(patched, [ChangeKind::Patched(message("r", r, 2))]);
-    let finished = told.of(update("r", UpdateMode::Final), now).await;
+    let finished = emitted.of(update("r", UpdateMode::Final), now).await;
     assert_eq!(finished, [ChangeKind::Finished(message("r", r, 3))]);
-    let edited = told.of(update("r", UpdateMode::Edit), now).await;
+    let edited = emitted.of(update("r", UpdateMode::Edit), now).await;
     assert_eq!(edited, [ChangeKind::Edited(message("r", r, 4))]);
-    told.of(reserve("s"), now).await;
-    let s = the(&told.db.thread("t"), "s").await.seq;
-    let abandoned = told.of(update("s", UpdateMode::Abandon { reason: None }), now).await;
+    emitted.of(reserve("s"), now).await;
+    let s = the(&emitted.db.thread("t"), "s").await.seq;
+    let abandoned = emitted.of(update("s", UpdateMode::Abandon { reason: None }), now).await;
     assert_eq!(abandoned, [ChangeKind::Abandoned(message("s", s, 2))]);
-    let deleted = told.of(Delete::new(t(), id("r")), now).await;
+    let deleted = emitted.of(Delete::new(t(), id("r")), now).await;
     assert_eq!(deleted, [ChangeKind::Deleted(message("r", r, 4))]);
-    let all = changes_after(&told.db, ChangeScope::Tenant, Position::ZERO).await;
+    let all = changes_after(&emitted.db, ChangeScope::Tenant, Position::ZERO).await;
     assert_eq!(all.len(), 9);
     assert!(all.iter().all(|change| change.thread == t()));
 }
 
 async fn threads(rig: Rig) {
-    let mut told = Told::new(&rig).await;
-    let db = told.db.clone();
+    let mut emitted = EmittedChanges::new(&rig).await;
+    let db = emitted.db.clone();
     let now = rig.clock.advance(Duration::from_secs(1));
     let created = CreateThread::new(new_thread("t").hidden().created_at(Timestamp::from_micros(1)));
-    assert_eq!(told.of(created, now).await, [ChangeKind::ThreadCreated]);
+    assert_eq!(emitted.of(created, now).await, [ChangeKind::ThreadCreated]);
     let labels = LabelPatch::new().set("k", "v").unwrap();
     let changes: [throughline_core::threads::ThreadArgs; 3] = [
         throughline_core::threads::RenameThread::new(t(), title("x")).into(),
@@ -115,20 +115,20 @@ async fn threads(rig: Rig) {
         throughline_core::threads::LabelThread::new(t()).with_labels(labels).into(),
     ];
     for args in changes {
-        assert_eq!(told.of(PersistArgs::Thread(args), now).await, [ChangeKind::ThreadChanged]);
+        assert_eq!(emitted.of(PersistArgs::Thread(args), now).await, [ChangeKind::ThreadChanged]);
     }
-    assert_eq!(told.of(PublishThread { thread: t() }, now).await, [ChangeKind::ThreadPublished]);
+    assert_eq!(emitted.of(PublishThread { thread: t() }, now).await, [ChangeKind::ThreadPublished]);
     let mut seqs = vec![];
     for name in ["a", "b", "c"] {
-        told.of(Add::new(t(), said(name, "x")), now).await;
+        emitted.of(Add::new(t(), said(name, "x")), now).await;
         seqs.push(the(&db.thread("t"), name).await.seq);
     }
     let prune = |limit| PruneThread { thread: t(), through: seqs[1], generation: Generation::FIRST, limit };
     for seq in &seqs[..2] {
-        assert_eq!(told.of(prune(1), now).await, [ChangeKind::ThreadPruned { through: *seq }]);
+        assert_eq!(emitted.of(prune(1), now).await, [ChangeKind::ThreadPruned { through: *seq }]);
     }
-    assert_eq!(told.of(prune(1), now).await, []);
-    let cleared = told.of(ClearThread::new(t()), now).await;
+    assert_eq!(emitted.of(prune(1), now).await, []);
+    let cleared = emitted.of(ClearThread::new(t()), now).await;
     let [ChangeKind::ThreadCleared { generation, through }] = cleared.as_slice() else {
         panic!("{cleared:?}")
     };
@@ -136,15 +136,15 @@ async fn threads(rig: Rig) {
     assert!(*through >= seqs[2]);
     let next = db.thread("t").add(said("d", "x")).await.unwrap().message.seq;
     assert!(*through < next, "{through} would take away what came after it, at {next}");
-    told.all().await;
+    emitted.all().await;
     assert_eq!(
-        told.of(throughline_core::threads::DeleteThread { thread: t() }, now).await,
+        emitted.of(throughline_core::threads::DeleteThread { thread: t() }, now).await,
         [ChangeKind::ThreadDeleted]
     );
 }
 
 async fn batch(rig: Rig) {
-    let mut told = Told::new(&rig).await;
+    let mut emitted = EmittedChanges::new(&rig).await;
     let now = rig.clock.advance(Duration::from_secs(1));
     let u = || thread_id("u");
     let batch = Batch::new()
@@ -153,10 +153,10 @@ async fn batch(rig: Rig) {
         .with(UpdateContent::new(u(), id("m"), append("x"), UpdateMode::Final))
         .with(Add::new(t(), said("n", "x")))
         .with(Delete::new(t(), id("m")));
-    let response = told.db.batch(batch).reply().await.unwrap();
-    let changes = told.all().await;
+    let response = emitted.db.batch(batch).reply().await.unwrap();
+    let changes = emitted.all().await;
     let seqs: Vec<Seq> = changes.iter().filter_map(|change| change.what.message()).map(|m| m.seq).collect();
-    let n = the(&told.db.thread("t"), "n").await.seq;
+    let n = the(&emitted.db.thread("t"), "n").await.seq;
     let due = [
         ("t", ChangeKind::Added(message("m", seqs[0], 1))),
         ("u", ChangeKind::Reserved(message("m", seqs[1], 1))),
@@ -172,79 +172,79 @@ async fn batch(rig: Rig) {
 }
 
 async fn import(rig: Rig) {
-    let mut told = Told::new(&rig).await;
+    let mut emitted = EmittedChanges::new(&rig).await;
     let now = rig.clock.advance(Duration::from_secs(1));
-    told.of(Add::new(t(), said("b", "x")), now).await;
+    emitted.of(Add::new(t(), said("b", "x")), now).await;
     let row =
         |name: &str| ImportRow::new(id(name), Role::User, Content::text("x"), Timestamp::from_micros(1));
-    let mut given_up = row("c");
-    given_up.abandoned = Some(None);
-    let rows = vec![row("a"), row("b"), given_up];
-    let changes = told.of(Import::new(t(), rows.clone()), now).await;
-    let seqs = [the(&told.db.thread("t"), "a").await.seq, the(&told.db.thread("t"), "c").await.seq];
+    let mut ended = row("c");
+    ended.abandoned = Some(None);
+    let rows = vec![row("a"), row("b"), ended];
+    let changes = emitted.of(Import::new(t(), rows.clone()), now).await;
+    let seqs = [the(&emitted.db.thread("t"), "a").await.seq, the(&emitted.db.thread("t"), "c").await.seq];
     assert_eq!(
         changes,
         [ChangeKind::Added(message("a", seqs[0], 1)), ChangeKind::Added(message("c", seqs[1], 1))]
     );
-    assert_eq!(told.of(Import::new(t(), rows), now).await, []);
+    assert_eq!(emitted.of(Import::new(t(), rows), now).await, []);
 }
 
 async fn nothing(rig: Rig) {
-    let mut told = Told::new(&rig).await;
+    let mut emitted = EmittedChanges::new(&rig).await;
     let now = rig.clock.advance(Duration::from_secs(1));
     let reserve = Reserve::new(t(), NewReservation::new(Role::Assistant).with_id(id("r")));
-    assert_eq!(told.of(reserve, now).await.len(), 1);
+    assert_eq!(emitted.of(reserve, now).await.len(), 1);
     let alive = UpdateContent::new(t(), id("r"), append(""), UpdateMode::Partial);
-    assert_eq!(told.of(alive, now).await, []);
+    assert_eq!(emitted.of(alive, now).await, []);
     for args in [
         PersistArgs::from(RebuildThread { thread: t() }),
         PublishThread { thread: t() }.into(),
         PurgeThread { thread: t(), limit: 1 }.into(),
     ] {
-        assert_eq!(told.of(args.clone(), now).await, [], "{args:?}");
+        assert_eq!(emitted.of(args.clone(), now).await, [], "{args:?}");
     }
-    assert_eq!(told.of(throughline_core::threads::DeleteThread { thread: t() }, now).await.len(), 1);
-    assert_eq!(told.of(throughline_core::threads::DeleteThread { thread: t() }, now).await, []);
-    assert_eq!(told.of(PurgeThread { thread: t(), limit: 10 }, now).await, []);
+    assert_eq!(emitted.of(throughline_core::threads::DeleteThread { thread: t() }, now).await.len(), 1);
+    assert_eq!(emitted.of(throughline_core::threads::DeleteThread { thread: t() }, now).await, []);
+    assert_eq!(emitted.of(PurgeThread { thread: t(), limit: 10 }, now).await, []);
 }
 
 async fn refusals(rig: Rig) {
-    let mut told = Told::new(&rig).await;
-    let db = told.db.clone();
+    let mut emitted = EmittedChanges::new(&rig).await;
+    let db = emitted.db.clone();
     let thread = db.thread("t");
     thread.add(said("m", "x")).await.unwrap();
-    assert_eq!(told.all().await.len(), 1);
+    assert_eq!(emitted.all().await.len(), 1);
     refused(thread.add(said("m", "y")).await, ErrorKind::AlreadyExists);
     refused(thread.update_content(id("m"), append("x"), UpdateMode::Final).await, ErrorKind::Stale);
     refused(thread.delete(id("n")).await, ErrorKind::NotFound);
     refused(db.create_thread(new_thread("t")).await, ErrorKind::AlreadyExists);
     refused(db.thread("u").rename(title("x")).await, ErrorKind::NotFound);
     refused(thread.add(said("n", "x").in_generation(Generation::new(2))).await, ErrorKind::Stale);
-    assert_eq!(told.all().await, []);
+    assert_eq!(emitted.all().await, []);
     thread.add(said("o", "x")).await.unwrap();
-    assert_eq!(told.all().await.len(), 1);
+    assert_eq!(emitted.all().await.len(), 1);
 }
 
 async fn refused_batch(rig: Rig) {
-    let mut told = Told::new(&rig).await;
-    let db = told.db.clone();
+    let mut emitted = EmittedChanges::new(&rig).await;
+    let db = emitted.db.clone();
     let add = |name: &str| Add::new(t(), said(name, "x"));
     refused(
         db.batch(Batch::new().with(add("m")).with(add("n")).with(add("m"))).await,
         ErrorKind::AlreadyExists,
     );
-    assert_eq!(told.all().await, []);
+    assert_eq!(emitted.all().await, []);
     db.batch(Batch::new().with(add("m")).with(add("n"))).await.unwrap();
-    assert_eq!(told.all().await.len(), 2);
+    assert_eq!(emitted.all().await.len(), 2);
 }
 
 async fn replays(rig: Rig) {
-    let mut told = Told::new(&rig).await;
-    let db = told.db.clone();
+    let mut emitted = EmittedChanges::new(&rig).await;
+    let db = emitted.db.clone();
     for key in ["k", "l"] {
         for round in 0..2 {
             let answer = db.thread("t").add(throughline_core::NewMessage::user(key)).key(key).await.unwrap();
-            assert_eq!((answer.deduplicated, told.all().await.len()), (round == 1, 1 - round));
+            assert_eq!((answer.deduplicated, emitted.all().await.len()), (round == 1, 1 - round));
         }
     }
 }
