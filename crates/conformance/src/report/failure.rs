@@ -114,6 +114,7 @@ mod tests {
         assert_eq!(in_words(&detail), due);
     }
 
+    #[expect(clippy::unnecessary_literal_unwrap, reason = "the test needs the panics of these calls")]
     #[test]
     fn failed_call_shows_whether_it_was_expected_to_succeed() {
         let detail = text(|| Err("busy").unwrap());

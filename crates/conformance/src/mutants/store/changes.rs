@@ -83,7 +83,7 @@ impl ChangeFault {
         };
         store.memory.known(|known| match self {
             Self::EmitsTheLastOnly => {
-                reported.changes.retain(|change| !known.inside.contains(&change.position))
+                reported.changes.retain(|change| !known.inside.contains(&change.position));
             }
             Self::EmitsReplays => {
                 let asked = format!("{} {read:?}", line.tenant);

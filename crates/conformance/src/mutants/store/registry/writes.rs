@@ -131,7 +131,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
                         reported.id = asked.id.clone();
                     }
                     (PersistArgs::Update(asked), PersistResult::Update(reported)) => {
-                        reported.id = asked.id.clone()
+                        reported.id = asked.id.clone();
                     }
                     _ => {}
                 }
