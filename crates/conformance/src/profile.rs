@@ -5,7 +5,7 @@
 ///
 /// let profile = Profile::new("my-backend")
 ///     .expect_fail("messages.megabyte_message_is_kept", "issue 17: rows are limited to a page")
-///     .note("tested against server 4.2");
+///     .remark("tested against server 4.2");
 /// assert_eq!(profile.name(), "my-backend");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
