@@ -35,7 +35,7 @@ Options of order:
     --crate NAME           another member of the workspace
 
 Options of words:
-    --crate FOLDER         only this member, or this folder of the root package
+    --crate FOLDER         list each occurrence in this member, or in this folder of the root package
 
 A failure of any step makes the exit code 1; a wrong command line makes it 2. A skipped check is
 printed as `SKIPPED: check (reason)`, and again below the closing table. With CI=true there are no colors and no

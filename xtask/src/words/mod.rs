@@ -35,7 +35,7 @@ struct Count<'v> {
 /// For each part of the workspace, the words in it.
 type Counts<'v> = BTreeMap<String, BTreeMap<String, Count<'v>>>;
 
-/// Prints the counts of every part of the workspace, or of one.
+/// Prints the counts of every part of the workspace, or each occurrence in one part.
 pub(crate) fn run(workspace: &Workspace, only: Option<&str>) -> Result {
     let folders: Vec<_> =
         workspace.metadata().packages.iter().map(|package| workspace.folder(package)).collect();
@@ -44,10 +44,11 @@ pub(crate) fn run(workspace: &Workspace, only: Option<&str>) -> Result {
     let mut counts = Counts::new();
     for path in workspace.files()?.iter().filter(|path| *path != PAGE) {
         let owner = owner(&folders, path);
-        if only.is_none_or(|only| owner.ends_with(only))
-            && let Some(text) = workspace.text(path)
-        {
-            count(&mut counts, owner, &search, path, &text);
+        let Some(text) = workspace.text(path) else { continue };
+        match only {
+            None => count(&mut counts, owner, &search, path, &text),
+            Some(only) if owner.ends_with(only) => print!("{}", list(&search, path, &text)),
+            Some(_) => {}
         }
     }
     print!("{}", render(&counts));
@@ -75,6 +76,17 @@ fn count<'v>(counts: &mut Counts<'v>, owner: &str, search: &Search<'v>, path: &s
         });
         count.times += 1;
     }
+}
+
+/// A line for each occurrence in a file.
+fn list(search: &Search<'_>, path: &str, text: &str) -> String {
+    let mut out = String::new();
+    for found in search.file(path, text) {
+        let word = found.word;
+        writeln!(out, "{path}:{}: `{}`: write {}", found.line, word.form, word.write)
+            .expect("a string takes any text");
+    }
+    out
 }
 
 /// The words of each part, the most frequent first, and then the sums.
@@ -123,6 +135,14 @@ a                                  4
 d                                  1
 ";
         assert_eq!(render(&counts), expected);
+    }
+
+    #[test]
+    fn a_list_has_each_occurrence_with_its_line() {
+        let page = "| do not write | write | check |\n|---|---|---|\n| `lorry` | `truck` | all |\n";
+        let vocabulary = Vocabulary::parse(page).expect("a good page");
+        let listed = list(&Search::new(&vocabulary), "a/b.md", "A lorry.\nNone.\nA lorry.");
+        assert_eq!(listed, "a/b.md:1: `lorry`: write truck\na/b.md:3: `lorry`: write truck\n");
     }
 
     #[test]
