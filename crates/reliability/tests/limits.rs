@@ -116,7 +116,7 @@ async fn rel_34_content_is_taken_to_the_byte() {
         }
         report.count(format!("{bytes} bytes"), 6);
     }
-    let entry = thread.entry().await.unwrap().unwrap();
+    let entry = thread.summary().await.unwrap().unwrap();
     assert_eq!(entry.messages, 4, "nothing of what was refused is there");
     db.close().await.unwrap();
     report.finish();

@@ -168,7 +168,7 @@ async fn follow(
             break;
         }
         looked += 1;
-        if let Some(Change { tenant, thread, what, .. }) = change {
+        if let Some(Change { tenant, thread, kind: what, .. }) = change {
             if let Some(up_to) = removed_through(&what)
                 && gone(db, tenant.as_str(), thread.as_str(), up_to).await?
             {

@@ -113,5 +113,5 @@ fn change(scope: Scope<'_>, read: &ReadChanges, row: &Row<'_>) -> Option<Change>
     };
     let tenant = tenant.unwrap_or_else(|| scope.tenant.clone());
     let thread = thread.unwrap_or_else(nameless);
-    Some(Change { position, tenant, thread, at, what })
+    Some(Change { position, tenant, thread, at, kind: what })
 }
