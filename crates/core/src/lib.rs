@@ -199,7 +199,8 @@ pub mod messages {
 }
 
 pub mod operations {
-    //! The parts that all operations share: the fingerprint of an operation, and the thread and message that it addresses.
+    //! The parts that all operations share: the fingerprint of an operation, the thread and message that it addresses, and
+    //! the permissions that it needs.
     //!
     //! ```
     //! use throughline_core::{NewMessage, messages::Add, operations::Addressed};
@@ -209,7 +210,7 @@ pub mod operations {
     //! # Ok::<(), throughline_core::InvalidId>(())
     //! ```
 
-    pub use crate::operation::{Addressed, Fingerprint, FingerprintKey, OperationOf};
+    pub use crate::operation::{Addressed, Fingerprint, FingerprintKey, OperationOf, Reach, Verb};
 }
 
 pub mod requests {

@@ -3,11 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    Context, PersistResult, Position, Revision, TenantId, Timestamp,
+    Context, PersistResult, Position, TenantId, Timestamp,
     audit_entry::{AuditDigest, AuditEntry, AuditItem, AuditOutcome, AuditRecord},
     context::{AuditDraft, AuditSealer},
     message::AuditNumber,
-    operation::ThreadResult,
 };
 
 /// Returns the audit record of a call with this outcome and time.
@@ -169,31 +168,9 @@ fn settle(items: &mut [AuditItem], result: &PersistResult) {
 }
 
 fn settle_one(item: &mut AuditItem, result: &PersistResult) {
-    item.revision = revision(result);
-    // Only the store knows which message is the last one.
-    if let PersistResult::Thread(ThreadResult::TakeLast(taken)) = result
-        && let Some(deleted) = &taken.deleted
-    {
+    let answer = result.facts();
+    item.revision = answer.revision();
+    if let Some(deleted) = answer.deleted() {
         item.messages = vec![deleted.id.clone()];
-    }
-}
-
-fn revision(result: &PersistResult) -> Option<Revision> {
-    match result {
-        PersistResult::Add(added) => Some(added.message.revision),
-        PersistResult::Reserve(reserved) => Some(reserved.message.revision),
-        PersistResult::UpdateContent(updated) => Some(updated.revision),
-        PersistResult::Update(updated) => Some(updated.revision),
-        PersistResult::Delete(deleted) => Some(deleted.revision),
-        PersistResult::Thread(ThreadResult::TakeLast(taken)) => {
-            taken.deleted.as_ref().map(|deleted| deleted.revision)
-        }
-        PersistResult::Batch(_)
-        | PersistResult::Import(_)
-        | PersistResult::Thread(_)
-        | PersistResult::Read(_)
-        | PersistResult::Consumer(_)
-        | PersistResult::Session(_)
-        | PersistResult::Replica(_) => None,
     }
 }

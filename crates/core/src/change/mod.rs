@@ -136,3 +136,13 @@ pub enum ChangeScope {
     /// it to other callers.
     Store,
 }
+
+impl ChangeScope {
+    /// The thread, if it is one thread.
+    pub(crate) const fn thread(&self) -> Option<&ThreadId> {
+        match self {
+            Self::Thread(thread) => Some(thread),
+            Self::Tenant | Self::Store => None,
+        }
+    }
+}

@@ -1,10 +1,17 @@
 use serde::{Deserialize, Serialize};
 
 use super::Addressed;
-use crate::message::{carries_content, carries_parts};
 use crate::{
-    Content, Message, MessageId, MessageState, Metadata, Revision, Role, Seq, TenantId, ThreadId, Timestamp,
-    id::AttachmentKey, message::Generation,
+    Content, Message, MessageId, MessageState, Metadata, Result, Revision, Role, Seq, TenantId, ThreadId,
+    Timestamp,
+    id::AttachmentKey,
+    message::{Generation, carries_content, carries_parts},
+    operation::{
+        PersistResult, Verb,
+        bytes::stored_len,
+        facts::{AnswerFacts, Facts, deduplicated_by_field},
+        stored::{LookUp, Replay},
+    },
 };
 
 /// The arguments of a new complete message.
@@ -258,5 +265,71 @@ impl Addressed for Added {
 
     fn message(&self) -> Option<&MessageId> {
         Some(&self.message.id)
+    }
+}
+
+impl Facts for Add {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Append]
+    }
+
+    fn minted_id(&self) -> Option<&MessageId> {
+        self.minted.then_some(&self.id)
+    }
+
+    fn metadata(&self) -> Option<&Metadata> {
+        Some(&self.metadata)
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn brings_content(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<usize> {
+        let Self {
+            thread,
+            id,
+            minted: _,
+            role: _,
+            content,
+            metadata,
+            attachments,
+            created_at: _,
+            generation: _,
+            after: _,
+        } = self;
+        let names = thread.as_str().len() + id.as_str().len();
+        Some(names + content.byte_len() + stored_len(metadata, attachments))
+    }
+
+    fn replayed(&self, stored: &Replay, tenant: &TenantId, _: &mut dyn LookUp) -> Result<PersistResult> {
+        let Replay::Add { id, seq, at } = stored else { return Err(Replay::misfit()) };
+        let message = Message { id: id.clone(), created_at: *at, ..self.to_message(tenant, *seq, *at) };
+        Ok(Added { message, deduplicated: true }.into())
+    }
+}
+
+impl AnswerFacts for Added {
+    deduplicated_by_field!();
+
+    fn replay(&self) -> Option<Replay> {
+        let Message { id, seq, created_at, .. } = &self.message;
+        Some(Replay::Add { id: id.clone(), seq: *seq, at: *created_at })
+    }
+
+    fn revision(&self) -> Option<Revision> {
+        Some(self.message.revision)
+    }
+
+    fn messages(&self) -> &[Message] {
+        std::slice::from_ref(&self.message)
     }
 }

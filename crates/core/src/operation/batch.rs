@@ -1,8 +1,17 @@
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Addressed, PersistArgs, PersistResult, lower};
-use crate::message::carries_parts;
-use crate::{MessageId, Seq, ThreadId};
+use crate::{
+    MessageId, Result, Seq, TenantId, ThreadId,
+    message::carries_parts,
+    operation::{
+        Verb,
+        facts::{AnswerFacts, Facts, deduplicated_by_field},
+        stored::{LookUp, Replay},
+    },
+};
 
 /// Several writes in one transaction: the backend commits all of them, in order, or none. An item sees the changes of the items
 /// before it.
@@ -113,5 +122,82 @@ impl Addressed for Batched {
 
     fn message(&self) -> Option<&MessageId> {
         None
+    }
+}
+
+/// Of a batch, a fact is the sum of the facts of its items.
+impl Facts for Batch {
+    // A guard asks each item: see `PersistArgs::each`.
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Append]
+    }
+
+    fn deletes(&self) -> bool {
+        self.items.iter().any(PersistArgs::deletes)
+    }
+
+    fn settles(&self) -> bool {
+        self.items.iter().all(PersistArgs::settles)
+    }
+
+    fn grows(&self) -> bool {
+        self.items.iter().any(PersistArgs::grows)
+    }
+
+    fn brings_content(&self) -> bool {
+        self.items.iter().any(PersistArgs::brings_content)
+    }
+
+    fn byte_len(&self) -> Option<usize> {
+        Some(self.items.iter().map(PersistArgs::byte_len).sum())
+    }
+
+    fn replayed(
+        &self,
+        stored: &Replay,
+        tenant: &TenantId,
+        look_up: &mut dyn LookUp,
+    ) -> Result<PersistResult> {
+        match stored {
+            Replay::Batch(stored) if stored.len() == self.items.len() => {
+                let outputs = replay_items(stored, &self.items, tenant, look_up)?;
+                Ok(Batched { outputs, deduplicated: true }.into())
+            }
+            _ => Err(Replay::misfit()),
+        }
+    }
+}
+
+fn replay_items(
+    stored: &[Replay],
+    items: &[PersistArgs],
+    tenant: &TenantId,
+    look_up: &mut dyn LookUp,
+) -> Result<Vec<PersistResult>> {
+    // The repeated call generated other ids; its later items must address the messages of the first call.
+    let renamed: HashMap<&MessageId, &MessageId> = (stored.iter().zip(items))
+        .filter_map(|(stored, item)| Some((item.minted_id()?, stored.first_id()?)))
+        .collect();
+    let answer = |(stored, item): (&Replay, &PersistArgs)| {
+        let mut item = item.clone();
+        if let Some(id) = item.message_mut()
+            && let Some(first) = renamed.get(&*id)
+        {
+            *id = (*first).clone();
+        }
+        stored.answer(tenant, &item, look_up)
+    };
+    stored.iter().zip(items).map(answer).collect()
+}
+
+impl AnswerFacts for Batched {
+    deduplicated_by_field!();
+
+    fn replay(&self) -> Option<Replay> {
+        Some(Replay::Batch(self.outputs.iter().map(Replay::of).collect()))
+    }
+
+    fn stored_bytes(&self) -> usize {
+        self.outputs.iter().map(PersistResult::answer_bytes).sum()
     }
 }

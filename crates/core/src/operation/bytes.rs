@@ -2,16 +2,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{
-    Add, ContentChange, Import, ImportRow, Origin, PersistArgs, PersistResult, ReplicaArgs, Reserve,
-    ThreadResult, Update, UpdateContent, UpdateMode,
-};
-use crate::message::CarriesContent as _;
-use crate::{
-    Metadata,
-    id::AttachmentKey,
-    operation::{Image, estimated_size::EstimatedSize},
-};
+use super::{PersistArgs, PersistResult};
+use crate::{Metadata, id::AttachmentKey};
 
 impl PersistArgs {
     /// The bytes of all the data in the operation: content, metadata with its names, titles, reasons, and every name, such as
@@ -32,72 +24,8 @@ impl PersistArgs {
     #[must_use]
     pub fn byte_len(&self) -> usize {
         match self {
-            Self::Add(add) => {
-                let Add {
-                    thread,
-                    id,
-                    minted: _,
-                    role: _,
-                    content,
-                    metadata,
-                    attachments,
-                    created_at: _,
-                    generation: _,
-                    after: _,
-                } = add;
-                thread.as_str().len() + id.as_str().len() + content.byte_len() + facts(metadata, attachments)
-            }
-            Self::Reserve(reserve) => {
-                let Reserve {
-                    thread,
-                    id,
-                    minted: _,
-                    role: _,
-                    metadata,
-                    attachments,
-                    lease: _,
-                    created_at: _,
-                    generation: _,
-                    after: _,
-                } = reserve;
-                thread.as_str().len() + id.as_str().len() + facts(metadata, attachments)
-            }
-            Self::UpdateContent(update) => {
-                let UpdateContent {
-                    thread,
-                    id,
-                    change,
-                    mode,
-                    expected: _,
-                    only_if_expired: _,
-                    max_content_bytes: _,
-                } = update;
-                let reason = match mode {
-                    UpdateMode::Abandon { reason: Some(reason) } => reason.len(),
-                    UpdateMode::Abandon { reason: None }
-                    | UpdateMode::Partial
-                    | UpdateMode::Final
-                    | UpdateMode::Edit => 0,
-                };
-                let change = match change {
-                    ContentChange::Replace(content) => content.byte_len(),
-                    ContentChange::Append(delta) => delta.stored_len(),
-                };
-                thread.as_str().len() + id.as_str().len() + change + reason
-            }
-            Self::Update(update) => {
-                let Update { thread, id, metadata, attachments, expected: _, max_metadata_bytes: _ } = update;
-                let attachments = attachments.as_deref().unwrap_or_default();
-                thread.as_str().len() + id.as_str().len() + facts(metadata.as_metadata(), attachments)
-            }
-            Self::Delete(delete) => delete.thread.as_str().len() + delete.id.as_str().len(),
-            Self::Batch(batch) => batch.items.iter().map(Self::byte_len).sum(),
-            Self::Import(Import { thread, rows, restores_damaged: _, is_copy: _ }) => {
-                thread.as_str().len() + rows.iter().map(row_len).sum::<usize>()
-            }
-            Self::Replica(ReplicaArgs::Apply(apply)) => apply.images.iter().map(Image::estimated_size).sum(),
-            Self::Thread(_) | Self::Session(_) | Self::Consumer(_) | Self::Replica(_) => json_len(self),
             Self::Read(_) => 0,
+            args => args.facts().byte_len().unwrap_or_else(|| json_len(args)),
         }
     }
 }
@@ -109,49 +37,12 @@ impl PersistResult {
     /// answer.
     #[must_use]
     pub fn answer_bytes(&self) -> usize {
-        match self {
-            Self::Update(updated) => facts(&updated.metadata, &updated.attachments),
-            Self::Delete(deleted) => facts(&Metadata::new(), &deleted.attachments),
-            Self::Thread(ThreadResult::Prune(pruned)) => facts(&Metadata::new(), &pruned.attachments),
-            Self::Thread(ThreadResult::Purge(purged)) => facts(&Metadata::new(), &purged.attachments),
-            Self::Thread(ThreadResult::TakeLast(taken)) => {
-                taken.message.as_ref().map_or(0, EstimatedSize::estimated_size)
-            }
-            Self::Thread(thread) => thread.content_fields().iter().map(|field| field.value.byte_len()).sum(),
-            Self::Batch(batched) => batched.outputs.iter().map(Self::answer_bytes).sum(),
-            Self::Add(_)
-            | Self::Reserve(_)
-            | Self::UpdateContent(_)
-            | Self::Import(_)
-            | Self::Read(_)
-            | Self::Consumer(_)
-            | Self::Session(_)
-            | Self::Replica(_) => 0,
-        }
+        self.facts().stored_bytes()
     }
 }
 
-fn row_len(row: &ImportRow) -> usize {
-    let ImportRow {
-        id,
-        role: _,
-        content,
-        metadata,
-        attachments,
-        abandoned,
-        origin,
-        created_at: _,
-        updated_at: _,
-    } = row;
-    let Origin { turn, item, event } = origin;
-    let origin = turn.as_ref().map_or(0, |turn| turn.as_str().len())
-        + item.as_ref().map_or(0, |item| item.as_str().len())
-        + event.as_ref().map_or(0, |event| event.as_str().len());
-    let reason = abandoned.iter().flatten().map(String::len).sum::<usize>();
-    id.as_str().len() + content.byte_len() + facts(metadata, attachments) + reason + origin
-}
-
-fn facts(metadata: &Metadata, attachments: &[AttachmentKey]) -> usize {
+/// The bytes of metadata with its names, and of attachment keys.
+pub(super) fn stored_len(metadata: &Metadata, attachments: &[AttachmentKey]) -> usize {
     metadata.byte_len() + attachments.iter().map(|key| key.as_str().len()).sum::<usize>()
 }
 

@@ -1,7 +1,16 @@
 use serde::{Deserialize, Serialize};
 
-use crate::message::carries_content;
-use crate::{MessageId, MessageState, Revision, Seq, ThreadId, id::AttachmentKey};
+use crate::{
+    MessageId, MessageState, Metadata, Result, Revision, Seq, TenantId, ThreadId,
+    id::AttachmentKey,
+    message::carries_content,
+    operation::{
+        PersistResult, Verb,
+        bytes::stored_len,
+        facts::{AnswerFacts, Facts, deduplicated_by_field},
+        stored::{LookUp, Replay},
+    },
+};
 
 /// Deletes one message in any state. The store keeps a tombstone, so that no later message can have the same id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,3 +95,42 @@ pub struct Deleted {
 carries_content!(
     Deleted { thread, id, seq: _, revision: _, state: _, attachments: _, deduplicated: _ } for (thread, id) => []
 );
+
+impl Facts for Delete {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Delete]
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn deletes(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<usize> {
+        Some(self.thread.as_str().len() + self.id.as_str().len())
+    }
+
+    fn replayed(&self, stored: &Replay, _: &TenantId, _: &mut dyn LookUp) -> Result<PersistResult> {
+        let Replay::Delete(first) = stored else { return Err(Replay::misfit()) };
+        Ok(Deleted { deduplicated: true, ..first.clone() }.into())
+    }
+}
+
+impl AnswerFacts for Deleted {
+    deduplicated_by_field!();
+
+    fn replay(&self) -> Option<Replay> {
+        Some(Replay::Delete(self.clone()))
+    }
+
+    fn stored_bytes(&self) -> usize {
+        stored_len(&Metadata::new(), &self.attachments)
+    }
+
+    fn revision(&self) -> Option<Revision> {
+        Some(self.revision)
+    }
+}

@@ -5,12 +5,15 @@ use serde::{Deserialize, Serialize};
 use super::{
     Add, Added, Addressed, Batch, Batched, ConsumerArgs, ConsumerResult, ContentUpdated, Delete, Deleted,
     Import, Imported, Operation, ReadArgs, ReadResult, ReplicaArgs, ReplicaResult, Reserve, Reserved,
-    SessionArgs, SessionResult, ThreadArgs, ThreadResult, Update, UpdateContent, UpdateMode, Updated,
+    SessionArgs, SessionResult, ThreadArgs, ThreadResult, Update, UpdateContent, Updated,
 };
-use crate::{MessageId, MetadataPatch, ThreadId};
 use crate::{
-    OpKind,
+    MessageId, OpKind, Result, ThreadId,
     message::{CarriesContent, ContentField, ContentFieldMut},
+    operation::{
+        Reach, Verb,
+        facts::{AnswerFacts, Facts},
+    },
 };
 
 /// Any operation. The layers receive this form, and it is the wire format.
@@ -219,6 +222,35 @@ erased! {
 }
 
 impl PersistArgs {
+    pub(crate) fn facts(&self) -> &dyn Facts {
+        match self {
+            Self::Add(operation) => operation,
+            Self::Reserve(operation) => operation,
+            Self::UpdateContent(operation) => operation,
+            Self::Update(operation) => operation,
+            Self::Delete(operation) => operation,
+            Self::Batch(operation) => operation,
+            Self::Import(operation) => operation,
+            Self::Thread(family) => family.facts(),
+            Self::Read(family) => family.facts(),
+            Self::Consumer(family) => family.facts(),
+            Self::Session(family) => family.facts(),
+            Self::Replica(family) => family.facts(),
+        }
+    }
+
+    /// The name of the operation within its family.
+    pub(crate) const fn member(&self) -> Option<&'static str> {
+        match self {
+            Self::Thread(family) => Some(family.as_str()),
+            Self::Read(family) => Some(family.as_str()),
+            Self::Consumer(family) => Some(family.as_str()),
+            Self::Session(family) => Some(family.as_str()),
+            Self::Replica(family) => Some(family.as_str()),
+            _ => None,
+        }
+    }
+
     /// The thread that an idempotency key of this operation belongs to. For a batch, it is the thread of the first item.
     #[must_use]
     pub fn key_scope(&self) -> Option<&ThreadId> {
@@ -226,13 +258,8 @@ impl PersistArgs {
     }
 
     /// The id that was generated for this operation.
-    pub(crate) const fn minted_id(&self) -> Option<&MessageId> {
-        match self {
-            Self::Add(Add { minted: true, id, .. }) | Self::Reserve(Reserve { minted: true, id, .. }) => {
-                Some(id)
-            }
-            _ => None,
-        }
+    pub(crate) fn minted_id(&self) -> Option<&MessageId> {
+        self.facts().minted_id()
     }
 
     /// The id of the one message that the operation writes.
@@ -265,27 +292,7 @@ impl PersistArgs {
     /// ```
     #[must_use]
     pub fn deletes(&self) -> bool {
-        match self {
-            Self::Delete(_)
-            | Self::Thread(
-                ThreadArgs::Clear(_)
-                | ThreadArgs::Prune(_)
-                | ThreadArgs::Delete(_)
-                | ThreadArgs::Purge(_)
-                | ThreadArgs::TakeLast(_),
-            ) => true,
-            Self::Batch(batch) => batch.items.iter().any(Self::deletes),
-            Self::Add(_)
-            | Self::Reserve(_)
-            | Self::UpdateContent(_)
-            | Self::Update(_)
-            | Self::Import(_)
-            | Self::Thread(_)
-            | Self::Consumer(_)
-            | Self::Session(_)
-            | Self::Replica(_)
-            | Self::Read(_) => false,
-        }
+        self.facts().deletes()
     }
 
     /// Whether the operation only completes work: it finishes or abandons a message or ends a run, or it is a batch of these. A
@@ -301,24 +308,7 @@ impl PersistArgs {
     /// ```
     #[must_use]
     pub fn settles(&self) -> bool {
-        match self {
-            Self::UpdateContent(update) => {
-                matches!(update.mode, UpdateMode::Final | UpdateMode::Abandon { .. })
-            }
-            Self::Session(session) => {
-                matches!(session, SessionArgs::Confirm(_) | SessionArgs::Fail(_) | SessionArgs::Cancel(_))
-            }
-            Self::Batch(batch) => batch.items.iter().all(Self::settles),
-            Self::Add(_)
-            | Self::Reserve(_)
-            | Self::Update(_)
-            | Self::Delete(_)
-            | Self::Import(_)
-            | Self::Thread(_)
-            | Self::Consumer(_)
-            | Self::Replica(_)
-            | Self::Read(_) => false,
-        }
+        self.facts().settles()
     }
 
     /// Whether the operation can add a row to the store, or enlarge one: a message, thread, run, agent, session or runtime,
@@ -336,21 +326,7 @@ impl PersistArgs {
     /// ```
     #[must_use]
     pub fn grows(&self) -> bool {
-        match self {
-            Self::Add(_) | Self::Reserve(_) | Self::Import(_) | Self::Replica(ReplicaArgs::Apply(_)) => true,
-            Self::UpdateContent(update) => !self.settles() && !update.change.is_none(),
-            Self::Update(update) => {
-                sets(&update.metadata) || update.attachments.as_ref().is_some_and(|keys| !keys.is_empty())
-            }
-            Self::Thread(thread) => {
-                matches!(thread, ThreadArgs::Create(_) | ThreadArgs::Label(_) | ThreadArgs::Resolve(_))
-            }
-            // The first operation on a session creates its rows: the thread, the agent and the runtime.
-            Self::Session(session) => !self.settles() && !matches!(session, SessionArgs::Renew(_)),
-            Self::Batch(batch) => batch.items.iter().any(Self::grows),
-            Self::Consumer(consumer) => matches!(consumer, ConsumerArgs::Quarantine(_)),
-            Self::Delete(_) | Self::Replica(_) | Self::Read(_) => false,
-        }
+        self.facts().grows()
     }
 
     /// Whether the operation writes content, or a reason of more than 4 KiB. An operation that [settles](Self::settles) and
@@ -368,25 +344,35 @@ impl PersistArgs {
     /// ```
     #[must_use]
     pub fn brings_content(&self) -> bool {
-        match self {
-            Self::Add(_) | Self::Import(_) => true,
-            Self::UpdateContent(update) => {
-                let reason = match &update.mode {
-                    UpdateMode::Abandon { reason } => reason.as_ref().map_or(0, String::len),
-                    UpdateMode::Partial | UpdateMode::Final | UpdateMode::Edit => 0,
-                };
-                !update.change.is_none() || reason > SHORT_REASON
-            }
-            Self::Batch(batch) => batch.items.iter().any(Self::brings_content),
-            Self::Reserve(_)
-            | Self::Update(_)
-            | Self::Delete(_)
-            | Self::Thread(_)
-            | Self::Read(_)
-            | Self::Consumer(_)
-            | Self::Session(_)
-            | Self::Replica(_) => false,
-        }
+        self.facts().brings_content()
+    }
+
+    /// The verbs that a permission for this operation must allow, the main one first. A guard asks for those of
+    /// [`each`](Self::each) item of a batch.
+    ///
+    /// ```
+    /// use throughline_core::{PersistArgs, operations::Verb, threads::TakeLastMessage};
+    ///
+    /// let take: PersistArgs = TakeLastMessage::new("t".parse()?).into();
+    /// assert_eq!(take.verbs(), [Verb::Delete, Verb::Read]);
+    /// # Ok::<(), throughline_core::InvalidId>(())
+    /// ```
+    #[must_use]
+    pub fn verbs(&self) -> &'static [Verb] {
+        self.facts().verbs()
+    }
+
+    /// The part of the store that this operation addresses: a thread, all threads of the tenant, or all tenants.
+    ///
+    /// ```
+    /// use throughline_core::{PersistArgs, changes::{ChangeScope, ReadChanges}, operations::Reach};
+    ///
+    /// let read: PersistArgs = ReadChanges::new(ChangeScope::Store, Default::default(), 100).into();
+    /// assert_eq!(read.reach(), Reach::Store);
+    /// ```
+    #[must_use]
+    pub fn reach(&self) -> Reach<'_> {
+        self.facts().reach()
     }
 
     /// Iterates over the operation itself, or over each item of a batch. A guard must check each of them, because a batch can
@@ -408,29 +394,39 @@ impl PersistArgs {
     }
 }
 
-/// The longest reason that does not count as content.
-const SHORT_REASON: usize = 4096;
-
-/// Whether a patch sets a value.
-fn sets(patch: &MetadataPatch) -> bool {
-    patch.as_metadata().iter().any(|(_, value)| value.get() != "null")
-}
-
 impl PersistResult {
+    pub(crate) fn facts(&self) -> &dyn AnswerFacts {
+        match self {
+            Self::Add(answer) => answer,
+            Self::Reserve(answer) => answer,
+            Self::UpdateContent(answer) => answer,
+            Self::Update(answer) => answer,
+            Self::Delete(answer) => answer,
+            Self::Batch(answer) => answer,
+            Self::Import(answer) => answer,
+            Self::Thread(family) => family.facts(),
+            Self::Read(family) => family.facts(),
+            Self::Consumer(family) => family.facts(),
+            Self::Session(family) => family.facts(),
+            Self::Replica(family) => family.facts(),
+        }
+    }
+
+    /// The name of the answered operation within its family.
+    pub(crate) const fn member(&self) -> Option<&'static str> {
+        match self {
+            Self::Thread(family) => Some(family.as_str()),
+            Self::Read(family) => Some(family.as_str()),
+            Self::Consumer(family) => Some(family.as_str()),
+            Self::Session(family) => Some(family.as_str()),
+            Self::Replica(family) => Some(family.as_str()),
+            _ => None,
+        }
+    }
+
     /// Whether this answer replays an earlier call with the same idempotency key.
     #[must_use]
     pub fn is_deduplicated(&self) -> bool {
-        match self {
-            Self::Add(Added { deduplicated, .. })
-            | Self::Reserve(Reserved { deduplicated, .. })
-            | Self::UpdateContent(ContentUpdated { deduplicated, .. })
-            | Self::Update(Updated { deduplicated, .. })
-            | Self::Delete(Deleted { deduplicated, .. })
-            | Self::Batch(Batched { deduplicated, .. })
-            | Self::Import(Imported { deduplicated, .. }) => *deduplicated,
-            Self::Thread(thread) => thread.is_deduplicated(),
-            Self::Session(session) => session.is_deduplicated(),
-            Self::Read(_) | Self::Consumer(_) | Self::Replica(_) => false,
-        }
+        self.facts().is_deduplicated()
     }
 }

@@ -36,6 +36,9 @@ pub trait OperationOf<F: Operation>: Into<F> + sealed::Sealed + Send + 'static {
     /// # Errors
     /// [`ContractViolation`](crate::ErrorKind::ContractViolation) if it is the answer to another operation.
     fn output(answer: F::Output) -> crate::Result<Self::Output>;
+
+    /// Converts an answer to this operation into the answer of the family.
+    fn answer(output: Self::Output) -> F::Output;
 }
 
 /// Defines the two enums of a family, and makes each operation a member of it.
@@ -67,6 +70,10 @@ macro_rules! family {
         }
 
         impl $args {
+            pub(crate) fn facts(&self) -> &dyn $crate::operation::facts::Facts {
+                match self { $(Self::$variant(operation) => operation,)+ }
+            }
+
             /// The camelCase name of the operation.
             #[must_use]
             pub const fn as_str(&self) -> &'static str {
@@ -75,6 +82,10 @@ macro_rules! family {
         }
 
         impl $result {
+            pub(crate) fn facts(&self) -> &dyn $crate::operation::facts::AnswerFacts {
+                match self { $(Self::$variant(answer) => answer,)+ }
+            }
+
             /// The camelCase name of the operation that this answers.
             #[must_use]
             pub const fn as_str(&self) -> &'static str {
@@ -82,8 +93,15 @@ macro_rules! family {
             }
         }
 
+        impl $crate::operation::facts::AnyAnswer for $result {
+            fn facts_mut(&mut self) -> &mut dyn $crate::operation::facts::AnswerFacts {
+                match self { $(Self::$variant(answer) => answer,)+ }
+            }
+        }
+
         $crate::operation::family::family!(@carries $args: $($variant)+);
         $crate::operation::family::family!(@carries $result: $($variant)+);
+        $crate::operation::family::family!(@addressed $args $result);
 
         $(
             impl $crate::operation::family::sealed::Sealed for $name {}
@@ -97,6 +115,10 @@ macro_rules! family {
                         $result::$variant(output) => Ok(output),
                         other => Err($crate::PersistError::wrong_answer($code, other.as_str())),
                     }
+                }
+
+                fn answer(output: $output) -> $result {
+                    $result::$variant(output)
                 }
             }
 
@@ -113,6 +135,17 @@ macro_rules! family {
             }
         )+
     };
+    (@addressed $($name:ident)+) => {$(
+        impl $crate::operation::Addressed for $name {
+            fn thread(&self) -> Option<&$crate::ThreadId> {
+                self.facts().thread()
+            }
+
+            fn message(&self) -> Option<&$crate::MessageId> {
+                self.facts().message()
+            }
+        }
+    )+};
     (@carries $name:ident: $($variant:ident)+) => {
         impl $crate::message::CarriesContent for $name {
             fn content_fields(&self) -> Vec<$crate::message::ContentField<'_>> {

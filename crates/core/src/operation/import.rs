@@ -1,13 +1,20 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Addressed, nullable::present};
-use crate::message::debug_without_text;
-use crate::message::{
-    CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing,
-};
 use crate::{
-    Content, Message, MessageId, MessageState, Metadata, Revision, Role, Seq, TenantId, ThreadId, Timestamp,
-    id::AttachmentKey, operation::Origin,
+    Content, Message, MessageId, MessageState, Metadata, Result, Revision, Role, Seq, TenantId, ThreadId,
+    Timestamp,
+    id::AttachmentKey,
+    message::{
+        CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing,
+        debug_without_text,
+    },
+    operation::{
+        Origin, PersistResult, Verb,
+        bytes::stored_len,
+        facts::{AnswerFacts, Facts, deduplicated_by_field},
+        stored::{LookUp, Replay},
+    },
 };
 
 /// Imports settled messages with their original ids and times: from another store, from a file, or from the source of a fork.
@@ -279,6 +286,65 @@ impl Addressed for Imported {
 
     fn message(&self) -> Option<&MessageId> {
         None
+    }
+}
+
+impl Facts for Import {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Import]
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn brings_content(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<usize> {
+        let Self { thread, rows, restores_damaged: _, is_copy: _ } = self;
+        Some(thread.as_str().len() + rows.iter().map(ImportRow::byte_len).sum::<usize>())
+    }
+
+    fn replayed(&self, stored: &Replay, _: &TenantId, _: &mut dyn LookUp) -> Result<PersistResult> {
+        match stored {
+            Replay::Import(rows) if rows.len() == self.rows.len() => {
+                let (thread, rows) = (self.thread.clone(), rows.clone());
+                Ok(Imported { thread, rows, deduplicated: true }.into())
+            }
+            _ => Err(Replay::misfit()),
+        }
+    }
+}
+
+impl ImportRow {
+    fn byte_len(&self) -> usize {
+        let Self {
+            id,
+            role: _,
+            content,
+            metadata,
+            attachments,
+            abandoned,
+            origin,
+            created_at: _,
+            updated_at: _,
+        } = self;
+        let Origin { turn, item, event } = origin;
+        let origin = turn.as_ref().map_or(0, |turn| turn.as_str().len())
+            + item.as_ref().map_or(0, |item| item.as_str().len())
+            + event.as_ref().map_or(0, |event| event.as_str().len());
+        let reason = abandoned.iter().flatten().map(String::len).sum::<usize>();
+        id.as_str().len() + content.byte_len() + stored_len(metadata, attachments) + reason + origin
+    }
+}
+
+impl AnswerFacts for Imported {
+    deduplicated_by_field!();
+
+    fn replay(&self) -> Option<Replay> {
+        Some(Replay::Import(self.rows.clone()))
     }
 }
 

@@ -22,6 +22,7 @@ mod consumer;
 mod delete;
 mod erased;
 pub(crate) mod estimated_size;
+pub(crate) mod facts;
 mod family;
 mod fingerprint;
 mod import;
@@ -35,8 +36,11 @@ pub(crate) mod stored;
 mod thread;
 mod update;
 mod update_content;
+mod verb;
 
 use std::fmt;
+
+use crate::{MessageId, OpKind, ThreadId, message::CarriesContent};
 
 pub use self::{
     add::{Add, Added, NewMessage},
@@ -79,11 +83,10 @@ pub use self::{
     },
     update::{Update, Updated},
     update_content::{ContentChange, ContentUpdated, UpdateContent, UpdateMode},
+    verb::{Reach, Verb},
 };
 pub(crate) use self::{bytes::json_len, erased::by_operation};
-pub(crate) use self::{replica::numbers, session::SessionSubject};
-use crate::{MessageId, ThreadId};
-use crate::{OpKind, message::CarriesContent};
+pub(crate) use self::{replica::numbers, session::SessionSubject, thread::NO_PRUNE};
 
 /// Returns the lower of an earlier limit and a new one.
 const fn lower(earlier: Option<u64>, limit: u64) -> u64 {
@@ -164,3 +167,35 @@ macro_rules! addressed_by_fields {
     )+};
 }
 pub(crate) use addressed_by_fields;
+
+/// Implements [`Addressed`] for a struct with the field `thread`, and without a message.
+macro_rules! addressed_by_thread {
+    ($($name:ident),+) => {$(
+        impl $crate::operation::Addressed for $name {
+            fn thread(&self) -> Option<&$crate::ThreadId> {
+                Some(&self.thread)
+            }
+
+            fn message(&self) -> Option<&$crate::MessageId> {
+                None
+            }
+        }
+    )+};
+}
+pub(crate) use addressed_by_thread;
+
+/// Implements [`Addressed`] for a struct that addresses no thread.
+macro_rules! addresses_no_thread {
+    ($($name:ident),+) => {$(
+        impl $crate::operation::Addressed for $name {
+            fn thread(&self) -> Option<&$crate::ThreadId> {
+                None
+            }
+
+            fn message(&self) -> Option<&$crate::MessageId> {
+                None
+            }
+        }
+    )+};
+}
+pub(crate) use addresses_no_thread;

@@ -3,10 +3,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Addressed;
-use crate::message::{carries_content, carries_parts};
 use crate::{
-    Content, Lease, Message, MessageId, MessageState, Metadata, Revision, Role, Seq, TenantId, ThreadId,
-    Timestamp, id::AttachmentKey, message::Generation, message_lease_milliseconds as milliseconds,
+    Content, Lease, Message, MessageId, MessageState, Metadata, Result, Revision, Role, Seq, TenantId,
+    ThreadId, Timestamp,
+    id::AttachmentKey,
+    message::{Generation, carries_content, carries_parts},
+    message_lease_milliseconds as milliseconds,
+    operation::{
+        PersistResult, Verb,
+        bytes::stored_len,
+        facts::{AnswerFacts, Facts, deduplicated_by_field},
+        stored::{LookUp, Replay},
+    },
 };
 
 /// The arguments of a new reservation.
@@ -231,5 +239,69 @@ impl Addressed for Reserved {
 
     fn message(&self) -> Option<&MessageId> {
         Some(&self.message.id)
+    }
+}
+
+impl Facts for Reserve {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Append]
+    }
+
+    fn minted_id(&self) -> Option<&MessageId> {
+        self.minted.then_some(&self.id)
+    }
+
+    fn metadata(&self) -> Option<&Metadata> {
+        Some(&self.metadata)
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<usize> {
+        let Self {
+            thread,
+            id,
+            minted: _,
+            role: _,
+            metadata,
+            attachments,
+            lease: _,
+            created_at: _,
+            generation: _,
+            after: _,
+        } = self;
+        Some(thread.as_str().len() + id.as_str().len() + stored_len(metadata, attachments))
+    }
+
+    fn replayed(&self, stored: &Replay, tenant: &TenantId, _: &mut dyn LookUp) -> Result<PersistResult> {
+        let Replay::Reserve { id, seq, at, expires_at } = stored else { return Err(Replay::misfit()) };
+        let message = self.to_message(tenant, *seq, *at);
+        let lease = message.lease.map(|lease| Lease { expires_at: *expires_at, ..lease });
+        let message = Message { id: id.clone(), created_at: *at, lease, ..message };
+        Ok(Reserved { message, deduplicated: true }.into())
+    }
+}
+
+impl AnswerFacts for Reserved {
+    deduplicated_by_field!();
+
+    fn replay(&self) -> Option<Replay> {
+        let Message { id, seq, created_at, lease, .. } = &self.message;
+        let expires_at = lease.map_or(*created_at, |lease| lease.expires_at);
+        Some(Replay::Reserve { id: id.clone(), seq: *seq, at: *created_at, expires_at })
+    }
+
+    fn revision(&self) -> Option<Revision> {
+        Some(self.message.revision)
+    }
+
+    fn messages(&self) -> &[Message] {
+        std::slice::from_ref(&self.message)
     }
 }

@@ -1,10 +1,18 @@
 use serde::{Deserialize, Serialize};
 
 use super::lower;
-use crate::message::{
-    CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_content,
+use crate::{
+    ErrorKind, Message, MessageId, Metadata, MetadataPatch, PersistError, Result, Revision, TenantId,
+    ThreadId,
+    id::AttachmentKey,
+    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_content},
+    operation::{
+        PersistResult, Verb,
+        bytes::stored_len,
+        facts::{AnswerFacts, Facts, deduplicated_by_field},
+        stored::{LookUp, Replay},
+    },
 };
-use crate::{MessageId, Metadata, MetadataPatch, Revision, ThreadId, id::AttachmentKey};
 
 /// Patches the metadata and the attachment keys of a message, in any state. The revision does not change.
 ///
@@ -108,3 +116,54 @@ carries_content!(
     Updated { thread, id, metadata, attachments: _, revision: _, deduplicated: _ }
     for (thread, id) => [Metadata(metadata)]
 );
+
+impl Facts for Update {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Edit]
+    }
+
+    fn metadata(&self) -> Option<&Metadata> {
+        Some(self.metadata.as_metadata())
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn grows(&self) -> bool {
+        let sets_a_value = self.metadata.as_metadata().iter().any(|(_, value)| value.get() != "null");
+        sets_a_value || self.attachments.as_ref().is_some_and(|keys| !keys.is_empty())
+    }
+
+    fn byte_len(&self) -> Option<usize> {
+        let Self { thread, id, metadata, attachments, expected: _, max_metadata_bytes: _ } = self;
+        let attachments = attachments.as_deref().unwrap_or_default();
+        Some(thread.as_str().len() + id.as_str().len() + stored_len(metadata.as_metadata(), attachments))
+    }
+
+    fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {
+        let Replay::Update = stored else { return Err(Replay::misfit()) };
+        let Some(message) = look_up.message(&self.thread, &self.id)? else {
+            let detail = "the patch was applied, and the message has been deleted since";
+            return Err(PersistError::new(ErrorKind::Gone, detail).about(&self.thread, &self.id));
+        };
+        let Message { thread, id, metadata, attachments, revision, .. } = message;
+        Ok(Updated { thread, id, metadata, attachments, revision, deduplicated: true }.into())
+    }
+}
+
+impl AnswerFacts for Updated {
+    deduplicated_by_field!();
+
+    fn replay(&self) -> Option<Replay> {
+        Some(Replay::Update)
+    }
+
+    fn stored_bytes(&self) -> usize {
+        stored_len(&self.metadata, &self.attachments)
+    }
+
+    fn revision(&self) -> Option<Revision> {
+        Some(self.revision)
+    }
+}

@@ -3,11 +3,17 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::lower;
-use crate::message::Length;
-use crate::message::{
-    CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_content,
+use crate::{
+    Content, Delta, MessageId, MessageState, Result, Revision, TenantId, ThreadId,
+    message::{
+        CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, Length, carries_content,
+    },
+    operation::{
+        PersistResult, Verb,
+        facts::{AnswerFacts, Facts, deduplicated_by_field},
+        stored::{LookUp, Replay},
+    },
 };
-use crate::{Content, Delta, MessageId, MessageState, Revision, ThreadId};
 
 /// The change of the content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +89,14 @@ impl fmt::Debug for UpdateMode {
 }
 
 impl UpdateMode {
+    /// The bytes of the reason of an abandonment.
+    fn reason_len(&self) -> usize {
+        match self {
+            Self::Abandon { reason } => reason.as_ref().map_or(0, String::len),
+            Self::Partial | Self::Final | Self::Edit => 0,
+        }
+    }
+
     /// The lower-case name.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
@@ -216,3 +230,58 @@ pub struct ContentUpdated {
 carries_content!(
     ContentUpdated { thread, id, revision: _, state: _, deduplicated: _ } for (thread, id) => []
 );
+
+/// The longest reason that does not count as content.
+const SHORT_REASON: usize = 4096;
+
+impl Facts for UpdateContent {
+    fn verbs(&self) -> &'static [Verb] {
+        match self.mode {
+            UpdateMode::Edit => &[Verb::Edit],
+            UpdateMode::Partial | UpdateMode::Final | UpdateMode::Abandon { .. } => &[Verb::Append],
+        }
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn settles(&self) -> bool {
+        matches!(self.mode, UpdateMode::Final | UpdateMode::Abandon { .. })
+    }
+
+    fn grows(&self) -> bool {
+        !self.settles() && !self.change.is_none()
+    }
+
+    fn brings_content(&self) -> bool {
+        !self.change.is_none() || self.mode.reason_len() > SHORT_REASON
+    }
+
+    fn byte_len(&self) -> Option<usize> {
+        let Self { thread, id, change, mode, expected: _, only_if_expired: _, max_content_bytes: _ } = self;
+        let change = match change {
+            ContentChange::Replace(content) => content.byte_len(),
+            ContentChange::Append(delta) => delta.stored_len(),
+        };
+        Some(thread.as_str().len() + id.as_str().len() + change + mode.reason_len())
+    }
+
+    fn replayed(&self, stored: &Replay, _: &TenantId, _: &mut dyn LookUp) -> Result<PersistResult> {
+        let Replay::UpdateContent { revision, state } = *stored else { return Err(Replay::misfit()) };
+        let (thread, id) = (self.thread.clone(), self.id.clone());
+        Ok(ContentUpdated { thread, id, revision, state, deduplicated: true }.into())
+    }
+}
+
+impl AnswerFacts for ContentUpdated {
+    deduplicated_by_field!();
+
+    fn replay(&self) -> Option<Replay> {
+        Some(Replay::UpdateContent { revision: self.revision, state: self.state })
+    }
+
+    fn revision(&self) -> Option<Revision> {
+        Some(self.revision)
+    }
+}

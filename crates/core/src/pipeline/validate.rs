@@ -8,102 +8,85 @@ use crate::{
         sessions,
     },
     operation::{
-        Addressed as _, ApplyImages, ConsumerArgs, Import, QuarantineChange, ReadImages, ReplicaArgs,
-        SetReplicationState, ThreadArgs, numbers,
+        Addressed as _, ApplyImages, Batch, ConsumerArgs, Import, QuarantineChange, ReadImages, ReplicaArgs,
+        SearchMessages, SetReplicationState, ThreadArgs, facts::Limits, numbers,
     },
 };
 
 pub(super) fn check(args: &PersistArgs) -> Result<()> {
-    match args {
-        PersistArgs::Batch(batch) if batch.items.is_empty() => {
-            Err(invalid("the batch is empty: add at least one write".to_owned()))
+    let facts = args.facts();
+    if let Some(Limits { items, bytes }) = facts.limits() {
+        match bytes {
+            Some(bytes) => rules::check_page(items, bytes)?,
+            None => rules::check_limit(items)?,
         }
-        PersistArgs::Batch(batch) => batch.items.iter().enumerate().try_for_each(|(index, item)| {
-            let checked = match item {
-                PersistArgs::Session(session) if session.thread().is_none() => {
-                    let name = session.as_str();
-                    Err(invalid(format!("a `{name}` cannot be an item of a batch: it addresses no thread")))
-                }
-                PersistArgs::Batch(_)
-                | PersistArgs::Import(_)
-                | PersistArgs::Read(_)
-                | PersistArgs::Consumer(_)
-                | PersistArgs::Replica(_)
-                | PersistArgs::Thread(ThreadArgs::Prune(_) | ThreadArgs::Purge(_) | ThreadArgs::Rebuild(_)) =>
-                {
-                    let kind = item.kind();
-                    Err(invalid(format!("a `{kind}` cannot be an item of a batch")))
-                }
-                PersistArgs::Add(_)
-                | PersistArgs::Reserve(_)
-                | PersistArgs::UpdateContent(_)
-                | PersistArgs::Update(_)
-                | PersistArgs::Delete(_)
-                | PersistArgs::Session(_)
-                | PersistArgs::Thread(_) => check(item),
-            };
-            checked.map_err(|error| about(error, item).with_batch_index(index))
-        }),
-        PersistArgs::Add(add) => no_reserved_keys(&add.metadata),
+    }
+    if let Some(metadata) = facts.metadata() {
+        no_reserved_keys(metadata)?;
+    }
+    match args {
+        PersistArgs::Batch(batch) => check_batch(batch),
         PersistArgs::Reserve(reserve) => {
-            no_reserved_keys(&reserve.metadata)?;
             rules::check_lease(reserve.lease).map_err(|error| error.with_effect(Effect::NotApplied))
         }
-        PersistArgs::Update(update) => no_reserved_keys(update.metadata.as_metadata()),
         PersistArgs::Delete(delete) if delete.only_damaged && delete.expected.is_some() => {
             Err(invalid("a damaged message has no revision to expect: leave `expected` out".to_owned()))
         }
-        PersistArgs::UpdateContent(_) | PersistArgs::Delete(_) => Ok(()),
         PersistArgs::Import(import) => check_import(import),
-        PersistArgs::Thread(ThreadArgs::Create(create)) => {
-            no_reserved_keys(&create.metadata)?;
-            rules::check_labels(&create.labels)
-        }
-        PersistArgs::Thread(ThreadArgs::Label(label)) => no_reserved_keys(label.metadata.as_metadata()),
-        PersistArgs::Thread(ThreadArgs::Prune(prune)) => rules::check_limit(prune.limit),
-        PersistArgs::Thread(ThreadArgs::Purge(purge)) => rules::check_limit(purge.limit),
+        PersistArgs::Thread(ThreadArgs::Create(create)) => rules::check_labels(&create.labels),
         PersistArgs::Thread(ThreadArgs::Resolve(asked)) => {
             names::check(asked).map_err(|error| error.with_effect(Effect::NotApplied))
         }
-        PersistArgs::Thread(_) => Ok(()),
-        PersistArgs::Read(ReadArgs::Get(_) | ReadArgs::Thread(_) | ReadArgs::PlanPrune(_)) => Ok(()),
-        PersistArgs::Read(ReadArgs::Page(page)) => rules::check_page(page.limit, page.max_bytes),
-        PersistArgs::Read(ReadArgs::OpenReservations(list)) => rules::check_page(list.limit, list.max_bytes),
-        PersistArgs::Read(ReadArgs::Threads(list)) => rules::check_page(list.limit, list.max_bytes),
-        PersistArgs::Read(ReadArgs::Purgeable(list)) => rules::check_limit(list.limit),
-        PersistArgs::Read(ReadArgs::Tenants(list)) => rules::check_limit(list.limit),
-        PersistArgs::Read(ReadArgs::Changes(read)) => rules::check_limit(read.limit),
-        PersistArgs::Read(ReadArgs::Audit(read)) => rules::check_page(read.limit, read.max_bytes),
-        PersistArgs::Read(ReadArgs::Search(read)) => {
-            rules::check_limit(read.limit)?;
-            let bytes = read.query.len();
-            if bytes > MAX_QUERY_BYTES {
-                let detail = format!("a query of {bytes} bytes is more than the {MAX_QUERY_BYTES} allowed");
-                return Err(PersistError::new(ErrorKind::TooLarge, detail).with_effect(Effect::NotApplied));
-            }
-            // A store with another tokenizer can find more terms in the query, and checks them itself.
-            Query::parse(&read.query, Tokenizer::default()).map(drop)
-        }
-        PersistArgs::Read(ReadArgs::Cursor(_) | ReadArgs::Resolve(_)) => Ok(()),
-        PersistArgs::Read(ReadArgs::Attempts(list)) => rules::check_limit(list.limit),
-        PersistArgs::Read(ReadArgs::Quarantined(list)) => rules::check_limit(list.limit),
-        PersistArgs::Read(ReadArgs::Aliases(list)) => rules::check_limit(list.limit),
-        PersistArgs::Consumer(ConsumerArgs::Quarantine(change)) => {
-            let (bytes, max) = (change.why.len(), QuarantineChange::MAX_WHY);
-            if bytes > max {
-                let detail = format!("a reason of {bytes} bytes is more than the {max} allowed");
-                return Err(PersistError::new(ErrorKind::TooLarge, detail).with_effect(Effect::NotApplied));
-            }
-            Ok(())
-        }
-        PersistArgs::Consumer(_) => Ok(()),
-        PersistArgs::Replica(replica) => check_replica(replica),
+        PersistArgs::Read(ReadArgs::Search(read)) => check_query(read),
         PersistArgs::Read(ReadArgs::Images(read)) => check_images(read.limit as usize),
-        PersistArgs::Read(ReadArgs::ReplicationStatus(_)) => Ok(()),
+        PersistArgs::Consumer(ConsumerArgs::Quarantine(change)) => check_reason(change),
+        PersistArgs::Replica(replica) => check_replica(replica),
         PersistArgs::Session(session) => {
             sessions::check(session).map_err(|error| error.with_effect(Effect::NotApplied))
         }
+        _ => Ok(()),
     }
+}
+
+fn check_batch(batch: &Batch) -> Result<()> {
+    if batch.items.is_empty() {
+        return Err(invalid("the batch is empty: add at least one write".to_owned()));
+    }
+    batch.items.iter().enumerate().try_for_each(|(index, item)| {
+        check_item(item).map_err(|error| about(error, item).with_batch_index(index))
+    })
+}
+
+fn check_item(item: &PersistArgs) -> Result<()> {
+    if item.facts().is_batchable() {
+        return check(item);
+    }
+    match item {
+        PersistArgs::Session(session) => {
+            let name = session.as_str();
+            Err(invalid(format!("a `{name}` cannot be an item of a batch: it addresses no thread")))
+        }
+        _ => Err(invalid(format!("a `{}` cannot be an item of a batch", item.kind()))),
+    }
+}
+
+fn check_query(read: &SearchMessages) -> Result<()> {
+    let bytes = read.query.len();
+    if bytes > MAX_QUERY_BYTES {
+        let detail = format!("a query of {bytes} bytes is more than the {MAX_QUERY_BYTES} allowed");
+        return Err(PersistError::new(ErrorKind::TooLarge, detail).with_effect(Effect::NotApplied));
+    }
+    // A store with another tokenizer can find more terms in the query, and checks them itself.
+    Query::parse(&read.query, Tokenizer::default()).map(drop)
+}
+
+fn check_reason(change: &QuarantineChange) -> Result<()> {
+    let (bytes, max) = (change.why.len(), QuarantineChange::MAX_WHY);
+    if bytes > max {
+        let detail = format!("a reason of {bytes} bytes is more than the {max} allowed");
+        return Err(PersistError::new(ErrorKind::TooLarge, detail).with_effect(Effect::NotApplied));
+    }
+    Ok(())
 }
 
 fn check_replica(args: &ReplicaArgs) -> Result<()> {
@@ -177,7 +160,6 @@ fn invalid(detail: String) -> PersistError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operation::SearchMessages;
 
     #[test]
     fn a_query_above_the_byte_limit_is_refused() {

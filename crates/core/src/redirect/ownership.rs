@@ -11,7 +11,7 @@ use crate::{
     operation::{
         Add, Addressed as _, ClearThread, ContentChange, DamagedMessage, Delete, GetMessage, GetThread,
         Import, OpenCursor, OpenReservations, Page, ReadPage, Reserve, ThreadArgs, ThreadChanged,
-        ThreadResult, UpdateContent, UpdateMode,
+        ThreadResult, UpdateContent, UpdateMode, facts::Split,
     },
     pipeline::{InnerService, PersistService},
     request::Receipt,
@@ -65,7 +65,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             }
             PersistArgs::Batch(ref batch) => {
                 for item in &batch.items {
-                    if matches!(item, PersistArgs::Thread(thread) if ends_messages(thread)) {
+                    if matches!(item, PersistArgs::Thread(_)) && item.deletes() {
                         return Err(refuse(NO_END_IN_A_BATCH));
                     }
                     let (Some(thread), Some(id)) = (item.thread(), item.message()) else { continue };
@@ -85,44 +85,27 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 self.here.forward(PersistRequest { args, context }).await
             }
             PersistArgs::Thread(thread) => self.thread(context, thread).await,
-            PersistArgs::Read(ReadArgs::Changes(_)) => {
-                Err(refuse("changes cannot be read: those of the other side are not in this feed"))
-            }
-            PersistArgs::Read(ReadArgs::PlanPrune(_)) => Err(refuse(NO_PRUNE)),
-            PersistArgs::Read(ReadArgs::Search(_)) => {
-                Err(refuse("messages cannot be searched: those of the other side are not indexed here"))
-            }
-            // A consumer of the changes of this side.
-            PersistArgs::Consumer(_) => self.here.forward(PersistRequest { args, context }).await,
-            PersistArgs::Replica(_)
-            | PersistArgs::Read(ReadArgs::Images(_) | ReadArgs::ReplicationStatus(_)) => {
-                Err(refuse(NO_REPLICA))
-            }
-            // The sessions of a thread are here, independent of the store of its messages.
-            PersistArgs::Session(_) => self.here.forward(PersistRequest { args, context }).await,
-            PersistArgs::Read(read) => self.read(context, read).await,
+            PersistArgs::Read(read) => match read.facts().split_by_message() {
+                Split::Refused(reason) => Err(refuse(reason)),
+                Split::Here | Split::Both => self.read(context, read).await,
+            },
+            // Consumers and sessions belong to this side, independent of the store of the messages.
+            args => match args.facts().split_by_message() {
+                Split::Refused(reason) => Err(refuse(reason)),
+                Split::Here | Split::Both => self.here.forward(PersistRequest { args, context }).await,
+            },
         }
     }
 
     /// Runs an operation on a thread. One that deletes messages runs on both sides, here first, so that a repeated call completes
     /// a failed one.
     async fn thread(&self, context: Context, args: ThreadArgs) -> Result<PersistResponse> {
-        let there: Option<PersistArgs> = match &args {
-            ThreadArgs::Prune(_) => return Err(refuse(NO_PRUNE)),
-            // The store of the last message could change between the read and the deletion.
-            ThreadArgs::TakeLast(_) => return Err(refuse("the last message may be kept on the other side: read it, and delete it by its id")),
+        let there: Option<PersistArgs> = match (args.facts().split_by_message(), &args) {
+            (Split::Refused(reason), _) => return Err(refuse(reason)),
+            (Split::Here, _) => None,
             // The other side has its own generations.
-            ThreadArgs::Clear(clear) => Some(ClearThread::new(clear.thread.clone()).into()),
-            ThreadArgs::Delete(delete) => Some(delete.clone().into()),
-            ThreadArgs::Purge(purge) => Some(purge.clone().into()),
-            ThreadArgs::Create(_)
-            | ThreadArgs::Rename(_)
-            | ThreadArgs::Archive(_)
-            | ThreadArgs::Label(_)
-            | ThreadArgs::Publish(_)
-            | ThreadArgs::Rebuild(_)
-            // A message has its row and its aliases here, independent of the store of its content.
-            | ThreadArgs::Resolve(_) => None,
+            (Split::Both, ThreadArgs::Clear(clear)) => Some(ClearThread::new(clear.thread.clone()).into()),
+            (Split::Both, args) => Some(args.clone().into()),
         };
         let request = PersistRequest { args: PersistArgs::Thread(args.clone()), context: context.clone() };
         let mut here = match self.here.forward(request).await {
@@ -407,20 +390,8 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                         merge::purgeable(here, there, list);
                     }
                 }
-                ReadResult::Thread(_)
-                | ReadResult::Threads(_)
-                | ReadResult::Tenants(_)
-                | ReadResult::PlanPrune(_)
-                | ReadResult::Changes(_)
-                | ReadResult::Audit(_)
-                | ReadResult::Search(_)
-                | ReadResult::Cursor(_)
-                | ReadResult::Quarantined(_)
-                | ReadResult::Aliases(_)
-                | ReadResult::Resolve(_)
-                | ReadResult::Attempts(_)
-                | ReadResult::Images(_)
-                | ReadResult::ReplicationStatus(_) => {}
+                // The other answers contain no message: the row of this side has all of it.
+                _ => {}
             }
             return Ok(response);
         }
@@ -528,30 +499,7 @@ fn further(read: &ReadArgs, page: &Page) -> Option<ReadArgs> {
     Some(ReadArgs::Page(ReadPage { from, ..read.clone() }))
 }
 
-/// Whether a thread operation deletes messages, which can be on either side.
-const fn ends_messages(args: &ThreadArgs) -> bool {
-    match args {
-        ThreadArgs::Clear(_)
-        | ThreadArgs::Prune(_)
-        | ThreadArgs::Delete(_)
-        | ThreadArgs::Purge(_)
-        | ThreadArgs::TakeLast(_) => true,
-        ThreadArgs::Create(_)
-        | ThreadArgs::Rename(_)
-        | ThreadArgs::Archive(_)
-        | ThreadArgs::Label(_)
-        | ThreadArgs::Publish(_)
-        | ThreadArgs::Rebuild(_)
-        | ThreadArgs::Resolve(_) => false,
-    }
-}
-
 const NO_END_IN_A_BATCH: &str = "a batch cannot delete messages of a thread that the other side may keep: clear or delete the thread in a separate call";
-
-const NO_PRUNE: &str = "a thread cannot be pruned while some of its messages are kept on the other side";
-
-pub(super) const NO_REPLICA: &str =
-    "replication over both sides of a redirect is not supported: replicate each store";
 
 fn refuse(detail: &'static str) -> PersistError {
     PersistError::new(ErrorKind::Unsupported, detail).with_effect(Effect::NotApplied)

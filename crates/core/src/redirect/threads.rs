@@ -10,12 +10,12 @@ use pin_project::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{merge::merge, ownership::NO_REPLICA};
+use super::merge::merge;
 use crate::{
     Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, Persistence, Phase,
     ReadArgs, Result, TenantId, ThreadId,
     error::SiteName,
-    operation::Addressed as _,
+    operation::{Addressed as _, facts::Split},
     pipeline::{Described, SiteSpec},
 };
 
@@ -142,21 +142,12 @@ impl<S, R: Fn(&TenantId, &ThreadId) -> bool> RedirectService<S, R> {
             }
             // The audit log of this side; each side has its own.
             PersistArgs::Read(ReadArgs::Audit(_)) => return Side::Here,
-            PersistArgs::Read(read) if read.thread().is_none() => {
-                return match read {
-                    ReadArgs::Changes(_) => {
-                        Side::Refused("the changes of both sides of a redirect have no common order")
-                    }
-                    // A consumer of the changes of this side.
-                    ReadArgs::Cursor(_) | ReadArgs::Quarantined(_) => Side::Here,
-                    ReadArgs::Images(_) | ReadArgs::ReplicationStatus(_) => Side::Refused(NO_REPLICA),
-                    _ => Side::Both(read.clone()),
+            args if args.thread().is_none() => {
+                return match (args.facts().split_by_thread(), args) {
+                    (Split::Refused(reason), _) => Side::Refused(reason),
+                    (Split::Both, PersistArgs::Read(read)) => Side::Both(read.clone()),
+                    (Split::Here | Split::Both, _) => Side::Here,
                 };
-            }
-            PersistArgs::Session(session) if session.thread().is_none() => {
-                return Side::Refused(
-                    "an operation on a whole agent or runtime cannot address both sides of a redirect: call each store",
-                );
             }
             args => is_there(args),
         };

@@ -9,12 +9,8 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{
-    Authority, Verb,
-    demand::{Demand, Subject},
-    verb::Verbs,
-};
-use throughline_core::{PersistArgs, TenantId, ThreadId};
+use super::{Authority, Verb, demand::Demand, verb::Verbs};
+use throughline_core::{PersistArgs, TenantId, ThreadId, operations::Reach};
 
 /// The operations, threads and tenants that its bearer may use. See the [module](super).
 ///
@@ -135,10 +131,7 @@ impl Capability {
         if self.lineage().any(is_another) {
             return Some(Refusal::Tenant);
         }
-        Demand::of(args).find_map(|demand| match demand {
-            Some(demand) => self.refusal(&demand),
-            None => Some(Refusal::UnknownOperation),
-        })
+        Demand::of(args).find_map(|demand| self.refusal(&demand))
     }
 
     fn refusal(&self, demand: &Demand<'_>) -> Option<Refusal> {
@@ -161,14 +154,14 @@ impl Capability {
 
 impl Limit {
     fn refusal(&self, demand: &Demand<'_>) -> Option<Refusal> {
-        let is_allowed = match (self, &demand.subject) {
+        let is_allowed = match (self, demand.reach) {
             (Self::Verbs(verbs), _) => {
                 return (!verbs.contains(demand.verb)).then_some(Refusal::Verb(demand.verb));
             }
-            (Self::Tenant(_), Subject::Store) => return Some(Refusal::Store),
-            (Self::Thread(only), Subject::Thread(thread)) => *thread == only,
-            (Self::Prefix(prefix), Subject::Thread(thread)) => is_under(prefix, thread.as_str()),
-            (Self::Thread(_) | Self::Prefix(_), Subject::Tenant | Subject::Store) => {
+            (Self::Tenant(_), Reach::Store) => return Some(Refusal::Store),
+            (Self::Thread(only), Reach::Thread(thread)) => thread == only,
+            (Self::Prefix(prefix), Reach::Thread(thread)) => is_under(prefix, thread.as_str()),
+            (Self::Thread(_) | Self::Prefix(_), Reach::Tenant | Reach::Store) => {
                 return Some(Refusal::EveryThread);
             }
             (Self::Nothing | Self::Until(_) | Self::Never | Self::Tenant(_), _) => true,
@@ -194,7 +187,6 @@ pub(super) enum Refusal {
     EveryThread,
     Thread,
     Verb(Verb),
-    UnknownOperation,
 }
 
 impl fmt::Display for Refusal {
@@ -207,9 +199,6 @@ impl fmt::Display for Refusal {
             Self::EveryThread => f.write_str("the capability is not for every thread of the tenant"),
             Self::Thread => f.write_str("the capability is not for this thread"),
             Self::Verb(verb) => write!(f, "the capability does not allow to {verb}"),
-            Self::UnknownOperation => {
-                f.write_str("`scope` does not know the operation: its version is older than the core's")
-            }
         }
     }
 }

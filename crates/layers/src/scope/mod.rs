@@ -86,5 +86,5 @@ pub use self::{
     capability::Capability,
     layer::ScopeLayer,
     service::{ScopeFuture, ScopeService},
-    verb::Verb,
 };
+pub use throughline_core::operations::Verb;

@@ -1,6 +1,14 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Position, id::ConsumerName, message::carries_nothing};
+use crate::{
+    Position,
+    id::ConsumerName,
+    message::carries_nothing,
+    operation::{
+        Verb,
+        facts::{AnswerFacts, Facts, Split, consumer_by_field},
+    },
+};
 
 /// Advances the cursor of a consumer: it has processed all changes up to `to`.
 ///
@@ -68,3 +76,41 @@ pub struct CursorMoved {
 }
 
 carries_nothing!(CursorMoved { consumer: _, position: _ });
+
+super::super::addresses_no_thread!(MoveCursor, ResetCursor, CursorMoved);
+
+impl Facts for MoveCursor {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Consume]
+    }
+
+    consumer_by_field!();
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+
+    fn split_by_thread(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl Facts for ResetCursor {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Consume]
+    }
+
+    consumer_by_field!();
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+
+    fn split_by_thread(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl AnswerFacts for CursorMoved {
+    consumer_by_field!();
+}

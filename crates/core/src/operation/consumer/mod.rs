@@ -9,8 +9,8 @@ pub use self::{
     cursor::{CursorMoved, MoveCursor, ResetCursor},
     quarantine::{ChangeQuarantined, ChangeReleased, QuarantineChange, ReleaseChange},
 };
-use super::{Addressed, family::family};
-use crate::{MessageId, ThreadId, id::ConsumerName};
+use super::family::family;
+use crate::id::ConsumerName;
 
 family! {
     /// The operations on the state of a consumer. They pass through the same layers as messages.
@@ -40,40 +40,5 @@ impl ConsumerArgs {
             | Self::Quarantine(QuarantineChange { consumer, .. })
             | Self::Release(ReleaseChange { consumer, .. }) => consumer,
         }
-    }
-}
-
-impl ConsumerResult {
-    /// The consumer of the answer.
-    #[must_use]
-    pub const fn consumer(&self) -> &ConsumerName {
-        match self {
-            Self::MoveCursor(CursorMoved { consumer, .. })
-            | Self::ResetCursor(CursorMoved { consumer, .. })
-            | Self::Quarantine(ChangeQuarantined { consumer, .. })
-            | Self::Release(ChangeReleased { consumer, .. }) => consumer,
-        }
-    }
-}
-
-/// A consumer belongs to the whole tenant. The thread of a quarantined change is only information for people; no redirect uses
-/// it.
-impl Addressed for ConsumerArgs {
-    fn thread(&self) -> Option<&ThreadId> {
-        None
-    }
-
-    fn message(&self) -> Option<&MessageId> {
-        None
-    }
-}
-
-impl Addressed for ConsumerResult {
-    fn thread(&self) -> Option<&ThreadId> {
-        None
-    }
-
-    fn message(&self) -> Option<&MessageId> {
-        None
     }
 }

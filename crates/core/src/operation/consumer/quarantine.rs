@@ -1,10 +1,16 @@
 use serde::{Deserialize, Serialize};
 
-use crate::message::debug_without_text;
 use crate::{
     Position, ThreadId,
     id::ConsumerName,
-    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
+    message::{
+        CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing,
+        debug_without_text,
+    },
+    operation::{
+        Verb,
+        facts::{AnswerFacts, Facts, Split, consumer_by_field},
+    },
 };
 
 /// Adds a change to the quarantine of a consumer, with a reason. A repeated call replaces the reason.
@@ -82,3 +88,50 @@ pub struct ChangeReleased {
 }
 
 carries_nothing!(ChangeReleased { consumer: _, position: _, was_listed: _ });
+
+// The thread of a quarantined change is only information for people, and no redirect uses it.
+super::super::addresses_no_thread!(QuarantineChange, ChangeQuarantined, ReleaseChange, ChangeReleased);
+
+impl Facts for QuarantineChange {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Consume]
+    }
+
+    consumer_by_field!();
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+
+    fn split_by_thread(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl AnswerFacts for ChangeQuarantined {
+    consumer_by_field!();
+}
+
+impl Facts for ReleaseChange {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Consume]
+    }
+
+    consumer_by_field!();
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+
+    fn split_by_thread(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl AnswerFacts for ChangeReleased {
+    consumer_by_field!();
+}

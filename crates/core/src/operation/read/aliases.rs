@@ -1,6 +1,13 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{MessageId, Role, ThreadId, message::carries_nothing, operation::Origin};
+use crate::{
+    MessageId, Role, ThreadId,
+    message::carries_nothing,
+    operation::{
+        Origin, Verb,
+        facts::{AnswerFacts, Facts, Limits, Split},
+    },
+};
 
 /// Lists the provider aliases of the messages of a thread. They are in the byte order of the message ids; the aliases of one
 /// message are in the order in which the store recorded them.
@@ -70,3 +77,21 @@ pub struct Aliases {
 
 carries_nothing!(ListAliases { thread: _, message: _, after: _, limit: _ });
 carries_nothing!(Aliases { thread: _, aliases: _, next: _ });
+
+super::super::addressed_by_thread!(ListAliases, Aliases);
+
+impl Facts for ListAliases {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Read]
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        Limits::items(self.limit)
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl AnswerFacts for Aliases {}

@@ -2,11 +2,14 @@ use serde::{Deserialize, Serialize};
 
 use super::page;
 use crate::{
-    Position,
-    audit_entry::AuditEntry,
+    MessageId, Position, Result, ThreadId,
+    audit_entry::{AuditEntry, AuditItem},
     change::ChangeScope,
     message::{AuditNumber, carries_nothing},
-    operation::ReadPage,
+    operation::{
+        Addressed, Reach, ReadPage, Verb,
+        facts::{AnswerFacts, Asked, Facts, Limits, Split},
+    },
 };
 
 /// The part of an audit log that a page shows.
@@ -90,3 +93,47 @@ pub struct AuditPage {
 }
 
 carries_nothing!(AuditPage { entries: _, damaged: _, reached: _, more: _, written: _, position: _ });
+
+impl Addressed for ReadAudit {
+    fn thread(&self) -> Option<&ThreadId> {
+        self.scope.thread()
+    }
+
+    fn message(&self) -> Option<&MessageId> {
+        None
+    }
+}
+
+super::super::addresses_no_thread!(AuditPage);
+
+impl Facts for ReadAudit {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Audit]
+    }
+
+    fn reach(&self) -> Reach<'_> {
+        Reach::of(&self.scope)
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        Limits::page(self.limit, self.max_bytes)
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl AnswerFacts for AuditPage {
+    fn check(&self, asked: &Asked<'_>) -> Result<(), &'static str> {
+        let is_asked_for = |item: &AuditItem| asked.thread.is_none() || item.thread.as_ref() == asked.thread;
+        let matches = |entry: &AuditEntry| {
+            asked.is_of(&entry.record.tenant) && entry.record.items.iter().all(is_asked_for)
+        };
+        if self.entries.iter().all(matches) {
+            Ok(())
+        } else {
+            Err("answered with an audit entry of another tenant or thread than it was asked")
+        }
+    }
+}

@@ -1,9 +1,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Position,
+    MessageId, Position, Result, ThreadId,
     change::{Change, ChangeScope},
     message::carries_nothing,
+    operation::{
+        Addressed, Reach, Verb,
+        facts::{AnswerFacts, Asked, Facts, Limits, Split},
+    },
 };
 
 /// Reads the changes after a position, in commit order. The feed has no gaps, and a later commit never appears before a change
@@ -49,3 +53,48 @@ pub struct Changes {
 }
 
 carries_nothing!(Changes { changes: _, position: _, more: _ });
+
+impl Addressed for ReadChanges {
+    fn thread(&self) -> Option<&ThreadId> {
+        self.scope.thread()
+    }
+
+    fn message(&self) -> Option<&MessageId> {
+        None
+    }
+}
+
+super::super::addresses_no_thread!(Changes);
+
+impl Facts for ReadChanges {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Read]
+    }
+
+    fn reach(&self) -> Reach<'_> {
+        Reach::of(&self.scope)
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        Limits::items(self.limit)
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Refused("changes cannot be read: those of the other side are not in this feed")
+    }
+
+    fn split_by_thread(&self) -> Split {
+        Split::Refused("the changes of both sides of a redirect have no common order")
+    }
+}
+
+impl AnswerFacts for Changes {
+    fn check(&self, asked: &Asked<'_>) -> Result<(), &'static str> {
+        let matches = |change: &Change| asked.is_of(&change.tenant) && asked.is_for(&change.thread);
+        if self.changes.iter().all(matches) {
+            Ok(())
+        } else {
+            Err("answered with a change of another tenant or thread than it was asked")
+        }
+    }
+}

@@ -1,10 +1,16 @@
 use serde::{Deserialize, Serialize};
 
-use crate::message::debug_without_text;
 use crate::{
     Position, ThreadId, Timestamp,
     id::ConsumerName,
-    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
+    message::{
+        CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing,
+        debug_without_text,
+    },
+    operation::{
+        Verb,
+        facts::{AnswerFacts, Facts, Limits, Split, consumer_by_field},
+    },
 };
 
 /// Reads the cursor of a consumer.
@@ -99,4 +105,50 @@ impl CarriesContent for QuarantinedChanges {
         let Self { consumer: _, changes, more: _ } = self;
         changes.iter_mut().map(field).collect()
     }
+}
+
+super::super::addresses_no_thread!(GetCursor, ConsumerCursor, ListQuarantined, QuarantinedChanges);
+
+impl Facts for GetCursor {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Consume]
+    }
+
+    consumer_by_field!();
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+
+    fn split_by_thread(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl AnswerFacts for ConsumerCursor {
+    consumer_by_field!();
+}
+
+impl Facts for ListQuarantined {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Consume]
+    }
+
+    consumer_by_field!();
+
+    fn limits(&self) -> Option<Limits> {
+        Limits::items(self.limit)
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+
+    fn split_by_thread(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl AnswerFacts for QuarantinedChanges {
+    consumer_by_field!();
 }

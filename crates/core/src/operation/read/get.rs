@@ -1,6 +1,13 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{MessageId, ThreadId, message::carries_nothing};
+use crate::{
+    Message, MessageId, ThreadId,
+    message::carries_nothing,
+    operation::{
+        Addressed, Verb,
+        facts::{AnswerFacts, Facts, Split},
+    },
+};
 
 /// Reads one message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,3 +20,31 @@ pub struct GetMessage {
 }
 
 carries_nothing!(GetMessage { thread: _, id: _ });
+
+super::super::addressed_by_fields!(GetMessage);
+
+impl Facts for GetMessage {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Read]
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl Addressed for Option<Message> {
+    fn thread(&self) -> Option<&ThreadId> {
+        self.as_ref().map(|message| &message.thread)
+    }
+
+    fn message(&self) -> Option<&MessageId> {
+        self.as_ref().map(|message| &message.id)
+    }
+}
+
+impl AnswerFacts for Option<Message> {
+    fn messages(&self) -> &[Message] {
+        self.as_slice()
+    }
+}

@@ -3,7 +3,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Position, Timestamp,
     message::{carries_nothing, carries_parts},
-    operation::Image,
+    operation::{
+        Image, Reach, Verb,
+        facts::{AnswerFacts, Facts, Split},
+        replica::NO_REPLICATION,
+    },
     replica::ImageCursor,
 };
 
@@ -72,3 +76,43 @@ carries_parts!(Images, self => {
 pub struct GetReplicationStatus {}
 
 carries_nothing!(GetReplicationStatus {});
+
+super::super::addresses_no_thread!(ReadImages, Images, GetReplicationStatus);
+
+impl Facts for ReadImages {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Replicate]
+    }
+
+    fn reach(&self) -> Reach<'_> {
+        Reach::Store
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Refused(NO_REPLICATION)
+    }
+
+    fn split_by_thread(&self) -> Split {
+        Split::Refused(NO_REPLICATION)
+    }
+}
+
+impl AnswerFacts for Images {}
+
+impl Facts for GetReplicationStatus {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Replicate]
+    }
+
+    fn reach(&self) -> Reach<'_> {
+        Reach::Store
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Refused(NO_REPLICATION)
+    }
+
+    fn split_by_thread(&self) -> Split {
+        Split::Refused(NO_REPLICATION)
+    }
+}

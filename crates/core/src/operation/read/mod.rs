@@ -29,11 +29,9 @@ pub use self::{
     tenants::{ListTenants, Tenants},
     threads::{GetThread, ListPurgeable, ListThreads, PlanPrune, PrunePlan, PurgeableThreads, ThreadList},
 };
-use super::{Addressed, family::family};
+use super::family::family;
 use crate::message::{CarriesContent, ContentField, ContentFieldMut};
-use crate::{
-    Message, MessageId, ThreadId, change::ChangeScope, replica::ReplicationStatus, thread::ThreadSummary,
-};
+use crate::{Message, replica::ReplicationStatus, thread::ThreadSummary};
 
 family! {
     /// The reads. They pass through the same layers as the writes: an encryption layer must decrypt, and a redirect must answer
@@ -85,51 +83,13 @@ impl ReadResult {
     /// The messages of the answer.
     #[must_use]
     pub fn messages(&self) -> &[Message] {
-        match self {
-            Self::Get(message) => message.as_slice(),
-            Self::Page(page) => &page.messages,
-            Self::OpenReservations(open) => &open.messages,
-            Self::Thread(_)
-            | Self::Threads(_)
-            | Self::PlanPrune(_)
-            | Self::Purgeable(_)
-            | Self::Tenants(_)
-            | Self::Changes(_)
-            | Self::Audit(_)
-            | Self::Search(_)
-            | Self::Cursor(_)
-            | Self::Quarantined(_)
-            | Self::Aliases(_)
-            | Self::Resolve(_)
-            | Self::Attempts(_)
-            | Self::Images(_)
-            | Self::ReplicationStatus(_) => &[],
-        }
+        self.facts().messages()
     }
 
     /// The thread summaries of the answer.
     #[must_use]
     pub fn summaries(&self) -> &[ThreadSummary] {
-        match self {
-            Self::Thread(entry) => entry.as_slice(),
-            Self::Threads(list) => &list.threads,
-            Self::Get(_)
-            | Self::Page(_)
-            | Self::OpenReservations(_)
-            | Self::PlanPrune(_)
-            | Self::Purgeable(_)
-            | Self::Tenants(_)
-            | Self::Changes(_)
-            | Self::Audit(_)
-            | Self::Search(_)
-            | Self::Cursor(_)
-            | Self::Quarantined(_)
-            | Self::Aliases(_)
-            | Self::Resolve(_)
-            | Self::Attempts(_)
-            | Self::Images(_)
-            | Self::ReplicationStatus(_) => &[],
-        }
+        self.facts().summaries()
     }
 }
 
@@ -141,103 +101,5 @@ impl<T: CarriesContent> CarriesContent for Option<T> {
 
     fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
         self.iter_mut().flat_map(CarriesContent::content_fields_mut).collect()
-    }
-}
-
-impl Addressed for ReadArgs {
-    fn thread(&self) -> Option<&ThreadId> {
-        match self {
-            Self::Get(get) => Some(&get.thread),
-            Self::Page(page) => Some(&page.thread),
-            Self::OpenReservations(list) => list.thread.as_ref(),
-            Self::Thread(get) => Some(&get.thread),
-            Self::PlanPrune(plan) => Some(&plan.thread),
-            Self::Search(search) => search.thread.as_ref(),
-            Self::Aliases(list) => Some(&list.thread),
-            Self::Resolve(resolve) => Some(&resolve.thread),
-            Self::Attempts(list) => Some(&list.thread),
-            Self::Changes(ReadChanges { scope, .. }) | Self::Audit(ReadAudit { scope, .. }) => match scope {
-                ChangeScope::Thread(thread) => Some(thread),
-                ChangeScope::Tenant | ChangeScope::Store => None,
-            },
-            Self::Threads(_)
-            | Self::Purgeable(_)
-            | Self::Tenants(_)
-            | Self::Cursor(_)
-            | Self::Quarantined(_)
-            | Self::Images(_)
-            | Self::ReplicationStatus(_) => None,
-        }
-    }
-
-    fn message(&self) -> Option<&MessageId> {
-        match self {
-            Self::Get(get) => Some(&get.id),
-            Self::Page(_)
-            | Self::OpenReservations(_)
-            | Self::Thread(_)
-            | Self::Threads(_)
-            | Self::PlanPrune(_)
-            | Self::Purgeable(_)
-            | Self::Tenants(_)
-            | Self::Changes(_)
-            | Self::Audit(_)
-            | Self::Search(_)
-            | Self::Cursor(_)
-            | Self::Quarantined(_)
-            | Self::Aliases(_)
-            | Self::Resolve(_)
-            | Self::Attempts(_)
-            | Self::Images(_)
-            | Self::ReplicationStatus(_) => None,
-        }
-    }
-}
-
-impl Addressed for ReadResult {
-    fn thread(&self) -> Option<&ThreadId> {
-        match self {
-            Self::Get(message) => message.as_ref().map(|message| &message.thread),
-            Self::Page(page) => Some(&page.thread),
-            Self::Thread(entry) => entry.as_ref().map(|entry| &entry.thread),
-            Self::PlanPrune(plan) => Some(&plan.thread),
-            Self::Aliases(list) => Some(&list.thread),
-            Self::Resolve(resolved) => Some(&resolved.thread),
-            Self::Attempts(list) => Some(&list.thread),
-            Self::OpenReservations(_)
-            | Self::Threads(_)
-            | Self::Purgeable(_)
-            | Self::Tenants(_)
-            | Self::Changes(_)
-            | Self::Audit(_)
-            | Self::Search(_)
-            | Self::Cursor(_)
-            | Self::Quarantined(_)
-            | Self::Images(_)
-            | Self::ReplicationStatus(_) => None,
-        }
-    }
-
-    fn message(&self) -> Option<&MessageId> {
-        match self {
-            Self::Get(message) => message.as_ref().map(|message| &message.id),
-            Self::Page(_)
-            | Self::OpenReservations(_)
-            | Self::Thread(_)
-            | Self::Threads(_)
-            | Self::PlanPrune(_)
-            | Self::Purgeable(_)
-            | Self::Tenants(_)
-            | Self::Changes(_)
-            | Self::Audit(_)
-            | Self::Search(_)
-            | Self::Cursor(_)
-            | Self::Quarantined(_)
-            | Self::Aliases(_)
-            | Self::Resolve(_)
-            | Self::Attempts(_)
-            | Self::Images(_)
-            | Self::ReplicationStatus(_) => None,
-        }
     }
 }

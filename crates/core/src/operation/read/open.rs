@@ -2,9 +2,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{DamagedMessage, page};
 use crate::{
-    Message, Seq, ThreadId,
+    Message, MessageId, Seq, ThreadId,
     message::{carries_nothing, carries_parts},
-    operation::ReadPage,
+    operation::{
+        Addressed, ReadPage, Verb,
+        facts::{AnswerFacts, Facts, Limits, Split},
+    },
 };
 
 /// Lists the open messages of a thread, or of all threads of the tenant, with their committed content.
@@ -89,3 +92,39 @@ carries_parts!(OpenReservations, self => {
 });
 
 carries_nothing!(ListOpen { thread: _, expired_only: _, after: _, limit: _, max_bytes: _ });
+
+impl Addressed for ListOpen {
+    fn thread(&self) -> Option<&ThreadId> {
+        self.thread.as_ref()
+    }
+
+    fn message(&self) -> Option<&MessageId> {
+        None
+    }
+}
+
+super::super::addresses_no_thread!(OpenReservations);
+
+impl Facts for ListOpen {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Read]
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        Limits::page(self.limit, self.max_bytes)
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+
+    fn split_by_thread(&self) -> Split {
+        Split::Both
+    }
+}
+
+impl AnswerFacts for OpenReservations {
+    fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+}

@@ -4,6 +4,10 @@ use super::damaged::{self, DamagedMessage};
 use crate::{
     Message, Position, Result, Seq, ThreadId,
     message::{carries_nothing, carries_parts},
+    operation::{
+        Verb,
+        facts::{AnswerFacts, Facts, Limits, Split},
+    },
 };
 
 /// The start of a page, and its direction. Cursors are exclusive.
@@ -162,3 +166,25 @@ carries_parts!(Page, self => {
 });
 
 carries_nothing!(ReadPage { thread: _, from: _, limit: _, visibility: _, max_bytes: _ });
+
+super::super::addressed_by_thread!(ReadPage, Page);
+
+impl Facts for ReadPage {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Read]
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        Limits::page(self.limit, self.max_bytes)
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl AnswerFacts for Page {
+    fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+}

@@ -1,9 +1,15 @@
 use serde::{Deserialize, Serialize};
 
-use crate::message::debug_without_text;
 use crate::{
-    MessageId, Position, Role, Seq, ThreadId, Timestamp,
-    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
+    MessageId, Position, Result, Role, Seq, ThreadId, Timestamp,
+    message::{
+        CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing,
+        debug_without_text,
+    },
+    operation::{
+        Addressed, Verb,
+        facts::{AnswerFacts, Asked, Facts, Limits, Split},
+    },
 };
 
 /// Searches the final messages of the tenant, with the best match first.
@@ -110,5 +116,45 @@ impl CarriesContent for SearchHits {
             ContentFieldMut { thread, message: Some(id), value: FieldValueMut::Preview(snippet) }
         }
         hits.iter_mut().map(field).collect()
+    }
+}
+
+impl Addressed for SearchMessages {
+    fn thread(&self) -> Option<&ThreadId> {
+        self.thread.as_ref()
+    }
+
+    fn message(&self) -> Option<&MessageId> {
+        None
+    }
+}
+
+super::super::addresses_no_thread!(SearchHits);
+
+impl Facts for SearchMessages {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Read]
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        Limits::items(self.limit)
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Refused("messages cannot be searched: those of the other side are not indexed here")
+    }
+
+    fn split_by_thread(&self) -> Split {
+        Split::Both
+    }
+}
+
+impl AnswerFacts for SearchHits {
+    fn check(&self, asked: &Asked<'_>) -> Result<(), &'static str> {
+        if self.hits.iter().map(|hit| &hit.thread).chain(&self.damaged).all(|thread| asked.is_for(thread)) {
+            Ok(())
+        } else {
+            Err("answered with a message of another thread than it was asked")
+        }
     }
 }

@@ -3,6 +3,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AgentId, ThreadId,
     message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
+    operation::{
+        SessionSubject, Verb,
+        facts::{AnswerFacts, Facts, Limits, Split},
+    },
     session::{Attempt, Claimer, Resolution},
 };
 
@@ -115,4 +119,50 @@ const fn detail(attempt: &Attempt) -> &Option<String> {
 
 const fn detail_mut(attempt: &mut Attempt) -> &mut Option<String> {
     &mut attempt.detail
+}
+
+super::super::addressed_by_thread!(ResolveSession, SessionResolved, ListAttempts, Attempts);
+
+impl Facts for ResolveSession {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Read]
+    }
+
+    fn session(&self) -> Option<SessionSubject> {
+        Some(SessionSubject::of_run(&self.agent, None))
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl AnswerFacts for SessionResolved {
+    fn answers(&self, asked: Option<&SessionSubject>) -> bool {
+        asked == Some(&SessionSubject::of_run(&self.agent, None))
+    }
+}
+
+impl Facts for ListAttempts {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Read]
+    }
+
+    fn session(&self) -> Option<SessionSubject> {
+        Some(SessionSubject::of_run(&self.agent, None))
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        Limits::items(self.limit)
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl AnswerFacts for Attempts {
+    fn answers(&self, asked: Option<&SessionSubject>) -> bool {
+        asked == Some(&SessionSubject::of_run(&self.agent, None))
+    }
 }

@@ -1,6 +1,13 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{TenantId, message::carries_nothing};
+use crate::{
+    TenantId,
+    message::carries_nothing,
+    operation::{
+        Reach, Verb,
+        facts::{AnswerFacts, Facts, Limits, Split},
+    },
+};
 
 /// Lists the tenants of the store: each tenant for which a thread was ever created, in the order of the bytes of their ids.
 ///
@@ -27,3 +34,29 @@ pub struct Tenants {
 }
 
 carries_nothing!(Tenants { tenants: _ });
+
+super::super::addresses_no_thread!(ListTenants, Tenants);
+
+impl Facts for ListTenants {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Read]
+    }
+
+    fn reach(&self) -> Reach<'_> {
+        Reach::Store
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        Limits::items(self.limit)
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+
+    fn split_by_thread(&self) -> Split {
+        Split::Both
+    }
+}
+
+impl AnswerFacts for Tenants {}

@@ -2,9 +2,12 @@ use serde::{Deserialize, Serialize};
 
 use super::page;
 use crate::{
-    Labels, OwnerId, Position, Seq, ThreadId,
+    Labels, MessageId, OwnerId, Position, Seq, ThreadId,
     message::{Generation, carries_nothing, carries_parts},
-    operation::ReadPage,
+    operation::{
+        Addressed, NO_PRUNE, ReadPage, Verb,
+        facts::{AnswerFacts, Facts, Limits, Split},
+    },
     thread::{Keep, ThreadCursor, ThreadSummary},
 };
 
@@ -192,3 +195,88 @@ pub struct PurgeableThreads {
 }
 
 carries_nothing!(PurgeableThreads { threads: _ });
+
+super::super::addressed_by_thread!(GetThread, PlanPrune, PrunePlan);
+super::super::addresses_no_thread!(ListThreads, ThreadList, ListPurgeable, PurgeableThreads);
+
+impl Facts for GetThread {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Read]
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl Addressed for Option<ThreadSummary> {
+    fn thread(&self) -> Option<&ThreadId> {
+        self.as_ref().map(|summary| &summary.thread)
+    }
+
+    fn message(&self) -> Option<&MessageId> {
+        None
+    }
+}
+
+impl AnswerFacts for Option<ThreadSummary> {
+    fn summaries(&self) -> &[ThreadSummary] {
+        self.as_slice()
+    }
+}
+
+impl Facts for ListThreads {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Read]
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        Limits::page(self.limit, self.max_bytes)
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+
+    fn split_by_thread(&self) -> Split {
+        Split::Both
+    }
+}
+
+impl AnswerFacts for ThreadList {
+    fn summaries(&self) -> &[ThreadSummary] {
+        &self.threads
+    }
+}
+
+impl Facts for PlanPrune {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Read]
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Refused(NO_PRUNE)
+    }
+}
+
+impl AnswerFacts for PrunePlan {}
+
+impl Facts for ListPurgeable {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Read]
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        Limits::items(self.limit)
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+
+    fn split_by_thread(&self) -> Split {
+        Split::Both
+    }
+}
+
+impl AnswerFacts for PurgeableThreads {}

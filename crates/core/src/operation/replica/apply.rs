@@ -3,7 +3,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Position,
     message::{carries_nothing, carries_parts},
-    operation::Image,
+    operation::{
+        Image, Reach, Verb,
+        facts::{AnswerFacts, Facts, Split},
+        replica::NO_REPLICATION,
+    },
     replica::{Epoch, ImageCursor},
 };
 
@@ -57,3 +61,29 @@ pub struct ImagesApplied {
 }
 
 carries_nothing!(ImagesApplied { cursor: _, already: _ });
+
+super::super::addresses_no_thread!(ApplyImages, ImagesApplied);
+
+impl Facts for ApplyImages {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Replicate]
+    }
+
+    fn reach(&self) -> Reach<'_> {
+        Reach::Store
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<usize> {
+        Some(self.images.iter().map(Image::estimated_size).sum())
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Refused(NO_REPLICATION)
+    }
+}
+
+impl AnswerFacts for ImagesApplied {}

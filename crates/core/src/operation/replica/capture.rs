@@ -1,6 +1,14 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{message::carries_nothing, replica::ImageCursor};
+use crate::{
+    message::carries_nothing,
+    operation::{
+        Reach, Verb,
+        facts::{AnswerFacts, Facts, Split},
+        replica::NO_REPLICATION,
+    },
+    replica::ImageCursor,
+};
 
 /// Begins to record the changed rows of the store, for a copy by [`ReadImages`](crate::operation::ReadImages). If a capture
 /// already runs, it continues. The answer has the cursor at which another copy begins.
@@ -49,3 +57,37 @@ pub struct CaptureEnded {
 }
 
 carries_nothing!(CaptureEnded { was_on: _ });
+
+super::super::addresses_no_thread!(BeginCapture, CaptureBegun, EndCapture, CaptureEnded);
+
+impl Facts for BeginCapture {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Replicate]
+    }
+
+    fn reach(&self) -> Reach<'_> {
+        Reach::Store
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Refused(NO_REPLICATION)
+    }
+}
+
+impl AnswerFacts for CaptureBegun {}
+
+impl Facts for EndCapture {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Replicate]
+    }
+
+    fn reach(&self) -> Reach<'_> {
+        Reach::Store
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Refused(NO_REPLICATION)
+    }
+}
+
+impl AnswerFacts for CaptureEnded {}

@@ -18,8 +18,8 @@ pub use self::{
     },
     set_replication_state::SetReplicationState,
 };
-use super::{Addressed, family::family};
-use crate::{MessageId, ThreadId, replica::ReplicationStatus};
+use super::family::family;
+use crate::replica::ReplicationStatus;
 
 family! {
     /// The operations of replication. They apply to all tenants.
@@ -37,22 +37,6 @@ family! {
     SetState: SetReplicationState -> ReplicationStatus as "setReplicationState";
 }
 
-impl Addressed for ReplicaArgs {
-    fn thread(&self) -> Option<&ThreadId> {
-        None
-    }
-
-    fn message(&self) -> Option<&MessageId> {
-        None
-    }
-}
-
-impl Addressed for ReplicaResult {
-    fn thread(&self) -> Option<&ThreadId> {
-        None
-    }
-
-    fn message(&self) -> Option<&MessageId> {
-        None
-    }
-}
+/// The refusal of replication over two stores.
+pub(crate) const NO_REPLICATION: &str =
+    "replication over both sides of a redirect is not supported: replicate each store";

@@ -2,7 +2,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     message::carries_nothing,
-    operation::FingerprintKey,
+    operation::{
+        FingerprintKey, Reach, Verb,
+        facts::{AnswerFacts, Facts, Split},
+        replica::NO_REPLICATION,
+    },
     replica::{ReplicationState, ReplicationStatus},
 };
 
@@ -52,3 +56,21 @@ impl SetReplicationState {
 carries_nothing!(SetReplicationState { expected: _, to: _, fingerprint_key: _ });
 
 carries_nothing!(ReplicationStatus { replication_state: _, cursor: _, position: _, is_empty: _ });
+
+super::super::addresses_no_thread!(SetReplicationState, ReplicationStatus);
+
+impl Facts for SetReplicationState {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Replicate]
+    }
+
+    fn reach(&self) -> Reach<'_> {
+        Reach::Store
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Refused(NO_REPLICATION)
+    }
+}
+
+impl AnswerFacts for ReplicationStatus {}

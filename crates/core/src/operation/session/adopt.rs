@@ -4,6 +4,10 @@ use crate::{
     AgentId, ThreadId, Timestamp,
     id::{AttemptId, ProviderId, SessionId, WorkDir},
     message::carries_nothing,
+    operation::{
+        SessionSubject, Verb,
+        facts::{AnswerFacts, Facts, Split, deduplicated_by_field},
+    },
     session::{AttemptState, Runtime},
 };
 
@@ -101,3 +105,57 @@ pub struct RuntimeBackfilled {
 }
 
 carries_nothing!(RuntimeBackfilled { agent: _, thread: _, runtime: _, written: _, deduplicated: _ });
+
+super::super::addressed_by_thread!(AdoptSession, BackfillRuntime, RuntimeBackfilled);
+
+impl Facts for AdoptSession {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Sessions]
+    }
+
+    fn session(&self) -> Option<SessionSubject> {
+        Some(SessionSubject::of_run(&self.agent, None))
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl Facts for BackfillRuntime {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Sessions]
+    }
+
+    fn session(&self) -> Option<SessionSubject> {
+        Some(SessionSubject::of_run(&self.agent, None))
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl AnswerFacts for RuntimeBackfilled {
+    deduplicated_by_field!();
+
+    fn answers(&self, asked: Option<&SessionSubject>) -> bool {
+        asked == Some(&SessionSubject::of_run(&self.agent, None))
+    }
+}

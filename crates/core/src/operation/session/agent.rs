@@ -1,6 +1,14 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, id::RuntimeId, message::carries_nothing};
+use crate::{
+    AgentId,
+    id::RuntimeId,
+    message::carries_nothing,
+    operation::{
+        SessionSubject, Verb,
+        facts::{AnswerFacts, Facts, Split},
+    },
+};
 
 /// Starts a new generation of the sessions of an agent in every thread, as [`ResetSession`](crate::operation::ResetSession) does
 /// in one thread. It is one short transaction for any number of threads.
@@ -54,3 +62,71 @@ pub struct RuntimeDropped {
 }
 
 carries_nothing!(RuntimeDropped { runtime: _ });
+
+super::super::addresses_no_thread!(ResetAgent, DropAgent, AgentChanged, DropRuntime, RuntimeDropped);
+
+impl Facts for ResetAgent {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Sessions]
+    }
+
+    fn session(&self) -> Option<SessionSubject> {
+        Some(SessionSubject::of_run(&self.agent, None))
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl Facts for DropAgent {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Sessions]
+    }
+
+    fn session(&self) -> Option<SessionSubject> {
+        Some(SessionSubject::of_run(&self.agent, None))
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl AnswerFacts for AgentChanged {
+    fn answers(&self, asked: Option<&SessionSubject>) -> bool {
+        asked == Some(&SessionSubject::of_run(&self.agent, None))
+    }
+}
+
+impl Facts for DropRuntime {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Sessions]
+    }
+
+    fn session(&self) -> Option<SessionSubject> {
+        Some(SessionSubject::of_runtime(&self.runtime))
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl AnswerFacts for RuntimeDropped {
+    fn answers(&self, asked: Option<&SessionSubject>) -> bool {
+        asked == Some(&SessionSubject::of_runtime(&self.runtime))
+    }
+}

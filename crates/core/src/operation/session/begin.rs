@@ -7,6 +7,10 @@ use crate::{
     id::{AttemptId, SessionId, WorkDir},
     message::{SessionRevision, carries_nothing},
     message_lease_milliseconds,
+    operation::{
+        SessionSubject, Verb,
+        facts::{AnswerFacts, Facts, Split, deduplicated_by_field},
+    },
     session::{Claimer, HandOff, Resolution},
 };
 
@@ -189,3 +193,61 @@ pub struct RunRenewed {
 }
 
 carries_nothing!(RunRenewed { agent: _, thread: _, attempt: _, lease: _, superseded: _, deduplicated: _ });
+
+super::super::addressed_by_thread!(BeginRun, RunBegun, RenewRun, RunRenewed);
+
+impl Facts for BeginRun {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Sessions]
+    }
+
+    fn session(&self) -> Option<SessionSubject> {
+        Some(SessionSubject::of_run(&self.agent, Some(&self.attempt)))
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl AnswerFacts for RunBegun {
+    deduplicated_by_field!();
+
+    fn answers(&self, asked: Option<&SessionSubject>) -> bool {
+        asked == Some(&SessionSubject::of_run(&self.agent, Some(&self.attempt)))
+    }
+}
+
+impl Facts for RenewRun {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Sessions]
+    }
+
+    fn session(&self) -> Option<SessionSubject> {
+        Some(SessionSubject::of_run(&self.agent, Some(&self.attempt)))
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl AnswerFacts for RunRenewed {
+    deduplicated_by_field!();
+
+    fn answers(&self, asked: Option<&SessionSubject>) -> bool {
+        asked == Some(&SessionSubject::of_run(&self.agent, Some(&self.attempt)))
+    }
+}

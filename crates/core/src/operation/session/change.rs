@@ -1,9 +1,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentId, ThreadId,
+    AgentId, MessageId, ThreadId,
     id::SessionId,
     message::{SessionGeneration, carries_nothing},
+    operation::{
+        Addressed, SessionSubject, Verb,
+        facts::{AnswerFacts, Facts, Split, deduplicated_by_field},
+    },
     session::{Binding, Runtime},
 };
 
@@ -70,3 +74,90 @@ pub struct SessionChanged {
 }
 
 carries_nothing!(SessionChanged { binding: _, moved: _, deduplicated: _ });
+
+super::super::addressed_by_thread!(ResetSession, RetireSession, ClearPointerIf);
+
+impl Facts for ResetSession {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Sessions]
+    }
+
+    fn session(&self) -> Option<SessionSubject> {
+        Some(SessionSubject::of_run(&self.agent, None))
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl Facts for RetireSession {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Sessions]
+    }
+
+    fn session(&self) -> Option<SessionSubject> {
+        Some(SessionSubject::of_run(&self.agent, None))
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl Facts for ClearPointerIf {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Sessions]
+    }
+
+    fn session(&self) -> Option<SessionSubject> {
+        Some(SessionSubject::of_run(&self.agent, None))
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl Addressed for SessionChanged {
+    fn thread(&self) -> Option<&ThreadId> {
+        Some(&self.binding.thread)
+    }
+
+    fn message(&self) -> Option<&MessageId> {
+        None
+    }
+}
+
+impl AnswerFacts for SessionChanged {
+    deduplicated_by_field!();
+
+    // The binding does not name the run that changed it.
+    fn answers(&self, asked: Option<&SessionSubject>) -> bool {
+        asked.is_some_and(|asked| asked.is_about(&self.binding.agent))
+    }
+}

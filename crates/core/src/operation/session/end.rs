@@ -1,10 +1,16 @@
 use serde::{Deserialize, Serialize};
 
-use crate::message::debug_without_text;
 use crate::{
     AgentId, ThreadId,
     id::{AttemptId, SessionId, WorkDir},
-    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
+    message::{
+        CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing,
+        debug_without_text,
+    },
+    operation::{
+        SessionSubject, Verb,
+        facts::{Facts, Split},
+    },
     session::Failure,
 };
 
@@ -193,3 +199,93 @@ pub struct PinSession {
 }
 
 carries_nothing!(PinSession { agent: _, thread: _, attempt: _, session: _, work_dir: _ });
+
+super::super::addressed_by_thread!(ConfirmRun, FailRun, CancelRun, PinSession);
+
+impl Facts for ConfirmRun {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Sessions]
+    }
+
+    fn session(&self) -> Option<SessionSubject> {
+        Some(SessionSubject::of_run(&self.agent, Some(&self.attempt)))
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn settles(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl Facts for FailRun {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Sessions]
+    }
+
+    fn session(&self) -> Option<SessionSubject> {
+        Some(SessionSubject::of_run(&self.agent, Some(&self.attempt)))
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn settles(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl Facts for CancelRun {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Sessions]
+    }
+
+    fn session(&self) -> Option<SessionSubject> {
+        Some(SessionSubject::of_run(&self.agent, Some(&self.attempt)))
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn settles(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}
+
+impl Facts for PinSession {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Sessions]
+    }
+
+    fn session(&self) -> Option<SessionSubject> {
+        Some(SessionSubject::of_run(&self.agent, Some(&self.attempt)))
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+}

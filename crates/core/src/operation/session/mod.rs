@@ -16,9 +16,9 @@ pub use self::{
     change::{ClearPointerIf, ResetSession, RetireSession, SessionChanged},
     end::{CancelRun, ConfirmRun, FailRun, PinSession, RunReport},
 };
-use super::{Addressed, family::family};
+use super::family::family;
 use crate::{
-    AgentId, MessageId, ThreadId,
+    AgentId,
     id::{AttemptId, RuntimeId},
 };
 
@@ -75,37 +75,23 @@ impl SessionSubject {
         agent.or_else(|| self.runtime.as_ref().map(ToString::to_string))
     }
 
-    /// Returns the subject of a whole agent, or of an agent in a thread.
-    pub(crate) const fn of_agent(agent: AgentId) -> Self {
-        Self { agent: Some(agent), runtime: None, attempt: None }
+    /// Returns the subject of a run, or of an agent without one.
+    pub(crate) fn of_run(agent: &AgentId, attempt: Option<&AttemptId>) -> Self {
+        Self { agent: Some(agent.clone()), runtime: None, attempt: attempt.cloned() }
+    }
+
+    /// Returns the subject of a whole runtime.
+    pub(crate) fn of_runtime(runtime: &RuntimeId) -> Self {
+        Self { agent: None, runtime: Some(runtime.clone()), attempt: None }
+    }
+
+    /// Whether this is about the agent.
+    pub(crate) fn is_about(&self, agent: &AgentId) -> bool {
+        self.agent.as_ref() == Some(agent)
     }
 }
 
 impl SessionArgs {
-    pub(crate) fn subject(&self) -> SessionSubject {
-        let attempt = match self {
-            Self::Begin(BeginRun { attempt, .. })
-            | Self::Renew(RenewRun { attempt, .. })
-            | Self::Pin(PinSession { attempt, .. })
-            | Self::Confirm(ConfirmRun { attempt, .. })
-            | Self::Fail(FailRun { attempt, .. })
-            | Self::Cancel(CancelRun { attempt, .. }) => Some(attempt.clone()),
-            Self::Reset(_)
-            | Self::Retire(_)
-            | Self::ClearIf(_)
-            | Self::Adopt(_)
-            | Self::Backfill(_)
-            | Self::ResetAgent(_)
-            | Self::DropAgent(_)
-            | Self::DropRuntime(_) => None,
-        };
-        let runtime = match self {
-            Self::DropRuntime(dropped) => Some(dropped.runtime.clone()),
-            _ => None,
-        };
-        SessionSubject { agent: self.agent().cloned(), runtime, attempt }
-    }
-
     /// The agent of the operation. `None` for an operation on a runtime.
     #[must_use]
     pub const fn agent(&self) -> Option<&AgentId> {
@@ -129,111 +115,9 @@ impl SessionArgs {
 }
 
 impl SessionResult {
-    /// Whether this can answer an operation on `asked`.
-    pub(crate) fn answers(&self, asked: &SessionSubject) -> bool {
-        let (agent, runtime, attempt) = match self {
-            Self::Begin(RunBegun { agent, attempt, .. }) | Self::Renew(RunRenewed { agent, attempt, .. }) => {
-                (Some(agent), None, Some(attempt))
-            }
-            Self::Pin(changed)
-            | Self::Confirm(changed)
-            | Self::Fail(changed)
-            | Self::Cancel(changed)
-            | Self::Reset(changed)
-            | Self::Retire(changed)
-            | Self::ClearIf(changed)
-            | Self::Adopt(changed) => (Some(&changed.binding.agent), None, asked.attempt.as_ref()),
-            Self::Backfill(filled) => (Some(&filled.agent), None, None),
-            Self::ResetAgent(AgentChanged { agent }) | Self::DropAgent(AgentChanged { agent }) => {
-                (Some(agent), None, None)
-            }
-            Self::DropRuntime(dropped) => (None, Some(&dropped.runtime), None),
-        };
-        (agent, runtime, attempt) == (asked.agent.as_ref(), asked.runtime.as_ref(), asked.attempt.as_ref())
-    }
-
     /// Whether this answer replays an earlier call with the same idempotency key.
     #[must_use]
-    pub const fn is_deduplicated(&self) -> bool {
-        match self {
-            Self::Begin(RunBegun { deduplicated, .. })
-            | Self::Renew(RunRenewed { deduplicated, .. })
-            | Self::Backfill(RuntimeBackfilled { deduplicated, .. }) => *deduplicated,
-            Self::Pin(changed)
-            | Self::Confirm(changed)
-            | Self::Fail(changed)
-            | Self::Cancel(changed)
-            | Self::Reset(changed)
-            | Self::Retire(changed)
-            | Self::ClearIf(changed)
-            | Self::Adopt(changed) => changed.deduplicated,
-            Self::ResetAgent(_) | Self::DropAgent(_) | Self::DropRuntime(_) => false,
-        }
-    }
-
-    /// Returns the same answer, marked as a replay.
-    pub(crate) fn replayed(mut self) -> Self {
-        match &mut self {
-            Self::Begin(RunBegun { deduplicated, .. })
-            | Self::Renew(RunRenewed { deduplicated, .. })
-            | Self::Backfill(RuntimeBackfilled { deduplicated, .. }) => *deduplicated = true,
-            Self::Pin(changed)
-            | Self::Confirm(changed)
-            | Self::Fail(changed)
-            | Self::Cancel(changed)
-            | Self::Reset(changed)
-            | Self::Retire(changed)
-            | Self::ClearIf(changed)
-            | Self::Adopt(changed) => changed.deduplicated = true,
-            Self::ResetAgent(_) | Self::DropAgent(_) | Self::DropRuntime(_) => {}
-        }
-        self
-    }
-}
-
-/// An operation on a whole agent or runtime belongs to the tenant and addresses no thread.
-impl Addressed for SessionArgs {
-    fn thread(&self) -> Option<&ThreadId> {
-        match self {
-            Self::Begin(BeginRun { thread, .. })
-            | Self::Renew(RenewRun { thread, .. })
-            | Self::Pin(PinSession { thread, .. })
-            | Self::Confirm(ConfirmRun { thread, .. })
-            | Self::Fail(FailRun { thread, .. })
-            | Self::Cancel(CancelRun { thread, .. })
-            | Self::Reset(ResetSession { thread, .. })
-            | Self::Retire(RetireSession { thread, .. })
-            | Self::ClearIf(ClearPointerIf { thread, .. })
-            | Self::Adopt(AdoptSession { thread, .. })
-            | Self::Backfill(BackfillRuntime { thread, .. }) => Some(thread),
-            Self::ResetAgent(_) | Self::DropAgent(_) | Self::DropRuntime(_) => None,
-        }
-    }
-
-    fn message(&self) -> Option<&MessageId> {
-        None
-    }
-}
-
-impl Addressed for SessionResult {
-    fn thread(&self) -> Option<&ThreadId> {
-        match self {
-            Self::Begin(RunBegun { thread, .. })
-            | Self::Renew(RunRenewed { thread, .. })
-            | Self::Backfill(RuntimeBackfilled { thread, .. }) => Some(thread),
-            Self::Pin(changed)
-            | Self::Confirm(changed)
-            | Self::Fail(changed)
-            | Self::Cancel(changed)
-            | Self::Reset(changed)
-            | Self::Retire(changed)
-            | Self::ClearIf(changed)
-            | Self::Adopt(changed) => Some(&changed.binding.thread),
-            Self::ResetAgent(_) | Self::DropAgent(_) | Self::DropRuntime(_) => None,
-        }
-    }
-
-    fn message(&self) -> Option<&MessageId> {
-        None
+    pub fn is_deduplicated(&self) -> bool {
+        self.facts().is_deduplicated()
     }
 }

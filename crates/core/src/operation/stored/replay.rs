@@ -1,14 +1,11 @@
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ErrorKind, Lease, Message, MessageId, MessageState, PersistArgs, PersistError, PersistResult, Result,
-    Revision, Seq, TenantId, ThreadId, Timestamp,
+    ErrorKind, Message, MessageId, MessageState, PersistArgs, PersistError, PersistResult, Result, Revision,
+    Seq, TenantId, ThreadId, Timestamp,
     operation::{
-        Added, Addressed as _, Batch, Batched, ContentUpdated, Deleted, Imported, ImportedRow, Pruned,
-        Purged, Reserved, ResolvedBy, ResolvedId, SessionResult, TakenMessage, ThreadArgs, ThreadChanged,
-        ThreadDeleted, ThreadResult, Updated,
+        Deleted, ImportedRow, Pruned, Purged, ResolvedBy, ResolvedId, SessionResult, ThreadDeleted,
+        facts::AnyAnswer as _,
     },
     thread::ThreadSummary,
 };
@@ -98,11 +95,12 @@ pub trait LookUp {
     fn thread(&mut self, thread: &ThreadId) -> Result<Option<ThreadSummary>>;
 }
 
-fn misfit() -> PersistError {
-    PersistError::new(ErrorKind::Corrupt, "the record under the idempotency key does not fit the call")
-}
-
 impl Replay {
+    /// The error of a record that does not fit the repeated call.
+    pub(crate) fn misfit() -> PersistError {
+        PersistError::new(ErrorKind::Corrupt, "the record under the idempotency key does not fit the call")
+    }
+
     /// Returns the record for a write that the store is about to commit.
     ///
     /// # Panics
@@ -110,40 +108,20 @@ impl Replay {
     #[must_use]
     pub fn of(result: &PersistResult) -> Self {
         match result {
-            PersistResult::Add(Added { message, .. }) => {
-                Self::Add { id: message.id.clone(), seq: message.seq, at: message.created_at }
-            }
-            PersistResult::Reserve(Reserved { message, .. }) => Self::Reserve {
-                id: message.id.clone(),
-                seq: message.seq,
-                at: message.created_at,
-                expires_at: message.lease.map_or(message.created_at, |lease| lease.expires_at),
-            },
-            PersistResult::UpdateContent(ContentUpdated { revision, state, .. }) => {
-                Self::UpdateContent { revision: *revision, state: *state }
-            }
-            PersistResult::Update(_) => Self::Update,
-            PersistResult::Delete(deleted) => Self::Delete(deleted.clone()),
-            PersistResult::Batch(batched) => Self::Batch(batched.outputs.iter().map(Self::of).collect()),
-            PersistResult::Import(imported) => Self::Import(imported.rows.clone()),
-            PersistResult::Thread(ThreadResult::Prune(pruned)) => Self::Prune(pruned.clone()),
-            PersistResult::Thread(ThreadResult::Delete(deleted)) => Self::DeleteThread(deleted.clone()),
-            PersistResult::Thread(ThreadResult::Purge(purged)) => Self::Purge(purged.clone()),
-            PersistResult::Thread(ThreadResult::Resolve(resolved)) => Self::Resolve(resolved.clone()),
-            PersistResult::Thread(ThreadResult::TakeLast(taken)) => Self::TakeLast(taken.deleted.clone()),
-            PersistResult::Thread(
-                ThreadResult::Create(_)
-                | ThreadResult::Rename(_)
-                | ThreadResult::Archive(_)
-                | ThreadResult::Label(_)
-                | ThreadResult::Publish(_)
-                | ThreadResult::Rebuild(_)
-                | ThreadResult::Clear(_),
-            ) => Self::Thread,
             PersistResult::Session(session) => Self::Session(Box::new(session.clone())),
-            PersistResult::Read(_) | PersistResult::Consumer(_) | PersistResult::Replica(_) => {
-                panic!("a read has no idempotency key, and neither has what a consumer keeps")
-            }
+            result => match result.facts().replay() {
+                Some(replay) => replay,
+                None => panic!("a `{}` takes no idempotency key", result.kind()),
+            },
+        }
+    }
+
+    /// The id of the message that the first call created.
+    pub(crate) fn first_id(&self) -> Option<&MessageId> {
+        match self {
+            Self::Add { id, .. } | Self::Reserve { id, .. } => Some(id),
+            Self::Resolve(resolved) if resolved.by == ResolvedBy::Fresh => Some(&resolved.id),
+            _ => None,
         }
     }
 
@@ -158,123 +136,13 @@ impl Replay {
         args: &PersistArgs,
         look_up: &mut dyn LookUp,
     ) -> Result<PersistResult> {
-        Ok(match (self, args) {
-            (Self::Add { id, seq, at }, PersistArgs::Add(add)) => {
-                let message =
-                    Message { id: id.clone(), created_at: *at, ..add.to_message(tenant, *seq, *at) };
-                Added { message, deduplicated: true }.into()
+        match (self, args) {
+            (Self::Session(first), PersistArgs::Session(args)) if first.as_str() == args.as_str() => {
+                let mut answer = SessionResult::clone(first);
+                answer.facts_mut().mark_deduplicated();
+                Ok(answer.into())
             }
-            (Self::Reserve { id, seq, at, expires_at }, PersistArgs::Reserve(reserve)) => {
-                let message = reserve.to_message(tenant, *seq, *at);
-                let lease = message.lease.map(|lease| Lease { expires_at: *expires_at, ..lease });
-                let message = Message { id: id.clone(), created_at: *at, lease, ..message };
-                Reserved { message, deduplicated: true }.into()
-            }
-            (Self::UpdateContent { revision, state }, PersistArgs::UpdateContent(update)) => ContentUpdated {
-                thread: update.thread.clone(),
-                id: update.id.clone(),
-                revision: *revision,
-                state: *state,
-                deduplicated: true,
-            }
-            .into(),
-            (Self::Update, PersistArgs::Update(update)) => {
-                let Some(message) = look_up.message(&update.thread, &update.id)? else {
-                    return Err(PersistError::new(
-                        ErrorKind::Gone,
-                        "the patch was applied, and the message has been deleted since",
-                    )
-                    .about(&update.thread, &update.id));
-                };
-                Updated {
-                    thread: message.thread,
-                    id: message.id,
-                    metadata: message.metadata,
-                    attachments: message.attachments,
-                    revision: message.revision,
-                    deduplicated: true,
-                }
-                .into()
-            }
-            (Self::Delete(deleted), PersistArgs::Delete(_)) => {
-                Deleted { deduplicated: true, ..deleted.clone() }.into()
-            }
-            (Self::Import(rows), PersistArgs::Import(import)) if rows.len() == import.rows.len() => {
-                Imported { thread: import.thread.clone(), rows: rows.clone(), deduplicated: true }.into()
-            }
-            (Self::Thread, PersistArgs::Thread(args)) => {
-                let thread = args.thread().expect("every operation on a thread names it");
-                let Some(entry) = look_up.thread(thread)? else {
-                    let detail = "the call was applied, and the thread has been deleted since";
-                    return Err(PersistError::new(ErrorKind::Gone, detail));
-                };
-                match args.changed(ThreadChanged { summary: entry, deduplicated: true }) {
-                    Some(result) => result.into(),
-                    None => return Err(misfit()),
-                }
-            }
-            (Self::Prune(pruned), PersistArgs::Thread(ThreadArgs::Prune(_))) => {
-                ThreadResult::Prune(Pruned { deduplicated: true, ..pruned.clone() }).into()
-            }
-            (Self::DeleteThread(deleted), PersistArgs::Thread(ThreadArgs::Delete(_))) => {
-                ThreadResult::Delete(ThreadDeleted { deduplicated: true, ..deleted.clone() }).into()
-            }
-            (Self::Purge(purged), PersistArgs::Thread(ThreadArgs::Purge(_))) => {
-                ThreadResult::Purge(Purged { deduplicated: true, ..purged.clone() }).into()
-            }
-            (Self::Resolve(resolved), PersistArgs::Thread(ThreadArgs::Resolve(_))) => {
-                ThreadResult::Resolve(ResolvedId { deduplicated: true, ..resolved.clone() }).into()
-            }
-            (Self::TakeLast(deleted), PersistArgs::Thread(ThreadArgs::TakeLast(take))) => {
-                let taken = TakenMessage {
-                    thread: take.thread.clone(),
-                    deleted: deleted.clone(),
-                    message: None,
-                    deduplicated: true,
-                };
-                ThreadResult::TakeLast(taken).into()
-            }
-            (Self::Session(session), PersistArgs::Session(args)) if session.as_str() == args.as_str() => {
-                SessionResult::clone(session).replayed().into()
-            }
-            (Self::Batch(items), PersistArgs::Batch(batch)) if items.len() == batch.items.len() => {
-                Batched { outputs: Self::answer_items(items, batch, tenant, look_up)?, deduplicated: true }
-                    .into()
-            }
-            _ => return Err(misfit()),
-        })
-    }
-
-    fn answer_items(
-        items: &[Self],
-        batch: &Batch,
-        tenant: &TenantId,
-        look_up: &mut dyn LookUp,
-    ) -> Result<Vec<PersistResult>> {
-        // The repeated call generated other ids; its later items must address the messages of the first call.
-        let renamed: HashMap<&MessageId, &MessageId> = items
-            .iter()
-            .zip(&batch.items)
-            .filter_map(|(item, args)| match item {
-                Self::Add { id, .. } | Self::Reserve { id, .. } => {
-                    args.minted_id().map(|minted| (minted, id))
-                }
-                Self::Resolve(resolved) if resolved.by == ResolvedBy::Fresh => match args {
-                    PersistArgs::Thread(ThreadArgs::Resolve(asked)) => Some((&asked.fresh, &resolved.id)),
-                    _ => None,
-                },
-                _ => None,
-            })
-            .collect();
-        let answer = |(item, args): (&Self, &PersistArgs)| {
-            let mut args = args.clone();
-            if let Some(id) = args.message_mut()
-                && let Some(first) = renamed.get(&*id)
-            {
-                *id = (*first).clone();
-            }
-            item.answer(tenant, &args, look_up)
-        };
-        items.iter().zip(&batch.items).map(answer).collect()
+            _ => args.facts().replayed(self, tenant, look_up),
+        }
     }
 }

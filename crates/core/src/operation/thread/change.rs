@@ -1,9 +1,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    MetadataPatch, OwnerId, ThreadId, Title,
+    Metadata, MetadataPatch, OwnerId, Result, TenantId, ThreadId, Title,
     message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
-    operation::{lower, nullable::present},
+    operation::{
+        PersistResult, Verb,
+        facts::{Facts, Split},
+        lower,
+        nullable::present,
+        stored::{LookUp, Replay},
+        thread::replay_summary,
+    },
     thread::LabelPatch,
 };
 
@@ -172,6 +179,102 @@ pub struct RebuildThread {
 }
 
 carries_nothing!(RebuildThread { thread: _ });
+
+super::super::addressed_by_thread!(RenameThread, ArchiveThread, LabelThread, PublishThread, RebuildThread);
+
+impl Facts for RenameThread {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Manage]
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+
+    fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {
+        replay_summary::<Self>(&self.thread, stored, look_up)
+    }
+}
+
+impl Facts for ArchiveThread {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Manage]
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+
+    fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {
+        replay_summary::<Self>(&self.thread, stored, look_up)
+    }
+}
+
+impl Facts for LabelThread {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Manage]
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn metadata(&self) -> Option<&Metadata> {
+        Some(self.metadata.as_metadata())
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+
+    fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {
+        replay_summary::<Self>(&self.thread, stored, look_up)
+    }
+}
+
+impl Facts for PublishThread {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Manage]
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+
+    fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {
+        replay_summary::<Self>(&self.thread, stored, look_up)
+    }
+}
+
+impl Facts for RebuildThread {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Manage]
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+
+    fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {
+        replay_summary::<Self>(&self.thread, stored, look_up)
+    }
+}
 
 #[cfg(test)]
 mod tests {

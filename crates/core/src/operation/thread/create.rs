@@ -1,8 +1,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Labels, Metadata, OwnerId, ThreadId, Timestamp, Title,
+    Labels, Metadata, OwnerId, Result, TenantId, ThreadId, Timestamp, Title,
     message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut},
+    operation::{
+        PersistResult, Verb,
+        facts::{Facts, Split},
+        stored::{LookUp, Replay},
+        thread::replay_summary,
+    },
     thread::ForkPoint,
 };
 
@@ -160,5 +166,33 @@ impl CarriesContent for CreateThread {
         let thread = &*thread;
         let at = |value| ContentFieldMut { thread, message: None, value };
         vec![at(FieldValueMut::Title(title)), at(FieldValueMut::Metadata(metadata))]
+    }
+}
+
+super::super::addressed_by_thread!(CreateThread);
+
+impl Facts for CreateThread {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Manage]
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn metadata(&self) -> Option<&Metadata> {
+        Some(&self.metadata)
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+
+    fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {
+        replay_summary::<Self>(&self.thread, stored, look_up)
     }
 }

@@ -1,9 +1,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ThreadId,
+    Metadata, Result, TenantId, ThreadId,
     id::AttachmentKey,
     message::{Generation, carries_nothing},
+    operation::{
+        OperationOf as _, PersistResult, Verb,
+        bytes::stored_len,
+        facts::{AnswerFacts, Facts, Limits, Split, as_replay, deduplicated_by_field},
+        stored::{LookUp, Replay},
+        thread::replay_summary,
+    },
 };
 
 /// Clears a thread: deletes all messages in any state, and starts the next generation. The title and the labels remain.
@@ -96,3 +103,93 @@ pub struct Purged {
 }
 
 carries_nothing!(Purged { thread: _, messages: _, attachments: _, more: _, deduplicated: _ });
+
+super::super::addressed_by_thread!(ClearThread, DeleteThread, PurgeThread, ThreadDeleted, Purged);
+
+impl Facts for ClearThread {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Clear]
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn deletes(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Both
+    }
+
+    fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {
+        replay_summary::<Self>(&self.thread, stored, look_up)
+    }
+}
+
+impl Facts for DeleteThread {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Clear]
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn deletes(&self) -> bool {
+        true
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Both
+    }
+
+    fn replayed(&self, stored: &Replay, _: &TenantId, _: &mut dyn LookUp) -> Result<PersistResult> {
+        let Replay::DeleteThread(first) = stored else { return Err(Replay::misfit()) };
+        Ok(Self::answer(as_replay(first)).into())
+    }
+}
+
+impl AnswerFacts for ThreadDeleted {
+    deduplicated_by_field!();
+
+    fn replay(&self) -> Option<Replay> {
+        Some(Replay::DeleteThread(self.clone()))
+    }
+}
+
+impl Facts for PurgeThread {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Clear]
+    }
+
+    fn deletes(&self) -> bool {
+        true
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        Limits::items(self.limit)
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Both
+    }
+
+    fn replayed(&self, stored: &Replay, _: &TenantId, _: &mut dyn LookUp) -> Result<PersistResult> {
+        let Replay::Purge(first) = stored else { return Err(Replay::misfit()) };
+        Ok(Self::answer(as_replay(first)).into())
+    }
+}
+
+impl AnswerFacts for Purged {
+    deduplicated_by_field!();
+
+    fn replay(&self) -> Option<Replay> {
+        Some(Replay::Purge(self.clone()))
+    }
+
+    fn stored_bytes(&self) -> usize {
+        stored_len(&Metadata::new(), &self.attachments)
+    }
+}

@@ -9,6 +9,7 @@ mod take;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::prune::NO_PRUNE;
 pub use self::{
     change::{ArchiveThread, LabelThread, PublishThread, RebuildThread, RenameThread},
     create::{CreateThread, NewThread},
@@ -17,9 +18,14 @@ pub use self::{
     resolve::{Mismatch, ResolveId, ResolvedBy, ResolvedId, SkippedId},
     take::{TakeLastMessage, TakenMessage},
 };
-use super::{Addressed, family::family};
-use crate::message::carries_parts;
-use crate::{MessageId, ThreadId, thread::ThreadSummary};
+use super::{
+    Addressed, OperationOf, PersistResult,
+    facts::{AnswerFacts, deduplicated_by_field},
+    family::family,
+    stored::{LookUp, Replay},
+};
+use crate::message::{CarriesContent as _, carries_parts};
+use crate::{ErrorKind, MessageId, PersistError, Result, ThreadId, thread::ThreadSummary};
 
 /// The answer to most operations on a thread: its summary after the operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,40 +99,14 @@ impl ThreadArgs {
 impl ThreadResult {
     /// Whether this answer replays an earlier call with the same idempotency key.
     #[must_use]
-    pub const fn is_deduplicated(&self) -> bool {
-        match self {
-            Self::Create(ThreadChanged { deduplicated, .. })
-            | Self::Rename(ThreadChanged { deduplicated, .. })
-            | Self::Archive(ThreadChanged { deduplicated, .. })
-            | Self::Label(ThreadChanged { deduplicated, .. })
-            | Self::Publish(ThreadChanged { deduplicated, .. })
-            | Self::Rebuild(ThreadChanged { deduplicated, .. })
-            | Self::Clear(ThreadChanged { deduplicated, .. })
-            | Self::Prune(Pruned { deduplicated, .. })
-            | Self::Delete(ThreadDeleted { deduplicated, .. })
-            | Self::Purge(Purged { deduplicated, .. })
-            | Self::Resolve(ResolvedId { deduplicated, .. })
-            | Self::TakeLast(TakenMessage { deduplicated, .. }) => *deduplicated,
-        }
+    pub fn is_deduplicated(&self) -> bool {
+        self.facts().is_deduplicated()
     }
 }
 
-impl Addressed for ThreadArgs {
+impl Addressed for ThreadChanged {
     fn thread(&self) -> Option<&ThreadId> {
-        Some(match self {
-            Self::Create(CreateThread { thread, .. })
-            | Self::Rename(RenameThread { thread, .. })
-            | Self::Archive(ArchiveThread { thread, .. })
-            | Self::Label(LabelThread { thread, .. })
-            | Self::Publish(PublishThread { thread, .. })
-            | Self::Rebuild(RebuildThread { thread, .. })
-            | Self::Clear(ClearThread { thread, .. })
-            | Self::Prune(PruneThread { thread, .. })
-            | Self::Delete(DeleteThread { thread, .. })
-            | Self::Purge(PurgeThread { thread, .. })
-            | Self::Resolve(ResolveId { thread, .. })
-            | Self::TakeLast(TakeLastMessage { thread, .. }) => thread,
-        })
+        Some(&self.summary.thread)
     }
 
     fn message(&self) -> Option<&MessageId> {
@@ -134,25 +114,31 @@ impl Addressed for ThreadArgs {
     }
 }
 
-impl Addressed for ThreadResult {
-    fn thread(&self) -> Option<&ThreadId> {
-        Some(match self {
-            Self::Create(ThreadChanged { summary, .. })
-            | Self::Rename(ThreadChanged { summary, .. })
-            | Self::Archive(ThreadChanged { summary, .. })
-            | Self::Label(ThreadChanged { summary, .. })
-            | Self::Publish(ThreadChanged { summary, .. })
-            | Self::Rebuild(ThreadChanged { summary, .. })
-            | Self::Clear(ThreadChanged { summary, .. }) => &summary.thread,
-            Self::Prune(Pruned { thread, .. })
-            | Self::Delete(ThreadDeleted { thread, .. })
-            | Self::Purge(Purged { thread, .. })
-            | Self::Resolve(ResolvedId { thread, .. })
-            | Self::TakeLast(TakenMessage { thread, .. }) => thread,
-        })
+impl AnswerFacts for ThreadChanged {
+    deduplicated_by_field!();
+
+    fn replay(&self) -> Option<Replay> {
+        Some(Replay::Thread)
     }
 
-    fn message(&self) -> Option<&MessageId> {
-        None
+    fn stored_bytes(&self) -> usize {
+        self.content_fields().iter().map(|field| field.value.byte_len()).sum()
     }
+
+    fn summaries(&self) -> &[ThreadSummary] {
+        std::slice::from_ref(&self.summary)
+    }
+}
+
+/// Answers a repeated call with the current summary of the thread.
+fn replay_summary<O>(thread: &ThreadId, stored: &Replay, look_up: &mut dyn LookUp) -> Result<PersistResult>
+where
+    O: OperationOf<ThreadArgs, Output = ThreadChanged>,
+{
+    let Replay::Thread = stored else { return Err(Replay::misfit()) };
+    let Some(summary) = look_up.thread(thread)? else {
+        let detail = "the call was applied, and the thread has been deleted since";
+        return Err(PersistError::new(ErrorKind::Gone, detail));
+    };
+    Ok(O::answer(ThreadChanged { summary, deduplicated: true }).into())
 }

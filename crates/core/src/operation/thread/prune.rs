@@ -1,9 +1,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Seq, ThreadId,
+    Metadata, Result, Seq, TenantId, ThreadId,
     id::AttachmentKey,
     message::{Generation, carries_nothing},
+    operation::{
+        OperationOf as _, PersistResult, Verb,
+        bytes::stored_len,
+        facts::{AnswerFacts, Facts, Limits, Split, as_replay, deduplicated_by_field},
+        stored::{LookUp, Replay},
+    },
 };
 
 /// Prunes a thread: deletes its oldest messages up to a sequence number, which [`PlanPrune`](crate::operation::PlanPrune) finds.
@@ -44,3 +50,44 @@ pub struct Pruned {
 }
 
 carries_nothing!(Pruned { thread: _, messages: _, bytes: _, attachments: _, more: _, deduplicated: _ });
+
+/// The refusal of a prune behind a redirect of single messages.
+pub(crate) const NO_PRUNE: &str =
+    "a thread cannot be pruned while some of its messages are kept on the other side";
+
+super::super::addressed_by_thread!(PruneThread, Pruned);
+
+impl Facts for PruneThread {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Clear]
+    }
+
+    fn deletes(&self) -> bool {
+        true
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        Limits::items(self.limit)
+    }
+
+    fn split_by_message(&self) -> Split {
+        Split::Refused(NO_PRUNE)
+    }
+
+    fn replayed(&self, stored: &Replay, _: &TenantId, _: &mut dyn LookUp) -> Result<PersistResult> {
+        let Replay::Prune(first) = stored else { return Err(Replay::misfit()) };
+        Ok(Self::answer(as_replay(first)).into())
+    }
+}
+
+impl AnswerFacts for Pruned {
+    deduplicated_by_field!();
+
+    fn replay(&self) -> Option<Replay> {
+        Some(Replay::Prune(self.clone()))
+    }
+
+    fn stored_bytes(&self) -> usize {
+        stored_len(&Metadata::new(), &self.attachments)
+    }
+}

@@ -1,9 +1,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    MessageId, MessageState, Role, ThreadId,
+    MessageId, MessageState, Result, Role, TenantId, ThreadId,
     message::{Generation, carries_nothing},
-    operation::Origin,
+    operation::{
+        OperationOf as _, Origin, PersistResult, Verb,
+        facts::{AnswerFacts, Facts, Split, as_replay, deduplicated_by_field},
+        stored::{LookUp, Replay},
+    },
 };
 
 /// Finds the message id of a provider's message, or assigns a new one. The store records the answer in the same transaction, so
@@ -151,4 +155,42 @@ pub enum Mismatch {
     OtherTurn,
     /// The origin has no turn, and a user message came after the message.
     TurnIsOver,
+}
+
+super::super::addressed_by_thread!(ResolveId, ResolvedId);
+
+impl Facts for ResolveId {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Append]
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn minted_id(&self) -> Option<&MessageId> {
+        Some(&self.fresh)
+    }
+
+    // A message has its row and its aliases here, independent of the store of its content.
+    fn split_by_message(&self) -> Split {
+        Split::Here
+    }
+
+    fn replayed(&self, stored: &Replay, _: &TenantId, _: &mut dyn LookUp) -> Result<PersistResult> {
+        let Replay::Resolve(first) = stored else { return Err(Replay::misfit()) };
+        Ok(Self::answer(as_replay(first)).into())
+    }
+}
+
+impl AnswerFacts for ResolvedId {
+    deduplicated_by_field!();
+
+    fn replay(&self) -> Option<Replay> {
+        Some(Replay::Resolve(self.clone()))
+    }
 }

@@ -1,9 +1,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Message, Seq, ThreadId,
+    Message, Result, Revision, Seq, TenantId, ThreadId,
     message::{CarriesContent, ContentField, ContentFieldMut, carries_nothing},
-    operation::Deleted,
+    operation::{
+        Deleted, OperationOf as _, PersistResult, Verb,
+        estimated_size::EstimatedSize,
+        facts::{AnswerFacts, Asked, Facts, Split, deduplicated_by_field},
+        stored::{LookUp, Replay},
+    },
 };
 
 /// Deletes the last message of a thread in any state, and returns it. Both are one transaction, so that no write comes between.
@@ -79,5 +84,70 @@ impl CarriesContent for TakenMessage {
     fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
         let Self { thread: _, deleted: _, message, deduplicated: _ } = self;
         message.iter_mut().flat_map(CarriesContent::content_fields_mut).collect()
+    }
+}
+
+super::super::addressed_by_thread!(TakeLastMessage, TakenMessage);
+
+impl Facts for TakeLastMessage {
+    fn verbs(&self) -> &'static [Verb] {
+        &[Verb::Delete, Verb::Read]
+    }
+
+    fn is_batchable(&self) -> bool {
+        true
+    }
+
+    fn deletes(&self) -> bool {
+        true
+    }
+
+    // The store of the last message could change between the read and the deletion.
+    fn split_by_message(&self) -> Split {
+        Split::Refused("the last message may be kept on the other side: read it, and delete it by its id")
+    }
+
+    fn replayed(&self, stored: &Replay, _: &TenantId, _: &mut dyn LookUp) -> Result<PersistResult> {
+        let Replay::TakeLast(deleted) = stored else { return Err(Replay::misfit()) };
+        let (thread, deleted) = (self.thread.clone(), deleted.clone());
+        Ok(Self::answer(TakenMessage { thread, deleted, message: None, deduplicated: true }).into())
+    }
+}
+
+impl AnswerFacts for TakenMessage {
+    deduplicated_by_field!();
+
+    fn replay(&self) -> Option<Replay> {
+        Some(Replay::TakeLast(self.deleted.clone()))
+    }
+
+    fn stored_bytes(&self) -> usize {
+        self.message.as_ref().map_or(0, EstimatedSize::estimated_size)
+    }
+
+    fn revision(&self) -> Option<Revision> {
+        self.deleted.as_ref().map(|deleted| deleted.revision)
+    }
+
+    // Only the store knows which message is the last one.
+    fn deleted(&self) -> Option<&Deleted> {
+        self.deleted.as_ref()
+    }
+
+    fn messages(&self) -> &[Message] {
+        self.message.as_slice()
+    }
+
+    /// Checks that the taken message is the deleted one. A replay has no message.
+    fn check(&self, _: &Asked<'_>) -> Result<(), &'static str> {
+        let Self { thread, deleted, message, deduplicated: _ } = self;
+        if deleted.as_ref().is_some_and(|deleted| deleted.thread != *thread) {
+            return Err("answered with the deletion of a message of another thread than it was asked");
+        }
+        let Some(message) = message else { return Ok(()) };
+        if deleted.as_ref().is_none_or(|deleted| deleted.id != message.id) {
+            return Err("answered with a message that it did not delete");
+        }
+        Ok(())
     }
 }
