@@ -73,7 +73,7 @@ impl Subject {
                 let value = ciphertext(&sealed_row(&self.key_provider, &bound), At::Metadata("a"));
                 put(&mut row, At::Metadata("b"), &value);
             }
-            // Every append is encrypted for one revision. The number beside the ciphertext is right.
+            // Every append is encrypted for one revision. The number next to the ciphertext is right.
             Some(Defect::ForgetsRevision) => {
                 let chunk = ciphertext(&sealed_row(&self.key_provider, &bound), At::Chunk(1));
                 let renumbered = chunk.replace(r#""rev":2"#, r#""rev":3"#);
