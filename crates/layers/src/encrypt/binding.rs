@@ -1,4 +1,4 @@
-use super::{KeyId, Weakness};
+use super::KeyId;
 
 /// The version of the stored format; a different format has a different number.
 pub(super) const FORMAT: &str = "1";
@@ -75,7 +75,7 @@ impl Part {
 
 impl Binding<'_> {
     /// Returns the associated data: each part is preceded by its length, so two different bindings never encode alike.
-    pub(super) fn associated(&self, key: &KeyId, weakness: Weakness) -> Vec<u8> {
+    pub(super) fn associated(&self, key: &KeyId) -> Vec<u8> {
         let (field, names, number): (&str, [&str; 2], u64) = match self.field {
             Field::Content { part, revision } => ("content", [part.as_str(), ""], revision),
             Field::Reason { revision } => ("reason", ["", ""], revision),
@@ -85,19 +85,17 @@ impl Binding<'_> {
             Field::Quarantine { consumer, position } => ("quarantine", [consumer, ""], position),
             Field::ThreadKey(id) => ("key", [id, ""], 0),
         };
-        let kept = |weak: Weakness, text| if weakness == weak { "" } else { text };
-        let number = if weakness == Weakness::ForgetsRevision { 0 } else { number };
         let whose = if self.message.is_some() { "message" } else { "thread" };
         let parts = [
             FORMAT,
             ALGORITHM,
             key.as_str(),
-            kept(Weakness::ForgetsTenant, self.tenant),
-            kept(Weakness::ForgetsThread, self.thread),
+            self.tenant,
+            self.thread,
             whose,
-            kept(Weakness::ForgetsMessage, self.message.unwrap_or_default()),
-            kept(Weakness::ForgetsField, field),
-            kept(Weakness::ForgetsField, names[0]),
+            self.message.unwrap_or_default(),
+            field,
+            names[0],
             names[1],
         ];
         let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + 4).sum::<usize>() + 8);
@@ -118,37 +116,105 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn two_different_bindings_never_encode_alike() {
+    type Encode = fn(&Binding<'_>, &KeyId) -> Vec<u8>;
+
+    const FIELDS: [Field<'static>; 11] = [
+        Field::Content { part: Part::Whole, revision: 1 },
+        Field::Content { part: Part::Text, revision: 1 },
+        Field::Content { part: Part::Text, revision: 2 },
+        Field::Reason { revision: 1 },
+        Field::Metadata("a"),
+        Field::Metadata("ab"),
+        Field::Title,
+        Field::RunDetail { agent: "a", attempt: "b" },
+        Field::RunDetail { agent: "ab", attempt: "" },
+        Field::Quarantine { consumer: "a", position: 1 },
+        Field::ThreadKey("a"),
+    ];
+
+    /// Returns the number of bindings, and the number of their different encodings.
+    fn encodings(encode: Encode) -> (usize, usize) {
         let ids = ["a", "b", "ab", ""];
-        let fields = [
-            Field::Content { part: Part::Whole, revision: 1 },
-            Field::Content { part: Part::Text, revision: 1 },
-            Field::Content { part: Part::Text, revision: 2 },
-            Field::Reason { revision: 1 },
-            Field::Metadata("a"),
-            Field::Metadata("ab"),
-            Field::Title,
-            Field::RunDetail { agent: "a", attempt: "b" },
-            Field::RunDetail { agent: "ab", attempt: "" },
-            Field::Quarantine { consumer: "a", position: 1 },
-            Field::ThreadKey("a"),
-        ];
         let mut seen = HashSet::new();
         let mut count = 0;
         for key in ["k", "l"].map(KeyId::from_stored) {
             for tenant in ids {
                 for thread in ids {
                     for message in ids.map(Some).into_iter().chain([None]) {
-                        for field in fields {
-                            let binding = Binding { tenant, thread, message, field };
-                            seen.insert(binding.associated(&key, Weakness::None));
+                        for field in FIELDS {
+                            seen.insert(encode(&Binding { tenant, thread, message, field }, &key));
                             count += 1;
                         }
                     }
                 }
             }
         }
-        assert_eq!(seen.len(), count);
+        (count, seen.len())
+    }
+
+    fn complete(binding: &Binding<'_>, key: &KeyId) -> Vec<u8> {
+        binding.associated(key)
+    }
+
+    #[test]
+    fn two_different_bindings_never_encode_alike() {
+        let (bindings, different) = encodings(complete);
+        assert_eq!(different, bindings);
+    }
+
+    /// The same field with revision 1.
+    fn at_first_revision(field: Field<'_>) -> Field<'_> {
+        match field {
+            Field::Content { part, .. } => Field::Content { part, revision: 1 },
+            Field::Reason { .. } => Field::Reason { revision: 1 },
+            other => other,
+        }
+    }
+
+    /// The same field without its kind, its name and the kind of change.
+    fn without_name(field: Field<'_>) -> Field<'_> {
+        match field {
+            Field::Content { revision, .. } | Field::Reason { revision } => Field::Reason { revision },
+            Field::RunDetail { attempt, .. } => Field::RunDetail { agent: "", attempt },
+            Field::Quarantine { position, .. } => Field::Quarantine { consumer: "", position },
+            Field::Metadata(_) | Field::Title | Field::ThreadKey(_) => Field::Title,
+        }
+    }
+
+    /// The same encoding without the length before each part.
+    fn without_lengths(mut encoded: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for _ in 0..10 {
+            let (length, rest) = encoded.split_first_chunk().unwrap();
+            let (part, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
+            bytes.extend_from_slice(part);
+            encoded = rest;
+        }
+        assert_eq!(encoded.len(), size_of::<u64>());
+        bytes.extend_from_slice(encoded);
+        bytes
+    }
+
+    #[test]
+    fn an_encoding_that_omits_a_part_is_detected() {
+        let defective: [(&str, Encode); 7] = [
+            ("tenant", |binding, key| Binding { tenant: "", ..*binding }.associated(key)),
+            ("thread", |binding, key| Binding { thread: "", ..*binding }.associated(key)),
+            ("message", |binding, key| {
+                Binding { message: binding.message.map(|_| ""), ..*binding }.associated(key)
+            }),
+            ("field", |binding, key| {
+                Binding { field: without_name(binding.field), ..*binding }.associated(key)
+            }),
+            ("revision", |binding, key| {
+                Binding { field: at_first_revision(binding.field), ..*binding }.associated(key)
+            }),
+            ("key", |binding, _| binding.associated(&KeyId::from_stored("k"))),
+            ("lengths", |binding, key| without_lengths(&binding.associated(key))),
+        ];
+        for (part, encode) in defective {
+            let (bindings, different) = encodings(encode);
+            assert!(different < bindings, "{part}");
+        }
     }
 }

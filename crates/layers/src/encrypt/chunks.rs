@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-use super::{Unreadable, Weakness, binding::Part, ciphertext::Ciphertext};
+use super::{Unreadable, binding::Part, ciphertext::Ciphertext};
 use throughline_core::{Content, Delta, MessageState, Revision, messages::ContentBuffer};
 
 /// A chunk as the store keeps it: one content block.
@@ -81,82 +81,104 @@ pub(super) struct MessageInfo {
     pub(super) revision: u64,
     pub(super) state: MessageState,
     pub(super) accepts_plaintext: bool,
-    pub(super) weakness: Weakness,
+}
+
+/// The blocks of a message: plaintext from before the encryption, then chunks.
+pub(super) struct StoredBlocks<'a> {
+    stored: &'a Content,
+    plain: Vec<&'a str>,
+    chunks: Vec<Chunk<'a>>,
+}
+
+/// The revision of a reservation; the first chunk creates the next one.
+const RESERVED: u64 = 1;
+
+impl<'a> StoredBlocks<'a> {
+    /// Parses the blocks. Refuses plaintext behind a chunk, and all plaintext unless it is accepted.
+    pub(super) fn parse(stored: &'a Content, accepts_plaintext: bool) -> Result<Self, Unreadable> {
+        let blocks = stored.blocks();
+        let (mut plain, mut chunks) = (Vec::new(), Vec::with_capacity(blocks.len()));
+        for block in blocks {
+            match Chunk::parse(block.get())? {
+                Some(chunk) => chunks.push(chunk),
+                None if accepts_plaintext && chunks.is_empty() => plain.push(block.get()),
+                None => return Err(Unreadable::Plaintext),
+            }
+        }
+        Ok(Self { stored, plain, chunks })
+    }
+
+    /// Refuses content without a chunk, except of a reservation, unless plaintext is accepted.
+    pub(super) fn check_presence(&self, info: MessageInfo) -> Result<(), Unreadable> {
+        let is_reservation = info.state == MessageState::Reserved && info.revision == RESERVED;
+        let fits = !self.chunks.is_empty() || info.accepts_plaintext || is_reservation;
+        if fits { Ok(()) } else { Err(Unreadable::Plaintext) }
+    }
+
+    /// Refuses chunks whose first one does not start the content, or whose last one is not the message's revision.
+    pub(super) fn check_ends(&self, info: MessageInfo) -> Result<(), Unreadable> {
+        let Some((first, last)) = self.chunks.first().zip(self.chunks.last()) else { return Ok(()) };
+        // An append to plaintext from before the encryption has no first chunk.
+        let begins = if first.part.begins() { self.plain.is_empty() } else { info.accepts_plaintext };
+        if begins && last.revision == info.revision { Ok(()) } else { Err(Unreadable::Chunks) }
+    }
+
+    /// Refuses a gap or a repetition between two chunks, and a second start.
+    pub(super) fn check_order(&self) -> Result<(), Unreadable> {
+        let is_next = |pair: &[Chunk<'_>]| pair[1].revision == pair[0].revision + 1 && !pair[1].part.begins();
+        if self.chunks.windows(2).all(is_next) { Ok(()) } else { Err(Unreadable::Chunks) }
+    }
+
+    /// Decrypts the chunks and joins them, without any check of their order.
+    pub(super) fn join(
+        &self,
+        mut open: impl FnMut(&Chunk<'_>) -> Result<String, Unreadable>,
+        mut met_plaintext: impl FnMut(),
+    ) -> Result<Content, Unreadable> {
+        let Some(first) = self.chunks.first() else {
+            if !self.plain.is_empty() {
+                met_plaintext();
+            }
+            return Ok(self.stored.clone());
+        };
+        let (base, rest) = if first.part == Part::Whole {
+            let whole = Content::from_json(open(first)?).map_err(|_| Unreadable::Malformed)?;
+            (whole, &self.chunks[1..])
+        } else if self.plain.is_empty() {
+            (Content::empty(), &self.chunks[..])
+        } else {
+            met_plaintext();
+            let plain = Content::from_json(format!("[{}]", self.plain.join(",")));
+            (plain.map_err(|_| Unreadable::Malformed)?, &self.chunks[..])
+        };
+        let mut growth: Option<ContentBuffer> = None;
+        for chunk in rest {
+            let delta = match chunk.part {
+                Part::FirstText | Part::Text => Delta::Text(open(chunk)?),
+                Part::FirstBlocks | Part::Blocks => {
+                    Delta::Blocks(Content::from_json(open(chunk)?).map_err(|_| Unreadable::Malformed)?)
+                }
+                Part::Whole => return Err(Unreadable::Chunks),
+            };
+            // Content without appends keeps its bytes, as in every store.
+            if !delta.is_empty() {
+                growth.get_or_insert_with(|| ContentBuffer::new(&base)).push(&delta);
+            }
+        }
+        Ok(growth.map_or(base, |growth| growth.content()))
+    }
 }
 
 /// Reassembles the content from its chunks, exactly as a store without the layer would have it.
 pub(super) fn assemble(
     stored: &Content,
     info: MessageInfo,
-    mut open: impl FnMut(&Chunk<'_>) -> Result<String, Unreadable>,
-    mut met_plaintext: impl FnMut(),
+    open: impl FnMut(&Chunk<'_>) -> Result<String, Unreadable>,
+    met_plaintext: impl FnMut(),
 ) -> Result<Content, Unreadable> {
-    let blocks = stored.blocks();
-    let mut sealed = Vec::with_capacity(blocks.len());
-    let mut plain = 0;
-    for block in &blocks {
-        match Chunk::parse(block.get())? {
-            Some(chunk) => sealed.push(chunk),
-            // Plaintext from before the encryption precedes all chunks.
-            None if info.accepts_plaintext && sealed.is_empty() => plain += 1,
-            None => return Err(Unreadable::Plaintext),
-        }
-    }
-    check_order(&sealed, plain, info)?;
-    let Some(first) = sealed.first() else {
-        if plain > 0 {
-            met_plaintext();
-        }
-        return Ok(stored.clone());
-    };
-    let (base, rest) = if first.part == Part::Whole {
-        (Content::from_json(open(first)?).map_err(|_| Unreadable::Malformed)?, &sealed[1..])
-    } else if plain > 0 {
-        met_plaintext();
-        let plain: Vec<_> = blocks[..plain].iter().map(|block| block.get()).collect();
-        (
-            Content::from_json(format!("[{}]", plain.join(","))).map_err(|_| Unreadable::Malformed)?,
-            &sealed[..],
-        )
-    } else {
-        (Content::empty(), &sealed[..])
-    };
-    let mut growth: Option<ContentBuffer> = None;
-    for chunk in rest {
-        let delta = match chunk.part {
-            Part::FirstText | Part::Text => Delta::Text(open(chunk)?),
-            Part::FirstBlocks | Part::Blocks => {
-                Delta::Blocks(Content::from_json(open(chunk)?).map_err(|_| Unreadable::Malformed)?)
-            }
-            Part::Whole => return Err(Unreadable::Chunks),
-        };
-        // Content without appends keeps its bytes, as in every store.
-        if !delta.is_empty() {
-            growth.get_or_insert_with(|| ContentBuffer::new(&base)).push(&delta);
-        }
-    }
-    Ok(growth.map_or(base, |growth| growth.content()))
-}
-
-/// The revision of a reservation; the first chunk creates the next one.
-const RESERVED: u64 = 1;
-
-fn check_order(chunks: &[Chunk<'_>], plain: usize, info: MessageInfo) -> Result<(), Unreadable> {
-    let forgets_ends = info.weakness == Weakness::ForgetsEnds;
-    let Some((first, last)) = chunks.first().zip(chunks.last()) else {
-        let is_reservation = info.state == MessageState::Reserved && info.revision == RESERVED;
-        let fits = info.accepts_plaintext || is_reservation;
-        return if fits { Ok(()) } else { Err(Unreadable::Plaintext) };
-    };
-    // An append to plaintext from before the encryption has no first chunk.
-    let may_begin_plain = info.accepts_plaintext && info.weakness != Weakness::AcceptsPlaintext;
-    let begins = if first.part.begins() { plain == 0 } else { may_begin_plain };
-    if !forgets_ends && (!begins || last.revision != info.revision) {
-        return Err(Unreadable::Chunks);
-    }
-    let is_next = |pair: &[Chunk<'_>]| pair[1].revision == pair[0].revision + 1 && !pair[1].part.begins();
-    if info.weakness != Weakness::ForgetsOrder && !chunks.windows(2).all(is_next) {
-        return Err(Unreadable::Chunks);
-    }
-    Ok(())
+    let blocks = StoredBlocks::parse(stored, info.accepts_plaintext)?;
+    blocks.check_presence(info)?;
+    blocks.check_ends(info)?;
+    blocks.check_order()?;
+    blocks.join(open, met_plaintext)
 }

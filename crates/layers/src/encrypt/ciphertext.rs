@@ -2,7 +2,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use chacha20poly1305::{XNonce, aead::AeadInOut as _};
 
 use super::{
-    Key, KeyId, Unreadable, Weakness,
+    Key, KeyId, Unreadable,
     binding::{ALGORITHM, Binding, FORMAT},
 };
 use throughline_core::{Effect, ErrorKind, PersistError, Result};
@@ -45,19 +45,14 @@ impl<'a> Ciphertext<'a> {
     }
 
     /// Decrypts the ciphertext, if it was encrypted with `key` for this binding.
-    pub(super) fn open(
-        &self,
-        key: &Key,
-        binding: &Binding<'_>,
-        weakness: Weakness,
-    ) -> Result<Vec<u8>, Unreadable> {
+    pub(super) fn open(&self, key: &Key, binding: &Binding<'_>) -> Result<Vec<u8>, Unreadable> {
         let mut bytes = BASE64.decode(self.data).map_err(|_| Unreadable::Malformed)?;
         if bytes.len() < NONCE_BYTES + TAG_BYTES {
             return Err(Unreadable::Malformed);
         }
         let mut sealed = bytes.split_off(NONCE_BYTES);
         let nonce = XNonce::try_from(&*bytes).map_err(|_| Unreadable::Malformed)?;
-        let associated = binding.associated(key.id(), weakness);
+        let associated = binding.associated(key.id());
         match key.cipher().decrypt_in_place(&nonce, &associated, &mut sealed) {
             Ok(()) => Ok(sealed),
             Err(_) => Err(Unreadable::Forged),
@@ -66,20 +61,14 @@ impl<'a> Ciphertext<'a> {
 }
 
 /// Encrypts `plain` for this binding with a random nonce.
-pub(super) fn seal(
-    plain: &[u8],
-    key: &Key,
-    binding: &Binding<'_>,
-    random: Random,
-    weakness: Weakness,
-) -> Result<String> {
+pub(super) fn seal(plain: &[u8], key: &Key, binding: &Binding<'_>, random: Random) -> Result<String> {
     let mut nonce = [0; NONCE_BYTES];
     if !random(&mut nonce) {
         return Err(failed("the operating system gave no random bytes"));
     }
     let mut sealed = Vec::with_capacity(NONCE_BYTES + plain.len() + TAG_BYTES);
     sealed.extend_from_slice(plain);
-    let associated = binding.associated(key.id(), weakness);
+    let associated = binding.associated(key.id());
     key.cipher()
         .encrypt_in_place(&XNonce::from(nonce), &associated, &mut sealed)
         .map_err(|_| failed("the text is too long to be encrypted"))?;
@@ -123,7 +112,7 @@ mod tests {
     }
 
     fn sealed(plain: &[u8]) -> String {
-        seal(plain, &key(), &BINDING, system_random, Weakness::None).unwrap()
+        seal(plain, &key(), &BINDING, system_random).unwrap()
     }
 
     fn opened(text: &str) -> Result<Option<Vec<u8>>, Unreadable> {
@@ -132,7 +121,7 @@ mod tests {
         if ciphertext.key != "k" {
             return Err(Unreadable::UnknownKey(ciphertext.key_id()));
         }
-        ciphertext.open(&key(), &BINDING, Weakness::None).map(Some)
+        ciphertext.open(&key(), &BINDING).map(Some)
     }
 
     #[test]
@@ -152,7 +141,7 @@ mod tests {
 
     #[test]
     fn encryption_fails_without_random_bytes() {
-        let error = seal(b"x", &key(), &BINDING, |_| false, Weakness::None).unwrap_err();
+        let error = seal(b"x", &key(), &BINDING, |_| false).unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Internal, Effect::NotApplied));
     }
 

@@ -6,7 +6,7 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{
-    Key, KeyId, KeyRing, Unreadable, Weakness,
+    Key, KeyId, KeyRing, Unreadable,
     binding::{Binding, Field},
     ciphertext::{self, Ciphertext, Random},
     key_ring::Keys,
@@ -22,7 +22,6 @@ pub(super) struct KeyProvider {
     pub(super) threads: Option<Arc<dyn ThreadKeys>>,
     pub(super) accepts_plaintext: bool,
     pub(super) random: Random,
-    pub(super) weakness: Weakness,
 }
 
 /// The keys of one call, and the keys under which the call found data.
@@ -97,8 +96,7 @@ impl KeyProvider {
         secret: &[u8; 32],
     ) -> Result<WrappedKey> {
         let binding = key_binding(tenant, thread, id);
-        let ciphertext =
-            ciphertext::seal(secret, &self.key_ring.now().write, &binding, self.random, self.weakness)?;
+        let ciphertext = ciphertext::seal(secret, &self.key_ring.now().write, &binding, self.random)?;
         Ok(WrappedKey::new(id, ciphertext))
     }
 
@@ -117,7 +115,7 @@ impl KeyProvider {
         }
         let under = ciphertext.key_id();
         let key = keys.all.get(&under).ok_or(Unreadable::UnknownKey(under))?;
-        let bytes = Zeroizing::new(ciphertext.open(key, &key_binding(tenant, thread, &id), self.weakness)?);
+        let bytes = Zeroizing::new(ciphertext.open(key, &key_binding(tenant, thread, &id))?);
         let mut secret = Zeroizing::new([0; 32]);
         if bytes.len() != secret.len() {
             return Err(Unreadable::Malformed);
@@ -212,13 +210,7 @@ impl KeySet<'_> {
             .present(thread)
             .map_err(|why| why.at("key", thread, None).with_effect(Effect::NotApplied))?;
         let binding = self.binding(thread, message, field);
-        ciphertext::seal(
-            plain.as_bytes(),
-            key,
-            &binding,
-            self.key_provider.random,
-            self.key_provider.weakness,
-        )
+        ciphertext::seal(plain.as_bytes(), key, &binding, self.key_provider.random)
     }
 
     /// Decrypts the text of this field. Returns plaintext unchanged where plaintext is accepted.
@@ -255,8 +247,7 @@ impl KeySet<'_> {
         } else {
             self.key_ring.all.get(&id).ok_or_else(|| Unreadable::UnknownKey(id.clone()))?
         };
-        let plain =
-            ciphertext.open(key, &self.binding(thread, message, field), self.key_provider.weakness)?;
+        let plain = ciphertext.open(key, &self.binding(thread, message, field))?;
         if self.present(thread).is_ok_and(|present| *present.id() != id)
             || self.present(thread).is_err_and(|why| why == Unreadable::NoThreadKey)
         {
@@ -287,11 +278,6 @@ impl KeySet<'_> {
 
     pub(super) const fn accepts_plaintext(&self) -> bool {
         self.key_provider.accepts_plaintext
-            || matches!(self.key_provider.weakness, Weakness::AcceptsPlaintext)
-    }
-
-    pub(super) const fn weakness(&self) -> Weakness {
-        self.key_provider.weakness
     }
 
     /// Refuses all data of a thread whose key was destroyed, under any key.

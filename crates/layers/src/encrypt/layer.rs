@@ -3,8 +3,8 @@ use std::{fmt, sync::Arc};
 use tower_layer::Layer;
 
 use super::{
-    EncryptService, KeyRing, Weakness, ciphertext, key_set::KeyProvider, patch_locks::PatchLocks,
-    revisions::Revisions, thread_keys::ThreadKeys,
+    EncryptService, KeyRing, ciphertext, key_set::KeyProvider, patch_locks::PatchLocks, revisions::Revisions,
+    thread_keys::ThreadKeys,
 };
 use throughline_core::{
     PersistError,
@@ -37,7 +37,6 @@ impl EncryptLayer {
             threads: None,
             accepts_plaintext: false,
             random: ciphertext::system_random,
-            weakness: Weakness::None,
         };
         let shared = Shared { key_provider, revisions: Revisions::default(), patch_locks: PatchLocks::new() };
         Self { shared: Arc::new(shared) }
@@ -79,7 +78,7 @@ impl EncryptLayer {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let KeyProvider { key_ring, threads, accepts_plaintext, random: _, weakness: _ } = &self.key_provider;
+        let KeyProvider { key_ring, threads, accepts_plaintext, random: _ } = &self.key_provider;
         f.debug_struct("Encrypt")
             .field("key_ring", key_ring)
             .field("thread_keys", threads)

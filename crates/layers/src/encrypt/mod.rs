@@ -106,10 +106,8 @@ mod swaps;
 mod taken;
 pub mod thread_keys;
 mod unreadable;
-mod weakness;
 mod work;
 
-use self::weakness::Weakness;
 pub use self::{
     key::{Key, KeyId},
     key_ring::KeyRing,

@@ -176,7 +176,6 @@ pub(super) fn open_message(message: &mut Message, key_set: &mut KeySet<'_>) -> R
         revision: message.revision.get(),
         state: message.state,
         accepts_plaintext: key_set.accepts_plaintext(),
-        weakness: key_set.weakness(),
     };
     for ContentFieldMut { thread, message, value } in message.content_fields_mut() {
         match value {

@@ -51,6 +51,11 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         self.wanted.drain().collect()
     }
 
+    /// The loaded rows that were not taken yet, without the damaged ones.
+    pub(super) fn loaded(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.loaded.iter().filter_map(|(key, row)| Some((key, row.as_ref().ok()?)))
+    }
+
     /// Adds a loaded row, unless one is there.
     pub(super) fn insert(&mut self, key: K, row: V) {
         self.loaded.entry(key).or_insert(Ok(row));

@@ -95,6 +95,12 @@ impl Source {
         consumer::load(self, db).await
     }
 
+    /// Returns the sequence numbers of the loaded messages that no write has looked up yet.
+    pub(crate) fn message_seqs(&self) -> HashMap<MessageKey, Seq> {
+        let rows = self.messages.loaded();
+        rows.filter_map(|(key, row)| Some((key.clone(), row.as_ref()?.seq?))).collect()
+    }
+
     /// Records that a message is damaged, with its readable columns.
     pub(super) fn record_damaged(
         &mut self,

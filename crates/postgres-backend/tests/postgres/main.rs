@@ -9,6 +9,7 @@ mod open;
 mod outcomes;
 mod pooler;
 mod repair;
+mod replica;
 mod search;
 mod settings;
 mod standby;

@@ -65,6 +65,7 @@ pub(crate) fn flush(source: &mut Source<'_>, staged: &StagedRows, at: &Positions
     // Parents are written before the rows that refer to them.
     thread::begin(source, staged)?;
     let mut removed = message::erase(source, staged, at)?;
+    message::free_seqs(source, staged)?;
     message::insert(source, staged, at, &mut removed)?;
     content::insert_chunks(source, staged)?;
     message::update(source, staged, at)?;

@@ -260,6 +260,24 @@ pub(super) fn erase(
     Ok(removed)
 }
 
+/// Clears the sequence numbers of the messages that row images give another one. Messages can exchange theirs, and the
+/// index of the order holds each number once.
+pub(super) fn free_seqs(source: &Source<'_>, staged: &StagedRows) -> Applied<()> {
+    if !source.overwrites {
+        return Ok(());
+    }
+    for (key, row) in staged.messages.updated().filter(|(_, row)| !row.is_tombstone()) {
+        let stored = stored(&source.messages, key)?;
+        if stored.seq.is_some() && stored.seq != row.seq.map(|seq| number(seq.get())) {
+            source
+                .db
+                .prepare_cached("UPDATE messages SET seq = NULL WHERE message_pk = ?1")?
+                .execute([stored.message_pk])?;
+        }
+    }
+    Ok(())
+}
+
 fn stored<'s>(messages: &'s LoadedMessages, key: &MessageKey) -> Result<&'s StoredMessage, PersistError> {
     messages.get(key).ok_or_else(|| {
         let lost = format!("the stored row of the message `{}` was not loaded", key.id);

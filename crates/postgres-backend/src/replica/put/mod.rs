@@ -3,6 +3,7 @@
 
 mod alias;
 mod append_only;
+mod free_seqs;
 
 use sqlx::PgConnection;
 use throughline_core::{
@@ -31,6 +32,7 @@ pub(super) async fn put(
         prefetch(transaction.source_mut(), image);
     }
     transaction.source_mut().load(db).await?;
+    let stored_seqs = transaction.source().message_seqs();
     let missing = alias::missing(db, images).await?;
     // Threads that were cleared or deleted. Their messages have no images of their own.
     let mut cleared = Vec::new();
@@ -49,6 +51,7 @@ pub(super) async fn put(
         }
     }
     let (_, staged) = transaction.into_parts();
+    free_seqs::free_seqs(db, &stored_seqs, &staged).await?;
     writing(&staged).run(db).await?;
     append_only::put_changes(db, images).await?;
     append_only::put_audit(db, state, images).await?;
