@@ -20,10 +20,10 @@ pub trait Fixture: Send + Sync + 'static {
 
     /// Opens the store at `place`, or opens it again: every check has a place of its own, and a check of durability
     /// comes back to it, also from another process.
-    fn open(&self, location: &Place) -> impl Future<Output = Result<Self::Backend, BoxError>> + Send;
+    fn open(&self, location: &StoreLocation) -> impl Future<Output = Result<Self::Backend, BoxError>> + Send;
 
     /// Removes what a check left at `place`. Its directory is removed by the kit.
-    fn clean(&self, location: &Place) -> impl Future<Output = ()> + Send {
+    fn clean(&self, location: &StoreLocation) -> impl Future<Output = ()> + Send {
         let _ = location;
         ready(())
     }
@@ -31,12 +31,12 @@ pub trait Fixture: Send + Sync + 'static {
 
 /// Where a store is: a directory for one that keeps files, a name for one that keeps them elsewhere.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct StoreLocation {
     directory: PathBuf,
     name: String,
 }
 
-impl Place {
+impl StoreLocation {
     /// A place that nobody has used, in this directory.
     pub(crate) fn fresh(directory: impl Into<PathBuf>) -> Self {
         let name = format!("c{}", MessageId::mint().as_str().replace('-', ""));
@@ -62,8 +62,8 @@ impl Place {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for StoreLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Place({})", self.name)
+        write!(f, "StoreLocation({})", self.name)
     }
 }

@@ -11,7 +11,7 @@ use libtest_mimic::{Arguments, Trial};
 use throughline_core::{Backend as _, Capabilities};
 
 use crate::{
-    Check, Fixture, Place, child,
+    Check, Fixture, StoreLocation, child,
     erased::Subject,
     judge::judge,
     model,
@@ -64,7 +64,7 @@ const THREADS: usize = 8;
 /// Opens the backend once to ask it.
 fn claims(subject: &Arc<dyn Subject>) -> Result<Capabilities, String> {
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let location = Place::fresh(directory.path());
+    let location = StoreLocation::fresh(directory.path());
     let answer = Arc::new(Mutex::new(None));
     let (asked, reported) = (Arc::clone(subject), Arc::clone(&answer));
     verdict::isolated("claims", false, move || async move {

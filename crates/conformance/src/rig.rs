@@ -6,7 +6,7 @@ use std::{
 use throughline_core::{Builder, Capabilities, Persistence};
 
 use crate::{
-    Place,
+    StoreLocation,
     clock::ManualClock,
     erased::{AnyBackend, Subject},
     tap::{Tap, Tapped},
@@ -16,19 +16,19 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Rig {
     pub(crate) subject: Arc<dyn Subject>,
-    pub(crate) location: Place,
+    pub(crate) location: StoreLocation,
     pub(crate) clock: ManualClock,
     pub(crate) capabilities: Capabilities,
     /// Where random sequences begin.
     pub(crate) seed: u64,
     /// Every place of the check, to be cleaned at its end.
-    locations: Arc<Mutex<Vec<Place>>>,
+    locations: Arc<Mutex<Vec<StoreLocation>>>,
 }
 
 impl Rig {
     pub(crate) fn new(
         subject: Arc<dyn Subject>,
-        location: Place,
+        location: StoreLocation,
         capabilities: Capabilities,
         seed: u64,
     ) -> Self {
@@ -40,7 +40,7 @@ impl Rig {
     pub(crate) fn sibling(&self, name: &str) -> Self {
         let directory = self.location.directory().join(name);
         fs::create_dir(&directory).expect("a directory beside");
-        let location = Place::fresh(directory);
+        let location = StoreLocation::fresh(directory);
         self.locations.lock().unwrap_or_else(PoisonError::into_inner).push(location.clone());
         Self { location, clock: ManualClock::new(), ..self.clone() }
     }

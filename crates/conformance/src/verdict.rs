@@ -15,7 +15,7 @@ use std::{
 use throughline_core::Capabilities;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{Check, Place, erased::Subject, model, rig::Rig};
+use crate::{Check, StoreLocation, erased::Subject, model, rig::Rig};
 
 /// Ends a check that hangs, so that the others are still run. No check waits for a time to pass.
 pub(crate) const HANGS_AFTER: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ pub(crate) fn run(
     seed: u64,
 ) -> Result<(), String> {
     let directory = tempfile::tempdir().map_err(|error| format!("no temporary directory: {error}"))?;
-    let rig = Rig::new(Arc::clone(subject), Place::fresh(directory.path()), claims.clone(), seed);
+    let rig = Rig::new(Arc::clone(subject), StoreLocation::fresh(directory.path()), claims.clone(), seed);
     let threads = check.needs.wants_threads();
     let (run, checked) = (check.run, rig.clone());
     let timeout = if check.needs.is_long() { LONG_HANGS_AFTER } else { HANGS_AFTER };

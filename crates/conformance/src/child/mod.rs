@@ -13,7 +13,7 @@ pub(crate) use self::{
     process::Process,
     role::{Role, chunk, long_text, shown_key, written},
 };
-use crate::{Place, clock::ManualClock, erased::Subject};
+use crate::{StoreLocation, clock::ManualClock, erased::Subject};
 
 const ROLE: &str = "THROUGHLINE_CONFORMANCE_ROLE";
 const BACKEND: &str = "THROUGHLINE_CONFORMANCE_BACKEND";
@@ -25,7 +25,7 @@ const NAME: &str = "THROUGHLINE_CONFORMANCE_NAME";
 pub(crate) struct Requested {
     role: Role,
     backend: String,
-    location: Place,
+    location: StoreLocation,
 }
 
 /// What the environment asks for, if anything.
@@ -34,7 +34,7 @@ pub(crate) fn requested() -> Option<Requested> {
     Some(Requested {
         role: Role::parse(&text(ROLE)?)?,
         backend: text(BACKEND)?,
-        location: Place::known(PathBuf::from(env::var_os(DIRECTORY)?), text(NAME)?),
+        location: StoreLocation::known(PathBuf::from(env::var_os(DIRECTORY)?), text(NAME)?),
     })
 }
 

@@ -21,7 +21,7 @@ use super::{
     special::{Memory, Special},
     store_key::StoreKey,
 };
-use crate::Place;
+use crate::StoreLocation;
 
 pub(crate) struct Faulty {
     pub(super) mutant: &'static Mutant,
@@ -34,7 +34,7 @@ pub(crate) struct Faulty {
 }
 
 impl Faulty {
-    pub(super) async fn open(mutant: &'static Mutant, location: &Place) -> Result<Self, BoxError> {
+    pub(super) async fn open(mutant: &'static Mutant, location: &StoreLocation) -> Result<Self, BoxError> {
         let journal = Journal::open(location.directory()).await?;
         let commits = CommitNotifier::new();
         let fault = match mutant.special {

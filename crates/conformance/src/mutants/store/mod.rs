@@ -21,7 +21,7 @@ use throughline_core::{
 };
 
 use self::{backend::Faulty, special::Special};
-use crate::{Fixture, Place, Profile, erased::Subject};
+use crate::{Fixture, Profile, StoreLocation, erased::Subject};
 
 /// A backend with one fault.
 pub(super) struct Mutant {
@@ -138,7 +138,7 @@ impl Fixture for Mutated {
         Profile::new(self.0.name)
     }
 
-    async fn open(&self, location: &Place) -> Result<Faulty, BoxError> {
+    async fn open(&self, location: &StoreLocation) -> Result<Faulty, BoxError> {
         Faulty::open(self.0, location).await
     }
 }
