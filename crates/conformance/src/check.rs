@@ -9,9 +9,9 @@ use crate::{child, rig::Rig};
 /// How much a check asks of a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
-    /// What every backend has to do.
+    /// A guarantee of every backend.
     Core,
-    /// What a backend does as far as it claims to.
+    /// A guarantee of the backends that claim it.
     Extended,
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// What a backend must claim for a check to apply to it.
+/// The claims that a backend must make for a check to apply to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Needs {
     pub(crate) operations: &'static [OpKind],
@@ -141,7 +141,7 @@ impl Needs {
         self.threads
     }
 
-    /// What this machine cannot tell, whatever the backend claims.
+    /// The reason why this machine cannot measure the result of the check, independent of the claims.
     pub(crate) fn unmeasurable(&self) -> Option<&'static str> {
         self.unmeasurable_where(child::written().is_some())
     }
@@ -149,11 +149,11 @@ impl Needs {
     fn unmeasurable_where(&self, counts_writes: bool) -> Option<&'static str> {
         let unmeasurable = self.counted_writes && !counts_writes;
         unmeasurable.then_some(
-            "this system does not tell a process how much it has written: Linux does, in /proc/self/io",
+            "this system does not count the bytes that a process has written: Linux does, in /proc/self/io",
         )
     }
 
-    /// What is not claimed of it, or cannot be told here, for people to read.
+    /// The first requirement that the claims or this machine do not meet, as text for the report.
     pub(crate) fn unmet(&self, claims: &Capabilities) -> Option<String> {
         if let Some(missing) = self.operations.iter().find(|kind| !claims.supports(**kind)) {
             return Some(format!("`{missing}` is not claimed"));
@@ -274,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_told_here_is_said_and_not_passed() {
+    fn unmeasurable_check_is_ignored_with_a_reason() {
         let needs = Needs::operations(&[]).counted_writes();
         assert_eq!(needs.unmeasurable_where(true), None);
         assert!(needs.unmeasurable_where(false).is_some_and(|why| why.contains("how much it has written")));

@@ -18,11 +18,11 @@ pub trait Fixture: Send + Sync + 'static {
     /// Its name in the report, and what is known not to work.
     fn profile(&self) -> Profile;
 
-    /// Opens the store at `place`, or opens it again: every check has a place of its own, and a check of durability
-    /// comes back to it, also from another process.
+    /// Opens the store at `location`, or opens it again: every check has a location of its own. A check of durability
+    /// opens it several times, also from another process.
     fn open(&self, location: &StoreLocation) -> impl Future<Output = Result<Self::Backend, BoxError>> + Send;
 
-    /// Removes what a check left at `place`. Its directory is removed by the kit.
+    /// Removes the store that a check left at `location`. The kit removes its directory.
     fn clean(&self, location: &StoreLocation) -> impl Future<Output = ()> + Send {
         let _ = location;
         ready(())
@@ -37,24 +37,24 @@ pub struct StoreLocation {
 }
 
 impl StoreLocation {
-    /// A place that nobody has used, in this directory.
+    /// A new, unused location in this directory.
     pub(crate) fn fresh(directory: impl Into<PathBuf>) -> Self {
         let name = format!("c{}", MessageId::mint().as_str().replace('-', ""));
         Self { directory: directory.into(), name }
     }
 
-    /// The place that another process has made.
+    /// The location that another process has created.
     pub(crate) const fn known(directory: PathBuf, name: String) -> Self {
         Self { directory, name }
     }
 
-    /// A directory of this place's own, which exists.
+    /// The directory of this location, which exists.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// A name of this place's own, for a schema or a key prefix: a letter, then up to 32 letters and digits, all ASCII
+    /// A unique name for a schema or a key prefix: a letter, then up to 32 letters and digits, all ASCII
     /// and lower-case.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -104,7 +104,7 @@ impl Run {
         if let Some(why) = why_not_applicable {
             let entry = self.entry(check, Outcome::NotApplicable, Some(why.clone()));
             self.leave(|fragments| fragments.entry(&entry));
-            // Asked for in spite of the gate, it still does not pass.
+            // If the command line selects the check nevertheless, the check fails.
             let refuse = move || Err(format!("not applicable: {why}").into());
             return Trial::test(check.to_string(), refuse)
                 .with_kind(check.level.as_str())

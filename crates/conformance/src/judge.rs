@@ -1,6 +1,6 @@
 use crate::report::Outcome;
 
-/// Weighs how a check ended against whether it was expected to fail.
+/// Compares the result of a check with the expected failure.
 pub(crate) fn judge(ended: Result<(), String>, expected: Option<&str>) -> (Outcome, Option<String>) {
     match (ended, expected) {
         (Ok(()), None) => (Outcome::Pass, None),
@@ -17,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_expected_to_fail_has_to_fail() {
+    fn expected_failure_that_passes_is_a_failure() {
         let broken = || Err("broken".to_owned());
         assert_eq!(judge(Ok(()), None), (Outcome::Pass, None));
         assert_eq!(judge(broken(), None), (Outcome::Fail, Some("broken".to_owned())));

@@ -1,4 +1,4 @@
-/// What an author says of a backend beside its claims.
+/// The facts that an author declares about a backend, apart from its claims.
 ///
 /// ```
 /// use throughline_conformance::Profile;

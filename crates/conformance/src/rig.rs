@@ -12,7 +12,7 @@ use crate::{
     tap::{Tap, Tapped},
 };
 
-/// What a check works with: a backend that can be opened at a place of the check's own, and a clock.
+/// The equipment of a check: a backend that can be opened at a location of the check's own, and a clock.
 #[derive(Clone)]
 pub(crate) struct Rig {
     pub(crate) subject: Arc<dyn Subject>,
@@ -21,7 +21,7 @@ pub(crate) struct Rig {
     pub(crate) capabilities: Capabilities,
     /// Where random sequences begin.
     pub(crate) seed: u64,
-    /// Every place of the check, to be cleaned at its end.
+    /// Every store location of the check, for the cleanup at its end.
     locations: Arc<Mutex<Vec<StoreLocation>>>,
 }
 
@@ -36,16 +36,16 @@ impl Rig {
         Self { subject, location, clock: ManualClock::new(), capabilities, seed, locations }
     }
 
-    /// The same at another place, for a check that compares two stores.
+    /// The same rig at another location, for a check that compares two stores.
     pub(crate) fn sibling(&self, name: &str) -> Self {
         let directory = self.location.directory().join(name);
-        fs::create_dir(&directory).expect("a directory beside");
+        fs::create_dir(&directory).expect("a directory");
         let location = StoreLocation::fresh(directory);
         self.locations.lock().unwrap_or_else(PoisonError::into_inner).push(location.clone());
         Self { location, clock: ManualClock::new(), ..self.clone() }
     }
 
-    /// Lets the fixture remove what is at the places of the check.
+    /// Lets the fixture clean all locations of the check.
     pub(crate) async fn clean(&self) {
         let locations = self.locations.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for location in locations {

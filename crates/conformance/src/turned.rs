@@ -23,7 +23,7 @@ pub(crate) async fn settle() {
     }
 }
 
-/// Runs `work` on a runtime whose clock nobody has turned. It asserts nothing: a panic would be told of this thread.
+/// Runs `work` on a runtime whose clock the test does not advance. It asserts nothing: a panic would be attributed to this thread.
 pub(crate) async fn in_step<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let (reported, answer) = oneshot::channel();
     thread::spawn(move || {

@@ -23,7 +23,7 @@ pub(crate) const HANGS_AFTER: Duration = Duration::from_secs(60);
 /// The same for one that does so much that a busy machine may need longer for it.
 const LONG_HANGS_AFTER: Duration = Duration::from_secs(300);
 
-/// Runs `check` at a fresh place, random sequences from `seed` on; an error says where it failed and on what.
+/// Runs `check` at a fresh location, with random sequences from `seed` on; an error says where it failed and on what.
 pub(crate) fn run(
     subject: &Arc<dyn Subject>,
     check: &Check,
@@ -80,14 +80,14 @@ where
         let ran = catch_unwind(AssertUnwindSafe(|| {
             let runtime = runtime(threads);
             runtime.block_on(work());
-            // What a check left running must not hold up the others.
+            // A task that a check left running must not delay the others.
             runtime.shutdown_background();
         }));
         let ran = ran.map_err(|payload| {
             let captured = CAPTURED.with_borrow_mut(|captured| captured.take().flatten());
             captured.unwrap_or_else(|| text(&*payload))
         });
-        // Nobody listens any more to one that was taken to hang.
+        // After a hang the receiver is gone.
         reported.send(ran).ok();
     };
     // The time is taken outside the runtime: checks turn its clock.
@@ -127,12 +127,12 @@ fn text(payload: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "it panicked".to_owned())
 }
 
-/// What a check panics with where it plays a layer or an observer that does: told to nobody.
+/// The panic message of a check that acts as a failing layer or observer. It is not reported.
 pub(crate) const ON_PURPOSE: &str = "on purpose";
 
 thread_local! {
-    /// On the thread of a check: the last panic, with its place. Many checks panic on purpose inside the pipeline; only
-    /// the one that ends the check is told.
+    /// On the thread of a check: the last panic, with its location. Many checks panic on purpose inside the pipeline; only
+    /// the panic that ends the check is reported.
     static CAPTURED: RefCell<Option<Option<String>>> = const { RefCell::new(None) };
 }
 

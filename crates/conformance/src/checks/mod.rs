@@ -51,7 +51,7 @@ pub fn all() -> &'static [&'static Check] {
             thread::rename::CHECKS,
             thread::label::CHECKS,
             thread::list::CHECKS,
-            thread::entry::CHECKS,
+            thread::summary::CHECKS,
             thread::rebuild::CHECKS,
             thread::clear::CHECKS,
             thread::delete::CHECKS,

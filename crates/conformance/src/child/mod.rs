@@ -1,4 +1,4 @@
-//! Checks that need another process: the test program starts itself again and is told by the environment what to do.
+//! Checks that need another process: the test program starts itself again and passes the task in environment variables.
 //!
 //! The environment is looked at before the arguments, so that it works under every runner.
 
@@ -20,7 +20,7 @@ const BACKEND: &str = "THROUGHLINE_CONFORMANCE_BACKEND";
 const DIRECTORY: &str = "THROUGHLINE_CONFORMANCE_DIRECTORY";
 const NAME: &str = "THROUGHLINE_CONFORMANCE_NAME";
 
-/// What this process was started for, when a check started it.
+/// The task of this process, if a check started it.
 #[derive(Debug)]
 pub(crate) struct Requested {
     role: Role,
@@ -28,7 +28,7 @@ pub(crate) struct Requested {
     location: StoreLocation,
 }
 
-/// What the environment asks for, if anything.
+/// Reads the task from the environment, if there is one.
 pub(crate) fn requested() -> Option<Requested> {
     let text = |name| env::var_os(name).and_then(|value: OsString| value.into_string().ok());
     Some(Requested {

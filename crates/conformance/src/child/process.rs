@@ -49,9 +49,9 @@ impl Process {
         ack.unwrap_or_else(|| panic!("the process printed {line:?}"))
     }
 
-    /// Lets a process go on that waits to be told.
+    /// Lets a process continue that waits for its parent.
     pub(crate) fn go(&mut self) {
-        let mut reported = self.reported.take().expect("told once");
+        let mut reported = self.reported.take().expect("`go` is called once");
         reported.write_all(b"go\n").expect("the process listens");
     }
 

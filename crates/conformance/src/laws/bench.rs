@@ -18,7 +18,7 @@ use crate::{call::call, clock::ManualClock};
 /// Only a call that is held up reaches it.
 const HELD_UP: Duration = Duration::from_secs(5);
 
-/// What a law works with: a layer between two probes.
+/// The bench of a law: a layer between two probes.
 #[derive(Clone)]
 pub(crate) struct Bench {
     pub(crate) profile: LayerProfile,
@@ -71,7 +71,7 @@ impl Bench {
         timeout(HELD_UP, work).await.unwrap_or_else(held_up)
     }
 
-    /// What was passed on of a call of this kind: without what the layer read on the way, if it says that it does.
+    /// The calls of this kind that the layer passed on. Reads of the layer itself are left out, if its profile declares them.
     pub(crate) fn passed(&self, asked: OpKind) -> Vec<Visit> {
         let mut visits = self.inside.visits();
         visits.retain(|visit| !self.profile.asks || visit.args.kind() == asked);

@@ -7,7 +7,7 @@ use crate::clock::ManualClock;
 
 /// How the kit comes to a layer. Implemented by every pair of a profile and a closure.
 pub trait LayerFixture: Send + Sync + 'static {
-    /// What kind of layer it is.
+    /// The profile of the layer, which selects the laws.
     fn profile(&self) -> LayerProfile;
 
     /// Builds a stack of the probe outside, the layer, the probe inside, and the backend.
@@ -33,14 +33,14 @@ where
 /// Takes what a layer adds out of a call that it has passed on: see [`LayerProfile::adds`].
 pub type Addition = fn(&mut PersistArgs, &PersistArgs);
 
-/// What a layer says of itself: which laws apply to it.
+/// The properties of a layer, as its author declares them: they select the laws that apply to it.
 #[derive(Debug, Clone)]
 pub struct LayerProfile {
     pub(super) name: String,
     /// The sites that it is described as, from the outside in: one, or those of a stack.
     pub(super) sites: Vec<String>,
     pub(super) hides: Vec<String>,
-    /// What a reader sees in the place of a text that is hidden, where the author has said so.
+    /// The text that a reader sees instead of each hidden text, if the author has declared it.
     pub(super) shows: Vec<(String, String)>,
     pub(super) restores: bool,
     pub(super) repeats: bool,
@@ -52,7 +52,7 @@ pub struct LayerProfile {
     pub(super) keeps_elsewhere: bool,
     /// Each takes what a layer adds out of a call again.
     pub(super) adds: Vec<Addition>,
-    /// What is refused, and by which site.
+    /// The calls that a layer refuses, each with the site that refuses it.
     pub(super) refuses: Vec<(String, PersistArgs)>,
     pub(super) expected: Vec<(String, String)>,
 }
@@ -87,15 +87,15 @@ impl LayerProfile {
 
     /// A layer that changes content so that this text never passes it: a redaction, an encryption, an alias.
     ///
-    /// The laws write the text in parts, cut at every byte. What a reader sees in its place is what the layer makes of the text in
-    /// one piece; [`shows`](Self::shows) says what that has to be, and [`restores`](Self::restores) that it is the text itself.
+    /// The laws write the text in parts, split at every character. A reader sees the same text as after one write of the whole;
+    /// [`shows`](Self::shows) declares that text, and [`restores`](Self::restores) declares that it is the original.
     /// Everything around it has to be stored as it was given.
     #[must_use]
     pub fn transform(name: impl Into<String>, hides: impl Into<String>) -> Self {
         Self { hides: vec![hides.into()], ..Self::new(name) }
     }
 
-    /// Says what a reader sees in the place of the text: the marker of a redaction.
+    /// Declares the text that a reader sees instead of the hidden text, such as the marker of a redaction.
     ///
     /// # Panics
     /// When the layer hides nothing.
@@ -159,8 +159,8 @@ impl LayerProfile {
         self
     }
 
-    /// Says that it adds facts to calls. `take_out` gets what the layer has passed on and what it was asked, each item of a batch on
-    /// its own, and takes out what the layer has added. What is left has to be what was asked.
+    /// Declares that the layer adds facts to calls. `take_out` receives the forwarded call and the original call, each item of a batch on
+    /// its own, and removes the addition of the layer. The rest must equal the original call.
     ///
     /// ```
     /// use throughline_conformance::laws::LayerProfile;
@@ -258,7 +258,7 @@ impl LayerProfile {
     }
 }
 
-/// What stands around a layer whose laws are looked at.
+/// The stack around the layer that the laws check.
 #[derive(Debug, Clone)]
 pub struct Around {
     pub(super) outer: Probe,

@@ -1,5 +1,5 @@
-//! How [`layer_laws!`](crate::layer_laws) tells a layer from a plugin: by method lookup, which takes an implementation for a value
-//! before one for a reference to it.
+//! [`layer_laws!`](crate::layer_laws) distinguishes a layer from a plugin by method lookup. It prefers an implementation for a value
+//! to one for a reference to it.
 
 use std::marker::PhantomData;
 
@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::{LayerProfile, LayerSet};
 
-/// What a closure makes, without making it.
+/// The type that a closure returns, without a call of the closure.
 #[must_use]
 pub fn made_by<T>(_: &impl Fn() -> T) -> PhantomData<T> {
     PhantomData

@@ -261,7 +261,7 @@ mod tests {
         broken.detail
     }
 
-    /// What [`layer_laws!`] makes its set of.
+    /// The set that [`layer_laws!`] builds.
     #[test]
     fn a_plugin_and_a_layer_are_given_to_the_macro_alike() {
         struct Passes;

@@ -33,7 +33,7 @@ impl Law {
         self.id
     }
 
-    /// What it says, in one sentence.
+    /// The rule, in one sentence.
     #[must_use]
     pub const fn about(&self) -> &'static str {
         self.about
@@ -47,7 +47,7 @@ impl Law {
             Applies::Transforms => (!profile.hides.is_empty(), "it changes no content"),
             Applies::Searched if profile.hides.is_empty() => (false, "it changes no content"),
             Applies::Searched => (!profile.hides_previews, "the store cannot search what it is given"),
-            Applies::Restores => (profile.restores, "what is read is what was stored"),
+            Applies::Restores => (profile.restores, "it does not restore content"),
             Applies::Repeats => (profile.repeats, "it repeats no call"),
             Applies::Refuses => (!profile.refuses.is_empty(), "it names nothing that it refuses"),
         };

@@ -1,4 +1,4 @@
-//! One call of every kind, with content in every place that holds some.
+//! One call of every operation, with content in every content field.
 
 use throughline_core::{
     Content, Delta, MessageId, Metadata, MetadataPatch, NewMessage, NewReservation, NewThread, PersistArgs,
@@ -24,7 +24,7 @@ fn id(name: &str) -> MessageId {
 
 fn facts(text: &str) -> Metadata {
     let mut facts = Metadata::new();
-    facts.set("note", text).expect("a string");
+    facts.set("memo", text).expect("a string");
     facts
 }
 
@@ -46,7 +46,7 @@ fn run() -> BeginRun {
 /// ```
 /// use throughline_conformance::laws::every_operation;
 ///
-/// let batch = every_operation("hunter2").into_iter().find(|(what, _)| *what == "batch").unwrap().1;
+/// let batch = every_operation("hunter2").into_iter().find(|(name, _)| *name == "batch").unwrap().1;
 /// assert!(serde_json::to_string(&batch)?.contains("hunter2"));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
@@ -61,8 +61,8 @@ const ROOMY: u64 = 1 << 20;
 /// The same as the size of a page.
 const PAGE_BYTES: u32 = 1 << 20;
 
-/// Every write, in an order in which each can be done, with `text` wherever text can be. What each is called. What a write may
-/// depend on is named with a value that holds: the revision, the generation, the last sequence number of the thread.
+/// Every write with its name, in an order in which each can succeed, and with `text` in every content field. Each expected value
+/// holds: the revision, the generation and the last sequence number of the thread.
 pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let nested = Content::from_blocks(&[serde_json::json!({"type": "tool", "input": {"deep": [text]}})]);
     let nested = nested.expect("an array");
@@ -100,7 +100,7 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
         let new = NewThread::new().with_id(made()).with_title(title());
         new.with_metadata(facts(text))
     };
-    let annotated = || MetadataPatch::new().set("noted", text).expect("a string");
+    let annotated = || MetadataPatch::new().set("annotated", text).expect("a string");
     let label = LabelPatch::new().set("name", "value").expect("a label");
     vec![
         ("add", Add::new(t(), first).into()),

@@ -1,4 +1,4 @@
-//! What stands on either side of a layer: it notes what passes, does what it is told, and looks at how it is called.
+//! The probes on both sides of a layer: each records the calls, injects failures, and checks how it is called.
 
 use std::{
     collections::VecDeque,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::verdict::ON_PURPOSE;
 
-/// A layer that notes and, where a law wants it, misbehaves.
+/// A layer that records calls and, if a law requires it, fails them.
 #[derive(Debug, Clone)]
 pub struct Probe {
     name: &'static str,
@@ -33,7 +33,7 @@ pub struct Probe {
     progress: Progress,
 }
 
-/// What a probe does with the next calls.
+/// The behavior of a probe for the next call.
 #[derive(Debug, Clone)]
 pub(crate) enum Act {
     Fail(PersistError),
@@ -44,9 +44,9 @@ pub(crate) enum Act {
     PanicWhenPolled,
     /// Never answers, and never calls what is inside.
     Hang,
-    /// Lets the call through, and passes the answer on once it is told to.
+    /// Lets the call through, and delays the answer until the law releases it.
     HoldAfter(Arc<Semaphore>),
-    /// Waits until it is told to go on, counts that it was there for it, and fails.
+    /// Waits until the law releases it, counts the released calls, and fails.
     HoldBefore(Arc<Semaphore>, PersistError),
 }
 
@@ -81,7 +81,7 @@ struct ProbeLog {
     acts: VecDeque<Act>,
     /// Which calls the probe refuses, until `behave` is called.
     refuses: Option<Refusal>,
-    /// What every call of an operation of this name is met with, until `behave` is called.
+    /// The behavior for every call of an operation of this name, until `behave` is called.
     script: Option<(&'static str, Act)>,
     /// How many calls went on after they were held.
     went_on: usize,
@@ -95,7 +95,7 @@ struct ProbeLog {
 }
 
 impl ProbeLog {
-    /// What this call is met with.
+    /// The behavior for this call.
     fn act_on(&mut self, request: &PersistRequest) -> Option<Act> {
         match self.refuses.as_ref().filter(|refusal| !(refusal.passes)(&request.args)) {
             Some(Refusal { error, reach: Reach::AtOnce, .. }) => Some(Act::FailAfter(error.clone())),
@@ -117,11 +117,11 @@ impl ProbeLog {
 
 impl fmt::Debug for ProbeLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Notes").field("visits", &self.visits.len()).finish_non_exhaustive()
+        f.debug_struct("ProbeLog").field("visits", &self.visits.len()).finish_non_exhaustive()
     }
 }
 
-/// What passed a probe.
+/// A call that passed a probe.
 #[derive(Debug, Clone)]
 pub(crate) struct Visit {
     pub(crate) args: PersistArgs,
@@ -133,11 +133,11 @@ pub(crate) struct Visit {
     pub(crate) marked_up: bool,
 }
 
-/// What the probe outside leaves for the one inside.
+/// The extension that the outside probe leaves for the inside one.
 #[derive(Debug)]
 struct FromOutside;
 
-/// What the probe inside leaves for the one outside.
+/// The extension that the inside probe leaves for the outside one.
 #[derive(Debug)]
 struct FromInside;
 
@@ -154,7 +154,7 @@ impl Probe {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the next calls are met with, one each.
+    /// Sets the behavior for the next calls, one for each.
     pub(crate) fn act(&self, acts: impl IntoIterator<Item = Act>) {
         self.log().acts.extend(acts);
     }
@@ -182,7 +182,7 @@ impl Probe {
         log.script = None;
     }
 
-    /// What has passed since this was last asked.
+    /// Returns the calls since the last call of this function.
     pub(crate) fn visits(&self) -> Vec<Visit> {
         std::mem::take(&mut self.log().visits)
     }
@@ -201,7 +201,7 @@ impl Probe {
         self.log().unready = times;
     }
 
-    /// What happens the next time that it is asked whether it is ready.
+    /// Sets the result of the next readiness check.
     pub(crate) fn unfit(&self, how: Unfit) {
         self.log().unfit = Some(how);
     }

@@ -68,8 +68,8 @@ impl LayerSet {
         self.with(profile, move || PluginLayer::new(make()))
     }
 
-    /// Says through which handle the calls of the laws are made where the layer that was added last stands: one that bears what
-    /// the layer asks for.
+    /// Sets the handle for the calls of the laws if the last added layer is in the stack: a handle with the credentials that
+    /// the layer requires.
     ///
     /// # Panics
     /// When there is no layer yet.
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_stands_in_every_order_that_is_allowed_and_in_no_other() {
+    fn pair_is_built_in_every_allowed_order_and_in_no_other() {
         let names = |set: &LayerSet| {
             set.pairs().iter().map(|pair| pair.profile().name().to_owned()).collect::<Vec<_>>()
         };
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "`stumbles` breaks `laws.every_operation_visits_the_layer_once`")]
-    fn what_is_broken_ends_an_ordinary_test_by_name() {
+    fn broken_law_fails_an_ordinary_test_and_is_named() {
         async fn never(request: PersistRequest, next: NextRequest) -> Result<PersistResponse> {
             stumbles(request, next, &[true]).await
         }

@@ -21,7 +21,7 @@ pub(super) enum Carrier {
     RenewalBetween,
     /// The first part is a text block, and a text delta continues it.
     BlockThenText,
-    /// A block that holds no text stands between both.
+    /// A block without text is between both.
     BlockBetween,
     /// The first part is a snapshot, and a text delta continues it.
     SnapshotThenText,
@@ -80,15 +80,15 @@ impl End {
 #[derive(Debug, Clone)]
 pub(super) struct Text {
     pub(super) given: String,
-    /// What the layer hides.
+    /// The text that the layer hides.
     pub(super) hidden: String,
-    /// What a reader sees instead.
+    /// The text that a reader sees instead.
     pub(super) shown: String,
 }
 
 impl Text {
-    /// The places where the text can be cut: at every byte that begins a character. `every` is false for a stack of
-    /// several layers, of which each was looked at alone before: then it is eight places.
+    /// The offsets at which the text can be split: every character boundary. `every` is false for a stack of
+    /// several layers that were each checked alone before: then there are eight offsets.
     pub(super) fn cuts(&self, every: bool) -> Vec<usize> {
         let all: Vec<usize> = (0..=self.given.len()).filter(|at| self.given.is_char_boundary(*at)).collect();
         if every {
@@ -105,7 +105,7 @@ impl Text {
         Self { given: format!("{before}{}", self.given), ..self.clone() }
     }
 
-    /// What is given between the cuts: each character by itself, for a stack of several layers eight parts.
+    /// The parts between the splits: each character by itself, or eight parts for a stack of several layers.
     pub(super) fn parts(&self, every: bool) -> Vec<&str> {
         let mut begins = 0;
         let mut parts = Vec::new();
@@ -124,7 +124,7 @@ impl Text {
     /// `content` as a reader sees it.
     pub(super) fn shown_in(&self, content: &Content) -> Content {
         let json = content.as_json().replace(&escaped(&self.hidden), &escaped(&self.shown));
-        Content::from_json(json).expect("one text in the place of another leaves an array")
+        Content::from_json(json).expect("a replacement in a text leaves an array")
     }
 }
 
@@ -192,7 +192,7 @@ pub(super) struct Written<'a> {
     bench: &'a Bench,
     thread: ThreadId,
     id: MessageId,
-    /// What was given, whatever the layer makes of it.
+    /// The given content, before the layer changes it.
     pub(super) given: ContentBuffer,
     updates: u64,
     /// How many of the updates raise the revision, where each is passed on as it is.
@@ -240,7 +240,7 @@ impl<'a> Written<'a> {
         answer
     }
 
-    /// What is passed on does not hold `hidden`: neither as content of the message nor anywhere else.
+    /// Asserts that no forwarded call contains `hidden`, neither as content of the message nor anywhere else.
     pub(super) fn assert_not_passed_on(&self, hidden: &str, visits: &[Visit]) {
         for Visit { args, .. } in visits {
             let json = serde_json::to_value(args).expect("a call serializes");
@@ -253,7 +253,7 @@ impl<'a> Written<'a> {
         format!("`{}` of `{}`, given {:?} so far", self.id, self.thread, text_of(&self.given.content()))
     }
 
-    /// What a reader sees, and what the store holds. How much the answer says is held back.
+    /// Reads the shown and the stored content, and the number of buffered bytes that the answer reports.
     pub(super) async fn read(&self) -> Seen {
         let _before = self.bench.inside.visits();
         let get = GetMessage { thread: self.thread.clone(), id: self.id.clone() };
@@ -272,8 +272,8 @@ impl<'a> Written<'a> {
         Seen { shown: message.content, revision: message.revision, stored, held }
     }
 
-    /// The message has the revision that its updates come to. A layer that holds text back may pass text on as an update without text,
-    /// which raises no revision, and an update without text as one with the text that it held back.
+    /// Asserts that the message has the revision that its updates lead to. A layer that buffers text can forward text as an update without text,
+    /// which raises no revision, and an update without text as one with the buffered text.
     pub(super) fn assert_revision(&self, revision: Revision) {
         let after = |updates| Revision::new(Revision::FIRST.get() + updates);
         if self.bench.profile.buffers {
@@ -310,7 +310,7 @@ pub(super) struct Seen {
     pub(super) held: usize,
 }
 
-/// How much an answer says is held back.
+/// The number of buffered bytes that an answer reports.
 pub(super) fn buffered(answer: &PersistResponse) -> usize {
     answer.extensions.get::<BufferedBytes>().map_or(0, |held| held.0)
 }
@@ -322,7 +322,7 @@ impl Bench {
         for (number, hidden) in self.profile.hides.iter().enumerate() {
             let shown = self.for_tenant(&format!("whole{number}")).shown_for(hidden).await;
             let half = hidden.chars().take(hidden.chars().count() / 2).collect::<String>();
-            // It stands within a text, at both ends of one, and is begun without an end.
+            // The hidden text is within a text, at both ends of one, and as a beginning without an end.
             for given in [format!("before é {hidden} after 🦀 \"{half}"), format!("{hidden}\n{hidden}")] {
                 texts.push(Text { given, hidden: hidden.clone(), shown: shown.clone() });
             }
@@ -330,7 +330,7 @@ impl Bench {
         texts
     }
 
-    /// What a reader sees of a text that is hidden.
+    /// The text that a reader sees instead of a hidden text.
     async fn shown_for(&self, hidden: &str) -> String {
         let whole = throughline_core::NewMessage::user(&format!("before {hidden} after")).with_id(id("m"));
         let add = throughline_core::messages::Add::new(t(), whole);
@@ -342,7 +342,7 @@ impl Bench {
         let shown = shown.unwrap_or_else(|| panic!("the text around what is hidden is lost: {read:?}"));
         let due = self.profile.shows.iter().find(|(text, _)| text == hidden).map(|(_, shown)| shown.as_str());
         if let Some(due) = due.or(self.profile.restores.then_some(hidden)) {
-            assert_eq!(shown, due, "what a reader sees of {hidden:?}");
+            assert_eq!(shown, due, "the text shown for {hidden:?}");
         }
         shown.to_owned()
     }
@@ -378,8 +378,8 @@ impl Bench {
         }
         let seen = written.read().await;
         let due = text.shown_in(&written.given.content());
-        assert_eq!(seen.shown.as_json(), due.as_json(), "{}: what is read, and what is due", case());
-        assert_eq!((held, seen.held), (0, 0), "{}: an ended message has nothing held back", case());
+        assert_eq!(seen.shown.as_json(), due.as_json(), "{}: the shown and the expected content", case());
+        assert_eq!((held, seen.held), (0, 0), "{}: an ended message has no buffered bytes", case());
         written.assert_revision(seen.revision);
     }
 }

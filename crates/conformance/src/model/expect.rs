@@ -12,7 +12,7 @@ use super::{
     write::{At, Rows},
 };
 
-/// What a call has to be answered.
+/// The expected answer to a call.
 #[derive(Debug)]
 pub(super) enum Due {
     Done(PersistResult),
@@ -28,7 +28,7 @@ pub(super) struct Model {
 }
 
 impl Model {
-    /// Applies a call to the model. `answer` tells which places the store chose.
+    /// Applies a call to the model. `answer` contains the seqs that the store assigned.
     pub(super) fn write(
         &mut self,
         tenant: (usize, &TenantId),
@@ -41,7 +41,7 @@ impl Model {
         let first = &call.ops()[0];
         let thread = first.thread;
         self.rows.emitted.clear();
-        // Whoever deletes again, or frees what is left, may go on.
+        // A repeated deletion or purge of a deleted thread is accepted.
         if first.action != Action::Thread(Deed::Delete) && self.rows.alive(tenant, thread).is_err() {
             return match call {
                 WriteCall::Single(_) => Due::Refused(ErrorKind::Gone),
@@ -84,7 +84,7 @@ impl Model {
     }
 }
 
-/// The places in an answer, in order.
+/// The seqs in an answer, in order.
 fn assigned_seqs(answer: &PersistResult) -> Vec<u64> {
     match answer {
         PersistResult::Add(added) => vec![added.message.seq.get()],

@@ -24,7 +24,7 @@ pub(super) struct Used {
 }
 
 impl Used {
-    /// What the same key is answered for `call`.
+    /// The expected answer to `call` with the same key.
     pub(super) fn again(
         &self,
         call: &WriteCall,
@@ -66,7 +66,7 @@ fn repeated(
             deleted.deduplicated = true;
             deleted.into()
         }
-        // Only a patch is answered by the row as it stands.
+        // Only the replay of a patch answers the current row.
         (PersistResult::Update(_), [op]) => {
             let Action::Update { id, .. } = op.action else { unreachable!("a patch answers a patch") };
             let row = rows.find(tenant, op.thread, IDS[id]).filter(|row| !row.dead).ok_or(ErrorKind::Gone)?;
@@ -85,7 +85,7 @@ fn repeated(
             deleted.deduplicated = true;
             ThreadResult::Delete(deleted).into()
         }
-        // What is answered of a thread is what it is by now.
+        // The replay of a thread operation answers the current state of the thread.
         (PersistResult::Thread(_), [op]) => {
             let Action::Thread(deed) = op.action else { unreachable!("a deed answers a deed") };
             let entry = rows.entry((tenant, name), op.thread, seen).ok_or(ErrorKind::Gone)?;

@@ -1,4 +1,4 @@
-//! What a sequence is made of.
+//! The steps of a sequence.
 
 use proptest::{collection::vec, option, prelude::*};
 use throughline_core::{
@@ -19,7 +19,7 @@ pub(super) const THREADS: [&str; 2] = ["t", "T"];
 pub(super) const IDS: [&str; 4] = ["a", "b", "c", "A"];
 const KEYS: [&str; 3] = ["k", "K", "l"];
 
-/// What a backend claims, as far as sequences differ by it.
+/// The claims of a backend that change the sequences.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scope {
     pub(super) batches: bool,
@@ -90,7 +90,7 @@ pub(super) enum Action {
     Thread(Deed),
 }
 
-/// What is done to a thread as a whole.
+/// An operation on a whole thread.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Deed {
     Create { title: usize, hidden: bool },
@@ -109,7 +109,7 @@ pub(super) const TITLES: [&str; 3] = ["Untitled", "one", "two \u{0} é"];
 #[derive(Debug, Clone)]
 pub(super) struct Look {
     pub(super) thread: usize,
-    /// 0 start, 1 end, 2 after and 3 before the place of a message.
+    /// 0 start, 1 end, 2 after and 3 before the seq of a message.
     pub(super) from: usize,
     pub(super) at: usize,
     pub(super) limit: u32,
@@ -118,7 +118,7 @@ pub(super) struct Look {
     pub(super) expired_only: bool,
 }
 
-/// What metadata begins as, and what patches are made of; `null` clears.
+/// The initial values of metadata, and patches for them; `null` clears.
 pub(super) const METADATA: [&str; 3] = [r"{}", r#"{"a":1.10,"b":null}"#, r#"{"b":"x","c":{"d":1}}"#];
 pub(super) const PATCHES: [&str; 4] =
     [r"{}", r#"{"a":null}"#, r#"{"a":2,"d":18446744073709551615}"#, r#"{"b":null,"c":1}"#];
@@ -146,7 +146,7 @@ impl Op {
         THREADS[self.thread].parse().expect("a valid id")
     }
 
-    /// The operation; each call mints anew.
+    /// The operation. Each call mints new ids.
     pub(super) fn args(&self) -> PersistArgs {
         let thread = self.thread();
         let id = |number: usize| IDS[number].parse::<MessageId>().expect("a valid id");
@@ -241,7 +241,7 @@ impl WriteCall {
     }
 }
 
-/// What is done to a thread; some of it cannot be an item of a batch.
+/// A strategy for operations on a thread; some of them cannot be an item of a batch.
 fn deed(batched: bool) -> impl Strategy<Value = Deed> {
     let single = u32::from(!batched);
     let generation = || option::of(1..3_u64);

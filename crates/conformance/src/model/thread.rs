@@ -14,7 +14,7 @@ use super::{
     write::{At, Refusal, Rows, deleted},
 };
 
-/// What is known of a thread beside its rows.
+/// The state of a thread, without its rows.
 #[derive(Debug, Clone)]
 pub(super) struct Thread {
     tenant: usize,
@@ -28,7 +28,7 @@ pub(super) struct Thread {
     generation: u64,
     created: i64,
     active: i64,
-    /// When it may have been active too, where a store counts signs of life.
+    /// Further possible times of activity, for a store that counts heartbeats.
     perhaps_active: Vec<i64>,
     changed: i64,
 }
@@ -52,7 +52,7 @@ impl Thread {
     }
 }
 
-/// What a deed is answered.
+/// The expected answer to an operation on a thread.
 pub(super) fn answered(deed: Deed, entry: ThreadSummary, deduplicated: bool) -> PersistResult {
     let changed = ThreadChanged { entry, deduplicated };
     let result = match deed {
@@ -114,7 +114,7 @@ impl Rows {
         self.known_mut(row.tenant, row.thread).expect("a row has a thread").begun = true;
     }
 
-    /// Something of the thread was changed that its rows do not tell.
+    /// A change of the thread that its rows do not show.
     pub(super) fn changed(&mut self, at: &At<'_>, thread: usize) {
         let known = self.known_mut(at.tenant, thread).expect("it was looked for");
         known.changed = known.changed.max(at.now);
@@ -125,7 +125,7 @@ impl Rows {
         self.emitted.push((row.thread, kind(ChangedMessage { id, seq, revision })));
     }
 
-    /// The entry of a thread; `seen` tells which of the times it may have been active at is the store's.
+    /// The summary of a thread; `seen` shows which of the possible times of activity the store uses.
     pub(super) fn entry(
         &self,
         (tenant, name): (usize, &TenantId),

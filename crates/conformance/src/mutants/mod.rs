@@ -1,6 +1,6 @@
-//! Who tests the tests: broken backends and broken layers, each of which a named check has to catch.
+//! Mutants: defective backends and layers, each of which a named check must catch.
 //!
-//! A check that no mutant breaks is not known to check anything: each is named by a mutant, or says beside its id why only
+//! Without a mutant that breaks it, a check is not known to check anything. Each check has a mutant, or states next to its id why only
 //! the core could break it. [`main`] is a test target of its own: every mutant is a
 //! trial that passes when each of the checks that are named for it fails, and the sound versions they were made from are
 //! trials that pass when they keep every check.
@@ -51,8 +51,8 @@ pub fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-/// A mutant of a backend: a trial of all checks that are to catch it. Ignored where this machine cannot tell what they
-/// look at.
+/// A mutant of a backend: a trial of all checks that must catch it. The trial is ignored where this machine cannot measure the result of
+/// these checks.
 fn backend(mutant: &'static store::Mutant, killed: &Arc<Mutex<Vec<Killed>>>) -> Trial {
     let killed = Arc::clone(killed);
     let unmeasurable = mutant.killed_by.iter().all(|id| named(id).needs.unmeasurable().is_some());
@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    /// What is declared; whether it is true is what [`main`] runs.
+    /// The declarations only: [`main`] verifies that they are correct.
     #[test]
     fn each_check_has_a_mutant_or_says_why_only_the_core_can_break_it() {
         let backends = store::all().into_iter().flat_map(|mutant| mutant.killed_by);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_mutant_is_caught_by_exists_and_applies_to_it() {
+    fn every_check_of_a_mutant_exists_and_applies_to_it() {
         for mutant in store::all() {
             for id in mutant.killed_by {
                 let unclaimed = named(id)

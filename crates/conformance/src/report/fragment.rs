@@ -1,4 +1,4 @@
-//! What one process leaves for the others, and how it is put together.
+//! The files that processes leave for each other, and the report that merges them.
 
 use std::{
     env, fs, io,
@@ -29,7 +29,7 @@ impl Fragments {
         self.write(&format!("{}.{}.entry.json", entry.backend, entry.check), entry)
     }
 
-    /// Written beside and moved into place: several processes write the same column.
+    /// Writes a temporary file and renames it: several processes write the same column.
     fn write(&self, name: &str, value: &impl Serialize) -> io::Result<()> {
         let Some(directory) = &self.0 else { return Ok(()) };
         fs::create_dir_all(directory)?;
@@ -68,7 +68,7 @@ mod tests {
     use crate::{Profile, report::Outcome};
 
     #[test]
-    fn what_processes_left_comes_together() {
+    fn fragments_of_several_processes_merge() {
         let directory = tempfile::tempdir().unwrap();
         let fragments = Fragments(Some(directory.path().join("deep")));
         let check = crate::checks::all()[0];

@@ -52,11 +52,11 @@ impl Report {
         of_durability.map(|check| check.id).filter(|id| fails(id)).collect()
     }
 
-    /// What a backend reached, as `CORE 41/41 · EXTENDED 12/14 (2 n/a) · DURABILITY volatile · LEVEL core`.
+    /// The result of a backend, as `CORE 41/41 · EXTENDED 12/14 (2 n/a) · DURABILITY volatile · LEVEL core`.
     ///
-    /// A backend has the level `core` when every core check passed, and `full` when every other check passed as well. It
-    /// has none when a core check failed, did not apply, or was not run: what was skipped was not shown. It has none either
-    /// when it claims a durability that a check shows not to be kept.
+    /// A backend has the level `core` if every core check passed, and `full` if every other check also passed. It
+    /// has none if a core check failed, did not apply, or was not run: a skipped check proves nothing. It has none either
+    /// if it claims a durability that a check refutes.
     #[must_use]
     pub fn level_line(&self, backend: &str) -> String {
         let mut line = String::new();

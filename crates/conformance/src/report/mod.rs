@@ -1,4 +1,4 @@
-//! What the checks found, as a table for people and as JSON for machines.
+//! The results of the checks, as a table for people and as JSON for machines.
 //!
 //! Under `cargo test` all checks of a backend run in one process, and [`main`](crate::main) prints the table at its end.
 //! Under a runner with a process for each test, every process leaves what it found in the directory that the
@@ -36,7 +36,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// As it stands in the table.
+    /// The text of the outcome in the table.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -102,12 +102,12 @@ impl Entry {
 pub struct Column {
     /// Its name.
     pub backend: String,
-    /// What it claims, in words.
+    /// Its claims, as text.
     pub claims: String,
-    /// What an acknowledged write survives, as claimed.
+    /// The claimed durability of an acknowledged write.
     pub durability: Durability,
-    /// The author's notes.
-    #[serde(rename = "notes", default, skip_serializing_if = "Vec::is_empty")]
+    /// The author's remarks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
 }
 
@@ -122,7 +122,7 @@ impl Column {
     }
 }
 
-/// What was found of one backend or of several.
+/// The results of one backend or of several.
 ///
 /// ```
 /// use throughline_conformance::report::Report;

@@ -7,7 +7,7 @@ use throughline_core::{Effect, ErrorKind, OpKind, PersistError, Result};
 
 use super::Tap;
 
-/// What a store answers when it fails.
+/// The error of a failing store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// It is busy, and has done nothing.

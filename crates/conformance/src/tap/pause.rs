@@ -15,7 +15,7 @@ pub(crate) struct PausePoints {
     pub(crate) after: PausePoint,
 }
 
-/// One place to be held up at.
+/// A point at which a call can be paused.
 #[derive(Debug)]
 pub(crate) struct PausePoint {
     held: AtomicBool,

@@ -1,4 +1,4 @@
-//! What consumers of the changes keep in the store.
+//! The cursor and the quarantine of a consumer.
 
 use throughline_core::{
     ErrorKind, Persistence, Position,
@@ -44,7 +44,7 @@ async fn skip(db: &Persistence, consumer: &str, position: u64, why: &str) {
         thread: thread_id("t"),
         why: why.into(),
     };
-    db.on_consumer(change).await.expect("it is taken down");
+    db.on_consumer(change).await.expect("the change is recorded");
 }
 
 async fn listed(db: &Persistence, consumer: &str) -> Vec<(u64, String)> {
@@ -81,7 +81,7 @@ async fn cursor(rig: Rig) {
         refused(moved(to, expected).await, ErrorKind::Stale);
         assert_eq!(state(&db, "index").await, (5, 0));
     }
-    // Made again, it has done what it should.
+    // A repeated call succeeds, because the cursor is already there.
     assert_eq!(moved(5, Some(0)).await.unwrap().position, at(5));
     assert_eq!(moved(9, Some(5)).await.unwrap().position, at(9));
     assert_eq!(moved(12, None).await.unwrap().position, at(12));
@@ -98,7 +98,7 @@ async fn reset(rig: Rig) {
     assert_eq!(answer.position, at(4));
     assert_eq!(state(&db, "index").await, (4, 2));
     assert_eq!(listed(&db, "index").await.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [3, 4]);
-    // On as well, past everything that there is.
+    // A reset can also move forward, past every change.
     db.on_consumer(ResetCursor::new(name("index"), at(u64::MAX >> 1))).await.unwrap();
     assert_eq!(state(&db, "index").await, (u64::MAX >> 1, 2));
 }

@@ -79,7 +79,7 @@ async fn more(rig: Rig) {
             let Changes { changes, position, more } = read(&db, ChangeScope::Tenant, after, limit).await;
             assert!(changes.len() <= limit as usize && position >= after, "{limit} after {after}");
             assert!(changes.iter().all(|change| after < change.position && change.position <= position));
-            // What follows is what was not told yet.
+            // The next page contains only changes that no earlier page had.
             assert!(!more || position > after, "no way on after {after}");
             seen.extend(at(&changes));
             after = position;

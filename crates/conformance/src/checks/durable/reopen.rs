@@ -86,9 +86,9 @@ async fn counters(rig: Rig) {
     for number in 0..4 {
         let name = format!("m{number}");
         let added = db.run(Add::new("t".parse().unwrap(), said(&name, "x"))).reply().await.unwrap();
-        assert!(added.output.message.seq > seq, "a place was given again");
+        assert!(added.output.message.seq > seq, "a seq was reused");
         assert!(position(&added) > at, "a position was given again");
-        // The last of everything is deleted: nothing that is left tells how far the counting was.
+        // The newest message is deleted, so no row shows the last assigned seq.
         let deleted = db.thread("t").delete(id(&name)).reply().await.unwrap();
         (seq, at) = (added.output.message.seq, position(&deleted));
         db = rig.reopen(db).await;

@@ -68,7 +68,7 @@ async fn lease(rig: Rig) {
     a.confirm(second.clone(), RunReport::of(session("s2"))).await.unwrap();
     refused(a.confirm(second, report()).await, ErrorKind::Stale);
     assert_eq!(points(&binding(&a).await), Some(("s2", Some("r1"), None)));
-    // What was looked at before the lease ended is not what is offered after.
+    // A resolution from before the end of the lease is not offered after it.
     let b = agent_thread(&db, "b");
     ran(&b, at("r1"), "s1").await;
     let run = b.begin(b.run(at("r1")).unwrap().with_lease(LEASE)).await.unwrap().attempt;
@@ -126,7 +126,7 @@ async fn provisional(rig: Rig) {
     b.begin(b.run(at("r1").fresh()).unwrap().assigning(session("given")).with_lease(LEASE)).await.unwrap();
     rig.clock.advance(LEASE);
     assert_eq!(offer(&claimed(&b, at("r1")).await), (Some("s1"), Some("/s1"), None));
-    // What a run has reported before it died is gone on with, and not while it may be alive.
+    // A session that a dead run has pinned is resumed, but only after the lease of the run has expired.
     let c = agent_thread(&db, "c");
     ran(&c, at("r1"), "s1").await;
     let run = c.begin(c.run(at("r1")).unwrap().with_lease(LEASE)).await.unwrap().attempt;

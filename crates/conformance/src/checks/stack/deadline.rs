@@ -38,7 +38,7 @@ async fn by_key(rig: &Rig, stop: fn(&PausePoints) -> &PausePoint) {
     let pauses = PausePoints::new();
     let stop = stop(&pauses);
     let backend = rig.tapped(&pauses).await;
-    // One place for writes: the next one finds the late one ended.
+    // One write permit: the next write sees the late one complete.
     let one = Admission { writes: 1, ..Admission::default() };
     let db = rig.builder().admission(one).backend(backend).build().unwrap();
     let thread = db.thread("t");
@@ -79,7 +79,7 @@ async fn without_key(rig: Rig) {
     let error = late.await.expect("no panic").expect_err("the deadline passed");
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown), "{error}");
     assert_eq!(error.message(), Some(&id("m")));
-    assert!(!error.is_transient(), "without a key it must not simply be made again");
+    assert!(!error.is_transient(), "without a key it cannot be repeated safely");
     pauses.after.resume();
     let learnt = in_step(async move { thread.get(id("m")).await }).await.expect("a read");
     assert_eq!(learnt.expect("it was committed").content, Content::text("x"));
@@ -97,7 +97,7 @@ async fn attempt(rig: Rig) {
     let error = late.await.expect("no panic").expect_err("the time is over");
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown), "{error}");
     assert_eq!(error.site().map(throughline_core::Site::name), Some("timeout"));
-    // The place at the edge is free by now: that the late one has come to its end is seen at the gate behind the store.
+    // The permit is already free. The pause point behind the store shows that the late write has ended.
     pauses.after.pause();
     pauses.before.resume();
     pauses.after.arrived().await;

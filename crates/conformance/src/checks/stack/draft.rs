@@ -27,7 +27,7 @@ checks! {
     Core "drafts.pending_appends_are_flushed_by_size" ("VL-S13") [Reserve UpdateContent Read] "pending appends are written at once when they reach the flush size" => size;
 }
 
-/// Gathers until it is told otherwise: nothing is written by the clock.
+/// Buffers until an explicit flush: no timer writes.
 const NEVER: Coalesce = Coalesce { interval: Duration::from_secs(3600), bytes: 1 << 30 };
 
 async fn draft(db: &Persistence, coalesce: Coalesce) -> Draft {
@@ -166,7 +166,7 @@ async fn settled_elsewhere(rig: Rig) {
             thread.delete(id("m")).await.unwrap();
         } else {
             rig.clock.advance(Duration::from_secs(31 * 24 * 3600));
-            // As another process sweeps, which does not know that the draft is held.
+            // Another process recovers expired drafts and does not know that the writer still has the draft.
             let mode = UpdateMode::Abandon { reason: Some("gone".to_owned()) };
             let recovery = UpdateContent::new(thread_id("t"), id("m"), ContentChange::none(), mode);
             assert!(db.recover_expired_drafts("gone").await.unwrap().abandoned.is_empty());

@@ -1,4 +1,4 @@
-//! A layer that fails, panics or hangs is named, the effect is told truly, and the next call is served.
+//! A layer that fails, panics or hangs: the error names it and states the effect, and the next call succeeds.
 
 use std::{future::pending, sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ checks! {
     Core "layers.backend_error_keeps_kind_and_effect" ("VL-S8") [Add Read] "an error of the backend names the backend, and no layer changes its kind or effect" => backend;
 }
 
-/// What a layer does wrong.
+/// The failure of a misbehaving layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wrong {
     Error,

@@ -35,7 +35,7 @@ async fn lazily(rig: Rig) {
     let entries = listed(&db, all()).await;
     assert_eq!((names(&entries), entries[0].messages), (vec!["t"], 1));
     assert_eq!(entries, [entry(&db, "t").await]);
-    // A thread that nobody created is listed by its first message as well.
+    // Without `CreateThread`, the first message also lists the thread.
     db.thread("u").add(said("m", "x")).await.unwrap();
     assert_eq!(names(&listed(&db, all()).await), ["t", "u"]);
 }
@@ -89,7 +89,7 @@ async fn hidden(rig: Rig) {
     let published = db.on_thread(PublishThread { thread: thread_id("t") }).await.unwrap().entry;
     assert_eq!((published.listed, published.messages), (true, 2));
     assert_eq!(names(&listed(&db, all()).await), ["t", "u"]);
-    // One without a message is listed because somebody said so.
+    // A thread without a message is listed after `PublishThread`.
     db.create_thread(new_thread("v").hidden()).await.unwrap();
     let published = db.on_thread(PublishThread { thread: thread_id("v") }).await.unwrap().entry;
     assert_eq!((published.listed, published.messages), (true, 0));

@@ -141,7 +141,7 @@ async fn later_turn(rig: Rig) {
         thread.add(answer).await.unwrap();
     }
     assert_eq!(ids(&everything(&thread).await), ["q1", "a1", "q2", "a2"]);
-    // What is told again of the first turn is of the first turn.
+    // A repeated delivery of the first turn resolves to the message of the first turn.
     let first = found(&db, asked("a", origin("turn-1", "seg:0"), "x")).await;
     assert_eq!(first, ("a1".to_owned(), ResolvedBy::Item));
 }
@@ -162,7 +162,7 @@ async fn again(rig: Rig) {
     // Another tenant has another message.
     let stranger = db.for_tenant("stranger".parse().unwrap());
     assert_eq!(found(&stranger, asked("a", origin("turn", "i"), "theirs")).await, fresh("theirs"));
-    // And so has somebody else who speaks in the turn.
+    // Another role in the same turn has another message.
     let tool = asked("a", origin("turn", "i"), "tool").of(Role::Tool);
     assert_eq!(found(&db, tool).await, fresh("tool"));
 }
@@ -187,7 +187,7 @@ async fn event(rig: Rig) {
     assert_eq!(reported_again, ("m1".to_owned(), ResolvedBy::Event));
     assert_eq!(found(&db, asked("a", of_event("f"), "m2")).await, fresh("m2"));
     assert_eq!(found(&db, asked("b", of_event("e"), "m3")).await, fresh("m3"));
-    // Beside an item it says nothing.
+    // With an item id, the event id does not decide.
     let with_item = || origin("", "i").event("e".parse().unwrap());
     assert_eq!(found(&db, asked("a", with_item(), "m4")).await, fresh("m4"));
     let reported_again = found(&db, asked("a", of_event("e"), "x")).await;
@@ -206,7 +206,7 @@ async fn no_turn(rig: Rig) {
     let next = resolve(&db, asked("a", origin("", "i"), "m2")).await;
     assert_eq!((next.id.as_str(), next.by), ("m2", ResolvedBy::Fresh));
     assert_eq!(next.skipped, [skipped("m1", Mismatch::TurnIsOver)]);
-    // An id of old is bound likewise: `m1` stands before the question.
+    // A legacy id follows the same rule: `m1` is older than the question.
     let of_old = asked("a", origin("", "j"), "m3").or_legacy([id("m1")]);
     assert_eq!(resolve(&db, of_old).await.skipped, [skipped("m1", Mismatch::OtherItem)]);
     thread.add(throughline_core::NewMessage::assistant("old").with_id(id("m4"))).await.unwrap();
@@ -228,7 +228,7 @@ async fn question_gone(rig: Rig) {
     assert_eq!((next.id.as_str(), next.by), ("m2", ResolvedBy::Fresh));
     assert_eq!(next.skipped, [skipped("m1", Mismatch::TurnIsOver)]);
     thread.add(answer("m2")).await.unwrap();
-    // What is deleted of an answer, and a question from before, end nothing.
+    // A deleted answer and an earlier question do not end the turn.
     thread.delete(id("m1")).await.unwrap();
     thread.delete(id("q1")).await.unwrap();
     let same = found(&db, asked("a", origin("", "i"), "x")).await;
@@ -247,7 +247,7 @@ async fn not_it(rig: Rig) {
         ],
     )
     .await;
-    let legacy = ["first", "named", "user", "nobody", "mine"].map(id);
+    let legacy = ["first", "named", "user", "missing", "mine"].map(id);
     let resolved = resolve(&db, asked("a", origin("turn-2", "seg:0"), "x").or_legacy(legacy)).await;
     assert_eq!((resolved.id.as_str(), resolved.by), ("mine", ResolvedBy::Legacy));
     assert_eq!(
@@ -256,7 +256,7 @@ async fn not_it(rig: Rig) {
             skipped("first", Mismatch::OtherTurn),
             skipped("named", Mismatch::OtherItem),
             skipped("user", Mismatch::OtherRole),
-            skipped("nobody", Mismatch::NoSuchMessage),
+            skipped("missing", Mismatch::NoSuchMessage),
         ]
     );
     db.thread("a").delete(id("first")).await.unwrap();
@@ -350,7 +350,7 @@ async fn listed(rig: Rig) {
     assert_eq!((exact.aliases.len(), exact.next), (3, None));
     let one = db.read(list.clone().of_message(id("b"))).await.unwrap();
     assert_eq!((&*one.aliases, one.next), (&all[1..2], None));
-    // Of one message: behind the place of another one is behind, or before, all of its names.
+    // In a list of one message, a cursor at another message is behind, or before, all of its aliases.
     for (before, count) in [("a-new", 1), ("z", 0)] {
         let after = Some(AliasCursor { message: id(before), n: u64::from(count == 1) << 40 });
         let page = db.read(ListAliases { after, ..list.clone().of_message(id("b")) }).await.unwrap();
@@ -358,7 +358,7 @@ async fn listed(rig: Rig) {
     }
     assert_eq!(db.read(list.of_message(id("none"))).await.unwrap().aliases, []);
     refused(db.read(ListAliases::new(thread_id("a"), 0)).await, ErrorKind::Invalid);
-    // An import that is made again takes down nothing twice.
+    // A repeated import records no alias twice.
     import(&db, vec![row("z", Role::Assistant, origin("t1", "i1"))]).await;
     let whole = db.read(ListAliases::new(thread_id("a"), 10)).await.unwrap();
     assert_eq!(whole.aliases, all);
@@ -386,7 +386,7 @@ async fn key(rig: Rig) {
     let first = call().await.unwrap();
     let second = call().await.unwrap();
     assert_eq!(second, ResolvedId { deduplicated: true, ..first });
-    // Whoever makes the call anew has another id for a message that is not there.
+    // The replay wins over the new id of a later call.
     assert_eq!(db.on_thread(asked("a", origin("turn", "i"), "n")).key("k").await.unwrap(), second);
     refused(db.on_thread(asked("a", origin("turn", "j"), "m")).key("k").await, ErrorKind::Conflict);
 }

@@ -104,7 +104,7 @@ async fn order(rig: Rig) {
         seen.splice(0..0, page.messages);
     }
     assert_eq!(ids(&seen), names);
-    // A reservation behind the jump can still be told apart from a finished one: revisions count, not moments.
+    // The revision distinguishes a reservation from a finished message after the jump, and the time does not.
     let reservation = NewReservation::new(Role::Assistant).with_id(id("r"));
     db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
     thread.update_content(id("r"), append("x"), UpdateMode::Final).await.unwrap();

@@ -18,7 +18,7 @@ laws! {
     All "laws.caller_dropped_after_hand_over_does_not_stop_the_write" "a caller that is dropped after the hand-over does not stop its write" => drop_late;
     All "laws.hanging_call_does_not_block_others" "one call that hangs does not block other calls" => at_once;
     All "laws.pipeline_closes_after_all_calls_end" "the pipeline can be closed after all calls have ended or were dropped" => close,
-        core alone: "what the end waits for is counted at the edge: a layer cannot hold it up without failing the calls before";
+        core alone: "the edge counts the calls that a close waits for: a layer cannot delay the close without failing earlier calls";
 }
 
 /// More than any layer lets in at once.
@@ -118,7 +118,7 @@ async fn at_once(bench: Bench) {
     }
 }
 
-/// What a layer may let in one at a time.
+/// The operations that a layer can run one at a time.
 fn is_bulk(args: &PersistArgs) -> bool {
     matches!(
         args,

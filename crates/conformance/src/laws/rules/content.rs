@@ -34,7 +34,7 @@ async fn coverage(bench: Bench) {
         for hidden in &bench.profile.hides {
             assert!(!holds(&passed, hidden), "{case}: the text passed");
         }
-        // What the layer reads on the way is looked at as well, and is none of the call's content fields.
+        // A read of the layer itself must not contain the text either, but its fields do not belong to the call.
         passed.retain(|passed| !bench.profile.asks || passed.kind() == args.kind());
         assert_eq!(passed.len(), 1, "{case}");
         assert_eq!(passed[0].content_fields().len(), args.content_fields().len(), "{case}: a field is gone");
@@ -78,7 +78,7 @@ async fn agrees(bench: Bench) {
 /// Every text of an answer is the one that was given, and not what is stored for it.
 fn assert_restored(bench: &Bench, case: &str, answer: &PersistResult) {
     for field in answer.content_fields() {
-        // What is hidden is in each of the kit's texts, but for those that a layer leaves out.
+        // Each text of the kit contains the hidden text, except where a layer omits it.
         let shown = match field.value {
             FieldValue::Whole(content) => content.as_json().to_owned(),
             FieldValue::Metadata(metadata) => shown(metadata),
@@ -93,7 +93,7 @@ fn assert_restored(bench: &Bench, case: &str, answer: &PersistResult) {
     }
 }
 
-/// Why a change was quarantined is text as well: what is stored of it is answered as it was given.
+/// The reason of a quarantined change is also text: the answer restores it.
 async fn quarantined(bench: &Bench, text: &str) {
     let of_reasons =
         |(_, args): &(&str, PersistArgs)| matches!(args, PersistArgs::Consumer(ConsumerArgs::Quarantine(_)));
@@ -140,7 +140,7 @@ async fn restores(bench: Bench) {
     let entry = bench.db.thread("t").entry().await.expect("a read").expect("it is there");
     let preview = (!bench.profile.hides_previews).then_some(text.as_str());
     assert_eq!((entry.title.as_str(), entry.preview.as_deref()), (text.as_str(), preview));
-    assert_eq!(entry.metadata.get_as::<String>("noted").as_deref(), Some(text.as_str()));
+    assert_eq!(entry.metadata.get_as::<String>("annotated").as_deref(), Some(text.as_str()));
     let read = everything(&bench.db.thread("t")).await;
     let finished = read.iter().find(|message| message.id.as_str() == "r").expect("it is there");
     let expected = Content::from_blocks(&[serde_json::json!({"type": "tool", "input": {"deep": [text]}})]);

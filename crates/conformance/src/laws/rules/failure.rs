@@ -1,4 +1,4 @@
-//! What becomes of failures.
+//! The laws about failures.
 
 use throughline_core::{
     Effect, ErrorKind, NewMessage, OpKind, PersistArgs, PersistError, PersistResult, Site,
@@ -178,5 +178,5 @@ async fn own_error(bench: Bench) {
         assert_eq!(error.effect(), Effect::NotApplied, "{error}");
         assert_eq!(bench.inside.count(), 0, "it was passed on");
     }
-    bench.call(add("m"), None).await.expect("what it does not refuse");
+    bench.call(add("m"), None).await.expect("the layer does not refuse this call");
 }

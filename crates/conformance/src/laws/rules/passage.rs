@@ -1,4 +1,4 @@
-//! What passes a layer, and how it is called.
+//! The laws about forwarded calls and the order of calls.
 
 use throughline_core::{
     Effect, ErrorKind, NewMessage, PersistArgs, PersistError, ReadArgs, Site,
@@ -198,8 +198,8 @@ fn take_back_rescaled_limits(passed: &mut PersistArgs, asked: &PersistArgs) {
     });
 }
 
-/// An operation as JSON with every place of content emptied: what is left is what no layer may change. One that holds back
-/// may append or replace.
+/// An operation as JSON with every content field emptied: no layer may change the rest. A layer that buffers text
+/// can append or replace.
 fn without_content(args: &PersistArgs, buffers: bool) -> String {
     use throughline_core::{
         Content, Delta, Metadata,
@@ -320,7 +320,7 @@ async fn readiness_panic(bench: Bench) {
     unfit(&bench, ErrorKind::Panicked).await;
 }
 
-/// What is inside cannot be called: the caller is told, and by whom.
+/// The inner service is not ready: the error states this and names its site.
 async fn unfit(bench: &Bench, kind: ErrorKind) {
     let thread = bench.db.thread("t");
     let error = thread.add(NewMessage::user(TEXT)).await.expect_err("it cannot be called");

@@ -1,4 +1,4 @@
-//! Reads that are made again.
+//! The laws about repeated reads.
 
 use throughline_core::{NewMessage, PersistArgs, TenantId, messages::Add, operations::Addressed as _};
 

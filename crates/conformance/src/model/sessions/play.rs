@@ -26,7 +26,7 @@ pub(super) struct Play {
     keys: usize,
 }
 
-/// Who does something: the run that it has, and the last one that it had.
+/// An actor: its current run, and its former one.
 #[derive(Debug, Clone, Default)]
 struct Actor {
     run: Option<(At, String)>,
@@ -41,7 +41,7 @@ struct Stage {
     runs: usize,
 }
 
-/// What is due: an answer as words, or a refusal.
+/// The expected answer as text, or a refusal.
 type Due = Result<String, Refusal>;
 
 fn words(answer: impl std::fmt::Debug) -> String {
@@ -106,7 +106,7 @@ impl Play {
 }
 
 impl Stage {
-    /// The generation that a claim names, and the run that it makes again.
+    /// The generation that a claim names, and the run that it repeats.
     fn reported(&self, at: At, claim: &Claim) -> (Option<u64>, Option<String>) {
         let present = i64::try_from(self.world.present(at)).expect("few generations");
         let generation =
@@ -147,7 +147,7 @@ impl Stage {
         }
     }
 
-    /// Calls the store; a run that ends with a message is an item of a batch. Beside the answer, whether it is one of before.
+    /// Calls the store; a run that ends with a message is an item of a batch. Returns the answer, and whether it is a replay.
     async fn call(
         &self,
         asked: &PersistArgs,
@@ -186,7 +186,7 @@ impl Stage {
         }
     }
 
-    /// What is asked, in which thread something is said beside it, and what is due. It is done in the world by now.
+    /// The next call, the thread of the message in the same batch, and the expected answer. The model has already applied the call.
     fn due(&mut self, deed: &Deed) -> Option<(PersistArgs, Option<usize>, Due)> {
         let moved = |world: &World, at: At, moved: bool| words((moved, Bound::now(world, at)));
         let (asked, due): (SessionArgs, Due) = match *deed {

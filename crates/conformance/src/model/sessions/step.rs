@@ -1,8 +1,8 @@
-//! What an interleaving is made of. Everything is a small number: the world is tiny, so that everything meets everything.
+//! The steps of an interleaving. Every value is a small number: the world is small, so that steps meet often.
 
 use proptest::{collection::vec, prelude::*};
 
-/// Who does something: each actor has at most one run, and knows its name until it dies.
+/// The number of actors: each has at most one run, and knows its name until it dies.
 pub(super) const ACTORS: usize = 4;
 pub(super) const AGENTS: [&str; 2] = ["g", "h"];
 pub(super) const THREADS: [&str; 2] = ["t", "T"];
@@ -86,7 +86,7 @@ pub(super) enum Deed {
         session: usize,
         dir: Option<usize>,
     },
-    /// Beside a message in a batch, or alone.
+    /// The end of a run, together with a message in a batch, or alone.
     End {
         actor: usize,
         how: How,
@@ -137,7 +137,7 @@ pub(super) enum Step {
     },
     /// The clock moves by so many milliseconds, forward or back.
     Clock(i64),
-    /// An actor dies: nobody says anything of its run any more.
+    /// An actor dies: no later step uses its run.
     Die(usize),
     /// The store is closed and opened again.
     Reopen,

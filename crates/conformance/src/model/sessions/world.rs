@@ -1,4 +1,4 @@
-//! What is kept of agents, as a list of everything that was ever said.
+//! The model of the sessions of agents: a list of all events.
 //!
 //! Nothing is kept up to date in it: whether a session may be resumed is found by reading the whole list. It is slow, and
 //! there is little in it that could be wrong.
@@ -65,19 +65,19 @@ pub(super) enum Fault {
     Cleared,
 }
 
-/// What was said of a session.
+/// An event of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Said {
     /// A run has ended with it: it is good again, faulty, or as it was.
     Ran { value: Value, fault: Option<Option<Fault>> },
-    /// Somebody other than a run has found a fault.
+    /// A caller other than a run has reported a fault.
     Faulty(usize, Fault),
     /// Never again.
     Retired(usize),
-    /// A user was told that it is not gone on with, as that run had left it.
-    Told(usize, u64),
-    /// It was gone on with: its user can be told of its loss once more.
-    GoneOn(usize),
+    /// A user was informed of the loss of the session, as of the run with this number.
+    GapReported(usize, u64),
+    /// The session was resumed: its loss can be reported once more.
+    Resumed(usize),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -95,7 +95,7 @@ pub(super) struct PairState {
 }
 
 impl PairState {
-    /// What the latest run with a session has made of it.
+    /// The value after the latest run with a session.
     pub(super) fn value(&self, session: usize) -> Option<&Value> {
         self.ran(session).map(|(value, _)| value).max_by_key(|value| value.number)
     }
@@ -107,7 +107,7 @@ impl PairState {
         })
     }
 
-    /// What is wrong with a session. What an earlier run says after a later one has spoken changes nothing.
+    /// The fault of a session. A late event of an earlier run does not change the fault of a later one.
     pub(super) fn fault(&self, session: usize) -> Option<Fault> {
         let (mut fault, mut latest) = (None, 0);
         for said in &self.said {
@@ -127,11 +127,11 @@ impl PairState {
         self.said.contains(&Said::Retired(session))
     }
 
-    /// The number that its user was last told of.
+    /// The number of the run whose loss was reported last.
     pub(super) fn reported(&self, session: usize) -> Option<u64> {
         let latest = self.said.iter().rev().find_map(|said| match said {
-            Said::Told(of, number) if *of == session => Some(Some(*number)),
-            Said::GoneOn(of) if *of == session => Some(None),
+            Said::GapReported(of, number) if *of == session => Some(Some(*number)),
+            Said::Resumed(of) if *of == session => Some(None),
             _ => None,
         });
         latest.flatten()
@@ -235,7 +235,7 @@ impl World {
         }
     }
 
-    /// What is there, to be changed.
+    /// The mutable state of the agent in the thread.
     pub(super) fn write(&mut self, at: At) -> &mut PairState {
         let (floor, cleared) = (self.floor(at), self.clears[at.1]);
         let pair = self.pairs.entry(self.key(at)).or_default();
@@ -411,7 +411,7 @@ impl World {
 
     pub(super) fn drop_agent(&mut self, agent: usize) {
         self.agents[agent].0 += 1;
-        // What any thread was reset by itself goes with what was dropped, and is less than this.
+        // The resets of single threads are lower than this, and end with the drop.
         self.agents[agent].1 += 1 << 32;
     }
 

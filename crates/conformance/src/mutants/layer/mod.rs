@@ -35,8 +35,8 @@ enum Kind {
     Refuses(fn(&Around) -> Result<Persistence>),
     /// The same, which says that it limits content.
     Limits(fn(&Around) -> Result<Persistence>),
-    /// The same, which says that it holds back the end of a text.
-    HoldsBack(fn(&Around) -> Result<Persistence>),
+    /// The same, with the claim that it buffers the end of a text.
+    Buffers(fn(&Around) -> Result<Persistence>),
     /// A redaction that forgets something.
     Redactor(redactor::Forgets),
     /// A layer that stores an alias and answers the name, and forgets something.
@@ -57,7 +57,7 @@ fn subject(name: &'static str, kind: Kind) -> LayerSubject {
         Kind::AddsLabels(stack) => Arc::new((LayerProfile::transparent(name).adds_labels(), stack)),
         Kind::Repeats(stack) => Arc::new((LayerProfile::transparent(name).repeats(), stack)),
         Kind::Limits(stack) => Arc::new((LayerProfile::transparent(name).limits_content(), stack)),
-        Kind::HoldsBack(stack) => Arc::new((LayerProfile::transparent(name).buffers(), stack)),
+        Kind::Buffers(stack) => Arc::new((LayerProfile::transparent(name).buffers(), stack)),
         Kind::Refuses(stack) => Arc::new((LayerProfile::transparent(name).refuses(tower::refused()), stack)),
         Kind::Redactor(forgets) => {
             let profile = LayerProfile::transform(name, redactor::SECRET).shows(redactor::STARS).buffers();

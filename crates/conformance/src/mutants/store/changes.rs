@@ -1,4 +1,4 @@
-//! Faults of what is told of changes that need more than a changed call or answer.
+//! Faults of the change feed that need more than a changed call or answer.
 
 use std::collections::HashMap;
 
@@ -23,15 +23,15 @@ pub(super) enum ChangeFault {
     ReadsFromAnywhere,
 }
 
-/// What these faults remember.
+/// The state of these faults.
 #[derive(Default)]
 pub(super) struct Known {
     last: Position,
-    /// What was told to who asked the same before.
+    /// The answers by request, for the fault that repeats them.
     answered: HashMap<String, Changes>,
     /// The positions that are in the middle of a write.
     inside: Vec<Position>,
-    /// What is told and did not happen.
+    /// The events of changes that never happened.
     made_up: Vec<Change>,
 }
 

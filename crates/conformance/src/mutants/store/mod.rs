@@ -28,13 +28,13 @@ pub(super) struct Mutant {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
     pub(super) killed_by: &'static [&'static str],
-    /// What it does to a call.
+    /// The change of a call.
     before: fn(&mut PersistArgs, &Context),
-    /// What it does to an answer, knowing what was asked.
+    /// The change of an answer, with the original call.
     after: fn(&PersistArgs, &mut PersistResponse),
-    /// What it does to an answer once it was opened again.
+    /// The change of an answer after the store was reopened.
     reopened: fn(&mut PersistResponse),
-    /// What it refuses once it was opened again.
+    /// The refusal of a call after the store was reopened.
     refuses_reopened: fn(&PersistArgs) -> Option<PersistError>,
     special: Option<Special>,
     claims: fn() -> Capabilities,

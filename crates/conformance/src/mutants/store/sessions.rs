@@ -28,7 +28,7 @@ pub(super) enum SessionFault {
     AdoptsAgain,
 }
 
-/// What these faults remember.
+/// The state of these faults.
 #[derive(Default)]
 pub(super) struct Sessions {
     to_reset: HashSet<AgentId>,
@@ -171,12 +171,12 @@ fn changed(response: PersistResponse) -> SessionChanged {
     }
 }
 
-/// What the sound store keeps by now.
+/// The current state of the correct store.
 async fn binding(store: &Faulty, line: &Line, agent: &AgentId, thread: &ThreadId) -> Result<Option<Binding>> {
     let claimer = Claimer {
         runtime: None,
         ..Claimer::new(
-            "nobody".parse().expect("a valid id"),
+            "none".parse().expect("a valid id"),
             throughline_core::sessions::Runtime::new(
                 "nowhere".parse().expect("a valid id"),
                 "root".parse().expect("a valid id"),

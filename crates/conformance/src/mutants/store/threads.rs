@@ -50,7 +50,7 @@ pub(super) enum ThreadFault {
 
 type Name = (TenantId, ThreadId);
 
-/// What these faults remember.
+/// The state of these faults.
 #[derive(Default)]
 pub(super) struct Seen {
     threads: BTreeSet<Name>,
@@ -124,7 +124,7 @@ impl ThreadFault {
         }
     }
 
-    /// What is done in spite of a refusal.
+    /// Applies a refused call nevertheless.
     async fn refused(self, store: &Faulty, line: Line) -> Result<PersistResponse> {
         let error = match store.sound(line.clone()).await {
             Ok(response) => return Ok(response),
@@ -279,7 +279,7 @@ impl ThreadFault {
         }
     }
 
-    /// What is looked for, or done, in other threads as well.
+    /// Reads or writes in other threads too.
     async fn elsewhere(self, store: &Faulty, mut line: Line) -> Result<PersistResponse> {
         let others = others(store, &line);
         match (self, line.args.clone()) {
@@ -320,7 +320,7 @@ impl ThreadFault {
         }
     }
 
-    /// What is read.
+    /// Changes a read.
     async fn show(self, store: &Faulty, line: Line) -> Result<PersistResponse> {
         let mut response = store.sound(line.clone()).await?;
         match (self, &line.args) {
