@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_answers_in_order_and_records_what_was_asked() {
+    async fn answers_are_in_order_and_calls_are_recorded() {
         let fake = FakeBackend::new();
         fake.answer::<ReadArgs>(ReadResult::Get(None));
         fake.fail::<Add>(PersistError::new(ErrorKind::Busy, "locked"));

@@ -13,10 +13,10 @@ use throughline_core::{Backend as _, Capabilities};
 use crate::{
     Check, Fixture, StoreLocation, child,
     erased::Subject,
-    judge::judge,
+    expectation::outcome_of,
     model,
     report::{Column, Entry, Fragments, Outcome, Report, failure},
-    verdict,
+    runner,
 };
 
 /// Runs every check of a backend: the whole `main` of a test target with `harness = false`.
@@ -67,7 +67,7 @@ fn claims(subject: &Arc<dyn Subject>) -> Result<Capabilities, String> {
     let location = StoreLocation::fresh(directory.path());
     let answer = Arc::new(Mutex::new(None));
     let (asked, reported) = (Arc::clone(subject), Arc::clone(&answer));
-    verdict::isolated("claims", false, move || async move {
+    runner::isolated("claims", false, move || async move {
         let opened = asked.open(&location).await;
         let opened = opened.map(|backend| backend.capabilities());
         asked.clean(&location).await;
@@ -116,9 +116,9 @@ impl Run {
 
     fn run(&self, check: &Check) -> Result<(), libtest_mimic::Failed> {
         let begun = Instant::now();
-        let ended = verdict::run(&self.subject, check, &self.claims, model::seed());
+        let ended = runner::run(&self.subject, check, &self.claims, model::seed());
         let profile = self.subject.profile();
-        let (outcome, detail) = judge(ended, profile.expected_failure(check.id));
+        let (outcome, detail) = outcome_of(ended, profile.expected_failure(check.id));
         let mut entry = self.entry(check, outcome, detail.clone());
         entry.millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.leave(|fragments| fragments.entry(&entry));

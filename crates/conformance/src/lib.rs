@@ -67,21 +67,21 @@ mod checks;
 mod child;
 mod clock;
 mod erased;
+mod expectation;
 mod fake;
 mod fixture;
 mod harness;
 mod history;
-mod judge;
 pub mod laws;
 mod model;
 pub mod mutants;
 mod profile;
 pub mod report;
 mod rig;
+mod runner;
 mod shorthand;
 mod tap;
-mod turned;
-mod verdict;
+mod timers;
 
 pub use self::{
     call::call,

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{
     Around, LayerFixture, LayerProfile,
-    filled::name_of,
+    every_field::name_of,
     operations,
     probe::{Act, Probe, Visit},
     progress::Progress,

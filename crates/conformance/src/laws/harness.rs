@@ -13,9 +13,9 @@ use libtest_mimic::{Arguments, Trial};
 
 use super::{Law, LayerFixture, bench::Bench, law, progress::Progress};
 use crate::{
-    judge::judge,
+    expectation::outcome_of,
     report::{Outcome, failure},
-    verdict,
+    runner,
 };
 
 /// A layer without its type.
@@ -40,7 +40,7 @@ fn run_for(no_progress: Duration, subject: &Subject, law: &'static Law) -> Resul
     let (progress, hangs) = (Progress::default(), Cell::new(false));
     let (layer, watched) = (subject.profile().name().to_owned(), progress.clone());
     let last = Cell::new((0, Duration::ZERO));
-    let too_long = verdict::after(verdict::HANGS_AFTER);
+    let too_long = runner::timeout_after(runner::HANGS_AFTER);
     let does_not_end = |took: Duration| {
         let events = watched.events();
         let (seen, since) = last.get();
@@ -54,7 +54,7 @@ fn run_for(no_progress: Duration, subject: &Subject, law: &'static Law) -> Resul
     };
     let subject = Arc::clone(subject);
     let work = move || async move { (law.run)(Bench::new(&subject, progress)).await };
-    verdict::isolated_until(does_not_end, law.id, false, work)
+    runner::isolated_until(does_not_end, law.id, false, work)
         .map_err(|detail| Broken { detail, hangs: hangs.get() })
 }
 
@@ -91,7 +91,7 @@ pub fn broken(fixtures: Vec<Box<dyn LayerFixture>>) -> Vec<String> {
             let ran = run_for(NO_PROGRESS, &subject, law);
             let hangs = ran.as_ref().is_err_and(|broken| broken.hangs);
             let ended = ran.map_err(|broken| broken.detail);
-            if let (Outcome::Fail, Some(detail)) = judge(ended, profile.expected(law.id)) {
+            if let (Outcome::Fail, Some(detail)) = outcome_of(ended, profile.expected(law.id)) {
                 let rest = if hangs { "\nthe laws after this one were not run" } else { "" };
                 broken.push(format!(
                     "`{}` breaks `{}`: {}\n{}{rest}",
@@ -166,11 +166,11 @@ macro_rules! layer_laws {
     };
     (@set $($profile:expr => $layer:expr),+) => {{
         #[allow(unused_imports, reason = "of layers and plugins a list may have only one")]
-        use $crate::laws::given::{GivenLayer as _, GivenPlugin as _};
+        use $crate::laws::macro_support::{AddLayer as _, AddPlugin as _};
         let set = $crate::laws::LayerSet::new();
         $(
             let make = || $layer;
-            let set = (&$crate::laws::given::made_by(&make)).add(set, $profile, make);
+            let set = (&$crate::laws::macro_support::type_of(&make)).add(set, $profile, make);
         )+
         set
     }};
@@ -191,8 +191,8 @@ fn trial(subject: &Subject, law: &'static Law, found: &Found) -> Trial {
     }
     let expected = profile.expected(law.id).map(str::to_owned);
     let (subject, found) = (Arc::clone(subject), Arc::clone(found));
-    let judge = move || {
-        let (outcome, detail) = judge(run(&subject, law), expected.as_deref());
+    let outcome_of = move || {
+        let (outcome, detail) = outcome_of(run(&subject, law), expected.as_deref());
         let name = subject.profile().name().to_owned();
         found.lock().unwrap_or_else(PoisonError::into_inner).push((law.id, name, outcome));
         match (outcome, detail) {
@@ -202,7 +202,7 @@ fn trial(subject: &Subject, law: &'static Law, found: &Found) -> Trial {
             _ => Ok(()),
         }
     };
-    Trial::test(name, judge).with_kind("law")
+    Trial::test(name, outcome_of).with_kind("law")
 }
 
 /// Law × layer, as Markdown.
@@ -263,7 +263,7 @@ mod tests {
 
     /// The set that [`layer_laws!`] builds.
     #[test]
-    fn a_plugin_and_a_layer_are_given_to_the_macro_alike() {
+    fn macro_accepts_a_layer_and_a_plugin() {
         struct Passes;
         impl throughline_core::Plugin for Passes {
             fn name(&self) -> &str {
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_blocks_its_thread_is_named_with_the_call_that_it_blocks_in() {
+    fn blocking_layer_is_named_with_the_blocked_call() {
         let blocks = || {
             from_fn("blocks", Phase::Observe, |request: PersistRequest, next: NextRequest| async move {
                 let (never, waits) = mpsc::channel::<()>();
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_is_never_woken_is_named_with_what_it_waits_for() {
+    fn layer_that_never_wakes_is_named_with_the_awaited_event() {
         let forgets = || {
             from_fn("forgets", Phase::Observe, |request: PersistRequest, next: NextRequest| async move {
                 let _answer = next.run(request).await;

@@ -31,12 +31,12 @@
 mod answers;
 mod bench;
 mod difference;
-mod filled;
+mod every_field;
 mod fixture;
-#[doc(hidden)]
-pub mod given;
 mod harness;
 mod law;
+#[doc(hidden)]
+pub mod macro_support;
 mod operations;
 mod probe;
 mod progress;

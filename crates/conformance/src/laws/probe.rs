@@ -18,10 +18,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    filled::name_of,
+    every_field::name_of,
     progress::{Progress, Side},
 };
-use crate::verdict::ON_PURPOSE;
+use crate::runner::ON_PURPOSE;
 
 /// A layer that records calls and, if a law requires it, fails them.
 #[derive(Debug, Clone)]

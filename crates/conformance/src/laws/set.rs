@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn two_layers_that_are_sound_alone_and_broken_together_are_found_in_pairs() {
+    fn pair_detects_two_layers_that_break_a_law_only_together() {
         let set = LayerSet::new()
             .with(LayerProfile::transparent("marks"), || from_fn("marks", Phase::Guard, marks::<1>))
             .with(LayerProfile::transparent("stumbles"), || from_fn("stumbles", Phase::Observe, over_one));
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn three_that_are_sound_in_pairs_and_broken_together_are_found_all_together() {
+    fn full_stack_detects_three_layers_that_break_a_law_only_together() {
         let set = LayerSet::new()
             .with(LayerProfile::transparent("one"), || from_fn("one", Phase::Guard, marks::<1>))
             .with(LayerProfile::transparent("two"), || from_fn("two", Phase::Guard, marks::<2>))
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_under_another_name_than_its_profile_is_found() {
+    fn profile_with_another_name_than_its_layer_is_detected() {
         let set =
             LayerSet::new().with(LayerProfile::transparent("a"), || from_fn("b", Phase::Observe, marks::<1>));
         assert_eq!(whom(&broken(set.alone())), ["a"]);

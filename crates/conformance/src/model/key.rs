@@ -7,7 +7,7 @@ use throughline_core::{
 };
 
 use super::{
-    expect::Due,
+    expect::Expected,
     step::{Action, IDS, Op, WriteCall},
     thread::answered,
     write::{Rows, updated},
@@ -31,13 +31,13 @@ impl Used {
         rows: &Rows,
         name: &TenantId,
         seen: &[ThreadSummary],
-    ) -> Due {
+    ) -> Expected {
         if *call != self.call {
-            return Due::Refused(ErrorKind::Conflict);
+            return Expected::Refused(ErrorKind::Conflict);
         }
         match repeated((self.tenant, name), call.ops(), &self.answer, rows, seen) {
-            Ok(answer) => Due::Replayed(answer),
-            Err(kind) => Due::Refused(kind),
+            Ok(answer) => Expected::Replayed(answer),
+            Err(kind) => Expected::Refused(kind),
         }
     }
 }
@@ -87,9 +87,11 @@ fn repeated(
         }
         // The replay of a thread operation answers the current state of the thread.
         (PersistResult::Thread(_), [op]) => {
-            let Action::Thread(deed) = op.action else { unreachable!("a deed answers a deed") };
+            let Action::Thread(thread_op) = op.action else {
+                unreachable!("a thread operation answers a thread operation")
+            };
             let entry = rows.entry((tenant, name), op.thread, seen).ok_or(ErrorKind::Gone)?;
-            answered(deed, entry, true)
+            answered(thread_op, entry, true)
         }
         (PersistResult::Batch(Batched { outputs, .. }), _) => {
             let items = ops.iter().zip(&outputs);

@@ -1,4 +1,4 @@
-//! What the reads of the model show.
+//! The reads of the model.
 
 use throughline_core::{
     Message, MessageState, Persistence, Seq, TenantId,

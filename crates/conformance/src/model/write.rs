@@ -65,8 +65,8 @@ impl Rows {
         op: &Op,
         args: &PersistArgs,
     ) -> Result<PersistResult, Refusal> {
-        if let (Action::Thread(deed), PersistArgs::Thread(_)) = (&op.action, args) {
-            return self.thread(at, op, *deed);
+        if let (Action::Thread(thread_op), PersistArgs::Thread(_)) = (&op.action, args) {
+            return self.thread(at, op, *thread_op);
         }
         self.alive(at.tenant, op.thread)?;
         match (&op.action, args) {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, env, fmt::Write as _, sync::Arc};
 
 use super::{SEED, layer, store};
-use crate::{checks, erased::Subject, laws, verdict};
+use crate::{checks, erased::Subject, laws, runner};
 
 /// A mutant, and the checks that have caught it.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,7 @@ pub(super) fn in_full() -> String {
             let subject: Arc<dyn Subject> = Arc::new(store::Mutated::new(mutant));
             let claims = mutant.claims();
             check.why_not_applicable(&claims).is_none()
-                && verdict::run(&subject, check, &claims, SEED).is_err()
+                && runner::run(&subject, check, &claims, SEED).is_err()
         });
         let _ = writeln!(text, "| `{}` | {} |", check.id, names(caught.map(|mutant| mutant.name)));
     }

@@ -21,7 +21,7 @@ use std::{
 use libtest_mimic::{Arguments, Trial};
 
 use self::matrix::Killed;
-use crate::{Check, checks, child, erased::Subject, laws, verdict};
+use crate::{Check, checks, child, erased::Subject, laws, runner};
 
 /// Random sequences are the same ones in every run: whether a mutant is caught must not be a matter of luck.
 const SEED: u64 = 1;
@@ -63,7 +63,7 @@ fn backend(mutant: &'static store::Mutant, killed: &Arc<Mutex<Vec<Killed>>>) -> 
             mutant.killed_by.iter().map(|id| named(id)).filter(|check| check.needs.unmeasurable().is_none());
         let escaped = reported.filter(|check| {
             assert_eq!(check.why_not_applicable(&claims), None, "`{}` does not apply to it", check.id);
-            verdict::run(&subject, check, &claims, SEED).is_ok()
+            runner::run(&subject, check, &claims, SEED).is_ok()
         });
         let escaped: Vec<_> = escaped.map(|check| check.id).collect();
         settle(mutant.name, mutant.about, mutant.killed_by, &escaped, &killed)
@@ -115,7 +115,7 @@ fn sound_backend(check: &'static Check) -> Option<Trial> {
     }
     let run = move || {
         let subject: Arc<dyn Subject> = Arc::new(store::Mutated::new(&store::SOUND));
-        verdict::run(&subject, check, &claims, SEED).map_err(Into::into)
+        runner::run(&subject, check, &claims, SEED).map_err(Into::into)
     };
     Some(Trial::test(format!("backend.{}", check.id), run).with_kind("sound"))
 }
@@ -155,7 +155,7 @@ mod tests {
 
     /// So that the law says more than those that were there before it.
     #[test]
-    fn each_law_of_streams_and_searches_catches_a_layer_that_no_other_law_catches() {
+    fn each_law_of_streams_and_searches_is_the_only_one_to_catch_some_layer() {
         let broken = |mutant: &layer::Mutant| {
             let subject = mutant.subject();
             let applies = |law: &&laws::Law| law.why_not_applicable(&subject.profile()).is_none();

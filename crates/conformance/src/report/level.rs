@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skipped_core_check_leaves_no_level() {
+    fn skipped_core_check_prevents_a_level() {
         let full = report(|_| Some(Outcome::Pass)).level_line("b");
         assert!(full.ends_with("DURABILITY volatile · LEVEL full"), "{full}");
         for outcome in [None, Some(Outcome::NotApplicable), Some(Outcome::ExpectedFail), Some(Outcome::Fail)]
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_durability_that_is_claimed_and_not_kept_fails_the_headline() {
+    fn refuted_durability_fails_the_headline() {
         for outcome in [Outcome::Fail, Outcome::ExpectedFail] {
             let only = "durability.acknowledged_writes_survive_a_crash";
             let is_of_durability =
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_check_is_in_the_headline() {
+    fn headline_names_failed_checks() {
         let first = crate::checks::all()[0].id;
         let failed =
             |check: &crate::Check| Some(if check.id == first { Outcome::Fail } else { Outcome::Pass });

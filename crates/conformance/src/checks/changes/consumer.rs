@@ -17,7 +17,7 @@ checks! {
     Extended "consumers.cursor_never_moves_back" [Consumer Read] "a cursor moves forward from its expected position and never moves back" => cursor;
     Extended "consumers.reset_sets_the_cursor_anywhere" [Consumer Read] "a reset moves a cursor to any position and releases the quarantined changes after it" => reset;
     Extended "consumers.quarantine_lists_skipped_changes" [Consumer Read] "the quarantine lists skipped changes by position with their reasons, page by page, until they are released" => quarantine;
-    Extended "consumers.state_is_separate_per_consumer_and_tenant" [Consumer Read] "each consumer of each tenant has its own cursor and quarantine" => apart;
+    Extended "consumers.state_is_separate_per_consumer_and_tenant" [Consumer Read] "each consumer of each tenant has its own cursor and quarantine" => separate;
     Extended "consumers.names_are_case_sensitive" [Consumer Read] "two consumer names that differ only in case belong to two consumers" => case;
     Extended "consumers.refused_move_creates_no_consumer" [Consumer Replica Read] "a refused cursor move or a release for an unknown consumer creates no consumer" => refused_move;
     Extended "consumers.state_survives_reopening" [Consumer Read; durable] "cursors and quarantines are unchanged after the store is reopened" => reopened;
@@ -119,7 +119,7 @@ async fn quarantine(rig: Rig) {
     assert_eq!(state(&db, "index").await, (0, 4));
 }
 
-async fn apart(rig: Rig) {
+async fn separate(rig: Rig) {
     let db = rig.db().await;
     let other = db.for_tenant("other".parse().unwrap());
     db.on_consumer(MoveCursor::new(name("index"), at(3))).await.unwrap();

@@ -12,7 +12,7 @@ use crate::{
     check::checks,
     rig::Rig,
     shorthand::{id, position, said},
-    turned::{in_step, turn},
+    timers::{advance_timers, on_other_runtime},
 };
 
 checks! {
@@ -89,13 +89,13 @@ async fn woken(rig: Rig) {
     // Without a commit notification a feed polls: the test advances its timers.
     let mut emitted = None;
     for _ in 0..20 {
-        turn(Duration::from_secs(5)).await;
+        advance_timers(Duration::from_secs(5)).await;
         emitted = rx.try_recv().ok();
         if emitted.is_some() {
             break;
         }
         let thread = db.thread("t");
-        drop(in_step(async move { thread.get(id("after")).await }).await);
+        drop(on_other_runtime(async move { thread.get(id("after")).await }).await);
     }
     if emitted.is_none() {
         // Only the time of one read remains. The timeout ends only a hang.

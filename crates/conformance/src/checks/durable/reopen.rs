@@ -18,7 +18,7 @@ checks! {
     Extended "durability.tombstones_survive_reopening" [Add Reserve Delete Read; durable] "a deleted id stays unusable after the store is reopened" => tombstones;
     Extended "durability.counters_continue_after_reopening" [Add Delete Read; durable] "sequence numbers and positions continue after the store is reopened and are never reused" => counters;
     Extended "durability.drafts_can_finish_after_reopening" [Reserve UpdateContent Read; durable] "an open message keeps its lease and can be finished after the store is reopened" => open;
-    Extended "durability.reopening_after_every_write_loses_nothing" [Add UpdateContent Read; durable] "a store that is reopened after every write loses no write" => often;
+    Extended "durability.reopening_after_every_write_loses_nothing" [Add UpdateContent Read; durable] "a store that is reopened after every write loses no write" => repeatedly;
 }
 
 async fn fill(db: &Persistence) {
@@ -114,7 +114,7 @@ async fn open(rig: Rig) {
     assert_eq!(content, throughline_core::Content::text("ab"));
 }
 
-async fn often(rig: Rig) {
+async fn repeatedly(rig: Rig) {
     let mut db = rig.db().await;
     let mut names = Vec::new();
     for number in 0..10 {

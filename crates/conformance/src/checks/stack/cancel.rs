@@ -14,7 +14,7 @@ use crate::{
     rig::Rig,
     shorthand::{append, everything, id, ids, said},
     tap::PausePoints,
-    turned::settle,
+    timers::settle,
 };
 
 checks! {

@@ -12,7 +12,7 @@ use crate::{
     rig::Rig,
     shorthand::{id, the, thread_id},
     tap::{Fault, Faults},
-    turned::{in_step, settle, turn},
+    timers::{advance_timers, on_other_runtime, settle},
 };
 
 checks! {
@@ -38,13 +38,13 @@ async fn draft(db: &Persistence, coalesce: Coalesce) -> Draft {
 
 /// Long enough for every timer of a draft, and for what it would write.
 async fn timers_fire() {
-    turn(NEVER.interval * 2).await;
+    advance_timers(NEVER.interval * 2).await;
 }
 
 /// The message after the timers have fired.
 async fn after_all(thread: &Thread) -> Message {
     let thread = thread.clone();
-    in_step(async move { thread.get(id("m")).await }).await.expect("a read").expect("it is there")
+    on_other_runtime(async move { thread.get(id("m")).await }).await.expect("a read").expect("it is there")
 }
 
 async fn finish(rig: Rig) {
@@ -98,7 +98,7 @@ async fn dropped(rig: Rig) {
     let after = after_all(&thread).await;
     assert_eq!((&after.content, after.state), (&Content::text("committed"), MessageState::Streaming));
     assert_eq!(after.revision, mark.revision);
-    let open = in_step(async move { thread.open_reservations(10).await }).await.unwrap().messages;
+    let open = on_other_runtime(async move { thread.open_reservations(10).await }).await.unwrap().messages;
     assert_eq!(open, [after]);
 }
 
@@ -210,7 +210,7 @@ async fn timer(rig: Rig) {
     draft.append("b").await.unwrap();
     settle().await;
     assert_eq!(draft.committed().bytes, 0);
-    turn(Duration::from_secs(11)).await;
+    advance_timers(Duration::from_secs(11)).await;
     committed.wait_for(|mark| mark.bytes == 2).await.expect("the draft lives");
     assert_eq!(after_all(&db.thread("t")).await.content, Content::text("ab"));
 }

@@ -21,8 +21,8 @@ use tracing::{
 use crate::{
     check::checks,
     rig::Rig,
+    runner::ON_PURPOSE,
     shorthand::{everything, id, ids, said, the},
-    verdict::ON_PURPOSE,
 };
 
 checks! {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 checks! {
-    Extended "threads.empty_thread_is_not_listed" ("RR-S1") [Add Thread Read] "a created thread without messages is not listed, and its first message lists it with count one" => lazily;
+    Extended "threads.empty_thread_is_not_listed" ("RR-S1") [Add Thread Read] "a created thread without messages is not listed, and its first message lists it with count one" => listed_by_first_message;
     Extended "threads.settled_message_lists_the_thread" [Reserve UpdateContent Thread Read] "a reservation alone does not list its thread, but a finished or abandoned message does" => settled;
     Extended "threads.listed_thread_stays_listed" [Add Delete Thread Read] "a listed thread stays listed after its messages are removed" => stays;
     Extended "threads.hidden_thread_is_listed_after_publish" [Add Import Thread Read] "a thread that was created hidden is not listed until it is published" => hidden;
@@ -25,7 +25,7 @@ fn all() -> ListThreads {
     ListThreads::new(10).archived_too()
 }
 
-async fn lazily(rig: Rig) {
+async fn listed_by_first_message(rig: Rig) {
     let db = rig.db().await;
     db.create_thread(new_thread("t")).await.unwrap();
     assert_eq!(listed(&db, all()).await, []);

@@ -2,12 +2,12 @@
 
 pub(super) mod catalog;
 pub(super) mod clear;
+pub(super) mod concurrent;
 pub(super) mod create;
 pub(super) mod delete;
 pub(super) mod fork;
 pub(super) mod import;
 pub(super) mod label;
-pub(super) mod lasting;
 pub(super) mod list;
 pub(super) mod prune;
 pub(super) mod purge;

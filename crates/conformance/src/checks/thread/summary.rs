@@ -19,7 +19,7 @@ checks! {
     Extended "threads.preview_changes_with_edits_and_deletions" [Add UpdateContent Delete Thread Read] "the preview changes with an edit, and a deletion restores the preview of the message before" => follow_up;
     Extended "threads.summary_counts_final_messages_only" [Add Reserve UpdateContent Delete Thread Read] "the summary counts messages, turns and bytes of final messages only" => counts;
     Extended "threads.activity_is_the_last_change_of_a_settled_message" [Add Reserve UpdateContent Update Thread Read] "`active_at` is the last change of a settled message, and open messages do not affect it" => times;
-    Extended "threads.summary_times_never_decrease" [Add UpdateContent Delete Thread Read] "the times of a summary never decrease when the clock jumps back" => back;
+    Extended "threads.summary_times_never_decrease" [Add UpdateContent Delete Thread Read] "the times of a summary never decrease when the clock jumps back" => clock_jumps_back;
     Extended "threads.deleted_open_message_leaves_no_activity" [Add Reserve UpdateContent Delete Thread Read] "the deletion of an open message does not change `active_at`" => open_deleted;
     Extended "threads.implicit_thread_starts_with_its_first_message" [Add Reserve Thread Read] "a thread that no caller created takes its creation time from its first message" => first;
 }
@@ -180,7 +180,7 @@ async fn times(rig: Rig) {
     assert_eq!(times_of(&db).await, [10, 80, 80]);
 }
 
-async fn back(rig: Rig) {
+async fn clock_jumps_back(rig: Rig) {
     let db = rig.db().await;
     let thread = db.thread("t");
     for name in ["a", "b"] {

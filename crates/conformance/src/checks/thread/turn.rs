@@ -1,4 +1,4 @@
-//! Turns, the expected last message of a write, and the history for a model.
+//! A prompt with its answers, the expected last message of a write, and the history for a model.
 
 use throughline_core::{
     Content, Effect, ErrorKind, MessageState, NewMessage, NewReservation, NewTurn, Role, Seq,

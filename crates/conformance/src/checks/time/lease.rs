@@ -21,7 +21,7 @@ checks! {
     Core "drafts.recovery_never_touches_a_live_writer" ("VL-S14") [Reserve UpdateContent Read] "the recovery of expired drafts never changes a message whose lease is valid" => live;
     Core "drafts.recovery_settles_an_expired_draft_once" ("VL-S14") [Reserve UpdateContent Read] "recovery settles an expired draft once, with its committed content" => recovery;
     Core "drafts.concurrent_recovery_settles_each_draft_once" ("VL-S14") [Reserve UpdateContent Read; threads] "two concurrent recovery tasks settle each message once" => concurrent_recoveries;
-    Core "drafts.late_writer_is_refused_after_recovery" ("VL-S14") [Reserve UpdateContent Read] "a writer that returns after recovery is refused, and one that returns in time continues" => came_back;
+    Core "drafts.late_writer_is_refused_after_recovery" ("VL-S14") [Reserve UpdateContent Read] "a writer that returns after recovery is refused, and one that returns in time continues" => late_writer;
 }
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -161,7 +161,7 @@ async fn concurrent_recoveries(rig: Rig) {
     }
 }
 
-async fn came_back(rig: Rig) {
+async fn late_writer(rig: Rig) {
     let db = rig.db().await;
     let thread = db.thread("t");
     reserve(&db, "late").await;

@@ -8,9 +8,9 @@ use throughline_core::{
 use tokio::sync::Semaphore;
 
 use crate::{
-    laws::{bench::Bench, filled, law::laws, probe::Act},
+    laws::{bench::Bench, every_field, law::laws, probe::Act},
     shorthand::everything,
-    turned::settle,
+    timers::settle,
 };
 
 laws! {
@@ -50,7 +50,7 @@ async fn drop_early(bench: Bench) {
         .expect("the next call");
     assert_eq!(everything(&bench.db.thread("left")).await, []);
     if bench.is_one_layer() {
-        for (case, args) in filled::writes("x").into_iter().chain(filled::reads()) {
+        for (case, args) in every_field::writes("x").into_iter().chain(every_field::reads()) {
             leave_before(&bench, case, args).await;
         }
     }
@@ -64,14 +64,14 @@ fn not_found() -> PersistError {
 async fn leave_before(bench: &Bench, case: &str, args: PersistArgs) {
     let held = Arc::new(Semaphore::new(0));
     drop(bench.inside.visits());
-    bench.inside.script(filled::name_of(&args), Act::HoldBefore(Arc::clone(&held), not_found()));
+    bench.inside.script(every_field::name_of(&args), Act::HoldBefore(Arc::clone(&held), not_found()));
     let call = tokio::spawn({
         let (bench, args) = (bench.clone(), args.clone());
         async move { bench.call(args, None).await }
     });
     bench
         .in_time(async {
-            while !call.is_finished() && !bench.inside.is_visited(filled::name_of(&args)) {
+            while !call.is_finished() && !bench.inside.is_visited(every_field::name_of(&args)) {
                 tokio::task::yield_now().await;
             }
         })
@@ -110,7 +110,7 @@ async fn at_once(bench: Bench) {
     hangs.abort();
     assert_eq!(everything(&bench.db.thread("t")).await.len(), 64);
     if bench.is_one_layer() {
-        for (case, args) in filled::writes("x").into_iter().chain(filled::reads()) {
+        for (case, args) in every_field::writes("x").into_iter().chain(every_field::reads()) {
             if !is_bulk(&args) {
                 at_once_with(&bench, case, args).await;
             }
@@ -134,7 +134,7 @@ fn is_bulk(args: &PersistArgs) -> bool {
 
 /// One call hangs in the store, and the same calls of other tenants are served.
 async fn at_once_with(bench: &Bench, case: &str, args: PersistArgs) {
-    let name = filled::name_of(&args);
+    let name = every_field::name_of(&args);
     drop(bench.inside.visits());
     bench.inside.script(name, Act::Hang);
     let call = |bench: Bench| {

@@ -8,7 +8,7 @@ use throughline_core::{
 };
 
 use crate::{
-    laws::{bench::Bench, filled, filled::metadata, law::laws, operations, probe::Act},
+    laws::{bench::Bench, every_field, every_field::metadata, law::laws, operations, probe::Act},
     shorthand::{everything, id, shown},
 };
 
@@ -40,7 +40,7 @@ async fn coverage(bench: Bench) {
         assert_eq!(passed[0].content_fields().len(), args.content_fields().len(), "{case}: a field is gone");
         assert!(!carries || holds(&args, &hidden), "{case} was to hold the text");
     }
-    for (case, args) in filled::writes(&text) {
+    for (case, args) in every_field::writes(&text) {
         let refusal = PersistError::new(ErrorKind::NotFound, "from inside").with_effect(Effect::NotApplied);
         let (answer, passed) = bench.scripted(args.clone(), None, Act::Fail(refusal)).await;
         let error = answer.expect_err("it is refused inside");
@@ -97,7 +97,8 @@ fn assert_restored(bench: &Bench, case: &str, answer: &PersistResult) {
 async fn quarantined(bench: &Bench, text: &str) {
     let of_reasons =
         |(_, args): &(&str, PersistArgs)| matches!(args, PersistArgs::Consumer(ConsumerArgs::Quarantine(_)));
-    let (case, asked) = filled::writes(text).into_iter().find(of_reasons).expect("one of every operation");
+    let (case, asked) =
+        every_field::writes(text).into_iter().find(of_reasons).expect("one of every operation");
     let refusal = PersistError::new(ErrorKind::NotFound, "from inside").with_effect(Effect::NotApplied);
     let (answer, mut passed) = bench.scripted(asked.clone(), None, Act::Fail(refusal)).await;
     let error = answer.expect_err("it is refused inside");

@@ -9,7 +9,7 @@ use throughline_core::{
 use crate::{
     laws::{
         bench::Bench,
-        filled,
+        every_field,
         law::laws,
         operations,
         probe::{Act, Reach},
@@ -89,7 +89,8 @@ fn is_for_damaged(args: &PersistArgs) -> bool {
 const SOME: usize = 9;
 
 async fn each_kind(bench: Bench) {
-    for (number, (case, args)) in filled::writes("x").into_iter().chain(filled::reads()).enumerate() {
+    for (number, (case, args)) in every_field::writes("x").into_iter().chain(every_field::reads()).enumerate()
+    {
         let bench = bench.for_tenant(&format!("n{number}"));
         if !bench.profile.hides.is_empty() {
             // A layer that reads on the way finds a message.

@@ -10,7 +10,7 @@ use crate::{
     laws::{
         bench::Bench,
         difference::{assert_same, difference},
-        filled,
+        every_field,
         law::laws,
         operations,
         probe::{Act, Unfit},
@@ -72,7 +72,7 @@ async fn passed_on(bench: &Bench) -> Vec<(&'static str, PersistArgs, Vec<Persist
         let passed = bench.passed(args.kind());
         calls.push((case, args, passed.into_iter().map(|visit| visit.args).collect()));
     }
-    for (case, args) in filled::writes(TEXT).into_iter().chain(filled::reads()) {
+    for (case, args) in every_field::writes(TEXT).into_iter().chain(every_field::reads()) {
         let due = PersistError::new(ErrorKind::NotFound, "from inside").with_effect(Effect::NotApplied);
         let (answer, passed) = bench.scripted(args.clone(), None, Act::Fail(due)).await;
         let Err(error) = answer else { panic!("{case}: answered as done, and it was refused inside") };

@@ -2,7 +2,7 @@
 
 use super::{
     step::{At, Claim, Found, How},
-    world::{Fault, PairState, Refusal, Run, Said, State, Value, World},
+    world::{Fault, PairState, Refusal, Run, SessionEvent, State, Value, World},
 };
 
 /// Why a session is not offered.
@@ -200,8 +200,8 @@ impl World {
     }
 
     /// A run begins, if it may.
-    pub(super) fn begin(&mut self, at: At, begin: Beginning<'_>) -> Result<(u64, Answer), Refusal> {
-        let Beginning { id, claim, generation, source, assigned, dir, lease } = begin;
+    pub(super) fn begin(&mut self, at: At, begin: BeginArgs<'_>) -> Result<(u64, Answer), Refusal> {
+        let BeginArgs { id, claim, generation, source, assigned, dir, lease } = begin;
         let present = self.present(at);
         if self.pair(at).is_some_and(|pair| pair.lease.is_some_and(|(_, until, _)| until > self.now)) {
             return Err(Refusal::Busy);
@@ -213,14 +213,14 @@ impl World {
         if let Some((session, is_missing)) = answer.lost {
             if let (true, Some(value)) = (answer.gap.is_some(), pair.value(session)) {
                 let number = value.number;
-                pair.said.push(Said::GapReported(session, number));
+                pair.events.push(SessionEvent::GapReported(session, number));
             }
             if is_missing {
-                pair.said.push(Said::Faulty(session, Fault::Missing));
+                pair.events.push(SessionEvent::Faulty(session, Fault::Missing));
             }
         }
         if let Some(session) = answer.session {
-            pair.said.push(Said::Resumed(session));
+            pair.events.push(SessionEvent::Resumed(session));
         }
         let known = if claim.found == Found::Elsewhere { None } else { answer.dir };
         let number = pair.runs.len() as u64 + 1;
@@ -245,7 +245,7 @@ impl World {
 
 /// The arguments with which a run begins.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Beginning<'a> {
+pub(super) struct BeginArgs<'a> {
     pub(super) id: &'a str,
     pub(super) claim: &'a Claim,
     pub(super) generation: Option<u64>,

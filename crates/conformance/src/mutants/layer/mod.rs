@@ -1,12 +1,12 @@
 //! Broken layers.
 
 mod careless;
+mod cipher;
 mod letters;
 mod redactor;
 mod registry;
 mod tail;
 mod tower;
-mod veil;
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ enum Kind {
     /// A layer that stores an alias and answers the name, and forgets something.
     Alias(redactor::Forgets),
     /// A cipher that asks on the way.
-    Veil(veil::Fault),
+    Cipher(cipher::Fault),
 }
 
 impl Mutant {
@@ -67,10 +67,10 @@ fn subject(name: &'static str, kind: Kind) -> LayerSubject {
             let profile = LayerProfile::transform(name, redactor::SECRET).restores().buffers();
             Arc::new((profile, move |around: &Around| redactor::aliasing(name, forgets, around)))
         }
-        Kind::Veil(fault) => {
+        Kind::Cipher(fault) => {
             let profile = LayerProfile::transform(name, redactor::SECRET).restores();
             let profile = profile.hides_previews().names_revisions().reads_on_the_way();
-            Arc::new((profile, move |around: &Around| veil::veiling(name, fault, around)))
+            Arc::new((profile, move |around: &Around| cipher::encrypting(name, fault, around)))
         }
     }
 }
@@ -85,6 +85,6 @@ pub(super) fn sound() -> Vec<LayerSubject> {
         subject("sound", Kind::Plain(|around| tower::stack("sound", tower::Fault::None, around))),
         subject("sound-redactor", Kind::Redactor(redactor::Forgets::Nothing)),
         subject("sound-alias", Kind::Alias(redactor::Forgets::Nothing)),
-        subject("sound-veil", Kind::Veil(veil::Fault::None)),
+        subject("sound-cipher", Kind::Cipher(cipher::Fault::None)),
     ]
 }

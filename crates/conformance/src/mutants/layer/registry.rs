@@ -1,10 +1,9 @@
 //! The faults of layers, each with the laws that have to catch it.
 
 use super::{
-    Kind, Mutant, careless,
+    Kind, Mutant, careless, cipher,
     redactor::Forgets,
     tower::{Fault, forgets_the_caller, nothing, stack},
-    veil,
 };
 
 /// Writes a table of mutants: name, what it does, the laws that catch it, its fault.
@@ -32,7 +31,7 @@ macro_rules! mutants {
     (@Buffers $fault:ident $name:literal) => { Kind::Buffers(|around| stack($name, Fault::$fault, around)) };
     (@Redactor $fault:ident $name:literal) => { Kind::Redactor(Forgets::$fault) };
     (@Alias $fault:ident $name:literal) => { Kind::Alias(Forgets::$fault) };
-    (@Veil $fault:ident $name:literal) => { Kind::Veil(veil::Fault::$fault) };
+    (@Cipher $fault:ident $name:literal) => { Kind::Cipher(cipher::Fault::$fault) };
 }
 
 mutants! {
@@ -161,7 +160,7 @@ mutants! {
     Redactor(Queries) "redactor-forgets-queries" "passes on what is searched for as it is" ["laws.hidden_text_passes_in_no_search"];
     Alias(Queries) "alias-forgets-queries" "searches for the name where its alias is stored" ["laws.hidden_text_passes_in_no_search" "laws.search_terms_are_marked_in_the_snippet"];
     Alias(Marks) "alias-forgets-marks" "leaves marks where they were in the stored snippet" ["laws.search_terms_are_marked_in_the_snippet"];
-    Veil(ForgetsRevisions) "veil-forgets-revisions" "passes a change on without the revision that its caller has named" ["laws.forwarded_call_keeps_its_arguments"];
-    Veil(ShowsPreviews) "veil-shows-previews" "says that there are no previews, and shows them" ["laws.reads_restore_the_given_text"];
-    Veil(AsksAloud) "veil-asks-aloud" "says the text in what it asks on the way" ["laws.hidden_text_passes_in_no_operation"];
+    Cipher(ForgetsRevisions) "cipher-forgets-revisions" "passes a change on without the revision that its caller has named" ["laws.forwarded_call_keeps_its_arguments"];
+    Cipher(ShowsPreviews) "cipher-shows-previews" "says that there are no previews, and shows them" ["laws.reads_restore_the_given_text"];
+    Cipher(LeaksInReads) "cipher-leaks-in-reads" "sends the text in a read of its own" ["laws.hidden_text_passes_in_no_operation"];
 }

@@ -11,7 +11,7 @@ use throughline_core::{
     },
 };
 
-use super::{backend::Faulty, change, journal::Line, made_up, special::on_a_copy};
+use super::{backend::Faulty, change, fabricated, journal::Line, special::on_a_copy};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SessionFault {
@@ -156,7 +156,7 @@ impl SessionFault {
             Self::AdoptsAgain => match (store.sound(line.clone()).await, before) {
                 (Err(error), Some(binding)) if error.kind() == ErrorKind::AlreadyExists => {
                     let adopted = SessionChanged { binding, moved: true, deduplicated: false };
-                    Ok(made_up::applied(SessionResult::Adopt(adopted).into()))
+                    Ok(fabricated::applied(SessionResult::Adopt(adopted).into()))
                 }
                 (answer, _) => answer,
             },

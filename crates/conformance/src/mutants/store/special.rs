@@ -20,8 +20,8 @@ use super::{
     backend::{Faulty, silent},
     change,
     changes::{ChangeFault, Known},
+    fabricated,
     journal::Line,
-    made_up,
     searches::{SearchFault, Writers},
     sessions::{SessionFault, Sessions},
     store_key::KeyFault,
@@ -191,7 +191,7 @@ impl Special {
             Self::MakesWhatIsMissing => {
                 let asked = line.args.clone();
                 store.sound(line).await.or_else(|error| match error.kind() {
-                    ErrorKind::NotFound => made_up::done(&asked).ok_or(error),
+                    ErrorKind::NotFound => fabricated::done(&asked).ok_or(error),
                     _ => Err(error),
                 })
             }
@@ -325,7 +325,7 @@ impl Special {
     async fn update(self, store: &Faulty, mut line: Line, update: UpdateContent) -> Result<PersistResponse> {
         if self == Self::NeverRenews && update.mode == UpdateMode::Partial && update.change.is_none() {
             return match read(store, &line).await? {
-                Some(message) => Ok(made_up::renewed(&message)),
+                Some(message) => Ok(fabricated::renewed(&message)),
                 None => store.sound(line).await,
             };
         }
@@ -358,7 +358,9 @@ impl Special {
                     store.sound(Line { args: edit.into(), key: None, ..line.clone() }).await?;
                 }
                 let message = read(store, &line).await?;
-                return message.map(made_up::added).ok_or_else(|| PersistError::new(ErrorKind::Busy, "lost"));
+                return message
+                    .map(fabricated::added)
+                    .ok_or_else(|| PersistError::new(ErrorKind::Busy, "lost"));
             }
             return store.sound(line).await;
         }
@@ -441,5 +443,5 @@ async fn one_by_one(store: &Faulty, line: &Line, items: Vec<PersistArgs>) -> Res
         receipt = response.receipt;
         outputs.push(response.result);
     }
-    Ok(made_up::response(Batched { outputs, deduplicated: false }.into(), receipt))
+    Ok(fabricated::response(Batched { outputs, deduplicated: false }.into(), receipt))
 }

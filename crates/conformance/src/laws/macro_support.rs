@@ -14,12 +14,12 @@ use super::{LayerProfile, LayerSet};
 
 /// The type that a closure returns, without a call of the closure.
 #[must_use]
-pub fn made_by<T>(_: &impl Fn() -> T) -> PhantomData<T> {
+pub fn type_of<T>(_: &impl Fn() -> T) -> PhantomData<T> {
     PhantomData
 }
 
 /// A layer is added as it is.
-pub trait GivenLayer<L> {
+pub trait AddLayer<L> {
     /// Adds what `make` makes to a set.
     fn add(
         &self,
@@ -29,7 +29,7 @@ pub trait GivenLayer<L> {
     ) -> LayerSet;
 }
 
-impl<L> GivenLayer<L> for PhantomData<L>
+impl<L> AddLayer<L> for PhantomData<L>
 where
     L: Described + Layer<SharedService> + Send + Sync + 'static,
     L::Service: PersistService,
@@ -46,7 +46,7 @@ where
 }
 
 /// A plugin is added as the layer that mounts it.
-pub trait GivenPlugin<P> {
+pub trait AddPlugin<P> {
     /// Adds what `make` makes to a set.
     fn add(
         &self,
@@ -56,7 +56,7 @@ pub trait GivenPlugin<P> {
     ) -> LayerSet;
 }
 
-impl<P: Plugin> GivenPlugin<P> for &PhantomData<P> {
+impl<P: Plugin> AddPlugin<P> for &PhantomData<P> {
     fn add(
         &self,
         set: LayerSet,

@@ -8,7 +8,7 @@ use std::{thread, time::Duration};
 use tokio::{runtime::Builder, sync::oneshot, task, time};
 
 /// Lets the time of timers pass on this runtime, and what they set off go on as far as it can by itself.
-pub(crate) async fn turn(by: Duration) {
+pub(crate) async fn advance_timers(by: Duration) {
     settle().await;
     time::pause();
     time::advance(by).await;
@@ -24,7 +24,7 @@ pub(crate) async fn settle() {
 }
 
 /// Runs `work` on a runtime whose clock the test does not advance. It asserts nothing: a panic would be attributed to this thread.
-pub(crate) async fn in_step<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+pub(crate) async fn on_other_runtime<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let (reported, answer) = oneshot::channel();
     thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");

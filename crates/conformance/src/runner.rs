@@ -37,7 +37,7 @@ pub(crate) fn run(
     let timeout = if check.needs.is_long() { LONG_HANGS_AFTER } else { HANGS_AFTER };
     // A second more for each sequence that was asked for.
     let timeout = timeout + Duration::from_secs(model::cases());
-    let outcome = isolated_until(after(timeout), check.id, threads, move || run(checked));
+    let outcome = isolated_until(timeout_after(timeout), check.id, threads, move || run(checked));
     // Also after a failure: the next run of the suite should not find it.
     let cleaned = isolated(check.id, false, move || async move { rig.clean().await });
     outcome.and(cleaned)
@@ -52,11 +52,11 @@ pub(crate) fn isolated<F>(
 where
     F: Future<Output = ()>,
 {
-    isolated_until(after(HANGS_AFTER), name, threads, work)
+    isolated_until(timeout_after(HANGS_AFTER), name, threads, work)
 }
 
 /// Ends what takes longer than this.
-pub(crate) fn after(timeout: Duration) -> impl Fn(Duration) -> Option<String> {
+pub(crate) fn timeout_after(timeout: Duration) -> impl Fn(Duration) -> Option<String> {
     move |took| (took >= timeout).then(|| format!("it hangs: no end after {timeout:?}"))
 }
 
