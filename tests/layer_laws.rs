@@ -112,7 +112,7 @@ fn built_in() -> LayerSet {
         })
         .with(LayerProfile::transform("redact", secret).buffers(), RedactLayer::secrets)
         // With thread keys the layer does everything that it does with the key ring alone, and more.
-        .with(encrypted.names_revisions().reads_on_the_way(), move || {
+        .with(encrypted.sets_expected_revisions().issues_reads(), move || {
             EncryptLayer::new(key_ring()).with_thread_keys(MemoryThreadKeys::new())
         })
         .with(LayerProfile::transparent("retry").repeats(), move || {
@@ -183,15 +183,15 @@ fn redirects() -> Vec<Box<dyn LayerFixture>> {
     let elsewhere =
         || throughline::Persistence::builder().backend(MemoryBackend::new().with_name("elsewhere")).build();
     vec![
-        Box::new((LayerProfile::transparent("redirect").keeps_elsewhere(), move |around: &Around| {
+        Box::new((LayerProfile::transparent("redirect").redirects(), move |around: &Around| {
             let layer = redirect("redirect", |_, _| false, elsewhere()?);
             around.outside().layer(layer).layer(around.inside()).backend(around.backend()).build()
         })),
         Box::new((
             // The layer reads the marker of a message before it changes the message. It cannot take the last message of two stores.
             LayerProfile::transparent("redirect-messages")
-                .keeps_elsewhere()
-                .reads_on_the_way()
+                .redirects()
+                .issues_reads()
                 .refuses(take_last()),
             move |around: &Around| {
                 let layer = redirect_messages("redirect-messages", |_| false, elsewhere()?);

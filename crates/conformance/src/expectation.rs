@@ -7,7 +7,7 @@ pub(crate) fn outcome_of(ended: Result<(), String>, expected: Option<&str>) -> (
         (Err(failure), None) => (Outcome::Fail, Some(failure)),
         (Err(failure), Some(why)) => (Outcome::ExpectedFail, Some(format!("{why}: {failure}"))),
         (Ok(()), Some(why)) => {
-            (Outcome::Fail, Some(format!("it passes, and was expected to fail ({why}): take that back")))
+            (Outcome::Fail, Some(format!("it passes, but is expected to fail ({why}): remove the expectation")))
         }
     }
 }

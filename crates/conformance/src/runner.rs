@@ -1,4 +1,4 @@
-//! Runs one check and says how it ended.
+//! Runs one check and returns its result.
 
 use std::{
     any::Any,
@@ -17,10 +17,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{Check, StoreLocation, erased::Subject, model, rig::Rig};
 
-/// Ends a check that hangs, so that the others are still run. No check waits for a time to pass.
+/// The timeout of a check, so that the others still run after a hang. No check waits for real time.
 pub(crate) const HANGS_AFTER: Duration = Duration::from_secs(60);
 
-/// The same for one that does so much that a busy machine may need longer for it.
+/// The timeout of a long check, which can need more time on a busy machine.
 const LONG_HANGS_AFTER: Duration = Duration::from_secs(300);
 
 /// Runs `check` at a fresh location, with random sequences from `seed` on; an error says where it failed and on what.
@@ -35,10 +35,10 @@ pub(crate) fn run(
     let threads = check.needs.wants_threads();
     let (run, checked) = (check.run, rig.clone());
     let timeout = if check.needs.is_long() { LONG_HANGS_AFTER } else { HANGS_AFTER };
-    // A second more for each sequence that was asked for.
+    // One more second for each requested sequence.
     let timeout = timeout + Duration::from_secs(model::cases());
     let outcome = isolated_until(timeout_after(timeout), check.id, threads, move || run(checked));
-    // Also after a failure: the next run of the suite should not find it.
+    // The cleanup also runs after a failure, so that the next run of the suite finds no leftovers.
     let cleaned = isolated(check.id, false, move || async move { rig.clean().await });
     outcome.and(cleaned)
 }
@@ -55,15 +55,15 @@ where
     isolated_until(timeout_after(HANGS_AFTER), name, threads, work)
 }
 
-/// Ends what takes longer than this.
+/// Returns a function that reports a hang after this timeout.
 pub(crate) fn timeout_after(timeout: Duration) -> impl Fn(Duration) -> Option<String> {
     move |took| (took >= timeout).then(|| format!("it hangs: no end after {timeout:?}"))
 }
 
-/// How often is looked whether work that has not ended is to be waited for.
+/// The interval between two tests for a hang.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// The same, until `hangs` says of the time that it took that it does not end, and in what.
+/// Like [`isolated`], until `hangs` reports a hang for the elapsed time.
 pub(crate) fn isolated_until<F>(
     hangs: impl Fn(Duration) -> Option<String>,
     name: &str,
@@ -90,14 +90,14 @@ where
         // After a hang the receiver is gone.
         reported.send(ran).ok();
     };
-    // The time is taken outside the runtime: checks turn its clock.
+    // The time is measured outside of the runtime: checks advance the clock of the runtime.
     match thread::Builder::new().name(name.to_owned()).spawn(body) {
         Ok(_) => {
             let begun = Instant::now();
             loop {
                 match ended.recv_timeout(LOOK_EVERY) {
                     Ok(ended) => return ended,
-                    Err(RecvTimeoutError::Disconnected) => return Err("it ended without a word".to_owned()),
+                    Err(RecvTimeoutError::Disconnected) => return Err("it ended without a result".to_owned()),
                     Err(RecvTimeoutError::Timeout) => {
                         if let Some(case) = hangs(begun.elapsed()) {
                             return Err(case);

@@ -1,13 +1,13 @@
 //! Timers that fire without waiting.
 //!
-//! The clock of the runtime is turned, and the clock of the operating system is not. A store may wait by either, so what
-//! is asked of it afterwards is asked from another runtime.
+//! The test advances the clock of the runtime, but not the clock of the operating system. A store can use either, so later
+//! calls come from another runtime.
 
 use std::{thread, time::Duration};
 
 use tokio::{runtime::Builder, sync::oneshot, task, time};
 
-/// Lets the time of timers pass on this runtime, and what they set off go on as far as it can by itself.
+/// Advances the timers of this runtime, and then runs every task until it waits.
 pub(crate) async fn advance_timers(by: Duration) {
     settle().await;
     time::pause();
@@ -16,7 +16,7 @@ pub(crate) async fn advance_timers(by: Duration) {
     settle().await;
 }
 
-/// Lets every task go on that can.
+/// Runs every task until it waits.
 pub(crate) async fn settle() {
     for _ in 0..32 {
         task::yield_now().await;
@@ -28,7 +28,7 @@ pub(crate) async fn on_other_runtime<T: Send + 'static>(work: impl Future<Output
     let (reported, answer) = oneshot::channel();
     thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        // The check has failed already if it does not listen any more.
+        // The receiver is gone if the check has already failed.
         reported.send(runtime.block_on(work)).ok();
     });
     answer.await.expect("work without assertions")

@@ -74,7 +74,7 @@ impl Bench {
     /// The calls of this kind that the layer passed on. Reads of the layer itself are left out, if its profile declares them.
     pub(crate) fn passed(&self, asked: OpKind) -> Vec<Visit> {
         let mut visits = self.inside.visits();
-        visits.retain(|visit| !self.profile.asks || visit.args.kind() == asked);
+        visits.retain(|visit| !self.profile.issues_reads || visit.args.kind() == asked);
         visits
     }
 
@@ -99,7 +99,7 @@ impl Bench {
     pub(crate) fn refuses_itself(&self, args: &PersistArgs, error: &PersistError, passed: &[Visit]) -> bool {
         let is_of_copies = matches!(args, PersistArgs::Replica(_) | PersistArgs::Read(ReadArgs::Images(_)));
         let profile = &self.profile;
-        let may = profile.keeps_elsewhere
+        let may = profile.redirects
             || !profile.refuses.is_empty()
             || (is_of_copies && !profile.hides.is_empty());
         let is_own = error.site().is_some_and(|site| profile.sites.iter().any(|name| name == site.name()));

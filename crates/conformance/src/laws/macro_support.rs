@@ -18,9 +18,9 @@ pub fn type_of<T>(_: &impl Fn() -> T) -> PhantomData<T> {
     PhantomData
 }
 
-/// A layer is added as it is.
+/// Adds a layer directly.
 pub trait AddLayer<L> {
-    /// Adds what `make` makes to a set.
+    /// Adds the output of `make` to a set.
     fn add(
         &self,
         set: LayerSet,
@@ -45,9 +45,9 @@ where
     }
 }
 
-/// A plugin is added as the layer that mounts it.
+/// Adds a plugin as a layer.
 pub trait AddPlugin<P> {
-    /// Adds what `make` makes to a set.
+    /// Adds the output of `make` to a set.
     fn add(
         &self,
         set: LayerSet,

@@ -95,10 +95,10 @@ fn take_back_additions(bench: &Bench, passed: &mut PersistArgs, asked: &PersistA
 }
 
 async fn arguments(bench: Bench) {
-    let (names_revisions, buffers) = (bench.profile.names_revisions, bench.profile.buffers);
+    let (sets_expected_revisions, buffers) = (bench.profile.sets_expected_revisions, bench.profile.buffers);
     for (case, asked, mut passed) in passed_on(&bench).await {
         assert_eq!(passed.len(), 1, "{case}");
-        if names_revisions || buffers {
+        if sets_expected_revisions || buffers {
             take_back_revisions(&mut passed[0], &asked);
         }
         if bench.profile.limits_content {

@@ -15,7 +15,7 @@ async fn read_again(bench: Bench) {
     for (case, args) in every_field::reads() {
         let PersistArgs::Read(asked) = &args else { unreachable!("a read") };
         // Of a whole tenant, the answer is that of both sides.
-        if bench.profile.keeps_elsewhere && args.thread().is_none() {
+        if bench.profile.redirects && args.thread().is_none() {
             continue;
         }
         for number in 1..=2 {

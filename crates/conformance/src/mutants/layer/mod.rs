@@ -69,7 +69,7 @@ fn subject(name: &'static str, kind: Kind) -> LayerSubject {
         }
         Kind::Cipher(fault) => {
             let profile = LayerProfile::transform(name, redactor::SECRET).restores();
-            let profile = profile.hides_previews().names_revisions().reads_on_the_way();
+            let profile = profile.hides_previews().sets_expected_revisions().issues_reads();
             Arc::new((profile, move |around: &Around| cipher::encrypting(name, fault, around)))
         }
     }
