@@ -189,10 +189,7 @@ fn redirects() -> Vec<Box<dyn LayerFixture>> {
         })),
         Box::new((
             // The layer reads the marker of a message before it changes the message. It cannot take the last message of two stores.
-            LayerProfile::transparent("redirect-messages")
-                .redirects()
-                .issues_reads()
-                .refuses(take_last()),
+            LayerProfile::transparent("redirect-messages").redirects().issues_reads().refuses(take_last()),
             move |around: &Around| {
                 let layer = redirect_messages("redirect-messages", |_| false, elsewhere()?);
                 around.outside().layer(layer).layer(around.inside()).backend(around.backend()).build()

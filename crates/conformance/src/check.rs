@@ -1,4 +1,4 @@
-//! A check: its id, what it needs, how it runs.
+//! A check: its id, its requirements and its function.
 
 use std::{fmt, future::Future, pin::Pin};
 
@@ -6,7 +6,7 @@ use throughline_core::{Capabilities, Durability, OpKind};
 
 use crate::{child, rig::Rig};
 
-/// How much a check asks of a backend.
+/// The level of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// A guarantee of every backend.
@@ -44,16 +44,16 @@ pub(crate) struct Needs {
     durable: bool,
     multi_process: bool,
     content_limit: bool,
-    /// Not a claim: the check runs on several threads at once.
+    /// Not a claim: the check runs on several threads.
     threads: bool,
-    /// Not a claim: the operating system counts for a process what it writes.
+    /// Not a claim: the operating system counts the bytes that a process writes.
     counted_writes: bool,
-    /// Not a claim: it takes longer than others, on a busy machine several times as long.
+    /// Not a claim: the check takes longer than others, on a busy machine several times as long.
     long: bool,
 }
 
 impl Needs {
-    /// The largest limit of content that a check goes to.
+    /// The largest content limit that a check reaches.
     const REACHABLE: u64 = 4 << 20;
 
     pub(crate) const fn operations(operations: &'static [OpKind]) -> Self {
@@ -132,7 +132,7 @@ impl Needs {
         self.long
     }
 
-    /// Whether it is about what survives the end of a process.
+    /// Whether the check is about durability.
     pub(crate) const fn is_of_durability(&self) -> bool {
         self.durable
     }
@@ -185,7 +185,7 @@ pub struct Check {
     pub(crate) about: &'static str,
     pub(crate) level: Level,
     pub(crate) needs: Needs,
-    /// Why no backend can break it, where only the core can.
+    /// The reason why only the core can break the check, if no backend can.
     pub(crate) core_alone: Option<&'static str>,
     pub(crate) run: fn(Rig) -> Pin<Box<dyn Future<Output = ()>>>,
 }
@@ -209,13 +209,13 @@ impl Check {
         self.about
     }
 
-    /// How much it asks.
+    /// Returns the level of the check.
     #[must_use]
     pub const fn level(&self) -> Level {
         self.level
     }
 
-    /// Why it does not apply to a backend with these claims, or on this machine; nothing when it does.
+    /// The reason why the check does not apply to a backend with these claims, or on this machine; `None` if it applies.
     #[must_use]
     pub fn why_not_applicable(&self, claims: &Capabilities) -> Option<String> {
         self.needs.unmet(claims)

@@ -6,9 +6,10 @@ pub(crate) fn outcome_of(ended: Result<(), String>, expected: Option<&str>) -> (
         (Ok(()), None) => (Outcome::Pass, None),
         (Err(failure), None) => (Outcome::Fail, Some(failure)),
         (Err(failure), Some(why)) => (Outcome::ExpectedFail, Some(format!("{why}: {failure}"))),
-        (Ok(()), Some(why)) => {
-            (Outcome::Fail, Some(format!("it passes, but is expected to fail ({why}): remove the expectation")))
-        }
+        (Ok(()), Some(why)) => (
+            Outcome::Fail,
+            Some(format!("it passes, but is expected to fail ({why}): remove the expectation")),
+        ),
     }
 }
 

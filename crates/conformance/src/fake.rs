@@ -43,15 +43,15 @@ use throughline_core::{
 };
 use tower_service::Service;
 
-/// A script of answers, and what was asked. The terminal that plays it is [`backend`](Self::backend).
+/// A script of answers, with a record of the calls. Its terminal is [`backend`](Self::backend).
 ///
 /// The script is one sequence over all operations. Each answer names its operation, and the next call must be of that operation.
 /// Any other call fails with an [`Internal`](ErrorKind::Internal) error that says so. It also fails the test when
 /// this is dropped, even if a layer has swallowed the error.
 ///
 /// # Panics
-/// When it is dropped while answers are left in the script, or after something was asked that was not in it; unless the
-/// test is panicking already.
+/// Panics on drop if answers are left in the script, or after an unexpected call; unless the
+/// test already panics.
 #[must_use = "dropped, it looks whether its script was played"]
 pub struct FakeBackend(Arc<Mutex<Play>>);
 
@@ -75,7 +75,7 @@ enum Answer {
 }
 
 impl FakeBackend {
-    /// With nothing in its script.
+    /// Creates a backend with an empty script.
     pub fn new() -> Self {
         Self(Arc::default())
     }
@@ -93,7 +93,7 @@ impl FakeBackend {
         self.answer_with(move |_: Call<O>| Ok(Reply::new(output)));
     }
 
-    /// The next call is an `O` and is answered with what this makes of it.
+    /// The next call is an `O` and is answered with the result of this function.
     pub fn answer_with<O: Operation>(
         &self,
         answer: impl FnOnce(Call<O>) -> Result<Reply<O>> + Send + 'static,
@@ -103,14 +103,14 @@ impl FakeBackend {
             let kind = args.kind();
             match O::try_from(args) {
                 Ok(op) => answer(Call { op, context }).map(Into::into),
-                // The script has been compared with the call before.
+                // The call was compared with the script before.
                 Err(_) => unreachable!("the script is for `{}`, and the call is `{kind}`", O::KIND),
             }
         };
         self.script::<O>(Answer::With(Box::new(answer)));
     }
 
-    /// The next call is an `O` and fails with this error. Where it says no effect, the pipeline decides as it does of a
+    /// The next call is an `O` and fails with this error. Without an effect in the error, the pipeline decides it as for a
     /// backend.
     pub fn fail<O: Operation>(&self, error: PersistError) {
         self.script::<O>(Answer::With(Box::new(move |_| Err(error))));
@@ -136,13 +136,13 @@ impl FakeBackend {
             .collect()
     }
 
-    /// The terminal that plays the script: named `fake`, volatile, and doing everything.
+    /// The terminal that plays the script: named `fake`, volatile, with every capability.
     #[must_use]
     pub fn backend(&self) -> ServiceBackend<FakeService> {
         self.backend_with(Capabilities::full(Durability::Volatile))
     }
 
-    /// The same with these claims.
+    /// The same terminal with these claims.
     #[must_use]
     pub fn backend_with(&self, capabilities: Capabilities) -> ServiceBackend<FakeService> {
         ServiceBackend::new("fake", capabilities, FakeService(Arc::clone(&self.0)))

@@ -19,7 +19,7 @@ pub(crate) struct Rig {
     pub(crate) location: StoreLocation,
     pub(crate) clock: ManualClock,
     pub(crate) capabilities: Capabilities,
-    /// Where random sequences begin.
+    /// The seed of the random sequences.
     pub(crate) seed: u64,
     /// Every store location of the check, for the cleanup at its end.
     locations: Arc<Mutex<Vec<StoreLocation>>>,
@@ -61,7 +61,7 @@ impl Rig {
         }
     }
 
-    /// The store, with something before and after it.
+    /// The store, with hooks before and after each call.
     pub(crate) async fn tapped<T: Tap>(&self, tap: &Arc<T>) -> Tapped<T> {
         Tapped::new(self.open().await, tap)
     }
@@ -71,7 +71,7 @@ impl Rig {
         Persistence::builder().clock(self.clock.clone())
     }
 
-    /// A pipeline of nothing but the backend: no layer repeats or softens what it answers.
+    /// A pipeline with the backend alone: no layer repeats or changes its answers.
     pub(crate) async fn db(&self) -> Persistence {
         self.builder().backend(self.open().await).build().expect("an empty stack builds")
     }

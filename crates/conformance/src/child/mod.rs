@@ -1,6 +1,6 @@
 //! Checks that need another process: the test program starts itself again and passes the task in environment variables.
 //!
-//! The environment is looked at before the arguments, so that it works under every runner.
+//! The environment is read before the arguments, so that this works under every runner.
 
 mod process;
 mod role;
@@ -39,12 +39,12 @@ pub(crate) fn requested() -> Option<Requested> {
 }
 
 impl Requested {
-    /// The name of the backend to open: a program may have several.
+    /// The name of the backend to open: a program can have several.
     pub(crate) fn backend(&self) -> &str {
         &self.backend
     }
 
-    /// Does it, until it is done or killed.
+    /// Runs the task until it is complete or the process is killed.
     pub(crate) fn play(self, subject: &Arc<dyn Subject>) -> ExitCode {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let played = runtime.map_err(|error| error.to_string()).and_then(|runtime| {

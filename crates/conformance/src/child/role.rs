@@ -17,7 +17,7 @@ use crate::shorthand::{id, said};
 pub(crate) enum Role {
     /// Adds `a0`, `a1`, … to the thread `t` without end, and acknowledges each.
     Adds,
-    /// Adds three messages at a time, `b0.0`, `b0.1`, `b0.2`, … without end, and acknowledges each batch.
+    /// Adds batches of three messages, `b0.0`, `b0.1`, `b0.2`, … without end, and acknowledges each batch.
     Batches,
     /// Reserves `d` and streams into it without end, and acknowledges each flush.
     Draft,
@@ -28,9 +28,9 @@ pub(crate) enum Role {
     /// Waits for its parent, makes so many runs of the agent `g` in the thread `a`, each with a session of its own that begins with this
     /// number, and acknowledges each.
     Runs(u8, u32),
-    /// Appends so many times to one message, twice, and acknowledges after each half what it has written to files.
+    /// Appends so many times to one message, twice, and acknowledges after each half the bytes that the process has written to files.
     Appends(u32),
-    /// Acknowledges the key that the store keys its fingerprints with.
+    /// Acknowledges the fingerprint key of the store.
     StoreKey,
 }
 
@@ -84,7 +84,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// Whole only when it ends as it began.
+/// A text whose end repeats its beginning, so that a partial text is recognized.
 pub(crate) fn long_text(name: &str) -> String {
     format!("<{name}>{}</{name}>", "0123456789abcdef".repeat(64))
 }
@@ -101,7 +101,7 @@ pub(crate) fn shown_key(key: Option<FingerprintKey>) -> String {
 
 fn ack(case: impl fmt::Display) {
     let mut out = std::io::stdout().lock();
-    // A parent that no longer listens has killed this process, or is about to.
+    // A parent without a reader has killed this process, or is about to.
     drop(writeln!(out, "ack {case}").and_then(|()| out.flush()));
 }
 
@@ -211,7 +211,7 @@ async fn appends(db: &Persistence, count: u32) -> Result<()> {
     Ok(())
 }
 
-/// Bytes that this process has handed to the operating system to write; nothing where it does not say.
+/// The bytes that this process has passed to the operating system to write; `None` if the system does not count them.
 pub(crate) fn written() -> Option<u64> {
     let counts = std::fs::read_to_string("/proc/self/io").ok()?;
     counts.lines().find_map(|line| line.strip_prefix("wchar: "))?.parse().ok()

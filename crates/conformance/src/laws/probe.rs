@@ -42,7 +42,7 @@ pub(crate) enum Act {
     Answer(Box<PersistResult>),
     PanicWhenCalled,
     PanicWhenPolled,
-    /// Never answers, and never calls what is inside.
+    /// Never answers, and never calls the inner service.
     Hang,
     /// Lets the call through, and delays the answer until the law releases it.
     HoldAfter(Arc<Semaphore>),
@@ -50,25 +50,25 @@ pub(crate) enum Act {
     HoldBefore(Arc<Semaphore>, PersistError),
 }
 
-/// Why a probe cannot be called.
+/// The reason why a probe is not ready.
 #[derive(Debug, Clone)]
 pub(crate) enum Unfit {
     Fails(PersistError),
     Panics,
 }
 
-/// Whether the store makes a write that is answered with an error.
+/// Whether the store applies a write that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
     /// The store is not called.
     Never,
-    /// The store makes the write, and the answer is lost.
+    /// The store applies the write, and the answer is lost.
     AtOnce,
-    /// The store makes the write when the next one comes, before it.
+    /// The store applies the write late: before the next one.
     Late,
 }
 
-/// The error of every call, and which calls pass all the same.
+/// The error of every call, and the calls that are exempt from it.
 struct Refusal {
     passes: fn(&PersistArgs) -> bool,
     error: PersistError,
@@ -79,18 +79,18 @@ struct Refusal {
 struct ProbeLog {
     visits: Vec<Visit>,
     acts: VecDeque<Act>,
-    /// Which calls the probe refuses, until `behave` is called.
+    /// The calls that the probe refuses, until `behave` is called.
     refuses: Option<Refusal>,
     /// The behavior for every call of an operation of this name, until `behave` is called.
     script: Option<(&'static str, Act)>,
-    /// How many calls went on after they were held.
+    /// The number of calls that continued after they were held.
     went_on: usize,
-    /// Calls that were answered with an error, and that the store makes before the next write.
+    /// Failed calls that the store applies before the next write.
     late: Vec<PersistRequest>,
-    /// How often `poll_ready` answers pending before it answers ready.
+    /// How often `poll_ready` returns pending before it returns ready.
     unready: usize,
     unfit: Option<Unfit>,
-    /// Calls of an instance that had not said that it is ready.
+    /// Calls of an instance that was not polled ready.
     unready_calls: usize,
 }
 
@@ -126,9 +126,9 @@ impl fmt::Debug for ProbeLog {
 pub(crate) struct Visit {
     pub(crate) args: PersistArgs,
     pub(crate) context: Context,
-    /// The answer that passed on the way up; nothing while it has not.
+    /// The answer, once it has passed outbound.
     pub(crate) answer: Option<Result<(PersistResult, Receipt)>>,
-    /// Whether the mark of the other probe was there: going down, and coming up.
+    /// Whether the extension of the other probe was there: inbound and outbound.
     pub(crate) marked_down: bool,
     pub(crate) marked_up: bool,
 }
@@ -159,22 +159,22 @@ impl Probe {
         self.log().acts.extend(acts);
     }
 
-    /// Every call fails with `error`, but for those that `passes` is true of.
+    /// Fails every call with `error`, except those for which `passes` is true.
     pub(crate) fn fail_unless(&self, passes: fn(&PersistArgs) -> bool, error: PersistError, reach: Reach) {
         self.log().refuses = Some(Refusal { passes, error, reach });
     }
 
-    /// Every call of an operation of this name is met with `act`: what is read on the way is not.
+    /// Sets the behavior for every call of an operation of this name. Reads of the layer itself are exempt.
     pub(crate) fn script(&self, name: &'static str, act: Act) {
         self.log().script = Some((name, act));
     }
 
-    /// How many calls went on after they were held.
+    /// The number of calls that continued after they were held.
     pub(crate) fn went_on(&self) -> usize {
         self.log().went_on
     }
 
-    /// Forgets which calls were to fail. Writes that are late are made all the same.
+    /// Removes the failures. The store still applies late writes.
     pub(crate) fn behave(&self) {
         let mut log = self.log();
         log.acts.clear();
@@ -187,12 +187,12 @@ impl Probe {
         std::mem::take(&mut self.log().visits)
     }
 
-    /// Whether a call of an operation of this name has come.
+    /// Whether a call of an operation of this name has arrived.
     pub(crate) fn is_visited(&self, name: &str) -> bool {
         self.log().visits.iter().any(|visit| name_of(&visit.args) == name)
     }
 
-    /// How much has passed so far.
+    /// The number of calls and answers so far.
     pub(crate) fn count(&self) -> usize {
         self.log().visits.len()
     }
@@ -225,7 +225,7 @@ impl<S> Layer<S> for Probe {
     }
 }
 
-/// The service of a [`Probe`]. A clone is not ready, whatever the original is.
+/// The service of a [`Probe`]. A clone is not ready, even if the original is.
 #[derive(Debug)]
 pub struct ProbeService<S> {
     inner: S,
@@ -347,7 +347,7 @@ where
                 }
             }
             probe.progress.answered(probe.side, operation);
-            // A law may have taken the visits while this one was under way.
+            // The law can have taken the visits while this call was running.
             if let Some(visit) = probe.log().visits.get_mut(number) {
                 let reported = answer.as_ref().map(|response| (response.result.clone(), response.receipt));
                 visit.answer = Some(reported.map_err(Clone::clone));
@@ -358,10 +358,10 @@ where
     }
 }
 
-/// The call of what is inside.
+/// The call of the inner service.
 enum Inside<F> {
     AtOnce(F),
-    /// Behind writes that are late.
+    /// After late writes.
     Behind(ProbeFuture),
 }
 
@@ -374,7 +374,7 @@ impl<F: Future<Output = Result<PersistResponse>>> Inside<F> {
     }
 }
 
-/// Makes the writes that are late, whatever becomes of them, and then the call. Each is made in a task of its own: none is a part of
+/// Applies the late writes, ignores their outcome, and then makes the call. Each write runs in a task of its own: none is part of
 /// the call.
 async fn one_after_the_other<S>(
     mut inner: S,
@@ -399,7 +399,7 @@ where
     inner.call(request).await
 }
 
-/// Says while it is polled that what is inside of the probe has the thread.
+/// Reports, while it is polled, that the code inside of the probe runs on the thread.
 async fn watched<F: Future>(probe: &Probe, future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|cx| {

@@ -1,4 +1,4 @@
-//! Messages that are written in parts: every carrier of the parts, and every way in which the message ends.
+//! Messages that are written in parts: every form of the parts, and every end of the message.
 
 use throughline_core::{
     Content, Delta, MessageId, NewReservation, OpKind, PersistArgs, PersistResponse, PersistResult,
@@ -10,7 +10,7 @@ use throughline_core::{
 use super::{bench::Bench, operations::t, probe::Visit};
 use crate::shorthand::id;
 
-/// How the two parts of a text reach the message.
+/// The form in which the two parts of a text reach the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Carrier {
     /// Each part is a text delta.
@@ -33,16 +33,16 @@ pub(super) enum Carrier {
     Batches,
 }
 
-/// How the message ends.
+/// The end of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     /// Both parts are partial updates; an empty final update follows.
     Final,
     /// The second part is the final update.
     FinalWithRest,
-    /// Both parts are partial updates; the message is abandoned without more.
+    /// Both parts are partial updates; the message is abandoned without further content.
     Abandon,
-    /// The second part comes with the abandonment.
+    /// The update that abandons the message carries the second part.
     AbandonWithRest,
     /// The final update appends a block.
     FinalWithBlocks,
@@ -76,7 +76,7 @@ impl End {
     }
 }
 
-/// A text with something to hide in it.
+/// A text that contains a hidden text.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
     pub(super) given: String,
@@ -95,12 +95,12 @@ impl Text {
             return all;
         }
         let (first, len) = (self.given.find(&self.hidden).unwrap_or(0), self.hidden.len());
-        // Most of them inside of what is hidden.
+        // Most offsets are inside of the hidden text.
         let within = [0, 1, len / 4, len / 2, len * 3 / 4, len.saturating_sub(1), len].map(|at| first + at);
         all.into_iter().filter(|at| within.contains(at) || *at == self.given.len()).collect()
     }
 
-    /// The same text behind another one.
+    /// The same text after another one.
     pub(super) fn behind(&self, before: &str) -> Self {
         Self { given: format!("{before}{}", self.given), ..self.clone() }
     }
@@ -128,18 +128,18 @@ impl Text {
     }
 }
 
-/// A text as it is written between the quotes of JSON.
+/// A text as a JSON string literal without its quotes.
 fn escaped(text: &str) -> String {
     let json = serde_json::to_string(text).expect("a string serializes");
     json[1..json.len() - 1].to_owned()
 }
 
-/// A block without a text that could be continued.
+/// A block without a text that a delta could continue.
 pub(super) fn tool_block() -> Content {
     Content::from_json(r#"[{"type":"image","source":"x"}]"#).expect("an array")
 }
 
-/// One update of the message, or several that are one batch.
+/// One update of the message, or a batch of several.
 type Step = Vec<(ContentChange, UpdateMode)>;
 
 fn text_delta(text: &str) -> ContentChange {
@@ -187,7 +187,7 @@ fn script(carrier: Carrier, end: End, front: &str, back: &str) -> Vec<Step> {
     }
 }
 
-/// A message that is written through the layer.
+/// A message that a law writes through the layer.
 pub(super) struct Written<'a> {
     bench: &'a Bench,
     thread: ThreadId,
@@ -195,7 +195,7 @@ pub(super) struct Written<'a> {
     /// The given content, before the layer changes it.
     pub(super) given: ContentBuffer,
     updates: u64,
-    /// How many of the updates raise the revision, where each is passed on as it is.
+    /// The number of updates that raise the revision if each is forwarded unchanged.
     raises: u64,
 }
 
@@ -214,7 +214,7 @@ impl<'a> Written<'a> {
         Reserve::new(self.thread.clone(), reservation).into()
     }
 
-    /// An update of the message; what it gives is added to what was given.
+    /// Builds an update of the message, and adds its content to the given content.
     pub(super) fn update(&mut self, change: ContentChange, mode: UpdateMode) -> UpdateContent {
         match &change {
             ContentChange::Append(delta) => self.given.push(delta),
@@ -225,7 +225,7 @@ impl<'a> Written<'a> {
         UpdateContent::new(self.thread.clone(), self.id.clone(), change, mode)
     }
 
-    /// Makes a call that changes the message, and looks at what is passed on: one write, without `hidden`.
+    /// Makes a call that changes the message, and asserts that one write is forwarded, without `hidden`.
     pub(super) async fn make(&self, call: impl Into<PersistArgs>, hidden: &str) -> PersistResponse {
         let _before = self.bench.inside.visits();
         let call = call.into();
@@ -263,7 +263,7 @@ impl<'a> Written<'a> {
         let PersistResult::Read(ReadResult::Get(Some(message))) = answer.result else {
             panic!("the message is not there")
         };
-        // Several where the layer makes the read again; the last one is what the store holds.
+        // Several reads if the layer repeats a read; the last one shows the store.
         let stored = self.bench.inside.visits().into_iter().filter_map(|visit| match visit.answer {
             Some(Ok((PersistResult::Read(ReadResult::Get(Some(stored))), _))) => Some(stored.content),
             _ => None,
@@ -290,7 +290,7 @@ impl<'a> Written<'a> {
     }
 }
 
-/// Whether a string in it holds `text`.
+/// Whether a string in the value contains `text`.
 fn is_in(json: &serde_json::Value, text: &str) -> bool {
     match json {
         serde_json::Value::String(string) => string.contains(text),
@@ -302,7 +302,7 @@ fn is_in(json: &serde_json::Value, text: &str) -> bool {
     }
 }
 
-/// A message as a reader sees it, and as the store holds it.
+/// A message as the reader sees it, and as the store has it.
 pub(super) struct Seen {
     pub(super) shown: Content,
     pub(super) stored: Content,
@@ -316,7 +316,7 @@ pub(super) fn buffered(answer: &PersistResponse) -> usize {
 }
 
 impl Bench {
-    /// The texts that the laws write, and what the layer shows of each. One added whole says that.
+    /// The texts that the laws write, each with the text that the layer shows: the layer shows it for a whole message.
     pub(super) async fn texts(&self) -> Vec<Text> {
         let mut texts = Vec::new();
         for (number, hidden) in self.profile.hides.iter().enumerate() {
@@ -347,7 +347,7 @@ impl Bench {
         shown.to_owned()
     }
 
-    /// Writes a text in two parts and ends the message: after each call nothing has leaked, and at the end nothing is lost.
+    /// Writes a text in two parts and ends the message. Asserts that no call forwards the hidden text, and that the message is complete.
     pub(super) async fn write(&self, carrier: Carrier, end: End, text: &Text, cut: usize) {
         let (front, back) = text.given.split_at(cut);
         let case = || format!("{carrier:?} of {front:?} and {back:?}, {end:?}");
@@ -395,12 +395,12 @@ pub(super) fn text_of(content: &Content) -> String {
     texts_of(content).concat()
 }
 
-/// Whether the JSON holds `text`, written in any way. A text that is cut by a block is two texts.
+/// Whether the JSON contains `text`, in any escaping. A text that a block divides is two texts.
 pub(super) fn holds(content: &Content, text: &str) -> bool {
     content.as_json().contains(&escaped(text)) || texts_of(content).iter().any(|block| block.contains(text))
 }
 
-/// Whether a call is a read: a layer may make some before it passes a write on.
+/// Whether a call is a read: a layer can issue reads before it forwards a write.
 pub(super) fn is_read(args: &PersistArgs) -> bool {
     args.kind() == OpKind::Read
 }

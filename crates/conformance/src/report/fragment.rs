@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use super::{Column, Entry, Report};
 
-/// Names the directory for fragments.
+/// The variable that names the directory for fragments.
 const DIRECTORY: &str = "THROUGHLINE_CONFORMANCE_REPORT";
 
-/// Where fragments go; nowhere unless the environment says so.
+/// The directory of the fragments, if the environment names one.
 #[derive(Debug, Clone)]
 pub(crate) struct Fragments(Option<PathBuf>);
 
@@ -40,10 +40,10 @@ impl Fragments {
 }
 
 impl Report {
-    /// Puts together what many processes left in a directory.
+    /// Merges the files that many processes left in a directory.
     ///
     /// # Errors
-    /// When the directory cannot be read, or a file in it is not what a process leaves.
+    /// Returns an error if the directory cannot be read, or if a file in it is not a fragment.
     pub fn from_directory(directory: impl AsRef<Path>) -> io::Result<Self> {
         let mut report = Self::default();
         for file in fs::read_dir(directory)? {

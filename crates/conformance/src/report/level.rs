@@ -1,4 +1,4 @@
-//! The one line that sums a backend up.
+//! The first line of the report: the result of a backend.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use super::{Column, Outcome, Report};
 use crate::Level;
 
 impl Report {
-    /// The first line of the report: `Conformance: passed`, or how many checks failed and which claims are not kept.
+    /// The first line of the report: `Conformance: passed`, or the number of failed checks and the refuted claims.
     #[must_use]
     pub fn headline(&self) -> String {
         let failed = self.entries.iter().filter(|entry| entry.outcome == Outcome::Fail).count();
@@ -38,8 +38,8 @@ impl Report {
         headline
     }
 
-    /// The checks of durability that a backend does not pass although it claims one. An expected failure is one: the claim
-    /// is not true for being known to be false.
+    /// The durability checks that a backend fails although it claims durability. An expected failure counts: the claim
+    /// is false even if the failure is known.
     fn broken_durability(&self, column: &Column) -> Vec<&'static str> {
         if column.durability < Durability::Process {
             return Vec::new();
@@ -155,7 +155,7 @@ mod tests {
             assert_eq!(report.to_markdown().lines().next(), Some(&*format!("# {headline}")));
             let line = report.level_line("b");
             assert!(line.ends_with("DURABILITY survives the process NOT KEPT · LEVEL none"), "{line}");
-            // A store that claims none has nothing to keep.
+            // A store that claims no durability cannot break it.
             assert!(
                 claiming(Durability::Volatile, broken).level_line("b").ends_with("volatile · LEVEL core")
             );

@@ -29,7 +29,7 @@ pub(crate) trait Tap: Send + Sync + 'static {
     /// Runs before the backend is called. An error is answered instead.
     fn before(&self, kind: OpKind) -> impl Future<Output = Result<()>> + Send;
 
-    /// After the backend has answered well; an error hides the answer.
+    /// Runs after the backend has succeeded. An error replaces the answer.
     fn after(&self, kind: OpKind) -> impl Future<Output = Result<()>> + Send;
 }
 

@@ -1,4 +1,4 @@
-//! Callers that leave, and callers that come at once.
+//! The laws about cancelled and concurrent calls.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ laws! {
         core alone: "the edge counts the calls that a close waits for: a layer cannot delay the close without failing earlier calls";
 }
 
-/// More than any layer lets in at once.
+/// More calls than any layer admits at once.
 const MANY: usize = 300;
 
 async fn leave(bench: &Bench, act: Act) {
@@ -60,7 +60,7 @@ fn not_found() -> PersistError {
     PersistError::new(ErrorKind::NotFound, "from inside").with_effect(Effect::NotApplied)
 }
 
-/// A caller leaves while the call is held before the store: it never comes there, also when it is let go.
+/// The caller drops a call that waits before the store: the call never reaches the store, even after its release.
 async fn leave_before(bench: &Bench, case: &str, args: PersistArgs) {
     let held = Arc::new(Semaphore::new(0));
     drop(bench.inside.visits());
@@ -77,7 +77,7 @@ async fn leave_before(bench: &Bench, case: &str, args: PersistArgs) {
         })
         .await;
     call.abort();
-    // One that the layer refuses itself has ended.
+    // A call that the layer refuses itself has already ended.
     drop(call.await);
     held.add_permits(1);
     settle().await;
@@ -91,7 +91,7 @@ async fn drop_late(bench: Bench) {
     assert_eq!(everything(&bench.db.thread("left")).await.len(), 1, "the write is made");
     reported.add_permits(1);
     settle().await;
-    // Not only the write: the layers around it see it through, or what they count and hold would be left behind.
+    // The outer layers also complete the call. Otherwise their permits and counters would leak.
     let outside = bench.outside.visits();
     assert!(outside[0].answer.is_some(), "the layer was stopped half way");
     bench.db.thread("t").add(NewMessage::user("x")).await.expect("the next call");
@@ -132,7 +132,7 @@ fn is_bulk(args: &PersistArgs) -> bool {
     )
 }
 
-/// One call hangs in the store, and the same calls of other tenants are served.
+/// One call hangs in the store, and the same calls of other tenants succeed.
 async fn at_once_with(bench: &Bench, case: &str, args: PersistArgs) {
     let name = every_field::name_of(&args);
     drop(bench.inside.visits());
@@ -160,7 +160,7 @@ async fn at_once_with(bench: &Bench, case: &str, args: PersistArgs) {
     bench.inside.behave();
 }
 
-/// Only a call that is held up reaches it.
+/// The deadline that only a blocked call reaches.
 const HELD_UP: Duration = Duration::from_secs(5);
 
 async fn close(bench: Bench) {

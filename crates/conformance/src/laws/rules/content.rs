@@ -1,4 +1,4 @@
-//! Layers that change content: everywhere, or the text gets past them.
+//! The laws about content: a layer that changes content must change it in every operation.
 
 use throughline_core::{
     Content, Effect, ErrorKind, NewReservation, PersistArgs, PersistError, PersistResult, ReadResult, Role,
@@ -19,7 +19,7 @@ laws! {
     Restores "laws.reads_restore_the_given_text" "every operation returns the given text on reads" => restores;
 }
 
-/// Whether anything in it holds `text`.
+/// Whether the value contains `text`.
 fn holds(json: &impl serde::Serialize, text: &str) -> bool {
     serde_json::to_string(json).expect("it serializes").contains(text)
 }
@@ -75,7 +75,7 @@ async fn agrees(bench: Bench) {
     }
 }
 
-/// Every text of an answer is the one that was given, and not what is stored for it.
+/// Asserts that every text of an answer is the original, not the stored form.
 fn assert_restored(bench: &Bench, case: &str, answer: &PersistResult) {
     for field in answer.content_fields() {
         // Each text of the kit contains the hidden text, except where a layer omits it.
