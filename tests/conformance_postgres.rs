@@ -43,7 +43,7 @@ fn has_row_security() -> bool {
 /// The URL for the role that the stores are opened as: a superuser, or one that row security holds.
 fn as_role(url: &str) -> String {
     match url.split_once('@') {
-        Some((_, place)) if has_row_security() => format!("postgres://walled:walled@{place}"),
+        Some((_, address)) if has_row_security() => format!("postgres://walled:walled@{address}"),
         _ => url.to_owned(),
     }
 }
@@ -76,7 +76,7 @@ impl Fixture for Postgres {
                 url
             }
         };
-        // A limit that the checks can reach, an index of words, and few connections: many stores are open at once.
+        // A limit that the checks can reach, a full-text index, and few connections: many stores are open at once.
         let options = options().max_content_bytes(1 << 20).writers(2).readers(3).search(true);
         let options = options.tokenizer(Tokenizer::Cjk);
         Ok(match behind_pooler(&url) {
@@ -86,7 +86,7 @@ impl Fixture for Postgres {
     }
 
     async fn clean(&self, place: &Place) {
-        // What is left goes with the cluster.
+        // The end of the cluster removes a database that could not be dropped.
         drop(run(format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", place.name())).await);
     }
 }
@@ -115,7 +115,7 @@ async fn make_template() -> Result<(), BoxError> {
         }
         options().open(&as_role(&shared(&draft)?)).await?.close().await?;
         let sql = format!("ALTER DATABASE {draft} RENAME TO {name}");
-        // The server may take a moment to notice that nobody is connected any more.
+        // The server may need a moment to end the closed connections.
         while sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&mut db).await.is_err() {
             tokio::task::yield_now().await;
         }
@@ -162,7 +162,7 @@ fn in_own_cluster(installation: &Installation) -> Result<ExitCode, BoxError> {
         _ => None,
     };
     if let Some(pooler) = &pooler {
-        program.env(POOLER_VARIABLE, pooler.place());
+        program.env(POOLER_VARIABLE, pooler.address());
     }
     let status = program.status()?;
     drop(pooler);

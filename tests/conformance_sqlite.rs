@@ -15,7 +15,7 @@ impl Fixture for Sqlite {
     }
 
     async fn open(&self, place: &Place) -> Result<SqliteBackend, BoxError> {
-        // A limit that the checks can reach, an index of words, and threads whose messages lie in many segments.
+        // A limit that the checks can reach, a full-text index, and threads whose messages lie in many segments.
         let options = SqliteBackend::builder().max_content_bytes(1 << 20).segment_positions(3);
         let options = options.search(true).tokenizer(Tokenizer::Cjk);
         Ok(options.open(place.directory().join("store.db")).await?)

@@ -77,7 +77,7 @@ fn built_in() -> LayerSet {
     let scope = ScopeLayer::new();
     let verbs = Verb::ALL.iter().copied().filter(|verb| *verb != Verb::Consume);
     let capability = scope.authority().everything().only(verbs);
-    // In two parts, so that nobody takes this file for a leak.
+    // In two parts, so that no scanner reports this file as a leak.
     let secret = format!("{}{}", "ghp_", "a1B2c3D4e5F6".repeat(3));
     let key_ring = || KeyRing::new(Key::new("k".parse().expect("a valid name"), &[7; 32]));
     let encrypted = LayerProfile::transform("encrypt", "hunter2").restores().hides_previews();
@@ -106,12 +106,12 @@ fn built_in() -> LayerSet {
         .with(LayerProfile::transparent("audit"), || AuditLayer::new(AuditKey::new(&[7; 32])))
         .with(LayerProfile::transparent("trace"), TraceLayer::new)
         .with(LayerProfile::transparent("metrics"), MetricsLayer::new)
-        // Every call is slow, and is told.
+        // Every call is slow, and is logged.
         .with(LayerProfile::transparent("slow-log"), || {
             SlowLogLayer::new(Duration::ZERO).at_most(u32::MAX, Duration::ZERO)
         })
         .with(LayerProfile::transform("redact", secret).buffers(), RedactLayer::secrets)
-        // Under keys of threads, which is what it does under the ring alone and more.
+        // With thread keys: a superset of its work with the key ring alone.
         .with(encrypted.names_revisions().reads_on_the_way(), move || {
             EncryptLayer::new(key_ring()).with_thread_keys(MemoryThreadKeys::new())
         })
@@ -129,11 +129,11 @@ fn scope_profile() -> LayerProfile {
     let profile = LayerProfile::transparent("scope").refuses(consumes());
     profile.expect_fail(
         "laws.pipeline_closes_after_all_calls_end",
-        "who bears a capability cannot close the pipeline",
+        "the bearer of a capability cannot close the pipeline",
     )
 }
 
-/// What the capability in the laws does not allow.
+/// The operation that the capability in the laws does not allow.
 fn consumes() -> GetCursor {
     GetCursor { consumer: "refused".parse().expect("a valid id") }
 }
@@ -204,7 +204,7 @@ fn redirects() -> Vec<Box<dyn LayerFixture>> {
 /// The call of the laws that takes a message.
 fn takes_last() -> PersistArgs {
     let mut calls = laws::every_operation("x").into_iter();
-    calls.find(|(what, _)| *what == "take last").expect("one of every operation").1
+    calls.find(|(name, _)| *name == "take last").expect("one of every operation").1
 }
 
 /// Stores one name under another, and back.
@@ -237,7 +237,7 @@ fn renamed(text: &str, start: usize, from: &str, to: &'static str) -> Edits {
     edits
 }
 
-/// A transform with a way up, alone and with one that holds back as well.
+/// A transform that also restores text, alone and together with another transform that buffers text.
 fn transforms() -> Vec<Box<dyn LayerFixture>> {
     let secret = format!("{}{}", "ghp_", "a1B2c3D4e5F6".repeat(3));
     let mut every_way = LayerSet::new()

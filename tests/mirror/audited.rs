@@ -99,7 +99,7 @@ async fn a_record_that_only_one_store_has_is_a_difference() {
     db.thread("t").add(NewMessage::user("another").with_id("a".parse().unwrap())).await.unwrap_err();
     db.write_audit_records().await.unwrap();
     let found = compare(&from, &to).await.unwrap();
-    let differences: Vec<Differs> = found.differences.into_iter().map(|difference| difference.what).collect();
+    let differences: Vec<Differs> = found.differences.into_iter().map(|difference| difference.kind).collect();
     assert_eq!(differences, [Differs::Part("entries of the audit log")]);
     assert_eq!(from.thread("t").page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
 }

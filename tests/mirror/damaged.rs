@@ -38,7 +38,7 @@ async fn all_rows_after_damaged_rows_are_copied() {
     assert_eq!(all_ids(&to, "t").await, undamaged_ids(MESSAGES));
     drop(mirror.stop().await);
     let found = compare(&from, &to).await.unwrap().differences;
-    let is_damage = |difference: &&Difference| difference.what == Differs::Part("damaged rows");
+    let is_damage = |difference: &&Difference| difference.kind == Differs::Part("damaged rows");
     assert_eq!(found.iter().filter(is_damage).count(), 1, "{found:?}");
 }
 

@@ -38,7 +38,7 @@ pub struct Difference {
     /// The thread of the difference. `None` if it belongs to no thread.
     pub thread: Option<ThreadId>,
     /// The kind of the difference.
-    pub what: Differs,
+    pub kind: Differs,
 }
 
 /// The kind of a difference.
@@ -78,7 +78,7 @@ impl fmt::Display for Difference {
         if let Some(thread) = &self.thread {
             write!(f, ", thread `{thread}`")?;
         }
-        match &self.what {
+        match &self.kind {
             Differs::Missing { id, seq } => write!(f, ": `{id}` at {seq} is missing"),
             Differs::Extra { id, seq } => write!(f, ": `{id}` at {seq} is only in the second store"),
             Differs::Message { id, seq, fields } => {
@@ -130,7 +130,7 @@ async fn once(first: &Persistence, second: &Persistence) -> Result<Comparison> {
             _ => differences.push(Difference {
                 tenant: tenant.clone(),
                 thread: thread.clone(),
-                what: Differs::Part(part),
+                kind: Differs::Part(part),
             }),
         }
     }
@@ -283,7 +283,7 @@ async fn messages(
         differences.push(Difference {
             tenant: first.tenant().clone(),
             thread: Some(thread.clone()),
-            what: differs,
+            kind: differs,
         });
     };
     for (id, message) in &here {
@@ -333,7 +333,7 @@ fn fields(a: &Message, b: &Message) -> Vec<&'static str> {
         updated_at,
     } = a;
     [
-        ("place", *seq == b.seq),
+        ("seq", *seq == b.seq),
         ("role", *role == b.role),
         ("state", *state == b.state),
         ("revision", *revision == b.revision),

@@ -32,7 +32,7 @@ const NOTICED: Duration = Duration::from_secs(60);
 async fn until_the_log_is(too_long: bool, maintenance: &Maintenance) -> Health {
     let waiting = async {
         let mut health = maintenance.health();
-        while health.alarms.contains(&Alarm::LogTooLong) != too_long {
+        while health.alarms.contains(&Alarm::WalTooLong) != too_long {
             health = maintenance.health_other_than(&health).await;
         }
         health
@@ -76,23 +76,23 @@ async fn rel_32_a_long_reader_holds_nobody_up_and_is_noticed() {
     }
     assert_eq!(count(), 1, "the reader sees its moment");
     let during = until_the_log_is(true, &maintenance).await;
-    assert!(during.log_bytes > LIMIT, "{during:?}");
+    assert!(during.wal_bytes > LIMIT, "{during:?}");
 
     let before = folded.load(SeqCst);
     drop(reader);
     let after = until_the_log_is(false, &maintenance).await;
     // One that was under way as the reader ended, what a writer does that has become idle, and the one that cuts it.
     let attempts = folded.load(SeqCst) - before;
-    assert!((1..=3).contains(&attempts) && after.log_bytes < LIMIT, "{attempts}: {after:?}");
+    assert!((1..=3).contains(&attempts) && after.wal_bytes < LIMIT, "{attempts}: {after:?}");
     assert!(after.is_good(), "{after:?}");
 
     assert_eq!(maintenance.verify().await.unwrap().messages, messages + 1);
     db.close().await.unwrap();
     report.count("written_mib", (messages * MESSAGE as u64) >> 20);
     report.count("worst_write_ms", worst.as_millis());
-    report.count("log_mib_while_read", during.log_bytes >> 20);
-    report.count("log_bytes_afterwards", after.log_bytes);
+    report.count("log_mib_while_read", during.wal_bytes >> 20);
+    report.count("log_bytes_afterwards", after.wal_bytes);
     report.count("attempts_to_cut_it_afterwards", attempts);
-    report.fired("the log was too long", u64::from(during.alarms.contains(&Alarm::LogTooLong)));
+    report.fired("the log was too long", u64::from(during.alarms.contains(&Alarm::WalTooLong)));
     report.finish();
 }

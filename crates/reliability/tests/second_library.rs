@@ -144,7 +144,7 @@ async fn a_second_library_that_writes_and_checkpoints_beside_checkpoints_damages
         .unwrap()
         .execute("CREATE TABLE host (n INTEGER PRIMARY KEY, b BLOB)", [])
         .unwrap();
-    let (db, _) = open_with(SqliteOptions::new().log_limit(1 << 20), &path).await;
+    let (db, _) = open_with(SqliteOptions::new().wal_limit(1 << 20), &path).await;
     let host = {
         let path = path.clone();
         thread::spawn(move || {

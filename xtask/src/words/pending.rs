@@ -154,8 +154,8 @@ const PENDING: &[&str] = &[
     "tests/mirror/damaged.rs",
     "tests/mirror/engines.rs",
     "tests/mirror/killed.rs",
-    "tests/seam/attempts.rs",
-    "tests/seam/describe.rs",
+    "tests/pipeline/attempts.rs",
+    "tests/pipeline/describe.rs",
     "xtask/src/steps/postgres.rs",
 ];
 

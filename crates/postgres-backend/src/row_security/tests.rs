@@ -41,7 +41,7 @@ impl Scene {
     }
 
     fn url(&self, role: &str) -> String {
-        format!("postgres://{role}:p@{}/postgres", self.cluster.place())
+        format!("postgres://{role}:p@{}/postgres", self.cluster.address())
     }
 
     async fn open(&self, options: PostgresOptions, role: &str) -> Result<PostgresBackend, OpenError> {
@@ -203,7 +203,7 @@ async fn tenants_share_transactions_and_trimming_spans_tenants() {
 async fn row_security_is_created_on_request_and_refused_if_it_was_changed() {
     let Some(scene) = Scene::start() else { return };
     let refusal = |opened: Result<PostgresBackend, OpenError>| match opened {
-        Err(OpenError::RowSecurity { what }) => what,
+        Err(OpenError::RowSecurity { reason }) => reason,
         other => panic!("{other:?}"),
     };
     let free = walled().open(&scene.cluster.url("postgres")).await;

@@ -29,7 +29,7 @@ async fn rel_27_a_connection_that_is_cut_swallowed_or_slow_holds_nobody_up() {
     let Some(installation) = installation("REL-27: connections that are cut") else { return };
     let mut random = report.random();
     let cluster = Cluster::start(&installation).unwrap();
-    let proxy = Proxy::start(&cluster.place()).await.unwrap();
+    let proxy = Proxy::start(&cluster.address()).await.unwrap();
     let limits = options().answer_limit(Duration::from_secs(1));
     let db = open(limits, &cluster.url_at(&proxy.address(), "postgres")).await;
     let mut hosts = Hosts::new();

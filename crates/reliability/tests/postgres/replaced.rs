@@ -18,8 +18,8 @@ async fn rel_28_nothing_is_written_to_a_primary_that_was_replaced() {
     let Some(installation) = installation("REL-28: a primary that comes back") else { return };
     let mut group = Group::start(&installation, false).unwrap();
     // The way to the second server can be cut; the old primary stands first in every list.
-    let proxy = Proxy::start(&group.other().place()).await.unwrap();
-    let both = |old: &Cluster| old.url_at(&format!("{},{}", old.place(), proxy.address()), "postgres");
+    let proxy = Proxy::start(&group.other().address()).await.unwrap();
+    let both = |old: &Cluster| old.url_at(&format!("{},{}", old.address(), proxy.address()), "postgres");
     let url = both(group.primary());
     let db = open(options(), &url).await;
     let mut hosts = Hosts::new();
