@@ -295,7 +295,7 @@ async fn a_write_that_is_running_when_the_store_becomes_a_replica_is_refused() {
     while database.count(waiting).await == 0 {
         tokio::task::yield_now().await;
     }
-    sqlx::raw_sql("UPDATE throughline.store SET following = true; COMMIT")
+    sqlx::raw_sql("UPDATE throughline.store SET is_replica = true; COMMIT")
         .execute(&mut blocker)
         .await
         .unwrap();

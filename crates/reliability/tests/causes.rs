@@ -1,4 +1,4 @@
-//! What is behind a failure of SQLite is named: a page that the disk cannot read, and descriptors that have run out.
+//! Errors name the cause of a failure of SQLite: a page that the disk cannot read, or exhausted file descriptors.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -130,7 +130,7 @@ async fn read_what_cannot_be_read(store: &Path) {
             health = maintenance.health_other_than(&health).await;
         }
     };
-    timeout(FAR, good).await.expect("that it is over is told");
+    timeout(FAR, good).await.expect("the alarm ends");
     assert_eq!(db.thread("t").page(PageFrom::Start, 200).await.unwrap().messages.len(), 100);
     db.thread("t").add(NewMessage::user("x")).await.unwrap();
     db.close().await.unwrap();
@@ -142,7 +142,7 @@ const MARKER: &str = "the message in the bad sector ";
 #[test]
 fn an_unreadable_page_of_one_tenant_fails_no_write_of_another() {
     if let Some(store) = env::var_os(PART) {
-        return Runtime::new().unwrap().block_on(write_beside_what_cannot_be_read(Path::new(&store)));
+        return Runtime::new().unwrap().block_on(write_next_to_unreadable_page(Path::new(&store)));
     }
     let directory = tempfile::tempdir().unwrap();
     let Some(shim) = preload_library(directory.path(), SHIM).unwrap() else {
@@ -167,7 +167,7 @@ fn an_unreadable_page_of_one_tenant_fails_no_write_of_another() {
     run_with_unreadable(test, &store, &shim, (page, page + 4096));
 }
 
-async fn write_beside_what_cannot_be_read(store: &Path) {
+async fn write_next_to_unreadable_page(store: &Path) {
     let (holds, held) = mpsc::channel::<()>();
     let held = Mutex::new(Some(held));
     let begun = Arc::<AtomicU64>::default();
@@ -250,8 +250,8 @@ async fn write_without_descriptors() {
     ARMED.store(true, Ordering::SeqCst);
     let error = db.thread("t").add(NewMessage::user("fails")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    let told = maintenance.health().last_failure.unwrap();
-    assert!(told.contains("no file descriptor is left"), "{told}");
+    let failure = maintenance.health().last_failure.unwrap();
+    assert!(failure.contains("no file descriptor is left"), "{failure}");
     // The store becomes read-only. Its reader goes on, with the connection that it has.
     let tried = async {
         let mut probes_from = None;

@@ -112,7 +112,7 @@ fn a_forked_child_is_refused_and_the_parent_goes_on() {
     });
 }
 
-/// What opening a store in a forked child comes to: 0 if it is open, 1 if it is refused as open in the parent, 2 if otherwise.
+/// Opens a store in a forked child. Returns 0 if it is open, 1 if it is refused as open in the parent, and 2 otherwise.
 #[cfg(target_os = "linux")]
 fn opened(path: &Path) -> i32 {
     // Another runtime is the parent's, without its threads.
@@ -161,7 +161,7 @@ fn a_forked_child_of_a_postgres_store_is_refused_and_the_parent_goes_on() {
     };
     let cluster = Cluster::start(&installation).unwrap();
     let runtime = Runtime::new().unwrap();
-    // A connection whose answers are not heard any more would not be given up before the test is.
+    // The timeout of an unanswered connection is longer than that of the test.
     let open = || {
         let options = PostgresBackend::builder().answer_limit(10 * FAR);
         runtime.block_on(options.open(&cluster.url("postgres"))).unwrap()

@@ -30,7 +30,7 @@ async fn a_sync_or_a_write_that_hangs_is_named_while_it_hangs() {
         let hurried = db.with_deadline(Duration::from_millis(200));
         let error = hurried.thread("t").add(NewMessage::user("hangs")).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown), "{error}");
-        let health = timeout(FAR, maintenance.health_other_than(&seen)).await.expect("it is told");
+        let health = timeout(FAR, maintenance.health_other_than(&seen)).await.expect("the health changes");
         assert_eq!(health.alarms, [Alarm::WriterWaits], "{call:?}");
         let waits = health.writer_waits.unwrap();
         assert_eq!(waits.step, WriterStep::Commit, "{call:?}");
@@ -62,13 +62,13 @@ async fn close_within_ends_while_the_disk_hangs_and_says_what_is_left() {
         let db = db.clone();
         async move { db.thread("t").add(NewMessage::user("hangs")).await }
     });
-    timeout(FAR, maintenance.health_other_than(&seen)).await.expect("it is told");
+    timeout(FAR, maintenance.health_other_than(&seen)).await.expect("the health changes");
 
     let closing = timeout(FAR, db.close_within(Duration::from_millis(100))).await.expect("by its deadline");
     let error = closing.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown));
-    let told = error.detail();
-    assert!(told.starts_with("the store was not closed within 100ms: 1 call is in flight, and the writer has waited in a commit for "), "{told}");
+    let detail = error.detail();
+    assert!(detail.starts_with("the store was not closed within 100ms: 1 call is in flight, and the writer has waited in a commit for "), "{detail}");
     assert!(!hanging.is_finished());
 
     faults.release();

@@ -1,4 +1,4 @@
-//! REL-3: the power goes in the moment in which a copy was made. Whoever was told of the copy finds it, whole.
+//! REL-3: the power fails right after a backup. An acknowledged backup is complete.
 #![cfg(unix)]
 
 use throughline_core::{
@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 const DISK: u64 = 64 << 20;
 
-/// How often the power goes.
+/// The number of power failures.
 const CYCLES: u64 = 5;
 
 /// How many messages are copied: more than one page of the cache, and than one step of the copy.

@@ -130,9 +130,9 @@ async fn a_second_library_that_writes_between_checkpoints_damages_nothing() {
     expect_whole(&path, 4 * WRITES + 1).await;
 }
 
-/// The log of the store is as short as it may be, so that the store runs checkpoints all the time, and the host checkpoints it too.
+/// The store has the smallest WAL limit, so that it runs checkpoints all the time. The host runs checkpoints too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_second_library_that_writes_and_checkpoints_beside_checkpoints_damages_nothing() {
+async fn checkpoints_of_a_second_library_damage_nothing_during_checkpoints_of_the_store() {
     const WRITES: usize = 300;
     let Some(library) = second_library() else { return };
     let directory = tempfile::tempdir().unwrap();

@@ -138,7 +138,7 @@ fn rel_38_a_store_that_is_dropped_under_load_loses_what_was_not_answered_at_most
             load.enough.notified().await;
             load
         });
-        // Nobody waits for anything. Tasks that are in the middle of a step end with it.
+        // The test waits for no task. A task ends at its next await point.
         drop(load.db);
         drop(runtime);
         drop(load.tasks);
@@ -192,7 +192,7 @@ async fn rel_38_a_file_of_a_later_version_is_refused_and_left_alone() {
     let known: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     connection.pragma_update(None, "user_version", known + 1).unwrap();
     connection.close().unwrap();
-    // Nothing of SQLite is open here, so that reading the bytes drops nobody's lock.
+    // This process has no SQLite connection open, so that reading the bytes releases no lock.
     let before = fs::read(&path).unwrap();
     for _ in 0..3 {
         let error = SqliteBackend::open(&path).await.unwrap_err();

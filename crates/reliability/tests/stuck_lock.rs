@@ -38,10 +38,10 @@ unsafe extern "C" fn failing(file: c_int, command: c_int, argument: *mut c_void)
 }
 
 fn set_errno(value: c_int) {
-    // SAFETY: it is the place of this thread's own number.
-    let place = unsafe { libc::__errno_location() };
+    // SAFETY: the function returns a valid pointer to the `errno` of this thread.
+    let errno = unsafe { libc::__errno_location() };
     // SAFETY: as above.
-    unsafe { *place = value };
+    unsafe { *errno = value };
 }
 
 /// Puts the failing call in front of the one that SQLite has.
@@ -89,7 +89,7 @@ async fn a_lock_that_could_not_be_given_back_is_free_again_once_locks_work() {
     assert_eq!(error.effect(), Effect::NotApplied);
     let health = maintenance.health();
     assert!(health.failures > 0, "{health:?}");
-    assert!(health.last_failure.unwrap().contains("lock"), "it is told what fails");
+    assert!(health.last_failure.unwrap().contains("lock"), "the health names the failure");
 
     FAILS.store(false, Ordering::SeqCst);
     let again = async { while db.thread("t").add(NewMessage::user("again")).await.is_err() {} };

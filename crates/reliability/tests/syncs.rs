@@ -1,4 +1,4 @@
-//! What is answered is on the disk, as far as SQLite can see to that: what a loss of power shows, without one.
+//! The store syncs the WAL before it acknowledges a write. This checks the same guarantee as a loss of power, without one.
 
 use throughline_core::{NewMessage, Persistence};
 use throughline_reliability::{

@@ -235,7 +235,10 @@ async fn every_contradiction_between_rows_is_reported_at_its_part() {
             "UPDATE idempotency SET fingerprint = zeroblob(32) WHERE record_pk = 1".to_owned(),
             of(Part::Key, ""),
         ),
-        ("UPDATE store SET fences = fences + 1".to_owned(), vec![(Part::Store, ["", "", ""])]),
+        (
+            "UPDATE store SET fence_transaction_count = fence_transaction_count + 1".to_owned(),
+            vec![(Part::Store, ["", "", ""])],
+        ),
         ("UPDATE store SET writers = x'00'".to_owned(), vec![(Part::Store, ["", "", ""])]),
         (
             "INSERT INTO appends VALUES (99, 99, 1, NULL, 0, 0, 'x')".to_owned(),

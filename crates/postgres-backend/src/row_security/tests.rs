@@ -138,7 +138,7 @@ async fn statement_without_a_tenant_condition_cannot_access_other_tenants() {
         "UPDATE throughline.labels SET tenant = 'other'",
         "INSERT INTO throughline.labels SELECT E'x\\\\nother', thread, name, value FROM throughline.labels \
          ON CONFLICT (tenant, thread, name) DO UPDATE SET value = 'taken over'",
-        "INSERT INTO throughline.changes (position, tenant, thread, at, what) VALUES (99, 'other', 't', 0, '')",
+        "INSERT INTO throughline.changes (position, tenant, thread, at, kind) VALUES (99, 'other', 't', 0, '')",
     ] {
         refused(&mut db, sql).await;
     }

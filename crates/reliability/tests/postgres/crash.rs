@@ -18,7 +18,7 @@ async fn rel_24_the_server_is_stopped_at_once_and_killed_under_eight_writers() {
     let mut random = report.random();
     let mut cluster = Cluster::start(&installation).unwrap();
     let patient = open(options(), &cluster.url("postgres")).await;
-    // This one does not look long for what became of a commit: its writers are told `Unknown`, and find out by their keys.
+    // The resolve limit of this host is short: its writers get `Unknown`, and repeat the call with the same key.
     let hasty = open(options().resolve_limit(Duration::from_millis(1)), &cluster.url("postgres")).await;
     let mut hosts = Hosts::new();
     hosts.write(&patient, 4, None);
@@ -44,11 +44,11 @@ async fn rel_24_the_server_is_stopped_at_once_and_killed_under_eight_writers() {
     let checked = hosts.check(&patient).await;
     assert_eq!(checked.faults, [""; 0]);
     // Only where a commit was on its way; REL-26 and REL-27 see to it that there is one.
-    report.count("unknown, and resolved by key", hosts.told().unknown.load(Ordering::SeqCst));
+    report.count("unknown, and resolved by key", hosts.counters().unknown.load(Ordering::SeqCst));
     report.count("cycles", cycles);
     report.count("acknowledged", checked.acknowledged);
     report.count("messages", checked.messages);
-    report.count("refused", hosts.told().refused.load(Ordering::SeqCst));
+    report.count("refused", hosts.counters().refused.load(Ordering::SeqCst));
     report.count("slowest reconnect, ms", slowest.as_millis());
     report.finish();
     patient.close().await.unwrap();
