@@ -43,7 +43,7 @@ fn ids(thread: usize) -> impl Iterator<Item = MessageId> {
     (0..MESSAGES).map(move |n| format!("message-{thread:02}-{n}").parse().unwrap())
 }
 
-/// A clock that goes on by a second each time, so that a seed makes the same file again.
+/// A clock that advances by a second with each call, so that a seed always creates the same file.
 fn clock() -> impl Fn() -> Timestamp + Send + Sync + 'static {
     let seconds = AtomicU64::new(1_700_000_000);
     move || {
@@ -77,7 +77,7 @@ struct Shown {
     page: Page,
 }
 
-/// The answers to every read of every thread, and to the list of what is open.
+/// The answers to every read of every thread, and to the list of open messages.
 struct Answers {
     by_id: Vec<Vec<Result<Option<Message>>>>,
     pages: Vec<Result<Page>>,
@@ -120,7 +120,7 @@ impl Answers {
     }
 }
 
-/// A store with known contents, closed, and what it shows.
+/// A closed store with known content, and its answers.
 struct Original {
     _directory: TempDir,
     path: PathBuf,
@@ -177,7 +177,7 @@ impl Original {
         Self { _directory: directory, path, shown, open }
     }
 
-    /// How the answers of a damaged copy differ from what was written.
+    /// Compares the answers of a damaged copy with the written content.
     fn differences(&self, answers: &Answers) -> Differences {
         let mut differences = Differences::default();
         for (n, shown) in self.shown.iter().enumerate() {

@@ -23,7 +23,7 @@ use throughline_reliability::{preload_library, skipped};
 use throughline_sqlite::{Alarm, Condition, Failpoint, SqliteBackend, SqliteOptions};
 use tokio::{runtime::Runtime, time::timeout};
 
-/// Far more than anything here takes.
+/// A timeout far above the duration of any step.
 const FAR: Duration = Duration::from_secs(60);
 
 /// Fails every read of these bytes of `chat.db` with `EIO`, while there is a file at the path in `UNREADABLE`: those from
@@ -73,7 +73,7 @@ const LIMITED: &str = "THROUGHLINE_WITHOUT_DESCRIPTORS";
 #[test]
 fn a_page_that_the_disk_cannot_read_is_unavailable_and_not_corrupt() {
     if let Some(store) = env::var_os(PART) {
-        return Runtime::new().unwrap().block_on(read_what_cannot_be_read(Path::new(&store)));
+        return Runtime::new().unwrap().block_on(read_unreadable_page(Path::new(&store)));
     }
     let directory = tempfile::tempdir().unwrap();
     let Some(shim) = preload_library(directory.path(), SHIM).unwrap() else {
@@ -106,7 +106,7 @@ fn run_with_unreadable(test: &str, store: &Path, shim: &Path, (from, to): (u64, 
     assert!(child.status().unwrap().success());
 }
 
-async fn read_what_cannot_be_read(store: &Path) {
+async fn read_unreadable_page(store: &Path) {
     let flag = PathBuf::from(env::var_os("UNREADABLE").unwrap());
     let backend = SqliteBackend::open(store).await.unwrap();
     let maintenance = backend.maintenance();
@@ -219,14 +219,12 @@ async fn write_next_to_unreadable_page(store: &Path) {
 
 /// In a child process: the limit is one of the whole process.
 #[test]
-fn readers_of_a_store_that_no_descriptor_is_left_for_go_on() {
+fn reads_continue_without_a_free_file_descriptor() {
     if env::var_os(LIMITED).is_some() {
         return Runtime::new().unwrap().block_on(write_without_descriptors());
     }
     let mut child = Command::new(env::current_exe().unwrap());
-    child
-        .args(["readers_of_a_store_that_no_descriptor_is_left_for_go_on", "--exact", "--nocapture"])
-        .env(LIMITED, "");
+    child.args(["reads_continue_without_a_free_file_descriptor", "--exact", "--nocapture"]).env(LIMITED, "");
     assert!(child.status().unwrap().success());
 }
 

@@ -70,7 +70,7 @@ async fn renew(thread: &Thread, id: &str) -> Timestamp {
 }
 
 #[tokio::test]
-async fn rel_33_jumps_of_the_clock_change_no_order_no_key_and_no_living_lease() {
+async fn rel_33_clock_jumps_change_no_order_no_key_and_no_active_lease() {
     let mut report = Report::new("REL-33");
     let store = tempfile::tempdir().unwrap();
     let path = store.path().join("chat.db");
@@ -100,7 +100,7 @@ async fn rel_33_jumps_of_the_clock_change_no_order_no_key_and_no_living_lease() 
             assert_eq!(seq, expected.len() as u64, "{fault}, message {n}");
         }
         assert_eq!(ids(&thread).await, expected, "{fault}");
-        // A cursor of before the jump goes on where it was.
+        // A cursor from before the jump continues at its position.
         let page = thread.page(cursor, 1000).await.unwrap();
         let after: Vec<_> = page.messages.iter().map(|message| message.id.to_string()).collect();
         assert_eq!(after, expected[expected.len() - usize::try_from(count).unwrap()..], "{fault}");
@@ -132,7 +132,7 @@ async fn rel_33_jumps_of_the_clock_change_no_order_no_key_and_no_living_lease() 
 }
 
 #[tokio::test]
-async fn rel_33_deadlines_do_not_ask_the_wall_clock() {
+async fn rel_33_deadlines_do_not_depend_on_the_wall_clock() {
     let mut report = Report::new("REL-33 deadlines");
     let store = tempfile::tempdir().unwrap();
     let path = store.path().join("chat.db");

@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// More than the deadline, for a machine that is busy, and less than two.
 const BY: Duration = Duration::from_secs(3);
 
-/// How soon a draft writes when the store takes writes again, on a machine that is busy; the report says how soon it was.
+/// The longest time until a draft writes after the store accepts writes again. The report has the actual time.
 const SOON: Duration = Duration::from_secs(20);
 
 /// An idle writer of so short a lease cannot renew it through the shortage.
@@ -48,7 +48,7 @@ impl Stream {
         self.given.push_str(text);
     }
 
-    /// Ends it, and answers whether everything that was accepted is there.
+    /// Finishes the draft. Returns whether the message has all accepted text.
     async fn ends_whole(mut self, db: &Persistence) -> bool {
         self.draft.finish().await.unwrap();
         let message = db.thread("t").get(self.draft.id().clone()).await.unwrap().unwrap();

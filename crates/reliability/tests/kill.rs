@@ -1,4 +1,4 @@
-//! `kill -9`, anywhere: nothing that was acknowledged is lost, nothing is there twice, nothing is there by half.
+//! `kill -9` at any point: the store loses no acknowledged write, and has no duplicate and no partial write.
 
 use std::{path::Path, thread, time::Duration};
 
@@ -13,7 +13,7 @@ use throughline_sqlite::Failpoint;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
-/// A store, with the logs of everybody who has written to it elsewhere.
+/// A store, and a directory for the acknowledgement logs of its writers.
 struct Scene {
     store: TempDir,
     acks: TempDir,
@@ -60,11 +60,11 @@ impl Totals {
     }
 }
 
-/// So many kills are survived by one store before there is a new one.
+/// The number of kills with the same store.
 const CYCLES_OF_A_STORE: u64 = 10;
 
 #[tokio::test]
-async fn rel_1_three_processes_are_killed_at_any_moment() {
+async fn rel_1_store_agrees_with_answers_after_three_processes_were_killed() {
     let mut report = Report::new("REL-1");
     let mut random = report.random();
     let cycles = scaled(100);

@@ -19,7 +19,7 @@ const BATCHES: u64 = 20;
 const BATCH: u64 = 100;
 
 #[test]
-fn rel_3_power_loss_after_a_backup() {
+fn rel_3_backup_survives_a_power_loss() {
     let disk = match Ext4::mount(DISK, 4096) {
         Ok(disk) => disk,
         Err(why) => return skipped("REL-3 after a backup", &why.to_string()),

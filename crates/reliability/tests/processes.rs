@@ -1,4 +1,4 @@
-//! Several processes on one file, at once.
+//! Several processes use one file concurrently.
 
 use std::{
     fs,
@@ -184,7 +184,7 @@ async fn rel_20_eight_processes_open_a_file_that_has_to_be_recovered() {
 /// Another process writes between the lock of SQLite and the lock of the store: it has committed by then, or holds the lock.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_that_loses_the_exchange_of_its_lock_to_another_process_is_begun_again() {
+async fn write_restarts_after_another_process_took_its_lock() {
     for holds in [false, true] {
         let (store, acks) = directories();
         let path = store.path().join("chat.db");
@@ -306,7 +306,7 @@ async fn rel_29_calls_time_out_while_a_stopped_process_holds_the_lock() {
         let end = holder.end().unwrap();
         assert!(if round % 2 == 0 { end.was_good() } else { end.was_killed() });
     }
-    // Of what was refused nothing was applied later on.
+    // No refused write was applied later.
     assert_eq!(thread.page(PageFrom::Start, 1000).await.unwrap().messages.len() as u64, rounds + 1);
     db.close().await.unwrap();
     let mut ledger = Ledger::new();

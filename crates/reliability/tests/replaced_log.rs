@@ -14,7 +14,7 @@ use tokio::time::timeout;
 /// `SQLITE_BUSY`: another connection holds a lock.
 const BUSY: i32 = 5;
 
-/// Far more than anything here takes.
+/// A timeout far above the duration of any step.
 const FAR: Duration = Duration::from_secs(60);
 
 fn wal_of(path: &Path) -> (File, u64) {

@@ -124,7 +124,7 @@ fn at(number: u64) -> AuditNumber {
 }
 
 #[tokio::test]
-async fn rel_36_seven_attacks_are_found() {
+async fn rel_36_verification_detects_seven_attacks() {
     let mut report = Report::new("REL-36 attacks");
     let scene = Scene::new().await;
 

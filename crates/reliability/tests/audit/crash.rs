@@ -1,4 +1,4 @@
-//! A process that ends at any moment.
+//! A process dies at any point, and the audit log agrees with the store.
 
 use std::{path::Path, thread, time::Duration};
 
@@ -52,7 +52,7 @@ async fn check(path: &Path) -> u64 {
 }
 
 #[tokio::test]
-async fn rel_36_no_crash_comes_between_a_write_and_its_entry() {
+async fn rel_36_crash_never_separates_a_write_from_its_audit_record() {
     let mut report = Report::new("REL-36");
     let mut random = report.random();
     let mut applied = 0;
@@ -96,7 +96,7 @@ async fn rel_36_no_crash_comes_between_a_write_and_its_entry() {
 }
 
 #[tokio::test]
-async fn rel_36_three_processes_keep_one_log_and_are_killed() {
+async fn rel_36_audit_log_is_complete_after_three_processes_were_killed() {
     let mut report = Report::new("REL-36 processes");
     let mut random = report.random();
     let mut applied = 0;

@@ -222,7 +222,7 @@ async fn is_found(path: &Path) -> bool {
 }
 
 #[tokio::test]
-async fn rel_36_each_random_edit_of_the_file_is_found_or_is_not_promised() {
+async fn rel_36_verification_detects_each_promised_random_edit_of_the_file() {
     let mut report = Report::new("REL-36 random edits");
     let mut random = report.random();
     let directory = tempfile::tempdir().unwrap();

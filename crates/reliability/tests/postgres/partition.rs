@@ -1,4 +1,4 @@
-//! REL-27: the network between the hosts and the server is cut, whole or one way.
+//! REL-27: the network between the hosts and the server fails, in both directions or in one.
 
 use std::{sync::atomic::Ordering, time::Duration};
 

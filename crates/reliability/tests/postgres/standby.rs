@@ -46,7 +46,7 @@ async fn rel_26_commit_without_its_standby_is_not_acknowledged() {
             let thread = db.thread("t");
             tokio::spawn(async move { thread.add(NewMessage::user("x")).key(way).await })
         };
-        // The commit, and whatever the store waits for after it.
+        // The commit, and the fence transaction that waits after it.
         let mut ended = 0;
         while !call.is_finished() {
             ended += end_waits(group.primary(), way);
