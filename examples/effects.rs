@@ -29,7 +29,7 @@ impl Consumer for WordCounts {
     }
 
     async fn handle(&self, event: Event) -> Result<(), BoxError> {
-        let Some(changed) = event.change.what.message() else { return Ok(()) };
+        let Some(changed) = event.change.kind.message() else { return Ok(()) };
         let key = format!("{} {}", event.change.thread, changed.id);
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event.message {

@@ -36,9 +36,9 @@ pub(crate) async fn compare(stores: &[Store; 2], rounds: usize) -> Result<(), Fa
     }
     for _ in 0..rounds {
         for ((store, middle), latencies) in stores.iter().zip(&cursors).zip(&mut latencies) {
-            let list = async || store.db.threads(ListThreads::new(PAGE)).await.map(|list| list.entries.len());
+            let list = async || store.db.threads(ListThreads::new(PAGE)).await.map(|list| list.threads.len());
             latencies.list.push(measure(async || check_full(list().await?)).await?);
-            let list = async || store.db.threads(middle.clone()).await.map(|list| list.entries.len());
+            let list = async || store.db.threads(middle.clone()).await.map(|list| list.threads.len());
             latencies.middle.push(measure(async || check_full(list().await?)).await?);
             for (word, latencies) in [(RARE, &mut latencies.rare), (COMMON, &mut latencies.common)] {
                 let search = async || store.db.search(SearchMessages::new(word, 10)).await.map(drop);

@@ -77,7 +77,7 @@ async fn export_and_import(chats: &Path, db: &Persistence, other: &Persistence) 
 }
 
 fn show(list: &ThreadList) {
-    for ThreadSummary { title, messages, turns, preview, .. } in &list.entries {
+    for ThreadSummary { title, messages, turns, preview, .. } in &list.threads {
         let preview = preview.as_deref().unwrap_or("").replace('\n', " ");
         println!("  {title}: {messages} messages in {turns} turns, {preview}");
     }
@@ -125,7 +125,7 @@ async fn follow(db: &Persistence, after: Position) -> Result<(), Failure> {
     let mut feed = db.changes(ChangeScope::Tenant, after);
     for _ in 0..6 {
         let change = feed.next().await?;
-        let message = change.what.message().ok_or("something other than a message was changed")?;
+        let message = change.kind.message().ok_or("something other than a message was changed")?;
         println!("  at {} in {}: message {} was added", change.position, change.thread, message.seq);
     }
     writer.await??;
@@ -134,7 +134,7 @@ async fn follow(db: &Persistence, after: Position) -> Result<(), Failure> {
 
 /// Forks a conversation in its middle, and prunes the fork.
 async fn fork_and_prune(db: &Persistence, list: &ThreadList) -> Result<(), Failure> {
-    let longest = list.entries.iter().max_by_key(|entry| entry.messages).ok_or("there is no thread")?;
+    let longest = list.threads.iter().max_by_key(|entry| entry.messages).ok_or("there is no thread")?;
     let thread = db.thread(longest.thread.clone());
     let half = u32::try_from(longest.messages.div_ceil(2))?;
     let page = thread.page(PageFrom::Start, half.clamp(1, 1000)).await?;

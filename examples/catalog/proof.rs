@@ -14,7 +14,7 @@ async fn all_threads(db: &Persistence) -> Result<Vec<ThreadSummary>, Failure> {
     let mut list = ListThreads::new(100).archived_too();
     loop {
         let page = db.threads(list.clone()).await?;
-        entries.extend(page.entries);
+        entries.extend(page.threads);
         match page.next {
             Some(next) => list.after = Some(next),
             None => return Ok(entries),

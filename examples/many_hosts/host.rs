@@ -151,7 +151,7 @@ pub(crate) async fn subscribe(tenant: TenantId, url: &str) -> Result<(), Failure
 }
 
 fn report(change: &throughline::changes::Change) -> io::Result<()> {
-    let id = match &change.what {
+    let id = match &change.kind {
         ChangeKind::Added(message) | ChangeKind::Finished(message) => message.id.as_str(),
         _ => "",
     };

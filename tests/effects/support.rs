@@ -63,7 +63,7 @@ pub(crate) type Projection = Arc<Mutex<Seen>>;
 pub(crate) fn record(projection: &Projection, event: &Event) {
     let mut seen = projection.lock().unwrap();
     seen.delivered.push((event.change.thread.clone(), event.change.position));
-    if let Some(changed) = event.change.what.message() {
+    if let Some(changed) = event.change.kind.message() {
         let key = format!("{}/{}", event.change.thread, changed.id);
         match &event.message {
             Some(message) => drop(seen.texts.insert(key, message.content.as_json().to_owned())),

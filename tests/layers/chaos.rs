@@ -263,6 +263,6 @@ async fn the_description_marks_the_chaos_layer_as_not_for_production() {
     ] {
         let printed = db.describe().to_string();
         assert!(printed.starts_with("chaos    Route      not for production\n"), "{printed}");
-        assert_eq!(db.describe().sites()[0].note.as_deref(), Some("not for production"));
+        assert_eq!(db.describe().sites()[0].remark.as_deref(), Some("not for production"));
     }
 }

@@ -59,7 +59,7 @@ mod required {
     async fn other_kinds_pass(stacks: Stacks) {
         let thread = (stacks.stack)().thread("t");
         drop(thread.reserve(Role::Assistant).await.unwrap());
-        thread.entry().await.unwrap();
+        thread.summary().await.unwrap();
     }
 }
 
@@ -134,7 +134,7 @@ async fn no_key_is_derived_for_operations_without_keys_and_a_panic_is_contained(
         None
     };
     let db = Persistence::builder().auto_key(derive).backend(MemoryBackend::new()).build().unwrap();
-    db.thread("t").entry().await.unwrap();
+    db.thread("t").summary().await.unwrap();
     assert_eq!(asked.load(Ordering::Relaxed), 0);
     db.thread("t").add(NewMessage::user("x")).await.unwrap();
     db.thread("t").add(NewMessage::user("x")).key("k").await.unwrap();

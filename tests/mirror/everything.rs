@@ -185,7 +185,7 @@ pub(crate) async fn read_all(db: &Persistence) -> Contents {
         purgeable.push(format!("{:?}", db.read(list).await.unwrap().threads));
         for (owner, labels) in [(None, labels()), (Some("anna".parse().unwrap()), Labels::new())] {
             let list = ListThreads { owner, labels, archived: None, ..ListThreads::new(10) };
-            let entries = db.read(list).await.unwrap().entries;
+            let entries = db.read(list).await.unwrap().threads;
             assert_eq!(entries.len(), 1);
             found.push(serde_json::to_string(&entries).unwrap());
         }
@@ -211,7 +211,7 @@ async fn read_thread(db: &Persistence, name: &str) -> ThreadContents {
     let list_attempts = ListAttempts::new("g".parse().unwrap(), name.parse().unwrap(), 100);
     let list = ListAliases { thread: name.parse().unwrap(), message: None, after: None, limit: 100 };
     ThreadContents {
-        entry: thread.entry().await.unwrap().map(|entry| serde_json::to_string(&entry).unwrap()),
+        entry: thread.summary().await.unwrap().map(|entry| serde_json::to_string(&entry).unwrap()),
         messages: page
             .messages
             .iter()

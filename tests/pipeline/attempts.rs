@@ -141,7 +141,7 @@ async fn an_attempt_is_refused_without_a_key_with_an_id_or_for_a_deleted_reply()
         let error = refused.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Invalid, Effect::NotApplied), "{error}");
     }
-    assert_eq!(thread.entry().await.unwrap(), None, "nothing was written");
+    assert_eq!(thread.summary().await.unwrap(), None, "nothing was written");
     let (mut draft, _) = host.begin().await;
     draft.finish().await.unwrap();
     thread.delete(draft.id().clone()).await.unwrap();

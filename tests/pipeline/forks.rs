@@ -134,7 +134,7 @@ impl Host {
     }
 
     async fn listed_threads(&self) -> usize {
-        self.thread.persistence().threads(ListThreads::new(10)).await.unwrap().entries.len()
+        self.thread.persistence().threads(ListThreads::new(10)).await.unwrap().threads.len()
     }
 }
 
@@ -155,7 +155,7 @@ async fn a_failed_fork_removes_its_new_thread() {
         let host = Host::new(Fails::With(kind)).await;
         let error = host.thread.fork(&last, to).await.unwrap_err();
         assert_eq!(error.kind(), kind);
-        assert_eq!(host.created().entry().await.unwrap(), None, "{error}");
+        assert_eq!(host.created().summary().await.unwrap(), None, "{error}");
         assert_eq!(host.listed_threads().await, 1);
         let again = host.thread.fork(&last, NewThread::new()).await.unwrap();
         assert_eq!(again.messages, 421);
@@ -168,7 +168,7 @@ async fn a_fork_with_a_given_id_continues_after_a_transient_failure() {
     for kind in [ErrorKind::Busy, ErrorKind::StorageFull] {
         let host = Host::new(Fails::With(kind)).await;
         host.thread.fork(&last, named()).await.unwrap_err();
-        let hidden = host.created().entry().await.unwrap().unwrap();
+        let hidden = host.created().summary().await.unwrap().unwrap();
         assert!(!hidden.listed && hidden.messages == 200, "{hidden:?}");
         assert_eq!(host.thread.fork(&last, named()).await.unwrap().messages, 421);
     }
@@ -246,7 +246,7 @@ async fn a_dropped_fork_with_a_generated_id_is_removed() {
     let last = "m420".parse().unwrap();
     let fork = host.thread.fork(&last, NewThread::new());
     assert!(tokio::time::timeout(Duration::from_secs(1), fork).await.is_err(), "it hangs");
-    while host.created().entry().await.unwrap().is_some() {
+    while host.created().summary().await.unwrap().is_some() {
         tokio::task::yield_now().await;
     }
     host.barrier_permits.add_permits(1);
@@ -269,7 +269,7 @@ async fn a_failed_fork_into_a_thread_with_other_messages_does_not_delete_it() {
     let host = Host::new(Fails::ToOthers).await;
     let error = host.thread.fork(&"m420".parse().unwrap(), NewThread::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
-    assert!(host.created().entry().await.unwrap().is_some());
+    assert!(host.created().summary().await.unwrap().is_some());
     host.created().add(NewMessage::user("mine")).await.unwrap();
 }
 

@@ -43,7 +43,7 @@ async fn a_fork_that_is_refused_at_its_start_reports_not_applied() {
         ErrorKind::Invalid,
         OpKind::Thread,
     );
-    assert_eq!(db.thread("f").entry().await.unwrap(), None);
+    assert_eq!(db.thread("f").summary().await.unwrap(), None);
 }
 
 /// A fork that fails midway leaves a hidden thread.

@@ -110,7 +110,7 @@ pub(crate) fn new_thread(name: &str) -> NewThread {
 
 /// The entry of a thread that is there.
 pub(crate) async fn entry(db: &Persistence, name: &str) -> ThreadSummary {
-    let read = db.thread(name).entry().await.expect("a read");
+    let read = db.thread(name).summary().await.expect("a read");
     read.unwrap_or_else(|| panic!("there is no thread `{name}`"))
 }
 
@@ -120,7 +120,7 @@ pub(crate) async fn listed(db: &Persistence, mut list: ListThreads) -> Vec<Threa
     loop {
         let page = db.threads(list.clone()).await.expect("a list");
         assert_eq!(page.damaged, []);
-        entries.extend(page.entries);
+        entries.extend(page.threads);
         match page.next {
             Some(next) => list = list.after(next),
             None => return entries,

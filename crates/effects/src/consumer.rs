@@ -73,7 +73,7 @@ impl Event {
     /// Whether the change removes a message, a part of a thread, or a whole thread.
     #[must_use]
     pub const fn takes_away(&self) -> bool {
-        takes_away(&self.change.what)
+        takes_away(&self.change.kind)
     }
 }
 

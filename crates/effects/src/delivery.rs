@@ -93,10 +93,10 @@ impl Delivery {
         }
         // The semaphore is never closed.
         let _permit = self.permits.acquire().await;
-        if let ChangeKind::Unreadable { why } = &change.what {
+        if let ChangeKind::Unreadable { why } = &change.kind {
             return Err(AttemptError::Hopeless(format!("the change cannot be read: {why}")));
         }
-        if !takes_away(&change.what) && !self.is_on() {
+        if !takes_away(&change.kind) && !self.is_on() {
             return Ok(Outcome::Done);
         }
         let message = self.message(change).await?;
@@ -119,7 +119,7 @@ impl Delivery {
     }
 
     async fn message(&self, change: &Change) -> Result<Option<Message>, AttemptError> {
-        let Some(about) = change.what.message() else { return Ok(None) };
+        let Some(about) = change.kind.message() else { return Ok(None) };
         let get = GetMessage { thread: change.thread.clone(), id: about.id.clone() };
         let db = self.db.for_tenant(change.tenant.clone());
         db.read(get).deadline(STORE_LIMIT).await.map_err(|error| match error.kind() {

@@ -14,7 +14,7 @@
 //!     }
 //!
 //!     async fn handle(&self, event: Event) -> Result<(), BoxError> {
-//!         if let (true, Some(message)) = (event.takes_away(), event.change.what.message()) {
+//!         if let (true, Some(message)) = (event.takes_away(), event.change.kind.message()) {
 //!             self.0.lock().map_err(|error| error.to_string())?.push(message.id.to_string());
 //!         }
 //!         Ok(())

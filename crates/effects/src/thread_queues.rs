@@ -40,8 +40,8 @@ enum State {
 impl ThreadQueues {
     /// Adds an event to the queue of its thread.
     pub(super) fn push(&mut self, change: Change) {
-        let settles = may_settle(&change.what);
-        if matches!(change.what, ChangeKind::Unreadable { .. }) {
+        let settles = may_settle(&change.kind);
+        if matches!(change.kind, ChangeKind::Unreadable { .. }) {
             // The unreadable change can have settled any message.
             self.look_again();
         }
@@ -132,7 +132,7 @@ impl ThreadQueue {
         let is_free = self.events.len() > 1 || !matches!(self.state, State::AtWork { .. });
         if is_free
             && let Some(last) = self.events.back_mut()
-            && let (ChangeKind::Written(before), ChangeKind::Written(after)) = (&last.what, &change.what)
+            && let (ChangeKind::Written(before), ChangeKind::Written(after)) = (&last.kind, &change.kind)
             && before.id == after.id
         {
             undone.remove(&last.position);
@@ -163,7 +163,7 @@ mod tests {
             tenant: TenantId::default(),
             thread: thread.parse().unwrap(),
             at: Timestamp::from_micros(0),
-            what: kind(message),
+            kind: kind(message),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use throughline_core::{
     Content, Idempotency, PersistArgs, PersistResult, Position, Result, TenantId, Timestamp,
-    backend::following, changes::QuarantinedChange,
+    backend::replication_rules, changes::QuarantinedChange,
 };
 use throughline_engine::{
     Halt, Limits, Outcome, StagedRows, Transaction, Write,
@@ -28,7 +28,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(PersistResult, Option<Position>)> {
         self.check_open()?;
-        following::expect_primary(self.replication_state)?;
+        replication_rules::expect_primary(self.replication_state)?;
         let mut transaction = Transaction::new(&*self, Limits::default());
         let outcome = decided(transaction.apply(&Write { tenant, args, idempotency, now }))?;
         let (_, staged) = transaction.into_parts();

@@ -29,7 +29,7 @@ pub(crate) fn search(
     let terminated_early = found.len() > MAX_CANDIDATES;
     found.truncate(MAX_CANDIDATES);
     // Equal ranks keep their order.
-    found.sort_by_cached_key(|(_, text)| std::cmp::Reverse(query.weight(&query.terms_of(text))));
+    found.sort_by_cached_key(|(_, text)| std::cmp::Reverse(query.rank(&query.terms_of(text))));
     found.truncate(read.limit as usize);
     let hits = found.into_iter().map(|((thread, seq, id, stored), text)| {
         let (snippet, marks) = query.snippet(&text);

@@ -7,7 +7,7 @@ use throughline_core::{
     Effect, ErrorKind, PersistError, PersistResult, Position, ReadArgs, ReadResult, Result, TenantId,
     ThreadId, Timestamp,
     audit::{PendingAuditEntry, RejectedCallRecords},
-    backend::{following, rules, search::Tokenizer, sessions::AgentRecord},
+    backend::{replication_rules, rules, search::Tokenizer, sessions::AgentRecord},
     changes::QuarantinedChange,
     ids::ConsumerName,
     replication::{ImageCursor, ReplicationState},
@@ -89,7 +89,7 @@ impl Store {
     /// Writes records of rejected calls to the audit log.
     pub(crate) fn record_rejected_calls(&mut self, records: &RejectedCallRecords) -> Result<()> {
         self.check_open()?;
-        following::expect_primary(self.replication_state)?;
+        replication_rules::expect_primary(self.replication_state)?;
         let entries = records.entries(&mut self.audit.link());
         self.audit.extend(entries);
         Ok(())

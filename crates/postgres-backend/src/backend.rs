@@ -8,7 +8,7 @@ use throughline_core::{
     Admitted, Backend, Capabilities, Durability, Effect, ErrorKind, Operation, PersistArgs, PersistError,
     ReadArgs, Reply, Result, Timestamp,
     audit::RejectedCallRecords,
-    backend::{OwnerProcess, size_of_rejected_call_records, weight},
+    backend::{OwnerProcess, queued_size, size_of_rejected_call_records},
     changes::{CommitNotifications, CommitNotifier, ConsumerArgs},
     messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
     operations::FingerprintKey,
@@ -108,7 +108,7 @@ impl PostgresBackend {
         let audit = call.take_audit().into();
         let (op, context, now) = call.into_parts();
         let args: PersistArgs = op.into();
-        let bytes = weight(&args, self.settings.options.max_content_bytes)?;
+        let bytes = queued_size(&args, self.settings.options.max_content_bytes)?;
         let wait_until = self.wait_until(context.deadline());
         let (tenant, idempotency) = (context.tenant().clone(), context.idempotency().cloned());
         let write = Write { tenant, args, idempotency, now, audit };

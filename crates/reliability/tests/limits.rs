@@ -116,8 +116,8 @@ async fn rel_34_content_is_accepted_up_to_the_byte() {
         }
         report.count(format!("{bytes} bytes"), 6);
     }
-    let entry = thread.entry().await.unwrap().unwrap();
-    assert_eq!(entry.messages, 4, "the store has no refused message");
+    let summary = thread.summary().await.unwrap().unwrap();
+    assert_eq!(summary.messages, 4, "the store has no refused message");
     db.close().await.unwrap();
     report.finish();
 }

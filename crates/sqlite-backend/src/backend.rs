@@ -9,7 +9,7 @@ use throughline_core::{
     Admitted, Backend, Capabilities, Durability, Effect, ErrorKind, Operation, PersistArgs, PersistError,
     ReadArgs, Reply, Result, TenantId,
     audit::RejectedCallRecords,
-    backend::{OwnerProcess, size_of_rejected_call_records, weight},
+    backend::{OwnerProcess, queued_size, size_of_rejected_call_records},
     changes::{CommitNotifications, ConsumerArgs},
     messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
     operations::FingerprintKey,
@@ -110,7 +110,7 @@ impl SqliteBackend {
         let audit = call.take_audit();
         let (op, context, now) = call.into_parts();
         let args: PersistArgs = op.into();
-        let bytes = weight(&args, self.options.max_content_bytes)?;
+        let bytes = queued_size(&args, self.options.max_content_bytes)?;
         let times = self.times(context.deadline());
         let write = Write {
             tenant: context.tenant().clone(),

@@ -86,8 +86,8 @@ async fn walk(db: &Persistence, list: &ListThreads) -> (Vec<String>, Vec<String>
     let (mut seen, mut damaged, mut list) = (Vec::new(), Vec::new(), list.clone());
     for _ in 0..=THREADS {
         let page = db.threads(list.clone()).await.unwrap();
-        assert!(page.entries.len() <= list.limit as usize);
-        seen.extend(page.entries.iter().map(|entry| entry.thread.to_string()));
+        assert!(page.threads.len() <= list.limit as usize);
+        seen.extend(page.threads.iter().map(|entry| entry.thread.to_string()));
         damaged.extend(page.damaged.iter().map(ThreadId::to_string));
         match page.next {
             Some(next) => list = list.after(next),
@@ -198,7 +198,7 @@ async fn damaged_entries_fill_a_page() {
         let page = db.threads(list.clone()).await.unwrap();
         let first = last.saturating_sub(7);
         let damaged: Vec<_> = page.damaged.iter().map(ThreadId::to_string).collect();
-        assert_eq!((page.entries.len(), damaged), (0, (first..last).rev().map(name).collect()));
+        assert_eq!((page.threads.len(), damaged), (0, (first..last).rev().map(name).collect()));
         last = first;
         assert_eq!(page.next.is_some(), last > 0);
         list.after = page.next;

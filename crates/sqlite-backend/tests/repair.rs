@@ -96,13 +96,13 @@ async fn a_deleted_damaged_message_leaves_a_sound_store() {
         assert!(thread.delete_damaged(id("b")).key("repair").await.unwrap().deduplicated, "{damage}");
         assert_eq!(thread.get(id("b")).await.unwrap(), None, "{damage}");
         assert_eq!(ids(&store.db).await, ["a", "c"], "{damage}");
-        let entry = thread.entry().await.unwrap().unwrap();
+        let entry = thread.summary().await.unwrap().unwrap();
         assert_eq!((entry.messages, entry.turns), (2, 2), "{damage}");
         let again = thread.add(NewMessage::user("b").with_id(id("b"))).await.unwrap_err();
         assert_eq!((again.kind(), again.effect()), (ErrorKind::Gone, Effect::NotApplied), "{damage}");
         let mut changes = store.db.changes(ChangeScope::Tenant, Position::new(3));
         assert!(
-            matches!(changes.next().await.unwrap().what, ChangeKind::Deleted(gone) if gone.id == id("b"))
+            matches!(changes.next().await.unwrap().kind, ChangeKind::Deleted(gone) if gone.id == id("b"))
         );
         let found = store.maintenance.verify().await.unwrap();
         assert_eq!(found.damaged, [], "{damage}");
@@ -123,7 +123,7 @@ async fn a_restored_message_has_the_copied_content_and_its_sequence_number() {
         assert_eq!(restored.rows, [ImportedRow::Restored(Seq::new(2))], "{damage}");
         assert_eq!(thread.get(id("b")).await.unwrap().unwrap(), whole, "{damage}");
         assert_eq!(ids(&store.db).await, ["a", "b", "c"], "{damage}");
-        let entry = thread.entry().await.unwrap().unwrap();
+        let entry = thread.summary().await.unwrap().unwrap();
         assert_eq!((entry.messages, entry.turns), (3, 3), "{damage}");
         let again = thread.restore_damaged(vec![row(&whole)]).await.unwrap();
         assert_eq!(again.rows, [ImportedRow::Present(Seq::new(2))], "{damage}");
@@ -216,7 +216,7 @@ async fn a_message_that_contradicts_its_index_is_corrupt_until_a_rebuild() {
         }
         made.unwrap();
         let (_, db) = open(&store.path).await;
-        db.thread("t").rebuild_entry().await.unwrap();
+        db.thread("t").rebuild_summary().await.unwrap();
         db.thread("t").delete_damaged(id("b")).await.unwrap();
         assert_eq!(ids(&db).await, ["a", "c"], "{damage}");
         assert_eq!(messages_with_content(&store.path), 2, "{damage}");
@@ -271,7 +271,7 @@ async fn an_open_message_with_a_damaged_append_is_repaired_with_all_of_its_appen
     store.db.thread("t").restore_damaged(vec![copy]).await.unwrap();
     let page = store.db.thread("t").page_showing(PageFrom::Start, 10, Visibility::Final).await.unwrap();
     assert_eq!(page.messages[0].content, Content::text("Hello!"));
-    assert_eq!(store.db.thread("t").entry().await.unwrap().unwrap().messages, 1);
+    assert_eq!(store.db.thread("t").summary().await.unwrap().unwrap().messages, 1);
     assert_eq!(store.maintenance.verify().await.unwrap().damaged, []);
     let raw = Connection::open(&store.path).unwrap();
     let appends: i64 = raw.query_row("SELECT count(*) FROM appends", [], |row| row.get(0)).unwrap();
@@ -287,5 +287,5 @@ async fn a_repair_in_a_batch_that_is_refused_changes_nothing() {
     let error = store.db.batch(batch).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Conflict, Effect::NotApplied));
     assert_eq!(store.db.thread("t").get(id("b")).await.unwrap_err().kind(), ErrorKind::Corrupt);
-    assert_eq!(store.db.thread("t").entry().await.unwrap().unwrap().messages, 3);
+    assert_eq!(store.db.thread("t").summary().await.unwrap().unwrap().messages, 3);
 }

@@ -176,7 +176,7 @@ impl Writer<'_> {
 
     async fn publish(&self, thread: &ThreadId, archived: bool) -> Result<(), PersistError> {
         // A listed thread has been published before, and its archive flag is then the host's choice.
-        let entry = self.db.thread(thread.clone()).entry().await?;
+        let entry = self.db.thread(thread.clone()).summary().await?;
         let Some(entry) = entry.filter(|entry| !entry.listed) else { return Ok(()) };
         if archived && !entry.archived {
             self.db.on_thread(ArchiveThread { thread: thread.clone(), archived }).await?;

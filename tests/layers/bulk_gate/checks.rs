@@ -46,7 +46,7 @@ async fn live_writes_never_wait(stacks: Stacks) {
     let db = (stacks.stack)(&blocking_layer);
     import(&db).await;
     live(&db).await;
-    db.thread("t").entry().await.unwrap();
+    db.thread("t").summary().await.unwrap();
     assert_eq!(blocking_layer.received(), ["import", "m", "read"]);
 }
 
@@ -72,7 +72,7 @@ async fn bulk_waits_for_a_quiet_period(stacks: Stacks) {
     // A handle for a part of the host that the host marked as bulk.
     live(&db).await.await.unwrap().unwrap_err();
     let begun = Instant::now();
-    db.with_call_site("export").thread("t").entry().await.unwrap();
+    db.with_call_site("export").thread("t").summary().await.unwrap();
     assert_eq!(begun.elapsed().as_millis(), QUIET.as_millis());
     let begun = Instant::now();
     import(&db).await.await.unwrap().unwrap();

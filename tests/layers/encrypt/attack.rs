@@ -52,7 +52,7 @@ async fn a_plaintext_title_that_begins_like_ciphertext_is_read_unchanged() {
         plain.thread("t").rename("sealed: bids for the house".parse().unwrap()).await.unwrap();
     })
     .await;
-    let entry = db.thread("t").entry().await;
+    let entry = db.thread("t").summary().await;
     let report = layer.rewrite(&db).run().await;
     assert_eq!(entry.unwrap().unwrap().title.as_str(), "sealed: bids for the house", "{report:?}");
 }
@@ -102,7 +102,7 @@ async fn a_key_is_not_retired_while_a_title_under_it_is_damaged() {
     db.thread("t").rename("one".parse().unwrap()).await.unwrap();
     let bad = |entry: &mut throughline::threads::ThreadSummary| entry.title = "forged".parse().unwrap();
     proxy.tamper(move |result| match result {
-        PersistResult::Read(ReadResult::Threads(list)) => list.entries.iter_mut().for_each(bad),
+        PersistResult::Read(ReadResult::Threads(list)) => list.threads.iter_mut().for_each(bad),
         PersistResult::Read(ReadResult::Thread(Some(entry))) => bad(entry),
         _ => {}
     });

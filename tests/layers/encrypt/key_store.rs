@@ -119,5 +119,5 @@ async fn a_write_whose_answer_cannot_be_decrypted_reports_applied() {
     keys.fail(KeyCall::Get, 1);
     let error = thread.archive(true).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Applied));
-    assert!(thread.entry().await.unwrap().unwrap().archived);
+    assert!(thread.summary().await.unwrap().unwrap().archived);
 }

@@ -66,7 +66,7 @@ async fn a_title_is_refused(layer: &EncryptLayer) -> bool {
             entry.title = Title::new("planted").unwrap();
         }
     });
-    is_refused(db.thread("t").entry().await)
+    is_refused(db.thread("t").summary().await)
 }
 
 async fn a_preview_is_refused(layer: &EncryptLayer) -> bool {
@@ -76,7 +76,7 @@ async fn a_preview_is_refused(layer: &EncryptLayer) -> bool {
             entry.preview = Some("planted".to_owned());
         }
     });
-    is_refused(db.thread("t").entry().await)
+    is_refused(db.thread("t").summary().await)
 }
 
 async fn all_are_refused(layer: &EncryptLayer) -> [bool; 4] {
@@ -102,13 +102,13 @@ async fn an_unreadable_thread_summary_hides_no_other() {
     // Swap the titles of two threads.
     proxy.tamper(|result| {
         if let PersistResult::Read(ReadResult::Threads(list)) = result {
-            list.entries[0].title = list.entries[1].title.clone();
+            list.threads[0].title = list.threads[1].title.clone();
         }
     });
     let list = db.threads(ListThreads::new(10)).await.unwrap();
-    assert_eq!((list.entries.len(), list.damaged.len()), (1, 1));
+    assert_eq!((list.threads.len(), list.damaged.len()), (1, 1));
     proxy.stop_tampering();
-    assert_eq!(db.threads(ListThreads::new(10)).await.unwrap().entries.len(), 2);
+    assert_eq!(db.threads(ListThreads::new(10)).await.unwrap().threads.len(), 2);
 }
 
 #[tokio::test]

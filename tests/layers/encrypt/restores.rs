@@ -85,9 +85,9 @@ async fn a_rename_compares_plaintext_titles() {
             let rename = RenameThread::new("t".parse().unwrap(), to.parse().unwrap());
             db.on_thread(rename.expecting(from.parse().unwrap()))
         };
-        assert_eq!(rename("two", "one").await.unwrap().entry.title.as_str(), "two");
+        assert_eq!(rename("two", "one").await.unwrap().summary.title.as_str(), "two");
         assert_eq!(rename("three", "one").await.unwrap_err().kind(), ErrorKind::Stale);
-        assert_eq!(rename("three", "two").await.unwrap().entry.title.as_str(), "three");
+        assert_eq!(rename("three", "two").await.unwrap().summary.title.as_str(), "three");
         let long = "x".repeat(4096);
         let error = db.thread("t").rename(long.parse().unwrap()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge);
@@ -188,7 +188,7 @@ async fn lists_show_no_preview_and_a_search_finds_nothing() {
     for db in stacks(&layer()).await {
         db.thread("t").add(NewMessage::user("hello world")).await.unwrap();
         let list = db.threads(ListThreads::new(10)).await.unwrap();
-        assert_eq!((list.entries[0].preview.as_deref(), list.entries[0].turns), (None, 1));
+        assert_eq!((list.threads[0].preview.as_deref(), list.threads[0].turns), (None, 1));
         match db.search(SearchMessages::new("hello", 10)).await {
             Ok(found) => assert_eq!(found.hits, []),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),

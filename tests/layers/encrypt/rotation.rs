@@ -50,7 +50,7 @@ async fn all_rows(db: &Persistence) -> Vec<String> {
     let list = db.threads(ListThreads::new(1000)).await.unwrap();
     assert_eq!(list.damaged, []);
     let mut said = Vec::new();
-    for entry in list.entries {
+    for entry in list.threads {
         said.push(format!("{} {} {}", entry.thread, entry.title, entry.metadata.get("fact").unwrap().get()));
         for message in db.thread(entry.thread).page(PageFrom::Start, 1000).await.unwrap().messages {
             let facts = serde_json::to_string(&message.metadata).unwrap();

@@ -139,7 +139,7 @@ fn normalize(result: &mut PersistResult) {
         PersistResult::Batch(batched) => batched.outputs.iter_mut().for_each(normalize),
         PersistResult::Thread(
             ThreadResult::Create(changed) | ThreadResult::Rename(changed) | ThreadResult::Label(changed),
-        ) => without_sizes(&mut changed.entry),
+        ) => without_sizes(&mut changed.summary),
         PersistResult::Read(throughline::ReadResult::Page(page)) => {
             page.messages.iter_mut().for_each(without_times);
         }
@@ -148,7 +148,7 @@ fn normalize(result: &mut PersistResult) {
         }
         PersistResult::Read(throughline::ReadResult::Thread(Some(entry))) => without_sizes(entry),
         PersistResult::Read(throughline::ReadResult::Threads(list)) => {
-            list.entries.iter_mut().for_each(without_sizes);
+            list.threads.iter_mut().for_each(without_sizes);
         }
         _ => {}
     }

@@ -33,7 +33,7 @@ async fn shredding_makes_one_thread_unreadable_and_no_other() {
             for error in [
                 shredded.get("m".parse().unwrap()).await.unwrap_err(),
                 shredded.page(PageFrom::Start, 10).await.unwrap_err(),
-                shredded.entry().await.unwrap_err(),
+                shredded.summary().await.unwrap_err(),
                 shredded.add(NewMessage::user("more")).await.unwrap_err(),
             ] {
                 let source =
@@ -42,7 +42,7 @@ async fn shredding_makes_one_thread_unreadable_and_no_other() {
             }
             assert_eq!(kept.page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
             let list = db.threads(ListThreads::new(10)).await.unwrap();
-            assert_eq!((list.entries.len(), &list.damaged[..]), (1, &[named("a")][..]));
+            assert_eq!((list.threads.len(), &list.damaged[..]), (1, &[named("a")][..]));
             // The thread with the same id of another tenant has its own key.
             let other = db.for_tenant("other".parse().unwrap());
             other.thread(named("a")).add(NewMessage::user("said")).await.unwrap();
@@ -119,7 +119,7 @@ async fn shredding_with_forks_leaves_no_copy_readable() {
         create_forks(&db).await;
         let shredded = layer.shred_with_forks(&db, &"source".parse().unwrap()).await.unwrap();
         assert_eq!(shredded.threads, ids(&["source", "half", "fork"]));
-        assert!(shredded.readable_forks.is_empty() && shredded.unread.is_empty(), "{shredded:?}");
+        assert!(shredded.readable_forks.is_empty() && shredded.damaged.is_empty(), "{shredded:?}");
         assert_eq!(readable(&db).await, ["own"]);
     }
 }
@@ -136,9 +136,12 @@ async fn a_damaged_key_record_does_not_prevent_forks_from_being_listed_and_shred
     std::fs::write(folder.path().join(&damaged), " ".repeat(100)).unwrap();
     let damaged = vec![damaged];
     let shredded = layer.shred(&db, &"source".parse().unwrap()).await.unwrap();
-    assert_eq!((shredded.readable_forks, shredded.unread_keys), (ids(&["fork", "half"]), damaged.clone()));
+    assert_eq!((shredded.readable_forks, shredded.damaged_keys), (ids(&["fork", "half"]), damaged.clone()));
     let shredded = layer.shred_with_forks(&db, &"source".parse().unwrap()).await.unwrap();
-    assert_eq!((shredded.threads, shredded.unread_keys), (ids(&["source", "half", "fork"]), damaged.clone()));
+    assert_eq!(
+        (shredded.threads, shredded.damaged_keys),
+        (ids(&["source", "half", "fork"]), damaged.clone())
+    );
     assert_eq!(readable(&db).await, ["own"]);
     // The data under the damaged key is unknown, so no key of the key ring can be removed.
     let error = layer.keys_in_use(&db).await.unwrap_err();
@@ -165,13 +168,13 @@ async fn a_fork_with_a_damaged_summary_is_listed_as_unreadable() {
             }
         };
         match result {
-            PersistResult::Read(ReadResult::Threads(list)) => list.entries.iter_mut().for_each(damage),
+            PersistResult::Read(ReadResult::Threads(list)) => list.threads.iter_mut().for_each(damage),
             PersistResult::Read(ReadResult::Thread(entry)) => entry.iter_mut().for_each(damage),
             _ => {}
         }
     });
     let shredded = layer.shred_with_forks(&db, &"source".parse().unwrap()).await.unwrap();
-    assert_eq!((shredded.threads, shredded.unread), (ids(&["source"]), ids(&["fork"])));
+    assert_eq!((shredded.threads, shredded.damaged), (ids(&["source"]), ids(&["fork"])));
     proxy.stop_tampering();
     assert_eq!(readable(&db).await, ["fork", "half", "own"]);
 }

@@ -102,9 +102,9 @@ async fn batch_items_count(stacks: Stacks) {
 async fn reads_count_as_operations(stacks: Stacks) {
     let db = open(stacks);
     for _ in 0..OPERATIONS.1 {
-        db.thread("t").entry().await.unwrap();
+        db.thread("t").summary().await.unwrap();
     }
-    refused(&db.thread("t").entry().await.unwrap_err(), ErrorKind::Overloaded);
+    refused(&db.thread("t").summary().await.unwrap_err(), ErrorKind::Overloaded);
 }
 
 async fn tenants_have_separate_limits(stacks: Stacks) {

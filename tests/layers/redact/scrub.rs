@@ -90,7 +90,7 @@ async fn a_dry_run_reports_the_changes_and_makes_none() {
     assert_eq!(whys, [WhyLeft::Open, WhyLeft::Abandoned].repeat(3));
     let again = scrub.run().await.unwrap();
     assert_eq!((again.changed, again.left.len()), (0, 6), "a second time nothing changes");
-    let entry = db.thread("t0").entry().await.unwrap().unwrap();
+    let entry = db.thread("t0").summary().await.unwrap().unwrap();
     assert!(entry.title.as_str().starts_with("my [redacted:leaked#"));
     let message = db.thread("t0").get(id("m1")).await.unwrap().unwrap();
     assert_eq!((message.metadata.len(), message.metadata.get_as::<u8>("keep")), (2, Some(2)));
@@ -170,7 +170,7 @@ async fn threads_of_an_owner_with_a_secret_are_listed_again_after_a_scrub() {
 
     let layer = RedactLayer::new(redactor());
     let db = Persistence::builder().layer(layer).backend(open().await).build().unwrap();
-    let listed = async || db.threads(ListThreads::new(10).of_owner(owner.clone())).await.unwrap().entries;
+    let listed = async || db.threads(ListThreads::new(10).of_owner(owner.clone())).await.unwrap().threads;
     assert_eq!(listed().await.len(), 0, "the list asks for the marker");
     let scrub = Scrub::new(&db, redactor());
     let planned = scrub.clone().dry_run().run().await.unwrap();

@@ -112,7 +112,7 @@ async fn rel_13_a_hostile_layer_leaks_no_byte_of_another_tenant() {
     // The hostile layer has changed nothing in the other tenant: each tenant has only its own data.
     for (index, (_, db)) in tenants.iter().enumerate() {
         let other = tenants[1 - index].0;
-        for entry in db.threads(ListThreads::new(100)).await.unwrap().entries {
+        for entry in db.threads(ListThreads::new(100)).await.unwrap().threads {
             let mut walk =
                 db.thread(entry.thread).walk(PageFrom::Start, throughline::messages::Visibility::All);
             while let Some(message) = walk.next().await.unwrap() {

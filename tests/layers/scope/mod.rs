@@ -69,7 +69,7 @@ async fn a_capability_of_another_authority_is_denied() {
     let guarded = Guarded::new();
     let forged = ScopeLayer::new().authority().everything();
     let forged = guarded.db.with_credential(forged);
-    denied(forged.thread("t").entry().await, "the capability is of another authority");
+    denied(forged.thread("t").summary().await, "the capability is of another authority");
     // Another authority cannot revoke the capability either.
     let ours = guarded.authority.everything();
     ScopeLayer::new().authority().revoke(&ours);
@@ -80,7 +80,7 @@ async fn a_capability_of_another_authority_is_denied() {
 async fn a_capability_without_a_scope_layer_allows_nothing() {
     let open = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     let reader = open.with_credential(ScopeLayer::new().authority().everything().read_only());
-    let error = reader.thread("t").entry().await.unwrap_err();
+    let error = reader.thread("t").summary().await.unwrap_err();
     let why = "the call has a credential, and no layer has accepted it";
     assert_eq!((error.kind(), error.detail()), (ErrorKind::Denied, why));
     open.thread("t").add(throughline::NewMessage::user("x")).await.unwrap();
@@ -94,7 +94,7 @@ async fn revoking_a_capability_revokes_everything_narrowed_from_it() {
     guarded.authority.revoke(&gone);
     let read = async |capability: &Capability| {
         let db = guarded.db.for_tenant("u".parse().unwrap()).with_credential(capability.clone());
-        db.thread("t").entry().await
+        db.thread("t").summary().await
     };
     for capability in [&gone, &below] {
         denied(read(capability).await, "the capability was revoked");
@@ -119,10 +119,10 @@ async fn narrowing_beyond_a_capability_allows_nothing() {
         (everything.expiring_in(Duration::ZERO).expiring_in(Duration::MAX), "the capability has expired"),
     ] {
         let db = guarded.db.for_tenant(u()).with_credential(capability);
-        denied(db.thread("t").entry().await, why);
+        denied(db.thread("t").summary().await, why);
     }
     let all = everything.only(Verb::ALL.iter().copied()).in_threads_under("").expiring_in(Duration::MAX);
-    assert_eq!(guarded.db.with_credential(all).thread("t").entry().await.unwrap(), None);
+    assert_eq!(guarded.db.with_credential(all).thread("t").summary().await.unwrap(), None);
 }
 
 #[test]

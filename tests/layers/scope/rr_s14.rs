@@ -60,7 +60,7 @@ async fn calls_inside_the_capability_are_allowed(missing: MissingLimit) {
     let mut draft = thread.reserve(throughline::Role::Assistant).await.unwrap();
     draft.append("hi").await.unwrap();
     draft.finish().await.unwrap();
-    assert_eq!(thread.entry().await.unwrap().unwrap().messages, 2);
+    assert_eq!(thread.summary().await.unwrap().unwrap().messages, 2);
 }
 
 async fn other_threads_are_denied(missing: MissingLimit) {
@@ -69,8 +69,8 @@ async fn other_threads_are_denied(missing: MissingLimit) {
         ["other", ".chats", ".chats/", ".chatsx/one", ".chats/../other", ".chats/a/./b", r".chats/a\..\b"]
     {
         denied(guest.thread(thread).add(message()).await, "the capability is not for this thread");
-        denied(guest.thread(thread).entry().await, "the capability is not for this thread");
-        assert_eq!(host.thread(thread).entry().await.unwrap(), None, "{thread}");
+        denied(guest.thread(thread).summary().await, "the capability is not for this thread");
+        assert_eq!(host.thread(thread).summary().await.unwrap(), None, "{thread}");
     }
     let list = guest.threads(ListThreads::new(10)).await;
     denied(list, "the capability is not for every thread of the tenant");
@@ -78,7 +78,7 @@ async fn other_threads_are_denied(missing: MissingLimit) {
         .with(throughline::messages::Add::new(".chats/one".parse().unwrap(), message()))
         .with(throughline::messages::Add::new("other".parse().unwrap(), message()));
     denied(guest.batch(batch).await, "the capability is not for this thread");
-    assert_eq!(host.thread(".chats/one").entry().await.unwrap(), None);
+    assert_eq!(host.thread(".chats/one").summary().await.unwrap(), None);
 }
 
 async fn other_users_are_denied(missing: MissingLimit) {
@@ -112,7 +112,7 @@ async fn an_expired_capability_allows_no_write(missing: MissingLimit) {
     tokio::time::advance(Duration::from_millis(1)).await;
     denied(thread.add(NewMessage::user("late")).await, "the capability has expired");
     denied(thread.get("m".parse().unwrap()).await, "the capability has expired");
-    assert_eq!(host.thread(".chats/one").entry().await.unwrap().unwrap().messages, 1);
+    assert_eq!(host.thread(".chats/one").summary().await.unwrap().unwrap().messages, 1);
 }
 
 type Check = fn(MissingLimit) -> Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -173,12 +173,12 @@ async fn every_field_is_rewritten_for_the_store_and_restored_in_answers() {
     let thread = db.thread("t");
     thread.rename(Title::new("Bob's").unwrap()).await.unwrap();
     let patch = MetadataPatch::new().set("Alice", "Bob").unwrap();
-    let entry = thread.annotate(patch).await.unwrap().entry;
+    let entry = thread.annotate(patch).await.unwrap().summary;
     assert_eq!(
         (entry.title.as_str(), entry.metadata.get_as::<String>("Alice").as_deref()),
         ("Bob's", Some("Bob"))
     );
-    let cleared = thread.annotate(MetadataPatch::new().clear("Alice")).await.unwrap().entry;
+    let cleared = thread.annotate(MetadataPatch::new().clear("Alice")).await.unwrap().summary;
     assert!(cleared.metadata.is_empty());
     assert!(!store.received("Alice\":\"") && !store.received("Bob's"));
 }

@@ -153,7 +153,7 @@ async fn turns(db: &Persistence, count: u32) -> Result<()> {
     for _ in 0..count {
         let turn = NewTurn::new(NewMessage::user("why?")).answered(NewMessage::assistant("so"));
         let turn = db.thread("t").append_turn(turn).await?;
-        ack(format_args!("{} {}", turn.question.seq, turn.answers[0].seq));
+        ack(format_args!("{} {}", turn.prompt.seq, turn.answers[0].seq));
     }
     Ok(())
 }

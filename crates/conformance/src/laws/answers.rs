@@ -51,7 +51,7 @@ pub(super) fn answer(asked: &ReadArgs, tenant: &TenantId, text: &str, number: u6
         }),
         ReadArgs::Thread(_) => ReadResult::Thread(Some(entry(tenant, thread(), text, number))),
         ReadArgs::Threads(ListThreads { .. }) => ReadResult::Threads(ThreadList {
-            entries: vec![entry(tenant, thread(), text, number)],
+            threads: vec![entry(tenant, thread(), text, number)],
             damaged: vec![id("a-damaged-thread")],
             next: Some(ThreadCursor { active_at: at(8), thread: thread() }),
             position,
@@ -75,7 +75,7 @@ pub(super) fn answer(asked: &ReadArgs, tenant: &TenantId, text: &str, number: u6
                     tenant: tenant.clone(),
                     thread: thread(),
                     at: at(7),
-                    what: ChangeKind::Added(message),
+                    kind: ChangeKind::Added(message),
                 }],
                 position,
                 more: true,

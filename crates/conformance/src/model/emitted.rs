@@ -59,7 +59,7 @@ impl EmittedChanges {
                     return Err(format!("{change:?} is told of the write at {}", write.position));
                 }
                 last = Some(change.position);
-                read.push((change.thread, change.what));
+                read.push((change.thread, change.kind));
             }
             same("changes", &plain(read), &plain(write.kind.clone()))?;
             if last.is_some_and(|last| last != write.position) {

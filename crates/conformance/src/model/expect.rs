@@ -113,7 +113,7 @@ fn entries(answer: &PersistResult) -> Vec<ThreadSummary> {
             | ThreadResult::Publish(changed)
             | ThreadResult::Rebuild(changed)
             | ThreadResult::Clear(changed),
-        ) => vec![changed.entry.clone()],
+        ) => vec![changed.summary.clone()],
         PersistResult::Batch(batched) => batched.outputs.iter().flat_map(entries).collect(),
         _ => Vec::new(),
     }

@@ -83,7 +83,7 @@ impl Rows {
         let tenant = (reader.tenant, reader.name);
         let mut due = Vec::new();
         for (number, name) in THREADS.into_iter().enumerate() {
-            let read = reader.db.thread(name).entry().await.map_err(|error| error.to_string())?;
+            let read = reader.db.thread(name).summary().await.map_err(|error| error.to_string())?;
             let entry = self.entry(tenant, number, read.as_slice());
             same("entry", &read, &entry)?;
             due.extend(entry.filter(|entry| entry.listed && entry.archived == look.expired_only));
@@ -93,7 +93,7 @@ impl Rows {
         list.archived = Some(look.expired_only);
         loop {
             let page = reader.db.threads(list.clone()).await.map_err(|error| error.to_string())?;
-            seen.extend(page.entries);
+            seen.extend(page.threads);
             match page.next {
                 Some(next) => list = list.after(next),
                 None => break,

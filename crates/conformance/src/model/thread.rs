@@ -54,7 +54,7 @@ impl Thread {
 
 /// What a deed is answered.
 pub(super) fn answered(deed: Deed, entry: ThreadSummary, deduplicated: bool) -> PersistResult {
-    let changed = ThreadChanged { entry, deduplicated };
+    let changed = ThreadChanged { summary: entry, deduplicated };
     let result = match deed {
         Deed::Create { .. } => ThreadResult::Create(changed),
         Deed::Rename { .. } => ThreadResult::Rename(changed),

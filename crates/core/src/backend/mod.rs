@@ -44,12 +44,12 @@
 mod admitted;
 mod audit;
 mod capabilities;
-pub mod following;
 mod length;
 pub mod names;
 mod owner_process;
 mod queue_capacity;
 mod queued_size;
+pub mod replication_rules;
 pub mod rules;
 pub mod search;
 pub mod sessions;
@@ -63,7 +63,7 @@ pub use self::{
     length::{Length, Tail},
     owner_process::OwnerProcess,
     queue_capacity::{QueueCapacity, QueuePermit, closed},
-    queued_size::{size_of_rejected_call_records, weight},
+    queued_size::{queued_size, size_of_rejected_call_records},
 };
 pub(crate) use self::{admitted::Counter, audit::record};
 pub use crate::operation::{

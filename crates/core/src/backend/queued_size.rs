@@ -14,18 +14,18 @@ pub const fn size_of_rejected_call_records(entries: usize) -> usize {
 /// Returns the estimated size of a write in the queue of a store, in bytes.
 ///
 /// ```
-/// use throughline_core::{ErrorKind, NewMessage, backend::weight, messages::Add};
+/// use throughline_core::{ErrorKind, NewMessage, backend::queued_size, messages::Add};
 ///
 /// let add = Add::new("t".parse()?, NewMessage::user("hello"));
-/// assert!(weight(&add.clone().into(), 1000)? > 0);
-/// assert_eq!(weight(&add.into(), 10).unwrap_err().kind(), ErrorKind::TooLarge);
+/// assert!(queued_size(&add.clone().into(), 1000)? > 0);
+/// assert_eq!(queued_size(&add.into(), 10).unwrap_err().kind(), ErrorKind::TooLarge);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
 /// `TooLarge` for content beyond `max_content_bytes`, which the store would refuse: such a write need not wait in the
 /// queue. A copy of messages that the store has is never refused.
-pub fn weight(args: &PersistArgs, max_content_bytes: u64) -> Result<usize> {
+pub fn queued_size(args: &PersistArgs, max_content_bytes: u64) -> Result<usize> {
     check_content(args, max_content_bytes)?;
     let frames = match args {
         PersistArgs::Batch(batch) => batch.items.len(),
@@ -72,11 +72,11 @@ mod tests {
     fn the_longest_content_fits_and_one_byte_more_does_not() {
         let add = || Add::new("t".parse().unwrap(), NewMessage::user("hello").with_id("m".parse().unwrap()));
         let max = Content::text("hello").byte_len() as u64;
-        assert_eq!(weight(&add().into(), max).unwrap(), FRAME + 2 + max as usize);
-        let error = weight(&add().into(), max - 1).unwrap_err();
+        assert_eq!(queued_size(&add().into(), max).unwrap(), FRAME + 2 + max as usize);
+        let error = queued_size(&add().into(), max - 1).unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotApplied));
         assert_eq!(error.message().unwrap().as_str(), "m");
         let batch = Batch::new().with(Add::new("t".parse().unwrap(), NewMessage::user(""))).with(add());
-        assert_eq!(weight(&batch.into(), max - 1).unwrap_err().batch_index(), Some(1));
+        assert_eq!(queued_size(&batch.into(), max - 1).unwrap_err().batch_index(), Some(1));
     }
 }

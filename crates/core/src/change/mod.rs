@@ -7,10 +7,10 @@
 //! use throughline_core::{Position, changes::{Change, ChangeKind}};
 //!
 //! let json = r#"{"position":7,"tenant":"default","thread":"t","at":0,
-//!     "what":{"added":{"id":"m","seq":1,"revision":1}}}"#;
+//!     "kind":{"added":{"id":"m","seq":1,"revision":1}}}"#;
 //! let change: Change = serde_json::from_str(json)?;
 //! assert_eq!(change.position, Position::new(7));
-//! assert!(matches!(change.what, ChangeKind::Added(added) if added.id.as_str() == "m"));
+//! assert!(matches!(change.kind, ChangeKind::Added(added) if added.id.as_str() == "m"));
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
@@ -36,7 +36,7 @@ pub struct Change {
     /// The time of the change.
     pub at: Timestamp,
     /// The kind of the change.
-    pub what: ChangeKind,
+    pub kind: ChangeKind,
 }
 
 /// The kind of a [`Change`].

@@ -370,7 +370,7 @@ impl Shape {
             | ReadResult::Images(_)
             | ReadResult::ReplicationStatus(_) => {}
         }
-        if !result.entries().iter().all(|entry| entry.tenant == *tenant && is_asked_for(&entry.thread)) {
+        if !result.summaries().iter().all(|entry| entry.tenant == *tenant && is_asked_for(&entry.thread)) {
             return Err("answered with a thread of another tenant or id than it was asked");
         }
         if result.messages().iter().all(matches) {

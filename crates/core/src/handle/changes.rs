@@ -22,7 +22,7 @@ use crate::{
 /// let mut feed = db.changes(ChangeScope::Tenant, known);
 /// loop {
 ///     let change = feed.next().await?;
-///     if let ChangeKind::Finished(message) = &change.what {
+///     if let ChangeKind::Finished(message) = &change.kind {
 ///         println!("{}: {} is complete", change.thread, message.id);
 ///     }
 /// }

@@ -56,7 +56,7 @@ impl Thread {
             return Err(refused(ErrorKind::Conflict, detail).about(&from, at));
         };
         let point = ForkPoint { thread: from.clone(), message: at.clone() };
-        let titled = match (&to.title, self.entry().await?) {
+        let titled = match (&to.title, self.summary().await?) {
             (None, Some(entry)) => to.with_title(entry.title),
             _ => to,
         };
@@ -92,7 +92,7 @@ impl Thread {
                 Err(error)
             }
             Err(Unfilled::Failed(error)) if is_named && can_go_on(&error) => Err(error),
-            Err(Unfilled::Failed(error)) => match self.persistence().thread(thread).entry().await {
+            Err(Unfilled::Failed(error)) => match self.persistence().thread(thread).summary().await {
                 // It was published, and the answer was lost.
                 Ok(Some(entry)) if entry.listed && entry.forked_from.as_ref() == Some(&point) => {
                     partial.keep();
@@ -167,7 +167,7 @@ impl Thread {
             }
         }
         let published = db.on_thread(PublishThread { thread }).await?;
-        Ok(Forked { entry: published.entry, messages })
+        Ok(Forked { entry: published.summary, messages })
     }
 
     /// Makes the new thread, or finds the one that an earlier call made for the same fork.
@@ -181,7 +181,7 @@ impl Thread {
             Ok(created) if created.deduplicated => Ok(Begun::Found),
             Ok(_) => Ok(Begun::Made),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                match db.thread(thread).entry().await? {
+                match db.thread(thread).summary().await? {
                     Some(entry) if entry.forked_from.as_ref() != Some(point) => Err(error),
                     Some(entry) if entry.listed => Ok(Begun::Whole(Box::new(entry))),
                     Some(_) => Ok(Begun::Found),

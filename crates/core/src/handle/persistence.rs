@@ -18,7 +18,7 @@ use crate::{
     change::ChangeScope,
     context::{Context, Credential, Facts, Idempotency, Shape},
     operation::{Batch, CreateThread, ListTenants, ListThreads, OperationOf, SearchMessages, ThreadArgs},
-    pipeline::{Core, Description, Execution, InFlight, Keyless, Ticket},
+    pipeline::{Core, Description, Execution, InFlight, InFlightGuard, Keyless},
 };
 
 /// A handle to a pipeline: the layers and the store behind them. All reads and writes go through a handle.
@@ -66,7 +66,7 @@ pub struct Persistence {
     call_site: Option<Arc<str>>,
     deadline: Option<Duration>,
     /// Set in the handle of a task that `close` waits for: the closing pipeline still admits its calls.
-    in_flight_guard: Option<Arc<Ticket>>,
+    in_flight_guard: Option<Arc<InFlightGuard>>,
     credential: Option<Credential>,
 }
 
@@ -173,7 +173,7 @@ impl Persistence {
     ///
     /// # async fn example(db: Persistence) -> throughline_core::Result<()> {
     /// let list = db.threads(ListThreads::new(50)).await?;
-    /// for entry in &list.entries {
+    /// for entry in &list.threads {
     ///     println!("{} ({} messages) {}", entry.title, entry.messages, entry.preview.as_deref().unwrap_or(""));
     /// }
     /// # Ok(())

@@ -1,4 +1,4 @@
-//! Turns: a question and its answer.
+//! Turns: a prompt and its answer.
 
 use std::{
     fmt,
@@ -24,16 +24,16 @@ use crate::{
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewTurn {
-    question: NewMessage,
+    prompt: NewMessage,
     answers: Vec<NewMessage>,
     after: Option<Seq>,
 }
 
 impl NewTurn {
-    /// A question without an answer.
+    /// A prompt without an answer.
     #[must_use]
-    pub const fn new(question: NewMessage) -> Self {
-        Self { question, answers: Vec::new(), after: None }
+    pub const fn new(prompt: NewMessage) -> Self {
+        Self { prompt, answers: Vec::new(), after: None }
     }
 
     /// Adds an answer behind the ones before: what an assistant said, a call of a tool, its result.
@@ -56,7 +56,7 @@ impl NewTurn {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Turn {
     /// What was asked.
-    pub question: Message,
+    pub prompt: Message,
     /// What was answered, in order.
     pub answers: Vec<Message>,
     /// Whether an earlier call with the same idempotency key had added it.
@@ -102,8 +102,8 @@ impl IntoFuture for TurnRequest {
                 }
             }
             let mut messages = messages.into_iter();
-            let question = messages.next().ok_or_else(|| PersistError::wrong_answer("add", "nothing"))?;
-            Ok(Turn { question, answers: messages.collect(), deduplicated: batched.deduplicated })
+            let prompt = messages.next().ok_or_else(|| PersistError::wrong_answer("add", "nothing"))?;
+            Ok(Turn { prompt, answers: messages.collect(), deduplicated: batched.deduplicated })
         })
     }
 }
@@ -115,7 +115,7 @@ impl fmt::Debug for TurnRequest {
 }
 
 impl Thread {
-    /// Adds a turn: a question, and its answer where that is known. With an idempotency key a repeated call answers the turn
+    /// Adds a turn: a prompt, and its answer where that is known. With an idempotency key a repeated call answers the turn
     /// that is there, so that nobody pays for an answer twice.
     ///
     /// ```no_run
@@ -124,20 +124,20 @@ impl Thread {
     /// # async fn example(db: Persistence) -> throughline_core::Result<()> {
     /// let turn = NewTurn::new(NewMessage::user("Where is Lisbon?")).answered(NewMessage::assistant("In Portugal."));
     /// let turn = db.thread("telegram:42").append_turn(turn).key("update-1007").await?;
-    /// assert_eq!(turn.answers[0].seq, turn.question.seq.next());
+    /// assert_eq!(turn.answers[0].seq, turn.prompt.seq.next());
     /// # Ok(())
     /// # }
     /// ```
     pub fn append_turn(&self, turn: NewTurn) -> TurnRequest {
-        let NewTurn { question, answers, after } = turn;
-        let question = match after {
-            Some(seq) => question.after(seq),
-            None => question,
+        let NewTurn { prompt, answers, after } = turn;
+        let prompt = match after {
+            Some(seq) => prompt.after(seq),
+            None => prompt,
         };
         TurnRequest(Request::new(
             self.persistence().clone(),
             self.with_id(|thread| {
-                let adds = std::iter::once(question).chain(answers);
+                let adds = std::iter::once(prompt).chain(answers);
                 Batch::of(adds.map(|message| Add::new(thread.clone(), message).into()).collect())
             }),
         ))

@@ -95,7 +95,7 @@ impl PersistArgs {
             Self::Import(Import { thread, rows, restores_damaged: _, is_copy: _ }) => {
                 thread.as_str().len() + rows.iter().map(row_len).sum::<usize>()
             }
-            Self::Replica(ReplicaArgs::Apply(apply)) => apply.images.iter().map(Image::weight).sum(),
+            Self::Replica(ReplicaArgs::Apply(apply)) => apply.images.iter().map(Image::estimated_size).sum(),
             Self::Thread(_) | Self::Session(_) | Self::Consumer(_) | Self::Replica(_) => json_len(self),
             Self::Read(_) => 0,
         }

@@ -27,7 +27,7 @@ pub struct DescribedSite {
     /// The phase of a layer. `None` for the backend.
     pub phase: Option<Phase>,
     /// The remark of the layer for a reader of the description.
-    pub note: Option<String>,
+    pub remark: Option<String>,
 }
 
 impl Description {
@@ -35,10 +35,10 @@ impl Description {
         let layer = |spec: &SiteSpec| DescribedSite {
             name: spec.name.to_string(),
             phase: Some(spec.phase),
-            note: spec.note.as_ref().map(ToString::to_string),
+            remark: spec.remark.as_ref().map(ToString::to_string),
         };
         let mut sites: Vec<_> = layers.iter().map(layer).collect();
-        sites.push(DescribedSite { name: backend.to_owned(), phase: None, note: None });
+        sites.push(DescribedSite { name: backend.to_owned(), phase: None, remark: None });
         Self { sites, capabilities }
     }
 
@@ -67,9 +67,9 @@ impl fmt::Display for Description {
             match site.phase {
                 Some(phase) => {
                     write!(f, "{:width$}   {phase}", site.name)?;
-                    if let Some(note) = &site.note {
+                    if let Some(remark) = &site.remark {
                         // Aligned with the operations of the backend.
-                        write!(f, "{:gap$}{note}", "", gap = 11 - phase.to_string().len())?;
+                        write!(f, "{:gap$}{remark}", "", gap = 11 - phase.to_string().len())?;
                     }
                     writeln!(f)?;
                 }

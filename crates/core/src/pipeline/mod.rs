@@ -85,7 +85,7 @@ pub(crate) use self::{
     deadline::{Deadline, Expired},
     edge::Execution,
     guard::{GuardedFuture, contract_violation, foreign_call, panicked, put_ready},
-    in_flight::{InFlight, InFlightGuard as Ticket},
+    in_flight::{InFlight, InFlightGuard},
     live_drafts::{LiveDraft, LiveDrafts},
     phase::CallerFilter,
     terminal::Terminal,

@@ -32,7 +32,7 @@ pub struct SiteSpec {
     pub(crate) name: Cow<'static, str>,
     pub(crate) phase: Phase,
     pub(crate) rank: Option<u16>,
-    pub(crate) note: Option<Cow<'static, str>>,
+    pub(crate) remark: Option<Cow<'static, str>>,
     /// The audit log of an audit layer.
     pub(crate) sealing: Option<Sealing>,
     /// The caller filter of a layer that hides secrets.
@@ -72,7 +72,7 @@ impl fmt::Debug for CallerFilter {
 impl SiteSpec {
     /// Returns the description of a layer with this name and phase, without a rank.
     pub fn new(name: impl Into<Cow<'static, str>>, phase: Phase) -> Self {
-        Self { name: name.into(), phase, rank: None, note: None, sealing: None, caller_filter: None }
+        Self { name: name.into(), phase, rank: None, remark: None, sealing: None, caller_filter: None }
     }
 
     /// Sets the rank. Of the ranked layers in one phase, a layer with a lower rank is further out.
@@ -108,8 +108,8 @@ impl SiteSpec {
 
     /// Sets a short remark, which the description of the pipeline shows.
     #[must_use]
-    pub fn with_note(mut self, note: impl Into<Cow<'static, str>>) -> Self {
-        self.note = Some(note.into());
+    pub fn with_remark(mut self, remark: impl Into<Cow<'static, str>>) -> Self {
+        self.remark = Some(remark.into());
         self
     }
 }

@@ -85,14 +85,14 @@ fn threads(here: &mut ThreadList, there: ThreadList, list: &ListThreads) {
     let mut ends = [&here.next, &there.next].into_iter().flatten().cloned().collect::<Vec<_>>();
     ends.sort_by(in_order);
     let end = ends.into_iter().next();
-    here.entries.extend(there.entries);
-    here.entries.sort_by(|a, b| in_order(&ThreadCursor::of(a), &ThreadCursor::of(b)));
+    here.threads.extend(there.threads);
+    here.threads.sort_by(|a, b| in_order(&ThreadCursor::of(a), &ThreadCursor::of(b)));
     if let Some(end) = &end {
-        here.entries.retain(|entry| !end.is_before(&ThreadCursor::of(entry)));
+        here.threads.retain(|entry| !end.is_before(&ThreadCursor::of(entry)));
     }
-    let is_short = cut(&mut here.entries, list.limit);
-    let cut = AnswerBytes::new(list.max_bytes).cut(&mut here.entries) || is_short;
-    here.next = match here.entries.last() {
+    let is_short = cut(&mut here.threads, list.limit);
+    let cut = AnswerBytes::new(list.max_bytes).cut(&mut here.threads) || is_short;
+    here.next = match here.threads.last() {
         Some(last) if cut => Some(ThreadCursor::of(last)),
         _ => end,
     };

@@ -160,7 +160,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         let mut response = self.here.call(context, get).await?;
         match response.result {
             PersistResult::Read(ReadResult::Thread(Some(entry))) if entry.generation == expected.next() => {
-                let changed = ThreadChanged { entry, deduplicated: false };
+                let changed = ThreadChanged { summary: entry, deduplicated: false };
                 response.result = PersistResult::Thread(ThreadResult::Clear(changed));
                 Ok(response)
             }

@@ -136,7 +136,7 @@ impl Consumer for JsonlMirror {
     }
 
     async fn handle(&self, event: Event) -> Result<(), BoxError> {
-        let act = match (&event.change.what, event.message) {
+        let act = match (&event.change.kind, event.message) {
             (ChangeKind::ThreadCleared { through, .. } | ChangeKind::ThreadPruned { through }, _) => {
                 Act::RemoveThrough(through.get())
             }

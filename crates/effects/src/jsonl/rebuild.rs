@@ -49,7 +49,7 @@ async fn listed(db: &Persistence) -> Result<Vec<ThreadId>> {
     let mut list = ListThreads::new(256).archived_too();
     loop {
         let page = db.threads(list.clone()).await?;
-        found.extend(page.entries.into_iter().map(|entry| entry.thread));
+        found.extend(page.threads.into_iter().map(|entry| entry.thread));
         found.extend(page.damaged);
         match page.next {
             Some(next) => list = list.after(next),

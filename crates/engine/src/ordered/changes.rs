@@ -57,7 +57,7 @@ impl OrderedChanges {
             if let Some((thread, kind)) = event.change.clone() {
                 let position = changes.position;
                 let change =
-                    Change { position, tenant: event.tenant.clone(), thread, at: event.at, what: kind };
+                    Change { position, tenant: event.tenant.clone(), thread, at: event.at, kind: kind };
                 changes.insert(keys::change(position.get()), &change)?;
             }
         }

@@ -24,7 +24,7 @@ pub fn threads(
     entries.truncate(limit);
     more |= AnswerBytes::new(list.max_bytes).cut(&mut entries);
     let next = if more { entries.last().map(ThreadCursor::of) } else { None };
-    ThreadList { entries, damaged: Vec::new(), next, position }
+    ThreadList { threads: entries, damaged: Vec::new(), next, position }
 }
 
 /// Answers [`ListTenants`]: the page of the tenants with a thread, given in the order of their ids.

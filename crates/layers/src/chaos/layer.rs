@@ -48,7 +48,7 @@ impl fmt::Debug for ChaosLayer {
 
 impl Described for ChaosLayer {
     fn site(&self) -> SiteSpec {
-        SiteSpec::new("chaos", Phase::Route).with_rank(90).with_note("not for production")
+        SiteSpec::new("chaos", Phase::Route).with_rank(90).with_remark("not for production")
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) fn open(
             | ThreadResult::Label(changed)
             | ThreadResult::Publish(changed)
             | ThreadResult::Rebuild(changed)
-            | ThreadResult::Clear(changed) => open_summary(&mut changed.entry, key_set),
+            | ThreadResult::Clear(changed) => open_summary(&mut changed.summary, key_set),
             ThreadResult::TakeLast(taken) => {
                 taken.message.iter_mut().try_for_each(|message| open_message(message, key_set))
             }
@@ -115,9 +115,9 @@ fn open_read(result: &mut ReadResult, key_set: &mut KeySet<'_>) -> Result<()> {
         ReadResult::Thread(entry) => entry.iter_mut().try_for_each(|entry| open_summary(entry, key_set)),
         ReadResult::Threads(list) => {
             // The list names unreadable threads in `damaged`, so that one of them does not hide the others.
-            for mut entry in std::mem::take(&mut list.entries) {
+            for mut entry in std::mem::take(&mut list.threads) {
                 match open_summary(&mut entry, key_set) {
-                    Ok(()) => list.entries.push(entry),
+                    Ok(()) => list.threads.push(entry),
                     Err(_) => list.damaged.push(entry.thread),
                 }
             }

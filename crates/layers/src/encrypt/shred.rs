@@ -18,10 +18,10 @@ pub struct Shredded {
     /// The forks of these threads that have their own keys: the messages that were copied into them stay readable.
     pub readable_forks: Vec<ThreadId>,
     /// The threads whose summary is damaged, so that it is unknown whether they are forks.
-    pub unread: Vec<ThreadId>,
+    pub damaged: Vec<ThreadId>,
     /// The damaged key records of all tenants, [by the names of their store](super::thread_keys::Listed::damaged).
     /// Their threads are unknown. Data under such a key stays unreadable until the host restores the record.
-    pub unread_keys: Vec<String>,
+    pub damaged_keys: Vec<String>,
 }
 
 /// The thread that each fork of a tenant was made from, as far as the thread summaries are readable.
@@ -96,7 +96,7 @@ impl EncryptLayer {
         let origins = self.origins(db).await.map_err(half_done)?;
         let readable_forks = origins.forks_of(&threads);
         let Origins { damaged: unread, damaged_keys: unread_keys, .. } = origins;
-        Ok(Shredded { threads, readable_forks, unread, unread_keys })
+        Ok(Shredded { threads, readable_forks, damaged: unread, damaged_keys: unread_keys })
     }
 
     /// Destroys the key of a thread as [`shred`](Self::shred) does, and the keys of all its forks and their forks. This
@@ -122,7 +122,12 @@ impl EncryptLayer {
             let forks = origins.forks_of(&threads);
             if forks.is_empty() {
                 let Origins { damaged: unread, damaged_keys: unread_keys, .. } = origins;
-                return Ok(Shredded { threads, readable_forks: Vec::new(), unread, unread_keys });
+                return Ok(Shredded {
+                    threads,
+                    readable_forks: Vec::new(),
+                    damaged: unread,
+                    damaged_keys: unread_keys,
+                });
             }
             for fork in forks.into_iter().rev() {
                 keys.destroy(db.tenant(), &fork).await.map_err(half_done)?;
@@ -144,7 +149,7 @@ impl EncryptLayer {
         let mut list = Some(ListThreads::new(ReadPage::MAX_LIMIT).archived_too());
         while let Some(read) = list.take() {
             let page = db.read(read.clone()).await?;
-            for entry in page.entries {
+            for entry in page.threads {
                 origins.of.extend(entry.forked_from.map(|point| (entry.thread.clone(), point.thread)));
                 seen.insert(entry.thread);
             }

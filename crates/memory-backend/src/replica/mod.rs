@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use throughline_core::{
     PersistError, Position, Result, TenantId, Timestamp,
     audit::AuditNumber,
-    backend::following::{self, Present},
+    backend::replication_rules::{self, ReplicaFacts},
     replication::{
         ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, ImagesApplied, ReplicaArgs, ReplicaResult,
         ReplicationStatus,
@@ -35,7 +35,7 @@ impl Store {
                 (ReplicaResult::End(CaptureEnded { was_on }), was_on)
             }
             ReplicaArgs::SetState(take) => {
-                let to = following::set_replication_state(self.replication_state, &take)?;
+                let to = replication_rules::set_replication_state(self.replication_state, &take)?;
                 if let Some(to) = to {
                     (self.replication_state, self.followed) =
                         (to, self.followed.filter(|_| !to.is_primary()));
@@ -69,14 +69,14 @@ impl Store {
     }
 
     fn apply_images(&mut self, apply: ApplyImages) -> Result<(ImagesApplied, bool)> {
-        let present = Present {
+        let present = ReplicaFacts {
             replication_state: self.replication_state,
             cursor: self.followed,
             is_empty: self.is_empty(),
             last_change: self.journal.last_change(),
         };
         let cursor = apply.to;
-        if !following::may_apply(present, &apply)? {
+        if !replication_rules::may_apply(present, &apply)? {
             return Ok((ImagesApplied { cursor, already: true }, false));
         }
         self.put(apply.images)?;

@@ -2,7 +2,7 @@
 
 use throughline_core::{
     Result, Timestamp,
-    backend::following,
+    backend::replication_rules,
     replication::{
         ConsumerImage, Image, ImageCursor, ImagePart, Images, KeyImage, NameImage, ReadImages, SessionImage,
         SessionPart,
@@ -19,7 +19,7 @@ use crate::{store::Store, thread::Stored};
 impl Store {
     pub(crate) fn images(&self, read: &ReadImages, now: Timestamp) -> Result<Images> {
         let after = read.after;
-        following::expect_capture(self.capture.as_ref().map(|capture| capture.id), after)?;
+        replication_rules::expect_capture(self.capture.as_ref().map(|capture| capture.id), after)?;
         let mut page = Page { images: Vec::new(), bytes: 0, limit: read.limit as usize };
         let mut cursor = ImageCursor { changes: after.changes.max(self.journal.kept_after), ..after };
         let touched = self.capture.iter().flat_map(|capture| capture.touched.range(after.touched + 1..));
@@ -141,7 +141,7 @@ impl Page {
     }
 
     fn push(&mut self, image: Option<Image>) {
-        self.bytes += image.as_ref().map_or(0, Image::weight);
+        self.bytes += image.as_ref().map_or(0, Image::estimated_size);
         self.images.extend(image);
     }
 }

@@ -96,6 +96,6 @@ pub(crate) fn change(row: &PgRow) -> sqlx::Result<Change> {
         tenant: TenantId::new(row.try_get::<&str, _>("tenant")?).map_err(|_| broken())?,
         thread: thread_id(row.try_get("thread")?)?,
         at: Timestamp::from_micros(row.try_get("at")?),
-        what: serde_json::from_str(kind).unwrap_or_else(|_| unreadable()),
+        kind: serde_json::from_str(kind).unwrap_or_else(|_| unreadable()),
     })
 }

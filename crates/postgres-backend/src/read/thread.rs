@@ -69,10 +69,10 @@ impl Scope<'_> {
         found.truncate(shown);
         let next = if more { found.last().map(|found| found.cursor.clone()) } else { None };
         let mut answer =
-            ThreadList { entries: Vec::with_capacity(found.len()), damaged: Vec::new(), next, position };
+            ThreadList { threads: Vec::with_capacity(found.len()), damaged: Vec::new(), next, position };
         for Found { cursor, entry, .. } in found {
             match entry {
-                Some(entry) => answer.entries.push(entry),
+                Some(entry) => answer.threads.push(entry),
                 None => answer.damaged.push(cursor.thread),
             }
         }

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use throughline_core::{
     PersistError, Position,
     audit::AuditNumber,
-    backend::following::{self, Present},
+    backend::replication_rules::{self, ReplicaFacts},
     operations::FingerprintKey,
     replication::{
         ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, CaptureId, ImageCursor, ImagesApplied,
@@ -110,7 +110,7 @@ fn begin_capture(state: &mut State, begin: BeginCapture) -> CaptureBegun {
 }
 
 async fn set_state(db: &mut PgConnection, state: &mut State, take: &SetReplicationState) -> Done {
-    let to = match following::set_replication_state(state.replication_state, take) {
+    let to = match replication_rules::set_replication_state(state.replication_state, take) {
         Ok(to) => to,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -146,9 +146,9 @@ async fn take_key(db: &mut PgConnection, key: &FingerprintKey) -> sqlx::Result<b
 
 async fn apply_images(db: &mut PgConnection, state: &mut State, apply: &ApplyImages) -> Done {
     let Followed { cursor, is_empty, last_change } = Followed::read(db, state).await?;
-    let present = Present { replication_state: state.replication_state, cursor, is_empty, last_change };
+    let present = ReplicaFacts { replication_state: state.replication_state, cursor, is_empty, last_change };
     let applied = |already| ReplicaResult::Apply(ImagesApplied { cursor: apply.to, already });
-    match following::may_apply(present, apply) {
+    match replication_rules::may_apply(present, apply) {
         Ok(true) => {}
         Ok(false) => return Ok(Ok((applied(true), false))),
         Err(refusal) => return Ok(Err(refusal)),

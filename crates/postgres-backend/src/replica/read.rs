@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
 use throughline_core::{
     Position, Timestamp,
     audit::{AuditEntry, AuditNumber},
-    backend::following,
+    backend::replication_rules,
     replication::{Image, ImagePart, Images, ReadImages, ReplicationStatus},
 };
 
@@ -47,7 +47,7 @@ pub(crate) async fn status(db: &mut PgConnection) -> Answer<ReplicationStatus> {
 pub(crate) async fn images(db: &mut PgConnection, read: &ReadImages, now: Timestamp) -> Answer<Images> {
     let state = State::read(db).await?;
     let after = read.after;
-    following::expect_capture(state.capture, after)?;
+    replication_rules::expect_capture(state.capture, after)?;
     let mut cursor = after;
     cursor.changes = cursor.changes.max(state.kept_after);
     let limit = read.limit as usize;
@@ -83,7 +83,7 @@ impl Page<'_> {
     }
 
     fn push(&mut self, image: Image) {
-        self.bytes += image.weight();
+        self.bytes += image.estimated_size();
         self.images.push(image);
     }
 

@@ -36,7 +36,7 @@ macro_rules! state {
     };
 }
 
-/// The progress of a replica, for [`may_apply`](throughline_core::backend::following::may_apply).
+/// The progress of a replica, for [`may_apply`](throughline_core::backend::replication_rules::may_apply).
 pub(crate) struct Followed {
     pub(crate) cursor: Option<ImageCursor>,
     pub(crate) is_empty: bool,

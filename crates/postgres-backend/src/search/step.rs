@@ -168,15 +168,15 @@ async fn follow(
             break;
         }
         looked += 1;
-        if let Some(Change { tenant, thread, what, .. }) = change {
-            if let Some(up_to) = removed_through(&what)
+        if let Some(Change { tenant, thread, kind, .. }) = change {
+            if let Some(up_to) = removed_through(&kind)
                 && gone(db, tenant.as_str(), thread.as_str(), up_to).await?
             {
                 // The thread may have more rows; the next step continues with it.
                 more = true;
                 break;
             }
-            if let Some(id) = changed_message(&what) {
+            if let Some(id) = changed_message(&kind) {
                 let key: Names = (tenant.to_string(), thread.to_string(), id.to_owned());
                 if known.insert(key.clone()) {
                     keys.push(key);

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
-use throughline_core::{PersistArgs, PersistError, Position, backend::following, replication::ReplicaArgs};
+use throughline_core::{
+    PersistArgs, PersistError, Position, backend::replication_rules, replication::ReplicaArgs,
+};
 use throughline_engine::{Limits, StagedRows, Transaction};
 
 use super::{
@@ -102,7 +104,7 @@ pub(super) async fn prepare(
         let locked = sqlx::raw_sql(AssertSqlSafe(locked)).fetch_all(&mut *db).await?;
         let found = locked.last().ok_or_else(|| damaged("the row of the store".to_owned()))?;
         // Checked again when the row is locked. A replica decides no writes.
-        if let Err(refusal) = following::expect_primary(replica::replication_state(found)?) {
+        if let Err(refusal) = replication_rules::expect_primary(replica::replication_state(found)?) {
             return Ok(Some(Prepared::refused(batch, &refusal)));
         }
         let limits = Limits::default().with_max_content_bytes(settings.options.max_content_bytes);
@@ -114,7 +116,7 @@ pub(super) async fn prepare(
         }
         let written = if decided.iter().any(|decided| decided.events.is_some()) {
             let (written, held) = finish(settings, db, &staged, writer, number_of_batch).await?;
-            if let Err(refusal) = following::expect_primary(held.replication_state) {
+            if let Err(refusal) = replication_rules::expect_primary(held.replication_state) {
                 return Ok(Some(Prepared::refused(batch, &refusal)));
             }
             held.behind(db, batch, (&decided, &staged), &written).await?;

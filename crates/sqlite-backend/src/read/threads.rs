@@ -109,10 +109,10 @@ pub(super) fn threads(scope: Scope<'_>, read: &ListThreads) -> Result<ThreadList
         next = found.last().and_then(Found::cursor);
     }
     let mut list =
-        ThreadList { entries: Vec::with_capacity(found.len()), damaged: Vec::new(), next, position };
+        ThreadList { threads: Vec::with_capacity(found.len()), damaged: Vec::new(), next, position };
     for Found { thread, entry, .. } in found {
         match entry {
-            Some(entry) => list.entries.push(entry),
+            Some(entry) => list.threads.push(entry),
             None => list.damaged.push(thread.unwrap_or_else(|_| nameless())),
         }
     }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use throughline_core::{
     Effect, ErrorKind, PersistError, Position,
     audit::AuditNumber,
-    backend::following::{self, Present},
+    backend::replication_rules::{self, ReplicaFacts},
     replication::{
         ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, ImageCursor, ImagesApplied, ReplicaArgs,
         ReplicaResult, ReplicationState, ReplicationStatus,
@@ -45,7 +45,7 @@ pub(crate) fn apply(scope: CopyScope<'_>, args: &ReplicaArgs) -> Applied<(Replic
             (ReplicaResult::End(CaptureEnded { was_on }), was_on)
         }
         ReplicaArgs::SetState(take) => {
-            let to = following::set_replication_state(*scope.replication_state, take)?;
+            let to = replication_rules::set_replication_state(*scope.replication_state, take)?;
             if let Some(to) = to {
                 *scope.replication_state = to;
                 if to.is_primary() {
@@ -75,14 +75,14 @@ fn begin_capture(scope: &CopyScope<'_>, begin: BeginCapture) -> Applied<CaptureB
 }
 
 fn apply_images(scope: CopyScope<'_>, apply: &ApplyImages) -> Applied<(ImagesApplied, bool)> {
-    let present = Present {
+    let present = ReplicaFacts {
         replication_state: *scope.replication_state,
         cursor: followed(scope.db)?,
         is_empty: is_empty(scope.db)?,
         last_change: last_change(&scope)?,
     };
     let cursor = apply.to;
-    if !following::may_apply(present, apply)? {
+    if !replication_rules::may_apply(present, apply)? {
         return Ok((ImagesApplied { cursor, already: true }, false));
     }
     let CopyScope { db, threads, segment_positions, position, kept_after, .. } = scope;

@@ -74,12 +74,12 @@ fn json(name: &NameImage) -> String {
 fn put_auxiliary(source: &mut Source<'_>, db: &Connection, image: &Image) -> Applied<()> {
     match &image.part {
         // The other store reports the changes that it could not read.
-        ImagePart::Change(change) if !matches!(change.what, ChangeKind::Unreadable { .. }) => {
+        ImagePart::Change(change) if !matches!(change.kind, ChangeKind::Unreadable { .. }) => {
             let key = ThreadKey::new(&image.tenant, &change.thread);
             // The image of the thread may come later.
             let thread_pk = source.thread_pk_or_begin(&key)?;
             let row =
-                ChangeRow::new(number(change.position.get()), thread_pk, change.at.as_micros(), &change.what);
+                ChangeRow::new(number(change.position.get()), thread_pk, change.at.as_micros(), &change.kind);
             Ok(row.map_or(Ok(()), |row| row.insert(&mut ChangeRow::statement(db)?))?)
         }
         // An existing record stays: the audit log is append-only.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 use throughline_core::{
     Effect, ErrorKind, PersistArgs, PersistError,
-    backend::following,
+    backend::replication_rules,
     replication::{ReplicaArgs, ReplicationState},
 };
 use throughline_engine::{Limits, Write as Decided};
@@ -43,7 +43,7 @@ impl Filling<'_> {
         if let PersistArgs::Replica(args) = args {
             return self.copy(args);
         }
-        following::expect_primary(self.replication_state)?;
+        replication_rules::expect_primary(self.replication_state)?;
         if Staging::has_to_flush_before(args) {
             self.staging.flush()?;
         }
@@ -200,7 +200,7 @@ impl Worker {
         let outcome = match &pending.work {
             Work::Write(write) => filling.write(write, pending.looks_up_ids)?,
             Work::RejectedCalls(records) => {
-                following::expect_primary(filling.replication_state)?;
+                replication_rules::expect_primary(filling.replication_state)?;
                 filling.log.record_rejected_calls(connection, records)?;
                 filling.staging.take_position(&records.tenant());
                 Outcome { result: None, changed: true }

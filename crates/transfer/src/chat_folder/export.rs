@@ -155,7 +155,7 @@ async fn every_thread(db: &Persistence) -> Result<(Vec<ThreadSummary>, BTreeSet<
         loop {
             let page = db.threads(list.clone()).await?;
             damaged.extend(page.damaged);
-            entries.extend(page.entries.into_iter().map(|entry| (entry.thread.clone(), entry)));
+            entries.extend(page.threads.into_iter().map(|entry| (entry.thread.clone(), entry)));
             match page.next {
                 Some(next) => list.after = Some(next),
                 None => break,
@@ -214,7 +214,7 @@ async fn write(
         }
         transcript.flush().await?;
         // The pages belong to one conversation only if the thread was neither deleted nor cleared meanwhile.
-        let now = match db.thread(thread.thread.clone()).entry().await {
+        let now = match db.thread(thread.thread.clone()).summary().await {
             Err(error) if error.kind() == ErrorKind::Gone => None,
             entry => entry?,
         };

@@ -48,7 +48,7 @@ const MARK: &str = "throughline";
 /// let other = Persistence::builder().backend(MemoryBackend::new()).build()?;
 /// let report = ChatFolder::open(&dir)?.import(&other).await?;
 /// assert_eq!((report.threads, report.messages), (1, 1));
-/// assert!(other.thread("telegram:42").entry().await?.is_some());
+/// assert!(other.thread("telegram:42").summary().await?.is_some());
 /// # Ok(())
 /// # }
 /// ```

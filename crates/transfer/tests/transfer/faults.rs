@@ -103,7 +103,7 @@ async fn an_import_that_failed_at_any_call_can_be_repeated() {
             fault.arm(usize::MAX);
             if first.is_err() {
                 // Every listed thread is complete.
-                for entry in db.threads(ListThreads::new(10)).await.unwrap().entries {
+                for entry in db.threads(ListThreads::new(10)).await.unwrap().threads {
                     assert_eq!(entry.messages, due[entry.thread.as_str()].0.messages, "{is_late} {at}");
                 }
             }

@@ -78,7 +78,7 @@ async fn every_row_is_imported_with_its_bytes_and_times() {
     let db = store();
     assert_eq!(source.import(&db).await.unwrap(), plan);
     assert_eq!(rows(&db, "a").await, due);
-    let entry = db.thread("a").entry().await.unwrap().unwrap();
+    let entry = db.thread("a").summary().await.unwrap().unwrap();
     assert_eq!((entry.created_at, entry.listed), (due[0].created_at, true));
     // `ResolveId` finds the message by its turn.
     let aliases = db.read(ListAliases::new("a".parse().unwrap(), 10)).await.unwrap().aliases;
@@ -155,7 +155,7 @@ async fn an_invalid_row_is_reported_and_the_others_are_imported() {
         ]
     );
     assert_eq!(source.plan().await.unwrap().skipped, report.skipped);
-    let threads = db.threads(ListThreads::new(10)).await.unwrap().entries;
+    let threads = db.threads(ListThreads::new(10)).await.unwrap().threads;
     assert_eq!(threads.len(), 1);
 }
 
@@ -262,7 +262,7 @@ async fn a_deleted_message_stays_deleted_and_a_different_one_stays_unchanged() {
     assert_eq!(report.skipped[0].location.to_string(), "thread `gone`");
     let texts: Vec<String> = rows(&db, "t").await.iter().map(|row| row.content.plain_text(100)).collect();
     assert_eq!(texts, ["edited", "text of c", "text of new"]);
-    assert_eq!(db.thread("gone").entry().await.unwrap(), None);
+    assert_eq!(db.thread("gone").summary().await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -345,6 +345,6 @@ async fn an_existing_thread_keeps_its_title_and_messages() {
     db.create_thread(new).await.unwrap();
     db.thread("t").add(NewMessage::user("before")).await.unwrap();
     LegacySqlite::open(legacy.path()).unwrap().import(&db).await.unwrap();
-    let entry = db.thread("t").entry().await.unwrap().unwrap();
+    let entry = db.thread("t").summary().await.unwrap().unwrap();
     assert_eq!((entry.title.as_str(), entry.messages), ("mine", 2));
 }

@@ -22,7 +22,7 @@ pub(crate) async fn everything(db: &Persistence) -> BTreeMap<String, (ThreadSumm
     let list = db.threads(ListThreads::new(1000).archived_too()).await.unwrap();
     assert!(list.next.is_none() && list.damaged.is_empty());
     let mut all = BTreeMap::new();
-    for mut entry in list.entries {
+    for mut entry in list.threads {
         let rows = rows(db, entry.thread.as_str()).await;
         entry.updated_at = entry.active_at;
         all.insert(entry.thread.to_string(), (entry, rows));

@@ -60,7 +60,7 @@ impl EmittedChanges {
         }
         let circumstances = |change: &Change| (change.tenant == *self.db.tenant(), change.at);
         assert!(changes.iter().all(|change| circumstances(change) == (true, now)), "{changes:?}");
-        changes.into_iter().map(|change| change.what).collect()
+        changes.into_iter().map(|change| change.kind).collect()
     }
 }
 
@@ -155,7 +155,7 @@ async fn batch(rig: Rig) {
         .with(Delete::new(t(), id("m")));
     let response = emitted.db.batch(batch).reply().await.unwrap();
     let changes = emitted.all().await;
-    let seqs: Vec<Seq> = changes.iter().filter_map(|change| change.what.message()).map(|m| m.seq).collect();
+    let seqs: Vec<Seq> = changes.iter().filter_map(|change| change.kind.message()).map(|m| m.seq).collect();
     let n = the(&emitted.db.thread("t"), "n").await.seq;
     let due = [
         ("t", ChangeKind::Added(message("m", seqs[0], 1))),
@@ -164,7 +164,7 @@ async fn batch(rig: Rig) {
         ("t", ChangeKind::Added(message("n", n, 1))),
         ("t", ChangeKind::Deleted(message("m", seqs[0], 1))),
     ];
-    let read: Vec<_> = changes.iter().map(|change| (change.thread.as_str(), change.what.clone())).collect();
+    let read: Vec<_> = changes.iter().map(|change| (change.thread.as_str(), change.kind.clone())).collect();
     assert_eq!(read, due);
     assert!(changes.is_sorted_by(|a, b| a.position < b.position), "{changes:?}");
     assert_eq!(changes.last().map(|change| change.position), response.receipt.position);

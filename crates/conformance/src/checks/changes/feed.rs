@@ -22,7 +22,7 @@ checks! {
 }
 
 fn name(change: &throughline_core::changes::Change) -> String {
-    let message = change.what.message().expect("of a message");
+    let message = change.kind.message().expect("of a message");
     format!("{} {}", change.thread, message.id)
 }
 
@@ -58,7 +58,7 @@ async fn feed(rig: Rig) {
     db.thread("t").delete(id("m0")).await.unwrap();
     assert_eq!(one.next_now().await.unwrap(), None);
     let change = feed.next().await.unwrap();
-    assert!(matches!(change.what, ChangeKind::Deleted(_)), "{change:?}");
+    assert!(matches!(change.kind, ChangeKind::Deleted(_)), "{change:?}");
     assert_eq!(feed.position(), change.position);
     // At the end everything up to the last commit is known.
     assert_eq!(feed.next_now().await.unwrap(), None);

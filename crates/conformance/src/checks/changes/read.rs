@@ -142,7 +142,7 @@ async fn list(rig: Rig) {
         let name = format!("t{number}");
         db.thread(name.as_str()).add(said("m", "x")).await.unwrap();
         let list = db.threads(ListThreads::new(100)).await.unwrap();
-        assert_eq!(list.entries.len(), number + 1);
+        assert_eq!(list.threads.len(), number + 1);
         assert_eq!(changes_after(&db, ChangeScope::Tenant, list.position).await, []);
         let next = position(&db.thread("t0").add(said(&name, "x")).reply().await.unwrap());
         assert_eq!(at(&changes_after(&db, ChangeScope::Tenant, list.position).await), [next]);
@@ -179,7 +179,7 @@ async fn at_once(rig: Rig) {
         for (shown, position) in joins {
             let rest = changes_after(&db, ChangeScope::Thread(thread_id(name)), position).await;
             let rest =
-                rest.iter().filter_map(|change| change.what.message()).map(|message| message.id.as_str());
+                rest.iter().filter_map(|change| change.kind.message()).map(|message| message.id.as_str());
             let joined: Vec<&str> = shown.split_whitespace().chain(rest).collect();
             assert_eq!(joined.join(" "), all, "a page at {position}");
         }
@@ -196,7 +196,7 @@ async fn back(rig: Rig) {
     let changes = changes_after(&db, ChangeScope::Tenant, Position::ZERO).await;
     let read: Vec<_> = changes
         .iter()
-        .map(|change| (change.at.as_micros(), change.what.message().expect("of a message").id.to_string()))
+        .map(|change| (change.at.as_micros(), change.kind.message().expect("of a message").id.to_string()))
         .collect();
     let due: Vec<_> = times.into_iter().enumerate().map(|(number, at)| (at, format!("m{number}"))).collect();
     assert_eq!(read, due);

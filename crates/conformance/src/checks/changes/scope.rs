@@ -33,7 +33,7 @@ async fn shown(db: &Persistence, scope: ChangeScope) -> Vec<String> {
     let changes = changes_after(db, scope, Position::ZERO).await;
     assert!(changes.is_sorted_by(|a, b| a.position < b.position), "{changes:?}");
     let text = |change: &throughline_core::changes::Change| {
-        let message = change.what.message().expect("of a message");
+        let message = change.kind.message().expect("of a message");
         format!("{} {} {}", change.tenant, change.thread, message.id)
     };
     changes.iter().map(text).collect()

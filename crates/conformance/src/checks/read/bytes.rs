@@ -182,8 +182,8 @@ async fn threads(rig: Rig) {
         let (mut shown, mut sizes) = (Vec::new(), Vec::new());
         loop {
             let page = db.threads(next.clone()).await.unwrap();
-            sizes.push(page.entries.iter().map(ThreadSummary::estimated_size).collect());
-            shown.extend(page.entries.into_iter().map(|entry| entry.thread.to_string()));
+            sizes.push(page.threads.iter().map(ThreadSummary::estimated_size).collect());
+            shown.extend(page.threads.into_iter().map(|entry| entry.thread.to_string()));
             match page.next {
                 Some(cursor) => next = next.after(cursor),
                 None => break,

@@ -162,7 +162,7 @@ async fn thread(db: &Persistence, name: &str) -> Thread {
     };
     Thread {
         id: thread_id(name),
-        entry: db.thread(name).entry().await.unwrap(),
+        entry: db.thread(name).summary().await.unwrap(),
         messages: everything(&db.thread(name)).await,
         names: db
             .read(ListAliases { thread: thread_id(name), message: None, after: None, limit: 100 })

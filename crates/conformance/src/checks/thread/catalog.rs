@@ -86,12 +86,12 @@ async fn hidden(rig: Rig) {
     assert_eq!((before.listed, before.messages), (false, 2));
     // Not hidden from who knows its id.
     assert_eq!(ids(&everything(&thread).await), ["i", "m"]);
-    let published = db.on_thread(PublishThread { thread: thread_id("t") }).await.unwrap().entry;
+    let published = db.on_thread(PublishThread { thread: thread_id("t") }).await.unwrap().summary;
     assert_eq!((published.listed, published.messages), (true, 2));
     assert_eq!(names(&listed(&db, all()).await), ["t", "u"]);
     // One without a message is listed because somebody said so.
     db.create_thread(new_thread("v").hidden()).await.unwrap();
-    let published = db.on_thread(PublishThread { thread: thread_id("v") }).await.unwrap().entry;
+    let published = db.on_thread(PublishThread { thread: thread_id("v") }).await.unwrap().summary;
     assert_eq!((published.listed, published.messages), (true, 0));
     assert_eq!(names(&listed(&db, all()).await).len(), 3);
     db.thread("v").clear().await.unwrap();
@@ -104,7 +104,7 @@ async fn again(rig: Rig) {
     let before = entry(&db, "t").await;
     rig.clock.advance(std::time::Duration::from_secs(1));
     let answer = db.on_thread(PublishThread { thread: thread_id("t") }).await.unwrap();
-    assert_eq!((answer.entry, answer.deduplicated), (before.clone(), false));
+    assert_eq!((answer.summary, answer.deduplicated), (before.clone(), false));
     assert_eq!(entry(&db, "t").await, before);
     refused(db.on_thread(PublishThread { thread: thread_id("u") }).await, ErrorKind::NotFound);
 }

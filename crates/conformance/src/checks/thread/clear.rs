@@ -38,7 +38,7 @@ async fn clear(rig: Rig) {
     let answer = thread.clear().await.unwrap();
     (due.generation, due.messages, due.turns, due.bytes) = (Generation::new(2), 0, 0, 0);
     (due.preview, due.updated_at) = (None, now);
-    assert_eq!((&answer.entry, answer.deduplicated), (&due, false));
+    assert_eq!((&answer.summary, answer.deduplicated), (&due, false));
     assert_eq!(entry(&db, "t").await, due);
     for name in ["m", "r", "s"] {
         assert_eq!(thread.get(id(name)).await.unwrap(), None);
@@ -59,7 +59,7 @@ async fn clear(rig: Rig) {
     thread.add(said("n", "y")).await.unwrap();
     assert_eq!(ids(&everything(&thread).await), ["n"]);
     assert_eq!(entry(&db, "t").await.messages, 1);
-    assert_eq!(thread.clear().await.unwrap().entry.generation, Generation::new(3));
+    assert_eq!(thread.clear().await.unwrap().summary.generation, Generation::new(3));
 }
 
 async fn narrow(rig: Rig) {
@@ -74,7 +74,7 @@ async fn narrow(rig: Rig) {
     }
     db.thread("t").archive(true).await.unwrap();
     let before = [entry(&db, "T").await, entry(&db, "u").await, entry(&other, "t").await];
-    let cleared = db.thread("t").clear().await.unwrap().entry;
+    let cleared = db.thread("t").clear().await.unwrap().summary;
     assert_eq!(
         (&cleared.title, &cleared.owner, &cleared.labels, &cleared.metadata),
         (&title("kept"), &Some("o".parse().unwrap()), &labels, &recorded)
@@ -138,7 +138,7 @@ async fn generation(rig: Rig) {
     // The first one before there is a thread.
     refused(thread.add(said("a", "x").in_generation(two)).await, ErrorKind::Stale);
     refused(reserve("a", two).await, ErrorKind::Stale);
-    assert_eq!(thread.entry().await.unwrap(), None);
+    assert_eq!(thread.summary().await.unwrap(), None);
     thread.add(said("a", "x").in_generation(one)).await.unwrap();
     reserve("b", one).await.unwrap();
     thread.clear().await.unwrap();
@@ -178,7 +178,7 @@ async fn expected(rig: Rig) {
     let before = entry(&db, "t").await;
     refused(clear(Generation::new(2)).await, ErrorKind::Stale);
     assert_eq!((entry(&db, "t").await, ids(&everything(&thread).await)), (before, vec!["a"]));
-    assert_eq!(clear(Generation::FIRST).await.unwrap().entry.generation, Generation::new(2));
+    assert_eq!(clear(Generation::FIRST).await.unwrap().summary.generation, Generation::new(2));
     thread.add(said("b", "x")).await.unwrap();
     refused(clear(Generation::FIRST).await, ErrorKind::Stale);
     assert_eq!(ids(&everything(&thread).await), ["b"]);

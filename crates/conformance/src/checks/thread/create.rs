@@ -57,7 +57,7 @@ async fn created(rig: Rig) {
         active_at: began,
         updated_at: began,
     };
-    assert_eq!((&answer.entry, answer.deduplicated), (&expected, false));
+    assert_eq!((&answer.summary, answer.deduplicated), (&expected, false));
     assert_eq!(entry(&db, "t").await, expected);
 }
 
@@ -67,22 +67,22 @@ async fn plain(rig: Rig) {
     let create = CreateThread::new(new_thread("t"));
     let answer = db.on_thread(create.clone()).await.unwrap();
     assert_eq!(
-        answer.entry,
+        answer.summary,
         ThreadStats::created(&create, now).entry(db.tenant(), &create.thread, Generation::FIRST, Seq::ZERO)
     );
-    assert!(answer.entry.title.is_untitled());
+    assert!(answer.summary.title.is_untitled());
     rig.clock.advance(Duration::from_secs(1));
-    assert_eq!(entry(&db, "t").await, answer.entry);
-    assert_eq!(db.thread("u").entry().await.unwrap(), None);
+    assert_eq!(entry(&db, "t").await, answer.summary);
+    assert_eq!(db.thread("u").summary().await.unwrap(), None);
 }
 
 async fn minted(rig: Rig) {
     let db = rig.db().await;
     let create = |name: &str| db.create_thread(NewThread::new().with_title(title(name)));
-    let (a, b) = (create("a").await.unwrap().entry, create("b").await.unwrap().entry);
+    let (a, b) = (create("a").await.unwrap().summary, create("b").await.unwrap().summary);
     assert_ne!(a.thread, b.thread);
     for entry in [a, b] {
-        assert_eq!(db.thread(entry.thread.clone()).entry().await.unwrap(), Some(entry));
+        assert_eq!(db.thread(entry.thread.clone()).summary().await.unwrap(), Some(entry));
     }
 }
 
@@ -110,10 +110,10 @@ async fn gone(rig: Rig) {
     }
     db.thread("t").delete_thread().await.unwrap();
     refused(db.create_thread(new_thread("t")).await, ErrorKind::Gone);
-    assert_eq!(db.thread("t").entry().await.unwrap(), None);
+    assert_eq!(db.thread("t").summary().await.unwrap(), None);
     let other = db.for_tenant("other".parse().unwrap());
     other.create_thread(new_thread("t")).await.expect("dead for one tenant only");
-    assert!(db.thread("u").entry().await.unwrap().is_some());
+    assert!(db.thread("u").summary().await.unwrap().is_some());
 }
 
 async fn key(rig: Rig) {
@@ -125,13 +125,13 @@ async fn key(rig: Rig) {
     let again = create("a").await.unwrap();
     // What the thread is by now is what is answered.
     assert!(!first.deduplicated && again.deduplicated);
-    assert_eq!(again.entry, entry(&db, "t").await);
-    assert_eq!(again.entry.title, title("b"));
+    assert_eq!(again.summary, entry(&db, "t").await);
+    assert_eq!(again.summary.title, title("b"));
     refused(create("c").await, ErrorKind::Conflict);
     let clear = || thread.clear().key("clear");
     let (first, again) = (clear().await.unwrap(), clear().await.unwrap());
     let second = Generation::FIRST.next();
-    assert_eq!((first.entry.generation, again.entry.generation), (second, second));
+    assert_eq!((first.summary.generation, again.summary.generation), (second, second));
     assert!(!first.deduplicated && again.deduplicated);
     let delete = || thread.delete_thread().key("delete");
     let (first, again) = (delete().await.unwrap(), delete().await.unwrap());

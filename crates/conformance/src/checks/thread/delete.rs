@@ -37,7 +37,7 @@ async fn gone(rig: Rig) {
     }
     let answer = thread.delete_thread().await.unwrap();
     assert_eq!((answer.thread, answer.already, answer.deduplicated), (thread_id("t"), false, false));
-    assert_eq!(thread.entry().await.unwrap(), None);
+    assert_eq!(thread.summary().await.unwrap(), None);
     assert_eq!(names(&listed(&db, ListThreads::new(10).archived_too()).await), ["u"]);
     for name in ["m", "r"] {
         assert_eq!(thread.get(id(name)).await.unwrap(), None);
@@ -89,7 +89,7 @@ async fn every_write(rig: Rig) {
         let case = format!("{args:?}");
         let mut service = db.clone();
         let error = refused(tower_service::Service::call(&mut service, args).await, ErrorKind::Gone);
-        assert_eq!(thread.entry().await.unwrap(), None, "{case}: {error}");
+        assert_eq!(thread.summary().await.unwrap(), None, "{case}: {error}");
     }
     assert_eq!(everything(&thread).await, []);
     assert_eq!(thread.open_reservations(10).await.unwrap().messages, []);
@@ -151,7 +151,7 @@ async fn again(rig: Rig) {
         let answer = thread.delete_thread().await.unwrap();
         assert_eq!((answer.thread, answer.already, answer.deduplicated), (thread_id("t"), true, false));
     }
-    assert_eq!(thread.entry().await.unwrap(), None);
+    assert_eq!(thread.summary().await.unwrap(), None);
     refused(thread.add(said("n", "x")).await, ErrorKind::Gone);
 }
 
@@ -163,11 +163,11 @@ async fn narrow(rig: Rig) {
     let mut before = Vec::new();
     for thread in &kept {
         thread.add(said("m", "x")).await.unwrap();
-        before.push((thread.entry().await.unwrap(), everything(thread).await));
+        before.push((thread.summary().await.unwrap(), everything(thread).await));
     }
     db.thread("t").delete_thread().await.unwrap();
     for (thread, before) in kept.iter().zip(before) {
-        assert_eq!((thread.entry().await.unwrap(), everything(thread).await), before);
+        assert_eq!((thread.summary().await.unwrap(), everything(thread).await), before);
         thread.add(said("n", "x")).await.expect("it lives");
     }
     // Deleted there as well, that says nothing of another deletion.

@@ -228,7 +228,7 @@ async fn open_deleted(rig: Rig) {
     at(60);
     thread.delete(id("n")).await.unwrap();
     assert_eq!(times_of(&db).await, [10, 50, 60]);
-    assert_eq!(thread.rebuild_entry().await.unwrap().entry, entry(&db, "t").await);
+    assert_eq!(thread.rebuild_summary().await.unwrap().summary, entry(&db, "t").await);
     assert_eq!(times_of(&db).await, [10, 50, 60]);
 }
 

@@ -36,7 +36,7 @@ async fn archive(rig: Rig) {
     }
     let before = entry(&db, "b").await;
     let now = rig.clock.advance(Duration::from_secs(1));
-    let answer = db.thread("b").archive(true).await.unwrap().entry;
+    let answer = db.thread("b").archive(true).await.unwrap().summary;
     let mut due = before.clone();
     (due.archived, due.updated_at) = (true, now);
     assert_eq!(answer, due);
@@ -47,7 +47,7 @@ async fn archive(rig: Rig) {
     db.thread("b").add(said("n", "x")).await.expect("an archive is a matter of lists");
     assert_eq!(ids(&everything(&db.thread("b")).await), ["m", "n"]);
     assert!(entry(&db, "b").await.archived);
-    assert!(!db.thread("b").archive(false).await.unwrap().entry.archived);
+    assert!(!db.thread("b").archive(false).await.unwrap().summary.archived);
     assert_eq!(names(&listed(&db, list()).await), ["b", "a", "c"]);
     assert_eq!(listed(&db, list().archived()).await, []);
 }
@@ -82,7 +82,7 @@ async fn labels(rig: Rig) {
         (&[], &[("project", "orion"), ("é %_", "é %_")]),
     ];
     for (change, left) in steps {
-        let answer = thread.label(patch(change)).await.unwrap().entry;
+        let answer = thread.label(patch(change)).await.unwrap().summary;
         let mut due = before.clone();
         (due.labels, due.updated_at) = (set(left), now);
         assert_eq!(answer, due);
@@ -111,7 +111,7 @@ async fn metadata(rig: Rig) {
     ];
     for (change, left) in steps {
         let change = serde_json::from_str(change).expect("a patch");
-        let answer = thread.annotate(change).await.unwrap().entry;
+        let answer = thread.annotate(change).await.unwrap().summary;
         let mut due = before.clone();
         (due.metadata, due.updated_at) = (facts(left), now);
         assert_eq!(answer, due);
@@ -126,7 +126,7 @@ async fn metadata(rig: Rig) {
     created.apply(&reserved);
     refused(db.create_thread(new_thread("u").with_metadata(created)).await, ErrorKind::Invalid);
     assert_eq!(entry(&db, "t").await.metadata, Metadata::new());
-    assert_eq!(db.thread("u").entry().await.unwrap(), None);
+    assert_eq!(db.thread("u").summary().await.unwrap(), None);
 }
 
 async fn by_labels(rig: Rig) {
@@ -180,11 +180,11 @@ async fn owner(rig: Rig) {
     assert_eq!(names(&of("alice").await), ["a"]);
     assert_eq!(names(&of("bob").await), ["b"]);
     // Nothing is said about the owner: it stays.
-    assert_eq!(label(&db, None).await.entry.owner, Some(owner_of("bob")));
-    assert_eq!(label(&db, Some(Some(owner_of("alice")))).await.entry.owner, Some(owner_of("alice")));
+    assert_eq!(label(&db, None).await.summary.owner, Some(owner_of("bob")));
+    assert_eq!(label(&db, Some(Some(owner_of("alice")))).await.summary.owner, Some(owner_of("alice")));
     assert_eq!(names(&of("alice").await), ["a", "b"]);
     assert_eq!(of("bob").await, []);
-    assert_eq!(label(&db, Some(None)).await.entry.owner, None);
+    assert_eq!(label(&db, Some(None)).await.summary.owner, None);
     assert_eq!(names(&of("alice").await), ["a"]);
     assert_eq!(entry(&db, "b").await.owner, None);
     assert_eq!(names(&listed(&db, ListThreads::new(10)).await), ["a", "b", "c", "d"]);
@@ -202,7 +202,7 @@ async fn limit_behind_a_layer(rig: Rig) {
         });
     let db = rig.builder().layer(adds_labels).backend(rig.open().await).build().unwrap();
     refused(db.create_thread(new_thread("t")).await, ErrorKind::TooLarge);
-    assert_eq!(db.thread("t").entry().await.unwrap(), None);
+    assert_eq!(db.thread("t").summary().await.unwrap(), None);
 }
 
 async fn limit(rig: Rig) {
@@ -222,7 +222,7 @@ async fn limit(rig: Rig) {
     assert_eq!(entry(&db, "t").await, before);
     // As many as before: one in the place of another, and another value of one that is there.
     thread.label(patch(&[("l0", None), ("one more", Some("v"))])).await.unwrap();
-    let left = thread.label(patch(&[("l1", Some("other"))])).await.unwrap().entry.labels;
+    let left = thread.label(patch(&[("l1", Some("other"))])).await.unwrap().summary.labels;
     assert_eq!((left.len(), left.get("one more").is_some(), left.get("l0").is_some()), (32, true, false));
 }
 
@@ -244,11 +244,11 @@ async fn metadata_limit(rig: Rig) {
     }
     assert_eq!(entry(&db, "t").await, before);
     // To the byte, and no call without a limit is held to that of another.
-    assert_eq!(within(r#"{"b":"56789"}"#).await.unwrap().entry.metadata, facts(whole));
+    assert_eq!(within(r#"{"b":"56789"}"#).await.unwrap().summary.metadata, facts(whole));
     db.on_thread(patch(r#"{"c":"beyond"}"#)).await.unwrap();
     refused(within(r#"{"d":0}"#).await, ErrorKind::TooLarge);
     // What does not make it longer is let through.
     within("{}").await.unwrap();
-    let left = within(r#"{"a":null,"d":0}"#).await.unwrap().entry.metadata;
+    let left = within(r#"{"a":null,"d":0}"#).await.unwrap().summary.metadata;
     assert_eq!(left, facts(r#"{"b":"56789","c":"beyond","d":0}"#));
 }

@@ -60,7 +60,7 @@ async fn at_once(rig: Rig) {
     assert_eq!(left, due);
     let now = entry(&db, "t").await;
     assert_eq!((now.generation, now.messages), (last, left.len() as u64));
-    assert_eq!(thread.rebuild_entry().await.unwrap().entry, now);
+    assert_eq!(thread.rebuild_summary().await.unwrap().summary, now);
 }
 
 async fn reopened(rig: Rig) {
@@ -96,7 +96,7 @@ async fn reopened(rig: Rig) {
     }
     let late = db.thread("cleared").add(said("late", "x").in_generation(Generation::FIRST));
     refused(late.await, ErrorKind::Stale);
-    assert_eq!(db.thread("deleted").entry().await.unwrap(), None);
+    assert_eq!(db.thread("deleted").summary().await.unwrap(), None);
     refused(db.thread("deleted").add(said("n", "x")).await, ErrorKind::Gone);
     refused(db.create_thread(new_thread("deleted")).await, ErrorKind::Gone);
     // What was left to be done can be done now.

@@ -65,7 +65,7 @@ async fn next(rig: Rig) {
     for (limit, shown, next) in [(2, 2, Some("b")), (3, 3, None), (4, 3, None)] {
         let list = db.threads(ListThreads::new(limit)).await.unwrap();
         assert_eq!(
-            (list.entries.len(), list.next.map(|next| next.thread.to_string()).as_deref()),
+            (list.threads.len(), list.next.map(|next| next.thread.to_string()).as_deref()),
             (shown, next)
         );
     }
@@ -110,5 +110,5 @@ async fn limit(rig: Rig) {
         refused(db.threads(ListThreads::new(limit)).await, ErrorKind::Invalid);
         refused(db.read(ListPurgeable { after: None, limit }).await, ErrorKind::Invalid);
     }
-    assert_eq!(db.threads(ListThreads::new(ReadPage::MAX_LIMIT)).await.unwrap().entries, []);
+    assert_eq!(db.threads(ListThreads::new(ReadPage::MAX_LIMIT)).await.unwrap().threads, []);
 }

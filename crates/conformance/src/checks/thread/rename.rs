@@ -30,8 +30,8 @@ async fn renamed(rig: Rig) {
         let answer = thread.rename(title(text)).await.unwrap();
         let mut due = before.clone();
         (due.title, due.updated_at) = (title(kept), now);
-        assert_eq!((&answer.entry, answer.deduplicated), (&due, false));
-        assert_eq!(answer.entry.title.as_str(), kept);
+        assert_eq!((&answer.summary, answer.deduplicated), (&due, false));
+        assert_eq!(answer.summary.title.as_str(), kept);
         assert_eq!(entry(&db, "t").await, due);
     }
     assert_eq!(entry(&db, "u").await, other);
@@ -45,15 +45,15 @@ async fn expected(rig: Rig) {
     let rename = |to: &str, from: &str| {
         db.on_thread(RenameThread::new(thread_id("t"), title(to)).expecting(title(from)))
     };
-    assert_eq!(rename("made", "Untitled").await.unwrap().entry.title, title("made"));
+    assert_eq!(rename("made", "Untitled").await.unwrap().summary.title, title("made"));
     let before = entry(&db, "t").await;
     for seen in ["Untitled", "Made", "made up"] {
         refused(rename("late", seen).await, ErrorKind::Stale);
     }
     assert_eq!(entry(&db, "t").await, before);
     // Blanks around what was seen are not part of it either.
-    assert_eq!(rename("chosen", " made ").await.unwrap().entry.title, title("chosen"));
-    assert_eq!(db.thread("t").rename(title("whatever")).await.unwrap().entry.title, title("whatever"));
+    assert_eq!(rename("chosen", " made ").await.unwrap().summary.title, title("chosen"));
+    assert_eq!(db.thread("t").rename(title("whatever")).await.unwrap().summary.title, title("whatever"));
 }
 
 async fn before_the_first(rig: Rig) {
@@ -65,10 +65,10 @@ async fn before_the_first(rig: Rig) {
     let named = entry(&db, "t").await;
     assert_eq!((named.title, named.messages), (title("chosen"), 1));
     let before = everything(&thread).await;
-    let blank = thread.rename(title(" \u{2003}\n")).await.unwrap().entry;
+    let blank = thread.rename(title(" \u{2003}\n")).await.unwrap().summary;
     assert_eq!(blank.title.as_str(), "Untitled");
     assert_eq!(entry(&db, "t").await.title, Title::default());
     assert_eq!(everything(&thread).await, before);
     refused(db.thread("u").rename(title("chosen")).await, ErrorKind::NotFound);
-    assert_eq!(db.thread("u").entry().await.unwrap(), None);
+    assert_eq!(db.thread("u").summary().await.unwrap(), None);
 }

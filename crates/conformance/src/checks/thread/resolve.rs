@@ -154,7 +154,7 @@ async fn again(rig: Rig) {
     let other = db.for_tenant(throughline_core::TenantId::default());
     let second = resolve(&other, asked("a", origin("turn", "i"), "other")).await;
     assert_eq!((second.id.as_str(), second.by, second.state), ("m", ResolvedBy::Item, None));
-    assert!(!db.thread("a").entry().await.unwrap().expect("the thread has begun").listed);
+    assert!(!db.thread("a").summary().await.unwrap().expect("the thread has begun").listed);
     let reserve = NewReservation::new(Role::Assistant).with_id(id("m"));
     db.run(Reserve::new(thread_id("a"), reserve)).await.unwrap();
     let third = resolve(&db, asked("a", origin("turn", "i"), "other")).await;
@@ -283,7 +283,7 @@ async fn cleared(rig: Rig) {
     let db = rig.db().await;
     resolve(&db, asked("a", origin("turn", "i"), "m")).await;
     db.thread("a").add(throughline_core::NewMessage::assistant("so").with_id(id("m"))).await.unwrap();
-    let begun = db.thread("a").clear().await.unwrap().entry.generation;
+    let begun = db.thread("a").clear().await.unwrap().summary.generation;
     let before = asked("a", origin("turn", "i"), "x").in_generation(Generation::FIRST);
     refused(db.on_thread(before).await, ErrorKind::Stale);
     let list = ListAliases::new(thread_id("a"), 10);
@@ -301,7 +301,7 @@ async fn bad(rig: Rig) {
     let many = (0..=ResolveId::MAX_LEGACY).map(|n| id(&n.to_string()));
     let too_many = asked("a", origin("t", ""), "m").or_legacy(many);
     refused(db.on_thread(too_many).await, ErrorKind::Invalid);
-    assert_eq!(db.thread("a").entry().await.unwrap(), None);
+    assert_eq!(db.thread("a").summary().await.unwrap(), None);
     let as_many = (0..ResolveId::MAX_LEGACY).map(|n| id(&n.to_string()));
     assert_eq!(found(&db, asked("a", origin("t", ""), "m").or_legacy(as_many)).await, fresh("m"));
     db.thread("a").add(said("taken", "x")).await.unwrap();

@@ -180,7 +180,7 @@ async fn clients(rig: Rig) {
         // Every mutation counts, once each.
         let changes = changes_after(&db, ChangeScope::Store, Position::ZERO).await;
         assert_eq!(changes.len(), CLIENTS * THREADS * 4);
-        let renamed = changes.iter().filter(|change| change.what == ChangeKind::ThreadChanged).count();
+        let renamed = changes.iter().filter(|change| change.kind == ChangeKind::ThreadChanged).count();
         assert_eq!(renamed, CLIENTS * THREADS * 2);
     }
 }
@@ -234,7 +234,7 @@ async fn names_of_threads(rig: Rig) {
         assert!(serde_json::from_str::<ThreadId>(&json).is_err(), "{text:?}");
         refused(db.thread(text).add(said("m", "x")).await, ErrorKind::Invalid);
         refused(db.thread(text).rename(title("x")).await, ErrorKind::Invalid);
-        assert_eq!(db.thread(text).entry().await.unwrap_err().kind(), ErrorKind::Invalid, "{text:?}");
+        assert_eq!(db.thread(text).summary().await.unwrap_err().kind(), ErrorKind::Invalid, "{text:?}");
     }
     assert_eq!(listed(&db, ListThreads::new(10)).await, []);
     let odd = ["../x", "/etc/x", "A-B", "a-b", "g-not-hex", "a b", "%00", "é", "e\u{301}", "x'; --", "1"];

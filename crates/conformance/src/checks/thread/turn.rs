@@ -31,11 +31,11 @@ async fn whole(rig: Rig) {
     let thread = db.thread("t");
     let added = thread.append_turn(turn(["a", "b", "c"])).await.unwrap();
     assert_eq!(
-        (added.question.id.as_str(), ids(&added.answers), added.deduplicated),
+        (added.prompt.id.as_str(), ids(&added.answers), added.deduplicated),
         ("a", vec!["b", "c"], false)
     );
     let read = everything(&thread).await;
-    assert_eq!(read, [vec![added.question], added.answers].concat());
+    assert_eq!(read, [vec![added.prompt], added.answers].concat());
     // The second answer is there already: nothing of the turn is added.
     let error = refused(thread.append_turn(turn(["d", "e", "a"])).await, ErrorKind::AlreadyExists);
     assert_eq!(error.batch_index(), Some(2));
@@ -47,10 +47,7 @@ async fn again(rig: Rig) {
     let thread = db.thread("t");
     let first = thread.append_turn(turn(["a", "b", "c"])).key("k").await.unwrap();
     let second = thread.append_turn(turn(["a", "b", "c"])).key("k").await.unwrap();
-    assert_eq!(
-        (&second.question, &second.answers, second.deduplicated),
-        (&first.question, &first.answers, true)
-    );
+    assert_eq!((&second.prompt, &second.answers, second.deduplicated), (&first.prompt, &first.answers, true));
     refused(thread.append_turn(turn(["a", "b", "d"])).key("k").await, ErrorKind::Conflict);
     assert_eq!(ids(&everything(&thread).await), ["a", "b", "c"]);
 }
@@ -68,7 +65,7 @@ async fn answer_lost(rig: Rig) {
     assert_eq!(send().await.unwrap_err().effect(), Effect::Unknown);
     let sent = send().await.unwrap();
     assert_eq!((ids(&sent.answers), sent.deduplicated), (vec!["b", "c"], true));
-    assert_eq!(everything(&thread).await, [vec![sent.question], sent.answers].concat());
+    assert_eq!(everything(&thread).await, [vec![sent.prompt], sent.answers].concat());
 }
 
 async fn after(rig: Rig) {
@@ -86,7 +83,7 @@ async fn after(rig: Rig) {
     assert_eq!(refused(db.batch(ahead).await, ErrorKind::Stale).batch_index(), Some(1));
     assert_eq!(ids(&everything(&thread).await), ["a"]);
     let turn = thread.append_turn(turn(["b", "c", "d"]).after(first)).await.unwrap();
-    assert_eq!(turn.question.seq, next);
+    assert_eq!(turn.prompt.seq, next);
     // Where another thread ends is nothing to this one.
     db.thread("u").add(said("a", "x").after(Seq::ZERO)).await.unwrap();
     assert_eq!(ids(&everything(&thread).await), ["a", "b", "c", "d"]);

@@ -44,7 +44,7 @@ async fn unknown(rig: Rig) {
     for args in every(&thread_id("t")) {
         let case = args.as_str();
         let error = refused(db.run(args).await, ErrorKind::NotFound);
-        assert_eq!(db.thread("t").entry().await.unwrap(), None, "{case}: {error}");
+        assert_eq!(db.thread("t").summary().await.unwrap(), None, "{case}: {error}");
     }
     assert_eq!((entry(&db, "T").await, entry(&other, "t").await), before);
     db.thread("t").add(said("m", "x")).await.expect("and none of it is dead by that");
@@ -52,7 +52,7 @@ async fn unknown(rig: Rig) {
 
 async fn reads(rig: Rig) {
     let db = rig.db().await;
-    assert_eq!(db.thread("t").entry().await.unwrap(), None);
+    assert_eq!(db.thread("t").summary().await.unwrap(), None);
     assert_eq!(listed(&db, ListThreads::new(10).archived_too()).await, []);
     let plan =
         db.read(PlanPrune { thread: thread_id("t"), keep: Keep::everything().messages(0) }).await.unwrap();

@@ -167,7 +167,7 @@ async fn positions(rig: Rig) {
     let batch = position(&batch.reply().await.unwrap());
     let changes = changes_after(&db, ChangeScope::Tenant, before).await;
     let of: Vec<_> =
-        changes.iter().filter_map(|change| change.what.message()).map(|m| m.id.clone()).collect();
+        changes.iter().filter_map(|change| change.kind.message()).map(|m| m.id.clone()).collect();
     assert_eq!(of, [id("b"), id("c"), id("d")]);
     let at: Vec<_> = changes.iter().map(|change| change.position).collect();
     assert!(at.is_sorted_by(|one, next| one < next), "{at:?}");

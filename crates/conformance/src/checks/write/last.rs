@@ -65,21 +65,21 @@ async fn summary(rig: Rig) {
     let expect = async |seq: Seq| {
         assert_eq!(entry(&db, "t").await.last_seq, seq);
         let list = db.threads(throughline_core::threads::ListThreads::new(10)).await.unwrap();
-        assert_eq!(list.entries[0].last_seq, seq);
+        assert_eq!(list.threads[0].last_seq, seq);
         assert_eq!(last(&db, "t").await, seq);
     };
     expect(open).await;
     thread.delete(id("r")).await.unwrap();
     expect(open).await;
     let renamed = thread.rename("x".parse().unwrap()).await.unwrap();
-    assert_eq!(renamed.entry.last_seq, open);
+    assert_eq!(renamed.summary.last_seq, open);
     let cleared = thread.clear().await.unwrap();
-    assert_eq!(cleared.entry.last_seq, open);
+    assert_eq!(cleared.summary.last_seq, open);
     expect(open).await;
     let next = add(&db, "t", "b").await;
     assert!(next > open);
     expect(next).await;
-    thread.rebuild_entry().await.unwrap();
+    thread.rebuild_summary().await.unwrap();
     expect(next).await;
     thread.delete_thread().await.unwrap();
     assert_eq!(last(&db, "t").await, Seq::ZERO);

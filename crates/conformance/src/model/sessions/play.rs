@@ -354,7 +354,7 @@ fn answered(answer: &Result<(PersistResult, bool)>) -> Due {
             other => words(other),
         },
         PersistResult::Thread(throughline_core::threads::ThreadResult::Clear(changed)) => {
-            words(changed.entry.messages)
+            words(changed.summary.messages)
         }
         other => words(other),
     })

@@ -115,7 +115,7 @@ pub(super) fn max_bytes(args: &mut PersistArgs) -> Option<&mut u32> {
 pub(super) fn entries(response: &mut PersistResponse, change: impl Fn(&mut ThreadSummary)) {
     match &mut response.result {
         PersistResult::Read(ReadResult::Thread(entry)) => entry.iter_mut().for_each(change),
-        PersistResult::Read(ReadResult::Threads(list)) => list.entries.iter_mut().for_each(change),
+        PersistResult::Read(ReadResult::Threads(list)) => list.threads.iter_mut().for_each(change),
         PersistResult::Thread(
             ThreadResult::Create(changed)
             | ThreadResult::Rename(changed)
@@ -124,7 +124,7 @@ pub(super) fn entries(response: &mut PersistResponse, change: impl Fn(&mut Threa
             | ThreadResult::Publish(changed)
             | ThreadResult::Rebuild(changed)
             | ThreadResult::Clear(changed),
-        ) => change(&mut changed.entry),
+        ) => change(&mut changed.summary),
         _ => {}
     }
 }

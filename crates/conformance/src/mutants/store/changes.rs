@@ -107,7 +107,7 @@ impl ChangeFault {
                 tenant: line.tenant.clone(),
                 thread: thread.clone(),
                 at: line.now,
-                what: ChangeKind::ThreadChanged,
+                kind: ChangeKind::ThreadChanged,
             };
             match (self, answer) {
                 (Self::EmitsRefusals, Err(_)) => known.made_up.push(change(before.next())),

@@ -74,7 +74,7 @@ pub(super) fn taken(tenant: &TenantId, asked: &PersistArgs, now: Timestamp) -> O
         }
         PersistArgs::Thread(args) => {
             let entry = entry(tenant, args.thread()?, now);
-            args.changed(ThreadChanged { entry, deduplicated: false })?.into()
+            args.changed(ThreadChanged { summary: entry, deduplicated: false })?.into()
         }
         PersistArgs::Batch(batch) => {
             let outputs = batch.items.iter().map(|item| Some(taken(tenant, item, now)?.result));

@@ -192,7 +192,7 @@ impl ThreadFault {
                 let rename = RenameThread::new(clear.thread.clone(), "x".parse().expect("a title"));
                 let mut response = store.sound(Line { args: rename.into(), ..line.clone() }).await?;
                 if let PersistResult::Thread(ThreadResult::Rename(mut changed)) = response.result {
-                    changed.entry.generation = changed.entry.generation.next();
+                    changed.summary.generation = changed.summary.generation.next();
                     response.result = ThreadResult::Clear(changed).into();
                 }
                 Ok(response)
@@ -340,7 +340,7 @@ impl ThreadFault {
                 });
                 if let PersistResult::Read(ReadResult::Threads(list)) = &mut response.result {
                     entries.truncate(read.limit as usize);
-                    list.entries = entries;
+                    list.threads = entries;
                 }
             }
             (Self::ShowsWhatIsNot, PersistArgs::Read(ReadArgs::Thread(get))) => {

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A store keeps the [`Terms`] of each final message in a full-text index. It looks up the
-//! [`required`](Query::required) terms of a query in the index and ranks the candidates by [`weight`](Query::weight).
+//! [`required`](Query::required) terms of a query in the index and ranks the candidates by [`rank`](Query::rank).
 //! It then compares the text of each message with the query before it answers.
 //!
 //! Bounds limit the work of one query in every store with an index: [`MAX_QUERY_BYTES`], [`MAX_WORDS`],
@@ -123,7 +123,7 @@ impl Query {
         &self.required
     }
 
-    /// Returns the distinct terms that count for the [rank](Self::weight) of a message.
+    /// Returns the distinct terms that count for the [rank](Self::rank) of a message.
     #[must_use]
     pub fn counted(&self) -> &[Term] {
         &self.counted
@@ -145,7 +145,7 @@ impl Query {
     /// Returns the rank of a message with these terms: the number of occurrences of the query's terms, at most
     /// [`MAX_COUNT`] for each term. A greater rank comes first; among equal ranks, the latest message comes first.
     #[must_use]
-    pub fn weight(&self, terms: &Terms) -> u32 {
+    pub fn rank(&self, terms: &Terms) -> u32 {
         let counts = terms.iter().filter(|(term, _)| self.counts(term));
         counts.fold(0, |sum, (_, count)| sum.saturating_add(count))
     }
@@ -306,8 +306,8 @@ mod tests {
         assert!(!query.matches("lissabonner Zug"));
         assert!(words("lissa*").matches("Der Lissabonner Zug"));
         assert!(!words("lissa").matches("Der Lissabonner Zug"));
-        assert_eq!(query.weight(&query.terms_of("zug zug lissabon züge")), 3);
-        assert_eq!(query.weight(&query.terms_of(&"zug ".repeat(100))), MAX_COUNT);
+        assert_eq!(query.rank(&query.terms_of("zug zug lissabon züge")), 3);
+        assert_eq!(query.rank(&query.terms_of(&"zug ".repeat(100))), MAX_COUNT);
     }
 
     #[test]

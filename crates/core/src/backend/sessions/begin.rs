@@ -76,7 +76,7 @@ fn record_loss<R: SessionStore>(rows: &mut R, decision: &Decision) -> Result<(),
     let lost = decision.lost.as_ref().map(|id| rows.session(id)).transpose()?.flatten();
     let Some(mut session) = lost else { return Ok(()) };
     if decision.gap.is_some() {
-        session.told = session.value.as_ref().map(|value| value.number);
+        session.delivered_gap = session.value.as_ref().map(|value| value.number);
     }
     if decision.is_missing {
         session.health = super::Health::Missing;
@@ -88,8 +88,8 @@ fn record_loss<R: SessionStore>(rows: &mut R, decision: &Decision) -> Result<(),
 fn record_resumption<R: SessionStore>(rows: &mut R, decision: &Decision) -> Result<(), R::Error> {
     let Some(value) = &decision.offered else { return Ok(()) };
     match rows.session(&value.session)? {
-        Some(session) if session.told.is_some() => {
-            rows.put_session(&super::KnownSession { told: None, ..session })
+        Some(session) if session.delivered_gap.is_some() => {
+            rows.put_session(&super::KnownSession { delivered_gap: None, ..session })
         }
         _ => Ok(()),
     }

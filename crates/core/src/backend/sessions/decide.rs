@@ -83,7 +83,7 @@ impl Decision {
             decision.withheld = Some(reason);
             decision.lost = Some(session.id.clone());
             let number = session.value.as_ref().map(|value| value.number);
-            if number.is_some() && session.told != number {
+            if number.is_some() && session.delivered_gap != number {
                 decision.gap = Some(Gap { session: Some(session.id), reason });
             }
         }

@@ -260,5 +260,5 @@ pub(super) fn recorded<R: SessionRows>(
 
 /// Returns a session that no run has reported.
 pub(super) fn unknown(id: &SessionId) -> KnownSession {
-    KnownSession { id: id.clone(), value: None, health: Health::Good, retired: false, told: None }
+    KnownSession { id: id.clone(), value: None, health: Health::Good, retired: false, delivered_gap: None }
 }

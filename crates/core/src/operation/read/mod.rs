@@ -109,10 +109,10 @@ impl ReadResult {
 
     /// The thread summaries of the answer.
     #[must_use]
-    pub fn entries(&self) -> &[ThreadSummary] {
+    pub fn summaries(&self) -> &[ThreadSummary] {
         match self {
             Self::Thread(entry) => entry.as_slice(),
-            Self::Threads(list) => &list.entries,
+            Self::Threads(list) => &list.threads,
             Self::Get(_)
             | Self::Page(_)
             | Self::OpenReservations(_)

@@ -119,7 +119,7 @@ carries_nothing!(ListThreads { owner: _, labels: _, archived: _, after: _, limit
 #[serde(rename_all = "camelCase")]
 pub struct ThreadList {
     /// The threads, with the latest active first.
-    pub entries: Vec<ThreadSummary>,
+    pub threads: Vec<ThreadSummary>,
     /// The threads of this page whose summary is damaged. Their messages are not affected:
     /// [`RebuildThread`](crate::operation::RebuildThread) rebuilds the summary. A thread with a damaged id is `?`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -131,11 +131,11 @@ pub struct ThreadList {
 }
 
 carries_parts!(ThreadList, self => {
-    let Self { entries, damaged: _, next: _, position: _ } = self;
-    entries
+    let Self { threads, damaged: _, next: _, position: _ } = self;
+    threads
 }, {
-    let Self { entries, damaged: _, next: _, position: _ } = self;
-    entries
+    let Self { threads, damaged: _, next: _, position: _ } = self;
+    threads
 });
 
 /// Plans a prune without a change: finds the messages to delete so that the thread keeps at most `keep`. The plan never includes

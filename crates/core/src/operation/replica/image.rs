@@ -197,7 +197,7 @@ impl Image {
 
     /// The estimated bytes of the image: content, metadata, every name, and an amount for the rest.
     #[must_use]
-    pub fn weight(&self) -> usize {
+    pub fn estimated_size(&self) -> usize {
         /// The bytes for ids, numbers and times.
         const REST: usize = 256;
         match &self.part {
@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn every_name_of_an_image_has_its_weight() {
         let long = "n".repeat(200);
-        let image = |part| Image::new(TenantId::default(), part).weight();
+        let image = |part| Image::new(TenantId::default(), part).estimated_size();
         let attachments = vec![long.parse().unwrap(); 100];
         let thread = || "t".parse::<ThreadId>().unwrap();
         let gone =

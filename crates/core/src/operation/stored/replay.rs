@@ -208,7 +208,7 @@ impl Replay {
                     let detail = "the call was applied, and the thread has been deleted since";
                     return Err(PersistError::new(ErrorKind::Gone, detail));
                 };
-                match args.changed(ThreadChanged { entry, deduplicated: true }) {
+                match args.changed(ThreadChanged { summary: entry, deduplicated: true }) {
                     Some(result) => result.into(),
                     None => return Err(misfit()),
                 }

@@ -26,17 +26,17 @@ use crate::{MessageId, ThreadId, thread::ThreadSummary};
 #[serde(rename_all = "camelCase")]
 pub struct ThreadChanged {
     /// The summary of the thread.
-    pub entry: ThreadSummary,
+    pub summary: ThreadSummary,
     /// Whether this answer replays an earlier call with the same idempotency key. The summary is then the current one.
     pub deduplicated: bool,
 }
 
 carries_parts!(ThreadChanged, self => {
-    let Self { entry, deduplicated: _ } = self;
-    [entry]
+    let Self { summary, deduplicated: _ } = self;
+    [summary]
 }, {
-    let Self { entry, deduplicated: _ } = self;
-    [entry]
+    let Self { summary, deduplicated: _ } = self;
+    [summary]
 });
 
 family! {
@@ -137,13 +137,13 @@ impl Addressed for ThreadArgs {
 impl Addressed for ThreadResult {
     fn thread(&self) -> Option<&ThreadId> {
         Some(match self {
-            Self::Create(ThreadChanged { entry, .. })
-            | Self::Rename(ThreadChanged { entry, .. })
-            | Self::Archive(ThreadChanged { entry, .. })
-            | Self::Label(ThreadChanged { entry, .. })
-            | Self::Publish(ThreadChanged { entry, .. })
-            | Self::Rebuild(ThreadChanged { entry, .. })
-            | Self::Clear(ThreadChanged { entry, .. }) => &entry.thread,
+            Self::Create(ThreadChanged { summary, .. })
+            | Self::Rename(ThreadChanged { summary, .. })
+            | Self::Archive(ThreadChanged { summary, .. })
+            | Self::Label(ThreadChanged { summary, .. })
+            | Self::Publish(ThreadChanged { summary, .. })
+            | Self::Rebuild(ThreadChanged { summary, .. })
+            | Self::Clear(ThreadChanged { summary, .. }) => &summary.thread,
             Self::Prune(Pruned { thread, .. })
             | Self::Delete(ThreadDeleted { thread, .. })
             | Self::Purge(Purged { thread, .. })

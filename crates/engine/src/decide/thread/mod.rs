@@ -41,7 +41,7 @@ impl<S: RowSource> WriteScope<'_, S> {
                 let mut state = self.existing(thread)?;
                 summary_mut(&mut state, thread)?;
                 let entry = state.entry(self.tenant, thread).ok_or_else(unsupported)?;
-                let changed = ThreadChanged { entry, deduplicated: false };
+                let changed = ThreadChanged { summary: entry, deduplicated: false };
                 Ok(args.changed(changed).ok_or_else(unsupported)?)
             }
         }

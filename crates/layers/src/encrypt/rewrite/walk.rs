@@ -63,7 +63,7 @@ impl Walk {
                 self.cursor.since.get_or_insert(list.position);
                 self.cursor.until = Some(list.position);
                 // The queue is processed from its end.
-                let shown = list.entries.into_iter().rev().map(|entry| entry.thread);
+                let shown = list.threads.into_iter().rev().map(|entry| entry.thread);
                 self.cursor.queue = list.damaged.into_iter().chain(shown).collect();
                 match list.next {
                     Some(next) => Stage::Threads(Some(next)),

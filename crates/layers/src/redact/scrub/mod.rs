@@ -90,7 +90,7 @@ impl Scrub {
     /// As for [`run`](Self::run).
     pub async fn thread(&self, thread: ThreadId) -> Result<ScrubReport> {
         let mut report = ScrubReport::default();
-        if let Some(entry) = self.db.thread(thread.clone()).entry().await? {
+        if let Some(entry) = self.db.thread(thread.clone()).summary().await? {
             self.entry(&entry, &mut report).await?;
         }
         let rest = ScrubCursor {
@@ -142,10 +142,10 @@ impl Scrub {
         for damaged in &list.damaged {
             leave(&mut report, damaged, None, WhyLeft::Refused(ErrorKind::Corrupt));
         }
-        if let Some(entry) = list.entries.first() {
+        if let Some(entry) = list.threads.first() {
             self.entry(entry, &mut report).await?;
         }
-        let thread = list.entries.first().map(|entry| (entry.thread.clone(), PageFrom::Start));
+        let thread = list.threads.first().map(|entry| (entry.thread.clone(), PageFrom::Start));
         let listed_all = list.next.is_none();
         let is_over = listed_all && thread.is_none();
         report.next = (!is_over).then_some(ScrubCursor { threads: list.next, listed_all, thread });

@@ -17,7 +17,7 @@ pub(super) async fn put_changes(db: &mut PgConnection, images: &[Image]) -> sqlx
         .iter()
         .filter_map(|image| match &image.part {
             // An unreadable change of the primary is not copied.
-            ImagePart::Change(change) if !matches!(change.what, ChangeKind::Unreadable { .. }) => {
+            ImagePart::Change(change) if !matches!(change.kind, ChangeKind::Unreadable { .. }) => {
                 Some(change)
             }
             _ => None,
@@ -35,7 +35,7 @@ pub(super) async fn put_changes(db: &mut PgConnection, images: &[Image]) -> sqlx
     .bind(changes.iter().map(|change| change.tenant.as_str()).collect::<Vec<_>>())
     .bind(changes.iter().map(|change| change.thread.as_str()).collect::<Vec<_>>())
     .bind(changes.iter().map(|change| change.at.as_micros()).collect::<Vec<_>>())
-    .bind(changes.iter().map(|change| json(&change.what)).collect::<Vec<_>>())
+    .bind(changes.iter().map(|change| json(&change.kind)).collect::<Vec<_>>())
     .execute(db)
     .await
     .map(drop)

@@ -7,7 +7,7 @@ use rusqlite::params;
 use throughline_core::{
     Position, Result,
     audit::AuditNumber,
-    backend::following,
+    backend::replication_rules,
     replication::{Image, ImageCursor, ImagePart, Images, ReadImages, ReplicationStatus},
 };
 
@@ -29,7 +29,7 @@ use crate::{
 /// change, or a later one.
 pub(super) fn images(scope: Scope<'_>, read: &ReadImages) -> Result<Images> {
     let after = read.after;
-    following::expect_capture(capture(scope.db).map_err(EngineError::from)?, after)?;
+    replication_rules::expect_capture(capture(scope.db).map_err(EngineError::from)?, after)?;
     let progress = progress(scope)?;
     let kept_after = Position::new(u64::try_from(progress.kept_after).unwrap_or_default());
     let mut page =
@@ -88,7 +88,7 @@ impl Page<'_> {
     }
 
     fn push(&mut self, image: Image) {
-        self.bytes += image.weight();
+        self.bytes += image.estimated_size();
         self.images.push(image);
     }
 

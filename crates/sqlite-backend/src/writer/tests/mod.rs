@@ -382,7 +382,7 @@ async fn an_unreported_rollback_makes_the_outcome_unknown() {
     let read = ReadChanges::new(ChangeScope::Tenant, Position::ZERO, 10);
     let changes = store.db.read(read).await.unwrap();
     let ids: Vec<_> =
-        changes.changes.iter().map(|change| change.what.message().unwrap().id.as_str()).collect();
+        changes.changes.iter().map(|change| change.kind.message().unwrap().id.as_str()).collect();
     let expected = if is_locked { vec!["first", "b"] } else { vec!["first", "a", "b"] };
     assert_eq!((ids, changes.position), (expected, last));
 }

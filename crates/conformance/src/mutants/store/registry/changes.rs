@@ -10,7 +10,7 @@ use crate::mutants::store::{Mutant, change, changes::ChangeFault, special::Speci
 /// Changes what happened, wherever it is told.
 fn happened(response: &mut throughline_core::PersistResponse, change: fn(ChangeKind) -> ChangeKind) {
     if let Some(reported) = change::reported(response) {
-        reported.changes.iter_mut().for_each(|reported| reported.what = change(reported.what.clone()));
+        reported.changes.iter_mut().for_each(|reported| reported.kind = change(reported.kind.clone()));
     }
 }
 

@@ -165,7 +165,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .after(|_, response| {
         if let PersistResult::Read(ReadResult::Threads(list)) = &mut response.result {
-            list.entries.iter_mut().for_each(|entry| entry.forked_from = None);
+            list.threads.iter_mut().for_each(|entry| entry.forked_from = None);
         }
     }),
     Mutant::new(

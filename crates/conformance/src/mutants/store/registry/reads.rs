@@ -225,7 +225,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
                 open.next.take_if(|_| open.messages.len() < list.limit as usize);
             }
             (ReadArgs::Threads(list), ReadResult::Threads(threads)) => {
-                threads.next.take_if(|_| threads.entries.len() < list.limit as usize);
+                threads.next.take_if(|_| threads.threads.len() < list.limit as usize);
             }
             _ => {}
         }

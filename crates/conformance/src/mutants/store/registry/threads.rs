@@ -233,7 +233,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .after(|asked, response| {
         if let Some((_, list)) = change::list(asked, response) {
-            list.entries.retain(|entry| entry.messages > 0);
+            list.threads.retain(|entry| entry.messages > 0);
         }
     }),
     Mutant::new(
@@ -277,7 +277,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .after(|asked, response| {
         if let Some((_, list)) = change::list(asked, response) {
-            list.entries.sort_by(|a, b| a.thread.cmp(&b.thread));
+            list.threads.sort_by(|a, b| a.thread.cmp(&b.thread));
         }
     }),
     Mutant::new(
@@ -294,7 +294,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         if let Some((read, list)) = change::list(asked, response)
             && let Some(after) = &read.after
         {
-            list.entries.retain(|entry| entry.active_at < after.active_at);
+            list.threads.retain(|entry| entry.active_at < after.active_at);
         }
     }),
     Mutant::new(
@@ -304,9 +304,9 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .after(|asked, response| {
         if let Some((read, list)) = change::list(asked, response)
-            && list.entries.len() == read.limit as usize
+            && list.threads.len() == read.limit as usize
         {
-            list.next = list.entries.last().map(ThreadCursor::of);
+            list.next = list.threads.last().map(ThreadCursor::of);
         }
     }),
     // Entries.
@@ -381,7 +381,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .after(|_, response| {
         if let PersistResult::Thread(ThreadResult::Rebuild(changed)) = &mut response.result {
-            changed.entry.active_at = changed.entry.created_at;
+            changed.summary.active_at = changed.summary.created_at;
         }
     }),
     // The end of messages and threads.

@@ -1,14 +1,14 @@
 //! The rules of replication that every backend shares: replication roles, row images and captures.
 //!
 //! ```
-//! use throughline_core::{ErrorKind, backend::following, replication::{ReplicationState, SetReplicationState}};
+//! use throughline_core::{ErrorKind, backend::replication_rules, replication::{ReplicationState, SetReplicationState}};
 //!
 //! let replica = ReplicationState::PRIMARY.as_replica();
 //! let take = SetReplicationState::new(ReplicationState::PRIMARY, replica);
-//! assert_eq!(following::set_replication_state(ReplicationState::PRIMARY, &take)?, Some(replica));
+//! assert_eq!(replication_rules::set_replication_state(ReplicationState::PRIMARY, &take)?, Some(replica));
 //! // The repeated call changes nothing.
-//! assert_eq!(following::set_replication_state(replica, &take)?, None);
-//! assert_eq!(following::expect_primary(replica).unwrap_err().kind(), ErrorKind::NotPrimary);
+//! assert_eq!(replication_rules::set_replication_state(replica, &take)?, None);
+//! assert_eq!(replication_rules::expect_primary(replica).unwrap_err().kind(), ErrorKind::NotPrimary);
 //! # Ok::<(), throughline_core::PersistError>(())
 //! ```
 
@@ -53,7 +53,7 @@ pub fn set_replication_state(
 
 /// The present replication facts of a store, for [`may_apply`].
 #[derive(Debug, Clone, Copy)]
-pub struct Present {
+pub struct ReplicaFacts {
     /// The replication role and epoch of the store.
     pub replication_state: ReplicationState,
     /// The cursor up to which the store has applied row images.
@@ -69,8 +69,8 @@ pub struct Present {
 /// # Errors
 /// `Stale` if the store is a primary, is in another epoch, or has applied images up to another cursor. `Conflict` if
 /// a copy begins in a store that is not empty and that does not equal the primary.
-pub fn may_apply(present: Present, apply: &ApplyImages) -> Result<bool> {
-    let Present { replication_state, cursor, is_empty, last_change } = present;
+pub fn may_apply(present: ReplicaFacts, apply: &ApplyImages) -> Result<bool> {
+    let ReplicaFacts { replication_state, cursor, is_empty, last_change } = present;
     if replication_state.is_primary() || replication_state.epoch != apply.epoch {
         let detail = format!("the store is {replication_state}, and is no replica of epoch {}", apply.epoch);
         return Err(PersistError::new(ErrorKind::Stale, detail));
@@ -124,9 +124,9 @@ mod tests {
     }
 
     /// A replica of the first epoch with the cursor at the first row.
-    fn present() -> Present {
+    fn present() -> ReplicaFacts {
         let replication_state = ReplicationState::PRIMARY.as_replica();
-        Present {
+        ReplicaFacts {
             replication_state,
             cursor: Some(cursor(1)),
             is_empty: false,
@@ -151,42 +151,42 @@ mod tests {
         Image::new(crate::TenantId::default(), ImagePart::Gone(gone))
     }
 
-    fn answer(present: Present, apply: &ApplyImages) -> std::result::Result<bool, ErrorKind> {
+    fn answer(present: ReplicaFacts, apply: &ApplyImages) -> std::result::Result<bool, ErrorKind> {
         may_apply(present, apply).map_err(|error| error.kind())
     }
 
     #[test]
     fn row_images_continue_from_the_cursor_and_apply_once() {
         assert_eq!(answer(present(), &apply()), Ok(true));
-        let applied = Present { cursor: Some(cursor(2)), ..present() };
+        let applied = ReplicaFacts { cursor: Some(cursor(2)), ..present() };
         assert_eq!(answer(applied, &apply()), Ok(false), "the images were applied before");
         for elsewhere in [None, Some(cursor(0)), Some(cursor(3))] {
-            let present = Present { cursor: elsewhere, ..present() };
+            let present = ReplicaFacts { cursor: elsewhere, ..present() };
             assert_eq!(answer(present, &apply()), Err(ErrorKind::Stale), "{elsewhere:?}");
         }
     }
 
     #[test]
     fn a_primary_and_a_replica_of_another_epoch_refuse_row_images() {
-        let primary = Present { replication_state: ReplicationState::PRIMARY, ..present() };
+        let primary = ReplicaFacts { replication_state: ReplicationState::PRIMARY, ..present() };
         assert_eq!(answer(primary, &apply()), Err(ErrorKind::Stale));
         let later = ApplyImages { epoch: ReplicationState::PRIMARY.epoch.next(), ..apply() };
         assert_eq!(answer(present(), &later), Err(ErrorKind::Stale));
         // Even images that were applied before are refused: they came from another epoch.
-        let applied = Present { cursor: Some(cursor(2)), ..present() };
+        let applied = ReplicaFacts { cursor: Some(cursor(2)), ..present() };
         assert_eq!(answer(applied, &later), Err(ErrorKind::Stale));
     }
 
     #[test]
     fn a_copy_begins_in_an_empty_or_equal_store() {
         let begin = ApplyImages { from: None, ..apply() };
-        let full = Present { cursor: None, ..present() };
+        let full = ReplicaFacts { cursor: None, ..present() };
         assert_eq!(answer(full, &begin), Err(ErrorKind::Conflict));
-        assert_eq!(answer(Present { is_empty: true, ..full }, &begin), Ok(true));
+        assert_eq!(answer(ReplicaFacts { is_empty: true, ..full }, &begin), Ok(true));
         let equal = ApplyImages { images: Vec::new(), ..begin };
         assert_eq!(answer(full, &equal), Ok(true));
         // The replica has a change that the primary does not have.
-        let ahead = Present { last_change: Position::new(11), ..full };
+        let ahead = ReplicaFacts { last_change: Position::new(11), ..full };
         assert_eq!(answer(ahead, &equal), Err(ErrorKind::Conflict));
     }
 
