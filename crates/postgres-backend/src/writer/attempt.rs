@@ -196,7 +196,7 @@ const FINISH: &str = concat!(
     "s AS (UPDATE throughline.store SET position = position + $1 WHERE id = 1 AND {written} \
     RETURNING position - $1 AS base, epoch, is_replica, capture, audit, audit_hash), \
     c AS (INSERT INTO throughline.changes (position, tenant, thread, at, kind) \
-    SELECT s.base + k.n, k.tenant, k.thread, k.at, k.what \
+    SELECT s.base + k.n, k.tenant, k.thread, k.at, k.kind \
     FROM s, unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[]) AS k (n, tenant, thread, at, kind)) \
     SELECT s.*, pg_current_xact_id()::text AS xid, ",
     off!(),
