@@ -162,7 +162,7 @@ fn in_own_cluster(installation: &Installation) -> Result<ExitCode, BoxError> {
         _ => None,
     };
     if let Some(pooler) = &pooler {
-        program.env(POOLER_VARIABLE, pooler.place());
+        program.env(POOLER_VARIABLE, pooler.address());
     }
     let status = program.status()?;
     drop(pooler);

@@ -12,7 +12,7 @@ use crate::{
 };
 
 checks! {
-    Core "messages.each_update_mode_follows_the_state_table" [Add Reserve UpdateContent Read] "each update mode has in each state the effect that the table of `UpdateMode` documents" => table;
+    Core "messages.each_update_mode_obeys_the_state_table" [Add Reserve UpdateContent Read] "each update mode has in each state the effect that the table of `UpdateMode` documents" => table;
     Core "messages.update_content_of_unknown_id_is_not_found" [UpdateContent Read] "a content update of an unknown id is refused as not found and creates no message" => not_found;
     Core "messages.late_partial_is_stale" ("VL-S11") [Add Reserve UpdateContent Read] "a partial update after the end is stale, and the final content is unchanged" => late_partial;
     Core "messages.append_with_a_revision_gap_is_stale" ("VL-S11") [Reserve UpdateContent Read] "an append whose expected revision leaves a gap or overlaps is stale" => gap;

@@ -319,7 +319,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "late-partial-overwrites",
         "lets a late partial change a final message",
-        &["messages.late_partial_is_stale", "messages.each_update_mode_follows_the_state_table"],
+        &["messages.late_partial_is_stale", "messages.each_update_mode_obeys_the_state_table"],
     )
     .special(Special::LatePartials),
     Mutant::new(
@@ -380,7 +380,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "edits-anything",
         "lets an edit finish an open message",
-        &["messages.each_update_mode_follows_the_state_table"],
+        &["messages.each_update_mode_obeys_the_state_table"],
     )
     .before(|args, _| {
         change::contents(args, |update| {
