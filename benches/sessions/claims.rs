@@ -12,7 +12,8 @@ use std::{
 
 use throughline::{
     ErrorKind, Persistence,
-    sessions::{Finished, RunReport, SessionRunner},
+    runs::{Finished, SessionRunner},
+    sessions::RunReport,
 };
 use tokio::sync::Barrier;
 

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Instant};
 
 use throughline::{
     Persistence,
-    sessions::{Finished, SessionRunner},
+    runs::{Finished, SessionRunner},
 };
 use tokio::sync::Barrier;
 

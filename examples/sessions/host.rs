@@ -10,10 +10,8 @@ use std::{
 use throughline::{
     NewMessage, Persistence, ThreadId,
     messages::Add,
-    sessions::{
-        BeginRun, Claimer, Directory, Failure as Why, Finished, HandOff, Reach, Run, RunError, RunFailure,
-        Runtime, SessionRunner,
-    },
+    runs::{Finished, Run, RunError, RunFailure, SessionRunner},
+    sessions::{BeginRun, Claimer, Directory, Failure as Why, HandOff, Reach, Runtime},
     sqlite::SqliteBackend,
 };
 use tokio::{

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use throughline::sessions::{Gap, Ran, Run};
+use throughline::{
+    runs::{Ran, Run},
+    sessions::Gap,
+};
 
 use crate::host::Task;
 

@@ -2,9 +2,8 @@
 
 use throughline::{
     ErrorKind,
-    sessions::{
-        AttemptState, Failure, Finished, GenerationCause, HandOff, PointerState, RunFailure, Withheld,
-    },
+    runs::{Finished, RunFailure},
+    sessions::{AttemptState, Failure, GenerationCause, HandOff, PointerState, Withheld},
 };
 
 use crate::support::{
@@ -153,12 +152,12 @@ async fn tc_s11_a_run_during_which_a_reset_occurs_moves_no_pointer() {
             })
             .await
             .unwrap_err();
-        let throughline::sessions::RunError::Stopped { why, output, unrecorded, .. } = late else {
+        let throughline::runs::RunError::Stopped { why, output, unrecorded, .. } = late else {
             panic!("{late}")
         };
         assert_eq!(
             (why, output, unrecorded.is_none()),
-            (throughline::sessions::Stop::Superseded, Some("late"), true)
+            (throughline::runs::Stop::Superseded, Some("late"), true)
         );
         assert_eq!(offered(&agent_thread, laptop()).await, None);
         assert_eq!(states(&agent_thread).await, [AttemptState::Completed, AttemptState::Cancelled]);

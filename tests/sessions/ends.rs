@@ -4,7 +4,8 @@
 use throughline::{
     Effect, ErrorKind, NewMessage, PersistResult,
     messages::{Add, UpdateContent},
-    sessions::{AttemptState, Failure, Finished, RunError, RunFailure, RunReport, Withheld},
+    runs::{Finished, RunError, RunFailure},
+    sessions::{AttemptState, Failure, RunReport, Withheld},
 };
 
 use crate::{

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use throughline::{
     ErrorKind,
-    sessions::{AttemptState, BeginRun, Finished, RunError, Stop},
+    runs::{Finished, RunError, Stop},
+    sessions::{AttemptState, BeginRun},
 };
 use tokio::{
     sync::oneshot,

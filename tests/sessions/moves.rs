@@ -7,7 +7,8 @@ use std::sync::{
 
 use throughline::{
     ErrorKind,
-    sessions::{Claimer, Directory, Finished, Gap, Reach, RunError, RunReport, Withheld},
+    runs::{Finished, RunError},
+    sessions::{Claimer, Directory, Gap, Reach, RunReport, Withheld},
 };
 
 use crate::support::{Provider, laptop, offered, on, prepared, resolved, run_once, stores};

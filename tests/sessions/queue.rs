@@ -10,7 +10,8 @@ use std::{
 
 use throughline::{
     Effect, ErrorKind, Site,
-    sessions::{AttemptState, Failure, Finished, RunError, RunFailure, RunReport},
+    runs::{Finished, RunError, RunFailure},
+    sessions::{AttemptState, Failure, RunReport},
 };
 use tokio::{
     sync::{Barrier, Notify},

@@ -5,7 +5,8 @@ use std::{future::Future, pin::pin, task::Poll, time::Duration};
 use throughline::{
     ErrorKind, NewMessage,
     messages::Add,
-    sessions::{AttemptState, Finished, RunError, Stop},
+    runs::{Finished, RunError, Stop},
+    sessions::AttemptState,
 };
 use tokio::{
     sync::{Notify, oneshot},
@@ -32,7 +33,7 @@ async fn mu_s9_a_stopped_run_keeps_its_learned_session() {
                 run.learned("s2".parse().unwrap()).await?;
                 drop(ask);
                 assert_eq!(run.stopped().await, Stop::Asked);
-                Err::<Finished<()>, _>(throughline::sessions::RunFailure::new(
+                Err::<Finished<()>, _>(throughline::runs::RunFailure::new(
                     throughline::sessions::Failure::Other,
                 ))
             }

@@ -8,10 +8,8 @@ use std::{
 use throughline::{
     Persistence, Timestamp,
     memory::MemoryBackend,
-    sessions::{
-        AgentThread, Attempt, AttemptState, Claimer, Finished, PreparedRun, Ran, Resolution, Run, RunError,
-        RunFailure, Runtime, SessionRunner,
-    },
+    runs::{Finished, PreparedRun, Ran, Run, RunError, RunFailure, SessionRunner},
+    sessions::{AgentThread, Attempt, AttemptState, Claimer, Resolution, Runtime},
     sqlite::SqliteBackend,
 };
 use tokio::time::Instant;

@@ -11,12 +11,12 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 
-use super::{again::repeated, held::Start};
-use crate::{
+use super::{lease::Start, retry::repeated};
+use throughline_core::{
     Persistence, Result,
-    id::{AttemptId, SessionId, WorkDir},
-    operation::{PinSession, RunBegun, RunReport},
-    session::{Gap, Resolution, Withheld},
+    ids::{AttemptId, SessionId, WorkDir},
+    sessions::{Gap, Resolution, Withheld},
+    sessions::{PinSession, RunBegun, RunReport},
 };
 
 /// Why a run is to stop.
@@ -170,7 +170,7 @@ impl Run {
     /// is. Only what the provider said: it may have begun another session than it was asked to resume.
     ///
     /// # Errors
-    /// [`Stale`](crate::ErrorKind::Stale) where the run has been superseded or has lost its lease, and what the store answers.
+    /// [`Stale`](throughline_core::ErrorKind::Stale) where the run has been superseded or has lost its lease, and what the store answers.
     /// Where the answer was lost, nothing else is: the end of the run reports the session again.
     ///
     /// # Cancel safety

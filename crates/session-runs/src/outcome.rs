@@ -3,11 +3,11 @@
 use std::{error::Error as StdError, fmt};
 
 use super::Stop;
-use crate::{
+use throughline_core::{
     BoxError, Effect, InvalidId, PersistArgs, PersistError, PersistResult,
-    id::{AttemptId, SessionId},
-    operation::{FailRun, RunReport, SessionChanged},
-    session::{Failure, Resolution},
+    ids::{AttemptId, SessionId},
+    sessions::{FailRun, RunReport, SessionChanged},
+    sessions::{Failure, Resolution},
 };
 
 /// What a closure answers when it has done its work.
@@ -45,7 +45,8 @@ impl<T> Finished<T> {
 /// What a closure answers when it has failed.
 ///
 /// ```
-/// use throughline_core::sessions::{Failure, RunFailure};
+/// use throughline_core::sessions::Failure;
+/// use throughline_session_runs::RunFailure;
 ///
 /// let failure = RunFailure::new(Failure::RateLimited).because("the provider takes no more today");
 /// assert_eq!(failure.failure(), Failure::RateLimited);
@@ -160,8 +161,8 @@ pub struct Ran<T> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RunError<T> {
-    /// It never began, and its closure was not called. [`Busy`](crate::ErrorKind::Busy) where another run took too long,
-    /// [`Cancelled`](crate::ErrorKind::Cancelled) where it was asked to stop before.
+    /// It never began, and its closure was not called. [`Busy`](throughline_core::ErrorKind::Busy) where another run took too long,
+    /// [`Cancelled`](throughline_core::ErrorKind::Cancelled) where it was asked to stop before.
     NotBegun(PersistError),
     /// Its closure failed.
     Failed {

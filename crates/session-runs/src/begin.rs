@@ -5,13 +5,13 @@ use std::{future::Future, pin::Pin, time::Duration};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
-    Permit,
-    held::{self, Held, Start},
+    Permit, RunQueue,
+    lease::{self, Held, Start},
     prepared::Looking,
 };
-use crate::{
-    Effect, ErrorKind, OpKind, PersistError, Persistence, Result, message::SessionRevision,
-    operation::ResolveSession,
+use throughline_core::{
+    Effect, ErrorKind, OpKind, PersistError, Persistence, Result, sessions::ResolveSession,
+    sessions::SessionRevision,
 };
 
 /// How often it is tried whether the run of another process has ended.
@@ -53,10 +53,11 @@ impl Way<'_> {
     /// Waits for the earlier runs of this process.
     pub(super) async fn enter(&self, start: &Start, asked: &mut Asked<'_>) -> Result<Permit> {
         let key = (self.db.tenant().clone(), start.begin.agent.clone(), start.begin.thread.clone());
+        let queue = self.db.shared_state::<RunQueue>();
         tokio::select! {
             biased;
             () = asked.wait() => Err(asked_before()),
-            entered = timeout_at(self.limit, self.db.run_queue().acquire([key])) => entered.map_err(|_| {
+            entered = timeout_at(self.limit, queue.0.acquire([key])) => entered.map_err(|_| {
                 let detail = format!(
                     "the runs of the agent `{}` in the thread `{}` took too long",
                     start.begin.agent, start.begin.thread
@@ -91,7 +92,7 @@ impl Way<'_> {
             let begun = tokio::select! {
                 biased;
                 () = asked.wait() => return Err(asked_before()),
-                begun = held::begin(&self.db, start.clone(), permit) => begun,
+                begun = lease::begin(&self.db, start.clone(), permit) => begun,
             };
             let (error, back) = match begun {
                 Ok(held) => return Ok(held),

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::PreparedRun;
-use crate::{Persistence, operation::BeginRun};
+use throughline_core::{Persistence, sessions::BeginRun};
 
 /// Runs agents in threads, and keeps what each goes on with.
 ///
@@ -22,8 +22,9 @@ use crate::{Persistence, operation::BeginRun};
 /// use throughline_core::{
 ///     NewMessage, Persistence,
 ///     messages::Add,
-///     sessions::{Claimer, Finished, Runtime, SessionRunner},
+///     sessions::{Claimer, Runtime},
 /// };
+/// use throughline_session_runs::{Finished, SessionRunner};
 ///
 /// # async fn example(db: Persistence) -> Result<(), Box<dyn std::error::Error>> {
 /// let runner = SessionRunner::new(db.clone());
@@ -69,7 +70,7 @@ impl SessionRunner {
         Self { db, wait: Self::DEFAULT_WAIT, grace: Self::DEFAULT_GRACE }
     }
 
-    /// How long a run waits for others to end before it gives up as [`Busy`](crate::ErrorKind::Busy).
+    /// How long a run waits for others to end before it gives up as [`Busy`](throughline_core::ErrorKind::Busy).
     #[must_use]
     pub const fn waiting(mut self, wait: Duration) -> Self {
         self.wait = wait;
@@ -84,7 +85,7 @@ impl SessionRunner {
         self
     }
 
-    /// Prepares a run as [`AgentThread::run`](crate::handle::AgentThread::run) makes it, with its generation, its lease and all that it says:
+    /// Prepares a run as [`AgentThread::run`](throughline_core::sessions::AgentThread::run) makes it, with its generation, its lease and all that it says:
     /// nothing happens before [`PreparedRun::run`].
     pub fn prepare<'a>(&self, begin: BeginRun) -> PreparedRun<'a> {
         PreparedRun::new(self.db.clone(), begin, self.wait, self.grace)

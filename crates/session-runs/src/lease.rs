@@ -14,18 +14,19 @@ use tokio::{
 
 use super::{
     Permit, Stop,
-    again::{repeated, repeated_unless},
-    handle::Shared,
+    retry::{repeated, repeated_unless},
+    run::Shared,
 };
-use crate::pipeline::Task;
-use crate::{
+use throughline_core::pipeline::Task;
+use throughline_core::{
     Effect, ErrorKind, OpKind, PersistArgs, PersistError, PersistResult, Persistence, Result,
-    id::SessionId,
-    operation::{
-        Batch, BeginRun, CancelRun, ConfirmRun, FailRun, RenewRun, RunBegun, RunReport, SessionArgs,
-        SessionChanged, SessionResult,
+    ids::SessionId,
+    messages::Batch,
+    sessions::Failure,
+    sessions::{
+        BeginRun, CancelRun, ConfirmRun, FailRun, RenewRun, RunBegun, RunReport, SessionArgs, SessionChanged,
+        SessionResult,
     },
-    session::Failure,
 };
 
 /// A lease is renewed after this part of it.
@@ -176,7 +177,7 @@ async fn end_of(
             Some(PersistResult::Session(result)) => (result, outputs),
             other => {
                 let found = other.map_or("nothing", |other| other.kind().as_str());
-                return Err(PersistError::wrong_answer("session", found));
+                return Err(wrong_answer("session", found));
             }
         }
     };
@@ -184,8 +185,14 @@ async fn end_of(
         SessionResult::Confirm(changed) | SessionResult::Fail(changed) | SessionResult::Cancel(changed) => {
             Ok((changed, written))
         }
-        other => Err(PersistError::wrong_answer("the end of a run", other.as_str())),
+        other => Err(wrong_answer("the end of a run", other.as_str())),
     }
+}
+
+/// Returns the error for the answer of another operation.
+fn wrong_answer(asked: &str, answered: &str) -> PersistError {
+    let detail = format!("the call is `{asked}`, and its answer is to `{answered}`");
+    PersistError::new(ErrorKind::ContractViolation, detail)
 }
 
 fn cancellation(shared: &Shared, report: RunReport) -> CancelRun {

@@ -4,7 +4,7 @@ use std::{future::IntoFuture, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use crate::{ErrorKind, IdempotencyKey, PersistError, Result, Site};
+use throughline_core::{ErrorKind, IdempotencyKey, PersistError, Result, Site};
 
 /// How long a call is made again before its error is answered.
 const TIMEOUT: Duration = Duration::from_secs(30);

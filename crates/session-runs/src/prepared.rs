@@ -4,16 +4,16 @@ use tokio::time::Instant;
 
 use super::{
     Finished, Ran, Run, RunError, RunFailure,
-    ended::{self, AtWork},
-    held::Start,
-    wait::{Asked, Way},
+    begin::{Asked, Way},
+    end::{self, AtWork},
+    lease::Start,
 };
-use crate::{
+use throughline_core::{
     Persistence,
     contain::catch_future,
-    id::AttemptId,
-    operation::BeginRun,
-    session::{Reach, Resolution},
+    ids::AttemptId,
+    sessions::BeginRun,
+    sessions::{Reach, Resolution},
 };
 
 /// What a host looks at before it goes on.
@@ -84,16 +84,16 @@ impl<'a> PreparedRun<'a> {
         loop {
             let run = Run(held.shared().clone());
             let theirs = catch_future(async { work(run).await });
-            let at_work = ended::at_work(held.shared(), theirs, &mut asked).await;
+            let at_work = end::at_work(held.shared(), theirs, &mut asked).await;
             let failure = match at_work {
-                AtWork::Finished(finished) => return ended::confirm(held, finished, start.refused).await,
-                AtWork::Panicked(message) => return Err(ended::panicked(held, message).await),
-                AtWork::Dropped => return Err(ended::stopped(held, None).await),
+                AtWork::Finished(finished) => return end::confirm(held, finished, start.refused).await,
+                AtWork::Panicked(message) => return Err(end::panicked(held, message).await),
+                AtWork::Dropped => return Err(end::stopped(held, None).await),
                 AtWork::Failed(failure) => failure,
             };
-            let again = ended::refused(&held, &failure).filter(|_| start.refused.is_none());
+            let again = end::refused(&held, &failure).filter(|_| start.refused.is_none());
             let shared = held.shared().clone();
-            let (error, kept) = ended::failed(held, failure).await;
+            let (error, kept) = end::failed(held, failure).await;
             let (Some(session), Some((place, revision))) = (again, kept) else { return Err(error) };
             let resolution = &shared.begun.resolution;
             let claimer = &mut start.begin.claimer;

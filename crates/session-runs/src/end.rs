@@ -9,17 +9,17 @@ use tokio::{
 
 use super::{
     Finished, Permit, Ran, RunError, RunFailure, Stop,
-    handle::{Shared, Told},
-    held::{Ended, Held},
-    wait::Asked,
+    begin::Asked,
+    lease::{Ended, Held},
+    run::{Shared, Told},
 };
-use crate::{
+use throughline_core::{
     ErrorKind, PersistError,
     contain::Panicked,
-    id::SessionId,
-    message::SessionRevision,
-    operation::RunReport,
-    session::{AfterFailure, Failure},
+    ids::SessionId,
+    sessions::RunReport,
+    sessions::SessionRevision,
+    sessions::{AfterFailure, Failure},
 };
 
 /// What became of a closure.
