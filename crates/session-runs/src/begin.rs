@@ -1,63 +1,53 @@
-//! The way to the beginning of a run: the line of this process, a look, and the lease.
+//! The begin of a run: the queue of this process, the check of the host, and the lease.
 
 use std::{future::Future, pin::Pin, time::Duration};
 
+use throughline_core::{
+    Effect, ErrorKind, OpKind, PersistError, Persistence, Result,
+    ids::SessionId,
+    sessions::{BeginRun, Reach, Resolution, ResolveSession, SessionRevision},
+};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
-    Permit, RunQueue,
-    lease::{self, Held, Start},
-    prepared::Looking,
-};
-use throughline_core::{
-    Effect, ErrorKind, OpKind, PersistError, Persistence, Result, sessions::ResolveSession,
-    sessions::SessionRevision,
+    active::{self, ActiveRun},
+    queue::{Permit, RunQueue},
+    stop::StopSignal,
 };
 
-/// How often it is tried whether the run of another process has ended.
-const TRIED_EVERY: Duration = Duration::from_millis(250);
+/// The delay between attempts to begin while a run of another process holds the lease.
+const RETRY_DELAY: Duration = Duration::from_millis(250);
 
-/// The host's wish that a run stops.
-pub(super) struct Asked<'a>(Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>, bool);
+/// The function with which a host checks the directory and the session of a resolution.
+pub(crate) type ReachCheck<'a> =
+    Box<dyn Fn(Resolution) -> Pin<Box<dyn Future<Output = Reach> + Send + 'a>> + Send + Sync + 'a>;
 
-impl<'a> Asked<'a> {
-    pub(super) const fn never() -> Self {
-        Self(None, false)
-    }
-
-    pub(super) fn when(signal: impl Future<Output = ()> + Send + 'a) -> Self {
-        Self(Some(Box::pin(signal)), false)
-    }
-
-    /// Ends when the host has asked, each time it is waited for.
-    pub(super) async fn wait(&mut self) {
-        if self.1 {
-            return;
-        }
-        match &mut self.0 {
-            Some(signal) => signal.await,
-            None => std::future::pending().await,
-        }
-        (self.0, self.1) = (None, true);
-    }
+/// The arguments of a run that is about to begin.
+#[derive(Debug, Clone)]
+pub(crate) struct RunStart {
+    pub(crate) begin: BeginRun,
+    /// How long the closure may continue after a request to stop.
+    pub(crate) grace: Duration,
+    /// The session that the provider refused, if this run repeats another one for that reason.
+    pub(crate) refused: Option<SessionId>,
 }
 
-/// What is needed to begin a run.
-pub(super) struct Way<'a> {
-    pub(super) db: Persistence,
-    pub(super) looking: Option<Looking<'a>>,
-    pub(super) limit: Instant,
+/// Begins runs over one pipeline, until a deadline.
+pub(crate) struct RunStarter<'a> {
+    pub(crate) db: Persistence,
+    pub(crate) reach_check: Option<ReachCheck<'a>>,
+    pub(crate) deadline: Instant,
 }
 
-impl Way<'_> {
+impl RunStarter<'_> {
     /// Waits for the earlier runs of this process.
-    pub(super) async fn enter(&self, start: &Start, asked: &mut Asked<'_>) -> Result<Permit> {
+    pub(crate) async fn acquire(&self, start: &RunStart, stop: &mut StopSignal<'_>) -> Result<Permit> {
         let key = (self.db.tenant().clone(), start.begin.agent.clone(), start.begin.thread.clone());
         let queue = self.db.shared_state::<RunQueue>();
         tokio::select! {
             biased;
-            () = asked.wait() => Err(asked_before()),
-            entered = timeout_at(self.limit, queue.0.acquire([key])) => entered.map_err(|_| {
+            () = stop.ended() => Err(stopped_before_begin()),
+            acquired = timeout_at(self.deadline, queue.acquire(key)) => acquired.map_err(|_| {
                 let detail = format!(
                     "the runs of the agent `{}` in the thread `{}` took too long",
                     start.begin.agent, start.begin.thread
@@ -69,86 +59,87 @@ impl Way<'_> {
         }
     }
 
-    /// Begins the run as soon as no other one of the agent in the thread is alive, here or elsewhere.
-    pub(super) async fn begin(
+    /// Begins the run as soon as no process has an active run of the agent in the thread.
+    pub(crate) async fn begin(
         &self,
-        mut start: Start,
+        mut start: RunStart,
         mut permit: Permit,
-        asked: &mut Asked<'_>,
-    ) -> Result<Held> {
+        stop: &mut StopSignal<'_>,
+    ) -> Result<ActiveRun> {
         let expected = start.begin.expected;
         loop {
-            let looked = match &self.looking {
-                Some(looking) if expected.is_none() => {
-                    let seen = tokio::select! {
+            let checked = match &self.reach_check {
+                Some(check) if expected.is_none() => {
+                    let revision = tokio::select! {
                         biased;
-                        () = asked.wait() => return Err(asked_before()),
-                        seen = self.look(looking, &mut start) => seen?,
+                        () = stop.ended() => return Err(stopped_before_begin()),
+                        revision = self.check_reach(check, &mut start) => revision?,
                     };
-                    Some(seen)
+                    Some(revision)
                 }
                 _ => None,
             };
             let begun = tokio::select! {
                 biased;
-                () = asked.wait() => return Err(asked_before()),
-                begun = lease::begin(&self.db, start.clone(), permit) => begun,
+                () = stop.ended() => return Err(stopped_before_begin()),
+                begun = active::begin(&self.db, start.clone(), permit) => begun,
             };
-            let (error, back) = match begun {
-                Ok(held) => return Ok(held),
+            let (error, returned) = match begun {
+                Ok(run) => return Ok(run),
                 Err(not_begun) => not_begun,
             };
-            let Some(back) = back else { return Err(error) };
-            permit = back;
+            let Some(returned) = returned else { return Err(error) };
+            permit = returned;
             if error.effect() != Effect::NotApplied {
                 return Err(error);
             }
             match error.kind() {
                 ErrorKind::Busy => {
-                    let again = Instant::now() + TRIED_EVERY;
-                    if again > self.limit {
+                    let next = Instant::now() + RETRY_DELAY;
+                    if next > self.deadline {
                         return Err(error);
                     }
                     tokio::select! {
-                        () = asked.wait() => return Err(asked_before()),
-                        () = sleep_until(again) => {}
+                        () = stop.ended() => return Err(stopped_before_begin()),
+                        () = sleep_until(next) => {}
                     }
                 }
-                // What was looked at is not what is there any more.
-                ErrorKind::Stale if self.has_moved(&start, looked).await? => {}
+                // The pointer changed after the check, which must run again.
+                ErrorKind::Stale if self.has_changed(&start, checked).await? => {}
                 _ => return Err(error),
             }
         }
     }
 
-    /// Looks at what would be gone on with.
-    async fn look(&self, looking: &Looking<'_>, start: &mut Start) -> Result<SessionRevision> {
+    /// Resolves the session, lets the host check it, and sets the revision that the run expects.
+    async fn check_reach(&self, check: &ReachCheck<'_>, start: &mut RunStart) -> Result<SessionRevision> {
         start.begin.claimer.reach = Default::default();
-        let resolution = self.db.read(self.resolve(start)).await?.resolution;
+        let resolution = self.db.read(resolve(start)).await?.resolution;
         let revision = resolution.revision;
         if resolution.session.is_some() || resolution.work_dir.is_some() {
-            start.begin.claimer.reach = looking(resolution).await;
+            start.begin.claimer.reach = check(resolution).await;
         }
         start.begin.expected = Some(revision);
         Ok(revision)
     }
 
-    async fn has_moved(&self, start: &Start, looked: Option<SessionRevision>) -> Result<bool> {
-        let Some(looked) = looked else { return Ok(false) };
-        Ok(self.db.read(self.resolve(start)).await?.resolution.revision != looked)
-    }
-
-    fn resolve(&self, start: &Start) -> ResolveSession {
-        let begin = &start.begin;
-        ResolveSession {
-            agent: begin.agent.clone(),
-            thread: begin.thread.clone(),
-            claimer: (*begin.claimer).clone(),
-        }
+    /// Whether the pointer has another revision than the checked one.
+    async fn has_changed(&self, start: &RunStart, checked: Option<SessionRevision>) -> Result<bool> {
+        let Some(checked) = checked else { return Ok(false) };
+        Ok(self.db.read(resolve(start)).await?.resolution.revision != checked)
     }
 }
 
-fn asked_before() -> PersistError {
+fn resolve(start: &RunStart) -> ResolveSession {
+    let begin = &start.begin;
+    ResolveSession {
+        agent: begin.agent.clone(),
+        thread: begin.thread.clone(),
+        claimer: (*begin.claimer).clone(),
+    }
+}
+
+fn stopped_before_begin() -> PersistError {
     PersistError::new(ErrorKind::Cancelled, "the run was asked to stop before it began")
         .with_effect(Effect::NotApplied)
         .at_the_edge(OpKind::Session)

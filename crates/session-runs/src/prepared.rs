@@ -1,119 +1,114 @@
-use std::{fmt, future::Future, pin::Pin, time::Duration};
+use std::{fmt, future::Future, time::Duration};
 
-use tokio::time::Instant;
-
-use super::{
-    Finished, Ran, Run, RunError, RunFailure,
-    begin::{Asked, Way},
-    end::{self, AtWork},
-    lease::Start,
-};
 use throughline_core::{
     Persistence,
     contain::catch_future,
     ids::AttemptId,
-    sessions::BeginRun,
-    sessions::{Reach, Resolution},
+    sessions::{BeginRun, Reach, Resolution},
+};
+use tokio::time::Instant;
+
+use super::{
+    CompletedRun, Run, RunError, RunFailure, RunSuccess,
+    begin::{ReachCheck, RunStart, RunStarter},
+    end::{self, WorkResult},
+    stop::StopSignal,
 };
 
-/// What a host looks at before it goes on.
-pub(super) type Looking<'a> =
-    Box<dyn Fn(Resolution) -> Pin<Box<dyn Future<Output = Reach> + Send + 'a>> + Send + Sync + 'a>;
-
-/// A run that is begun when its closure is given to it.
+/// A prepared run. [`run`](Self::run) begins it.
 #[must_use = "nothing happens before `run`"]
 pub struct PreparedRun<'a> {
     db: Persistence,
     begin: BeginRun,
     wait: Duration,
     grace: Duration,
-    asked: Asked<'a>,
-    looking: Option<Looking<'a>>,
+    stop: StopSignal<'a>,
+    reach_check: Option<ReachCheck<'a>>,
 }
 
 impl<'a> PreparedRun<'a> {
     pub(super) fn new(db: Persistence, begin: BeginRun, wait: Duration, grace: Duration) -> Self {
-        Self { db, begin, wait, grace, asked: Asked::never(), looking: None }
+        Self { db, begin, wait, grace, stop: StopSignal::never(), reach_check: None }
     }
 
-    /// Stops when this future ends: a run that waits does not begin, one that has begun is told and, when its time is up, dropped.
-    /// What it has learned by then is gone on with.
+    /// Stops the run when `signal` ends. A waiting run does not begin. An active run receives a
+    /// [request to stop](Run::stop_requested), and the runner drops its closure after the grace period. The next run resumes the
+    /// session that the stopped run has pinned.
     pub fn until(mut self, signal: impl Future<Output = ()> + Send + 'a) -> Self {
-        self.asked = Asked::when(signal);
+        self.stop = StopSignal::new(signal);
         self
     }
 
-    /// Looks at the directory and the session before it goes on with them, and says what was found: whether it is the same
-    /// directory, and whether what keeps the session has it. The run begins on exactly that, or it is looked again.
+    /// Calls `check` before the run begins, with the session and the directory that it would resume. `check` reports whether the
+    /// directory is the same, and whether the session is missing. If the pointer changes before the run begins, the runner calls
+    /// `check` again.
     ///
-    /// It is not asked where there is neither a session nor a directory, nor where the run itself
-    /// [expects](BeginRun::expecting) a revision: then the host has looked already.
-    pub fn looking<F, L>(mut self, look: L) -> Self
+    /// The runner does not call `check` if there is neither a session nor a directory. It also does not call it if the run
+    /// [expects](BeginRun::expecting) a revision: the host has then checked that revision.
+    pub fn check_reach<F, C>(mut self, check: C) -> Self
     where
-        L: Fn(Resolution) -> F + Send + Sync + 'a,
+        C: Fn(Resolution) -> F + Send + Sync + 'a,
         F: Future<Output = Reach> + Send + 'a,
     {
-        self.looking = Some(Box::new(move |resolution| Box::pin(look(resolution))));
+        self.reach_check = Some(Box::new(move |resolution| Box::pin(check(resolution))));
         self
     }
 
     /// Begins the run, calls `work` with it, and ends it.
     ///
-    /// `work` is called once, or twice where its session was refused. It must not block: the lease is kept by another task, but nothing
-    /// can stop what does not come back to its `.await`s.
+    /// The runner calls `work` once, or twice if the provider refused the session. `work` must not block its thread: another task
+    /// renews the lease, but the runner can drop `work` only at an `.await`.
     ///
     /// # Errors
-    /// [`RunError`] says whether it began, what became of it and of its writes.
+    /// [`RunError`] states whether the run began, how it ended, and the effect of its writes.
     ///
     /// # Cancel safety
-    /// Dropped, the closure is dropped with it. A run that had begun is then cancelled by a task of the pipeline's, at once: it keeps
-    /// what it had learned, and the next in line begins afterwards. Where that task cannot reach the store, or the runtime of
-    /// the pipeline ends with it, the lease ends by itself. A run whose closure was done already is seen through.
-    pub async fn run<T, F, W>(self, mut work: W) -> Result<Ran<T>, RunError<T>>
+    /// Dropping the future drops the closure. A task of the pipeline then cancels a run that has begun. The run keeps its pinned
+    /// session, and the next run begins after the cancellation. If that task cannot reach the store, or if the runtime of the
+    /// pipeline has ended, the lease expires. If the closure has already returned, a task completes the end of the run.
+    pub async fn run<T, F, W>(self, mut work: W) -> Result<CompletedRun<T>, RunError<T>>
     where
         W: FnMut(Run) -> F + Send,
-        F: Future<Output = Result<Finished<T>, RunFailure>> + Send,
+        F: Future<Output = Result<RunSuccess<T>, RunFailure>> + Send,
         T: Send,
     {
-        let Self { db, begin, wait, grace, mut asked, looking } = self;
-        let limit = Instant::now().checked_add(wait).unwrap_or_else(|| Instant::now() + FAR);
-        let way = Way { db, looking, limit };
-        let mut start = Start { begin, grace, refused: None };
-        let place = way.enter(&start, &mut asked).await.map_err(RunError::NotBegun)?;
-        let mut held = way.begin(start.clone(), place, &mut asked).await.map_err(RunError::NotBegun)?;
+        let Self { db, begin, wait, grace, mut stop, reach_check } = self;
+        let deadline = Instant::now().checked_add(wait).unwrap_or_else(|| Instant::now() + LONGEST_WAIT);
+        let starter = RunStarter { db, reach_check, deadline };
+        let mut start = RunStart { begin, grace, refused: None };
+        let permit = starter.acquire(&start, &mut stop).await.map_err(RunError::NotBegun)?;
+        let mut active = starter.begin(start.clone(), permit, &mut stop).await.map_err(RunError::NotBegun)?;
         loop {
-            let run = Run(held.shared().clone());
-            let theirs = catch_future(async { work(run).await });
-            let at_work = end::at_work(held.shared(), theirs, &mut asked).await;
-            let failure = match at_work {
-                AtWork::Finished(finished) => return end::confirm(held, finished, start.refused).await,
-                AtWork::Panicked(message) => return Err(end::panicked(held, message).await),
-                AtWork::Dropped => return Err(end::stopped(held, None).await),
-                AtWork::Failed(failure) => failure,
+            let run = Run(active.state().clone());
+            let work = catch_future(async { work(run).await });
+            let failure = match end::wait_for_work(active.state(), work, &mut stop).await {
+                WorkResult::Succeeded(success) => return end::confirm(active, success, start.refused).await,
+                WorkResult::Panicked(panic) => return Err(end::record_panic(active, panic).await),
+                WorkResult::Dropped => return Err(end::cancel(active, None).await),
+                WorkResult::Failed(failure) => failure,
             };
-            let again = end::refused(&held, &failure).filter(|_| start.refused.is_none());
-            let shared = held.shared().clone();
-            let (error, kept) = end::failed(held, failure).await;
-            let (Some(session), Some((place, revision))) = (again, kept) else { return Err(error) };
-            let resolution = &shared.begun.resolution;
+            let refused = end::refused_session(&active, &failure).filter(|_| start.refused.is_none());
+            let state = active.state().clone();
+            let (error, recorded) = end::fail(active, failure).await;
+            let (Some(session), Some((permit, revision))) = (refused, recorded) else { return Err(error) };
             let claimer = &mut start.begin.claimer;
-            claimer.generation = Some(resolution.generation);
+            claimer.generation = Some(state.begun.resolution.generation);
             claimer.force_fresh = true;
             start.begin.attempt = AttemptId::mint();
-            start.begin.work_dir = Run(shared.clone()).work_dir().cloned();
+            start.begin.work_dir = state.work_dir.clone();
             start.begin.expected = Some(revision);
             start.refused = Some(session);
-            held = match way.begin(start.clone(), place, &mut asked).await {
-                Ok(held) => held,
-                // Another process was there in between, or the host has had enough: the first failure stands.
+            active = match starter.begin(start.clone(), permit, &mut stop).await {
+                Ok(active) => active,
+                // A run of another process began first, or the host stopped this one. The first failure is the result.
                 Err(_) => return Err(error),
             };
         }
     }
 }
 
-/// A wait that is too long to be told.
-const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The wait that replaces one beyond the range of `Instant`.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl fmt::Debug for PreparedRun<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,225 +1,110 @@
-//! What the closure of a run holds.
+use std::{fmt, sync::Arc};
 
-use std::{
-    fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
-
-use tokio::{sync::watch, time::Instant};
-
-use super::{lease::Start, retry::repeated};
 use throughline_core::{
-    Persistence, Result,
+    Result,
     ids::{AttemptId, SessionId, WorkDir},
-    sessions::{Gap, Resolution, Withheld},
-    sessions::{PinSession, RunBegun, RunReport},
+    sessions::{Gap, PinSession, Resolution, RunBegun},
 };
 
-/// Why a run is to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Stop {
-    /// The host has asked for it.
-    Asked,
-    /// The sessions were reset, or the thread was cleared, since it began: it cannot be confirmed any more.
-    Superseded,
-    /// Its lease ends or has ended: the store could not be reached for too long, or another run has taken its place.
-    LeaseLost,
-}
+use super::{retry::retry, state::RunState, stop::StopReason};
 
-impl fmt::Display for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Asked => "the host asked for it",
-            Self::Superseded => "the sessions were reset since it began",
-            Self::LeaseLost => "its lease was lost",
-        })
-    }
-}
-
-/// That a run is to stop, and when it is stopped if it has not.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Told {
-    pub(super) why: Stop,
-    pub(super) until: Instant,
-}
-
-/// What a run and whoever looks after it tell each other.
-pub(super) struct Shared {
-    pub(super) db: Persistence,
-    pub(super) begun: RunBegun,
-    /// How long the run has when it is told to stop.
-    pub(super) grace: Duration,
-    assigned: Option<SessionId>,
-    work_dir: Option<WorkDir>,
-    gap: Option<Gap>,
-    told: watch::Sender<Option<Told>>,
-    learned: Mutex<Option<(SessionId, Option<WorkDir>)>>,
-    tool_ran: AtomicBool,
-}
-
-impl Shared {
-    pub(super) fn new(db: Persistence, start: &Start, begun: RunBegun) -> Self {
-        let Start { begin, grace, refused } = start;
-        let resolution = &begun.resolution;
-        let mut gap = resolution.gap.clone();
-        // It was forced because the session was refused, which the store was told of the run before.
-        if let Some(gap) = gap.as_mut().filter(|gap| gap.session.is_some() && gap.session == *refused) {
-            gap.reason = Withheld::ArtifactMissing;
-        }
-        Self {
-            db,
-            grace: *grace,
-            assigned: begin.assigned.clone().filter(|_| resolution.session.is_none()),
-            work_dir: begin.work_dir.clone().or_else(|| resolution.work_dir.clone()),
-            gap,
-            told: watch::Sender::new(None),
-            learned: Mutex::new(None),
-            tool_ran: AtomicBool::new(false),
-            begun,
-        }
-    }
-
-    /// Tells the run to stop. The first reason stands, but that a lost lease is more than any other; the earliest end does.
-    pub(super) fn tell(&self, why: Stop, until: Instant) {
-        self.told.send_modify(|told| match told {
-            Some(told) => {
-                if why == Stop::LeaseLost {
-                    told.why = why;
-                }
-                told.until = told.until.min(until);
-            }
-            None => *told = Some(Told { why, until }),
-        });
-    }
-
-    pub(super) fn told(&self) -> Option<Stop> {
-        self.told.borrow().map(|told| told.why)
-    }
-
-    pub(super) fn listen(&self) -> watch::Receiver<Option<Told>> {
-        self.told.subscribe()
-    }
-
-    pub(super) fn has_used_a_tool(&self) -> bool {
-        self.tool_ran.load(Ordering::Acquire)
-    }
-
-    pub(super) fn learned(&self) -> Option<(SessionId, Option<WorkDir>)> {
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// What is reported at the end: what was learned stands where nothing else is said, also if its pin was lost.
-    pub(super) fn completed(&self, mut report: RunReport) -> RunReport {
-        if report.session.is_none()
-            && let Some((session, work_dir)) = self.learned()
-        {
-            report.session = Some(session);
-            report.work_dir = report.work_dir.or(work_dir);
-        }
-        report
-    }
-}
-
-/// A run, as its closure sees it. A clone is the same run, for the tasks of the closure.
+/// An active run, as its closure sees it. A clone is the same run, for the tasks of the closure.
 #[derive(Clone)]
-pub struct Run(pub(super) Arc<Shared>);
+pub struct Run(pub(super) Arc<RunState>);
 
 impl Run {
-    /// Its name.
+    /// Returns the id of the run.
     #[must_use]
     pub fn attempt(&self) -> &AttemptId {
         &self.0.begun.attempt
     }
 
-    /// The session to resume; nothing: begin a fresh one.
+    /// Returns the session to resume. `None` means that the agent begins a fresh session.
     #[must_use]
     pub fn session(&self) -> Option<&SessionId> {
         self.0.begun.resolution.session.as_ref()
     }
 
-    /// The id that a fresh session is to have, where the host gave one. To be [learned](Self::learned) once the provider has it.
+    /// Returns the id for a fresh session, if the host chose one. Call [`pin_session`](Self::pin_session) when the provider has
+    /// created the session.
     #[must_use]
     pub fn assigned(&self) -> Option<&SessionId> {
         self.0.assigned.as_ref()
     }
 
-    /// The directory to work in.
+    /// Returns the directory to work in.
     #[must_use]
     pub fn work_dir(&self) -> Option<&WorkDir> {
         self.0.work_dir.as_ref()
     }
 
-    /// What the user has to be told, with its reason: that the agent does not remember. No other run is told.
+    /// Returns the gap in the memory of the agent, with its reason. Show it to the user: no other run receives it.
     #[must_use]
     pub fn gap(&self) -> Option<&Gap> {
         self.0.gap.as_ref()
     }
 
-    /// All that was decided.
+    /// Returns the complete decision of the store.
     #[must_use]
     pub fn resolution(&self) -> &Resolution {
         &self.0.begun.resolution
     }
 
-    /// The provider has said which session it runs, and that it can be resumed: if the run dies or is cancelled from now on, it
-    /// is. Only what the provider said: it may have begun another session than it was asked to resume.
+    /// Records the session that the provider runs and can resume. If the run is cancelled or its process dies after that, the
+    /// next run resumes this session. Pass the id that the provider reported: it may have begun another session than the
+    /// requested one.
     ///
     /// # Errors
-    /// [`Stale`](throughline_core::ErrorKind::Stale) where the run has been superseded or has lost its lease, and what the store answers.
-    /// Where the answer was lost, nothing else is: the end of the run reports the session again.
+    /// [`Stale`](throughline_core::ErrorKind::Stale) if the run was superseded or has lost its lease. Otherwise the errors of the
+    /// store. After an error the session is not lost: the end of the run reports it again.
     ///
     /// # Cancel safety
-    /// Dropped, the session is pinned or not; the end of the run reports it all the same.
-    pub async fn learned(&self, session: SessionId) -> Result<()> {
+    /// If the future is dropped, the store may have recorded the session or not. The end of the run reports it in both cases.
+    pub async fn pin_session(&self, session: SessionId) -> Result<()> {
         self.pin(session, None).await
     }
 
-    /// The same, with the directory that it works in, where that is another than [`work_dir`](Self::work_dir).
+    /// Like [`pin_session`](Self::pin_session), for a session in another directory than [`work_dir`](Self::work_dir).
     ///
     /// # Errors
-    /// As [`learned`](Self::learned).
+    /// As [`pin_session`](Self::pin_session).
     ///
     /// # Cancel safety
-    /// As [`learned`](Self::learned).
-    pub async fn learned_in(&self, session: SessionId, work_dir: WorkDir) -> Result<()> {
+    /// As [`pin_session`](Self::pin_session).
+    pub async fn pin_session_in(&self, session: SessionId, work_dir: WorkDir) -> Result<()> {
         self.pin(session, Some(work_dir)).await
     }
 
     async fn pin(&self, session: SessionId, work_dir: Option<WorkDir>) -> Result<()> {
-        let shared = &*self.0;
-        *shared.learned.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((session.clone(), work_dir.clone()));
-        let RunBegun { agent, thread, attempt, .. } = &shared.begun;
+        let state = &*self.0;
+        state.set_pinned(session.clone(), work_dir.clone());
+        let RunBegun { agent, thread, attempt, .. } = &state.begun;
         let (agent, thread, attempt) = (agent.clone(), thread.clone(), attempt.clone());
         let pin = PinSession { agent, thread, attempt, session, work_dir };
-        repeated(|key| shared.db.on_session(pin.clone()).key(key)).await.map(drop)
+        retry(|key| state.db.on_session(pin.clone()).key(key)).await.map(drop)
     }
 
-    /// A tool has run, or is about to: from now on the run is not made again by itself.
-    pub fn tool_ran(&self) {
-        self.0.tool_ran.store(true, Ordering::Release);
+    /// Records that the agent has called a tool, or is about to. The runner does not repeat the run after that.
+    pub fn record_tool_call(&self) {
+        self.0.record_tool_call();
     }
 
-    /// Why the run is to stop, if it is.
+    /// Returns the reason of the request to stop, if there is one.
     #[must_use]
-    pub fn stop(&self) -> Option<Stop> {
-        self.0.told()
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        self.0.stop_reason()
     }
 
-    /// Waits until the run is to stop. Its closure has a little time then to put things away, before it is dropped.
+    /// Waits for a request to stop. The closure then has the [grace period](crate::SessionRunner::with_grace) to clean up, before the
+    /// runner drops it.
     ///
     /// # Cancel safety
-    /// Dropped, it has only waited.
-    pub async fn stopped(&self) -> Stop {
-        let mut told = self.0.listen();
-        match told.wait_for(Option::is_some).await.map(|told| *told) {
-            Ok(Some(told)) => told.why,
-            // Nobody is left to say so.
+    /// The future only waits: dropping it changes nothing.
+    pub async fn stop_requested(&self) -> StopReason {
+        let mut requests = self.0.stop_requests();
+        match requests.wait_for(Option::is_some).await.map(|request| *request) {
+            Ok(Some(request)) => request.reason,
+            // The sender is part of the state that this run holds, so that it cannot be gone.
             _ => std::future::pending().await,
         }
     }
@@ -233,7 +118,7 @@ impl fmt::Debug for Run {
             .field("thread", thread)
             .field("attempt", attempt)
             .field("session", &self.session())
-            .field("stop", &self.stop())
+            .field("stop", &self.stop_reason())
             .finish_non_exhaustive()
     }
 }

@@ -1,55 +1,25 @@
 use std::time::Duration;
 
-use super::PreparedRun;
 use throughline_core::{Persistence, sessions::BeginRun};
 
-/// Runs agents in threads, and keeps what each goes on with.
+use super::PreparedRun;
+
+/// Runs agents in threads, and keeps for each the session that its next run resumes.
 ///
-/// What a run has to take care of is taken care of here:
+/// - One run of an agent in a thread is active at a time. Later runs wait, in order of arrival in this process. Each one
+///   continues with the session of the run before it. Runs of other agents and threads do not wait.
+/// - The store decides in the commit that begins a run which session the run resumes. It compares the provider, the runtime
+///   and the session generation.
+/// - The runner renews the lease of an active run. If it cannot, it [requests a stop](super::Run::stop_requested), and drops the
+///   closure when the lease expires.
+/// - A successful run is confirmed: its [writes](super::RunSuccess::with_write) and the new pointer are one commit. The pointer
+///   names only a session that the run has [pinned](super::Run::pin_session) or reported.
+/// - Every run ends. An error or a panic of the closure is recorded as a failure, and a drop as a cancellation.
+/// - The runner repeats a run once, with a fresh session, if the provider [refused its
+///   session](super::RunFailure::session_refused) and no [tool was called](super::Run::record_tool_call). It repeats a run for no
+///   other reason.
 ///
-/// - One run of an agent in a thread at a time. Another one waits for it, in this process in the order in which they came, and goes on
-///   with what it left; no run of another agent or thread waits for either.
-/// - What it resumes is decided in the commit that begins it, by provider, runtime and generation.
-/// - Its lease is renewed while it runs. When that is not possible any more, it is [told](super::Run::stopped), and dropped when
-///   the lease ends.
-/// - Its pointer moves when it is confirmed, in one commit with what the closure [writes](super::Finished::writing), and never to a
-///   session that it has not [learned](super::Run::learned).
-/// - It ends, whatever happens: an error and a panic are a failure, a drop is a cancellation.
-/// - It is made again, once and with a fresh session, where the closure says that its session
-///   [was refused](super::RunFailure::session_refused) and no [tool has run](super::Run::tool_ran). Never for anything else.
-///
-/// ```no_run
-/// use throughline_core::{
-///     NewMessage, Persistence,
-///     messages::Add,
-///     sessions::{Claimer, Runtime},
-/// };
-/// use throughline_session_runs::{Finished, SessionRunner};
-///
-/// # async fn example(db: Persistence) -> Result<(), Box<dyn std::error::Error>> {
-/// let runner = SessionRunner::new(db.clone());
-/// let claimer = Claimer::new("claude".parse()?, Runtime::new("laptop".parse()?, "root-1".parse()?));
-/// let place = db.agent("coder").on("telegram:42");
-/// let thread = place.thread()?.clone();
-/// let ran = runner
-///     .prepare(place.run(claimer)?)
-///     .run(|run| {
-///         let thread = thread.clone();
-///         async move {
-///             if let Some(gap) = run.gap() {
-///                 println!("(the agent does not remember: {})", gap.reason);
-///             }
-///             // … start the agent with `run.session()` in `run.work_dir()`, and read which session it says it runs …
-///             run.learned("session-7".parse()?).await?;
-///             let answer = NewMessage::assistant("Done.");
-///             Ok(Finished::new(()).writing(Add::new(thread, answer)))
-///         }
-///     })
-///     .await?;
-/// assert!(ran.changed.moved);
-/// # Ok(())
-/// # }
-/// ```
+/// The page of the [crate](crate) has a complete program.
 #[derive(Debug, Clone)]
 pub struct SessionRunner {
     db: Persistence,
@@ -58,35 +28,35 @@ pub struct SessionRunner {
 }
 
 impl SessionRunner {
-    /// How long a run waits for the one before it, where nothing else is said: ten minutes.
+    /// The default of [`with_wait`](Self::with_wait): ten minutes.
     pub const DEFAULT_WAIT: Duration = Duration::from_secs(600);
 
-    /// How long a closure has when it is told to stop, where nothing else is said: five seconds.
+    /// The default of [`with_grace`](Self::with_grace): five seconds.
     pub const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 
-    /// A runner over this store. All runners over one pipeline share their lines, whichever handle they were made of.
+    /// Returns a runner over this pipeline. All runners over one pipeline share their queues, whichever handle they have.
     #[must_use]
     pub const fn new(db: Persistence) -> Self {
         Self { db, wait: Self::DEFAULT_WAIT, grace: Self::DEFAULT_GRACE }
     }
 
-    /// How long a run waits for others to end before it gives up as [`Busy`](throughline_core::ErrorKind::Busy).
+    /// Sets how long a run waits for earlier runs. After that it fails as [`Busy`](throughline_core::ErrorKind::Busy).
     #[must_use]
-    pub const fn waiting(mut self, wait: Duration) -> Self {
+    pub const fn with_wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
     }
 
-    /// How long a closure has to put things away when it is told to stop, before it is dropped. A run whose lease ends has no longer
-    /// than that: a sixth of the lease.
+    /// Sets the grace period: how long a closure may continue after a request to stop, before the runner drops it. A closure
+    /// whose lease expires has at most a sixth of the lease.
     #[must_use]
     pub const fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Prepares a run as [`AgentThread::run`](throughline_core::sessions::AgentThread::run) makes it, with its generation, its lease and all that it says:
-    /// nothing happens before [`PreparedRun::run`].
+    /// Prepares a run. [`AgentThread::run`](throughline_core::sessions::AgentThread::run) creates `begin`, and its methods set the
+    /// lease, the directory and the generation. Nothing happens before [`PreparedRun::run`].
     pub fn prepare<'a>(&self, begin: BeginRun) -> PreparedRun<'a> {
         PreparedRun::new(self.db.clone(), begin, self.wait, self.grace)
     }

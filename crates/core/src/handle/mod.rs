@@ -1,4 +1,4 @@
-//! What a host holds: the store, a thread, a message being written.
+//! The handles of a host: the pipeline, a thread, an agent, and the draft of a message.
 
 mod builder;
 mod changes;
