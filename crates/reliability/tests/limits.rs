@@ -328,7 +328,7 @@ async fn rel_34_fork_copies_messages_beyond_the_current_limits() {
     assert_eq!(forked.messages, 2);
     for name in ["large", "deep"] {
         let original = thread.get(id(name)).await.unwrap().unwrap();
-        let copy = db.thread(forked.entry.thread.clone()).get(id(name)).await.unwrap().unwrap();
+        let copy = db.thread(forked.summary.thread.clone()).get(id(name)).await.unwrap().unwrap();
         assert!(copy.content == original.content && copy.metadata == original.metadata, "{name}");
         assert_eq!(copy.attachments, original.attachments);
     }

@@ -9,7 +9,7 @@ use crate::skips::Skips;
 use crate::workspace::Workspace;
 
 /// The packages.
-const PACKAGES: [&str; 11] = [
+const PACKAGES: [&str; 12] = [
     "throughline",
     "throughline-conformance",
     "throughline-core",
@@ -18,6 +18,7 @@ const PACKAGES: [&str; 11] = [
     "throughline-layers",
     "throughline-memory",
     "throughline-mirror",
+    "throughline-session-runs",
     "throughline-sqlite",
     "throughline-tests",
     "throughline-transfer",

@@ -14,8 +14,9 @@ use tokio::{
 };
 
 use super::{
-    Admission, AutoKey, CallerFilter, Description, Execution, InFlight, LiveDrafts, RunQueue, SharedService,
-    admission::AdmissionQueues, audit_trail::AuditTrail, erased::BoxFuture, guard::panicked, watch::Watched,
+    Admission, AutoKey, CallerFilter, Description, Execution, InFlight, LiveDrafts, SharedService,
+    SharedState, admission::AdmissionQueues, audit_trail::AuditTrail, erased::BoxFuture, guard::panicked,
+    watch::Watched,
 };
 use crate::change::CommitNotifications;
 use crate::{
@@ -41,7 +42,7 @@ pub(crate) struct Core {
     caller_filters: Vec<CallerFilter>,
     pub(crate) description: Description,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) runs: RunQueue,
+    pub(crate) shared_state: SharedState,
     pub(crate) drafts: LiveDrafts,
     /// The records of calls that the store has not applied, if there is an audit log.
     trail: Option<AuditTrail>,
@@ -113,7 +114,7 @@ impl Core {
             caller_filters,
             description,
             clock,
-            runs: RunQueue::default(),
+            shared_state: SharedState::default(),
             drafts: LiveDrafts::default(),
             trail,
             note,

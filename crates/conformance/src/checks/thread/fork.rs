@@ -53,8 +53,8 @@ async fn copies(rig: Rig) {
     let before = (everything(&thread).await, entry(&db, "t").await);
     let forked = thread.fork(&id("c"), new_thread("f").with_metadata(facts(r#"{"n":1.10}"#))).await.unwrap();
     assert_eq!(forked.messages, 3);
-    assert_eq!(forked.entry, entry(&db, "f").await);
-    let fork = &forked.entry;
+    assert_eq!(forked.summary, entry(&db, "f").await);
+    let fork = &forked.summary;
     assert_eq!(fork.forked_from, Some(ForkPoint { thread: thread_id("t"), message: id("c") }));
     // Facts and labels are those that the fork is given: what is said of the one need not hold of the other.
     assert_eq!(fork.metadata, facts(r#"{"n":1.10}"#));
@@ -74,7 +74,7 @@ async fn copies(rig: Rig) {
     db.thread("f").delete(id("a")).await.unwrap();
     assert_eq!((everything(&thread).await, entry(&db, "t").await), before);
     let named = thread.fork(&id("a"), NewThread::new().with_title(title("mine"))).await.unwrap();
-    assert_eq!((named.entry.title, named.messages), (title("mine"), 1));
+    assert_eq!((named.summary.title, named.messages), (title("mine"), 1));
 }
 
 async fn listed_fork(rig: Rig) {
@@ -125,7 +125,7 @@ async fn resumes(rig: Rig) {
     // The id of the failed fork stays taken for other forks.
     refused(thread.fork(&id("m1"), new_thread("f")).await, ErrorKind::AlreadyExists);
     let forked = thread.fork(&id("m420"), new_thread("f")).await.unwrap();
-    assert_eq!((forked.messages, forked.entry.messages, forked.entry.listed), (421, 421, true));
+    assert_eq!((forked.messages, forked.summary.messages, forked.summary.listed), (421, 421, true));
     let copies = everything(&db.thread("f")).await;
     assert!(copies.iter().map(|copy| &copy.id).eq(everything(&thread).await[..421].iter().map(|m| &m.id)));
     let mut shown: Vec<String> =
