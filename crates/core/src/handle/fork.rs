@@ -103,10 +103,7 @@ impl Thread {
                     partial.keep();
                     Ok(Forked { messages: summary.messages, summary })
                 }
-                summary
-                    if is_named
-                        && !(is_created_here && partial.has_only_copies(summary.as_ref())) =>
-                {
+                summary if is_named && !(is_created_here && partial.has_only_copies(summary.as_ref())) => {
                     let context = format!(
                         "the hidden thread `{}` stays: another call made it or may have written to it",
                         partial.thread
@@ -161,7 +158,9 @@ impl Thread {
                     let detail = format!("`{thread}` has been written to by others");
                     // The import may have added some of these rows.
                     let error = PersistError::new(ErrorKind::Conflict, detail).with_effect(Effect::Unknown);
-                    return Err(Unfilled::WrittenByOthers(error.at_the_edge(OpKind::Import).about_thread(&thread)));
+                    return Err(Unfilled::WrittenByOthers(
+                        error.at_the_edge(OpKind::Import).about_thread(&thread),
+                    ));
                 }
             }
             match next {
