@@ -81,7 +81,7 @@ fn escaped(path: &Path) -> String {
     for byte in path.to_string_lossy().bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
-                uri.push(byte.into())
+                uri.push(byte.into());
             }
             byte => write!(uri, "%{byte:02x}").expect("a string takes any text"),
         }
