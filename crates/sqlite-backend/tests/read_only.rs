@@ -10,7 +10,7 @@ use std::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    Effect, ErrorKind, NewMessage, NewReservation, Persistence, Role,
+    Effect, ErrorKind, Message, NewMessage, NewReservation, Persistence, Role,
     changes::{ChangeScope, ReadChanges},
     messages::{PageFrom, Reserve},
     search::SearchMessages,
@@ -39,7 +39,7 @@ async fn add(db: &Persistence, text: &str) {
 
 async fn texts(db: &Persistence) -> Vec<String> {
     let page = db.thread("t").page(PageFrom::Start, 100).await.unwrap();
-    page.messages.iter().map(|message| message.text()).collect()
+    page.messages.iter().map(Message::text).collect()
 }
 
 /// A directory with a closed store that has the message `one`.
