@@ -2,7 +2,7 @@ use std::{path::Path, time::Duration};
 
 use throughline_core::backend::search::Tokenizer;
 
-use crate::{OpenError, SqliteBackend, failpoint::Failpoints, open};
+use crate::{OpenError, SqliteBackend, SqliteReader, failpoint::Failpoints, open};
 
 /// The options of a store. The defaults are measured; most hosts need no others.
 ///
@@ -238,6 +238,20 @@ impl SqliteOptions {
     pub async fn open(self, path: impl AsRef<Path>) -> Result<SqliteBackend, OpenError> {
         self.check()?;
         open::open(self, path.as_ref()).await
+    }
+
+    /// Opens the existing store in the file at `path` to be read. Creates, migrates and changes no file: see
+    /// [`SqliteReader`]. Of the settings it uses the name, the number of readers, the wait limit and the time limit of
+    /// searches; it finds out itself whether the file has a full-text index.
+    ///
+    /// Needs a tokio runtime with time. If the future is dropped before it completes, no store is opened.
+    ///
+    /// # Errors
+    /// [`OpenError`]: `Missing` if there is no file, `Newer` or `Older` if another version wrote it, `Foreign` if it is
+    /// no store, and `NoWalIndex` if it cannot be read without creating a file.
+    pub async fn open_read_only(self, path: impl AsRef<Path>) -> Result<SqliteReader, OpenError> {
+        self.check()?;
+        open::open_read_only(self, path.as_ref()).await
     }
 
     /// Opens a new store in a directory of its own, which is removed when the store is closed or dropped.

@@ -94,7 +94,7 @@ async fn an_export_warns_of_no_thread_that_exists_but_cannot_be_read() {
     };
     let db = open().await;
     for n in 0..Report::MAX_LISTED + 2 {
-        db.thread(&format!("t{n}")).add(NewMessage::user("x")).await.unwrap();
+        db.thread(format!("t{n}")).add(NewMessage::user("x")).await.unwrap();
     }
     let out = ChatFolder::create(dir.path().join("out")).unwrap();
     out.export(&db).await.unwrap();

@@ -120,7 +120,7 @@ impl ChangeFault {
                             known.inside.extend((before.get() + 1..position.get()).map(Position::new));
                         }
                         Self::EmitsEverything if is_nothing(response) => {
-                            known.fabricated.push(change(position))
+                            known.fabricated.push(change(position));
                         }
                         _ => {}
                     }
