@@ -114,7 +114,7 @@ async fn a_store_after_a_crash_is_read_without_a_change_of_any_file() {
     let (_directory, path) = closed().await;
     let db = write(&path).await;
     add(&db, "two").await;
-    // What a process that is killed leaves: the file, the WAL with its acknowledged writes, and the wal-index.
+    // A process that is killed leaves the file, the WAL with its acknowledged writes, and the wal-index.
     let crashed = tempfile::tempdir().unwrap();
     for suffix in ["", "-wal", "-shm"] {
         let name = format!("chat.db{suffix}");
@@ -210,7 +210,7 @@ async fn a_search_needs_an_index_in_the_file() {
 }
 
 #[tokio::test]
-async fn the_name_of_the_file_may_have_signs_of_a_uri() {
+async fn the_name_of_the_file_may_have_reserved_characters_of_uris() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a?b=1#c %41.db");
     let db = write(&path).await;

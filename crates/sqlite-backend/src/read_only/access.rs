@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_with_signs_of_uris_is_escaped() {
+    fn a_path_with_reserved_characters_is_escaped() {
         assert_eq!(escaped(Path::new("/a/b c?d#e%f/ü.db")), "/a/b%20c%3fd%23e%25f/%c3%bc.db");
     }
 
