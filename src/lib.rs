@@ -17,6 +17,9 @@ pub use throughline_mirror as mirror;
 /// Many hosts, one store: a Postgres database.
 #[cfg(feature = "postgres")]
 pub use throughline_postgres as postgres;
+/// Runs of agents: each begins under a lease, resumes a session, and ends once.
+#[cfg(feature = "session-runs")]
+pub use throughline_session_runs as runs;
 /// The embedded default: one durable SQLite file.
 #[cfg(feature = "sqlite")]
 pub use throughline_sqlite as sqlite;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use throughline::{BoxError, backend::search::Tokenizer, memory::MemoryBackend};
-use throughline_conformance::{Fixture, Place, Profile};
+use throughline_conformance::{Fixture, Profile, StoreLocation};
 
 struct Memory;
 
@@ -14,7 +14,7 @@ impl Fixture for Memory {
         Profile::new("memory")
     }
 
-    async fn open(&self, _place: &Place) -> Result<MemoryBackend, BoxError> {
+    async fn open(&self, _location: &StoreLocation) -> Result<MemoryBackend, BoxError> {
         Ok(MemoryBackend::new().with_tokenizer(Tokenizer::Cjk))
     }
 }

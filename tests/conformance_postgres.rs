@@ -1,7 +1,7 @@
-//! The checks of the conformance kit against the backend on Postgres: in a cluster of their own, each in a database of its own.
+//! The conformance checks of the backend on Postgres: one cluster, and a database of its own for each check.
 //!
-//! With `THROUGHLINE_POSTGRES_POOLER=start` they reach it through a PgBouncer of their own, in its transaction mode. With
-//! `THROUGHLINE_POSTGRES_ROW_SECURITY=1` the stores have row security, and the role is one that it holds.
+//! With `THROUGHLINE_POSTGRES_POOLER=start` the stores connect through a PgBouncer in transaction mode. With
+//! `THROUGHLINE_POSTGRES_ROW_SECURITY=1` the stores use row-level security, and the policies apply to their role.
 
 use std::{
     env, fs,
@@ -17,33 +17,33 @@ use throughline::{
     backend::search::Tokenizer,
     postgres::{PostgresBackend, PostgresOptions},
 };
-use throughline_conformance::{Fixture, Place, Profile};
+use throughline_conformance::{Fixture, Profile, StoreLocation};
 use throughline_postgres_cluster::{
     Cluster, Installation, POOLER_VARIABLE, Pooler, URL_VARIABLE, behind_pooler, shared,
 };
 use tokio::sync::OnceCell;
 
 struct Postgres {
-    /// A database with the schema in it, which others are copied from.
+    /// Set once the template database exists.
     template: OnceCell<()>,
 }
 
-/// The databases of the checks are copies of it. Its name goes with the schema: a cluster may be older than that.
+/// The template of the databases of the checks. Its name contains a hash of the schema, because a cluster can be older.
 static TEMPLATE: LazyLock<String> = LazyLock::new(|| {
     let mut hasher = DefaultHasher::new();
     include_str!("../crates/postgres-backend/migrations/0001_initial.sql").hash(&mut hasher);
-    let walled = if has_row_security() { "_walled" } else { "" };
-    format!("conformance_{:016x}{walled}", hasher.finish())
+    let suffix = if has_row_security() { "_row_security" } else { "" };
+    format!("conformance_{:016x}{suffix}", hasher.finish())
 });
 
 fn has_row_security() -> bool {
     env::var_os("THROUGHLINE_POSTGRES_ROW_SECURITY").is_some()
 }
 
-/// The URL for the role that the stores are opened as: a superuser, or one that row security holds.
+/// The URL for the role that opens the stores: a superuser, or a role that the policies apply to.
 fn as_role(url: &str) -> String {
     match url.split_once('@') {
-        Some((_, place)) if has_row_security() => format!("postgres://walled:walled@{place}"),
+        Some((_, host)) if has_row_security() => format!("postgres://tenant_role:tenant_role@{host}"),
         _ => url.to_owned(),
     }
 }
@@ -59,16 +59,16 @@ impl Fixture for Postgres {
         Profile::new("postgres")
     }
 
-    async fn open(&self, place: &Place) -> Result<PostgresBackend, BoxError> {
-        // Left where other processes of the check find it, too.
-        let known = place.directory().join("url");
+    async fn open(&self, location: &StoreLocation) -> Result<PostgresBackend, BoxError> {
+        // The other processes of the check read the URL from this file.
+        let known = location.directory().join("url");
         let url = match fs::read_to_string(&known) {
             Ok(url) => url,
             Err(_) => {
                 self.template.get_or_try_init(make_template).await?;
-                run(format!("CREATE DATABASE {} TEMPLATE {}", place.name(), *TEMPLATE)).await?;
-                let url = shared(place.name())?;
-                // A copy has the key of the template. A store that is made has a key of its own.
+                run(format!("CREATE DATABASE {} TEMPLATE {}", location.name(), *TEMPLATE)).await?;
+                let url = shared(location.name())?;
+                // The copy has the key of the template, and every store needs its own.
                 let own_key = "UPDATE throughline.store SET fingerprint_key = DEFAULT";
                 run_in(&url, own_key.to_owned()).await?;
                 let url = as_role(&url);
@@ -76,7 +76,7 @@ impl Fixture for Postgres {
                 url
             }
         };
-        // A limit that the checks can reach, an index of words, and few connections: many stores are open at once.
+        // A content limit that the checks can reach, the full-text index, and few connections: many stores are open at once.
         let options = options().max_content_bytes(1 << 20).writers(2).readers(3).search(true);
         let options = options.tokenizer(Tokenizer::Cjk);
         Ok(match behind_pooler(&url) {
@@ -85,13 +85,13 @@ impl Fixture for Postgres {
         })
     }
 
-    async fn clean(&self, place: &Place) {
-        // What is left goes with the cluster.
-        drop(run(format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", place.name())).await);
+    async fn clean(&self, location: &StoreLocation) {
+        // A database that stays is removed with the cluster.
+        drop(run(format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", location.name())).await);
     }
 }
 
-/// Made once, whichever process comes first, and under its name only when it is whole.
+/// The first process creates the template. It renames the template only after the migration is complete.
 async fn make_template() -> Result<(), BoxError> {
     let mut db = PgConnection::connect(&shared("postgres")?).await?;
     sqlx::raw_sql("SELECT pg_advisory_lock(1)").execute(&mut db).await?;
@@ -109,18 +109,18 @@ async fn make_template() -> Result<(), BoxError> {
         }
         if has_row_security() {
             let sql = format!(
-                "DROP ROLE IF EXISTS walled; CREATE ROLE walled LOGIN PASSWORD 'walled'; GRANT CREATE ON DATABASE {draft} TO walled"
+                "DROP ROLE IF EXISTS tenant_role; CREATE ROLE tenant_role LOGIN PASSWORD 'tenant_role'; GRANT CREATE ON DATABASE {draft} TO tenant_role"
             );
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await?;
         }
         options().open(&as_role(&shared(&draft)?)).await?.close().await?;
         let sql = format!("ALTER DATABASE {draft} RENAME TO {name}");
-        // The server may take a moment to notice that nobody is connected any more.
+        // The server can take a moment to see that the last connection was closed.
         while sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&mut db).await.is_err() {
             tokio::task::yield_now().await;
         }
     }
-    // Ends the lock.
+    // The end of the connection releases the lock.
     Ok(db.close().await?)
 }
 
@@ -134,7 +134,7 @@ async fn run_in(url: &str, sql: String) -> Result<(), BoxError> {
     Ok(db.close().await?)
 }
 
-#[allow(clippy::print_stdout, reason = "a skip is to be seen")]
+#[allow(clippy::print_stdout, reason = "the user must see a skip")]
 fn main() -> ExitCode {
     if env::var_os(URL_VARIABLE).is_some() {
         return throughline_conformance::main(Postgres { template: OnceCell::new() });
@@ -152,7 +152,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs this program again, with a cluster for it and for the processes that it starts.
+/// Runs this program again with a cluster, which the program and its child processes use.
 fn in_own_cluster(installation: &Installation) -> Result<ExitCode, BoxError> {
     let cluster = Cluster::start(installation)?;
     let mut program = Command::new(env::current_exe()?);
@@ -162,7 +162,7 @@ fn in_own_cluster(installation: &Installation) -> Result<ExitCode, BoxError> {
         _ => None,
     };
     if let Some(pooler) = &pooler {
-        program.env(POOLER_VARIABLE, pooler.place());
+        program.env(POOLER_VARIABLE, pooler.address());
     }
     let status = program.status()?;
     drop(pooler);

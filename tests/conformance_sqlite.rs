@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use throughline::{BoxError, backend::search::Tokenizer, sqlite::SqliteBackend};
-use throughline_conformance::{Fixture, Place, Profile};
+use throughline_conformance::{Fixture, Profile, StoreLocation};
 
 struct Sqlite;
 
@@ -14,11 +14,11 @@ impl Fixture for Sqlite {
         Profile::new("sqlite")
     }
 
-    async fn open(&self, place: &Place) -> Result<SqliteBackend, BoxError> {
-        // A limit that the checks can reach, an index of words, and threads whose messages lie in many segments.
+    async fn open(&self, location: &StoreLocation) -> Result<SqliteBackend, BoxError> {
+        // A content limit that the checks can reach, the full-text index, and threads whose messages are in many segments.
         let options = SqliteBackend::builder().max_content_bytes(1 << 20).segment_positions(3);
         let options = options.search(true).tokenizer(Tokenizer::Cjk);
-        Ok(options.open(place.directory().join("store.db")).await?)
+        Ok(options.open(location.directory().join("store.db")).await?)
     }
 }
 

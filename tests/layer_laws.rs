@@ -1,4 +1,4 @@
-//! The laws for layers, for every layer that comes with the framework and every way to mount one.
+//! The laws for layers, for every built-in layer and every way to add a layer to a stack.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -33,7 +33,7 @@ use throughline::{
 };
 use throughline_conformance::laws::{self, Around, LayerFixture, LayerProfile, LayerSet};
 
-/// A plugin that does nothing of its own.
+/// A plugin that only forwards calls.
 struct Passes(&'static str);
 
 impl Plugin for Passes {
@@ -53,7 +53,7 @@ fn passes(
     next.run(request)
 }
 
-/// A stack of the layer that `$layer` makes.
+/// A stack with the layer of the expression `$layer`.
 macro_rules! layer {
     ($profile:expr, $layer:expr) => {
         Box::new(($profile, move |around: &Around| {
@@ -68,7 +68,7 @@ fn large_add(bytes: usize) -> throughline::messages::Add {
     throughline::messages::Add::new("t".parse().expect("a valid id"), message)
 }
 
-/// The layers that come with the framework, in the order of production.
+/// The built-in layers, in the order of production.
 fn built_in() -> LayerSet {
     let refused = |thread: &str| {
         throughline::messages::Add::new(thread.parse().expect("a valid id"), NewMessage::user("x"))
@@ -77,7 +77,7 @@ fn built_in() -> LayerSet {
     let scope = ScopeLayer::new();
     let verbs = Verb::ALL.iter().copied().filter(|verb| *verb != Verb::Consume);
     let capability = scope.authority().everything().only(verbs);
-    // In two parts, so that nobody takes this file for a leak.
+    // In two parts, so that no secret scanner reports this file.
     let secret = format!("{}{}", "ghp_", "a1B2c3D4e5F6".repeat(3));
     let key_ring = || KeyRing::new(Key::new("k".parse().expect("a valid name"), &[7; 32]));
     let encrypted = LayerProfile::transform("encrypt", "hunter2").restores().hides_previews();
@@ -85,7 +85,7 @@ fn built_in() -> LayerSet {
         .with(LayerProfile::transparent("limits").limits_content().refuses(large_add(30_000)), || {
             LimitsLayer::new().content_bytes(20_000)
         })
-        // A burst that only calls whose callers left can use up, if they are not taken back.
+        // A quota that cancelled calls exhaust, unless the layer returns their tokens.
         .with(LayerProfile::transparent("quota").refuses(large_add(10_001)), || {
             QuotaLayer::new(Quota::new().operations(1, 290).bytes(1, 10_000))
         })
@@ -106,13 +106,13 @@ fn built_in() -> LayerSet {
         .with(LayerProfile::transparent("audit"), || AuditLayer::new(AuditKey::new(&[7; 32])))
         .with(LayerProfile::transparent("trace"), TraceLayer::new)
         .with(LayerProfile::transparent("metrics"), MetricsLayer::new)
-        // Every call is slow, and is told.
+        // Every call is slow and is logged.
         .with(LayerProfile::transparent("slow-log"), || {
             SlowLogLayer::new(Duration::ZERO).at_most(u32::MAX, Duration::ZERO)
         })
         .with(LayerProfile::transform("redact", secret).buffers(), RedactLayer::secrets)
-        // Under keys of threads, which is what it does under the ring alone and more.
-        .with(encrypted.names_revisions().reads_on_the_way(), move || {
+        // With thread keys the layer does everything that it does with the key ring alone, and more.
+        .with(encrypted.sets_expected_revisions().issues_reads(), move || {
             EncryptLayer::new(key_ring()).with_thread_keys(MemoryThreadKeys::new())
         })
         .with(LayerProfile::transparent("retry").repeats(), move || {
@@ -126,19 +126,19 @@ fn built_in() -> LayerSet {
 }
 
 fn scope_profile() -> LayerProfile {
-    let profile = LayerProfile::transparent("scope").refuses(consumes());
+    let profile = LayerProfile::transparent("scope").refuses(reads_cursor());
     profile.expect_fail(
         "laws.pipeline_closes_after_all_calls_end",
-        "who bears a capability cannot close the pipeline",
+        "a holder of a capability cannot close the pipeline",
     )
 }
 
-/// What the capability in the laws does not allow.
-fn consumes() -> GetCursor {
+/// A call that the capability of the laws does not allow.
+fn reads_cursor() -> GetCursor {
     GetCursor { consumer: "refused".parse().expect("a valid id") }
 }
 
-/// The doors for plugins.
+/// The ways to add a plugin.
 fn plugins() -> Vec<Box<dyn LayerFixture>> {
     let delete = Delete::new("t".parse().expect("a valid id"), "refused".parse().expect("a valid id"));
     vec![
@@ -160,7 +160,7 @@ fn plugins() -> Vec<Box<dyn LayerFixture>> {
     ]
 }
 
-/// Lists chosen at run time.
+/// Lists that a program builds at run time.
 fn lists() -> Vec<Box<dyn LayerFixture>> {
     vec![
         Box::new((LayerProfile::transparent("layer-list"), |around: &Around| {
@@ -178,21 +178,18 @@ fn lists() -> Vec<Box<dyn LayerFixture>> {
     ]
 }
 
-/// Redirects of nothing: they stand in the way of every call and change none.
+/// Redirects that match no call: they forward every call unchanged.
 fn redirects() -> Vec<Box<dyn LayerFixture>> {
     let elsewhere =
         || throughline::Persistence::builder().backend(MemoryBackend::new().with_name("elsewhere")).build();
     vec![
-        Box::new((LayerProfile::transparent("redirect").keeps_elsewhere(), move |around: &Around| {
+        Box::new((LayerProfile::transparent("redirect").redirects(), move |around: &Around| {
             let layer = redirect("redirect", |_, _| false, elsewhere()?);
             around.outside().layer(layer).layer(around.inside()).backend(around.backend()).build()
         })),
         Box::new((
-            // It asks for the marker of a message before it touches one, and cannot take the last one of two stores.
-            LayerProfile::transparent("redirect-messages")
-                .keeps_elsewhere()
-                .reads_on_the_way()
-                .refuses(takes_last()),
+            // The layer reads the marker of a message before it changes the message. It cannot take the last message of two stores.
+            LayerProfile::transparent("redirect-messages").redirects().issues_reads().refuses(take_last()),
             move |around: &Around| {
                 let layer = redirect_messages("redirect-messages", |_| false, elsewhere()?);
                 around.outside().layer(layer).layer(around.inside()).backend(around.backend()).build()
@@ -201,13 +198,13 @@ fn redirects() -> Vec<Box<dyn LayerFixture>> {
     ]
 }
 
-/// The call of the laws that takes a message.
-fn takes_last() -> PersistArgs {
+/// The call of the laws that takes the last message.
+fn take_last() -> PersistArgs {
     let mut calls = laws::every_operation("x").into_iter();
-    calls.find(|(what, _)| *what == "take last").expect("one of every operation").1
+    calls.find(|(name, _)| *name == "take last").expect("one of every operation").1
 }
 
-/// Stores one name under another, and back.
+/// Stores an alias in place of a name, and restores the name.
 struct Alias;
 
 impl Transform for Alias {
@@ -237,14 +234,14 @@ fn renamed(text: &str, start: usize, from: &str, to: &'static str) -> Edits {
     edits
 }
 
-/// A transform with a way up, alone and with one that holds back as well.
+/// Transforms that restore text, alone and with one that also buffers text.
 fn transforms() -> Vec<Box<dyn LayerFixture>> {
     let secret = format!("{}{}", "ghp_", "a1B2c3D4e5F6".repeat(3));
     let mut every_way = LayerSet::new()
         .with(LayerProfile::transform("redact", secret).buffers(), RedactLayer::secrets)
         .with(LayerProfile::transform("alias", ALIAS.0).restores().buffers(), || TransformLayer::new(Alias))
         .every_way();
-    // The first alone is one of those that come with the framework.
+    // The first fixture alone is one of the built-in layers.
     every_way.remove(0);
     every_way
 }

@@ -35,7 +35,7 @@ pub(crate) async fn compare(cluster: &Cluster, rounds: usize) -> Result<(), Fail
     let mut contenders = Vec::new();
     for name in ["direct", "row_security", "pgbouncer"] {
         cluster.run("postgres", &format!("CREATE DATABASE connection_{name} OWNER bench"))?;
-        let url = format!("postgres://bench:p@{}/connection_{name}", cluster.place());
+        let url = format!("postgres://bench:p@{}/connection_{name}", cluster.address());
         let store = || async {
             let options = PostgresBackend::builder();
             stack::over(match name {
@@ -43,7 +43,7 @@ pub(crate) async fn compare(cluster: &Cluster, rounds: usize) -> Result<(), Fail
                 "pgbouncer" => {
                     options
                         .pgbouncer()
-                        .open(&cluster.url_at(&pooler.place(), &format!("connection_{name}")))
+                        .open(&cluster.url_at(&pooler.address(), &format!("connection_{name}")))
                         .await?
                 }
                 _ => options.open(&url).await?,

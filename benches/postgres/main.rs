@@ -2,9 +2,9 @@
 //!
 //! Prints one line per figure: `figure NAME VALUE UNIT`. A ratio is the median of the ratios of all rounds. Run it with
 //! `cargo bench -p throughline-benches --bench postgres [-- [--rounds N] [--messages N] [--tasks N] [--writers N]
-//! [--pools N] [--words N] [--only beside]]`. With `--tasks`, only this number of tasks writes, and with `--pools 0` no
+//! [--pools N] [--words N] [--only connections]]`. With `--tasks`, only this number of tasks writes, and with `--pools 0` no
 //! other contender does: use both for a profiler. With `--words`, the benchmark measures only the full-text index and
-//! searches of that many messages; with `--only beside`, only row-level security and the pooler. It starts its own
+//! searches of that many messages; with `--only connections`, only row-level security and the pooler. It starts its own
 //! server.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -50,7 +50,7 @@ async fn main() -> Result<(), Failure> {
     let longest = arguments::given("messages")?.unwrap_or(1_000_000);
     let installation = Installation::find().ok_or("PostgreSQL is not installed")?;
     let cluster = Cluster::start(&installation)?;
-    if arguments::given::<String>("only")?.as_deref() == Some("beside") {
+    if arguments::given::<String>("only")?.as_deref() == Some("connections") {
         return connections::compare(&cluster, rounds).await;
     }
     if let Some(tasks) = arguments::given("tasks")? {

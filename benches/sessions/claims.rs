@@ -12,7 +12,8 @@ use std::{
 
 use throughline::{
     ErrorKind, Persistence,
-    sessions::{Finished, RunReport, SessionRunner},
+    runs::{RunSuccess, SessionRunner},
+    sessions::RunReport,
 };
 use tokio::sync::Barrier;
 
@@ -84,10 +85,10 @@ async fn measure_runner(db: &Persistence, thread: &str) -> Result<f64, Failure> 
                 async move {
                     let others = at_work.fetch_add(1, Ordering::SeqCst);
                     if run.session().is_none() {
-                        run.learned("s".parse()?).await?;
+                        run.pin_session("s".parse()?).await?;
                     }
                     at_work.fetch_sub(1, Ordering::SeqCst);
-                    Ok(Finished::new((others, run.session().is_none())))
+                    Ok(RunSuccess::new((others, run.session().is_none())))
                 }
             });
             ran.await.map(|ran| ran.output).map_err(|error| error.to_string())

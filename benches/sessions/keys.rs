@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Instant};
 
 use throughline::{
     Persistence,
-    sessions::{Finished, SessionRunner},
+    runs::{RunSuccess, SessionRunner},
 };
 use tokio::sync::Barrier;
 
@@ -41,7 +41,7 @@ async fn run_at_barrier(db: &Persistence) -> Result<(), Failure> {
         tasks.push(tokio::spawn(async move {
             let ran = runner.prepare(begin).run(|_| async {
                 all.wait().await;
-                Ok(Finished::new(()))
+                Ok(RunSuccess::new(()))
             });
             ran.await.map(drop).map_err(|error| error.to_string())
         }));
@@ -62,8 +62,8 @@ async fn runs(db: &Persistence, thread: impl Fn(usize) -> String) -> Result<f64,
         let runner = runner.clone();
         tasks.push(tokio::spawn(async move {
             let ran = runner.prepare(begin).run(|run| async move {
-                run.learned("s".parse()?).await?;
-                Ok(Finished::new(()))
+                run.pin_session("s".parse()?).await?;
+                Ok(RunSuccess::new(()))
             });
             ran.await.map(drop).map_err(|error| error.to_string())
         }));

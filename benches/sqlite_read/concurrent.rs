@@ -51,10 +51,14 @@ pub(crate) async fn compare(store: &FilledStore, rounds: usize) -> Result<(), Fa
         writing.end().await?;
     }
     figure(format_args!("sqlite_read.page50_alone.{READERS}"), median(&alone), "pages/s");
-    figure(format_args!("sqlite_read.page50_beside_writer.{READERS}"), median(&with_writer), "pages/s");
-    figure(format_args!("sqlite_read.writer_beside_readers.{READERS}"), median(&written), "writes/s");
-    figure(format_args!("sqlite_read.beside_writer_vs_alone.{READERS}"), ratio(&with_writer, &alone), "x");
-    figure(format_args!("sqlite_read.beside_writer_vs_sqlx.{READERS}"), ratio(&with_writer, &raw), "x");
+    figure(format_args!("sqlite_read.page50_concurrent_writer.{READERS}"), median(&with_writer), "pages/s");
+    figure(format_args!("sqlite_read.writer_concurrent_readers.{READERS}"), median(&written), "writes/s");
+    figure(
+        format_args!("sqlite_read.concurrent_writer_vs_alone.{READERS}"),
+        ratio(&with_writer, &alone),
+        "x",
+    );
+    figure(format_args!("sqlite_read.concurrent_writer_vs_sqlx.{READERS}"), ratio(&with_writer, &raw), "x");
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use throughline::{
     sessions::SessionArgs,
     threads::ThreadArgs,
 };
-use throughline_conformance::{Fixture, Place, Profile};
+use throughline_conformance::{Fixture, Profile, StoreLocation};
 use throughline_engine::{
     Halt, Limits, Outcome, Transaction, Write,
     ordered::{Entries, OrderedRead, OrderedRows, OrderedWrite},
@@ -225,8 +225,8 @@ impl Fixture for Stores {
         Profile::new("redb")
     }
 
-    async fn open(&self, place: &Place) -> Result<RedbBackend, BoxError> {
-        RedbBackend::open(&place.directory().join("messages.redb"))
+    async fn open(&self, location: &StoreLocation) -> Result<RedbBackend, BoxError> {
+        RedbBackend::open(&location.directory().join("messages.redb"))
     }
 }
 

@@ -10,10 +10,8 @@ use std::{
 use throughline::{
     NewMessage, Persistence, ThreadId,
     messages::Add,
-    sessions::{
-        BeginRun, Claimer, Directory, Failure as Why, Finished, HandOff, Reach, Run, RunError, RunFailure,
-        Runtime, SessionRunner,
-    },
+    runs::{Run, RunError, RunFailure, RunSuccess, SessionRunner},
+    sessions::{BeginRun, Claimer, Directory, Failure as Why, HandOff, Reach, Runtime},
     sqlite::SqliteBackend,
 };
 use tokio::{
@@ -89,13 +87,13 @@ impl Host {
         self.run_until(task, Some(origin), std::future::pending(), || {}).await
     }
 
-    /// Runs a task until `stop` completes. Calls `learned` when the agent has reported its session.
+    /// Runs a task until `stop` completes. Calls `pinned` when the agent has reported its session.
     pub(crate) async fn run_until(
         &self,
         task: Task<'_>,
         origin: Option<HandOff>,
         stop: impl Future<Output = ()> + Send,
-        learned: impl Fn() + Sync,
+        pinned: impl Fn() + Sync,
     ) -> Result<Row, Failure> {
         let thread: ThreadId = task.thread.parse()?;
         self.db.thread(&thread).add(NewMessage::user(task.text)).await?;
@@ -108,7 +106,7 @@ impl Host {
             .runner
             .prepare(begin)
             .until(stop)
-            .looking(async |seen| {
+            .check_reach(async |seen| {
                 // The host checks the directory. Only the agent can check its session, so the host reports none as missing.
                 let is_gone = seen.work_dir.is_some_and(|dir| !Path::new(dir.as_str()).is_dir());
                 let directory = if is_gone { Directory::Gone } else { Directory::Same };
@@ -118,11 +116,11 @@ impl Host {
                 if let Ok(mut row) = row_of.lock() {
                     row.record_begin(&run);
                 }
-                let (thread, sessions, learned) = (thread.clone(), &sessions, &learned);
+                let (thread, sessions, pinned) = (thread.clone(), &sessions, &pinned);
                 async move {
-                    let (text, remembers) = work(&run, sessions, task.text, learned).await?;
+                    let (text, remembers) = work(&run, sessions, task.text, pinned).await?;
                     // The answer and the session pointer are one commit.
-                    Ok(Finished::new(remembers).writing(Add::new(thread, NewMessage::assistant(&text))))
+                    Ok(RunSuccess::new(remembers).with_write(Add::new(thread, NewMessage::assistant(&text))))
                 }
             })
             .await;
@@ -142,9 +140,9 @@ async fn work(
     run: &Run,
     sessions: &Path,
     text: &str,
-    learned: &(impl Fn() + Sync),
+    pinned: &(impl Fn() + Sync),
 ) -> Result<(String, usize), RunFailure> {
-    let offline = |error: io::Error| RunFailure::new(Why::RuntimeOffline).because(error);
+    let offline = |error: io::Error| RunFailure::new(Why::RuntimeOffline).with_cause(error);
     // `kill_on_drop` ends the agent when the run is dropped.
     let mut agent = Command::new(std::env::current_exe().map_err(offline)?)
         .arg("agent")
@@ -167,18 +165,18 @@ async fn work(
     loop {
         let line = tokio::select! {
             line = lines.next_line() => line.map_err(offline)?,
-            why = run.stopped() => return Err(RunFailure::new(Why::Other).because(why.to_string())),
+            reason = run.stop_requested() => return Err(RunFailure::new(Why::Other).with_cause(reason.to_string())),
         };
         let Some(line) = line else {
-            return Err(RunFailure::new(Why::RuntimeOffline).because("the agent ended without an answer"));
+            return Err(RunFailure::new(Why::RuntimeOffline).with_cause("the agent ended without an answer"));
         };
         match serde_json::from_str(&line).map_err(io::Error::from).map_err(offline)? {
             AgentEvent::Refused => return Err(RunFailure::session_refused()),
             AgentEvent::Session(session) => {
-                run.learned(session.parse()?).await?;
-                learned();
+                run.pin_session(session.parse()?).await?;
+                pinned();
             }
-            AgentEvent::Tool(_) => run.tool_ran(),
+            AgentEvent::Tool(_) => run.record_tool_call(),
             AgentEvent::Answer { text, remembers } => return Ok((text, remembers)),
         }
     }

@@ -97,9 +97,9 @@ async fn run_scenes(host: &Host, folder: &Path) -> Result<Vec<Row>, Failure> {
     rows.push(host.run(to("the agent crashes", BEN, "laptop", agent::CRASH)).await?);
     rows.push(host.run(to("its session has the prompt", BEN, "laptop", "three")).await?);
 
-    let learned = Notify::new();
+    let pinned = Notify::new();
     let stopped = to("Ben stops it", BEN, "laptop", agent::HANG);
-    rows.push(host.run_until(stopped, None, learned.notified(), || learned.notify_one()).await?);
+    rows.push(host.run_until(stopped, None, pinned.notified(), || pinned.notify_one()).await?);
     rows.push(host.run(to("and continues", BEN, "laptop", "four")).await?);
 
     kill_a_host(folder).await?;

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use throughline::sessions::{Gap, Ran, Run};
+use throughline::{
+    runs::{CompletedRun, Run},
+    sessions::Gap,
+};
 
 use crate::host::Task;
 
@@ -48,7 +51,7 @@ impl Row {
         self.attempt = Some(run.attempt().clone());
     }
 
-    pub(crate) fn record_confirmation(&mut self, ran: &Ran<usize>) {
+    pub(crate) fn record_confirmation(&mut self, ran: &CompletedRun<usize>) {
         self.remembers = ran.output;
         self.refused = ran.refused.as_ref().map(ToString::to_string);
         let pointer = ran.changed.binding.pointer.as_ref();

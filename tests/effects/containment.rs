@@ -247,7 +247,7 @@ fn damage(path: &std::path::Path, kind: i64) {
 
 /// T3-S13.
 #[tokio::test]
-async fn a_change_that_cannot_be_read_is_listed_and_never_skipped_in_silence() {
+async fn an_unreadable_change_is_quarantined_before_it_is_skipped() {
     const ADDED: i64 = 1;
     const FINISHED: i64 = 4;
     let dir = tempfile::tempdir().unwrap();

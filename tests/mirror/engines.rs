@@ -140,7 +140,7 @@ async fn a_repeatedly_interrupted_copy_into_postgres_continues_where_it_stopped(
     for round in 0_u64.. {
         let to = database.db().await;
         let mirror = Mirror::start(from.clone(), to.clone()).await.unwrap();
-        let is_equal = || matches!(mirror.status().state, MirrorState::Following);
+        let is_equal = || matches!(mirror.status().state, MirrorState::Replicating);
         while mirror.status().images < 500 && !is_equal() {
             tokio::task::yield_now().await;
         }
@@ -203,7 +203,7 @@ async fn a_copy_continues_after_every_connection_is_terminated() {
     support::fill(&from, 4, 150).await;
     let mirror = Mirror::start(from.clone(), to.clone()).await.unwrap();
     let (mut seen, mut terminated) = (0, 0);
-    while !matches!(mirror.status().state, MirrorState::Following) {
+    while !matches!(mirror.status().state, MirrorState::Replicating) {
         let status = mirror.status();
         assert!(!status.is_stopped(), "{status:?}");
         if status.images > seen {
@@ -295,7 +295,7 @@ async fn a_write_that_is_running_when_the_store_becomes_a_replica_is_refused() {
     while database.count(waiting).await == 0 {
         tokio::task::yield_now().await;
     }
-    sqlx::raw_sql("UPDATE throughline.store SET following = true; COMMIT")
+    sqlx::raw_sql("UPDATE throughline.store SET is_replica = true; COMMIT")
         .execute(&mut blocker)
         .await
         .unwrap();

@@ -23,7 +23,7 @@ async fn a_repeatedly_interrupted_copy_continues_where_it_stopped() {
         // The store is opened again in each round, and nothing of the mirror remains.
         let to = sqlite(&path).await;
         let mirror = Mirror::start(from.clone(), to.clone()).await.unwrap();
-        let is_equal = || matches!(mirror.status().state, MirrorState::Following);
+        let is_equal = || matches!(mirror.status().state, MirrorState::Replicating);
         while mirror.status().images < 500 && !is_equal() {
             tokio::task::yield_now().await;
         }
@@ -51,7 +51,7 @@ const FOLDER: &str = "THROUGHLINE_TEST_COPY";
 async fn copy_in(folder: &Path) {
     let (from, to) = (sqlite(&folder.join("a.db")).await, sqlite(&folder.join("b.db")).await);
     let mirror = Mirror::start(from, to).await.unwrap();
-    while !matches!(mirror.status().state, MirrorState::Following) {
+    while !matches!(mirror.status().state, MirrorState::Replicating) {
         assert!(!mirror.status().is_stopped(), "{:?}", mirror.status());
         tokio::task::yield_now().await;
     }

@@ -2,9 +2,8 @@
 
 use throughline::{
     ErrorKind,
-    sessions::{
-        AttemptState, Failure, Finished, GenerationCause, HandOff, PointerState, RunFailure, Withheld,
-    },
+    runs::{RunFailure, RunSuccess},
+    sessions::{AttemptState, Failure, GenerationCause, HandOff, PointerState, Withheld},
 };
 
 use crate::support::{
@@ -76,12 +75,12 @@ async fn tc_s6_an_assigned_id_is_resumed_only_after_the_provider_confirmed_it() 
         let agent_thread = db.agent("g").on("a");
         let begin = || agent_thread.run(laptop()).unwrap().assigning("given".parse().unwrap());
         let runner = crate::support::runner(&db);
-        // The run is confirmed without a learned session, so there is none to resume.
+        // The run is confirmed without a pinned session, so there is none to resume.
         let ran = runner
             .prepare(begin())
             .run(async |run| {
                 assert_eq!(run.assigned().unwrap().as_str(), "given");
-                Ok(Finished::new(()))
+                Ok(RunSuccess::new(()))
             })
             .await
             .unwrap();
@@ -91,8 +90,8 @@ async fn tc_s6_an_assigned_id_is_resumed_only_after_the_provider_confirmed_it() 
         runner
             .prepare(begin())
             .run(|run| async move {
-                run.learned(run.assigned().unwrap().clone()).await?;
-                Ok(Finished::new(()))
+                run.pin_session(run.assigned().unwrap().clone()).await?;
+                Ok(RunSuccess::new(()))
             })
             .await
             .unwrap();
@@ -102,7 +101,7 @@ async fn tc_s6_an_assigned_id_is_resumed_only_after_the_provider_confirmed_it() 
             .prepare(begin())
             .run(async |run| {
                 assert_eq!((run.assigned(), run.session().unwrap().as_str()), (None, "given"));
-                Ok(Finished::new(()))
+                Ok(RunSuccess::new(()))
             })
             .await
             .unwrap();
@@ -146,19 +145,19 @@ async fn tc_s11_a_run_during_which_a_reset_occurs_moves_no_pointer() {
                 async move {
                     agent_thread.reset().await.unwrap();
                     // The run learns of the reset at its next call.
-                    let refused = run.learned("late".parse().unwrap()).await.unwrap_err();
+                    let refused = run.pin_session("late".parse().unwrap()).await.unwrap_err();
                     assert_eq!(refused.kind(), ErrorKind::Stale);
-                    Ok(Finished::new("late"))
+                    Ok(RunSuccess::new("late"))
                 }
             })
             .await
             .unwrap_err();
-        let throughline::sessions::RunError::Stopped { why, output, unrecorded, .. } = late else {
+        let throughline::runs::RunError::Stopped { reason, output, record_error, .. } = late else {
             panic!("{late}")
         };
         assert_eq!(
-            (why, output, unrecorded.is_none()),
-            (throughline::sessions::Stop::Superseded, Some("late"), true)
+            (reason, output, record_error.is_none()),
+            (throughline::runs::StopReason::Superseded, Some("late"), true)
         );
         assert_eq!(offered(&agent_thread, laptop()).await, None);
         assert_eq!(states(&agent_thread).await, [AttemptState::Completed, AttemptState::Cancelled]);

@@ -4,7 +4,8 @@
 use throughline::{
     Effect, ErrorKind, NewMessage, PersistResult,
     messages::{Add, UpdateContent},
-    sessions::{AttemptState, Failure, Finished, RunError, RunFailure, RunReport, Withheld},
+    runs::{RunError, RunFailure, RunSuccess},
+    sessions::{AttemptState, Failure, RunReport, Withheld},
 };
 
 use crate::{
@@ -22,8 +23,8 @@ async fn mu_s6_the_writes_of_a_run_and_its_pointer_are_one_commit() {
         let agent_thread = db.agent("g").on("a");
         let ran = prepared(&db, &agent_thread, laptop())
             .run(|run| async move {
-                run.learned("s1".parse().unwrap()).await?;
-                Ok(Finished::new(()).writing(answer("m1", "one")).writing(answer("m2", "two")))
+                run.pin_session("s1".parse().unwrap()).await?;
+                Ok(RunSuccess::new(()).with_write(answer("m1", "one")).with_write(answer("m2", "two")))
             })
             .await
             .unwrap();
@@ -40,8 +41,10 @@ async fn mu_s6_the_writes_of_a_run_and_its_pointer_are_one_commit() {
         // One of the writes is refused, so neither write nor the pointer is stored.
         let refused = prepared(&db, &agent_thread, laptop())
             .run(|run| async move {
-                run.learned("s2".parse().unwrap()).await?;
-                Ok(Finished::new("kept").writing(answer("m3", "three")).writing(answer("m1", "again")))
+                run.pin_session("s2".parse().unwrap()).await?;
+                Ok(RunSuccess::new("kept")
+                    .with_write(answer("m3", "three"))
+                    .with_write(answer("m1", "again")))
             })
             .await
             .unwrap_err();
@@ -73,7 +76,7 @@ async fn a_stale_write_of_the_host_is_reported_as_the_failed_batch_item() {
         let refused = prepared(&db, &agent_thread, laptop())
             .run(|_| {
                 let edit = edit.clone();
-                async move { Ok(Finished::new(()).writing(edit)) }
+                async move { Ok(RunSuccess::new(()).with_write(edit)) }
             })
             .await
             .unwrap_err();
@@ -92,8 +95,8 @@ async fn a_confirmation_whose_answer_is_lost_is_applied_once() {
         faults.next("confirmRun", 2, fault);
         let ran = prepared(&db, &agent_thread, laptop())
             .run(|run| async move {
-                run.learned("s1".parse().unwrap()).await?;
-                Ok(Finished::new(()).writing(answer(message, "once")))
+                run.pin_session("s1".parse().unwrap()).await?;
+                Ok(RunSuccess::new(()).with_write(answer(message, "once")))
             })
             .await
             .unwrap();
@@ -113,12 +116,12 @@ async fn a_panic_of_the_work_fails_the_run() {
                 if run.session().is_some() {
                     panic!("at {}", "work");
                 }
-                Ok(Finished::new(()))
+                Ok(RunSuccess::new(()))
             })
             .await
             .unwrap_err();
-        let RunError::Panicked { message, unrecorded, .. } = error else { panic!("{error}") };
-        assert_eq!((message.as_str(), unrecorded.is_none()), ("it panicked: at work", true));
+        let RunError::Panicked { message, record_error, .. } = error else { panic!("{error}") };
+        assert_eq!((message.as_str(), record_error.is_none()), ("it panicked: at work", true));
         let last = history(&agent_thread).await.pop().unwrap();
         assert_eq!(
             (last.state, last.detail.as_deref()),
@@ -134,7 +137,7 @@ async fn mu_s7_a_failure_that_poisons_the_session_withholds_it() {
         let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
         run_once(&db, &agent_thread, laptop(), &provider).await;
         // A network failure does not affect the session.
-        fails(&db, &agent_thread, laptop(), || RunFailure::new(Failure::Network).because("cut")).await;
+        fails(&db, &agent_thread, laptop(), || RunFailure::new(Failure::Network).with_cause("cut")).await;
         assert_eq!(offered(&agent_thread, laptop()).await.as_deref(), Some("s1"));
         fails(&db, &agent_thread, laptop(), || RunFailure::new(Failure::ContextOverflow)).await;
         let withheld = resolved(&agent_thread, laptop()).await;
@@ -150,9 +153,9 @@ async fn the_session_of_a_failed_run_is_resumed() {
         let agent_thread = db.agent("g").on("a");
         let error = prepared(&db, &agent_thread, laptop())
             .run(|run| async move {
-                run.learned("s1".parse().unwrap()).await?;
-                Err::<Finished<()>, _>(
-                    RunFailure::new(Failure::Timeout).writing(answer("m", "half an answer")),
+                run.pin_session("s1".parse().unwrap()).await?;
+                Err::<RunSuccess<()>, _>(
+                    RunFailure::new(Failure::Timeout).with_write(answer("m", "half an answer")),
                 )
             })
             .await
@@ -229,7 +232,7 @@ async fn only_a_session_refused_before_any_tool_call_is_replaced() {
             .run(|_| {
                 count();
                 let report = RunReport::of("another".parse().unwrap());
-                async move { Err::<Finished<()>, _>(RunFailure::session_refused().reporting(report)) }
+                async move { Err::<RunSuccess<()>, _>(RunFailure::session_refused().with_report(report)) }
             })
             .await
             .unwrap_err();
@@ -239,8 +242,8 @@ async fn only_a_session_refused_before_any_tool_call_is_replaced() {
             .run(|run| {
                 count();
                 async move {
-                    run.tool_ran();
-                    Err::<Finished<()>, _>(RunFailure::session_refused())
+                    run.record_tool_call();
+                    Err::<RunSuccess<()>, _>(RunFailure::session_refused())
                 }
             })
             .await
@@ -252,7 +255,7 @@ async fn only_a_session_refused_before_any_tool_call_is_replaced() {
         prepared(&db, &agent_thread, laptop())
             .run(|_| {
                 count();
-                async move { Err::<Finished<()>, _>(RunFailure::session_refused()) }
+                async move { Err::<RunSuccess<()>, _>(RunFailure::session_refused()) }
             })
             .await
             .unwrap_err();

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use throughline::{
     ErrorKind,
-    sessions::{AttemptState, BeginRun, Finished, RunError, Stop},
+    runs::{RunError, RunSuccess, StopReason},
+    sessions::{AttemptState, BeginRun},
 };
 use tokio::{
     sync::oneshot,
@@ -31,9 +32,9 @@ async fn a_long_run_keeps_its_lease() {
                 // A begin without the runner is refused by the store.
                 let begin = other.run(laptop()).unwrap();
                 assert_eq!(other.begin(begin).await.unwrap_err().kind(), ErrorKind::Busy);
-                assert_eq!(run.stop(), None);
-                run.learned("s1".parse().unwrap()).await?;
-                Ok(Finished::new(()))
+                assert_eq!(run.stop_reason(), None);
+                run.pin_session("s1".parse().unwrap()).await?;
+                Ok(RunSuccess::new(()))
             }
         })
         .await
@@ -58,22 +59,22 @@ async fn a_run_whose_lease_cannot_be_renewed_is_stopped_before_it_expires() {
         .run(|run| {
             let stop_sender = stop_sender.take().unwrap();
             async move {
-                run.learned("s1".parse().unwrap()).await?;
-                stop_sender.send((run.stopped().await, begun.elapsed())).unwrap();
+                run.pin_session("s1".parse().unwrap()).await?;
+                stop_sender.send((run.stop_requested().await, begun.elapsed())).unwrap();
                 // The run ignores the stop, so the runner drops it.
                 std::future::pending::<()>().await;
-                Ok(Finished::new(()))
+                Ok(RunSuccess::new(()))
             }
         })
         .await
         .unwrap_err();
-    let RunError::Stopped { why, unrecorded, .. } = error else { panic!("{error}") };
-    assert_eq!((why, unrecorded.is_none()), (Stop::LeaseLost, true));
+    let RunError::Stopped { reason, record_error, .. } = error else { panic!("{error}") };
+    assert_eq!((reason, record_error.is_none()), (StopReason::LeaseLost, true));
     // The runner stops the run when a sixth of the lease is left, and drops it when the lease expires.
-    let (why, at) = stop_receiver.await.unwrap();
-    assert_eq!((why, at.as_millis()), (Stop::LeaseLost, LEASE.as_millis() * 5 / 6));
+    let (reason, at) = stop_receiver.await.unwrap();
+    assert_eq!((reason, at.as_millis()), (StopReason::LeaseLost, LEASE.as_millis() * 5 / 6));
     assert_eq!(begun.elapsed().as_millis(), LEASE.as_millis());
-    // The learned session is kept.
+    // The pinned session is kept.
     assert_eq!(states(&agent_thread).await, [AttemptState::Cancelled]);
     assert_eq!(offered(&agent_thread, laptop()).await.as_deref(), Some("s1"));
 }
@@ -86,8 +87,8 @@ async fn a_lease_survives_a_short_outage() {
     let ran = prepared(&db, &agent_thread, laptop())
         .run(|run| async move {
             sleep(LEASE * 3).await;
-            assert_eq!(run.stop(), None);
-            Ok(Finished::new(()))
+            assert_eq!(run.stop_reason(), None);
+            Ok(RunSuccess::new(()))
         })
         .await;
     ran.unwrap();
@@ -102,7 +103,7 @@ async fn a_run_whose_lease_another_process_took_moves_no_pointer() {
         .run(|run| {
             let (other, faults) = (other.clone(), faults.clone());
             async move {
-                run.learned("slow".parse().unwrap()).await?;
+                run.pin_session("slow".parse().unwrap()).await?;
                 // This process is suspended for longer than the lease, and another process begins a run.
                 faults.next("renewRun", 2, Fault::NeverArrived);
                 tokio::time::advance(LEASE + Duration::from_secs(1)).await;
@@ -110,14 +111,14 @@ async fn a_run_whose_lease_another_process_took_moves_no_pointer() {
                 assert_eq!(begun.resolution.session.unwrap().as_str(), "slow");
                 let report = throughline::sessions::RunReport::of("quick".parse().unwrap());
                 other.confirm(begun.attempt, report).await.unwrap();
-                Ok(Finished::new("late"))
+                Ok(RunSuccess::new("late"))
             }
         })
         .await
         .unwrap_err();
-    let RunError::Stopped { why, output, unrecorded, .. } = error else { panic!("{error}") };
-    assert_eq!((why, output), (Stop::LeaseLost, Some("late")));
-    assert_eq!(unrecorded.unwrap().kind(), ErrorKind::Stale);
+    let RunError::Stopped { reason, output, record_error, .. } = error else { panic!("{error}") };
+    assert_eq!((reason, output), (StopReason::LeaseLost, Some("late")));
+    assert_eq!(record_error.unwrap().kind(), ErrorKind::Stale);
     assert_eq!(states(&agent_thread).await, [AttemptState::Lapsed, AttemptState::Completed]);
     assert_eq!(offered(&agent_thread, laptop()).await.as_deref(), Some("quick"));
 }
@@ -135,14 +136,17 @@ async fn a_run_during_which_a_reset_occurs_is_stopped_with_a_grace_period() {
             let reset = reset.clone();
             async move {
                 reset.reset().await.unwrap();
-                assert_eq!(run.stopped().await, Stop::Superseded);
+                assert_eq!(run.stop_requested().await, StopReason::Superseded);
                 std::future::pending::<()>().await;
-                Ok(Finished::new(()))
+                Ok(RunSuccess::new(()))
             }
         })
         .await
         .unwrap_err();
-    assert!(matches!(error, RunError::Stopped { why: Stop::Superseded, unrecorded: None, .. }), "{error}");
+    assert!(
+        matches!(error, RunError::Stopped { reason: StopReason::Superseded, record_error: None, .. }),
+        "{error}"
+    );
     assert_eq!(begun.elapsed(), LEASE / 3 + Duration::from_secs(7));
     assert_eq!(states(&agent_thread).await, [AttemptState::Cancelled]);
 }

@@ -7,7 +7,8 @@ use std::sync::{
 
 use throughline::{
     ErrorKind,
-    sessions::{Claimer, Directory, Finished, Gap, Reach, RunError, RunReport, Withheld},
+    runs::{RunError, RunSuccess},
+    sessions::{Claimer, Directory, Gap, Reach, RunReport, Withheld},
 };
 
 use crate::support::{Provider, laptop, offered, on, prepared, resolved, run_once, stores};
@@ -28,17 +29,17 @@ async fn mu_s1_mu_s2_another_runtime_gets_the_directory_but_not_the_session() {
                 assert_eq!((run.session(), run.work_dir().unwrap().as_str()), (None, "/d"));
                 let gap = Gap { session: Some("s1".parse().unwrap()), reason: Withheld::RuntimeMismatch };
                 assert_eq!(run.gap(), Some(&gap));
-                Ok(Finished::new(()))
+                Ok(RunSuccess::new(()))
             })
             .await
             .unwrap();
-        // The run learned no session, so the pointer stays unchanged.
+        // The run pinned no session, so the pointer stays unchanged.
         assert_eq!(moved.changed.binding.pointer.unwrap().runtime.unwrap().id.as_str(), "laptop");
         // Only the first run reports the gap.
         prepared(&db, &agent_thread, desktop())
             .run(async |run| {
                 assert_eq!((run.session(), run.gap()), (None, None));
-                Ok(Finished::new(()))
+                Ok(RunSuccess::new(()))
             })
             .await
             .unwrap();
@@ -73,7 +74,7 @@ async fn mu_s5_a_run_without_a_session_keeps_the_pointer() {
         let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
         run_once(&db, &agent_thread, laptop(), &provider).await;
         let without_session =
-            prepared(&db, &agent_thread, laptop()).run(async |_| Ok(Finished::new(()))).await.unwrap();
+            prepared(&db, &agent_thread, laptop()).run(async |_| Ok(RunSuccess::new(()))).await.unwrap();
         assert!(!without_session.changed.moved);
         assert_eq!(without_session.changed.binding.pointer.unwrap().session.as_str(), "s1");
         assert_eq!(offered(&agent_thread, laptop()).await.as_deref(), Some("s1"));
@@ -87,8 +88,8 @@ async fn mu_s10_the_gap_of_a_missing_artifact_is_reported_to_exactly_one_run() {
         run_once(&db, &agent_thread, laptop(), &provider).await;
         prepared(&db, &agent_thread, laptop())
             .run(|run| async move {
-                run.learned("lost".parse().unwrap()).await?;
-                Ok(Finished::new(()).reporting(RunReport::default().without_artifact()))
+                run.pin_session("lost".parse().unwrap()).await?;
+                Ok(RunSuccess::new(()).with_report(RunReport::default().without_artifact()))
             })
             .await
             .unwrap();
@@ -114,7 +115,7 @@ async fn mu_s11_the_result_of_the_check_decides_the_session_and_the_directory() 
         // The directory is the same, also in another spelling.
         let same = runner
             .prepare(begin())
-            .looking(async |seen| {
+            .check_reach(async |seen| {
                 assert_eq!((seen.session.unwrap().as_str(), seen.work_dir.unwrap().as_str()), ("s1", "/d"));
                 Reach::default()
             })
@@ -125,11 +126,11 @@ async fn mu_s11_the_result_of_the_check_decides_the_session_and_the_directory() 
         let gone = Reach { directory: Directory::Gone, session_missing: false };
         let gone = runner
             .prepare(begin())
-            .looking(move |_| async move { gone })
+            .check_reach(move |_| async move { gone })
             .run(async |run| {
                 assert_eq!((run.session(), run.work_dir()), (None, None));
                 assert_eq!(run.gap().unwrap().reason, Withheld::WorkDirGone);
-                Ok(Finished::new(()))
+                Ok(RunSuccess::new(()))
             })
             .await;
         gone.unwrap();
@@ -143,7 +144,7 @@ async fn a_session_that_is_retired_during_the_check_is_resolved_again() {
         run_once(&db, &agent_thread, laptop(), &provider).await;
         let checks = Arc::new(AtomicUsize::new(0));
         let ran = prepared(&db, &agent_thread, laptop())
-            .looking(|seen| {
+            .check_reach(|seen| {
                 let (agent_thread, checks) = (agent_thread.clone(), checks.clone());
                 async move {
                     // Another caller retires the session during the first check.
@@ -180,7 +181,7 @@ async fn mu_s13_queued_work_resumes_the_generation_in_which_it_was_queued() {
         // A generation that does not exist yet is refused.
         let never = laptop().queued_under(first.resolution.generation.next().next());
         let refused =
-            prepared(&db, &agent_thread, never).run(async |_| Ok(Finished::new(()))).await.unwrap_err();
+            prepared(&db, &agent_thread, never).run(async |_| Ok(RunSuccess::new(()))).await.unwrap_err();
         let RunError::NotBegun(error) = refused else { panic!("{refused}") };
         assert_eq!(error.kind(), ErrorKind::Stale);
     }

@@ -10,7 +10,8 @@ use std::{
 
 use throughline::{
     Effect, ErrorKind, Site,
-    sessions::{AttemptState, Failure, Finished, RunError, RunFailure, RunReport},
+    runs::{RunError, RunFailure, RunSuccess},
+    sessions::{AttemptState, Failure, RunReport},
 };
 use tokio::{
     sync::{Barrier, Notify},
@@ -73,7 +74,7 @@ async fn tc_s10_runs_of_other_threads_agents_and_tenants_are_concurrent() {
                 tokio::spawn(async move {
                     let ran = prepared(&db, &agent_thread, laptop()).run(|_| async {
                         all.wait().await;
-                        Ok(Finished::new(()))
+                        Ok(RunSuccess::new(()))
                     });
                     ran.await.unwrap();
                 })
@@ -95,7 +96,7 @@ async fn runs_of_several_runners_begin_in_arrival_order() {
             begun.notify_one();
             proceed.notified().await;
             order.lock().unwrap().push(0);
-            Ok(Finished::new(()))
+            Ok(RunSuccess::new(()))
         });
         let later = |number: usize| {
             let order = &order;
@@ -105,7 +106,7 @@ async fn runs_of_several_runners_begin_in_arrival_order() {
                 if number == 2 {
                     return Err(RunFailure::new(Failure::Network));
                 }
-                Ok(Finished::new(()))
+                Ok(RunSuccess::new(()))
             })
         };
         let start_others = async {
@@ -131,15 +132,15 @@ async fn a_waiting_run_times_out_and_can_be_stopped() {
     let first = prepared(&db, &agent_thread, laptop()).run(|_| async {
         begun.notify_one();
         proceed.notified().await;
-        Ok(Finished::new(()))
+        Ok(RunSuccess::new(()))
     });
     let later = async {
         begun.notified().await;
         let at = Instant::now();
-        let limited = runner(&db).waiting(Duration::from_secs(90));
+        let limited = runner(&db).with_wait(Duration::from_secs(90));
         let never = |_| {
             fail_if_called();
-            std::future::ready(Ok(Finished::new(())))
+            std::future::ready(Ok(RunSuccess::new(())))
         };
         let error = limited.prepare(agent_thread.run(laptop()).unwrap()).run(never).await.unwrap_err();
         let RunError::NotBegun(error) = error else { panic!("{error}") };
@@ -167,7 +168,7 @@ async fn a_runner_waits_for_a_run_of_another_process() {
     // This run begins without a runner, so it is not in the queue of this process.
     let begun = agent_thread.begin(agent_thread.run(laptop()).unwrap()).await.unwrap();
     let at = Instant::now();
-    let limited = runner(&db).waiting(Duration::from_secs(5));
+    let limited = runner(&db).with_wait(Duration::from_secs(5));
     let busy = limited.prepare(agent_thread.run(laptop()).unwrap()).run(|run| provider.work(run)).await;
     let RunError::NotBegun(error) = busy.unwrap_err() else { panic!("the run began") };
     assert_eq!((error.kind(), at.elapsed()), (ErrorKind::Busy, Duration::from_secs(5)));
@@ -177,13 +178,13 @@ async fn a_runner_waits_for_a_run_of_another_process() {
         agent_thread.confirm(begun.attempt.clone(), report).await.unwrap();
     };
     let ran = prepared(&db, &agent_thread, laptop())
-        .run(async |run| Ok(Finished::new(run.session().map(ToString::to_string))));
+        .run(async |run| Ok(RunSuccess::new(run.session().map(ToString::to_string))));
     let (ran, ()) = tokio::join!(ran, end);
     assert_eq!(ran.unwrap().output.as_deref(), Some("other"));
     // The runner waits for a dead run until its lease expires.
     let at = Instant::now();
     agent_thread.begin(agent_thread.run(laptop()).unwrap()).await.unwrap();
-    prepared(&db, &agent_thread, laptop()).run(async |_| Ok(Finished::new(()))).await.unwrap();
+    prepared(&db, &agent_thread, laptop()).run(async |_| Ok(RunSuccess::new(()))).await.unwrap();
     let waited = at.elapsed();
     let lease = throughline::sessions::BeginRun::DEFAULT_LEASE;
     assert!((lease..lease + Duration::from_millis(500)).contains(&waited), "{waited:?}");

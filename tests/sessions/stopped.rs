@@ -5,7 +5,8 @@ use std::{future::Future, pin::pin, task::Poll, time::Duration};
 use throughline::{
     ErrorKind, NewMessage,
     messages::Add,
-    sessions::{AttemptState, Finished, RunError, Stop},
+    runs::{RunError, RunSuccess, StopReason},
+    sessions::AttemptState,
 };
 use tokio::{
     sync::{Notify, oneshot},
@@ -18,7 +19,7 @@ use crate::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn mu_s9_a_stopped_run_keeps_its_learned_session() {
+async fn mu_s9_a_stopped_run_keeps_its_pinned_session() {
     let db = in_memory();
     let (provider, agent_thread) = (Provider::default(), db.agent("g").on("a"));
     run_once(&db, &agent_thread, laptop(), &provider).await;
@@ -29,17 +30,20 @@ async fn mu_s9_a_stopped_run_keeps_its_learned_session() {
         .run(|run| {
             let ask = ask.take().unwrap();
             async move {
-                run.learned("s2".parse().unwrap()).await?;
+                run.pin_session("s2".parse().unwrap()).await?;
                 drop(ask);
-                assert_eq!(run.stopped().await, Stop::Asked);
-                Err::<Finished<()>, _>(throughline::sessions::RunFailure::new(
+                assert_eq!(run.stop_requested().await, StopReason::Requested);
+                Err::<RunSuccess<()>, _>(throughline::runs::RunFailure::new(
                     throughline::sessions::Failure::Other,
                 ))
             }
         })
         .await
         .unwrap_err();
-    assert!(matches!(stopped, RunError::Stopped { why: Stop::Asked, unrecorded: None, .. }), "{stopped}");
+    assert!(
+        matches!(stopped, RunError::Stopped { reason: StopReason::Requested, record_error: None, .. }),
+        "{stopped}"
+    );
     assert_eq!(states(&agent_thread).await, [AttemptState::Completed, AttemptState::Cancelled]);
     assert_eq!(offered(&agent_thread, laptop()).await.as_deref(), Some("s2"));
 }
@@ -53,10 +57,10 @@ async fn a_run_that_ignores_a_stop_is_dropped_after_its_grace_period() {
         .with_grace(Duration::from_secs(3))
         .prepare(agent_thread.run(laptop()).unwrap())
         .until(sleep(Duration::from_secs(10)))
-        .run(|_| std::future::pending::<Result<Finished<()>, _>>())
+        .run(|_| std::future::pending::<Result<RunSuccess<()>, _>>())
         .await
         .unwrap_err();
-    assert!(matches!(error, RunError::Stopped { why: Stop::Asked, .. }), "{error}");
+    assert!(matches!(error, RunError::Stopped { reason: StopReason::Requested, .. }), "{error}");
     assert_eq!(begun.elapsed(), Duration::from_secs(13));
     assert_eq!(states(&agent_thread).await, [AttemptState::Cancelled]);
 }
@@ -68,34 +72,34 @@ async fn a_run_that_completes_after_a_stop_is_confirmed() {
     let ran = prepared(&db, &agent_thread, laptop())
         .until(sleep(Duration::from_secs(1)))
         .run(|run| async move {
-            run.stopped().await;
-            run.learned("s1".parse().unwrap()).await?;
-            Ok(Finished::new(()))
+            run.stop_requested().await;
+            run.pin_session("s1".parse().unwrap()).await?;
+            Ok(RunSuccess::new(()))
         })
         .await;
     assert!(ran.unwrap().changed.moved);
 }
 
 #[tokio::test]
-async fn a_dropped_run_returns_its_lease_and_keeps_its_learned_session() {
+async fn a_dropped_run_returns_its_lease_and_keeps_its_pinned_session() {
     for db in stores().await {
         let agent_thread = db.agent("g").on("a");
-        let learned = Notify::new();
+        let pinned = Notify::new();
         let running = prepared(&db, &agent_thread, laptop()).run(|run| {
-            let learned = &learned;
+            let pinned = &pinned;
             async move {
-                run.learned("s1".parse().unwrap()).await?;
-                learned.notify_one();
-                std::future::pending::<Result<Finished<()>, _>>().await
+                run.pin_session("s1".parse().unwrap()).await?;
+                pinned.notify_one();
+                std::future::pending::<Result<RunSuccess<()>, _>>().await
             }
         });
         tokio::select! {
             _ = running => unreachable!("the run never ends"),
-            () = learned.notified() => {}
+            () = pinned.notified() => {}
         }
         // The drop returns the lease before the next run begins, so the next run does not wait for its expiry.
         let next = prepared(&db, &agent_thread, laptop())
-            .run(async |run| Ok(Finished::new(run.session().map(ToString::to_string))))
+            .run(async |run| Ok(RunSuccess::new(run.session().map(ToString::to_string))))
             .await
             .unwrap();
         assert_eq!(next.output.as_deref(), Some("s1"));
@@ -112,10 +116,10 @@ async fn a_run_can_be_dropped_at_any_await_without_a_partial_change() {
         let agent_thread = db.agent("g").on("a");
         let done = {
             let mut running = pin!(prepared(&db, &agent_thread, laptop()).run(|run| async move {
-                run.learned("s1".parse().unwrap()).await?;
+                run.pin_session("s1".parse().unwrap()).await?;
                 tokio::task::yield_now().await;
                 let answer = NewMessage::assistant("hi").with_id("m".parse().unwrap());
-                Ok(Finished::new(()).writing(Add::new("a".parse().unwrap(), answer)))
+                Ok(RunSuccess::new(()).with_write(Add::new("a".parse().unwrap(), answer)))
             }));
             let mut done = false;
             for _ in 0..polls {
@@ -129,7 +133,7 @@ async fn a_run_can_be_dropped_at_any_await_without_a_partial_change() {
             done
         };
         let next = prepared(&db, &agent_thread, laptop())
-            .run(async |run| Ok(Finished::new(run.session().map(ToString::to_string))))
+            .run(async |run| Ok(RunSuccess::new(run.session().map(ToString::to_string))))
             .await
             .unwrap();
         let states = states(&agent_thread).await;
@@ -161,12 +165,12 @@ async fn a_run_whose_begin_lost_its_answer_does_not_block_the_next_run() {
     let agent_thread = db.agent("g").on("a");
     faults.next("beginRun", 100, Fault::AnswerLost);
     let error =
-        prepared(&db, &agent_thread, laptop()).run(async |_| Ok(Finished::new(()))).await.unwrap_err();
+        prepared(&db, &agent_thread, laptop()).run(async |_| Ok(RunSuccess::new(()))).await.unwrap_err();
     let RunError::NotBegun(error) = error else { panic!("{error}") };
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     faults.next("beginRun", 0, Fault::AnswerLost);
     let before = Instant::now();
-    prepared(&db, &agent_thread, laptop()).run(async |_| Ok(Finished::new(()))).await.unwrap();
+    prepared(&db, &agent_thread, laptop()).run(async |_| Ok(RunSuccess::new(()))).await.unwrap();
     assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
     assert_eq!(states(&agent_thread).await, [AttemptState::Cancelled, AttemptState::Completed]);
 }

@@ -8,10 +8,8 @@ use std::{
 use throughline::{
     Persistence, Timestamp,
     memory::MemoryBackend,
-    sessions::{
-        AgentThread, Attempt, AttemptState, Claimer, Finished, PreparedRun, Ran, Resolution, Run, RunError,
-        RunFailure, Runtime, SessionRunner,
-    },
+    runs::{CompletedRun, PreparedRun, Run, RunError, RunFailure, RunSuccess, SessionRunner},
+    sessions::{AgentThread, Attempt, AttemptState, Claimer, Resolution, Runtime},
     sqlite::SqliteBackend,
 };
 use tokio::time::Instant;
@@ -54,7 +52,7 @@ struct ProviderState {
 
 impl Provider {
     /// Resumes the session of the run, or creates one. Returns its id.
-    pub(crate) async fn work(&self, run: Run) -> Result<Finished<String>, RunFailure> {
+    pub(crate) async fn work(&self, run: Run) -> Result<RunSuccess<String>, RunFailure> {
         let session = {
             let mut state = self.0.lock().unwrap();
             state.calls += 1;
@@ -69,8 +67,8 @@ impl Provider {
                 }
             }
         };
-        run.learned(session.parse().unwrap()).await?;
-        Ok(Finished::new(session))
+        run.pin_session(session.parse().unwrap()).await?;
+        Ok(RunSuccess::new(session))
     }
 
     pub(crate) fn forget(&self, session: &str) {
@@ -104,7 +102,7 @@ pub(crate) async fn run_once(
     agent_thread: &AgentThread,
     claimer: Claimer,
     provider: &Provider,
-) -> Ran<String> {
+) -> CompletedRun<String> {
     prepared(db, agent_thread, claimer).run(|run| provider.work(run)).await.unwrap()
 }
 

@@ -1,4 +1,4 @@
-//! A check: its id, what it needs, how it runs.
+//! A check: its id, its requirements and its function.
 
 use std::{fmt, future::Future, pin::Pin};
 
@@ -6,12 +6,12 @@ use throughline_core::{Capabilities, Durability, OpKind};
 
 use crate::{child, rig::Rig};
 
-/// How much a check asks of a backend.
+/// The level of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
-    /// What every backend has to do.
+    /// A guarantee of every backend.
     Core,
-    /// What a backend does as far as it claims to.
+    /// A guarantee of the backends that claim it.
     Extended,
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// What a backend must claim for a check to apply to it.
+/// The claims that a backend must make for a check to apply to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Needs {
     pub(crate) operations: &'static [OpKind],
@@ -44,16 +44,16 @@ pub(crate) struct Needs {
     durable: bool,
     multi_process: bool,
     content_limit: bool,
-    /// Not a claim: the check runs on several threads at once.
+    /// Not a claim: the check runs on several threads.
     threads: bool,
-    /// Not a claim: the operating system counts for a process what it writes.
+    /// Not a claim: the operating system counts the bytes that a process writes.
     counted_writes: bool,
-    /// Not a claim: it takes longer than others, on a busy machine several times as long.
+    /// Not a claim: the check takes longer than others, on a busy machine several times as long.
     long: bool,
 }
 
 impl Needs {
-    /// The largest limit of content that a check goes to.
+    /// The largest content limit that a check reaches.
     const REACHABLE: u64 = 4 << 20;
 
     pub(crate) const fn operations(operations: &'static [OpKind]) -> Self {
@@ -132,7 +132,7 @@ impl Needs {
         self.long
     }
 
-    /// Whether it is about what survives the end of a process.
+    /// Whether the check is about durability.
     pub(crate) const fn is_of_durability(&self) -> bool {
         self.durable
     }
@@ -141,7 +141,7 @@ impl Needs {
         self.threads
     }
 
-    /// What this machine cannot tell, whatever the backend claims.
+    /// The reason why this machine cannot measure the result of the check, independent of the claims.
     pub(crate) fn unmeasurable(&self) -> Option<&'static str> {
         self.unmeasurable_where(child::written().is_some())
     }
@@ -149,11 +149,11 @@ impl Needs {
     fn unmeasurable_where(&self, counts_writes: bool) -> Option<&'static str> {
         let unmeasurable = self.counted_writes && !counts_writes;
         unmeasurable.then_some(
-            "this system does not tell a process how much it has written: Linux does, in /proc/self/io",
+            "this system does not count the bytes that a process has written: Linux does, in /proc/self/io",
         )
     }
 
-    /// What is not claimed of it, or cannot be told here, for people to read.
+    /// The first requirement that the claims or this machine do not meet, as text for the report.
     pub(crate) fn unmet(&self, claims: &Capabilities) -> Option<String> {
         if let Some(missing) = self.operations.iter().find(|kind| !claims.supports(**kind)) {
             return Some(format!("`{missing}` is not claimed"));
@@ -185,7 +185,7 @@ pub struct Check {
     pub(crate) about: &'static str,
     pub(crate) level: Level,
     pub(crate) needs: Needs,
-    /// Why no backend can break it, where only the core can.
+    /// The reason why only the core can break the check, if no backend can.
     pub(crate) core_alone: Option<&'static str>,
     pub(crate) run: fn(Rig) -> Pin<Box<dyn Future<Output = ()>>>,
 }
@@ -209,13 +209,13 @@ impl Check {
         self.about
     }
 
-    /// How much it asks.
+    /// Returns the level of the check.
     #[must_use]
     pub const fn level(&self) -> Level {
         self.level
     }
 
-    /// Why it does not apply to a backend with these claims, or on this machine; nothing when it does.
+    /// The reason why the check does not apply to a backend with these claims, or on this machine; `None` if it applies.
     #[must_use]
     pub fn why_not_applicable(&self, claims: &Capabilities) -> Option<String> {
         self.needs.unmet(claims)
@@ -274,10 +274,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_told_here_is_said_and_not_passed() {
+    fn unmeasurable_check_is_ignored_with_a_reason() {
         let needs = Needs::operations(&[]).counted_writes();
         assert_eq!(needs.unmeasurable_where(true), None);
-        assert!(needs.unmeasurable_where(false).is_some_and(|why| why.contains("how much it has written")));
+        assert!(
+            needs
+                .unmeasurable_where(false)
+                .is_some_and(|why| why.contains("does not count the bytes that a process has written"))
+        );
         assert_eq!(Needs::operations(&[]).unmeasurable_where(false), None);
     }
 }

@@ -8,12 +8,12 @@ use std::{
 
 use throughline_core::{Timestamp, pipeline::Clock};
 
-/// A clock that stands still until it is told otherwise. Clones are the same clock.
+/// A clock that only the check advances. Clones are the same clock.
 #[derive(Debug, Clone)]
 pub(crate) struct ManualClock(Arc<AtomicI64>);
 
 impl ManualClock {
-    /// What every check begins with, in every process of it.
+    /// The time at the beginning of every check, in every process of it.
     pub(crate) const START: Timestamp = Timestamp::from_micros(1_700_000_000_123_456);
 
     pub(crate) fn new() -> Self {

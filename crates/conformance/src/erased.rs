@@ -13,15 +13,15 @@ use throughline_core::{
     threads::ThreadArgs,
 };
 
-use crate::{Fixture, Place, Profile};
+use crate::{Fixture, Profile, StoreLocation};
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A [`Fixture`] without its type.
 pub(crate) trait Subject: Send + Sync {
     fn profile(&self) -> Profile;
-    fn open<'a>(&'a self, location: &'a Place) -> BoxFuture<'a, Result<AnyBackend, BoxError>>;
-    fn clean<'a>(&'a self, location: &'a Place) -> BoxFuture<'a, ()>;
+    fn open<'a>(&'a self, location: &'a StoreLocation) -> BoxFuture<'a, Result<AnyBackend, BoxError>>;
+    fn clean<'a>(&'a self, location: &'a StoreLocation) -> BoxFuture<'a, ()>;
 }
 
 impl<F: Fixture> Subject for F {
@@ -29,11 +29,11 @@ impl<F: Fixture> Subject for F {
         Fixture::profile(self)
     }
 
-    fn open<'a>(&'a self, location: &'a Place) -> BoxFuture<'a, Result<AnyBackend, BoxError>> {
+    fn open<'a>(&'a self, location: &'a StoreLocation) -> BoxFuture<'a, Result<AnyBackend, BoxError>> {
         Box::pin(async move { Ok(AnyBackend(Box::new(Fixture::open(self, location).await?))) })
     }
 
-    fn clean<'a>(&'a self, location: &'a Place) -> BoxFuture<'a, ()> {
+    fn clean<'a>(&'a self, location: &'a StoreLocation) -> BoxFuture<'a, ()> {
         Box::pin(Fixture::clean(self, location))
     }
 }

@@ -1,4 +1,4 @@
-//! A backend that answers what it is told: for the unit tests of a layer, without a store.
+//! A backend with scripted answers: for the unit tests of a layer, without a store.
 //!
 //! ```
 //! use throughline_conformance::FakeBackend;
@@ -43,24 +43,24 @@ use throughline_core::{
 };
 use tower_service::Service;
 
-/// A script of answers, and what was asked. The terminal that plays it is [`backend`](Self::backend).
+/// A script of answers, with a record of the calls. Its terminal is [`backend`](Self::backend).
 ///
-/// The script is one sequence over all operations: each answer says which operation it is for, and what is asked must be that
-/// one. What was not scripted is answered with an [`Internal`](ErrorKind::Internal) error that says so, and ends the test when
-/// this is dropped, even where a layer has swallowed the error.
+/// The script is one sequence over all operations. Each answer names its operation, and the next call must be of that operation.
+/// Any other call fails with an [`Internal`](ErrorKind::Internal) error that says so. It also fails the test when
+/// this is dropped, even if a layer has swallowed the error.
 ///
 /// # Panics
-/// When it is dropped while answers are left in the script, or after something was asked that was not in it; unless the
-/// test is panicking already.
+/// Panics on drop if answers are left in the script, or after an unexpected call; unless the
+/// test already panics.
 #[must_use = "dropped, it looks whether its script was played"]
 pub struct FakeBackend(Arc<Mutex<Play>>);
 
-/// What is still to be answered, and what has been asked.
+/// The remaining script, and the calls so far.
 #[derive(Default)]
 struct Play {
     script: VecDeque<Entry>,
     calls: Vec<PersistRequest>,
-    /// What was asked and not scripted.
+    /// The calls that the script did not expect.
     unexpected: Vec<String>,
 }
 
@@ -75,7 +75,7 @@ enum Answer {
 }
 
 impl FakeBackend {
-    /// With nothing in its script.
+    /// Creates a backend with an empty script.
     pub fn new() -> Self {
         Self(Arc::default())
     }
@@ -88,12 +88,12 @@ impl FakeBackend {
         self.play().script.push_back(Entry { kind: O::KIND, answer });
     }
 
-    /// The next call is an `O` and is answered with this, without a place among the commits.
+    /// The next call is an `O` and is answered with this output, without a position.
     pub fn answer<O: Operation>(&self, output: O::Output) {
         self.answer_with(move |_: Call<O>| Ok(Reply::new(output)));
     }
 
-    /// The next call is an `O` and is answered with what this makes of it.
+    /// The next call is an `O` and is answered with the result of this function.
     pub fn answer_with<O: Operation>(
         &self,
         answer: impl FnOnce(Call<O>) -> Result<Reply<O>> + Send + 'static,
@@ -103,14 +103,14 @@ impl FakeBackend {
             let kind = args.kind();
             match O::try_from(args) {
                 Ok(op) => answer(Call { op, context }).map(Into::into),
-                // The script has been compared with the call before.
+                // The call was compared with the script before.
                 Err(_) => unreachable!("the script is for `{}`, and the call is `{kind}`", O::KIND),
             }
         };
         self.script::<O>(Answer::With(Box::new(answer)));
     }
 
-    /// The next call is an `O` and fails with this error. Where it says no effect, the pipeline decides as it does of a
+    /// The next call is an `O` and fails with this error. Without an effect in the error, the pipeline decides it as for a
     /// backend.
     pub fn fail<O: Operation>(&self, error: PersistError) {
         self.script::<O>(Answer::With(Box::new(move |_| Err(error))));
@@ -121,7 +121,7 @@ impl FakeBackend {
         self.script::<O>(Answer::Never);
     }
 
-    /// What was asked so far, in order, and what was not scripted too.
+    /// The calls so far, in order, including the unexpected ones.
     #[must_use]
     pub fn calls(&self) -> Vec<PersistRequest> {
         self.play().calls.clone()
@@ -136,13 +136,13 @@ impl FakeBackend {
             .collect()
     }
 
-    /// The terminal that plays the script: named `fake`, volatile, and doing everything.
+    /// The terminal that plays the script: named `fake`, volatile, with every capability.
     #[must_use]
     pub fn backend(&self) -> ServiceBackend<FakeService> {
         self.backend_with(Capabilities::full(Durability::Volatile))
     }
 
-    /// The same with these claims.
+    /// The same terminal with these claims.
     #[must_use]
     pub fn backend_with(&self, capabilities: Capabilities) -> ServiceBackend<FakeService> {
         ServiceBackend::new("fake", capabilities, FakeService(Arc::clone(&self.0)))
@@ -214,7 +214,7 @@ impl Service<PersistRequest> for FakeService {
             return Box::pin(async { Err(error) });
         }
         let entry = play.script.pop_front();
-        // Somebody else's function: not under the lock.
+        // The answer runs a function of the test, so the lock is released first.
         drop(play);
         match entry.map(|entry| entry.answer) {
             Some(Answer::With(answer)) => Box::pin(async move { answer(request) }),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_answers_in_order_and_records_what_was_asked() {
+    async fn answers_are_in_order_and_calls_are_recorded() {
         let fake = FakeBackend::new();
         fake.answer::<ReadArgs>(ReadResult::Get(None));
         fake.fail::<Add>(PersistError::new(ErrorKind::Busy, "locked"));
@@ -253,14 +253,14 @@ mod tests {
 
     #[tokio::test]
     #[should_panic(expected = "the rest of its script: [\"delete\"]")]
-    async fn what_was_never_asked_ends_the_test() {
+    async fn unfinished_script_fails_the_test() {
         let fake = FakeBackend::new();
         fake.hang::<Delete>();
     }
 
     #[tokio::test]
     #[should_panic(expected = "call 1 is `add`, and the script has `delete` next")]
-    async fn what_was_not_scripted_ends_the_test_even_when_its_error_is_swallowed() {
+    async fn unexpected_call_fails_the_test_even_when_a_layer_swallows_the_error() {
         let fake = FakeBackend::new();
         fake.hang::<Delete>();
         let error = db(&fake).thread("t").add(NewMessage::user("x")).await.unwrap_err();
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_never_answered_is_ended_by_a_deadline() {
+    async fn call_without_an_answer_ends_at_its_deadline() {
         let fake = FakeBackend::new();
         fake.hang::<Add>();
         let add = db(&fake).thread("t").add(NewMessage::user("x"));

@@ -18,12 +18,12 @@ pub trait Fixture: Send + Sync + 'static {
     /// Its name in the report, and what is known not to work.
     fn profile(&self) -> Profile;
 
-    /// Opens the store at `place`, or opens it again: every check has a place of its own, and a check of durability
-    /// comes back to it, also from another process.
-    fn open(&self, location: &Place) -> impl Future<Output = Result<Self::Backend, BoxError>> + Send;
+    /// Opens the store at `location`, or opens it again: every check has a location of its own. A check of durability
+    /// opens it several times, also from another process.
+    fn open(&self, location: &StoreLocation) -> impl Future<Output = Result<Self::Backend, BoxError>> + Send;
 
-    /// Removes what a check left at `place`. Its directory is removed by the kit.
-    fn clean(&self, location: &Place) -> impl Future<Output = ()> + Send {
+    /// Removes the store that a check left at `location`. The kit removes its directory.
+    fn clean(&self, location: &StoreLocation) -> impl Future<Output = ()> + Send {
         let _ = location;
         ready(())
     }
@@ -31,30 +31,30 @@ pub trait Fixture: Send + Sync + 'static {
 
 /// Where a store is: a directory for one that keeps files, a name for one that keeps them elsewhere.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct StoreLocation {
     directory: PathBuf,
     name: String,
 }
 
-impl Place {
-    /// A place that nobody has used, in this directory.
+impl StoreLocation {
+    /// A new, unused location in this directory.
     pub(crate) fn fresh(directory: impl Into<PathBuf>) -> Self {
         let name = format!("c{}", MessageId::mint().as_str().replace('-', ""));
         Self { directory: directory.into(), name }
     }
 
-    /// The place that another process has made.
+    /// The location that another process has created.
     pub(crate) const fn known(directory: PathBuf, name: String) -> Self {
         Self { directory, name }
     }
 
-    /// A directory of this place's own, which exists.
+    /// The directory of this location, which exists.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// A name of this place's own, for a schema or a key prefix: a letter, then up to 32 letters and digits, all ASCII
+    /// A unique name for a schema or a key prefix: a letter, then up to 32 letters and digits, all ASCII
     /// and lower-case.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -62,8 +62,8 @@ impl Place {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for StoreLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Place({})", self.name)
+        write!(f, "StoreLocation({})", self.name)
     }
 }

@@ -11,28 +11,28 @@ use libtest_mimic::{Arguments, Trial};
 use throughline_core::{Backend as _, Capabilities};
 
 use crate::{
-    Check, Fixture, Place, child,
+    Check, Fixture, StoreLocation, child,
     erased::Subject,
-    judge::judge,
+    expectation::outcome_of,
     model,
     report::{Column, Entry, Fragments, Outcome, Report, failure},
-    verdict,
+    runner,
 };
 
 /// Runs every check of a backend: the whole `main` of a test target with `harness = false`.
 ///
-/// Understands the arguments of a Rust test program (`--list`, filters, `--exact`, `--skip`, …). A check that does not
-/// apply to what the backend claims is *ignored*: it is listed, and counts as neither passed nor failed.
+/// Accepts the arguments of a Rust test program (`--list`, filters, `--exact`, `--skip`, …). A check that does not
+/// apply to the claims of the backend is *ignored*: it is listed, and counts as neither passed nor failed.
 ///
 /// See the [crate](crate) for a whole program.
 pub fn main(fixture: impl Fixture) -> ExitCode {
     let subject: Arc<dyn Subject> = Arc::new(fixture);
-    // Before the arguments: a check may have started this program again, to kill it.
+    // Before the arguments: a check can have started this program again as a child process.
     if let Some(role) = child::requested() {
         return role.play(&subject);
     }
     let mut arguments = Arguments::from_args();
-    // Checks of a durable store wait for the disk more than they work.
+    // The checks of a durable store mostly wait for the disk.
     arguments.test_threads.get_or_insert(THREADS);
     let claims = match claims(&subject) {
         Ok(claims) => claims,
@@ -48,7 +48,7 @@ pub fn main(fixture: impl Fixture) -> ExitCode {
     let count = trials.len();
     let conclusion = libtest_mimic::run(&arguments, trials);
     let mut report = run.report();
-    // One process for one check leaves its fragment; a table of one line would only be noise.
+    // A process with one check leaves only its fragment; a table of one line would not help.
     if !arguments.list && !report.entries.is_empty() && (report.entries.len() > 1 || count == 1) {
         report.columns.push(column);
         report.add_gated(run.pausable());
@@ -58,16 +58,16 @@ pub fn main(fixture: impl Fixture) -> ExitCode {
     conclusion.exit_code()
 }
 
-/// How many checks run at once, unless the arguments say.
+/// The number of checks that run in parallel, unless the arguments set it.
 const THREADS: usize = 8;
 
-/// Opens the backend once to ask it.
+/// Opens the backend once and reads its claims.
 fn claims(subject: &Arc<dyn Subject>) -> Result<Capabilities, String> {
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let location = Place::fresh(directory.path());
+    let location = StoreLocation::fresh(directory.path());
     let answer = Arc::new(Mutex::new(None));
     let (asked, reported) = (Arc::clone(subject), Arc::clone(&answer));
-    verdict::isolated("claims", false, move || async move {
+    runner::isolated("claims", false, move || async move {
         let opened = asked.open(&location).await;
         let opened = opened.map(|backend| backend.capabilities());
         asked.clean(&location).await;
@@ -104,7 +104,7 @@ impl Run {
         if let Some(why) = why_not_applicable {
             let entry = self.entry(check, Outcome::NotApplicable, Some(why.clone()));
             self.leave(|fragments| fragments.entry(&entry));
-            // Asked for in spite of the gate, it still does not pass.
+            // If the command line selects the check nevertheless, the check fails.
             let refuse = move || Err(format!("not applicable: {why}").into());
             return Trial::test(check.to_string(), refuse)
                 .with_kind(check.level.as_str())
@@ -116,9 +116,9 @@ impl Run {
 
     fn run(&self, check: &Check) -> Result<(), libtest_mimic::Failed> {
         let begun = Instant::now();
-        let ended = verdict::run(&self.subject, check, &self.claims, model::seed());
+        let ended = runner::run(&self.subject, check, &self.claims, model::seed());
         let profile = self.subject.profile();
-        let (outcome, detail) = judge(ended, profile.expected_failure(check.id));
+        let (outcome, detail) = outcome_of(ended, profile.expected_failure(check.id));
         let mut entry = self.entry(check, outcome, detail.clone());
         entry.millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.leave(|fragments| fragments.entry(&entry));
@@ -146,7 +146,7 @@ impl Run {
         Report { columns: Vec::new(), entries: lock(&self.entries).clone() }
     }
 
-    /// A report that cannot be written is said, and fails no check.
+    /// Reports an error if the report cannot be written, and fails no check.
     fn leave(&self, write: impl FnOnce(&Fragments) -> std::io::Result<()>) {
         if let Err(error) = write(&self.fragments) {
             drop(writeln!(std::io::stderr(), "the report cannot be written: {error}"));
@@ -160,7 +160,7 @@ impl Report {
     }
 }
 
-/// A misspelt expectation must not look like one that holds.
+/// Fails if an expectation names an unknown check, so that a misspelt one is visible.
 fn unknown_expectation(id: &str) -> Trial {
     let why = format!("the profile expects `{id}` to fail, and there is no such check");
     Trial::test(format!("profile.{id}"), move || Err(why.into())).with_kind("profile")

@@ -4,7 +4,7 @@
 //!
 //! ```no_run
 //! use std::process::ExitCode;
-//! use throughline_conformance::{Fixture, Place, Profile};
+//! use throughline_conformance::{Fixture, StoreLocation, Profile};
 //! use throughline_core::BoxError;
 //! use throughline_memory::MemoryBackend;
 //!
@@ -17,7 +17,7 @@
 //!         Profile::new("memory")
 //!     }
 //!
-//!     async fn open(&self, _place: &Place) -> Result<MemoryBackend, BoxError> {
+//!     async fn open(&self, _location: &StoreLocation) -> Result<MemoryBackend, BoxError> {
 //!         Ok(MemoryBackend::new())
 //!     }
 //! }
@@ -39,7 +39,7 @@
 //! # Checks
 //! A [`Check`] has a stable id: an area and a sentence, such as `messages.deleted_id_cannot_be_reused`. A check that implements an acceptance
 //! scenario prints the scenario after its id: `messages.appends_are_concatenated (VL-S12)`. The id selects a single check on the command line and in
-//! [`Profile::expect_fail`]. Each check runs at its own [`Place`], in its own runtime, against the backend alone. No layer repeats or changes the
+//! [`Profile::expect_fail`]. Each check runs at its own [`StoreLocation`], in its own runtime, against the backend alone. No layer repeats or changes the
 //! answers of the backend, unless the check is about that layer.
 //!
 //! - **Capabilities.** A check runs if the backend claims the [`Capabilities`](throughline_core::Capabilities) that the check needs. Otherwise
@@ -67,28 +67,28 @@ mod checks;
 mod child;
 mod clock;
 mod erased;
+mod expectation;
 mod fake;
 mod fixture;
 mod harness;
 mod history;
-mod judge;
 pub mod laws;
 mod model;
 pub mod mutants;
 mod profile;
 pub mod report;
 mod rig;
+mod runner;
 mod shorthand;
 mod tap;
-mod turned;
-mod verdict;
+mod timers;
 
 pub use self::{
     call::call,
     check::{Check, Level},
     checks::all as checks,
     fake::{FakeBackend, FakeService},
-    fixture::{Fixture, Place},
+    fixture::{Fixture, StoreLocation},
     harness::main,
     profile::Profile,
 };

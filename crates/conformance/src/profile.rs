@@ -1,4 +1,4 @@
-/// What an author says of a backend beside its claims.
+/// The facts that an author declares about a backend, apart from its claims.
 ///
 /// ```
 /// use throughline_conformance::Profile;
@@ -22,8 +22,8 @@ impl Profile {
         Self { name: name.into(), expected: Vec::new(), remarks: Vec::new() }
     }
 
-    /// Says that this check fails, and why or where that is followed up. The check then *must* fail, so that the list
-    /// cannot outlive its reasons.
+    /// Declares that this check fails, and the reason or the issue. The suite fails if the check passes, so that the list
+    /// stays current.
     #[must_use]
     pub fn expect_fail(mut self, check: impl Into<String>, why: impl Into<String>) -> Self {
         self.expected.push((check.into(), why.into()));
@@ -43,7 +43,7 @@ impl Profile {
         &self.name
     }
 
-    /// Why this check is expected to fail, where it is.
+    /// The reason why this check is expected to fail, if it is.
     #[must_use]
     pub fn expected_failure(&self, check: &str) -> Option<&str> {
         self.expected.iter().find(|(id, _)| id == check).map(|(_, why)| why.as_str())

@@ -6,29 +6,29 @@ use std::{
 use throughline_core::{Builder, Capabilities, Persistence};
 
 use crate::{
-    Place,
+    StoreLocation,
     clock::ManualClock,
     erased::{AnyBackend, Subject},
     tap::{Tap, Tapped},
 };
 
-/// What a check works with: a backend that can be opened at a place of the check's own, and a clock.
+/// The equipment of a check: a backend that can be opened at a location of the check's own, and a clock.
 #[derive(Clone)]
 pub(crate) struct Rig {
     pub(crate) subject: Arc<dyn Subject>,
-    pub(crate) location: Place,
+    pub(crate) location: StoreLocation,
     pub(crate) clock: ManualClock,
     pub(crate) capabilities: Capabilities,
-    /// Where random sequences begin.
+    /// The seed of the random sequences.
     pub(crate) seed: u64,
-    /// Every place of the check, to be cleaned at its end.
-    locations: Arc<Mutex<Vec<Place>>>,
+    /// Every store location of the check, for the cleanup at its end.
+    locations: Arc<Mutex<Vec<StoreLocation>>>,
 }
 
 impl Rig {
     pub(crate) fn new(
         subject: Arc<dyn Subject>,
-        location: Place,
+        location: StoreLocation,
         capabilities: Capabilities,
         seed: u64,
     ) -> Self {
@@ -36,16 +36,16 @@ impl Rig {
         Self { subject, location, clock: ManualClock::new(), capabilities, seed, locations }
     }
 
-    /// The same at another place, for a check that compares two stores.
+    /// The same rig at another location, for a check that compares two stores.
     pub(crate) fn sibling(&self, name: &str) -> Self {
         let directory = self.location.directory().join(name);
-        fs::create_dir(&directory).expect("a directory beside");
-        let location = Place::fresh(directory);
+        fs::create_dir(&directory).expect("a directory");
+        let location = StoreLocation::fresh(directory);
         self.locations.lock().unwrap_or_else(PoisonError::into_inner).push(location.clone());
         Self { location, clock: ManualClock::new(), ..self.clone() }
     }
 
-    /// Lets the fixture remove what is at the places of the check.
+    /// Lets the fixture clean all locations of the check.
     pub(crate) async fn clean(&self) {
         let locations = self.locations.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for location in locations {
@@ -61,7 +61,7 @@ impl Rig {
         }
     }
 
-    /// The store, with something before and after it.
+    /// The store, with hooks before and after each call.
     pub(crate) async fn tapped<T: Tap>(&self, tap: &Arc<T>) -> Tapped<T> {
         Tapped::new(self.open().await, tap)
     }
@@ -71,7 +71,7 @@ impl Rig {
         Persistence::builder().clock(self.clock.clone())
     }
 
-    /// A pipeline of nothing but the backend: no layer repeats or softens what it answers.
+    /// A pipeline with the backend alone: no layer repeats or changes its answers.
     pub(crate) async fn db(&self) -> Persistence {
         self.builder().backend(self.open().await).build().expect("an empty stack builds")
     }

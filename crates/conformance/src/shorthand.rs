@@ -1,4 +1,4 @@
-//! The words that checks are written in.
+//! Short constructors and assertions for the checks.
 
 use std::fmt;
 
@@ -50,7 +50,7 @@ pub(crate) fn silent(name: &str, role: Role) -> NewMessage {
     NewMessage::new(role, Content::empty()).with_id(id(name))
 }
 
-/// Asserts that a call was refused for this reason, and that nothing was applied.
+/// Asserts that a call failed with this kind, and that it was not applied.
 #[track_caller]
 pub(crate) fn refused<T: fmt::Debug>(answer: Result<T>, kind: ErrorKind) -> PersistError {
     match answer {
@@ -81,13 +81,13 @@ pub(crate) fn ids(messages: &[Message]) -> Vec<&str> {
     messages.iter().map(|message| message.id.as_str()).collect()
 }
 
-/// The message of this id, which is there.
+/// The message with this id, which must exist.
 pub(crate) async fn the(thread: &Thread, name: &str) -> Message {
     let read = thread.get(id(name)).await.expect("a read");
     read.unwrap_or_else(|| panic!("there is no message `{name}`"))
 }
 
-/// The position of an answer, which has one.
+/// The position of an answer, which must have one.
 #[track_caller]
 pub(crate) fn position<O: throughline_core::Operation>(reply: &throughline_core::Reply<O>) -> Position {
     reply.receipt.position.expect("a change has a position")
@@ -103,12 +103,12 @@ pub(crate) fn title(text: &str) -> Title {
     Title::new(text).expect("a short title")
 }
 
-/// A thread to come of this id.
+/// A new thread with this id.
 pub(crate) fn new_thread(name: &str) -> NewThread {
     NewThread::new().with_id(thread_id(name))
 }
 
-/// The entry of a thread that is there.
+/// The summary of a thread, which must exist.
 pub(crate) async fn entry(db: &Persistence, name: &str) -> ThreadSummary {
     let read = db.thread(name).summary().await.expect("a read");
     read.unwrap_or_else(|| panic!("there is no thread `{name}`"))
@@ -128,7 +128,7 @@ pub(crate) async fn listed(db: &Persistence, mut list: ListThreads) -> Vec<Threa
     }
 }
 
-/// The ids of entries, in order.
+/// The ids of summaries, in order.
 pub(crate) fn names(entries: &[ThreadSummary]) -> Vec<&str> {
     entries.iter().map(|entry| entry.thread.as_str()).collect()
 }

@@ -107,11 +107,11 @@ pub mod sessions {
     //! # Ok::<(), throughline_core::InvalidId>(())
     //! ```
     //!
-    //! A host runs an agent through a [`SessionRunner`], which begins the run, renews its lease, and ends it with success,
-    //! failure or cancellation.
+    //! The crate `throughline-session-runs` runs agents: it begins each run, renews its lease, and ends it with success, failure
+    //! or cancellation.
 
     pub use crate::{
-        handle::{AgentThread, Finished, PreparedRun, Ran, Run, RunError, RunFailure, SessionRunner, Stop},
+        handle::AgentThread,
         message::{SessionGeneration, SessionRevision},
         operation::{
             AdoptSession, AdoptedPointer, AdoptedRun, AgentChanged, Attempts, BackfillRuntime, BeginRun,

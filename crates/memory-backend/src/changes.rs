@@ -26,7 +26,7 @@ impl Journal {
         for ChangeEvent { tenant, at, change } in events {
             self.position = self.position.next();
             let Some((thread, kind)) = change else { continue };
-            self.changes.push_back(Change { position: self.position, tenant, thread, at, kind: kind });
+            self.changes.push_back(Change { position: self.position, tenant, thread, at, kind });
         }
         while self.changes.len() > KEPT {
             self.kept_after = self.changes.pop_front().map_or(self.kept_after, |change| change.position);

@@ -333,7 +333,7 @@ fn fields(a: &Message, b: &Message) -> Vec<&'static str> {
         updated_at,
     } = a;
     [
-        ("place", *seq == b.seq),
+        ("seq", *seq == b.seq),
         ("role", *role == b.role),
         ("state", *state == b.state),
         ("revision", *revision == b.revision),

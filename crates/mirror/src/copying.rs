@@ -155,7 +155,7 @@ impl Worker {
             let free = MirrorStatus::MAX_DAMAGED.saturating_sub(status.damaged.len());
             status.damaged.extend(damaged.into_iter().take(free));
             if !more {
-                status.state = MirrorState::Following;
+                status.state = MirrorState::Replicating;
                 status.equal_at = Instant::now();
             }
         });

@@ -18,7 +18,7 @@ pub enum MirrorState {
     /// The replica has not been equal since the start.
     Copying,
     /// The replica has been equal, and receives further changes.
-    Following,
+    Replicating,
     /// The mirror has stopped.
     Stopped {
         /// The permanent failure. `None` after a call of [`stop`](crate::Mirror::stop).

@@ -1,14 +1,14 @@
--- The store as a whole, in one row. A transaction raises `position` as its last statement and holds the row until it has
--- committed, so that positions are in the order of the commits. What has to be known in that order stands here too: the last
--- entry of the log of who did what, and which number that store has given last of what was touched. While it follows another store
--- it takes no writes but images of that; `epoch` counts how often it changed which of the two leads. Fingerprints of idempotent calls
--- are keyed with `fingerprint_key`, which is random for each store.
+-- The store as a whole, in one row. The last statement of a transaction increases `position`, and the transaction locks the
+-- row until its commit, so that positions are in the order of the commits. The other values that need this order are here too:
+-- the last record of the audit log, and the last number in `touched`. While `is_replica` is set, the store is a replica and
+-- accepts only row images; `epoch` counts the switchovers. `fingerprint_key` is the key of the fingerprints of idempotent
+-- calls, and is random for each store.
 CREATE TABLE throughline.store (
     id         integer PRIMARY KEY CHECK (id = 1),
     position   bigint  NOT NULL,
     kept_after bigint  NOT NULL,
     epoch      bigint  NOT NULL,
-    following  boolean NOT NULL,
+    is_replica  boolean NOT NULL,
     audit      bigint  NOT NULL,
     audit_hash bytea   NOT NULL,
     capture    bigint,
@@ -17,21 +17,21 @@ CREATE TABLE throughline.store (
     fingerprint_key bytea NOT NULL DEFAULT decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex')
 );
 
-INSERT INTO throughline.store (id, position, kept_after, epoch, following, audit, audit_hash, capture, listed, touched)
+INSERT INTO throughline.store (id, position, kept_after, epoch, is_replica, audit, audit_hash, capture, listed, touched)
 VALUES (1, 0, 0, 0, false, 0, decode(repeat('00', 32), 'hex'), NULL, false, 0);
 
--- The last transaction of each writer: what is looked up when nobody has heard whether it was committed.
+-- The last transaction of each writer. A writer that lost the answer to a commit looks up here whether it was committed.
 CREATE TABLE throughline.writers (
-    writer  text        COLLATE "C" PRIMARY KEY,
-    batch   bigint      NOT NULL,
-    fences  bigint      NOT NULL,
-    seen_at timestamptz NOT NULL
+    writer                  text        COLLATE "C" PRIMARY KEY,
+    batch                   bigint      NOT NULL,
+    fence_transaction_count bigint      NOT NULL,
+    seen_at                 timestamptz NOT NULL
 );
 
--- `entry` is what lists show of a thread, as JSON; a deleted thread has none. Messages up to `floor` went when the thread was
--- cleared or deleted: nobody is shown them, and while `purgeable` says so some still stand in `messages`. `active_slot` is the second,
--- or nearly, of `active_at`: a row that is written again within it keeps its place in every index, and is written once instead of
--- in each of them.
+-- `entry` is the thread summary as JSON; a deleted thread has none. A clear or a deletion of the thread removed the messages up
+-- to `floor`: reads do not return them, and while `purgeable` is set, some of their rows still exist in `messages`.
+-- `active_slot` is the period of about one second that contains `active_at`: a second write within the period changes no
+-- indexed column, so that Postgres writes the row and no index.
 CREATE TABLE throughline.threads (
     tenant        text    COLLATE "C" NOT NULL,
     thread        text    COLLATE "C" NOT NULL,
@@ -55,7 +55,7 @@ CREATE TABLE throughline.threads (
 CREATE INDEX threads_by_activity ON throughline.threads (tenant, archived, active_slot DESC) WHERE listed;
 CREATE INDEX threads_purgeable ON throughline.threads (tenant, thread) WHERE purgeable;
 
--- The labels once more, to find threads by them; the owner stands here under the empty name.
+-- A copy of the labels, to find threads by them; the owner is the label with the empty name.
 CREATE TABLE throughline.labels (
     tenant text COLLATE "C" NOT NULL,
     thread text COLLATE "C" NOT NULL,
@@ -66,17 +66,18 @@ CREATE TABLE throughline.labels (
 
 CREATE INDEX labels_by_value ON throughline.labels (tenant, name, value, thread);
 
--- What was changed, in the order of the commits, without any content. It is of the whole store, and so keyed by the position.
+-- The change events of the whole store, in the order of the commits, without content.
 CREATE TABLE throughline.changes (
     position bigint PRIMARY KEY,
     tenant   text   COLLATE "C" NOT NULL,
     thread   text   COLLATE "C" NOT NULL,
     at       bigint NOT NULL,
-    what     text   COLLATE "C" NOT NULL
+    kind     text   COLLATE "C" NOT NULL
 );
 
--- While a message is open its content is `[]`, and what was written stands in `pieces`, from the number `first_piece` on. A
--- deleted message keeps its row, without its place and without anything that was said, so that its id stays dead.
+-- While a message is open, its content is `[]`, and the table `chunks` keeps its chunks, from the number `first_chunk` on; the
+-- column `chunks` is the number of the last one. The row of a deleted message is a tombstone, without a sequence number and
+-- without content.
 CREATE TABLE throughline.messages (
     tenant           text     COLLATE "C" NOT NULL,
     thread           text     COLLATE "C" NOT NULL,
@@ -85,8 +86,8 @@ CREATE TABLE throughline.messages (
     role             text     COLLATE "C" NOT NULL,
     state            text     COLLATE "C" NOT NULL,
     revision         bigint   NOT NULL,
-    pieces           bigint   NOT NULL,
-    first_piece      bigint   NOT NULL,
+    chunks           bigint   NOT NULL,
+    first_chunk      bigint   NOT NULL,
     content_bytes    bigint   NOT NULL,
     tail             bigint   NOT NULL,
     lease_ms         bigint,
@@ -104,8 +105,8 @@ CREATE UNIQUE INDEX messages_in_order ON throughline.messages (tenant, thread, s
 CREATE INDEX messages_open ON throughline.messages (tenant, thread, seq) WHERE state IN ('reserved', 'streaming');
 CREATE INDEX messages_questions ON throughline.messages (tenant, thread, seq) WHERE role = 'user' AND state = 'final';
 
--- What was written to open messages, piece by piece. Text is bytes here: it may hold what a text of Postgres may not.
-CREATE TABLE throughline.pieces (
+-- The chunks of open messages. Text is stored as bytes, because it may contain NUL, which a Postgres text cannot.
+CREATE TABLE throughline.chunks (
     tenant text   COLLATE "C" NOT NULL,
     thread text   COLLATE "C" NOT NULL,
     id     text   COLLATE "C" NOT NULL,
@@ -125,7 +126,7 @@ CREATE TABLE throughline.keys (
     PRIMARY KEY (tenant, thread, key)
 ) /*partitioned*/;
 
--- By what names messages are known to who made them: a provider's turn, item or event.
+-- The provider aliases of messages: the turn, item or event of a provider.
 CREATE TABLE throughline.aliases (
     tenant     text   COLLATE "C" NOT NULL,
     thread     text   COLLATE "C" NOT NULL,
@@ -146,7 +147,7 @@ CREATE INDEX aliases_by_event ON throughline.aliases (tenant, thread, generation
     WHERE item IS NULL AND turn IS NULL;
 CREATE INDEX aliases_of_message ON throughline.aliases (tenant, thread, generation, message, n);
 
--- How far each consumer of the changes has come, and what it has passed over.
+-- The cursor of each consumer of the change feed, and its quarantine.
 CREATE TABLE throughline.consumers (
     tenant   text   COLLATE "C" NOT NULL,
     consumer text   COLLATE "C" NOT NULL,
@@ -164,7 +165,7 @@ CREATE TABLE throughline.quarantine (
     PRIMARY KEY (tenant, consumer, position)
 );
 
--- How often an agent was dropped and its sessions were reset as a whole, and how often a runtime was dropped.
+-- The number of times that an agent was dropped, that all of its sessions were reset, and that a runtime was dropped.
 CREATE TABLE throughline.session_agents (
     tenant      text   COLLATE "C" NOT NULL,
     agent       text   COLLATE "C" NOT NULL,
@@ -180,7 +181,7 @@ CREATE TABLE throughline.session_runtimes (
     PRIMARY KEY (tenant, runtime)
 );
 
--- Where an agent goes on in a thread, and who runs: one value, only ever written whole.
+-- The pointer of an agent in a thread, and its current run: one value, which is always written as a whole.
 CREATE TABLE throughline.session_heads (
     tenant      text   COLLATE "C" NOT NULL,
     thread      text   COLLATE "C" NOT NULL,
@@ -190,7 +191,7 @@ CREATE TABLE throughline.session_heads (
     PRIMARY KEY (tenant, thread, agent, incarnation)
 ) /*partitioned*/;
 
--- The sessions that runs have reported, each as the latest run on it left it.
+-- The sessions that runs have reported, each in the state after its latest run.
 CREATE TABLE throughline.session_known (
     tenant      text    COLLATE "C" NOT NULL,
     thread      text    COLLATE "C" NOT NULL,
@@ -213,7 +214,7 @@ CREATE INDEX session_known_in_order ON throughline.session_known (tenant, thread
 CREATE INDEX session_known_usable ON throughline.session_known
     (tenant, thread, agent, incarnation, generation, provider, runtime, root, dropped, number) WHERE usable;
 
--- Every run, in the order in which they began.
+-- Every run, in the order of their beginnings.
 CREATE TABLE throughline.session_attempts (
     tenant      text   COLLATE "C" NOT NULL,
     thread      text   COLLATE "C" NOT NULL,
@@ -228,7 +229,7 @@ CREATE TABLE throughline.session_attempts (
 CREATE UNIQUE INDEX session_attempts_in_order ON throughline.session_attempts
     (tenant, thread, agent, incarnation, number);
 
--- Who did what: one chain of the whole store, and so keyed by its numbers. `thread` is the one that an entry is about alone.
+-- The audit log: one chain of records for the whole store. `thread` is null for a record about no single thread.
 CREATE TABLE throughline.audit (
     number bigint PRIMARY KEY,
     tenant text   COLLATE "C" NOT NULL,
@@ -245,14 +246,14 @@ END $$;
 CREATE TRIGGER audit_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON throughline.audit
     FOR EACH STATEMENT EXECUTE FUNCTION throughline.audit_stays();
 
--- How far this store has followed another one, in the words of that.
+-- The progress of this replica: the cursor that its primary issued.
 CREATE TABLE throughline.followed (
     id     integer PRIMARY KEY CHECK (id = 1),
     cursor text    COLLATE "C" NOT NULL
 );
 
--- While `store.capture` has a number somebody copies the store. What there was when that began is listed once, by the keys of the
--- rows; each row that was changed since stands in `touched` instead, once, in the order in which they were changed last.
+-- While `store.capture` has a number, a mirror copies the store. `listed` is the snapshot: the keys of the rows that existed
+-- when the capture began. `touched` is the dirty set: each row that changed since then, once, in the order of its last change.
 CREATE TABLE throughline.listed (
     n    bigint  PRIMARY KEY,
     kind integer NOT NULL,
@@ -266,9 +267,9 @@ CREATE TABLE throughline.touched (
     UNIQUE (kind, key)
 );
 
--- The full-text index of final messages, made from these, behind the commits: see `search_state`. Before each term stands a prefix of
--- its tenant, so that a search costs what its own messages say; a row says whose it is. A label says how often the term occurs. A message
--- with very many terms has several parts. What is found is compared with the message.
+-- The full-text index of final messages. It is updated after the commits: see `search_state`. The tenant prefix precedes each
+-- term, so that the cost of a search depends on the messages of its own tenant. The `A` to `D` label of a term is its frequency. A
+-- message with very many terms has several parts. A search compares each hit with the message.
 CREATE TABLE throughline.search (
     tenant     text     COLLATE "C" NOT NULL,
     thread     text     COLLATE "C" NOT NULL,
@@ -280,13 +281,13 @@ CREATE TABLE throughline.search (
     PRIMARY KEY (tenant, thread, id, part)
 ) /*partitioned*/;
 
--- What is added waits in a list until there is a mebibyte of it: a search reads that list.
+-- Postgres collects additions in the pending list, up to one mebibyte, before it merges them; a search also reads that list.
 CREATE INDEX search_words ON throughline.search USING gin (words) WITH (fastupdate = on, gin_pending_list_limit = 1024);
 
--- How far the index is; who goes on with it holds the row. It has every change up to `indexed`, if it is `complete`: otherwise the
--- messages are being gone through, up to the one that was `recovered` last. What went from the store up to `cleaned` has gone from it.
--- `tokenizer` says how it divides a text into terms; `key` makes the prefixes of the tenants, so that no caller can name two tenants that
--- have the same one.
+-- The progress of the full-text index; the host that extends the index locks the row. A `complete` index has all changes up to
+-- `indexed`. During a rebuild, `recovered` is the last message that was indexed. Removals up to the position `cleaned` are also
+-- removed from the index. `tokenizer` names the tokenizer of the index. The tenant prefixes derive from `key`, so that no caller
+-- can choose two tenants with the same prefix.
 CREATE TABLE throughline.search_state (
     id           integer PRIMARY KEY CHECK (id = 1),
     indexed      bigint  NOT NULL,

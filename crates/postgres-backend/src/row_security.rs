@@ -105,7 +105,7 @@ const ROLE: &str = "SELECT rolsuper OR rolbypassrls AS free, \
 /// Returns an error if the policies exist but the options do not require them, if they do not apply to the role, or
 /// if the role cannot create them.
 pub(crate) async fn raise(db: &mut PgConnection, wanted: bool) -> Result<(), OpenError> {
-    let refused = |what| Err(OpenError::RowSecurity { what });
+    let refused = |reason| Err(OpenError::RowSecurity { reason });
     let role = sqlx::raw_sql(ROLE).fetch_one(&mut *db).await?;
     match (wanted, role.try_get("made")?) {
         (false, false) => return Ok(()),

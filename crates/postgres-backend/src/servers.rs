@@ -102,7 +102,9 @@ impl From<sqlx::Error> for NoServer {
 impl From<NoServer> for Failure {
     fn from(none: NoServer) -> Self {
         match none {
-            NoServer::Standby => Self::no_server("no server takes writes: what answers is a standby"),
+            NoServer::Standby => {
+                Self::no_server("no server accepts writes: the server that answered is a standby")
+            }
             NoServer::Replaced => {
                 Self::no_server("the server was replaced by another, which does not answer")
             }
@@ -118,7 +120,7 @@ impl From<NoServer> for OpenError {
         match none {
             NoServer::Standby | NoServer::Replaced => Self::NoPrimary,
             NoServer::Silent => sqlx::Error::Io(io::ErrorKind::TimedOut.into()).into(),
-            NoServer::Waiting => Self::Pooler { what: Refusal::NoServer.advice() },
+            NoServer::Waiting => Self::Pooler { reason: Refusal::NoServer.advice() },
             NoServer::Error(error) => error.into(),
         }
     }

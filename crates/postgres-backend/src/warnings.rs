@@ -43,7 +43,7 @@ pub(crate) async fn listen<T>(work: impl Future<Output = T>) -> (T, bool) {
 }
 
 /// Returns whether warnings arrive at all. They do not if the host disabled log events at compile time.
-pub(crate) fn are_heard() -> bool {
+pub(crate) fn are_enabled() -> bool {
     listening(Dispatch::none(), || tracing::event!(target: NOTICES, Level::WARN, "a rehearsal")).1
 }
 
@@ -150,7 +150,7 @@ mod tests {
     async fn warning_is_seen_only_by_its_own_task_and_is_forwarded() {
         let log = Log::default();
         let _guard = dispatcher::set_default(&Dispatch::new(log.clone()));
-        assert!(are_heard());
+        assert!(are_enabled());
         let warn = async {
             tokio::task::yield_now().await;
             tracing::event!(target: NOTICES, Level::WARN, "the wait was cancelled");

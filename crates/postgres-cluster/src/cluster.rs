@@ -116,7 +116,7 @@ impl Cluster {
     /// Returns the URL of a database in this cluster, for the superuser of the tests.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        self.url_at(&self.place(), database)
+        self.url_at(&self.address(), database)
     }
 
     /// Returns the URL of a database through another address, such as that of a proxy. `addresses` may list
@@ -128,7 +128,7 @@ impl Cluster {
 
     /// Returns the address and the port of the server.
     #[must_use]
-    pub fn place(&self) -> String {
+    pub fn address(&self) -> String {
         format!("{}:{}", self.address, self.port)
     }
 
@@ -149,7 +149,7 @@ impl Cluster {
     /// # Errors
     /// Returns [`StartError`] with the output of `psql`.
     pub fn run(&self, database: &str, sql: &str) -> Result<String, StartError> {
-        self.run_at(&self.place(), database, sql)
+        self.run_at(&self.address(), database, sql)
     }
 
     /// Runs a statement through another address, such as that of a pooler. Else like [`run`](Self::run).

@@ -58,7 +58,7 @@ impl Group {
     /// server is the primary.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        self.primary().url_at(&self.servers.each_ref().map(Cluster::place).join(","), database)
+        self.primary().url_at(&self.servers.each_ref().map(Cluster::address).join(","), database)
     }
 
     /// Returns the primary.

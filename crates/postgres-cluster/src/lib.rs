@@ -14,8 +14,8 @@
 //! ```
 //!
 //! The crate never uses a server that runs on the machine already. The server refuses to run as root; then it runs
-//! as the user `postgres` of the packages, or as `nobody`. It writes to disk as it does in production: `fsync` is
-//! on.
+//! as the user `postgres` of the packages, or as the unprivileged user of the system. It writes to
+//! disk as it does in production: `fsync` is on.
 //!
 //! A shell runs between the test process and the server. It waits for the end of a pipe that the test process
 //! holds, so that the cluster ends with that process, even after `kill -9`. If the shell itself was killed, the

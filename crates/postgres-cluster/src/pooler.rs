@@ -36,7 +36,7 @@ const SETTINGS: [(&str, &str); 6] = [
 /// let installation = Installation::find().ok_or("PostgreSQL is not installed")?;
 /// let cluster = Cluster::start(&installation)?;
 /// let pooler = Pooler::start(&cluster, &[("default_pool_size", "2")])?;
-/// println!("{}", cluster.url_at(&pooler.place(), "postgres"));
+/// println!("{}", cluster.url_at(&pooler.address(), "postgres"));
 /// # Ok(())
 /// # }
 /// ```
@@ -85,7 +85,7 @@ impl Pooler {
 
     /// Returns its address and port.
     #[must_use]
-    pub fn place(&self) -> String {
+    pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 

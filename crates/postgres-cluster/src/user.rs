@@ -4,6 +4,9 @@ use std::{fs, os::unix::fs::MetadataExt as _, process::Command};
 
 use crate::StartError;
 
+/// The users that a server can run as instead of root, the preferred one first.
+const USERS: &str = "postgres nobody";
+
 /// A user of the system other than root.
 #[derive(Debug, Clone)]
 pub(crate) struct User {
@@ -22,8 +25,8 @@ impl User {
             return Ok(None);
         }
         let users = fs::read_to_string("/etc/passwd").map_err(StartError::io("/etc/passwd"))?;
-        ["postgres", "nobody"]
-            .iter()
+        USERS
+            .split(' ')
             .find_map(|name| find(&users, name))
             .map(Some)
             .ok_or_else(|| StartError::new("there is no user that the server could run as"))
@@ -57,8 +60,8 @@ mod tests {
     #[test]
     fn a_user_is_found_by_the_whole_name() {
         let users =
-            "root:x:0:0::/root:/bin/sh\nnobody2:x:9:9::/:/bin/sh\nnobody:x:65534:65533:n:/:/bin/false\n";
-        let user = find(users, "nobody").unwrap();
+            "root:x:0:0::/root:/bin/sh\ndaemon2:x:9:9::/:/bin/sh\ndaemon:x:65534:65533:n:/:/bin/false\n";
+        let user = find(users, "daemon").unwrap();
         assert_eq!((user.id, user.group), (65534, 65533));
         assert!(find(users, "postgres").is_none());
     }

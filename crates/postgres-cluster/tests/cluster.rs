@@ -82,7 +82,7 @@ fn a_network_can_be_cut_and_healed() {
     assert_eq!(cluster.run("postgres", "SELECT 1").unwrap(), "1");
     for cut in [Network::cut, Network::mute] {
         cut(&network).unwrap();
-        let address = cluster.place().parse().unwrap();
+        let address = cluster.address().parse().unwrap();
         let timeout = std::time::Duration::from_millis(300);
         assert!(std::net::TcpStream::connect_timeout(&address, timeout).is_err());
         network.heal().unwrap();
@@ -105,9 +105,9 @@ fn a_pooler_answers_for_a_server_and_for_another_and_leaves_nothing_behind() {
     cluster.run("postgres", "CREATE DATABASE one").unwrap();
     let mut pooler = Pooler::start(&cluster, &[("default_pool_size", "1")]).unwrap();
     let asked = |pooler: &Pooler, cluster: &Cluster| {
-        cluster.run_at(&pooler.place(), "one", "SELECT current_setting('port')")
+        cluster.run_at(&pooler.address(), "one", "SELECT current_setting('port')")
     };
-    let port = |cluster: &Cluster| cluster.place().rsplit_once(':').unwrap().1.to_owned();
+    let port = |cluster: &Cluster| cluster.address().rsplit_once(':').unwrap().1.to_owned();
     assert_eq!(asked(&pooler, &cluster).unwrap(), port(&cluster));
     pooler.kill().unwrap();
     assert!(asked(&pooler, &cluster).is_err());

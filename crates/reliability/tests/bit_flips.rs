@@ -1,4 +1,4 @@
-//! REL-21: a bit that turns over in the file or in its log is never answered as if somebody had said it.
+//! REL-21: no read returns content that a flipped bit in the file or in the WAL has changed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +31,7 @@ const THREADS: usize = 10;
 /// Messages of a thread: so long together that no page of the file holds those of three threads.
 const MESSAGES: usize = 7;
 
-/// Whatever a bit does, the store answers within that.
+/// The longest time of opening and reading a damaged copy.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 fn thread_name(thread: usize) -> String {
@@ -43,7 +43,7 @@ fn ids(thread: usize) -> impl Iterator<Item = MessageId> {
     (0..MESSAGES).map(move |n| format!("message-{thread:02}-{n}").parse().unwrap())
 }
 
-/// A clock that goes on by a second each time, so that a seed makes the same file again.
+/// A clock that advances by a second with each call, so that a seed always creates the same file.
 fn clock() -> impl Fn() -> Timestamp + Send + Sync + 'static {
     let seconds = AtomicU64::new(1_700_000_000);
     move || {
@@ -55,7 +55,7 @@ fn text(random: &mut fastrand::Rng, length: usize) -> String {
     (0..length).map(|_| random.alphanumeric()).collect()
 }
 
-/// A store that is at work.
+/// An open store.
 struct Open {
     db: Persistence,
     maintenance: Maintenance,
@@ -77,7 +77,7 @@ struct Shown {
     page: Page,
 }
 
-/// The answers to every read of every thread, and to the list of what is open.
+/// The answers to every read of every thread, and to the list of open messages.
 struct Answers {
     by_id: Vec<Vec<Result<Option<Message>>>>,
     pages: Vec<Result<Page>>,
@@ -103,7 +103,7 @@ impl Answers {
         answers
     }
 
-    /// What was written, read from a store that nothing was done to.
+    /// Returns the answers of an undamaged store.
     fn whole(self) -> (Vec<Shown>, Vec<Message>) {
         let shown = |(by_id, page): (Vec<Result<Option<Message>>>, Result<Page>)| {
             let by_id = by_id.into_iter().map(Result::unwrap).collect();
@@ -120,7 +120,7 @@ impl Answers {
     }
 }
 
-/// A store with known contents, closed, and what it shows.
+/// A closed store with known content, and its answers.
 struct Original {
     _directory: TempDir,
     path: PathBuf,
@@ -140,8 +140,8 @@ async fn write(db: &Persistence, thread: usize, random: &mut fastrand::Rng) -> R
             let reservation = NewReservation::new(Role::Assistant).with_id(id.clone());
             db.run(Reserve::new(name.parse()?, reservation)).await?;
             for _ in 0..3 {
-                let piece = ContentChange::Append(Delta::text(text(random, 200)));
-                handle.update_content(id.clone(), piece, UpdateMode::Partial).await?;
+                let chunk = ContentChange::Append(Delta::text(text(random, 200)));
+                handle.update_content(id.clone(), chunk, UpdateMode::Partial).await?;
             }
             continue;
         }
@@ -173,11 +173,11 @@ impl Original {
         let (shown, open) = Answers::of(&db).await.whole();
         assert_eq!(maintenance.verify().await.unwrap().damaged, []);
         db.close().await.unwrap();
-        assert!(!log_of(&path).exists(), "all of it is in the file");
+        assert!(!wal_of(&path).exists(), "all of it is in the file");
         Self { _directory: directory, path, shown, open }
     }
 
-    /// How the answers of a damaged copy differ from what was written.
+    /// Compares the answers of a damaged copy with the written content.
     fn differences(&self, answers: &Answers) -> Differences {
         let mut differences = Differences::default();
         for (n, shown) in self.shown.iter().enumerate() {
@@ -212,7 +212,7 @@ impl Original {
     }
 }
 
-/// Whether all of them were written, and stand in their order.
+/// Returns whether all of them were written, in this order.
 fn is_part(shown: &[Message], written: &[Message]) -> bool {
     let mut written = written.iter();
     shown.iter().all(|message| written.any(|other| other == message))
@@ -222,9 +222,9 @@ fn is_part(shown: &[Message], written: &[Message]) -> bool {
 struct Differences {
     /// Threads of which something is refused, or shown otherwise than it was written.
     hurt: BTreeSet<usize>,
-    /// What was shown and never written.
+    /// Reads that returned content which was never written.
     wrong: Vec<String>,
-    /// What was written and is not shown, without an error.
+    /// Reads that omitted written content without an error.
     lost: Vec<String>,
 }
 
@@ -240,13 +240,13 @@ impl Differences {
     }
 }
 
-fn log_of(path: &Path) -> PathBuf {
+fn wal_of(path: &Path) -> PathBuf {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     log.into()
 }
 
-/// The tables of the pages of a file, and whether a page holds rows rather than the way to them.
+/// Returns the table of each page of a file, and whether the page is a leaf.
 fn pages_of(path: &Path) -> Vec<(String, bool)> {
     let db = Connection::open(path).unwrap();
     let count: u32 = db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
@@ -272,7 +272,7 @@ fn count_panics() -> Arc<AtomicU64> {
     panics
 }
 
-/// What a damaged copy came to.
+/// The result of opening and reading a damaged copy.
 enum Outcome {
     Refused(OpenError),
     Opened { answers: Answers, verified: Verification },
@@ -287,14 +287,14 @@ async fn tried(path: &Path) -> Outcome {
         };
         let answers = Answers::of(&db).await;
         let verified = maintenance.verify().await.unwrap();
-        // A log that cannot be folded into a damaged file is an error of its own, and no loss.
+        // The checkpoint into a damaged file can fail. That is an error of the close, and loses nothing.
         drop(db.close().await);
         Outcome::Opened { answers, verified }
     };
     timeout(TIMEOUT, all).await.expect("the store hangs")
 }
 
-/// A copy of a file with one bit turned over.
+/// Copies a file and flips one bit.
 fn flipped(from: &Path, to: &Path, bit: u64) {
     let mut bytes = fs::read(from).unwrap();
     bytes[usize::try_from(bit / 8).unwrap()] ^= 1 << (bit % 8);
@@ -302,7 +302,7 @@ fn flipped(from: &Path, to: &Path, bit: u64) {
 }
 
 #[tokio::test]
-async fn rel_21_a_flipped_bit_of_the_file_is_never_shown() {
+async fn rel_21_reads_never_return_a_flipped_bit_of_the_file() {
     let mut report = Report::new("REL-21");
     let mut random = report.random();
     let original = Original::written(&mut random).await;
@@ -316,10 +316,10 @@ async fn rel_21_a_flipped_bit_of_the_file_is_never_shown() {
         let bit = random.u64(0..bits);
         let number = usize::try_from(bit / 8 / PAGE).unwrap();
         let (table, holds_rows) = &pages[number];
-        let mut count = |what: String| *counts.entry(what).or_default() += 1;
-        let mut expect = |holds: bool, what: &str, found: &dyn Debug| {
+        let mut count = |result: String| *counts.entry(result).or_default() += 1;
+        let mut expect = |holds: bool, fault: &str, found: &dyn Debug| {
             if !holds {
-                faults.push(format!("bit {bit}, page {} of {table}: {what}: {found:?}", number + 1));
+                faults.push(format!("bit {bit}, page {} of {table}: {fault}: {found:?}", number + 1));
             }
         };
         let directory = tempfile::tempdir().unwrap();
@@ -356,8 +356,8 @@ async fn rel_21_a_flipped_bit_of_the_file_is_never_shown() {
             (false, true) => "harmless".to_owned(),
         });
     }
-    for (what, count) in &counts {
-        report.count(what.as_str(), count);
+    for (result, count) in &counts {
+        report.count(result.as_str(), count);
     }
     report.fired("flipped", flips);
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
@@ -365,21 +365,21 @@ async fn rel_21_a_flipped_bit_of_the_file_is_never_shown() {
     report.finish();
 }
 
-/// A closed store whose last commits are in its log alone, and what it has shown after each of them.
-struct WithLog {
+/// A closed store whose last commits are only in the WAL, and its answers after each of them.
+struct WithWal {
     _directory: TempDir,
     path: PathBuf,
     history: Vec<(Vec<Shown>, Vec<Message>)>,
 }
 
-impl WithLog {
+impl WithWal {
     async fn written(random: &mut fastrand::Rng) -> Self {
         const COMMITS: usize = 40;
 
         let Original { _directory, path, shown, open } = Original::written(random).await;
         let mut history = vec![(shown, open)];
         let Open { db, .. } = Open::at(&path).await.unwrap();
-        // Somebody reads the store as it was before, so that nothing of the log is folded into the file.
+        // An open read transaction prevents that a checkpoint moves the new pages into the file.
         let reader = Connection::open(&path).unwrap();
         reader.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
         reader.execute_batch("BEGIN; SELECT count(*) FROM messages").unwrap();
@@ -387,32 +387,32 @@ impl WithLog {
             let thread = n % THREADS;
             let handle = db.thread(thread_name(thread));
             let (first, last) = (ids(thread).next().unwrap(), ids(thread).last().unwrap());
-            let piece = ContentChange::Append(Delta::text(text(random, 100)));
+            let chunk = ContentChange::Append(Delta::text(text(random, 100)));
             match n / THREADS {
                 0 => drop(handle.add(NewMessage::user(&text(random, 600))).await.unwrap()),
                 1 => drop(handle.edit(first, Content::text(&text(random, 300))).await.unwrap()),
-                2 => drop(handle.update_content(last, piece, UpdateMode::Partial).await.unwrap()),
-                _ => drop(handle.update_content(last, piece, UpdateMode::Final).await.unwrap()),
+                2 => drop(handle.update_content(last, chunk, UpdateMode::Partial).await.unwrap()),
+                _ => drop(handle.update_content(last, chunk, UpdateMode::Final).await.unwrap()),
             }
             history.push(Answers::of(&db).await.whole());
         }
         db.close().await.unwrap();
         drop(reader);
         assert!(
-            fs::metadata(log_of(&path)).unwrap().len() > COMMITS as u64 * PAGE,
-            "all of it is in the log"
+            fs::metadata(wal_of(&path)).unwrap().len() > COMMITS as u64 * PAGE,
+            "every commit is in the WAL"
         );
         Self { _directory, path, history }
     }
 }
 
 #[tokio::test]
-async fn rel_21_a_flipped_bit_of_the_log_leaves_the_store_of_a_moment() {
+async fn rel_21_flipped_bit_of_the_wal_leaves_an_earlier_state_of_the_store() {
     let mut report = Report::new("REL-21-LOG");
     let mut random = report.random();
-    let original = WithLog::written(&mut random).await;
+    let original = WithWal::written(&mut random).await;
     let panics = count_panics();
-    let bits = fs::metadata(log_of(&original.path)).unwrap().len() * 8;
+    let bits = fs::metadata(wal_of(&original.path)).unwrap().len() * 8;
     let flips = scaled(100);
     let commits = original.history.len() - 1;
     let (mut lost, mut with_a_loss, mut noticed) = (0, 0_u64, 0_u64);
@@ -421,7 +421,7 @@ async fn rel_21_a_flipped_bit_of_the_log_leaves_the_store_of_a_moment() {
         let directory = tempfile::tempdir().unwrap();
         let copy = directory.path().join("chat.db");
         fs::copy(&original.path, &copy).unwrap();
-        flipped(&log_of(&original.path), &log_of(&copy), bit);
+        flipped(&wal_of(&original.path), &wal_of(&copy), bit);
         let (answers, verified) = match tried(&copy).await {
             Outcome::Opened { answers, verified } => (answers, verified),
             Outcome::Refused(error) => panic!("bit {bit}: {error}"),
@@ -429,19 +429,19 @@ async fn rel_21_a_flipped_bit_of_the_log_leaves_the_store_of_a_moment() {
         let errors: Vec<_> = answers.errors().collect();
         assert!(errors.is_empty(), "bit {bit}: {errors:?}");
         let shown = answers.whole();
-        // Nothing but what the store has been: SQLite ends the log at the first frame that is not as it was written.
+        // The store has an earlier state: SQLite ends the WAL at the first frame with a wrong checksum.
         let moment = original.history.iter().rposition(|moment| *moment == shown);
-        let moment = moment.unwrap_or_else(|| panic!("bit {bit}: the store has never been like that"));
+        let moment = moment.unwrap_or_else(|| panic!("bit {bit}: the store never had this state"));
         lost += commits - moment;
         with_a_loss += u64::from(moment < commits);
         noticed += u64::from(!verified.is_sound());
     }
     report.count("commits", commits);
-    // Nothing outside the store says yet how far it had come: the end of it is not missed.
+    // No record outside of the store has its last position yet, so that the lost commits are not detected.
     report.count("commits_lost", format!("{lost} of {}", commits as u64 * flips));
     report.count("losses_noticed_by_verify", noticed);
     report.fired("flipped", flips);
-    report.fired("lost the end of the log", with_a_loss);
+    report.fired("lost the end of the WAL", with_a_loss);
     assert_eq!(panics.load(Ordering::Relaxed), 0);
     report.finish();
 }

@@ -1,7 +1,7 @@
-//! REL-11: a call that is dropped, wherever it is by then, leaves nothing behind but its whole effect or none.
+//! REL-11: a dropped call has its complete effect or none, at whatever point it is dropped.
 //!
-//! The limits are so tight that whatever a dropped call kept would stop the next one: two places in the queue, one
-//! reader, two writes and two reads at once.
+//! The limits are tight, so that a permit that a dropped call keeps would block the next one: two slots in the queue, one
+//! reader, two concurrent writes and two concurrent reads.
 
 use std::{
     collections::BTreeMap,
@@ -33,7 +33,7 @@ use tokio::{
     time::timeout,
 };
 
-/// The next call has that long: far more than it takes, and far less than a place that never comes back.
+/// The timeout of the next call: far more than it needs, so that only a permit that is never released exceeds it.
 const PROMPT: Duration = Duration::from_secs(20);
 
 /// A call that is dropped is dropped within this time.
@@ -60,24 +60,24 @@ impl Store {
     }
 }
 
-async fn promptly<T>(what: &str, call: impl IntoFuture<Output = Result<T>>) -> T {
+async fn promptly<T>(name: &str, call: impl IntoFuture<Output = Result<T>>) -> T {
     match timeout(PROMPT, call.into_future()).await {
-        Ok(answer) => answer.unwrap_or_else(|error| panic!("{what}: {error}")),
-        Err(_) => panic!("{what}: no answer in {PROMPT:?}"),
+        Ok(answer) => answer.unwrap_or_else(|error| panic!("{name}: {error}")),
+        Err(_) => panic!("{name}: no answer in {PROMPT:?}"),
     }
 }
 
-/// Nobody holds a transaction open: another connection gets the lock of the file, and folds the log away.
+/// Asserts that no transaction is open: another connection gets the write lock, and truncates the WAL.
 ///
-/// The store folds its log as well, when nobody writes for a moment. SQLite lets one do that at a time and answers another
-/// "busy" at once, whatever its timeout: that is no sign of a reader, so it is asked again.
-fn nobody_holds_the_file(path: &Path) {
+/// The idle store also runs checkpoints. SQLite allows one checkpoint at a time, and returns "busy" to another one at once,
+/// whatever its timeout. That does not mean that a reader is active, so the checkpoint is repeated.
+fn expect_no_open_transaction(path: &Path) {
     let other = Connection::open(path).unwrap();
     other.busy_timeout(PROMPT).unwrap();
     other.execute_batch("BEGIN IMMEDIATE; ROLLBACK").unwrap();
     let begun = Instant::now();
     while other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0)).unwrap() {
-        assert!(begun.elapsed() < PROMPT, "somebody still reads an old moment of the store");
+        assert!(begun.elapsed() < PROMPT, "a reader still uses an old snapshot of the store");
         thread::yield_now();
     }
 }
@@ -89,7 +89,7 @@ enum Drops {
     AtPoll(u32),
 }
 
-/// Polls a call until it answers or is to be dropped. Nothing for one that was dropped.
+/// Polls a call until it answers or is dropped. Returns `None` if it was dropped.
 async fn polled_until<T>(drops: Drops, call: impl Future<Output = T>) -> Option<T> {
     let mut call = pin!(call);
     let begun = Instant::now();
@@ -106,14 +106,14 @@ async fn polled_until<T>(drops: Drops, call: impl Future<Output = T>) -> Option<
         if is_over {
             return Poll::Ready(None);
         }
-        // A timer is too coarse: it is asked again at once, and those that it waits for come between.
+        // A timer is too coarse. The call is polled again at once, and the tasks that it waits for run in between.
         cx.waker().wake_by_ref();
         Poll::Pending
     })
     .await
 }
 
-/// What may be dropped.
+/// The calls that the test drops.
 #[derive(Debug, Clone, Copy)]
 enum Call {
     Add,
@@ -129,7 +129,7 @@ impl Call {
     const ALL: [Self; 7] =
         [Self::Add, Self::KeyedAdd, Self::Append, Self::Batch, Self::KeyedBatch, Self::Get, Self::Page];
 
-    /// How many messages or pieces are to be there, once it was made.
+    /// The number of messages or chunks that the call adds.
     const fn effects(self) -> usize {
         match self {
             Self::Add | Self::KeyedAdd | Self::Append => 1,
@@ -142,7 +142,7 @@ impl Call {
         matches!(self, Self::KeyedAdd | Self::KeyedBatch)
     }
 
-    /// Makes the call. Each message and piece says its number, under an id that is minted anew by each attempt.
+    /// Makes the call. Each message and chunk contains its number. Each attempt mints a new id.
     async fn make(self, thread: &Thread, n: usize) -> Result<()> {
         let message = || NewMessage::user(&format!("call {n}"));
         let add = || Add::new(thread.id().unwrap().clone(), message());
@@ -172,7 +172,7 @@ async fn reserve(thread: &Thread) {
     promptly("the reservation", thread.persistence().run(reserve)).await;
 }
 
-/// How often each call is found in the store: messages by what they say, pieces by what the streamed message says.
+/// Counts the effects of each call in the store, by the text of the messages and of the streamed message.
 async fn found(thread: &Thread) -> BTreeMap<usize, usize> {
     let mut found = BTreeMap::new();
     let mut count = |n: &str| *found.entry(n.parse().unwrap()).or_default() += 1;
@@ -180,7 +180,7 @@ async fn found(thread: &Thread) -> BTreeMap<usize, usize> {
     while let Some(message) = promptly("the walk", walk.next()).await {
         let text = text_of(&message.content);
         if message.id == streamed() {
-            text.split_terminator(']').for_each(|piece| count(piece.strip_prefix('[').unwrap()));
+            text.split_terminator(']').for_each(|chunk| count(chunk.strip_prefix('[').unwrap()));
         } else if let Some(n) = text.strip_prefix("call ") {
             count(n);
         }
@@ -188,7 +188,7 @@ async fn found(thread: &Thread) -> BTreeMap<usize, usize> {
     found
 }
 
-/// The text of the one block that there is: nothing in it is escaped.
+/// Returns the text of the only block. The text contains no escapes.
 fn text_of(content: &Content) -> &str {
     let json = content.as_json();
     let text = json.strip_prefix(r#"[{"type":"text","text":""#).and_then(|rest| rest.strip_suffix(r#""}]"#));
@@ -196,7 +196,7 @@ fn text_of(content: &Content) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_11_a_dropped_call_is_there_once_or_not_at_all() {
+async fn rel_11_dropped_call_is_applied_once_or_not_at_all() {
     let mut report = Report::new("REL-11");
     let mut random = report.random();
     let store = Store::fresh();
@@ -212,22 +212,25 @@ async fn rel_11_a_dropped_call_is_there_once_or_not_at_all() {
             2 => ("at a poll", Drops::AtPoll(1 + random.u32(0..24))),
             _ => ("after a time", Drops::After(WINDOW.mul_f64(point as f64 / points as f64))),
         };
-        // Every second call meets a queue and a gate that are full.
-        let mut company = JoinSet::new();
+        // Every second call meets a full queue and a full admission.
+        let mut concurrent = JoinSet::new();
         for _ in 0..point % 2 * 4 {
             let thread = thread.clone();
-            company.spawn(async move { thread.add(NewMessage::user("company")).await.map(drop) });
+            concurrent.spawn(async move { thread.add(NewMessage::user("concurrent")).await.map(drop) });
         }
         let answer = polled_until(drops, call.make(&thread, point)).await;
         *dropped.entry(way).or_default() += u64::from(answer.is_none());
-        *dropped.entry("in company").or_default() += u64::from(answer.is_none() && point % 2 == 1);
+        *dropped.entry("among concurrent calls").or_default() +=
+            u64::from(answer.is_none() && point % 2 == 1);
         let answer = answer.map(|answer| answer.unwrap_or_else(|error| panic!("{call:?}: {error}")));
-        // As many more as there are places, at once: none is kept.
+        // As many concurrent calls as there are permits: the dropped call kept none.
         for _ in 0..TIGHT.writes {
             let thread = thread.clone();
-            company.spawn(async move { thread.add(NewMessage::user("next")).await.map(drop) });
+            concurrent.spawn(async move { thread.add(NewMessage::user("next")).await.map(drop) });
         }
-        while let Some(next) = timeout(PROMPT, company.join_next()).await.expect("a place never came back") {
+        while let Some(next) =
+            timeout(PROMPT, concurrent.join_next()).await.expect("a permit was not released")
+        {
             next.unwrap().unwrap();
         }
         promptly("a read", thread.get(streamed())).await;
@@ -235,7 +238,7 @@ async fn rel_11_a_dropped_call_is_there_once_or_not_at_all() {
             promptly("a repeated call", call.make(&thread, point)).await;
         }
         if point % 50 == 0 {
-            nobody_holds_the_file(&store.path);
+            expect_no_open_transaction(&store.path);
         }
         calls.push((call, answer.is_some()));
     }
@@ -252,7 +255,7 @@ async fn rel_11_a_dropped_call_is_there_once_or_not_at_all() {
             absent += u64::from(times == 0 && once > 0);
         }
     }
-    nobody_holds_the_file(&store.path);
+    expect_no_open_transaction(&store.path);
     promptly("closing", db.close()).await;
     report.count("calls", points);
     report.count("absent", absent);
@@ -262,7 +265,7 @@ async fn rel_11_a_dropped_call_is_there_once_or_not_at_all() {
     report.finish();
 }
 
-/// Holds the writer where it comes through a place, until it is let go.
+/// Blocks the writer at a failpoint until `let_go` is sent.
 struct Hold {
     reached: mpsc::Receiver<()>,
     let_go: mpsc::Sender<()>,
@@ -280,7 +283,7 @@ impl Hold {
             move |reached| {
                 if reached == point && armed.swap(false, Ordering::SeqCst) {
                     reach.lock().unwrap().send(()).unwrap();
-                    // A test that has failed lets it go as well.
+                    // A failed test drops the sender, which also unblocks the writer.
                     let _ = wait.lock().unwrap().recv();
                 }
                 Ok(())
@@ -294,8 +297,8 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// Where the writer is when a runtime ends under its callers.
-const PLACES: [Failpoint; 6] = [
+/// The failpoints at which the writer is blocked while the runtime of its callers ends.
+const FAILPOINTS: [Failpoint; 6] = [
     Failpoint::Begun,
     Failpoint::Applying,
     Failpoint::Applied,
@@ -304,8 +307,8 @@ const PLACES: [Failpoint; 6] = [
     Failpoint::Answered,
 ];
 
-/// Ends a runtime while the writer is held in a transaction with calls of that runtime, and checks what is left.
-/// Answers how many calls were not answered, and how many of those are in the store.
+/// Ends a runtime while the writer is blocked in a transaction with calls of that runtime, and checks the store. Returns the
+/// number of calls without an answer, and the number of those that the store applied.
 fn a_runtime_ends(point: Failpoint, ends_the_pipelines: bool) -> (u64, u64) {
     const CALLS: usize = 6;
 
@@ -327,7 +330,7 @@ fn a_runtime_ends(point: Failpoint, ends_the_pipelines: bool) -> (u64, u64) {
         });
     }
     drop(answer);
-    hold.reached.recv_timeout(PROMPT).unwrap_or_else(|_| panic!("the writer never came to {point:?}"));
+    hold.reached.recv_timeout(PROMPT).unwrap_or_else(|_| panic!("the writer did not reach {point:?}"));
     drop(ending);
     hold.let_go.send(()).unwrap();
     // The channel ends with the last call.
@@ -348,9 +351,9 @@ fn a_runtime_ends(point: Failpoint, ends_the_pipelines: bool) -> (u64, u64) {
             next().await;
         }
     });
-    nobody_holds_the_file(&store.path);
+    expect_no_open_transaction(&store.path);
     if ends_the_pipelines {
-        // There is no runtime to close it on. The writer ends with the last handle.
+        // No runtime is left that could close the store. The writer ends with the last handle.
         drop((thread, db));
     } else {
         staying.block_on(promptly("closing", db.close()));
@@ -371,13 +374,13 @@ fn a_runtime_ends(point: Failpoint, ends_the_pipelines: bool) -> (u64, u64) {
 }
 
 #[test]
-fn rel_11_a_runtime_that_ends_in_the_middle_of_a_transaction_leaves_nothing() {
+fn rel_11_calls_of_an_ended_runtime_are_applied_once_or_not_at_all() {
     let mut report = Report::new("REL-11-RUNTIME");
     for ends_the_pipelines in [false, true] {
         let which = if ends_the_pipelines { "the pipeline's" } else { "the callers'" };
         let mut left = (0, 0);
         for _ in 0..scaled(5) {
-            for point in PLACES {
+            for point in FAILPOINTS {
                 let (unanswered, applied) = a_runtime_ends(point, ends_the_pipelines);
                 left = (left.0 + unanswered, left.1 + applied);
             }

@@ -1,4 +1,4 @@
-//! What is behind a failure of SQLite is named: a page that the disk cannot read, and descriptors that have run out.
+//! Errors name the cause of a failure of SQLite: a page that the disk cannot read, or exhausted file descriptors.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -23,7 +23,7 @@ use throughline_reliability::{preload_library, skipped};
 use throughline_sqlite::{Alarm, Condition, Failpoint, SqliteBackend, SqliteOptions};
 use tokio::{runtime::Runtime, time::timeout};
 
-/// Far more than anything here takes.
+/// A timeout far above the duration of any step.
 const FAR: Duration = Duration::from_secs(60);
 
 /// Fails every read of these bytes of `chat.db` with `EIO`, while there is a file at the path in `UNREADABLE`: those from
@@ -73,7 +73,7 @@ const LIMITED: &str = "THROUGHLINE_WITHOUT_DESCRIPTORS";
 #[test]
 fn a_page_that_the_disk_cannot_read_is_unavailable_and_not_corrupt() {
     if let Some(store) = env::var_os(PART) {
-        return Runtime::new().unwrap().block_on(read_what_cannot_be_read(Path::new(&store)));
+        return Runtime::new().unwrap().block_on(read_unreadable_page(Path::new(&store)));
     }
     let directory = tempfile::tempdir().unwrap();
     let Some(shim) = preload_library(directory.path(), SHIM).unwrap() else {
@@ -106,7 +106,7 @@ fn run_with_unreadable(test: &str, store: &Path, shim: &Path, (from, to): (u64, 
     assert!(child.status().unwrap().success());
 }
 
-async fn read_what_cannot_be_read(store: &Path) {
+async fn read_unreadable_page(store: &Path) {
     let flag = PathBuf::from(env::var_os("UNREADABLE").unwrap());
     let backend = SqliteBackend::open(store).await.unwrap();
     let maintenance = backend.maintenance();
@@ -130,7 +130,7 @@ async fn read_what_cannot_be_read(store: &Path) {
             health = maintenance.health_other_than(&health).await;
         }
     };
-    timeout(FAR, good).await.expect("that it is over is told");
+    timeout(FAR, good).await.expect("the alarm ends");
     assert_eq!(db.thread("t").page(PageFrom::Start, 200).await.unwrap().messages.len(), 100);
     db.thread("t").add(NewMessage::user("x")).await.unwrap();
     db.close().await.unwrap();
@@ -142,7 +142,7 @@ const MARKER: &str = "the message in the bad sector ";
 #[test]
 fn an_unreadable_page_of_one_tenant_fails_no_write_of_another() {
     if let Some(store) = env::var_os(PART) {
-        return Runtime::new().unwrap().block_on(write_beside_what_cannot_be_read(Path::new(&store)));
+        return Runtime::new().unwrap().block_on(write_next_to_unreadable_page(Path::new(&store)));
     }
     let directory = tempfile::tempdir().unwrap();
     let Some(shim) = preload_library(directory.path(), SHIM).unwrap() else {
@@ -167,7 +167,7 @@ fn an_unreadable_page_of_one_tenant_fails_no_write_of_another() {
     run_with_unreadable(test, &store, &shim, (page, page + 4096));
 }
 
-async fn write_beside_what_cannot_be_read(store: &Path) {
+async fn write_next_to_unreadable_page(store: &Path) {
     let (holds, held) = mpsc::channel::<()>();
     let held = Mutex::new(Some(held));
     let begun = Arc::<AtomicU64>::default();
@@ -219,14 +219,12 @@ async fn write_beside_what_cannot_be_read(store: &Path) {
 
 /// In a child process: the limit is one of the whole process.
 #[test]
-fn readers_of_a_store_that_no_descriptor_is_left_for_go_on() {
+fn reads_continue_without_a_free_file_descriptor() {
     if env::var_os(LIMITED).is_some() {
         return Runtime::new().unwrap().block_on(write_without_descriptors());
     }
     let mut child = Command::new(env::current_exe().unwrap());
-    child
-        .args(["readers_of_a_store_that_no_descriptor_is_left_for_go_on", "--exact", "--nocapture"])
-        .env(LIMITED, "");
+    child.args(["reads_continue_without_a_free_file_descriptor", "--exact", "--nocapture"]).env(LIMITED, "");
     assert!(child.status().unwrap().success());
 }
 
@@ -250,8 +248,8 @@ async fn write_without_descriptors() {
     ARMED.store(true, Ordering::SeqCst);
     let error = db.thread("t").add(NewMessage::user("fails")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    let told = maintenance.health().last_failure.unwrap();
-    assert!(told.contains("no file descriptor is left"), "{told}");
+    let failure = maintenance.health().last_failure.unwrap();
+    assert!(failure.contains("no file descriptor is left"), "{failure}");
     // The store becomes read-only. Its reader goes on, with the connection that it has.
     let tried = async {
         let mut probes_from = None;

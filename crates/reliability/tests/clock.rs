@@ -24,7 +24,7 @@ const LAST_WORD: Duration = Duration::from_millis(15);
 const HOUR: i64 = 3600 * 1_000_000;
 const TEN_YEARS: i64 = 10 * 365 * 24 * HOUR;
 
-/// A clock that stands still until it is moved.
+/// A clock that changes only when the test moves it.
 #[derive(Clone)]
 struct Hand(Arc<AtomicI64>);
 
@@ -61,7 +61,7 @@ async fn ids(thread: &Thread) -> Vec<String> {
     ids
 }
 
-/// A sign of life of the writer of an open message; when the message was last changed.
+/// Renews the lease of an open message with an append. Returns the time of the last change.
 async fn renew(thread: &Thread, id: &str) -> Timestamp {
     let id = MessageId::new(id).unwrap();
     let change = ContentChange::Append(Delta::text("more"));
@@ -70,7 +70,7 @@ async fn renew(thread: &Thread, id: &str) -> Timestamp {
 }
 
 #[tokio::test]
-async fn rel_33_jumps_of_the_clock_change_no_order_no_key_and_no_living_lease() {
+async fn rel_33_clock_jumps_change_no_order_no_key_and_no_active_lease() {
     let mut report = Report::new("REL-33");
     let store = tempfile::tempdir().unwrap();
     let path = store.path().join("chat.db");
@@ -100,7 +100,7 @@ async fn rel_33_jumps_of_the_clock_change_no_order_no_key_and_no_living_lease() 
             assert_eq!(seq, expected.len() as u64, "{fault}, message {n}");
         }
         assert_eq!(ids(&thread).await, expected, "{fault}");
-        // A cursor of before the jump goes on where it was.
+        // A cursor from before the jump continues at its position.
         let page = thread.page(cursor, 1000).await.unwrap();
         let after: Vec<_> = page.messages.iter().map(|message| message.id.to_string()).collect();
         assert_eq!(after, expected[expected.len() - usize::try_from(count).unwrap()..], "{fault}");
@@ -108,7 +108,7 @@ async fn rel_33_jumps_of_the_clock_change_no_order_no_key_and_no_living_lease() 
         let again = db.thread("keyed").add(keyed.clone()).key("k").await.unwrap();
         assert_eq!((again.message, again.deduplicated), (first.message.clone(), true), "{fault}");
 
-        // Whoever gives a sign of life after the jump is left alone, and the time of a change never goes back.
+        // A writer that renews its lease after the jump keeps its message, and the time of a change never decreases.
         let now = renew(&thread, "draft").await;
         assert!(now >= changed, "{fault}");
         changed = now;
@@ -119,8 +119,8 @@ async fn rel_33_jumps_of_the_clock_change_no_order_no_key_and_no_living_lease() 
         db = hand.open(&path).await;
         report.fired(fault, 1);
     }
-    // And whoever gives none is found. No lease is ever cut short, so one that was renewed in a wrong future lasts until
-    // then, whatever the clock says meanwhile.
+    // A message without a renewal is abandoned. A lease is never shortened, so a lease that was renewed in a wrong future lasts
+    // until that time, whatever the clock shows meanwhile.
     hand.jump(HOUR);
     assert_eq!(db.recover_expired_drafts("its writer is gone").await.unwrap().abandoned.len(), 0);
     hand.jump(TEN_YEARS + HOUR);
@@ -132,7 +132,7 @@ async fn rel_33_jumps_of_the_clock_change_no_order_no_key_and_no_living_lease() 
 }
 
 #[tokio::test]
-async fn rel_33_deadlines_do_not_ask_the_wall_clock() {
+async fn rel_33_deadlines_do_not_depend_on_the_wall_clock() {
     let mut report = Report::new("REL-33 deadlines");
     let store = tempfile::tempdir().unwrap();
     let path = store.path().join("chat.db");
@@ -160,11 +160,11 @@ async fn rel_33_deadlines_do_not_ask_the_wall_clock() {
             tokio::task::yield_now().await;
             hand.jump(jump);
             let error = adding.await.unwrap().unwrap_err();
-            // At a deadline the caller's side may answer before the writer has let go of it.
+            // At a deadline, the caller can time out before the writer releases the call.
             let is_sure = error.effect() == Effect::NotApplied;
             assert!(is_sure || deadline.is_some() && error.effect() == Effect::Unknown, "{fault}: {error}");
             let (waited, planned) = (begun.elapsed(), deadline.unwrap_or(limit));
-            // It is given up a little before, so that the writer has the last word.
+            // The writer times out slightly earlier, so that its answer is definite.
             assert!(
                 waited + LAST_WORD >= planned && waited < planned + Duration::from_secs(5),
                 "{fault}: {waited:?}"

@@ -1,4 +1,4 @@
-//! REL-10: the disk is full, and then it is not.
+//! REL-10: the disk becomes full, and has space again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,24 +20,24 @@ use tokio::{runtime::Runtime, task::JoinSet};
 
 const MIB: u64 = 1 << 20;
 
-/// The disk, and how much of it is left to the store until it is freed.
+/// The size of the disk, and the space that the ballast leaves to the store.
 const DISK: u64 = 48 * MIB;
-const ROOM: u64 = 6 * MIB;
+const SPACE: u64 = 6 * MIB;
 
-/// How many write at the same time, and how often each at most.
+/// The number of concurrent tasks, and the most writes of each.
 const TASKS: usize = 16;
 const MANY: usize = 10_000;
 
-/// How many writes are refused one after the other, while the disk is full.
+/// The number of consecutive refused writes on the full disk.
 const REFUSALS: usize = 20;
 
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// How soon the first write succeeds when there is space again, on a machine that is busy; the report says how soon it was.
+/// The longest time until the first write succeeds after space was freed, on a busy machine. The report has the actual time.
 const SOON: Duration = Duration::from_secs(10);
 
 #[test]
-fn rel_10_a_full_tmpfs() {
+fn rel_10_store_recovers_from_a_full_tmpfs() {
     match Tmpfs::mount(DISK) {
         Ok(disk) => fills_up("tmpfs", disk.path()),
         Err(why) => skipped("REL-10 on tmpfs", &why.to_string()),
@@ -45,7 +45,7 @@ fn rel_10_a_full_tmpfs() {
 }
 
 #[test]
-fn rel_10_a_full_ext4() {
+fn rel_10_store_recovers_from_a_full_ext4() {
     match Ext4::mount(DISK, 4096) {
         Ok(disk) => fills_up("ext4", disk.path()),
         Err(why) => skipped("REL-10 on ext4", &why.to_string()),
@@ -53,7 +53,7 @@ fn rel_10_a_full_ext4() {
 }
 
 #[test]
-fn rel_10_a_disk_that_is_kept_from_being_full() {
+fn rel_10_free_space_floor_refuses_writes_before_the_disk_is_full() {
     match Tmpfs::mount(DISK) {
         Ok(disk) => stays_above_its_floor(disk.path()),
         Err(why) => skipped("REL-10 with a floor", &why.to_string()),
@@ -67,44 +67,44 @@ fn fills_up(disk: &str, directory: &Path) {
     runtime.block_on(async {
         let path = directory.join("chat.db");
         let (db, maintenance) = open(&path, 0).await;
-        let mut told = Told { sizes: report.random(), ..Told::default() };
+        let mut answers = Answers { sizes: report.random(), ..Answers::default() };
         let mut worst = Duration::ZERO;
         for _ in 0..scaled(2) {
-            let ballast = Ballast::leaving(ROOM, directory);
-            fill(&db, &mut told).await;
+            let ballast = Ballast::leaving(SPACE, directory);
+            fill(&db, &mut answers).await;
             for _ in 0..REFUSALS {
-                told.add(&db, 16 << 10).await;
+                answers.add(&db, 16 << 10).await;
                 reads(&db).await;
             }
-            told.is_read_from(&db).await;
+            answers.expect_equal_to(&db).await;
             drop(ballast);
             let begun = Instant::now();
-            assert!(told.add(&db, 16 << 10).await, "the first write after there was space");
+            assert!(answers.add(&db, 16 << 10).await, "the first write after there was space");
             worst = worst.max(begun.elapsed());
         }
         assert!(worst < SOON, "{worst:?}");
-        let ballast = Ballast::leaving(ROOM, directory);
-        fill(&db, &mut told).await;
+        let ballast = Ballast::leaving(SPACE, directory);
+        fill(&db, &mut answers).await;
         let checked = maintenance.verify().await.unwrap();
         assert!(checked.is_sound(), "{:?}", checked.damaged);
-        // What is in the log has no space in the file; it stays where it is.
+        // The file has no space for the pages of the WAL, so that they stay in the WAL.
         let closed = db.close().await;
-        report.count("closed", if closed.is_ok() { "wholly" } else { "with the log left" });
+        report.count("closed", if closed.is_ok() { "completely" } else { "with the WAL left" });
         if let Err(error) = closed {
             is_a_refusal(&error);
         }
         drop(ballast);
         let (db, maintenance) = open(&path, 0).await;
-        told.is_read_from(&db).await;
+        answers.expect_equal_to(&db).await;
         assert!(maintenance.verify().await.unwrap().is_sound());
         db.close().await.unwrap();
-        told.count(&mut report);
+        answers.count(&mut report);
         report.count("first_write_ms", worst.as_millis());
     });
     report.finish();
 }
 
-/// With a floor it is not the disk that refuses: nothing is tried any more that could be left half done.
+/// With a floor, the store refuses a write before the disk fails, so that no write ends half done.
 fn stays_above_its_floor(directory: &Path) {
     const FLOOR: u64 = 16 * MIB;
 
@@ -114,30 +114,30 @@ fn stays_above_its_floor(directory: &Path) {
     runtime.block_on(async {
         let path = directory.join("chat.db");
         let (db, maintenance) = open(&path, FLOOR).await;
-        let mut told = Told { sizes: report.random(), ..Told::default() };
-        assert!(told.add(&db, 100).await, "above the floor");
+        let mut answers = Answers { sizes: report.random(), ..Answers::default() };
+        assert!(answers.add(&db, 100).await, "above the floor");
         let ballast = Ballast::leaving(FLOOR + 4 * MIB, directory);
-        fill(&db, &mut told).await;
+        fill(&db, &mut answers).await;
         let left = free(directory);
         assert!(left > FLOOR / 4, "{left} bytes are left");
         report.count("left", left);
         for _ in 0..REFUSALS {
-            assert!(!told.add(&db, 100).await, "below the floor");
+            assert!(!answers.add(&db, 100).await, "below the floor");
             reads(&db).await;
         }
         let more = Ballast::leaving(MIB / 2, directory);
-        assert!(!told.add(&db, 100).await, "below the floor");
+        assert!(!answers.add(&db, 100).await, "below the floor");
         let refused = SqliteOptions::new().free_space_floor(FLOOR).open(directory.join("other.db")).await;
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::StorageFull);
         drop((ballast, more));
         let begun = Instant::now();
-        assert!(told.add(&db, 100).await, "the first write after there was space");
+        assert!(answers.add(&db, 100).await, "the first write after there was space");
         let took = begun.elapsed();
         assert!(took < SOON, "{took:?}");
         assert!(maintenance.verify().await.unwrap().is_sound());
-        told.is_read_from(&db).await;
+        answers.expect_equal_to(&db).await;
         db.close().await.unwrap();
-        told.count(&mut report);
+        answers.count(&mut report);
         report.count("first_write_ms", took.as_millis());
     });
     report.finish();
@@ -149,11 +149,11 @@ async fn open(path: &Path, floor: u64) -> (Persistence, Maintenance) {
     (Persistence::builder().backend(backend).build().unwrap(), maintenance)
 }
 
-/// Writes from many tasks at once, each until it is refused.
-async fn fill(db: &Persistence, told: &mut Told) {
+/// Writes from many concurrent tasks, each until the store refuses a write.
+async fn fill(db: &Persistence, answers: &mut Answers) {
     let mut tasks = JoinSet::new();
     for _ in 0..TASKS {
-        let (db, mut mine) = (db.clone(), told.split());
+        let (db, mut mine) = (db.clone(), answers.split());
         tasks.spawn(async move {
             for _ in 0..MANY {
                 let size = mine.sizes.usize(1..16 << 10);
@@ -161,11 +161,11 @@ async fn fill(db: &Persistence, told: &mut Told) {
                     return mine;
                 }
             }
-            panic!("there was room for {MANY} messages of each task");
+            panic!("there was space for {MANY} messages of each task");
         });
     }
     while let Some(done) = tasks.join_next().await {
-        told.join(done.unwrap());
+        answers.join(done.unwrap());
     }
 }
 
@@ -174,17 +174,17 @@ async fn reads(db: &Persistence) {
     assert!(!page.messages.is_empty());
 }
 
-/// What was answered to those who wrote.
+/// The answers to all writes.
 #[derive(Default)]
-struct Told {
+struct Answers {
     sizes: fastrand::Rng,
     acknowledged: BTreeMap<MessageId, String>,
     refused: BTreeSet<MessageId>,
     slowest_refusal: Duration,
 }
 
-impl Told {
-    /// Writes one message. Whether it was acknowledged; if not, it was refused as it has to be.
+impl Answers {
+    /// Writes one message. Returns whether it was acknowledged, and asserts that another answer is a correct refusal.
     async fn add(&mut self, db: &Persistence, bytes: usize) -> bool {
         let id: MessageId = format!("m{}", self.sizes.u64(..)).parse().unwrap();
         let text = id.as_str().chars().cycle().take(bytes).collect::<String>();
@@ -206,8 +206,8 @@ impl Told {
         }
     }
 
-    /// Every acknowledged message is there as it was acknowledged, and no other.
-    async fn is_read_from(&self, db: &Persistence) {
+    /// Asserts that the store returns exactly the acknowledged messages.
+    async fn expect_equal_to(&self, db: &Persistence) {
         let mut found = BTreeMap::new();
         let mut walk = db.thread("t").walk(PageFrom::Start, Visibility::Final);
         while let Some(message) = walk.next().await.unwrap() {

@@ -23,13 +23,13 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// More than the deadline, for a machine that is busy, and less than two.
 const BY: Duration = Duration::from_secs(3);
 
-/// How soon a draft writes when the store takes writes again, on a machine that is busy; the report says how soon it was.
+/// The longest time until a draft writes after the store accepts writes again. The report has the actual time.
 const SOON: Duration = Duration::from_secs(20);
 
 /// An idle writer of so short a lease cannot renew it through the shortage.
 const LEASE: Duration = Duration::from_millis(600);
 
-/// What a draft has written, and what it still has to.
+/// A draft, and the text that was appended to it.
 struct Stream {
     draft: Draft,
     given: String,
@@ -48,7 +48,7 @@ impl Stream {
         self.given.push_str(text);
     }
 
-    /// Ends it, and answers whether everything that was accepted is there.
+    /// Finishes the draft. Returns whether the message has all accepted text.
     async fn ends_whole(mut self, db: &Persistence) -> bool {
         self.draft.finish().await.unwrap();
         let message = db.thread("t").get(self.draft.id().clone()).await.unwrap().unwrap();
@@ -60,7 +60,7 @@ impl Stream {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn drafts_outlive_a_shortage_of_space_and_are_not_swept_in_it() {
+async fn drafts_survive_a_full_disk_without_being_abandoned() {
     let disk = match Tmpfs::mount(32 * MIB) {
         Ok(disk) => disk,
         Err(why) => return skipped("drafts on a full disk", &why.to_string()),
@@ -78,7 +78,7 @@ async fn drafts_outlive_a_shortage_of_space_and_are_not_swept_in_it() {
     let idle = Stream::begin(&db).await;
 
     let ballast = Ballast::leaving(0, disk.path());
-    // What the file and its log have to spare is used up by messages, until one is refused.
+    // Messages use the free space in the file and in the WAL, until one is refused.
     let filler = "x".repeat(64 << 10);
     while let Ok(_added) = db.thread("filler").add(NewMessage::user(&filler)).await {}
     let mut refused = 0;
@@ -86,7 +86,7 @@ async fn drafts_outlive_a_shortage_of_space_and_are_not_swept_in_it() {
         stream.append(&"while the disk is full, ".repeat(1000)).await;
         let error = stream.draft.flush().await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::StorageFull, Effect::NotApplied), "{error}");
-        assert_eq!(stream.draft.committed().bytes, 8, "the watermark says what is durable");
+        assert_eq!(stream.draft.committed().bytes, 8, "the watermark is the durable length");
         refused += 1;
     }
     let is_expired = async |draft: &Draft| {
@@ -98,7 +98,7 @@ async fn drafts_outlive_a_shortage_of_space_and_are_not_swept_in_it() {
     }
     drop(ballast);
     let begun = Instant::now();
-    // Sweeps go on all the time.
+    // The recovery of expired drafts runs all the time.
     let recovered = db.recover_expired_drafts("its writer is gone").await.unwrap();
     assert!(recovered.abandoned.is_empty(), "{recovered:?}");
     for stream in &mut streams {
@@ -135,11 +135,11 @@ async fn a_call_of_a_draft_is_answered_by_its_deadline_while_nothing_can_be_writ
         let mut stream = Stream::begin(&db).await;
         let lock = Connection::open(&path).unwrap();
         lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-        // Enough to be written at once, in several pieces.
+        // Enough text for several chunks, which are written at once.
         for _ in 0..4 {
             stream.append(&"x".repeat(4 << 10)).await;
         }
-        // The first piece is on its way, and waits for the lock.
+        // The write of the first chunk waits for the lock.
         sleep(DEADLINE / 20).await;
         let begun = Instant::now();
         let error = match call {

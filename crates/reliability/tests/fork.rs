@@ -20,7 +20,7 @@ use throughline_sqlite::OpenError;
 use throughline_sqlite::SqliteBackend;
 use tokio::{runtime::Runtime, time::timeout};
 
-/// Far more than anything here takes.
+/// A timeout far above the duration of any step.
 const FAR: Duration = Duration::from_secs(60);
 
 /// Runs `check` in a forked child, and answers the number that it ends with. The child is killed after ten seconds.
@@ -71,7 +71,7 @@ fn closed_by_a_refusal(store: &Path, call: impl FnOnce() -> i32) -> i32 {
 }
 
 #[test]
-fn a_forked_child_is_refused_and_the_parent_goes_on() {
+fn forked_child_is_refused_and_the_parent_continues() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("fork.db");
@@ -112,7 +112,7 @@ fn a_forked_child_is_refused_and_the_parent_goes_on() {
     });
 }
 
-/// What opening a store in a forked child comes to: 0 if it is open, 1 if it is refused as open in the parent, 2 if otherwise.
+/// Opens a store in a forked child. Returns 0 if it is open, 1 if it is refused as open in the parent, and 2 otherwise.
 #[cfg(target_os = "linux")]
 fn opened(path: &Path) -> i32 {
     // Another runtime is the parent's, without its threads.
@@ -155,13 +155,13 @@ fn a_forked_child_opens_no_file_that_its_parent_has_open() {
 }
 
 #[test]
-fn a_forked_child_of_a_postgres_store_is_refused_and_the_parent_goes_on() {
+fn forked_child_of_a_postgres_store_is_refused_and_the_parent_continues() {
     let Some(installation) = Installation::find() else {
         return skipped("a fork with a Postgres store open", "PostgreSQL 15 or newer is not installed");
     };
     let cluster = Cluster::start(&installation).unwrap();
     let runtime = Runtime::new().unwrap();
-    // A connection whose answers are not heard any more would not be given up before the test is.
+    // The timeout of an unanswered connection is longer than that of the test.
     let open = || {
         let options = PostgresBackend::builder().answer_limit(10 * FAR);
         runtime.block_on(options.open(&cluster.url("postgres"))).unwrap()

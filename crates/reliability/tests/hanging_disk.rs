@@ -7,14 +7,14 @@ use throughline_reliability::vfs::{self, Call, FileKind};
 use throughline_sqlite::{Alarm, SqliteBackend, WriterStep};
 use tokio::time::timeout;
 
-/// Far more than anything here takes.
+/// A timeout far above the duration of any step.
 const FAR: Duration = Duration::from_secs(60);
 
-/// One after the other: the file system is that of the process.
+/// Serializes the tests, because they share the VFS of the process.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sync_or_a_write_that_hangs_is_named_while_it_hangs() {
+async fn health_names_the_step_while_a_sync_or_a_write_hangs() {
     let _alone = ONE_AT_A_TIME.lock().await;
     let faults = vfs::install();
     for call in [Call::Sync, Call::Write] {
@@ -30,7 +30,7 @@ async fn a_sync_or_a_write_that_hangs_is_named_while_it_hangs() {
         let hurried = db.with_deadline(Duration::from_millis(200));
         let error = hurried.thread("t").add(NewMessage::user("hangs")).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown), "{error}");
-        let health = timeout(FAR, maintenance.health_other_than(&seen)).await.expect("it is told");
+        let health = timeout(FAR, maintenance.health_other_than(&seen)).await.expect("the health changes");
         assert_eq!(health.alarms, [Alarm::WriterWaits], "{call:?}");
         let waits = health.writer_waits.unwrap();
         assert_eq!(waits.step, WriterStep::Commit, "{call:?}");
@@ -47,7 +47,7 @@ async fn a_sync_or_a_write_that_hangs_is_named_while_it_hangs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn close_within_ends_while_the_disk_hangs_and_says_what_is_left() {
+async fn close_within_reports_pending_work_while_the_disk_hangs() {
     let _alone = ONE_AT_A_TIME.lock().await;
     let faults = vfs::install();
     let directory = tempfile::tempdir().unwrap();
@@ -62,13 +62,13 @@ async fn close_within_ends_while_the_disk_hangs_and_says_what_is_left() {
         let db = db.clone();
         async move { db.thread("t").add(NewMessage::user("hangs")).await }
     });
-    timeout(FAR, maintenance.health_other_than(&seen)).await.expect("it is told");
+    timeout(FAR, maintenance.health_other_than(&seen)).await.expect("the health changes");
 
     let closing = timeout(FAR, db.close_within(Duration::from_millis(100))).await.expect("by its deadline");
     let error = closing.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown));
-    let told = error.detail();
-    assert!(told.starts_with("the store was not closed within 100ms: 1 call is in flight, and the writer has waited in a commit for "), "{told}");
+    let detail = error.detail();
+    assert!(detail.starts_with("the store was not closed within 100ms: 1 call is in flight, and the writer has waited in a commit for "), "{detail}");
     assert!(!hanging.is_finished());
 
     faults.release();

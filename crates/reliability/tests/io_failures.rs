@@ -1,4 +1,4 @@
-//! REL-5: every call on the disk fails, one after the other, once and for good.
+//! REL-5: each disk call fails, one after the other, once and permanently.
 
 use std::{
     fs,
@@ -21,76 +21,76 @@ use throughline_reliability::{
 use throughline_sqlite::{Condition, Maintenance, OpenError, SqliteOptions};
 use tokio::{task::spawn_blocking, time::timeout};
 
-/// More calls than the work makes.
+/// More calls than the workload makes.
 const MANY: u64 = 2000;
 
-/// How long a call is retried. While the disk stays broken, every failure costs this.
-const PATIENT: Duration = Duration::from_secs(5);
-const IMPATIENT: Duration = Duration::from_millis(25);
+/// The timeout of a call. While the disk stays broken, every failure takes this long.
+const LONG_TIMEOUT: Duration = Duration::from_secs(5);
+const SHORT_TIMEOUT: Duration = Duration::from_millis(25);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_5_a_sync_fails() {
-    sweep(&[Call::Sync]).await;
+async fn rel_5_store_survives_failed_syncs() {
+    fail_each(&[Call::Sync]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_5_a_write_fails() {
-    sweep(&[Call::Write]).await;
+async fn rel_5_store_survives_failed_writes() {
+    fail_each(&[Call::Write]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_5_a_write_is_cut_short() {
-    sweep(&[Call::ShortWrite]).await;
+async fn rel_5_store_survives_short_writes() {
+    fail_each(&[Call::ShortWrite]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_5_a_read_fails() {
-    sweep(&[Call::Read]).await;
+async fn rel_5_store_survives_failed_reads() {
+    fail_each(&[Call::Read]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_5_a_truncation_fails() {
-    sweep(&[Call::Truncate]).await;
+async fn rel_5_store_survives_failed_truncations() {
+    fail_each(&[Call::Truncate]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_5_a_file_is_not_opened() {
-    sweep(&[Call::Open]).await;
+async fn rel_5_store_survives_failed_opens() {
+    fail_each(&[Call::Open]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_5_a_lock_or_the_index_of_the_log_fails() {
-    sweep(&[Call::Lock, Call::ShmMap, Call::ShmLock]).await;
+async fn rel_5_store_survives_failed_locks_and_shared_memory() {
+    fail_each(&[Call::Lock, Call::ShmMap, Call::ShmLock]).await;
 }
 
-/// Has these calls fail: in a store that is made, and in one that was there.
-async fn sweep(calls: &[Call]) {
+/// Makes these calls fail, each in turn, while a store is created and in an existing store.
+async fn fail_each(calls: &[Call]) {
     let mut report = Report::new("REL-5");
     let there = Scene::new(None);
-    let (db, _) = there.open(PATIENT).await.unwrap();
+    let (db, _) = there.open(LONG_TIMEOUT).await.unwrap();
     there.add(&db, "there").await.unwrap();
     db.close().await.unwrap();
-    let mut told = [0; 3];
+    let mut outcomes = [0; 3];
     for &call in calls {
         for origin in [None, Some(&there)] {
             let store = if origin.is_some() { "there" } else { "fresh" };
             for (how, sticky) in [("once", false), ("sticky", true)] {
-                let (rounds, fired) = each(call, origin, sticky, &mut told).await;
-                let what = format!("{call:?}, {store}, {how}");
-                report.count(format!("rounds[{what}]"), rounds);
-                report.fired(what, fired);
+                let (rounds, fired) = each(call, origin, sticky, &mut outcomes).await;
+                let fault = format!("{call:?}, {store}, {how}");
+                report.count(format!("rounds[{fault}]"), rounds);
+                report.fired(fault, fired);
             }
         }
     }
     for outcome in Outcome::ALL {
-        report.count(format!("{outcome:?}"), told[outcome as usize]);
+        report.count(format!("{outcome:?}"), outcomes[outcome as usize]);
     }
     report.finish();
 }
 
-/// Has the n-th of these calls fail for every n that there is. Where all after it fail as well, less depends on which was
-/// the first: every n up to 8, and then fewer and fewer. Answers how many rounds it were, and how many calls failed.
-async fn each(call: Call, origin: Option<&Scene>, sticky: bool, told: &mut [u64; 3]) -> (u64, u64) {
+/// Makes the n-th of these calls fail, for every n. If all later calls also fail, the first failed call matters less: then
+/// only every n up to 8, and fewer after that. Returns the number of rounds and of failed calls.
+async fn each(call: Call, origin: Option<&Scene>, sticky: bool, outcomes: &mut [u64; 3]) -> (u64, u64) {
     let faults = vfs::install();
     let (mut nth, mut rounds, mut fired) = (1, 0, 0);
     loop {
@@ -99,7 +99,7 @@ async fn each(call: Call, origin: Option<&Scene>, sticky: bool, told: &mut [u64;
         let _named = Named(plan);
         let ledger = Scene::new(origin).run(faults, plan, sticky).await;
         for outcome in Outcome::ALL {
-            told[outcome as usize] += ledger.outcomes(outcome);
+            outcomes[outcome as usize] += ledger.outcomes(outcome);
         }
         rounds += 1;
         fired += faults.fired();
@@ -107,11 +107,11 @@ async fn each(call: Call, origin: Option<&Scene>, sticky: bool, told: &mut [u64;
             return (rounds, fired);
         }
         nth += if sticky { 1 + nth / 8 } else { 1 };
-        assert!(nth < MANY, "{call:?}: the work never comes to its end");
+        assert!(nth < MANY, "{call:?}: the workload never ends");
     }
 }
 
-/// Says which failure it was when something is not as it has to be.
+/// Prints the plan of the faults when a test panics.
 struct Named(Plan);
 
 impl Drop for Named {
@@ -122,7 +122,7 @@ impl Drop for Named {
     }
 }
 
-/// A store, and elsewhere what it was asked and has answered.
+/// A store, and a directory for its acknowledgement log.
 struct Scene {
     store: TempDir,
     acks: TempDir,
@@ -130,7 +130,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Of a store that is not there yet, or of a copy of one that is closed.
+    /// Returns a scene for a new store, or for a copy of a closed store.
     fn new(origin: Option<&Self>) -> Self {
         let directory = || tempfile::tempdir().unwrap();
         let (store, acks) = (directory(), directory());
@@ -152,10 +152,10 @@ impl Scene {
         Ok((Persistence::builder().backend(backend).build().unwrap(), maintenance))
     }
 
-    /// Opens the store, works, and closes it, with a failure on the way; checks what is there afterwards.
+    /// Opens the store, runs the workload and closes the store, with a fault on the way. Then checks the store.
     async fn run(self, faults: &Faults, plan: Plan, sticky: bool) -> Ledger {
         faults.plan(plan);
-        let timeout = if sticky { IMPATIENT } else { PATIENT };
+        let timeout = if sticky { SHORT_TIMEOUT } else { LONG_TIMEOUT };
         let opened = match self.open(timeout).await {
             Ok(opened) => opened,
             Err(error) => {
@@ -164,7 +164,7 @@ impl Scene {
                 if sticky {
                     faults.clear();
                 }
-                self.open(PATIENT).await.expect("it opens when the failure is over")
+                self.open(LONG_TIMEOUT).await.expect("it opens after the fault")
             }
         };
         let (db, maintenance) = opened;
@@ -174,7 +174,7 @@ impl Scene {
             faults.clear();
             self.writes_again(&db, &maintenance).await;
         } else if struck {
-            self.add(&db, "again").await.expect("it writes again, at once");
+            self.add(&db, "again").await.expect("it accepts the next write");
         }
         if let Err(error) = db.close().await {
             assert!(faults.fired() > 0 && !struck, "{error}");
@@ -185,7 +185,7 @@ impl Scene {
         self.check().await
     }
 
-    /// A dozen writes from three tasks, with a checkpoint and reads between them.
+    /// Runs a dozen writes in three tasks, with a checkpoint and reads between them.
     async fn work(&self, db: &Persistence) {
         let draft = async {
             let id: MessageId = "draft".parse().unwrap();
@@ -208,7 +208,7 @@ impl Scene {
             });
             self.ask(Asked::Add, &names, db.batch(batch)).await?;
             self.read(db).await;
-            // A batch is compared as a whole: what is deleted was added by itself.
+            // The log compares a batch as a whole, so the deleted message is not part of the batch.
             self.add(db, "four").await?;
             self.ask(Asked::Delete, &["four"], db.thread("t").delete("four".parse().unwrap())).await
         };
@@ -219,7 +219,7 @@ impl Scene {
             self.add(db, "after").await?;
             self.add(db, "last").await
         };
-        // Each ends at its first failure; what it was is in the log.
+        // Each task ends at its first failure, which the log records.
         let _ended: (Result<_, _>, Result<_, _>, Result<_, _>) = tokio::join!(draft, batch, checkpoint);
         self.read(db).await;
     }
@@ -229,7 +229,7 @@ impl Scene {
         self.ask(Asked::Add, &[name], db.thread("t").add(message(name).with_id(id))).await
     }
 
-    /// Makes a call with its line in the log. An error is one that such a disk may lead to.
+    /// Makes a call and logs it. Asserts that an error is one that a broken disk can cause.
     async fn ask<T>(
         &self,
         asked: Asked,
@@ -245,7 +245,7 @@ impl Scene {
         })
     }
 
-    /// What is read is read well, or the disk is to blame: also for a reader that is not there in time.
+    /// Asserts that a read succeeds, or fails because of the disk or of a timeout.
     async fn read(&self, db: &Persistence) {
         let page = db.thread("t").page_showing(PageFrom::End, 100, Visibility::All).await;
         if let Some(error) = page.err().filter(|error| error.kind() != ErrorKind::Overloaded) {
@@ -253,25 +253,26 @@ impl Scene {
         }
     }
 
-    /// The failure is over: the next write is taken, unless the store has said before that it takes none.
+    /// Asserts that the store accepts the next write after the fault, once its health is writable.
     async fn writes_again(&self, db: &Persistence, maintenance: &Maintenance) {
         let mut health = maintenance.health();
         while health.condition != Condition::Writable {
-            health =
-                timeout(PATIENT, maintenance.health_other_than(&health)).await.expect("it is writable again");
+            health = timeout(LONG_TIMEOUT, maintenance.health_other_than(&health))
+                .await
+                .expect("it is writable again");
         }
         self.add(db, "again").await.expect("it writes again");
     }
 
-    /// Holds what is there, without failures, against what was answered.
+    /// Compares the store with the acknowledgement log, without faults.
     async fn check(self) -> Ledger {
         drop(self.log);
         let mut ledger = Ledger::new();
         ledger.read_directory(self.acks.path()).unwrap();
         let path = self.store.path().join("chat.db");
-        // Where the header of a file says whether it has a log. Nobody has it open.
+        // These bytes of the file header state the journal mode. No connection has the file open.
         let header = fs::read(&path).unwrap();
-        assert_eq!(header[18..20], [2, 2], "the store was used without a log");
+        assert_eq!(header[18..20], [2, 2], "the store was used without a WAL");
         let checked = check_store(&path, &mut ledger).await;
         assert_eq!(checked.faults, [""; 0]);
         let found: String = Connection::open(&path)
@@ -283,15 +284,18 @@ impl Scene {
     }
 }
 
-/// Folds the log into the file from a connection of its own, which may fail like any other.
+/// Runs a checkpoint on another connection, which can fail too.
 fn checkpoint(path: &Path) {
-    let folded =
+    let checkpointed =
         Connection::open(path).and_then(|db| db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())));
-    // SQLite may fail here; nothing else may.
-    assert!(folded.as_ref().err().is_none_or(|error| error.sqlite_error().is_some()), "{folded:?}");
+    // Only SQLite may fail here.
+    assert!(
+        checkpointed.as_ref().err().is_none_or(|error| error.sqlite_error().is_some()),
+        "{checkpointed:?}"
+    );
 }
 
-/// Who asked nothing wrong is told nothing else.
+/// Asserts that the error is one of the disk, because no call was invalid.
 #[track_caller]
 fn is_of_the_disk(kind: ErrorKind, error: &str) {
     assert!(matches!(kind, ErrorKind::Unavailable | ErrorKind::StorageFull), "{kind}: {error}");

@@ -1,4 +1,4 @@
-//! REL-6: the `fsync` of a commit fails, and the process goes on or is gone: what the store holds is what was told.
+//! REL-6: the `fsync` of a commit fails, and the process continues or dies: the store agrees with every answer.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,23 +26,23 @@ use throughline_reliability::{
 use throughline_sqlite::{Failpoint, SqliteOptions};
 use tokio::task::JoinSet;
 
-/// How long a commit is asked after: a disk that is broken for longer leaves it unknown.
+/// How long the store tries to resolve the outcome of a commit. If the disk fails for longer, the outcome stays unknown.
 const TIMEOUT: Duration = Duration::from_millis(50);
 
-/// So often another store is begun.
+/// The number of rounds with the same store.
 const ROUNDS_OF_A_STORE: u64 = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_6_a_commit_fails_and_the_process_goes_on() {
+async fn rel_6_store_agrees_with_answers_after_a_failed_commit() {
     let mut report = Report::new("REL-6");
     let mut random = report.random();
     let faults = vfs::install();
-    let mut told = Told::default();
+    let mut outcomes = OutcomeCounts::default();
     let (mut rounds, mut fired) = (0, 0);
     while rounds < scaled(100) {
         let scene = Scene::new();
-        let fences = Arc::<AtomicU64>::default();
-        let counted = Arc::clone(&fences);
+        let fence_transaction_count = Arc::<AtomicU64>::default();
+        let counted = Arc::clone(&fence_transaction_count);
         let options = options().failpoints(move |point| {
             counted.fetch_add(u64::from(point == Failpoint::Fencing), Ordering::SeqCst);
             Ok(())
@@ -50,41 +50,41 @@ async fn rel_6_a_commit_fails_and_the_process_goes_on() {
         let db = open(options, &scene.path()).await;
         let log = Arc::new(scene.log());
         for round in 0..ROUNDS_OF_A_STORE {
-            let before = fences.load(Ordering::SeqCst);
+            let before = fence_transaction_count.load(Ordering::SeqCst);
             let name = format!("round {round}");
             let times = random.choice([1, 1, 2, 3, u64::MAX]).unwrap();
             faults.plan(Plan::new(Call::Sync).on(FileKind::Wal).times(times));
             let answers = write(&db, &log, &name, random.u64(1..=6)).await;
             faults.clear();
             fired += faults.fired();
-            // What was folded meanwhile may have met the failure instead of a commit.
-            rounds += u64::from(fences.load(Ordering::SeqCst) > before);
-            is_as_told(&db, &answers).await;
+            // A checkpoint may have met the failure instead of a commit.
+            rounds += u64::from(fence_transaction_count.load(Ordering::SeqCst) > before);
+            expect_answers_hold(&db, &answers).await;
             let after = write(&db, &log, &format!("after {name}"), 1).await;
             assert!(after.values().all(|outcome| *outcome == Outcome::Applied), "{name}: {after:?}");
-            is_as_told(&db, &answers).await;
+            expect_answers_hold(&db, &answers).await;
         }
         db.close().await.unwrap();
         drop(log);
-        told.add(&scene.check().await.0);
+        outcomes.add(&scene.check().await.0);
     }
     report.count("rounds", rounds);
-    told.count(&mut report);
+    outcomes.count(&mut report);
     report.fired("fsync", fired);
     report.finish();
 }
 
-/// Set for the process that is to die: where its store and its log are, and how it ends.
+/// The variable for the process that dies: how it dies, and the paths of its store and its log.
 const DYING: &str = "THROUGHLINE_DYING";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_6_a_commit_fails_and_the_process_is_gone() {
+async fn rel_6_store_agrees_with_answers_after_a_failed_commit_and_a_crash() {
     if let Ok(orders) = env::var(DYING) {
         return die(&orders).await;
     }
     let mut report = Report::new("REL-6");
     let mut deaths = BTreeMap::<&str, u64>::new();
-    let (mut told, mut unanswered, mut came_true) = (Told::default(), 0, 0);
+    let (mut outcomes, mut unanswered, mut applied_in_doubt) = (OutcomeCounts::default(), 0, 0);
     let rounds = scaled(100);
     for round in 0..rounds {
         let scene = Scene::new();
@@ -92,54 +92,58 @@ async fn rel_6_a_commit_fails_and_the_process_is_gone() {
         *deaths.entry(death).or_default() += 1;
         let orders = format!("{death}\n{}\n{}", scene.path().display(), scene.acks.path().display());
         let dead = Command::new(env::current_exe().unwrap())
-            .args(["rel_6_a_commit_fails_and_the_process_is_gone", "--exact", "--nocapture"])
+            .args([
+                "rel_6_store_agrees_with_answers_after_a_failed_commit_and_a_crash",
+                "--exact",
+                "--nocapture",
+            ])
             .env(DYING, orders)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&dead.stdout);
-        assert!(said.contains(DIES), "{death}: {said}{}", String::from_utf8_lossy(&dead.stderr));
+        let printed = String::from_utf8_lossy(&dead.stdout);
+        assert!(printed.contains(DIES), "{death}: {printed}{}", String::from_utf8_lossy(&dead.stderr));
         let (ledger, messages) = scene.check().await;
-        told.add(&ledger);
+        outcomes.add(&ledger);
         unanswered += ledger.unanswered();
-        came_true += u64::from(messages > BEFORE);
+        applied_in_doubt += u64::from(messages > BEFORE);
     }
     report.count("rounds", rounds);
-    told.count(&mut report);
+    outcomes.count(&mut report);
     report.count("unanswered", unanswered);
-    report.count("came true in doubt", came_true);
+    report.count("applied in doubt", applied_in_doubt);
     for (death, times) in deaths {
         report.fired(death, times);
     }
     report.finish();
 }
 
-/// When the process ends, and what it was told until then.
+/// When the process dies, and which answer it has by then.
 const DEATHS: [&str; 5] = [
-    // Nobody knows anything.
-    "before it is looked into",
-    // It was found out, and nobody was told.
-    "before it is told",
+    // The outcome is not resolved.
+    "before the fence transaction",
+    // The outcome is resolved, and the caller has no answer.
+    "before the answer",
     // Refused.
-    "once it is told",
-    // Refused after the first attempt to find out had failed as well.
-    "once it is told late",
+    "after the answer",
+    // Refused, after the first fence transaction also failed.
+    "after a late answer",
     // Unknown.
     "in doubt",
 ];
 
-/// How many messages a process has written before its commit fails.
+/// The number of messages that a process writes before its commit fails.
 const BEFORE: u64 = 3;
 
-/// What a process says last.
-const DIES: &str = "dies as it was told to";
+/// The last line that a process prints.
+const DIES: &str = "dies as planned";
 
 async fn die(orders: &str) {
     let orders: Vec<&str> = orders.lines().collect();
     let [death, path, acks] = orders[..] else { panic!("{orders:?}") };
     let faults = vfs::install();
     let at = match death {
-        "before it is looked into" => Some(Failpoint::Fencing),
-        "before it is told" => Some(Failpoint::Fenced),
+        "before the fence transaction" => Some(Failpoint::Fencing),
+        "before the answer" => Some(Failpoint::Fenced),
         _ => None,
     };
     let options = options().failpoints(move |point| if Some(point) == at { end() } else { Ok(()) });
@@ -149,7 +153,7 @@ async fn die(orders: &str) {
     assert!(before.values().all(|outcome| *outcome == Outcome::Applied), "{before:?}");
     let plan = Plan::new(Call::Sync).on(FileKind::Wal);
     let (plan, expected) = match death {
-        "once it is told late" => (plan.times(2), Outcome::Refused),
+        "after a late answer" => (plan.times(2), Outcome::Refused),
         "in doubt" => (plan.sticky(), Outcome::Unknown),
         _ => (plan, Outcome::Refused),
     };
@@ -159,13 +163,13 @@ async fn die(orders: &str) {
     end();
 }
 
-/// Ends this process at once: nothing is closed, and nobody is told.
+/// Aborts this process: it closes nothing, and no caller gets an answer.
 fn end() -> ! {
     println!("{DIES}");
     process::abort();
 }
 
-/// Makes so many calls at once, the first of them a batch; says what was told of each message.
+/// Makes concurrent calls, the first of them a batch. Returns the outcome of each message.
 async fn write(db: &Persistence, log: &Arc<AckLog>, name: &str, calls: u64) -> BTreeMap<String, Outcome> {
     let mut asked = JoinSet::new();
     for call in 0..calls {
@@ -195,8 +199,8 @@ async fn write(db: &Persistence, log: &Arc<AckLog>, name: &str, calls: u64) -> B
     answers
 }
 
-/// Who reads now sees what was told.
-async fn is_as_told(db: &Persistence, answers: &BTreeMap<String, Outcome>) {
+/// Asserts that a read agrees with the answers.
+async fn expect_answers_hold(db: &Persistence, answers: &BTreeMap<String, Outcome>) {
     let mut there = BTreeSet::new();
     let mut walk = db.thread("t").walk(PageFrom::Start, Visibility::All);
     while let Some(message) = walk.next().await.unwrap() {
@@ -219,7 +223,7 @@ async fn open(options: SqliteOptions, path: &Path) -> Persistence {
     Persistence::builder().backend(options.open(path).await.unwrap()).build().unwrap()
 }
 
-/// A store, and elsewhere what it was asked and has answered.
+/// A store, and a directory for its acknowledgement log.
 struct Scene {
     store: TempDir,
     acks: TempDir,
@@ -239,7 +243,7 @@ impl Scene {
         AckLog::create(self.acks.path().join("1.acks")).unwrap()
     }
 
-    /// Holds what is there against what was answered; says how many messages there are.
+    /// Compares the store with the acknowledgement log. Returns the log, and the number of messages in the store.
     async fn check(&self) -> (Ledger, u64) {
         let mut ledger = Ledger::new();
         ledger.read_directory(self.acks.path()).unwrap();
@@ -249,11 +253,11 @@ impl Scene {
     }
 }
 
-/// What was told in all rounds.
+/// The outcomes of all rounds.
 #[derive(Default)]
-struct Told([u64; 3]);
+struct OutcomeCounts([u64; 3]);
 
-impl Told {
+impl OutcomeCounts {
     fn add(&mut self, ledger: &Ledger) {
         for outcome in Outcome::ALL {
             self.0[outcome as usize] += ledger.outcomes(outcome);

@@ -1,4 +1,4 @@
-//! REL-5, for good: a disk that stays broken is told, is read from, and is written to when it works again.
+//! REL-5, permanently: the store reports a disk that stays broken, serves reads, and accepts writes after the disk works again.
 
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,11 @@ use tokio::time::timeout;
 /// How long a write is retried.
 const TIMEOUT: Duration = Duration::from_millis(50);
 
-/// How soon a store says that its disk stays broken, and how soon it is written to when that is over.
+/// The longest time until the store reports a broken disk, and until it accepts writes after the disk works again.
 const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_5_a_disk_that_stays_broken_is_told_and_survived() {
+async fn rel_5_store_reports_a_broken_disk_and_recovers() {
     let mut report = Report::new("REL-5");
     let faults = vfs::install();
     for call in [Call::Sync, Call::Write, Call::ShortWrite] {
@@ -36,7 +36,7 @@ async fn rel_5_a_disk_that_stays_broken_is_told_and_survived() {
         };
         let there = add("before").await.unwrap().message.id;
 
-        // No `SQLITE_FULL`: a full disk is no broken one.
+        // Not `SQLITE_FULL`, because a full disk is not a broken disk.
         faults.plan(Plan::new(call).sticky().code(Call::Write.code()));
         let begun = Instant::now();
         let mut tried = 0;
@@ -44,9 +44,9 @@ async fn rel_5_a_disk_that_stays_broken_is_told_and_survived() {
             tried += 1;
             let error = add(&format!("meanwhile {tried}")).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
-            assert!(begun.elapsed() < SOON, "nothing is told after {tried} writes");
+            assert!(begun.elapsed() < SOON, "the store reports nothing after {tried} writes");
         }
-        report.count(format!("ms until told[{call:?}]"), begun.elapsed().as_millis());
+        report.count(format!("ms until reported[{call:?}]"), begun.elapsed().as_millis());
         let refused = add("refused").await.unwrap_err();
         assert_eq!((refused.kind(), refused.effect()), (ErrorKind::Unavailable, Effect::NotApplied));
         assert!(db.thread("t").get(there).await.unwrap().is_some());
@@ -57,7 +57,7 @@ async fn rel_5_a_disk_that_stays_broken_is_told_and_survived() {
         let mut health = maintenance.health();
         while health.condition != Condition::Writable {
             let other = timeout(SOON, maintenance.health_other_than(&health)).await;
-            health = other.expect("it is told that the disk works again");
+            health = other.expect("the store reports that the disk works again");
         }
         add("again").await.unwrap();
         report.count(format!("ms until written again[{call:?}]"), begun.elapsed().as_millis());

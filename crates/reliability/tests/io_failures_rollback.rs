@@ -1,4 +1,4 @@
-//! REL-7: SQLite rolls a transaction of many writes back by itself, and nothing of it is committed.
+//! REL-7: SQLite rolls back a transaction of many writes by itself, and commits nothing of it.
 
 use std::{
     collections::BTreeMap,
@@ -21,25 +21,25 @@ use throughline_reliability::{
 use throughline_sqlite::{Failpoint, Maintenance, SqliteOptions};
 use tokio::task::{JoinSet, yield_now};
 
-/// How many writes share the transaction.
+/// The number of writes in the transaction.
 const WRITES: u64 = 50;
 
-/// What the first of them brings: more than SQLite keeps of a transaction in memory, so that it writes to the log in the
-/// middle of a statement, and for every page of those that follow.
+/// The bytes of the first write: more than SQLite keeps of a transaction in memory, so that SQLite writes to the WAL in the
+/// middle of a statement, and for every page of the later writes.
 const FIRST_BYTES: usize = 9 << 20;
 
-/// What each of the others brings.
+/// The bytes of each other write.
 const BYTES: usize = 20 << 10;
 
-/// How often one task gives way, so that all others come as far as they can.
-const TURNS: usize = 1000;
+/// The number of times that the test yields, so that all other tasks run until they wait.
+const YIELDS: usize = 1000;
 
 #[tokio::test]
-async fn rel_7_a_transaction_that_is_rolled_back_leaves_nothing() {
+async fn rel_7_rolled_back_transaction_leaves_nothing() {
     let mut report = Report::new("REL-7");
     let mut random = report.random();
     let faults = vfs::install();
-    let mut told = 0;
+    let mut refusals = 0;
     for round in 0..scaled(6) {
         let (call, code) = [
             (Call::Write, ffi::SQLITE_FULL),
@@ -53,7 +53,7 @@ async fn rel_7_a_transaction_that_is_rolled_back_leaves_nothing() {
         prepare(&db).await;
         let before = snapshot(&db).await;
 
-        // It fails in the k-th write, or in one soon after; in the last one in every other round.
+        // The disk fails in the k-th write or soon after it. In every other round, that is the last write.
         let kth = if round % 2 == 0 { WRITES } else { random.u64(2..WRITES) };
         let plan = Plan::new(call).on(FileKind::Wal).nth(random.u64(1..5)).code(code);
         let answers = together(&db, &stage, 0..WRITES, Some((kth, plan))).await;
@@ -61,7 +61,7 @@ async fn rel_7_a_transaction_that_is_rolled_back_leaves_nothing() {
         report.fired(format!("{call:?} with {code}"), faults.fired());
         let taken = stage.transactions()[0].taken;
         assert!(taken >= kth, "it fails after {taken} writes");
-        // Who had not been taken when it failed is in the next one.
+        // Writes that the failed transaction had not taken are in the next transaction.
         let mut transactions = vec![Transaction { taken, is_committed: false }];
         transactions
             .extend((taken < WRITES).then_some(Transaction { taken: WRITES - taken, is_committed: true }));
@@ -72,13 +72,13 @@ async fn rel_7_a_transaction_that_is_rolled_back_leaves_nothing() {
             let kind = if code == ffi::SQLITE_FULL { ErrorKind::StorageFull } else { ErrorKind::Unavailable };
             assert_eq!((error.kind(), error.effect()), (kind, Effect::NotApplied), "{error:?}");
         }
-        told += taken;
+        refusals += taken;
         let after = snapshot(&db).await;
         for number in &refused {
             assert_eq!(of(&after, *number), of(&before, *number), "write {number} was refused");
         }
 
-        // Nothing is in the way of the next one, and nothing was left by those that are made again.
+        // The next transaction succeeds, and the repeated writes find nothing of the failed transaction.
         let answers = together(&db, &stage, 0..taken, None).await;
         assert!(answers.values().all(Result::is_ok), "{answers:?}");
         assert_eq!(stage.transactions(), [Transaction { taken, is_committed: true }]);
@@ -89,22 +89,22 @@ async fn rel_7_a_transaction_that_is_rolled_back_leaves_nothing() {
         assert!(maintenance.verify().await.unwrap().is_sound());
         db.close().await.unwrap();
     }
-    report.count("refused", told);
+    report.count("refused", refusals);
     report.finish();
 }
 
-/// What the writer meets, and does.
+/// Controls the writer, and records its transactions.
 #[derive(Default)]
 struct Stage {
-    /// It waits before it takes a write, until all of them wait.
+    /// Whether the writer waits before it takes a write.
     is_held: Mutex<bool>,
     released: Condvar,
-    /// What is planned when it applies the write of this number in its transaction.
+    /// The number of a write in its transaction, and the fault that the writer plans when it applies that write.
     armed: Mutex<Option<(u64, Plan)>>,
     transactions: Mutex<Vec<Transaction>>,
 }
 
-/// How many writes a transaction took, and whether it came to its end.
+/// The number of writes in a transaction, and whether it was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Transaction {
     taken: u64,
@@ -195,8 +195,8 @@ async fn write(db: Persistence, number: u64) -> Result<(), PersistError> {
     }
 }
 
-/// Has the writes of these numbers wait before the first is taken, so that they are taken one after the other. Answers
-/// what each was told.
+/// Makes these writes wait in the queue before the writer takes the first one, so that their order is fixed. Returns their
+/// answers.
 async fn together(
     db: &Persistence,
     stage: &Stage,
@@ -209,18 +209,18 @@ async fn together(
         let db = db.clone();
         writes.spawn(async move { (number, write(db, number).await) });
     }
-    // There is one thread for all tasks: one that waits for nothing but its turn has had it by then.
-    for _ in 0..TURNS {
+    // All tasks share one thread, so every task has run until it waits by then.
+    for _ in 0..YIELDS {
         yield_now().await;
     }
     stage.release();
     writes.join_all().await.into_iter().collect()
 }
 
-/// Everything that a store holds.
+/// All messages of a store.
 type Snapshot = BTreeMap<MessageId, (MessageState, Revision, usize)>;
 
-/// What of it is about the write of this number.
+/// Returns the part of a snapshot that belongs to one write.
 fn of(snapshot: &Snapshot, number: u64) -> Snapshot {
     let ending = format!("-{number}");
     let mut part = snapshot.clone();

@@ -1,4 +1,4 @@
-//! `kill -9`, anywhere: nothing that was acknowledged is lost, nothing is there twice, nothing is there by half.
+//! `kill -9` at any point: the store loses no acknowledged write, and has no duplicate and no partial write.
 
 use std::{path::Path, thread, time::Duration};
 
@@ -13,7 +13,7 @@ use throughline_sqlite::Failpoint;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
-/// A store, with the logs of everybody who has written to it elsewhere.
+/// A store, and a directory for the acknowledgement logs of its writers.
 struct Scene {
     store: TempDir,
     acks: TempDir,
@@ -36,7 +36,7 @@ impl Scene {
     }
 }
 
-/// What the ledgers of several stores come to.
+/// The sums over the ledgers of several stores.
 #[derive(Default)]
 struct Totals {
     acknowledged: u64,
@@ -60,11 +60,11 @@ impl Totals {
     }
 }
 
-/// So many kills are survived by one store before there is a new one.
+/// The number of kills with the same store.
 const CYCLES_OF_A_STORE: u64 = 10;
 
 #[tokio::test]
-async fn rel_1_three_processes_are_killed_at_any_moment() {
+async fn rel_1_store_agrees_with_answers_after_three_processes_were_killed() {
     let mut report = Report::new("REL-1");
     let mut random = report.random();
     let cycles = scaled(100);
@@ -97,7 +97,7 @@ async fn rel_1_three_processes_are_killed_at_any_moment() {
             scene = Scene::new();
         }
     }
-    // Who was killed before it wrote has shown nothing.
+    // A process that was killed before its first write has tested nothing.
     assert!(totals.acknowledged >= 10 * cycles, "{} answers in {cycles} cycles", totals.acknowledged);
     report.fired("killed with calls on their way", totals.unanswered);
     report.count("cycles", cycles);
@@ -105,7 +105,7 @@ async fn rel_1_three_processes_are_killed_at_any_moment() {
     report.finish();
 }
 
-/// A job that comes through this place. One of its first commits fails, and it answers what became of that.
+/// Returns a job that passes this failpoint. One of its first commits fails, and the store resolves its outcome.
 fn through(point: Failpoint, random: &mut fastrand::Rng, job: Job) -> Job {
     let failing_commit = random.u64(1..=4);
     let job = Job { tasks: 8, operations: Some(30), seed: random.u64(..), failing_commit, ..job };
@@ -115,14 +115,14 @@ fn through(point: Failpoint, random: &mut fastrand::Rng, job: Job) -> Job {
         // Once in the life of a file, or of a store.
         Failpoint::Migrating | Failpoint::Closing => Job { interference: hit(1), ..job },
         Failpoint::Checkpointing => Job { stays: true, interference: hit(1), ..job },
-        // After a commit that failed, and before anybody was answered.
+        // After a failed commit, and before any caller has an answer.
         Failpoint::Fencing | Failpoint::Fenced => Job { interference: hit(1), ..job },
         _ => Job { interference: hit(some), ..job },
     }
 }
 
 #[tokio::test]
-async fn rel_2_the_process_ends_at_each_place_of_the_writer() {
+async fn rel_2_store_agrees_with_the_log_after_a_kill_at_each_failpoint() {
     let mut report = Report::new("REL-2");
     let mut random = report.random();
     let mut totals = Totals::default();

@@ -1,4 +1,4 @@
-//! REL-34: what is at a limit is taken, what is beyond it is refused by name, and nothing is spent on what is refused.
+//! REL-34: a call at a limit is accepted, a call beyond it is refused by name, and a refused call uses almost no memory.
 
 use std::{fs, io::Write as _};
 
@@ -23,16 +23,16 @@ const ATTACHMENTS: usize = 256;
 const BATCH_ITEMS: usize = 512;
 const BATCH_BYTES: usize = 16 * MIB;
 
-/// What the store takes of one message, as its options state it.
+/// The default limit of the store for one message.
 const STORED: usize = 64 * MIB;
 
-/// What memory may grow by while a message grows to its limit and is refused beyond it.
+/// The most growth of memory while a message grows to its limit and the store refuses more.
 const MEMORY: usize = 256 * MIB;
 
-/// What may be spent on a call that is refused, whatever it carries.
+/// The most memory of a refused call, whatever its size.
 const SPENT: usize = 4 * MIB;
 
-/// How deep what is far too deep is nested.
+/// A depth of nesting far beyond the limit.
 const ABYSS: usize = 1_000_000;
 
 async fn guarded() -> Persistence {
@@ -40,12 +40,12 @@ async fn guarded() -> Persistence {
     Persistence::builder().layer(LimitsLayer::new()).backend(backend).build().unwrap()
 }
 
-/// Content of so many bytes of JSON.
+/// Returns content with this many bytes of JSON.
 fn content(bytes: usize) -> Content {
     Content::from_json(format!("[\"{}\"]", "x".repeat(bytes - 4))).unwrap()
 }
 
-/// Metadata of so many bytes.
+/// Returns metadata with this many bytes.
 fn metadata(bytes: usize) -> Metadata {
     let mut metadata = Metadata::new();
     metadata.set("k", &"x".repeat(bytes - 3)).unwrap();
@@ -61,21 +61,21 @@ fn id(id: &str) -> MessageId {
     id.parse().unwrap()
 }
 
-/// Refused at the layer, before anything was done.
+/// Asserts that the layer refused the call, before it reached the store.
 #[track_caller]
 fn refused<T>(answer: Result<T>, detail: &str) {
-    let error = answer.err().unwrap_or_else(|| panic!("taken, and not refused as {detail}"));
+    let error = answer.err().unwrap_or_else(|| panic!("accepted, and not refused as {detail}"));
     assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotApplied), "{error}");
     assert_eq!((error.site().map(|site| site.name()), error.detail()), (Some("limits"), detail));
 }
 
-/// At the limit, one beyond it, and ten times as much.
+/// Returns the limit, one more than the limit, and ten times the limit.
 fn around(limit: usize) -> [usize; 3] {
     [limit, limit + 1, 10 * limit]
 }
 
 #[tokio::test]
-async fn rel_34_content_is_taken_to_the_byte() {
+async fn rel_34_content_is_accepted_up_to_the_byte() {
     let db = guarded().await;
     let thread = db.thread("t");
     let mut report = Report::new("REL-34-CONTENT");
@@ -106,7 +106,7 @@ async fn rel_34_content_is_taken_to_the_byte() {
         let append =
             thread.update_content(id("appended"), ContentChange::Append(text), UpdateMode::Partial).await;
         if bytes == CONTENT {
-            // The store counts the frame of a text block as well.
+            // The store also counts the frame of a text block.
             assert_eq!(append.unwrap_err().kind(), ErrorKind::TooLarge);
             let fits = Delta::text("x".repeat(CONTENT - Content::text("").byte_len()));
             let append = ContentChange::Append(fits);
@@ -116,14 +116,14 @@ async fn rel_34_content_is_taken_to_the_byte() {
         }
         report.count(format!("{bytes} bytes"), 6);
     }
-    let entry = thread.summary().await.unwrap().unwrap();
-    assert_eq!(entry.messages, 4, "nothing of what was refused is there");
+    let summary = thread.summary().await.unwrap().unwrap();
+    assert_eq!(summary.messages, 4, "the store has no refused message");
     db.close().await.unwrap();
     report.finish();
 }
 
 #[tokio::test]
-async fn rel_34_the_other_limits_are_taken_to_the_unit() {
+async fn rel_34_other_values_are_accepted_up_to_their_limits() {
     let db = guarded().await;
     let thread = db.thread("t");
     let mut report = Report::new("REL-34-UNITS");
@@ -159,12 +159,12 @@ async fn rel_34_the_other_limits_are_taken_to_the_unit() {
         taken_at(BATCH_ITEMS, count, db.batch(batch).await.map(drop), "operations in a batch");
     }
     for bytes in around(BATCH_BYTES) {
-        // As many as it takes of what one may have, and what is left in one more.
+        // Items of half the content limit, and one item with the rest.
         let item = CONTENT / 2;
         let whole = (0..bytes / item).fold(Batch::new(), |batch, _| batch.with(add(&thread, content(item))));
         let batch = match bytes % item {
             0 => whole,
-            // A content has five bytes at least: the one before gives some of its own.
+            // Content has at least five bytes, so the item before is five bytes shorter.
             rest => (0..bytes / item - 1)
                 .fold(Batch::new(), |batch, _| batch.with(add(&thread, content(item))))
                 .with(add(&thread, content(item - 5)))
@@ -183,14 +183,14 @@ async fn rel_34_the_other_limits_are_taken_to_the_unit() {
 }
 
 #[tokio::test]
-async fn rel_34_a_depth_of_a_million_is_refused_and_costs_no_stack() {
+async fn rel_34_million_levels_of_nesting_are_refused_without_a_stack_overflow() {
     let backend = SqliteBackend::temporary().await.unwrap();
     // A value that deep has more bytes than metadata may have.
     let limits = LimitsLayer::new().metadata_bytes(CONTENT);
     let db = Persistence::builder().layer(limits).backend(backend).build().unwrap();
     let thread = db.thread("t");
     let detail =
-        |what: &str| format!("{ABYSS} levels of nesting in {what} are more than the {DEPTH} allowed");
+        |field: &str| format!("{ABYSS} levels of nesting in {field} are more than the {DEPTH} allowed");
     let deep = || Content::from_json(nested(ABYSS)).unwrap();
     refused(thread.add(NewMessage::new(Role::User, deep())).await, &detail("content"));
     let mut metadata = Metadata::new();
@@ -198,7 +198,7 @@ async fn rel_34_a_depth_of_a_million_is_refused_and_costs_no_stack() {
     refused(thread.add(NewMessage::user("x").with_metadata(metadata)).await, &detail("metadata"));
     let blocks = ContentChange::Append(Delta::Blocks(deep()));
     refused(thread.update_content(id("m"), blocks, UpdateMode::Partial).await, &detail("content"));
-    // As a host gets it from outside.
+    // A host may receive such a call as JSON.
     let args = PersistArgs::from(add(&thread, deep()));
     let json = serde_json::to_string(&args).unwrap();
     assert_eq!(serde_json::from_str::<PersistArgs>(&json).unwrap(), args);
@@ -207,7 +207,7 @@ async fn rel_34_a_depth_of_a_million_is_refused_and_costs_no_stack() {
         assert!(serde_json::from_str::<PersistArgs>(&unfinished).is_err());
         assert!(serde_json::from_str::<Metadata>(&unfinished).is_err());
     }
-    // A store without the layer keeps it as any other text, and answers with it.
+    // A store without the layer keeps such content, and returns it.
     let bare = Persistence::builder().backend(SqliteBackend::temporary().await.unwrap()).build().unwrap();
     bare.thread("t").add(NewMessage::new(Role::User, deep())).await.unwrap();
     let page = bare.thread("t").page(PageFrom::Start, 1).await.unwrap();
@@ -219,14 +219,14 @@ async fn rel_34_a_depth_of_a_million_is_refused_and_costs_no_stack() {
     report.finish();
 }
 
-/// A message that is to become four times as long as one may be, piece by piece: nobody says at the beginning how long.
+/// A message grows by appends towards four times its limit. No call announces the final length.
 #[tokio::test]
-async fn rel_34_a_message_that_grows_without_end_is_refused_at_the_limit_of_the_store() {
-    const PIECE: usize = 4 * MIB;
+async fn rel_34_appends_are_refused_at_the_content_limit_of_the_store() {
+    const CHUNK: usize = 4 * MIB;
     const CLAIMED: usize = 4 * STORED;
 
     let Some(peak) = Peak::since_now() else {
-        return skipped("REL-34: memory while a message grows to its limit", "the system does not say it");
+        return skipped("REL-34: memory while a message grows to its limit", "the system does not report it");
     };
     let backend = SqliteBackend::temporary().await.unwrap();
     let limits = LimitsLayer::new().content_bytes(2 * STORED);
@@ -235,10 +235,10 @@ async fn rel_34_a_message_that_grows_without_end_is_refused_at_the_limit_of_the_
     let reserve = Reserve::new(id_of(&thread), NewReservation::new(Role::Assistant).with_id(id("m")));
     db.run(reserve).await.unwrap();
     let (mut stored, mut refusals) = (0, 0);
-    for _ in 0..CLAIMED / PIECE {
-        let piece = ContentChange::Append(Delta::text("x".repeat(PIECE)));
-        match thread.update_content(id("m"), piece, UpdateMode::Partial).await {
-            Ok(_) => stored += PIECE,
+    for _ in 0..CLAIMED / CHUNK {
+        let chunk = ContentChange::Append(Delta::text("x".repeat(CHUNK)));
+        match thread.update_content(id("m"), chunk, UpdateMode::Partial).await {
+            Ok(_) => stored += CHUNK,
             Err(error) => {
                 assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotApplied));
                 assert_eq!(error.site().map(|site| site.name()), Some("sqlite"));
@@ -246,8 +246,8 @@ async fn rel_34_a_message_that_grows_without_end_is_refused_at_the_limit_of_the_
             }
         }
     }
-    // The frame of a text block takes a few bytes of the last piece's room.
-    assert_eq!((stored, refusals), (STORED - PIECE, (CLAIMED - stored) / PIECE));
+    // The frame of a text block needs a few bytes, so that the last chunk does not fit.
+    assert_eq!((stored, refusals), (STORED - CHUNK, (CLAIMED - stored) / CHUNK));
     let grown = peak.grown();
     assert!(grown < MEMORY, "{} MiB", grown / MIB);
     let finish = ContentChange::Append(Delta::text("."));
@@ -262,9 +262,9 @@ async fn rel_34_a_message_that_grows_without_end_is_refused_at_the_limit_of_the_
     report.finish();
 }
 
-/// Ten appends of a megabyte, where a message may have eight.
+/// Ten appends of one MiB, with a limit of eight MiB.
 #[tokio::test]
-async fn rel_34_streaming_is_held_to_the_limit_of_content() {
+async fn rel_34_streamed_messages_are_bounded_by_the_content_limit() {
     let db = guarded().await;
     let thread = db.thread("t");
     let reserve = Reserve::new(id_of(&thread), NewReservation::new(Role::Assistant).with_id(id("m")));
@@ -279,7 +279,7 @@ async fn rel_34_streaming_is_held_to_the_limit_of_content() {
             }
         }
     }
-    // The frame of a text block takes a few bytes of the last one's room.
+    // The frame of a text block needs a few bytes, so that the eighth append does not fit.
     assert_eq!(taken, CONTENT / MIB - 1, "appends are taken");
     thread.update_content(id("m"), ContentChange::none(), UpdateMode::Final).await.unwrap();
     let whole = Content::text(&"x".repeat(taken * MIB));
@@ -287,7 +287,7 @@ async fn rel_34_streaming_is_held_to_the_limit_of_content() {
     thread.edit(id("m"), whole).await.unwrap();
     assert_eq!(thread.fork(&id("m"), NewThread::new()).await.unwrap().messages, 1);
 
-    // By a draft, at the append itself, and the draft goes on.
+    // A draft reports the refusal at the append, and stays usable.
     let mut draft = thread.reserve(Role::Assistant).await.unwrap();
     let mut refusals = Vec::new();
     for append in 1..=10 {
@@ -306,9 +306,9 @@ async fn rel_34_streaming_is_held_to_the_limit_of_content() {
     report.finish();
 }
 
-/// What was stored under wider limits is forked under narrower ones.
+/// A fork under narrow limits copies messages that were stored under wider limits.
 #[tokio::test]
-async fn rel_34_a_fork_takes_whatever_the_store_holds() {
+async fn rel_34_fork_copies_messages_beyond_the_current_limits() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let db = Persistence::builder().backend(SqliteBackend::open(&path).await.unwrap()).build().unwrap();
@@ -328,11 +328,11 @@ async fn rel_34_a_fork_takes_whatever_the_store_holds() {
     assert_eq!(forked.messages, 2);
     for name in ["large", "deep"] {
         let original = thread.get(id(name)).await.unwrap().unwrap();
-        let copy = db.thread(forked.entry.thread.clone()).get(id(name)).await.unwrap().unwrap();
+        let copy = db.thread(forked.summary.thread.clone()).get(id(name)).await.unwrap().unwrap();
         assert!(copy.content == original.content && copy.metadata == original.metadata, "{name}");
         assert_eq!(copy.attachments, original.attachments);
     }
-    // A host's own import is limited as any other write.
+    // An import of a host has the same limits as other writes.
     let row = ImportRow::new(id("mine"), Role::User, content(2 * MIB), Timestamp::from_micros(0));
     let import = db.run(Import::new(id_of(&thread), vec![row])).await;
     assert_eq!(import.unwrap_err().kind(), ErrorKind::TooLarge);
@@ -343,7 +343,7 @@ async fn rel_34_a_fork_takes_whatever_the_store_holds() {
 }
 
 #[tokio::test]
-async fn rel_34_nothing_is_spent_on_what_is_refused() {
+async fn rel_34_refused_calls_use_almost_no_memory() {
     let db = guarded().await;
     let thread = db.thread("t");
     let key = "a key, so that the call is fingerprinted";
@@ -354,9 +354,9 @@ async fn rel_34_nothing_is_spent_on_what_is_refused() {
         ImportRow::new(id(&format!("m{n}")), Role::User, content(CONTENT / 2), Timestamp::from_micros(0))
     });
     let import = db.run(Import::new(id_of(&thread), rows.collect())).key(key);
-    // What is to be refused is there already.
+    // The calls are built before the measurement begins.
     let Some(peak) = Peak::since_now() else {
-        return skipped("REL-34: memory while a call is refused", "the system does not say it");
+        return skipped("REL-34: memory while a call is refused", "the system does not report it");
     };
     let refusals: [PersistError; 3] =
         [add.await.unwrap_err(), append.await.unwrap_err(), import.await.unwrap_err()];
@@ -369,15 +369,15 @@ async fn rel_34_nothing_is_spent_on_what_is_refused() {
     report.finish();
 }
 
-/// The most memory that the process has had since a moment.
+/// Measures the peak memory of the process from a moment on.
 struct Peak {
     before: usize,
 }
 
 impl Peak {
-    /// Begins to look. None where the system does not say it.
+    /// Begins the measurement. Returns `None` if the system does not report the peak.
     fn since_now() -> Option<Self> {
-        // The mark of the most is put back to what there is now.
+        // Resets the peak to the current resident memory.
         fs::OpenOptions::new().write(true).open("/proc/self/clear_refs").ok()?.write_all(b"5").ok()?;
         Some(Self { before: kilobytes("VmHWM:")? << 10 })
     }
@@ -403,10 +403,10 @@ fn add(thread: &Thread, content: Content) -> Add {
 }
 
 #[track_caller]
-fn taken_at(limit: usize, given: usize, answer: Result<()>, what: &str) {
+fn taken_at(limit: usize, given: usize, answer: Result<()>, unit: &str) {
     if given == limit {
         answer.unwrap();
     } else {
-        refused(answer, &format!("{given} {what} are more than the {limit} allowed"));
+        refused(answer, &format!("{given} {unit} are more than the {limit} allowed"));
     }
 }

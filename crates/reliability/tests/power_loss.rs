@@ -1,4 +1,4 @@
-//! REL-3: the power goes while many tasks write. REL-4: on disks that lie, the same finds what was lost.
+//! REL-3: the power fails while many tasks write. REL-4: the same check detects lost writes on disks that only report syncs.
 #![cfg(unix)]
 
 use std::{collections::BTreeMap, fs, path::Path, thread, time::Duration};
@@ -15,14 +15,14 @@ use tokio::runtime::Runtime;
 
 const DISK: u64 = 512 << 20;
 
-/// How often the power goes on an honest disk, and how often at most on one that lies.
+/// The number of power failures on a correct disk, and the most on a disk that lies.
 const CYCLES: u64 = 20;
 
-/// How often the same store is recovered before the next cycle begins with a fresh one.
+/// The number of cycles with the same store.
 const SAME: u64 = 4;
 
 #[test]
-fn rel_3_power_loss() {
+fn rel_3_power_loss_loses_no_acknowledged_write() {
     let mut disk = match Disk::mount() {
         Ok(disk) => disk,
         Err(why) => return skipped("REL-3", &why),
@@ -41,22 +41,22 @@ fn rel_3_power_loss() {
     report.count("acknowledged", disk.acknowledged());
     report.count("messages_read", messages);
     report.count("slowest_recovery_ms", worst.as_millis());
-    report.fired("the power went", losses);
-    report.fired("acknowledged before it went", disk.acknowledged());
+    report.fired("the power failed", losses);
+    report.fired("acknowledged before the failure", disk.acknowledged());
     report.finish();
 }
 
 #[test]
-fn rel_4_a_disk_that_brings_nothing_home() {
-    is_found_out("NoSync", Lie::NoSync);
+fn rel_4_check_detects_a_disk_that_never_syncs() {
+    expect_detected("NoSync", Lie::NoSync);
 }
 
 #[test]
-fn rel_4_a_log_that_is_not_brought_home() {
-    is_found_out("NormalSync", Lie::NormalSync);
+fn rel_4_check_detects_commits_without_a_sync_of_the_wal() {
+    expect_detected("NormalSync", Lie::NormalSync);
 }
 
-fn is_found_out(name: &str, lie: Lie) {
+fn expect_detected(name: &str, lie: Lie) {
     let mut disk = match Disk::mount() {
         Ok(disk) => disk,
         Err(why) => return skipped("REL-4", &why),
@@ -67,10 +67,10 @@ fn is_found_out(name: &str, lie: Lie) {
     let found = (0..CYCLES).find_map(|cycle| match disk.cycle(cycle, lie, &mut random) {
         Some(checked) if checked.faults.is_empty() => None,
         Some(checked) => Some((cycle, checked.faults.len())),
-        // Not even a store is left.
+        // The store cannot be opened any more.
         None => Some((cycle, usize::MAX)),
     });
-    let (cycle, faults) = found.expect("a lie that is not found out: what was checked proves nothing");
+    let (cycle, faults) = found.expect("the check does not detect the lie, so it proves nothing");
     report.count("cycles", cycle + 1);
     report.count("acknowledged", disk.acknowledged());
     report.fired("something acknowledged was lost", faults as u64);
@@ -91,7 +91,7 @@ impl Disk {
         Ok(Self { ext4, acks: tempfile::tempdir().unwrap(), acknowledged: BTreeMap::new() })
     }
 
-    /// Writes, takes the power away, and compares. Nothing where there is no store any more.
+    /// Writes, cuts the power, and compares. Returns `None` if the store cannot be opened any more.
     fn cycle(&mut self, cycle: u64, lie: Lie, random: &mut fastrand::Rng) -> Option<Checked> {
         let store = self.ext4.path().join(format!("{}.db", cycle / SAME));
         let acks = self.acks.path().join((cycle / SAME).to_string());
@@ -99,9 +99,9 @@ impl Disk {
         let job = Job { lie, seed: random.u64(..), ..Job::new(&store, &acks, cycle.to_string()) };
         let mut worker = Worker::start(env!("CARGO_BIN_EXE_worker"), &job).unwrap();
         assert_eq!(worker.line().as_deref(), Some("open"));
-        // How much it writes: nothing waits for it.
+        // The time in which the worker writes; no assertion depends on it.
         thread::sleep(Duration::from_millis(random.u64(100..500)));
-        // None of its calls is on its way when the power goes.
+        // No call is in flight when the power fails.
         worker.stop().unwrap();
         self.ext4.shut_down().unwrap();
         worker.kill().unwrap();
@@ -118,7 +118,7 @@ impl Disk {
         let mut ledger = Ledger::new();
         ledger.read_directory(acks).unwrap();
         self.acknowledged.insert(number, ledger.acknowledged());
-        // In a task: a panic ends that one only.
+        // A task contains a panic of the check.
         let (path, runtime) = (store.to_owned(), Runtime::new().unwrap());
         let checking = runtime.spawn(async move { check_store(&path, &mut ledger).await });
         runtime.block_on(checking).ok()

@@ -1,4 +1,4 @@
-//! REL-3: the power goes in the moment in which a copy was made. Whoever was told of the copy finds it, whole.
+//! REL-3: the power fails right after a backup. An acknowledged backup is complete.
 #![cfg(unix)]
 
 use throughline_core::{
@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 const DISK: u64 = 64 << 20;
 
-/// How often the power goes.
+/// The number of power failures.
 const CYCLES: u64 = 5;
 
 /// How many messages are copied: more than one page of the cache, and than one step of the copy.
@@ -19,7 +19,7 @@ const BATCHES: u64 = 20;
 const BATCH: u64 = 100;
 
 #[test]
-fn rel_3_power_loss_after_a_backup() {
+fn rel_3_backup_survives_a_power_loss() {
     let disk = match Ext4::mount(DISK, 4096) {
         Ok(disk) => disk,
         Err(why) => return skipped("REL-3 after a backup", &why.to_string()),

@@ -1,4 +1,4 @@
-//! Several processes on one file, at once.
+//! Several processes use one file concurrently.
 
 use std::{
     fs,
@@ -32,7 +32,7 @@ fn directories() -> (TempDir, TempDir) {
 fn rel_9_four_processes_with_sixty_four_writers_each_all_get_their_turn() {
     const PROCESSES: u64 = 4;
     const WRITERS: u64 = 64;
-    /// Turns are what is checked, not how long a busy disk takes for one.
+    /// The test checks fairness, not the speed of a busy disk.
     const TIMEOUT: Duration = Duration::from_secs(60);
     let mut report = Report::new("REL-9");
     let operations = scaled(500);
@@ -87,7 +87,7 @@ fn opener_name(number: usize) -> String {
     format!("opener {number}")
 }
 
-/// Processes that open what they are told.
+/// Starts processes that open the stores of their input.
 fn openers(acks: &Path) -> Vec<Worker> {
     (0..OPENERS)
         .map(|process| {
@@ -97,7 +97,7 @@ fn openers(acks: &Path) -> Vec<Worker> {
         .collect()
 }
 
-/// Has all of them open the store at once, write to it and close it; the longest time it took one to open it.
+/// Makes all processes open the store at once, write to it and close it. Returns the longest time of an open.
 fn open_at_once(openers: &mut [Worker], path: &Path) -> Duration {
     for opener in &mut *openers {
         opener.send(path.to_str().unwrap());
@@ -110,7 +110,7 @@ fn open_at_once(openers: &mut [Worker], path: &Path) -> Duration {
     Duration::from_micros(slowest)
 }
 
-/// What a store has of itself: its journal, its schema, its ledger of migrations.
+/// Returns the journal mode, the schema and the migrations of a store.
 fn identity(path: &Path) -> (String, String, Vec<i64>) {
     let connection = Connection::open(path).unwrap();
     let journal = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
@@ -184,7 +184,7 @@ async fn rel_20_eight_processes_open_a_file_that_has_to_be_recovered() {
 /// Another process writes between the lock of SQLite and the lock of the store: it has committed by then, or holds the lock.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_that_loses_the_exchange_of_its_lock_to_another_process_is_begun_again() {
+async fn write_restarts_after_another_process_took_its_lock() {
     for holds in [false, true] {
         let (store, acks) = directories();
         let path = store.path().join("chat.db");
@@ -256,7 +256,7 @@ fn stopped_holder(path: &Path, acks: &Path, process: String) -> Worker {
 }
 
 #[tokio::test]
-async fn rel_29_a_process_that_is_stopped_with_the_lock_stops_nobody_for_ever() {
+async fn rel_29_calls_time_out_while_a_stopped_process_holds_the_lock() {
     let mut report = Report::new("REL-29");
     let (store, acks) = directories();
     let path = store.path().join("chat.db");
@@ -283,7 +283,7 @@ async fn rel_29_a_process_that_is_stopped_with_the_lock_stops_nobody_for_ever() 
 
         let begun = Instant::now();
         let error = thread.add(NewMessage::user("too late")).deadline(WAIT_LIMIT / 2).await.unwrap_err();
-        // The writer, who gives up a little before, unless the machine is so busy that the caller's side is first.
+        // The writer times out slightly earlier, except that on a busy machine the caller can time out first.
         assert!(matches!(error.kind(), ErrorKind::Busy | ErrorKind::Timeout), "{error}");
         assert_ne!(error.effect(), Effect::Applied);
         in_doubt += u64::from(error.effect() == Effect::Unknown);
@@ -306,7 +306,7 @@ async fn rel_29_a_process_that_is_stopped_with_the_lock_stops_nobody_for_ever() 
         let end = holder.end().unwrap();
         assert!(if round % 2 == 0 { end.was_good() } else { end.was_killed() });
     }
-    // Of what was refused nothing was applied later on.
+    // No refused write was applied later.
     assert_eq!(thread.page(PageFrom::Start, 1000).await.unwrap().messages.len() as u64, rounds + 1);
     db.close().await.unwrap();
     let mut ledger = Ledger::new();

@@ -1,4 +1,4 @@
-//! A log that another program cuts short or writes over while the store is open.
+//! Another program truncates or overwrites the WAL while the store is open.
 
 use std::{
     fs::{File, OpenOptions},
@@ -11,13 +11,13 @@ use throughline_core::{Effect, ErrorKind, NewMessage, Persistence};
 use throughline_sqlite::{Condition, Failpoint, SqliteBackend, SqliteOptions};
 use tokio::time::timeout;
 
-/// What SQLite answers where somebody else holds a lock.
+/// `SQLITE_BUSY`: another connection holds a lock.
 const BUSY: i32 = 5;
 
-/// Far more than anything here takes.
+/// A timeout far above the duration of any step.
 const FAR: Duration = Duration::from_secs(60);
 
-fn log_of(path: &Path) -> (File, u64) {
+fn wal_of(path: &Path) -> (File, u64) {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
     let log = OpenOptions::new().read(true).write(true).open(PathBuf::from(name)).unwrap();
@@ -26,7 +26,7 @@ fn log_of(path: &Path) -> (File, u64) {
     (log, len)
 }
 
-/// Does this to the log of a store that is open, and expects that no write is acknowledged after it.
+/// Changes the WAL of an open store, and expects that the store refuses every later write.
 async fn expect_refused(how: &str, tamper: impl Fn(&File, u64)) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
@@ -36,8 +36,8 @@ async fn expect_refused(how: &str, tamper: impl Fn(&File, u64)) {
     for n in 0..20 {
         db.thread("t").add(NewMessage::user(&format!("before {n}"))).await.unwrap();
     }
-    let (log, len) = log_of(&path);
-    tamper(&log, len);
+    let (wal, len) = wal_of(&path);
+    tamper(&wal, len);
     for n in 0..3 {
         let error = db.thread("t").add(NewMessage::user(&format!("after {n}"))).await.unwrap_err();
         assert_eq!(
@@ -59,42 +59,42 @@ async fn expect_refused(how: &str, tamper: impl Fn(&File, u64)) {
     let health = timeout(FAR, read_only).await.expect("the writer stops");
     assert_eq!(health.condition, Condition::ReadOnly);
     assert!(health.last_failure.unwrap().contains("the WAL was "), "{how}");
-    expect_close_names_the_log(&db, how).await;
+    expect_close_names_the_wal(&db, how).await;
 }
 
-async fn expect_close_names_the_log(db: &Persistence, how: &str) {
+async fn expect_close_names_the_wal(db: &Persistence, how: &str) {
     let error = db.close().await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown), "{how}: {error}");
-    let told = error.to_string();
-    assert!(told.contains("lacks acknowledged writes") && told.contains("the WAL was "), "{how}: {error}");
+    let text = error.to_string();
+    assert!(text.contains("lacks acknowledged writes") && text.contains("the WAL was "), "{how}: {error}");
 }
 
-/// Opens a store that runs no checkpoint: everything is in its log.
+/// Opens a store that runs no checkpoints, so that the WAL has every page.
 async fn open_without_checkpoints(path: &Path) -> SqliteBackend {
     let refuse = |point| if point == Failpoint::Checkpointing { Err(BUSY) } else { Ok(()) };
     SqliteOptions::new().failpoints(refuse).open(path).await.unwrap()
 }
 
 #[tokio::test]
-async fn closing_a_store_whose_log_was_cut_short_is_an_error() {
+async fn close_fails_after_the_wal_was_truncated() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let backend = open_without_checkpoints(&path).await;
     let db = Persistence::builder().backend(backend).build().unwrap();
     db.thread("t").add(NewMessage::user("acknowledged")).await.unwrap();
-    log_of(&path).0.set_len(0).unwrap();
-    expect_close_names_the_log(&db, "nobody has written since").await;
+    wal_of(&path).0.set_len(0).unwrap();
+    expect_close_names_the_wal(&db, "without a later write").await;
 }
 
 #[tokio::test]
-async fn a_write_after_the_log_was_cut_short_is_refused() {
+async fn writes_are_refused_after_the_wal_was_truncated() {
     expect_refused("to nothing", |log, _| log.set_len(0).unwrap()).await;
     expect_refused("by one byte", |log, len| log.set_len(len - 1).unwrap()).await;
     expect_refused("to half", |log, len| log.set_len(len / 2).unwrap()).await;
 }
 
 #[tokio::test]
-async fn a_write_after_the_log_was_written_over_is_refused() {
+async fn writes_are_refused_after_the_wal_was_overwritten() {
     let noise = |len| vec![0xa5; len];
     expect_refused("all of it", |log, len| log.write_all_at(&noise(len as usize), 0).unwrap()).await;
     expect_refused("its header", |log, _| log.write_all_at(&noise(32), 0).unwrap()).await;

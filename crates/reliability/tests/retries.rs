@@ -1,4 +1,4 @@
-//! The same call, made again and again: by one process and another, before a crash and after it.
+//! Repeated calls with the same idempotency key: from several processes, before and after a crash.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -125,7 +125,7 @@ async fn rel_12_a_call_with_a_key_has_one_effect_and_one_answer() {
     for (key, answers) in answers {
         assert_eq!(answers.different.len(), 1, "key {key} was answered {:?}", answers.different);
         assert!(answers.first <= 1, "key {key} was applied {} times", answers.first);
-        // Whoever was told first was killed before it could note it.
+        // The process with the first answer was killed before it recorded the answer.
         repeated_over_a_crash += u64::from(answers.first == 0);
         expected.extend(effect(key).into_iter().map(|message| (thread_of(key), message)));
     }
@@ -147,6 +147,6 @@ async fn rel_12_a_call_with_a_key_has_one_effect_and_one_answer() {
     assert!(found == expected, "the effects are not those of {keys} keys");
     report.count("keys", keys);
     report.count("answers", count);
-    report.fired("applied and killed before it was noted", repeated_over_a_crash);
+    report.fired("applied and killed before it was recorded", repeated_over_a_crash);
     report.finish();
 }

@@ -13,7 +13,7 @@ use throughline_reliability::{SecondLibrary, skipped};
 use throughline_sqlite::{Alarm, Failpoint, Maintenance, SqliteOptions};
 use tokio::{task::spawn_blocking, time::timeout};
 
-/// Far more than anything here takes.
+/// A timeout far above the duration of any step.
 const FAR: Duration = Duration::from_secs(60);
 
 fn second_library() -> Option<SecondLibrary> {
@@ -130,9 +130,9 @@ async fn a_second_library_that_writes_between_checkpoints_damages_nothing() {
     expect_whole(&path, 4 * WRITES + 1).await;
 }
 
-/// The log of the store is as short as it may be, so that the store runs checkpoints all the time, and the host checkpoints it too.
+/// The store has the smallest WAL limit, so that it runs checkpoints all the time. The host runs checkpoints too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_second_library_that_writes_and_checkpoints_beside_checkpoints_damages_nothing() {
+async fn checkpoints_of_a_second_library_damage_nothing_during_checkpoints_of_the_store() {
     const WRITES: usize = 300;
     let Some(library) = second_library() else { return };
     let directory = tempfile::tempdir().unwrap();
@@ -144,7 +144,7 @@ async fn a_second_library_that_writes_and_checkpoints_beside_checkpoints_damages
         .unwrap()
         .execute("CREATE TABLE host (n INTEGER PRIMARY KEY, b BLOB)", [])
         .unwrap();
-    let (db, _) = open_with(SqliteOptions::new().log_limit(1 << 20), &path).await;
+    let (db, _) = open_with(SqliteOptions::new().wal_limit(1 << 20), &path).await;
     let host = {
         let path = path.clone();
         thread::spawn(move || {
@@ -195,10 +195,10 @@ async fn a_write_is_refused_by_name_while_a_second_library_is_connected() {
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Busy, Effect::NotApplied), "{error}");
     assert!(error.to_string().contains("a second SQLite library in this process"), "{error}");
     assert_eq!(maintenance.health().alarms, [Alarm::SecondLibrary]);
-    // Reading goes on.
+    // Reads continue.
     assert_eq!(db.thread("t").page(PageFrom::End, 10).await.unwrap().messages.len(), 1);
 
-    // A write that waits goes through once the other library has closed the file.
+    // A waiting write succeeds after the other library closed the file.
     let waiting = tokio::spawn({
         let db = db.clone();
         async move { add(&db, "waits").await }
@@ -211,7 +211,7 @@ async fn a_write_is_refused_by_name_while_a_second_library_is_connected() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_library_that_was_connected_before_the_store_was_opened_is_noticed() {
+async fn second_library_that_connected_before_the_open_is_detected() {
     let Some(library) = second_library() else { return };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
@@ -232,7 +232,7 @@ async fn a_second_library_that_was_connected_before_the_store_was_opened_is_noti
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_closed_while_a_second_library_is_connected_leaves_it_the_wal() {
+async fn close_keeps_the_wal_while_a_second_library_is_connected() {
     let Some(library) = second_library() else { return };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
@@ -259,7 +259,7 @@ async fn a_store_closed_while_a_second_library_is_connected_leaves_it_the_wal() 
 
 /// It takes longer than a lock may be held before it is taken for one that is stuck.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_transaction_of_one_store_is_no_failure_of_another_store_in_the_process() {
+async fn long_transaction_of_one_store_is_not_reported_as_a_failure_of_another() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let (release, released) = mpsc::channel::<()>();
@@ -299,7 +299,7 @@ async fn a_long_transaction_of_one_store_is_no_failure_of_another_store_in_the_p
 
 /// The library of the store itself, and a second store on the file, are no second library: they know each other's locks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_library_in_the_process_is_no_second_one() {
+async fn the_linked_library_is_not_reported_as_a_second_one() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let (first, maintenance) = open(&path).await;

@@ -1,4 +1,4 @@
-//! The end of a store that is in use, and what is there afterwards.
+//! A store ends while calls run, and later opens with every acknowledged write.
 
 use std::{
     ffi::OsString,
@@ -57,7 +57,7 @@ struct Load {
 }
 
 impl Load {
-    /// So many answers are waited for by [`enough`](Self::enough).
+    /// The number of answers that [`enough`](Self::enough) waits for.
     async fn start(path: &Path, log: AckLog, answers: u64) -> Self {
         let backend = SqliteBackend::open(path).await.unwrap();
         let maintenance = backend.maintenance();
@@ -90,7 +90,7 @@ impl Load {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_38_closing_under_load_answers_everybody() {
+async fn rel_38_close_under_load_answers_every_call() {
     let mut report = Report::new("REL-38 closing");
     let mut random = report.random();
     let mut totals = [0, 0];
@@ -101,7 +101,7 @@ async fn rel_38_closing_under_load_answers_everybody() {
         let mut load = Load::start(&path, log, random.u64(1..2000)).await;
         load.enough.notified().await;
         load.db.close().await.unwrap();
-        // The log of the store is gone before anybody opens it again.
+        // The store has removed its WAL before the next open.
         assert_eq!(names(store.path()), ["chat.db", "chat.db-fingerprints"]);
         while let Some(ended) = load.tasks.join_next().await {
             ended.unwrap();
@@ -125,7 +125,7 @@ async fn rel_38_closing_under_load_answers_everybody() {
 }
 
 #[test]
-fn rel_38_a_store_that_is_dropped_under_load_loses_what_was_not_answered_at_most() {
+fn rel_38_drop_under_load_loses_no_acknowledged_write() {
     let mut report = Report::new("REL-38 dropping");
     let mut random = report.random();
     let mut unanswered = 0;
@@ -138,7 +138,7 @@ fn rel_38_a_store_that_is_dropped_under_load_loses_what_was_not_answered_at_most
             load.enough.notified().await;
             load
         });
-        // Nobody waits for anything. Tasks that are in the middle of a step end with it.
+        // The test waits for no task. A task ends at its next await point.
         drop(load.db);
         drop(runtime);
         drop(load.tasks);
@@ -155,7 +155,7 @@ fn rel_38_a_store_that_is_dropped_under_load_loses_what_was_not_answered_at_most
 }
 
 #[tokio::test]
-async fn rel_38_a_process_that_is_asked_to_end_or_just_ends_loses_nothing_either() {
+async fn rel_38_end_of_the_process_loses_no_acknowledged_write() {
     let mut report = Report::new("REL-38 ending");
     let mut random = report.random();
     for round in 0..scaled(10) {
@@ -192,7 +192,7 @@ async fn rel_38_a_file_of_a_later_version_is_refused_and_left_alone() {
     let known: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     connection.pragma_update(None, "user_version", known + 1).unwrap();
     connection.close().unwrap();
-    // Nothing of SQLite is open here, so that reading the bytes drops nobody's lock.
+    // This process has no SQLite connection open, so that reading the bytes releases no lock.
     let before = fs::read(&path).unwrap();
     for _ in 0..3 {
         let error = SqliteBackend::open(&path).await.unwrap_err();

@@ -13,7 +13,7 @@ use throughline_core::{Effect, ErrorKind, NewMessage, Persistence, messages::Pag
 use throughline_sqlite::{Failpoint, SqliteOptions};
 use tokio::time::timeout;
 
-/// Far more than anything here takes.
+/// A timeout far above the duration of any step.
 const FAR: Duration = Duration::from_secs(60);
 
 static ARMED: AtomicBool = AtomicBool::new(false);
@@ -38,13 +38,13 @@ unsafe extern "C" fn failing(file: c_int, command: c_int, argument: *mut c_void)
 }
 
 fn set_errno(value: c_int) {
-    // SAFETY: it is the place of this thread's own number.
-    let place = unsafe { libc::__errno_location() };
+    // SAFETY: the function returns a valid pointer to the `errno` of this thread.
+    let errno = unsafe { libc::__errno_location() };
     // SAFETY: as above.
-    unsafe { *place = value };
+    unsafe { *errno = value };
 }
 
-/// Puts the failing call in front of the one that SQLite has.
+/// Installs the failing call in front of that of SQLite.
 fn install() {
     // SAFETY: SQLite is initialized by the call, and has a file system.
     let vfs = unsafe { ffi::sqlite3_vfs_find(std::ptr::null()) };
@@ -61,12 +61,12 @@ fn install() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lock_that_could_not_be_given_back_is_free_again_once_locks_work() {
+async fn lock_is_released_after_the_unlock_failed_for_a_while() {
     install();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
     let options = SqliteOptions::new().wait_limit(Duration::from_secs(3)).failpoints(|point| {
-        // The commit that comes has the lock, and cannot give it back.
+        // The next commit takes the lock, and cannot release it.
         if point == Failpoint::Committing && ARMED.swap(false, Ordering::SeqCst) {
             FAILS.store(true, Ordering::SeqCst);
         }
@@ -89,7 +89,7 @@ async fn a_lock_that_could_not_be_given_back_is_free_again_once_locks_work() {
     assert_eq!(error.effect(), Effect::NotApplied);
     let health = maintenance.health();
     assert!(health.failures > 0, "{health:?}");
-    assert!(health.last_failure.unwrap().contains("lock"), "it is told what fails");
+    assert!(health.last_failure.unwrap().contains("lock"), "the health names the failure");
 
     FAILS.store(false, Ordering::SeqCst);
     let again = async { while db.thread("t").add(NewMessage::user("again")).await.is_err() {} };

@@ -1,4 +1,4 @@
-//! What is answered is on the disk, as far as SQLite can see to that: what a loss of power shows, without one.
+//! The store syncs the WAL before it acknowledges a write. This checks the same guarantee as a loss of power, without one.
 
 use throughline_core::{NewMessage, Persistence};
 use throughline_reliability::{
@@ -8,7 +8,7 @@ use throughline_reliability::{
 use throughline_sqlite::SqliteBackend;
 
 #[tokio::test]
-async fn rel_3_each_answer_of_a_lone_writer_has_a_sync_of_the_log_before_it() {
+async fn rel_3_wal_is_synced_before_each_acknowledgement() {
     let mut report = Report::new("REL-3 syncs");
     let faults = vfs::install();
     let store = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! A system without locks of open file descriptions, and one without `/proc`: SQLite's own locks are all there is.
+//! Systems without OFD locks or without `/proc`: the store uses only the locks of SQLite.
 #![cfg(target_os = "linux")]
 
 use std::{env, fs, path::Path, process::Command};
@@ -43,7 +43,7 @@ DIR *opendir(const char *path) {
 const STORE: &str = "THROUGHLINE_STORE_WITHOUT_LOCKS";
 
 #[test]
-fn a_store_without_locks_of_its_own_is_written_and_read() {
+fn store_without_ofd_locks_accepts_writes_and_reads() {
     if let Some(store) = env::var_os(STORE) {
         return Runtime::new().unwrap().block_on(write_and_read(Path::new(&store)));
     }
@@ -53,7 +53,7 @@ fn a_store_without_locks_of_its_own_is_written_and_read() {
     };
     for without in ["locks", "proc"] {
         let mut child = Command::new(env::current_exe().unwrap());
-        child.args(["a_store_without_locks_of_its_own_is_written_and_read", "--exact", "--nocapture"]);
+        child.args(["store_without_ofd_locks_accepts_writes_and_reads", "--exact", "--nocapture"]);
         child.env(STORE, directory.path().join(without)).env("LD_PRELOAD", &shim).env("WITHOUT", without);
         assert!(child.status().unwrap().success(), "without {without}");
     }

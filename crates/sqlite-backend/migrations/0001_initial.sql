@@ -1,27 +1,28 @@
--- The store as a whole, in one row: how far it has come, which changes it does not keep any more, and which writers
--- brought it there last. While it follows another store it takes no writes but images of that; `epoch` counts how often it
--- changed which of the two leads. `audit` and `audit_hash` are the number and the hash of the last entry of the audit log: an entry
--- that is missing at the end is noticed by them.
+-- The store as a whole, in one row: its last position, the position up to which old changes were removed, and the last
+-- writers. While `is_replica` is set, the store is a replica and accepts only row images; `epoch` counts the switchovers.
+-- `audit` and `audit_hash` are the number and the hash of the last record of the audit log, so that verification detects
+-- a record that is missing at the end.
 CREATE TABLE store (
-    id         INTEGER PRIMARY KEY CHECK (id = 1),
-    position   INTEGER NOT NULL,
-    kept_after INTEGER NOT NULL,
-    fences     INTEGER NOT NULL,
-    epoch      INTEGER NOT NULL,
-    following  INTEGER NOT NULL,
-    checksum   INTEGER NOT NULL,
-    writers    BLOB    NOT NULL,
-    audit      INTEGER NOT NULL,
-    audit_hash BLOB    NOT NULL
+    id                      INTEGER PRIMARY KEY CHECK (id = 1),
+    position                INTEGER NOT NULL,
+    kept_after              INTEGER NOT NULL,
+    fence_transaction_count INTEGER NOT NULL,
+    epoch                   INTEGER NOT NULL,
+    is_replica              INTEGER NOT NULL,
+    checksum                INTEGER NOT NULL,
+    writers                 BLOB    NOT NULL,
+    audit                   INTEGER NOT NULL,
+    audit_hash              BLOB    NOT NULL
 ) STRICT;
 
-INSERT INTO store (id, position, kept_after, fences, epoch, following, checksum, writers, audit, audit_hash)
+INSERT INTO store (id, position, kept_after, fence_transaction_count, epoch, is_replica, checksum, writers, audit, audit_hash)
 VALUES (1, 0, 0, 0, 0, 0, -878399193442523115, x'', 0, zeroblob(32));
 
--- The last place of a thread is the greatest that a message has, or that a deleted message had: no place is given
--- twice, and an addition needs no change here. Messages up to `floor` went when the thread was cleared or deleted: nobody is
--- shown them, and while `purgeable` says so some still stand in `messages`. `gone_question` is the last place that a question of
--- the user had which was deleted: it has ended a turn. `last_segment` is where the last row of the thread in `thread_segments` begins.
+-- The last sequence number of a thread is the greatest one of its messages, or `deleted_seq`, that of the deleted ones. So
+-- the store never reuses a sequence number, and an addition changes no row here. A clear or a deletion of the thread removed
+-- the messages up to `floor`: reads do not return them, and while `purgeable` is set, some of their rows still exist in
+-- `messages`. `gone_question` is the last sequence number of a deleted message of the user: that message has ended a turn.
+-- `last_segment` is the `first_seq` of the last row of the thread in `thread_segments`.
 CREATE TABLE threads (
     thread_pk     INTEGER PRIMARY KEY,
     tenant        TEXT    NOT NULL,
@@ -40,10 +41,10 @@ CREATE TABLE threads (
 
 CREATE INDEX threads_purgeable ON threads (tenant, thread) WHERE purgeable = 1;
 
--- What lists show of a thread: what the host said, and what follows from the messages, kept up to date in the commit of each
--- change. It can be made again from the messages. `last_seq` is the last sequence number that the thread has given: a list that
--- looked it up in `messages` took twice the time. A deleted thread has no row here. `active_slot` is the 16 ms in which `active_at`
--- lies: a thread that is written to again within them changes nothing that the index has.
+-- The thread summaries: the values that the host set, and the values that derive from the messages. The commit of each change
+-- updates them, and a rebuild computes them again from the messages. `last_seq` is the last sequence number of the thread: a
+-- list that looked it up in `messages` took twice the time. A deleted thread has no row here. `active_slot` is the period of
+-- 16 ms that contains `active_at`: a second write within the period changes no column of the index.
 CREATE TABLE catalog (
     thread_pk   INTEGER PRIMARY KEY REFERENCES threads (thread_pk),
     tenant      TEXT    NOT NULL,
@@ -71,7 +72,7 @@ CREATE TABLE catalog (
 
 CREATE INDEX catalog_by_activity ON catalog (tenant, archived, active_slot DESC) WHERE listed = 1;
 
--- The labels once more, to find threads by them; the owner stands here under the empty name.
+-- A copy of the labels, to find threads by them; the owner is the label with the empty name.
 CREATE TABLE labels (
     tenant    TEXT    NOT NULL,
     name      TEXT    NOT NULL,
@@ -82,7 +83,7 @@ CREATE TABLE labels (
 
 CREATE INDEX labels_of_thread ON labels (thread_pk);
 
--- What was changed, in the order of the commits. Without any content: whoever reads it late reads what is there by then.
+-- The change events, in the order of the commits, without content: a reader gets the content from the current message.
 CREATE TABLE changes (
     position   INTEGER PRIMARY KEY,
     thread_pk  INTEGER NOT NULL REFERENCES threads (thread_pk),
@@ -94,14 +95,14 @@ CREATE TABLE changes (
     message_id TEXT
 ) STRICT;
 
--- A row is appended for each message and never moved. While a message is open its content is `[]`, and what was
--- written stands in `appends`, as many pieces as `appends` says, of which `last_append` is the last; once it is settled
--- the content stands here. A deleted message keeps its row, without
--- its place and without anything that was said, so that its id stays dead. What is long stands last.
+-- Each message appends one row, which never moves. While a message is open, its content is `[]`, and the table `appends`
+-- keeps its chunks: the column `appends` is their number, and `last_append` is the key of the last one. The row of a settled
+-- message has the content. The row of a deleted message is a tombstone, without a sequence number and without content. The
+-- long columns are last.
 --
--- Ids come before threads in the index: minted ids grow with time, so that additions to any number of threads meet in
--- the same page of it. So do those to the index of the order, where `segment` comes first: what was written at about the
--- same time lies in one segment, and `thread_segments` says which of them hold messages of a thread.
+-- Ids come before threads in the index: minted ids grow with time, so that additions to any number of threads change the
+-- same page of the index. The same is true of the index of the order, where `segment` comes first: messages that were
+-- written at about the same time belong to one segment, and `thread_segments` lists the segments with messages of a thread.
 CREATE TABLE messages (
     message_pk       INTEGER PRIMARY KEY,
     thread_pk        INTEGER NOT NULL REFERENCES threads (thread_pk),
@@ -131,8 +132,9 @@ CREATE TABLE messages (
 CREATE UNIQUE INDEX messages_in_order ON messages (segment, thread_pk, seq) WHERE seq IS NOT NULL;
 CREATE INDEX messages_open ON messages (thread_pk, seq) WHERE state IN ('reserved', 'streaming');
 
--- From the place `first_seq` on, up to the next row of the thread, its messages lie in this segment. Segments grow with the
--- places of a thread. Each row says where the one before it begins, or 0: that one is missed when it is not there any more.
+-- The messages of a thread from `first_seq` on, up to the next row of the thread, belong to this segment. Segment numbers
+-- grow with the sequence numbers of a thread. `previous` is the `first_seq` of the row before, or 0, so that verification
+-- detects a missing row.
 CREATE TABLE thread_segments (
     thread_pk INTEGER NOT NULL REFERENCES threads (thread_pk),
     first_seq INTEGER NOT NULL,
@@ -142,15 +144,15 @@ CREATE TABLE thread_segments (
     PRIMARY KEY (thread_pk, first_seq)
 ) STRICT, WITHOUT ROWID;
 
--- What was written to open messages: of each the pieces 1, 2 and so on. Those of a message go when it is settled.
+-- The chunks of open messages, numbered from 1 within each message. The commit that settles a message deletes its chunks.
 --
--- A piece gets a greater key than every other one, whichever message it is of: at the end of a table that is ordered by
--- such a key SQLite fills each page and begins the next, and anywhere else it shares a full page out to its neighbours,
--- which writes several pages for a few words. So the pieces of a message lie apart, and each leads to the one before it,
--- from the last one, which the row of the message names. An index would be written with each piece.
+-- A new chunk gets the greatest key of the table, whatever its message: SQLite fills the last page of a table and begins the
+-- next one, but it splits any other full page, which writes several pages for a few bytes. So the chunks of a message are
+-- not adjacent. `last_append` in the row of the message is the key of the last chunk, and `prev` of each chunk is the key of
+-- the one before it. An index would cost a write with each chunk.
 --
--- Neither `prev` nor `last_append` is declared as a reference: for each piece that goes SQLite would look through both
--- tables for a row that leads to it.
+-- Neither `prev` nor `last_append` is declared as a reference: for each deleted chunk, SQLite would search both tables for a
+-- row that refers to it.
 CREATE TABLE appends (
     append_pk  INTEGER PRIMARY KEY,
     message_pk INTEGER NOT NULL REFERENCES messages (message_pk),
@@ -172,8 +174,8 @@ CREATE TABLE idempotency (
     UNIQUE (key, thread_pk)
 ) STRICT;
 
--- By what names messages are known to who made them: a provider's turn, item or event. A message may have several names, and
--- may not have been written yet.
+-- The provider aliases of messages: the turn, item or event of a provider. A message can have several aliases, and an alias
+-- can exist before its message.
 CREATE TABLE aliases (
     alias_pk   INTEGER PRIMARY KEY,
     thread_pk  INTEGER NOT NULL REFERENCES threads (thread_pk),
@@ -192,10 +194,10 @@ CREATE INDEX aliases_by_turn ON aliases (thread_pk, generation, turn) WHERE turn
 CREATE INDEX aliases_by_event ON aliases (thread_pk, generation, event) WHERE item IS NULL AND turn IS NULL;
 CREATE INDEX aliases_of_message ON aliases (thread_pk, generation, message_id);
 
--- The full-text index of final messages. `terms` holds the distinct terms of a message, in a line each those that occur four
--- times or more, three times, twice and once, and in the fifth the term of its thread. Before each term stands the number of its shard: a
--- query names the shards of its tenant, and reads nothing of any other. What is deleted from here is deleted from the pages. With
--- `detail = none` the secure deletion of SQLite 3.51 loses rows of a term when a row is replaced within one transaction.
+-- The full-text index of final messages. `terms` holds the distinct terms of a message, with one line for those that
+-- occur four times or more, three times, twice and once, and a fifth line for the term of its thread. The number of the shard
+-- precedes each term: a query names the shards of its tenant, and reads no other. Secure deletion removes deleted terms from
+-- the pages. With `detail = none`, the secure deletion of SQLite 3.51 loses rows of a term when one transaction replaces a row.
 CREATE VIRTUAL TABLE search USING fts5 (
     terms, shard UNINDEXED, seq UNINDEXED, created_at UNINDEXED,
     detail = column, columnsize = 0, tokenize = "ascii tokenchars '.'"
@@ -203,8 +205,8 @@ CREATE VIRTUAL TABLE search USING fts5 (
 
 INSERT INTO search (search, rank) VALUES ('secure-delete', 1);
 
--- The parts of the index, each of one tenant: the messages from `first_pk` up to the next shard of the tenant, and those that found no
--- room in theirs. `terms` counts the terms that it holds. A number is never given to another shard.
+-- The shards of the full-text index, each of one tenant: the messages from `first_pk` up to the next shard of the tenant, and
+-- messages whose own shard was full. `terms` counts the terms of the shard. Numbers of shards are never reused.
 CREATE TABLE search_shards (
     shard    INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant   TEXT    NOT NULL,
@@ -214,32 +216,32 @@ CREATE TABLE search_shards (
 
 CREATE INDEX search_shards_of_tenant ON search_shards (tenant, first_pk);
 
--- Which changes are in the index: all up to `indexed`, unless it is not complete. Up to where the messages were gone through
--- again, while that is done. `tokenizer` says how it divides a text into terms.
+-- The progress of the full-text index. A `complete` index has all changes up to `indexed`. During a rebuild, `recovered` is
+-- the last message that was indexed. `tokenizer` names the tokenizer of the index.
 CREATE TABLE search_state (
     id        INTEGER PRIMARY KEY CHECK (id = 1),
     indexed   INTEGER NOT NULL,
-    recovered     INTEGER,
+    recovered INTEGER,
     complete  INTEGER NOT NULL,
     tokenizer TEXT    NOT NULL
 ) STRICT;
 
 INSERT INTO search_state (id, indexed, recovered, complete, tokenizer) VALUES (1, 0, NULL, 0, 'words');
 
--- How far this store has followed another one, in the words of that.
+-- The progress of this replica: the cursor that its primary issued.
 CREATE TABLE followed (
     id       INTEGER PRIMARY KEY CHECK (id = 1),
     checksum INTEGER NOT NULL,
     cursor   TEXT    NOT NULL
 ) STRICT;
 
--- While there is a row here, triggers note in `touched` which rows are changed, for who copies the store.
+-- While a row exists here, triggers record the keys of changed rows in `touched`, for the mirror that copies the store.
 CREATE TABLE capture (
     id     INTEGER PRIMARY KEY CHECK (id = 1),
     number INTEGER NOT NULL
 ) STRICT;
 
--- Each row that was changed, once: in the order in which they were changed last. Numbers are not given twice.
+-- The dirty set: each changed row once, in the order of its last change. Numbers are never reused.
 CREATE TABLE touched (
     n    INTEGER PRIMARY KEY AUTOINCREMENT,
     kind INTEGER NOT NULL,
@@ -247,7 +249,7 @@ CREATE TABLE touched (
     UNIQUE (kind, row)
 ) STRICT;
 
--- How far each consumer of the changes has come.
+-- The cursor of each consumer of the change feed.
 CREATE TABLE consumers (
     consumer_pk INTEGER PRIMARY KEY,
     tenant      TEXT    NOT NULL,
@@ -257,7 +259,7 @@ CREATE TABLE consumers (
     UNIQUE (tenant, consumer)
 ) STRICT;
 
--- What a consumer has passed over, and why. The change itself may not be kept any more.
+-- The changes in the quarantine of each consumer, with the reason. The change itself may have been removed already.
 CREATE TABLE quarantine (
     quarantine_pk INTEGER PRIMARY KEY,
     consumer_pk   INTEGER NOT NULL REFERENCES consumers (consumer_pk),
@@ -269,8 +271,8 @@ CREATE TABLE quarantine (
     UNIQUE (consumer_pk, position)
 ) STRICT;
 
--- How often an agent was dropped and its sessions were reset as a whole: what ends the sessions of many threads at once is
--- counted here, and not written into each of them.
+-- The number of times that an agent was dropped, and that all of its sessions were reset. An operation that ends the sessions
+-- of many threads increases a number here, and does not write to each thread.
 CREATE TABLE session_agents (
     agent_pk    INTEGER PRIMARY KEY,
     tenant      TEXT    NOT NULL,
@@ -281,7 +283,7 @@ CREATE TABLE session_agents (
     UNIQUE (tenant, agent)
 ) STRICT;
 
--- How often a runtime was dropped.
+-- The number of times that a runtime was dropped.
 CREATE TABLE session_runtimes (
     runtime_pk  INTEGER PRIMARY KEY,
     tenant      TEXT    NOT NULL,
@@ -291,7 +293,7 @@ CREATE TABLE session_runtimes (
     UNIQUE (tenant, runtime)
 ) STRICT;
 
--- Where an agent goes on in a thread, and who runs: one value, only ever written whole.
+-- The pointer of an agent in a thread, and its current run: one value, which is always written as a whole.
 CREATE TABLE session_heads (
     head_pk     INTEGER PRIMARY KEY,
     thread_pk   INTEGER NOT NULL REFERENCES threads (thread_pk),
@@ -302,8 +304,8 @@ CREATE TABLE session_heads (
     UNIQUE (thread_pk, agent, incarnation)
 ) STRICT;
 
--- The sessions that runs have reported, each as the latest run on it left it. What stands before the checksum is found by, and
--- stands once more in `known`.
+-- The sessions that runs have reported, each in the state after its latest run. The columns before the checksum are for
+-- queries, and copy values of `known`.
 CREATE TABLE session_known (
     known_pk    INTEGER PRIMARY KEY,
     head_pk     INTEGER NOT NULL REFERENCES session_heads (head_pk),
@@ -324,7 +326,7 @@ CREATE INDEX session_known_in_order ON session_known (head_pk, generation, numbe
 CREATE INDEX session_known_usable
     ON session_known (head_pk, generation, provider, runtime, root, incarnation, number) WHERE usable = 1;
 
--- Every run, in the order in which they began.
+-- Every run, in the order of their beginnings.
 CREATE TABLE session_attempts (
     attempt_pk INTEGER PRIMARY KEY,
     head_pk    INTEGER NOT NULL REFERENCES session_heads (head_pk),
@@ -337,9 +339,9 @@ CREATE TABLE session_attempts (
 
 CREATE UNIQUE INDEX session_attempts_in_order ON session_attempts (head_pk, number);
 
--- Who did what, in the order in which it was done: each entry in the commit of what it is about, and each with the hash of the one
--- before it in `body`. `hash` is over `body`, with a key that the file does not have. Entries are found by `tenant` and `thread`, which
--- a read compares with `body`; `thread` is the one that an entry is about, where it is about one.
+-- The audit log, in order: the commit of an operation also adds its record. `body` includes the hash of the record before, and
+-- `hash` is the hash of `body`, with a key that the file does not contain. `tenant` and `thread` are for queries, and a read
+-- compares them with `body`; `thread` is null for a record about no single thread.
 CREATE TABLE audit (
     number   INTEGER PRIMARY KEY,
     tenant   TEXT    NOT NULL,
@@ -349,7 +351,7 @@ CREATE TABLE audit (
     body     TEXT    NOT NULL
 ) STRICT;
 
--- Nothing of it is changed by mistake. Who means to can take the triggers away, and is found out by the hashes.
+-- The triggers prevent accidental changes. An attacker can remove them; the hashes detect that.
 CREATE TRIGGER audit_stays BEFORE UPDATE ON audit BEGIN
     SELECT RAISE(ABORT, 'an audit log is only ever added to');
 END;
@@ -358,10 +360,10 @@ CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit BEGIN
     SELECT RAISE(ABORT, 'an audit log is only ever added to');
 END;
 
--- What the log of a store has lost that is followed, its copy has lost too.
+-- The audit log of a replica has the same gaps as that of its primary.
 CREATE TRIGGER audit_has_no_gaps BEFORE INSERT ON audit
 WHEN NEW.number IS NOT (SELECT audit + 1 FROM store)
-    AND (NEW.number <= (SELECT audit FROM store) OR NOT (SELECT following FROM store)) BEGIN
+    AND (NEW.number <= (SELECT audit FROM store) OR NOT (SELECT is_replica FROM store)) BEGIN
     SELECT RAISE(ABORT, 'an audit log is only ever added to');
 END;
 

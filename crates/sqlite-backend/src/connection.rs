@@ -38,9 +38,15 @@ pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
 pub(crate) fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = while_none_is_closed(|| Connection::open_with_flags(path, flags))?;
+    prepare_to_read(&connection)?;
+    Ok(connection)
+}
+
+/// Sets the pragmas of a connection that only reads.
+pub(crate) fn prepare_to_read(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    keep_plans(&connection)?;
+    keep_plans(connection)?;
     connection.execute_batch(
         "PRAGMA query_only = ON;
          PRAGMA trusted_schema = OFF;
@@ -48,8 +54,7 @@ pub(crate) fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
          PRAGMA mmap_size = 0;
          PRAGMA temp_store = MEMORY;",
     )?;
-    cache::limit(&connection)?;
-    Ok(connection)
+    cache::limit(connection)
 }
 
 /// Makes SQLite keep the plan of a statement for all bound values. This build considers the value of a `LIMIT` in its

@@ -50,6 +50,10 @@ pub(crate) enum EngineError {
     LockStuck,
     #[error("the file cannot be locked: {source}")]
     Lock { source: io::Error },
+    #[error("the file cannot be examined: {source}")]
+    File { source: io::Error },
+    #[error("another process changed the file during each attempt to read it")]
+    Changing,
     #[error("{subject} is damaged")]
     Damaged { subject: &'static str },
     #[error("{0}")]
@@ -116,6 +120,8 @@ impl EngineError {
             | Self::FileTruncated
             | Self::LockStuck
             | Self::Lock { .. }
+            | Self::File { .. }
+            | Self::Changing
             | Self::Damaged { .. }
             | Self::Refused(_)
             | Self::Driver { .. } => None,
@@ -214,7 +220,8 @@ impl EngineError {
             Self::Sqlite { code, .. } => kind(*code),
             Self::NoReader => ErrorKind::Overloaded,
             Self::ReadTimedOut => ErrorKind::Timeout,
-            Self::Overtaken | Self::SecondLibrary => ErrorKind::Busy,
+            Self::Overtaken | Self::SecondLibrary | Self::Changing => ErrorKind::Busy,
+            Self::File { source } => kind_of(source),
             Self::Caused { .. }
             | Self::ReadersClosed
             | Self::ReaderLost

@@ -57,6 +57,7 @@ mod options;
 mod pause;
 mod queue;
 mod read;
+mod read_only;
 mod reader_barrier;
 mod record;
 mod replica;
@@ -72,4 +73,5 @@ pub use self::{
     maintenance::{Backup, BackupError, Damage, Maintenance, Part, Verification},
     open::OpenError,
     options::SqliteOptions,
+    read_only::SqliteReader,
 };

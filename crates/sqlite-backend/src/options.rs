@@ -2,7 +2,7 @@ use std::{path::Path, time::Duration};
 
 use throughline_core::backend::search::Tokenizer;
 
-use crate::{OpenError, SqliteBackend, failpoint::Failpoints, open};
+use crate::{OpenError, SqliteBackend, SqliteReader, failpoint::Failpoints, open};
 
 /// The options of a store. The defaults are measured; most hosts need no others.
 ///
@@ -35,7 +35,7 @@ pub struct SqliteOptions {
     pub(crate) wait_limit: Duration,
     pub(crate) max_content_bytes: u64,
     pub(crate) free_space_floor: u64,
-    pub(crate) log_limit: u64,
+    pub(crate) wal_limit: u64,
     pub(crate) changes_kept: u64,
     pub(crate) segment_positions: u32,
     pub(crate) search: bool,
@@ -59,7 +59,7 @@ impl SqliteOptions {
             wait_limit: Duration::from_secs(5),
             max_content_bytes: 64 << 20,
             free_space_floor: 16 << 20,
-            log_limit: 64 << 20,
+            wal_limit: 64 << 20,
             changes_kept: 1_000_000,
             segment_positions: 4096,
             search: false,
@@ -200,11 +200,11 @@ impl SqliteOptions {
     /// Sets the length of the WAL above which the writer truncates it, as soon as no reader uses it: 64 MiB, at least 1
     /// MiB. If the reads of this store leave no such moment, new ones wait up to 50 ms until the running ones have
     /// ended, and the writer truncates the WAL. After an attempt without success the writer does not delay readers
-    /// again for a second. A WAL that cannot be truncated raises an [alarm](crate::Alarm::LogTooLong), but writes
+    /// again for a second. A WAL that cannot be truncated raises an [alarm](crate::Alarm::WalTooLong), but writes
     /// continue. The writer checkpoints the WAL each time that it has grown by a quarter of this limit, but by 1 MiB at
     /// least and 16 MiB at most: with rarer checkpoints fewer writes wait for one, but each waits longer.
-    pub const fn log_limit(mut self, bytes: u64) -> Self {
-        self.log_limit = bytes;
+    pub const fn wal_limit(mut self, bytes: u64) -> Self {
+        self.wal_limit = bytes;
         self
     }
 
@@ -240,6 +240,20 @@ impl SqliteOptions {
         open::open(self, path.as_ref()).await
     }
 
+    /// Opens the existing store in the file at `path` to be read. Creates, migrates and changes no file: see
+    /// [`SqliteReader`]. Of the settings it uses the name, the number of readers, the wait limit and the time limit of
+    /// searches; it finds out itself whether the file has a full-text index.
+    ///
+    /// Needs a tokio runtime with time. If the future is dropped before it completes, no store is opened.
+    ///
+    /// # Errors
+    /// [`OpenError`]: `Missing` if there is no file, `Newer` or `Older` if another version wrote it, `Foreign` if it is
+    /// no store, and `NoWalIndex` if it cannot be read without creating a file.
+    pub async fn open_read_only(self, path: impl AsRef<Path>) -> Result<SqliteReader, OpenError> {
+        self.check()?;
+        open::open_read_only(self, path.as_ref()).await
+    }
+
     /// Opens a new store in a directory of its own, which is removed when the store is closed or dropped.
     ///
     /// The store is a real file and has all features of a store at a path.
@@ -266,7 +280,7 @@ impl SqliteOptions {
         within("batch_operations", self.batch_operations as u64, 1, u64::MAX)?;
         within("wait_limit", self.wait_limit.as_secs(), 0, 24 * 3600)?;
         within("search_time_limit", self.search_time_limit.as_secs(), 0, 24 * 3600)?;
-        within("log_limit", self.log_limit, 1 << 20, i64::MAX as u64)?;
+        within("wal_limit", self.wal_limit, 1 << 20, i64::MAX as u64)?;
         within("changes_kept", self.changes_kept, 1, i64::MAX as u64)?;
         within("readers", u64::from(self.readers), 1, 64)?;
         within("max_content_bytes", self.max_content_bytes, 2, 512 << 20)

@@ -115,7 +115,7 @@ async fn every_column_of_a_message_is_covered_by_its_checksum() {
         "content = ''",
         "content = CAST(x'ff' AS TEXT)",
         "role = 'assistant'",
-        "role = 'nobody'",
+        "role = 'invalid'",
         "state = 'abandoned'",
         "revision = 2",
         "appends = 1",
@@ -270,7 +270,7 @@ async fn damage_in_one_thread_does_not_hide_open_messages_of_another() {
 #[tokio::test]
 async fn a_damaged_message_is_reported_once_and_does_not_hide_others() {
     let store = store(false).await;
-    let sql = "UPDATE messages SET role = 'nobody' WHERE seq = 2";
+    let sql = "UPDATE messages SET role = 'invalid' WHERE seq = 2";
     Connection::open(&store.path).unwrap().execute(sql, []).unwrap();
     let thread = store.db.thread("t");
     for (from, ends) in [(PageFrom::Start, ["a", "c"]), (PageFrom::End, ["c", "a"])] {

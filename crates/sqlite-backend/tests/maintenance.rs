@@ -105,7 +105,7 @@ fn names(directory: &Path) -> BTreeSet<String> {
 }
 
 fn counts(found: &Verification) -> [u64; 5] {
-    [found.messages, found.deleted, found.pieces, found.keys, found.threads]
+    [found.messages, found.deleted, found.chunks, found.keys, found.threads]
 }
 
 /// The numbers of messages, tombstones, chunks, keys and threads in [`store`].
@@ -173,7 +173,7 @@ async fn every_contradiction_between_rows_is_reported_at_its_part() {
     let gone_pk = "(SELECT message_pk FROM messages WHERE message_id = 'gone')";
     let cases = [
         (
-            "UPDATE messages SET role = 'nobody' WHERE message_id = 'final'".to_owned(),
+            "UPDATE messages SET role = 'invalid' WHERE message_id = 'final'".to_owned(),
             of(Part::Message, "final"),
         ),
         (
@@ -235,7 +235,10 @@ async fn every_contradiction_between_rows_is_reported_at_its_part() {
             "UPDATE idempotency SET fingerprint = zeroblob(32) WHERE record_pk = 1".to_owned(),
             of(Part::Key, ""),
         ),
-        ("UPDATE store SET fences = fences + 1".to_owned(), vec![(Part::Store, ["", "", ""])]),
+        (
+            "UPDATE store SET fence_transaction_count = fence_transaction_count + 1".to_owned(),
+            vec![(Part::Store, ["", "", ""])],
+        ),
         ("UPDATE store SET writers = x'00'".to_owned(), vec![(Part::Store, ["", "", ""])]),
         (
             "INSERT INTO appends VALUES (99, 99, 1, NULL, 0, 0, 'x')".to_owned(),
@@ -258,7 +261,7 @@ async fn every_contradiction_between_rows_is_reported_at_its_part() {
         // its summary names a sequence number that no message has.
         (
             "UPDATE messages SET segment = 7 WHERE message_id = 'final'".to_owned(),
-            [of(Part::Message, "final"), of(Part::Entry, "")].concat(),
+            [of(Part::Message, "final"), of(Part::Summary, "")].concat(),
         ),
         (
             "DELETE FROM thread_segments WHERE thread_pk = 2".to_owned(),
@@ -271,17 +274,17 @@ async fn every_contradiction_between_rows_is_reported_at_its_part() {
             "UPDATE thread_segments SET first_seq = 2 WHERE thread_pk = 1".to_owned(),
             [of(Part::Message, "a"), of(Part::Thread, "")].concat(),
         ),
-        ("UPDATE catalog SET title = 'other' WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
-        ("UPDATE catalog SET metadata = '{\"k\":1}' WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
-        ("UPDATE catalog SET turns = turns + 1 WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
-        ("UPDATE catalog SET last_seq = last_seq - 1 WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
+        ("UPDATE catalog SET title = 'other' WHERE thread_pk = 1".to_owned(), of(Part::Summary, "")),
+        ("UPDATE catalog SET metadata = '{\"k\":1}' WHERE thread_pk = 1".to_owned(), of(Part::Summary, "")),
+        ("UPDATE catalog SET turns = turns + 1 WHERE thread_pk = 1".to_owned(), of(Part::Summary, "")),
+        ("UPDATE catalog SET last_seq = last_seq - 1 WHERE thread_pk = 1".to_owned(), of(Part::Summary, "")),
         (
             "UPDATE catalog SET active_slot = active_slot + 1 WHERE thread_pk = 1".to_owned(),
-            of(Part::Entry, ""),
+            of(Part::Summary, ""),
         ),
-        ("UPDATE catalog SET active_at = 0 WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
-        ("DELETE FROM catalog WHERE thread_pk = 1".to_owned(), of(Part::Entry, "")),
-        ("INSERT INTO labels VALUES ('default', 'k', 'v', 1)".to_owned(), of(Part::Entry, "")),
+        ("UPDATE catalog SET active_at = 0 WHERE thread_pk = 1".to_owned(), of(Part::Summary, "")),
+        ("DELETE FROM catalog WHERE thread_pk = 1".to_owned(), of(Part::Summary, "")),
+        ("INSERT INTO labels VALUES ('default', 'k', 'v', 1)".to_owned(), of(Part::Summary, "")),
         ("UPDATE changes SET kind = 2 WHERE position = 1".to_owned(), of(Part::Change, "")),
         ("UPDATE changes SET position = 999 WHERE position = 1".to_owned(), of(Part::Change, "")),
     ];
@@ -299,7 +302,7 @@ async fn a_foreign_trigger_is_named() {
     let raw = Connection::open(&store.path).unwrap();
     raw.execute_batch("CREATE TRIGGER spy AFTER INSERT ON messages BEGIN DELETE FROM labels; END").unwrap();
     let found = store.verify().await;
-    let found_texts: Vec<&str> = found.damaged.iter().map(|damage| damage.what.as_str()).collect();
+    let found_texts: Vec<&str> = found.damaged.iter().map(|damage| damage.reason.as_str()).collect();
     assert_eq!(found_texts, ["the foreign trigger `spy` is on the table `messages`"]);
 }
 

@@ -115,10 +115,10 @@ async fn another_kind_of_file_is_refused_and_left_alone() {
 #[tokio::test]
 async fn another_programs_database_is_refused_and_left_alone() {
     for setup in [
-        "CREATE TABLE notes (text); INSERT INTO notes VALUES ('mine')",
+        "CREATE TABLE books (text); INSERT INTO books VALUES ('mine')",
         "PRAGMA application_id = 42",
         "PRAGMA user_version = 3",
-        "PRAGMA journal_mode = WAL; CREATE TABLE notes (text)",
+        "PRAGMA journal_mode = WAL; CREATE TABLE books (text)",
     ] {
         let file = file();
         Connection::open(&file.path).unwrap().execute_batch(setup).unwrap();
@@ -134,7 +134,7 @@ async fn another_programs_database_is_refused_and_left_alone() {
 async fn the_wal_of_another_program_is_left_alone() {
     let (theirs, file) = (file(), file());
     let owner = Connection::open(&theirs.path).unwrap();
-    owner.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE notes (text)").unwrap();
+    owner.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE books (text)").unwrap();
     // A crash leaves a WAL that was not checkpointed, without open connections.
     for suffix in ["", "-wal"] {
         fs::copy(with_suffix(&theirs.path, suffix), with_suffix(&file.path, suffix)).unwrap();

@@ -48,7 +48,7 @@ async fn store(damage: &str) -> (Store, Message) {
 
 const DAMAGES: [&str; 4] = [
     r#"UPDATE messages SET content = '[{"type":"text","text":"B"}]' WHERE message_id = 'b'"#,
-    "UPDATE messages SET role = 'nobody' WHERE message_id = 'b'",
+    "UPDATE messages SET role = 'invalid' WHERE message_id = 'b'",
     "UPDATE messages SET content = CAST(x'ff' AS TEXT) WHERE message_id = 'b'",
     "UPDATE messages SET appends = 1 WHERE message_id = 'b'",
 ];
@@ -172,7 +172,7 @@ async fn a_damaged_last_message_is_repaired_at_its_sequence_number() {
         let (store, _) = store(DAMAGES[0]).await;
         let thread = store.db.thread("t");
         let whole = thread.get(id("c")).await.unwrap().unwrap();
-        let damage = "UPDATE messages SET role = 'nobody' WHERE message_id = 'c'";
+        let damage = "UPDATE messages SET role = 'invalid' WHERE message_id = 'c'";
         assert_eq!(Connection::open(&store.path).unwrap().execute(damage, []).unwrap(), 1);
         if repair_by_deletion {
             assert_eq!(thread.delete_damaged(id("c")).await.unwrap().seq, Seq::new(3));

@@ -94,9 +94,11 @@ pub(crate) async fn import(source: impl Source, db: &Persistence) -> Result<Repo
         writer.take(step).await?;
     }
     let mut report = reader.await.unwrap_or_else(resume)?;
-    let Report { threads, messages, already_there, skipped, .. } = writer.report;
-    (report.threads, report.messages, report.already_there) = (threads, messages, already_there);
-    report.skipped.extend(skipped);
+    let written = writer.report;
+    report.threads = written.threads;
+    report.messages = written.messages;
+    report.already_there = written.already_there;
+    report.append_skipped(written);
     Ok(report)
 }
 

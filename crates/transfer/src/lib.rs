@@ -36,8 +36,8 @@
 //!
 //! All imports go through the pipeline: a thread is created hidden, filled by imports of a few hundred messages, and
 //! published. So every layer sees every message, no list shows an incomplete thread, and a failed import can be
-//! repeated from the start. The [`Report`] names rows and lines that cannot be imported, with their locations; the
-//! others are imported.
+//! repeated from the start. The [`Report`] names rows and lines that cannot be imported, with their locations, up to
+//! a limit; the others are imported.
 
 mod chat_folder;
 mod error;
@@ -50,5 +50,5 @@ pub use self::{
     chat_folder::{ChatFolder, ChatId, InvalidChatId},
     error::TransferError,
     legacy_sqlite::{LegacySqlite, LegacySqliteOptions, StreamingRows},
-    report::{Finding, FindingKind, Location, Report},
+    report::{Finding, FindingKind, Location, NotListed, Report},
 };

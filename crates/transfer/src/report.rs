@@ -4,6 +4,9 @@ use throughline_core::{InvalidId, MessageId, Metadata, ThreadId};
 
 /// The result of a transfer, or of its plan.
 ///
+/// Each list keeps its first [`MAX_LISTED`](Report::MAX_LISTED) elements, so that a large or hostile source cannot fill
+/// the memory. [`not_listed`](Report::not_listed) counts the others.
+///
 /// ```
 /// use throughline_transfer::Report;
 ///
@@ -22,38 +25,105 @@ pub struct Report {
     /// The messages, rows and lines that were skipped, with the location and the reason.
     pub skipped: Vec<Finding>,
     /// The messages, rows and lines that were transferred in spite of a defect.
-    pub noted: Vec<Finding>,
-    /// Unknown fields or columns, and the number of their occurrences. They are kept.
+    pub warnings: Vec<Finding>,
+    /// Unknown fields or columns, and the number of their occurrences. The transfer keeps their values.
     pub unknown_fields: BTreeMap<String, u64>,
     /// The files and lines of a newer version of the format, which are kept unchanged.
     pub newer: Vec<Location>,
     /// The unknown fields of a catalog, byte for byte: see
     /// [`ChatFolder::with_catalog_fields`](crate::ChatFolder::with_catalog_fields).
     pub catalog_fields: Metadata,
+    /// The number of elements that the lists do not keep.
+    pub not_listed: NotListed,
 }
 
 impl Report {
+    /// The most elements of each list in a report.
+    pub const MAX_LISTED: usize = 1_000;
+
     pub(crate) fn skip(&mut self, location: &Location, kind: FindingKind) {
-        self.skipped.push(Finding { location: location.clone(), kind });
+        list(&mut self.skipped, &mut self.not_listed.skipped, || Finding {
+            location: location.clone(),
+            kind,
+        });
     }
 
     pub(crate) fn warn(&mut self, location: &Location, kind: FindingKind) {
-        self.noted.push(Finding { location: location.clone(), kind });
+        list(&mut self.warnings, &mut self.not_listed.warnings, || Finding {
+            location: location.clone(),
+            kind,
+        });
+    }
+
+    pub(crate) fn add_newer(&mut self, location: &Location) {
+        list(&mut self.newer, &mut self.not_listed.newer, || location.clone());
     }
 
     pub(crate) fn unknown(&mut self, name: String) {
-        *self.unknown_fields.entry(name).or_default() += 1;
+        if let Some(count) = self.unknown_fields.get_mut(&name) {
+            *count += 1;
+        } else if self.unknown_fields.len() < Self::MAX_LISTED {
+            self.unknown_fields.insert(name, 1);
+        } else {
+            self.not_listed.unknown_fields += 1;
+        }
+    }
+
+    /// Appends what another part of the same transfer skipped.
+    pub(crate) fn append_skipped(&mut self, other: Self) {
+        self.not_listed.skipped += other.not_listed.skipped;
+        for finding in other.skipped {
+            list(&mut self.skipped, &mut self.not_listed.skipped, || finding);
+        }
+    }
+}
+
+/// Appends an element, or counts it if the list is full.
+fn list<T>(listed: &mut Vec<T>, not_listed: &mut u64, element: impl FnOnce() -> T) {
+    if listed.len() < Report::MAX_LISTED {
+        listed.push(element());
+    } else {
+        *not_listed += 1;
+    }
+}
+
+/// The number of elements that each list of a [`Report`] does not keep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NotListed {
+    /// The elements that [`Report::skipped`] does not keep.
+    pub skipped: u64,
+    /// The elements that [`Report::warnings`] does not keep.
+    pub warnings: u64,
+    /// The occurrences of fields and columns whose names [`Report::unknown_fields`] does not keep.
+    pub unknown_fields: u64,
+    /// The elements that [`Report::newer`] does not keep.
+    pub newer: u64,
+}
+
+impl NotListed {
+    /// Returns the sum of all counts.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.skipped + self.warnings + self.unknown_fields + self.newer
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { threads, messages, already_there, skipped, .. } = self;
-        let skipped = skipped.len();
+        let Self { threads, messages, already_there, skipped, warnings, newer, not_listed, .. } = self;
+        let left_out = skipped.len() as u64 + not_listed.skipped;
         write!(
             f,
-            "{messages} messages in {threads} threads, {already_there} were there already, {skipped} were left out"
-        )
+            "{messages} messages in {threads} threads, {already_there} were there already, {left_out} were left out"
+        )?;
+        match not_listed.total() {
+            0 => Ok(()),
+            more => {
+                let listed = skipped.len() + warnings.len() + newer.len() + self.unknown_fields.len();
+                write!(f, "; the report lists {listed} findings, and {more} more were counted only")
+            }
+        }
     }
 }
 

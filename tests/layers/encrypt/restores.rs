@@ -175,7 +175,7 @@ async fn a_fork_is_encrypted_for_its_own_thread_and_can_be_repeated() {
             thread.rename("title".parse().unwrap()).await.unwrap();
             let to = || NewThread::new().with_id("fork".parse().unwrap());
             assert_eq!(thread.fork(&last, to()).await.unwrap().messages, 2);
-            assert_eq!(thread.fork(&last, to()).await.unwrap().entry.title.as_str(), "title");
+            assert_eq!(thread.fork(&last, to()).await.unwrap().summary.title.as_str(), "title");
             let page = db.thread("fork").page(PageFrom::Start, 10).await.unwrap();
             assert_eq!(page.messages[1].content, Content::text("two"));
             db.close().await.unwrap();

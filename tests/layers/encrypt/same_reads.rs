@@ -27,7 +27,7 @@ fn content() -> impl Strategy<Value = Content> {
             Just("[]"),
             Just("[ ]"),
             Just(r#"[ {"type":"text","text":"a"} ]"#),
-            Just(r#"[{"type":"encrypted","rev":1,"as":"whole","cell":"x"}, 1.10]"#),
+            Just(r#"[{"type":"encrypted","rev":1,"as":"whole","ciphertext":"x"}, 1.10]"#),
             Just(r#"[7,{"type":"text","text":"b"}]"#),
         ]
         .prop_map(|json| Content::from_json(json).unwrap()),

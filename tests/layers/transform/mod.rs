@@ -373,7 +373,7 @@ async fn text_above_the_buffer_limit_is_refused_and_no_text_is_lost() {
     db.run(append("m", "12345678", UpdateMode::Partial)).await.unwrap();
     let error = db.run(append("m", "9", UpdateMode::Partial)).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotApplied));
-    assert_eq!(error.detail(), "`holds` would hold back 9 bytes of the text, and 8 are allowed");
+    assert_eq!(error.detail(), "`holds` would buffer 9 bytes of the text, and 8 are allowed");
     db.run(append("m", "0", UpdateMode::Final)).await.unwrap();
     assert_eq!(content(&db, "m").await, r#"[{"type":"text","text":"123456780"}]"#);
 }

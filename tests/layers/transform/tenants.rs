@@ -56,7 +56,7 @@ async fn buffered_text_of_too_many_messages_is_refused_as_busy() {
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Busy, Effect::NotApplied));
     assert_eq!(
         error.detail(),
-        "`names` holds back text of as many open messages as it may: finish others first"
+        "`names` buffers text of as many open messages as it may: finish others first"
     );
     for id in 0..7 {
         b.run(append(&format!("m{id}"), "ce.", UpdateMode::Final)).await.unwrap();
@@ -82,7 +82,7 @@ async fn a_tenant_below_its_share_evicts_an_entry_of_a_tenant_above_its_share() 
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Conflict, Effect::NotApplied));
     assert_eq!(
         error.detail(),
-        "`names` dropped text that it held back of the message: read the message, and go on from what is stored"
+        "`names` dropped buffered text of the message: read the message, and continue from what is stored"
     );
     // The caller sees that `Ali` is not stored.
     assert_eq!(content(&b, "m0").await, r#"[{"type":"text","text":"say "}]"#);

@@ -9,7 +9,7 @@ use crate::skips::Skips;
 use crate::workspace::Workspace;
 
 /// The packages.
-const PACKAGES: [&str; 11] = [
+const PACKAGES: [&str; 12] = [
     "throughline",
     "throughline-conformance",
     "throughline-core",
@@ -18,6 +18,7 @@ const PACKAGES: [&str; 11] = [
     "throughline-layers",
     "throughline-memory",
     "throughline-mirror",
+    "throughline-session-runs",
     "throughline-sqlite",
     "throughline-tests",
     "throughline-transfer",
@@ -61,7 +62,7 @@ mod tests {
         let json = r#"{
             "packages": [
                 {"name": "throughline-tests", "version": "0.1.0", "manifest_path": "/w/tests/Cargo.toml", "features": {}, "targets": [
-                    {"name": "mutants", "kind": ["test"]}, {"name": "seam", "kind": ["test"]},
+                    {"name": "mutants", "kind": ["test"]}, {"name": "pipeline", "kind": ["test"]},
                     {"name": "conformance_postgres", "kind": ["test"]}]},
                 {"name": "throughline-core", "version": "0.1.0", "manifest_path": "/w/core/Cargo.toml", "features": {}, "targets": [
                     {"name": "throughline_core", "kind": ["lib"]}, {"name": "secrets", "kind": ["test"]}]},
@@ -71,6 +72,6 @@ mod tests {
             "workspace_root": "/w", "target_directory": "/t"
         }"#;
         let metadata = Metadata::parse(json).expect("good metadata");
-        assert_eq!(targets(&metadata), ["seam", "secrets"]);
+        assert_eq!(targets(&metadata), ["pipeline", "secrets"]);
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn want_pooler(workspace: &Workspace, skips: &mut Skips) {
 
 /// Passes the address of the pooler to a test program.
 pub(super) fn with_pooler(process: Process, pooler: &Pooler) -> Process {
-    process.env(POOLER_VARIABLE, &pooler.place())
+    process.env(POOLER_VARIABLE, &pooler.address())
 }
 
 /// Passes the URL of the cluster to a test program. It is not shown: it holds a password.

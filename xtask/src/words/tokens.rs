@@ -22,6 +22,9 @@ pub(super) struct Part {
 /// file does not hold them.
 const STD_MODULES: [&str; 1] = [concat!("ce", "ll")];
 
+/// Keys of the compiler's attributes, such as `on_unimplemented`, in two parts for the same reason.
+const ATTRIBUTE_KEYS: [&str; 1] = [concat!("no", "te")];
+
 /// The parts of a file of Rust.
 pub(super) fn of_rust(source: &str) -> Vec<Part> {
     let mut reader = Reader::default();
@@ -59,6 +62,11 @@ pub(super) fn parts_of(name: &str) -> Vec<String> {
         earlier = c;
     }
     parts
+}
+
+/// Whether a name between these parts of code is the key of an attribute: it is in parentheses, and its value is a string.
+fn is_attribute_key(before: &str, name: &str, after: &str) -> bool {
+    ATTRIBUTE_KEYS.contains(&name) && before.trim_end().ends_with(['(', ',']) && after.trim() == "="
 }
 
 fn is_in_word(c: char) -> bool {
@@ -117,15 +125,15 @@ impl Reader {
 
     /// Reads code without comments and strings: each identifier is a flow.
     fn code(&mut self, code: &str, line: usize) {
-        for (index, mut rest) in code.split('\n').enumerate() {
-            while let Some(start) = rest.find(is_in_word) {
-                let len = rest[start..].find(|c| !is_in_word(c)).unwrap_or(rest.len() - start);
-                let (name, after) = rest[start..].split_at(len);
-                if !(after.starts_with("::") && STD_MODULES.contains(&name)) {
-                    self.flow += 1;
-                    self.word(name, line + index, true, false);
-                }
-                rest = after;
+        let mut end = 0;
+        while let Some(len) = code[end..].find(is_in_word) {
+            let start = end + len;
+            end = start + code[start..].find(|c| !is_in_word(c)).unwrap_or(code.len() - start);
+            let (before, name, after) = (&code[..start], &code[start..end], &code[end..]);
+            let is_module = after.starts_with("::") && STD_MODULES.contains(&name);
+            if !is_module && !is_attribute_key(before, name, after) {
+                self.flow += 1;
+                self.word(name, line + before.matches('\n').count(), true, false);
             }
         }
     }
@@ -292,6 +300,14 @@ mod tests {
         let [module] = STD_MODULES;
         let source = format!("use std::{module}::A;\nmod {module};");
         assert_eq!(shown(&of_rust(&source)), format!("^use_1 | ^std_1 | ^a_1 | ^mod_2 | ^{module}_2"));
+    }
+
+    #[test]
+    fn keys_of_attributes_are_left_out_and_other_names_are_not() {
+        let [key] = ATTRIBUTE_KEYS;
+        let source = format!("#[a({key} = \"b\",\n {key} = \"c\")]\nlet {key} = \"d\";\nf({key}, {key} = e)");
+        let names = format!("^let_3 | ^{key}_3 | ^d3 | ^f_4 | ^{key}_4 | ^{key}_4 | ^e_4");
+        assert_eq!(shown(&of_rust(&source)), format!("^a_1 | ^b1 | ^c2 | {names}"));
     }
 
     #[test]

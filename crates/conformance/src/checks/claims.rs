@@ -78,7 +78,7 @@ async fn import(rig: Rig) {
 
 async fn thread(rig: Rig) {
     claim(rig.clone(), CreateThread::new(NewThread::new().with_id("t".parse().unwrap())).into()).await;
-    // One of those that need a thread first, at a place of its own.
+    // This operation needs a thread first, so it runs in a store of its own.
     claim(rig.sibling("clear"), ClearThread::new("t".parse().unwrap()).into()).await;
 }
 

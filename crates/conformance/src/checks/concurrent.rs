@@ -133,7 +133,7 @@ async fn seqs(rig: Rig) {
             .filter(|(_, message)| message.thread.as_str() == name)
             .map(|(_, m)| m.clone())
             .collect();
-        assert_eq!(everything(&db.thread(name)).await, by_position, "places are in the order of positions");
+        assert_eq!(everything(&db.thread(name)).await, by_position, "seqs are in the order of positions");
     }
 }
 

@@ -51,7 +51,7 @@ pub fn all() -> &'static [&'static Check] {
             thread::rename::CHECKS,
             thread::label::CHECKS,
             thread::list::CHECKS,
-            thread::entry::CHECKS,
+            thread::summary::CHECKS,
             thread::rebuild::CHECKS,
             thread::clear::CHECKS,
             thread::delete::CHECKS,
@@ -62,7 +62,7 @@ pub fn all() -> &'static [&'static Check] {
             thread::fork::CHECKS,
             thread::unknown::CHECKS,
             thread::scenario::CHECKS,
-            thread::lasting::CHECKS,
+            thread::concurrent::CHECKS,
             thread::turn::CHECKS,
             thread::resolve::CHECKS,
             changes::emitted::CHECKS,
@@ -119,7 +119,7 @@ mod tests {
     use crate::Level;
 
     #[test]
-    fn a_store_that_forgets_everything_can_reach_the_core_level() {
+    fn volatile_store_can_reach_the_core_level() {
         let beyond = [OpKind::Batch, OpKind::Import, OpKind::Thread];
         let single: Vec<_> = OpKind::ALL.into_iter().filter(|kind| !beyond.contains(kind)).collect();
         let least = Capabilities::new(Durability::Volatile).with_operations(&single);

@@ -1,6 +1,6 @@
-//! Checks that need another process: the test program starts itself again and is told by the environment what to do.
+//! Checks that need another process: the test program starts itself again and passes the task in environment variables.
 //!
-//! The environment is looked at before the arguments, so that it works under every runner.
+//! The environment is read before the arguments, so that this works under every runner.
 
 mod process;
 mod role;
@@ -13,38 +13,38 @@ pub(crate) use self::{
     process::Process,
     role::{Role, chunk, long_text, shown_key, written},
 };
-use crate::{Place, clock::ManualClock, erased::Subject};
+use crate::{StoreLocation, clock::ManualClock, erased::Subject};
 
 const ROLE: &str = "THROUGHLINE_CONFORMANCE_ROLE";
 const BACKEND: &str = "THROUGHLINE_CONFORMANCE_BACKEND";
 const DIRECTORY: &str = "THROUGHLINE_CONFORMANCE_DIRECTORY";
 const NAME: &str = "THROUGHLINE_CONFORMANCE_NAME";
 
-/// What this process was started for, when a check started it.
+/// The task of this process, if a check started it.
 #[derive(Debug)]
 pub(crate) struct Requested {
     role: Role,
     backend: String,
-    location: Place,
+    location: StoreLocation,
 }
 
-/// What the environment asks for, if anything.
+/// Reads the task from the environment, if there is one.
 pub(crate) fn requested() -> Option<Requested> {
     let text = |name| env::var_os(name).and_then(|value: OsString| value.into_string().ok());
     Some(Requested {
         role: Role::parse(&text(ROLE)?)?,
         backend: text(BACKEND)?,
-        location: Place::known(PathBuf::from(env::var_os(DIRECTORY)?), text(NAME)?),
+        location: StoreLocation::known(PathBuf::from(env::var_os(DIRECTORY)?), text(NAME)?),
     })
 }
 
 impl Requested {
-    /// The name of the backend to open: a program may have several.
+    /// The name of the backend to open: a program can have several.
     pub(crate) fn backend(&self) -> &str {
         &self.backend
     }
 
-    /// Does it, until it is done or killed.
+    /// Runs the task until it is complete or the process is killed.
     pub(crate) fn play(self, subject: &Arc<dyn Subject>) -> ExitCode {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let played = runtime.map_err(|error| error.to_string()).and_then(|runtime| {

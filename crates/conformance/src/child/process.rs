@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::{BACKEND, DIRECTORY, NAME, ROLE, Role};
 use crate::rig::Rig;
 
-/// Another process of this program at work on the store of a check. Killed when it is dropped.
+/// Another process of this program that works on the store of a check. It is killed on drop.
 pub(crate) struct Process {
     child: Child,
     reported: Option<ChildStdin>,
@@ -32,30 +32,30 @@ impl Process {
         let reported = child.stdin.take();
         let output = BufReader::new(child.stdout.take().expect("a pipe"));
         let (sender, lines) = unbounded_channel();
-        // A thread, so that the check is not held up by a process that says nothing.
+        // A thread reads the output, so that a silent process does not block the check.
         thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { child, reported, lines }
     }
 
-    /// The next line that it prints; nothing once it has ended.
+    /// The next line that the process prints; `None` once it has ended.
     pub(crate) async fn line(&mut self) -> Option<String> {
         self.lines.recv().await
     }
 
-    /// The next line that it acknowledges something with, without the word `ack`.
+    /// The next acknowledgement of the process, without the word `ack`.
     pub(crate) async fn ack(&mut self) -> String {
         let line = self.line().await.expect("the process still runs");
         let ack = line.strip_prefix("ack ").map(str::to_owned);
         ack.unwrap_or_else(|| panic!("the process printed {line:?}"))
     }
 
-    /// Lets a process go on that waits to be told.
+    /// Lets a process continue that waits for its parent.
     pub(crate) fn go(&mut self) {
-        let mut reported = self.reported.take().expect("told once");
+        let mut reported = self.reported.take().expect("`go` is called once");
         reported.write_all(b"go\n").expect("the process listens");
     }
 
-    /// Kills it, in the middle of whatever it is doing, and answers what it had printed by then.
+    /// Kills the process, and returns the lines that it had printed by then.
     pub(crate) async fn kill(mut self) -> Vec<String> {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it ends");
@@ -66,7 +66,7 @@ impl Process {
         rest
     }
 
-    /// Waits for its end, and answers what else it printed.
+    /// Waits for the end of the process, and returns the remaining lines.
     pub(crate) async fn end(mut self) -> Vec<String> {
         let mut rest = Vec::new();
         while let Some(line) = self.line().await {
@@ -80,7 +80,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended; a process that has not must not outlive its check.
+        // The process can have ended. A running one must not outlive its check.
         drop(self.child.kill());
         drop(self.child.wait());
     }

@@ -12,25 +12,25 @@ use throughline_core::{
 
 use crate::shorthand::{id, said};
 
-/// What another process of a check does.
+/// The task of another process of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Adds `a0`, `a1`, … to the thread `t` without end, and acknowledges each.
     Adds,
-    /// Adds three messages at a time, `b0.0`, `b0.1`, `b0.2`, … without end, and acknowledges each batch.
+    /// Adds batches of three messages, `b0.0`, `b0.1`, `b0.2`, … without end, and acknowledges each batch.
     Batches,
     /// Reserves `d` and streams into it without end, and acknowledges each flush.
     Draft,
-    /// Waits to be told, adds so many messages whose ids begin with this number, and acknowledges their places.
+    /// Waits for its parent, adds so many messages whose ids begin with this number, and acknowledges their seqs.
     Writer(u8, u32),
-    /// Waits to be told, adds so many turns of a question and an answer to the thread `t`, and acknowledges their places.
+    /// Waits for its parent, adds so many turns of a question and an answer to the thread `t`, and acknowledges their seqs.
     AppendTurns(u32),
-    /// Waits to be told, makes so many runs of the agent `g` in the thread `a`, each with a session of its own that begins with this
+    /// Waits for its parent, makes so many runs of the agent `g` in the thread `a`, each with a session of its own that begins with this
     /// number, and acknowledges each.
     Runs(u8, u32),
-    /// Appends so many times to one message, twice, and acknowledges after each half what it has written to files.
+    /// Appends so many times to one message, twice, and acknowledges after each half the bytes that the process has written to files.
     Appends(u32),
-    /// Acknowledges the key that the store keys its fingerprints with.
+    /// Acknowledges the fingerprint key of the store.
     StoreKey,
 }
 
@@ -84,12 +84,12 @@ impl fmt::Display for Role {
     }
 }
 
-/// Whole only when it ends as it began.
+/// A text whose end repeats its beginning, so that a partial text is recognized.
 pub(crate) fn long_text(name: &str) -> String {
     format!("<{name}>{}</{name}>", "0123456789abcdef".repeat(64))
 }
 
-/// What the draft of [`Role::Draft`] appends as its piece `number`.
+/// The text of the append `number` of [`Role::Draft`].
 pub(crate) fn chunk(number: u32) -> String {
     format!("[{number}]")
 }
@@ -101,7 +101,7 @@ pub(crate) fn shown_key(key: Option<FingerprintKey>) -> String {
 
 fn ack(case: impl fmt::Display) {
     let mut out = std::io::stdout().lock();
-    // A parent that no longer listens has killed this process, or is about to.
+    // A parent without a reader has killed this process, or is about to.
     drop(writeln!(out, "ack {case}").and_then(|()| out.flush()));
 }
 
@@ -140,16 +140,16 @@ async fn draft(db: &Persistence) -> Result<()> {
     Ok(())
 }
 
-/// Says that it is ready, and waits until it is told to go on.
-fn wait_to_be_told() {
+/// Reports that it is ready, and waits until the parent lets it continue.
+fn wait_for_parent() {
     ack("ready");
     let mut line = String::new();
-    // The parent that tells it to go on may be gone: then it goes on and fails to be heard.
+    // The parent can be gone. Then this process continues, and its acknowledgements fail.
     drop(std::io::stdin().lock().read_line(&mut line));
 }
 
 async fn turns(db: &Persistence, count: u32) -> Result<()> {
-    wait_to_be_told();
+    wait_for_parent();
     for _ in 0..count {
         let turn = NewTurn::new(NewMessage::user("why?")).answered(NewMessage::assistant("so"));
         let turn = db.thread("t").append_turn(turn).await?;
@@ -159,7 +159,7 @@ async fn turns(db: &Persistence, count: u32) -> Result<()> {
 }
 
 async fn writer(db: &Persistence, number: u8, count: u32) -> Result<()> {
-    wait_to_be_told();
+    wait_for_parent();
     for message in 0..count {
         let message = NewMessage::user("x").with_id(id(&format!("{number}.{message}")));
         let added = db.thread("t").add(message).await?;
@@ -169,14 +169,14 @@ async fn writer(db: &Persistence, number: u8, count: u32) -> Result<()> {
 }
 
 async fn runs(db: &Persistence, number: u8, count: u32) -> Result<()> {
-    wait_to_be_told();
+    wait_for_parent();
     let location = db.agent("g").on("a");
     let at =
         Runtime::new(format!("r{number}").parse().expect("a valid id"), "root".parse().expect("a valid id"));
     for run in 0..count {
         let claimer = Claimer::new("p".parse().expect("a valid id"), at.clone());
         let begun = loop {
-            // Whoever has the lease gives it back soon.
+            // The run that has the lease ends soon.
             match location.begin(location.run(claimer.clone())?).await {
                 Err(error) if error.kind() == ErrorKind::Busy => tokio::task::yield_now().await,
                 begun => break begun?,
@@ -198,7 +198,8 @@ async fn appends(db: &Persistence, count: u32) -> Result<()> {
         NewReservation::new(Speaker::Assistant).with_id(id("d")),
     );
     db.run(reserve).await?;
-    let ack_written = || ack(written().expect("a system that tells, or the check does not apply"));
+    let ack_written =
+        || ack(written().expect("the check applies only where the system counts written bytes"));
     ack_written();
     for _ in 0..2 {
         for _ in 0..count {
@@ -210,7 +211,7 @@ async fn appends(db: &Persistence, count: u32) -> Result<()> {
     Ok(())
 }
 
-/// Bytes that this process has handed to the operating system to write; nothing where it does not say.
+/// The bytes that this process has passed to the operating system to write; `None` if the system does not count them.
 pub(crate) fn written() -> Option<u64> {
     let counts = std::fs::read_to_string("/proc/self/io").ok()?;
     counts.lines().find_map(|line| line.strip_prefix("wchar: "))?.parse().ok()

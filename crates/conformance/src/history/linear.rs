@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_sees_what_was_answered_before_it_began() {
+    fn read_sees_every_write_answered_before_it_began() {
         let get = |answer, invoked, returned| event(Call::Get, answer, invoked, returned);
         assert!(!is_linearizable(&[add("a", DONE, 0, 1), get(read(None), 2, 3)]));
         assert!(is_linearizable(&[add("a", DONE, 0, 2), get(read(None), 1, 3)]));
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_call_may_have_been_made_or_not() {
+    fn call_of_unknown_effect_is_allowed_either_way() {
         let get = |answer, invoked, returned| event(Call::Get, answer, invoked, returned);
         assert!(is_linearizable(&[add("a", None, 0, 0), get(read(None), 1, 2)]));
         assert!(is_linearizable(&[add("a", None, 0, 0), get(read(Some("a")), 1, 2)]));

@@ -58,7 +58,7 @@ async fn record(db: &Persistence, round: u64) -> Vec<Event> {
                 let invoked = clock.fetch_add(1, Ordering::SeqCst);
                 let answer = make(&thread, &call).await;
                 let returned = clock.fetch_add(1, Ordering::SeqCst);
-                // What became of a call of unknown effect is not known, nor when.
+                // The outcome and the end of a call with an unknown effect are unknown.
                 let returned = answer.as_ref().map(|_| returned);
                 let event = Event { call, answer, invoked, returned };
                 events.lock().unwrap_or_else(PoisonError::into_inner).push(event);

@@ -19,7 +19,7 @@ use throughline_core::{
     },
 };
 
-use super::filled::{at, cursor, far, id, message, metadata, runtime};
+use super::every_field::{at, cursor, far, id, message, metadata, runtime};
 
 /// The answer of a store in which `text` is everywhere; another one for another `number`.
 pub(super) fn answer(asked: &ReadArgs, tenant: &TenantId, text: &str, number: u64) -> PersistResult {

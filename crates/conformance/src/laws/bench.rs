@@ -8,17 +8,17 @@ use tokio::time::timeout;
 
 use super::{
     Around, LayerFixture, LayerProfile,
-    filled::name_of,
+    every_field::name_of,
     operations,
     probe::{Act, Probe, Visit},
     progress::Progress,
 };
 use crate::{call::call, clock::ManualClock};
 
-/// Only a call that is held up reaches it.
+/// The deadline that only a blocked call reaches.
 const HELD_UP: Duration = Duration::from_secs(5);
 
-/// What a law works with: a layer between two probes.
+/// The bench of a law: a layer between two probes.
 #[derive(Clone)]
 pub(crate) struct Bench {
     pub(crate) profile: LayerProfile,
@@ -40,7 +40,7 @@ impl Bench {
         Self { profile: fixture.profile(), db, outside, inside, progress }
     }
 
-    /// The same for another tenant: what one text has used up or left behind, no other notices.
+    /// The same bench for another tenant, which the state of earlier texts does not affect.
     pub(crate) fn for_tenant(&self, name: &str) -> Self {
         Self { db: self.db.for_tenant(name.parse().expect("a valid id")), ..self.clone() }
     }
@@ -65,20 +65,20 @@ impl Bench {
         self.profile.sites.len() == 1
     }
 
-    /// Waits for `work`, which only a layer that holds calls up keeps from its end.
+    /// Waits for `work`, which ends unless the layer blocks calls.
     pub(crate) async fn in_time<T>(&self, work: impl Future<Output = T>) -> T {
         let held_up = |_| panic!("a call is held up: the layer `{}` {}", self.profile.name(), self.progress);
         timeout(HELD_UP, work).await.unwrap_or_else(held_up)
     }
 
-    /// What was passed on of a call of this kind: without what the layer read on the way, if it says that it does.
+    /// The calls of this kind that the layer passed on. Reads of the layer itself are left out, if its profile declares them.
     pub(crate) fn passed(&self, asked: OpKind) -> Vec<Visit> {
         let mut visits = self.inside.visits();
-        visits.retain(|visit| !self.profile.asks || visit.args.kind() == asked);
+        visits.retain(|visit| !self.profile.issues_reads || visit.args.kind() == asked);
         visits
     }
 
-    /// Makes a call that the probe inside meets with `act`, and says what passed of it: without what the layer read on the way.
+    /// Makes a call that the inside probe handles with `act`, and returns the forwarded calls without the layer's own reads.
     pub(crate) async fn scripted(
         &self,
         args: PersistArgs,
@@ -95,18 +95,17 @@ impl Bench {
         (answer, passed)
     }
 
-    /// Whether the layer has refused a call, and may: it says that it refuses some, or a store's copy would be changed by it.
+    /// Whether the layer has refused a call and may: its profile declares refusals, or the call changes an exact copy of a store.
     pub(crate) fn refuses_itself(&self, args: &PersistArgs, error: &PersistError, passed: &[Visit]) -> bool {
         let is_of_copies = matches!(args, PersistArgs::Replica(_) | PersistArgs::Read(ReadArgs::Images(_)));
         let profile = &self.profile;
-        let may = profile.keeps_elsewhere
-            || !profile.refuses.is_empty()
-            || (is_of_copies && !profile.hides.is_empty());
+        let may =
+            profile.redirects || !profile.refuses.is_empty() || (is_of_copies && !profile.hides.is_empty());
         let is_own = error.site().is_some_and(|site| profile.sites.iter().any(|name| name == site.name()));
         may && is_own && passed.is_empty() && error.effect() == Effect::NotApplied
     }
 
-    /// Makes a call, without or with a key.
+    /// Makes a call, with or without a key.
     pub(crate) async fn call(&self, args: PersistArgs, key: Option<&str>) -> Result<PersistResponse> {
         let key = key.map(|key| IdempotencyKey::new(key).expect("a valid key"));
         call(&self.db, args, key).await

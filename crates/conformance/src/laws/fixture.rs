@@ -5,15 +5,15 @@ use tower::layer::util::{Identity, Stack};
 use super::{probe::Probe, progress::Progress};
 use crate::clock::ManualClock;
 
-/// How the kit comes to a layer. Implemented by every pair of a profile and a closure.
+/// The interface of the kit to a layer. Every pair of a profile and a closure implements it.
 pub trait LayerFixture: Send + Sync + 'static {
-    /// What kind of layer it is.
+    /// The profile of the layer, which selects the laws.
     fn profile(&self) -> LayerProfile;
 
     /// Builds a stack of the probe outside, the layer, the probe inside, and the backend.
     ///
     /// # Errors
-    /// What the builder answers; every law then fails.
+    /// The error of the builder; every law then fails.
     fn stack(&self, around: &Around) -> Result<Persistence>;
 }
 
@@ -30,29 +30,29 @@ where
     }
 }
 
-/// Takes what a layer adds out of a call that it has passed on: see [`LayerProfile::adds`].
+/// Removes the additions of a layer from a forwarded call: see [`LayerProfile::adds`].
 pub type Addition = fn(&mut PersistArgs, &PersistArgs);
 
-/// What a layer says of itself: which laws apply to it.
+/// The properties of a layer, as its author declares them: they select the laws that apply to it.
 #[derive(Debug, Clone)]
 pub struct LayerProfile {
     pub(super) name: String,
-    /// The sites that it is described as, from the outside in: one, or those of a stack.
+    /// The sites of the layer in the description of the pipeline, from the outside in: one, or those of a stack.
     pub(super) sites: Vec<String>,
     pub(super) hides: Vec<String>,
-    /// What a reader sees in the place of a text that is hidden, where the author has said so.
+    /// The text that a reader sees instead of each hidden text, if the author has declared it.
     pub(super) shows: Vec<(String, String)>,
     pub(super) restores: bool,
     pub(super) repeats: bool,
-    pub(super) asks: bool,
-    pub(super) names_revisions: bool,
+    pub(super) issues_reads: bool,
+    pub(super) sets_expected_revisions: bool,
     pub(super) hides_previews: bool,
     pub(super) buffers: bool,
     pub(super) limits_content: bool,
-    pub(super) keeps_elsewhere: bool,
-    /// Each takes what a layer adds out of a call again.
+    pub(super) redirects: bool,
+    /// Each removes one addition of the layer from a forwarded call.
     pub(super) adds: Vec<Addition>,
-    /// What is refused, and by which site.
+    /// The calls that a layer refuses, each with the site that refuses it.
     pub(super) refuses: Vec<(String, PersistArgs)>,
     pub(super) expected: Vec<(String, String)>,
 }
@@ -67,38 +67,38 @@ impl LayerProfile {
             shows: Vec::new(),
             restores: false,
             repeats: false,
-            asks: false,
-            names_revisions: false,
+            issues_reads: false,
+            sets_expected_revisions: false,
             hides_previews: false,
             buffers: false,
             limits_content: false,
-            keeps_elsewhere: false,
+            redirects: false,
             adds: Vec::new(),
             refuses: Vec::new(),
             expected: Vec::new(),
         }
     }
 
-    /// A layer that changes nothing: a guard, an observer, a retry. `name` is the site it is described as.
+    /// A layer that changes no content: a guard, an observer, a retry. `name` is its site in the description of the pipeline.
     #[must_use]
     pub fn transparent(name: impl Into<String>) -> Self {
         Self::new(name)
     }
 
-    /// A layer that changes content so that this text never passes it: a redaction, an encryption, an alias.
+    /// A layer that changes content so that it never forwards this text: a redaction, an encryption, an alias.
     ///
-    /// The laws write the text in parts, cut at every byte. What a reader sees in its place is what the layer makes of the text in
-    /// one piece; [`shows`](Self::shows) says what that has to be, and [`restores`](Self::restores) that it is the text itself.
-    /// Everything around it has to be stored as it was given.
+    /// The laws write the text in parts, split at every character. A reader sees the same text as after one write of the whole;
+    /// [`shows`](Self::shows) declares that text, and [`restores`](Self::restores) declares that it is the original.
+    /// The layer must not change the rest of the content.
     #[must_use]
     pub fn transform(name: impl Into<String>, hides: impl Into<String>) -> Self {
         Self { hides: vec![hides.into()], ..Self::new(name) }
     }
 
-    /// Says what a reader sees in the place of the text: the marker of a redaction.
+    /// Declares the text that a reader sees instead of the hidden text, such as the marker of a redaction.
     ///
     /// # Panics
-    /// When the layer hides nothing.
+    /// Panics if the layer hides no text.
     #[must_use]
     pub fn shows(mut self, shown: impl Into<String>) -> Self {
         let hidden = self.hides.last().expect("a transform hides a text").clone();
@@ -106,61 +106,61 @@ impl LayerProfile {
         self
     }
 
-    /// Says that what is read through the layer is what was given to it, as with an encryption.
+    /// Declares that a read through the layer returns the original content, as with an encryption.
     #[must_use]
     pub fn restores(mut self) -> Self {
         self.restores = true;
         self
     }
 
-    /// Says that it makes calls again that failed and pass with time.
+    /// Declares that the layer repeats calls after transient errors.
     #[must_use]
     pub fn repeats(mut self) -> Self {
         self.repeats = true;
         self
     }
 
-    /// Says that it reads on the way, to learn what to do with a write.
+    /// Declares that the layer issues reads of its own before it forwards a write.
     #[must_use]
-    pub fn reads_on_the_way(mut self) -> Self {
-        self.asks = true;
+    pub fn issues_reads(mut self) -> Self {
+        self.issues_reads = true;
         self
     }
 
-    /// Says that it names the revision that a change of content is made on, where the caller has named none.
+    /// Declares that the layer sets the expected revision of a change of content if the caller has set none.
     #[must_use]
-    pub fn names_revisions(mut self) -> Self {
-        self.names_revisions = true;
+    pub fn sets_expected_revisions(mut self) -> Self {
+        self.sets_expected_revisions = true;
         self
     }
 
-    /// Says that the store cannot make a preview of what it is given, and that lists of threads show none.
+    /// Declares that the store cannot derive a preview from the forwarded content, and that lists of threads show none.
     #[must_use]
     pub fn hides_previews(mut self) -> Self {
         self.hides_previews = true;
         self
     }
 
-    /// Says that it holds the end of a text back that goes on, and gives it on with what comes next: it may then replace what is
-    /// stored where it was asked to append. In all else what it passes on is the same call.
+    /// Declares that the layer buffers the end of an open text and forwards it with the next call. It can then replace the stored
+    /// content instead of an append. In all other respects it forwards the same call.
     #[must_use]
     pub fn buffers(mut self) -> Self {
         self.buffers = true;
-        self.asks = true;
+        self.issues_reads = true;
         self
     }
 
-    /// Says that it sets or lowers [`UpdateContent::max_content_bytes`](throughline_core::messages::UpdateContent::max_content_bytes) of appends,
+    /// Declares that the layer sets or lowers [`UpdateContent::max_content_bytes`](throughline_core::messages::UpdateContent::max_content_bytes) of appends,
     /// [`Update::max_metadata_bytes`](throughline_core::messages::Update::max_metadata_bytes) of patches of messages and threads, and
-    /// [`Batch::max_answer_bytes`](throughline_core::messages::Batch::max_answer_bytes). In all else what it passes on is the same call.
+    /// [`Batch::max_answer_bytes`](throughline_core::messages::Batch::max_answer_bytes). In all other respects it forwards the same call.
     #[must_use]
     pub fn limits_content(mut self) -> Self {
         self.limits_content = true;
         self
     }
 
-    /// Says that it adds facts to calls. `take_out` gets what the layer has passed on and what it was asked, each item of a batch on
-    /// its own, and takes out what the layer has added. What is left has to be what was asked.
+    /// Declares that the layer adds facts to calls. `take_out` receives the forwarded call and the original call, each item of a batch on
+    /// its own, and removes the addition of the layer. The rest must equal the original call.
     ///
     /// ```
     /// use throughline_conformance::laws::LayerProfile;
@@ -179,7 +179,7 @@ impl LayerProfile {
         self
     }
 
-    /// Says that it adds labels to threads that are created. Those that the caller has set have to be there still.
+    /// Declares that the layer adds labels to new threads. It must keep the labels of the caller.
     #[must_use]
     pub fn adds_labels(self) -> Self {
         self.adds(|passed, asked| {
@@ -194,34 +194,34 @@ impl LayerProfile {
         })
     }
 
-    /// Says that it keeps some threads or messages elsewhere: it may refuse what would need both sides, and answers what is read of
-    /// the whole tenant from both.
+    /// Declares that the layer keeps some threads or messages in another store. It can refuse a call that needs both stores, and it
+    /// answers reads of the whole tenant from both.
     #[must_use]
-    pub fn keeps_elsewhere(mut self) -> Self {
-        self.keeps_elsewhere = true;
+    pub fn redirects(mut self) -> Self {
+        self.redirects = true;
         self
     }
 
-    /// Names an operation that the layer refuses by itself; called again, another one.
+    /// Declares a call that the layer refuses. Each call of this method adds one.
     #[must_use]
     pub fn refuses(mut self, args: impl Into<PersistArgs>) -> Self {
         self.refuses.push((self.name.clone(), args.into()));
         self
     }
 
-    /// Says that a law is not kept, and why. It then must not be kept, so that the list cannot outlive its reasons.
+    /// Declares that the layer breaks a law, and why. The suite fails if the layer keeps the law, so that the list stays current.
     #[must_use]
     pub fn expect_fail(mut self, law: impl Into<String>, why: impl Into<String>) -> Self {
         self.expected.push((law.into(), why.into()));
         self
     }
 
-    /// Why this law is expected to be broken, where it is.
+    /// The reason why the layer is expected to break this law, if it is.
     pub(super) fn expected(&self, law: &str) -> Option<&str> {
         self.expected.iter().find(|(id, _)| id == law).map(|(_, why)| why.as_str())
     }
 
-    /// That of a stack of these, from the outside in: what any of them does, the stack does.
+    /// The profile of a stack of these layers, from the outside in. It has every property of each layer.
     pub(super) fn together(profiles: Vec<Self>) -> Self {
         let names: Vec<&str> = profiles.iter().map(Self::name).collect();
         let mut all = Self { sites: Vec::new(), ..Self::new(names.join("+")) };
@@ -232,12 +232,12 @@ impl LayerProfile {
             all.hides.extend(profile.hides);
             all.shows.extend(profile.shows);
             all.repeats |= profile.repeats;
-            all.asks |= profile.asks;
-            all.names_revisions |= profile.names_revisions;
+            all.issues_reads |= profile.issues_reads;
+            all.sets_expected_revisions |= profile.sets_expected_revisions;
             all.hides_previews |= profile.hides_previews;
             all.buffers |= profile.buffers;
             all.limits_content |= profile.limits_content;
-            all.keeps_elsewhere |= profile.keeps_elsewhere;
+            all.redirects |= profile.redirects;
             all.adds.extend(profile.adds);
             all.refuses.extend(profile.refuses);
             all.expected.extend(profile.expected);
@@ -245,20 +245,20 @@ impl LayerProfile {
         all
     }
 
-    /// The same under another name.
+    /// The same profile with another name.
     pub(super) fn named(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
         self
     }
 
-    /// The name of its site; of a stack, those of all joined by `+`.
+    /// The name of the site of the layer. For a stack, the names of all sites joined by `+`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 }
 
-/// What stands around a layer whose laws are looked at.
+/// The stack around the layer that the laws check.
 #[derive(Debug, Clone)]
 pub struct Around {
     pub(super) outer: Probe,

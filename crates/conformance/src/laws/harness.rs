@@ -13,26 +13,26 @@ use libtest_mimic::{Arguments, Trial};
 
 use super::{Law, LayerFixture, bench::Bench, law, progress::Progress};
 use crate::{
-    judge::judge,
+    expectation::outcome_of,
     report::{Outcome, failure},
-    verdict,
+    runner,
 };
 
 /// A layer without its type.
 pub(crate) type Subject = Arc<dyn LayerFixture>;
 
-/// Runs one law for one layer; an error says where it failed and on what.
+/// Runs one law for one layer. An error says where the law failed and in which case.
 pub(crate) fn run(subject: &Subject, law: &'static Law) -> Result<(), String> {
     run_for(NO_PROGRESS, subject, law).map_err(|broken| broken.detail)
 }
 
-/// How long no call and no answer passes a probe before a law is taken not to end. Each takes microseconds.
+/// The longest time without a call or an answer at a probe before a law counts as hanging. Each takes microseconds.
 const NO_PROGRESS: Duration = Duration::from_secs(10);
 
-/// A law that is not kept.
+/// A broken law.
 struct Broken {
     detail: String,
-    /// Whether it did not end.
+    /// Whether the law hangs.
     hangs: bool,
 }
 
@@ -40,7 +40,7 @@ fn run_for(no_progress: Duration, subject: &Subject, law: &'static Law) -> Resul
     let (progress, hangs) = (Progress::default(), Cell::new(false));
     let (layer, watched) = (subject.profile().name().to_owned(), progress.clone());
     let last = Cell::new((0, Duration::ZERO));
-    let too_long = verdict::after(verdict::HANGS_AFTER);
+    let too_long = runner::timeout_after(runner::HANGS_AFTER);
     let does_not_end = |took: Duration| {
         let events = watched.events();
         let (seen, since) = last.get();
@@ -54,7 +54,7 @@ fn run_for(no_progress: Duration, subject: &Subject, law: &'static Law) -> Resul
     };
     let subject = Arc::clone(subject);
     let work = move || async move { (law.run)(Bench::new(&subject, progress)).await };
-    verdict::isolated_until(does_not_end, law.id, false, work)
+    runner::isolated_until(does_not_end, law.id, false, work)
         .map_err(|detail| Broken { detail, hangs: hangs.get() })
 }
 
@@ -62,7 +62,7 @@ type Found = Arc<Mutex<Vec<(&'static str, String, Outcome)>>>;
 
 /// Runs every law for every layer: the whole `main` of a test target with `harness = false`.
 ///
-/// A law that does not apply to a layer is *ignored*: it is listed, and counts as neither kept nor broken.
+/// A law that does not apply to a layer is *ignored*: it is listed, and counts as neither passed nor failed.
 #[must_use]
 pub fn main(fixtures: Vec<Box<dyn LayerFixture>>) -> ExitCode {
     let arguments = Arguments::from_args();
@@ -77,11 +77,11 @@ pub fn main(fixtures: Vec<Box<dyn LayerFixture>>) -> ExitCode {
     conclusion.exit_code()
 }
 
-/// Runs every law for every layer, and says which of them are broken: one text for each, which begins with the names of the
-/// layer and the law, so `` `trace` breaks `laws.inner_error_keeps_kind_effect_and_site`: … ``.
+/// Runs every law for every layer, and returns a text for each broken law. It begins with the names of the
+/// layer and the law, such as `` `trace` breaks `laws.inner_error_keeps_kind_effect_and_site`: … ``.
 ///
-/// A law that does not end is broken after ten seconds in which nothing passed the layer, and its text says what the layer waits
-/// in, or that it blocks its thread. The laws after it are not run for that layer.
+/// A law fails as hanging after ten seconds without a call or an answer. Its text names the event that the layer waits
+/// for, or says that the layer blocks its thread. The later laws are not run for that layer.
 #[must_use]
 pub fn broken(fixtures: Vec<Box<dyn LayerFixture>>) -> Vec<String> {
     let mut broken = Vec::new();
@@ -91,7 +91,7 @@ pub fn broken(fixtures: Vec<Box<dyn LayerFixture>>) -> Vec<String> {
             let ran = run_for(NO_PROGRESS, &subject, law);
             let hangs = ran.as_ref().is_err_and(|broken| broken.hangs);
             let ended = ran.map_err(|broken| broken.detail);
-            if let (Outcome::Fail, Some(detail)) = judge(ended, profile.expected(law.id)) {
+            if let (Outcome::Fail, Some(detail)) = outcome_of(ended, profile.expected(law.id)) {
                 let rest = if hangs { "\nthe laws after this one were not run" } else { "" };
                 broken.push(format!(
                     "`{}` breaks `{}`: {}\n{}{rest}",
@@ -102,7 +102,7 @@ pub fn broken(fixtures: Vec<Box<dyn LayerFixture>>) -> Vec<String> {
                 ));
             }
             if hangs {
-                // Each of them would be waited for.
+                // Each later law would hang until its timeout.
                 break;
             }
         }
@@ -113,7 +113,7 @@ pub fn broken(fixtures: Vec<Box<dyn LayerFixture>>) -> Vec<String> {
 /// Runs every law for every layer, inside a test of any harness.
 ///
 /// # Panics
-/// When a law is broken; the text names every one that is, and by which layer.
+/// Panics if a law is broken. The message names every broken law and its layer.
 pub fn assert_kept(fixtures: Vec<Box<dyn LayerFixture>>) {
     let broken = broken(fixtures);
     assert!(broken.is_empty(), "{} laws are broken\n\n{}", broken.len(), broken.join("\n\n"));
@@ -125,20 +125,20 @@ pub fn assert_kept(fixtures: Vec<Box<dyn LayerFixture>>) {
 /// use throughline_conformance::{layer_laws, laws::LayerProfile};
 /// use throughline_layers::{limits::LimitsLayer, trace::TraceLayer};
 ///
-/// // Each alone, every pair in every order that is allowed, and all of more than two together.
+/// // Each alone, every pair in every allowed order, and all of more than two together.
 /// layer_laws!(
 ///     LayerProfile::transparent("limits").limits_content() => LimitsLayer::new(),
 ///     LayerProfile::transparent("trace") => TraceLayer::new(),
 /// );
 /// ```
 ///
-/// A [`Plugin`](throughline_core::Plugin) is given as it is:
+/// A [`Plugin`](throughline_core::Plugin) is passed directly:
 ///
 /// ```
 /// use throughline_conformance::{layer_laws, laws::LayerProfile};
 /// use throughline_core::Plugin;
 ///
-/// /// Does nothing of its own.
+/// /// Forwards every call.
 /// struct Passes;
 ///
 /// impl Plugin for Passes {
@@ -150,7 +150,7 @@ pub fn assert_kept(fixtures: Vec<Box<dyn LayerFixture>>) {
 /// layer_laws!(LayerProfile::transparent("passes") => Passes);
 /// ```
 ///
-/// With `main:` in front it writes the `main` of a test target with `harness = false`, where each law is a test of its own:
+/// With the prefix `main:` it writes the `main` of a test target with `harness = false`, where each law is a test of its own:
 ///
 /// ```no_run
 /// # use throughline_conformance::{layer_laws, laws::LayerProfile};
@@ -166,11 +166,11 @@ macro_rules! layer_laws {
     };
     (@set $($profile:expr => $layer:expr),+) => {{
         #[allow(unused_imports, reason = "of layers and plugins a list may have only one")]
-        use $crate::laws::given::{GivenLayer as _, GivenPlugin as _};
+        use $crate::laws::macro_support::{AddLayer as _, AddPlugin as _};
         let set = $crate::laws::LayerSet::new();
         $(
             let make = || $layer;
-            let set = (&$crate::laws::given::made_by(&make)).add(set, $profile, make);
+            let set = (&$crate::laws::macro_support::type_of(&make)).add(set, $profile, make);
         )+
         set
     }};
@@ -191,8 +191,8 @@ fn trial(subject: &Subject, law: &'static Law, found: &Found) -> Trial {
     }
     let expected = profile.expected(law.id).map(str::to_owned);
     let (subject, found) = (Arc::clone(subject), Arc::clone(found));
-    let judge = move || {
-        let (outcome, detail) = judge(run(&subject, law), expected.as_deref());
+    let outcome_of = move || {
+        let (outcome, detail) = outcome_of(run(&subject, law), expected.as_deref());
         let name = subject.profile().name().to_owned();
         found.lock().unwrap_or_else(PoisonError::into_inner).push((law.id, name, outcome));
         match (outcome, detail) {
@@ -202,12 +202,12 @@ fn trial(subject: &Subject, law: &'static Law, found: &Found) -> Trial {
             _ => Ok(()),
         }
     };
-    Trial::test(name, judge).with_kind("law")
+    Trial::test(name, outcome_of).with_kind("law")
 }
 
-/// Law × layer, as Markdown.
+/// A table of laws and layers, as Markdown.
 fn table(subjects: &[Subject], found: &[(&'static str, String, Outcome)]) -> String {
-    // A stack of several is counted below: a column for each pair would be a wide table.
+    // Stacks of several layers are counted below the table: a column for each pair would be too wide.
     let (stacks, subjects): (Vec<_>, Vec<_>) =
         subjects.iter().partition(|subject| subject.profile().sites.len() > 1);
     let names: Vec<String> = subjects.iter().map(|subject| subject.profile().name().to_owned()).collect();
@@ -250,7 +250,7 @@ mod tests {
     use super::*;
     use crate::laws::{LayerProfile, LayerSet};
 
-    /// None of the laws comes to its end, however long it is given.
+    /// A short timeout: every law in these tests hangs.
     const SOON: Duration = Duration::from_secs(2);
 
     fn why(set: &LayerSet) -> String {
@@ -261,9 +261,9 @@ mod tests {
         broken.detail
     }
 
-    /// What [`layer_laws!`] makes its set of.
+    /// The set that [`layer_laws!`] builds.
     #[test]
-    fn a_plugin_and_a_layer_are_given_to_the_macro_alike() {
+    fn macro_accepts_a_layer_and_a_plugin() {
         struct Passes;
         impl throughline_core::Plugin for Passes {
             fn name(&self) -> &str {
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_blocks_its_thread_is_named_with_the_call_that_it_blocks_in() {
+    fn blocking_layer_is_named_with_the_blocked_call() {
         let blocks = || {
             from_fn("blocks", Phase::Observe, |request: PersistRequest, next: NextRequest| async move {
                 let (never, waits) = mpsc::channel::<()>();
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_is_never_woken_is_named_with_what_it_waits_for() {
+    fn layer_that_never_wakes_is_named_with_the_awaited_event() {
         let forgets = || {
             from_fn("forgets", Phase::Observe, |request: PersistRequest, next: NextRequest| async move {
                 let _answer = next.run(request).await;

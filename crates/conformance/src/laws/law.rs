@@ -8,12 +8,12 @@ pub struct Law {
     pub(crate) id: &'static str,
     pub(crate) about: &'static str,
     pub(crate) applies: Applies,
-    /// Why no layer can break it, where only the core can.
+    /// The reason why only the core can break the law, if no layer can.
     pub(crate) core_alone: Option<&'static str>,
     pub(crate) run: fn(Bench) -> Pin<Box<dyn Future<Output = ()>>>,
 }
 
-/// To which layers a law applies.
+/// The layers to which a law applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Applies {
     All,
@@ -22,7 +22,7 @@ pub(crate) enum Applies {
     Restores,
     Repeats,
     Refuses,
-    /// A transform of texts that the store can search.
+    /// Transforms whose output the store can search.
     Searched,
 }
 
@@ -33,23 +33,23 @@ impl Law {
         self.id
     }
 
-    /// What it says, in one sentence.
+    /// The rule, in one sentence.
     #[must_use]
     pub const fn about(&self) -> &'static str {
         self.about
     }
 
-    /// Why it does not apply to a layer with this profile; nothing when it does.
+    /// The reason why the law does not apply to a layer with this profile, or `None` if it applies.
     pub(crate) fn why_not_applicable(&self, profile: &LayerProfile) -> Option<&'static str> {
         let (applies, why) = match self.applies {
             Applies::All => (true, ""),
             Applies::Transparent => (profile.hides.is_empty(), "it changes content"),
             Applies::Transforms => (!profile.hides.is_empty(), "it changes no content"),
             Applies::Searched if profile.hides.is_empty() => (false, "it changes no content"),
-            Applies::Searched => (!profile.hides_previews, "the store cannot search what it is given"),
-            Applies::Restores => (profile.restores, "what is read is what was stored"),
+            Applies::Searched => (!profile.hides_previews, "the store cannot search its output"),
+            Applies::Restores => (profile.restores, "it does not restore content"),
             Applies::Repeats => (profile.repeats, "it repeats no call"),
-            Applies::Refuses => (!profile.refuses.is_empty(), "it names nothing that it refuses"),
+            Applies::Refuses => (!profile.refuses.is_empty(), "it declares no refused call"),
         };
         (!applies).then_some(why)
     }

@@ -1,6 +1,6 @@
-//! Laws for layers: what a layer of anybody's has to keep to, in a real stack over the memory backend.
+//! Laws for layers: the guarantees that any layer must keep, checked in a real stack over the memory backend.
 //!
-//! The whole of what the author of a layer writes is where it stands, and one line, in a test target with
+//! The author of a layer writes its position in the stack and one line, in a test target with
 //! `harness = false`:
 //!
 //! ```no_run
@@ -24,19 +24,19 @@
 //! layer_laws!(LayerProfile::transparent("trace") => TraceLayer::new());
 //! ```
 //!
-//! The macro takes a [`Plugin`](throughline_core::Plugin) as well. Several layers that are meant to stand in one stack are a [`LayerSet`]: each alone, every pair, and all together.
+//! The macro also takes a [`Plugin`](throughline_core::Plugin). Several layers of one stack are a [`LayerSet`]: each alone, every pair, and all together.
 //!
-//! A probe stands on either side of the layer: the laws are about what passes between them.
+//! The layer runs between two probes: the laws check the calls and answers that pass between them.
 
 mod answers;
 mod bench;
 mod difference;
-mod filled;
+mod every_field;
 mod fixture;
-#[doc(hidden)]
-pub mod given;
 mod harness;
 mod law;
+#[doc(hidden)]
+pub mod macro_support;
 mod operations;
 mod probe;
 mod progress;

@@ -1,4 +1,4 @@
-//! One call of every kind, with content in every place that holds some.
+//! One call of every operation, with content in every content field.
 
 use throughline_core::{
     Content, Delta, MessageId, Metadata, MetadataPatch, NewMessage, NewReservation, NewThread, PersistArgs,
@@ -24,7 +24,7 @@ fn id(name: &str) -> MessageId {
 
 fn facts(text: &str) -> Metadata {
     let mut facts = Metadata::new();
-    facts.set("note", text).expect("a string");
+    facts.set("memo", text).expect("a string");
     facts
 }
 
@@ -32,7 +32,7 @@ fn change(name: &str, change: ContentChange, mode: UpdateMode) -> PersistArgs {
     UpdateContent::new(t(), id(name), change, mode).into()
 }
 
-/// A run of an agent, always the same.
+/// A run of an agent, with fixed values.
 fn run() -> BeginRun {
     let runtime = Runtime::new("r".parse().expect("a valid id"), "root".parse().expect("a valid id"));
     let claimer = Claimer::new("p".parse().expect("a valid id"), runtime);
@@ -40,13 +40,13 @@ fn run() -> BeginRun {
     BeginRun::new("g".parse().expect("a valid id"), t(), claimer).named(attempt)
 }
 
-/// One call of every kind and what each is called, in an order in which a fresh store can do them, with `text` wherever text can
-/// be: contents, deltas, metadata, reasons, titles. For the tests of a layer that has to see all of it.
+/// One call of every operation, each with its name, in an order in which they succeed on a new store. `text` is in every content
+/// field: contents, deltas, metadata, reasons and titles. For the tests of a layer that must handle all of them.
 ///
 /// ```
 /// use throughline_conformance::laws::every_operation;
 ///
-/// let batch = every_operation("hunter2").into_iter().find(|(what, _)| *what == "batch").unwrap().1;
+/// let batch = every_operation("hunter2").into_iter().find(|(name, _)| *name == "batch").unwrap().1;
 /// assert!(serde_json::to_string(&batch)?.contains("hunter2"));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
@@ -58,11 +58,11 @@ pub fn every_operation(text: &str) -> Vec<(&'static str, PersistArgs)> {
 /// More than any of the texts needs.
 const ROOMY: u64 = 1 << 20;
 
-/// The same as the size of a page.
+/// The size of a page.
 const PAGE_BYTES: u32 = 1 << 20;
 
-/// Every write, in an order in which each can be done, with `text` wherever text can be. What each is called. What a write may
-/// depend on is named with a value that holds: the revision, the generation, the last sequence number of the thread.
+/// Every write with its name, in an order in which each can succeed, and with `text` in every content field. Each expected value
+/// holds: the revision, the generation and the last sequence number of the thread.
 pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let nested = Content::from_blocks(&[serde_json::json!({"type": "tool", "input": {"deep": [text]}})]);
     let nested = nested.expect("an array");
@@ -76,7 +76,7 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let replace = || ContentChange::Replace(nested.clone());
     let append_within = UpdateContent::new(t(), id("r"), append(), UpdateMode::Partial).within(ROOMY);
     let abandon = || UpdateMode::Abandon { reason: Some(text.to_owned()) };
-    // Of messages without partial updates: a layer that holds text back decides which of these raise a revision.
+    // For messages without partial updates: a layer that buffers text decides which of these raise a revision.
     let on = |name: &str, change, mode, revision| {
         UpdateContent::new(t(), id(name), change, mode).expecting(revision)
     };
@@ -100,7 +100,7 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
         let new = NewThread::new().with_id(made()).with_title(title());
         new.with_metadata(facts(text))
     };
-    let annotated = || MetadataPatch::new().set("noted", text).expect("a string");
+    let annotated = || MetadataPatch::new().set("annotated", text).expect("a string");
     let label = LabelPatch::new().set("name", "value").expect("a label");
     vec![
         ("add", Add::new(t(), first).into()),
@@ -157,7 +157,7 @@ pub(super) fn writes(text: &str) -> Vec<(&'static str, PersistArgs)> {
     ]
 }
 
-/// Writes behind all others whose condition does not hold: the store refuses them.
+/// Writes after all others whose condition does not hold: the store refuses them.
 pub(super) fn refused() -> Vec<(&'static str, PersistArgs)> {
     let abandon = UpdateMode::Abandon { reason: None };
     vec![
@@ -169,8 +169,8 @@ pub(super) fn refused() -> Vec<(&'static str, PersistArgs)> {
     ]
 }
 
-/// Every read that each layer can answer as it came: one that keeps messages elsewhere can plan no prune, has no one order of
-/// changes, and puts lists of threads together.
+/// Every read that each layer can forward unchanged. A redirect can plan no prune, has no single order of
+/// changes, and merges lists of threads.
 pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
     vec![
         ("get", GetMessage { thread: t(), id: id("r") }.into()),
@@ -200,7 +200,7 @@ pub(super) fn shows(limit: u32) -> Vec<(&'static str, PersistArgs)> {
     ]
 }
 
-/// Every call there is.
+/// Every call.
 pub(super) fn all(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let mut all = writes(text);
     all.extend(reads());

@@ -1,4 +1,4 @@
-//! What stands on either side of a layer: it notes what passes, does what it is told, and looks at how it is called.
+//! The probes on both sides of a layer: each records the calls, injects failures, and checks how it is called.
 
 use std::{
     collections::VecDeque,
@@ -18,12 +18,12 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    filled::name_of,
+    every_field::name_of,
     progress::{Progress, Side},
 };
-use crate::verdict::ON_PURPOSE;
+use crate::runner::ON_PURPOSE;
 
-/// A layer that notes and, where a law wants it, misbehaves.
+/// A layer that records calls and, if a law requires it, fails them.
 #[derive(Debug, Clone)]
 pub struct Probe {
     name: &'static str,
@@ -33,7 +33,7 @@ pub struct Probe {
     progress: Progress,
 }
 
-/// What a probe does with the next calls.
+/// The behavior of a probe for the next call.
 #[derive(Debug, Clone)]
 pub(crate) enum Act {
     Fail(PersistError),
@@ -42,33 +42,33 @@ pub(crate) enum Act {
     Answer(Box<PersistResult>),
     PanicWhenCalled,
     PanicWhenPolled,
-    /// Never answers, and never calls what is inside.
+    /// Never answers, and never calls the inner service.
     Hang,
-    /// Lets the call through, and passes the answer on once it is told to.
+    /// Lets the call through, and delays the answer until the law releases it.
     HoldAfter(Arc<Semaphore>),
-    /// Waits until it is told to go on, counts that it was there for it, and fails.
+    /// Waits until the law releases it, counts the released calls, and fails.
     HoldBefore(Arc<Semaphore>, PersistError),
 }
 
-/// Why a probe cannot be called.
+/// The reason why a probe is not ready.
 #[derive(Debug, Clone)]
 pub(crate) enum Unfit {
     Fails(PersistError),
     Panics,
 }
 
-/// Whether the store makes a write that is answered with an error.
+/// Whether the store applies a write that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
     /// The store is not called.
     Never,
-    /// The store makes the write, and the answer is lost.
+    /// The store applies the write, and the answer is lost.
     AtOnce,
-    /// The store makes the write when the next one comes, before it.
+    /// The store applies the write late: before the next one.
     Late,
 }
 
-/// The error of every call, and which calls pass all the same.
+/// The error of every call, and the calls that are exempt from it.
 struct Refusal {
     passes: fn(&PersistArgs) -> bool,
     error: PersistError,
@@ -79,23 +79,23 @@ struct Refusal {
 struct ProbeLog {
     visits: Vec<Visit>,
     acts: VecDeque<Act>,
-    /// Which calls the probe refuses, until `behave` is called.
+    /// The calls that the probe refuses, until `behave` is called.
     refuses: Option<Refusal>,
-    /// What every call of an operation of this name is met with, until `behave` is called.
+    /// The behavior for every call of an operation of this name, until `behave` is called.
     script: Option<(&'static str, Act)>,
-    /// How many calls went on after they were held.
+    /// The number of calls that continued after they were held.
     went_on: usize,
-    /// Calls that were answered with an error, and that the store makes before the next write.
+    /// Failed calls that the store applies before the next write.
     late: Vec<PersistRequest>,
-    /// How often `poll_ready` answers pending before it answers ready.
+    /// How often `poll_ready` returns pending before it returns ready.
     unready: usize,
     unfit: Option<Unfit>,
-    /// Calls of an instance that had not said that it is ready.
+    /// Calls of an instance that was not polled ready.
     unready_calls: usize,
 }
 
 impl ProbeLog {
-    /// What this call is met with.
+    /// The behavior for this call.
     fn act_on(&mut self, request: &PersistRequest) -> Option<Act> {
         match self.refuses.as_ref().filter(|refusal| !(refusal.passes)(&request.args)) {
             Some(Refusal { error, reach: Reach::AtOnce, .. }) => Some(Act::FailAfter(error.clone())),
@@ -117,27 +117,27 @@ impl ProbeLog {
 
 impl fmt::Debug for ProbeLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Notes").field("visits", &self.visits.len()).finish_non_exhaustive()
+        f.debug_struct("ProbeLog").field("visits", &self.visits.len()).finish_non_exhaustive()
     }
 }
 
-/// What passed a probe.
+/// A call that passed a probe.
 #[derive(Debug, Clone)]
 pub(crate) struct Visit {
     pub(crate) args: PersistArgs,
     pub(crate) context: Context,
-    /// The answer that passed on the way up; nothing while it has not.
+    /// The answer, once it has passed outbound.
     pub(crate) answer: Option<Result<(PersistResult, Receipt)>>,
-    /// Whether the mark of the other probe was there: going down, and coming up.
+    /// Whether the extension of the other probe was there: inbound and outbound.
     pub(crate) marked_down: bool,
     pub(crate) marked_up: bool,
 }
 
-/// What the probe outside leaves for the one inside.
+/// The extension that the outside probe leaves for the inside one.
 #[derive(Debug)]
 struct FromOutside;
 
-/// What the probe inside leaves for the one outside.
+/// The extension that the inside probe leaves for the outside one.
 #[derive(Debug)]
 struct FromInside;
 
@@ -154,27 +154,27 @@ impl Probe {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the next calls are met with, one each.
+    /// Sets the behavior for the next calls, one for each.
     pub(crate) fn act(&self, acts: impl IntoIterator<Item = Act>) {
         self.log().acts.extend(acts);
     }
 
-    /// Every call fails with `error`, but for those that `passes` is true of.
+    /// Fails every call with `error`, except those for which `passes` is true.
     pub(crate) fn fail_unless(&self, passes: fn(&PersistArgs) -> bool, error: PersistError, reach: Reach) {
         self.log().refuses = Some(Refusal { passes, error, reach });
     }
 
-    /// Every call of an operation of this name is met with `act`: what is read on the way is not.
+    /// Sets the behavior for every call of an operation of this name. Reads of the layer itself are exempt.
     pub(crate) fn script(&self, name: &'static str, act: Act) {
         self.log().script = Some((name, act));
     }
 
-    /// How many calls went on after they were held.
+    /// The number of calls that continued after they were held.
     pub(crate) fn went_on(&self) -> usize {
         self.log().went_on
     }
 
-    /// Forgets which calls were to fail. Writes that are late are made all the same.
+    /// Removes the failures. The store still applies late writes.
     pub(crate) fn behave(&self) {
         let mut log = self.log();
         log.acts.clear();
@@ -182,17 +182,17 @@ impl Probe {
         log.script = None;
     }
 
-    /// What has passed since this was last asked.
+    /// Returns the calls since the last call of this function.
     pub(crate) fn visits(&self) -> Vec<Visit> {
         std::mem::take(&mut self.log().visits)
     }
 
-    /// Whether a call of an operation of this name has come.
+    /// Whether a call of an operation of this name has arrived.
     pub(crate) fn is_visited(&self, name: &str) -> bool {
         self.log().visits.iter().any(|visit| name_of(&visit.args) == name)
     }
 
-    /// How much has passed so far.
+    /// The number of calls and answers so far.
     pub(crate) fn count(&self) -> usize {
         self.log().visits.len()
     }
@@ -201,7 +201,7 @@ impl Probe {
         self.log().unready = times;
     }
 
-    /// What happens the next time that it is asked whether it is ready.
+    /// Sets the result of the next readiness check.
     pub(crate) fn unfit(&self, how: Unfit) {
         self.log().unfit = Some(how);
     }
@@ -225,7 +225,7 @@ impl<S> Layer<S> for Probe {
     }
 }
 
-/// The service of a [`Probe`]. A clone is not ready, whatever the original is.
+/// The service of a [`Probe`]. A clone is not ready, even if the original is.
 #[derive(Debug)]
 pub struct ProbeService<S> {
     inner: S,
@@ -347,7 +347,7 @@ where
                 }
             }
             probe.progress.answered(probe.side, operation);
-            // A law may have taken the visits while this one was under way.
+            // The law can have taken the visits while this call was running.
             if let Some(visit) = probe.log().visits.get_mut(number) {
                 let reported = answer.as_ref().map(|response| (response.result.clone(), response.receipt));
                 visit.answer = Some(reported.map_err(Clone::clone));
@@ -358,10 +358,10 @@ where
     }
 }
 
-/// The call of what is inside.
+/// The call of the inner service.
 enum Inside<F> {
     AtOnce(F),
-    /// Behind writes that are late.
+    /// After late writes.
     Behind(ProbeFuture),
 }
 
@@ -374,7 +374,7 @@ impl<F: Future<Output = Result<PersistResponse>>> Inside<F> {
     }
 }
 
-/// Makes the writes that are late, whatever becomes of them, and then the call. Each is made in a task of its own: none is a part of
+/// Applies the late writes, ignores their outcome, and then makes the call. Each write runs in a task of its own: none is part of
 /// the call.
 async fn one_after_the_other<S>(
     mut inner: S,
@@ -399,7 +399,7 @@ where
     inner.call(request).await
 }
 
-/// Says while it is polled that what is inside of the probe has the thread.
+/// Reports, while it is polled, that the code inside of the probe runs on the thread.
 async fn watched<F: Future>(probe: &Probe, future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|cx| {

@@ -7,7 +7,7 @@ use std::{
 
 use throughline_core::OpKind;
 
-/// Shared by the probes around a layer and whoever waits for the law.
+/// The state that the probes around a layer share with the thread that waits for the law.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress(Arc<Mutex<State>>);
 
@@ -18,7 +18,7 @@ struct State {
     /// The last one that passed.
     operation: Option<OpKind>,
     stage: Stage,
-    /// What has the thread at this moment.
+    /// The code that runs on the thread at this moment.
     running: Running,
     /// How often calls were passed on since the law made its last one.
     passed_on: u64,
@@ -35,7 +35,7 @@ enum Stage {
     Answered,
 }
 
-/// What has the thread of the law.
+/// The code that runs on the thread of the law.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Running {
     /// The law, or the runtime.
@@ -92,7 +92,7 @@ impl Progress {
         });
     }
 
-    /// What is inside of a probe runs until the answer is dropped.
+    /// The code inside of a probe runs until the answer is dropped.
     pub(super) fn runs(&self, side: Side) -> Runs {
         let running = match side {
             Side::Outside => Running::Layer,
@@ -125,7 +125,7 @@ impl Drop for Runs {
     }
 }
 
-/// What the layer does at this moment.
+/// The current activity of the layer.
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();

@@ -1,4 +1,4 @@
-//! Layers that are meant to stand in one stack: each alone, every two, and all of them.
+//! Layers of one stack: each alone, every pair, and all together.
 
 use std::{fmt, sync::Arc};
 
@@ -29,23 +29,23 @@ pub struct LayerSet {
     members: Vec<Member>,
 }
 
-/// One layer of a set: what it says of itself, and how a fresh one comes into a list.
+/// One layer of a set: its profile, and a function that adds a new instance to a list.
 #[derive(Clone)]
 struct Member {
     profile: LayerProfile,
     add: Arc<dyn Fn(LayerList) -> LayerList + Send + Sync>,
-    /// The handle that its calls are made through.
+    /// Derives the handle for the calls of the laws.
     handle: Arc<dyn Fn(Persistence) -> Persistence + Send + Sync>,
 }
 
 impl LayerSet {
-    /// No layers.
+    /// Creates an empty set.
     #[must_use]
     pub const fn new() -> Self {
         Self { members: Vec::new() }
     }
 
-    /// Adds a layer, inside of those before it where phase and rank leave that open. `make` makes a fresh one for each law.
+    /// Adds a layer, inside of the earlier ones if phase and rank permit both orders. `make` creates a new instance for each law.
     #[must_use]
     pub fn with<L>(mut self, profile: LayerProfile, make: impl Fn() -> L + Send + Sync + 'static) -> Self
     where
@@ -68,11 +68,11 @@ impl LayerSet {
         self.with(profile, move || PluginLayer::new(make()))
     }
 
-    /// Says through which handle the calls of the laws are made where the layer that was added last stands: one that bears what
-    /// the layer asks for.
+    /// Sets the handle for the calls of the laws if the last added layer is in the stack: a handle with the credentials that
+    /// the layer requires.
     ///
     /// # Panics
-    /// When there is no layer yet.
+    /// Panics if the set has no layer yet.
     #[must_use]
     pub fn called_through(
         mut self,
@@ -88,7 +88,7 @@ impl LayerSet {
         self.members.iter().map(|member| fixture(&[member])).collect()
     }
 
-    /// Every two layers in every order that their phases and ranks allow: where both orders are right, both.
+    /// Every pair of layers in every order that their phases and ranks permit: both orders, if both are permitted.
     #[must_use]
     pub fn pairs(&self) -> Vec<Box<dyn LayerFixture>> {
         let mut pairs = Vec::new();
@@ -112,7 +112,7 @@ impl LayerSet {
         Box::new(Stack { members, profile: profile.named("all together") })
     }
 
-    /// Each alone, every pair, and, of more than two, all together.
+    /// Each layer alone, every pair, and, for more than two, all together.
     #[must_use]
     pub fn every_way(&self) -> Vec<Box<dyn LayerFixture>> {
         let mut fixtures = self.alone();
@@ -134,7 +134,7 @@ fn list(members: &[Member]) -> LayerList {
     members.iter().fold(LayerList::new(), |list, member| (member.add)(list))
 }
 
-/// In which order they would stand.
+/// The order of these layers in a pipeline.
 fn names(members: &[&Member]) -> Vec<String> {
     let members: Vec<Member> = members.iter().map(|member| (*member).clone()).collect();
     list(&members).names().map(str::to_owned).collect()
@@ -154,7 +154,7 @@ impl Stack {
     fn of(members: &[&Member]) -> Self {
         let sites = names(members);
         let mut profiles: Vec<LayerProfile> = members.iter().map(|member| member.profile.clone()).collect();
-        // As they stand; one whose name is not that of its site is found by `laws.layer_is_described_once`.
+        // The order is unchanged. `laws.layer_is_described_once` finds a layer whose profile has another name than its site.
         profiles.sort_by_key(|profile| sites.iter().position(|site| site == profile.name()));
         let members = members.iter().map(|member| (*member).clone()).collect();
         Self { members, profile: LayerProfile::together(profiles) }
@@ -187,7 +187,7 @@ mod tests {
     #[derive(Debug)]
     struct Mark<const N: u8>;
 
-    /// Marks what it passes on.
+    /// Marks the calls that it forwards.
     fn marks<const N: u8>(
         mut request: PersistRequest,
         next: NextRequest,
@@ -196,7 +196,7 @@ mod tests {
         next.run(request)
     }
 
-    /// Fails on a deletion that has been marked with all of these.
+    /// Fails on a deletion that has all of these marks.
     async fn stumbles(request: PersistRequest, next: NextRequest, over: &[bool]) -> Result<PersistResponse> {
         if request.kind() == OpKind::Delete && over.iter().all(|marked| *marked) {
             return Err(PersistError::new(ErrorKind::Internal, "marked").with_effect(Effect::NotApplied));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn two_layers_that_are_sound_alone_and_broken_together_are_found_in_pairs() {
+    fn pair_detects_two_layers_that_break_a_law_only_together() {
         let set = LayerSet::new()
             .with(LayerProfile::transparent("marks"), || from_fn("marks", Phase::Guard, marks::<1>))
             .with(LayerProfile::transparent("stumbles"), || from_fn("stumbles", Phase::Observe, over_one));
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn three_that_are_sound_in_pairs_and_broken_together_are_found_all_together() {
+    fn full_stack_detects_three_layers_that_break_a_law_only_together() {
         let set = LayerSet::new()
             .with(LayerProfile::transparent("one"), || from_fn("one", Phase::Guard, marks::<1>))
             .with(LayerProfile::transparent("two"), || from_fn("two", Phase::Guard, marks::<2>))
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_stands_in_every_order_that_is_allowed_and_in_no_other() {
+    fn pair_is_built_in_every_allowed_order_and_in_no_other() {
         let names = |set: &LayerSet| {
             set.pairs().iter().map(|pair| pair.profile().name().to_owned()).collect::<Vec<_>>()
         };
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_under_another_name_than_its_profile_is_found() {
+    fn profile_with_another_name_than_its_layer_is_detected() {
         let set =
             LayerSet::new().with(LayerProfile::transparent("a"), || from_fn("b", Phase::Observe, marks::<1>));
         assert_eq!(whom(&broken(set.alone())), ["a"]);
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "`stumbles` breaks `laws.every_operation_visits_the_layer_once`")]
-    fn what_is_broken_ends_an_ordinary_test_by_name() {
+    fn broken_law_fails_an_ordinary_test_and_is_named() {
         async fn never(request: PersistRequest, next: NextRequest) -> Result<PersistResponse> {
             stumbles(request, next, &[true]).await
         }

@@ -1,4 +1,4 @@
-//! Messages that are written in parts: every carrier of the parts, and every way in which the message ends.
+//! Messages that are written in parts: every form of the parts, and every end of the message.
 
 use throughline_core::{
     Content, Delta, MessageId, NewReservation, OpKind, PersistArgs, PersistResponse, PersistResult,
@@ -10,7 +10,7 @@ use throughline_core::{
 use super::{bench::Bench, operations::t, probe::Visit};
 use crate::shorthand::id;
 
-/// How the two parts of a text reach the message.
+/// The form in which the two parts of a text reach the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Carrier {
     /// Each part is a text delta.
@@ -21,7 +21,7 @@ pub(super) enum Carrier {
     RenewalBetween,
     /// The first part is a text block, and a text delta continues it.
     BlockThenText,
-    /// A block that holds no text stands between both.
+    /// A block without text is between both.
     BlockBetween,
     /// The first part is a snapshot, and a text delta continues it.
     SnapshotThenText,
@@ -33,16 +33,16 @@ pub(super) enum Carrier {
     Batches,
 }
 
-/// How the message ends.
+/// The end of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     /// Both parts are partial updates; an empty final update follows.
     Final,
     /// The second part is the final update.
     FinalWithRest,
-    /// Both parts are partial updates; the message is abandoned without more.
+    /// Both parts are partial updates; the message is abandoned without further content.
     Abandon,
-    /// The second part comes with the abandonment.
+    /// The update that abandons the message carries the second part.
     AbandonWithRest,
     /// The final update appends a block.
     FinalWithBlocks,
@@ -76,36 +76,36 @@ impl End {
     }
 }
 
-/// A text with something to hide in it.
+/// A text that contains a hidden text.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
     pub(super) given: String,
-    /// What the layer hides.
+    /// The text that the layer hides.
     pub(super) hidden: String,
-    /// What a reader sees instead.
+    /// The text that a reader sees instead.
     pub(super) shown: String,
 }
 
 impl Text {
-    /// The places where the text can be cut: at every byte that begins a character. `every` is false for a stack of
-    /// several layers, of which each was looked at alone before: then it is eight places.
+    /// The offsets at which the text can be split: every character boundary. `every` is false for a stack of
+    /// several layers that were each checked alone before: then there are eight offsets.
     pub(super) fn cuts(&self, every: bool) -> Vec<usize> {
         let all: Vec<usize> = (0..=self.given.len()).filter(|at| self.given.is_char_boundary(*at)).collect();
         if every {
             return all;
         }
         let (first, len) = (self.given.find(&self.hidden).unwrap_or(0), self.hidden.len());
-        // Most of them inside of what is hidden.
+        // Most offsets are inside of the hidden text.
         let within = [0, 1, len / 4, len / 2, len * 3 / 4, len.saturating_sub(1), len].map(|at| first + at);
         all.into_iter().filter(|at| within.contains(at) || *at == self.given.len()).collect()
     }
 
-    /// The same text behind another one.
+    /// The same text after another one.
     pub(super) fn behind(&self, before: &str) -> Self {
         Self { given: format!("{before}{}", self.given), ..self.clone() }
     }
 
-    /// What is given between the cuts: each character by itself, for a stack of several layers eight parts.
+    /// The parts between the splits: each character by itself, or eight parts for a stack of several layers.
     pub(super) fn parts(&self, every: bool) -> Vec<&str> {
         let mut begins = 0;
         let mut parts = Vec::new();
@@ -124,22 +124,22 @@ impl Text {
     /// `content` as a reader sees it.
     pub(super) fn shown_in(&self, content: &Content) -> Content {
         let json = content.as_json().replace(&escaped(&self.hidden), &escaped(&self.shown));
-        Content::from_json(json).expect("one text in the place of another leaves an array")
+        Content::from_json(json).expect("a replacement in a text leaves an array")
     }
 }
 
-/// A text as it is written between the quotes of JSON.
+/// A text as a JSON string literal without its quotes.
 fn escaped(text: &str) -> String {
     let json = serde_json::to_string(text).expect("a string serializes");
     json[1..json.len() - 1].to_owned()
 }
 
-/// A block without a text that could be continued.
+/// A block without a text that a delta could continue.
 pub(super) fn tool_block() -> Content {
     Content::from_json(r#"[{"type":"image","source":"x"}]"#).expect("an array")
 }
 
-/// One update of the message, or several that are one batch.
+/// One update of the message, or a batch of several.
 type Step = Vec<(ContentChange, UpdateMode)>;
 
 fn text_delta(text: &str) -> ContentChange {
@@ -187,15 +187,15 @@ fn script(carrier: Carrier, end: End, front: &str, back: &str) -> Vec<Step> {
     }
 }
 
-/// A message that is written through the layer.
+/// A message that a law writes through the layer.
 pub(super) struct Written<'a> {
     bench: &'a Bench,
     thread: ThreadId,
     id: MessageId,
-    /// What was given, whatever the layer makes of it.
+    /// The given content, before the layer changes it.
     pub(super) given: ContentBuffer,
     updates: u64,
-    /// How many of the updates raise the revision, where each is passed on as it is.
+    /// The number of updates that raise the revision if each is forwarded unchanged.
     raises: u64,
 }
 
@@ -214,7 +214,7 @@ impl<'a> Written<'a> {
         Reserve::new(self.thread.clone(), reservation).into()
     }
 
-    /// An update of the message; what it gives is added to what was given.
+    /// Builds an update of the message, and adds its content to the given content.
     pub(super) fn update(&mut self, change: ContentChange, mode: UpdateMode) -> UpdateContent {
         match &change {
             ContentChange::Append(delta) => self.given.push(delta),
@@ -225,7 +225,7 @@ impl<'a> Written<'a> {
         UpdateContent::new(self.thread.clone(), self.id.clone(), change, mode)
     }
 
-    /// Makes a call that changes the message, and looks at what is passed on: one write, without `hidden`.
+    /// Makes a call that changes the message, and asserts that one write is forwarded, without `hidden`.
     pub(super) async fn make(&self, call: impl Into<PersistArgs>, hidden: &str) -> PersistResponse {
         let _before = self.bench.inside.visits();
         let call = call.into();
@@ -240,7 +240,7 @@ impl<'a> Written<'a> {
         answer
     }
 
-    /// What is passed on does not hold `hidden`: neither as content of the message nor anywhere else.
+    /// Asserts that no forwarded call contains `hidden`, neither as content of the message nor anywhere else.
     pub(super) fn assert_not_passed_on(&self, hidden: &str, visits: &[Visit]) {
         for Visit { args, .. } in visits {
             let json = serde_json::to_value(args).expect("a call serializes");
@@ -253,7 +253,7 @@ impl<'a> Written<'a> {
         format!("`{}` of `{}`, given {:?} so far", self.id, self.thread, text_of(&self.given.content()))
     }
 
-    /// What a reader sees, and what the store holds. How much the answer says is held back.
+    /// Reads the shown and the stored content, and the number of buffered bytes that the answer reports.
     pub(super) async fn read(&self) -> Seen {
         let _before = self.bench.inside.visits();
         let get = GetMessage { thread: self.thread.clone(), id: self.id.clone() };
@@ -263,7 +263,7 @@ impl<'a> Written<'a> {
         let PersistResult::Read(ReadResult::Get(Some(message))) = answer.result else {
             panic!("the message is not there")
         };
-        // Several where the layer makes the read again; the last one is what the store holds.
+        // Several reads if the layer repeats a read; the last one shows the store.
         let stored = self.bench.inside.visits().into_iter().filter_map(|visit| match visit.answer {
             Some(Ok((PersistResult::Read(ReadResult::Get(Some(stored))), _))) => Some(stored.content),
             _ => None,
@@ -272,8 +272,8 @@ impl<'a> Written<'a> {
         Seen { shown: message.content, revision: message.revision, stored, held }
     }
 
-    /// The message has the revision that its updates come to. A layer that holds text back may pass text on as an update without text,
-    /// which raises no revision, and an update without text as one with the text that it held back.
+    /// Asserts that the message has the revision that its updates lead to. A layer that buffers text can forward text as an update without text,
+    /// which raises no revision, and an update without text as one with the buffered text.
     pub(super) fn assert_revision(&self, revision: Revision) {
         let after = |updates| Revision::new(Revision::FIRST.get() + updates);
         if self.bench.profile.buffers {
@@ -290,7 +290,7 @@ impl<'a> Written<'a> {
     }
 }
 
-/// Whether a string in it holds `text`.
+/// Whether a string in the value contains `text`.
 fn is_in(json: &serde_json::Value, text: &str) -> bool {
     match json {
         serde_json::Value::String(string) => string.contains(text),
@@ -302,7 +302,7 @@ fn is_in(json: &serde_json::Value, text: &str) -> bool {
     }
 }
 
-/// A message as a reader sees it, and as the store holds it.
+/// A message as the reader sees it, and as the store has it.
 pub(super) struct Seen {
     pub(super) shown: Content,
     pub(super) stored: Content,
@@ -310,19 +310,19 @@ pub(super) struct Seen {
     pub(super) held: usize,
 }
 
-/// How much an answer says is held back.
+/// The number of buffered bytes that an answer reports.
 pub(super) fn buffered(answer: &PersistResponse) -> usize {
     answer.extensions.get::<BufferedBytes>().map_or(0, |held| held.0)
 }
 
 impl Bench {
-    /// The texts that the laws write, and what the layer shows of each. One added whole says that.
+    /// The texts that the laws write, each with the text that the layer shows: the layer shows it for a whole message.
     pub(super) async fn texts(&self) -> Vec<Text> {
         let mut texts = Vec::new();
         for (number, hidden) in self.profile.hides.iter().enumerate() {
             let shown = self.for_tenant(&format!("whole{number}")).shown_for(hidden).await;
             let half = hidden.chars().take(hidden.chars().count() / 2).collect::<String>();
-            // It stands within a text, at both ends of one, and is begun without an end.
+            // The hidden text is within a text, at both ends of one, and as a beginning without an end.
             for given in [format!("before é {hidden} after 🦀 \"{half}"), format!("{hidden}\n{hidden}")] {
                 texts.push(Text { given, hidden: hidden.clone(), shown: shown.clone() });
             }
@@ -330,7 +330,7 @@ impl Bench {
         texts
     }
 
-    /// What a reader sees of a text that is hidden.
+    /// The text that a reader sees instead of a hidden text.
     async fn shown_for(&self, hidden: &str) -> String {
         let whole = throughline_core::NewMessage::user(&format!("before {hidden} after")).with_id(id("m"));
         let add = throughline_core::messages::Add::new(t(), whole);
@@ -342,12 +342,12 @@ impl Bench {
         let shown = shown.unwrap_or_else(|| panic!("the text around what is hidden is lost: {read:?}"));
         let due = self.profile.shows.iter().find(|(text, _)| text == hidden).map(|(_, shown)| shown.as_str());
         if let Some(due) = due.or(self.profile.restores.then_some(hidden)) {
-            assert_eq!(shown, due, "what a reader sees of {hidden:?}");
+            assert_eq!(shown, due, "the text shown for {hidden:?}");
         }
         shown.to_owned()
     }
 
-    /// Writes a text in two parts and ends the message: after each call nothing has leaked, and at the end nothing is lost.
+    /// Writes a text in two parts and ends the message. Asserts that no call forwards the hidden text, and that the message is complete.
     pub(super) async fn write(&self, carrier: Carrier, end: End, text: &Text, cut: usize) {
         let (front, back) = text.given.split_at(cut);
         let case = || format!("{carrier:?} of {front:?} and {back:?}, {end:?}");
@@ -378,8 +378,8 @@ impl Bench {
         }
         let seen = written.read().await;
         let due = text.shown_in(&written.given.content());
-        assert_eq!(seen.shown.as_json(), due.as_json(), "{}: what is read, and what is due", case());
-        assert_eq!((held, seen.held), (0, 0), "{}: an ended message has nothing held back", case());
+        assert_eq!(seen.shown.as_json(), due.as_json(), "{}: the shown and the expected content", case());
+        assert_eq!((held, seen.held), (0, 0), "{}: an ended message has no buffered bytes", case());
         written.assert_revision(seen.revision);
     }
 }
@@ -395,12 +395,12 @@ pub(super) fn text_of(content: &Content) -> String {
     texts_of(content).concat()
 }
 
-/// Whether the JSON holds `text`, written in any way. A text that is cut by a block is two texts.
+/// Whether the JSON contains `text`, in any escaping. A text that a block divides is two texts.
 pub(super) fn holds(content: &Content, text: &str) -> bool {
     content.as_json().contains(&escaped(text)) || texts_of(content).iter().any(|block| block.contains(text))
 }
 
-/// Whether a call is a read: a layer may make some before it passes a write on.
+/// Whether a call is a read: a layer can issue reads before it forwards a write.
 pub(super) fn is_read(args: &PersistArgs) -> bool {
     args.kind() == OpKind::Read
 }

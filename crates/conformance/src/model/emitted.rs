@@ -1,4 +1,4 @@
-//! What has to be told of the changes of a tenant.
+//! The expected change events of a tenant.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use throughline_core::{
 
 use super::{look::same, step::THREADS};
 
-/// What one write did, and where it ends.
+/// The changes of one write, its time, and the position of its last change.
 #[derive(Debug)]
 struct Write {
     position: Position,
@@ -35,7 +35,7 @@ impl EmittedChanges {
         self.writes.push(Write { position, at: Timestamp::from_micros(now), kind: kind.collect() });
     }
 
-    /// Compares everything that is told of the tenant.
+    /// Compares the whole change feed of the tenant.
     pub(super) async fn look(&self, db: &Persistence, limit: u32) -> Result<(), String> {
         let (mut after, mut emitted) = (self.since, Vec::<Change>::new());
         loop {
@@ -56,7 +56,7 @@ impl EmittedChanges {
             let mut last = None;
             while let Some(change) = emitted.next_if(|change| change.position <= write.position) {
                 if last.is_some_and(|last| last >= change.position) || change.at != write.at {
-                    return Err(format!("{change:?} is told of the write at {}", write.position));
+                    return Err(format!("{change:?} is emitted for the write at {}", write.position));
                 }
                 last = Some(change.position);
                 read.push((change.thread, change.kind));
@@ -64,20 +64,20 @@ impl EmittedChanges {
             same("changes", &plain(read), &plain(write.kind.clone()))?;
             if last.is_some_and(|last| last != write.position) {
                 return Err(format!(
-                    "the last change of the write at {} is told at {last:?}",
+                    "the last change of the write at {} is emitted at {last:?}",
                     write.position
                 ));
             }
         }
         match emitted.next() {
-            Some(change) => Err(format!("{change:?} is told, and did not happen")),
+            Some(change) => Err(format!("{change:?} is emitted, and no write made it")),
             None => Ok(()),
         }
     }
 }
 
-/// What every store tells alike: of writes to one open message in one commit it may tell the last alone, and how far the
-/// places go that are cleared is its own to say.
+/// The changes in the form that all stores share. For several writes to one open message in one commit a store can emit only the last
+/// change, and each store decides up to which seq a clear reaches.
 fn plain(emitted: Vec<(ThreadId, ChangeKind)>) -> Vec<(ThreadId, ChangeKind)> {
     let mut later = BTreeSet::<(ThreadId, MessageId)>::new();
     let mut plain = Vec::with_capacity(emitted.len());

@@ -1,4 +1,4 @@
-//! What the model says is due, against what the store answered.
+//! The expected answers of the model, compared with those of the store.
 
 use throughline_core::{
     Effect, ErrorKind, Message, PersistResult, Result, TenantId,
@@ -8,13 +8,13 @@ use throughline_core::{
 
 use super::{
     key::Used,
-    step::{Action, Deed, WriteCall},
+    step::{Action, ThreadOp, WriteCall},
     write::{At, Rows},
 };
 
-/// What a call has to be answered.
+/// The expected answer to a call.
 #[derive(Debug)]
-pub(super) enum Due {
+pub(super) enum Expected {
     Done(PersistResult),
     Replayed(PersistResult),
     Refused(ErrorKind),
@@ -28,7 +28,7 @@ pub(super) struct Model {
 }
 
 impl Model {
-    /// Applies a call to the model. `answer` tells which places the store chose.
+    /// Applies a call to the model. `answer` contains the seqs that the store assigned.
     pub(super) fn write(
         &mut self,
         tenant: (usize, &TenantId),
@@ -36,16 +36,16 @@ impl Model {
         (call, args): (&WriteCall, &throughline_core::PersistArgs),
         key: Option<usize>,
         answer: &Result<PersistResult>,
-    ) -> Due {
+    ) -> Expected {
         let (tenant, name) = tenant;
         let first = &call.ops()[0];
         let thread = first.thread;
         self.rows.emitted.clear();
-        // Whoever deletes again, or frees what is left, may go on.
-        if first.action != Action::Thread(Deed::Delete) && self.rows.alive(tenant, thread).is_err() {
+        // A repeated deletion or purge of a deleted thread is accepted.
+        if first.action != Action::Thread(ThreadOp::Delete) && self.rows.alive(tenant, thread).is_err() {
             return match call {
-                WriteCall::Single(_) => Due::Refused(ErrorKind::Gone),
-                WriteCall::Batch(_) => Due::RefusedItem(ErrorKind::Gone, 0),
+                WriteCall::Single(_) => Expected::Refused(ErrorKind::Gone),
+                WriteCall::Batch(_) => Expected::RefusedItem(ErrorKind::Gone, 0),
             };
         }
         let seen = answer.as_ref().map(entries).unwrap_or_default();
@@ -59,14 +59,14 @@ impl Model {
         let mut at = At { tenant, name, now, seqs: &mut seqs, seen: &seen, taken: &taken };
         let mut rows = self.rows.clone();
         let applied = match (call, args) {
-            (WriteCall::Single(op), args) => rows.apply(&mut at, op, args).map_err(Due::Refused),
+            (WriteCall::Single(op), args) => rows.apply(&mut at, op, args).map_err(Expected::Refused),
             (WriteCall::Batch(ops), throughline_core::PersistArgs::Batch(batch)) => {
                 let items = ops.iter().zip(&batch.items).enumerate();
                 let outputs = items
                     .map(|(index, (op, args))| rows.apply(&mut at, op, args).map_err(|kind| (kind, index)));
                 match outputs.collect::<Result<Vec<_>, _>>() {
                     Ok(outputs) => Ok(Batched { outputs, deduplicated: false }.into()),
-                    Err((kind, index)) => Err(Due::RefusedItem(kind, index)),
+                    Err((kind, index)) => Err(Expected::RefusedItem(kind, index)),
                 }
             }
             (WriteCall::Batch(_), _) => unreachable!("a batch is sent as one"),
@@ -78,13 +78,13 @@ impl Model {
                 if let Some(key) = key {
                     self.used.push(Used { tenant, thread, key, call: call.clone(), answer: answer.clone() });
                 }
-                Due::Done(answer)
+                Expected::Done(answer)
             }
         }
     }
 }
 
-/// The places in an answer, in order.
+/// The seqs in an answer, in order.
 fn assigned_seqs(answer: &PersistResult) -> Vec<u64> {
     match answer {
         PersistResult::Add(added) => vec![added.message.seq.get()],
@@ -119,7 +119,7 @@ fn entries(answer: &PersistResult) -> Vec<ThreadSummary> {
     }
 }
 
-impl Due {
+impl Expected {
     /// Says how `answer` differs.
     pub(super) fn compare(&self, answer: &Result<PersistResult>) -> Result<(), String> {
         let same = match (self, answer) {

@@ -1,4 +1,4 @@
-//! Plays random sequences, and makes one that goes wrong shorter before it is told.
+//! Plays random sequences, and shrinks a failing one before it reports the failure.
 
 use std::fmt;
 

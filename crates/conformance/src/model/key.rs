@@ -7,7 +7,7 @@ use throughline_core::{
 };
 
 use super::{
-    expect::Due,
+    expect::Expected,
     step::{Action, IDS, Op, WriteCall},
     thread::answered,
     write::{Rows, updated},
@@ -24,20 +24,20 @@ pub(super) struct Used {
 }
 
 impl Used {
-    /// What the same key is answered for `call`.
+    /// The expected answer to `call` with the same key.
     pub(super) fn again(
         &self,
         call: &WriteCall,
         rows: &Rows,
         name: &TenantId,
         seen: &[ThreadSummary],
-    ) -> Due {
+    ) -> Expected {
         if *call != self.call {
-            return Due::Refused(ErrorKind::Conflict);
+            return Expected::Refused(ErrorKind::Conflict);
         }
         match repeated((self.tenant, name), call.ops(), &self.answer, rows, seen) {
-            Ok(answer) => Due::Replayed(answer),
-            Err(kind) => Due::Refused(kind),
+            Ok(answer) => Expected::Replayed(answer),
+            Err(kind) => Expected::Refused(kind),
         }
     }
 }
@@ -66,7 +66,7 @@ fn repeated(
             deleted.deduplicated = true;
             deleted.into()
         }
-        // Only a patch is answered by the row as it stands.
+        // Only the replay of a patch answers the current row.
         (PersistResult::Update(_), [op]) => {
             let Action::Update { id, .. } = op.action else { unreachable!("a patch answers a patch") };
             let row = rows.find(tenant, op.thread, IDS[id]).filter(|row| !row.dead).ok_or(ErrorKind::Gone)?;
@@ -85,11 +85,13 @@ fn repeated(
             deleted.deduplicated = true;
             ThreadResult::Delete(deleted).into()
         }
-        // What is answered of a thread is what it is by now.
+        // The replay of a thread operation answers the current state of the thread.
         (PersistResult::Thread(_), [op]) => {
-            let Action::Thread(deed) = op.action else { unreachable!("a deed answers a deed") };
+            let Action::Thread(thread_op) = op.action else {
+                unreachable!("a thread operation answers a thread operation")
+            };
             let entry = rows.entry((tenant, name), op.thread, seen).ok_or(ErrorKind::Gone)?;
-            answered(deed, entry, true)
+            answered(thread_op, entry, true)
         }
         (PersistResult::Batch(Batched { outputs, .. }), _) => {
             let items = ops.iter().zip(&outputs);

@@ -1,4 +1,4 @@
-//! What the reads of the model show.
+//! The reads of the model.
 
 use throughline_core::{
     Message, MessageState, Persistence, Seq, TenantId,
@@ -68,7 +68,7 @@ impl Rows {
         }) else {
             return same("get", &read, &None);
         };
-        // Whether a sign of life was a change: from now on it is what the store says.
+        // The store decides whether a heartbeat is a change. The model follows it from here on.
         if let (Some(renewed), Some(read)) = (row.renewed, &read)
             && read.updated_at.as_micros() == renewed
         {
@@ -163,7 +163,7 @@ impl Rows {
     }
 }
 
-/// The message of a row, where a sign of life may have counted as a change.
+/// The message of a row, where a heartbeat can count as a change.
 pub(super) fn settle(row: &Row, tenant: &TenantId, seen: &[Message]) -> Message {
     let mut message = row.message(tenant);
     let shown = seen.iter().find(|other| other.seq == message.seq && other.thread == message.thread);

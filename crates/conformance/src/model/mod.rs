@@ -1,8 +1,8 @@
-//! Random sequences of operations against a reference model that was written for nothing else.
+//! Random sequences of operations against an independent reference model.
 //!
-//! The world is tiny on purpose, two tenants of two threads of four ids, so that everything meets everything. A sequence
-//! that goes wrong is made shorter before it is told. `THROUGHLINE_CONFORMANCE_CASES` says how many sequences are run,
-//! `THROUGHLINE_CONFORMANCE_SEED` which ones; a failure names its seed.
+//! The world is small, two tenants of two threads of four ids, so that operations meet often. A failing sequence
+//! is shrunk before it is reported. `THROUGHLINE_CONFORMANCE_CASES` sets the number of sequences,
+//! `THROUGHLINE_CONFORMANCE_SEED` their seed; a failure names its seed.
 
 mod content;
 mod emitted;
@@ -47,7 +47,7 @@ pub(crate) fn cases() -> u64 {
     cases_or(CASES)
 }
 
-/// How many, where nobody says.
+/// The number of sequences from the environment, or the default.
 fn cases_or(count: u64) -> u64 {
     number("THROUGHLINE_CONFORMANCE_CASES").unwrap_or(count)
 }

@@ -4,7 +4,7 @@ use throughline_core::{IdempotencyKey, Persistence, Position, TenantId, Timestam
 
 use super::{
     emitted::EmittedChanges,
-    expect::{Due, Model},
+    expect::{Expected, Model},
     look::Reader,
     step::{self, Scope, Step},
 };
@@ -90,7 +90,7 @@ impl Play {
                 let due = model.write((*tenant, name), now, (call, &args), *key, &answer);
                 due.compare(&answer)?;
                 self.positioned(&due, position)?;
-                if let (Due::Done(_), Some(position)) = (&due, position) {
+                if let (Expected::Done(_), Some(position)) = (&due, position) {
                     emitted[*tenant].wrote(position, now, std::mem::take(&mut model.rows.emitted));
                 }
                 Ok(())
@@ -98,13 +98,15 @@ impl Play {
         }
     }
 
-    fn positioned(&mut self, due: &Due, position: Option<Position>) -> Result<(), String> {
+    fn positioned(&mut self, due: &Expected, position: Option<Position>) -> Result<(), String> {
         match (due, position) {
-            (Due::Done(_), Some(position)) if position > self.position => {
+            (Expected::Done(_), Some(position)) if position > self.position => {
                 self.position = position;
                 Ok(())
             }
-            (Due::Done(_), position) => Err(format!("the position {position:?} follows {}", self.position)),
+            (Expected::Done(_), position) => {
+                Err(format!("the position {position:?} follows {}", self.position))
+            }
             (_, None) => Ok(()),
             (_, Some(position)) => Err(format!("the position {position} where nothing was changed")),
         }

@@ -27,7 +27,7 @@ pub(super) struct Row {
     pub(super) lease: Option<(i64, i64)>,
     pub(super) created: i64,
     pub(super) updated: i64,
-    /// When a sign of life came that a store may or may not take for a change.
+    /// The time of a heartbeat that a store can count as a change or not.
     pub(super) renewed: Option<i64>,
 }
 
@@ -39,11 +39,11 @@ impl Row {
     /// Something of it has changed.
     pub(super) fn touch(&mut self, now: i64) {
         self.updated = self.updated.max(now);
-        // A store that counts signs of life may still be ahead, where the clock has gone back since.
+        // A store that counts heartbeats can be ahead after the clock went back.
         self.renewed = self.renewed.filter(|renewed| *renewed > self.updated);
     }
 
-    /// Its writer gave a sign of life.
+    /// Its writer sent a heartbeat.
     pub(super) fn renew(&mut self, now: i64) {
         self.renewed = Some(self.renewed.unwrap_or(self.updated).max(now));
     }

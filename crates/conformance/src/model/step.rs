@@ -1,4 +1,4 @@
-//! What a sequence is made of.
+//! The steps of a sequence.
 
 use proptest::{collection::vec, option, prelude::*};
 use throughline_core::{
@@ -19,7 +19,7 @@ pub(super) const THREADS: [&str; 2] = ["t", "T"];
 pub(super) const IDS: [&str; 4] = ["a", "b", "c", "A"];
 const KEYS: [&str; 3] = ["k", "K", "l"];
 
-/// What a backend claims, as far as sequences differ by it.
+/// The claims of a backend that change the sequences.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scope {
     pub(super) batches: bool,
@@ -87,12 +87,12 @@ pub(super) enum Action {
         expected: Option<u64>,
         after: Option<u64>,
     },
-    Thread(Deed),
+    Thread(ThreadOp),
 }
 
-/// What is done to a thread as a whole.
+/// An operation on a whole thread.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Deed {
+pub(super) enum ThreadOp {
     Create { title: usize, hidden: bool },
     Rename { title: usize, expected: Option<usize> },
     Archive(bool),
@@ -109,7 +109,7 @@ pub(super) const TITLES: [&str; 3] = ["Untitled", "one", "two \u{0} é"];
 #[derive(Debug, Clone)]
 pub(super) struct Look {
     pub(super) thread: usize,
-    /// 0 start, 1 end, 2 after and 3 before the place of a message.
+    /// 0 start, 1 end, 2 after and 3 before the seq of a message.
     pub(super) from: usize,
     pub(super) at: usize,
     pub(super) limit: u32,
@@ -118,7 +118,7 @@ pub(super) struct Look {
     pub(super) expired_only: bool,
 }
 
-/// What metadata begins as, and what patches are made of; `null` clears.
+/// The initial values of metadata, and patches for them; `null` clears.
 pub(super) const METADATA: [&str; 3] = [r"{}", r#"{"a":1.10,"b":null}"#, r#"{"b":"x","c":{"d":1}}"#];
 pub(super) const PATCHES: [&str; 4] =
     [r"{}", r#"{"a":null}"#, r#"{"a":2,"d":18446744073709551615}"#, r#"{"b":null,"c":1}"#];
@@ -146,7 +146,7 @@ impl Op {
         THREADS[self.thread].parse().expect("a valid id")
     }
 
-    /// The operation; each call mints anew.
+    /// The operation. Each call mints new ids.
     pub(super) fn args(&self) -> PersistArgs {
         let thread = self.thread();
         let id = |number: usize| IDS[number].parse::<MessageId>().expect("a valid id");
@@ -189,12 +189,12 @@ impl Op {
                 delete.expected = expected.map(Revision::new);
                 delete.into()
             }
-            Action::Thread(deed) => deed.args(thread).into(),
+            Action::Thread(thread_op) => thread_op.args(thread).into(),
         }
     }
 }
 
-impl Deed {
+impl ThreadOp {
     fn args(self, thread: ThreadId) -> ThreadArgs {
         let title = |number: usize| TITLES[number].parse::<Title>().expect("a title");
         match self {
@@ -241,23 +241,23 @@ impl WriteCall {
     }
 }
 
-/// What is done to a thread; some of it cannot be an item of a batch.
-fn deed(batched: bool) -> impl Strategy<Value = Deed> {
+/// A strategy for operations on a thread; some of them cannot be an item of a batch.
+fn thread_op(batched: bool) -> impl Strategy<Value = ThreadOp> {
     let single = u32::from(!batched);
     let generation = || option::of(1..3_u64);
     prop_oneof![
-        4 => (0..TITLES.len(), prop::bool::weighted(0.3)).prop_map(|(title, hidden)| Deed::Create { title, hidden }),
+        4 => (0..TITLES.len(), prop::bool::weighted(0.3)).prop_map(|(title, hidden)| ThreadOp::Create { title, hidden }),
         4 => (0..TITLES.len(), option::of(0..TITLES.len()))
-            .prop_map(|(title, expected)| Deed::Rename { title, expected }),
-        2 => any::<bool>().prop_map(Deed::Archive),
-        2 => Just(Deed::Publish),
-        3 * single => Just(Deed::Rebuild),
-        3 => generation().prop_map(|expected| Deed::Clear { expected }),
+            .prop_map(|(title, expected)| ThreadOp::Rename { title, expected }),
+        2 => any::<bool>().prop_map(ThreadOp::Archive),
+        2 => Just(ThreadOp::Publish),
+        3 * single => Just(ThreadOp::Rebuild),
+        3 => generation().prop_map(|expected| ThreadOp::Clear { expected }),
         4 * single => (1..9_u64, 1..3_u64, 1..4_u32)
-            .prop_map(|(through, generation, limit)| Deed::Prune { through, generation, limit }),
-        3 => option::of(1..5_u64).prop_map(|expected| Deed::TakeLast { expected }),
+            .prop_map(|(through, generation, limit)| ThreadOp::Prune { through, generation, limit }),
+        3 => option::of(1..5_u64).prop_map(|expected| ThreadOp::TakeLast { expected }),
         // Nothing happens to a thread afterwards.
-        1 => Just(Deed::Delete),
+        1 => Just(ThreadOp::Delete),
     ]
 }
 
@@ -286,7 +286,7 @@ fn op(threads: bool, batched: bool) -> impl Strategy<Value = Op> {
         6 => update.prop_map(|(id, patch, attachments, expected)| Action::Update { id, patch, attachments, expected }),
         3 => (ids(), expected(), expected())
             .prop_map(|(id, expected, after)| Action::Delete { id, expected, after }),
-        7 * u32::from(threads) => deed(batched).prop_map(Action::Thread),
+        7 * u32::from(threads) => thread_op(batched).prop_map(Action::Thread),
     ];
     (prop::bool::weighted(0.3), action)
         .prop_map(|(thread, action)| Op { thread: usize::from(thread), action })

@@ -10,11 +10,11 @@ use throughline_core::{
 use super::{
     look::settle,
     row::Row,
-    step::{Deed, Op, THREADS, TITLES},
+    step::{Op, THREADS, TITLES, ThreadOp},
     write::{At, Refusal, Rows, deleted},
 };
 
-/// What is known of a thread beside its rows.
+/// The state of a thread, without its rows.
 #[derive(Debug, Clone)]
 pub(super) struct Thread {
     tenant: usize,
@@ -28,7 +28,7 @@ pub(super) struct Thread {
     generation: u64,
     created: i64,
     active: i64,
-    /// When it may have been active too, where a store counts signs of life.
+    /// Further possible times of activity, for a store that counts heartbeats.
     perhaps_active: Vec<i64>,
     changed: i64,
 }
@@ -52,17 +52,17 @@ impl Thread {
     }
 }
 
-/// What a deed is answered.
-pub(super) fn answered(deed: Deed, entry: ThreadSummary, deduplicated: bool) -> PersistResult {
+/// The expected answer to an operation on a thread.
+pub(super) fn answered(thread_op: ThreadOp, entry: ThreadSummary, deduplicated: bool) -> PersistResult {
     let changed = ThreadChanged { summary: entry, deduplicated };
-    let result = match deed {
-        Deed::Create { .. } => ThreadResult::Create(changed),
-        Deed::Rename { .. } => ThreadResult::Rename(changed),
-        Deed::Archive(_) => ThreadResult::Archive(changed),
-        Deed::Publish => ThreadResult::Publish(changed),
-        Deed::Rebuild => ThreadResult::Rebuild(changed),
-        Deed::Clear { .. } => ThreadResult::Clear(changed),
-        Deed::Prune { .. } | Deed::TakeLast { .. } | Deed::Delete => {
+    let result = match thread_op {
+        ThreadOp::Create { .. } => ThreadResult::Create(changed),
+        ThreadOp::Rename { .. } => ThreadResult::Rename(changed),
+        ThreadOp::Archive(_) => ThreadResult::Archive(changed),
+        ThreadOp::Publish => ThreadResult::Publish(changed),
+        ThreadOp::Rebuild => ThreadResult::Rebuild(changed),
+        ThreadOp::Clear { .. } => ThreadResult::Clear(changed),
+        ThreadOp::Prune { .. } | ThreadOp::TakeLast { .. } | ThreadOp::Delete => {
             unreachable!("they have answers of their own")
         }
     };
@@ -114,7 +114,7 @@ impl Rows {
         self.known_mut(row.tenant, row.thread).expect("a row has a thread").begun = true;
     }
 
-    /// Something of the thread was changed that its rows do not tell.
+    /// A change of the thread that its rows do not show.
     pub(super) fn changed(&mut self, at: &At<'_>, thread: usize) {
         let known = self.known_mut(at.tenant, thread).expect("it was looked for");
         known.changed = known.changed.max(at.now);
@@ -125,7 +125,7 @@ impl Rows {
         self.emitted.push((row.thread, kind(ChangedMessage { id, seq, revision })));
     }
 
-    /// The entry of a thread; `seen` tells which of the times it may have been active at is the store's.
+    /// The summary of a thread; `seen` shows which of the possible times of activity the store uses.
     pub(super) fn entry(
         &self,
         (tenant, name): (usize, &TenantId),
@@ -171,11 +171,16 @@ impl Rows {
     }
 
     /// Does something to a thread as a whole.
-    pub(super) fn thread(&mut self, at: &At<'_>, op: &Op, deed: Deed) -> Result<PersistResult, Refusal> {
+    pub(super) fn thread(
+        &mut self,
+        at: &At<'_>,
+        op: &Op,
+        thread_op: ThreadOp,
+    ) -> Result<PersistResult, Refusal> {
         let (tenant, thread) = (at.tenant, op.thread);
-        let emitted = match deed {
-            Deed::Delete => return self.delete_thread(at, op),
-            Deed::Create { title, hidden } => {
+        let emitted = match thread_op {
+            ThreadOp::Delete => return self.delete_thread(at, op),
+            ThreadOp::Create { title, hidden } => {
                 self.alive(tenant, thread)?;
                 if self.known(tenant, thread).is_some() {
                     return Err(ErrorKind::AlreadyExists);
@@ -183,28 +188,28 @@ impl Rows {
                 self.threads.push(Thread { title, hidden, ..Thread::new(tenant, thread, at.now) });
                 Some(ChangeKind::ThreadCreated)
             }
-            deed => {
+            thread_op => {
                 self.alive(tenant, thread)?;
                 let known = self.known_mut(tenant, thread).ok_or(ErrorKind::NotFound)?;
-                match deed {
-                    Deed::Rename { title, expected } => {
+                match thread_op {
+                    ThreadOp::Rename { title, expected } => {
                         if expected.is_some_and(|expected| expected != known.title) {
                             return Err(ErrorKind::Stale);
                         }
                         known.title = title;
                         Some(ChangeKind::ThreadChanged)
                     }
-                    Deed::Archive(archived) => {
+                    ThreadOp::Archive(archived) => {
                         known.archived = archived;
                         Some(ChangeKind::ThreadChanged)
                     }
-                    Deed::Publish => {
+                    ThreadOp::Publish => {
                         let was_hidden = std::mem::take(&mut known.hidden);
                         // It is listed from here on, whether anything was said in it or not.
                         known.begun |= was_hidden;
                         was_hidden.then_some(ChangeKind::ThreadPublished)
                     }
-                    Deed::Clear { expected } => {
+                    ThreadOp::Clear { expected } => {
                         if expected.is_some_and(|expected| expected != known.generation) {
                             return Err(ErrorKind::Stale);
                         }
@@ -213,11 +218,11 @@ impl Rows {
                         self.rows_of(tenant, thread).for_each(|row| row.dead = true);
                         Some(ChangeKind::ThreadCleared { generation, through: Seq::ZERO })
                     }
-                    Deed::Prune { through, generation, limit } => {
+                    ThreadOp::Prune { through, generation, limit } => {
                         self.expect_generation(tenant, thread, Some(generation))?;
                         return Ok(self.prune(at, op, through, limit as usize));
                     }
-                    Deed::TakeLast { expected } => return self.take_last(at, op, expected),
+                    ThreadOp::TakeLast { expected } => return self.take_last(at, op, expected),
                     // It comes out the same.
                     _ => None,
                 }
@@ -228,7 +233,7 @@ impl Rows {
             self.emitted.push((thread, kind));
         }
         let entry = self.entry((tenant, at.name), thread, at.seen).expect("it is there");
-        Ok(answered(deed, entry, false))
+        Ok(answered(thread_op, entry, false))
     }
 
     fn rows_of(&mut self, tenant: usize, thread: usize) -> impl Iterator<Item = &mut Row> {

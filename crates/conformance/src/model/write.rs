@@ -1,4 +1,4 @@
-//! What each write does to the model.
+//! The effect of each write on the model.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use super::{
     thread::Thread,
 };
 
-/// What the model holds: every row there ever was, every thread, and what has happened since it was last asked.
+/// The rows of the model: all messages ever written, all threads, and the changes since the last comparison.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rows {
     pub(super) messages: Vec<Row>,
@@ -33,7 +33,7 @@ pub(super) struct At<'a> {
     pub(super) tenant: usize,
     pub(super) name: &'a TenantId,
     pub(super) now: i64,
-    /// The places that the store gave to new rows, which are its own to choose; the next one is the first.
+    /// The seqs that the store assigned to new rows; the first one is the next.
     pub(super) seqs: &'a mut Vec<u64>,
     /// The entries in the answer.
     pub(super) seen: &'a [ThreadSummary],
@@ -65,8 +65,8 @@ impl Rows {
         op: &Op,
         args: &PersistArgs,
     ) -> Result<PersistResult, Refusal> {
-        if let (Action::Thread(deed), PersistArgs::Thread(_)) = (&op.action, args) {
-            return self.thread(at, op, *deed);
+        if let (Action::Thread(thread_op), PersistArgs::Thread(_)) = (&op.action, args) {
+            return self.thread(at, op, *thread_op);
         }
         self.alive(at.tenant, op.thread)?;
         match (&op.action, args) {
@@ -247,7 +247,7 @@ pub(super) fn deleted(row: &Row, op: &Op) -> Deleted {
     }
 }
 
-/// The answer to a patch, as the row stands.
+/// The expected answer to a patch: the current row.
 pub(super) fn updated(row: &Row, op: &Op) -> Updated {
     Updated {
         thread: op.thread(),

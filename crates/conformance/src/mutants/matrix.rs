@@ -1,9 +1,9 @@
-//! Who catches whom.
+//! The matrix of checks and mutants.
 
 use std::{collections::BTreeSet, env, fmt::Write as _, sync::Arc};
 
 use super::{SEED, layer, store};
-use crate::{checks, erased::Subject, laws, verdict};
+use crate::{checks, erased::Subject, laws, runner};
 
 /// A mutant, and the checks that have caught it.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +17,7 @@ pub(super) struct Killed {
 pub(super) fn table(killed: &[Killed]) -> String {
     let checks: BTreeSet<&str> = killed.iter().flat_map(|mutant| mutant.by.iter().copied()).collect();
     let mut text = format!(
-        "# Mutants\n\n{} mutants, caught by {} checks and laws.\n\n| mutant | what it does | caught by |\n|---|---|---|\n",
+        "# Mutants\n\n{} mutants, caught by {} checks and laws.\n\n| mutant | defect | caught by |\n|---|---|---|\n",
         killed.len(),
         checks.len()
     );
@@ -45,8 +45,8 @@ pub(super) fn is_wanted_in_full() -> bool {
     env::var_os("THROUGHLINE_CONFORMANCE_MATRIX").is_some_and(|wanted| wanted == "full")
 }
 
-/// Check × every mutant that it catches, as Markdown; a check that catches none stands there without a name, and has to
-/// say that only the core can break it.
+/// A table of each check with every mutant that it catches, as Markdown. A check that catches none is listed without a mutant, and must
+/// state why only the core can break it.
 pub(super) fn in_full() -> String {
     let mut text = "# Checks\n\n| check | catches |\n|---|---|\n".to_owned();
     for check in checks() {
@@ -54,7 +54,7 @@ pub(super) fn in_full() -> String {
             let subject: Arc<dyn Subject> = Arc::new(store::Mutated::new(mutant));
             let claims = mutant.claims();
             check.why_not_applicable(&claims).is_none()
-                && verdict::run(&subject, check, &claims, SEED).is_err()
+                && runner::run(&subject, check, &claims, SEED).is_err()
         });
         let _ = writeln!(text, "| `{}` | {} |", check.id, names(caught.map(|mutant| mutant.name)));
     }

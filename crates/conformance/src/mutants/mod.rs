@@ -1,6 +1,6 @@
-//! Who tests the tests: broken backends and broken layers, each of which a named check has to catch.
+//! Mutants: defective backends and layers, each of which a named check must catch.
 //!
-//! A check that no mutant breaks is not known to check anything: each is named by a mutant, or says beside its id why only
+//! Without a mutant that breaks it, a check is not known to check anything. Each check has a mutant, or states next to its id why only
 //! the core could break it. [`main`] is a test target of its own: every mutant is a
 //! trial that passes when each of the checks that are named for it fails, and the sound versions they were made from are
 //! trials that pass when they keep every check.
@@ -21,7 +21,7 @@ use std::{
 use libtest_mimic::{Arguments, Trial};
 
 use self::matrix::Killed;
-use crate::{Check, checks, child, erased::Subject, laws, verdict};
+use crate::{Check, checks, child, erased::Subject, laws, runner};
 
 /// Random sequences are the same ones in every run: whether a mutant is caught must not be a matter of luck.
 const SEED: u64 = 1;
@@ -51,8 +51,8 @@ pub fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-/// A mutant of a backend: a trial of all checks that are to catch it. Ignored where this machine cannot tell what they
-/// look at.
+/// A mutant of a backend: a trial of all checks that must catch it. The trial is ignored where this machine cannot measure the result of
+/// these checks.
 fn backend(mutant: &'static store::Mutant, killed: &Arc<Mutex<Vec<Killed>>>) -> Trial {
     let killed = Arc::clone(killed);
     let unmeasurable = mutant.killed_by.iter().all(|id| named(id).needs.unmeasurable().is_some());
@@ -63,7 +63,7 @@ fn backend(mutant: &'static store::Mutant, killed: &Arc<Mutex<Vec<Killed>>>) -> 
             mutant.killed_by.iter().map(|id| named(id)).filter(|check| check.needs.unmeasurable().is_none());
         let escaped = reported.filter(|check| {
             assert_eq!(check.why_not_applicable(&claims), None, "`{}` does not apply to it", check.id);
-            verdict::run(&subject, check, &claims, SEED).is_ok()
+            runner::run(&subject, check, &claims, SEED).is_ok()
         });
         let escaped: Vec<_> = escaped.map(|check| check.id).collect();
         settle(mutant.name, mutant.about, mutant.killed_by, &escaped, &killed)
@@ -115,7 +115,7 @@ fn sound_backend(check: &'static Check) -> Option<Trial> {
     }
     let run = move || {
         let subject: Arc<dyn Subject> = Arc::new(store::Mutated::new(&store::SOUND));
-        verdict::run(&subject, check, &claims, SEED).map_err(Into::into)
+        runner::run(&subject, check, &claims, SEED).map_err(Into::into)
     };
     Some(Trial::test(format!("backend.{}", check.id), run).with_kind("sound"))
 }
@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    /// What is declared; whether it is true is what [`main`] runs.
+    /// The declarations only: [`main`] verifies that they are correct.
     #[test]
     fn each_check_has_a_mutant_or_says_why_only_the_core_can_break_it() {
         let backends = store::all().into_iter().flat_map(|mutant| mutant.killed_by);
@@ -155,7 +155,7 @@ mod tests {
 
     /// So that the law says more than those that were there before it.
     #[test]
-    fn each_law_of_streams_and_searches_catches_a_layer_that_no_other_law_catches() {
+    fn each_law_of_streams_and_searches_is_the_only_one_to_catch_some_layer() {
         let broken = |mutant: &layer::Mutant| {
             let subject = mutant.subject();
             let applies = |law: &&laws::Law| law.why_not_applicable(&subject.profile()).is_none();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_mutant_is_caught_by_exists_and_applies_to_it() {
+    fn every_check_of_a_mutant_exists_and_applies_to_it() {
         for mutant in store::all() {
             for id in mutant.killed_by {
                 let unclaimed = named(id)

@@ -1,4 +1,4 @@
-//! What one process leaves for the others, and how it is put together.
+//! The files that processes leave for each other, and the report that merges them.
 
 use std::{
     env, fs, io,
@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use super::{Column, Entry, Report};
 
-/// Names the directory for fragments.
+/// The variable that names the directory for fragments.
 const DIRECTORY: &str = "THROUGHLINE_CONFORMANCE_REPORT";
 
-/// Where fragments go; nowhere unless the environment says so.
+/// The directory of the fragments, if the environment names one.
 #[derive(Debug, Clone)]
 pub(crate) struct Fragments(Option<PathBuf>);
 
@@ -29,7 +29,7 @@ impl Fragments {
         self.write(&format!("{}.{}.entry.json", entry.backend, entry.check), entry)
     }
 
-    /// Written beside and moved into place: several processes write the same column.
+    /// Writes a temporary file and renames it: several processes write the same column.
     fn write(&self, name: &str, value: &impl Serialize) -> io::Result<()> {
         let Some(directory) = &self.0 else { return Ok(()) };
         fs::create_dir_all(directory)?;
@@ -40,10 +40,10 @@ impl Fragments {
 }
 
 impl Report {
-    /// Puts together what many processes left in a directory.
+    /// Merges the files that many processes left in a directory.
     ///
     /// # Errors
-    /// When the directory cannot be read, or a file in it is not what a process leaves.
+    /// Returns an error if the directory cannot be read, or if a file in it is not a fragment.
     pub fn from_directory(directory: impl AsRef<Path>) -> io::Result<Self> {
         let mut report = Self::default();
         for file in fs::read_dir(directory)? {
@@ -68,7 +68,7 @@ mod tests {
     use crate::{Profile, report::Outcome};
 
     #[test]
-    fn what_processes_left_comes_together() {
+    fn fragments_of_several_processes_merge() {
         let directory = tempfile::tempdir().unwrap();
         let fragments = Fragments(Some(directory.path().join("deep")));
         let check = crate::checks::all()[0];

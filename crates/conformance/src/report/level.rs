@@ -1,4 +1,4 @@
-//! The one line that sums a backend up.
+//! The first line of the report: the result of a backend.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use super::{Column, Outcome, Report};
 use crate::Level;
 
 impl Report {
-    /// The first line of the report: `Conformance: passed`, or how many checks failed and which claims are not kept.
+    /// The first line of the report: `Conformance: passed`, or the number of failed checks and the refuted claims.
     #[must_use]
     pub fn headline(&self) -> String {
         let failed = self.entries.iter().filter(|entry| entry.outcome == Outcome::Fail).count();
@@ -38,8 +38,8 @@ impl Report {
         headline
     }
 
-    /// The checks of durability that a backend does not pass although it claims one. An expected failure is one: the claim
-    /// is not true for being known to be false.
+    /// The durability checks that a backend fails although it claims durability. An expected failure counts: the claim
+    /// is false even if the failure is known.
     fn broken_durability(&self, column: &Column) -> Vec<&'static str> {
         if column.durability < Durability::Process {
             return Vec::new();
@@ -52,11 +52,11 @@ impl Report {
         of_durability.map(|check| check.id).filter(|id| fails(id)).collect()
     }
 
-    /// What a backend reached, as `CORE 41/41 · EXTENDED 12/14 (2 n/a) · DURABILITY volatile · LEVEL core`.
+    /// The result of a backend, as `CORE 41/41 · EXTENDED 12/14 (2 n/a) · DURABILITY volatile · LEVEL core`.
     ///
-    /// A backend has the level `core` when every core check passed, and `full` when every other check passed as well. It
-    /// has none when a core check failed, did not apply, or was not run: what was skipped was not shown. It has none either
-    /// when it claims a durability that a check shows not to be kept.
+    /// A backend has the level `core` if every core check passed, and `full` if every other check also passed. It
+    /// has none if a core check failed, did not apply, or was not run: a skipped check proves nothing. It has none either
+    /// if it claims a durability that a check refutes.
     #[must_use]
     pub fn level_line(&self, backend: &str) -> String {
         let mut line = String::new();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skipped_core_check_leaves_no_level() {
+    fn skipped_core_check_prevents_a_level() {
         let full = report(|_| Some(Outcome::Pass)).level_line("b");
         assert!(full.ends_with("DURABILITY volatile · LEVEL full"), "{full}");
         for outcome in [None, Some(Outcome::NotApplicable), Some(Outcome::ExpectedFail), Some(Outcome::Fail)]
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_durability_that_is_claimed_and_not_kept_fails_the_headline() {
+    fn refuted_durability_fails_the_headline() {
         for outcome in [Outcome::Fail, Outcome::ExpectedFail] {
             let only = "durability.acknowledged_writes_survive_a_crash";
             let is_of_durability =
@@ -155,7 +155,7 @@ mod tests {
             assert_eq!(report.to_markdown().lines().next(), Some(&*format!("# {headline}")));
             let line = report.level_line("b");
             assert!(line.ends_with("DURABILITY survives the process NOT KEPT · LEVEL none"), "{line}");
-            // A store that claims none has nothing to keep.
+            // A store that claims no durability cannot break it.
             assert!(
                 claiming(Durability::Volatile, broken).level_line("b").ends_with("volatile · LEVEL core")
             );
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_check_is_in_the_headline() {
+    fn headline_names_failed_checks() {
         let first = crate::checks::all()[0].id;
         let failed =
             |check: &crate::Check| Some(if check.id == first { Outcome::Fail } else { Outcome::Pass });

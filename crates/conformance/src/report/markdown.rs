@@ -21,7 +21,7 @@ impl Report {
         self.markdown(true)
     }
 
-    /// Returns the report that the environment asks for.
+    /// Returns the report in the form that the environment requests.
     pub(crate) fn to_wanted_markdown(&self) -> String {
         self.markdown(std::env::var_os(NOT_CLAIMED).is_some_and(|wanted| wanted == "list"))
     }

@@ -1,8 +1,8 @@
-//! What the checks found, as a table for people and as JSON for machines.
+//! The results of the checks, as a table for people and as JSON for machines.
 //!
 //! Under `cargo test` all checks of a backend run in one process, and [`main`](crate::main) prints the table at its end.
-//! Under a runner with a process for each test, every process leaves what it found in the directory that the
-//! environment variable `THROUGHLINE_CONFORMANCE_REPORT` names, and the program `conformance-report` puts it together:
+//! Under a runner with a process for each test, every process writes its results to the directory that the
+//! environment variable `THROUGHLINE_CONFORMANCE_REPORT` names, and the program `conformance-report` merges them:
 //!
 //! ```sh
 //! export THROUGHLINE_CONFORMANCE_REPORT=target/conformance
@@ -21,22 +21,22 @@ use throughline_core::{Capabilities, Durability};
 pub(crate) use self::fragment::Fragments;
 use crate::{Check, Level, Profile};
 
-/// How a check ended for a backend.
+/// The outcome of a check for a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
-    /// The backend does it.
+    /// The check passed.
     Pass,
-    /// The backend does not do it.
+    /// The check failed.
     Fail,
-    /// The backend does not claim it.
+    /// The check does not apply to the claims of the backend.
     NotApplicable,
-    /// It failed, as its profile says that it does.
+    /// The check failed, as the profile expects.
     ExpectedFail,
 }
 
 impl Outcome {
-    /// As it stands in the table.
+    /// The text of the outcome in the table.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl Outcome {
     }
 }
 
-/// One check of one backend.
+/// The result of one check for one backend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
@@ -63,12 +63,12 @@ pub struct Entry {
     pub about: String,
     /// `core` or `extended`.
     pub level: String,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why it failed, or does not apply.
+    /// The reason why the check failed, or does not apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// How long it took.
+    /// The duration.
     #[serde(default)]
     pub millis: u64,
 }
@@ -96,18 +96,18 @@ impl Entry {
     }
 }
 
-/// One backend, as its author and it itself describe it.
+/// One backend, with its claims and the remarks of its author.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Column {
     /// Its name.
     pub backend: String,
-    /// What it claims, in words.
+    /// Its claims, as text.
     pub claims: String,
-    /// What an acknowledged write survives, as claimed.
+    /// The claimed durability of an acknowledged write.
     pub durability: Durability,
-    /// The author's notes.
-    #[serde(rename = "notes", default, skip_serializing_if = "Vec::is_empty")]
+    /// The author's remarks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
 }
 
@@ -122,7 +122,7 @@ impl Column {
     }
 }
 
-/// What was found of one backend or of several.
+/// The results of one backend or of several.
 ///
 /// ```
 /// use throughline_conformance::report::Report;
@@ -140,7 +140,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether nothing failed.
+    /// Whether no check failed.
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.entries.iter().all(|entry| entry.outcome != Outcome::Fail)
@@ -149,13 +149,13 @@ impl Report {
     /// The report as JSON.
     ///
     /// # Panics
-    /// Never: it serializes.
+    /// Never panics: a report always serializes.
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a report serializes")
     }
 
-    /// Brings columns and entries in order, and drops what was found twice.
+    /// Sorts columns and entries, and removes duplicates.
     pub(crate) fn sort(&mut self) {
         self.columns.sort_by(|a, b| a.backend.cmp(&b.backend));
         self.columns.dedup_by(|a, b| a.backend == b.backend);

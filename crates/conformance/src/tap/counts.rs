@@ -7,7 +7,7 @@ use throughline_core::{OpKind, Result};
 
 use super::Tap;
 
-/// Counts what reaches a backend.
+/// Counts the calls that reach a backend.
 #[derive(Debug, Default)]
 pub(crate) struct Counts(AtomicUsize);
 

@@ -7,14 +7,14 @@ use throughline_core::{Effect, ErrorKind, OpKind, PersistError, Result};
 
 use super::Tap;
 
-/// What a store answers when it fails.
+/// The error of a failing store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It is busy, and has done nothing.
+    /// The store is busy and has applied nothing.
     Busy,
-    /// It cannot be reached, and has done nothing.
+    /// The store cannot be reached and has applied nothing.
     Unreachable,
-    /// It has done it, and the answer is lost.
+    /// The store has applied the call, and the answer is lost.
     AnswerLost,
 }
 
@@ -32,7 +32,7 @@ impl Fault {
     }
 }
 
-/// Makes a backend fail in the writes to come.
+/// Makes a backend fail in the next writes.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     coming: Mutex<Vec<Fault>>,
@@ -44,12 +44,12 @@ impl Faults {
         Arc::default()
     }
 
-    /// The next `count` writes fail so.
+    /// Fails the next `count` writes with this fault.
     pub(crate) fn next(&self, fault: Fault, count: usize) {
         self.coming.lock().expect("the list of faults").extend(std::iter::repeat_n(fault, count));
     }
 
-    /// How many writes have reached the backend since this was last asked.
+    /// The number of writes that have reached the backend since the last call of this function.
     pub(crate) fn attempts(&self) -> usize {
         self.attempts.swap(0, Ordering::SeqCst)
     }

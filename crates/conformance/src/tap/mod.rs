@@ -1,4 +1,4 @@
-//! A backend with something before and after it: held up, failing, counted. The ticket is handed on.
+//! A backend with hooks before and after each call, which pause, fail or count it. The backend receives the admitted call.
 
 mod counts;
 mod faults;
@@ -24,12 +24,12 @@ pub(crate) use self::{
 };
 use crate::erased::AnyBackend;
 
-/// What stands before and after a backend.
+/// The hooks before and after a backend.
 pub(crate) trait Tap: Send + Sync + 'static {
-    /// Before the backend is called; an error is answered in its place.
+    /// Runs before the backend is called. An error is answered instead.
     fn before(&self, kind: OpKind) -> impl Future<Output = Result<()>> + Send;
 
-    /// After the backend has answered well; an error hides the answer.
+    /// Runs after the backend has succeeded. An error replaces the answer.
     fn after(&self, kind: OpKind) -> impl Future<Output = Result<()>> + Send;
 }
 

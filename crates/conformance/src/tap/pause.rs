@@ -8,14 +8,14 @@ use tokio::sync::Semaphore;
 
 use super::Tap;
 
-/// Holds writes up before the backend sees them, or after it has applied them.
+/// Pauses writes before the backend receives them, or after it has applied them.
 #[derive(Debug)]
 pub(crate) struct PausePoints {
     pub(crate) before: PausePoint,
     pub(crate) after: PausePoint,
 }
 
-/// One place to be held up at.
+/// A point at which a call can be paused.
 #[derive(Debug)]
 pub(crate) struct PausePoint {
     held: AtomicBool,
@@ -28,17 +28,17 @@ impl PausePoint {
         Self { held: AtomicBool::new(false), arrived: Semaphore::new(0), let_through: Semaphore::new(0) }
     }
 
-    /// Holds up every write that comes from now on.
+    /// Pauses every write from now on.
     pub(crate) fn pause(&self) {
         self.held.store(true, Ordering::SeqCst);
     }
 
-    /// Waits until one is held up here.
+    /// Waits until a write is paused here.
     pub(crate) async fn arrived(&self) {
         self.arrived.acquire().await.expect("never closed").forget();
     }
 
-    /// Holds up no more, and lets go on what is held up.
+    /// Stops pausing, and resumes the paused writes.
     pub(crate) fn resume(&self) {
         self.held.store(false, Ordering::SeqCst);
         self.let_through.add_permits(Semaphore::MAX_PERMITS / 2);

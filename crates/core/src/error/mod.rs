@@ -237,8 +237,10 @@ impl PersistError {
         &self.0.detail
     }
 
-    /// Marks an error that a handle returned before there was a call.
-    pub(crate) fn at_the_edge(mut self, operation: OpKind) -> Self {
+    /// Sets the operation, and the edge of the pipeline as the site. A handle uses it for an error that it returns before it makes
+    /// a call, so that the error reads like one of the pipeline.
+    #[must_use]
+    pub fn at_the_edge(mut self, operation: OpKind) -> Self {
         self.0.site = Some(Site::Edge);
         self.0.operation = Some(operation);
         self

@@ -18,7 +18,7 @@ use crate::{
     plugin::{MountedPlugins, PluginList},
 };
 
-/// Composes a pipeline: layers from the outside in, then a backend, then [`build`](Self::build).
+/// Builds a pipeline: add layers from the outside in, set a backend, and call [`build`](Self::build).
 ///
 /// See [`pipeline`](crate::pipeline) for an example and the rules of order.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ struct Settings {
     auto_key: AutoKey,
 }
 
-/// A builder that has no backend yet.
+/// The type parameter of a builder without a backend.
 #[derive(Debug, Clone, Copy)]
 pub struct NoBackend;
 
@@ -61,7 +61,7 @@ impl Builder {
 }
 
 impl<L, B> Builder<L, B> {
-    /// Adds a layer inside the ones before, under the name and phase that it says itself.
+    /// Adds a layer inside the earlier ones. The layer states its own name and phase.
     pub fn layer<N>(self, layer: N) -> Builder<Stack<Guard<N>, L>, B>
     where
         N: Described + Layer<Probe, Service: PersistService>,
@@ -70,9 +70,9 @@ impl<L, B> Builder<L, B> {
         self.push(spec, layer)
     }
 
-    /// Adds any tower layer inside the ones before, under this name and phase.
+    /// Adds any tower layer inside the earlier ones, with this name and phase.
     ///
-    /// Its errors come out as they are when they are ours, boxed or not; others become
+    /// The pipeline passes on the layer's errors of type [`PersistError`], boxed or not. Any other error becomes
     /// [`Internal`](ErrorKind::Internal).
     pub fn layer_as<N>(
         self,
@@ -86,7 +86,7 @@ impl<L, B> Builder<L, B> {
         self.push(SiteSpec::new(name, phase), layer)
     }
 
-    /// Adds a layer if there is one. An absent layer has no site.
+    /// Adds a layer if there is one. `None` adds no site.
     pub fn layer_when<N>(self, layer: Option<N>) -> Builder<Stack<Either<Guard<N>, Identity>, L>, B>
     where
         N: Described + Layer<Probe, Service: PersistService>,
@@ -101,60 +101,63 @@ impl<L, B> Builder<L, B> {
         }
     }
 
-    /// Adds layers chosen at run time, each as a site of its own.
+    /// Adds layers that the host chooses at run time. Each is a site of its own.
     pub fn layers(self, list: LayerList) -> Builder<Stack<BoxedLayers, L>, B> {
         let specs: Vec<_> = list.specs().collect();
         let first = self.next_index();
         self.stack(list.at(first), specs)
     }
 
-    /// Adds a plugin, in the phase that it says itself.
+    /// Adds a plugin. The plugin states its own phase.
     pub fn plugin<P: Plugin>(self, plugin: P) -> Builder<Stack<Guard<PluginLayer<P>>, L>, B> {
         self.layer(PluginLayer::new(plugin))
     }
 
-    /// Adds plugins chosen at run time as one layer, each as a site of its own. Cheaper than a layer each from
-    /// three plugins on.
+    /// Adds plugins that the host chooses at run time. They form one layer, and each is a site of its own. Three or
+    /// more plugins cost less this way than as separate layers.
     pub fn plugins(self, list: PluginList) -> Builder<Stack<MountedPlugins, L>, B> {
         let specs: Vec<_> = list.specs().collect();
         let first = self.next_index();
         self.stack(list.at(first), specs)
     }
 
-    /// Sets how many calls are let in at once, and how many may wait.
+    /// Sets how many calls can run at once, and how many can wait.
     pub fn admission(mut self, admission: Admission) -> Self {
         self.settings.admission = admission;
         self
     }
 
-    /// Sets how long a caller waits for any call, where neither handle nor call says otherwise. Without it a caller
-    /// waits as long as it takes.
+    /// Sets the deadline of each call for which neither the handle nor the call sets one. By default a call has no
+    /// deadline.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.settings.deadline = Some(deadline);
         self
     }
 
-    /// Takes timestamps from this clock instead of the system's.
+    /// Sets the clock that timestamps come from. The default is the clock of the system.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.settings.clock = Arc::new(clock);
         self
     }
 
-    /// Keys the fingerprints of idempotent calls with a secret of the host, so that who reads the store cannot test
-    /// guesses at content. It has to stay the same as long as keys are to be recognized: with another secret every
-    /// replay is a conflict. It is kept nowhere. Without it they are keyed with the random key that the store made for itself,
-    /// which a copy of all of the store's files may hold.
+    /// Sets a secret of the host that keys the fingerprints of idempotent calls. Without the secret, a reader of the
+    /// store cannot test guesses at content.
+    ///
+    /// Keep the same secret as long as idempotency keys must be recognized: with another secret, every repeated key is
+    /// a conflict. The store does not keep the secret. The default is a random key that the store generated, which a
+    /// copy of all files of the store may contain.
     pub fn fingerprint_secret(mut self, secret: &[u8]) -> Self {
         self.settings.fingerprints = Some(FingerprintKey::derive(secret));
         self
     }
 
-    /// Asks `derive` for the idempotency key of each write that is given none and may have one; it stays without one where
-    /// the answer is nothing. A key that the call is given stands.
+    /// Sets a function that derives the idempotency key of each write without one. The pipeline does not call it for
+    /// a write that has a key or that takes none. If `derive` returns `None`, the write has no key.
     ///
-    /// Derive it from what names this one write, such as the id of the event that it comes from. A key that two different
-    /// writes of a thread get is refused as a conflict, and two equal writes of one key are one. It is asked before any layer,
-    /// as what a key stands for is taken down over what the caller sent. A panic of it fails the call with nothing applied.
+    /// Derive the key from a value that identifies this one write, such as the id of the event that caused it. Two
+    /// different writes to a thread with one key are a conflict, and two equal writes with one key are one write. The
+    /// pipeline calls `derive` before the first layer, because the fingerprint covers the arguments of the caller. If
+    /// `derive` panics, the call fails and nothing is applied.
     ///
     /// ```
     /// # use throughline_core::{Admitted, Backend, Capabilities, Durability};
@@ -167,7 +170,7 @@ impl<L, B> Builder<L, B> {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> throughline_core::Result<()> {
-    /// // An addition under an id that the host has named is one event, from whichever part of the host it comes.
+    /// // The webhook names the id of each message after its event, so that the id identifies the write.
     /// let key = |keyless: Keyless<'_>| match keyless.args {
     ///     PersistArgs::Add(add) if keyless.call_site == Some("webhook") => {
     ///         IdempotencyKey::new(format!("webhook:{}", add.id)).ok()
@@ -190,7 +193,7 @@ impl<L, B> Builder<L, B> {
     }
 
     fn next_index(&self) -> u8 {
-        // More layers than fit are refused by `build`, before an index is used.
+        // `build` refuses too many layers before it uses an index.
         u8::try_from(self.specs.len()).unwrap_or(u8::MAX)
     }
 
@@ -211,7 +214,7 @@ impl<L, B> Builder<L, B> {
 }
 
 impl<L> Builder<L, NoBackend> {
-    /// Sets where the pipeline ends. Takes the backend for good: nothing else can reach it.
+    /// Sets the backend at the end of the pipeline. The pipeline owns the backend, so that no call bypasses the layers.
     pub fn backend<B: Backend>(self, backend: B) -> Builder<L, B> {
         Builder { layers: self.layers, backend, specs: self.specs, settings: self.settings }
     }
@@ -221,9 +224,12 @@ impl<L, B> Builder<L, B> {
     /// Checks the order and builds the pipeline.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid), naming the layers, when a phase or a rank goes backwards, a name is used twice
-    /// or is not usable, there are more than 250 layers, or one of them needs what the backend does not claim; and when it is called outside a tokio runtime, which it
-    /// captures to see detached writes through, or on one without a timer.
+    /// [`Invalid`](ErrorKind::Invalid) for a wrong stack; the error names the layers. A stack is wrong if a phase or a
+    /// rank decreases, if a name is invalid or is used twice, or if there are more than 250 layers. It is also wrong if
+    /// a layer requires a capability that the backend does not claim.
+    ///
+    /// Also `Invalid` outside of a tokio runtime, and on a runtime without a timer. The pipeline keeps the runtime to
+    /// complete detached writes.
     #[allow(private_bounds, reason = "the terminal is the one way to a backend and stays private")]
     pub fn build(self) -> Result<Persistence>
     where
@@ -236,7 +242,7 @@ impl<L, B> Builder<L, B> {
             PersistError::new(ErrorKind::Invalid, "a pipeline has to be built inside a tokio runtime")
                 .with_effect(Effect::NotApplied)
         })?;
-        // Tokio has no question for this; its timers panic where the runtime has none.
+        // Tokio has no function that checks for a timer; its timers panic on a runtime without one.
         if catch_unwind(|| drop(sleep(Duration::ZERO))).is_err() {
             let detail = "the tokio runtime has no timer: call `enable_time` or `enable_all` on its builder";
             return Err(PersistError::new(ErrorKind::Invalid, detail).with_effect(Effect::NotApplied));
@@ -268,7 +274,7 @@ impl<L, B> Builder<L, B> {
             description,
             clock,
             trail,
-            note: Box::new({
+            record_rejected_calls: Box::new({
                 let terminal = terminal.clone();
                 move |records| {
                     let terminal = terminal.clone();
@@ -296,8 +302,8 @@ impl<L, B> Builder<L, B> {
     }
 }
 
-/// A service that stands for "the rest of the stack" where a layer is checked before there is one: a layer that makes
-/// something unfit of it is reported on its own line.
+/// A placeholder for the rest of the stack. A builder method checks its layer against this type, so that the compiler
+/// reports an unsuitable layer at the line that adds it.
 #[derive(Debug, Clone)]
 pub struct Probe(Infallible);
 

@@ -9,11 +9,11 @@ use crate::{
     operation::ReadChanges,
 };
 
-/// The changes after a position, one after the other, and those to come as they are committed: in the order of the
-/// commits, without a gap, of this process and of others.
+/// A feed of the changes after a position, including future ones. It returns the changes of all processes, in commit order
+/// and without a gap.
 ///
-/// [`position`](Self::position) can be kept, and another feed can go on from there, in another process too. Each change is
-/// told at least once to who does so.
+/// A reader can store the [`position`](Self::position) and continue from it with another feed, also in another process. Such
+/// a reader receives each change at least once.
 ///
 /// ```no_run
 /// use throughline_core::{Persistence, Position, changes::{ChangeScope, ChangeKind}};
@@ -33,20 +33,20 @@ pub struct ChangeFeed {
     db: Persistence,
     commits: Option<CommitNotifications>,
     scope: ChangeScope,
-    /// How far was read.
+    /// The position up to which the feed has read.
     read: Position,
-    /// How far was told.
-    told: Position,
-    at_hand: VecDeque<Change>,
+    /// The position of the last change that the feed has returned.
+    returned: Position,
+    buffered: VecDeque<Change>,
 }
 
-/// How many changes are read at once.
+/// The number of changes in one read.
 const PAGE: u32 = 256;
 
-/// How long to wait for a commit notification before a read: notifications may be left out.
+/// The longest wait for a commit notification. The store may omit notifications.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// How often to read where the store sends no notifications.
+/// The interval of reads for a store without notifications.
 const POLL: Duration = Duration::from_millis(500);
 
 impl ChangeFeed {
@@ -56,24 +56,24 @@ impl ChangeFeed {
         scope: ChangeScope,
         after: Position,
     ) -> Self {
-        Self { db, commits, scope, read: after, told: after, at_hand: VecDeque::new() }
+        Self { db, commits, scope, read: after, returned: after, buffered: VecDeque::new() }
     }
 
-    /// The position to go on from, so that nothing is missed: everything up to it was told, or does not belong to what is
-    /// followed.
+    /// Returns the position from which another feed can continue without a gap. The feed has returned every change of its scope
+    /// up to this position.
     #[must_use]
     pub fn position(&self) -> Position {
-        if self.at_hand.is_empty() { self.read } else { self.told }
+        if self.buffered.is_empty() { self.read } else { self.returned }
     }
 
-    /// The next change, waited for where there is none yet.
+    /// Returns the next change. Waits until there is one.
     ///
     /// # Errors
-    /// What reading the changes answers; [`TooOld`](crate::ErrorKind::TooOld) where some after the position are not kept any
-    /// more. The feed stays where it is: called again, it reads again.
+    /// [`TooOld`](crate::ErrorKind::TooOld) if the store no longer has all changes after the position. Otherwise the error of the
+    /// read. The position is unchanged after an error: the next call reads again.
     ///
     /// # Cancel safety
-    /// Dropped before it answers, it has told nothing.
+    /// If the future is dropped before it returns, no change is lost.
     pub async fn next(&mut self) -> Result<Change> {
         loop {
             if let Some(change) = self.next_now().await? {
@@ -83,7 +83,7 @@ impl ChangeFeed {
         }
     }
 
-    /// The next change; nothing where none is committed yet.
+    /// Returns the next change, or `None` if there is no further one yet.
     ///
     /// # Errors
     /// As for [`next`](Self::next).
@@ -91,27 +91,28 @@ impl ChangeFeed {
     /// # Cancel safety
     /// As for [`next`](Self::next).
     pub async fn next_now(&mut self) -> Result<Option<Change>> {
-        while self.at_hand.is_empty() {
+        while self.buffered.is_empty() {
             if let Some(commits) = &mut self.commits {
-                // The read below sees every commit before here, and a notification announces those after.
+                // The next read sees every commit until now. A notification announces each later one.
                 commits.mark_seen();
             }
             let read = ReadChanges::new(self.scope.clone(), self.read, PAGE);
             let changes = self.db.read(read).await?;
             self.read = changes.position;
-            self.at_hand = changes.changes.into();
-            if self.at_hand.is_empty() && !changes.more {
+            self.buffered = changes.changes.into();
+            if self.buffered.is_empty() && !changes.more {
                 return Ok(None);
             }
         }
-        let change = self.at_hand.pop_front();
+        let change = self.buffered.pop_front();
         if let Some(change) = &change {
-            self.told = change.position;
+            self.returned = change.position;
         }
         Ok(change)
     }
 
-    /// The changes that one read finds, in their order: none where none is committed yet. The feed has told all of them then.
+    /// Returns the buffered changes, or those of one read if none is buffered, in order. The result is empty if there is no
+    /// further change yet.
     ///
     /// # Errors
     /// As for [`next`](Self::next).
@@ -120,21 +121,21 @@ impl ChangeFeed {
     /// As for [`next`](Self::next).
     pub async fn next_batch_now(&mut self) -> Result<Vec<Change>> {
         let Some(first) = self.next_now().await? else { return Ok(Vec::new()) };
-        let changes: Vec<Change> = std::iter::once(first).chain(self.at_hand.drain(..)).collect();
-        self.told = self.read;
+        let changes: Vec<Change> = std::iter::once(first).chain(self.buffered.drain(..)).collect();
+        self.returned = self.read;
         Ok(changes)
     }
 
-    /// Waits until the store notifies of a commit, which may be one that this feed does not follow: at most five seconds, since
-    /// notifications may be left out, and half a second where the store sends none.
+    /// Waits for a commit notification, at most five seconds, because the store may omit notifications. The commit may be outside
+    /// of the scope of this feed. For a store without notifications, the method waits half a second.
     ///
     /// # Cancel safety
-    /// Nothing is lost.
+    /// If the future is dropped, no change is lost.
     pub async fn wait_for_commit(&mut self) {
         if let Some(commits) = &mut self.commits {
             match timeout(WAIT, commits.changed()).await {
                 Ok(Some(_)) | Err(_) => return,
-                // The store is closed: the next read says so.
+                // The store is closed: the next read returns that error.
                 Ok(None) => self.commits = None,
             }
         }

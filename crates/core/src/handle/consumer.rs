@@ -2,8 +2,8 @@ use super::{ConsumerRequest, Persistence};
 use crate::operation::{ConsumerArgs, OperationOf};
 
 impl Persistence {
-    /// What a consumer of the changes keeps in the store, typed. The runner of `throughline-effects` does it by itself;
-    /// a host does it to look after one.
+    /// Runs an operation on the records that the store keeps for a consumer: its cursor and its quarantine. The runner of
+    /// `throughline-effects` calls these operations itself. A host calls them to inspect and repair a consumer.
     ///
     /// ```no_run
     /// use throughline_core::{
@@ -24,7 +24,7 @@ impl Persistence {
     /// ```
     ///
     /// # Errors
-    /// What the store answers; [`Stale`](crate::ErrorKind::Stale) to a cursor that is elsewhere.
+    /// [`Stale`](crate::ErrorKind::Stale) if the cursor is not at the expected position. Otherwise the error of the store.
     pub fn on_consumer<C: OperationOf<ConsumerArgs>>(&self, operation: C) -> ConsumerRequest<C> {
         ConsumerRequest::new(self.clone(), Ok(operation))
     }

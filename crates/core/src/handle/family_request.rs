@@ -1,4 +1,4 @@
-//! A call of one member of a family: a read, something done to a thread or to agent sessions, what a consumer keeps.
+//! A request for one operation of a family: reads, threads, sessions, consumers or replicas.
 
 use std::{
     fmt,
@@ -14,22 +14,22 @@ use crate::{
     operation::{ConsumerArgs, OperationOf, ReplicaArgs, SessionArgs, ThreadArgs},
 };
 
-/// A read that is made when it is awaited.
+/// A read that runs when it is awaited.
 pub type ReadRequest<R> = FamilyRequest<ReadArgs, R>;
 
-/// Something that is done to a thread as a whole when it is awaited.
+/// An operation on a whole thread that runs when it is awaited.
 pub type ThreadRequest<T> = FamilyRequest<ThreadArgs, T>;
 
-/// What a consumer of the changes keeps, written when it is awaited.
+/// A consumer operation that runs when it is awaited.
 pub type ConsumerRequest<C> = FamilyRequest<ConsumerArgs, C>;
 
-/// What is done about exact copies of the store when it is awaited.
+/// A replication operation that runs when it is awaited.
 pub type ReplicaRequest<R> = FamilyRequest<ReplicaArgs, R>;
 
-/// Something that is done to agent sessions when it is awaited.
+/// An operation on agent sessions that runs when it is awaited.
 pub type SessionRequest<S> = FamilyRequest<SessionArgs, S>;
 
-/// An operation of the family `F` that is made when it is awaited. It answers what the operation `M` itself answers.
+/// An operation of the family `F` that runs when it is awaited. Its output is the output of the operation `M`.
 ///
 /// # Cancel safety
 /// As for a [`Request`].
@@ -44,7 +44,7 @@ impl<F: Operation, M: OperationOf<F>> FamilyRequest<F, M> {
         Self { request: Request::new(db, operation.map(Into::into)), operation: PhantomData }
     }
 
-    /// Gives the call an idempotency key: see [`Request::key`].
+    /// Sets the idempotency key of the call: see [`Request::key`].
     pub fn key<K>(self, key: K) -> Self
     where
         K: TryInto<IdempotencyKey>,
@@ -53,7 +53,7 @@ impl<F: Operation, M: OperationOf<F>> FamilyRequest<F, M> {
         Self { request: self.request.key(key), operation: PhantomData }
     }
 
-    /// How long the caller waits: see [`Request::deadline`].
+    /// Sets the longest time that the caller waits: see [`Request::deadline`].
     pub fn deadline(self, after: Duration) -> Self {
         Self { request: self.request.deadline(after), operation: PhantomData }
     }

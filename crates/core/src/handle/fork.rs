@@ -9,43 +9,48 @@ use crate::{
     thread::{ForkPoint, ThreadSummary},
 };
 
-/// What a fork came to.
+/// The result of a fork.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forked {
-    /// The new thread.
-    pub entry: ThreadSummary,
-    /// How many messages it has of the other.
+    /// The summary of the new thread.
+    pub summary: ThreadSummary,
+    /// The number of copied messages.
     pub messages: u64,
 }
 
-/// How many messages are read at once, and how many bytes of content are written at once at most, unless one message has
-/// more.
+/// The number of messages in one read.
 const PAGE: u32 = 200;
+
+/// The content bytes of one import. A larger message is an import of its own.
 const BYTES: usize = 1 << 20;
 
 impl Thread {
-    /// Makes a new thread that begins as this one does, up to and including the message `at`. Final messages are copied, with
-    /// their ids, their times and their metadata; open and abandoned ones are left out. No list shows the new thread before
-    /// it is whole.
+    /// Creates a thread that begins with the messages of this one, up to and including the message `at`. The fork copies final
+    /// messages with their ids, times and metadata, and leaves out open and abandoned ones. No list shows the new thread before
+    /// the fork is complete.
     ///
-    /// The copies are read and written through the pipeline like any message, so that every layer sees them, in steps of at
-    /// most 200 messages, or fewer where a quota lets in less at once. No limit of size refuses what the store holds. `to` says what the new thread is like; where it names no
-    /// title, it has that of this one.
+    /// The fork reads and writes the messages through the pipeline, so that every layer sees them. One step has at most 200
+    /// messages, or fewer if a quota requires it. No size limit refuses a message that the store already has. `to` describes the
+    /// new thread; without a title in `to`, the new thread gets the title of this one.
     ///
-    /// A fork that fails removes what it has written. Where `to` names an id, the hidden thread stays in three cases: the failure passes
-    /// with time or the store was full, another call made the thread, or others have written to it. Called again with the same id,
-    /// the fork goes on where it stopped. An id that was named is not free again after a fork was removed.
+    /// A fork that fails deletes the new thread. If `to` names an id, the hidden thread stays in three cases: the error is
+    /// transient or the store was full, another call created the thread, or another caller has written to it. A repeated call with
+    /// the same id continues the fork. A named id stays in use after the fork has deleted its thread.
     ///
     /// # Errors
-    /// `NotFound` when this thread has no final message `at`; `Gone` when it is cleared or the message deleted meanwhile;
-    /// `AlreadyExists` when there is a thread of that id that is not the same fork, and `Conflict` when others have written to
-    /// it, which leaves it as it is; what a read or a write answers. The effect is that of the step which failed. Where the
-    /// store does not take the removal either, the error says so and names the hidden thread.
+    /// - `NotFound` if this thread has no message `at`, and `Conflict` if the message is not final.
+    /// - `Gone` if another caller clears this thread or deletes the message in the meantime.
+    /// - `AlreadyExists` if the id in `to` belongs to a thread that is not this fork.
+    /// - `Conflict` if another caller has written to the new thread, which then stays unchanged.
+    /// - Otherwise the error of a read or a write.
+    ///
+    /// The effect is that of the failed step. If the store also refuses the deletion, the error states it and names the hidden
+    /// thread.
     ///
     /// # Cancel safety
-    /// Dropped between two steps, a fork whose id was minted is removed by a task on the runtime of the pipeline, which
-    /// [`close`](Persistence::close) waits for. Dropped while the pipeline closes, it stays hidden in the store. A fork whose id
-    /// `to` names stays hidden; begun again with the same id, it goes on.
+    /// Each step completes or has no effect. If `to` names no id, a task on the runtime of the pipeline deletes the thread of a
+    /// dropped fork, and [`close`](Persistence::close) waits for that task. If the pipeline already closes, the hidden thread
+    /// stays in the store. If `to` names an id, the hidden thread stays, and a repeated call with the same id continues the fork.
     pub async fn fork(&self, at: &MessageId, to: NewThread) -> Result<Forked> {
         let from = self.id_to_write(OpKind::Thread).await?;
         let Some(last) = self.get(at.clone()).await? else {
@@ -57,23 +62,23 @@ impl Thread {
         };
         let point = ForkPoint { thread: from.clone(), message: at.clone() };
         let titled = match (&to.title, self.summary().await?) {
-            (None, Some(entry)) => to.with_title(entry.title),
+            (None, Some(summary)) => to.with_title(summary.title),
             _ => to,
         };
         let is_named = titled.id.is_some();
         let thread = titled.id.clone().unwrap_or_else(ThreadId::mint);
         let new = titled.with_id(thread.clone()).forked_from(point.clone()).hidden();
         let db = self.persistence().clone();
-        // A minted id is known to this call alone: a dropped fork of one is of no use to another caller.
+        // Only this call knows a minted id, so that no other call can continue a dropped fork.
         let mut partial =
             Partial { db, thread: thread.clone(), last_copy: Seq::ZERO, is_removed_on_drop: !is_named };
-        let is_made_here = match self.begin_fork(new, &point).await {
-            Ok(Begun::Made) => true,
+        let is_created_here = match self.begin_fork(new, &point).await {
+            Ok(Begun::Created) => true,
             Ok(Begun::Found) => false,
-            // An earlier call has made it, and its answer was lost.
-            Ok(Begun::Whole(entry)) => {
+            // An earlier call has completed the fork, and its answer was lost.
+            Ok(Begun::Complete(summary)) => {
                 partial.keep();
-                return Ok(Forked { messages: entry.messages, entry: *entry });
+                return Ok(Forked { messages: summary.messages, summary: *summary });
             }
             Err(error) if is_named || error.effect() == Effect::NotApplied => {
                 partial.keep();
@@ -86,31 +91,31 @@ impl Thread {
                 partial.keep();
                 Ok(forked)
             }
-            // It has what others wrote.
-            Err(Unfilled::Taken(error)) => {
+            // The messages of another caller must stay.
+            Err(Unfilled::WrittenByOthers(error)) => {
                 partial.keep();
                 Err(error)
             }
-            Err(Unfilled::Failed(error)) if is_named && can_go_on(&error) => Err(error),
+            Err(Unfilled::Failed(error)) if is_named && can_continue(&error) => Err(error),
             Err(Unfilled::Failed(error)) => match self.persistence().thread(thread).summary().await {
-                // It was published, and the answer was lost.
-                Ok(Some(entry)) if entry.listed && entry.forked_from.as_ref() == Some(&point) => {
+                // The store published the thread, and its answer was lost.
+                Ok(Some(summary)) if summary.listed && summary.forked_from.as_ref() == Some(&point) => {
                     partial.keep();
-                    Ok(Forked { messages: entry.messages, entry })
+                    Ok(Forked { messages: summary.messages, summary })
                 }
-                entry if is_named && !(is_made_here && partial.is_all_of(entry.as_ref())) => {
-                    let note = format!(
+                summary if is_named && !(is_created_here && partial.has_only_copies(summary.as_ref())) => {
+                    let context = format!(
                         "the hidden thread `{}` stays: another call made it or may have written to it",
                         partial.thread
                     );
-                    Err(error.context(note))
+                    Err(error.context(context))
                 }
                 _ => Err(partial.remove(error).await),
             },
         }
     }
 
-    /// Copies the messages up to this one, and shows the thread.
+    /// Copies the messages up to the fork point, and publishes the thread.
     async fn fill_fork(
         &self,
         point: &ForkPoint,
@@ -120,20 +125,20 @@ impl Thread {
         let (db, thread) = (self.persistence(), partial.thread.clone());
         let ForkPoint { thread: from, message: at } = point;
         let mut read = ReadPage::new(from.clone(), PageFrom::Start, PAGE).showing(Visibility::Final);
-        let (mut messages, mut is_whole) = (0, false);
-        while !is_whole {
+        let (mut messages, mut is_complete) = (0, false);
+        while !is_complete {
             let page = db.read(read.clone()).await?;
             let next = page.next(read.from);
-            // Left out, it would be missed in the fork by nobody.
+            // Without this error, the fork would silently lack the message.
             let is_before = |damaged: &&DamagedMessage| damaged.seq.is_none_or(|seq| seq <= last);
             if let Some(damaged) = page.damaged.iter().find(is_before) {
                 return Err(damaged.to_error().at_the_edge(OpKind::Read).into());
             }
-            is_whole = page.messages.iter().any(|message| message.id == *at);
+            is_complete = page.messages.iter().any(|message| message.id == *at);
             let mut steps = VecDeque::from(in_steps(copied(page, last)));
             while let Some(mut rows) = steps.pop_front() {
                 let imported = match db.run(Import::copying(thread.clone(), rows.clone())).await {
-                    // A quota lets in less at once: each half is tried by itself.
+                    // A quota refuses this size: import each half by itself.
                     Err(error) if error.kind() == ErrorKind::TooLarge && rows.len() > 1 => {
                         steps.push_front(rows.split_off(rows.len() / 2));
                         steps.push_front(rows);
@@ -151,14 +156,16 @@ impl Thread {
                     partial.last_copy = copies.into_iter().fold(partial.last_copy, Seq::max);
                 } else {
                     let detail = format!("`{thread}` has been written to by others");
-                    // Of these rows some may be there and some are not.
+                    // The import may have added some of these rows.
                     let error = PersistError::new(ErrorKind::Conflict, detail).with_effect(Effect::Unknown);
-                    return Err(Unfilled::Taken(error.at_the_edge(OpKind::Import).about_thread(&thread)));
+                    return Err(Unfilled::WrittenByOthers(
+                        error.at_the_edge(OpKind::Import).about_thread(&thread),
+                    ));
                 }
             }
             match next {
                 Some(from) => read.from = from,
-                None if is_whole => {}
+                None if is_complete => {}
                 None => {
                     let detail = "the thread was cleared, or the message deleted, while it was forked";
                     let error = refused(ErrorKind::Gone, detail).at_the_edge(OpKind::Read).about(from, at);
@@ -167,10 +174,10 @@ impl Thread {
             }
         }
         let published = db.on_thread(PublishThread { thread }).await?;
-        Ok(Forked { entry: published.summary, messages })
+        Ok(Forked { summary: published.summary, messages })
     }
 
-    /// Makes the new thread, or finds the one that an earlier call made for the same fork.
+    /// Creates the new thread, or finds the one that an earlier call created for the same fork.
     async fn begin_fork(&self, new: NewThread, point: &ForkPoint) -> Result<Begun> {
         let db = self.persistence();
         let Some(thread) = new.id.clone().filter(|thread| *thread != point.thread) else {
@@ -179,11 +186,11 @@ impl Thread {
         };
         match db.create_thread(new).await {
             Ok(created) if created.deduplicated => Ok(Begun::Found),
-            Ok(_) => Ok(Begun::Made),
+            Ok(_) => Ok(Begun::Created),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 match db.thread(thread).summary().await? {
-                    Some(entry) if entry.forked_from.as_ref() != Some(point) => Err(error),
-                    Some(entry) if entry.listed => Ok(Begun::Whole(Box::new(entry))),
+                    Some(summary) if summary.forked_from.as_ref() != Some(point) => Err(error),
+                    Some(summary) if summary.listed => Ok(Begun::Complete(Box::new(summary))),
                     Some(_) => Ok(Begun::Found),
                     None => Err(error),
                 }
@@ -193,39 +200,38 @@ impl Thread {
     }
 }
 
-/// The thread of a fork that is not whole.
+/// The thread of an incomplete fork.
 struct Partial {
     db: Persistence,
     thread: ThreadId,
-    /// The last sequence number that the fork has copied a message to.
+    /// The highest sequence number of a copied message in the new thread.
     last_copy: Seq,
     is_removed_on_drop: bool,
 }
 
 impl Partial {
-    /// The thread is whole, or not the fork's to remove.
+    /// Keeps the thread: the fork is complete, or another caller uses the thread.
     fn keep(&mut self) {
         self.is_removed_on_drop = false;
     }
 
-    /// Whether the thread has what this fork has copied, and nothing else.
-    fn is_all_of(&self, entry: Result<&Option<ThreadSummary>, &PersistError>) -> bool {
-        match entry {
-            Ok(Some(entry)) => entry.last_seq == self.last_copy,
+    /// Whether the thread has the copies of this fork and no other message.
+    fn has_only_copies(&self, summary: Result<&Option<ThreadSummary>, &PersistError>) -> bool {
+        match summary {
+            Ok(Some(summary)) => summary.last_seq == self.last_copy,
             Ok(None) => true,
             Err(_) => false,
         }
     }
 
-    /// Removes what a fork that failed has written, and answers why it failed.
+    /// Deletes the thread of a failed fork, and returns the error of the fork.
     async fn remove(mut self, error: PersistError) -> PersistError {
         self.keep();
         match remove(&self.db, &self.thread).await {
             Ok(()) => error,
-            Err(kept) => {
-                let note =
-                    format!("the hidden thread `{}` could not be removed ({})", self.thread, kept.kind());
-                error.context(note)
+            Err(refusal) => {
+                let kind = refusal.kind();
+                error.context(format!("the hidden thread `{}` could not be removed ({kind})", self.thread))
             }
         }
     }
@@ -240,7 +246,7 @@ impl Drop for Partial {
     }
 }
 
-/// Deletes a thread and frees what it takes up. Its attachments are those of the thread that was forked, and stay.
+/// Deletes and purges a thread. Its attachments also belong to the forked thread, and stay.
 async fn remove(db: &Persistence, thread: &ThreadId) -> Result<()> {
     let thread = db.thread(thread.clone());
     match thread.delete_thread().await {
@@ -250,12 +256,12 @@ async fn remove(db: &Persistence, thread: &ThreadId) -> Result<()> {
     }
 }
 
-/// Why a fork was not filled.
+/// The reason why a fork is incomplete.
 enum Unfilled {
     /// A step failed.
     Failed(PersistError),
-    /// The thread has what others wrote.
-    Taken(PersistError),
+    /// Another caller has written to the thread.
+    WrittenByOthers(PersistError),
 }
 
 impl From<PersistError> for Unfilled {
@@ -268,28 +274,28 @@ fn refused(kind: ErrorKind, detail: &'static str) -> PersistError {
     PersistError::new(kind, detail).with_effect(Effect::NotApplied).at_the_edge(OpKind::Thread)
 }
 
-/// How far a fork is when a call begins.
+/// The progress of a fork when a call begins.
 enum Begun {
-    /// This call has made it, and it is to be filled.
-    Made,
-    /// Another call has made it, and it is to be filled.
+    /// This call has created the thread.
+    Created,
+    /// Another call has created the thread, and the fork is incomplete.
     Found,
-    /// It is there.
-    Whole(Box<ThreadSummary>),
+    /// Another call has completed the fork.
+    Complete(Box<ThreadSummary>),
 }
 
-/// Whether the same fork succeeds later: the failure passes with time, or the store has space again.
-fn can_go_on(error: &PersistError) -> bool {
+/// Whether a repeated call may succeed: the error is transient, or the store was full.
+fn can_continue(error: &PersistError) -> bool {
     error.kind().passes_with_time() || error.kind() == ErrorKind::StorageFull
 }
 
-/// What of a page belongs to the fork.
+/// Returns the messages of a page that belong to the fork.
 fn copied(page: Page, last: Seq) -> Vec<ImportRow> {
     let messages = page.messages.into_iter().filter(|message| message.seq <= last);
     messages.filter_map(ImportRow::of).collect()
 }
 
-/// The rows in their order, so many bytes at once.
+/// Divides the rows into steps of at most [`BYTES`], in order.
 fn in_steps(rows: Vec<ImportRow>) -> Vec<Vec<ImportRow>> {
     let mut steps: Vec<Vec<ImportRow>> = Vec::new();
     let mut bytes = 0;

@@ -1,4 +1,4 @@
-//! What a model is told of a conversation.
+//! The history of a thread for a model, and the recall of earlier messages.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -10,11 +10,10 @@ use crate::{
     operation::{DamagedMessage, Page, PageFrom, ReadPage, Visibility, estimated_size::EstimatedSize},
 };
 
-/// The latest final messages of a thread, as a model may be given them.
+/// The latest final messages of a thread, for a model.
 ///
-/// Messages that are still being written, or were abandoned, are not among them. Calls of tools are paired with their results:
-/// a model refuses a call without a result, and a result without a call, so what has no other half is named and nothing is
-/// made up for it.
+/// Open and abandoned messages are left out. The history pairs each tool call with its result, because a model refuses a call
+/// without a result and a result without a call. It lists calls and results without a counterpart, and invents none.
 ///
 /// ```no_run
 /// use throughline_core::Persistence;
@@ -22,7 +21,7 @@ use crate::{
 /// # async fn example(db: Persistence) -> throughline_core::Result<()> {
 /// let history = db.thread("telegram:42").history(None, 20).await?;
 /// for call in history.tool_calls.iter().filter(|call| call.is_orphan()) {
-///     println!("{} has no other half", call.id);
+///     println!("{} has no call or no result", call.id);
 /// }
 /// # Ok(())
 /// # }
@@ -31,22 +30,22 @@ use crate::{
 pub struct History {
     /// The messages, oldest first.
     pub messages: Vec<Message>,
-    /// The messages of this stretch that cannot be read, and so are not among them.
+    /// The damaged messages between these. The store cannot decode them.
     pub damaged: Vec<DamagedMessage>,
-    /// Whether there are older ones.
+    /// Whether there are older messages.
     pub has_more: bool,
-    /// The calls of tools in them and their results, in the order in which they are met.
+    /// The tool calls in the messages, with their results, in the order of the messages.
     pub tool_calls: Vec<ToolCall>,
 }
 
-/// A call of a tool, and its result.
+/// A tool call and its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolCall {
-    /// What the call is known by.
+    /// The id of the call, which its result repeats.
     pub id: String,
-    /// Where it is called; nowhere where only the result is among the messages.
+    /// The block of the call. `None` if the messages contain only the result.
     pub call: Option<BlockAt>,
-    /// Where its result is; nowhere where only the call is among the messages.
+    /// The block of the result. `None` if the messages contain only the call.
     pub result: Option<BlockAt>,
 }
 
@@ -58,26 +57,27 @@ impl ToolCall {
     }
 }
 
-/// A block of a message.
+/// The position of a block in a list of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockAt {
-    /// The message, by its index.
+    /// The index of the message.
     pub message: usize,
-    /// The block of its content, by its index.
+    /// The index of the block in the content of the message.
     pub block: usize,
 }
 
 impl History {
-    /// How many messages are read where a caller asks for more.
+    /// The highest limit. [`Thread::history`] reduces a higher one to this.
     pub const MAX_LIMIT: u32 = 1000;
-    /// At so many bytes of messages a history ends, with the one that reaches them, and says that there are older ones: 64 MiB.
+    /// The size limit of a history: 64 MiB. A history ends with the message that reaches it, and reports that there are older
+    /// messages.
     pub const MAX_BYTES: u32 = ReadPage::MAX_BYTES;
 
-    /// Finds the calls of tools in these messages, and their results.
+    /// Builds a history from these messages, and pairs their tool calls with their results.
     ///
-    /// A call is a block of the type `tool_use` with an `id`, or `function_call` with a `call_id`; a result is one of the type
-    /// `tool_result` with a `tool_use_id`, or `function_call_output` with a `call_id`. A result belongs to the latest call
-    /// of its id before it that has none.
+    /// A call is a block of the type `tool_use` with an `id`, or `function_call` with a `call_id`. A result is a block of the
+    /// type `tool_result` with a `tool_use_id`, or `function_call_output` with a `call_id`. A result belongs to the latest
+    /// earlier call with its id that has no result yet.
     #[must_use]
     pub fn of(messages: Vec<Message>, has_more: bool) -> Self {
         let mut tool_calls: Vec<ToolCall> = Vec::new();
@@ -129,54 +129,55 @@ fn half_of(block: &RawValue) -> Option<Half> {
     }
 }
 
-/// What was remembered of a conversation, the latest first.
+/// Recalled messages of a thread, the latest first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recalled {
     /// Final messages, the latest first.
     pub messages: Vec<Message>,
-    /// The messages of this stretch that cannot be read, and so are not among them.
+    /// The damaged messages between these. The store cannot decode them.
     pub damaged: Vec<DamagedMessage>,
-    /// Whether there are older ones.
+    /// Whether there are older messages.
     pub has_more: bool,
 }
 
 impl Recalled {
-    /// How many messages are recalled at most.
+    /// The highest limit. [`Thread::recall`] reduces a higher one to this.
     pub const MAX_LIMIT: u32 = 50;
 }
 
 impl Thread {
-    /// Reads what a model may be told: the latest final messages before a place, or up to the end. A limit of 0 counts as 1,
-    /// and one above [`History::MAX_LIMIT`] as that.
+    /// Reads the history for a model: the latest final messages before a sequence number, or up to the end of the thread.
+    /// `limit` is 1 to [`History::MAX_LIMIT`]; a value outside of this range counts as the nearest bound.
     ///
-    /// It reads as many pages as it takes to come to the limit, and ends at [`History::MAX_BYTES`]. A history shorter than the limit
-    /// is complete only if [`History::has_more`] is false.
+    /// The method reads pages until it reaches the limit or [`History::MAX_BYTES`]. A history shorter than the limit is complete
+    /// only if [`History::has_more`] is false.
     ///
     /// # Errors
-    /// What the reads answer.
+    /// The error of a read.
     ///
     /// # Cancel safety
-    /// It only reads.
+    /// The method only reads: dropping the future changes nothing.
     pub async fn history(&self, before: Option<Seq>, limit: u32) -> Result<History> {
         let page = self.latest(before, limit.clamp(1, History::MAX_LIMIT)).await?;
         Ok(History { damaged: page.damaged, ..History::of(page.messages, page.has_more) })
     }
 
-    /// Recalls what was said before a place, or up to the end, the latest first: for a model that asks for it. A limit of 0
-    /// counts as 1, and one above [`Recalled::MAX_LIMIT`] as that. It reads as [`history`](Self::history) does.
+    /// Reads the final messages before a sequence number, or up to the end of the thread, the latest first. It serves a tool by
+    /// which a model recalls earlier messages. `limit` is 1 to [`Recalled::MAX_LIMIT`]; a value outside of this range counts as
+    /// the nearest bound. Otherwise the method behaves like [`history`](Self::history).
     ///
     /// # Errors
-    /// What the reads answer.
+    /// The error of a read.
     ///
     /// # Cancel safety
-    /// It only reads.
+    /// The method only reads: dropping the future changes nothing.
     pub async fn recall(&self, before: Option<Seq>, limit: u32) -> Result<Recalled> {
         let mut page = self.latest(before, limit.clamp(1, Recalled::MAX_LIMIT)).await?;
         page.messages.reverse();
         Ok(Recalled { messages: page.messages, damaged: page.damaged, has_more: page.has_more })
     }
 
-    /// The latest final messages, as one page: as many as were asked for although each page that is read may end at its bytes.
+    /// Reads the latest final messages as one page. A page that ended at its size limit is continued with the next one.
     async fn latest(&self, before: Option<Seq>, limit: u32) -> Result<Page> {
         let thread = self.id_for(OpKind::Read)?;
         let from = before.map_or(PageFrom::End, PageFrom::Before);

@@ -1,4 +1,4 @@
-//! What a host holds: the store, a thread, a message being written.
+//! The handles of a host: the pipeline, a thread, an agent, and the draft of a message.
 
 mod builder;
 mod changes;
@@ -13,7 +13,6 @@ mod recovery;
 mod replica;
 mod request;
 mod session;
-mod session_run;
 mod thread;
 mod turn;
 mod upstream;
@@ -32,7 +31,6 @@ pub use self::{
     recovery::RecoveredDrafts,
     request::{ReplyFuture, Request, RequestFuture},
     session::{Agent, AgentThread},
-    session_run::{Finished, PreparedRun, Ran, Run, RunError, RunFailure, SessionRunner, Stop},
     thread::Thread,
     turn::{NewTurn, Turn, TurnRequest},
     upstream::Upstream,

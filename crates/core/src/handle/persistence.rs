@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use super::{ChangeFeed, ReadRequest, Request, Thread, ThreadRequest, request::Options};
 use crate::change::CommitNotifications;
-use crate::pipeline::{LiveDrafts, RunQueue, Task};
+use crate::pipeline::{LiveDrafts, Task};
 use crate::{
     Builder, Effect, InvalidId, NewThread, OpKind, Operation, PersistArgs, PersistError, PersistResponse,
     Position, ReadArgs, Result, TenantId, ThreadId, Timestamp,
@@ -383,9 +383,36 @@ impl Persistence {
         Task::new(self.core.spawn(task))
     }
 
-    /// Returns the queue of runs, one key for each agent and thread.
-    pub(crate) fn run_queue(&self) -> &RunQueue {
-        &self.core.runs
+    /// Returns the value of type `T` that all handles of this pipeline share, for all tenants. The first call creates it
+    /// with `T::default()`, and the pipeline keeps it as long as a handle exists.
+    ///
+    /// A crate that coordinates work between handles keeps its queue or registry here. Use a private type, so that no
+    /// other crate gets the value. The value must not contain a `Persistence`: the pipeline would never be dropped.
+    ///
+    /// ```
+    /// # use throughline_core::{Admitted, Backend, Capabilities, Durability};
+    /// # struct Nowhere;
+    /// # impl Backend for Nowhere {
+    /// #     fn name(&self) -> &str { "nowhere" }
+    /// #     fn capabilities(&self) -> Capabilities { Capabilities::new(Durability::Volatile) }
+    /// # }
+    /// use throughline_core::{Persistence, ThreadId, keyed_queue::KeyedQueue};
+    ///
+    /// #[derive(Default)]
+    /// struct Exports(KeyedQueue<ThreadId>);
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let db = Persistence::builder().backend(Nowhere).build()?;
+    /// let _permit = db.shared_state::<Exports>().0.acquire(["t".parse()?]).await;
+    /// let same = db.for_tenant("alice".parse()?).shared_state::<Exports>();
+    /// assert_eq!(same.0.len_of(&"t".parse()?), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn shared_state<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        self.core.shared_state.get()
     }
 
     /// Writes the waiting rejected-call records to the audit log now, without waiting for their interval. Call it

@@ -1,4 +1,4 @@
-//! What takes several short operations: pruning and purging.
+//! Prunes and purges: each runs several short operations.
 
 use super::{Persistence, ReadRequest, Thread};
 use crate::{
@@ -8,24 +8,24 @@ use crate::{
     thread::Keep,
 };
 
-/// How many messages one operation takes away.
+/// The number of messages that one operation deletes.
 const STEP: u32 = 500;
 
 impl Thread {
-    /// Finds out what [`prune`](Self::prune) would take away, and takes nothing.
+    /// Computes the messages that [`prune`](Self::prune) would delete, and deletes none.
     pub fn plan_prune(&self, keep: Keep) -> ReadRequest<PlanPrune> {
         ReadRequest::new(self.persistence().clone(), self.with_id(|thread| PlanPrune { thread, keep }))
     }
 
-    /// Takes the oldest messages away, so that the thread keeps no more than `keep`; never beyond the first open message.
-    /// The answer sums up what was taken away.
+    /// Deletes the oldest messages, so that the thread has no more than `keep`. It stops before the first open message.
+    /// The answer has the sums of all deleted messages.
     ///
     /// # Errors
-    /// What the plan or one of the steps answers; what the steps before it took away is gone. `Stale` when the thread is
-    /// cleared meanwhile.
+    /// `Stale` if another caller clears the thread in the meantime. Otherwise the error of the plan or of a step. The
+    /// deletions of earlier steps stay.
     ///
     /// # Cancel safety
-    /// Dropping it stops between two steps of 500 messages each. Begun again, it goes on.
+    /// Each step deletes 500 messages. A dropped future stops after the current step, and the next call continues.
     pub async fn prune(&self, keep: Keep) -> Result<Pruned> {
         let plan = self.plan_prune(keep).await?;
         let thread = plan.thread;
@@ -51,14 +51,14 @@ impl Thread {
         }
     }
 
-    /// Frees what the thread takes up for messages that are gone since it was cleared or deleted. Answers the attachments
-    /// that they had.
+    /// Frees the space of messages that a clear or a deletion of the thread removed. Returns the attachments of these
+    /// messages.
     ///
     /// # Errors
-    /// What one of the steps answers.
+    /// The error of a step.
     ///
     /// # Cancel safety
-    /// Dropping it stops between two steps of 500 messages each. Begun again, it goes on.
+    /// Each step frees 500 messages. A dropped future stops after the current step, and the next call continues.
     pub async fn purge(&self) -> Result<Vec<AttachmentKey>> {
         let thread = self.id_to_write(OpKind::Thread).await?;
         self.persistence().purge_thread(&thread).await
@@ -78,14 +78,15 @@ impl Persistence {
         }
     }
 
-    /// Frees what the threads of the tenant take up for messages that are gone since they were cleared or deleted. Safe to
-    /// run at any time, in any number of processes. Answers the attachments that they had, by thread.
+    /// Purges every thread of the tenant: frees the space of messages that a clear or a deletion of a thread removed. It
+    /// can run at any time, in any number of processes. Returns the attachments of these messages, with their threads.
     ///
     /// # Errors
-    /// What reading the list answers, at once; what the first step that failed answers, when the other threads are done.
+    /// The error of the list, at once. If a step fails, the method continues with the other threads and then returns the
+    /// first error.
     ///
     /// # Cancel safety
-    /// Dropping it stops between two steps of 500 messages each. Begun again, it goes on.
+    /// Each step frees 500 messages. A dropped future stops after the current step, and the next call continues.
     pub async fn purge(&self) -> Result<Vec<(ThreadId, AttachmentKey)>> {
         let (mut attachments, mut after, mut failed) = (Vec::new(), None, None);
         loop {
@@ -97,9 +98,9 @@ impl Persistence {
             for thread in list.threads {
                 match self.purge_thread(&thread).await {
                     Ok(freed) => attachments.extend(freed.into_iter().map(|key| (thread.clone(), key))),
-                    // Another process has freed it.
+                    // Another process has purged the thread.
                     Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    // One that cannot be purged hinders no other.
+                    // The error of one thread does not stop the others.
                     Err(error) => failed = failed.or(Some(error)),
                 }
             }

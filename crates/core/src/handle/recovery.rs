@@ -4,35 +4,37 @@ use crate::{
     operation::{ContentChange, ListOpen, OpenCursor, UpdateContent, UpdateMode},
 };
 
-/// What a sweep did.
+/// The result of a recovery of expired drafts.
 #[derive(Debug, Default)]
 #[must_use]
 pub struct RecoveredDrafts {
-    /// The messages that it settled as abandoned.
+    /// The messages that the recovery has abandoned.
     pub abandoned: Vec<(ThreadId, MessageId)>,
-    /// The messages that it could not settle, and why. What another sweeper or a returned writer did first is not
-    /// among them.
+    /// The errors of the messages that the recovery could not settle. A message that another recovery or its own writer
+    /// settled first is no error.
     pub failed: Vec<PersistError>,
 }
 
 impl Persistence {
-    /// Lists up to `limit` open messages of the tenant, in every thread: writers at work, and what a crash left.
+    /// Lists up to `limit` open messages of the tenant, in all threads: those of active writers, and those that a crash
+    /// left behind.
     pub fn open_reservations(&self, limit: u32) -> super::ReadRequest<ListOpen> {
         self.read(ListOpen::new(limit))
     }
 
-    /// Settles as abandoned every open message of the tenant whose writer's lease has expired, keeping what is
-    /// committed of it. Safe to run at any time, in any number of processes: a live writer is never touched, and each
-    /// message is settled once.
+    /// Abandons every open message of the tenant whose lease has expired. The committed content stays. The recovery can
+    /// run at any time, in any number of processes: it does not affect a writer with a valid lease, and settles each
+    /// message once.
     ///
-    /// A message that a [`Draft`](crate::Draft) of this pipeline is held for is left alone, even where its lease could not be
-    /// renewed: the store may have had no space for that. Another process knows the lease only.
+    /// It skips a message that a [`Draft`](crate::Draft) of this pipeline writes, even if the lease has expired. The store
+    /// may have had no space to renew that lease. Another process sees only the lease.
     ///
     /// # Errors
-    /// What reading the list answers. What goes wrong with one message stands in [`RecoveredDrafts::failed`] and stops no other.
+    /// The error of the list. The error of a single message is in [`RecoveredDrafts::failed`] and does not stop the
+    /// recovery.
     ///
     /// # Cancel safety
-    /// Dropping it stops between two messages.
+    /// A dropped future stops after the current message.
     pub async fn recover_expired_drafts(&self, reason: &str) -> Result<RecoveredDrafts> {
         let mut recovered = RecoveredDrafts::default();
         let mut after: Option<OpenCursor> = None;
@@ -52,7 +54,7 @@ impl Persistence {
                 match self.run(settle).await {
                     Ok(_) => recovered.abandoned.push((thread, id)),
                     Err(error) => match error.kind() {
-                        // Somebody was there first: another sweeper, or the writer came back.
+                        // Another recovery or the writer of the message settled it first.
                         ErrorKind::Stale | ErrorKind::Conflict | ErrorKind::NotFound => {}
                         _ => recovered.failed.push(error),
                     },

@@ -2,22 +2,23 @@ use super::{Persistence, ReplicaRequest};
 use crate::operation::{OperationOf, ReplicaArgs};
 
 impl Persistence {
-    /// What is done about exact copies of the store, typed. It is of every tenant, whoever this handle is bound to. What a host calls
-    /// to copy a store is in `mirror`; this is what that is made of.
+    /// Runs an operation on the replication of the store. The operation covers all tenants, whichever tenant this handle has. To
+    /// copy a store, a host uses the crate `throughline-mirror`, which calls these operations.
     ///
     /// ```no_run
     /// use throughline_core::{Persistence, replication::{GetReplicationStatus, SetReplicationState}};
     ///
     /// # async fn example(db: Persistence) -> throughline_core::Result<()> {
-    /// // A store that was left following, and whose leader is gone for good, takes the writes.
-    /// let standing = db.read(GetReplicationStatus {}).await?;
-    /// db.on_replica(SetReplicationState::new(standing.replication_state, standing.replication_state.promoted())).await?;
+    /// // The primary of this replica is lost: the replica becomes the primary.
+    /// let state = db.read(GetReplicationStatus {}).await?.replication_state;
+    /// db.on_replica(SetReplicationState::new(state, state.promoted())).await?;
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
-    /// What the store answers; [`Stale`](crate::ErrorKind::Stale) where it is something else than the call says.
+    /// [`Stale`](crate::ErrorKind::Stale) if the store is not in the state that the call expects. Otherwise the error of the
+    /// store.
     pub fn on_replica<R: OperationOf<ReplicaArgs>>(&self, operation: R) -> ReplicaRequest<R> {
         ReplicaRequest::new(self.clone(), Ok(operation))
     }

@@ -1,4 +1,4 @@
-//! A call before it is made: await it, or say more about it first.
+//! A request: the arguments of one call, which runs when the request is awaited.
 
 use std::{
     future::{Future, IntoFuture},
@@ -14,20 +14,20 @@ use crate::{
     pipeline::Execution,
 };
 
-/// What a caller says about one call.
+/// The options of one call.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Options {
     pub(super) key: Option<IdempotencyKey>,
     pub(super) deadline: Option<Duration>,
-    /// The moment of the deadline, for a call that is one of several under the same one.
+    /// The instant of the deadline, for one of several calls that share it.
     pub(super) until: Option<Instant>,
 }
 
-/// An operation that is made when it is awaited.
+/// An operation that runs when it is awaited.
 ///
 /// # Cancel safety
-/// Dropping the future before the call was handed to the backend makes nothing happen. Afterwards the write goes on
-/// by itself; learn its outcome by a read of the message, or by the same call with the same idempotency key.
+/// Dropping the future before the backend receives the call cancels the call. After that, a write continues. Read the
+/// message to find out the outcome, or repeat the call with the same idempotency key.
 #[derive(Debug)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct Request<O> {
@@ -41,8 +41,8 @@ impl<O: Operation> Request<O> {
         Self { db, operation, options: Options::default() }
     }
 
-    /// Gives the call an idempotency key: see [`IdempotencyKey`]. An unusable key is answered as `Invalid`, and so is any
-    /// key of a read, of what a consumer keeps, or of what is done to a whole agent or runtime.
+    /// Sets the idempotency key of the call: see [`IdempotencyKey`]. An invalid key fails the call as `Invalid`. So does
+    /// any key of a read, of a consumer operation, or of an operation on a whole agent or runtime.
     pub fn key<K>(mut self, key: K) -> Self
     where
         K: TryInto<IdempotencyKey>,
@@ -51,19 +51,19 @@ impl<O: Operation> Request<O> {
         match key.try_into() {
             Ok(_) if !O::KIND.takes_key() => {
                 let detail = if O::KIND.is_write() {
-                    "what a consumer keeps takes no idempotency key"
+                    "a consumer operation takes no idempotency key"
                 } else {
                     "a read takes no idempotency key"
                 };
                 let refusal = PersistError::new(ErrorKind::Invalid, detail);
                 self.operation = self.operation.and(Err(refusal));
             }
-            // Of an agent or a runtime as a whole.
+            // An operation on a whole agent or runtime has no thread.
             Ok(_)
                 if O::KIND == OpKind::Session
                     && self.operation.as_ref().is_ok_and(|operation| operation.thread().is_none()) =>
             {
-                let detail = "what is done to a whole agent or runtime takes no idempotency key";
+                let detail = "an operation on a whole agent or runtime takes no idempotency key";
                 self.operation = Err(PersistError::new(ErrorKind::Invalid, detail));
             }
             Ok(key) => self.options.key = Some(key),
@@ -72,24 +72,24 @@ impl<O: Operation> Request<O> {
         self
     }
 
-    /// How long the caller waits. When it is over, the answer is `Timeout`, with the effect known at that moment; a
-    /// write that was handed over goes on.
+    /// Sets the longest time that the caller waits. After that the call fails as `Timeout`, with the effect that is known
+    /// at that time. A write that the backend has received continues.
     pub fn deadline(mut self, after: Duration) -> Self {
         self.options.deadline = Some(after);
         self
     }
 
-    /// Sets the moment of the deadline, for a call that is one of several under the same one.
+    /// Sets the instant of the deadline, for one of several calls that share it.
     pub(super) const fn until(mut self, until: Option<Instant>) -> Self {
         self.options.until = until;
         self
     }
 
-    /// The answer together with its receipt and what layers added to it.
+    /// Runs the call and returns the answer with its receipt and its extensions.
     pub fn reply(self) -> ReplyFuture<O> {
         let execution = match self.operation {
             Ok(operation) => self.db.execute(operation.into(), self.options),
-            // A malformed id or key: its error, and its entry in an audit log, say what those of a call do.
+            // The pipeline refuses an invalid id or key like a call, so that an audit log records it.
             Err(error) => self.db.refuse(O::KIND, error),
         };
         ReplyFuture { execution, operation: PhantomData }
@@ -135,7 +135,7 @@ impl<O: Operation> Future for RequestFuture<O> {
     }
 }
 
-/// What every handle says of an id that is none.
+/// Returns the error of a handle for an invalid id.
 pub(super) fn refused(error: &InvalidId) -> PersistError {
     PersistError::new(ErrorKind::Invalid, error.to_string()).with_effect(Effect::NotApplied)
 }

@@ -10,20 +10,20 @@ use crate::{
     session::{Claimer, Failure, HandOff, Runtime},
 };
 
-/// An agent of the tenant, as far as its sessions go.
+/// A handle to the sessions of one agent of the tenant.
 ///
 /// ```no_run
 /// use throughline_core::{Persistence, sessions::{Claimer, RunReport, Runtime}};
 ///
 /// # async fn example(db: Persistence) -> Result<(), Box<dyn std::error::Error>> {
-/// let place = db.agent("coder").on("telegram:42");
+/// let agent = db.agent("coder").on("telegram:42");
 /// let claimer = Claimer::new("claude".parse()?, Runtime::new("laptop".parse()?, "root-1".parse()?));
-/// let run = place.begin(place.run(claimer)?).await?;
+/// let run = agent.begin(agent.run(claimer)?).await?;
 /// if run.resolution.gap.is_some() {
-///     println!("(the agent does not remember what was said before)");
+///     println!("(the agent does not remember the earlier messages)");
 /// }
-/// // … resume `run.resolution.session`, or begin a fresh one, in `run.resolution.work_dir` …
-/// place.confirm(run.attempt, RunReport::of("session-7".parse()?)).await?;
+/// // … resume `run.resolution.session`, or begin a fresh session, in `run.resolution.work_dir` …
+/// agent.confirm(run.attempt, RunReport::of("session-7".parse()?)).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -41,7 +41,8 @@ impl Agent {
         }
     }
 
-    /// In a thread. An unusable id is answered by the first call, as [`Invalid`](crate::ErrorKind::Invalid).
+    /// Returns a handle to the sessions of the agent in a thread. An invalid id fails the first call on the handle as
+    /// [`Invalid`](crate::ErrorKind::Invalid).
     pub fn on<I>(&self, thread: I) -> AgentThread
     where
         I: TryInto<ThreadId>,
@@ -50,33 +51,34 @@ impl Agent {
         AgentThread { agent: self.clone(), thread: thread.try_into().map_err(Into::into), origin: None }
     }
 
-    /// In no thread: in a scope of its own that is named by nobody else. Never in the one that was used last.
+    /// Returns a handle for runs outside of any thread. Each call creates a new scope, which no other handle can name.
     #[must_use]
     pub fn isolated(&self) -> AgentThread {
         AgentThread { agent: self.clone(), thread: Ok(ThreadId::mint()), origin: None }
     }
 
-    /// With work that another agent hands it: in the thread that the work came from, which the runs take down.
+    /// Returns a handle for work that another agent hands to this one. It belongs to the thread of that work, and its runs record
+    /// the origin.
     #[must_use]
     pub fn handed_off(&self, origin: HandOff) -> AgentThread {
         AgentThread { agent: self.clone(), thread: Ok(origin.thread.clone()), origin: Some(origin) }
     }
 
-    /// Begins another generation of its sessions in every thread.
+    /// Begins the next session generation of the agent in every thread.
     pub fn reset_all(&self) -> SessionRequest<ResetAgent> {
         SessionRequest::new(self.db.clone(), self.with_id(|agent| ResetAgent { agent }))
     }
 
-    /// Forgets it: one that is made again under the same id inherits nothing. Conversations stay.
+    /// Drops the sessions of the agent. A later agent with the same id resumes none of them. The messages stay.
     pub fn drop_sessions(&self) -> SessionRequest<DropAgent> {
         SessionRequest::new(self.db.clone(), self.with_id(|agent| DropAgent { agent }))
     }
 }
 
-/// The sessions of an agent in a thread: see [`Agent`].
+/// A handle to the sessions of an agent in a thread: see [`Agent`].
 ///
 /// # Cancel safety
-/// Of each call as of a [`Request`](crate::handle::Request).
+/// Each call is as safe to drop as a [`Request`](crate::handle::Request).
 #[derive(Debug, Clone)]
 pub struct AgentThread {
     agent: Agent,
@@ -99,30 +101,30 @@ impl AgentThread {
         SessionRequest::new(self.agent.db.clone(), self.with_ids(make))
     }
 
-    /// Its thread.
+    /// Returns the thread of the handle.
     ///
     /// # Errors
-    /// [`InvalidId`] when the handle was made of an unusable one.
+    /// [`InvalidId`] if the handle was created with an invalid thread id.
     pub fn thread(&self) -> Result<&ThreadId, InvalidId> {
         self.thread.as_ref().map_err(|error| *error)
     }
 
-    /// Looks what this claimer may go on with. It takes no lease and delivers no gap.
+    /// Reads the session and the directory that this claimer can resume. It takes no lease and delivers no gap.
     pub fn resolve(&self, claimer: Claimer) -> ReadRequest<ResolveSession> {
         let read = self.with_ids(|agent, thread| ResolveSession { agent, thread, claimer });
         ReadRequest::new(self.agent.db.clone(), read)
     }
 
-    /// Its latest `limit` runs.
+    /// Lists the latest `limit` runs, the latest first.
     pub fn history(&self, limit: u32) -> ReadRequest<ListAttempts> {
         let read = self.with_ids(|agent, thread| ListAttempts::new(agent, thread, limit));
         ReadRequest::new(self.agent.db.clone(), read)
     }
 
-    /// A run of this claimer here, to be [begun](Self::begin).
+    /// Returns a run of this claimer, for [`begin`](Self::begin).
     ///
     /// # Errors
-    /// `Invalid` where the handle was made of unusable ids.
+    /// `Invalid` if the handle was created with an invalid id.
     pub fn run(&self, claimer: Claimer) -> Result<BeginRun> {
         let run = self.with_ids(|agent, thread| BeginRun::new(agent, thread, claimer));
         let run = run.map_err(|error| error.at_the_edge(OpKind::Session))?;
@@ -132,7 +134,7 @@ impl AgentThread {
         })
     }
 
-    /// Begins a run. One of another agent or thread is begun there: it names both.
+    /// Begins a run, for the agent and in the thread that `run` names.
     pub fn begin(&self, run: BeginRun) -> SessionRequest<BeginRun> {
         SessionRequest::new(self.agent.db.clone(), Ok(run))
     }
@@ -142,7 +144,7 @@ impl AgentThread {
         self.call(|agent, thread| RenewRun { agent, thread, attempt })
     }
 
-    /// A run says in its midst which session it runs.
+    /// Records the session of an active run, so that a later run can resume it after a crash.
     pub fn pin(
         &self,
         attempt: AttemptId,
@@ -152,53 +154,55 @@ impl AgentThread {
         self.call(|agent, thread| PinSession { agent, thread, attempt, session, work_dir })
     }
 
-    /// What confirms a run, to be an item of a [`Batch`](crate::operation::Batch) beside the end of its message.
+    /// Returns the operation that confirms a run, for a [`Batch`](crate::operation::Batch) with the end of its message.
     ///
     /// # Errors
-    /// `Invalid` where the handle was made of unusable ids.
+    /// `Invalid` if the handle was created with an invalid id.
     pub fn confirmation(&self, attempt: AttemptId, report: RunReport) -> Result<ConfirmRun> {
         let confirm = self.with_ids(|agent, thread| ConfirmRun { agent, thread, attempt, report });
         confirm.map_err(|error| error.at_the_edge(OpKind::Session))
     }
 
-    /// A run succeeded.
+    /// Ends a run with success, and moves the pointer to the reported session.
     pub fn confirm(&self, attempt: AttemptId, report: RunReport) -> SessionRequest<ConfirmRun> {
         self.call(|agent, thread| ConfirmRun { agent, thread, attempt, report })
     }
 
-    /// A run failed. With more to say of it: [`Persistence::on_session`].
+    /// Ends a run with a failure. To add a detail, use [`FailRun`] with [`Persistence::on_session`].
     pub fn fail(&self, attempt: AttemptId, failure: Failure, report: RunReport) -> SessionRequest<FailRun> {
         self.call(|agent, thread| FailRun::new(agent, thread, attempt, failure).with_report(report))
     }
 
-    /// A run was stopped on purpose.
+    /// Ends a run that the host stopped.
     pub fn cancel(&self, attempt: AttemptId, report: RunReport) -> SessionRequest<CancelRun> {
         self.call(|agent, thread| CancelRun { agent, thread, attempt, report })
     }
 
-    /// Begins another generation.
+    /// Begins the next session generation of the agent in this thread.
     pub fn reset(&self) -> SessionRequest<ResetSession> {
         self.call(|agent, thread| ResetSession { agent, thread, expected: None })
     }
 
-    /// Declares a session unusable for good.
+    /// Retires a session: no later run resumes it.
     pub fn retire(&self, session: SessionId) -> SessionRequest<RetireSession> {
         self.call(|agent, thread| RetireSession { agent, thread, session })
     }
 
-    /// Clears the pointer if it still points there.
+    /// Clears the pointer if it names this session and this runtime.
     pub fn clear_if(&self, session: SessionId, runtime: Option<Runtime>) -> SessionRequest<ClearPointerIf> {
         self.call(|agent, thread| ClearPointerIf { agent, thread, session, runtime })
     }
 
-    /// Writes the runtime into a pointer that names none, where there is evidence; or only says what it would write.
+    /// Adds the runtime to a pointer that has none, if the runs prove it: see [`BackfillRuntime`]. With `dry_run` it only reports
+    /// the result.
     pub fn backfill_runtime(&self, dry_run: bool) -> SessionRequest<BackfillRuntime> {
         self.call(|agent, thread| BackfillRuntime { agent, thread, dry_run })
     }
 }
 
 impl Persistence {
-    /// The sessions of an agent. An unusable id is answered by the first call, as [`Invalid`](crate::ErrorKind::Invalid).
+    /// Returns a handle to the sessions of an agent. An invalid id fails the first call on the handle as
+    /// [`Invalid`](crate::ErrorKind::Invalid).
     pub fn agent<I>(&self, id: I) -> Agent
     where
         I: TryInto<AgentId>,
@@ -207,12 +211,12 @@ impl Persistence {
         Agent { db: self.clone(), id: id.try_into().map_err(Into::into) }
     }
 
-    /// Something that is done to agent sessions, typed. An [`Agent`] has the same by name.
+    /// Runs an operation on agent sessions. [`AgentThread`] has a method for each of the common ones.
     pub fn on_session<S: OperationOf<SessionArgs>>(&self, operation: S) -> SessionRequest<S> {
         SessionRequest::new(self.clone(), Ok(operation))
     }
 
-    /// Forgets a runtime: pointers to it stay and are offered to nobody.
+    /// Drops a runtime. Pointers to it stay, but no claimer can resume their sessions.
     pub fn drop_runtime(&self, runtime: RuntimeId) -> SessionRequest<DropRuntime> {
         self.on_session(DropRuntime { runtime })
     }

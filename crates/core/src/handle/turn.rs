@@ -1,4 +1,4 @@
-//! Turns: a prompt and its answer.
+//! A turn: a prompt and the messages that answer it.
 
 use std::{
     fmt,
@@ -14,7 +14,7 @@ use crate::{
     operation::{Add, Batch},
 };
 
-/// A turn to be added: what was asked, and what was answered if that is known.
+/// A new turn: a prompt, and its answers if they are known.
 ///
 /// ```
 /// use throughline_core::{NewMessage, NewTurn};
@@ -30,21 +30,21 @@ pub struct NewTurn {
 }
 
 impl NewTurn {
-    /// A prompt without an answer.
+    /// Returns a turn with a prompt and no answer.
     #[must_use]
     pub const fn new(prompt: NewMessage) -> Self {
         Self { prompt, answers: Vec::new(), after: None }
     }
 
-    /// Adds an answer behind the ones before: what an assistant said, a call of a tool, its result.
+    /// Adds a message after the earlier answers: a text of the assistant, a tool call, or a tool result.
     #[must_use]
     pub fn answered(mut self, answer: NewMessage) -> Self {
         self.answers.push(answer);
         self
     }
 
-    /// Names the last place that the caller saw in the thread; when the thread has given another one since, the turn is refused
-    /// as [`Stale`](crate::ErrorKind::Stale).
+    /// Sets the last sequence number that the caller has seen in the thread. If the thread has a later message, the turn fails as
+    /// [`Stale`](crate::ErrorKind::Stale).
     #[must_use]
     pub const fn after(mut self, seq: Seq) -> Self {
         self.after = Some(seq);
@@ -52,18 +52,18 @@ impl NewTurn {
     }
 }
 
-/// A turn as it was added.
+/// A stored turn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Turn {
-    /// What was asked.
+    /// The prompt.
     pub prompt: Message,
-    /// What was answered, in order.
+    /// The answers, in order.
     pub answers: Vec<Message>,
-    /// Whether an earlier call with the same idempotency key had added it.
+    /// Whether an earlier call with the same idempotency key added the turn.
     pub deduplicated: bool,
 }
 
-/// A turn that is added when it is awaited: all of it or nothing, in one commit.
+/// A request that adds a turn when it is awaited. The store adds all messages in one commit, or none.
 ///
 /// # Cancel safety
 /// As for a [`Request`].
@@ -71,7 +71,7 @@ pub struct Turn {
 pub struct TurnRequest(Request<Batch>);
 
 impl TurnRequest {
-    /// Gives the call an idempotency key: see [`IdempotencyKey`]. An unusable key is answered as `Invalid`.
+    /// Sets the idempotency key of the call: see [`IdempotencyKey`]. An invalid key fails the call as `Invalid`.
     pub fn key<K>(self, key: K) -> Self
     where
         K: TryInto<IdempotencyKey>,
@@ -80,8 +80,7 @@ impl TurnRequest {
         Self(self.0.key(key))
     }
 
-    /// How long the caller waits. When it is over, the answer is `Timeout`, with the effect known at that moment; a
-    /// write that was handed over goes on.
+    /// Sets the longest time that the caller waits: see [`Request::deadline`].
     pub fn deadline(self, after: Duration) -> Self {
         Self(self.0.deadline(after))
     }
@@ -115,8 +114,8 @@ impl fmt::Debug for TurnRequest {
 }
 
 impl Thread {
-    /// Adds a turn: a prompt, and its answer where that is known. With an idempotency key a repeated call answers the turn
-    /// that is there, so that nobody pays for an answer twice.
+    /// Adds a turn: a prompt, and its answers if they are known. With an idempotency key, a repeated call returns the stored
+    /// turn, so that the host does not ask the model twice.
     ///
     /// ```no_run
     /// use throughline_core::{NewMessage, NewTurn, Persistence};

@@ -3,10 +3,10 @@ use crate::{
     operation::FingerprintKey,
 };
 
-/// A pipeline that the backend of another pipeline forwards its calls to, as a proxy does to its upstream.
+/// An inner pipeline, to which the backend of an outer pipeline forwards its calls, as a proxy does to its upstream.
 ///
-/// A forwarded call keeps the tenant, actor, idempotency key and deadline of the call that it is made for, and its effect counts for
-/// that call. An audit entry is that of the outer pipeline.
+/// A forwarded call keeps the tenant, actor, idempotency key and deadline of the outer call, and its effect is the effect of the
+/// outer call. The outer pipeline writes the audit record.
 ///
 /// ```
 /// use throughline_core::{
@@ -39,32 +39,34 @@ pub struct Upstream<'a> {
 }
 
 impl<'a> Upstream<'a> {
-    /// Forwards to the pipeline of this handle. The tenant, actor and deadline of the handle are not used.
+    /// Returns the upstream for the pipeline of this handle. It ignores the tenant, actor and deadline of the handle.
     #[must_use]
     pub const fn new(db: &'a Persistence) -> Self {
         Self { db }
     }
 
-    /// Runs a call in the pipeline, in place of the call with this context.
+    /// Runs a call in the inner pipeline, on behalf of the outer call with this context.
     ///
     /// # Errors
-    /// What the pipeline answers.
+    /// The error of the inner pipeline.
     ///
     /// # Cancel safety
-    /// As for every call: what was handed to the store may be applied.
+    /// As for every call: if the store has received a write, it may apply the write.
     pub async fn forward(&self, context: &Context, args: PersistArgs) -> Result<PersistResponse> {
         self.db.core().execute_forwarded(context, args).await
     }
 
-    /// Writes records of rejected calls of the outer pipeline: what a backend answers to [`Backend::record_rejected_calls`](crate::Backend::record_rejected_calls).
+    /// Writes rejected-call records of the outer pipeline. A backend calls it in
+    /// [`Backend::record_rejected_calls`](crate::Backend::record_rejected_calls).
     ///
     /// # Errors
-    /// What the backend of the pipeline answers.
+    /// The error of the inner backend.
     pub async fn write_rejected_call_records(&self, records: RejectedCallRecords) -> Result<()> {
         self.db.core().record_rejected_calls(records).await
     }
 
-    /// The key of the store: what a backend answers to [`Backend::fingerprint_key`](crate::Backend::fingerprint_key).
+    /// Returns the fingerprint key of the inner store. A backend returns it from
+    /// [`Backend::fingerprint_key`](crate::Backend::fingerprint_key).
     #[must_use]
     pub fn fingerprint_key(&self) -> Option<FingerprintKey> {
         self.db.core().store_key()

@@ -6,11 +6,11 @@ use crate::{
     operation::{DamagedMessage, PageFrom, ReadPage, Visibility},
 };
 
-/// The messages of a thread one after the other, in the direction that the walk began in; read a page at a time.
+/// An iteration over the messages of a thread, forward or backward: see [`Thread::walk`](super::Thread::walk).
 ///
-/// It reads 100 messages at once, and shows each as it was when its page was read. A walk to the end of the thread meets what
-/// is added while it goes; one back to the beginning does not. No message is met twice, and none that is there all the
-/// time is missed. One that is damaged is met as an error at its place, and the walk goes on behind it. See [`Thread::walk`](super::Thread::walk).
+/// The walk reads pages of 100 messages, and returns each message as of the read of its page. A forward walk also returns
+/// messages that are added in the meantime; a backward walk does not. No message is returned twice, and no message that exists
+/// during the whole walk is missed. A damaged message is returned as an error in its position, and the walk continues after it.
 ///
 /// ```no_run
 /// use throughline_core::{Persistence, messages::{PageFrom, Visibility}};
@@ -26,12 +26,12 @@ use crate::{
 #[must_use = "nothing is read before `next`"]
 pub struct Walk {
     db: Persistence,
-    /// The page to read when the one at hand is used up; nothing at the end.
+    /// The next page to read. `None` at the end.
     next: Result<Option<ReadPage>>,
     page: VecDeque<std::result::Result<Message, DamagedMessage>>,
 }
 
-/// How many messages are read at once.
+/// The number of messages in one read.
 const PAGE: u32 = 100;
 
 impl Walk {
@@ -45,16 +45,16 @@ impl Walk {
         Self { db, next, page: VecDeque::new() }
     }
 
-    /// The next message; nothing at the end, and nothing again after it.
+    /// Returns the next message. Returns `None` at the end, and in every later call.
     ///
     /// # Errors
-    /// What the read of a page answers. The walk stays where it is: called again, it reads that page again.
+    /// The error of the read of a page. The next call reads that page again.
     ///
-    /// [`Corrupt`](crate::ErrorKind::Corrupt), naming a message that is damaged. Called again, it answers what comes behind that
-    /// one.
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) for a damaged message; the error names the message. The next call returns the
+    /// message after it.
     ///
     /// # Cancel safety
-    /// Dropped before it answers, it has not moved.
+    /// If the future is dropped before it returns, the walk has not advanced.
     pub async fn next(&mut self) -> Result<Option<Message>> {
         while self.page.is_empty() {
             let Some(read) = self.next.clone()? else { return Ok(None) };
@@ -63,7 +63,7 @@ impl Walk {
             let damaged = page.damaged.into_iter().map(Err);
             self.page = page.messages.into_iter().map(Ok).chain(damaged).collect();
             let page = self.page.make_contiguous();
-            page.sort_by_key(place);
+            page.sort_by_key(seq_of);
             if !read.from.is_forward() {
                 page.reverse();
             }
@@ -72,16 +72,16 @@ impl Walk {
     }
 }
 
-/// Where it is met; what has no place comes first.
-fn place(met: &std::result::Result<Message, DamagedMessage>) -> Option<Seq> {
-    met.as_ref().map_or_else(|damaged| damaged.seq, |message| Some(message.seq))
+/// Returns the sequence number that a page is sorted by. A damaged message without a `seq` comes first.
+fn seq_of(found: &std::result::Result<Message, DamagedMessage>) -> Option<Seq> {
+    found.as_ref().map_or_else(|damaged| damaged.seq, |message| Some(message.seq))
 }
 
 impl fmt::Debug for Walk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Walk")
             .field("next", &self.next)
-            .field("at_hand", &self.page.len())
+            .field("buffered", &self.page.len())
             .finish_non_exhaustive()
     }
 }

@@ -351,7 +351,7 @@ impl PersistArgs {
     /// [`each`](Self::each) item of a batch.
     ///
     /// ```
-    /// use throughline_core::{PersistArgs, operations::Verb, threads::TakeLastMessage};
+    /// use throughline_core::{PersistArgs, messages::TakeLastMessage, operations::Verb};
     ///
     /// let take: PersistArgs = TakeLastMessage::new("t".parse()?).into();
     /// assert_eq!(take.verbs(), [Verb::Delete, Verb::Read]);

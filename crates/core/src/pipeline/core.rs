@@ -14,8 +14,9 @@ use tokio::{
 };
 
 use super::{
-    Admission, AutoKey, CallerFilter, Description, Execution, InFlight, LiveDrafts, RunQueue, SharedService,
-    admission::AdmissionQueues, audit_trail::AuditTrail, erased::BoxFuture, guard::panicked, watch::Watched,
+    Admission, AutoKey, CallerFilter, Description, Execution, InFlight, LiveDrafts, SharedService,
+    SharedState, admission::AdmissionQueues, audit_trail::AuditTrail, erased::BoxFuture, guard::panicked,
+    watch::Watched,
 };
 use crate::change::CommitNotifications;
 use crate::{
@@ -41,11 +42,11 @@ pub(crate) struct Core {
     caller_filters: Vec<CallerFilter>,
     pub(crate) description: Description,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) runs: RunQueue,
+    pub(crate) shared_state: SharedState,
     pub(crate) drafts: LiveDrafts,
     /// The records of calls that the store has not applied, if there is an audit log.
     trail: Option<AuditTrail>,
-    note: Note,
+    record_rejected_calls: RecordRejectedCalls,
     /// The lock of the task that writes records. The value is true once the backend is closing and accepts no more records.
     carrying: Mutex<bool>,
     pub(crate) commit_notifications: Box<dyn Fn() -> Option<CommitNotifications> + Send + Sync>,
@@ -60,7 +61,8 @@ pub(crate) struct Core {
 type Closed = Option<Result<()>>;
 
 /// The function that passes rejected-call records to the backend.
-pub(crate) type Note = Box<dyn Fn(RejectedCallRecords) -> BoxFuture<'static, Result<()>> + Send + Sync>;
+pub(crate) type RecordRejectedCalls =
+    Box<dyn Fn(RejectedCallRecords) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 
 pub(crate) struct Parts {
     pub(crate) stack: SharedService,
@@ -74,7 +76,7 @@ pub(crate) struct Parts {
     pub(crate) description: Description,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) trail: Option<AuditTrail>,
-    pub(crate) note: Note,
+    pub(crate) record_rejected_calls: RecordRejectedCalls,
     pub(crate) commit_notifications: Box<dyn Fn() -> Option<CommitNotifications> + Send + Sync>,
     pub(crate) waits_in: Box<dyn Fn() -> Option<String> + Send + Sync>,
     pub(crate) close: Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>,
@@ -94,7 +96,7 @@ impl Core {
             description,
             clock,
             trail,
-            note,
+            record_rejected_calls,
             commit_notifications,
             waits_in,
             close,
@@ -113,10 +115,10 @@ impl Core {
             caller_filters,
             description,
             clock,
-            runs: RunQueue::default(),
+            shared_state: SharedState::default(),
             drafts: LiveDrafts::default(),
             trail,
-            note,
+            record_rejected_calls,
             carrying: Mutex::new(false),
             commit_notifications,
             waits_in,
@@ -279,7 +281,7 @@ impl Core {
 
     /// Passes records to the backend.
     pub(crate) async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
-        (self.note)(records).await
+        (self.record_rejected_calls)(records).await
     }
 
     /// The running calls, and the runtime of the pipeline.

@@ -57,6 +57,7 @@ mod live_drafts;
 pub(crate) mod order;
 mod phase;
 mod service_backend;
+mod shared_state;
 #[cfg(test)]
 mod sizes;
 mod task;
@@ -88,6 +89,7 @@ pub(crate) use self::{
     in_flight::{InFlight, InFlightGuard},
     live_drafts::{LiveDraft, LiveDrafts},
     phase::CallerFilter,
+    shared_state::SharedState,
     terminal::Terminal,
     watch::AtSite,
 };
@@ -95,6 +97,3 @@ pub use crate::{
     context::{Clock, Extensions, SystemClock},
     request::{AttemptsMade, BufferedBytes, ContentLimit, Receipt},
 };
-
-/// A fair queue for the runs of each agent in a thread.
-pub(crate) type RunQueue = crate::keyed_queue::KeyedQueue<(crate::TenantId, crate::AgentId, crate::ThreadId)>;

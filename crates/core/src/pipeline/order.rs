@@ -58,7 +58,7 @@ fn is_usable(name: &str) -> bool {
 fn goes_backwards(outer: &SiteSpec, inner: &SiteSpec) -> Option<String> {
     if outer.phase > inner.phase {
         return Some(format!(
-            "`{}` ({}) stands inside `{}` ({})",
+            "`{}` ({}) is inside `{}` ({})",
             inner.name, inner.phase, outer.name, outer.phase
         ));
     }
@@ -115,7 +115,7 @@ mod tests {
             [SiteSpec::new("enc", Transform), SiteSpec::new("trace", Observe), SiteSpec::new("x", Route)];
         assert_eq!(
             detail(&layers),
-            "`trace` (Observe) stands inside `enc` (Transform); the right order is trace > enc > x"
+            "`trace` (Observe) is inside `enc` (Transform); the right order is trace > enc > x"
         );
     }
 

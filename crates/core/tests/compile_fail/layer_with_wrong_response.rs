@@ -1,4 +1,4 @@
-//! What a layer answers has to be an answer of the pipeline.
+//! The response of a layer must be the response of the pipeline.
 use std::task::{Context, Poll};
 
 use throughline_core::{

@@ -56,8 +56,7 @@ impl OrderedChanges {
             changes.position = changes.position.next();
             if let Some((thread, kind)) = event.change.clone() {
                 let position = changes.position;
-                let change =
-                    Change { position, tenant: event.tenant.clone(), thread, at: event.at, kind: kind };
+                let change = Change { position, tenant: event.tenant.clone(), thread, at: event.at, kind };
                 changes.insert(keys::change(position.get()), &change)?;
             }
         }

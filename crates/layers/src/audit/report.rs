@@ -61,7 +61,7 @@ pub enum Flaw {
         by: AuditNumber,
     },
     /// An anchor has another key, or was changed.
-    #[serde(rename = "strangeAnchor")]
+    #[serde(rename = "foreignAnchor")]
     ForeignAnchor {
         /// The anchor.
         anchor: Anchor,

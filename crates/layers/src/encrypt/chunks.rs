@@ -18,7 +18,6 @@ struct Block<'a> {
     rev: u64,
     #[serde(rename = "as")]
     part: &'a str,
-    #[serde(rename = "cell")]
     ciphertext: &'a str,
 }
 
@@ -27,7 +26,7 @@ const BLOCK_PREFIX: &str = r#"{"type":"sealed","#;
 /// Returns the content block of one chunk.
 pub(super) fn block(part: Part, revision: u64, ciphertext: &str) -> Content {
     let part = part.as_str();
-    let json = format!(r#"[{BLOCK_PREFIX}"rev":{revision},"as":"{part}","cell":"{ciphertext}"}}]"#);
+    let json = format!(r#"[{BLOCK_PREFIX}"rev":{revision},"as":"{part}","ciphertext":"{ciphertext}"}}]"#);
     Content::from_json(json).expect("an array of one block, of plain letters")
 }
 

@@ -95,8 +95,8 @@ impl EncryptLayer {
         let threads = vec![thread.clone()];
         let origins = self.origins(db).await.map_err(half_done)?;
         let readable_forks = origins.forks_of(&threads);
-        let Origins { damaged: unread, damaged_keys: unread_keys, .. } = origins;
-        Ok(Shredded { threads, readable_forks, damaged: unread, damaged_keys: unread_keys })
+        let Origins { damaged, damaged_keys, .. } = origins;
+        Ok(Shredded { threads, readable_forks, damaged, damaged_keys })
     }
 
     /// Destroys the key of a thread as [`shred`](Self::shred) does, and the keys of all its forks and their forks. This
@@ -121,13 +121,8 @@ impl EncryptLayer {
             let origins = self.origins(db).await.map_err(half_done)?;
             let forks = origins.forks_of(&threads);
             if forks.is_empty() {
-                let Origins { damaged: unread, damaged_keys: unread_keys, .. } = origins;
-                return Ok(Shredded {
-                    threads,
-                    readable_forks: Vec::new(),
-                    damaged: unread,
-                    damaged_keys: unread_keys,
-                });
+                let Origins { damaged, damaged_keys, .. } = origins;
+                return Ok(Shredded { threads, readable_forks: Vec::new(), damaged, damaged_keys });
             }
             for fork in forks.into_iter().rev() {
                 keys.destroy(db.tenant(), &fork).await.map_err(half_done)?;

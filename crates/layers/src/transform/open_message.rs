@@ -216,7 +216,7 @@ impl<T: Transform> OpenMessage<T> {
         if held > most_held {
             let name = down.parts().0.name();
             let detail =
-                format!("`{name}` would hold back {held} bytes of the text, and {most_held} are allowed");
+                format!("`{name}` would buffer {held} bytes of the text, and {most_held} are allowed");
             let error = PersistError::new(ErrorKind::TooLarge, detail).with_effect(Effect::NotApplied);
             return Err(error.about(&update.thread, &update.id));
         }

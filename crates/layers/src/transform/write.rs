@@ -187,14 +187,13 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
         let name = self.shared.transform.name();
         let (kind, detail) = match why {
             NoState::Full => {
-                let detail = format!(
-                    "`{name}` holds back text of as many open messages as it may: finish others first"
-                );
+                let detail =
+                    format!("`{name}` buffers text of as many open messages as it may: finish others first");
                 (ErrorKind::Busy, detail)
             }
             NoState::Dropped => {
                 let detail = format!(
-                    "`{name}` dropped text that it held back of the message: read the message, and go on from what is stored"
+                    "`{name}` dropped buffered text of the message: read the message, and continue from what is stored"
                 );
                 (ErrorKind::Conflict, detail)
             }

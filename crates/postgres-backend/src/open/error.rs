@@ -30,24 +30,26 @@ pub enum OpenError {
         source: BoxError,
     },
     /// Every server that answered is a standby.
-    #[error("no server takes writes: what answered is a standby")]
+    #[error("no server accepts writes: each server that answered is a standby")]
     NoPrimary,
     /// Log events were disabled at compile time (a feature `max_level_…` or `release_max_level_…` of `tracing`).
     /// The driver reports warnings of a server only as log events, so the store would not see that a standby may
     /// lack a commit.
-    #[error("warnings of the server cannot be heard: `tracing` was compiled without them")]
-    Unheard,
+    #[error(
+        "the store cannot receive warnings of the server: a `max_level` feature of `tracing` disabled log events; remove it"
+    )]
+    LogsDisabled,
     /// A pooler between the store and the server lacks a required feature or setting.
-    #[error("{what}")]
+    #[error("{reason}")]
     Pooler {
         /// The missing feature or setting, and what to change.
-        what: &'static str,
+        reason: &'static str,
     },
     /// Row-level security is not as the options require.
-    #[error("{what}")]
+    #[error("{reason}")]
     RowSecurity {
         /// The difference, and what to change.
-        what: &'static str,
+        reason: &'static str,
     },
     /// The server is older than the store requires.
     #[error("the server is PostgreSQL {found}, and 15 or newer is needed")]
@@ -92,7 +94,7 @@ pub enum OpenError {
 impl From<sqlx::Error> for OpenError {
     fn from(error: sqlx::Error) -> Self {
         if let Some(refusal) = error.as_database_error().and_then(Refusal::of) {
-            return Self::Pooler { what: refusal.advice() };
+            return Self::Pooler { reason: refusal.advice() };
         }
         let code = error
             .as_database_error()

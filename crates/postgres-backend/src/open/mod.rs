@@ -20,8 +20,8 @@ use crate::{
 
 /// Migrates the store to this version. Returns whether it has a full-text index, and the key of its fingerprints.
 pub(crate) async fn open(settings: &Settings) -> Result<(bool, StoreKey), OpenError> {
-    if !warnings::are_heard() {
-        return Err(OpenError::Unheard);
+    if !warnings::are_enabled() {
+        return Err(OpenError::LogsDisabled);
     }
     let mut db = settings.servers.connect(settings.options.answer_limit).await?.connection;
     let looked = timeout(settings.options.answer_limit, look(&mut db, settings.options.pgbouncer)).await;
@@ -54,7 +54,7 @@ async fn look(db: &mut PgConnection, is_pooled: bool) -> Result<(), OpenError> {
     .fetch_one(db)
     .await?;
     if !is_pooled && row.try_get::<Option<&str>, _>("session")? != Some(MARK) {
-        return Err(OpenError::Pooler { what: Refusal::Settings.advice() });
+        return Err(OpenError::Pooler { reason: Refusal::Settings.advice() });
     }
     if row.try_get::<i32, _>("number")? < 150_000 {
         return Err(OpenError::TooOld { found: row.try_get("version")? });

@@ -19,7 +19,7 @@ const LOOK_AT: i64 = 20_000;
 macro_rules! changes {
     ($which:literal) => {
         concat!(
-            "SELECT position, tenant, thread, at, what FROM (SELECT * FROM throughline.changes WHERE position > $1 \
+            "SELECT position, tenant, thread, at, kind FROM (SELECT * FROM throughline.changes WHERE position > $1 \
              ORDER BY position LIMIT $3) AS looked",
             $which,
             " ORDER BY position LIMIT $2"
@@ -35,7 +35,7 @@ impl Scope<'_> {
     /// primary. A replica has only the changes that it received.
     pub(super) async fn feed_bounds(&mut self) -> Answer<(Position, Position, bool)> {
         let row = sqlx::query(
-            "SELECT s.kept_after, s.following, CASE WHEN s.following \
+            "SELECT s.kept_after, s.is_replica, CASE WHEN s.is_replica \
              THEN coalesce((SELECT max(c.position) FROM throughline.changes c), s.kept_after) ELSE s.position END AS last_position \
              FROM throughline.store s WHERE s.id = 1",
         )
@@ -45,7 +45,7 @@ impl Scope<'_> {
         let row = row.ok_or_else(broken)?;
         let last = counter(row.try_get("last_position")?).ok_or_else(broken)?;
         let kept_after = counter(row.try_get("kept_after")?).ok_or_else(broken)?;
-        Ok((Position::new(last), Position::new(kept_after), !row.try_get::<bool, _>("following")?))
+        Ok((Position::new(last), Position::new(kept_after), !row.try_get::<bool, _>("is_replica")?))
     }
 
     /// Reads the changes after a position.
@@ -88,7 +88,7 @@ impl Scope<'_> {
 pub(crate) fn change(row: &PgRow) -> sqlx::Result<Change> {
     let broken = || damaged("a stored change".to_owned());
     let position = counter(row.try_get("position")?).map(Position::new).ok_or_else(broken)?;
-    let kind: &str = row.try_get("what")?;
+    let kind: &str = row.try_get("kind")?;
     let unreadable =
         || ChangeKind::Unreadable { why: "it is damaged, or a newer version wrote it".to_owned() };
     Ok(Change {

@@ -21,7 +21,7 @@ const GET: &str = concat!(
 
 const CHUNKS: &str = "SELECT p.thread, p.id, p.kind, p.delta \
     FROM unnest($2::text[], $3::text[], $4::bigint[]) AS k (thread, id, first) \
-    JOIN throughline.pieces p ON p.tenant = $1 AND p.thread = k.thread AND p.id = k.id AND p.n >= k.first \
+    JOIN throughline.chunks p ON p.tenant = $1 AND p.thread = k.thread AND p.id = k.id AND p.n >= k.first \
     ORDER BY p.thread, p.id, p.n";
 
 /// Returns a settled message, or that there is none. Returns `None` if the message is open and its chunks must be

@@ -106,10 +106,10 @@ mod tests {
         let others = [
             "audit",
             "changes",
+            "chunks",
             "followed",
             "labels",
             "listed",
-            "pieces",
             "quarantine",
             "search",
             "search_state",

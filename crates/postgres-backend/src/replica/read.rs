@@ -177,7 +177,7 @@ impl Page<'_> {
     /// Adds the changes after the cursor. Returns whether these were all.
     async fn changes(&mut self, cursor: &mut Position) -> Answer<bool> {
         let rows = sqlx::query(
-            "SELECT position, tenant, thread, at, what FROM throughline.changes WHERE position > $1 \
+            "SELECT position, tenant, thread, at, kind FROM throughline.changes WHERE position > $1 \
              ORDER BY position LIMIT $2",
         )
         .bind(number(cursor.get()))

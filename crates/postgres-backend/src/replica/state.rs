@@ -29,7 +29,7 @@ pub(crate) struct State {
 macro_rules! state {
     ($rest:literal) => {
         concat!(
-            "SELECT position, kept_after, epoch, following, audit, audit_hash, capture, listed, touched \
+            "SELECT position, kept_after, epoch, is_replica, audit, audit_hash, capture, listed, touched \
              FROM throughline.store WHERE id = 1",
             $rest
         )
@@ -72,7 +72,7 @@ impl State {
 
     pub(super) async fn write(&self, db: &mut PgConnection) -> sqlx::Result<()> {
         sqlx::query(
-            "UPDATE throughline.store SET position = $1, kept_after = $2, epoch = $3, following = $4, audit = $5, \
+            "UPDATE throughline.store SET position = $1, kept_after = $2, epoch = $3, is_replica = $4, audit = $5, \
              audit_hash = $6, capture = $7, listed = $8, touched = $9 WHERE id = 1",
         )
         .bind(number(self.position.get()))
@@ -125,9 +125,9 @@ impl Followed {
     }
 }
 
-/// Decodes the replication state from `epoch` and `following`.
+/// Decodes the replication state from `epoch` and `is_replica`.
 pub(crate) fn replication_state(row: &PgRow) -> sqlx::Result<ReplicationState> {
-    let role = if row.try_get("following")? { ReplicationRole::Replica } else { ReplicationRole::Primary };
+    let role = if row.try_get("is_replica")? { ReplicationRole::Replica } else { ReplicationRole::Primary };
     let epoch = counter(row.try_get("epoch")?).ok_or_else(|| damaged("the row of the store".to_owned()))?;
     Ok(ReplicationState { role, epoch: Epoch::new(epoch) })
 }

@@ -41,7 +41,7 @@ impl Scene {
     }
 
     fn url(&self, role: &str) -> String {
-        format!("postgres://{role}:p@{}/postgres", self.cluster.place())
+        format!("postgres://{role}:p@{}/postgres", self.cluster.address())
     }
 
     async fn open(&self, options: PostgresOptions, role: &str) -> Result<PostgresBackend, OpenError> {
@@ -138,7 +138,7 @@ async fn statement_without_a_tenant_condition_cannot_access_other_tenants() {
         "UPDATE throughline.labels SET tenant = 'other'",
         "INSERT INTO throughline.labels SELECT E'x\\\\nother', thread, name, value FROM throughline.labels \
          ON CONFLICT (tenant, thread, name) DO UPDATE SET value = 'taken over'",
-        "INSERT INTO throughline.changes (position, tenant, thread, at, what) VALUES (99, 'other', 't', 0, '')",
+        "INSERT INTO throughline.changes (position, tenant, thread, at, kind) VALUES (99, 'other', 't', 0, '')",
     ] {
         refused(&mut db, sql).await;
     }
@@ -203,7 +203,7 @@ async fn tenants_share_transactions_and_trimming_spans_tenants() {
 async fn row_security_is_created_on_request_and_refused_if_it_was_changed() {
     let Some(scene) = Scene::start() else { return };
     let refusal = |opened: Result<PostgresBackend, OpenError>| match opened {
-        Err(OpenError::RowSecurity { what }) => what,
+        Err(OpenError::RowSecurity { reason }) => reason,
         other => panic!("{other:?}"),
     };
     let free = walled().open(&scene.cluster.url("postgres")).await;

@@ -22,10 +22,10 @@ pub(crate) fn push_stored(builder: &mut ContentBuilder, kind: i64, text: &[u8]) 
 
 /// The content and the chunks of messages, grouped by message.
 const READ: &str = "SELECT m.tenant, m.thread, m.id, m.seq, m.revision, m.state, m.content, p.n, p.kind, p.delta, \
-    m.pieces - m.first_piece + 1 AS due \
+    m.chunks - m.first_chunk + 1 AS due \
     FROM unnest($1::text[], $2::text[], $3::text[]) AS k (tenant, thread, id) \
     JOIN throughline.messages m ON m.tenant = k.tenant AND m.thread = k.thread AND m.id = k.id AND m.seq IS NOT NULL \
-    LEFT JOIN throughline.pieces p ON p.tenant = m.tenant AND p.thread = m.thread AND p.id = m.id AND p.n >= m.first_piece \
+    LEFT JOIN throughline.chunks p ON p.tenant = m.tenant AND p.thread = m.thread AND p.id = m.id AND p.n >= m.first_chunk \
     ORDER BY m.tenant, m.thread, m.id, p.n";
 
 /// The content of a message as far as it was read.
@@ -89,7 +89,7 @@ pub(super) fn write(staged: &StagedRows, writing: &mut Writing) {
         let [tenants, threads, ids] = columns(deleted.iter().map(|(key, _)| *key));
         writing
             .part(
-                "DELETE FROM throughline.pieces p USING unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) \
+                "DELETE FROM throughline.chunks p USING unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) \
                  AS k (tenant, thread, id, below) \
                  WHERE p.tenant = k.tenant AND p.thread = k.thread AND p.id = k.id AND p.n < k.below",
             )
@@ -112,7 +112,7 @@ pub(super) fn write(staged: &StagedRows, writing: &mut Writing) {
         .unzip();
     writing
         .part(
-            "INSERT INTO throughline.pieces (tenant, thread, id, n, kind, delta) \
+            "INSERT INTO throughline.chunks (tenant, thread, id, n, kind, delta) \
              SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[])",
         )
         .bind(tenants)

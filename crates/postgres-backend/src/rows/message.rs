@@ -30,7 +30,7 @@ pub(crate) fn decode_message(row: &PgRow) -> sqlx::Result<Option<MessageRow>> {
     let reason: Option<&str> = row.try_get("abandon_reason")?;
     let times: (i64, i64) = (row.try_get("created_at")?, row.try_get("updated_at")?);
     let count = |column| row.try_get(column).map(counter);
-    let counts = (count("revision")?, count("pieces")?, count("first_piece")?, count("content_bytes")?);
+    let counts = (count("revision")?, count("chunks")?, count("first_chunk")?, count("content_bytes")?);
     let tail = Tail::from_code(row.try_get("tail")?);
     let decoded = || {
         let lease = match (lease_ms, expires_at) {
@@ -71,14 +71,14 @@ pub(crate) fn decode_message(row: &PgRow) -> sqlx::Result<Option<MessageRow>> {
 /// The columns of a message `m` except its content.
 macro_rules! message_columns {
     () => {
-        "m.thread, m.id, m.seq, m.role, m.state, m.revision, m.pieces, m.first_piece, m.content_bytes, m.tail, \
+        "m.thread, m.id, m.seq, m.role, m.state, m.revision, m.chunks, m.first_chunk, m.content_bytes, m.tail, \
          m.lease_ms, m.lease_expires_at, m.created_at, m.updated_at, m.metadata, m.attachments, m.abandon_reason"
     };
 }
 pub(crate) use message_columns;
 
 /// The same columns and the content, without the qualifier.
-pub(crate) const SELECTED: &str = "thread, id, seq, role, state, revision, pieces, first_piece, content_bytes, tail, lease_ms, \
+pub(crate) const SELECTED: &str = "thread, id, seq, role, state, revision, chunks, first_chunk, content_bytes, tail, lease_ms, \
     lease_expires_at, created_at, updated_at, metadata, attachments, abandon_reason, content";
 
 const READ: &str = concat!(
@@ -129,7 +129,7 @@ pub(super) fn decode_purgeable(row: &PgRow, seq: Seq) -> sqlx::Result<MessageRow
         role: Role::from_name(row.try_get("role")?).unwrap_or(Role::User),
         state: state.unwrap_or(MessageState::Abandoned),
         revision,
-        chunks: counter(row.try_get("pieces")?).unwrap_or(ALL_CHUNKS),
+        chunks: counter(row.try_get("chunks")?).unwrap_or(ALL_CHUNKS),
         first_chunk: 1,
         length: Length { bytes: 0, tail: Tail::Nothing },
         lease: None,
@@ -173,21 +173,21 @@ macro_rules! given {
     () => {
         "unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], \
          $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::text[], \
-         $17::text[], $18::text[], $19::text[]) AS k (tenant, thread, id, seq, role, state, revision, pieces, first_piece, \
+         $17::text[], $18::text[], $19::text[]) AS k (tenant, thread, id, seq, role, state, revision, chunks, first_chunk, \
          content_bytes, tail, lease_ms, lease_expires_at, created_at, updated_at, metadata, attachments, abandon_reason, content)"
     };
 }
 
 const INSERT: &str = concat!(
-    "INSERT INTO throughline.messages (tenant, thread, id, seq, role, state, revision, pieces, first_piece, content_bytes, \
+    "INSERT INTO throughline.messages (tenant, thread, id, seq, role, state, revision, chunks, first_chunk, content_bytes, \
      tail, lease_ms, lease_expires_at, created_at, updated_at, metadata, attachments, abandon_reason, content) \
      SELECT k.* FROM ",
     given!()
 );
 
 const UPDATE: &str = concat!(
-    "UPDATE throughline.messages m SET seq = k.seq, role = k.role, state = k.state, revision = k.revision, pieces = k.pieces, \
-     first_piece = k.first_piece, content_bytes = k.content_bytes, tail = k.tail, lease_ms = k.lease_ms, \
+    "UPDATE throughline.messages m SET seq = k.seq, role = k.role, state = k.state, revision = k.revision, chunks = k.chunks, \
+     first_chunk = k.first_chunk, content_bytes = k.content_bytes, tail = k.tail, lease_ms = k.lease_ms, \
      lease_expires_at = k.lease_expires_at, created_at = k.created_at, updated_at = k.updated_at, metadata = k.metadata, attachments = k.attachments, \
      abandon_reason = k.abandon_reason, \
      content = CASE WHEN k.seq IS NULL THEN NULL ELSE coalesce(k.content, m.content) END FROM ",

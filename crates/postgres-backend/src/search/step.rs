@@ -26,9 +26,9 @@ const CHANGES: u64 = 2048;
 
 /// The changes after a position, and the last readable position, in one snapshot. A replica has only the changes
 /// that it received.
-const FEED: &str = "SELECT s.kept_after, CASE WHEN s.following \
+const FEED: &str = "SELECT s.kept_after, CASE WHEN s.is_replica \
     THEN coalesce((SELECT max(l.position) FROM throughline.changes l), s.kept_after) ELSE s.position END AS last_position, \
-    c.position, c.tenant, c.thread, c.at, c.what FROM throughline.store s LEFT JOIN LATERAL \
+    c.position, c.tenant, c.thread, c.at, c.kind FROM throughline.store s LEFT JOIN LATERAL \
     (SELECT k.* FROM throughline.changes k WHERE k.position > $1 ORDER BY k.position LIMIT $2) c ON true \
     WHERE s.id = 1 ORDER BY c.position";
 
@@ -168,15 +168,15 @@ async fn follow(
             break;
         }
         looked += 1;
-        if let Some(Change { tenant, thread, kind: what, .. }) = change {
-            if let Some(up_to) = removed_through(&what)
+        if let Some(Change { tenant, thread, kind, .. }) = change {
+            if let Some(up_to) = removed_through(&kind)
                 && gone(db, tenant.as_str(), thread.as_str(), up_to).await?
             {
                 // The thread may have more rows; the next step continues with it.
                 more = true;
                 break;
             }
-            if let Some(id) = changed_message(&what) {
+            if let Some(id) = changed_message(&kind) {
                 let key: Names = (tenant.to_string(), thread.to_string(), id.to_owned());
                 if known.insert(key.clone()) {
                     keys.push(key);

@@ -78,7 +78,7 @@ impl Prepared {
     }
 }
 
-const REPLICATION_STATE: &str = "SELECT epoch, following FROM throughline.store WHERE id = 1";
+const REPLICATION_STATE: &str = "SELECT epoch, is_replica FROM throughline.store WHERE id = 1";
 
 /// Runs everything except the commit. After a failure, the caller closes the connection or rolls back.
 pub(super) async fn prepare(
@@ -180,24 +180,24 @@ macro_rules! off {
 
 /// Records the number of the transaction, so that the fence transaction can determine whether it was committed.
 const MARK: &str = concat!(
-    "WITH w AS (INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) \
+    "WITH w AS (INSERT INTO throughline.writers AS w (writer, batch, fence_transaction_count, seen_at) \
     VALUES ($1, $2, 0, now()) ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at) \
      SELECT pg_current_xact_id()::text AS xid, ",
     off!()
 );
 
 /// The same, as a part of the statement that writes.
-const WRITER: &str = "INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) VALUES ($1, $2, 0, now()) \
+const WRITER: &str = "INSERT INTO throughline.writers AS w (writer, batch, fence_transaction_count, seen_at) VALUES ($1, $2, 0, now()) \
     ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at";
 
 /// Runs while the row of the store is locked, after all other writes. Also checks that the server still makes
 /// commits durable.
 const FINISH: &str = concat!(
     "s AS (UPDATE throughline.store SET position = position + $1 WHERE id = 1 AND {written} \
-    RETURNING position - $1 AS base, epoch, following, capture, audit, audit_hash), \
-    c AS (INSERT INTO throughline.changes (position, tenant, thread, at, what) \
-    SELECT s.base + k.n, k.tenant, k.thread, k.at, k.what \
-    FROM s, unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[]) AS k (n, tenant, thread, at, what)) \
+    RETURNING position - $1 AS base, epoch, is_replica, capture, audit, audit_hash), \
+    c AS (INSERT INTO throughline.changes (position, tenant, thread, at, kind) \
+    SELECT s.base + k.n, k.tenant, k.thread, k.at, k.kind \
+    FROM s, unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[]) AS k (n, tenant, thread, at, kind)) \
     SELECT s.*, pg_current_xact_id()::text AS xid, ",
     off!(),
     " FROM s"

@@ -16,8 +16,8 @@ use crate::{
     warnings::listen,
 };
 
-const RESOLVE: &str = "INSERT INTO throughline.writers AS w (writer, batch, fences, seen_at) VALUES ($1, 0, 1, now()) \
-    ON CONFLICT (writer) DO UPDATE SET fences = w.fences + 1, seen_at = excluded.seen_at RETURNING w.batch";
+const RESOLVE: &str = "INSERT INTO throughline.writers AS w (writer, batch, fence_transaction_count, seen_at) VALUES ($1, 0, 1, now()) \
+    ON CONFLICT (writer) DO UPDATE SET fence_transaction_count = w.fence_transaction_count + 1, seen_at = excluded.seen_at RETURNING w.batch";
 
 /// Returns whether the transaction with this number was committed.
 ///

@@ -19,7 +19,7 @@ async fn a_position_that_was_lost_with_the_primary_is_too_old() {
     let mut primary = Cluster::start(&installation).unwrap();
     let standby = primary.replica("s").unwrap();
     primary.wait_for_replica("s", "async").unwrap();
-    let url = primary.url_at(&format!("{},{}", primary.place(), standby.place()), "postgres");
+    let url = primary.url_at(&format!("{},{}", primary.address(), standby.address()), "postgres");
     let options = PostgresBackend::builder().wait_limit(Duration::from_secs(30));
     let db = Persistence::builder().backend(options.open(&url).await.unwrap()).build().unwrap();
     let thread = db.thread("t");

@@ -38,7 +38,7 @@ impl Scene {
     }
 
     fn url(&self) -> String {
-        self.cluster.url_at(&self.pooler.place(), "postgres")
+        self.cluster.url_at(&self.pooler.address(), "postgres")
     }
 
     async fn open(&self, options: PostgresOptions) -> Persistence {
@@ -65,7 +65,7 @@ fn built(backend: PostgresBackend) -> Persistence {
 
 async fn refused(options: PostgresOptions, scene: &Scene) -> String {
     match options.open(&scene.url()).await {
-        Err(OpenError::Pooler { what: reason }) => reason.to_owned(),
+        Err(OpenError::Pooler { reason }) => reason.to_owned(),
         other => panic!("{other:?}"),
     }
 }
@@ -104,7 +104,7 @@ async fn hosts_behind_one_pool_write_and_read_under_every_setting_of_the_role() 
         let name = format!("d{number}");
         scene.cluster.run("postgres", &format!("CREATE DATABASE {name}")).unwrap();
         scene.cluster.run("postgres", &format!("ALTER DATABASE {name} SET {setting}")).unwrap();
-        let url = scene.cluster.url_at(&scene.pooler.place(), &name);
+        let url = scene.cluster.url_at(&scene.pooler.address(), &name);
         let mut hosts = Vec::new();
         for _ in 0..HOSTS {
             let options = PostgresBackend::builder().pgbouncer().wait_limit(Duration::from_secs(60));
@@ -132,7 +132,7 @@ async fn hosts_behind_one_pool_write_and_read_under_every_setting_of_the_role() 
         let left = "SELECT concat_ws(' ', current_setting('lock_timeout'), current_setting('enable_seqscan'), \
             current_setting('row_security'), current_setting('idle_in_transaction_session_timeout'))";
         for _ in 0..4 {
-            let left = scene.cluster.run_at(&scene.pooler.place(), &name, left).unwrap();
+            let left = scene.cluster.run_at(&scene.pooler.address(), &name, left).unwrap();
             assert_eq!(left, "0 on on 0", "{setting}");
         }
     }
@@ -154,7 +154,7 @@ async fn pool_without_a_free_connection_is_overloaded() {
     assert_eq!((error.kind(), error.effect()), overloaded, "{error}");
     assert!(error.to_string().contains("the pooler gave no connection to a server in time"), "{error}");
     let opened = options.answer_limit(Duration::from_millis(300)).open(&scene.url()).await;
-    assert!(matches!(opened, Err(OpenError::Pooler { what: reason }) if reason.contains("in time")));
+    assert!(matches!(opened, Err(OpenError::Pooler { reason }) if reason.contains("in time")));
     drop(taken);
     db.thread("t").add(NewMessage::user("after")).await.unwrap();
     assert_eq!(everything(&db, "t").await.len(), 2);
@@ -177,9 +177,7 @@ async fn query_wait_timeout_of_the_pooler_is_overloaded_and_named() {
     db.thread("t").page(PageFrom::End, 10).await.unwrap();
     let others = [scene.connect().await, scene.connect().await];
     let refused = PostgresBackend::builder().pgbouncer().open(&scene.url()).await;
-    assert!(
-        matches!(refused, Err(OpenError::Pooler { what: reason }) if reason.contains("`max_client_conn`"))
-    );
+    assert!(matches!(refused, Err(OpenError::Pooler { reason }) if reason.contains("`max_client_conn`")));
     drop(others);
     assert_eq!(everything(&db, "t").await.len(), 1);
 }
@@ -279,7 +277,7 @@ async fn switched_server_behind_a_pooler_is_detected_in_the_next_transaction() {
         thread.page(PageFrom::End, 10).await.unwrap_err(),
     ] {
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied), "{error}");
-        assert!(error.to_string().contains("what answers is a standby"), "{error}");
+        assert!(error.to_string().contains("the server that answered is a standby"), "{error}");
     }
     standby.promote().unwrap();
     thread.add(NewMessage::user("of the second")).await.unwrap();
@@ -347,7 +345,7 @@ async fn interrupted(call: impl AsyncFn(Thread) -> Result<()>) {
     let (answer, _taken) = tokio::join!(call(thread.clone()), taken);
     let error = answer.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied), "{error}");
-    assert!(error.to_string().contains("what answers is a standby"), "{error}");
+    assert!(error.to_string().contains("the server that answered is a standby"), "{error}");
     // A call that reached no server does not report a standby.
     let error = call(thread).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Overloaded, Effect::NotApplied), "{error}");
@@ -356,8 +354,8 @@ async fn interrupted(call: impl AsyncFn(Thread) -> Result<()>) {
 /// Routes the pooler to a server and waits until it takes effect.
 fn route_to(scene: &Scene, cluster: &Cluster) {
     scene.pooler.route_to(cluster).unwrap();
-    let port = cluster.place().rsplit_once(':').unwrap().1.to_owned();
-    let asked = || scene.cluster.run_at(&scene.pooler.place(), "postgres", "SHOW port");
+    let port = cluster.address().rsplit_once(':').unwrap().1.to_owned();
+    let asked = || scene.cluster.run_at(&scene.pooler.address(), "postgres", "SHOW port");
     while asked().ok().as_ref() != Some(&port) {}
 }
 

@@ -97,7 +97,7 @@ async fn damaged_prompt_does_not_hide_an_earlier_one() {
 
 #[tokio::test]
 async fn damaged_row_does_not_prevent_a_purge() {
-    let damage = "UPDATE throughline.messages SET metadata = '{', role = 'invalid', pieces = -1, attachments = '[' \
+    let damage = "UPDATE throughline.messages SET metadata = '{', role = 'invalid', chunks = -1, attachments = '[' \
         WHERE id = 'b'";
     let Some((database, db)) = with_damage(damage).await else { return };
     db.run(ThreadArgs::from(ClearThread::new("t".parse().unwrap()))).await.unwrap();

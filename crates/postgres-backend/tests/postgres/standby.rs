@@ -27,7 +27,7 @@ async fn interrupted(call: impl AsyncFnOnce(Thread) -> Result<()>) {
     primary.run("postgres", "CREATE DATABASE store").unwrap();
     let standby = primary.replica("s").unwrap();
     primary.wait_for_replica("s", "async").unwrap();
-    let url = primary.url_at(&format!("{},{}", primary.place(), standby.place()), "store");
+    let url = primary.url_at(&format!("{},{}", primary.address(), standby.address()), "store");
     // The listener for commits connects only to the primary, so every session of the standby belongs to the call.
     let options = PostgresBackend::builder().writers(1).wait_limit(Duration::from_secs(5));
     let options = options.listen_at(primary.url("store"));
@@ -50,5 +50,5 @@ async fn interrupted(call: impl AsyncFnOnce(Thread) -> Result<()>) {
     let error = call(thread).await.unwrap_err();
     drop(frozen.await.unwrap());
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied), "{error}");
-    assert!(error.to_string().contains("what answers is a standby"), "{error}");
+    assert!(error.to_string().contains("the server that answered is a standby"), "{error}");
 }

@@ -6,7 +6,7 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let installation = Installation::find().ok_or("PostgreSQL is not installed")?;
 //! let cluster = Cluster::start(&installation)?;
-//! let proxy = Proxy::start(&cluster.place()).await?;
+//! let proxy = Proxy::start(&cluster.address()).await?;
 //! let url = cluster.url_at(&proxy.address(), "postgres");
 //! proxy.cut_after(Way::ToServer, 1_000); // in the middle of a message, perhaps
 //! # drop(url);

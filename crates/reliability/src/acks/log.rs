@@ -10,8 +10,8 @@ use std::{
 
 use super::{Call, Outcome};
 
-/// A file with one line before each call and one line after its answer. Lines are complete and in order; only the
-/// last one may be torn.
+/// A file with one line before each call and one line after its answer. All lines are complete and in order, except that
+/// the last line may be torn.
 #[derive(Debug)]
 pub struct AckLog {
     file: File,

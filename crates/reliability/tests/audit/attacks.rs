@@ -124,7 +124,7 @@ fn at(number: u64) -> AuditNumber {
 }
 
 #[tokio::test]
-async fn rel_36_seven_attacks_are_found() {
+async fn rel_36_verification_detects_seven_attacks() {
     let mut report = Report::new("REL-36 attacks");
     let scene = Scene::new().await;
 
@@ -303,7 +303,7 @@ async fn rel_36_the_file_refuses_edits_and_a_copy_has_the_audit_log() {
     });
     let backend = SqliteBackend::open(&copy).await.unwrap();
     let damaged = backend.maintenance().verify().await.unwrap().damaged;
-    let found: Vec<_> = damaged.iter().map(|damage| (damage.part, damage.what.as_str())).collect();
+    let found: Vec<_> = damaged.iter().map(|damage| (damage.part, damage.reason.as_str())).collect();
     let due = ["entry 4 of the audit log is damaged", "the audit log goes on at 9 after 7"];
     assert_eq!(found, due.map(|text| (Part::Audit, text)));
 }

@@ -1,4 +1,4 @@
-//! A process that ends at any moment.
+//! A process dies at any point, and the audit log agrees with the store.
 
 use std::{path::Path, thread, time::Duration};
 
@@ -16,33 +16,34 @@ use super::{entries, open};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
-/// Holds the log against the store: each change has its entry, and each entry its changes. Answers how many entries there are.
+/// Compares the audit log with the store: each change has a record, and each record has its changes. Returns the number of
+/// records of applied operations.
 ///
-/// Every write of these stores was audited, so the spans of positions that the entries say follow each other without a gap, but for
-/// the places of commits that hold nothing but notes.
+/// Every write of these stores was audited. So the ranges of positions in the records are adjacent, except for commits that
+/// contain only rejected-call records.
 async fn check(path: &Path) -> u64 {
     let db = open(path).await;
     let report = verify(&db, &audit_key(), &[]).await.unwrap();
     assert!(report.is_intact(), "{report:?}");
-    let comparison = report.comparison.expect("the store tells its changes");
+    let comparison = report.comparison.expect("the store has a change feed");
     let log = entries(&db).await;
-    let (mut reached, mut notes, mut applied) = (Position::ZERO, 0, 0);
+    let (mut reached, mut rejected, mut applied) = (Position::ZERO, 0, 0);
     for entry in &log {
         match entry.record.outcome {
             AuditOutcome::Applied { after, position } => {
                 assert!(after >= reached && position > after, "{entry:?} comes after {reached}");
                 assert!(
-                    after.get() - reached.get() <= notes,
+                    after.get() - reached.get() <= rejected,
                     "writes between {reached} and {after} have no entry"
                 );
-                (reached, notes, applied) = (position, 0, applied + 1);
+                (reached, rejected, applied) = (position, 0, applied + 1);
             }
-            _ => notes += 1,
+            _ => rejected += 1,
         }
     }
     let end = db.thread("t0").page(PageFrom::End, 1).await.unwrap().position;
     assert!(
-        end >= reached && end.get() - reached.get() <= notes,
+        end >= reached && end.get() - reached.get() <= rejected,
         "the store is at {end}, and the log at {reached}"
     );
     assert!(comparison.changes > 0 || applied == 0, "{comparison:?}");
@@ -51,7 +52,7 @@ async fn check(path: &Path) -> u64 {
 }
 
 #[tokio::test]
-async fn rel_36_no_crash_comes_between_a_write_and_its_entry() {
+async fn rel_36_crash_never_separates_a_write_from_its_audit_record() {
     let mut report = Report::new("REL-36");
     let mut random = report.random();
     let mut applied = 0;
@@ -95,7 +96,7 @@ async fn rel_36_no_crash_comes_between_a_write_and_its_entry() {
 }
 
 #[tokio::test]
-async fn rel_36_three_processes_keep_one_log_and_are_killed() {
+async fn rel_36_audit_log_is_complete_after_three_processes_were_killed() {
     let mut report = Report::new("REL-36 processes");
     let mut random = report.random();
     let mut applied = 0;

@@ -1,4 +1,5 @@
-//! REL-36: the log of who did what. Nobody who has not the key changes it unseen, and no crash comes between a write and its entry.
+//! REL-36: the audit log. Verification detects every change that was made without the key, and no crash separates a write from
+//! its audit record.
 
 mod attacks;
 mod crash;

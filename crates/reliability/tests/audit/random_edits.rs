@@ -1,4 +1,4 @@
-//! A store whose file was edited anywhere, once, by a program that has not the key.
+//! Verification detects a random edit of the file by a program without the audit key.
 
 use std::{fs, path::Path};
 
@@ -17,10 +17,10 @@ use throughline_sqlite::SqliteBackend;
 
 use super::{attacks::tampered, open};
 
-/// What no verification promises to find, as `table.column`, or as `table` where a row is missing or doubled. The guide of the audit log
-/// says the same. None of it is content, and none of it is an entry of the log.
+/// The edits that verification may miss, as `table.column`, or as `table` for a missing or duplicated row. The guide of the
+/// audit log lists them too. None of them is an edit of content or of an audit record.
 const NOT_PROMISED: &[&str] = &[
-    // Another number for a row that nothing refers to, a missing row, or one more that nothing reaches.
+    // Another key of a row without references, a missing row, or an additional row without references.
     "aliases",
     "aliases.alias_pk",
     "consumers",
@@ -29,17 +29,17 @@ const NOT_PROMISED: &[&str] = &[
     "idempotency.record_pk",
     "session_attempts",
     "session_attempts.attempt_pk",
-    // What lists are filtered and ordered by. A message has its own checksum, and a thread its own entry.
+    // Columns that lists are filtered and ordered by. The checksums of the message and of the thread summary do not cover them.
     "catalog.tenant",
     "labels.tenant",
-    // The change of an append, which its entry does not promise.
+    // The change of an append, which its audit record does not cover.
     "changes of an append",
 ];
 
-/// The kind of a change, as the file has it, by which text was appended.
+/// The code of the change kind of an append in the file.
 const APPENDED: i64 = 3;
 
-/// The full-text index is made from the messages, and is rebuilt from them.
+/// The full-text index derives from the messages, so that a rebuild repairs it.
 const NOT_PROMISED_OF: &str = "search_";
 
 /// A store with something in every table.
@@ -73,12 +73,12 @@ async fn furnish(path: &Path) {
         let add = |thread: &str| Add::new(thread.parse().unwrap(), NewMessage::user("hello"));
         let delete = Delete::new("t".parse().unwrap(), "m3".parse().unwrap());
         db.batch(Batch::new().with(add("t")).with(add("u")).with(delete)).await.unwrap();
-        let place = db.agent("coder").on("t");
+        let agent = db.agent("coder").on("t");
         let claimer = Claimer::new(
             "claude".parse().unwrap(),
             Runtime::new("laptop".parse().unwrap(), "root".parse().unwrap()),
         );
-        place.begin(place.run(claimer).unwrap()).await.unwrap();
+        agent.begin(agent.run(claimer).unwrap()).await.unwrap();
         let position = db.threads(ListThreads::new(1)).await.unwrap().position;
         db.on_consumer(MoveCursor::new("index".parse().unwrap(), position)).await.unwrap();
         db.write_audit_records().await.unwrap();
@@ -86,11 +86,11 @@ async fn furnish(path: &Path) {
     db.close().await.unwrap();
 }
 
-/// One edit: of which table, of which column where it was a cell, and what was done.
+/// One edit of a table: of one value in a column, or of a row.
 struct Edit {
     table: String,
     column: Option<String>,
-    what: String,
+    description: String,
 }
 
 impl Edit {
@@ -98,8 +98,8 @@ impl Edit {
         if self.table.starts_with(NOT_PROMISED_OF) {
             return true;
         }
-        let cell = self.column.as_ref().map(|column| format!("{}.{column}", self.table));
-        NOT_PROMISED.iter().any(|of| *of == cell.as_deref().unwrap_or(&self.table))
+        let value = self.column.as_ref().map(|column| format!("{}.{column}", self.table));
+        NOT_PROMISED.iter().any(|of| *of == value.as_deref().unwrap_or(&self.table))
     }
 }
 
@@ -116,7 +116,7 @@ fn names(db: &Connection, sql: &str) -> Vec<String> {
     rows.map(Result::unwrap).collect()
 }
 
-/// Edits a cell or a row somewhere; nothing where the schema refuses the edit, or it changes nothing.
+/// Edits a random value or row. Returns `None` if the schema refuses the edit, or if the edit changes nothing.
 fn edit(db: &Connection, random: &mut Rng) -> Option<Edit> {
     let tables = names(
         db,
@@ -128,7 +128,7 @@ fn edit(db: &Connection, random: &mut Rng) -> Option<Edit> {
             db.query_row(&format!("SELECT EXISTS (SELECT 1 FROM {table})"), [], |row| row.get(0)).unwrap()
         })
         .collect();
-    // Half of the edits are of what the log is held against.
+    // Half of the edits are of the audit log and of the tables that verification compares with it.
     let of_log = ["audit", "changes", "store"];
     let mut table = if random.bool() {
         of_log[random.usize(..of_log.len())].to_owned()
@@ -142,7 +142,7 @@ fn edit(db: &Connection, random: &mut Rng) -> Option<Edit> {
         db.query_row(&sql, [], |row| (0..columns.len()).map(|n| row.get(n)).collect()).unwrap()
     };
     let mut picked = row(random.i64(0..rows));
-    let (column, what, changed) = match random.u32(..6) {
+    let (column, description, changed) = match random.u32(..6) {
         0 => {
             let sql = format!("DELETE FROM {table} WHERE {}", is_row(&columns));
             let deleted = db.execute(&sql, params_from_iter(&picked));
@@ -153,19 +153,19 @@ fn edit(db: &Connection, random: &mut Rng) -> Option<Edit> {
             (None, "deleted".to_owned(), deleted)
         }
         1 => {
-            // The same once more, under another number where it has one.
+            // A duplicate of the row, with another key if the key is a number.
             if let Value::Integer(number) = &mut picked[0] {
                 *number += random.i64(1..=rows);
             }
-            let places: Vec<String> = (1..=columns.len()).map(|n| format!("?{n}")).collect();
-            let sql = format!("INSERT INTO {table} VALUES ({})", places.join(", "));
+            let parameters: Vec<String> = (1..=columns.len()).map(|n| format!("?{n}")).collect();
+            let sql = format!("INSERT INTO {table} VALUES ({})", parameters.join(", "));
             (None, "doubled".to_owned(), db.execute(&sql, params_from_iter(&picked)))
         }
         how => {
             let at = random.usize(..columns.len());
             let value =
                 if how == 2 { row(random.i64(0..rows))[at].clone() } else { another(&picked[at], random) };
-            let what = format!("{:?} to {value:?}", picked[at]);
+            let description = format!("{:?} to {value:?}", picked[at]);
             let sql = format!(
                 "UPDATE {table} SET \"{}\" = ?{} WHERE {}",
                 columns[at],
@@ -176,10 +176,10 @@ fn edit(db: &Connection, random: &mut Rng) -> Option<Edit> {
             let values: Vec<&dyn ToSql> =
                 picked.iter().chain([&value]).map(|value| value as &dyn ToSql).collect();
             let changed = if is_equal { Ok(0) } else { db.execute(&sql, &*values) };
-            (Some(columns[at].clone()), what, changed)
+            (Some(columns[at].clone()), description, changed)
         }
     };
-    (changed.unwrap_or_default() > 0).then_some(Edit { table, column, what })
+    (changed.unwrap_or_default() > 0).then_some(Edit { table, column, description })
 }
 
 /// Another value of the same sort.
@@ -222,7 +222,7 @@ async fn is_found(path: &Path) -> bool {
 }
 
 #[tokio::test]
-async fn rel_36_each_random_edit_of_the_file_is_found_or_is_not_promised() {
+async fn rel_36_verification_detects_each_promised_random_edit_of_the_file() {
     let mut report = Report::new("REL-36 random edits");
     let mut random = report.random();
     let directory = tempfile::tempdir().unwrap();
@@ -245,7 +245,7 @@ async fn rel_36_each_random_edit_of_the_file_is_found_or_is_not_promised() {
                 "{}.{}: {}",
                 made.table,
                 made.column.as_deref().unwrap_or("(row)"),
-                made.what
+                made.description
             ));
         }
     }

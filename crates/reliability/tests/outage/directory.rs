@@ -1,23 +1,23 @@
-//! A directory that goes away under an open store.
+//! The directory of an open store is moved or deleted.
 
 use std::fs;
 
 use throughline_reliability::Report;
 use tokio::runtime::Runtime;
 
-use super::{host::Host, place::Place};
+use super::{host::Host, test_store::TestStore};
 
 #[test]
-fn rel_39_a_directory_that_was_moved() {
+fn rel_39_store_recovers_when_a_moved_directory_is_restored() {
     let mut report = Report::new("REL-39");
-    let place = Place::anywhere();
-    let (store, directory) = (place.store(), place.store().parent().unwrap().to_owned());
+    let test_store = TestStore::new();
+    let (store, directory) = (test_store.store(), test_store.store().parent().unwrap().to_owned());
     let elsewhere = directory.with_file_name("elsewhere");
     Runtime::new().unwrap().block_on(async {
-        let host = Host::open(&store, place.acks()).await;
+        let host = Host::open(&store, test_store.acks()).await;
         host.add("before").await.unwrap();
         fs::rename(&directory, &elsewhere).unwrap();
-        // It may go on with what is open, or not: what it acknowledges comes back with the directory.
+        // The open connection may accept writes or refuse them. The moved directory contains every acknowledged write.
         let went_on = host.add("with what is open").await.is_ok();
         host.lose_the_connection().await;
         host.refuses("moved").await;
@@ -26,20 +26,20 @@ fn rel_39_a_directory_that_was_moved() {
         host.db.close().await.unwrap();
         report.count("went_on", went_on);
     });
-    place.check(&mut report);
+    test_store.check(&mut report);
     report.fired("the directory was moved", 1);
     report.finish();
 }
 
 #[test]
-fn rel_39_a_directory_that_was_deleted() {
+fn rel_39_writes_are_refused_after_the_directory_was_deleted() {
     let mut report = Report::new("REL-39");
-    let place = Place::anywhere();
+    let test_store = TestStore::new();
     Runtime::new().unwrap().block_on(async {
-        let host = Host::open(&place.store(), place.acks()).await;
+        let host = Host::open(&test_store.store(), test_store.acks()).await;
         host.add("before").await.unwrap();
-        fs::remove_dir_all(place.store().parent().unwrap()).unwrap();
-        // Nobody will ever read it.
+        fs::remove_dir_all(test_store.store().parent().unwrap()).unwrap();
+        // No path leads to the open file any more, so no later process can read it.
         host.refuses("into a file without a name").await;
         host.refuses("again").await;
     });

@@ -1,4 +1,4 @@
-//! A store with what a test does to it.
+//! The operations of a test on its store.
 
 use std::{
     path::Path,
@@ -69,11 +69,11 @@ impl Host {
         self.db.thread("t").page_showing(PageFrom::End, 10, Visibility::All).await.map(drop)
     }
 
-    /// A write fails, and the writer has to open the file again for the next one.
+    /// Makes a write fail, so that the writer must open the file again for the next one.
     pub(super) async fn lose_the_connection(&self) {
         self.loses.store(true, Ordering::SeqCst);
         self.refuses("loses the connection").await;
-        // One that has lost it already does not come that far.
+        // A writer without a connection does not reach the failpoint.
         self.loses.store(false, Ordering::SeqCst);
     }
 
@@ -84,7 +84,7 @@ impl Host {
         assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
     }
 
-    /// Takes writes again, with nothing done for it.
+    /// Waits until the store accepts writes again, and writes.
     pub(super) async fn recovers(&self, name: &str) {
         let writable = async {
             let mut health = self.maintenance.health();
@@ -92,13 +92,13 @@ impl Host {
                 health = self.maintenance.health_other_than(&health).await;
             }
         };
-        timeout(DEADLINE, writable).await.expect("it takes writes again");
+        timeout(DEADLINE, writable).await.expect("the store accepts writes again");
         self.add(name).await.unwrap();
         self.reads().await.unwrap();
     }
 }
 
-/// No floor: the disk itself is to fail. A call is given up before its deadline, so that it says why.
+/// Without a floor, so that the disk itself fails. A call times out before its deadline, so that its error names the cause.
 fn settings() -> SqliteOptions {
     SqliteOptions::new().free_space_floor(0).wait_limit(DEADLINE / 4)
 }

@@ -1,11 +1,11 @@
-//! REL-39: what a store needs is taken away from it, and given back.
+//! REL-39: a store loses its directory, its permissions or its disk, and gets it back.
 #![cfg(unix)]
 
 mod directory;
 mod disk;
 mod host;
-mod place;
 mod rights;
+mod test_store;
 
 use std::{env, path::PathBuf};
 
@@ -14,11 +14,11 @@ use tokio::runtime::Runtime;
 use self::{
     disk::{on_a_disk_that_became_read_only, open_and_write, open_with_a_floor, open_without_a_floor},
     host::Host,
-    place::{ACKS, PART, STORE},
     rights::{without_descriptors, without_permission},
+    test_store::{ACKS, PART, STORE},
 };
 
-/// Nothing, where it was not started by a test of the above.
+/// Does nothing unless another test started this process.
 #[test]
 fn child() {
     let (Ok(part), Some(store), Some(acks)) = (env::var(PART), env::var_os(STORE), env::var_os(ACKS)) else {

@@ -1,4 +1,4 @@
-//! A process that may not open what it needs.
+//! A process that cannot open the files of its store.
 
 use std::{
     fs,
@@ -13,18 +13,18 @@ use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use throughline_core::ErrorKind;
 use throughline_reliability::{Report, skipped};
 
-use super::{host::Host, place::Place};
+use super::{host::Host, test_store::TestStore};
 
-/// Somebody without rights.
-const NOBODY: u32 = 65_534;
+/// The id of a user and a group without permissions.
+const UNPRIVILEGED: u32 = 65_534;
 
 #[test]
-fn rel_39_no_file_descriptors() {
+fn rel_39_store_recovers_after_file_descriptors_ran_out() {
     let mut report = Report::new("REL-39");
-    let place = Place::anywhere();
-    let ended = place.part("descriptors").spawn().unwrap().wait().unwrap();
+    let store = TestStore::new();
+    let ended = store.part("descriptors").spawn().unwrap().wait().unwrap();
     assert!(ended.success(), "{ended}");
-    place.check(&mut report);
+    store.check(&mut report);
     report.fired("no descriptor was left", 1);
     report.finish();
 }
@@ -32,7 +32,7 @@ fn rel_39_no_file_descriptors() {
 pub(super) async fn without_descriptors(host: Host, store: PathBuf) {
     host.add("before").await.unwrap();
     let limit = getrlimit(Resource::Nofile);
-    // The three that are below it are in use.
+    // The three descriptors below the limit are in use.
     setrlimit(Resource::Nofile, Rlimit { current: Some(3), maximum: limit.maximum }).unwrap();
     host.add("with what is open").await.unwrap();
     let refused = host.options().open(store.with_file_name("other.db")).await.unwrap_err();
@@ -45,18 +45,18 @@ pub(super) async fn without_descriptors(host: Host, store: PathBuf) {
 }
 
 #[test]
-fn rel_39_no_permission() {
-    let place = Place::anywhere();
-    let mut part = place.part("permissions");
+fn rel_39_store_recovers_after_it_lost_permissions() {
+    let store = TestStore::new();
+    let mut part = store.part("permissions");
     if geteuid().is_root() {
-        // To whom modes mean nothing.
-        for path in [place.store().parent().unwrap(), &place.acks()] {
-            // In a user namespace there may be nobody else.
-            if let Err(why) = chown(path, Some(NOBODY), Some(NOBODY)) {
+        // The file modes do not restrict root.
+        for path in [store.store().parent().unwrap(), &store.acks()] {
+            // A user namespace may have no other user.
+            if let Err(why) = chown(path, Some(UNPRIVILEGED), Some(UNPRIVILEGED)) {
                 return skipped("REL-39 without permission", &why.to_string());
             }
         }
-        part.uid(NOBODY).gid(NOBODY);
+        part.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
     }
     let mut report = Report::new("REL-39");
     match part.spawn() {
@@ -66,7 +66,7 @@ fn rel_39_no_permission() {
         }
         Err(why) => return skipped("REL-39 without permission", &why.to_string()),
     }
-    place.check(&mut report);
+    store.check(&mut report);
     report.fired("the directory was closed", 1);
     report.fired("the file was closed", 1);
     report.finish();
@@ -91,7 +91,7 @@ pub(super) async fn without_permission(host: Host, store: PathBuf, acks: PathBuf
     host.refuses("to a file for reading").await;
     allow(&store, 0o600);
     host.recovers("to a file for writing").await;
-    // Closed: its log and the index of that were made with the mode of a file for reading, and would keep everybody else
-    // who is not root from writing.
+    // SQLite created the WAL and the shared-memory file with the mode of the read-only file. If they stayed, only root could
+    // write to them.
     host.db.close().await.unwrap();
 }

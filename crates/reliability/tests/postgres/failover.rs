@@ -12,7 +12,7 @@ use crate::scene::{Hosts, installation, open, options};
 const ANSWERS: u64 = 50;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_25_nothing_is_lost_with_the_primary_that_a_synchronous_standby_has() {
+async fn rel_25_failover_to_a_synchronous_standby_loses_no_acknowledged_write() {
     let mut report = Report::new("REL-25");
     let Some(installation) = installation("REL-25: a standby that takes over") else { return };
     let mut random = report.random();
@@ -38,8 +38,8 @@ async fn rel_25_nothing_is_lost_with_the_primary_that_a_synchronous_standby_has(
     hosts.stop().await;
     let checked = hosts.check(&patient).await;
     assert_eq!(checked.faults, [""; 0]);
-    // Only where a commit was on its way; REL-26 and REL-27 see to it that there is one.
-    report.count("unknown, and resolved by key", hosts.told().unknown.load(Ordering::SeqCst));
+    // Zero if no commit was in flight; REL-26 and REL-27 make sure that one is.
+    report.count("unknown, and resolved by key", hosts.counters().unknown.load(Ordering::SeqCst));
     report.count("cycles", cycles);
     report.count("acknowledged", checked.acknowledged);
     report.count("messages", checked.messages);
@@ -50,10 +50,10 @@ async fn rel_25_nothing_is_lost_with_the_primary_that_a_synchronous_standby_has(
     hasty.close().await.unwrap();
 }
 
-/// The same check finds what is lost where commits wait for nobody. That is what an asynchronous standby is: labelled so, and not a
-/// fault of the store.
+/// The same check finds the lost commits of an asynchronous standby, which no commit waits for. The report labels them; they are
+/// no fault of the store.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_25_what_an_asynchronous_standby_has_not_is_lost_and_noticed() {
+async fn rel_25_check_finds_commits_that_an_asynchronous_standby_lost() {
     let mut report = Report::new("REL-25 asynchronous");
     let Some(installation) = installation("REL-25: an asynchronous standby that takes over") else { return };
     let mut group = Group::start(&installation, false).unwrap();
@@ -65,7 +65,7 @@ async fn rel_25_what_an_asynchronous_standby_has_not_is_lost_and_noticed() {
     hosts.answers(ANSWERS).await;
     group.kill().unwrap();
     group.promote().unwrap();
-    // The store goes on, with what there is.
+    // The store continues without the lost commits.
     hosts.answers(ANSWERS).await;
     hosts.stop().await;
     let checked = hosts.check(&db).await;

@@ -1,4 +1,4 @@
-//! REL-24 to REL-28: what the Postgres store survives that its servers and the network do.
+//! REL-24 to REL-28: the Postgres store survives failures of its servers and of the network.
 #![cfg(unix)]
 
 mod crash;

@@ -1,4 +1,4 @@
-//! REL-27: the network between the hosts and the server is cut, whole or one way.
+//! REL-27: the network between the hosts and the server fails, in both directions or in one.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -24,12 +24,12 @@ const HEALED: Duration = Duration::from_secs(5);
 const CUT: Duration = Duration::from_secs(4);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_27_a_connection_that_is_cut_swallowed_or_slow_holds_nobody_up() {
+async fn rel_27_calls_end_by_their_deadline_on_broken_connections() {
     let mut report = Report::new("REL-27 proxy");
     let Some(installation) = installation("REL-27: connections that are cut") else { return };
     let mut random = report.random();
     let cluster = Cluster::start(&installation).unwrap();
-    let proxy = Proxy::start(&cluster.place()).await.unwrap();
+    let proxy = Proxy::start(&cluster.address()).await.unwrap();
     let limits = options().answer_limit(Duration::from_secs(1));
     let db = open(limits, &cluster.url_at(&proxy.address(), "postgres")).await;
     let mut hosts = Hosts::new();
@@ -40,7 +40,7 @@ async fn rel_27_a_connection_that_is_cut_swallowed_or_slow_holds_nobody_up() {
         let cut = proxy.cut();
         let bytes = random.u32(..20_000);
         proxy.cut_after(if round % 2 == 0 { Way::ToClient } else { Way::ToServer }, bytes);
-        // In the middle of a message; from where on it goes on is for the store to find out.
+        // The connection ends in the middle of a message, and the store resolves the outcome.
         while proxy.cut() == cut {
             sleep(Duration::from_millis(1)).await;
         }
@@ -73,7 +73,7 @@ async fn rel_27_a_connection_that_is_cut_swallowed_or_slow_holds_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_27_a_network_that_is_cut_or_mute_holds_nobody_up() {
+async fn rel_27_calls_end_by_their_deadline_on_a_broken_network() {
     let mut report = Report::new("REL-27 network");
     let Some(installation) = installation("REL-27: networks that are cut") else { return };
     let network = match Network::make() {
@@ -87,11 +87,11 @@ async fn rel_27_a_network_that_is_cut_or_mute_holds_nobody_up() {
     hosts.write(&db, 8, Some(DEADLINE));
     let mut slowest = Duration::ZERO;
     for _ in 0..scaled(2) {
-        for (what, cut) in [("cable out", Network::cut as fn(&_) -> _), ("answers vanish", Network::mute)] {
+        for (fault, cut) in [("cable out", Network::cut as fn(&_) -> _), ("answers vanish", Network::mute)] {
             hosts.answers(20).await;
             cut(&network).unwrap();
             sleep(CUT).await;
-            report.fired(what, 1);
+            report.fired(fault, 1);
             network.heal().unwrap();
             slowest = slowest.max(hosts.answers(1).await);
         }
@@ -103,14 +103,14 @@ async fn finish(mut report: Report, mut hosts: Hosts, db: &throughline_core::Per
     hosts.stop().await;
     let checked = hosts.check(db).await;
     assert_eq!(checked.faults, [""; 0]);
-    let late = hosts.told().late.load(Ordering::SeqCst);
+    let late = hosts.counters().late.load(Ordering::SeqCst);
     assert!(late <= LATE, "a call was answered {late} ms after its deadline");
     assert!(slowest < HEALED, "it took {slowest:?} until it was written again");
     let failed = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::SeqCst);
-    report.fired("refused or unknown", failed(&hosts.told().refused) + failed(&hosts.told().unknown));
+    report.fired("refused or unknown", failed(&hosts.counters().refused) + failed(&hosts.counters().unknown));
     report.count("acknowledged", checked.acknowledged);
     report.count("messages", checked.messages);
-    report.count("unknown, and resolved by key", failed(&hosts.told().unknown));
+    report.count("unknown, and resolved by key", failed(&hosts.counters().unknown));
     report.count("latest answer after its deadline, ms", late);
     report.count("slowest to heal, ms", slowest.as_millis());
     report.finish();

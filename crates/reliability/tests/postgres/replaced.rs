@@ -1,4 +1,4 @@
-//! REL-28: a primary that was replaced comes back, and takes writes.
+//! REL-28: a replaced primary comes back and accepts writes.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use crate::scene::{Hosts, effect, installation, open, options};
 
 const MESSAGES: &str = "SELECT count(*) FROM throughline.messages";
 
-/// Nobody waits for a standby here: the old primary could answer every write that it is sent.
+/// Commits do not wait for a standby here, so the old primary could acknowledge every write that it receives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_28_nothing_is_written_to_a_primary_that_was_replaced() {
+async fn rel_28_hosts_never_write_to_a_replaced_primary() {
     let mut report = Report::new("REL-28");
     let Some(installation) = installation("REL-28: a primary that comes back") else { return };
     let mut group = Group::start(&installation, false).unwrap();
-    // The way to the second server can be cut; the old primary stands first in every list.
-    let proxy = Proxy::start(&group.other().place()).await.unwrap();
-    let both = |old: &Cluster| old.url_at(&format!("{},{}", old.place(), proxy.address()), "postgres");
+    // The test can cut the connection to the second server. The old primary is the first address of every list.
+    let proxy = Proxy::start(&group.other().address()).await.unwrap();
+    let both = |old: &Cluster| old.url_at(&format!("{},{}", old.address(), proxy.address()), "postgres");
     let url = both(group.primary());
     let db = open(options(), &url).await;
     let mut hosts = Hosts::new();
@@ -31,13 +31,13 @@ async fn rel_28_nothing_is_written_to_a_primary_that_was_replaced() {
     group.revive().unwrap();
     let old = group.other().run("postgres", MESSAGES).unwrap();
 
-    // Every connection is made anew, with the old primary in reach.
+    // Every connection is opened again while the old primary is reachable.
     for _ in 0..3 {
         proxy.reset();
         hosts.answers(20).await;
-        report.fired("reconnected beside the old primary", 1);
+        report.fired("reconnected with the old primary reachable", 1);
     }
-    // And while there is no other: nothing is written at all.
+    // If only the old primary is reachable, the store accepts no writes.
     hosts.stop().await;
     proxy.refuse();
     let answer = db.thread("t0").add(NewMessage::user("x")).deadline(Duration::from_secs(3)).await;
@@ -54,22 +54,22 @@ async fn rel_28_nothing_is_written_to_a_primary_that_was_replaced() {
     report.fired("alone with the old primary", 1);
     proxy.heal();
 
-    // A host that has seen nothing finds the one that was promoted last.
+    // A new host finds the server that was promoted last.
     let fresh = open(options(), &url).await;
     fresh.thread("t0").page(throughline_core::messages::PageFrom::End, 1).await.unwrap();
     let added = fresh.thread("fresh").add(NewMessage::user("x")).await.unwrap().message.id;
     let found = format!("SELECT count(*) FROM throughline.messages WHERE id = '{added}'");
     assert_eq!(group.primary().run("postgres", &found).unwrap(), "1");
-    report.fired("opened beside the old primary", 1);
+    report.fired("opened with the old primary reachable", 1);
     assert_eq!(group.other().run("postgres", MESSAGES).unwrap(), old, "written to the old primary");
 
     let checked = hosts.check(&db).await;
-    // What the standby had not received yet when the primary was killed is lost, as in REL-25.
+    // Commits that the standby had not received when the primary was killed are lost, as in REL-25.
     let others: Vec<_> = checked.faults.iter().filter(|fault| !fault.contains("is Absent")).collect();
     assert_eq!(others, [""; 0]);
 
-    // What cannot be known: a host that has seen nothing and reaches nobody else takes the old primary for the primary. A primary that
-    // waits for a standby answers it nothing: that is the fence.
+    // A new host that reaches only the old primary cannot know that it was replaced. If the old primary waits for a standby, it
+    // acknowledges no write of this host.
     group.other().synchronous_standbys("synchronous").unwrap();
     let limits = options().answer_limit(Duration::from_secs(1)).resolve_limit(Duration::from_secs(1));
     let alone = open(limits, &group.other().url("postgres")).await;
@@ -83,10 +83,10 @@ async fn rel_28_nothing_is_written_to_a_primary_that_was_replaced() {
     report.finish();
 }
 
-/// The old primary never died, and answers whoever is connected to it. Once one connection of a host has found the new primary, the others
-/// of that host are given up.
+/// The old primary never died, and answers its connected hosts. After one connection of a host finds the new primary, the host
+/// closes its other connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_28_who_finds_the_new_primary_takes_the_others_along() {
+async fn rel_28_host_closes_connections_to_the_old_primary_after_it_found_the_new_one() {
     let mut report = Report::new("REL-28 both alive");
     let Some(installation) = installation("REL-28: two primaries") else { return };
     let mut group = Group::start(&installation, false).unwrap();
@@ -94,14 +94,14 @@ async fn rel_28_who_finds_the_new_primary_takes_the_others_along() {
     let mut hosts = Hosts::new();
     hosts.write(&db, 4, None);
     hosts.answers(50).await;
-    // One connection that reads lies idle now.
+    // One read connection is idle now.
     db.thread("t0").page(throughline_core::messages::PageFrom::End, 1).await.unwrap();
     group.promote().unwrap();
     let before: u64 = group.primary().run("postgres", MESSAGES).unwrap().parse().unwrap();
-    // Nobody has told the host: it goes on where it is connected. That is why the old one has to be fenced.
+    // The host does not know of the promotion, and continues with its connections. So operators must stop the old primary.
     hosts.answers(20).await;
     assert_eq!(group.primary().run("postgres", MESSAGES).unwrap(), before.to_string());
-    report.fired("written to the old primary by who knows of no other", 1);
+    report.fired("written to the old primary by a host that knows no other", 1);
 
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COMMIT%' LIMIT 1";
     group.other().wait_until(cut, "t").unwrap();

@@ -1,4 +1,4 @@
-//! Hosts that write to a store and keep a log of it, and the check of what the store holds in the end.
+//! Hosts that write to a store and keep acknowledgement logs, and the comparison of the store with the logs.
 
 use std::{
     path::Path,
@@ -23,25 +23,25 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How many threads of the store all writers share.
+/// The number of threads that all writers share.
 const THREADS: u64 = 4;
 
-/// The longest that anything may take that has to come.
+/// The longest duration of any step that must complete.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Between two writes of a task: the store is to be written to all the time, and read in the end.
+/// The pause between two writes of a task: writes continue during the whole test, but the final read stays short.
 const PACE: Duration = Duration::from_millis(4);
 
-/// Where the servers are; nothing, and a notice, where PostgreSQL is not installed.
-pub(crate) fn installation(what: &str) -> Option<Installation> {
+/// Returns the installed PostgreSQL. If there is none, prints that the test is skipped.
+pub(crate) fn installation(test: &str) -> Option<Installation> {
     let found = Installation::find();
     if found.is_none() {
-        skipped(what, "PostgreSQL 15 or newer is not installed");
+        skipped(test, "PostgreSQL 15 or newer is not installed");
     }
     found
 }
 
-/// Settings under which nothing takes long that need not.
+/// Returns options with short timeouts.
 pub(crate) fn options() -> PostgresOptions {
     PostgresBackend::builder()
         .writers(2)
@@ -49,33 +49,33 @@ pub(crate) fn options() -> PostgresOptions {
         .answer_limit(Duration::from_secs(2))
 }
 
-/// A host that has opened the store.
+/// Opens the store as a host.
 ///
 /// # Panics
-/// When it does not open.
+/// Panics if the store does not open.
 pub(crate) async fn open(options: PostgresOptions, url: &str) -> Persistence {
     let opening = timeout(TIMEOUT, options.open(url));
     let backend = opening.await.expect("the store opens in time").expect("the store opens");
     Persistence::builder().backend(backend).build().unwrap()
 }
 
-/// What the writers tell of themselves.
+/// The counters of all writers.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
-    /// Answers that a write was applied.
+pub(crate) struct Counters {
+    /// The writes that the store applied.
     pub(crate) applied: AtomicU64,
-    /// Answers that nobody knows; each write is repeated until somebody does.
+    /// The calls with an unknown outcome. The writer repeats each of them until the outcome is known.
     pub(crate) unknown: AtomicU64,
-    /// Answers that nothing was applied.
+    /// The writes that the store refused.
     pub(crate) refused: AtomicU64,
-    /// The longest that a call with a deadline took beyond it, in milliseconds.
+    /// The longest time by which a call exceeded its deadline, in milliseconds.
     pub(crate) late: AtomicU64,
 }
 
-/// Hosts that write, until they are told to stop.
+/// Hosts that write until [`stop`](Self::stop).
 pub(crate) struct Hosts {
     logs: TempDir,
-    told: Arc<Told>,
+    counters: Arc<Counters>,
     applied: watch::Sender<u64>,
     stop: Arc<AtomicBool>,
     tasks: JoinSet<()>,
@@ -86,7 +86,7 @@ impl Hosts {
     pub(crate) fn new() -> Self {
         Self {
             logs: tempfile::tempdir().unwrap(),
-            told: Arc::default(),
+            counters: Arc::default(),
             applied: watch::Sender::new(0),
             stop: Arc::default(),
             tasks: JoinSet::new(),
@@ -94,18 +94,18 @@ impl Hosts {
         }
     }
 
-    pub(crate) fn told(&self) -> &Told {
-        &self.told
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
-    /// Has a host write with so many tasks, each call with this deadline, where there is one.
+    /// Starts tasks of a host that write, with an optional deadline for each call.
     pub(crate) fn write(&mut self, db: &Persistence, tasks: u64, deadline: Option<Duration>) {
         for _ in 0..tasks {
             let number = self.names;
             self.names += 1;
             let task = Task {
                 log: AckLog::create(self.logs.path().join(format!("{number}.acks"))).unwrap(),
-                told: Arc::clone(&self.told),
+                counters: Arc::clone(&self.counters),
                 applied: self.applied.clone(),
                 stop: Arc::clone(&self.stop),
                 db: db.clone(),
@@ -116,17 +116,17 @@ impl Hosts {
         }
     }
 
-    /// Waits until so many more writes were answered as applied, and says how long that took.
+    /// Waits until `more` further writes were applied. Returns the duration.
     pub(crate) async fn answers(&self, more: u64) -> Duration {
         let begun = Instant::now();
         let mut applied = self.applied.subscribe();
         let wanted = *applied.borrow() + more;
         let waited = timeout(TIMEOUT, applied.wait_for(|applied| *applied >= wanted)).await;
-        waited.expect("the store takes writes again").unwrap();
+        waited.expect("the store accepts writes again").unwrap();
         begun.elapsed()
     }
 
-    /// Ends the writers, once each knows what became of its last write.
+    /// Ends the writers after each knows the outcome of its last write.
     pub(crate) async fn stop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
         while let Some(ended) = timeout(TIMEOUT, self.tasks.join_next()).await.expect("all writers end") {
@@ -134,7 +134,7 @@ impl Hosts {
         }
     }
 
-    /// Holds the store against what all of them were answered.
+    /// Compares the store with the acknowledgement logs of all writers.
     pub(crate) async fn check(&self, db: &Persistence) -> Checked {
         let mut ledger = read(self.logs.path());
         let (faults, messages) = check_messages(db, &mut ledger).await;
@@ -143,11 +143,11 @@ impl Hosts {
     }
 }
 
-/// What a check found.
+/// The result of a check.
 pub(crate) struct Checked {
     pub(crate) faults: Vec<String>,
     pub(crate) messages: u64,
-    /// How many calls were answered as applied; a call that was repeated counts each time.
+    /// The number of calls that the store acknowledged; a repeated call counts each time.
     pub(crate) acknowledged: u64,
 }
 
@@ -159,7 +159,7 @@ fn read(logs: &Path) -> Ledger {
 
 struct Task {
     log: AckLog,
-    told: Arc<Told>,
+    counters: Arc<Counters>,
     applied: watch::Sender<u64>,
     stop: Arc<AtomicBool>,
     db: Persistence,
@@ -173,7 +173,7 @@ impl Task {
         while !self.stop.load(Ordering::SeqCst) {
             let name = format!("{}-{n}", self.number);
             n += 1;
-            // One that nobody knows of is made again under its key, until somebody does: that is what the key is for.
+            // The writer repeats a call with an unknown outcome under its idempotency key, until the outcome is known.
             while self.add(&name).await == Outcome::Unknown {}
             sleep(PACE).await;
         }
@@ -190,28 +190,28 @@ impl Task {
         };
         let outcome = Outcome::of(&answer);
         begun.end(outcome).unwrap();
-        self.tell(outcome, asked.elapsed());
+        self.record(outcome, asked.elapsed());
         outcome
     }
 
-    fn tell(&self, outcome: Outcome, took: Duration) {
+    fn record(&self, outcome: Outcome, took: Duration) {
         if let Some(deadline) = self.deadline {
             let late = u64::try_from(took.saturating_sub(deadline).as_millis()).unwrap();
-            self.told.late.fetch_max(late, Ordering::SeqCst);
+            self.counters.late.fetch_max(late, Ordering::SeqCst);
         }
         let count = match outcome {
             Outcome::Applied => {
                 self.applied.send_modify(|applied| *applied += 1);
-                &self.told.applied
+                &self.counters.applied
             }
-            Outcome::Refused => &self.told.refused,
-            Outcome::Unknown => &self.told.unknown,
+            Outcome::Refused => &self.counters.refused,
+            Outcome::Unknown => &self.counters.unknown,
         };
         count.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-/// What became of a call, as its caller is told.
+/// Returns the effect of a call, as its caller sees it.
 pub(crate) fn effect<T>(answer: &Result<T, PersistError>) -> Effect {
     answer.as_ref().map_or_else(PersistError::effect, |_| Effect::Applied)
 }

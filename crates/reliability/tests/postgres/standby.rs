@@ -1,4 +1,4 @@
-//! REL-26: the standby that commits wait for stands still.
+//! REL-26: the synchronous standby is frozen.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use throughline_reliability::Report;
 
 use crate::scene::{effect, installation, open, options};
 
-/// Ends each wait for the standby in this way: `cancel` or `terminate`; says how many there were.
+/// Ends each wait for the standby with `cancel` or `terminate`. Returns the number of waits.
 fn end_waits(primary: &Cluster, way: &str) -> u64 {
     let sql =
         format!("SELECT count(pg_{way}_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
@@ -16,9 +16,9 @@ fn end_waits(primary: &Cluster, way: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rel_26_a_commit_that_no_standby_has_is_no_success() {
+async fn rel_26_commit_without_its_standby_is_not_acknowledged() {
     let mut report = Report::new("REL-26");
-    let Some(installation) = installation("REL-26: a standby that stands still") else { return };
+    let Some(installation) = installation("REL-26: a frozen standby") else { return };
     let group = Group::start(&installation, true).unwrap();
     let limits = options()
         .wait_limit(Duration::from_secs(1))
@@ -46,7 +46,7 @@ async fn rel_26_a_commit_that_no_standby_has_is_no_success() {
             let thread = db.thread("t");
             tokio::spawn(async move { thread.add(NewMessage::user("x")).key(way).await })
         };
-        // The commit, and whatever the store waits for after it.
+        // The commit, and the fence transaction that waits after it.
         let mut ended = 0;
         while !call.is_finished() {
             ended += end_waits(group.primary(), way);
@@ -61,7 +61,7 @@ async fn rel_26_a_commit_that_no_standby_has_is_no_success() {
         assert_eq!(effect(&answer), Effect::Applied, "{way}: {answer:?}");
     }
 
-    // One whose wait was cancelled is waited for anew, and answered once the standby has it.
+    // After a cancelled wait, the store waits again and answers after the standby has the commit.
     group.primary().wait_for_replica("synchronous", "sync").unwrap();
     let patient = open(options(), &group.url("postgres")).await;
     group.other().freeze().unwrap();

@@ -23,7 +23,7 @@ pub struct Health {
     /// The last failure of the writer, even if it works again. It contains nothing of the written data.
     pub last_failure: Option<String>,
     /// The length of the WAL (the `-wal` file), in bytes.
-    pub log_bytes: u64,
+    pub wal_bytes: u64,
     /// The step in which the writer has been for two seconds or longer, and the time so far: the disk hangs. The alarm
     /// [`WriterWaits`](Alarm::WriterWaits) reports the same.
     pub writer_waits: Option<WriterWait>,
@@ -47,9 +47,9 @@ pub enum Condition {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Alarm {
-    /// The WAL is longer than its [limit](crate::SqliteOptions::log_limit) and cannot be truncated: a reader has held
+    /// The WAL is longer than its [limit](crate::SqliteOptions::wal_limit) and cannot be truncated: a reader has held
     /// one snapshot of the store for a long time.
-    LogTooLong,
+    WalTooLong,
     /// The disk has less space than the [floor](crate::SqliteOptions::free_space_floor): the store refuses writes with
     /// `StorageFull` and `NotApplied`.
     SpaceLow,
@@ -74,7 +74,7 @@ impl Health {
             alarms: Vec::new(),
             failures: 0,
             last_failure: None,
-            log_bytes: 0,
+            wal_bytes: 0,
             writer_waits: None,
         }
     }

@@ -193,12 +193,12 @@ mod tests {
         let mut waiting = pin!(health_state.changed_from(&seen));
         health_state.set_failures(1, Some("the disk failed".to_owned()));
         assert!(std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending())).await);
-        health_state.set_alarm(Alarm::LogTooLong, true);
-        assert_eq!(waiting.await.alarms, [Alarm::LogTooLong]);
-        health_state.set_alarm(Alarm::LogTooLong, true);
+        health_state.set_alarm(Alarm::WalTooLong, true);
+        assert_eq!(waiting.await.alarms, [Alarm::WalTooLong]);
+        health_state.set_alarm(Alarm::WalTooLong, true);
         health_state.set_alarm(Alarm::SpaceLow, true);
-        assert_eq!(health_state.health().alarms, [Alarm::LogTooLong, Alarm::SpaceLow]);
-        health_state.set_alarm(Alarm::LogTooLong, false);
+        assert_eq!(health_state.health().alarms, [Alarm::WalTooLong, Alarm::SpaceLow]);
+        health_state.set_alarm(Alarm::WalTooLong, false);
         assert_eq!(health_state.health().alarms, [Alarm::SpaceLow]);
         assert!(health_state.admit().is_ok());
         health_state.set_condition(Condition::ReadOnly);

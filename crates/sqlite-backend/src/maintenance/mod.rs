@@ -100,7 +100,7 @@ impl Maintenance {
     }
 
     fn with_wal_length(&self, health: Health) -> Health {
-        Health { log_bytes: wal_length(&wal_path_of(&self.path)), ..health }
+        Health { wal_bytes: wal_length(&wal_path_of(&self.path)), ..health }
     }
 
     /// Verifies one snapshot of the store: the pages and indexes (SQLite's `integrity_check`), the references between

@@ -13,13 +13,13 @@ pub struct Verification {
     /// The tombstones of deleted messages.
     pub deleted: u64,
     /// The chunks of open messages.
-    pub pieces: u64,
+    pub chunks: u64,
     /// The idempotency keys.
     pub keys: u64,
     /// The threads, including deleted ones.
     pub threads: u64,
     /// The provider aliases of messages.
-    pub names: u64,
+    pub aliases: u64,
     /// The changes.
     pub changes: u64,
     /// The consumers of the change feed.
@@ -56,7 +56,7 @@ pub struct Damage {
     /// Its message, if that can be read.
     pub message: Option<MessageId>,
     /// The description of the damage.
-    pub what: String,
+    pub reason: String,
 }
 
 /// A part of the store that can be damaged independently.
@@ -70,7 +70,7 @@ pub enum Part {
     /// A thread: its row, or its sequence numbers do not add up.
     Thread,
     /// The summary of a thread. It can be [rebuilt](throughline_core::threads::RebuildThread).
-    Entry,
+    Summary,
     /// A change event in the change feed.
     Change,
     /// The row of a message, or a tombstone.
@@ -78,7 +78,7 @@ pub enum Part {
     /// The chunks of an open message.
     Chunks,
     /// A provider alias of a message.
-    Name,
+    Alias,
     /// The record of an idempotency key.
     Key,
     /// The cursor of a consumer, or its quarantine.
@@ -101,6 +101,6 @@ impl fmt::Display for Damage {
                 write!(f, "{name} `{value}`, ")?;
             }
         }
-        f.write_str(&self.what)
+        f.write_str(&self.reason)
     }
 }

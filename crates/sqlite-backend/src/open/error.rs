@@ -54,6 +54,28 @@ pub enum OpenError {
         /// The latest schema that this version knows.
         known: i64,
     },
+    /// The file was written by an earlier version. Only a store that may write migrates it.
+    #[error("`{}` has schema {found}, and this version reads schema {known}: open it once for writing, which migrates it", path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// The schema of the file.
+        found: i64,
+        /// The schema of this version.
+        known: i64,
+    },
+    /// There is no file to read.
+    #[error("there is no store `{}`", path.display())]
+    Missing {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file has a `-wal`, but no `-shm`, so that it cannot be read without creating one.
+    #[error("`{}` was not closed, and its `-shm` is missing: copy the `-shm` with it, or open it once for writing", path.display())]
+    NoWalIndex {
+        /// The file.
+        path: PathBuf,
+    },
     /// The ledger of migrations in the file differs from the one that this version would have written.
     #[error("migration {id} of `{}` is {found}, and this version has {expected} there", path.display())]
     Ledger {
@@ -168,8 +190,11 @@ impl OpenError {
             | Self::Path { .. }
             | Self::Foreign { .. }
             | Self::Forked { .. } => ErrorKind::Invalid,
+            Self::Missing { .. } => ErrorKind::NotFound,
             Self::UnsafeSqlite { .. }
             | Self::Newer { .. }
+            | Self::Older { .. }
+            | Self::NoWalIndex { .. }
             | Self::Ledger { .. }
             | Self::Trigger { .. }
             | Self::Refused { .. } => ErrorKind::Unsupported,

@@ -29,13 +29,18 @@ impl From<rusqlite::Error> for Unfit {
     }
 }
 
+/// Returns the error for a file of another format.
+pub(super) fn not_a_database(path: &Path) -> OpenError {
+    OpenError::Foreign { path: path.to_owned(), found: "it is not an SQLite database".to_owned() }
+}
+
 /// Examines the file, in a transaction of the caller, so that all answers are from one snapshot.
 pub(super) fn examine(connection: &Connection, path: &Path) -> Result<Identity, Unfit> {
     let foreign = |found| Err(Unfit::File(OpenError::Foreign { path: path.to_owned(), found }));
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let application_id = match pragma("application_id") {
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
-            return foreign("it is not an SQLite database".to_owned());
+            return Err(Unfit::File(not_a_database(path)));
         }
         answer => answer?,
     };

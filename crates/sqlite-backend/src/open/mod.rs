@@ -5,6 +5,7 @@ mod file;
 mod fingerprint_key;
 mod identity;
 mod migration;
+mod read_only;
 mod trigger;
 mod version;
 
@@ -22,7 +23,7 @@ pub(crate) use self::fingerprint_key::KeyFile;
 use self::identity::{Identity, Unfit};
 pub(crate) use self::trigger::foreign_triggers;
 use crate::{
-    SqliteBackend, SqliteOptions,
+    SqliteBackend, SqliteOptions, SqliteReader,
     connection::{configure, connect},
     error::EngineError,
     failpoint::Failpoint,
@@ -37,6 +38,23 @@ use crate::{
 pub(crate) async fn open(options: SqliteOptions, path: &Path) -> Result<SqliteBackend, OpenError> {
     let path = file::resolve(path)?;
     start(options, path, None).await
+}
+
+/// Opens the store at `path` to be read.
+pub(crate) async fn open_read_only(options: SqliteOptions, path: &Path) -> Result<SqliteReader, OpenError> {
+    let path = Arc::<Path>::from(file::resolve(path)?);
+    let examined = {
+        let path = Arc::clone(&path);
+        tokio::task::spawn_blocking(move || read_only::examine(&path)).await
+    };
+    let tokenizer = match examined {
+        Ok(examined) => examined?,
+        Err(error) => {
+            return Err(OpenError::Io { path: path.to_path_buf(), source: std::io::Error::other(error) });
+        }
+    };
+    let readers = Readers::open_read_only(&options, Arc::clone(&path), tokenizer).await?;
+    Ok(SqliteReader::new(options, path, readers, tokenizer))
 }
 
 /// Opens a store in a new directory.

@@ -106,12 +106,12 @@ fn change(scope: Scope<'_>, read: &ReadChanges, row: &Row<'_>) -> Option<Change>
     }
     let position = Position::new(u64::try_from(row.integer(0)?).ok()?);
     let at = Timestamp::from_micros(change.map_or(0, |change| change.at));
-    let what = match change {
+    let kind = match change {
         None => unreadable("its checksum does not match".to_owned()),
         Some(_) if thread.is_none() => unreadable("its thread cannot be read".to_owned()),
         Some(change) => change.kind(),
     };
     let tenant = tenant.unwrap_or_else(|| scope.tenant.clone());
     let thread = thread.unwrap_or_else(nameless);
-    Some(Change { position, tenant, thread, at, kind: what })
+    Some(Change { position, tenant, thread, at, kind })
 }

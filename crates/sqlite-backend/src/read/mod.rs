@@ -33,16 +33,20 @@ use std::{
 };
 
 use rusqlite::Connection;
-use throughline_core::{PersistError, ReadArgs, ReadResult, Result, TenantId, Timestamp};
+use throughline_core::{
+    PersistError, ReadArgs, ReadResult, Result, TenantId, Timestamp, backend::search::Tokenizer,
+};
 
 use self::{call::Times, pool::Pool, search::Searching};
-use crate::{OpenError, SqliteOptions, reader_barrier::ReaderBarrier};
+use crate::{OpenError, SqliteOptions, error::EngineError, reader_barrier::ReaderBarrier};
 
 /// The readers of a store.
 #[derive(Debug)]
 pub(crate) struct Readers {
     pool: Pool,
     wait_limit: Duration,
+    /// How often a read is tried while other processes change the file.
+    attempts: u32,
     /// `None` without a full-text index.
     searching: Option<Searching>,
 }
@@ -64,9 +68,24 @@ impl Readers {
         path: Arc<Path>,
         reader_barrier: Arc<ReaderBarrier>,
     ) -> Result<Self, OpenError> {
-        let pool = Pool::open(path, options.readers, reader_barrier).await?;
-        let searching = Searching { tokenizer: options.tokenizer, time_limit: options.search_time_limit };
-        Ok(Self { pool, wait_limit: options.wait_limit, searching: options.search.then_some(searching) })
+        let pool = Pool::open(path, false, options.readers, reader_barrier).await?;
+        Ok(Self::new(options, pool, 1, options.search.then_some(options.tokenizer)))
+    }
+
+    /// Opens readers that change no file. The file exists.
+    pub(crate) async fn open_read_only(
+        options: &SqliteOptions,
+        path: Arc<Path>,
+        tokenizer: Option<Tokenizer>,
+    ) -> Result<Self, OpenError> {
+        let pool = Pool::open(path, true, options.readers, Arc::default()).await?;
+        Ok(Self::new(options, pool, READ_ONLY_ATTEMPTS, tokenizer))
+    }
+
+    fn new(options: &SqliteOptions, pool: Pool, attempts: u32, tokenizer: Option<Tokenizer>) -> Self {
+        let time_limit = options.search_time_limit;
+        let searching = tokenizer.map(|tokenizer| Searching { tokenizer, time_limit });
+        Self { pool, wait_limit: options.wait_limit, attempts, searching }
     }
 
     /// Answers a read.
@@ -78,18 +97,34 @@ impl Readers {
         now: Timestamp,
     ) -> Result<ReadResult> {
         let timeout_at = deadline.unwrap_or_else(|| Instant::now() + self.wait_limit);
-        let tenant = tenant.clone();
-        let work = {
-            let (tenant, searching) = (tenant.clone(), self.searching);
-            move |db: &Connection| answer(Scope { db, tenant: &tenant, now, deadline }, searching, &read)
+        let searching = self.searching;
+        let attempt = |read: ReadArgs| {
+            let of = tenant.clone();
+            let work =
+                move |db: &Connection| answer(Scope { db, tenant: &of, now, deadline }, searching, &read);
+            self.pool.run(tenant.clone(), Times { timeout_at, deadline }, work)
         };
-        self.pool.run(tenant, Times { timeout_at, deadline }, work).await
+        for _ in 1..self.attempts {
+            match attempt(read.clone()).await {
+                Err(error) if is_changing(&error) => {}
+                answer => return answer,
+            }
+        }
+        attempt(read).await
     }
 
     /// Waits until every read has ended, and closes the readers.
     pub(crate) async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// The attempts of a read of a closed store. Each failed one means that a process opened or closed the store meanwhile.
+const READ_ONLY_ATTEMPTS: u32 = 5;
+
+fn is_changing(error: &PersistError) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    matches!(source, Some(EngineError::Changing))
 }
 
 /// The operation that a store without a full-text index does not support.

@@ -18,6 +18,7 @@ use crate::{
     cause::Cause,
     connection::connect_to_read,
     error::EngineError,
+    read_only::Access,
     reader_barrier::{Parked, ReaderBarrier},
 };
 
@@ -26,6 +27,9 @@ pub(super) const STEPS_BETWEEN_LOOKS: i32 = 200;
 
 pub(super) struct Reader {
     path: Arc<Path>,
+    /// The access to a file that the store must not change. `None` before the first connection.
+    access: Option<Access>,
+    is_read_only: bool,
     waiting: Arc<Waiting>,
     reader_barrier: Arc<ReaderBarrier>,
     /// Wakes this reader and no other.
@@ -40,11 +44,18 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(path: Arc<Path>, waiting: Arc<Waiting>, reader_barrier: Arc<ReaderBarrier>) -> Self {
+    pub(super) fn new(
+        path: Arc<Path>,
+        is_read_only: bool,
+        waiting: Arc<Waiting>,
+        reader_barrier: Arc<ReaderBarrier>,
+    ) -> Self {
         let (wakeup, page_cache_reserve, parked) =
             (Arc::default(), PageCacheReserve::default(), reader_barrier.park());
         Self {
             path,
+            access: None,
+            is_read_only,
             waiting,
             reader_barrier,
             wakeup,
@@ -56,13 +67,31 @@ impl Reader {
     }
 
     /// Opens the connection if there is none; a read does the same.
-    pub(super) fn connect(&mut self) -> rusqlite::Result<&Connection> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => connect_to_read(&self.path)?,
+    pub(super) fn connect(&mut self) -> Result<&Connection, EngineError> {
+        if self.is_read_only {
+            let access = Access::of(&self.path)?;
+            if self.access.as_ref() != Some(&access) {
+                self.connection = None;
+                self.access = Some(access);
+            }
+        }
+        let connection = match (self.connection.take(), &self.access) {
+            (Some(connection), _) => connection,
+            (None, None) => connect_to_read(&self.path)?,
+            (None, Some(access)) => access.connect(&self.path)?,
         };
         self.page_cache_reserve.make(&connection)?;
         Ok(self.connection.insert(connection))
+    }
+
+    /// Refuses the answer of a read during which another process opened the closed store.
+    fn check_unchanged(&self) -> Result<()> {
+        match &self.access {
+            Some(access) if access.is_checked_after() && Access::of(&self.path)? != *access => {
+                Err(EngineError::Changing.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes the reader idle before its first read.
@@ -99,7 +128,7 @@ impl Reader {
         let asked = Arc::clone(stage);
         self.connection = self.parked.replace(None);
         let read = || {
-            let connection = self.connect().map_err(EngineError::from)?;
+            let connection = self.connect()?;
             let begin = || {
                 connection.progress_handler(
                     STEPS_BETWEEN_LOOKS,
@@ -115,6 +144,13 @@ impl Reader {
             let detail = "a read of the store panicked";
             Err(PersistError::new(ErrorKind::Panicked, detail).with_effect(Effect::NotApplied))
         });
+        let result = match self.check_unchanged() {
+            Ok(()) => result,
+            Err(changed) => {
+                self.connection = None;
+                Err(changed)
+            }
+        };
         let connection = self.connection.take().filter(|connection| end(connection).is_ok());
         drop(self.parked.replace(connection));
         // Before the search for the cause, which may read the file for a second: the writer does not wait for that.

@@ -36,7 +36,7 @@ const COLUMNS: &str = concat!(
     head_columns!(),
     ", ",
     entry_columns!(),
-    ", iif(c.active_at >> 14 = c.active_slot, c.active_at, c.active_slot << 14) AS stands_at, \
+    ", iif(c.active_at >> 14 = c.active_slot, c.active_at, c.active_slot << 14) AS sort_at, \
      CAST(t.thread AS TEXT) AS called "
 );
 const ENTRY: usize = HEAD_COLUMNS;
@@ -52,8 +52,8 @@ const BY_ACTIVITY: &str = "FROM catalog c INDEXED BY catalog_by_activity \
 const BY_LABEL: &str = "FROM labels l CROSS JOIN catalog c ON c.thread_pk = l.thread_pk \
     CROSS JOIN threads t ON t.thread_pk = c.thread_pk";
 const SHOWN: &str = " WHERE c.tenant = ?1 AND c.listed = 1 AND c.archived = ?2 AND c.active_slot <= ?6 \
-    AND (c.active_slot < ?6 OR (stands_at <= ?3 AND (stands_at < ?3 OR called > ?4)))";
-const IN_ORDER: &str = " ORDER BY c.active_slot DESC, stands_at DESC, called LIMIT ?5";
+    AND (c.active_slot < ?6 OR (sort_at <= ?3 AND (sort_at < ?3 OR called > ?4)))";
+const IN_ORDER: &str = " ORDER BY c.active_slot DESC, sort_at DESC, called LIMIT ?5";
 /// The first of the parameters for the names and values of labels.
 const LABELS: usize = 7;
 

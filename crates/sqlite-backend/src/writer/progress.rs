@@ -37,8 +37,8 @@ struct Mark {
 
 impl Progress {
     /// Selects the row of the store.
-    pub(crate) const SELECT: &str =
-        "SELECT position, kept_after, fences, checksum, writers, epoch, following FROM store WHERE id = 1";
+    pub(crate) const SELECT: &str = "SELECT position, kept_after, fence_transaction_count, checksum, writers, epoch, \
+        is_replica FROM store WHERE id = 1";
 
     /// Decodes that row; `None` if its checksum does not match.
     pub(crate) fn of(row: &Row<'_>) -> rusqlite::Result<Option<Self>> {
@@ -75,8 +75,8 @@ impl Progress {
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         connection
             .prepare_cached(
-                "UPDATE store SET position = ?1, kept_after = ?2, fences = ?3, checksum = ?4, writers = ?5, \
-                 epoch = ?6, following = ?7 WHERE id = 1",
+                "UPDATE store SET position = ?1, kept_after = ?2, fence_transaction_count = ?3, checksum = ?4, \
+                 writers = ?5, epoch = ?6, is_replica = ?7 WHERE id = 1",
             )?
             .execute(params![
                 self.position,
@@ -198,9 +198,9 @@ mod tests {
         for change in [
             "position = 8",
             "kept_after = 1",
-            "fences = 0",
+            "fence_transaction_count = 0",
             "epoch = 4",
-            "following = 0",
+            "is_replica = 0",
             "writers = x''",
             "writers = CAST(writers || x'00' AS BLOB)",
             "checksum = 0",

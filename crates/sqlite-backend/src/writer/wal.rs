@@ -208,10 +208,10 @@ impl Wal {
         }
         if self.is_long() {
             let since = *self.too_long_since.get_or_insert_with(Instant::now);
-            health_state.set_alarm(Alarm::LogTooLong, since.elapsed() >= LONG);
+            health_state.set_alarm(Alarm::WalTooLong, since.elapsed() >= LONG);
         } else {
             self.too_long_since = None;
-            health_state.set_alarm(Alarm::LogTooLong, false);
+            health_state.set_alarm(Alarm::WalTooLong, false);
         }
         Ok(())
     }
@@ -421,7 +421,7 @@ mod tests {
         written.connection.execute("INSERT INTO t VALUES (zeroblob(40000))", []).unwrap();
         let _reader = written.reader();
         // A tenth of the time is more than a measurement takes, and less than the rest of it.
-        for (so_far, alarms) in [(LONG / 10, &[][..]), (LONG, &[Alarm::LogTooLong][..])] {
+        for (so_far, alarms) in [(LONG / 10, &[][..]), (LONG, &[Alarm::WalTooLong][..])] {
             wal.too_long_since = Instant::now().checked_sub(so_far);
             written.measure(&mut wal);
             assert_eq!(written.health_state.health().alarms, alarms);

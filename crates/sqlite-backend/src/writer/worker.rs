@@ -123,7 +123,7 @@ impl Worker {
             threads: ThreadCache::default(),
             file_identity: FileIdentity::new(&path, path_of(&path)),
             id: fastrand::i64(1..),
-            wal: Wal::new(&path, options.log_limit, Arc::clone(&reader_barrier), Arc::clone(&guard)),
+            wal: Wal::new(&path, options.wal_limit, Arc::clone(&reader_barrier), Arc::clone(&guard)),
             guard,
             has_second_library: false,
             reader_barrier,

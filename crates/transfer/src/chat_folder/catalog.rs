@@ -14,7 +14,7 @@ use super::{
     ChatId, MARK, SCHEMA_VERSION,
     object::{Object, quoted},
 };
-use crate::{Finding, FindingKind, Location, TransferError};
+use crate::{FindingKind, Location, Report, TransferError};
 
 /// The name of the file.
 pub(super) const FILE: &str = "catalog.json";
@@ -40,7 +40,8 @@ pub(super) struct Catalog {
     pub(super) newer: Option<String>,
     /// The tenant whose export wrote the catalog, if any.
     pub(super) export_of: Option<TenantId>,
-    pub(super) findings: Vec<Finding>,
+    /// The entries that were skipped.
+    pub(super) findings: Report,
 }
 
 pub(super) fn path(dir: &Path) -> PathBuf {
@@ -126,7 +127,7 @@ impl Catalog {
             let line = line_of(raw) as u64;
             let mut skip = |kind| {
                 let location = Location::Line { file: path.to_owned(), line };
-                catalog.findings.push(Finding { location, kind });
+                catalog.findings.skip(&location, kind);
             };
             let Ok(entry) = Object::parse(raw.get()) else {
                 skip(FindingKind::NoObject);

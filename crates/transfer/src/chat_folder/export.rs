@@ -40,7 +40,13 @@ pub(super) async fn export(dir: &Path, fields: &Metadata, db: &Persistence) -> R
     let mut report = Report::default();
     let mut entries = Vec::new();
     let mut folders = HashMap::new();
-    for thread in every_thread(db, &mut report).await? {
+    let (threads, damaged) = every_thread(db).await?;
+    // The chats of threads that exist, but could not be read. The report may not list all of them.
+    let mut unreadable: BTreeSet<ChatId> = damaged.iter().map(ChatId::of).collect();
+    for thread in damaged {
+        report.skip(&Location::Thread(thread), FindingKind::Damaged);
+    }
+    for thread in threads {
         let id = ChatId::of(&thread.thread);
         match folders.entry(id) {
             Entry::Vacant(free) => drop(free.insert(thread.thread.clone())),
@@ -48,16 +54,22 @@ pub(super) async fn export(dir: &Path, fields: &Metadata, db: &Persistence) -> R
                 // Its id is the name that is derived from another thread's id: no thread overwrites another.
                 let found = FindingKind::FolderTaken(taken.get().clone());
                 report.skip(&Location::Thread(thread.thread), found);
+                unreadable.insert(id);
                 continue;
             }
         }
-        if let Some(entry) = write(dir, id, thread, db, &mut report).await? {
-            entries.push((id, entry));
-            report.threads += 1;
+        match write(dir, id, thread, db, &mut report).await? {
+            Written::Entry(entry) => {
+                entries.push((id, entry));
+                report.threads += 1;
+            }
+            Written::Unreadable => drop(unreadable.insert(id)),
+            Written::Deleted => {}
         }
     }
     let (dir, tenant, fields) = (dir.to_owned(), db.tenant().clone(), fields.clone());
-    blocking(move || finish(&dir, &tenant, before, entries, &fields, report)).await
+    let written = Threads { entries, unreadable };
+    blocking(move || finish(&dir, &tenant, before, written, &fields, report)).await
 }
 
 /// Locks the folder against other exports, of this process and of others, until the file is closed. The lock leaves no
@@ -115,8 +127,26 @@ fn prepare(dir: &Path, tenant: &TenantId) -> Result<Catalog, TransferError> {
     }
 }
 
-/// Returns every listed thread, the oldest first.
-async fn every_thread(db: &Persistence, report: &mut Report) -> Result<Vec<ThreadSummary>, TransferError> {
+/// The threads of an export.
+struct Threads {
+    /// The catalog entries of the written threads.
+    entries: Vec<(ChatId, String)>,
+    /// The threads that exist, but could not be read.
+    unreadable: BTreeSet<ChatId>,
+}
+
+/// The result of writing one thread.
+enum Written {
+    /// Its entry in the catalog.
+    Entry(String),
+    /// A part of it cannot be read.
+    Unreadable,
+    /// It was deleted meanwhile.
+    Deleted,
+}
+
+/// Returns every listed thread, the oldest first, and the threads whose summaries are damaged.
+async fn every_thread(db: &Persistence) -> Result<(Vec<ThreadSummary>, BTreeSet<ThreadId>), TransferError> {
     // A thread that becomes active meanwhile moves to the front, before the current page. The next pass finds it.
     let (mut entries, mut damaged) = (BTreeMap::new(), BTreeSet::new());
     for _ in 0..PASSES {
@@ -136,23 +166,19 @@ async fn every_thread(db: &Persistence, report: &mut Report) -> Result<Vec<Threa
             break;
         }
     }
-    for thread in damaged {
-        report.skip(&Location::Thread(thread), FindingKind::Damaged);
-    }
     let mut entries: Vec<ThreadSummary> = entries.into_values().collect();
     entries.sort_by_key(|entry| entry.created_at);
-    Ok(entries)
+    Ok((entries, damaged))
 }
 
-/// Writes the transcript of a thread and returns its entry in the catalog. `None` if the thread was deleted meanwhile,
-/// or a part of it cannot be read.
+/// Writes the transcript of a thread and returns its entry in the catalog.
 async fn write(
     dir: &Path,
     id: ChatId,
     mut thread: ThreadSummary,
     db: &Persistence,
     report: &mut Report,
-) -> Result<Option<String>, TransferError> {
+) -> Result<Written, TransferError> {
     let folder = dir.join(id.to_string());
     loop {
         let facts = Facts::of(&thread);
@@ -171,7 +197,8 @@ async fn write(
                 {
                     drop(transcript);
                     report.skip(&Location::Thread(thread.thread), FindingKind::Refused(error.to_string()));
-                    return leave(folder).await;
+                    leave(folder).await?;
+                    return Ok(Written::Unreadable);
                 }
                 Err(error) => return Err(error.into()),
             };
@@ -194,7 +221,8 @@ async fn write(
         let Some(now) = now else {
             drop(transcript);
             report.skip(&Location::Thread(thread.thread), FindingKind::Deleted);
-            return leave(folder).await;
+            leave(folder).await?;
+            return Ok(Written::Deleted);
         };
         if now.generation != thread.generation {
             thread = now;
@@ -204,15 +232,15 @@ async fn write(
         transcript.output.finish().await?;
         report.messages += messages;
         open.iter().for_each(|location| report.skip(location, FindingKind::Open));
-        return Ok(Some(facts.entry(id, &header, &thread, turns)));
+        return Ok(Written::Entry(facts.entry(id, &header, &thread, turns)));
     }
 }
 
 /// Keeps the transcript of an earlier export; removes the folder if it is empty.
-async fn leave(folder: PathBuf) -> Result<Option<String>, TransferError> {
+async fn leave(folder: PathBuf) -> Result<(), TransferError> {
     blocking(move || {
         drop(fs::remove_dir(&folder));
-        Ok(None)
+        Ok(())
     })
     .await
 }
@@ -304,28 +332,20 @@ fn finish(
     dir: &Path,
     tenant: &TenantId,
     before: Catalog,
-    entries: Vec<(ChatId, String)>,
+    written: Threads,
     fields: &Metadata,
     mut report: Report,
 ) -> Result<Report, TransferError> {
     let Catalog { entries: mut left, fields: mut all, version, .. } = before;
-    let mut texts = Vec::with_capacity(entries.len());
-    for (id, entry) in entries {
+    let mut texts = Vec::with_capacity(written.entries.len());
+    for (id, entry) in written.entries {
         left.remove(&id);
         texts.push(entry);
     }
-    // Threads that were already reported exist, but could not be read.
-    let named = report.skipped.iter().filter(|finding| finding.kind != FindingKind::Deleted);
-    let named: BTreeSet<ChatId> = named
-        .filter_map(|finding| match &finding.location {
-            Location::Thread(thread) => Some(ChatId::of(thread)),
-            _ => None,
-        })
-        .collect();
     for (id, (entry, _)) in left {
         let folder = dir.join(id.to_string());
         if catalog::is_there(&folder)? {
-            if !named.contains(&id) {
+            if !written.unreadable.contains(&id) {
                 report.warn(&Location::File(folder), FindingKind::NoLongerThere);
             }
             texts.push(entry);

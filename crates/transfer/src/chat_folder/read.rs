@@ -26,13 +26,13 @@ impl Source for ChatFolder {
         let catalog = if self.ignores_catalog { None } else { Catalog::read(&self.dir)? };
         let names_chats = catalog.is_some();
         let mut catalog = catalog.unwrap_or_default();
-        report.skipped.append(&mut catalog.findings);
+        report.append_skipped(std::mem::take(&mut catalog.findings));
         for (name, _) in catalog.fields.iter() {
             report.unknown(format!("catalog.{name}"));
         }
         report.catalog_fields = std::mem::take(&mut catalog.fields);
         if catalog.newer.is_some() {
-            report.newer.push(Location::File(catalog::path(&self.dir)));
+            report.add_newer(&Location::File(catalog::path(&self.dir)));
         }
         let mut threads = HashSet::new();
         for (id, dir) in chats(&self.dir, report)? {
@@ -187,7 +187,7 @@ impl Chat<'_> {
             Some(header) => {
                 if let Some(version) = newer(header, &mut warnings) {
                     warnings.push(FindingKind::Newer(version));
-                    self.report.newer.push(file.clone());
+                    self.report.add_newer(&file);
                 }
                 if header.raw("guid").is_none() {
                     warnings.push(absent_or_wrong(header, "guid"));
@@ -237,7 +237,7 @@ impl Chat<'_> {
             let turn = before.read(&line, number);
             before.pass(&turn);
             match turn.newer {
-                Some(_) => self.report.newer.push(location.clone()),
+                Some(_) => self.report.add_newer(&location),
                 None => turn.unknown.iter().for_each(|name| self.report.unknown(format!("turn.{name}"))),
             }
             for found in turn.warnings {

@@ -2,8 +2,10 @@
 
 use std::{fs, io::Write as _};
 
+use throughline_core::{NewMessage, Persistence};
+use throughline_sqlite::SqliteBackend;
 use throughline_transfer::{
-    ChatFolder, FindingKind, LegacySqlite, LegacySqliteOptions, Location, TransferError,
+    ChatFolder, FindingKind, LegacySqlite, LegacySqliteOptions, Location, Report, TransferError,
 };
 
 use crate::{
@@ -34,6 +36,75 @@ async fn a_line_longer_than_the_bound_is_named_and_the_lines_around_it_are_impor
     let location = Location::Line { file: path, line: 3 };
     assert_eq!(found, [(&location, &FindingKind::LineTooLong { max: MAX_LINE })]);
     assert_eq!(rows(&db, ID).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_report_lists_1000_bad_lines_and_counts_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    catalog(folder.path(), &[entry(ID, "x", 1, "x")]);
+    let mut text = vec![header(ID)];
+    text.resize(1 + 2_000, "not JSON".to_owned());
+    text.push(turn(1, "q1", "a1"));
+    chat(folder.path(), ID, lines(&text));
+    let source = ChatFolder::open(folder.path()).unwrap();
+    let db = store();
+    for report in [source.plan().await.unwrap(), source.import(&db).await.unwrap()] {
+        assert_eq!((report.messages, report.skipped.len()), (2, Report::MAX_LISTED));
+        assert_eq!((report.not_listed.skipped, report.not_listed.total()), (1_000, 1_000));
+        let listed: Vec<u64> = report.skipped.iter().map(|finding| line_of(&finding.location)).collect();
+        assert_eq!(listed, (2..=1_001).collect::<Vec<_>>());
+        assert_eq!(
+            report.to_string(),
+            "2 messages in 1 threads, 0 were there already, 2000 were left out; \
+             the report lists 1000 findings, and 1000 more were counted only"
+        );
+    }
+    assert_eq!(rows(&db, ID).await.len(), 2);
+}
+
+fn line_of(location: &Location) -> u64 {
+    match location {
+        Location::Line { line, .. } => *line,
+        other => panic!("{other} is no line"),
+    }
+}
+
+#[tokio::test]
+async fn a_report_lists_1000_warnings_and_1000_unknown_fields() {
+    let folder = tempfile::tempdir().unwrap();
+    let field = |n: u64| format!("\"x{n}\":1,\"seq\":{}", 2 * n + 1);
+    let turns = (0..2_000).map(|n| turn(1, "q", "a").replacen("\"seq\":1", &field(n), 1));
+    let text: Vec<String> = [header(ID)].into_iter().chain(turns).collect();
+    chat(folder.path(), ID, lines(&text));
+    let report = ChatFolder::open(folder.path()).unwrap().plan().await.unwrap();
+    assert_eq!((report.messages, report.skipped.len(), report.not_listed.skipped), (4_000, 0, 0));
+    // One gap before each turn but the first.
+    assert_eq!((report.warnings.len(), report.not_listed.warnings), (1_000, 999));
+    assert_eq!((report.unknown_fields.len(), report.not_listed.unknown_fields), (1_000, 1_000));
+}
+
+/// Threads beyond the limit of the report are not taken for threads that the store no longer has.
+#[tokio::test]
+async fn an_export_warns_of_no_thread_that_exists_but_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let open = async || {
+        let backend = SqliteBackend::open(&path).await.unwrap();
+        Persistence::builder().backend(backend).build().unwrap()
+    };
+    let db = open().await;
+    for n in 0..Report::MAX_LISTED + 2 {
+        db.thread(format!("t{n}")).add(NewMessage::user("x")).await.unwrap();
+    }
+    let out = ChatFolder::create(dir.path().join("out")).unwrap();
+    out.export(&db).await.unwrap();
+    db.close().await.unwrap();
+    let damage = "UPDATE messages SET content = '[1]'";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(damage).unwrap();
+    let db = open().await;
+    let report = out.export(&db).await.unwrap();
+    assert_eq!((report.threads, report.skipped.len(), report.not_listed.skipped), (0, 1_000, 2));
+    assert_eq!((&report.warnings[..], report.not_listed.warnings), (&[][..], 0));
 }
 
 const VIEW: &str = "CREATE VIEW endless AS WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n) \

@@ -22,7 +22,7 @@ async fn a_turn_is_a_question_and_an_answer_of_its_time() {
     let plan = source.plan().await.unwrap();
     let report = source.import(&db).await.unwrap();
     assert_eq!(report, plan);
-    assert_eq!((report.threads, report.messages, report.skipped.len(), report.noted.len()), (1, 4, 0, 0));
+    assert_eq!((report.threads, report.messages, report.skipped.len(), report.warnings.len()), (1, 4, 0, 0));
     let all = everything(&db).await;
     let (thread, messages) = &all[ID];
     assert_eq!((thread.title.as_str(), thread.messages, thread.turns), ("Lisbon", 4, 2));
@@ -107,7 +107,7 @@ async fn every_invalid_line_is_reported_and_every_valid_turn_is_imported() {
             (16, FindingKind::NotJson(54)),
         ]
     );
-    let [gap] = &report.noted[..] else { panic!("{:?}", report.noted) };
+    let [gap] = &report.warnings[..] else { panic!("{:?}", report.warnings) };
     assert_eq!(gap.kind, FindingKind::SeqGap { after: 1, seq: 3 });
     assert!(gap.to_string().ends_with("chat.jsonl:13: turn 3 follows turn 1"));
 }
@@ -137,7 +137,7 @@ async fn repeated_unordered_or_missing_numbers_lose_no_turn() {
     assert_eq!(ids(&read), due);
     // A turn without a time has that of the turn before.
     assert_eq!(read[8].created_at, read[7].created_at);
-    let found: Vec<FindingKind> = report.noted.iter().map(|finding| finding.kind.clone()).collect();
+    let found: Vec<FindingKind> = report.warnings.iter().map(|finding| finding.kind.clone()).collect();
     assert_eq!(
         found,
         [

@@ -15,7 +15,7 @@ async fn round(db: &Persistence) -> Persistence {
     ChatFolder::create(folder.path()).unwrap().export(db).await.unwrap();
     let other = store();
     let report = ChatFolder::open(folder.path()).unwrap().import(&other).await.unwrap();
-    assert_eq!((&report.skipped[..], report.noted.len()), (&[][..], 0), "{:?}", report.noted);
+    assert_eq!((&report.skipped[..], report.warnings.len()), (&[][..], 0), "{:?}", report.warnings);
     other
 }
 
@@ -162,7 +162,7 @@ async fn a_repeated_export_changes_only_changed_files() {
     assert_eq!((changed.threads, changed.messages), (1, 2));
     assert_eq!(changed.skipped.iter().map(|finding| &finding.kind).collect::<Vec<_>>(), [&FindingKind::Open]);
     assert_eq!(
-        changed.noted.iter().map(|finding| &finding.kind).collect::<Vec<_>>(),
+        changed.warnings.iter().map(|finding| &finding.kind).collect::<Vec<_>>(),
         [&FindingKind::NoLongerThere]
     );
     open.abandon("enough").await.unwrap();

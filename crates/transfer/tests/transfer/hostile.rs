@@ -214,7 +214,7 @@ async fn damage_in_one_thread_does_not_stop_the_others() {
 
         let db = open().await;
         let report = out.export(&db).await.unwrap();
-        assert_eq!((report.threads, report.skipped.len(), &*report.noted), (1, 1, &[][..]), "{damage}");
+        assert_eq!((report.threads, report.skipped.len(), &*report.warnings), (1, 1, &[][..]), "{damage}");
         assert_eq!(report.skipped[0].location, Location::Thread("a".parse().unwrap()));
         let after = files(&dir.path().join("out"));
         assert!(

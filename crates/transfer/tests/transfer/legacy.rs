@@ -74,7 +74,7 @@ async fn every_row_is_imported_with_its_bytes_and_times() {
     let source = LegacySqlite::open(legacy.path()).unwrap();
     let plan = source.plan().await.unwrap();
     assert_eq!((plan.threads, plan.messages, plan.already_there), (1, 8, 0));
-    assert_eq!((&plan.skipped[..], &plan.noted[..]), (&[][..], &[][..]));
+    assert_eq!((&plan.skipped[..], &plan.warnings[..]), (&[][..], &[][..]));
     let db = store();
     assert_eq!(source.import(&db).await.unwrap(), plan);
     assert_eq!(rows(&db, "a").await, due);

@@ -1,4 +1,4 @@
-//! What has an entry, and what it says.
+//! The calls that have an audit record, and the content of the record.
 
 use throughline_core::{
     Effect, ErrorKind, PersistArgs, PersistResult, Position, Revision,
@@ -44,7 +44,7 @@ async fn each(rig: Rig) {
     assert_eq!(found, due);
 }
 
-/// What an entry of a call is to be about. The message that is taken is in the answer alone.
+/// The expected record of a call. Only the answer names the message that was taken.
 fn shape(args: &PersistArgs, result: &PersistResult) -> Vec<String> {
     let one = |args: &PersistArgs| {
         let operation = match args {

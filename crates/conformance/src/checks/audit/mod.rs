@@ -1,4 +1,4 @@
-//! The log of who did what.
+//! The audit log.
 
 pub(super) mod entries;
 pub(super) mod read;
@@ -43,7 +43,7 @@ async fn applied(db: &Persistence) -> Vec<AuditEntry> {
     found
 }
 
-/// What an entry is about: its operations, each with its thread and its messages.
+/// The subject of an audit record: its operations, each with its thread and its messages.
 fn about(entry: &AuditEntry) -> Vec<String> {
     let item = |item: &throughline_core::audit::AuditItem| {
         let thread = item.thread.as_ref().map_or("-", |thread| thread.as_str());

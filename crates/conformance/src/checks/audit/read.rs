@@ -1,4 +1,4 @@
-//! Who is shown what of the log.
+//! The part of the audit log that each reader sees.
 
 use throughline_core::{
     ErrorKind, Persistence, Position,
@@ -58,7 +58,7 @@ async fn tenant(rig: Rig) {
     assert_eq!(shown(&other, ChangeScope::Tenant).await, ["other add t a", "other add t b"]);
     let all = [&ours[0], "other add t a", &ours[1], "other add t b"];
     assert_eq!(shown(&other, ChangeScope::Store).await, all);
-    let stranger = db.for_tenant("nobody".parse().unwrap());
+    let stranger = db.for_tenant("third".parse().unwrap());
     assert_eq!(shown(&stranger, ChangeScope::Tenant).await, Vec::<String>::new());
 }
 

@@ -1,4 +1,4 @@
-//! What consumers of the changes keep in the store.
+//! The cursor and the quarantine of a consumer.
 
 use throughline_core::{
     ErrorKind, Persistence, Position,
@@ -17,7 +17,7 @@ checks! {
     Extended "consumers.cursor_never_moves_back" [Consumer Read] "a cursor moves forward from its expected position and never moves back" => cursor;
     Extended "consumers.reset_sets_the_cursor_anywhere" [Consumer Read] "a reset moves a cursor to any position and releases the quarantined changes after it" => reset;
     Extended "consumers.quarantine_lists_skipped_changes" [Consumer Read] "the quarantine lists skipped changes by position with their reasons, page by page, until they are released" => quarantine;
-    Extended "consumers.state_is_separate_per_consumer_and_tenant" [Consumer Read] "each consumer of each tenant has its own cursor and quarantine" => apart;
+    Extended "consumers.state_is_separate_per_consumer_and_tenant" [Consumer Read] "each consumer of each tenant has its own cursor and quarantine" => separate;
     Extended "consumers.names_are_case_sensitive" [Consumer Read] "two consumer names that differ only in case belong to two consumers" => case;
     Extended "consumers.refused_move_creates_no_consumer" [Consumer Replica Read] "a refused cursor move or a release for an unknown consumer creates no consumer" => refused_move;
     Extended "consumers.state_survives_reopening" [Consumer Read; durable] "cursors and quarantines are unchanged after the store is reopened" => reopened;
@@ -44,7 +44,7 @@ async fn skip(db: &Persistence, consumer: &str, position: u64, why: &str) {
         thread: thread_id("t"),
         why: why.into(),
     };
-    db.on_consumer(change).await.expect("it is taken down");
+    db.on_consumer(change).await.expect("the change is recorded");
 }
 
 async fn listed(db: &Persistence, consumer: &str) -> Vec<(u64, String)> {
@@ -81,7 +81,7 @@ async fn cursor(rig: Rig) {
         refused(moved(to, expected).await, ErrorKind::Stale);
         assert_eq!(state(&db, "index").await, (5, 0));
     }
-    // Made again, it has done what it should.
+    // A repeated call succeeds, because the cursor is already there.
     assert_eq!(moved(5, Some(0)).await.unwrap().position, at(5));
     assert_eq!(moved(9, Some(5)).await.unwrap().position, at(9));
     assert_eq!(moved(12, None).await.unwrap().position, at(12));
@@ -98,7 +98,7 @@ async fn reset(rig: Rig) {
     assert_eq!(answer.position, at(4));
     assert_eq!(state(&db, "index").await, (4, 2));
     assert_eq!(listed(&db, "index").await.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [3, 4]);
-    // On as well, past everything that there is.
+    // A reset can also move forward, past every change.
     db.on_consumer(ResetCursor::new(name("index"), at(u64::MAX >> 1))).await.unwrap();
     assert_eq!(state(&db, "index").await, (u64::MAX >> 1, 2));
 }
@@ -119,7 +119,7 @@ async fn quarantine(rig: Rig) {
     assert_eq!(state(&db, "index").await, (0, 4));
 }
 
-async fn apart(rig: Rig) {
+async fn separate(rig: Rig) {
     let db = rig.db().await;
     let other = db.for_tenant("other".parse().unwrap());
     db.on_consumer(MoveCursor::new(name("index"), at(3))).await.unwrap();

@@ -1,4 +1,4 @@
-//! What is told of each write.
+//! The change events of each write.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ checks! {
     Extended "changes.replays_emit_none" [Add Read; keys changes] "a call that is replayed by its key emits no second change" => replays;
 }
 
-/// Makes a call and answers what was told of it, by whom and when.
+/// Makes calls and returns the change events of each, with their tenant and time verified.
 struct EmittedChanges {
     db: Persistence,
     after: Position,
@@ -47,7 +47,7 @@ impl EmittedChanges {
         changes
     }
 
-    /// What is told of this write, whose position is that of the last of it.
+    /// The change events of this write. The last one has the position of the write.
     async fn of(&mut self, args: impl Into<PersistArgs>, now: Timestamp) -> Vec<ChangeKind> {
         let args = args.into();
         let case = format!("{args:?}");

@@ -12,7 +12,7 @@ use crate::{
     check::checks,
     rig::Rig,
     shorthand::{id, position, said},
-    turned::{in_step, turn},
+    timers::{advance_timers, on_other_runtime},
 };
 
 checks! {
@@ -86,19 +86,19 @@ async fn woken(rig: Rig) {
         tokio::spawn(async move { db.thread("t").add(said("after", "x")).await })
     };
     writer.await.expect("no panic").expect("it is added");
-    // Without a sign a feed looks now and then: its timers are turned.
+    // Without a commit notification a feed polls: the test advances its timers.
     let mut emitted = None;
     for _ in 0..20 {
-        turn(Duration::from_secs(5)).await;
+        advance_timers(Duration::from_secs(5)).await;
         emitted = rx.try_recv().ok();
         if emitted.is_some() {
             break;
         }
         let thread = db.thread("t");
-        drop(in_step(async move { thread.get(id("after")).await }).await);
+        drop(on_other_runtime(async move { thread.get(id("after")).await }).await);
     }
     if emitted.is_none() {
-        // What is left is the time that a read takes. Only a hang is ended by it.
+        // Only the time of one read remains. The timeout ends only a hang.
         emitted = timeout(Duration::from_secs(10), rx.recv()).await.expect("it is not woken");
     }
     assert_eq!(emitted.as_deref(), Some("t after"));

@@ -1,4 +1,4 @@
-//! What is told of changes.
+//! The change feed.
 
 pub(super) mod consumer;
 pub(super) mod emitted;

@@ -17,11 +17,11 @@ checks! {
     Extended "changes.position_equals_the_writers_receipt" [Add Delete Read; changes] "the position of a change equals the position in the receipt of its write" => positions;
     Extended "changes.reads_resume_at_any_position" [Add Delete Read; changes] "reads from any earlier position return the same later changes" => resume;
     Extended "changes.answer_reports_position_and_more" [Add Read; changes] "an answer reports the position it has read to and whether more changes exist" => more;
-    Extended "changes.read_after_a_future_position_is_too_old" [Add Delete Read; changes] "a read after a position that the store has not reached fails as `TooOld`" => ahead;
+    Extended "changes.read_after_a_future_position_is_too_old" [Add Delete Read; changes] "a read after a position that the store has not reached fails as `TooOld`" => future_position;
     Extended "changes.page_position_joins_the_changes" [Add Delete Read; changes] "a page of messages plus the changes after its position contains every write once" => page;
     Extended "changes.list_position_joins_the_changes" [Add Thread Read; changes] "a list of threads plus the changes after its position contains every write once" => list;
     Extended "changes.page_read_during_writes_joins_the_changes" [Add Read; changes threads] "a page that is read during concurrent writes joins the changes after its position" => at_once;
-    Extended "changes.order_is_commit_order_when_the_clock_jumps_back" [Add Read; changes] "changes keep commit order when the clock jumps back" => back;
+    Extended "changes.order_is_commit_order_when_the_clock_jumps_back" [Add Read; changes] "changes keep commit order when the clock jumps back" => clock_jumps_back;
     Extended "changes.survive_reopening" [Add Delete Batch Read; durable changes] "changes and their positions are unchanged after the store is reopened" => reopened;
     Extended "changes.limit_is_from_1_to_1000" [Read; changes] "a read of changes accepts a limit from 1 to 1000 and refuses others" => limit,
         core alone: "the pipeline refuses another limit before a store is asked";
@@ -79,7 +79,7 @@ async fn more(rig: Rig) {
             let Changes { changes, position, more } = read(&db, ChangeScope::Tenant, after, limit).await;
             assert!(changes.len() <= limit as usize && position >= after, "{limit} after {after}");
             assert!(changes.iter().all(|change| after < change.position && change.position <= position));
-            // What follows is what was not told yet.
+            // The next page contains only changes that no earlier page had.
             assert!(!more || position > after, "no way on after {after}");
             seen.extend(at(&changes));
             after = position;
@@ -98,7 +98,7 @@ async fn more(rig: Rig) {
 }
 
 /// A store that has lost commits, or was put back from a backup, is asked for what follows a position that it has never given.
-async fn ahead(rig: Rig) {
+async fn future_position(rig: Rig) {
     let db = rig.db().await;
     let last = *eleven(&db).await.last().unwrap();
     for scope in [ChangeScope::Tenant, ChangeScope::Store, ChangeScope::Thread(thread_id("t"))] {
@@ -186,7 +186,7 @@ async fn at_once(rig: Rig) {
     }
 }
 
-async fn back(rig: Rig) {
+async fn clock_jumps_back(rig: Rig) {
     let db = rig.db().await;
     let times = [50, 10, 30, 10];
     for (number, time) in times.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Whose changes are told.
+//! The scope of a read of changes: a thread, a tenant or the store.
 
 use throughline_core::{Persistence, Position, changes::ChangeScope};
 
@@ -46,7 +46,7 @@ async fn tenant(rig: Rig) {
     assert_eq!(shown(&db, ChangeScope::Tenant).await, due);
     let due = ["t a", "T a", "t b", "T b", "t a"].map(|case| format!("other {case}"));
     assert_eq!(shown(&other, ChangeScope::Tenant).await, due);
-    let stranger = db.for_tenant("nobody".parse().unwrap());
+    let stranger = db.for_tenant("third".parse().unwrap());
     assert_eq!(shown(&stranger, ChangeScope::Tenant).await, Vec::<String>::new());
 }
 

@@ -1,7 +1,7 @@
 //! `kill -9` in the middle of writing.
 //!
-//! This shows what survives the end of a *process*. What survives the loss of power is claimed by the backend and not
-//! shown here: the operating system lives on and keeps what it was given.
+//! The checks verify the end of a *process*. The backend claims the loss of power, and no check verifies it: the operating
+//! system survives and keeps the written pages.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ async fn keys(rig: Rig) {
     for number in 0..count {
         let name = format!("a{number}");
         let repeated = thread.add(said(&name, &long_text(&name))).key(name.as_str()).await.expect("once");
-        assert!(repeated.deduplicated || number >= acks.len(), "{name} was acknowledged and made again");
+        assert!(repeated.deduplicated || number >= acks.len(), "{name} was acknowledged and applied again");
     }
     refused(thread.add(NewMessage::user("other")).key("a0").await, ErrorKind::Conflict);
     assert_eq!(everything(&thread).await.len(), count);
@@ -115,8 +115,8 @@ async fn again(rig: Rig) {
 }
 
 async fn draft(rig: Rig) {
-    const PIECES: usize = 9;
-    let acks = killed(&rig, Role::Draft, PIECES + 1).await;
+    const CHUNKS: usize = 9;
+    let acks = killed(&rig, Role::Draft, CHUNKS + 1).await;
     assert_eq!(acks[0], "reserved");
     let db = rig.db().await;
     let thread = db.thread("t");
@@ -131,23 +131,23 @@ async fn draft(rig: Rig) {
     let as_acknowledged = row.content == committed(acknowledged);
     assert!(
         as_acknowledged || row.content == committed(acknowledged + 1),
-        "{acknowledged} pieces: {}",
+        "{acknowledged} chunks: {}",
         row.content.as_json()
     );
     assert_eq!(row.state, MessageState::Streaming);
     assert_eq!(the(&thread, "d").await, row);
-    // Its lease is alive: nobody may touch it.
+    // Its lease has not expired, so recovery does not touch it.
     assert!(db.recover_expired_drafts("too early").await.unwrap().abandoned.is_empty());
     assert_eq!(the(&thread, "d").await, row);
     let ends = row.lease.expect("an open row has a lease").expires_at;
     assert!(ends > ManualClock::START);
     rig.clock.set(ends.plus(Duration::from_micros(1)));
-    let sweepers = [db.clone(), db.clone()];
-    let sweepers = sweepers
+    let recoveries = [db.clone(), db.clone()];
+    let recoveries = recoveries
         .map(|db| tokio::spawn(async move { db.recover_expired_drafts("its process died").await.unwrap() }));
     let mut settled = 0;
-    for sweeper in sweepers {
-        let recovered = sweeper.await.expect("a sweep");
+    for recovery in recoveries {
+        let recovered = recovery.await.expect("a recovery");
         assert!(recovered.failed.is_empty(), "{:?}", recovered.failed);
         settled += recovered.abandoned.len();
     }
@@ -158,6 +158,6 @@ async fn draft(rig: Rig) {
         (MessageState::Abandoned, row.content, row.revision.next())
     );
     assert_eq!(after.abandon_reason.as_deref(), Some("its process died"));
-    // And the writer, had it lived, would be told.
+    // The lost writer, if it still ran, would receive an error.
     refused(thread.update_content(id("d"), append("late"), UpdateMode::Partial).await, ErrorKind::Stale);
 }

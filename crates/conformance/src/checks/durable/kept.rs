@@ -1,4 +1,4 @@
-//! What is listed, found and taken after the store was closed and opened again.
+//! Lists, searches and take last message after the store was reopened.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What an acknowledged write survives, and stores that several processes have open.
+//! Durability of acknowledged writes, and stores that several processes have open.
 
 pub(super) mod crash;
 pub(super) mod kept;

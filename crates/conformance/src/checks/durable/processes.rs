@@ -19,7 +19,7 @@ checks! {
     Extended "processes.acknowledged_writes_are_visible_to_others" [Add UpdateContent Delete Read; durable processes] "a write that one handle acknowledges is visible to the other handle" => see;
     Extended "processes.second_update_of_a_revision_is_refused" [Reserve UpdateContent Read; durable processes] "when two handles update the same revision, one of them is refused" => revision;
     Extended "processes.concurrent_reservations_share_one_row" ("VL-S15") [Reserve Read; keys durable processes threads] "two handles that reserve with the same key at the same time get the same message" => one_slot;
-    Extended "processes.concurrent_recovery_settles_each_draft_once" ("VL-S14") [Reserve UpdateContent Read; durable processes threads] "two handles that recover expired drafts at the same time settle each message once" => sweepers;
+    Extended "processes.concurrent_recovery_settles_each_draft_once" ("VL-S14") [Reserve UpdateContent Read; durable processes threads] "two handles that recover expired drafts at the same time settle each message once" => recoveries;
     Extended "processes.seq_order_is_commit_order" ("VL-S23") [Add Read; durable processes] "messages of two writing processes are in commit order, and pages neither repeat nor skip any" => writers;
     Extended "processes.alternating_writes_keep_the_thread_summary" [Add Thread Read; durable processes] "two handles that write to a thread in turn do not undo each other's summary changes" => entries;
     Extended "processes.concurrent_turns_are_all_kept" ("RR-S3") [Add Batch Thread Read; durable processes] "when two processes append turns concurrently, every turn is whole and the summary counts it" => turns;
@@ -88,7 +88,7 @@ async fn one_slot(rig: Rig) {
     }
 }
 
-async fn sweepers(rig: Rig) {
+async fn recoveries(rig: Rig) {
     const MESSAGES: usize = 16;
     let handles = two(&rig).await;
     for number in 0..MESSAGES {
@@ -132,8 +132,8 @@ async fn writers(rig: Rig) {
     for process in processes {
         for line in process.end().await {
             let (seq, name) = line.strip_prefix("ack ").and_then(|ack| ack.split_once(' ')).expect("an ack");
-            let before = seqs.insert(seq.parse::<u64>().expect("a place"), name.to_owned());
-            assert_eq!(before, None, "the place {seq} was given twice");
+            let before = seqs.insert(seq.parse::<u64>().expect("a seq"), name.to_owned());
+            assert_eq!(before, None, "the seq {seq} was assigned twice");
         }
         loop {
             let page = thread.page(throughline_core::messages::PageFrom::After(cursor), 7).await.unwrap();
@@ -144,7 +144,7 @@ async fn writers(rig: Rig) {
     }
     assert_eq!(seen.len(), 2 * EACH as usize);
     let order: Vec<&str> = seqs.values().map(String::as_str).collect();
-    assert_eq!(ids(&seen), order, "the order is that of the acknowledged places");
+    assert_eq!(ids(&seen), order, "the order is that of the acknowledged seqs");
     for number in ["1.", "2."] {
         let own: Vec<_> = order.iter().filter_map(|name| name.strip_prefix(number)).collect();
         let expected: Vec<_> = (0..EACH).map(|message| message.to_string()).collect();

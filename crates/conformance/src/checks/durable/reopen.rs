@@ -18,7 +18,7 @@ checks! {
     Extended "durability.tombstones_survive_reopening" [Add Reserve Delete Read; durable] "a deleted id stays unusable after the store is reopened" => tombstones;
     Extended "durability.counters_continue_after_reopening" [Add Delete Read; durable] "sequence numbers and positions continue after the store is reopened and are never reused" => counters;
     Extended "durability.drafts_can_finish_after_reopening" [Reserve UpdateContent Read; durable] "an open message keeps its lease and can be finished after the store is reopened" => open;
-    Extended "durability.reopening_after_every_write_loses_nothing" [Add UpdateContent Read; durable] "a store that is reopened after every write loses no write" => often;
+    Extended "durability.reopening_after_every_write_loses_nothing" [Add UpdateContent Read; durable] "a store that is reopened after every write loses no write" => repeatedly;
 }
 
 async fn fill(db: &Persistence) {
@@ -86,9 +86,9 @@ async fn counters(rig: Rig) {
     for number in 0..4 {
         let name = format!("m{number}");
         let added = db.run(Add::new("t".parse().unwrap(), said(&name, "x"))).reply().await.unwrap();
-        assert!(added.output.message.seq > seq, "a place was given again");
+        assert!(added.output.message.seq > seq, "a seq was reused");
         assert!(position(&added) > at, "a position was given again");
-        // The last of everything is deleted: nothing that is left tells how far the counting was.
+        // The newest message is deleted, so no row shows the last assigned seq.
         let deleted = db.thread("t").delete(id(&name)).reply().await.unwrap();
         (seq, at) = (added.output.message.seq, position(&deleted));
         db = rig.reopen(db).await;
@@ -114,7 +114,7 @@ async fn open(rig: Rig) {
     assert_eq!(content, throughline_core::Content::text("ab"));
 }
 
-async fn often(rig: Rig) {
+async fn repeatedly(rig: Rig) {
     let mut db = rig.db().await;
     let mut names = Vec::new();
     for number in 0..10 {

@@ -104,7 +104,7 @@ async fn pages(rig: Rig) {
 
 async fn metadata(rig: Rig) {
     let db = rig.db().await;
-    let large = facts(&format!(r#"{{"note":"{}"}}"#, "x".repeat(10 << 10)));
+    let large = facts(&format!(r#"{{"memo":"{}"}}"#, "x".repeat(10 << 10)));
     for number in 0..8 {
         let message = said(&format!("m{number:02}"), "x").with_metadata(large.clone());
         db.thread("t").add(message).await.unwrap();
@@ -112,7 +112,7 @@ async fn metadata(rig: Rig) {
     expect_every_message(&db, 8, BOUND).await;
 }
 
-/// Open messages with these texts, each written in two pieces.
+/// Open messages with these texts, each written in two appends.
 async fn begin(db: &Persistence, thread: &str, texts: &[String]) {
     for (number, text) in texts.iter().enumerate() {
         let reservation = NewReservation::new(Role::Assistant).with_id(id(&format!("m{number:02}")));
@@ -167,7 +167,7 @@ async fn threads(rig: Rig) {
     let db = rig.db().await;
     let names: Vec<String> = (0..12).map(|number| format!("t{number:02}")).collect();
     for (number, name) in names.iter().enumerate() {
-        let large = facts(&format!(r#"{{"note":"{}"}}"#, "x".repeat(10 << 10)));
+        let large = facts(&format!(r#"{{"memo":"{}"}}"#, "x".repeat(10 << 10)));
         db.create_thread(new_thread(name).with_metadata(large)).await.unwrap();
         db.thread(name.as_str()).add(said("m", "x")).await.unwrap();
         if number % 2 == 1 {

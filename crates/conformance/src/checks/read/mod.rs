@@ -1,4 +1,4 @@
-//! What the reads show.
+//! The reads.
 
 pub(super) mod bytes;
 pub(super) mod get;

@@ -88,7 +88,7 @@ async fn of_thread(rig: Rig) {
     let rest = ListOpen { after: first.next, ..ListOpen::new(1).in_thread("a".parse().unwrap()) };
     let rest = db.read(rest).await.unwrap();
     assert_eq!((named(&rest), rest.next), (vec!["a/2".to_owned()], None));
-    assert_eq!(named(&db.thread("nobody").open_reservations(10).await.unwrap()), [""; 0]);
+    assert_eq!(named(&db.thread("unknown").open_reservations(10).await.unwrap()), [""; 0]);
 }
 
 async fn expired(rig: Rig) {

@@ -132,8 +132,8 @@ async fn scope(rig: Rig) {
     assert!(search(&db, in_thread("nothing"), Position::ZERO).await.hits.is_empty());
 }
 
-/// The store is searched by one tenant before and after other ones have said the same words, more often and later. Their names are
-/// close to its own, and one of them has had the same mark of 20 bits in an index that told tenants apart by that.
+/// One tenant searches the store before and after other tenants write the same words, more often and later. Their names are
+/// similar. One of them collides in an index that separates tenants by a prefix of 20 bits.
 async fn tenants(rig: Rig) {
     let store = rig.db().await;
     let db = store.for_tenant("tenant-409".parse().unwrap());

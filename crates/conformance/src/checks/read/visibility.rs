@@ -152,7 +152,7 @@ async fn consumer(rig: Rig) {
             settle(&thread, name, UpdateMode::Final).await;
             continue;
         };
-        // It handles the whole page, and dies after it has kept the place of the first message only.
+        // The reader handles the whole page, but dies after it stored only the cursor behind the first message.
         cursor = PageFrom::After(last.seq);
         seen.extend(shown.messages.iter().map(|message| message.id.as_str().to_owned()));
     }

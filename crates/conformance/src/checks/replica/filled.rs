@@ -62,9 +62,9 @@ pub(super) async fn fill(rig: &Rig, db: &Persistence) -> Filled {
         reserve(&db, "streaming").await;
         thread.update_content(id("streaming"), append("Hel"), UpdateMode::Partial).await.unwrap();
         thread.update_content(id("streaming"), append("lo"), UpdateMode::Partial).await.unwrap();
-        reserve(&db, "given up").await;
+        reserve(&db, "abandoned").await;
         let abandoned = UpdateMode::Abandon { reason: Some("no \u{0} reason".to_owned()) };
-        thread.update_content(id("given up"), replace("lost"), abandoned).await.unwrap();
+        thread.update_content(id("abandoned"), replace("lost"), abandoned).await.unwrap();
         db.run(asked("t", "item")).key("name").await.unwrap();
         db.create_thread(new_thread("titled").with_title(title("Trip"))).await.unwrap();
         db.thread("titled").archive(true).await.unwrap();

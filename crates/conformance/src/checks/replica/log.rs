@@ -1,9 +1,9 @@
-//! The log of who did what goes along with a copy.
+//! Replication of the audit log.
 
 use throughline_core::{Persistence, changes::ChangeScope};
 use throughline_layers::audit::{AuditLayer, anchor, verify};
 
-use super::{copy, follow, lead};
+use super::{copy, demote, promote};
 use crate::{
     check::checks,
     checks::audit::{audited, entries, key},
@@ -33,7 +33,7 @@ async fn log(rig: Rig) {
     let sibling = rig.sibling("copy");
     let stack = sibling.builder().layer(AuditLayer::new(key())).backend(sibling.open().await);
     let to = stack.build().expect("it claims to keep a log");
-    follow(&to).await.unwrap();
+    demote(&to).await.unwrap();
     // A page at a time, and of what came after it was copied too.
     copy(&db, &to, 4).await;
     work(&db, "c").await;
@@ -42,8 +42,8 @@ async fn log(rig: Rig) {
     assert_eq!(before.len(), 9);
     assert_eq!(entries(&to, ChangeScope::Store).await, before);
     // The other store goes on with the chain, and the first has it when it follows.
-    follow(&db).await.unwrap();
-    lead(&to).await;
+    demote(&db).await.unwrap();
+    promote(&to).await;
     work(&to, "d").await;
     let after = entries(&to, ChangeScope::Store).await;
     assert_eq!((after.len(), &after[..9]), (12, &before[..]));

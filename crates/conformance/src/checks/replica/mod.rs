@@ -45,11 +45,11 @@ async fn opened(rig: &Rig) -> Persistence {
 /// The other store, which follows in the first epoch.
 async fn replica(rig: &Rig) -> Persistence {
     let copy = opened(&rig.sibling("copy")).await;
-    follow(&copy).await.expect("it follows");
+    demote(&copy).await.expect("the copy becomes a replica");
     copy
 }
 
-async fn follow(db: &Persistence) -> Result<ReplicationState> {
+async fn demote(db: &Persistence) -> Result<ReplicationState> {
     let replication_state = db.read(GetReplicationStatus {}).await?.replication_state;
     Ok(db
         .on_replica(SetReplicationState::new(replication_state, replication_state.as_replica()))
@@ -57,15 +57,15 @@ async fn follow(db: &Persistence) -> Result<ReplicationState> {
         .replication_state)
 }
 
-async fn lead(db: &Persistence) -> ReplicationState {
+async fn promote(db: &Persistence) -> ReplicationState {
     let replication_state = db.read(GetReplicationStatus {}).await.expect("a read").replication_state;
     db.on_replica(SetReplicationState::new(replication_state, replication_state.promoted()))
         .await
-        .expect("it is_primary")
+        .expect("the promotion succeeds")
         .replication_state
 }
 
-/// What a page came to.
+/// Reads one page of row images and returns the call that applies it, and whether there is more.
 async fn step(
     from: &Persistence,
     to: &Persistence,
@@ -100,7 +100,7 @@ async fn copy(from: &Persistence, to: &Persistence, limit: u32) -> usize {
         let (apply, more) = step(from, to, done, after, limit).await;
         assert!(apply.images.len() <= limit as usize);
         count += apply.images.len();
-        let applied = to.on_replica(apply).await.expect("images are put in their places");
+        let applied = to.on_replica(apply).await.expect("the row images are applied");
         assert!(!applied.already || Some(applied.cursor) == done);
         (done, after) = (Some(applied.cursor), applied.cursor);
         if !more {
@@ -115,8 +115,8 @@ async fn exact(rig: Rig) {
     let to = replica(&rig).await;
     copy(&db, &to, 7).await;
     assert_eq!(look(&to, &filled).await, look(&db, &filled).await);
-    // What is left of cleared threads is asked for once, in whichever store.
-    lead(&to).await;
+    // Both stores purge the rest of cleared threads in the same steps.
+    promote(&to).await;
     for thread in ["cleared", "deleted"] {
         let purge = || PurgeThread { thread: thread_id(thread), limit: 100 };
         let (here, there) = (db.on_thread(purge()).await.unwrap(), to.on_thread(purge()).await.unwrap());
@@ -159,8 +159,8 @@ async fn goes_on(rig: Rig) {
     thread.delete(thread.add(said("last", "x")).await.unwrap().message.id).await.unwrap();
     let to = replica(&rig).await;
     copy(&db, &to, 100).await;
-    follow(&db).await.unwrap();
-    lead(&to).await;
+    demote(&db).await.unwrap();
+    promote(&to).await;
     let there = to.thread("t");
     // The same key is answered as it was, and not once more.
     let again = there.add(said("a", "x")).key("first").await.unwrap();
@@ -168,7 +168,7 @@ async fn goes_on(rig: Rig) {
     refused(there.add(said("b", "y")).key("first").await, ErrorKind::Conflict);
     refused(there.add(said("gone", "x")).await, ErrorKind::Gone);
     refused(there.add(said("a", "x")).await, ErrorKind::AlreadyExists);
-    // A message that is open goes on where it was, and a place that was given is not given again.
+    // An open message continues, and no seq is assigned twice.
     there.update_content(id("open"), append("lo"), UpdateMode::Partial).await.unwrap();
     there
         .update_content(id("open"), ContentChange::Append(Delta::text("!")), UpdateMode::Final)
@@ -195,9 +195,9 @@ async fn store_key(rig: Rig) {
     let replication_state = to.read(GetReplicationStatus {}).await.unwrap().replication_state;
     let take =
         SetReplicationState::new(replication_state, replication_state.as_replica()).with_fingerprint_key(key);
-    to.on_replica(take).await.expect("it follows");
+    to.on_replica(take).await.expect("the copy becomes a replica");
     copy(&db, &to, 100).await;
-    lead(&to).await;
+    promote(&to).await;
     let repeated = async |to: &Persistence| {
         assert!(to.thread("t").add(said("a", "x")).key("first").await.unwrap().deduplicated);
         refused(to.thread("t").add(said("b", "y")).key("first").await, ErrorKind::Conflict);
@@ -232,7 +232,7 @@ async fn once(rig: Rig) {
     refused(to.on_replica(ApplyImages { from: None, ..second.clone() }).await, ErrorKind::Stale);
     refused(to.on_replica(ApplyImages { epoch: Epoch::new(7), ..second.clone() }).await, ErrorKind::Stale);
     to.on_replica(second).await.unwrap();
-    // What is older than what is there changes nothing.
+    // Row images that are older than the replica change nothing.
     db.thread("t").update_content(id("a"), append("!"), UpdateMode::Edit).await.unwrap();
     copy(&db, &to, 100).await;
     refused(to.on_replica(first).await, ErrorKind::Stale);
@@ -243,13 +243,13 @@ async fn refuses(rig: Rig) {
     let db = opened(&rig).await;
     db.thread("t").add(said("m", "x")).await.unwrap();
     let consumer = || MoveCursor::new("c".parse().unwrap(), Position::FIRST);
-    assert_eq!(follow(&db).await.unwrap().role, ReplicationRole::Replica);
+    assert_eq!(demote(&db).await.unwrap().role, ReplicationRole::Replica);
     refused(db.thread("t").add(said("n", "x")).await, ErrorKind::NotPrimary);
     refused(db.on_consumer(consumer()).await, ErrorKind::NotPrimary);
     refused(db.agent("g").reset_all().await, ErrorKind::NotPrimary);
     refused(db.agent("g").on("t").reset().await, ErrorKind::NotPrimary);
     assert_eq!(ids(&everything(&db.thread("t")).await), ["m"]);
-    assert_eq!(lead(&db).await, ReplicationState { role: ReplicationRole::Primary, epoch: Epoch::FIRST });
+    assert_eq!(promote(&db).await, ReplicationState { role: ReplicationRole::Primary, epoch: Epoch::FIRST });
     db.on_consumer(consumer()).await.unwrap();
     db.thread("t").add(said("n", "x")).await.unwrap();
     assert_eq!(ids(&everything(&db.thread("t")).await), ["m", "n"]);
@@ -271,7 +271,7 @@ async fn replication_state(rig: Rig) {
     }
     refused(take(replica, ReplicationState::PRIMARY).await, ErrorKind::Invalid);
     assert_eq!(take(replica, primary).await.unwrap().replication_state, primary);
-    // Who saw what was before is late, and so is who wants it again.
+    // A caller with the former state is late, and so is a repeated promotion.
     refused(take(replica, primary.promoted()).await, ErrorKind::Stale);
     refused(take(ReplicationState::PRIMARY, replica).await, ErrorKind::Stale);
     assert_eq!(db.read(GetReplicationStatus {}).await.unwrap().replication_state, primary);
@@ -283,16 +283,16 @@ async fn empty(rig: Rig) {
     let other = opened(&rig.sibling("other")).await;
     other.thread("t").add(said("n", "y")).await.unwrap();
     assert!(!other.read(GetReplicationStatus {}).await.unwrap().is_empty);
-    follow(&other).await.unwrap();
+    demote(&other).await.unwrap();
     let begin = db.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
     let (apply, _) = step(&db, &other, None, begin, 100).await;
     refused(other.on_replica(apply).await, ErrorKind::Conflict);
     assert_eq!(ids(&everything(&other.thread("t")).await), ["n"]);
-    // One that was copied, and whose copy leads now, follows that from here on without being copied anew.
+    // The former primary of a copy becomes its replica without a second copy.
     let to = replica(&rig).await;
     copy(&db, &to, 100).await;
-    let was = follow(&db).await.unwrap();
-    lead(&to).await;
+    let was = demote(&db).await.unwrap();
+    promote(&to).await;
     let now = to.on_replica(BeginCapture::FROM_NOW).await.unwrap().cursor;
     let (apply, more) = step(&to, &db, None, now, 100).await;
     assert!(apply.images.is_empty() && !more && apply.epoch == was.epoch);
@@ -306,7 +306,7 @@ async fn capture(rig: Rig) {
     let db = opened(&rig).await;
     db.thread("t").add(said("m", "x")).await.unwrap();
     let first = db.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
-    // A second copy is made beside the first one.
+    // A second capture starts during the first one.
     let second = db.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
     assert_eq!(second.capture, first.capture);
     assert!(db.on_replica(EndCapture {}).await.unwrap().was_on);

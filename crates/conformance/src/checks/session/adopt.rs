@@ -1,4 +1,4 @@
-//! What was kept elsewhere.
+//! Adoption of the sessions of another store.
 
 use throughline_core::{
     ErrorKind, Persistence, Timestamp,

@@ -119,7 +119,7 @@ async fn processes(rig: Rig) {
     }
     let a = agent_thread(&db, "a");
     for process in processes {
-        // A look beside what they do, for each run that one of them has ended.
+        // One resolve for each run that one of the processes has ended.
         let acks = process.end().await;
         assert_eq!(acks.len(), EACH as usize);
         for _ in acks {

@@ -1,4 +1,4 @@
-//! Sessions that are not to be resumed, and those beside them that are.
+//! Sessions that cannot be resumed, and the sessions next to them that can.
 
 use throughline_core::sessions::{
     AgentThread, AttemptState, Claimer, Directory, Failure, PointerState, Reach, RunReport, Runtime, Withheld,
@@ -59,7 +59,7 @@ async fn kept(rig: Rig) {
         failed(&a, failure, RunReport::default()).await;
         assert_eq!(offer(&look(&a, at("r1")).await), (Some("s1"), Some("/s1"), None));
     }
-    // A run that failed has moved on as well.
+    // A failed run also reports a new session.
     failed(&a, Failure::Timeout, RunReport::of(session("s2"))).await;
     assert_eq!(points(&binding(&a).await), Some(("s2", Some("r1"), Some("/s1"))));
     let states: Vec<_> = a.history(2).await.unwrap().attempts.iter().map(|attempt| attempt.state).collect();
@@ -205,7 +205,7 @@ async fn reasons(rig: Rig) {
         assert_eq!(gap(&first), Some((Some("s1"), reason)), "{name}");
         let second = claimed(&here, claimer).await;
         assert!(second.session.is_none() && second.withheld.is_some(), "{name}");
-        assert_eq!(second.gap, None, "{name}: it was told once");
+        assert_eq!(second.gap, None, "{name}: the gap was reported once");
     }
 }
 

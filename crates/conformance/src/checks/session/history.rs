@@ -29,7 +29,7 @@ async fn pages(rig: Rig) {
 async fn detail(rig: Rig) {
     let db = rig.db().await;
     let run = begun(&agent_thread(&db, "a"), at("r1")).await.attempt;
-    let (agent, detail) = ("g".parse().unwrap(), "what it failed with".to_owned());
+    let (agent, detail) = ("g".parse().unwrap(), "the reason of the failure".to_owned());
     let fail =
         FailRun::new(agent, thread_id("a"), run, Failure::ContextOverflow).with_detail(detail.as_str());
     db.on_session(fail).await.unwrap();

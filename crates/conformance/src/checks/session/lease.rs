@@ -14,7 +14,7 @@ use crate::{check::checks, rig::Rig, shorthand::refused};
 checks! {
     Extended "sessions.one_first_run_begins_and_the_other_resumes" ("TC-S10") [Session Read; threads] "of two first runs one begins and the other later resumes it, while another thread does not wait" => one;
     Extended "sessions.expired_lease_can_be_taken_over" [Session Read] "a lease can be taken over only after it has ended, and the former run is refused afterwards" => lease;
-    Extended "sessions.late_run_without_takeover_can_confirm" [Session Read] "a run whose lease expired can renew and confirm if no other run took over" => came_back;
+    Extended "sessions.late_run_without_takeover_can_confirm" [Session Read] "a run whose lease expired can renew and confirm if no other run took over" => late_writer;
     Extended "sessions.heartbeat_never_shortens_the_lease" [Session Read] "a heartbeat renews the lease, never shortens it, and reports a lost run" => heartbeat;
     Extended "sessions.provisional_id_of_a_dead_run_is_not_offered" ("TC-S6") [Session Read] "the preassigned id of a dead run is not offered, but a reported id is" => provisional;
     Extended "sessions.run_from_before_a_reset_is_refused" ("TC-S11") [Session Read] "a run that began before a reset is refused at its end and releases its lease" => late;
@@ -68,7 +68,7 @@ async fn lease(rig: Rig) {
     a.confirm(second.clone(), RunReport::of(session("s2"))).await.unwrap();
     refused(a.confirm(second, report()).await, ErrorKind::Stale);
     assert_eq!(points(&binding(&a).await), Some(("s2", Some("r1"), None)));
-    // What was looked at before the lease ended is not what is offered after.
+    // A resolution from before the end of the lease is not offered after it.
     let b = agent_thread(&db, "b");
     ran(&b, at("r1"), "s1").await;
     let run = b.begin(b.run(at("r1")).unwrap().with_lease(LEASE)).await.unwrap().attempt;
@@ -81,7 +81,7 @@ async fn lease(rig: Rig) {
     b.begin(b.run(at("r1")).unwrap().expecting(after.revision)).await.unwrap();
 }
 
-async fn came_back(rig: Rig) {
+async fn late_writer(rig: Rig) {
     let db = rig.db().await;
     let a = agent_thread(&db, "a");
     let run = a.begin(a.run(at("r1")).unwrap().with_lease(LEASE)).await.unwrap().attempt;
@@ -126,7 +126,7 @@ async fn provisional(rig: Rig) {
     b.begin(b.run(at("r1").fresh()).unwrap().assigning(session("given")).with_lease(LEASE)).await.unwrap();
     rig.clock.advance(LEASE);
     assert_eq!(offer(&claimed(&b, at("r1")).await), (Some("s1"), Some("/s1"), None));
-    // What a run has reported before it died is gone on with, and not while it may be alive.
+    // A session that a dead run has pinned is resumed, but only after the lease of the run has expired.
     let c = agent_thread(&db, "c");
     ran(&c, at("r1"), "s1").await;
     let run = c.begin(c.run(at("r1")).unwrap().with_lease(LEASE)).await.unwrap().attempt;

@@ -39,7 +39,7 @@ pub(super) fn agent_thread(db: &Persistence, thread: &str) -> AgentThread {
     db.agent("g").on(thread)
 }
 
-/// What a claimer may have.
+/// The session that a claimer is offered.
 pub(super) async fn look(agent_thread: &AgentThread, claimer: Claimer) -> Resolution {
     agent_thread.resolve(claimer).await.expect("a look").resolution
 }
@@ -69,7 +69,7 @@ pub(super) async fn ran(agent_thread: &AgentThread, claimer: Claimer, name: &str
     changed.binding
 }
 
-/// Begins a run, stops it at once, and answers what it was told.
+/// Begins a run, cancels it immediately, and returns its resolution.
 pub(super) async fn claimed(agent_thread: &AgentThread, claimer: Claimer) -> Resolution {
     let run = begun(agent_thread, claimer).await;
     agent_thread.cancel(run.attempt, RunReport::default()).await.expect("it is stopped");
@@ -83,7 +83,7 @@ pub(super) fn points(binding: &Binding) -> Option<(&str, Option<&str>, Option<&s
     Some((pointer.session.as_str(), runtime, pointer.work_dir.as_ref().map(WorkDir::as_str)))
 }
 
-/// What is kept of an agent in a thread.
+/// The stored state of an agent in a thread.
 pub(super) async fn binding(agent_thread: &AgentThread) -> Binding {
     look(agent_thread, at("r1")).await.binding.expect("something is kept")
 }

@@ -43,7 +43,7 @@ struct Run {
     generation: SessionGeneration,
 }
 
-/// What was seen to be done.
+/// The runs and sessions that the sequence has observed.
 #[derive(Debug, Default)]
 struct Seen {
     runs: Vec<Run>,
@@ -51,7 +51,7 @@ struct Seen {
     reported: BTreeMap<String, (u64, SessionGeneration)>,
     retired: BTreeSet<String>,
     gaps_reported: BTreeSet<(String, usize)>,
-    /// How often a session was reported: a gap is told once for each.
+    /// The number of reports of each session: each report allows one gap.
     reports: BTreeMap<String, usize>,
     /// The first generation after the thread was last cleared.
     floor: SessionGeneration,
@@ -84,7 +84,7 @@ async fn everything(agent_thread: &AgentThread) -> (Vec<Resolution>, throughline
     (answers, agent_thread.history(100).await.expect("the runs"))
 }
 
-/// One thing that somebody does, and how it is told.
+/// Runs one random step and returns its description.
 async fn step(rig: &Rig, db: &Persistence, thread: &str, dice: &mut Dice, seen: &mut Seen) -> String {
     let here = agent_thread(db, thread);
     let actor = dice.below(4);
@@ -108,7 +108,7 @@ async fn step(rig: &Rig, db: &Persistence, thread: &str, dice: &mut Dice, seen: 
             match here.begin(run).await {
                 Ok(begun) => {
                     let generation = begun.resolution.generation;
-                    // What is gone on with can be lost once more.
+                    // A resumed session can be lost once more.
                     if let Some(resumed) = &begun.resolution.session {
                         *seen.reports.entry(resumed.as_str().to_owned()).or_default() += 1;
                     }
@@ -118,7 +118,7 @@ async fn step(rig: &Rig, db: &Persistence, thread: &str, dice: &mut Dice, seen: 
                         let reports = seen.reports.get(&lost).copied().unwrap_or_default();
                         assert!(
                             seen.gaps_reported.insert((lost.clone(), reports)),
-                            "a gap of {lost} was told twice"
+                            "a gap of {lost} was reported twice"
                         );
                     }
                     format!("{actor} begins")
@@ -130,7 +130,7 @@ async fn step(rig: &Rig, db: &Persistence, thread: &str, dice: &mut Dice, seen: 
             }
         }
         kind @ 4..=8 => {
-            let Some(run) = any(dice, &seen.runs) else { return "nobody ends".to_owned() };
+            let Some(run) = any(dice, &seen.runs) else { return "no run to end".to_owned() };
             let name = format!("s{}.{}.{}", run.actor, run.generation, dice.below(2));
             let mut report = RunReport::of(session(&name));
             report.work_dir = Some(super::dir(&format!("/{name}")));
@@ -188,7 +188,7 @@ async fn step(rig: &Rig, db: &Persistence, thread: &str, dice: &mut Dice, seen: 
     }
 }
 
-/// What holds at every moment.
+/// Asserts the invariants.
 async fn holds(here: &AgentThread, seen: &Seen, story: &[String]) {
     let (answers, history) = everything(here).await;
     for (actor, answer) in answers.iter().enumerate() {
@@ -198,7 +198,7 @@ async fn holds(here: &AgentThread, seen: &Seen, story: &[String]) {
             && name != "given"
         {
             let (owner, _) =
-                seen.reported.get(name).unwrap_or_else(|| panic!("nobody reported it: {gaps_reported}"));
+                seen.reported.get(name).unwrap_or_else(|| panic!("no run reported it: {gaps_reported}"));
             assert_eq!(
                 (runtime, directory),
                 (Some(&*format!("r{owner}")), Some(&*format!("/{name}"))),
@@ -212,7 +212,7 @@ async fn holds(here: &AgentThread, seen: &Seen, story: &[String]) {
         let name = offered.as_str();
         let (owner, generation) =
             seen.reported.get(name).unwrap_or_else(|| panic!("not reported: {gaps_reported}"));
-        assert_eq!(usize::try_from(*owner), Ok(actor), "somebody else's: {gaps_reported}");
+        assert_eq!(usize::try_from(*owner), Ok(actor), "the session of another actor: {gaps_reported}");
         assert_eq!((*generation, *generation >= seen.floor), (answer.generation, true), "{gaps_reported}");
         assert!(!seen.retired.contains(name), "retired: {gaps_reported}");
         assert_eq!(

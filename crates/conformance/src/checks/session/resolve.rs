@@ -1,4 +1,4 @@
-//! What a claimer is offered, and why not.
+//! The session that a claimer is offered, or the reason why none is.
 
 use throughline_core::{
     Persistence,
@@ -82,7 +82,7 @@ async fn provider(rig: Rig) {
     ran(&a, other(), "q1").await;
     let back = look(&a, at("r1")).await;
     assert_eq!(offer(&back), (Some("s1"), Some("/s1"), Some(Withheld::ProviderMismatch)));
-    assert_eq!(gap(&back), Some((Some("q1"), Withheld::ProviderMismatch)), "it missed what q1 was told");
+    assert_eq!(gap(&back), Some((Some("q1"), Withheld::ProviderMismatch)), "q1 has messages that s1 lacks");
 }
 
 async fn other_runtime(rig: Rig) {
@@ -153,7 +153,7 @@ async fn reach(rig: Rig) {
         let next = look(&here, at("r1")).await;
         assert_eq!((next.session.as_ref().map(SessionId::as_str), next.gap), (after, None), "{thread}");
     }
-    // The same directory, however it is spelt: that is for the runtime to tell.
+    // The same directory in another spelling: only the runtime can compare them.
     let b = agent_thread(&db, "b");
     ran(&b, at("r1"), "s1").await;
     let run = b.run(found(Directory::Same, false)).unwrap().in_directory(dir("/link/to/s1"));
@@ -218,7 +218,7 @@ async fn rerun(rig: Rig) {
     let nothing = claimed(&d, at("r1").rerunning(empty)).await;
     assert_eq!(offer(&nothing), (None, None, Some(Withheld::NothingToRerun)));
     assert_eq!(nothing.gap, None);
-    // What was reset since is not brought back by it, and is for who was queued before.
+    // A rerun does not restore sessions that were reset since. A run that was queued before the reset still gets one.
     let f = agent_thread(&db, "f");
     let before = f.resolve(at("r1")).await.unwrap().resolution.generation;
     ran(&f, at("r1"), "s1").await;

@@ -191,7 +191,7 @@ async fn deleted(rig: Rig) {
     refused(a.begin(a.run(at("r1")).unwrap()).await, ErrorKind::Gone);
     assert_eq!(a.history(10).await.unwrap().attempts, []);
     assert_eq!(look(&b, at("r1")).await.session, Some(session("s2")));
-    // What is kept of it goes with what else is left.
+    // A purge of the thread also removes the rows of its sessions.
     for _ in 0..100 {
         if !db
             .on_thread(throughline_core::threads::PurgeThread { thread: thread_id("a"), limit: 1 })

@@ -47,7 +47,7 @@ async fn pointer(rig: Rig) {
     assert_eq!(offer(&look(&b, at("r1")).await), (None, None, Some(Withheld::Provisional)));
 }
 
-/// Turns of two runtimes, each with a session of its number.
+/// Runs one turn on each of `count` runtimes, each with a session of its number.
 async fn turns(agent_thread: AgentThread, count: usize) {
     for turn in 0..count {
         let run = begun(&agent_thread, at(&format!("r{turn}"))).await.attempt;
@@ -104,7 +104,7 @@ async fn finish(rig: Rig) {
     let thread = db.thread("a");
     loop {
         let over = writer.is_finished();
-        // What is read first is older: the pointer is never ahead of the message that ended with it.
+        // The pointer is read first, so it is never ahead of the message that ended with it.
         let pointed = look(&a, at("r1")).await.session;
         let settled = everything(&thread).await.iter().filter(|message| !message.state.is_open()).count();
         let number = pointed.map_or(0, |id| id.as_str()[1..].parse::<usize>().expect("a number") + 1);
@@ -140,7 +140,7 @@ async fn all_or_nothing(rig: Rig) {
     let batch = Batch::new().with(Add::new(thread_id("a"), said("o", "x"))).with(confirm());
     assert_eq!(refused(db.batch(batch).await, ErrorKind::Stale).batch_index(), Some(1));
     assert_eq!(db.thread("a").get(id("o")).await.unwrap(), None);
-    // What is begun and ended in one batch sees itself.
+    // A run can begin and end in one batch.
     let begin = a.run(at("r1")).unwrap().named("both".parse().unwrap());
     let end = a.confirmation("both".parse().unwrap(), RunReport::of(session("s3"))).unwrap();
     db.batch(Batch::new().with(begin).with(end)).await.unwrap();
@@ -228,7 +228,7 @@ async fn interleavings(rig: Rig) {
     let db = rig.db().await;
     let steps = [Step::Pin, Step::Cancel, Step::Finish, Step::Next];
     for (number, order) in orders(&steps).into_iter().enumerate() {
-        // Deleted at each place in the order, and never.
+        // The thread is deleted at each index of the order, and never.
         for deleted_at in 0..=order.len() + 1 {
             let mut order = order.clone();
             if deleted_at <= steps.len() {
@@ -242,7 +242,7 @@ async fn interleavings(rig: Rig) {
 async fn one_order(db: &Persistence, thread: &str, order: &[Step]) {
     let here = agent_thread(db, thread);
     let run = begun(&here, at("r1")).await.attempt;
-    // What the newest turn has recorded, and whether the first run is over and has said what it ran.
+    // The report of the newest turn, whether the first run has ended, and the session that it reported.
     let (mut expected, mut over, mut said, mut next, mut deleted) = (None, false, None, false, false);
     for step in order {
         let done = match step {

@@ -1,4 +1,4 @@
-//! What is done to a whole agent or runtime.
+//! Operations on a whole agent or runtime.
 
 use throughline_core::{
     ErrorKind,
@@ -42,7 +42,7 @@ async fn dropped_agent(rig: Rig) {
     }
     refused(a.confirm(run.clone(), RunReport::of(session("sa"))).await, ErrorKind::NotFound);
     refused(b1.begin(b1.run(at("r1")).unwrap().expecting(decided)).await, ErrorKind::Stale);
-    // Made again, it is another: neither old sessions nor an old run of its are there.
+    // A new thread with the same id has neither the former sessions nor the former run.
     let first = begun(&a, at("r1")).await;
     assert_eq!((first.number, first.resolution.session, first.resolution.gap), (1, None, None));
     a.confirm(first.attempt, RunReport::of(session("sn"))).await.unwrap();

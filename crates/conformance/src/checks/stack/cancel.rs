@@ -14,7 +14,7 @@ use crate::{
     rig::Rig,
     shorthand::{append, everything, id, ids, said},
     tap::PausePoints,
-    turned::settle,
+    timers::settle,
 };
 
 checks! {
@@ -28,7 +28,7 @@ checks! {
 /// Only a hang reaches it; then the check says so instead of waiting for its own end.
 const HANG: Duration = Duration::from_secs(20);
 
-/// Lets one call in at a time, so that a place that is not given back is missed at once.
+/// One permit for each kind of call, so that the next call fails if a permit is not returned.
 const ONE: Admission = Admission { writes: 1, reads: 1, waiting: 8 };
 
 async fn pausable(rig: &Rig) -> (Persistence, std::sync::Arc<PausePoints>) {
@@ -49,8 +49,8 @@ async fn hand_over(rig: Rig) {
         left.abort();
         assert!(left.await.expect_err("aborted").is_cancelled());
         stop.resume();
-        // The place is given back when the write has ended, and not before: so this one finds it ended.
-        thread.add(said(&format!("next to {name}"), "x")).deadline(HANG).await.expect("a free place");
+        // The write holds its permit until it ends, so the next write sees it complete.
+        thread.add(said(&format!("next to {name}"), "x")).deadline(HANG).await.expect("a free permit");
     }
     let names = ["before", "next to before", "after", "next to after"];
     assert_eq!(ids(&everything(&thread).await), names);
@@ -82,7 +82,7 @@ async fn every_await(rig: Rig) {
     for polls in 0..FAR {
         let name = format!("m{polls}");
         let answered = leave_after(thread.add(said(&name, &name)), polls).await;
-        thread.add(said(&format!("next to {name}"), "x")).deadline(HANG).await.expect("a free place");
+        thread.add(said(&format!("next to {name}"), "x")).deadline(HANG).await.expect("a free permit");
         match thread.get(id(&name)).await.unwrap() {
             Some(message) => {
                 assert_eq!((message.state, message.content), (MessageState::Final, Content::text(&name)));
@@ -102,7 +102,7 @@ async fn by_key(rig: Rig) {
         let call = || thread.add(NewMessage::user(&key)).key(key.as_str());
         let answered = leave_after(call(), polls).await;
         let learnt = call().deadline(HANG).await.expect("the outcome");
-        assert!(learnt.deduplicated || !answered, "an answered write was made again");
+        assert!(learnt.deduplicated || !answered, "an answered write was applied again");
         assert_eq!(the_only(&db, polls + 1).await, learnt.message.id);
     }
 }
@@ -147,7 +147,7 @@ async fn slots(rig: Rig) {
     pauses.before.pause();
     let running = tokio::spawn(thread.add(said("running", "x")).into_future());
     pauses.before.arrived().await;
-    // All of them wait for the one place; as many as may wait.
+    // All calls wait for the one permit, up to the limit of waiting calls.
     for round in 0..3 {
         let waiting: Vec<_> = (0..8)
             .map(|number| tokio::spawn(thread.add(said(&format!("{round}.{number}"), "x")).into_future()))
@@ -158,10 +158,10 @@ async fn slots(rig: Rig) {
             assert!(call.await.expect_err("aborted").is_cancelled());
         }
     }
-    // A read has places of its own.
+    // Reads have permits of their own.
     assert_eq!(everything(&thread).await.len(), 0);
     pauses.before.resume();
     running.await.expect("no panic").expect("it was let through");
-    thread.add(said("next", "x")).deadline(HANG).await.expect("a free place");
+    thread.add(said("next", "x")).deadline(HANG).await.expect("a free permit");
     assert_eq!(ids(&everything(&thread).await), ["running", "next"]);
 }

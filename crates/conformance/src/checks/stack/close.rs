@@ -7,7 +7,7 @@ use crate::{
     rig::Rig,
     shorthand::{everything, id, ids, refused, said},
     tap::PausePoints,
-    turned::settle,
+    timers::settle,
 };
 
 checks! {

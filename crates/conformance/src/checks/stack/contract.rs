@@ -20,7 +20,7 @@ checks! {
     Core "layers.wrong_forwarded_call_is_a_contract_violation" ("VL-S7") [Add Delete Read] "a layer that forwards another thread, id or operation is named, and no effect is applied" => passes_on;
 }
 
-/// What the misbehaving layer does to an answer.
+/// A change that the misbehaving layer makes to an answer.
 type Spoil = fn(&mut PersistResult);
 
 const SPOILS: [(&str, Spoil); 5] = [
@@ -63,7 +63,7 @@ async fn answers(rig: Rig) {
     }
 }
 
-/// What the misbehaving layer does to the answer to [`TakeLastMessage`](throughline_core::messages::TakeLastMessage).
+/// A change that the misbehaving layer makes to the answer to [`TakeLastMessage`](throughline_core::messages::TakeLastMessage).
 type SpoilTaken = fn(&mut TakenMessage);
 
 const SPOILS_OF_TAKEN: [(&str, SpoilTaken); 6] = [

@@ -12,7 +12,7 @@ use crate::{
     rig::Rig,
     shorthand::{id, said, the},
     tap::{PausePoint, PausePoints},
-    turned::{in_step, turn},
+    timers::{advance_timers, on_other_runtime},
 };
 
 checks! {
@@ -38,7 +38,7 @@ async fn by_key(rig: &Rig, stop: fn(&PausePoints) -> &PausePoint) {
     let pauses = PausePoints::new();
     let stop = stop(&pauses);
     let backend = rig.tapped(&pauses).await;
-    // One place for writes: the next one finds the late one ended.
+    // One write permit: the next write sees the late one complete.
     let one = Admission { writes: 1, ..Admission::default() };
     let db = rig.builder().admission(one).backend(backend).build().unwrap();
     let thread = db.thread("t");
@@ -46,7 +46,7 @@ async fn by_key(rig: &Rig, stop: fn(&PausePoints) -> &PausePoint) {
     let call = thread.add(NewMessage::user("x")).key("k").deadline(DEADLINE);
     let late = tokio::spawn(call.into_future());
     stop.arrived().await;
-    turn(DEADLINE + Duration::from_secs(1)).await;
+    advance_timers(DEADLINE + Duration::from_secs(1)).await;
     let error = late.await.expect("no panic").expect_err("the deadline passed");
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown), "{error}");
     assert_eq!(error.idempotency_key().map(IdempotencyKey::as_str), Some("k"));
@@ -59,7 +59,7 @@ async fn by_key(rig: &Rig, stop: fn(&PausePoints) -> &PausePoint) {
 /// The same call with the same key answers the one row that there is.
 async fn one_row(thread: &Thread) {
     let thread = thread.clone();
-    let (learnt, read) = in_step(async move {
+    let (learnt, read) = on_other_runtime(async move {
         let learnt = thread.add(NewMessage::user("x")).key("k").await;
         (learnt, thread.page(PageFrom::Start, 10).await)
     })
@@ -75,13 +75,13 @@ async fn without_key(rig: Rig) {
     pauses.after.pause();
     let late = tokio::spawn(thread.add(said("m", "x")).deadline(DEADLINE).into_future());
     pauses.after.arrived().await;
-    turn(DEADLINE + Duration::from_secs(1)).await;
+    advance_timers(DEADLINE + Duration::from_secs(1)).await;
     let error = late.await.expect("no panic").expect_err("the deadline passed");
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown), "{error}");
     assert_eq!(error.message(), Some(&id("m")));
-    assert!(!error.is_transient(), "without a key it must not simply be made again");
+    assert!(!error.is_transient(), "without a key it cannot be repeated safely");
     pauses.after.resume();
-    let learnt = in_step(async move { thread.get(id("m")).await }).await.expect("a read");
+    let learnt = on_other_runtime(async move { thread.get(id("m")).await }).await.expect("a read");
     assert_eq!(learnt.expect("it was committed").content, Content::text("x"));
 }
 
@@ -93,11 +93,11 @@ async fn attempt(rig: Rig) {
     pauses.before.pause();
     let late = tokio::spawn(thread.add(NewMessage::user("x")).key("k").into_future());
     pauses.before.arrived().await;
-    turn(DEADLINE + Duration::from_secs(1)).await;
+    advance_timers(DEADLINE + Duration::from_secs(1)).await;
     let error = late.await.expect("no panic").expect_err("the time is over");
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown), "{error}");
     assert_eq!(error.site().map(throughline_core::Site::name), Some("timeout"));
-    // The place at the edge is free by now: that the late one has come to its end is seen at the gate behind the store.
+    // The permit is already free. The pause point behind the store shows that the late write has ended.
     pauses.after.pause();
     pauses.before.resume();
     pauses.after.arrived().await;

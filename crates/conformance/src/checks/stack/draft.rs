@@ -12,7 +12,7 @@ use crate::{
     rig::Rig,
     shorthand::{id, the, thread_id},
     tap::{Fault, Faults},
-    turned::{in_step, settle, turn},
+    timers::{advance_timers, on_other_runtime, settle},
 };
 
 checks! {
@@ -27,7 +27,7 @@ checks! {
     Core "drafts.pending_appends_are_flushed_by_size" ("VL-S13") [Reserve UpdateContent Read] "pending appends are written at once when they reach the flush size" => size;
 }
 
-/// Gathers until it is told otherwise: nothing is written by the clock.
+/// Buffers until an explicit flush: no timer writes.
 const NEVER: Coalesce = Coalesce { interval: Duration::from_secs(3600), bytes: 1 << 30 };
 
 async fn draft(db: &Persistence, coalesce: Coalesce) -> Draft {
@@ -38,13 +38,13 @@ async fn draft(db: &Persistence, coalesce: Coalesce) -> Draft {
 
 /// Long enough for every timer of a draft, and for what it would write.
 async fn timers_fire() {
-    turn(NEVER.interval * 2).await;
+    advance_timers(NEVER.interval * 2).await;
 }
 
 /// The message after the timers have fired.
 async fn after_all(thread: &Thread) -> Message {
     let thread = thread.clone();
-    in_step(async move { thread.get(id("m")).await }).await.expect("a read").expect("it is there")
+    on_other_runtime(async move { thread.get(id("m")).await }).await.expect("a read").expect("it is there")
 }
 
 async fn finish(rig: Rig) {
@@ -98,7 +98,7 @@ async fn dropped(rig: Rig) {
     let after = after_all(&thread).await;
     assert_eq!((&after.content, after.state), (&Content::text("committed"), MessageState::Streaming));
     assert_eq!(after.revision, mark.revision);
-    let open = in_step(async move { thread.open_reservations(10).await }).await.unwrap().messages;
+    let open = on_other_runtime(async move { thread.open_reservations(10).await }).await.unwrap().messages;
     assert_eq!(open, [after]);
 }
 
@@ -166,7 +166,7 @@ async fn settled_elsewhere(rig: Rig) {
             thread.delete(id("m")).await.unwrap();
         } else {
             rig.clock.advance(Duration::from_secs(31 * 24 * 3600));
-            // As another process sweeps, which does not know that the draft is held.
+            // Another process recovers expired drafts and does not know that the writer still has the draft.
             let mode = UpdateMode::Abandon { reason: Some("gone".to_owned()) };
             let recovery = UpdateContent::new(thread_id("t"), id("m"), ContentChange::none(), mode);
             assert!(db.recover_expired_drafts("gone").await.unwrap().abandoned.is_empty());
@@ -210,7 +210,7 @@ async fn timer(rig: Rig) {
     draft.append("b").await.unwrap();
     settle().await;
     assert_eq!(draft.committed().bytes, 0);
-    turn(Duration::from_secs(11)).await;
+    advance_timers(Duration::from_secs(11)).await;
     committed.wait_for(|mark| mark.bytes == 2).await.expect("the draft lives");
     assert_eq!(after_all(&db.thread("t")).await.content, Content::text("ab"));
 }

@@ -1,4 +1,4 @@
-//! A layer that fails, panics or hangs is named, the effect is told truly, and the next call is served.
+//! A layer that fails, panics or hangs: the error names it and states the effect, and the next call succeeds.
 
 use std::{future::pending, sync::Arc, time::Duration};
 
@@ -13,9 +13,9 @@ use tower::{layer::layer_fn, util::service_fn};
 use crate::{
     check::checks,
     rig::Rig,
+    runner::ON_PURPOSE,
     shorthand::{everything, id, said},
-    turned::{in_step, turn},
-    verdict::ON_PURPOSE,
+    timers::{advance_timers, on_other_runtime},
 };
 
 checks! {
@@ -26,7 +26,7 @@ checks! {
     Core "layers.backend_error_keeps_kind_and_effect" ("VL-S8") [Add Read] "an error of the backend names the backend, and no layer changes its kind or effect" => backend;
 }
 
-/// What a layer does wrong.
+/// The failure of a misbehaving layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wrong {
     Error,
@@ -133,10 +133,10 @@ async fn hang(rig: &Rig, before: bool) {
     let (db, reached) = stack(rig, Wrong::Hang, before).await;
     let call = tokio::spawn(db.thread("wrong").add(said("m", "x")).deadline(DEADLINE).into_future());
     reached.acquire().await.expect("never closed").forget();
-    turn(DEADLINE + Duration::from_secs(1)).await;
+    advance_timers(DEADLINE + Duration::from_secs(1)).await;
     let error = call.await.expect("no panic").expect_err("it hangs");
     named(&error, ErrorKind::Timeout, before);
-    let (read, next) = in_step(async move {
+    let (read, next) = on_other_runtime(async move {
         let read = db.thread("wrong").page(PageFrom::Start, 10).await;
         (read, db.thread("right").add(said("m", "x")).await)
     })

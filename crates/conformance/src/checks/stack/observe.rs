@@ -21,8 +21,8 @@ use tracing::{
 use crate::{
     check::checks,
     rig::Rig,
+    runner::ON_PURPOSE,
     shorthand::{everything, id, ids, said, the},
-    verdict::ON_PURPOSE,
 };
 
 checks! {
@@ -79,7 +79,7 @@ async fn observers(rig: Rig) {
     assert_eq!(ids(&everything(&thread).await).len(), 11);
 }
 
-/// What is logged on the thread of an observer: who failed, and at what.
+/// The log events on the thread of an observer: the failed observer and the call.
 #[derive(Debug, Clone, Default)]
 struct Reports(Arc<Mutex<Vec<(String, String)>>>);
 

@@ -26,7 +26,7 @@ checks! {
     Core "layers.description_matches_the_visited_order" ("VL-S24") [Add Read] "the description shows phases, names and capabilities in the order of the visits" => described;
 }
 
-/// What was visited, on the way down and on the way up.
+/// The names of the visited layers, inbound and outbound.
 #[derive(Clone, Default)]
 struct Visits(Arc<Mutex<Vec<String>>>);
 

@@ -122,7 +122,7 @@ async fn reopened(rig: Rig) {
     thread.update_content(id("vault"), append("ret"), UpdateMode::Final).await.unwrap();
     assert_eq!(the(&thread, "vault").await.content, Content::text("secret"));
     db.close().await.unwrap();
-    // Without the redirect the store shows the row's place, and nothing of what was said.
+    // Without the redirect the store shows the row, but no content.
     let plain = rig.db().await;
     assert_eq!(the(&plain.thread("t"), "vault").await.content, Content::empty());
 }

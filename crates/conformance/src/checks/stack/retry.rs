@@ -1,4 +1,4 @@
-//! What passes with time is made again, as the same call.
+//! Transient errors: the retry layer repeats the same call.
 
 use std::{sync::Arc, time::Duration};
 

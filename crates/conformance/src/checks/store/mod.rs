@@ -1,4 +1,4 @@
-//! What a store keeps apart, keeps whole and keeps in order.
+//! Isolation, integrity and order of a store.
 
 pub(super) mod key;
 pub(super) mod order;

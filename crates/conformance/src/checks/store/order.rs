@@ -1,4 +1,4 @@
-//! Places and positions.
+//! Sequence numbers and positions.
 
 use throughline_core::{
     Content, ErrorKind, NewReservation, ReadArgs, Role,

@@ -48,7 +48,7 @@ async fn apart(db: &Persistence, thread: &Thread, other: &Thread) {
     assert_eq!(other.get(id("new")).await.unwrap(), None);
     let open = other.open_reservations(10).await.unwrap().messages;
     assert_eq!(ids(&open), ["r"]);
-    // What was done to the one can still be done to the other.
+    // A write to the first message does not affect the second one.
     other.edit(id("m"), Content::text("mine")).await.unwrap();
     other.update_content(id("r"), append("mine"), UpdateMode::Final).await.unwrap();
     assert_eq!(the(other, "m").await.content, Content::text("mine"));

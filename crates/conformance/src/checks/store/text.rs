@@ -147,7 +147,7 @@ async fn reopened(rig: Rig) {
 /// The most bytes that the backend claims to take.
 fn claimed(rig: &Rig) -> usize {
     let claimed = rig.capabilities.max_content_bytes.and_then(|limit| usize::try_from(limit).ok());
-    claimed.expect("the gate has seen to it")
+    claimed.expect("the check applies only with a claimed limit")
 }
 
 async fn limit(rig: Rig) {

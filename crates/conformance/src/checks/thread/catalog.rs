@@ -14,7 +14,7 @@ use crate::{
 };
 
 checks! {
-    Extended "threads.empty_thread_is_not_listed" ("RR-S1") [Add Thread Read] "a created thread without messages is not listed, and its first message lists it with count one" => lazily;
+    Extended "threads.empty_thread_is_not_listed" ("RR-S1") [Add Thread Read] "a created thread without messages is not listed, and its first message lists it with count one" => listed_by_first_message;
     Extended "threads.settled_message_lists_the_thread" [Reserve UpdateContent Thread Read] "a reservation alone does not list its thread, but a finished or abandoned message does" => settled;
     Extended "threads.listed_thread_stays_listed" [Add Delete Thread Read] "a listed thread stays listed after its messages are removed" => stays;
     Extended "threads.hidden_thread_is_listed_after_publish" [Add Import Thread Read] "a thread that was created hidden is not listed until it is published" => hidden;
@@ -25,7 +25,7 @@ fn all() -> ListThreads {
     ListThreads::new(10).archived_too()
 }
 
-async fn lazily(rig: Rig) {
+async fn listed_by_first_message(rig: Rig) {
     let db = rig.db().await;
     db.create_thread(new_thread("t")).await.unwrap();
     assert_eq!(listed(&db, all()).await, []);
@@ -35,7 +35,7 @@ async fn lazily(rig: Rig) {
     let entries = listed(&db, all()).await;
     assert_eq!((names(&entries), entries[0].messages), (vec!["t"], 1));
     assert_eq!(entries, [entry(&db, "t").await]);
-    // A thread that nobody created is listed by its first message as well.
+    // Without `CreateThread`, the first message also lists the thread.
     db.thread("u").add(said("m", "x")).await.unwrap();
     assert_eq!(names(&listed(&db, all()).await), ["t", "u"]);
 }
@@ -89,7 +89,7 @@ async fn hidden(rig: Rig) {
     let published = db.on_thread(PublishThread { thread: thread_id("t") }).await.unwrap().summary;
     assert_eq!((published.listed, published.messages), (true, 2));
     assert_eq!(names(&listed(&db, all()).await), ["t", "u"]);
-    // One without a message is listed because somebody said so.
+    // A thread without a message is listed after `PublishThread`.
     db.create_thread(new_thread("v").hidden()).await.unwrap();
     let published = db.on_thread(PublishThread { thread: thread_id("v") }).await.unwrap().summary;
     assert_eq!((published.listed, published.messages), (true, 0));

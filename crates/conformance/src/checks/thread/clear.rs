@@ -149,7 +149,7 @@ async fn generation(rig: Rig) {
     assert_eq!(everything(&thread).await, []);
     thread.add(said("c", "x").in_generation(two)).await.unwrap();
     reserve("d", two).await.unwrap();
-    thread.add(said("e", "x")).await.expect("who names none is taken at once");
+    thread.add(said("e", "x")).await.expect("a write without a generation is accepted");
     assert_eq!(ids(&everything(&thread).await), ["c", "d", "e"]);
 }
 

@@ -123,7 +123,7 @@ async fn key(rig: Rig) {
     let first = create("a").await.unwrap();
     thread.rename(title("b")).key("rename").await.unwrap();
     let again = create("a").await.unwrap();
-    // What the thread is by now is what is answered.
+    // A replay answers the current state of the thread.
     assert!(!first.deduplicated && again.deduplicated);
     assert_eq!(again.summary, entry(&db, "t").await);
     assert_eq!(again.summary.title, title("b"));

@@ -93,7 +93,7 @@ async fn every_write(rig: Rig) {
     }
     assert_eq!(everything(&thread).await, []);
     assert_eq!(thread.open_reservations(10).await.unwrap().messages, []);
-    assert_eq!(self::reported(&rig, &db).await, reported, "a refused write is told as a change");
+    assert_eq!(self::reported(&rig, &db).await, reported, "a refused write emits a change event");
     // The neighbour takes all of it.
     db.thread("u")
         .update_content(id("r"), append("x"), UpdateMode::Final)
@@ -102,7 +102,7 @@ async fn every_write(rig: Rig) {
     assert_eq!(ids(&everything(&db.thread("u")).await), ["m", "r"]);
 }
 
-/// How many changes are told, where they are.
+/// The number of change events, for a backend with a change feed.
 async fn reported(rig: &Rig, db: &Persistence) -> usize {
     if !rig.capabilities.changes {
         return 0;
@@ -170,6 +170,6 @@ async fn narrow(rig: Rig) {
         assert_eq!((thread.summary().await.unwrap(), everything(thread).await), before);
         thread.add(said("n", "x")).await.expect("it lives");
     }
-    // Deleted there as well, that says nothing of another deletion.
+    // The deletion in the other tenant does not count as a repeated deletion.
     assert!(!other.thread("t").delete_thread().await.unwrap().already);
 }

@@ -39,31 +39,31 @@ async fn copies(rig: Rig) {
         db.run(Reserve::new(thread_id("t"), NewReservation::new(Role::Assistant).with_id(id(name))))
     };
     reserve("open").await.unwrap();
-    reserve("given up").await.unwrap();
+    reserve("abandoned").await.unwrap();
     let mode = UpdateMode::Abandon { reason: None };
-    thread.update_content(id("given up"), append("x"), mode).await.unwrap();
+    thread.update_content(id("abandoned"), append("x"), mode).await.unwrap();
     rig.clock.advance(std::time::Duration::from_secs(1));
     thread.add(said("b", "\u{0} two").with_attachments(["k".parse().unwrap()])).await.unwrap();
     rig.clock.advance(std::time::Duration::from_secs(1));
     thread.edit(id("a"), Content::text("edited")).await.unwrap();
     thread.add(said("c", "three")).await.unwrap();
     thread.add(said("d", "four")).await.unwrap();
-    thread.rename(title("what it is about")).await.unwrap();
+    thread.rename(title("a topic")).await.unwrap();
     thread.annotate(MetadataPatch::new().set("of", "the original").unwrap()).await.unwrap();
     let before = (everything(&thread).await, entry(&db, "t").await);
     let forked = thread.fork(&id("c"), new_thread("f").with_metadata(facts(r#"{"n":1.10}"#))).await.unwrap();
     assert_eq!(forked.messages, 3);
-    assert_eq!(forked.entry, entry(&db, "f").await);
-    let fork = &forked.entry;
+    assert_eq!(forked.summary, entry(&db, "f").await);
+    let fork = &forked.summary;
     assert_eq!(fork.forked_from, Some(ForkPoint { thread: thread_id("t"), message: id("c") }));
     // Facts and labels are those that the fork is given: what is said of the one need not hold of the other.
     assert_eq!(fork.metadata, facts(r#"{"n":1.10}"#));
-    assert_eq!((&fork.title, fork.listed, fork.messages), (&title("what it is about"), true, 3));
+    assert_eq!((&fork.title, fork.listed, fork.messages), (&title("a topic"), true, 3));
     let copies = everything(&db.thread("f")).await;
     assert_eq!(ids(&copies), ["a", "b", "c"]);
     for copy in &copies {
         let original = before.0.iter().find(|message| message.id == copy.id).expect("it was copied");
-        // A copy is the first of its revisions, at a place of its own.
+        // A copy has the first revision and a seq of its own.
         let (seq, revision) = (copy.seq, throughline_core::Revision::FIRST);
         let due = Message { thread: thread_id("f"), seq, revision, ..original.clone() };
         assert_eq!(*copy, due);
@@ -74,7 +74,7 @@ async fn copies(rig: Rig) {
     db.thread("f").delete(id("a")).await.unwrap();
     assert_eq!((everything(&thread).await, entry(&db, "t").await), before);
     let named = thread.fork(&id("a"), NewThread::new().with_title(title("mine"))).await.unwrap();
-    assert_eq!((named.entry.title, named.messages), (title("mine"), 1));
+    assert_eq!((named.summary.title, named.messages), (title("mine"), 1));
 }
 
 async fn listed_fork(rig: Rig) {
@@ -122,10 +122,10 @@ async fn resumes(rig: Rig) {
     let part = entry(&db, "f").await;
     assert!(part.messages > 0 && part.messages < 421 && !part.listed, "{part:?} after {error}");
     assert_eq!(names(&listed(&db, ListThreads::new(10)).await), ["t"]);
-    // Another fork cannot take its place.
+    // The id of the failed fork stays taken for other forks.
     refused(thread.fork(&id("m1"), new_thread("f")).await, ErrorKind::AlreadyExists);
     let forked = thread.fork(&id("m420"), new_thread("f")).await.unwrap();
-    assert_eq!((forked.messages, forked.entry.messages, forked.entry.listed), (421, 421, true));
+    assert_eq!((forked.messages, forked.summary.messages, forked.summary.listed), (421, 421, true));
     let copies = everything(&db.thread("f")).await;
     assert!(copies.iter().map(|copy| &copy.id).eq(everything(&thread).await[..421].iter().map(|m| &m.id)));
     let mut shown: Vec<String> =
@@ -142,15 +142,15 @@ async fn impossible(rig: Rig) {
     let thread = db.thread("t");
     thread.add(said("m", "x")).await.unwrap();
     db.thread("u").add(said("m", "theirs")).await.unwrap();
-    for name in ["open", "given up"] {
+    for name in ["open", "abandoned"] {
         let row = NewReservation::new(Role::Assistant).with_id(id(name));
         db.run(Reserve::new(thread_id("t"), row)).await.unwrap();
     }
     let mode = UpdateMode::Abandon { reason: None };
-    thread.update_content(id("given up"), append("x"), mode).await.unwrap();
+    thread.update_content(id("abandoned"), append("x"), mode).await.unwrap();
     let before = (everything(&db.thread("u")).await, entry(&db, "u").await);
     for (at, kind) in
-        [("unknown", ErrorKind::NotFound), ("open", ErrorKind::Conflict), ("given up", ErrorKind::Conflict)]
+        [("unknown", ErrorKind::NotFound), ("open", ErrorKind::Conflict), ("abandoned", ErrorKind::Conflict)]
     {
         let error = thread.fork(&id(at), new_thread("f")).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
@@ -160,7 +160,7 @@ async fn impossible(rig: Rig) {
     refused(thread.fork(&id("m"), new_thread("u")).await, ErrorKind::AlreadyExists);
     assert_eq!((everything(&db.thread("u")).await, entry(&db, "u").await), before);
     assert_eq!(db.thread("f").summary().await.unwrap(), None);
-    assert_eq!(ids(&everything(&thread).await), ["m", "open", "given up"]);
+    assert_eq!(ids(&everything(&thread).await), ["m", "open", "abandoned"]);
 }
 
 async fn layers(rig: Rig) {

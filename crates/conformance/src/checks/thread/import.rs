@@ -49,7 +49,7 @@ fn several() -> Vec<ImportRow> {
         abandoned: Some(reason.map(str::to_owned)),
         ..row(name, "lost")
     };
-    vec![row("z", "last by name"), whole, ended("given up", Some("no \u{0} reason")), ended("a", None)]
+    vec![row("z", "last by name"), whole, ended("abandoned", Some("no \u{0} reason")), ended("a", None)]
 }
 
 async fn rows(rig: Rig) {
@@ -72,7 +72,7 @@ async fn rows(rig: Rig) {
     let read = everything(&db.thread("t")).await;
     assert_eq!(read, due);
     // Spelled out, what matters most.
-    assert_eq!(ids(&read), ["z", "whole", "given up", "a"]);
+    assert_eq!(ids(&read), ["z", "whole", "abandoned", "a"]);
     assert_eq!(
         (read[1].created_at, read[1].updated_at, read[1].state),
         (at(-5), at(99), MessageState::Final)
@@ -95,7 +95,7 @@ async fn again(rig: Rig) {
     assert_eq!(added, [true, false, false, true]);
     assert_eq!(answer.rows[1..3], [&before[0], &before[1]].map(|message| ImportedRow::Present(message.seq)));
     let read = everything(&db.thread("t")).await;
-    assert_eq!(ids(&read), ["whole", "given up", "z", "a"]);
+    assert_eq!(ids(&read), ["whole", "abandoned", "z", "a"]);
     assert_eq!(read[..2], before);
     let third = import(&db, &rows).await;
     assert_eq!(third.added(), 0);

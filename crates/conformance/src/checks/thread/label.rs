@@ -155,7 +155,7 @@ async fn by_labels(rig: Rig) {
         let list = ListThreads::new(1).with_labels(set(labels));
         assert_eq!(names(&listed(&db, list).await), shown, "{labels:?}");
     }
-    // What a label says by now is what counts.
+    // The list uses the current labels.
     db.thread("b").label(patch(&[("project", None)])).await.unwrap();
     db.thread("f").label(patch(&[("project", Some("atlas"))])).await.unwrap();
     let list = ListThreads::new(10).with_labels(set(&[("project", "atlas")]));
@@ -220,7 +220,7 @@ async fn limit(rig: Rig) {
     assert_eq!(before.labels.len(), Labels::MAX);
     refused(thread.label(patch(&[("one more", Some("v"))])).await, ErrorKind::TooLarge);
     assert_eq!(entry(&db, "t").await, before);
-    // As many as before: one in the place of another, and another value of one that is there.
+    // The number of labels stays the same: one label replaces another, and one gets a new value.
     thread.label(patch(&[("l0", None), ("one more", Some("v"))])).await.unwrap();
     let left = thread.label(patch(&[("l1", Some("other"))])).await.unwrap().summary.labels;
     assert_eq!((left.len(), left.get("one more").is_some(), left.get("l0").is_some()), (32, true, false));
@@ -247,7 +247,7 @@ async fn metadata_limit(rig: Rig) {
     assert_eq!(within(r#"{"b":"56789"}"#).await.unwrap().summary.metadata, facts(whole));
     db.on_thread(patch(r#"{"c":"beyond"}"#)).await.unwrap();
     refused(within(r#"{"d":0}"#).await, ErrorKind::TooLarge);
-    // What does not make it longer is let through.
+    // A patch that does not make the metadata longer succeeds.
     within("{}").await.unwrap();
     let left = within(r#"{"a":null,"d":0}"#).await.unwrap().summary.metadata;
     assert_eq!(left, facts(r#"{"b":"56789","c":"beyond","d":0}"#));

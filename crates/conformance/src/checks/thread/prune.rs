@@ -68,7 +68,7 @@ async fn bytes(rig: Rig) {
 
 async fn time(rig: Rig) {
     let (_db, thread) = thread_of(&rig, &["x"; 4]).await;
-    // One that says that it is of long ago stands behind one that is not.
+    // The order is that of the seqs: an old time does not move a message.
     thread.add(said("old", "x").created_at(Timestamp::from_micros(-9))).await.unwrap();
     for (since, due) in
         [(-1, "m0 m1 m2 m3 old"), (0, "m0 m1 m2 m3 old"), (2, "m2 m3 old"), (3, "m3 old"), (4, "")]
@@ -106,7 +106,7 @@ async fn abandoned(rig: Rig) {
     for name in ["a", "b"] {
         reserve(&db, name).await;
         let mode = UpdateMode::Abandon { reason: None };
-        thread.update_content(id(name), append("given up"), mode).await.unwrap();
+        thread.update_content(id(name), append("abandoned"), mode).await.unwrap();
         thread.add(said(&format!("after {name}"), "x")).await.unwrap();
     }
     assert_eq!(left(&thread).await, "m0 m1 a after a b after b");
@@ -152,7 +152,7 @@ async fn open(rig: Rig) {
     let plan = thread.plan_prune(Keep::everything().messages(0)).await.unwrap();
     assert!(plan.through.is_some_and(|through| through < open), "{plan:?}");
     assert_eq!(plan.messages, 2);
-    // A caller who names a place behind it.
+    // The caller names a seq behind the open message.
     let behind = the(&thread, "behind").await.seq;
     let pruned = db.on_thread(step(behind, 10)).await.unwrap();
     assert_eq!((pruned.messages, pruned.more), (2, false));

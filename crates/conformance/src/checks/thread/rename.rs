@@ -61,7 +61,7 @@ async fn before_the_first(rig: Rig) {
     let thread = db.thread("t");
     db.create_thread(new_thread("t")).await.unwrap();
     thread.rename(title("chosen")).await.unwrap();
-    thread.add(said("m", "what was said")).await.unwrap();
+    thread.add(said("m", "a question")).await.unwrap();
     let named = entry(&db, "t").await;
     assert_eq!((named.title, named.messages), (title("chosen"), 1));
     let before = everything(&thread).await;

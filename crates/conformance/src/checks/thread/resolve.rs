@@ -16,7 +16,7 @@ use crate::{
 };
 
 checks! {
-    Extended "aliases.legacy_id_is_found_in_its_thread_only" ("T3-S6") [Thread Import UpdateContent Read] "a legacy message resolves to its id in its own thread and in no other" => of_old;
+    Extended "aliases.legacy_id_is_found_in_its_thread_only" ("T3-S6") [Thread Import UpdateContent Read] "a legacy message resolves to its id in its own thread and in no other" => legacy_ids;
     Extended "aliases.two_items_of_a_turn_are_two_messages" ("T3-S7") [Thread Reserve Read] "two items of one turn resolve to two messages" => two_items;
     Extended "aliases.repeated_item_in_a_later_turn_is_new" ("T3-S8") [Thread Add Read] "an item id that repeats in a later turn resolves to a new message after its question" => later_turn;
     Extended "aliases.repeated_resolution_gives_the_same_id" [Thread Reserve Read] "a repeated resolution gives the same id, on every handle, before and after the message is written" => again;
@@ -24,11 +24,11 @@ checks! {
     Extended "aliases.event_resolves_to_its_message_permanently" [Thread Add Read] "an event id alone resolves to its message permanently" => event;
     Extended "aliases.user_message_ends_a_turn_without_id" [Thread Add Read] "without a turn id the next user message ends the turn" => no_turn;
     Extended "aliases.deleted_question_still_ends_the_turn" [Thread Add Delete Read] "a deleted user message still ends the turn before it" => question_gone;
-    Extended "aliases.mismatched_legacy_id_is_skipped" [Thread Import Read] "a legacy id of another turn, item or role, or of a deleted message, is skipped" => not_it;
+    Extended "aliases.mismatched_legacy_id_is_skipped" [Thread Import Read] "a legacy id of another turn, item or role, or of a deleted message, is skipped" => mismatches;
     Extended "aliases.deleted_message_does_not_return" [Thread Add Delete Read] "an origin of a deleted message fails as gone and creates no new message" => gone;
     Extended "aliases.cleared_thread_forgets_its_aliases" [Thread Add Read] "a cleared thread forgets its aliases and refuses a writer of the earlier generation" => cleared;
-    Extended "aliases.empty_origin_and_taken_id_are_refused" [Thread Add Read] "a resolution with an empty origin or an id that is already taken is refused" => bad;
-    Extended "aliases.ids_with_separators_do_not_collide" [Thread Read] "provider ids that contain separators do not collide" => apart;
+    Extended "aliases.empty_origin_and_taken_id_are_refused" [Thread Add Read] "a resolution with an empty origin or an id that is already taken is refused" => malformed_ids;
+    Extended "aliases.ids_with_separators_do_not_collide" [Thread Read] "provider ids that contain separators do not collide" => separate;
     Extended "aliases.lists_are_paged_per_thread_and_message" [Thread Import Read] "aliases are listed page by page, for all messages and for one" => listed;
     Extended "aliases.survive_reopening" [Thread Import Add Delete Read; durable] "aliases resolve alike after the store is reopened" => reopened;
     Extended "aliases.repeated_key_gets_the_first_answer" [Thread Read; keys] "a resolution that is repeated with its key gets the first answer" => key;
@@ -77,7 +77,7 @@ async fn import(db: &Persistence, rows: Vec<ImportRow>) {
     db.run(Import::new(thread_id("a"), rows)).await.expect("it is imported");
 }
 
-async fn of_old(rig: Rig) {
+async fn legacy_ids(rig: Rig) {
     let db = rig.db().await;
     import(&db, vec![row("assistant:item-1", Role::Assistant, origin("turn-1", ""))]).await;
     let legacy = [id("assistant:item-1"), id("assistant:turn-1")];
@@ -141,7 +141,7 @@ async fn later_turn(rig: Rig) {
         thread.add(answer).await.unwrap();
     }
     assert_eq!(ids(&everything(&thread).await), ["q1", "a1", "q2", "a2"]);
-    // What is told again of the first turn is of the first turn.
+    // A repeated delivery of the first turn resolves to the message of the first turn.
     let first = found(&db, asked("a", origin("turn-1", "seg:0"), "x")).await;
     assert_eq!(first, ("a1".to_owned(), ResolvedBy::Item));
 }
@@ -162,7 +162,7 @@ async fn again(rig: Rig) {
     // Another tenant has another message.
     let stranger = db.for_tenant("stranger".parse().unwrap());
     assert_eq!(found(&stranger, asked("a", origin("turn", "i"), "theirs")).await, fresh("theirs"));
-    // And so has somebody else who speaks in the turn.
+    // Another role in the same turn has another message.
     let tool = asked("a", origin("turn", "i"), "tool").of(Role::Tool);
     assert_eq!(found(&db, tool).await, fresh("tool"));
 }
@@ -187,7 +187,7 @@ async fn event(rig: Rig) {
     assert_eq!(reported_again, ("m1".to_owned(), ResolvedBy::Event));
     assert_eq!(found(&db, asked("a", of_event("f"), "m2")).await, fresh("m2"));
     assert_eq!(found(&db, asked("b", of_event("e"), "m3")).await, fresh("m3"));
-    // Beside an item it says nothing.
+    // With an item id, the event id does not decide.
     let with_item = || origin("", "i").event("e".parse().unwrap());
     assert_eq!(found(&db, asked("a", with_item(), "m4")).await, fresh("m4"));
     let reported_again = found(&db, asked("a", of_event("e"), "x")).await;
@@ -206,13 +206,13 @@ async fn no_turn(rig: Rig) {
     let next = resolve(&db, asked("a", origin("", "i"), "m2")).await;
     assert_eq!((next.id.as_str(), next.by), ("m2", ResolvedBy::Fresh));
     assert_eq!(next.skipped, [skipped("m1", Mismatch::TurnIsOver)]);
-    // An id of old is bound likewise: `m1` stands before the question.
-    let of_old = asked("a", origin("", "j"), "m3").or_legacy([id("m1")]);
-    assert_eq!(resolve(&db, of_old).await.skipped, [skipped("m1", Mismatch::OtherItem)]);
+    // A legacy id follows the same rule: `m1` is older than the question.
+    let legacy_id = asked("a", origin("", "j"), "m3").or_legacy([id("m1")]);
+    assert_eq!(resolve(&db, legacy_id).await.skipped, [skipped("m1", Mismatch::OtherItem)]);
     thread.add(throughline_core::NewMessage::assistant("old").with_id(id("m4"))).await.unwrap();
     thread.add(said("q3", "but?")).await.unwrap();
-    let of_old = asked("a", origin("", "k"), "m5").or_legacy([id("m4")]);
-    assert_eq!(resolve(&db, of_old).await.skipped, [skipped("m4", Mismatch::TurnIsOver)]);
+    let legacy_id = asked("a", origin("", "k"), "m5").or_legacy([id("m4")]);
+    assert_eq!(resolve(&db, legacy_id).await.skipped, [skipped("m4", Mismatch::TurnIsOver)]);
 }
 
 async fn question_gone(rig: Rig) {
@@ -228,14 +228,14 @@ async fn question_gone(rig: Rig) {
     assert_eq!((next.id.as_str(), next.by), ("m2", ResolvedBy::Fresh));
     assert_eq!(next.skipped, [skipped("m1", Mismatch::TurnIsOver)]);
     thread.add(answer("m2")).await.unwrap();
-    // What is deleted of an answer, and a question from before, end nothing.
+    // A deleted answer and an earlier question do not end the turn.
     thread.delete(id("m1")).await.unwrap();
     thread.delete(id("q1")).await.unwrap();
     let same = found(&db, asked("a", origin("", "i"), "x")).await;
     assert_eq!(same, ("m2".to_owned(), ResolvedBy::Item));
 }
 
-async fn not_it(rig: Rig) {
+async fn mismatches(rig: Rig) {
     let db = rig.db().await;
     import(
         &db,
@@ -247,7 +247,7 @@ async fn not_it(rig: Rig) {
         ],
     )
     .await;
-    let legacy = ["first", "named", "user", "nobody", "mine"].map(id);
+    let legacy = ["first", "named", "user", "missing", "mine"].map(id);
     let resolved = resolve(&db, asked("a", origin("turn-2", "seg:0"), "x").or_legacy(legacy)).await;
     assert_eq!((resolved.id.as_str(), resolved.by), ("mine", ResolvedBy::Legacy));
     assert_eq!(
@@ -256,7 +256,7 @@ async fn not_it(rig: Rig) {
             skipped("first", Mismatch::OtherTurn),
             skipped("named", Mismatch::OtherItem),
             skipped("user", Mismatch::OtherRole),
-            skipped("nobody", Mismatch::NoSuchMessage),
+            skipped("missing", Mismatch::NoSuchMessage),
         ]
     );
     db.thread("a").delete(id("first")).await.unwrap();
@@ -295,7 +295,7 @@ async fn cleared(rig: Rig) {
     assert_eq!(db.read(list).await.unwrap().aliases, []);
 }
 
-async fn bad(rig: Rig) {
+async fn malformed_ids(rig: Rig) {
     let db = rig.db().await;
     refused(db.on_thread(asked("a", Origin::new(), "m")).await, ErrorKind::Invalid);
     let many = (0..=ResolveId::MAX_LEGACY).map(|n| id(&n.to_string()));
@@ -309,7 +309,7 @@ async fn bad(rig: Rig) {
     assert_eq!(error.message().map(MessageId::as_str), Some("taken"));
 }
 
-async fn apart(rig: Rig) {
+async fn separate(rig: Rig) {
     let db = rig.db().await;
     for (turn, item, name) in
         [("a:b", "c", "1"), ("a", "b:c", "2"), ("", "a:b:c", "3"), ("a:b:c", "", "4"), ("A", "b:c", "5")]
@@ -350,7 +350,7 @@ async fn listed(rig: Rig) {
     assert_eq!((exact.aliases.len(), exact.next), (3, None));
     let one = db.read(list.clone().of_message(id("b"))).await.unwrap();
     assert_eq!((&*one.aliases, one.next), (&all[1..2], None));
-    // Of one message: behind the place of another one is behind, or before, all of its names.
+    // In a list of one message, a cursor at another message is behind, or before, all of its aliases.
     for (before, count) in [("a-new", 1), ("z", 0)] {
         let after = Some(AliasCursor { message: id(before), n: u64::from(count == 1) << 40 });
         let page = db.read(ListAliases { after, ..list.clone().of_message(id("b")) }).await.unwrap();
@@ -358,7 +358,7 @@ async fn listed(rig: Rig) {
     }
     assert_eq!(db.read(list.of_message(id("none"))).await.unwrap().aliases, []);
     refused(db.read(ListAliases::new(thread_id("a"), 0)).await, ErrorKind::Invalid);
-    // An import that is made again takes down nothing twice.
+    // A repeated import records no alias twice.
     import(&db, vec![row("z", Role::Assistant, origin("t1", "i1"))]).await;
     let whole = db.read(ListAliases::new(thread_id("a"), 10)).await.unwrap();
     assert_eq!(whole.aliases, all);
@@ -386,7 +386,7 @@ async fn key(rig: Rig) {
     let first = call().await.unwrap();
     let second = call().await.unwrap();
     assert_eq!(second, ResolvedId { deduplicated: true, ..first });
-    // Whoever makes the call anew has another id for a message that is not there.
+    // The replay wins over the new id of a later call.
     assert_eq!(db.on_thread(asked("a", origin("turn", "i"), "n")).key("k").await.unwrap(), second);
     refused(db.on_thread(asked("a", origin("turn", "j"), "m")).key("k").await, ErrorKind::Conflict);
 }

@@ -1,4 +1,4 @@
-//! What hosts have lost before: the scenarios of stores that were written by hand.
+//! Data loss that hosts have seen with stores of their own.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Turns, an expected end of the thread, and what a model is told of it.
+//! A prompt with its answers, the expected last message of a write, and the history for a model.
 
 use throughline_core::{
     Content, Effect, ErrorKind, MessageState, NewMessage, NewReservation, NewTurn, Role, Seq,
@@ -127,7 +127,7 @@ async fn history(rig: Rig) {
     let all = thread.history(None, u32::MAX).await.unwrap();
     assert_eq!((all.messages.len(), all.has_more), (61, false));
 
-    // The latest first, of a limit that is clamped, before a place.
+    // The newest messages first, with a clamped limit, before a seq.
     let recalled = thread.recall(None, 0).await.unwrap();
     assert_eq!((ids(&recalled.messages), recalled.has_more), (vec!["calls"], true));
     let most = thread.recall(None, 999).await.unwrap();

@@ -1,4 +1,4 @@
-//! Leases, renewals and the sweep.
+//! Leases, renewals and the recovery of expired drafts.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ checks! {
     Core "drafts.clock_jump_never_shortens_a_lease" [Reserve UpdateContent Read] "a clock that jumps back shortens no lease" => never_shorter;
     Core "drafts.recovery_never_touches_a_live_writer" ("VL-S14") [Reserve UpdateContent Read] "the recovery of expired drafts never changes a message whose lease is valid" => live;
     Core "drafts.recovery_settles_an_expired_draft_once" ("VL-S14") [Reserve UpdateContent Read] "recovery settles an expired draft once, with its committed content" => recovery;
-    Core "drafts.concurrent_recovery_settles_each_draft_once" ("VL-S14") [Reserve UpdateContent Read; threads] "two concurrent recovery tasks settle each message once" => two_sweepers;
-    Core "drafts.late_writer_is_refused_after_recovery" ("VL-S14") [Reserve UpdateContent Read] "a writer that returns after recovery is refused, and one that returns in time continues" => came_back;
+    Core "drafts.concurrent_recovery_settles_each_draft_once" ("VL-S14") [Reserve UpdateContent Read; threads] "two concurrent recovery tasks settle each message once" => concurrent_recoveries;
+    Core "drafts.late_writer_is_refused_after_recovery" ("VL-S14") [Reserve UpdateContent Read] "a writer that returns after recovery is refused, and one that returns in time continues" => late_writer;
 }
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -52,7 +52,7 @@ async fn renewal(rig: Rig) {
         assert_eq!((renewed.state, renewed.revision), (before.state, before.revision));
         let after = the(&thread, "m").await;
         assert_eq!(after.lease, until(now.plus(LEASE)));
-        // Nothing of what was said has changed; whether a sign of life counts as a change is the store's to say.
+        // The content is unchanged. A store can count a heartbeat as a change or not.
         assert_eq!(after, Message { lease: after.lease, updated_at: after.updated_at, ..before });
     }
 }
@@ -81,7 +81,7 @@ async fn never_shorter(rig: Rig) {
     assert_eq!(db.recover_expired_drafts("gone").await.unwrap().abandoned.len(), 1);
 }
 
-/// What a sweep does to one message.
+/// The update by which the recovery of expired drafts settles one message.
 fn settle(message: &Message) -> UpdateContent {
     let mode = UpdateMode::Abandon { reason: Some("recovered".to_owned()) };
     UpdateContent::new(message.thread.clone(), message.id.clone(), ContentChange::none(), mode)
@@ -129,25 +129,25 @@ async fn recovery(rig: Rig) {
     assert_eq!(the(&thread, "streaming").await, expected);
     assert_eq!(the(&thread, "finished").await.state, MessageState::Final);
     assert_eq!(the(&thread, "renewed").await.state, MessageState::Streaming);
-    // What is settled is settled: the next sweep finds nothing to do.
+    // A settled message stays settled: the next recovery finds no expired draft.
     let again = db.recover_expired_drafts("again").await.unwrap();
     assert!(again.abandoned.is_empty() && again.failed.is_empty(), "{again:?}");
     assert_eq!(the(&thread, "streaming").await, expected);
 }
 
-async fn two_sweepers(rig: Rig) {
+async fn concurrent_recoveries(rig: Rig) {
     const MESSAGES: usize = 24;
     let db = rig.db().await;
     for number in 0..MESSAGES {
         reserve(&db, &format!("m{number}")).await;
     }
     rig.clock.advance(LEASE);
-    let sweepers = [db.clone(), db.clone(), db.clone()];
-    let sweepers =
-        sweepers.map(|db| tokio::spawn(async move { db.recover_expired_drafts("recovered").await.unwrap() }));
+    let recoveries = [db.clone(), db.clone(), db.clone()];
+    let recoveries = recoveries
+        .map(|db| tokio::spawn(async move { db.recover_expired_drafts("recovered").await.unwrap() }));
     let mut abandoned = Vec::new();
-    for sweeper in sweepers {
-        let recovered = sweeper.await.expect("a sweep");
+    for recovery in recoveries {
+        let recovered = recovery.await.expect("a recovery");
         assert!(recovered.failed.is_empty(), "{:?}", recovered.failed);
         abandoned.extend(recovered.abandoned.into_iter().map(|(_, id)| id));
     }
@@ -161,17 +161,17 @@ async fn two_sweepers(rig: Rig) {
     }
 }
 
-async fn came_back(rig: Rig) {
+async fn late_writer(rig: Rig) {
     let db = rig.db().await;
     let thread = db.thread("t");
     reserve(&db, "late").await;
     let in_time = reserve(&db, "in-time").await;
     rig.clock.advance(LEASE);
-    // The lease has ended and nobody has swept: the writer is still the writer.
+    // The lease has expired, but no recovery has run: the writer can still write.
     thread
         .update_content(id("in-time"), append("x"), UpdateMode::Partial)
         .await
-        .expect("nobody was there first");
+        .expect("no recovery came first");
     refused(db.run(settle(&in_time)).await, ErrorKind::Stale);
     let recovered = db.recover_expired_drafts("gone").await.unwrap().abandoned;
     assert_eq!(recovered.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), ["late"]);

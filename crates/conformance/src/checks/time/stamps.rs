@@ -17,7 +17,7 @@ use crate::{
 checks! {
     Core "clocks.created_at_is_kept_by_every_change" [Add Reserve UpdateContent Update Read] "every kind of change keeps `created_at`" => created_at;
     Core "clocks.updated_at_comes_from_the_pipeline_clock" [Add UpdateContent Update Read] "`updated_at` comes from the clock of the pipeline" => updated_at;
-    Core "clocks.updated_at_never_decreases" [Add UpdateContent Update Read] "`updated_at` never decreases when the clock jumps back" => back;
+    Core "clocks.updated_at_never_decreases" [Add UpdateContent Update Read] "`updated_at` never decreases when the clock jumps back" => clock_jumps_back;
     Core "clocks.distant_times_are_kept" [Add Read] "times far in the past and in the future are kept" => range;
     Core "clocks.order_is_commit_order_for_any_clock" ("VL-S23") [Add Reserve UpdateContent Read] "messages are in commit order with equal times and with a clock that jumps back" => order;
 }
@@ -56,7 +56,7 @@ async fn updated_at(rig: Rig) {
     assert_eq!(the(&thread, "m").await.updated_at, later);
 }
 
-async fn back(rig: Rig) {
+async fn clock_jumps_back(rig: Rig) {
     let db = rig.db().await;
     let thread = db.thread("t");
     thread.add(said("m", "x")).await.unwrap();
@@ -104,7 +104,7 @@ async fn order(rig: Rig) {
         seen.splice(0..0, page.messages);
     }
     assert_eq!(ids(&seen), names);
-    // A reservation behind the jump can still be told apart from a finished one: revisions count, not moments.
+    // The revision distinguishes a reservation from a finished message after the jump, and the time does not.
     let reservation = NewReservation::new(Role::Assistant).with_id(id("r"));
     db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
     thread.update_content(id("r"), append("x"), UpdateMode::Final).await.unwrap();

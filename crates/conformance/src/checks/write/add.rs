@@ -61,7 +61,7 @@ async fn existing_id(rig: Rig) {
     let first = thread.add(said("m", "first")).await.unwrap().message;
     let error = refused(thread.add(said("m", "second")).await, ErrorKind::AlreadyExists);
     assert_eq!(error.message(), Some(&id("m")));
-    // The same content is no excuse: without a key there is no way to tell a repetition.
+    // The same content does not matter: without a key a repeated call cannot be recognized.
     refused(thread.add(said("m", "first")).await, ErrorKind::AlreadyExists);
     assert_eq!(everything(&thread).await, [first]);
     // The neighbour: another id.

@@ -111,7 +111,7 @@ async fn refusals(rig: Rig) {
     let faults: [(usize, PersistArgs, ErrorKind); 8] = [
         (4, add("final"), ErrorKind::AlreadyExists),
         (5, add("dead"), ErrorKind::Gone),
-        (5, Delete::new(t(), id("nobody")).into(), ErrorKind::NotFound),
+        (5, Delete::new(t(), id("unknown")).into(), ErrorKind::NotFound),
         (5, Update::new(t(), id("final"), MetadataPatch::new()).into(), ErrorKind::NotFound),
         (3, stale_patch.into(), ErrorKind::Stale),
         (4, change("open", append("x"), UpdateMode::Partial).into(), ErrorKind::Stale),
@@ -216,7 +216,7 @@ async fn answer_limit(rig: Rig) {
     let error = refused(db.batch(patches.clone().answering_within(5 << 10)).await, ErrorKind::TooLarge);
     assert_eq!(error.batch_index(), Some(4), "the fifth answer exceeds it");
     assert_eq!(everything(&thread).await, before);
-    // What the call itself carries is not counted, however much of it is answered.
+    // Content that the call itself carries does not count towards the limit of the answer.
     let added = Batch::new().with(Add::new(t(), said("n", &"x".repeat(8 << 10)))).with(patch(7));
     db.batch(added.answering_within(5 << 10)).await.expect("a small answer");
     assert_eq!(db.batch(patches.answering_within(12 << 10)).await.unwrap().outputs.len(), 10);

@@ -41,7 +41,7 @@ async fn text(rig: Rig) {
     }
     let one = r#"[{"type":"text","text":"Hello \"\u0000\n✓😀"}]"#;
     assert_eq!(the(&thread, "m").await.content.as_json(), one);
-    // Beside anything that is not exactly a plain text block, a new one is opened.
+    // After a block that is not exactly a plain text block, an append opens a new block.
     let other = r#"[{"type":"text","text":"a","x":1}]"#;
     partial(&thread, ContentChange::Replace(json(other))).await;
     partial(&thread, append("b")).await;

@@ -119,7 +119,7 @@ async fn seq(rig: Rig) {
         let added = thread.add(said(&name, "x")).await.unwrap().message;
         assert!(added.seq > last, "{} was given after {last}", added.seq);
         last = added.seq;
-        // The last of the thread each time: its place is the one that is easily given again.
+        // The newest message of the thread is deleted each time: its seq is the one that a defective store reuses.
         thread.delete(id(&name)).await.unwrap();
     }
     assert_eq!(everything(&thread).await, []);

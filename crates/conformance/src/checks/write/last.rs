@@ -23,7 +23,7 @@ checks! {
     Extended "messages.take_of_another_last_message_is_stale" [Add Thread Read] "take last is stale if it expects another last message" => expected;
     Extended "messages.batch_replaces_the_last_message" [Add Batch Thread Read] "a batch can take the last message and add its replacement" => in_batch;
     Extended "messages.repeated_take_last_takes_nothing" [Add Thread Read; keys] "a repeated take last removes nothing and answers the taken message without its content" => replay;
-    Extended "messages.concurrent_takes_get_different_messages" [Add Thread Read] "concurrent callers of take last each get a different message" => apart;
+    Extended "messages.concurrent_takes_get_different_messages" [Add Thread Read] "concurrent callers of take last each get a different message" => separate;
 }
 
 async fn last(db: &Persistence, thread: &str) -> Seq {
@@ -242,7 +242,7 @@ async fn replay(rig: Rig) {
     assert_eq!(ids(&everything(&thread).await), ["a"]);
 }
 
-async fn apart(rig: Rig) {
+async fn separate(rig: Rig) {
     let db = rig.db().await;
     for number in 0..6 {
         add(&db, "t", &format!("m{number}")).await;

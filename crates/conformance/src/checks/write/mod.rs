@@ -1,4 +1,4 @@
-//! What the writes do.
+//! The writes.
 
 pub(super) mod add;
 pub(super) mod batch;

@@ -91,7 +91,7 @@ async fn batch(rig: Rig) {
     }
 }
 
-/// An output as JSON, without the flag that tells the two calls apart.
+/// An output as JSON, without the flag `deduplicated`, in which the two answers differ.
 fn without_flag(output: &throughline_core::PersistResult) -> String {
     serde_json::to_string(output).unwrap().replace(r#""deduplicated":true"#, r#""deduplicated":false"#)
 }

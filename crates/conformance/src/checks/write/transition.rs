@@ -12,7 +12,7 @@ use crate::{
 };
 
 checks! {
-    Core "messages.each_update_mode_follows_the_state_table" [Add Reserve UpdateContent Read] "each update mode has in each state the effect that the table of `UpdateMode` documents" => table;
+    Core "messages.each_update_mode_obeys_the_state_table" [Add Reserve UpdateContent Read] "each update mode has in each state the effect that the table of `UpdateMode` documents" => table;
     Core "messages.update_content_of_unknown_id_is_not_found" [UpdateContent Read] "a content update of an unknown id is refused as not found and creates no message" => not_found;
     Core "messages.late_partial_is_stale" ("VL-S11") [Add Reserve UpdateContent Read] "a partial update after the end is stale, and the final content is unchanged" => late_partial;
     Core "messages.append_with_a_revision_gap_is_stale" ("VL-S11") [Reserve UpdateContent Read] "an append whose expected revision leaves a gap or overlaps is stale" => gap;
@@ -103,7 +103,7 @@ async fn late_partial(rig: Rig) {
         late.expected = revision;
         db.run(late)
     };
-    // With the revision it saw, with the one that the final has, with none; with content and as a sign of life.
+    // With the revision that the writer saw, with that of the final message, and without one; with content and as a heartbeat.
     for revision in [Some(streaming.revision), Some(settled.revision), None] {
         refused(late(append("late"), revision).await, ErrorKind::Stale);
         refused(late(replace("late"), revision).await, ErrorKind::Stale);
@@ -152,17 +152,17 @@ async fn reason(rig: Rig) {
     let db = rig.db().await;
     let thread = db.thread("t");
     let before = in_state(&db, "t", MessageState::Streaming).await;
-    let mode = UpdateMode::Abandon { reason: Some("the model\u{0} gave up ✗".to_owned()) };
+    let mode = UpdateMode::Abandon { reason: Some("the model\u{0} stopped ✗".to_owned()) };
     thread.update_content(id("m"), ContentChange::none(), mode).await.unwrap();
     let expected = Message {
         state: MessageState::Abandoned,
         revision: before.revision.next(),
-        abandon_reason: Some("the model\u{0} gave up ✗".to_owned()),
+        abandon_reason: Some("the model\u{0} stopped ✗".to_owned()),
         lease: None,
         ..before
     };
     assert_eq!(the(&thread, "m").await, expected);
-    // What came last may come with it.
+    // The call that abandons a message can carry its last append.
     in_state(&db, "u", MessageState::Streaming).await;
     let mode = UpdateMode::Abandon { reason: Some(String::new()) };
     db.thread("u").update_content(id("m"), append("…"), mode).await.unwrap();

@@ -137,7 +137,7 @@ async fn metadata_limit(rig: Rig) {
     assert_eq!(shown(&the(&thread, "m").await.metadata), whole);
     db.run(update(r#"{"c":"beyond"}"#)).await.unwrap();
     refused(within(r#"{"d":0}"#).await, ErrorKind::TooLarge);
-    // What does not make it longer is let through.
+    // A patch that does not make the metadata longer succeeds.
     within("{}").await.unwrap();
     within(r#"{"c":"Beyond"}"#).await.unwrap();
     within(r#"{"a":null,"d":0}"#).await.unwrap();

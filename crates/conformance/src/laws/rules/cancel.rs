@@ -1,4 +1,4 @@
-//! Callers that leave, and callers that come at once.
+//! The laws about cancelled and concurrent calls.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,9 +8,9 @@ use throughline_core::{
 use tokio::sync::Semaphore;
 
 use crate::{
-    laws::{bench::Bench, filled, law::laws, probe::Act},
+    laws::{bench::Bench, every_field, law::laws, probe::Act},
     shorthand::everything,
-    turned::settle,
+    timers::settle,
 };
 
 laws! {
@@ -18,10 +18,10 @@ laws! {
     All "laws.caller_dropped_after_hand_over_does_not_stop_the_write" "a caller that is dropped after the hand-over does not stop its write" => drop_late;
     All "laws.hanging_call_does_not_block_others" "one call that hangs does not block other calls" => at_once;
     All "laws.pipeline_closes_after_all_calls_end" "the pipeline can be closed after all calls have ended or were dropped" => close,
-        core alone: "what the end waits for is counted at the edge: a layer cannot hold it up without failing the calls before";
+        core alone: "the edge counts the calls that a close waits for: a layer cannot delay the close without failing earlier calls";
 }
 
-/// More than any layer lets in at once.
+/// More calls than any layer admits at once.
 const MANY: usize = 300;
 
 async fn leave(bench: &Bench, act: Act) {
@@ -50,7 +50,7 @@ async fn drop_early(bench: Bench) {
         .expect("the next call");
     assert_eq!(everything(&bench.db.thread("left")).await, []);
     if bench.is_one_layer() {
-        for (case, args) in filled::writes("x").into_iter().chain(filled::reads()) {
+        for (case, args) in every_field::writes("x").into_iter().chain(every_field::reads()) {
             leave_before(&bench, case, args).await;
         }
     }
@@ -60,24 +60,24 @@ fn not_found() -> PersistError {
     PersistError::new(ErrorKind::NotFound, "from inside").with_effect(Effect::NotApplied)
 }
 
-/// A caller leaves while the call is held before the store: it never comes there, also when it is let go.
+/// The caller drops a call that waits before the store: the call never reaches the store, even after its release.
 async fn leave_before(bench: &Bench, case: &str, args: PersistArgs) {
     let held = Arc::new(Semaphore::new(0));
     drop(bench.inside.visits());
-    bench.inside.script(filled::name_of(&args), Act::HoldBefore(Arc::clone(&held), not_found()));
+    bench.inside.script(every_field::name_of(&args), Act::HoldBefore(Arc::clone(&held), not_found()));
     let call = tokio::spawn({
         let (bench, args) = (bench.clone(), args.clone());
         async move { bench.call(args, None).await }
     });
     bench
         .in_time(async {
-            while !call.is_finished() && !bench.inside.is_visited(filled::name_of(&args)) {
+            while !call.is_finished() && !bench.inside.is_visited(every_field::name_of(&args)) {
                 tokio::task::yield_now().await;
             }
         })
         .await;
     call.abort();
-    // One that the layer refuses itself has ended.
+    // A call that the layer refuses itself has already ended.
     drop(call.await);
     held.add_permits(1);
     settle().await;
@@ -91,7 +91,7 @@ async fn drop_late(bench: Bench) {
     assert_eq!(everything(&bench.db.thread("left")).await.len(), 1, "the write is made");
     reported.add_permits(1);
     settle().await;
-    // Not only the write: the layers around it see it through, or what they count and hold would be left behind.
+    // The outer layers also complete the call. Otherwise their permits and counters would leak.
     let outside = bench.outside.visits();
     assert!(outside[0].answer.is_some(), "the layer was stopped half way");
     bench.db.thread("t").add(NewMessage::user("x")).await.expect("the next call");
@@ -110,7 +110,7 @@ async fn at_once(bench: Bench) {
     hangs.abort();
     assert_eq!(everything(&bench.db.thread("t")).await.len(), 64);
     if bench.is_one_layer() {
-        for (case, args) in filled::writes("x").into_iter().chain(filled::reads()) {
+        for (case, args) in every_field::writes("x").into_iter().chain(every_field::reads()) {
             if !is_bulk(&args) {
                 at_once_with(&bench, case, args).await;
             }
@@ -118,7 +118,7 @@ async fn at_once(bench: Bench) {
     }
 }
 
-/// What a layer may let in one at a time.
+/// The operations that a layer can run one at a time.
 fn is_bulk(args: &PersistArgs) -> bool {
     matches!(
         args,
@@ -132,9 +132,9 @@ fn is_bulk(args: &PersistArgs) -> bool {
     )
 }
 
-/// One call hangs in the store, and the same calls of other tenants are served.
+/// One call hangs in the store, and the same calls of other tenants succeed.
 async fn at_once_with(bench: &Bench, case: &str, args: PersistArgs) {
-    let name = filled::name_of(&args);
+    let name = every_field::name_of(&args);
     drop(bench.inside.visits());
     bench.inside.script(name, Act::Hang);
     let call = |bench: Bench| {
@@ -160,7 +160,7 @@ async fn at_once_with(bench: &Bench, case: &str, args: PersistArgs) {
     bench.inside.behave();
 }
 
-/// Only a call that is held up reaches it.
+/// The deadline that only a blocked call reaches.
 const HELD_UP: Duration = Duration::from_secs(5);
 
 async fn close(bench: Bench) {

@@ -1,4 +1,4 @@
-//! Layers that change content: everywhere, or the text gets past them.
+//! The laws about content: a layer that changes content must change it in every operation.
 
 use throughline_core::{
     Content, Effect, ErrorKind, NewReservation, PersistArgs, PersistError, PersistResult, ReadResult, Role,
@@ -8,7 +8,7 @@ use throughline_core::{
 };
 
 use crate::{
-    laws::{bench::Bench, filled, filled::metadata, law::laws, operations, probe::Act},
+    laws::{bench::Bench, every_field, every_field::metadata, law::laws, operations, probe::Act},
     shorthand::{everything, id, shown},
 };
 
@@ -19,7 +19,7 @@ laws! {
     Restores "laws.reads_restore_the_given_text" "every operation returns the given text on reads" => restores;
 }
 
-/// Whether anything in it holds `text`.
+/// Whether the value contains `text`.
 fn holds(json: &impl serde::Serialize, text: &str) -> bool {
     serde_json::to_string(json).expect("it serializes").contains(text)
 }
@@ -34,13 +34,13 @@ async fn coverage(bench: Bench) {
         for hidden in &bench.profile.hides {
             assert!(!holds(&passed, hidden), "{case}: the text passed");
         }
-        // What the layer reads on the way is looked at as well, and is none of the call's content fields.
-        passed.retain(|passed| !bench.profile.asks || passed.kind() == args.kind());
+        // A read of the layer itself must not contain the text either, but its fields do not belong to the call.
+        passed.retain(|passed| !bench.profile.issues_reads || passed.kind() == args.kind());
         assert_eq!(passed.len(), 1, "{case}");
         assert_eq!(passed[0].content_fields().len(), args.content_fields().len(), "{case}: a field is gone");
         assert!(!carries || holds(&args, &hidden), "{case} was to hold the text");
     }
-    for (case, args) in filled::writes(&text) {
+    for (case, args) in every_field::writes(&text) {
         let refusal = PersistError::new(ErrorKind::NotFound, "from inside").with_effect(Effect::NotApplied);
         let (answer, passed) = bench.scripted(args.clone(), None, Act::Fail(refusal)).await;
         let error = answer.expect_err("it is refused inside");
@@ -75,10 +75,10 @@ async fn agrees(bench: Bench) {
     }
 }
 
-/// Every text of an answer is the one that was given, and not what is stored for it.
+/// Asserts that every text of an answer is the original, not the stored form.
 fn assert_restored(bench: &Bench, case: &str, answer: &PersistResult) {
     for field in answer.content_fields() {
-        // What is hidden is in each of the kit's texts, but for those that a layer leaves out.
+        // Each text of the kit contains the hidden text, except where a layer omits it.
         let shown = match field.value {
             FieldValue::Whole(content) => content.as_json().to_owned(),
             FieldValue::Metadata(metadata) => shown(metadata),
@@ -93,11 +93,12 @@ fn assert_restored(bench: &Bench, case: &str, answer: &PersistResult) {
     }
 }
 
-/// Why a change was quarantined is text as well: what is stored of it is answered as it was given.
+/// The reason of a quarantined change is also text: the answer restores it.
 async fn quarantined(bench: &Bench, text: &str) {
     let of_reasons =
         |(_, args): &(&str, PersistArgs)| matches!(args, PersistArgs::Consumer(ConsumerArgs::Quarantine(_)));
-    let (case, asked) = filled::writes(text).into_iter().find(of_reasons).expect("one of every operation");
+    let (case, asked) =
+        every_field::writes(text).into_iter().find(of_reasons).expect("one of every operation");
     let refusal = PersistError::new(ErrorKind::NotFound, "from inside").with_effect(Effect::NotApplied);
     let (answer, mut passed) = bench.scripted(asked.clone(), None, Act::Fail(refusal)).await;
     let error = answer.expect_err("it is refused inside");
@@ -140,7 +141,7 @@ async fn restores(bench: Bench) {
     let entry = bench.db.thread("t").summary().await.expect("a read").expect("it is there");
     let preview = (!bench.profile.hides_previews).then_some(text.as_str());
     assert_eq!((entry.title.as_str(), entry.preview.as_deref()), (text.as_str(), preview));
-    assert_eq!(entry.metadata.get_as::<String>("noted").as_deref(), Some(text.as_str()));
+    assert_eq!(entry.metadata.get_as::<String>("annotated").as_deref(), Some(text.as_str()));
     let read = everything(&bench.db.thread("t")).await;
     let finished = read.iter().find(|message| message.id.as_str() == "r").expect("it is there");
     let expected = Content::from_blocks(&[serde_json::json!({"type": "tool", "input": {"deep": [text]}})]);

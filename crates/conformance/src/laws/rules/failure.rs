@@ -1,4 +1,4 @@
-//! What becomes of failures.
+//! The laws about failures.
 
 use throughline_core::{
     Effect, ErrorKind, NewMessage, OpKind, PersistArgs, PersistError, PersistResult, Site,
@@ -9,7 +9,7 @@ use throughline_core::{
 use crate::{
     laws::{
         bench::Bench,
-        filled,
+        every_field,
         law::laws,
         operations,
         probe::{Act, Reach},
@@ -31,7 +31,7 @@ fn add(name: &str) -> PersistArgs {
     Add::new(operations::t(), NewMessage::user("x").with_id(id(name))).into()
 }
 
-/// Errors of every kind and effect that a call can end with.
+/// The errors of every kind and effect that a call can end with.
 fn errors() -> Vec<PersistError> {
     let effects = [Effect::NotApplied, Effect::Unknown, Effect::Applied];
     let each = |kind: ErrorKind| {
@@ -46,7 +46,7 @@ fn errors() -> Vec<PersistError> {
 
 async fn error(bench: Bench) {
     for (number, error) in errors().into_iter().enumerate() {
-        // Enough for a layer that makes the call again.
+        // Enough for a layer that repeats the call.
         bench.inside.act(std::iter::repeat_n(Act::Fail(error.clone()), 16));
         let came = bench.call(add(&format!("m{number}")), None).await.expect_err("it failed");
         assert_eq!((came.kind(), came.effect()), (error.kind(), error.effect()), "{came}");
@@ -64,7 +64,7 @@ async fn every_operation(bench: Bench) {
             if kind == ErrorKind::Corrupt && is_for_damaged(&args) {
                 bench.inside.fail_unless(|_| false, error, Reach::Never);
             } else {
-                // The first call inside, which may be a read on the way.
+                // The first inner call, which can be a read of the layer itself.
                 bench.inside.act([Act::Fail(error)]);
             }
             match bench.call(args.clone(), None).await {
@@ -76,7 +76,7 @@ async fn every_operation(bench: Bench) {
     }
 }
 
-/// Whether a call is for damaged messages: that one cannot be read on the way refuses no such call.
+/// Whether a call is for damaged messages: a failed read of the layer itself does not refuse such a call.
 fn is_for_damaged(args: &PersistArgs) -> bool {
     match args {
         PersistArgs::Import(import) => import.restores_damaged,
@@ -85,14 +85,15 @@ fn is_for_damaged(args: &PersistArgs) -> bool {
     }
 }
 
-/// Of stacks of several layers, one in so many errors is looked at.
+/// For stacks of several layers, only one in so many errors is checked.
 const SOME: usize = 9;
 
 async fn each_kind(bench: Bench) {
-    for (number, (case, args)) in filled::writes("x").into_iter().chain(filled::reads()).enumerate() {
+    for (number, (case, args)) in every_field::writes("x").into_iter().chain(every_field::reads()).enumerate()
+    {
         let bench = bench.for_tenant(&format!("n{number}"));
         if !bench.profile.hides.is_empty() {
-            // A layer that reads on the way finds a message.
+            // A layer with reads of its own finds a message.
             bench.call(add("r"), None).await.expect("it is added");
         }
         let takes_keys = match &args {
@@ -105,7 +106,7 @@ async fn each_kind(bench: Bench) {
             let may_repeat =
                 error.effect() == Effect::NotApplied || (key.is_some() && error.effect() == Effect::Unknown);
             let repeats = bench.profile.repeats && error.kind().passes_with_time() && may_repeat;
-            // A read has no effect: the pipeline says so of each, whatever its error said.
+            // A read has no effect: the pipeline sets this, independent of the error.
             let cannot_be = matches!(args, PersistArgs::Read(_)) && error.effect() != Effect::NotApplied;
             if repeats || cannot_be || (!bench.is_one_layer() && (at + number) % SOME != 0) {
                 continue;
@@ -135,7 +136,7 @@ async fn panic(bench: Bench) {
 
 async fn short_circuit(bench: Bench) {
     bench.call(add("m"), None).await.expect("it is added");
-    // In the form in which it comes from inside, which a layer that changes content does not give to its callers.
+    // The inner form of the answer, which a layer that changes content does not return to its callers.
     let (came, _) = bench.passed(OpKind::Add).remove(0).answer.expect("it answered").expect("well");
     let PersistResult::Add(Added { message, .. }) = came else { unreachable!("an addition") };
     bench.call(Delete::new(operations::t(), id("m")).into(), None).await.expect("it is deleted");
@@ -157,7 +158,7 @@ async fn goes_on(bench: Bench) {
         bench.call(add(&format!("m{round}")), None).await.expect("it serves as before");
     }
     assert_eq!(everything(&bench.db.thread("t")).await.len(), 20);
-    // More failures than any limit of calls that are under way.
+    // More failures than any limit of running calls.
     for number in 0..if bench.is_one_layer() { MANY } else { MANY / 8 } {
         let bench = bench.for_tenant(&format!("n{}", number / 200));
         let error = PersistError::new(ErrorKind::Denied, "from inside").with_effect(Effect::NotApplied);
@@ -168,7 +169,7 @@ async fn goes_on(bench: Bench) {
     bench.call(add("last"), None).await.expect("it serves as before");
 }
 
-/// How many calls fail before the last one.
+/// The number of calls that fail before the last one.
 const MANY: usize = 2400;
 
 async fn own_error(bench: Bench) {
@@ -178,5 +179,5 @@ async fn own_error(bench: Bench) {
         assert_eq!(error.effect(), Effect::NotApplied, "{error}");
         assert_eq!(bench.inside.count(), 0, "it was passed on");
     }
-    bench.call(add("m"), None).await.expect("what it does not refuse");
+    bench.call(add("m"), None).await.expect("the layer does not refuse this call");
 }

@@ -1,4 +1,4 @@
-//! What passes a layer, and how it is called.
+//! The laws about forwarded calls and the order of calls.
 
 use throughline_core::{
     Effect, ErrorKind, NewMessage, PersistArgs, PersistError, ReadArgs, Site,
@@ -10,7 +10,7 @@ use crate::{
     laws::{
         bench::Bench,
         difference::{assert_same, difference},
-        filled,
+        every_field,
         law::laws,
         operations,
         probe::{Act, Unfit},
@@ -58,7 +58,7 @@ async fn visited(bench: Bench) {
     }
 }
 
-/// Every call, and what was passed on of it: also of those that the store refuses.
+/// Every call, and its forwarded form; also for calls that the store refuses.
 async fn passed_on(bench: &Bench) -> Vec<(&'static str, PersistArgs, Vec<PersistArgs>)> {
     let mut calls = Vec::new();
     for (case, args) in bench.operations(TEXT) {
@@ -72,7 +72,7 @@ async fn passed_on(bench: &Bench) -> Vec<(&'static str, PersistArgs, Vec<Persist
         let passed = bench.passed(args.kind());
         calls.push((case, args, passed.into_iter().map(|visit| visit.args).collect()));
     }
-    for (case, args) in filled::writes(TEXT).into_iter().chain(filled::reads()) {
+    for (case, args) in every_field::writes(TEXT).into_iter().chain(every_field::reads()) {
         let due = PersistError::new(ErrorKind::NotFound, "from inside").with_effect(Effect::NotApplied);
         let (answer, passed) = bench.scripted(args.clone(), None, Act::Fail(due)).await;
         let Err(error) = answer else { panic!("{case}: answered as done, and it was refused inside") };
@@ -84,7 +84,7 @@ async fn passed_on(bench: &Bench) -> Vec<(&'static str, PersistArgs, Vec<Persist
     calls
 }
 
-/// Takes out of a call what the layer says that it adds.
+/// Removes the additions that the layer has declared from a call.
 fn take_back_additions(bench: &Bench, passed: &mut PersistArgs, asked: &PersistArgs) {
     if let (PersistArgs::Batch(passed), PersistArgs::Batch(asked)) = (&mut *passed, asked) {
         for (passed, asked) in passed.items.iter_mut().zip(&asked.items) {
@@ -95,10 +95,10 @@ fn take_back_additions(bench: &Bench, passed: &mut PersistArgs, asked: &PersistA
 }
 
 async fn arguments(bench: Bench) {
-    let (names_revisions, buffers) = (bench.profile.names_revisions, bench.profile.buffers);
+    let (sets_expected_revisions, buffers) = (bench.profile.sets_expected_revisions, bench.profile.buffers);
     for (case, asked, mut passed) in passed_on(&bench).await {
         assert_eq!(passed.len(), 1, "{case}");
-        if names_revisions || buffers {
+        if sets_expected_revisions || buffers {
             take_back_revisions(&mut passed[0], &asked);
         }
         if bench.profile.limits_content {
@@ -114,7 +114,7 @@ async fn arguments(bench: Bench) {
     }
 }
 
-/// A layer that says that it limits content limits every append, every patch of metadata, and the answers of every batch.
+/// Asserts that a layer with declared limits limits every append, every patch of metadata, and the answers of every batch.
 fn assert_limited(case: &str, passed: &PersistArgs) {
     if let PersistArgs::Batch(batch) = passed {
         assert!(batch.max_answer_bytes.is_some(), "{case}: a batch without a limit of its answers");
@@ -135,7 +135,7 @@ fn assert_limited(case: &str, passed: &PersistArgs) {
     }
 }
 
-/// Takes the revisions out again that the layer has named. One that the caller had named has to be there still.
+/// Removes the revisions that the layer has set. It must keep a revision of the caller.
 fn take_back_revisions(passed: &mut PersistArgs, asked: &PersistArgs) {
     match (passed, asked) {
         (PersistArgs::UpdateContent(passed), PersistArgs::UpdateContent(asked))
@@ -152,7 +152,7 @@ fn take_back_revisions(passed: &mut PersistArgs, asked: &PersistArgs) {
     }
 }
 
-/// Takes the limits out again that the layer has set. One that the caller had set may only become lower.
+/// Removes the limits that the layer has set. It can only lower a limit of the caller.
 fn take_back_limits(passed: &mut PersistArgs, asked: &PersistArgs) {
     each_limit(passed, asked, &mut |passed, asked| {
         if passed.is_some_and(|set| asked.is_none_or(|most| set <= most)) {
@@ -161,7 +161,7 @@ fn take_back_limits(passed: &mut PersistArgs, asked: &PersistArgs) {
     });
 }
 
-/// Every limit that a caller can set, with what was asked.
+/// Every limit that a caller can set, with the original one.
 fn each_limit(
     passed: &mut PersistArgs,
     asked: &PersistArgs,
@@ -187,8 +187,8 @@ fn each_limit(
     }
 }
 
-/// Takes the limits back that the layer has set for what it makes of the content. One that the caller had set has to be there still, and may
-/// have grown with the content: four times, and 4 KiB for what is put around it. A higher one limits nothing.
+/// Removes the limits that the layer has set for the changed content. It must keep a limit of the caller, which can
+/// grow with the content: four times, and 4 KiB for the additions. A higher one does not limit anything.
 fn take_back_rescaled_limits(passed: &mut PersistArgs, asked: &PersistArgs) {
     each_limit(passed, asked, &mut |passed, asked| {
         let grown = |most: u64| most.saturating_mul(4).saturating_add(4096);
@@ -198,8 +198,8 @@ fn take_back_rescaled_limits(passed: &mut PersistArgs, asked: &PersistArgs) {
     });
 }
 
-/// An operation as JSON with every place of content emptied: what is left is what no layer may change. One that holds back
-/// may append or replace.
+/// An operation as JSON with every content field emptied: no layer may change the rest. A layer that buffers text
+/// can append or replace.
 fn without_content(args: &PersistArgs, buffers: bool) -> String {
     use throughline_core::{
         Content, Delta, Metadata,
@@ -320,7 +320,7 @@ async fn readiness_panic(bench: Bench) {
     unfit(&bench, ErrorKind::Panicked).await;
 }
 
-/// What is inside cannot be called: the caller is told, and by whom.
+/// The inner service is not ready: the error states this and names its site.
 async fn unfit(bench: &Bench, kind: ErrorKind) {
     let thread = bench.db.thread("t");
     let error = thread.add(NewMessage::user(TEXT)).await.expect_err("it cannot be called");

@@ -26,7 +26,7 @@ async fn repeats(bench: Bench) {
         bench.call(args.clone(), key).await.expect("it passes");
         let visits = bench.inside.visits();
         assert_eq!(visits.len(), 3);
-        // What a layer further out makes of the content, it makes once.
+        // An outer layer changes the content once.
         let made = visits[0].args.clone();
         assert!(!bench.profile.hides.is_empty() || made == args, "{made:?}");
         assert_eq!(made.message(), args.message());

@@ -1,4 +1,4 @@
-//! What is searched for, and what is found.
+//! The laws about search terms and snippets.
 
 use throughline_core::{
     NewMessage, PersistResult, ReadResult,
@@ -35,7 +35,7 @@ async fn marks(bench: Bench) {
     for (number, text) in bench.texts().await.into_iter().enumerate() {
         let bench = bench.for_tenant(&format!("n{number}"));
         let Text { hidden, shown, .. } = text;
-        // Words before and behind it: their places differ by the lengths of what is hidden and of what stands for it.
+        // Words before and behind the hidden text: their offsets differ by the difference between the hidden and the stored text.
         let given = format!("early é {hidden} late {hidden} 🦀 late");
         let add = Add::new(t(), NewMessage::user(&given).with_id(id("m")));
         bench.call(add.into(), None).await.unwrap_or_else(|error| panic!("an addition: {error}"));
@@ -44,7 +44,7 @@ async fn marks(bench: Bench) {
             let hit = only_hit(&bench, asked).await;
             let (snippet, marks) =
                 Query::parse(asked, Tokenizer::default()).expect("a word at least").snippet(&due);
-            // One that is cut is cut by the store, at a place that depends on what it has stored.
+            // The store shortens a snippet at an offset that depends on the stored text.
             if !hit.snippet.contains('…') && !snippet.contains('…') {
                 assert_eq!(hit.snippet, snippet, "a search for {asked:?}: the snippet");
                 assert_eq!(hit.marks, marks, "a search for {asked:?} marks {:?}", marked(&hit));
@@ -68,7 +68,7 @@ async fn marks(bench: Bench) {
     }
 }
 
-/// What is marked in a snippet; `?` where a mark cuts a character or lies outside.
+/// The marked words of a snippet; `?` if a mark splits a character or is out of range.
 fn marked(hit: &SearchHit) -> Vec<&str> {
     let word = |(from, to): &(u32, u32)| hit.snippet.get(*from as usize..*to as usize).unwrap_or("?");
     hit.marks.iter().map(word).collect()

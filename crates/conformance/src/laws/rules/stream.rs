@@ -63,7 +63,7 @@ async fn batches(bench: Bench) {
     cut_at_every_byte(&bench, &bench.texts().await, &[Carrier::OneBatch, Carrier::Batches]).await;
 }
 
-/// The text ends in the beginning of what is hidden, which a layer may hold back until it knows.
+/// The text ends with the beginning of the hidden text, which a layer can buffer until it knows the rest.
 async fn end(bench: Bench) {
     let carriers = [
         Carrier::Deltas,
@@ -91,7 +91,7 @@ async fn end(bench: Bench) {
     }
 }
 
-/// What was stored before an edit was ordinary text then: a layer that does not restore may leave the beginning of what is hidden.
+/// Text that was stored before an edit was ordinary: a layer that does not restore can leave the beginning of the hidden text.
 async fn edit(bench: Bench) {
     let mut number = 0;
     for text in bench.texts().await {
@@ -114,7 +114,12 @@ async fn edit(bench: Bench) {
             assert!(!holds(&seen.stored, &text.hidden), "{}: the text is in the store", case());
             if bench.profile.restores {
                 let due = written.given.content();
-                assert_eq!(seen.shown.as_json(), due.as_json(), "{}: what is read, and what is due", case());
+                assert_eq!(
+                    seen.shown.as_json(),
+                    due.as_json(),
+                    "{}: the shown and the expected content",
+                    case()
+                );
                 continue;
             }
             let read = text_of(&seen.shown);
@@ -131,7 +136,7 @@ fn around(text: &Text) -> Vec<(&str, usize)> {
     let mut at = 0;
     let mut parts = Vec::new();
     for part in text.given.split(&text.hidden) {
-        // What begins like it at the end of the text is ordinary, and may be taken for it by an edit.
+        // A beginning of the hidden text at the end is ordinary text, but an edit can mistake it.
         let part = part.rsplit_once('"').map_or(part, |(before, _)| before);
         parts.push((part, at));
         at += part.len() + text.hidden.len();
@@ -139,7 +144,7 @@ fn around(text: &Text) -> Vec<(&str, usize)> {
     parts
 }
 
-/// What becomes of an update before it is repeated.
+/// The fate of an update before it is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Failure {
     /// The store refuses it, and says so.
@@ -235,7 +240,7 @@ async fn repeated(bench: &Bench, text: &Text, cut: usize, failure: Failure) {
     assert_stored_once(&written, text, &case()).await;
 }
 
-/// What becomes of an update and of its repetitions before one is answered.
+/// The fates of an update and of its repetitions before one is answered.
 const LOST_AGAIN: [&[Failure]; 9] = {
     const NEVER: Failure = Failure::Lost(Reach::Never);
     const AT_ONCE: Failure = Failure::Lost(Reach::AtOnce);
@@ -346,7 +351,7 @@ async fn assert_stored_once(written: &Written<'_>, text: &Text, case: &str) {
     let seen = written.read().await;
     assert!(!holds(&seen.stored, &text.hidden), "{case}: the text is in the store");
     let due = text.shown_in(&written.given.content());
-    assert_eq!(seen.shown.as_json(), due.as_json(), "{case}: what is read, and what is due");
+    assert_eq!(seen.shown.as_json(), due.as_json(), "{case}: the shown and the expected content");
 }
 
 /// A part of each message in turn.
@@ -388,8 +393,8 @@ async fn apart(bench: Bench) {
     }
 }
 
-/// How much of a text of ordinary words a layer may hold back, in bytes.
-const MOST_HELD: usize = 64 << 10;
+/// The most bytes of ordinary words that a layer can buffer.
+const MOST_BUFFERED: usize = 64 << 10;
 
 async fn held(bench: Bench) {
     for (number, text) in bench.texts().await.into_iter().enumerate() {
@@ -415,7 +420,7 @@ async fn held(bench: Bench) {
                 );
             }
         }
-        // What a layer holds back is in the way of no block, and is not held any more.
+        // Buffered text does not delay a block, and the block flushes the buffer.
         let call = written.update(ContentChange::Append(Delta::Blocks(tool_block())), UpdateMode::Partial);
         let answer = written.make(call, &text.hidden).await;
         assert_eq!((buffered(&answer), written.read().await.held), (0, 0), "{given:?} behind a block");
@@ -425,26 +430,26 @@ async fn held(bench: Bench) {
     }
 }
 
-/// A layer may hold back what may become what is hidden, and no more: a text without it is stored as it is written.
+/// A layer can buffer only a possible beginning of the hidden text: a text without it is stored as it is written.
 async fn long(bench: Bench) {
     let mut written = Written::new(&bench);
     let reserve = written.reserve();
     bench.call(reserve, None).await.unwrap_or_else(|error| panic!("a reservation: {error}"));
     let words = "ordinary words, line after line\n".repeat(128);
     let mut given = 0;
-    while given < 2 * MOST_HELD {
+    while given < 2 * MOST_BUFFERED {
         given += words.len();
         let call = written.update(ContentChange::Append(Delta::text(&*words)), UpdateMode::Partial);
         let answer = bench.call(call.into(), None).await;
         let said = buffered(&answer.unwrap_or_else(|error| panic!("{given} bytes: {error}")));
-        assert!(said <= MOST_HELD, "{said} of {given} bytes of words are held back");
+        assert!(said <= MOST_BUFFERED, "{said} of {given} bytes of words are buffered");
     }
     let read = text_of(&written.read().await.shown);
-    assert!(read.len() + MOST_HELD >= given, "{} of {given} bytes of words are read", read.len());
+    assert!(read.len() + MOST_BUFFERED >= given, "{} of {given} bytes of words are read", read.len());
 }
 
-/// How many bytes of what was given a reader does not see. None where the reader sees a part of what stands in the place of
-/// what is hidden: how much of the text that is cannot be known.
+/// The number of bytes of the given text that a reader does not see. `None` if the reader sees a part of the replacement of
+/// the hidden text: the length of the text that it stands for is unknown.
 fn missing(text: &Text, given: &str, read: &str) -> Option<usize> {
     let mut ends = (0..=given.len()).rev().filter(|end| given.is_char_boundary(*end));
     let seen = |end: &usize| given[..*end].replace(&text.hidden, &text.shown) == read;

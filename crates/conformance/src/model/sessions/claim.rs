@@ -1,8 +1,8 @@
-//! What a claim may go on with.
+//! The sessions that a claim can resume.
 
 use super::{
     step::{At, Claim, Found, How},
-    world::{Fault, PairState, Refusal, Run, Said, State, Value, World},
+    world::{Fault, PairState, Refusal, Run, SessionEvent, State, Value, World},
 };
 
 /// Why a session is not offered.
@@ -25,7 +25,7 @@ pub(super) enum Why {
     WrongScope,
 }
 
-/// What is answered.
+/// The expected answer to a claim.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) generation: u64,
@@ -38,7 +38,7 @@ pub(super) struct Answer {
 }
 
 impl World {
-    /// The place as it is when the next run begins, and the claim's answer. `source` is the run to be made again, by name.
+    /// The state of the agent in the thread when the next run begins, and the answer to the claim. `source` names the run to repeat.
     pub(super) fn claim(
         &self,
         at: At,
@@ -114,7 +114,7 @@ impl World {
         Ok(answer)
     }
 
-    /// What the run had that is made again: its session, why that is not offered, or nothing where it had none.
+    /// The session of the run that is repeated, or the reason why it is withheld; nothing if it had none.
     fn rerun(
         &self,
         pair: &PairState,
@@ -173,7 +173,7 @@ impl World {
         (offered, why.map(|why| (newest.session, why)))
     }
 
-    /// What speaks against it that this claim goes on with a session.
+    /// The reason why this claim cannot resume a session.
     fn against(&self, pair: &PairState, value: &Value, claim: &Claim, generation: u64) -> Option<Why> {
         if pair.is_retired(value.session) {
             return Some(Why::Retired);
@@ -200,8 +200,8 @@ impl World {
     }
 
     /// A run begins, if it may.
-    pub(super) fn begin(&mut self, at: At, begin: Beginning<'_>) -> Result<(u64, Answer), Refusal> {
-        let Beginning { id, claim, generation, source, assigned, dir, lease } = begin;
+    pub(super) fn begin(&mut self, at: At, begin: BeginArgs<'_>) -> Result<(u64, Answer), Refusal> {
+        let BeginArgs { id, claim, generation, source, assigned, dir, lease } = begin;
         let present = self.present(at);
         if self.pair(at).is_some_and(|pair| pair.lease.is_some_and(|(_, until, _)| until > self.now)) {
             return Err(Refusal::Busy);
@@ -213,14 +213,14 @@ impl World {
         if let Some((session, is_missing)) = answer.lost {
             if let (true, Some(value)) = (answer.gap.is_some(), pair.value(session)) {
                 let number = value.number;
-                pair.said.push(Said::Told(session, number));
+                pair.events.push(SessionEvent::GapReported(session, number));
             }
             if is_missing {
-                pair.said.push(Said::Faulty(session, Fault::Missing));
+                pair.events.push(SessionEvent::Faulty(session, Fault::Missing));
             }
         }
         if let Some(session) = answer.session {
-            pair.said.push(Said::GoneOn(session));
+            pair.events.push(SessionEvent::Resumed(session));
         }
         let known = if claim.found == Found::Elsewhere { None } else { answer.dir };
         let number = pair.runs.len() as u64 + 1;
@@ -243,9 +243,9 @@ impl World {
     }
 }
 
-/// What a run begins with.
+/// The arguments with which a run begins.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Beginning<'a> {
+pub(super) struct BeginArgs<'a> {
     pub(super) id: &'a str,
     pub(super) claim: &'a Claim,
     pub(super) generation: Option<u64>,

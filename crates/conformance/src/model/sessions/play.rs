@@ -11,9 +11,9 @@ use throughline_core::{
 
 use super::{
     ask,
-    claim::Beginning,
+    claim::BeginArgs,
     seen::{Bound, Claimed, Row},
-    step::{ACTORS, AGENTS, At, Claim, Deed, RUNTIMES, Step, THREADS},
+    step::{ACTORS, AGENTS, At, Claim, RUNTIMES, SessionOp, Step, THREADS},
     world::{Refusal, Run, State, Value, World},
 };
 use crate::{clock::ManualClock, rig::Rig};
@@ -26,7 +26,7 @@ pub(super) struct Play {
     keys: usize,
 }
 
-/// Who does something: the run that it has, and the last one that it had.
+/// An actor: its current run, and its former one.
 #[derive(Debug, Clone, Default)]
 struct Actor {
     run: Option<(At, String)>,
@@ -41,8 +41,8 @@ struct Stage {
     runs: usize,
 }
 
-/// What is due: an answer as words, or a refusal.
-type Due = Result<String, Refusal>;
+/// The expected answer as text, or a refusal.
+type Expected = Result<String, Refusal>;
 
 fn words(answer: impl std::fmt::Debug) -> String {
     format!("{answer:?}")
@@ -64,7 +64,7 @@ impl Play {
         let tenant: TenantId = self.interleavings.to_string().parse().expect("a valid id");
         let mut stage = Stage {
             db: self.of(&tenant),
-            world: World::beginning_at(ManualClock::START.as_micros()),
+            world: World::starting_at(ManualClock::START.as_micros()),
             actors: Default::default(),
             runs: 0,
         };
@@ -97,16 +97,16 @@ impl Play {
                 Ok(())
             }
             Step::Look { at, claim } => stage.look(*at, claim).await,
-            Step::Do { deed, twice } => {
+            Step::Do { session_op, twice } => {
                 self.keys += 1;
-                stage.act(deed, twice.then_some(self.keys)).await
+                stage.act(session_op, twice.then_some(self.keys)).await
             }
         }
     }
 }
 
 impl Stage {
-    /// The generation that a claim names, and the run that it makes again.
+    /// The generation that a claim names, and the run that it repeats.
     fn reported(&self, at: At, claim: &Claim) -> (Option<u64>, Option<String>) {
         let present = i64::try_from(self.world.present(at)).expect("few generations");
         let generation =
@@ -125,9 +125,12 @@ impl Stage {
     }
 
     /// Does it once, or twice under one key.
-    async fn act(&mut self, deed: &Deed, key: Option<usize>) -> Result<(), String> {
-        let Some((asked, says, due)) = self.due(deed) else { return Ok(()) };
-        let of_a_thread = !matches!(deed, Deed::ResetAgent(_) | Deed::DropAgent(_) | Deed::DropRuntime(_));
+    async fn act(&mut self, session_op: &SessionOp, key: Option<usize>) -> Result<(), String> {
+        let Some((asked, says, due)) = self.due(session_op) else { return Ok(()) };
+        let of_a_thread = !matches!(
+            session_op,
+            SessionOp::ResetAgent(_) | SessionOp::DropAgent(_) | SessionOp::DropRuntime(_)
+        );
         let key = key.filter(|_| of_a_thread);
         let first = self.call(&asked, says, key).await;
         let outcome = answered(&first);
@@ -147,7 +150,7 @@ impl Stage {
         }
     }
 
-    /// Calls the store; a run that ends with a message is an item of a batch. Beside the answer, whether it is one of before.
+    /// Calls the store; a run that ends with a message is an item of a batch. Returns the answer, and whether it is a replay.
     async fn call(
         &self,
         asked: &PersistArgs,
@@ -186,18 +189,18 @@ impl Stage {
         }
     }
 
-    /// What is asked, in which thread something is said beside it, and what is due. It is done in the world by now.
-    fn due(&mut self, deed: &Deed) -> Option<(PersistArgs, Option<usize>, Due)> {
+    /// The next call, the thread of the message in the same batch, and the expected answer. The model has already applied the call.
+    fn due(&mut self, session_op: &SessionOp) -> Option<(PersistArgs, Option<usize>, Expected)> {
         let moved = |world: &World, at: At, moved: bool| words((moved, Bound::now(world, at)));
-        let (asked, due): (SessionArgs, Due) = match *deed {
-            Deed::Begin { actor, at, ref claim, assigned, dir, lease } => {
+        let (asked, due): (SessionArgs, Expected) = match *session_op {
+            SessionOp::Begin { actor, at, ref claim, assigned, dir, lease } => {
                 let (generation, source) = self.reported(at, claim);
                 self.runs += 1;
                 let id = format!("{actor}.{}", self.runs);
                 let claimer = ask::claimer(claim, generation, source.as_deref());
                 let asked = ask::begin(at, &id, claimer, assigned, dir, lease);
                 let source = source.as_deref();
-                let begin = Beginning { id: &id, claim, generation, source, assigned, dir, lease };
+                let begin = BeginArgs { id: &id, claim, generation, source, assigned, dir, lease };
                 let due = self.world.begin(at, begin);
                 let due =
                     due.map(|(number, answer)| words((number, Claimed::begun(&self.world, at, &answer))));
@@ -206,16 +209,16 @@ impl Stage {
                 }
                 (asked, due)
             }
-            Deed::Renew { actor } => {
+            SessionOp::Renew { actor } => {
                 let (at, id) = self.actors[actor].run.clone()?;
                 (ask::renew(at, &id), self.world.renew(at, &id).map(words))
             }
-            Deed::Pin { actor, session, dir } => {
+            SessionOp::Pin { actor, session, dir } => {
                 let (at, id) = self.actors[actor].run.clone()?;
                 let due = self.world.pin(at, &id, session, dir);
                 (ask::pin(at, &id, session, dir), due.map(|has| moved(&self.world, at, has)))
             }
-            Deed::End { actor, how, ref report, says } => {
+            SessionOp::End { actor, how, ref report, says } => {
                 let (at, id) = self.actors[actor].run.clone()?;
                 let due = self.world.end(at, &id, how, report);
                 if says && due.is_ok() {
@@ -224,21 +227,21 @@ impl Stage {
                 let due = due.map(|has| moved(&self.world, at, has));
                 return Some((ask::end(at, &id, how, report).into(), says.then_some(at.1), due));
             }
-            Deed::Reset { at, expected } => {
+            SessionOp::Reset { at, expected } => {
                 let present = self.world.present(at);
                 let expected = expected.map(|right| if right { present } else { present + 1 });
                 let due = self.world.reset(at, expected);
                 (ask::reset(at, expected), due.map(|has| moved(&self.world, at, has)))
             }
-            Deed::Retire { at, session } => {
+            SessionOp::Retire { at, session } => {
                 let has = self.world.retire(at, session);
                 (ask::retire(at, session), Ok(moved(&self.world, at, has)))
             }
-            Deed::ClearIf { at, session, runtime } => {
+            SessionOp::ClearIf { at, session, runtime } => {
                 let has = self.world.clear_if(at, session, runtime);
                 (ask::clear_if(at, session, runtime), Ok(moved(&self.world, at, has)))
             }
-            Deed::Adopt { at, session, provider, runtime, run } => {
+            SessionOp::Adopt { at, session, provider, runtime, run } => {
                 self.runs += 1;
                 let id = format!("adopted.{}", self.runs);
                 let row = run.map(|(how, session)| (id.as_str(), how, session));
@@ -263,24 +266,24 @@ impl Stage {
                 let due = self.world.adopt(at, pointer, run);
                 (asked, due.map(|has| moved(&self.world, at, has)))
             }
-            Deed::Backfill { at, dry } => {
+            SessionOp::Backfill { at, dry } => {
                 let (found, written) = self.world.backfill(at, dry);
                 let found = found.map(|(runtime, root)| (RUNTIMES[runtime], super::step::ROOTS[root]));
                 (ask::backfill(at, dry), Ok(words((found, written))))
             }
-            Deed::ResetAgent(agent) => {
+            SessionOp::ResetAgent(agent) => {
                 self.world.reset_agent(agent);
                 (ask::reset_agent(agent), Ok(words(AGENTS[agent])))
             }
-            Deed::DropAgent(agent) => {
+            SessionOp::DropAgent(agent) => {
                 self.world.drop_agent(agent);
                 (ask::drop_agent(agent), Ok(words(AGENTS[agent])))
             }
-            Deed::DropRuntime(runtime) => {
+            SessionOp::DropRuntime(runtime) => {
                 self.world.dropped[runtime] += 1;
                 (ask::drop_runtime(runtime), Ok(words(RUNTIMES[runtime])))
             }
-            Deed::ClearThread(thread) => {
+            SessionOp::ClearThread(thread) => {
                 self.world.clear_thread(thread);
                 let clear = ClearThread { thread: ask::thread(thread), expected: None };
                 return Some((ThreadArgs::Clear(clear).into(), None, Ok(words(0))));
@@ -318,7 +321,7 @@ fn same<T: PartialEq + std::fmt::Debug>(found: &T, due: &T) -> Result<(), String
 }
 
 /// An answer in the words of the world.
-fn answered(answer: &Result<(PersistResult, bool)>) -> Due {
+fn answered(answer: &Result<(PersistResult, bool)>) -> Expected {
     let result = match answer {
         Ok((result, _)) => result,
         Err(error) => {

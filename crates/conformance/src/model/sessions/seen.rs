@@ -25,7 +25,7 @@ pub(super) struct Pointed {
     attempt: Text,
 }
 
-/// What is kept of an agent in a thread.
+/// The stored state of an agent in a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bound {
     agent: String,
@@ -35,7 +35,7 @@ pub(super) struct Bound {
     running: Text,
 }
 
-/// What a claim was answered.
+/// The answer to a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Claimed {
     session: Text,
@@ -109,7 +109,7 @@ impl Bound {
         }
     }
 
-    /// As `place` has it, beside who runs.
+    /// The expected state according to `pair`, with the running attempt.
     fn due(world: &World, at: At, pair: &PairState, running: Text) -> Self {
         let given = |run: &Run| match (run.resumes, run.assigned) {
             (None, Some(session)) => {
@@ -133,7 +133,7 @@ impl Bound {
         }
     }
 
-    /// As it stands.
+    /// The current state.
     pub(super) fn now(world: &World, at: At) -> Option<Self> {
         let pair = world.pair(at)?;
         Some(Self::due(world, at, pair, running(pair)))

@@ -1,8 +1,8 @@
-//! What an interleaving is made of. Everything is a small number: the world is tiny, so that everything meets everything.
+//! The steps of an interleaving. Every value is a small number: the world is small, so that steps meet often.
 
 use proptest::{collection::vec, prelude::*};
 
-/// Who does something: each actor has at most one run, and knows its name until it dies.
+/// The number of actors: each has at most one run, and knows its name until it dies.
 pub(super) const ACTORS: usize = 4;
 pub(super) const AGENTS: [&str; 2] = ["g", "h"];
 pub(super) const THREADS: [&str; 2] = ["t", "T"];
@@ -69,7 +69,7 @@ pub(super) struct Report {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(super) enum SessionOp {
     Begin {
         actor: usize,
         at: At,
@@ -86,7 +86,7 @@ pub(super) enum Deed {
         session: usize,
         dir: Option<usize>,
     },
-    /// Beside a message in a batch, or alone.
+    /// The end of a run, together with a message in a batch, or alone.
     End {
         actor: usize,
         how: How,
@@ -128,7 +128,7 @@ pub(super) enum Deed {
 pub(super) enum Step {
     /// Once, or twice under one key.
     Do {
-        deed: Deed,
+        session_op: SessionOp,
         twice: bool,
     },
     Look {
@@ -137,7 +137,7 @@ pub(super) enum Step {
     },
     /// The clock moves by so many milliseconds, forward or back.
     Clock(i64),
-    /// An actor dies: nobody says anything of its run any more.
+    /// An actor dies: no later step uses its run.
     Die(usize),
     /// The store is closed and opened again.
     Reopen,
@@ -208,7 +208,7 @@ impl Bits {
         ][self.below(8)]
     }
 
-    fn end(&mut self) -> Deed {
+    fn end(&mut self) -> SessionOp {
         let actor = self.below(ACTORS as u64);
         let how = self.how();
         let report = Report {
@@ -217,11 +217,11 @@ impl Bits {
             artifact_missing: self.is(10),
             retires: if self.is(12) { Some(self.session()) } else { None },
         };
-        Deed::End { actor, how, report, says: self.is(4) }
+        SessionOp::End { actor, how, report, says: self.is(4) }
     }
 
-    fn begin(&mut self) -> Deed {
-        Deed::Begin {
+    fn begin(&mut self) -> SessionOp {
+        SessionOp::Begin {
             actor: self.below(ACTORS as u64),
             at: self.at(),
             lease: self.mostly(4),
@@ -231,46 +231,47 @@ impl Bits {
         }
     }
 
-    fn rare(&mut self) -> Deed {
+    fn rare(&mut self) -> SessionOp {
         match self.below(16) {
-            0..=4 => {
-                Deed::Reset { at: self.at(), expected: [None, None, Some(true), Some(false)][self.below(4)] }
-            }
-            5 => Deed::Retire { at: self.at(), session: self.session() },
-            6 | 7 => Deed::ClearIf {
+            0..=4 => SessionOp::Reset {
+                at: self.at(),
+                expected: [None, None, Some(true), Some(false)][self.below(4)],
+            },
+            5 => SessionOp::Retire { at: self.at(), session: self.session() },
+            6 | 7 => SessionOp::ClearIf {
                 at: self.at(),
                 session: self.session(),
                 runtime: if self.is(2) { Some(self.pair()) } else { None },
             },
-            8 => Deed::Adopt {
+            8 => SessionOp::Adopt {
                 at: self.at(),
                 session: self.session(),
                 provider: self.mostly(5),
                 runtime: if self.is(2) { None } else { Some(self.pair()) },
                 run: if self.is(3) { None } else { Some((self.how(), self.session())) },
             },
-            9 => Deed::Backfill { at: self.at(), dry: self.is(3) },
-            10 => Deed::ResetAgent(self.mostly(3)),
-            11 => Deed::DropAgent(self.mostly(3)),
-            12 => Deed::DropRuntime(self.mostly(3)),
-            13 | 14 => Deed::ClearThread(self.mostly(3)),
-            _ => Deed::Renew { actor: self.below(ACTORS as u64) },
+            9 => SessionOp::Backfill { at: self.at(), dry: self.is(3) },
+            10 => SessionOp::ResetAgent(self.mostly(3)),
+            11 => SessionOp::DropAgent(self.mostly(3)),
+            12 => SessionOp::DropRuntime(self.mostly(3)),
+            13 | 14 => SessionOp::ClearThread(self.mostly(3)),
+            _ => SessionOp::Renew { actor: self.below(ACTORS as u64) },
         }
     }
 
     fn step(mut self, reopens: bool) -> Step {
         match self.below(32) {
-            0..=9 => Step::Do { twice: self.is(8), deed: self.begin() },
-            10..=17 => Step::Do { twice: self.is(8), deed: self.end() },
+            0..=9 => Step::Do { twice: self.is(8), session_op: self.begin() },
+            10..=17 => Step::Do { twice: self.is(8), session_op: self.end() },
             18..=20 => Step::Do {
                 twice: self.is(8),
-                deed: Deed::Pin {
+                session_op: SessionOp::Pin {
                     actor: self.below(ACTORS as u64),
                     session: self.session(),
                     dir: self.dir(),
                 },
             },
-            21..=25 => Step::Do { twice: self.is(8), deed: self.rare() },
+            21..=25 => Step::Do { twice: self.is(8), session_op: self.rare() },
             26 | 27 => Step::Look { at: self.at(), claim: self.claim() },
             28 | 29 => Step::Clock([100, 1000, 2000, 60_000, -500][self.below(5)]),
             30 if reopens => Step::Reopen,

@@ -1,4 +1,4 @@
-//! What is kept of agents, as a list of everything that was ever said.
+//! The model of the sessions of agents: a list of all events.
 //!
 //! Nothing is kept up to date in it: whether a session may be resumed is found by reading the whole list. It is slow, and
 //! there is little in it that could be wrong.
@@ -65,19 +65,19 @@ pub(super) enum Fault {
     Cleared,
 }
 
-/// What was said of a session.
+/// An event of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum SessionEvent {
     /// A run has ended with it: it is good again, faulty, or as it was.
     Ran { value: Value, fault: Option<Option<Fault>> },
-    /// Somebody other than a run has found a fault.
+    /// A caller other than a run has reported a fault.
     Faulty(usize, Fault),
     /// Never again.
     Retired(usize),
-    /// A user was told that it is not gone on with, as that run had left it.
-    Told(usize, u64),
-    /// It was gone on with: its user can be told of its loss once more.
-    GoneOn(usize),
+    /// A user was informed of the loss of the session, as of the run with this number.
+    GapReported(usize, u64),
+    /// The session was resumed: its loss can be reported once more.
+    Resumed(usize),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -88,35 +88,37 @@ pub(super) struct PairState {
     cleared: u64,
     floor: u64,
     pub(super) runs: Vec<Run>,
-    pub(super) said: Vec<Said>,
+    pub(super) events: Vec<SessionEvent>,
     pub(super) pointer: Option<Value>,
     /// Which run has the lease, until when, in microseconds, and for how long at a time.
     pub(super) lease: Option<(usize, i64, i64)>,
 }
 
 impl PairState {
-    /// What the latest run with a session has made of it.
+    /// The value after the latest run with a session.
     pub(super) fn value(&self, session: usize) -> Option<&Value> {
         self.ran(session).map(|(value, _)| value).max_by_key(|value| value.number)
     }
 
     fn ran(&self, session: usize) -> impl Iterator<Item = (&Value, &Option<Option<Fault>>)> {
-        self.said.iter().filter_map(move |said| match said {
-            Said::Ran { value, fault } if value.session == session => Some((value, fault)),
+        self.events.iter().filter_map(move |event| match event {
+            SessionEvent::Ran { value, fault } if value.session == session => Some((value, fault)),
             _ => None,
         })
     }
 
-    /// What is wrong with a session. What an earlier run says after a later one has spoken changes nothing.
+    /// The fault of a session. A late event of an earlier run does not change the fault of a later one.
     pub(super) fn fault(&self, session: usize) -> Option<Fault> {
         let (mut fault, mut latest) = (None, 0);
-        for said in &self.said {
-            match said {
-                Said::Ran { value, fault: says } if value.session == session && value.number >= latest => {
+        for event in &self.events {
+            match event {
+                SessionEvent::Ran { value, fault: says }
+                    if value.session == session && value.number >= latest =>
+                {
                     latest = value.number;
                     fault = says.unwrap_or(fault);
                 }
-                Said::Faulty(of, found) if *of == session => fault = Some(*found),
+                SessionEvent::Faulty(of, found) if *of == session => fault = Some(*found),
                 _ => {}
             }
         }
@@ -124,14 +126,14 @@ impl PairState {
     }
 
     pub(super) fn is_retired(&self, session: usize) -> bool {
-        self.said.contains(&Said::Retired(session))
+        self.events.contains(&SessionEvent::Retired(session))
     }
 
-    /// The number that its user was last told of.
+    /// The number of the run whose loss was reported last.
     pub(super) fn reported(&self, session: usize) -> Option<u64> {
-        let latest = self.said.iter().rev().find_map(|said| match said {
-            Said::Told(of, number) if *of == session => Some(Some(*number)),
-            Said::GoneOn(of) if *of == session => Some(None),
+        let latest = self.events.iter().rev().find_map(|event| match event {
+            SessionEvent::GapReported(of, number) if *of == session => Some(Some(*number)),
+            SessionEvent::Resumed(of) if *of == session => Some(None),
             _ => None,
         });
         latest.flatten()
@@ -154,7 +156,7 @@ impl PairState {
     pub(super) fn says(&mut self, value: Value, fault: Option<Option<Fault>>, present: u64) -> bool {
         let session = value.session;
         let is_late = self.value(session).is_some_and(|known| known.number > value.number);
-        self.said.push(Said::Ran { value: value.clone(), fault });
+        self.events.push(SessionEvent::Ran { value: value.clone(), fault });
         let value = if is_late { self.value(session).expect("it is known").clone() } else { value };
         let is_good = !self.is_retired(session) && self.fault(session).is_none();
         let is_later = match &self.pointer {
@@ -208,7 +210,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn beginning_at(now: i64) -> Self {
+    pub(super) fn starting_at(now: i64) -> Self {
         Self { now, ..Self::default() }
     }
 
@@ -235,7 +237,7 @@ impl World {
         }
     }
 
-    /// What is there, to be changed.
+    /// The mutable state of the agent in the thread.
     pub(super) fn write(&mut self, at: At) -> &mut PairState {
         let (floor, cleared) = (self.floor(at), self.clears[at.1]);
         let pair = self.pairs.entry(self.key(at)).or_default();
@@ -324,7 +326,7 @@ impl World {
         let about = row.session.or(if blamed || report.artifact_missing { row.resumes } else { None });
         let value = about.map(|session| row.value(session));
         if let Some(session) = report.retires {
-            pair.said.push(Said::Retired(session));
+            pair.events.push(SessionEvent::Retired(session));
         }
         Ok(value.is_some_and(|value| pair.says(value, fault, present)))
     }
@@ -339,7 +341,7 @@ impl World {
 
     pub(super) fn retire(&mut self, at: At, session: usize) -> bool {
         let pair = self.write(at);
-        pair.said.push(Said::Retired(session));
+        pair.events.push(SessionEvent::Retired(session));
         pair.pointer.as_ref().is_some_and(|pointer| pointer.session == session)
     }
 
@@ -354,7 +356,7 @@ impl World {
         }
         if points_there {
             let pair = self.write(at);
-            pair.said.push(Said::Faulty(session, Fault::Cleared));
+            pair.events.push(SessionEvent::Faulty(session, Fault::Cleared));
             pair.pointer = None;
         }
         points_there
@@ -373,12 +375,12 @@ impl World {
                 _ => None,
             };
             if let Some(session) = run.session {
-                pair.said.push(Said::Ran { value: run.value(session), fault });
+                pair.events.push(SessionEvent::Ran { value: run.value(session), fault });
             }
             pair.runs.push(run);
         }
         if pair.value(pointer.session).is_none() {
-            pair.said.push(Said::Ran { value: pointer.clone(), fault: None });
+            pair.events.push(SessionEvent::Ran { value: pointer.clone(), fault: None });
         }
         pair.pointer = Some(pointer);
         Ok(true)
@@ -411,7 +413,7 @@ impl World {
 
     pub(super) fn drop_agent(&mut self, agent: usize) {
         self.agents[agent].0 += 1;
-        // What any thread was reset by itself goes with what was dropped, and is less than this.
+        // The resets of single threads are lower than this, and end with the drop.
         self.agents[agent].1 += 1 << 32;
     }
 

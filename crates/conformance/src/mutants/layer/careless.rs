@@ -56,11 +56,11 @@ pub(super) enum Fault {
     LocksReads,
     LocksAppends,
     CountsFailures,
-    /// Labels that it adds in the place of the caller's.
+    /// Labels that replace those of the caller.
     ReplacesLabels,
 }
 
-/// What a layer keeps from one call to the next.
+/// The state that a layer keeps between calls.
 struct Kept {
     answers: Mutex<HashMap<String, PersistResponse>>,
     one: Semaphore,
@@ -223,7 +223,7 @@ impl Fault {
                 contents(args, |content| (content.byte_len() > 4096).then(|| Content::text("[cut]")));
             }
             (Self::Bytes, args) => contents(args, |content| {
-                // What it does with them, another place says.
+                // Only the split matters: it can panic inside a character.
                 let _first = content.as_json().split_once(r#""text":""#).map(|(_, text)| &text[..8]);
                 None
             }),

@@ -41,7 +41,7 @@ fn letters(text: &str) -> String {
     text.chars().map(letter).collect()
 }
 
-/// The letter thirteen places on in the alphabet.
+/// The letter thirteen positions later in the alphabet.
 fn letter(letter: char) -> char {
     let turned = |first: u8| char::from(first + (letter as u8 - first + 13) % 26);
     match letter {
@@ -51,7 +51,7 @@ fn letter(letter: char) -> char {
     }
 }
 
-/// Turns the letters of every string that is a value. What a block is called stays: text is appended by it.
+/// Rotates the letters of every string that is a value. The type of a block stays: appends depend on it.
 fn in_values(json: &str) -> String {
     let (mut turned, mut rest, mut name) = (String::new(), json, "");
     while let Some(at) = rest.find('"') {

@@ -1,12 +1,12 @@
 //! Broken layers.
 
 mod careless;
+mod cipher;
 mod letters;
 mod redactor;
 mod registry;
 mod tail;
 mod tower;
-mod veil;
 
 use std::sync::Arc;
 
@@ -35,14 +35,14 @@ enum Kind {
     Refuses(fn(&Around) -> Result<Persistence>),
     /// The same, which says that it limits content.
     Limits(fn(&Around) -> Result<Persistence>),
-    /// The same, which says that it holds back the end of a text.
-    HoldsBack(fn(&Around) -> Result<Persistence>),
+    /// The same, with the claim that it buffers the end of a text.
+    Buffers(fn(&Around) -> Result<Persistence>),
     /// A redaction that forgets something.
     Redactor(redactor::Forgets),
     /// A layer that stores an alias and answers the name, and forgets something.
     Alias(redactor::Forgets),
     /// A cipher that asks on the way.
-    Veil(veil::Fault),
+    Cipher(cipher::Fault),
 }
 
 impl Mutant {
@@ -57,7 +57,7 @@ fn subject(name: &'static str, kind: Kind) -> LayerSubject {
         Kind::AddsLabels(stack) => Arc::new((LayerProfile::transparent(name).adds_labels(), stack)),
         Kind::Repeats(stack) => Arc::new((LayerProfile::transparent(name).repeats(), stack)),
         Kind::Limits(stack) => Arc::new((LayerProfile::transparent(name).limits_content(), stack)),
-        Kind::HoldsBack(stack) => Arc::new((LayerProfile::transparent(name).buffers(), stack)),
+        Kind::Buffers(stack) => Arc::new((LayerProfile::transparent(name).buffers(), stack)),
         Kind::Refuses(stack) => Arc::new((LayerProfile::transparent(name).refuses(tower::refused()), stack)),
         Kind::Redactor(forgets) => {
             let profile = LayerProfile::transform(name, redactor::SECRET).shows(redactor::STARS).buffers();
@@ -67,10 +67,10 @@ fn subject(name: &'static str, kind: Kind) -> LayerSubject {
             let profile = LayerProfile::transform(name, redactor::SECRET).restores().buffers();
             Arc::new((profile, move |around: &Around| redactor::aliasing(name, forgets, around)))
         }
-        Kind::Veil(fault) => {
+        Kind::Cipher(fault) => {
             let profile = LayerProfile::transform(name, redactor::SECRET).restores();
-            let profile = profile.hides_previews().names_revisions().reads_on_the_way();
-            Arc::new((profile, move |around: &Around| veil::veiling(name, fault, around)))
+            let profile = profile.hides_previews().sets_expected_revisions().issues_reads();
+            Arc::new((profile, move |around: &Around| cipher::encrypting(name, fault, around)))
         }
     }
 }
@@ -85,6 +85,6 @@ pub(super) fn sound() -> Vec<LayerSubject> {
         subject("sound", Kind::Plain(|around| tower::stack("sound", tower::Fault::None, around))),
         subject("sound-redactor", Kind::Redactor(redactor::Forgets::Nothing)),
         subject("sound-alias", Kind::Alias(redactor::Forgets::Nothing)),
-        subject("sound-veil", Kind::Veil(veil::Fault::None)),
+        subject("sound-cipher", Kind::Cipher(cipher::Fault::None)),
     ]
 }

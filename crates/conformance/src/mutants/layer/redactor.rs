@@ -1,4 +1,4 @@
-//! A redaction, and a layer that puts an alias in the place of a name and the name back: with something forgotten.
+//! A redaction, and a layer that replaces a name with an alias and restores it: each with a defect.
 
 use std::{
     collections::HashMap,
@@ -23,16 +23,16 @@ use super::{
 };
 use crate::laws::Around;
 
-/// What must not pass.
+/// The text that must not be forwarded.
 pub(super) const SECRET: &str = "hunter2";
 
-/// What the redaction leaves.
+/// The replacement by the redaction.
 pub(super) const STARS: &str = "*******";
 
-/// What stands for it: a word of another length, so that places behind it move.
+/// The alias: a word of another length, so that offsets behind it change.
 const ALIAS: &str = "quokka";
 
-/// What is not thought of.
+/// The case that the layer forgets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Forgets {
     Nothing,
@@ -50,35 +50,35 @@ pub(super) enum Forgets {
     Previews,
     Titles,
     Answers,
-    /// What was held back, when the message ends.
+    /// The buffered text, when the message ends.
     Tails,
-    /// What was held back, when an update without text follows.
+    /// The buffered text, when an update without text arrives.
     Renewals,
-    /// What was held back, but for the last delta.
+    /// The buffered text, except for the last delta.
     EarlierDeltas,
     /// That text may continue a block.
     EndsOfBlocks,
     /// That text may continue a snapshot.
     EndsOfSnapshots,
-    /// To hold back inside of batches.
+    /// To buffer text inside of batches.
     EndsInBatches,
-    /// What was held back, when the message ends with a block.
+    /// The buffered text, when the message ends with a block.
     TailsBeforeBlocks,
-    /// What stands before the text that an edit appends.
+    /// The text before the text that an edit appends.
     TextBeforeEdits,
     /// That a call that failed changed nothing.
     Failures,
     /// That a replay changed nothing.
     Replays,
-    /// To say how much is held back.
+    /// To report the number of buffered bytes.
     BufferedBytes,
-    /// To say how much is held back where the message is read.
+    /// To report the number of buffered bytes when the message is read.
     BufferedBytesInReads,
-    /// What is searched for.
+    /// The terms of a search.
     Queries,
     /// That words move in a snippet.
     Marks,
-    /// To leave something in the place of what is hidden.
+    /// To leave a marker instead of the hidden text.
     Markers,
     /// That the messages that are written are several.
     Messages,
@@ -86,7 +86,7 @@ pub(super) enum Forgets {
     Threads,
     /// That two tenants may have threads and messages of one id.
     Tenants,
-    /// That what it holds back may be stored with the end of the message, in one write.
+    /// To store the buffered text and the end of the message in one write.
     OneWrite,
     /// That a reason is stored, too.
     RawReasons,
@@ -112,13 +112,13 @@ pub(super) enum Forgets {
     HeightOfContentLimits,
     /// That the caller has set a limit of metadata.
     MetadataLimits,
-    /// What is answered to a list of open reservations.
+    /// The answer to a list of open reservations.
     Open,
     /// Pages that are read from the end.
     Backwards,
-    /// What is answered to a batch.
+    /// The answer to a batch.
     Batched,
-    /// What is answered to an update of metadata.
+    /// The answer to an update of metadata.
     Updated,
     /// The thread that is answered to what is done to one.
     Entries,
@@ -145,13 +145,13 @@ pub(super) fn aliasing(name: &'static str, forgets: Forgets, around: &Around) ->
     around.outside().plugin(layer).layer(around.inside()).backend(around.backend()).build()
 }
 
-/// Puts one text in the place of another, and back where it restores.
+/// Replaces one text with another, and restores it if `back` is set.
 struct Swap {
     name: &'static str,
     forgets: Forgets,
     into: &'static str,
     back: bool,
-    /// What is held back of each message.
+    /// The buffered text of each message.
     tails: Mutex<HashMap<Key, String>>,
     /// The messages of which a write was lost.
     doubts: Mutex<HashMap<Key, Doubt>>,
@@ -273,7 +273,7 @@ impl Swap {
         self.doubts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the tail of a message is kept under.
+    /// The key under which the tail of a message is kept.
     fn kept_under(&self, (tenant, thread, id): &Key) -> Key {
         let any = || "any".parse().expect("a valid id");
         match self.forgets {
@@ -292,7 +292,7 @@ impl Swap {
         tails.retain(|_, tail| !tail.is_empty());
     }
 
-    /// Whether it is the call whose answer was lost, made again.
+    /// Whether it is the repetition of a call whose answer was lost.
     fn is_repeated(&self, key: &Key, context: &Context) -> bool {
         let doubts = self.doubts();
         doubts
@@ -300,7 +300,7 @@ impl Swap {
             .is_some_and(|doubt| doubt.key.is_some() && doubt.key.as_ref() == context.idempotency())
     }
 
-    /// What was held back before a call that finds the message at this revision.
+    /// The buffered text before a call that finds the message at this revision.
     fn before(&self, key: &Key, revision: Option<Revision>, context: &Context) -> String {
         let is_repeated = self.is_repeated(key, context);
         match self.doubts().get(key) {
@@ -338,7 +338,7 @@ impl Swap {
         }
     }
 
-    /// How many bytes are held back of what a call is about.
+    /// The number of buffered bytes of the messages of a call.
     fn held(&self, context: &Context, asked: &PersistArgs, open: &HashMap<Key, Open>) -> usize {
         let tails = self.tails();
         let of = |key: &Key| tails.get(&self.kept_under(key)).map_or(0, String::len);
@@ -434,7 +434,7 @@ impl Swap {
         }
     }
 
-    /// What becomes of one change of a message.
+    /// Rewrites one change of a message.
     fn change(
         &self,
         change: ContentChange,
@@ -495,7 +495,7 @@ impl Swap {
         changed
     }
 
-    /// A content that text may continue: its end is held back where it `holds`.
+    /// A content that later text can continue: its end is buffered if `holds` is set.
     fn open_content(&self, holds: bool, content: &Content, open: &mut Open) -> Content {
         if !holds {
             return self.content(content, SECRET, self.into);
@@ -534,7 +534,7 @@ impl Swap {
         if self.forgets == Forgets::Marks {
             return;
         }
-        // Every word that stood whole before a place has moved it; no mark begins or ends inside of one.
+        // Every replaced word before an offset moves it. No mark begins or ends inside of a replaced word.
         let moved = |at: u32| {
             let before = stored[..at as usize].matches(self.into).count();
             u32::try_from(at as usize + before * SECRET.len() - before * self.into.len()).expect("a field")

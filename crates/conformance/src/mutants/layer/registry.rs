@@ -1,10 +1,9 @@
 //! The faults of layers, each with the laws that have to catch it.
 
 use super::{
-    Kind, Mutant, careless,
+    Kind, Mutant, careless, cipher,
     redactor::Forgets,
     tower::{Fault, forgets_the_caller, nothing, stack},
-    veil,
 };
 
 /// Writes a table of mutants: name, what it does, the laws that catch it, its fault.
@@ -29,10 +28,10 @@ macro_rules! mutants {
     (@Repeats $fault:ident $name:literal) => { Kind::Repeats(|around| stack($name, Fault::$fault, around)) };
     (@Refuses $fault:ident $name:literal) => { Kind::Refuses(|around| stack($name, Fault::$fault, around)) };
     (@Limits $fault:ident $name:literal) => { Kind::Limits(|around| stack($name, Fault::$fault, around)) };
-    (@HoldsBack $fault:ident $name:literal) => { Kind::HoldsBack(|around| stack($name, Fault::$fault, around)) };
+    (@Buffers $fault:ident $name:literal) => { Kind::Buffers(|around| stack($name, Fault::$fault, around)) };
     (@Redactor $fault:ident $name:literal) => { Kind::Redactor(Forgets::$fault) };
     (@Alias $fault:ident $name:literal) => { Kind::Alias(Forgets::$fault) };
-    (@Veil $fault:ident $name:literal) => { Kind::Veil(veil::Fault::$fault) };
+    (@Cipher $fault:ident $name:literal) => { Kind::Cipher(cipher::Fault::$fault) };
 }
 
 mutants! {
@@ -54,7 +53,7 @@ mutants! {
     Plain(HoldsLock) "holds-a-lock" "lets one call through at a time" ["laws.hanging_call_does_not_block_others"];
     Plain(LeaksPermits) "leaks-permits" "admits a hundred calls, and keeps the permits of callers that left" ["laws.callers_dropped_before_hand_over_leave_no_trace"];
     Plain(StaysWithItsTask) "stays-with-its-task" "goes on only in the task that it began in" ["laws.caller_dropped_after_hand_over_does_not_stop_the_write"];
-    Plain(GivesUp) "gives-up" "refuses every call after the first error" ["laws.layer_works_after_errors_and_panics"];
+    Plain(RejectsAfterError) "rejects-after-error" "refuses every call after the first error" ["laws.layer_works_after_errors_and_panics"];
     Forgets(None) "forgets-who-asks" "makes every call again as a caller of its own" ["laws.context_passes_through"];
     Nothing(None) "not-there" "is not in the stack" ["laws.layer_is_described_once"];
     Refuses(RefusesLate) "refuses-late" "refuses what it has passed on already" ["laws.own_refusal_names_the_layer"];
@@ -107,7 +106,7 @@ mutants! {
     Limits(RaisesMaxMetadata) "raises-max-metadata" "raises the limit of metadata that the caller has set" ["laws.forwarded_call_keeps_its_arguments" "laws.transparent_layer_forwards_the_exact_call"];
     Limits(LimitsNoPatch) "limits-no-patch" "limits appends and answers, and takes the limit off patches of metadata" ["laws.forwarded_call_keeps_its_arguments" "laws.transparent_layer_forwards_the_exact_call"];
     Limits(LimitsNoAnswer) "limits-no-answer" "limits appends and patches, and takes the limit off the answers of a batch" ["laws.forwarded_call_keeps_its_arguments" "laws.transparent_layer_forwards_the_exact_call"];
-    HoldsBack(NeverSettles) "never-settles" "says that it holds back, and passes the end of a message on as a part of it" ["laws.forwarded_call_keeps_its_arguments"];
+    Buffers(NeverSettles) "never-settles" "claims to buffer text, and passes the end of a message on as a part of it" ["laws.forwarded_call_keeps_its_arguments"];
     Redactor(Batches) "redactor-forgets-batches" "redacts no batch" ["laws.hidden_text_passes_in_no_operation"];
     Redactor(Deltas) "redactor-forgets-appends" "redacts no appended text" ["laws.hidden_text_passes_in_no_operation"];
     Redactor(Edits) "redactor-forgets-edits" "redacts no edit" ["laws.hidden_text_passes_in_no_operation"];
@@ -130,17 +129,17 @@ mutants! {
     Alias(Entries) "alias-forgets-entries" "restores no thread that is answered where it is archived or cleared" ["laws.reads_restore_the_given_text"];
     Redactor(Large) "redactor-forgets-large-texts" "redacts no text of more than 64 KiB" ["laws.hidden_text_passes_in_no_operation"];
     Redactor(Quarantines) "redactor-forgets-quarantines" "stores the reason of a quarantine as it is" ["laws.hidden_text_passes_in_no_operation"];
-    Redactor(Tails) "redactor-forgets-tails" "holds back the end of a text, and never stores it" ["laws.text_split_over_deltas_is_stored_as_one" "laws.text_split_over_blocks_is_stored_as_one" "laws.text_split_over_snapshots_is_stored_as_one" "laws.text_split_over_batches_is_stored_as_one" "laws.end_of_a_text_is_stored" "laws.refused_or_repeated_update_is_stored_once"];
-    Redactor(Markers) "redactor-forgets-markers" "leaves nothing in the place of what it hides" ["laws.text_split_over_deltas_is_stored_as_one" "laws.buffered_bytes_are_reported_and_bounded" "laws.search_terms_are_marked_in_the_snippet"];
-    Redactor(Renewals) "redactor-forgets-renewals" "stores what it holds back with an update that has no text" ["laws.text_split_over_deltas_is_stored_as_one"];
-    Redactor(EarlierDeltas) "redactor-forgets-earlier-deltas" "holds back of the last delta only" ["laws.text_split_over_deltas_is_stored_as_one" "laws.concurrent_messages_share_no_state" "laws.buffered_bytes_are_reported_and_bounded"];
+    Redactor(Tails) "redactor-forgets-tails" "buffers the end of a text, and never stores it" ["laws.text_split_over_deltas_is_stored_as_one" "laws.text_split_over_blocks_is_stored_as_one" "laws.text_split_over_snapshots_is_stored_as_one" "laws.text_split_over_batches_is_stored_as_one" "laws.end_of_a_text_is_stored" "laws.refused_or_repeated_update_is_stored_once"];
+    Redactor(Markers) "redactor-forgets-markers" "leaves no marker instead of the hidden text" ["laws.text_split_over_deltas_is_stored_as_one" "laws.buffered_bytes_are_reported_and_bounded" "laws.search_terms_are_marked_in_the_snippet"];
+    Redactor(Renewals) "redactor-forgets-renewals" "stores buffered text with an update that has no text" ["laws.text_split_over_deltas_is_stored_as_one"];
+    Redactor(EarlierDeltas) "redactor-forgets-earlier-deltas" "buffers the end of the last delta only" ["laws.text_split_over_deltas_is_stored_as_one" "laws.concurrent_messages_share_no_state" "laws.buffered_bytes_are_reported_and_bounded"];
     Redactor(EndsOfBlocks) "redactor-forgets-ends-of-blocks" "holds nothing back of a block that text may continue" ["laws.text_split_over_blocks_is_stored_as_one"];
     Redactor(EndsOfSnapshots) "redactor-forgets-ends-of-snapshots" "holds nothing back of a snapshot that text may continue" ["laws.text_split_over_snapshots_is_stored_as_one"];
     Redactor(EndsInBatches) "redactor-forgets-ends-in-batches" "holds nothing back in a batch" ["laws.text_split_over_batches_is_stored_as_one"];
-    Redactor(TailsBeforeBlocks) "redactor-forgets-tails-before-blocks" "loses what it holds back where a message ends with a block" ["laws.end_of_a_text_is_stored"];
+    Redactor(TailsBeforeBlocks) "redactor-forgets-tails-before-blocks" "loses buffered text if a message ends with a block" ["laws.end_of_a_text_is_stored"];
     Redactor(TextBeforeEdits) "redactor-forgets-text-before-edits" "looks at what an edit appends by itself" ["laws.edited_text_hides_the_hidden_text"];
     Redactor(Failures) "redactor-forgets-failures" "takes a text as stored that the store has refused" ["laws.refused_or_repeated_update_is_stored_once" "laws.update_with_several_lost_answers_is_stored_once"];
-    Redactor(Replays) "redactor-forgets-replays" "drops what it holds back at a replay" ["laws.refused_or_repeated_update_is_stored_once"];
+    Redactor(Replays) "redactor-forgets-replays" "drops buffered text at a replay" ["laws.refused_or_repeated_update_is_stored_once"];
     Redactor(ContentLimits) "redactor-forgets-content-limits" "passes an update on without the limit of content that its caller has set" ["laws.forwarded_call_keeps_its_arguments"];
     Redactor(HeightOfContentLimits) "redactor-lifts-content-limits" "sets a limit of content that its caller has set to the highest number" ["laws.forwarded_call_keeps_its_arguments"];
     Redactor(MetadataLimits) "redactor-forgets-metadata-limits" "passes a patch on without the limit of metadata that its caller has set" ["laws.forwarded_call_keeps_its_arguments"];
@@ -149,19 +148,19 @@ mutants! {
     Redactor(LostLate) "redactor-forgets-late-writes" "takes a stale repetition as proof that the lost write was not made" ["laws.refused_or_repeated_update_is_stored_once" "laws.update_with_several_lost_answers_is_stored_once"];
     Redactor(LostTwice) "redactor-forgets-the-first-loss" "takes a call that is repeated and lost again as one that was never made" ["laws.update_with_several_lost_answers_is_stored_once"];
     Redactor(Applied) "redactor-takes-applied-writes-as-lost" "takes a write whose error says that it was made as one whose answer was lost" ["laws.applied_update_with_an_error_is_continued"];
-    Redactor(Messages) "redactor-shares-tails" "holds back one text for all messages" ["laws.concurrent_messages_share_no_state"];
-    Redactor(Threads) "redactor-forgets-threads" "holds back one text for the messages of one id in all threads" ["laws.concurrent_messages_share_no_state"];
-    Redactor(Tenants) "redactor-forgets-tenants" "holds back one text for the messages of one id of all tenants" ["laws.concurrent_messages_share_no_state"];
-    Redactor(OneWrite) "redactor-writes-twice" "stores what it held back in a write before the end of the message" ["laws.text_split_over_deltas_is_stored_as_one" "laws.text_split_over_blocks_is_stored_as_one" "laws.text_split_over_snapshots_is_stored_as_one" "laws.end_of_a_text_is_stored"];
+    Redactor(Messages) "redactor-shares-tails" "has one buffer for all messages" ["laws.concurrent_messages_share_no_state"];
+    Redactor(Threads) "redactor-forgets-threads" "has one buffer for the messages of one id in all threads" ["laws.concurrent_messages_share_no_state"];
+    Redactor(Tenants) "redactor-forgets-tenants" "has one buffer for the messages of one id of all tenants" ["laws.concurrent_messages_share_no_state"];
+    Redactor(OneWrite) "redactor-writes-twice" "stores buffered text in a write before the end of the message" ["laws.text_split_over_deltas_is_stored_as_one" "laws.text_split_over_blocks_is_stored_as_one" "laws.text_split_over_snapshots_is_stored_as_one" "laws.end_of_a_text_is_stored"];
     Redactor(RawReasons) "redactor-explains-itself" "stores the text that it hides as the reason of an abandonment" ["laws.text_split_over_deltas_is_stored_as_one" "laws.text_split_over_blocks_is_stored_as_one" "laws.text_split_over_snapshots_is_stored_as_one" "laws.text_split_over_batches_is_stored_as_one"];
     Redactor(Questions) "redactor-asks-aloud" "searches the store for what it has found in a stream" ["laws.text_split_over_deltas_is_stored_as_one" "laws.concurrent_messages_share_no_state"];
-    Redactor(Ordinary) "redactor-holds-everything" "holds back all of a text until the message ends" ["laws.buffered_bytes_are_reported_and_bounded"];
-    Redactor(BufferedBytes) "redactor-forgets-held-back" "answers nowhere how much it holds back" ["laws.buffered_bytes_are_reported_and_bounded"];
-    Alias(BufferedBytesInReads) "alias-forgets-held-back-in-reads" "answers a read without how much it holds back" ["laws.buffered_bytes_are_reported_and_bounded"];
+    Redactor(Ordinary) "redactor-holds-everything" "buffers a whole text until the message ends" ["laws.buffered_bytes_are_reported_and_bounded"];
+    Redactor(BufferedBytes) "redactor-forgets-buffered-bytes" "never reports the number of buffered bytes" ["laws.buffered_bytes_are_reported_and_bounded"];
+    Alias(BufferedBytesInReads) "alias-forgets-buffered-bytes-in-reads" "answers a read without the number of buffered bytes" ["laws.buffered_bytes_are_reported_and_bounded"];
     Redactor(Queries) "redactor-forgets-queries" "passes on what is searched for as it is" ["laws.hidden_text_passes_in_no_search"];
     Alias(Queries) "alias-forgets-queries" "searches for the name where its alias is stored" ["laws.hidden_text_passes_in_no_search" "laws.search_terms_are_marked_in_the_snippet"];
     Alias(Marks) "alias-forgets-marks" "leaves marks where they were in the stored snippet" ["laws.search_terms_are_marked_in_the_snippet"];
-    Veil(ForgetsRevisions) "veil-forgets-revisions" "passes a change on without the revision that its caller has named" ["laws.forwarded_call_keeps_its_arguments"];
-    Veil(ShowsPreviews) "veil-shows-previews" "says that there are no previews, and shows them" ["laws.reads_restore_the_given_text"];
-    Veil(AsksAloud) "veil-asks-aloud" "says the text in what it asks on the way" ["laws.hidden_text_passes_in_no_operation"];
+    Cipher(ForgetsRevisions) "cipher-forgets-revisions" "passes a change on without the revision that its caller has named" ["laws.forwarded_call_keeps_its_arguments"];
+    Cipher(ShowsPreviews) "cipher-shows-previews" "says that there are no previews, and shows them" ["laws.reads_restore_the_given_text"];
+    Cipher(LeaksInReads) "cipher-leaks-in-reads" "sends the text in a read of its own" ["laws.hidden_text_passes_in_no_operation"];
 }

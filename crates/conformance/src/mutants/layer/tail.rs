@@ -1,4 +1,4 @@
-//! What a redaction holds back of messages that are being written.
+//! The text that a redaction buffers for open messages.
 
 use throughline_core::{
     Content, Delta, Idempotency, MessageId, PersistArgs, Revision, TenantId, ThreadId,
@@ -8,7 +8,7 @@ use throughline_core::{
 /// One message.
 pub(super) type Key = (TenantId, ThreadId, MessageId);
 
-/// What is known of a message that a call changes.
+/// The state of a message that a call changes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Open {
     /// The end of its text, which may become what is hidden.
@@ -17,12 +17,12 @@ pub(super) struct Open {
     pub(super) before: String,
     /// The revision before the call, where that was read.
     pub(super) revision: Option<Revision>,
-    /// What is stored of it, where that was read.
+    /// The stored content, if the layer has read it.
     pub(super) stored: Option<ContentBuffer>,
 }
 
 impl Open {
-    /// What was held back before the call, and the text that goes on from there.
+    /// The text that was buffered before the call, and the text that continues it.
     pub(super) fn continued_by(&self, change: &ContentChange) -> Option<String> {
         match change {
             ContentChange::Append(Delta::Text(text)) if !self.before.is_empty() => {
@@ -32,7 +32,7 @@ impl Open {
         }
     }
 
-    /// Whether `args` appends the rest of `hidden` to the beginning of it that is held back.
+    /// Whether `args` appends the rest of `hidden` to its buffered beginning.
     pub(super) fn completes(&self, args: &PersistArgs, hidden: &str) -> bool {
         match args {
             PersistArgs::UpdateContent(update) => {
@@ -49,11 +49,11 @@ pub(super) struct Doubt {
     pub(super) key: Option<Idempotency>,
     /// Before the write.
     pub(super) revision: Option<Revision>,
-    /// What is held back if it was made.
+    /// The buffered text after the write, if the write succeeded.
     pub(super) after: String,
 }
 
-/// Where in `text` a beginning of `hidden` stands at the very end.
+/// The length of the longest beginning of `hidden` at the end of `text`.
 pub(super) fn begins(text: &str, hidden: &str) -> usize {
     let mut lengths = (1..hidden.len()).rev().filter(|len| hidden.is_char_boundary(*len));
     let begun = lengths.find(|len| text.ends_with(&hidden[..*len]));

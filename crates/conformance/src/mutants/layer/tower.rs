@@ -48,7 +48,7 @@ pub(super) enum Fault {
     TouchesAnswers,
     HoldsLock,
     LeaksPermits,
-    GivesUp,
+    RejectsAfterError,
     RefusesLate,
     RepeatsAnything,
     NeverRepeats,
@@ -125,7 +125,7 @@ pub(super) struct FaultyLayer {
     state: Arc<State>,
 }
 
-/// What the service shares with its clones.
+/// The state that the clones of the service share.
 #[derive(Debug)]
 struct State {
     one: Semaphore,
@@ -202,7 +202,7 @@ where
     }
     let _one = if fault == Fault::HoldsLock { state.one.acquire().await.ok() } else { None };
     if fault == Fault::LeaksPermits {
-        // Given back below, by whoever gets there.
+        // Any later call returns the permit below.
         state.hundred.acquire().await.expect("never closed").forget();
     }
     fault.before(&mut request);
@@ -231,7 +231,7 @@ where
         state.hundred.add_permits(1);
     }
     if fault == Fault::StaysWithItsTask && begun_in != task::try_id() {
-        // Nobody here has what it keeps with the task that it began in.
+        // The answer depends on the first task, and no other task receives it.
         std::future::pending::<()>().await;
     }
     fault.after(&state, &asked, answer)
@@ -251,7 +251,7 @@ fn take_begun_text(args: &mut PersistArgs) -> Option<PersistArgs> {
 }
 
 impl Fault {
-    /// What is answered without asking anybody.
+    /// The answer without a call of the inner service, if the fault makes one.
     fn instead(self, state: &State, asked: &PersistArgs) -> Option<Result<PersistResponse>> {
         match (self, asked) {
             (Self::SkipsDeletes, PersistArgs::Delete(delete)) => {
@@ -266,10 +266,9 @@ impl Fault {
                 };
                 Some(Ok(response(deleted.into())))
             }
-            (Self::GivesUp, _) if state.failed.load(Ordering::SeqCst) => {
-                Some(Err(
-                    PersistError::new(ErrorKind::Unavailable, "given up").with_effect(Effect::NotApplied)
-                ))
+            (Self::RejectsAfterError, _) if state.failed.load(Ordering::SeqCst) => {
+                Some(Err(PersistError::new(ErrorKind::Unavailable, "an earlier call failed")
+                    .with_effect(Effect::NotApplied)))
             }
             _ => None,
         }
@@ -371,7 +370,7 @@ impl Fault {
     }
 }
 
-/// What a layer that refuses something refuses.
+/// The call that a refusing mutant refuses.
 pub(super) fn refused() -> PersistArgs {
     let add = NewMessage::user("x").with_id("refused".parse().expect("a valid id"));
     Add::new("t".parse().expect("a valid id"), add).into()

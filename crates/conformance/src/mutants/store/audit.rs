@@ -1,4 +1,4 @@
-//! A log of who did what, and its faults.
+//! The audit log of the mutants, and its faults.
 
 use std::{
     fs::{self, File, OpenOptions},

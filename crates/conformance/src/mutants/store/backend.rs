@@ -21,7 +21,7 @@ use super::{
     special::{Memory, Special},
     store_key::StoreKey,
 };
-use crate::Place;
+use crate::StoreLocation;
 
 pub(crate) struct Faulty {
     pub(super) mutant: &'static Mutant,
@@ -34,7 +34,7 @@ pub(crate) struct Faulty {
 }
 
 impl Faulty {
-    pub(super) async fn open(mutant: &'static Mutant, location: &Place) -> Result<Self, BoxError> {
+    pub(super) async fn open(mutant: &'static Mutant, location: &StoreLocation) -> Result<Self, BoxError> {
         let journal = Journal::open(location.directory()).await?;
         let commits = CommitNotifier::new();
         let fault = match mutant.special {
@@ -118,7 +118,7 @@ impl Faulty {
 
     async fn written(&self, line: Line) -> Result<PersistResponse> {
         let (response, mut pending) = self.journal.apply(&line).await?;
-        // What was replayed is in the file already.
+        // A replayed write is already in the file.
         if response.receipt.position.is_some() {
             pending.write(&line);
             pending.flush();
@@ -128,7 +128,7 @@ impl Faulty {
 }
 
 impl Faulty {
-    /// What is done about copies; the log stands beside the journal, and is carried beside it.
+    /// Handles replication. The audit log is a file next to the journal, and is replicated with it.
     async fn replicated(&self, args: ReplicaArgs, line: Line) -> Result<PersistResponse> {
         match args {
             ReplicaArgs::Apply(mut apply) => {

@@ -34,7 +34,7 @@ pub(super) fn json(args: &mut PersistArgs, change: fn(&Content) -> Content) {
 /// JSON by way of a tree of values.
 pub(super) fn by_way_of_a_tree(content: &Content) -> Content {
     let tree = serde_json::from_str::<Vec<serde_json::Value>>(content.as_json());
-    // What no tree can hold, such as a lone surrogate, is left alone by this fault.
+    // This fault does not change content that a tree cannot represent, such as a lone surrogate.
     tree.map_or_else(|_| content.clone(), |blocks| Content::from_blocks(&blocks).expect("an array"))
 }
 
@@ -142,7 +142,7 @@ pub(super) fn list<'a>(
     }
 }
 
-/// The changes that are told.
+/// The change events of an answer to a read of changes.
 pub(super) fn reported(response: &mut PersistResponse) -> Option<&mut Changes> {
     match &mut response.result {
         PersistResult::Read(ReadResult::Changes(changes)) => Some(changes),
@@ -157,7 +157,7 @@ pub(super) fn position(response: &mut PersistResponse, change: fn(u64) -> u64) {
     }
 }
 
-/// What is done to sessions, if that is what the call is.
+/// The operation on sessions, if the call is one.
 pub(super) fn session(args: &mut PersistArgs) -> Option<&mut SessionArgs> {
     match args {
         PersistArgs::Session(session) => Some(session),
@@ -165,7 +165,7 @@ pub(super) fn session(args: &mut PersistArgs) -> Option<&mut SessionArgs> {
     }
 }
 
-/// Who wants to go on, if somebody does.
+/// The claimer of the call, if it has one.
 pub(super) fn claimer(args: &mut PersistArgs) -> Option<&mut Claimer> {
     match args {
         PersistArgs::Session(SessionArgs::Begin(begin)) => Some(&mut begin.claimer),
@@ -194,7 +194,7 @@ pub(super) fn resolution(response: &mut PersistResponse, change: impl FnOnce(&mu
     }
 }
 
-/// Changes everything that is told of what is kept of sessions.
+/// Changes every stored session state in an answer.
 pub(super) fn bindings(response: &mut PersistResponse, change: impl Fn(&mut Binding)) {
     resolution(response, |resolution| resolution.binding.iter_mut().for_each(&change));
     if let PersistResult::Session(

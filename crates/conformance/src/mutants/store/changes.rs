@@ -1,4 +1,4 @@
-//! Faults of what is told of changes that need more than a changed call or answer.
+//! Faults of the change feed that need more than a changed call or answer.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use throughline_core::{
 };
 use tokio::task;
 
-use super::{backend::Faulty, change, journal::Line, made_up};
+use super::{backend::Faulty, change, fabricated, journal::Line};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ChangeFault {
@@ -23,16 +23,16 @@ pub(super) enum ChangeFault {
     ReadsFromAnywhere,
 }
 
-/// What these faults remember.
+/// The state of these faults.
 #[derive(Default)]
 pub(super) struct Known {
     last: Position,
-    /// What was told to who asked the same before.
+    /// The answers by request, for the fault that repeats them.
     answered: HashMap<String, Changes>,
     /// The positions that are in the middle of a write.
     inside: Vec<Position>,
-    /// What is told and did not happen.
-    made_up: Vec<Change>,
+    /// The events of changes that never happened.
+    fabricated: Vec<Change>,
 }
 
 fn is_asked_for(read: &ReadChanges, tenant: &TenantId, change: &Change) -> bool {
@@ -58,7 +58,7 @@ impl ChangeFault {
             {
                 let nothing = Changes { changes: Vec::new(), position: read.after, more: false };
                 let result = PersistResult::Read(ReadResult::Changes(nothing));
-                return Ok(made_up::response(result, Receipt::default()));
+                return Ok(fabricated::response(result, Receipt::default()));
             }
             (answer, _) => answer?,
         };
@@ -90,7 +90,7 @@ impl ChangeFault {
                 *reported = known.answered.entry(asked).or_insert_with(|| reported.clone()).clone();
             }
             _ => {
-                let more = known.made_up.iter().filter(|change| is_asked_for(read, &line.tenant, change));
+                let more = known.fabricated.iter().filter(|change| is_asked_for(read, &line.tenant, change));
                 reported.changes.extend(more.cloned());
                 reported.changes.sort_by_key(|change| change.position);
             }
@@ -110,7 +110,7 @@ impl ChangeFault {
                 kind: ChangeKind::ThreadChanged,
             };
             match (self, answer) {
-                (Self::EmitsRefusals, Err(_)) => known.made_up.push(change(before.next())),
+                (Self::EmitsRefusals, Err(_)) => known.fabricated.push(change(before.next())),
                 (_, Err(_)) => {}
                 (_, Ok(response)) => {
                     let Some(position) = response.receipt.position else { return };
@@ -119,7 +119,9 @@ impl ChangeFault {
                         Self::EmitsTheLastOnly => {
                             known.inside.extend((before.get() + 1..position.get()).map(Position::new));
                         }
-                        Self::EmitsEverything if is_nothing(response) => known.made_up.push(change(position)),
+                        Self::EmitsEverything if is_nothing(response) => {
+                            known.fabricated.push(change(position));
+                        }
                         _ => {}
                     }
                 }

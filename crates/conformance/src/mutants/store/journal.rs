@@ -67,7 +67,7 @@ impl Journal {
         let path = directory.join("journal");
         let (db, clock, whole) = replayed(&path).await?;
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
-        // What is written next must not stand behind half a line.
+        // The next line must not begin behind an incomplete one.
         file.set_len(whole)?;
         Ok(Self { db, clock, file: Mutex::new(BufWriter::new(file)), path, was_there: whole > 0 })
     }
@@ -92,11 +92,11 @@ impl Journal {
         Ok((response, Pending { file }))
     }
 
-    /// Writes a message to another file, which nobody reads.
+    /// Writes a message to another file that no code reads.
     pub(super) fn write_to_temporary(&self, message: &Message) {
-        let file = OpenOptions::new().create(true).append(true).open(self.path.with_extension("beside"));
+        let file = OpenOptions::new().create(true).append(true).open(self.path.with_extension("temporary"));
         let json = serde_json::to_vec(message).expect("a message serializes");
-        file.and_then(|mut file| file.write_all(&json)).expect("a file beside");
+        file.and_then(|mut file| file.write_all(&json)).expect("a temporary file");
     }
 
     pub(super) async fn read(&self, line: &Line) -> Result<PersistResponse> {
@@ -113,7 +113,7 @@ pub(super) struct Pending<'a> {
 impl Pending<'_> {
     pub(super) fn write(&mut self, line: &Line) {
         let line = serde_json::to_string(line).expect("a line serializes");
-        // JSON may hold line breaks, so its length stands before it.
+        // JSON can contain line breaks, so the length of the line is written before it.
         write!(self.file, "{}\n{line}", line.len()).expect("the journal can be written");
     }
 
@@ -143,7 +143,7 @@ async fn replayed(path: &Path) -> Result<(Persistence, ManualClock, u64), BoxErr
     Ok((db, clock, u64::try_from(whole)?))
 }
 
-/// What the names that only the framework may give are called inside, where this backend is a caller.
+/// The prefix of reserved names inside of this backend, which is itself a caller of a pipeline.
 const RESERVED: &str = "inside: throughline.";
 
 /// Renames what begins with `from` in all metadata.

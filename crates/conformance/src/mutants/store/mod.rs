@@ -4,8 +4,8 @@ mod audit;
 mod backend;
 mod change;
 mod changes;
+mod fabricated;
 mod journal;
-mod made_up;
 mod registry;
 mod searches;
 mod sessions;
@@ -21,20 +21,20 @@ use throughline_core::{
 };
 
 use self::{backend::Faulty, special::Special};
-use crate::{Fixture, Place, Profile, erased::Subject};
+use crate::{Fixture, Profile, StoreLocation, erased::Subject};
 
 /// A backend with one fault.
 pub(super) struct Mutant {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
     pub(super) killed_by: &'static [&'static str],
-    /// What it does to a call.
+    /// The change of a call.
     before: fn(&mut PersistArgs, &Context),
-    /// What it does to an answer, knowing what was asked.
+    /// The change of an answer, with the original call.
     after: fn(&PersistArgs, &mut PersistResponse),
-    /// What it does to an answer once it was opened again.
+    /// The change of an answer after the store was reopened.
     reopened: fn(&mut PersistResponse),
-    /// What it refuses once it was opened again.
+    /// The refusal of a call after the store was reopened.
     refuses_reopened: fn(&PersistArgs) -> Option<PersistError>,
     special: Option<Special>,
     claims: fn() -> Capabilities,
@@ -138,7 +138,7 @@ impl Fixture for Mutated {
         Profile::new(self.0.name)
     }
 
-    async fn open(&self, location: &Place) -> Result<Faulty, BoxError> {
+    async fn open(&self, location: &StoreLocation) -> Result<Faulty, BoxError> {
         Faulty::open(self.0, location).await
     }
 }

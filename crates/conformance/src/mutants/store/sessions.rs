@@ -11,7 +11,7 @@ use throughline_core::{
     },
 };
 
-use super::{backend::Faulty, change, journal::Line, made_up, special::on_a_copy};
+use super::{backend::Faulty, change, fabricated, journal::Line, special::on_a_copy};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SessionFault {
@@ -28,7 +28,7 @@ pub(super) enum SessionFault {
     AdoptsAgain,
 }
 
-/// What these faults remember.
+/// The state of these faults.
 #[derive(Default)]
 pub(super) struct Sessions {
     to_reset: HashSet<AgentId>,
@@ -156,7 +156,7 @@ impl SessionFault {
             Self::AdoptsAgain => match (store.sound(line.clone()).await, before) {
                 (Err(error), Some(binding)) if error.kind() == ErrorKind::AlreadyExists => {
                     let adopted = SessionChanged { binding, moved: true, deduplicated: false };
-                    Ok(made_up::applied(SessionResult::Adopt(adopted).into()))
+                    Ok(fabricated::applied(SessionResult::Adopt(adopted).into()))
                 }
                 (answer, _) => answer,
             },
@@ -171,12 +171,12 @@ fn changed(response: PersistResponse) -> SessionChanged {
     }
 }
 
-/// What the sound store keeps by now.
+/// The current state of the correct store.
 async fn binding(store: &Faulty, line: &Line, agent: &AgentId, thread: &ThreadId) -> Result<Option<Binding>> {
     let claimer = Claimer {
         runtime: None,
         ..Claimer::new(
-            "nobody".parse().expect("a valid id"),
+            "none".parse().expect("a valid id"),
             throughline_core::sessions::Runtime::new(
                 "nowhere".parse().expect("a valid id"),
                 "root".parse().expect("a valid id"),

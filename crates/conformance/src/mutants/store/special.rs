@@ -20,8 +20,8 @@ use super::{
     backend::{Faulty, silent},
     change,
     changes::{ChangeFault, Known},
+    fabricated,
     journal::Line,
-    made_up,
     searches::{SearchFault, Writers},
     sessions::{SessionFault, Sessions},
     store_key::KeyFault,
@@ -42,7 +42,7 @@ pub(super) enum Special {
     UsesKeysOfRefusals,
     IgnoresTenants,
     IgnoresThreads,
-    FoldsCase,
+    IgnoresCase,
     ReadsStale,
     LatePartials,
     NeverRenews,
@@ -63,13 +63,13 @@ pub(super) enum Special {
     TakesNothing,
     /// A fault of threads as a whole.
     Thread(ThreadFault),
-    /// A fault of what is told.
+    /// A fault of the change feed.
     Change(ChangeFault),
     /// A fault of agent sessions.
     Session(SessionFault),
     /// A fault of searches.
     Search(SearchFault),
-    /// A fault of the log of who did what, which is the log's own.
+    /// A fault of the audit log.
     Audit(AuditFault),
     /// A fault of the key of the store.
     Key(KeyFault),
@@ -78,7 +78,7 @@ pub(super) enum Special {
 /// Whose message it is, and which.
 type Name = (TenantId, ThreadId, MessageId);
 
-/// What faults remember.
+/// The state of the faults.
 #[derive(Default)]
 pub(super) struct Memory(Mutex<Remembered>);
 
@@ -102,22 +102,22 @@ impl Memory {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What faults of threads remember.
+    /// The state of the faults of threads.
     pub(super) fn seen<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
         look(&mut self.get().threads_seen)
     }
 
-    /// What faults of changes remember.
+    /// The state of the faults of changes.
     pub(super) fn known<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {
         look(&mut self.get().known)
     }
 
-    /// What faults of searches remember.
+    /// The state of the faults of searches.
     pub(super) fn writers<T>(&self, look: impl FnOnce(&mut Writers) -> T) -> T {
         look(&mut self.get().writers)
     }
 
-    /// What faults of agent sessions remember.
+    /// The state of the faults of agent sessions.
     pub(super) fn sessions<T>(&self, look: impl FnOnce(&mut Sessions) -> T) -> T {
         look(&mut self.get().sessions)
     }
@@ -169,7 +169,7 @@ impl Special {
             Self::IgnoresTenants | Self::IgnoresThreads | Self::ReadsStale | Self::ChangesGoBack => {
                 self.look(store, line).await
             }
-            Self::FoldsCase => {
+            Self::IgnoresCase => {
                 fold_case(&mut line.args);
                 store.sound(line).await
             }
@@ -191,7 +191,7 @@ impl Special {
             Self::MakesWhatIsMissing => {
                 let asked = line.args.clone();
                 store.sound(line).await.or_else(|error| match error.kind() {
-                    ErrorKind::NotFound => made_up::done(&asked).ok_or(error),
+                    ErrorKind::NotFound => fabricated::done(&asked).ok_or(error),
                     _ => Err(error),
                 })
             }
@@ -247,7 +247,7 @@ impl Special {
         }
     }
 
-    /// What goes to the file, and when.
+    /// Decides when a write reaches the file.
     async fn keep(self, store: &Faulty, mut line: Line) -> Result<PersistResponse> {
         let (response, mut pending) = store.journal.apply(&line).await?;
         if response.receipt.position.is_none() {
@@ -325,7 +325,7 @@ impl Special {
     async fn update(self, store: &Faulty, mut line: Line, update: UpdateContent) -> Result<PersistResponse> {
         if self == Self::NeverRenews && update.mode == UpdateMode::Partial && update.change.is_none() {
             return match read(store, &line).await? {
-                Some(message) => Ok(made_up::renewed(&message)),
+                Some(message) => Ok(fabricated::renewed(&message)),
                 None => store.sound(line).await,
             };
         }
@@ -358,7 +358,9 @@ impl Special {
                     store.sound(Line { args: edit.into(), key: None, ..line.clone() }).await?;
                 }
                 let message = read(store, &line).await?;
-                return message.map(made_up::added).ok_or_else(|| PersistError::new(ErrorKind::Busy, "lost"));
+                return message
+                    .map(fabricated::added)
+                    .ok_or_else(|| PersistError::new(ErrorKind::Busy, "lost"));
             }
             return store.sound(line).await;
         }
@@ -386,7 +388,7 @@ fn all_of(thread: &ThreadId) -> PersistArgs {
     ReadPage::new(thread.clone(), PageFrom::Start, ReadPage::MAX_LIMIT).into()
 }
 
-/// The message that a call is about, as it stands.
+/// The current message of a call.
 async fn read(store: &Faulty, line: &Line) -> Result<Option<Message>> {
     let (Some(thread), Some(id)) = (line.args.thread().cloned(), line.args.message().cloned()) else {
         return Ok(None);
@@ -398,7 +400,7 @@ async fn read(store: &Faulty, line: &Line) -> Result<Option<Message>> {
     }
 }
 
-/// What a store would have answered that had made this call.
+/// The answer of a store that would have made this call.
 pub(super) async fn on_a_copy(store: &Faulty, line: &Line) -> Result<PersistResponse> {
     let copied = store.journal.copy().await;
     let (db, clock) =
@@ -441,5 +443,5 @@ async fn one_by_one(store: &Faulty, line: &Line, items: Vec<PersistArgs>) -> Res
         receipt = response.receipt;
         outputs.push(response.result);
     }
-    Ok(made_up::response(Batched { outputs, deduplicated: false }.into(), receipt))
+    Ok(fabricated::response(Batched { outputs, deduplicated: false }.into(), receipt))
 }

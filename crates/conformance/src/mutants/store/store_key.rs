@@ -1,4 +1,4 @@
-//! The key of a store, in a file beside its journal.
+//! The fingerprint key of a store, in a file next to its journal.
 
 use std::{
     fs, io,
@@ -8,7 +8,7 @@ use std::{
 
 use throughline_core::{BoxError, operations::FingerprintKey};
 
-/// What is wrong with it.
+/// The faults of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyFault {
     /// A new one is made whenever the store is opened.

@@ -14,7 +14,7 @@ use throughline_core::{
     },
 };
 
-use super::{backend::Faulty, change, journal::Line, made_up};
+use super::{backend::Faulty, change, fabricated, journal::Line};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ThreadFault {
@@ -50,7 +50,7 @@ pub(super) enum ThreadFault {
 
 type Name = (TenantId, ThreadId);
 
-/// What these faults remember.
+/// The state of these faults.
 #[derive(Default)]
 pub(super) struct Seen {
     threads: BTreeSet<Name>,
@@ -124,7 +124,7 @@ impl ThreadFault {
         }
     }
 
-    /// What is done in spite of a refusal.
+    /// Applies a refused call nevertheless.
     async fn refused(self, store: &Faulty, line: Line) -> Result<PersistResponse> {
         let error = match store.sound(line.clone()).await {
             Ok(response) => return Ok(response),
@@ -133,7 +133,7 @@ impl ThreadFault {
         let thread = line.args.thread().cloned();
         match (self, error.kind(), &line.args, thread) {
             (Self::CreatesAgain, ErrorKind::AlreadyExists, PersistArgs::Thread(ThreadArgs::Create(_)), _) => {
-                made_up::taken(&line.tenant, &line.args, line.now).ok_or(error)
+                fabricated::taken(&line.tenant, &line.args, line.now).ok_or(error)
             }
             (Self::MakesThreads, ErrorKind::NotFound, PersistArgs::Thread(_), Some(thread)) => {
                 let create = CreateThread::new(NewThread::new().with_id(thread));
@@ -154,7 +154,7 @@ impl ThreadFault {
                 store.sound(Line { args: unlabelled.into(), ..line.clone() }).await
             }
             (Self::TakesWritesToTheDead, ErrorKind::Gone, args, _) => {
-                made_up::taken(&line.tenant, args, line.now).ok_or(error)
+                fabricated::taken(&line.tenant, args, line.now).ok_or(error)
             }
             _ => Err(error),
         }
@@ -236,7 +236,7 @@ impl ThreadFault {
         let already = !store.memory.seen(|seen| name.is_some_and(|name| seen.deleted.insert(name)));
         let deleted = ThreadDeleted { thread: delete.thread.clone(), already, deduplicated: false };
         let position = throughline_core::pipeline::Receipt::at(throughline_core::Position::new(1 << 40));
-        Ok(made_up::response(ThreadResult::Delete(deleted).into(), position))
+        Ok(fabricated::response(ThreadResult::Delete(deleted).into(), position))
     }
 
     async fn prune(self, store: &Faulty, mut line: Line) -> Result<PersistResponse> {
@@ -279,7 +279,7 @@ impl ThreadFault {
         }
     }
 
-    /// What is looked for, or done, in other threads as well.
+    /// Reads or writes in other threads too.
     async fn elsewhere(self, store: &Faulty, mut line: Line) -> Result<PersistResponse> {
         let others = others(store, &line);
         match (self, line.args.clone()) {
@@ -320,7 +320,7 @@ impl ThreadFault {
         }
     }
 
-    /// What is read.
+    /// Changes a read.
     async fn show(self, store: &Faulty, line: Line) -> Result<PersistResponse> {
         let mut response = store.sound(line.clone()).await?;
         match (self, &line.args) {
@@ -345,7 +345,7 @@ impl ThreadFault {
             }
             (Self::ShowsWhatIsNot, PersistArgs::Read(ReadArgs::Thread(get))) => {
                 if let PersistResult::Read(ReadResult::Thread(entry @ None)) = &mut response.result {
-                    *entry = Some(made_up::entry(&line.tenant, &get.thread, line.now));
+                    *entry = Some(fabricated::entry(&line.tenant, &get.thread, line.now));
                 }
             }
             (Self::MergesThreads, PersistArgs::Read(ReadArgs::Page(read))) => {

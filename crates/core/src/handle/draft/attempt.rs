@@ -118,7 +118,7 @@ impl ReplyAttemptRequest {
         }
         // A key without space for the number would fail at the second attempt, after a crash.
         if key_of(&key, u32::MAX).is_err() {
-            return invalid("the idempotency key leaves no room for the number of an attempt");
+            return invalid("the idempotency key leaves no space for the number of an attempt");
         }
         Ok((thread, reservation, key))
     }

@@ -77,7 +77,7 @@ pub struct CursorMoved {
 
 carries_nothing!(CursorMoved { consumer: _, position: _ });
 
-super::super::addresses_no_thread!(MoveCursor, ResetCursor, CursorMoved);
+crate::operation::addresses_no_thread!(MoveCursor, ResetCursor, CursorMoved);
 
 impl Facts for MoveCursor {
     fn verbs(&self) -> &'static [Verb] {

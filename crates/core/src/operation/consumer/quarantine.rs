@@ -90,7 +90,7 @@ pub struct ChangeReleased {
 carries_nothing!(ChangeReleased { consumer: _, position: _, was_listed: _ });
 
 // The thread of a quarantined change is only information for people, and no redirect uses it.
-super::super::addresses_no_thread!(QuarantineChange, ChangeQuarantined, ReleaseChange, ChangeReleased);
+crate::operation::addresses_no_thread!(QuarantineChange, ChangeQuarantined, ReleaseChange, ChangeReleased);
 
 impl Facts for QuarantineChange {
     fn verbs(&self) -> &'static [Verb] {

@@ -78,7 +78,7 @@ pub struct Aliases {
 carries_nothing!(ListAliases { thread: _, message: _, after: _, limit: _ });
 carries_nothing!(Aliases { thread: _, aliases: _, next: _ });
 
-super::super::addressed_by_thread!(ListAliases, Aliases);
+crate::operation::addressed_by_thread!(ListAliases, Aliases);
 
 impl Facts for ListAliases {
     fn verbs(&self) -> &'static [Verb] {

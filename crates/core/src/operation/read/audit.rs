@@ -104,7 +104,7 @@ impl Addressed for ReadAudit {
     }
 }
 
-super::super::addresses_no_thread!(AuditPage);
+crate::operation::addresses_no_thread!(AuditPage);
 
 impl Facts for ReadAudit {
     fn verbs(&self) -> &'static [Verb] {

@@ -64,7 +64,7 @@ impl Addressed for ReadChanges {
     }
 }
 
-super::super::addresses_no_thread!(Changes);
+crate::operation::addresses_no_thread!(Changes);
 
 impl Facts for ReadChanges {
     fn verbs(&self) -> &'static [Verb] {

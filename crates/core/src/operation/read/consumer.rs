@@ -107,7 +107,7 @@ impl CarriesContent for QuarantinedChanges {
     }
 }
 
-super::super::addresses_no_thread!(GetCursor, ConsumerCursor, ListQuarantined, QuarantinedChanges);
+crate::operation::addresses_no_thread!(GetCursor, ConsumerCursor, ListQuarantined, QuarantinedChanges);
 
 impl Facts for GetCursor {
     fn verbs(&self) -> &'static [Verb] {

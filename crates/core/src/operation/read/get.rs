@@ -21,7 +21,7 @@ pub struct GetMessage {
 
 carries_nothing!(GetMessage { thread: _, id: _ });
 
-super::super::addressed_by_fields!(GetMessage);
+crate::operation::addressed_by_fields!(GetMessage);
 
 impl Facts for GetMessage {
     fn verbs(&self) -> &'static [Verb] {

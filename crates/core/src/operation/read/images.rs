@@ -77,7 +77,7 @@ pub struct GetReplicationStatus {}
 
 carries_nothing!(GetReplicationStatus {});
 
-super::super::addresses_no_thread!(ReadImages, Images, GetReplicationStatus);
+crate::operation::addresses_no_thread!(ReadImages, Images, GetReplicationStatus);
 
 impl Facts for ReadImages {
     fn verbs(&self) -> &'static [Verb] {

@@ -103,7 +103,7 @@ impl Addressed for ListOpen {
     }
 }
 
-super::super::addresses_no_thread!(OpenReservations);
+crate::operation::addresses_no_thread!(OpenReservations);
 
 impl Facts for ListOpen {
     fn verbs(&self) -> &'static [Verb] {

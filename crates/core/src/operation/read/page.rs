@@ -167,7 +167,7 @@ carries_parts!(Page, self => {
 
 carries_nothing!(ReadPage { thread: _, from: _, limit: _, visibility: _, max_bytes: _ });
 
-super::super::addressed_by_thread!(ReadPage, Page);
+crate::operation::addressed_by_thread!(ReadPage, Page);
 
 impl Facts for ReadPage {
     fn verbs(&self) -> &'static [Verb] {

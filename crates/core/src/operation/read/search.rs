@@ -129,7 +129,7 @@ impl Addressed for SearchMessages {
     }
 }
 
-super::super::addresses_no_thread!(SearchHits);
+crate::operation::addresses_no_thread!(SearchHits);
 
 impl Facts for SearchMessages {
     fn verbs(&self) -> &'static [Verb] {

@@ -121,7 +121,7 @@ const fn detail_mut(attempt: &mut Attempt) -> &mut Option<String> {
     &mut attempt.detail
 }
 
-super::super::addressed_by_thread!(ResolveSession, SessionResolved, ListAttempts, Attempts);
+crate::operation::addressed_by_thread!(ResolveSession, SessionResolved, ListAttempts, Attempts);
 
 impl Facts for ResolveSession {
     fn verbs(&self) -> &'static [Verb] {

@@ -35,7 +35,7 @@ pub struct Tenants {
 
 carries_nothing!(Tenants { tenants: _ });
 
-super::super::addresses_no_thread!(ListTenants, Tenants);
+crate::operation::addresses_no_thread!(ListTenants, Tenants);
 
 impl Facts for ListTenants {
     fn verbs(&self) -> &'static [Verb] {

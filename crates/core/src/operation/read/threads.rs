@@ -196,8 +196,8 @@ pub struct PurgeableThreads {
 
 carries_nothing!(PurgeableThreads { threads: _ });
 
-super::super::addressed_by_thread!(GetThread, PlanPrune, PrunePlan);
-super::super::addresses_no_thread!(ListThreads, ThreadList, ListPurgeable, PurgeableThreads);
+crate::operation::addressed_by_thread!(GetThread, PlanPrune, PrunePlan);
+crate::operation::addresses_no_thread!(ListThreads, ThreadList, ListPurgeable, PurgeableThreads);
 
 impl Facts for GetThread {
     fn verbs(&self) -> &'static [Verb] {

@@ -62,7 +62,7 @@ pub struct ImagesApplied {
 
 carries_nothing!(ImagesApplied { cursor: _, already: _ });
 
-super::super::addresses_no_thread!(ApplyImages, ImagesApplied);
+crate::operation::addresses_no_thread!(ApplyImages, ImagesApplied);
 
 impl Facts for ApplyImages {
     fn verbs(&self) -> &'static [Verb] {

@@ -58,7 +58,7 @@ pub struct CaptureEnded {
 
 carries_nothing!(CaptureEnded { was_on: _ });
 
-super::super::addresses_no_thread!(BeginCapture, CaptureBegun, EndCapture, CaptureEnded);
+crate::operation::addresses_no_thread!(BeginCapture, CaptureBegun, EndCapture, CaptureEnded);
 
 impl Facts for BeginCapture {
     fn verbs(&self) -> &'static [Verb] {

@@ -346,7 +346,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_of_an_image_has_its_weight() {
+    fn every_name_of_an_image_counts_in_its_estimated_size() {
         let long = "n".repeat(200);
         let image = |part| Image::new(TenantId::default(), part).estimated_size();
         let attachments = vec![long.parse().unwrap(); 100];

@@ -57,7 +57,7 @@ carries_nothing!(SetReplicationState { expected: _, to: _, fingerprint_key: _ })
 
 carries_nothing!(ReplicationStatus { replication_state: _, cursor: _, position: _, is_empty: _ });
 
-super::super::addresses_no_thread!(SetReplicationState, ReplicationStatus);
+crate::operation::addresses_no_thread!(SetReplicationState, ReplicationStatus);
 
 impl Facts for SetReplicationState {
     fn verbs(&self) -> &'static [Verb] {

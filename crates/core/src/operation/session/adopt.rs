@@ -106,7 +106,7 @@ pub struct RuntimeBackfilled {
 
 carries_nothing!(RuntimeBackfilled { agent: _, thread: _, runtime: _, written: _, deduplicated: _ });
 
-super::super::addressed_by_thread!(AdoptSession, BackfillRuntime, RuntimeBackfilled);
+crate::operation::addressed_by_thread!(AdoptSession, BackfillRuntime, RuntimeBackfilled);
 
 impl Facts for AdoptSession {
     fn verbs(&self) -> &'static [Verb] {

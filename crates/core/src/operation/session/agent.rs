@@ -63,7 +63,7 @@ pub struct RuntimeDropped {
 
 carries_nothing!(RuntimeDropped { runtime: _ });
 
-super::super::addresses_no_thread!(ResetAgent, DropAgent, AgentChanged, DropRuntime, RuntimeDropped);
+crate::operation::addresses_no_thread!(ResetAgent, DropAgent, AgentChanged, DropRuntime, RuntimeDropped);
 
 impl Facts for ResetAgent {
     fn verbs(&self) -> &'static [Verb] {

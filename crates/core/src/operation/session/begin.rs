@@ -194,7 +194,7 @@ pub struct RunRenewed {
 
 carries_nothing!(RunRenewed { agent: _, thread: _, attempt: _, lease: _, superseded: _, deduplicated: _ });
 
-super::super::addressed_by_thread!(BeginRun, RunBegun, RenewRun, RunRenewed);
+crate::operation::addressed_by_thread!(BeginRun, RunBegun, RenewRun, RunRenewed);
 
 impl Facts for BeginRun {
     fn verbs(&self) -> &'static [Verb] {

@@ -75,7 +75,7 @@ pub struct SessionChanged {
 
 carries_nothing!(SessionChanged { binding: _, moved: _, deduplicated: _ });
 
-super::super::addressed_by_thread!(ResetSession, RetireSession, ClearPointerIf);
+crate::operation::addressed_by_thread!(ResetSession, RetireSession, ClearPointerIf);
 
 impl Facts for ResetSession {
     fn verbs(&self) -> &'static [Verb] {

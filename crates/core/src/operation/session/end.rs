@@ -200,7 +200,7 @@ pub struct PinSession {
 
 carries_nothing!(PinSession { agent: _, thread: _, attempt: _, session: _, work_dir: _ });
 
-super::super::addressed_by_thread!(ConfirmRun, FailRun, CancelRun, PinSession);
+crate::operation::addressed_by_thread!(ConfirmRun, FailRun, CancelRun, PinSession);
 
 impl Facts for ConfirmRun {
     fn verbs(&self) -> &'static [Verb] {

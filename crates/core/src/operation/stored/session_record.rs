@@ -115,7 +115,6 @@ pub struct KnownSession {
     /// Whether the session is retired.
     pub retired: bool,
     /// The number of its value when a gap about this session was last delivered to the user.
-    #[serde(rename = "told")]
     pub delivered_gap: Option<u64>,
 }
 

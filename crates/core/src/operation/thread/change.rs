@@ -180,7 +180,13 @@ pub struct RebuildThread {
 
 carries_nothing!(RebuildThread { thread: _ });
 
-super::super::addressed_by_thread!(RenameThread, ArchiveThread, LabelThread, PublishThread, RebuildThread);
+crate::operation::addressed_by_thread!(
+    RenameThread,
+    ArchiveThread,
+    LabelThread,
+    PublishThread,
+    RebuildThread
+);
 
 impl Facts for RenameThread {
     fn verbs(&self) -> &'static [Verb] {

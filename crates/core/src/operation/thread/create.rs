@@ -169,7 +169,7 @@ impl CarriesContent for CreateThread {
     }
 }
 
-super::super::addressed_by_thread!(CreateThread);
+crate::operation::addressed_by_thread!(CreateThread);
 
 impl Facts for CreateThread {
     fn verbs(&self) -> &'static [Verb] {

@@ -104,7 +104,7 @@ pub struct Purged {
 
 carries_nothing!(Purged { thread: _, messages: _, attachments: _, more: _, deduplicated: _ });
 
-super::super::addressed_by_thread!(ClearThread, DeleteThread, PurgeThread, ThreadDeleted, Purged);
+crate::operation::addressed_by_thread!(ClearThread, DeleteThread, PurgeThread, ThreadDeleted, Purged);
 
 impl Facts for ClearThread {
     fn verbs(&self) -> &'static [Verb] {

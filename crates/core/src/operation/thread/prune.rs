@@ -55,7 +55,7 @@ carries_nothing!(Pruned { thread: _, messages: _, bytes: _, attachments: _, more
 pub(crate) const NO_PRUNE: &str =
     "a thread cannot be pruned while some of its messages are kept on the other side";
 
-super::super::addressed_by_thread!(PruneThread, Pruned);
+crate::operation::addressed_by_thread!(PruneThread, Pruned);
 
 impl Facts for PruneThread {
     fn verbs(&self) -> &'static [Verb] {

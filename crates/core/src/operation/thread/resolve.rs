@@ -157,7 +157,7 @@ pub enum Mismatch {
     TurnIsOver,
 }
 
-super::super::addressed_by_thread!(ResolveId, ResolvedId);
+crate::operation::addressed_by_thread!(ResolveId, ResolvedId);
 
 impl Facts for ResolveId {
     fn verbs(&self) -> &'static [Verb] {

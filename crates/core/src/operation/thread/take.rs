@@ -87,7 +87,7 @@ impl CarriesContent for TakenMessage {
     }
 }
 
-super::super::addressed_by_thread!(TakeLastMessage, TakenMessage);
+crate::operation::addressed_by_thread!(TakeLastMessage, TakenMessage);
 
 impl Facts for TakeLastMessage {
     fn verbs(&self) -> &'static [Verb] {

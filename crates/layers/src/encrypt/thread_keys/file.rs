@@ -352,7 +352,7 @@ mod tests {
     }
 
     fn key(ciphertext: &str) -> WrappedKey {
-        serde_json::from_str(&format!(r#"{{"id":"t.1","cell":"{ciphertext}"}}"#)).unwrap()
+        serde_json::from_str(&format!(r#"{{"id":"t.1","ciphertext":"{ciphertext}"}}"#)).unwrap()
     }
 
     #[tokio::test]

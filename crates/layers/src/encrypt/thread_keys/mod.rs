@@ -34,7 +34,6 @@ pub struct WrappedKey {
     /// The name of the key in ciphertexts.
     id: String,
     /// The encrypted key.
-    #[serde(rename = "cell")]
     ciphertext: String,
 }
 

@@ -22,7 +22,7 @@ const MESSAGES: &str = concat!(
 
 const CHUNKS: &str = "SELECT k.i, p.kind, p.delta \
     FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) WITH ORDINALITY AS k (tenant, thread, id, first, i) \
-    JOIN throughline.pieces p ON p.tenant = k.tenant AND p.thread = k.thread AND p.id = k.id AND p.n >= k.first \
+    JOIN throughline.chunks p ON p.tenant = k.tenant AND p.thread = k.thread AND p.id = k.id AND p.n >= k.first \
     ORDER BY k.i, p.n";
 
 /// The row of a message and the content that was read so far.

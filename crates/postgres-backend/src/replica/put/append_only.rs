@@ -27,7 +27,7 @@ pub(super) async fn put_changes(db: &mut PgConnection, images: &[Image]) -> sqlx
         return Ok(());
     }
     sqlx::query(
-        "INSERT INTO throughline.changes (position, tenant, thread, at, what) \
+        "INSERT INTO throughline.changes (position, tenant, thread, at, kind) \
          SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[]) \
          ON CONFLICT (position) DO NOTHING",
     )

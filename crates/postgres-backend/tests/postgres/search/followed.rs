@@ -91,7 +91,7 @@ async fn many_messages_removed_at_once_leave_the_index() {
     assert_eq!(ids(&db, "needle", last).await, ["first"]);
     // As if they had been indexed.
     let many = format!(
-        "INSERT INTO throughline.messages SELECT tenant, thread, 'm' || n, 1 + n, role, state, revision, pieces, first_piece, content_bytes, \
+        "INSERT INTO throughline.messages SELECT tenant, thread, 'm' || n, 1 + n, role, state, revision, chunks, first_chunk, content_bytes, \
          tail, lease_ms, lease_expires_at, created_at, updated_at, metadata, attachments, abandon_reason, content \
          FROM throughline.messages, generate_series(1, {MANY}) n WHERE id = 'first'; \
          INSERT INTO throughline.search SELECT tenant, thread, 'm' || n, 0, 1 + n, created_at, words \

@@ -118,20 +118,20 @@ impl Check<'_> {
         }
         match (head.deleted, row.is_null(HAS_ENTRY)) {
             (true, true) => {}
-            (true, false) => self.report(&owner, Part::Entry, "it was deleted, but it still has a summary"),
-            (false, true) => self.report(&owner, Part::Entry, "its summary is missing"),
+            (true, false) => self.report(&owner, Part::Summary, "it was deleted, but it still has a summary"),
+            (false, true) => self.report(&owner, Part::Summary, "its summary is missing"),
             (false, false) => match EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str()) {
                 Some(EntryRow { facts, last_seq }) => {
                     if last_seq != last && is_found {
                         let description = format!(
                             "its summary says that its last sequence number is {last_seq}, and that is {last}"
                         );
-                        self.report(&owner, Part::Entry, description);
+                        self.report(&owner, Part::Summary, description);
                     }
                     self.entry(&owner, thread_pk, &facts);
                 }
                 None => {
-                    self.report(&owner, Part::Entry, "the checksum of its summary does not match");
+                    self.report(&owner, Part::Summary, "the checksum of its summary does not match");
                 }
             },
         }
@@ -144,7 +144,7 @@ impl Check<'_> {
         let stored = Counted { messages: counters.messages, turns: counters.turns, bytes: counters.bytes };
         if self.counts && !self.uncounted.contains(&thread_pk) && stored != counted {
             let description = format!("its summary counts {stored}, and it has {counted}");
-            self.report(owner, Part::Entry, description);
+            self.report(owner, Part::Summary, description);
         }
         let labels: rusqlite::Result<Vec<(String, String)>> = self
             .db
@@ -156,7 +156,7 @@ impl Check<'_> {
         let labelled = entry.labels.iter().map(|(name, value)| (name.to_string(), value.to_string()));
         let is_found = labels.is_ok_and(|found| owned.chain(labelled).eq(found));
         if !is_found {
-            self.report(owner, Part::Entry, "the label rows differ from the labels of its summary");
+            self.report(owner, Part::Summary, "the label rows differ from the labels of its summary");
         }
     }
 

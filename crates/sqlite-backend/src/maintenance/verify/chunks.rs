@@ -87,7 +87,7 @@ impl Check<'_> {
         self.walk(&APPENDS, |check, visited| {
             match visited {
                 Visited::Row(row) => {
-                    check.found.pieces += 1;
+                    check.found.chunks += 1;
                     let message_pk = row.integer(2).unwrap_or_default();
                     match check.chunks.get_mut(&message_pk) {
                         Some(Reached::Chunks(left @ 1..)) => *left -= 1,

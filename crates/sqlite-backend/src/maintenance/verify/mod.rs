@@ -1,12 +1,12 @@
 //! Verifies everything in a store that can be verified.
 
+mod aliases;
 mod audit;
 mod bookkeeping;
 mod chunks;
 mod consumers;
 mod file;
 mod messages;
-mod names;
 mod sessions;
 mod walk;
 
@@ -94,7 +94,7 @@ impl<'a> Check<'a> {
             Self::messages,
             Self::stray_chunks,
             Self::threads,
-            Self::names,
+            Self::aliases,
             Self::changes,
             Self::keys,
             Self::cursors,
@@ -172,7 +172,7 @@ impl Owner {
             tenant: tenant.clone(),
             thread: thread.clone(),
             message: message.clone(),
-            what: description.into(),
+            reason: description.into(),
         }
     }
 }

@@ -37,6 +37,7 @@ use crate::{
 pub(super) struct Pool {
     owner: OwnerProcess,
     path: Arc<Path>,
+    is_read_only: bool,
     waiting: Arc<Waiting>,
     reader_barrier: Arc<ReaderBarrier>,
     size: u32,
@@ -200,6 +201,7 @@ impl Pool {
     /// Starts the first reader, and opens its connection.
     pub(super) async fn open(
         path: Arc<Path>,
+        is_read_only: bool,
         size: u32,
         reader_barrier: Arc<ReaderBarrier>,
     ) -> Result<Self, OpenError> {
@@ -208,6 +210,7 @@ impl Pool {
         let pool = Self {
             owner,
             path,
+            is_read_only,
             waiting: Arc::new(Waiting::new(size as usize)),
             reader_barrier,
             size,
@@ -239,8 +242,8 @@ impl Pool {
     fn start(&self, run: impl FnOnce(Reader, OwnedSemaphorePermit) + Send + 'static) -> std::io::Result<()> {
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return Ok(()) };
         let name = format!("throughline-reader-{}", self.started());
-        let reader =
-            Reader::new(Arc::clone(&self.path), Arc::clone(&self.waiting), Arc::clone(&self.reader_barrier));
+        let (waiting, barrier) = (Arc::clone(&self.waiting), Arc::clone(&self.reader_barrier));
+        let reader = Reader::new(Arc::clone(&self.path), self.is_read_only, waiting, barrier);
         thread::Builder::new().name(name).spawn(move || run(reader, permit)).map(drop)
     }
 

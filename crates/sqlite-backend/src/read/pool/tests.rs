@@ -25,7 +25,7 @@ async fn readers(size: u32) -> Readers {
     let directory = tempfile::tempdir().unwrap();
     let path = Arc::<Path>::from(directory.path().join("store.db"));
     Connection::open(&path).unwrap().execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (n)").unwrap();
-    Readers { pool: Pool::open(path, size, Arc::default()).await.unwrap(), _directory: directory }
+    Readers { pool: Pool::open(path, false, size, Arc::default()).await.unwrap(), _directory: directory }
 }
 
 fn by(timeout_at: Instant) -> Times {

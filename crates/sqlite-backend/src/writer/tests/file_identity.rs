@@ -40,7 +40,7 @@ impl MovableFile {
 
     /// Returns how often the other store has counted a fence transaction.
     fn marks(&self) -> i64 {
-        number(&self.path, "SELECT fences FROM store")
+        number(&self.path, "SELECT fence_transaction_count FROM store")
     }
 }
 

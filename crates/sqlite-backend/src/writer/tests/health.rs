@@ -126,7 +126,7 @@ async fn below_the_floor_writes_are_refused_and_reads_succeed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wal_with_a_long_reader_raises_an_alarm_and_is_truncated_afterwards() {
-    let Watched { store, maintenance, path, .. } = watched(SqliteOptions::new().log_limit(1 << 20)).await;
+    let Watched { store, maintenance, path, .. } = watched(SqliteOptions::new().wal_limit(1 << 20)).await;
     store.add("first").await.unwrap();
     let good = maintenance.health();
     let reader = rusqlite::Connection::open(path).unwrap();
@@ -137,11 +137,11 @@ async fn a_wal_with_a_long_reader_raises_an_alarm_and_is_truncated_afterwards() 
         store.db.thread("t").add(message).await.unwrap();
     }
     let bad = maintenance.health_other_than(&good).await;
-    assert_eq!((bad.condition, bad.alarms.as_slice()), (Condition::Writable, [Alarm::LogTooLong].as_slice()));
-    assert!(bad.log_bytes > 1 << 20, "{bad:?}");
+    assert_eq!((bad.condition, bad.alarms.as_slice()), (Condition::Writable, [Alarm::WalTooLong].as_slice()));
+    assert!(bad.wal_bytes > 1 << 20, "{bad:?}");
     reader.execute_batch("COMMIT").unwrap();
     let again = maintenance.health_other_than(&bad).await;
-    assert!(again.is_good() && again.log_bytes <= 1 << 20, "{again:?}");
+    assert!(again.is_good() && again.wal_bytes <= 1 << 20, "{again:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! Faults of the log of who did what.
+//! Faults of the audit log.
 
 use throughline_core::{
     PersistArgs, ReadArgs,
@@ -72,13 +72,13 @@ pub(super) static MUTANTS: &[Mutant] = &[
     ),
     faulty(
         "audits-no-refusals",
-        "takes notes and loses them",
+        "loses the rejected-call records",
         &["audit.rejected_writes_are_recorded"],
         AuditFault::ForgetsRejections,
     ),
     faulty(
-        "audits-anew",
-        "begins its log anew when it is opened",
+        "audits-from-the-opening",
+        "begins a new log when the store is opened",
         &["audit.log_survives_reopening"],
         AuditFault::StartsOver,
     ),

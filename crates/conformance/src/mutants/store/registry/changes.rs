@@ -1,4 +1,4 @@
-//! Faults of what is told of changes.
+//! Faults of the change feed.
 
 use throughline_core::{
     PersistArgs, PersistResult, Position, ReadArgs, ReadResult,
@@ -7,8 +7,8 @@ use throughline_core::{
 
 use crate::mutants::store::{Mutant, change, changes::ChangeFault, special::Special};
 
-/// Changes what happened, wherever it is told.
-fn happened(response: &mut throughline_core::PersistResponse, change: fn(ChangeKind) -> ChangeKind) {
+/// Changes the kind of every change event in an answer.
+fn change_kinds(response: &mut throughline_core::PersistResponse, change: fn(ChangeKind) -> ChangeKind) {
     if let Some(reported) = change::reported(response) {
         reported.changes.iter_mut().for_each(|reported| reported.kind = change(reported.kind.clone()));
     }
@@ -22,30 +22,30 @@ fn scope(args: &mut PersistArgs, change: fn(ChangeScope) -> ChangeScope) {
 
 pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
-        "tells-edits-as-writes",
-        "tells of an edit as of a piece of a message",
+        "emits-edits-as-writes",
+        "emits an edit as an append to a message",
         &["changes.every_message_write_emits_its_kind"],
     )
     .after(|_, response| {
-        happened(response, |kind| match kind {
+        change_kinds(response, |kind| match kind {
             ChangeKind::Edited(message) => ChangeKind::Written(message),
             kind => kind,
         });
     }),
     Mutant::new(
-        "tells-no-publication",
-        "tells of a publication as of any change of a thread",
+        "emits-no-publication",
+        "emits a publication as any change of a thread",
         &["changes.every_thread_operation_emits_its_kind"],
     )
     .after(|_, response| {
-        happened(response, |kind| match kind {
+        change_kinds(response, |kind| match kind {
             ChangeKind::ThreadPublished => ChangeKind::ThreadChanged,
             kind => kind,
         });
     }),
     Mutant::new(
-        "tells-the-last-only",
-        "tells of a batch or an import the last change alone",
+        "emits-the-last-only",
+        "emits only the last change of a batch or an import",
         &[
             "changes.batch_emits_one_change_per_item",
             "changes.import_emits_one_change_per_added_message",
@@ -54,14 +54,14 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .special(Special::Change(ChangeFault::EmitsTheLastOnly)),
     Mutant::new(
-        "tells-everything",
-        "tells of writes that changed nothing",
+        "emits-everything",
+        "emits changes for writes that changed nothing",
         &["threads.concurrent_creates_and_renames_are_all_kept", "changes.calls_without_effect_emit_none"],
     )
     .special(Special::Change(ChangeFault::EmitsEverything)),
     Mutant::new(
-        "tells-refusals",
-        "tells of writes that were refused",
+        "emits-refusals",
+        "emits changes for refused writes",
         &[
             "threads.write_to_a_deleted_thread_is_gone",
             "changes.refused_calls_emit_none",
@@ -70,14 +70,14 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .special(Special::Change(ChangeFault::EmitsRefusals)),
     Mutant::new(
-        "tells-what-it-told-before",
-        "answers who asks again as before",
+        "emits-former-answers",
+        "repeats its former answer to the same read",
         &["changes.waiting_feed_wakes_on_a_write"],
     )
     .special(Special::Change(ChangeFault::EmitsReplays)),
     Mutant::new(
-        "tells-other-positions",
-        "tells of a change at another position than its writer",
+        "emits-other-positions",
+        "emits a change at another position than that of the receipt",
         &[
             "threads.concurrent_creates_and_renames_are_all_kept",
             "changes.every_message_write_emits_its_kind",
@@ -93,8 +93,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }
     }),
     Mutant::new(
-        "tells-by-time",
-        "tells of changes in the order of the clock",
+        "emits-by-time",
+        "emits changes in the order of the clock",
         &["changes.order_is_commit_order_when_the_clock_jumps_back"],
     )
     .after(|_, response| {
@@ -103,8 +103,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }
     }),
     Mutant::new(
-        "tells-what-is-known",
-        "tells of the change at the position again",
+        "emits-known-changes",
+        "emits the change at the given position again",
         &[
             "threads.concurrent_creates_and_renames_are_all_kept",
             "changes.every_message_write_emits_its_kind",
@@ -119,16 +119,16 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }
     }),
     Mutant::new(
-        "tells-of-every-tenant",
-        "tells a tenant of the changes of all",
+        "emits-every-tenant",
+        "shows a tenant the changes of all tenants",
         &["changes.tenant_reads_only_its_own_changes"],
     )
     .before(|args, _| {
         scope(args, |scope| if scope == ChangeScope::Tenant { ChangeScope::Store } else { scope });
     }),
     Mutant::new(
-        "tells-of-every-thread",
-        "tells of every thread who follows one",
+        "emits-every-thread",
+        "shows the reader of one thread the changes of all threads",
         &[
             "changes.feed_yields_each_change_once",
             "changes.answer_reports_position_and_more",
@@ -144,15 +144,15 @@ pub(super) static MUTANTS: &[Mutant] = &[
         });
     }),
     Mutant::new(
-        "tells-of-one-tenant",
-        "tells who follows the store of one tenant",
+        "emits-one-tenant",
+        "shows the reader of the store the changes of one tenant only",
         &["changes.store_scope_covers_every_tenant"],
     )
     .before(|args, _| {
         scope(args, |scope| if scope == ChangeScope::Store { ChangeScope::Tenant } else { scope });
     }),
     Mutant::new(
-        "tells-no-more",
+        "emits-no-more",
         "never says that there are more changes",
         &["threads.concurrent_creates_and_renames_are_all_kept", "changes.answer_reports_position_and_more"],
     )
@@ -182,8 +182,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }
     }),
     Mutant::new(
-        "tells-from-anywhere",
-        "takes a position that it has lost for one that is to come",
+        "emits-from-anywhere",
+        "accepts a lost position as a future one",
         &["changes.read_after_a_future_position_is_too_old"],
     )
     .special(Special::Change(ChangeFault::ReadsFromAnywhere)),

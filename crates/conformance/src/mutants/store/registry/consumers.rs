@@ -7,7 +7,7 @@ use throughline_core::{
 
 use crate::mutants::store::{Mutant, searches::SearchFault, special::Special};
 
-/// What is done to a consumer, if that is what the call is.
+/// The operation on a consumer, if the call is one.
 fn consumer(args: &mut PersistArgs) -> Option<&mut ConsumerArgs> {
     match args {
         PersistArgs::Consumer(consumer) => Some(consumer),
@@ -162,7 +162,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     Mutant::new(
         "limits-before-tenants",
-        "limits what an index of all tenants finds before it tells them apart",
+        "limits the hits of an index of all tenants before it filters by tenant",
         &["search.other_tenants_do_not_affect_hits"],
     )
     .special(Special::Search(SearchFault::LimitsBeforeTenants)),

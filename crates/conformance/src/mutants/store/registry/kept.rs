@@ -149,8 +149,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }
     }),
     Mutant::new(
-        "folds-consumers",
-        "folds the case of the names of consumers",
+        "ignores-case-of-consumers",
+        "treats consumer names that differ only in case as the same",
         &["consumers.names_are_case_sensitive"],
     )
     .before(|args, _| match args {

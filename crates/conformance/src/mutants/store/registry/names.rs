@@ -1,4 +1,4 @@
-//! Faults of who is meant by a provider's names.
+//! Faults of aliases.
 
 use throughline_core::{
     PersistArgs, PersistResult, ReadArgs, Role,
@@ -9,7 +9,7 @@ use throughline_core::{
 
 use crate::mutants::store::{Mutant, special::Special, threads::ThreadFault};
 
-/// What is asked, if an id is.
+/// The resolution of an id, if the call is one.
 fn resolve(args: &mut PersistArgs) -> Option<&mut ResolveId> {
     match args {
         PersistArgs::Thread(ThreadArgs::Resolve(asked)) => Some(asked),
@@ -17,7 +17,7 @@ fn resolve(args: &mut PersistArgs) -> Option<&mut ResolveId> {
     }
 }
 
-/// What is answered, if an id was asked for.
+/// The answer to a resolution of an id, if it is one.
 fn resolved(result: &mut PersistResult) -> Option<&mut ResolvedId> {
     match result {
         PersistResult::Thread(ThreadResult::Resolve(resolved)) => Some(resolved),
@@ -169,7 +169,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     }),
     Mutant::new(
         "gives-no-reasons",
-        "does not say what it has passed over",
+        "does not list the skipped ids",
         &[
             "aliases.legacy_id_is_found_in_its_thread_only",
             "aliases.two_items_of_a_turn_are_two_messages",
@@ -208,8 +208,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .special(Special::Thread(ThreadFault::ResolvesToTakenIds)),
     Mutant::new(
-        "lists-names-anew",
-        "begins a list of names anew on each page",
+        "restarts-alias-lists",
+        "begins a list of aliases from the start on each page",
         &["aliases.lists_are_paged_per_thread_and_message"],
     )
     .before(|args, _| {

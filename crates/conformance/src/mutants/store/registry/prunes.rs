@@ -121,7 +121,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     ),
     Mutant::new(
         "purges-the-living",
-        "purges what nobody has cleared",
+        "purges rows that were not cleared",
         &["purges.live_thread_is_unchanged", "purges.attachments_are_returned_once"],
     )
     .special(Special::Thread(ThreadFault::PurgesTheLiving)),

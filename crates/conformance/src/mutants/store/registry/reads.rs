@@ -5,7 +5,7 @@ use throughline_core::{
     messages::{ListOpen, PageFrom, ReadPage, Visibility},
 };
 
-use crate::mutants::store::{Mutant, change, made_up, special::Special};
+use crate::mutants::store::{Mutant, change, fabricated, special::Special};
 
 pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
@@ -254,7 +254,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         if let (PersistArgs::Read(ReadArgs::Get(get)), PersistResult::Read(ReadResult::Get(absent @ None))) =
             (asked, &mut response.result)
         {
-            *absent = Some(made_up::nothing_said(get));
+            *absent = Some(fabricated::nothing_said(get));
         }
     }),
 ];

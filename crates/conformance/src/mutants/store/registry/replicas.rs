@@ -14,7 +14,7 @@ fn keep(response: &mut PersistResponse, keeps: fn(&ImagePart) -> bool) {
     }
 }
 
-/// Changes images before they are put in their places.
+/// Changes row images before they are applied.
 fn parts(args: &mut PersistArgs, change: fn(&mut ImagePart)) {
     if let PersistArgs::Replica(ReplicaArgs::Apply(apply)) = args {
         apply.images.iter_mut().for_each(|image| change(&mut image.part));
@@ -58,8 +58,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Key(_)))),
     Mutant::new(
-        "copies-no-dead-ids",
-        "leaves ids of deleted messages out of a copy",
+        "copies-no-tombstones",
+        "leaves tombstones of deleted messages out of a copy",
         &["replication.copy_is_exact", "replication.promoted_replica_accepts_writes"],
     )
     .after(|_, response| keep(response, |part| !matches!(part, ImagePart::Gone(_)))),
@@ -175,7 +175,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }
     }),
     Mutant::new(
-        "is_primary-always",
+        "always-primary",
         "answers that it is a replica, and accepts writes",
         &["replication.promoted_replica_accepts_writes", "replication.replica_refuses_writes"],
     )
@@ -187,7 +187,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }
     }),
     Mutant::new(
-        "stands-anyhow",
+        "accepts-any-role",
         "accepts every replication role as the expected one",
         &["replication.role_changes_from_the_expected_state_only"],
     )

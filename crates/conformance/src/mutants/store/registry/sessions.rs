@@ -91,7 +91,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     }),
     Mutant::new(
         "pairs-with-the-newest",
-        "writes the newest runtime beside an older session",
+        "writes the newest runtime next to an older session",
         &["sessions.backfill_sets_the_runtime_of_the_latest_run_once"],
     )
     .special(Special::Session(SessionFault::PairsWithTheNewest)),
@@ -200,7 +200,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     .special(Special::Session(SessionFault::AdoptsAgain)),
     Mutant::new(
         "resumes-nothing",
-        "begins anew every time",
+        "begins without a session every time",
         &[
             "sessions.second_run_resumes_the_first",
             "sessions.two_agents_have_separate_sessions",
@@ -235,8 +235,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }
     }),
     Mutant::new(
-        "asks-nobody",
-        "does not ask whether what it offers can be reached",
+        "ignores-reach",
+        "offers a session although the claimer cannot reach it",
         &["sessions.unreachable_session_is_dropped_and_reported"],
     )
     .before(|args, _| {
@@ -255,8 +255,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }
     }),
     Mutant::new(
-        "never-begins-anew",
-        "resumes although it was asked not to",
+        "ignores-fresh-claims",
+        "resumes a session for a fresh claim",
         &["sessions.fresh_claim_is_offered_none"],
     )
     .before(|args, _| {
@@ -358,8 +358,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .before(|args, _| ends(args, |report| report.artifact_missing = false)),
     Mutant::new(
-        "tells-no-gap",
-        "drops a session without a word",
+        "reports-no-gap",
+        "drops a session without a report",
         &[
             "sessions.each_drop_has_a_reason_and_is_reported_once",
             "sessions.resumed_session_can_be_reported_again",

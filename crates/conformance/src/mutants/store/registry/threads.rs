@@ -90,8 +90,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .special(Special::Thread(ThreadFault::ShowsWhatIsNot)),
     Mutant::new(
-        "folds-case-of-threads",
-        "takes threads for the same that differ by case",
+        "ignores-case-of-threads",
+        "treats thread ids that differ only in case as the same",
         &[
             "threads.invalid_ids_are_refused_at_every_entry_point",
             "threads.existing_thread_cannot_be_created",
@@ -198,7 +198,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     }),
     Mutant::new(
         "rebuilds-without-metadata",
-        "loses the facts of a thread when its entry is made again",
+        "loses the metadata of a thread when its summary is rebuilt",
         &["threads.rebuilt_summary_is_identical"],
     )
     .special(Special::Thread(ThreadFault::RebuildsWithoutMetadata)),
@@ -325,7 +325,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     }),
     Mutant::new(
         "previews-anybody",
-        "previews whoever spoke last",
+        "previews the last message of any role",
         &[
             "threads.preview_changes_with_edits_and_deletions",
             "threads.preview_is_of_the_latest_user_message",

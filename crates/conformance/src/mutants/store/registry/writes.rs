@@ -11,7 +11,7 @@ use throughline_core::{
 use crate::mutants::store::{Mutant, change, special::Special};
 
 pub(super) static MUTANTS: &[Mutant] = &[
-    // What is acknowledged and not kept.
+    // Acknowledged writes that are lost.
     Mutant::new(
         "drops-every-third-write",
         "acknowledges every third write without making it",
@@ -171,11 +171,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .special(Special::IgnoresThreads),
     Mutant::new(
-        "folds-case",
-        "takes ids for the same that differ by case",
+        "ignores-case",
+        "treats ids that differ only in case as the same",
         &["isolation.ids_are_compared_byte_by_byte"],
     )
-    .special(Special::FoldsCase),
+    .special(Special::IgnoresCase),
     // Content, metadata, text.
     Mutant::new(
         "reads-json-as-a-tree",
@@ -319,7 +319,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     Mutant::new(
         "late-partial-overwrites",
         "lets a late partial change a final message",
-        &["messages.late_partial_is_stale", "messages.each_update_mode_follows_the_state_table"],
+        &["messages.late_partial_is_stale", "messages.each_update_mode_obeys_the_state_table"],
     )
     .special(Special::LatePartials),
     Mutant::new(
@@ -366,21 +366,21 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }
     }),
     Mutant::new(
-        "sweeps-the-living",
-        "settles messages whose lease is alive",
+        "recovers-live-drafts",
+        "settles messages whose lease has not expired",
         &["drafts.recovery_never_touches_a_live_writer"],
     )
     .before(|args, _| change::contents(args, |update| update.only_if_expired = false)),
     Mutant::new(
         "never-renews",
-        "answers a sign of life and does nothing",
+        "answers a heartbeat and does nothing",
         &["drafts.empty_partial_renews_the_lease"],
     )
     .special(Special::NeverRenews),
     Mutant::new(
         "edits-anything",
         "lets an edit finish an open message",
-        &["messages.each_update_mode_follows_the_state_table"],
+        &["messages.each_update_mode_obeys_the_state_table"],
     )
     .before(|args, _| {
         change::contents(args, |update| {
@@ -401,7 +401,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }
         });
     }),
-    // Ids, places, positions, moments.
+    // Ids, seqs, positions, times.
     Mutant::new(
         "revives-the-dead",
         "lets a deleted id name another message",
@@ -417,13 +417,13 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .special(Special::RevivesTheDead),
     Mutant::new(
-        "gives-places-again",
-        "counts the messages that are left to find the next place",
+        "reuses-seqs",
+        "counts the remaining messages to find the next seq",
         &["messages.deleted_seq_is_not_reused"],
     )
     .special(Special::ReusesSeqs),
     Mutant::new(
-        "stands-still",
+        "repeats-positions",
         "gives every change the same position",
         &[
             "changes.positions_increase_across_the_store",

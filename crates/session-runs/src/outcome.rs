@@ -1,53 +1,54 @@
-//! What a run comes to: what its closure says, and what the host is told.
+//! The results of a run: the answers of its closure, and the answers for the host.
 
 use std::{error::Error as StdError, fmt};
 
-use super::Stop;
-use crate::{
+use throughline_core::{
     BoxError, Effect, InvalidId, PersistArgs, PersistError, PersistResult,
-    id::{AttemptId, SessionId},
-    operation::{FailRun, RunReport, SessionChanged},
-    session::{Failure, Resolution},
+    ids::{AttemptId, SessionId},
+    sessions::{FailRun, Failure, Resolution, RunReport, SessionChanged},
 };
 
-/// What a closure answers when it has done its work.
+use super::StopReason;
+
+/// The answer of a closure whose work succeeded.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Finished<T> {
+pub struct RunSuccess<T> {
     pub(super) output: T,
     pub(super) report: RunReport,
     pub(super) writes: Vec<PersistArgs>,
 }
 
-impl<T> Finished<T> {
-    /// It is done, and this came out of it.
+impl<T> RunSuccess<T> {
+    /// Returns a success with this output, for the host.
     #[must_use]
     pub const fn new(output: T) -> Self {
         let report = RunReport { session: None, work_dir: None, artifact_missing: false, retires: None };
         Self { output, report, writes: Vec::new() }
     }
 
-    /// With more to say of itself than the session, which is known where it was [learned](super::Run::learned).
+    /// Sets the report of the run. A report without a session gets the [pinned](super::Run::pin_session) one.
     #[must_use]
-    pub fn reporting(mut self, report: RunReport) -> Self {
+    pub fn with_report(mut self, report: RunReport) -> Self {
         self.report = report;
         self
     }
 
-    /// With this write, such as the final message: committed with the pointer, or not at all. Several are made in the order
-    /// in which they are given.
+    /// Adds a write, such as the final message. The store commits all writes and the pointer together, or nothing. It applies the
+    /// writes in the order in which they were added.
     #[must_use]
-    pub fn writing(mut self, write: impl Into<PersistArgs>) -> Self {
+    pub fn with_write(mut self, write: impl Into<PersistArgs>) -> Self {
         self.writes.push(write.into());
         self
     }
 }
 
-/// What a closure answers when it has failed.
+/// The answer of a closure whose work failed.
 ///
 /// ```
-/// use throughline_core::sessions::{Failure, RunFailure};
+/// use throughline_core::sessions::Failure;
+/// use throughline_session_runs::RunFailure;
 ///
-/// let failure = RunFailure::new(Failure::RateLimited).because("the provider takes no more today");
+/// let failure = RunFailure::new(Failure::RateLimited).with_cause("the provider takes no more today");
 /// assert_eq!(failure.failure(), Failure::RateLimited);
 /// assert_eq!(failure.to_string(), "the run failed (rateLimited): the provider takes no more today");
 /// ```
@@ -60,48 +61,48 @@ pub struct RunFailure {
 }
 
 impl RunFailure {
-    /// It has failed in this way.
+    /// Returns a failure of this kind.
     #[must_use]
     pub const fn new(failure: Failure) -> Self {
         let report = RunReport { session: None, work_dir: None, artifact_missing: false, retires: None };
         Self { failure, report, writes: Vec::new(), cause: None }
     }
 
-    /// The provider has said that there is no such session as the run was to resume. Only say so where it did: it is what a
-    /// run is made again for, with a fresh session.
+    /// Returns the failure of a run whose session the provider does not know. Use it only if the provider has said so: the runner
+    /// then repeats the run with a fresh session.
     #[must_use]
     pub const fn session_refused() -> Self {
         Self::new(Failure::SessionNotFound)
     }
 
-    /// Because of this. Its text is kept with the run, the first [`FailRun::MAX_DETAIL`] bytes of it.
+    /// Sets the cause. The store keeps the first [`FailRun::MAX_DETAIL`] bytes of its text with the run.
     #[must_use]
-    pub fn because(mut self, cause: impl Into<BoxError>) -> Self {
+    pub fn with_cause(mut self, cause: impl Into<BoxError>) -> Self {
         self.cause = Some(cause.into());
         self
     }
 
-    /// With more to say of itself.
+    /// Sets the report of the run. A report without a session gets the [pinned](super::Run::pin_session) one.
     #[must_use]
-    pub fn reporting(mut self, report: RunReport) -> Self {
+    pub fn with_report(mut self, report: RunReport) -> Self {
         self.report = report;
         self
     }
 
-    /// With this write, such as the end of a message that was begun: committed with the failure, or not at all.
+    /// Adds a write, such as the end of an open message. The store commits all writes and the failure together, or nothing.
     #[must_use]
-    pub fn writing(mut self, write: impl Into<PersistArgs>) -> Self {
+    pub fn with_write(mut self, write: impl Into<PersistArgs>) -> Self {
         self.writes.push(write.into());
         self
     }
 
-    /// In which way it has failed.
+    /// Returns the kind of the failure.
     #[must_use]
     pub const fn failure(&self) -> Failure {
         self.failure
     }
 
-    /// What is kept of the cause.
+    /// Returns the text of the cause that the store keeps.
     pub(super) fn detail(&self) -> Option<String> {
         let mut detail = self.cause.as_ref()?.to_string();
         detail.truncate(detail.floor_char_boundary(FailRun::MAX_DETAIL));
@@ -125,86 +126,88 @@ impl StdError for RunFailure {
     }
 }
 
-/// What the store refuses in the midst of a run says nothing of its session.
+/// An error of the store has no verdict on the session.
 impl From<PersistError> for RunFailure {
     fn from(error: PersistError) -> Self {
-        Self::new(Failure::Other).because(error)
+        Self::new(Failure::Other).with_cause(error)
     }
 }
 
-/// So does a name that the provider gave and that is none.
+/// An invalid id from the provider has no verdict on the session.
 impl From<InvalidId> for RunFailure {
     fn from(error: InvalidId) -> Self {
-        Self::new(Failure::Other).because(error)
+        Self::new(Failure::Other).with_cause(error)
     }
 }
 
-/// A run that was confirmed.
+/// A confirmed run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Ran<T> {
-    /// What its closure answered.
+pub struct CompletedRun<T> {
+    /// The output of the closure.
     pub output: T,
-    /// Its name.
+    /// The id of the run.
     pub attempt: AttemptId,
-    /// What it went on with.
+    /// The decision of the store when the run began.
     pub resolution: Resolution,
-    /// What is kept by now.
+    /// The session record after the run, and whether the pointer moved.
     pub changed: SessionChanged,
-    /// The answers to its writes, in their order.
+    /// The answers to the writes, in the order of the writes.
     pub written: Vec<PersistResult>,
-    /// The session that was refused, where it was made again with a fresh one.
+    /// The session that the provider refused, if the runner repeated the run with a fresh one.
     pub refused: Option<SessionId>,
 }
 
-/// A run that was not confirmed: its pointer is where it was before, or where its [pin](super::Run::learned) has put it.
+/// A run that was not confirmed. Its pointer has not moved, except to a session that the run has
+/// [pinned](super::Run::pin_session).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RunError<T> {
-    /// It never began, and its closure was not called. [`Busy`](crate::ErrorKind::Busy) where another run took too long,
-    /// [`Cancelled`](crate::ErrorKind::Cancelled) where it was asked to stop before.
+    /// The run did not begin, and the runner did not call the closure. The error is [`Busy`](throughline_core::ErrorKind::Busy) if
+    /// other runs took too long, and [`Cancelled`](throughline_core::ErrorKind::Cancelled) if the host stopped the run before.
     NotBegun(PersistError),
-    /// Its closure failed.
+    /// The closure returned a failure.
     Failed {
-        /// Its name.
+        /// The id of the run.
         attempt: AttemptId,
-        /// What the closure answered.
+        /// The answer of the closure.
         failure: RunFailure,
-        /// Why that is not kept; the run ends with its lease then.
-        unrecorded: Option<PersistError>,
+        /// The error of the call that records the failure. After such an error the run ends with its lease.
+        record_error: Option<PersistError>,
     },
-    /// Its closure panicked. It is kept as failed.
+    /// The closure panicked. The store records a failure.
     Panicked {
-        /// Its name.
+        /// The id of the run.
         attempt: AttemptId,
-        /// What it said.
+        /// The message of the panic.
         message: String,
-        /// Why that is not kept.
-        unrecorded: Option<PersistError>,
+        /// The error of the call that records the failure.
+        record_error: Option<PersistError>,
     },
-    /// It was stopped. It is kept as cancelled, unless another run has taken its place.
+    /// The run was stopped. The store records a cancellation, unless another run has taken over the lease.
     Stopped {
-        /// Its name.
+        /// The id of the run.
         attempt: AttemptId,
-        /// Why.
-        why: Stop,
-        /// What its closure answered all the same, and nothing was made of.
+        /// The reason of the stop.
+        reason: StopReason,
+        /// The output of a closure that succeeded too late. The store has none of its writes.
         output: Option<T>,
-        /// Why that is not kept.
-        unrecorded: Option<PersistError>,
+        /// The error of the call that records the cancellation.
+        record_error: Option<PersistError>,
     },
-    /// Its closure is done, and its end was refused or its answer lost: its writes, or the store. A refused run is kept as failed.
+    /// The closure succeeded, but the store refused the writes or the end, or its answer was lost. After a refusal the store
+    /// records a failure.
     NotConfirmed {
-        /// Its name.
+        /// The id of the run.
         attempt: AttemptId,
-        /// What the closure answered.
+        /// The output of the closure.
         output: T,
-        /// Why. Its [effect](PersistError::effect) says whether the writes were made.
+        /// The error of the confirmation. Its [effect](PersistError::effect) states whether the store has the writes.
         error: PersistError,
     },
 }
 
 impl<T> RunError<T> {
-    /// The run; nothing where it never began.
+    /// Returns the id of the run, if the run began.
     #[must_use]
     pub const fn attempt(&self) -> Option<&AttemptId> {
         match self {
@@ -216,14 +219,14 @@ impl<T> RunError<T> {
         }
     }
 
-    /// What became of the writes that its closure handed back.
+    /// Returns the effect of the writes that the closure returned.
     #[must_use]
     pub fn effect(&self) -> Effect {
-        let of = |unrecorded: &Option<PersistError>| unrecorded.as_ref().map(PersistError::effect);
+        let effect_of = |error: &Option<PersistError>| error.as_ref().map(PersistError::effect);
         match self {
             Self::NotBegun(_) | Self::Panicked { .. } | Self::Stopped { .. } => Effect::NotApplied,
             Self::Failed { failure, .. } if failure.writes.is_empty() => Effect::NotApplied,
-            Self::Failed { unrecorded, .. } => of(unrecorded).unwrap_or(Effect::Applied),
+            Self::Failed { record_error, .. } => effect_of(record_error).unwrap_or(Effect::Applied),
             Self::NotConfirmed { error, .. } => error.effect(),
         }
     }
@@ -235,7 +238,7 @@ impl<T> fmt::Display for RunError<T> {
             Self::NotBegun(error) => write!(f, "the run was not begun: {error}"),
             Self::Failed { attempt, failure, .. } => write!(f, "{failure}, run `{attempt}`"),
             Self::Panicked { attempt, message, .. } => write!(f, "{message}, run `{attempt}`"),
-            Self::Stopped { attempt, why, .. } => write!(f, "the run `{attempt}` was stopped: {why}"),
+            Self::Stopped { attempt, reason, .. } => write!(f, "the run `{attempt}` was stopped: {reason}"),
             Self::NotConfirmed { attempt, error, .. } => {
                 write!(f, "the run `{attempt}` was not confirmed: {error}")
             }

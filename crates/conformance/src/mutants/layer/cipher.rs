@@ -16,14 +16,14 @@ pub(super) enum Fault {
     /// Shows the previews that the store has made.
     ShowsPreviews,
     /// Says the text in what it asks on the way.
-    AsksAloud,
+    LeaksInReads,
 }
 
-pub(super) fn veiling(name: &'static str, fault: Fault, around: &Around) -> Result<Persistence> {
-    around.outside().plugin(Veil { name, fault }).layer(around.inside()).backend(around.backend()).build()
+pub(super) fn encrypting(name: &'static str, fault: Fault, around: &Around) -> Result<Persistence> {
+    around.outside().plugin(Cipher { name, fault }).layer(around.inside()).backend(around.backend()).build()
 }
 
-struct Veil {
+struct Cipher {
     name: &'static str,
     fault: Fault,
 }
@@ -32,7 +32,7 @@ fn same<T, U: TryFrom<T>>(value: T) -> U {
     U::try_from(value).unwrap_or_else(|_| unreachable!("it came from there"))
 }
 
-impl Plugin for Veil {
+impl Plugin for Cipher {
     fn name(&self) -> &str {
         self.name
     }
@@ -53,7 +53,7 @@ impl Plugin for Veil {
                 Some(_) if self.fault == Fault::ForgetsRevisions => update.expected = None,
                 Some(_) => {}
             }
-            if self.fault == Fault::AsksAloud {
+            if self.fault == Fault::LeaksInReads {
                 // Whatever comes of it.
                 drop(next.read(&context, SearchMessages::new(SECRET, 1)).await);
             }

@@ -1,4 +1,4 @@
-//! Runs one check and says how it ended.
+//! Runs one check and returns its result.
 
 use std::{
     any::Any,
@@ -15,15 +15,15 @@ use std::{
 use throughline_core::Capabilities;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{Check, Place, erased::Subject, model, rig::Rig};
+use crate::{Check, StoreLocation, erased::Subject, model, rig::Rig};
 
-/// Ends a check that hangs, so that the others are still run. No check waits for a time to pass.
+/// The timeout of a check, so that the others still run after a hang. No check waits for real time.
 pub(crate) const HANGS_AFTER: Duration = Duration::from_secs(60);
 
-/// The same for one that does so much that a busy machine may need longer for it.
+/// The timeout of a long check, which can need more time on a busy machine.
 const LONG_HANGS_AFTER: Duration = Duration::from_secs(300);
 
-/// Runs `check` at a fresh place, random sequences from `seed` on; an error says where it failed and on what.
+/// Runs `check` at a fresh location, with random sequences from `seed` on; an error says where it failed and on what.
 pub(crate) fn run(
     subject: &Arc<dyn Subject>,
     check: &Check,
@@ -31,14 +31,14 @@ pub(crate) fn run(
     seed: u64,
 ) -> Result<(), String> {
     let directory = tempfile::tempdir().map_err(|error| format!("no temporary directory: {error}"))?;
-    let rig = Rig::new(Arc::clone(subject), Place::fresh(directory.path()), claims.clone(), seed);
+    let rig = Rig::new(Arc::clone(subject), StoreLocation::fresh(directory.path()), claims.clone(), seed);
     let threads = check.needs.wants_threads();
     let (run, checked) = (check.run, rig.clone());
     let timeout = if check.needs.is_long() { LONG_HANGS_AFTER } else { HANGS_AFTER };
-    // A second more for each sequence that was asked for.
+    // One more second for each requested sequence.
     let timeout = timeout + Duration::from_secs(model::cases());
-    let outcome = isolated_until(after(timeout), check.id, threads, move || run(checked));
-    // Also after a failure: the next run of the suite should not find it.
+    let outcome = isolated_until(timeout_after(timeout), check.id, threads, move || run(checked));
+    // The cleanup also runs after a failure, so that the next run of the suite finds no leftovers.
     let cleaned = isolated(check.id, false, move || async move { rig.clean().await });
     outcome.and(cleaned)
 }
@@ -52,18 +52,18 @@ pub(crate) fn isolated<F>(
 where
     F: Future<Output = ()>,
 {
-    isolated_until(after(HANGS_AFTER), name, threads, work)
+    isolated_until(timeout_after(HANGS_AFTER), name, threads, work)
 }
 
-/// Ends what takes longer than this.
-pub(crate) fn after(timeout: Duration) -> impl Fn(Duration) -> Option<String> {
+/// Returns a function that reports a hang after this timeout.
+pub(crate) fn timeout_after(timeout: Duration) -> impl Fn(Duration) -> Option<String> {
     move |took| (took >= timeout).then(|| format!("it hangs: no end after {timeout:?}"))
 }
 
-/// How often is looked whether work that has not ended is to be waited for.
+/// The interval between two tests for a hang.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// The same, until `hangs` says of the time that it took that it does not end, and in what.
+/// Like [`isolated`], until `hangs` reports a hang for the elapsed time.
 pub(crate) fn isolated_until<F>(
     hangs: impl Fn(Duration) -> Option<String>,
     name: &str,
@@ -80,24 +80,24 @@ where
         let ran = catch_unwind(AssertUnwindSafe(|| {
             let runtime = runtime(threads);
             runtime.block_on(work());
-            // What a check left running must not hold up the others.
+            // A task that a check left running must not delay the others.
             runtime.shutdown_background();
         }));
         let ran = ran.map_err(|payload| {
             let captured = CAPTURED.with_borrow_mut(|captured| captured.take().flatten());
             captured.unwrap_or_else(|| text(&*payload))
         });
-        // Nobody listens any more to one that was taken to hang.
+        // After a hang the receiver is gone.
         reported.send(ran).ok();
     };
-    // The time is taken outside the runtime: checks turn its clock.
+    // The time is measured outside of the runtime: checks advance the clock of the runtime.
     match thread::Builder::new().name(name.to_owned()).spawn(body) {
         Ok(_) => {
             let begun = Instant::now();
             loop {
                 match ended.recv_timeout(LOOK_EVERY) {
                     Ok(ended) => return ended,
-                    Err(RecvTimeoutError::Disconnected) => return Err("it ended without a word".to_owned()),
+                    Err(RecvTimeoutError::Disconnected) => return Err("it ended without a result".to_owned()),
                     Err(RecvTimeoutError::Timeout) => {
                         if let Some(case) = hangs(begun.elapsed()) {
                             return Err(case);
@@ -127,12 +127,12 @@ fn text(payload: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "it panicked".to_owned())
 }
 
-/// What a check panics with where it plays a layer or an observer that does: told to nobody.
+/// The panic message of a check that acts as a failing layer or observer. It is not reported.
 pub(crate) const ON_PURPOSE: &str = "on purpose";
 
 thread_local! {
-    /// On the thread of a check: the last panic, with its place. Many checks panic on purpose inside the pipeline; only
-    /// the one that ends the check is told.
+    /// On the thread of a check: the last panic, with its location. Many checks panic on purpose inside the pipeline; only
+    /// the panic that ends the check is reported.
     static CAPTURED: RefCell<Option<Option<String>>> = const { RefCell::new(None) };
 }
 

@@ -54,8 +54,8 @@ pub(super) const fn at(micros: i64) -> Timestamp {
 /// More than the texts that a layer may treat as small.
 const LARGE: usize = 65 << 10;
 
-/// JSON that nobody writes who parses it and serializes it: numbers with their digits, names twice, NUL and lone surrogates; and
-/// characters of several bytes from the first on.
+/// JSON that a round trip through a parser would change: numbers with their digits, duplicate names, NUL and lone surrogates. It also
+/// has characters of several bytes from the first on.
 fn raw(text: &str) -> String {
     let text = serde_json::to_string(&format!("日本語の文 é 🦀 {text}")).expect("it serializes");
     let odd =
@@ -69,7 +69,7 @@ pub(super) fn content(text: &str) -> Content {
 
 pub(super) fn metadata(text: &str) -> Metadata {
     let mut metadata = Metadata::new();
-    metadata.set("note", text).expect("a string");
+    metadata.set("memo", text).expect("a string");
     metadata.set("none", &serde_json::Value::Null).expect("null");
     metadata
 }
@@ -206,11 +206,11 @@ fn threads(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let created = created.with_labels(labels).with_metadata(metadata(text)).created_at(at(7)).hidden();
     let created = created.forked_from(ForkPoint { thread: t(), message: id("r") });
     let label = LabelPatch::new().set("project", "two").expect("a label").clear("kind").expect("a label");
-    let annotated = MetadataPatch::new().set("noted", text).expect("a string").clear("cleared");
+    let annotated = MetadataPatch::new().set("annotated", text).expect("a string").clear("cleared");
     let origin = Origin::new().in_turn(id("turn")).item(id("item")).event(id("event"));
     vec![
         ("a full create", CreateThread::new(created).into()),
-        ("a full rename", RenameThread::new(far(), title(text)).expecting(title("what it was")).into()),
+        ("a full rename", RenameThread::new(far(), title(text)).expecting(title("the former title")).into()),
         ("an archive", ArchiveThread { thread: far(), archived: true }.into()),
         ("an archive undone", ArchiveThread { thread: far(), archived: false }.into()),
         (
@@ -340,7 +340,7 @@ fn of_the_store(text: &str) -> Vec<(&'static str, PersistArgs)> {
         position: Position::new(9),
         kept_after: Position::new(2),
     };
-    let (leading, following) = (ReplicationState::PRIMARY, ReplicationState::PRIMARY.as_replica());
+    let (primary, replica) = (ReplicationState::PRIMARY, ReplicationState::PRIMARY.as_replica());
     vec![
         ("a full move of a cursor", moved.into()),
         ("a reset of a cursor", ResetCursor::new(id("mailer"), Position::new(3)).into()),
@@ -348,7 +348,7 @@ fn of_the_store(text: &str) -> Vec<(&'static str, PersistArgs)> {
         ("a release", ReleaseChange { consumer: id("mailer"), position: Position::new(9) }.into()),
         ("the begin of a capture", BeginCapture { whole: true }.into()),
         ("a full apply", applied.into()),
-        ("a change of the replication state", SetReplicationState::new(leading, following).into()),
+        ("a change of the replication state", SetReplicationState::new(primary, replica).into()),
         ("the end of a capture", EndCapture {}.into()),
     ]
 }
@@ -394,11 +394,11 @@ pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
         ("a resolution", ResolveSession { agent: id("g"), thread: far(), claimer: claimer() }.into()),
         ("attempts", attempts.into()),
         ("images", ReadImages::new(cursor(7), 7).into()),
-        ("the standing", GetReplicationStatus {}.into()),
+        ("the replication status", GetReplicationStatus {}.into()),
     ]
 }
 
-/// What an operation is called: a family's, that of the operation in it.
+/// The name of an operation; for a family, that of the operation in it.
 pub(super) fn name_of(args: &PersistArgs) -> &'static str {
     match args {
         PersistArgs::Thread(thread) => thread.as_str(),

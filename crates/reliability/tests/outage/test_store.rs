@@ -1,4 +1,4 @@
-//! Where the stores of these tests are, and the processes that use them.
+//! The store of a test, and the child processes that use it.
 
 use std::{
     env, fs,
@@ -16,21 +16,21 @@ use throughline_reliability::{
 };
 use tokio::runtime::Runtime;
 
-/// What a process of [`child`](super::child) does, with which store, and where it keeps its log.
+/// The task of a process of [`child`](super::child), the file of its store, and the directory of its acknowledgement log.
 pub(super) const PART: &str = "THROUGHLINE_PART";
 pub(super) const STORE: &str = "THROUGHLINE_STORE";
 pub(super) const ACKS: &str = "THROUGHLINE_ACKS";
 
-/// Where a store is, and where what it acknowledged is noted.
-pub(super) struct Place {
+/// The directory of a store, and another directory for the acknowledgement logs.
+pub(super) struct TestStore {
     directory: PathBuf,
     elsewhere: TempDir,
 }
 
-impl Place {
-    pub(super) fn anywhere() -> Self {
+impl TestStore {
+    pub(super) fn new() -> Self {
         let elsewhere = tempfile::tempdir().unwrap();
-        // For those without rights as well.
+        // A process without permissions also enters it.
         fs::set_permissions(elsewhere.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let directory = elsewhere.path().join("store");
         fs::create_dir(&directory).unwrap();
@@ -39,7 +39,7 @@ impl Place {
     }
 
     pub(super) fn on(disk: &Path) -> Self {
-        Self { directory: disk.to_owned(), ..Self::anywhere() }
+        Self { directory: disk.to_owned(), ..Self::new() }
     }
 
     pub(super) fn store(&self) -> PathBuf {
@@ -50,7 +50,7 @@ impl Place {
         self.elsewhere.path().join("acks")
     }
 
-    /// A process of its own.
+    /// Returns the command of a child process.
     pub(super) fn part(&self, part: &str) -> Command {
         let mut command = Command::new(env::current_exe().unwrap());
         command.args(["child", "--exact", "--nocapture"]);
@@ -58,7 +58,7 @@ impl Place {
         command
     }
 
-    /// Holds the store against the log of what it was asked and has answered.
+    /// Compares the store with the acknowledgement logs.
     pub(super) fn check(&self, report: &mut Report) {
         let mut ledger = Ledger::new();
         ledger.read_directory(&self.acks()).unwrap();
@@ -78,10 +78,10 @@ pub(super) fn is_bus_error(ended: ExitStatus) -> bool {
     ended.signal() == Some(Signal::BUS.as_raw())
 }
 
-/// Waits until a process says this. What else it says goes to the answer, which has to be kept for that.
-pub(super) fn hear(process: &mut Child, word: &str) -> impl Sized + use<> {
+/// Waits until a process prints a line that ends with `word`. The caller keeps the result, which receives the later lines.
+pub(super) fn wait_for_line(process: &mut Child, word: &str) -> impl Sized + use<> {
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    let heard = lines.by_ref().map_while(io::Result::ok).any(|line| line.ends_with(word));
-    assert!(heard, "it ended without a word");
+    let found = lines.by_ref().map_while(io::Result::ok).any(|line| line.ends_with(word));
+    assert!(found, "the process ended before it printed `{word}`");
     lines
 }

@@ -42,7 +42,7 @@ async fn build_refuses_a_wrong_layer_order_and_states_the_right_one() {
         .build();
     assert_eq!(
         refusal(built),
-        "`limits` (Admit) stands inside `trace` (Observe); the right order is limits > trace"
+        "`limits` (Admit) is inside `trace` (Observe); the right order is limits > trace"
     );
     let built = Persistence::builder()
         .layer(TimeoutLayer::new(std::time::Duration::from_secs(1)))
@@ -60,7 +60,7 @@ async fn build_checks_the_order_of_listed_layers_against_their_neighbors() {
         Persistence::builder().layer(TraceLayer::new()).layers(list).backend(MemoryBackend::new()).build();
     assert_eq!(
         refusal(built),
-        "`limits` (Admit) stands inside `trace` (Observe); the right order is limits > trace > late"
+        "`limits` (Admit) is inside `trace` (Observe); the right order is limits > trace > late"
     );
 }
 

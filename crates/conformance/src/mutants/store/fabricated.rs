@@ -24,7 +24,7 @@ pub(super) fn added(message: Message) -> PersistResponse {
     applied(Added { message, deduplicated: false }.into())
 }
 
-/// The answer to a sign of life.
+/// The answer to a heartbeat.
 pub(super) fn renewed(message: &Message) -> PersistResponse {
     let (thread, id) = (message.thread.clone(), message.id.clone());
     let (revision, state) = (message.revision, message.state);
@@ -85,7 +85,7 @@ pub(super) fn taken(tenant: &TenantId, asked: &PersistArgs, now: Timestamp) -> O
     Some(applied(result))
 }
 
-/// A message in which nobody says anything.
+/// An empty message.
 pub(super) fn nothing_said(asked: &GetMessage) -> Message {
     let never = Timestamp::from_micros(0);
     Message {

@@ -99,7 +99,7 @@ async fn reopened(rig: Rig) {
     assert_eq!(db.thread("deleted").summary().await.unwrap(), None);
     refused(db.thread("deleted").add(said("n", "x")).await, ErrorKind::Gone);
     refused(db.create_thread(new_thread("deleted")).await, ErrorKind::Gone);
-    // What was left to be done can be done now.
+    // The pending work continues after the reopening.
     let freed = db.on_thread(PurgeThread { thread: thread_id("cleared"), limit: 100 }).await.unwrap();
     assert!(!freed.more);
     db.on_thread(PublishThread { thread: thread_id("hidden") }).await.unwrap();

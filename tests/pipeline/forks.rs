@@ -235,7 +235,7 @@ async fn a_fork_succeeds_when_the_answer_of_its_publish_is_lost() {
     for to in [named(), NewThread::new()] {
         let host = Host::new(Fails::AfterPublishing).await;
         let forked = host.thread.fork(&"m420".parse().unwrap(), to).await.unwrap();
-        assert_eq!((forked.messages, forked.entry.messages, forked.entry.listed), (421, 421, true));
+        assert_eq!((forked.messages, forked.summary.messages, forked.summary.listed), (421, 421, true));
         assert_eq!(host.listed_threads().await, 2);
     }
 }

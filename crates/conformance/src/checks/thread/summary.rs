@@ -1,4 +1,4 @@
-//! What an entry says of the messages.
+//! The counters, preview and times of a thread summary.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ checks! {
     Extended "threads.preview_changes_with_edits_and_deletions" [Add UpdateContent Delete Thread Read] "the preview changes with an edit, and a deletion restores the preview of the message before" => follow_up;
     Extended "threads.summary_counts_final_messages_only" [Add Reserve UpdateContent Delete Thread Read] "the summary counts messages, turns and bytes of final messages only" => counts;
     Extended "threads.activity_is_the_last_change_of_a_settled_message" [Add Reserve UpdateContent Update Thread Read] "`active_at` is the last change of a settled message, and open messages do not affect it" => times;
-    Extended "threads.summary_times_never_decrease" [Add UpdateContent Delete Thread Read] "the times of a summary never decrease when the clock jumps back" => back;
+    Extended "threads.summary_times_never_decrease" [Add UpdateContent Delete Thread Read] "the times of a summary never decrease when the clock jumps back" => clock_jumps_back;
     Extended "threads.deleted_open_message_leaves_no_activity" [Add Reserve UpdateContent Delete Thread Read] "the deletion of an open message does not change `active_at`" => open_deleted;
     Extended "threads.implicit_thread_starts_with_its_first_message" [Add Reserve Thread Read] "a thread that no caller created takes its creation time from its first message" => first;
 }
@@ -66,11 +66,11 @@ async fn latest(rig: Rig) {
     thread.add(NewMessage::assistant("an answer")).await.unwrap();
     thread.add(NewMessage::system("a rule")).await.unwrap();
     assert_eq!(preview_of(&db).await.as_deref(), Some("third"));
-    // Settled later, it stands before that one all the same.
+    // It settles later, but its seq is lower than that of the third message.
     thread.update_content(id("b"), append(""), UpdateMode::Final).await.unwrap();
     assert_eq!(preview_of(&db).await.as_deref(), Some("third"));
     reserve(&db, "d", Role::User).await;
-    thread.update_content(id("d"), append("given up"), UpdateMode::Abandon { reason: None }).await.unwrap();
+    thread.update_content(id("d"), append("abandoned"), UpdateMode::Abandon { reason: None }).await.unwrap();
     assert_eq!(preview_of(&db).await.as_deref(), Some("third"));
     reserve(&db, "e", Role::User).await;
     thread.update_content(id("e"), append("fifth"), UpdateMode::Final).await.unwrap();
@@ -133,7 +133,7 @@ async fn counts(rig: Rig) {
     assert_eq!(counted(&db).await, (2, 1, ask + empty));
     thread.delete(id("u")).await.unwrap();
     assert_eq!(counted(&db).await, (1, 0, empty));
-    // A message of somebody else's is none of this thread's.
+    // A message of another thread does not count.
     db.thread("T").add(said("u", "ask")).await.unwrap();
     assert_eq!(counted(&db).await, (1, 0, empty));
 }
@@ -175,12 +175,12 @@ async fn times(rig: Rig) {
     reserve(&db, "s", Role::Assistant).await;
     thread.update_content(id("s"), append("x"), UpdateMode::Abandon { reason: None }).await.unwrap();
     assert_eq!(times_of(&db).await, [10, 80, 80]);
-    // What was said long ago is no activity of now.
+    // An imported time in the past does not count as activity.
     thread.add(said("old", "x").created_at(Timestamp::from_micros(-1))).await.unwrap();
     assert_eq!(times_of(&db).await, [10, 80, 80]);
 }
 
-async fn back(rig: Rig) {
+async fn clock_jumps_back(rig: Rig) {
     let db = rig.db().await;
     let thread = db.thread("t");
     for name in ["a", "b"] {

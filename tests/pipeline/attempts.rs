@@ -157,5 +157,5 @@ async fn the_key_of_an_attempt_has_at_most_234_bytes() {
     assert!(matches!(attempt(234).await.unwrap(), ReplyAttempt::Begun { number: 1, .. }));
     let error = attempt(235).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Invalid, Effect::NotApplied));
-    assert_eq!(error.detail(), "the idempotency key leaves no room for the number of an attempt");
+    assert_eq!(error.detail(), "the idempotency key leaves no space for the number of an attempt");
 }

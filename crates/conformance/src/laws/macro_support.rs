@@ -1,5 +1,5 @@
-//! How [`layer_laws!`](crate::layer_laws) tells a layer from a plugin: by method lookup, which takes an implementation for a value
-//! before one for a reference to it.
+//! [`layer_laws!`](crate::layer_laws) distinguishes a layer from a plugin by method lookup. It prefers an implementation for a value
+//! to one for a reference to it.
 
 use std::marker::PhantomData;
 
@@ -12,15 +12,15 @@ use tower_service::Service;
 
 use super::{LayerProfile, LayerSet};
 
-/// What a closure makes, without making it.
+/// The type that a closure returns, without a call of the closure.
 #[must_use]
-pub fn made_by<T>(_: &impl Fn() -> T) -> PhantomData<T> {
+pub fn type_of<T>(_: &impl Fn() -> T) -> PhantomData<T> {
     PhantomData
 }
 
-/// A layer is added as it is.
-pub trait GivenLayer<L> {
-    /// Adds what `make` makes to a set.
+/// Adds a layer directly.
+pub trait AddLayer<L> {
+    /// Adds the output of `make` to a set.
     fn add(
         &self,
         set: LayerSet,
@@ -29,7 +29,7 @@ pub trait GivenLayer<L> {
     ) -> LayerSet;
 }
 
-impl<L> GivenLayer<L> for PhantomData<L>
+impl<L> AddLayer<L> for PhantomData<L>
 where
     L: Described + Layer<SharedService> + Send + Sync + 'static,
     L::Service: PersistService,
@@ -45,9 +45,9 @@ where
     }
 }
 
-/// A plugin is added as the layer that mounts it.
-pub trait GivenPlugin<P> {
-    /// Adds what `make` makes to a set.
+/// Adds a plugin as a layer.
+pub trait AddPlugin<P> {
+    /// Adds the output of `make` to a set.
     fn add(
         &self,
         set: LayerSet,
@@ -56,7 +56,7 @@ pub trait GivenPlugin<P> {
     ) -> LayerSet;
 }
 
-impl<P: Plugin> GivenPlugin<P> for &PhantomData<P> {
+impl<P: Plugin> AddPlugin<P> for &PhantomData<P> {
     fn add(
         &self,
         set: LayerSet,
