@@ -47,10 +47,10 @@ async fn a_tenant_sees_nothing_of_another_one(host: Host) {
     assert_eq!(bob.get("/v1/threads/t/messages").await.expect(200)["messages"], json!([]));
     assert_eq!(bob.get("/v1/threads").await.expect(200)["threads"], json!([]));
     // The same ids and the same key are free for another tenant.
-    let added = bob.call("POST", "/v1/threads/t/messages").key("k").json(body).send().await;
+    let added = bob.call("POST", "/v1/threads/t/messages").key("k").json(&body).send().await;
     assert_eq!(added.expect(201)["tenant"], "bob");
     let created = |client: &Client| {
-        let call = client.call("POST", "/v1/threads").key("same").json(json!({}));
+        let call = client.call("POST", "/v1/threads").key("same").json(&json!({}));
         async move { call.send().await.expect(201)["thread"].clone() }
     };
     assert_ne!(created(&alice).await, created(&bob).await);
@@ -106,7 +106,7 @@ async fn a_closure_maps_headers_to_callers() {
     let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     let host = Host::of(db, auth, Options::new()).await;
     let client = Client::new(host.address);
-    let created = client.call("POST", "/v1/threads").header("x-user", "carl").json(json!({})).send().await;
+    let created = client.call("POST", "/v1/threads").header("x-user", "carl").json(&json!({})).send().await;
     assert_eq!(created.expect(201)["tenant"], "carl");
     for (user, status, code) in [("down", 503, "unavailable"), ("banned", 403, "denied"), ("", 403, "denied")]
     {

@@ -73,7 +73,7 @@ async fn a_draft_is_reserved_appended_and_finished(host: Host) {
 async fn an_append_repeated_after_a_lost_answer_is_applied_once(host: Host) {
     let client = host.client();
     let reserved = |key: &'static str| {
-        let call = client.call("POST", DRAFTS).key(key).json(json!({}));
+        let call = client.call("POST", DRAFTS).key(key).json(&json!({}));
         async move { call.send().await }
     };
     let id = reserved("reply").await.expect(201)["id"].as_str().unwrap().to_owned();
@@ -127,8 +127,8 @@ async fn a_settled_draft_refuses_writes(host: Host) {
     let client = host.client();
     reserve(&client, "d").await;
     let stale = client.call("POST", &format!("{DRAFTS}/d/append")).header("if-match", "\"7\"");
-    stale.json(json!({"number": 1, "text": "x"})).send().await.expect_problem(412, "stale");
-    let open = client.call("PUT", "/v1/threads/t/messages/d/content").json(json!([]));
+    stale.json(&json!({"number": 1, "text": "x"})).send().await.expect_problem(412, "stale");
+    let open = client.call("PUT", "/v1/threads/t/messages/d/content").json(&json!([]));
     open.send().await.expect_problem(409, "conflict");
     write(&client, "d", "finish", json!({"text": "done"})).await.expect(200);
     write(&client, "d", "append", json!({"number": 1, "text": "x"})).await.expect_problem(409, "stale");
@@ -172,7 +172,7 @@ async fn bodies_of_drafts_are_checked(host: Host) {
         write(&client, "d", "append", body).await.expect_problem(400, "invalid");
     }
     let both =
-        client.call("POST", &format!("{DRAFTS}/d/append")).key("k").json(json!({"number": 1, "text": "x"}));
+        client.call("POST", &format!("{DRAFTS}/d/append")).key("k").json(&json!({"number": 1, "text": "x"}));
     both.send().await.expect_problem(400, "invalid");
     write(&client, "d", "finish", json!({"text": "x", "content": []})).await.expect_problem(400, "invalid");
     for body in [

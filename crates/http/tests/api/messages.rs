@@ -45,7 +45,7 @@ async fn a_message_is_added_read_patched_edited_and_deleted(host: Host) {
     let head = client.call("HEAD", path).send().await;
     assert_eq!((head.status, head.body.len(), head.header("etag")), (200, 0, added.header("etag")));
 
-    let patched = client.call("PATCH", path).json(json!({"metadata": {"channel": null, "starred": true}}));
+    let patched = client.call("PATCH", path).json(&json!({"metadata": {"channel": null, "starred": true}}));
     let patched = patched.send().await;
     assert_eq!(patched.header("etag"), Some("\"1\""));
     assert_eq!(
@@ -55,7 +55,8 @@ async fn a_message_is_added_read_patched_edited_and_deleted(host: Host) {
             "deduplicated": false
         })
     );
-    let edited = client.call("PUT", &format!("{path}/content")).json(json!([{"type": "text", "text": "hi"}]));
+    let edited =
+        client.call("PUT", &format!("{path}/content")).json(&json!([{"type": "text", "text": "hi"}]));
     let edited = edited.send().await;
     assert_eq!(edited.header("etag"), Some("\"2\""));
     assert_eq!(
@@ -78,14 +79,14 @@ async fn a_message_is_added_read_patched_edited_and_deleted(host: Host) {
         .post(MESSAGES, json!({"id": "m/1", "role": "user", "text": "x"}))
         .await
         .expect_problem(410, "gone");
-    let put = client.call("PUT", &format!("{path}/content")).json(json!([]));
+    let put = client.call("PUT", &format!("{path}/content")).json(&json!([]));
     put.send().await.expect_problem(404, "not_found");
 }
 
 async fn a_retried_request_adds_once(host: Host) {
     let client = host.client();
     let send = |key: &'static str, text: &'static str| {
-        let call = client.call("POST", MESSAGES).key(key).json(json!({"role": "user", "text": text}));
+        let call = client.call("POST", MESSAGES).key(key).json(&json!({"role": "user", "text": text}));
         async move { call.send().await }
     };
     let first = send("update-1007", "hello").await;
@@ -107,7 +108,7 @@ async fn a_retried_request_adds_once(host: Host) {
     client
         .call("POST", MESSAGES)
         .key("")
-        .json(json!({"role": "user", "text": "x"}))
+        .json(&json!({"role": "user", "text": "x"}))
         .send()
         .await
         .expect_problem(400, "invalid");
@@ -115,14 +116,14 @@ async fn a_retried_request_adds_once(host: Host) {
     client
         .call("POST", MESSAGES)
         .key(&long)
-        .json(json!({"role": "user", "text": "x"}))
+        .json(&json!({"role": "user", "text": "x"}))
         .send()
         .await
         .expect_problem(400, "invalid");
     let reserved = client.call("POST", MESSAGES).key("throughline.http.append.x");
-    reserved.json(json!({"role": "user", "text": "x"})).send().await.expect_problem(400, "invalid");
+    reserved.json(&json!({"role": "user", "text": "x"})).send().await.expect_problem(400, "invalid");
     let twice = client.call("POST", MESSAGES).key("a").key("b");
-    twice.json(json!({"role": "user", "text": "x"})).send().await.expect_problem(400, "invalid");
+    twice.json(&json!({"role": "user", "text": "x"})).send().await.expect_problem(400, "invalid");
 }
 
 async fn content_survives_byte_for_byte(host: Host) {
@@ -191,7 +192,7 @@ async fn if_match_refuses_another_revision(host: Host) {
     add(&client, "m").await;
     let path = "/v1/threads/t/messages/m";
     let content = format!("{path}/content");
-    let put = |tag: &'static str| client.call("PUT", &content).header("if-match", tag).json(json!([]));
+    let put = |tag: &'static str| client.call("PUT", &content).header("if-match", tag).json(&json!([]));
     for tag in ["\"2\"", "\"abc\"", "W/\"1\""] {
         let problem = put(tag).send().await.expect_problem(412, "stale");
         assert_eq!(problem["effect"], "notApplied");
@@ -199,20 +200,20 @@ async fn if_match_refuses_another_revision(host: Host) {
     put("1").send().await.expect_problem(400, "invalid");
     put("\"1\", \"2\"").send().await.expect_problem(400, "invalid");
     let tag = client.get(path).await.header("etag").unwrap().to_owned();
-    let edited = client.call("PUT", &content).header("if-match", tag.clone()).json(json!([])).send().await;
+    let edited = client.call("PUT", &content).header("if-match", tag.clone()).json(&json!([])).send().await;
     assert_eq!(edited.expect(200)["revision"], 2);
     for (method, body) in [("PATCH", Some(json!({"metadata": {}}))), ("DELETE", None)] {
         let mut call = client.call(method, path).header("if-match", tag.clone());
         if let Some(body) = body {
-            call = call.json(body);
+            call = call.json(&body);
         }
         call.send().await.expect_problem(412, "stale");
     }
-    let mistaken = client.call("PUT", &content).header("if-none-match", "*").json(json!([]));
+    let mistaken = client.call("PUT", &content).header("if-none-match", "*").json(&json!([]));
     mistaken.send().await.expect_problem(400, "invalid");
     put("*").send().await.expect(200);
     // A replay of an applied edit succeeds, although the revision is another one by now.
-    let keyed = || client.call("PUT", &content).key("edit").header("if-match", "\"3\"").json(json!([1]));
+    let keyed = || client.call("PUT", &content).key("edit").header("if-match", "\"3\"").json(&json!([1]));
     assert_eq!(keyed().send().await.expect(200)["revision"], 4);
     let replayed = keyed().send().await;
     assert_eq!(
@@ -229,7 +230,7 @@ async fn if_none_match_answers_304_only_for_the_same_representation(host: Host) 
     let tag = client.get(path).await.header("etag").unwrap().to_owned();
     let known = client.call("GET", path).header("if-none-match", tag.clone()).send().await;
     assert_eq!((known.status, known.body.len(), known.header("etag")), (304, 0, Some(&*tag)));
-    client.call("PATCH", path).json(json!({"metadata": {"starred": true}})).send().await.expect(200);
+    client.call("PATCH", path).json(&json!({"metadata": {"starred": true}})).send().await.expect(200);
     let changed = client.call("GET", path).header("if-none-match", tag.clone()).send().await;
     assert_eq!(changed.expect(200)["metadata"], json!({"starred": true}));
     assert_ne!(changed.header("etag"), Some(&*tag));
@@ -240,14 +241,14 @@ async fn a_null_clears_metadata_and_attachments(host: Host) {
     let body = json!({"id": "m", "role": "user", "text": "x", "metadata": {"a": 1, "b": 2}, "attachments": ["a", "b"]});
     client.post(MESSAGES, body).await.expect(201);
     let path = "/v1/threads/t/messages/m";
-    let kept = client.call("PATCH", path).json(json!({})).send().await.expect(200);
+    let kept = client.call("PATCH", path).json(&json!({})).send().await.expect(200);
     assert_eq!((&kept["metadata"], &kept["attachments"]), (&json!({"a": 1, "b": 2}), &json!(["a", "b"])));
     for _ in 0..2 {
-        let clear = client.call("PATCH", path).key("k").json(json!({"metadata": null, "attachments": null}));
+        let clear = client.call("PATCH", path).key("k").json(&json!({"metadata": null, "attachments": null}));
         let cleared = clear.send().await.expect(200);
         assert_eq!((&cleared["metadata"], &cleared["attachments"]), (&json!({}), &json!([])));
     }
-    let missing = client.call("PATCH", "/v1/threads/t/messages/no").json(json!({"metadata": null}));
+    let missing = client.call("PATCH", "/v1/threads/t/messages/no").json(&json!({"metadata": null}));
     missing.send().await.expect_problem(404, "not_found");
 }
 

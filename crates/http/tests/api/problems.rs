@@ -123,7 +123,7 @@ async fn each_error_kind_has_its_status_and_its_members() {
             let answer = client
                 .call("POST", MESSAGES)
                 .key("k")
-                .json(json!({"role": "user", "text": "x"}))
+                .json(&json!({"role": "user", "text": "x"}))
                 .send()
                 .await;
             let problem = answer.expect_problem(status_of(*kind).0.as_u16(), kind.code());
@@ -217,7 +217,7 @@ async fn a_client_that_leaves_cancels_no_write() {
     let host = Host::over(db).await;
     let client = host.client();
     let body = json!({"id": "m", "role": "user", "text": "x"});
-    let request = tokio::spawn(client.call("POST", MESSAGES).key("k").json(body.clone()).open());
+    let request = tokio::spawn(client.call("POST", MESSAGES).key("k").json(&body).open());
     entered.acquire().await.unwrap().forget();
     request.abort();
     assert!(request.await.unwrap_err().is_cancelled());
@@ -230,7 +230,7 @@ async fn a_client_that_leaves_cancels_no_write() {
     assert!(host.db.for_tenant("alice".parse().unwrap()).thread("t").summary().await.unwrap().is_none());
     release.add_permits(2);
     // The repeated request answers the write of the first one.
-    let replayed = client.call("POST", MESSAGES).key("k").json(body).send().await;
+    let replayed = client.call("POST", MESSAGES).key("k").json(&body).send().await;
     assert_eq!(replayed.header("idempotency-replayed"), Some("true"));
     assert_eq!(replayed.expect(200)["id"], "m");
 }

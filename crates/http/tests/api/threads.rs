@@ -40,7 +40,7 @@ async fn a_thread_is_created_read_patched_and_deleted(host: Host) {
     assert_eq!(client.get("/v1/threads/trip").await.expect(200), summary);
 
     client.post("/v1/threads", json!({"id": "trip"})).await.expect_problem(409, "already_exists");
-    let patch = client.call("PATCH", "/v1/threads/trip").json(json!({"title": "Porto", "archived": true}));
+    let patch = client.call("PATCH", "/v1/threads/trip").json(&json!({"title": "Porto", "archived": true}));
     let patched = patch.send().await.expect(200);
     assert_eq!((&patched["title"], &patched["archived"]), (&"Porto".into(), &true.into()));
     assert_eq!(patched["owner"], "ann");
@@ -53,7 +53,7 @@ async fn a_thread_is_created_read_patched_and_deleted(host: Host) {
     client.post("/v1/threads", json!({"id": "trip"})).await.expect_problem(410, "gone");
     client
         .call("PATCH", "/v1/threads/trip")
-        .json(json!({"title": "x"}))
+        .json(&json!({"title": "x"}))
         .send()
         .await
         .expect_problem(410, "gone");
@@ -63,7 +63,7 @@ async fn a_repeated_creation_with_a_key_creates_one_thread(host: Host) {
     let client = host.client();
     let create = |key: &'static str, body: Value| {
         let client = client.clone();
-        async move { client.call("POST", "/v1/threads").key(key).json(body).send().await }
+        async move { client.call("POST", "/v1/threads").key(key).json(&body).send().await }
     };
     let first = create("k", json!({"title": "a"})).await;
     let thread = first.expect(201)["thread"].clone();
@@ -112,11 +112,11 @@ async fn a_merge_patch_keeps_clears_and_sets(host: Host) {
     patch(json!({"unknown": 1})).await.expect_problem(400, "invalid");
     patch(json!({"title": 7})).await.expect_problem(400, "invalid");
     patch(json!({"metadata": {"throughline.x": 1}})).await.expect_problem(400, "invalid");
-    let call = client.call("PATCH", "/v1/threads/t").header("if-match", "\"1\"").json(json!({"title": "x"}));
+    let call = client.call("PATCH", "/v1/threads/t").header("if-match", "\"1\"").json(&json!({"title": "x"}));
     call.send().await.expect_problem(400, "invalid");
-    let missing = client.call("PATCH", "/v1/threads/missing").json(json!({}));
+    let missing = client.call("PATCH", "/v1/threads/missing").json(&json!({}));
     missing.send().await.expect_problem(404, "not_found");
-    let missing = client.call("PATCH", "/v1/threads/missing").json(json!({"title": "x"}));
+    let missing = client.call("PATCH", "/v1/threads/missing").json(&json!({"title": "x"}));
     missing.send().await.expect_problem(404, "not_found");
 }
 
@@ -125,13 +125,13 @@ async fn a_null_for_a_whole_map_clears_it(host: Host) {
     let body = json!({"id": "t", "labels": {"a": "1", "b": "2"}, "metadata": {"x": 1, "y": 2}});
     client.post("/v1/threads", body).await.expect(201);
     let patch =
-        || client.call("PATCH", "/v1/threads/t").key("k").json(json!({"labels": null, "metadata": null}));
+        || client.call("PATCH", "/v1/threads/t").key("k").json(&json!({"labels": null, "metadata": null}));
     // A lost answer: the request is repeated with its key, and finds other names.
     for _ in 0..2 {
         let cleared = patch().send().await.expect(200);
         assert_eq!((cleared.get("labels"), cleared.get("metadata")), (None, None));
     }
-    let missing = client.call("PATCH", "/v1/threads/missing").json(json!({"labels": null}));
+    let missing = client.call("PATCH", "/v1/threads/missing").json(&json!({"labels": null}));
     missing.send().await.expect_problem(404, "not_found");
 }
 
@@ -141,7 +141,7 @@ async fn threads_are_listed_by_activity_in_pages(host: Host) {
         listed(&client, id, json!({"owner": "ann", "labels": {"project": "x&y"}})).await;
     }
     listed(&client, "d", json!({"owner": "bea"})).await;
-    client.call("PATCH", "/v1/threads/b").json(json!({"archived": true})).send().await.expect(200);
+    client.call("PATCH", "/v1/threads/b").json(&json!({"archived": true})).send().await.expect(200);
     let names = |page: &Value| -> Vec<String> {
         page["threads"]
             .as_array()

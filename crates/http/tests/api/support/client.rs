@@ -95,7 +95,7 @@ impl Client {
     }
 
     pub(crate) async fn post(&self, target: &str, json: Value) -> Answer {
-        self.call("POST", target).json(json).send().await
+        self.call("POST", target).json(&json).send().await
     }
 
     /// Opens a stream of changes.
@@ -137,7 +137,7 @@ impl Call {
         self.header("idempotency-key", key)
     }
 
-    pub(crate) fn json(self, json: Value) -> Self {
+    pub(crate) fn json(self, json: &Value) -> Self {
         self.header("content-type", "application/json").body(json.to_string())
     }
 
