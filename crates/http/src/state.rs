@@ -1,0 +1,83 @@
+//! The state that all routes share.
+
+use std::{fmt, sync::Arc};
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use throughline_core::Persistence;
+
+use crate::{
+    Options,
+    auth::{Authenticate, Caller, DynAuthenticate},
+    changes::Readers,
+    metrics::Metrics,
+    problem::Problem,
+};
+
+/// The state of a router.
+#[derive(Clone)]
+pub(crate) struct RouterState(Arc<Inner>);
+
+struct Inner {
+    db: Persistence,
+    auth: Box<dyn DynAuthenticate>,
+    options: Options,
+    metrics: Arc<Metrics>,
+    readers: Readers,
+}
+
+impl RouterState {
+    pub(crate) fn new(db: Persistence, auth: impl Authenticate, options: Options) -> Self {
+        let db = match options.deadline {
+            Some(deadline) => db.with_deadline(deadline),
+            None => db,
+        };
+        let readers = Readers::new(options.max_streams);
+        Self(Arc::new(Inner { db, auth: Box::new(auth), options, metrics: Arc::default(), readers }))
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.metrics
+    }
+
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.0.readers
+    }
+
+    /// The handle of the host, for the readiness check.
+    pub(crate) fn db(&self) -> &Persistence {
+        &self.0.db
+    }
+
+    pub(crate) async fn caller(&self, parts: &Parts) -> Result<Caller, Problem> {
+        Ok(self.0.auth.caller(parts).await?)
+    }
+}
+
+impl fmt::Debug for RouterState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouterState").field("options", &self.0.options).finish_non_exhaustive()
+    }
+}
+
+/// The handle of the caller of a request.
+pub(crate) struct Db(pub(crate) Persistence);
+
+impl FromRequestParts<RouterState> for Db {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &RouterState) -> Result<Self, Problem> {
+        Ok(Self(state.caller(parts).await?.handle(state.db())))
+    }
+}
+
+impl FromRequestParts<RouterState> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &RouterState) -> Result<Self, Problem> {
+        state.caller(parts).await
+    }
+}

@@ -1,0 +1,14 @@
+//! The API over a real connection, with the memory and the SQLite backend.
+//!
+//! The client checks every answer against the OpenAPI document of the server: its status, its media type and its JSON.
+
+#[macro_use]
+mod support;
+
+mod auth;
+mod changes;
+mod drafts;
+mod messages;
+mod openapi;
+mod problems;
+mod threads;
