@@ -6,9 +6,12 @@
 mod support;
 
 mod auth;
+mod batches;
 mod changes;
 mod drafts;
 mod messages;
 mod openapi;
+mod operation;
 mod problems;
+mod sessions;
 mod threads;

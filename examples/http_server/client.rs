@@ -1,0 +1,70 @@
+//! A client of HTTP/1.1 in its smallest form, for the check: one connection for each request.
+
+use std::{io, net::SocketAddr};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
+    net::TcpStream,
+};
+
+/// An answer with a JSON body.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) json: Value,
+}
+
+async fn send(server: SocketAddr, request: String) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(server).await?;
+    stream.write_all(request.as_bytes()).await?;
+    Ok(stream)
+}
+
+/// Sends a JSON body, and reads the whole answer. An empty key sends none.
+pub(crate) async fn post(server: SocketAddr, path: &str, key: &str, body: &Value) -> io::Result<Answer> {
+    let body = body.to_string();
+    let key = if key.is_empty() { String::new() } else { format!("Idempotency-Key: {key}\r\n") };
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {server}\r\nAuthorization: Bearer secret\r\n{key}\
+         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    let mut text = String::new();
+    send(server, head + &body).await?.read_to_string(&mut text).await?;
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    Ok(Answer { status, json: serde_json::from_str(body)? })
+}
+
+/// Opens the stream of changes after a position.
+pub(crate) async fn changes(server: SocketAddr, after: &str) -> io::Result<Changes> {
+    let head = format!(
+        "GET /v1/changes?after=0 HTTP/1.1\r\nHost: {server}\r\nAuthorization: Bearer secret\r\n\
+         Accept: text/event-stream\r\nLast-Event-ID: {after}\r\n\r\n"
+    );
+    Ok(Changes { lines: BufReader::new(send(server, head).await?).lines(), id: after.to_owned() })
+}
+
+/// A stream of changes.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    lines: Lines<BufReader<TcpStream>>,
+    /// The position of the last event, from which another stream continues.
+    pub(crate) id: String,
+}
+
+impl Changes {
+    /// Returns the next change.
+    pub(crate) async fn next(&mut self) -> io::Result<Value> {
+        while let Some(line) = self.lines.next_line().await? {
+            if let Some(id) = line.strip_prefix("id: ") {
+                id.clone_into(&mut self.id);
+            }
+            if let Some(data) = line.strip_prefix("data: ") {
+                return Ok(serde_json::from_str(data)?);
+            }
+        }
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}
