@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr};
 
 use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
 };
 
@@ -43,13 +43,13 @@ pub(crate) async fn changes(server: SocketAddr, after: &str) -> io::Result<Chang
         "GET /v1/changes?after=0 HTTP/1.1\r\nHost: {server}\r\nAuthorization: Bearer secret\r\n\
          Accept: text/event-stream\r\nLast-Event-ID: {after}\r\n\r\n"
     );
-    Ok(Changes { lines: BufReader::new(send(server, head).await?).lines(), id: after.to_owned() })
+    Ok(Changes { stream: BufReader::new(send(server, head).await?), id: after.to_owned() })
 }
 
 /// A stream of changes.
 #[derive(Debug)]
 pub(crate) struct Changes {
-    lines: Lines<BufReader<TcpStream>>,
+    stream: BufReader<TcpStream>,
     /// The position of the last event, from which another stream continues.
     pub(crate) id: String,
 }
@@ -57,13 +57,15 @@ pub(crate) struct Changes {
 impl Changes {
     /// Returns the next change.
     pub(crate) async fn next(&mut self) -> io::Result<Value> {
-        while let Some(line) = self.lines.next_line().await? {
+        let mut line = String::new();
+        while self.stream.read_line(&mut line).await? > 0 {
             if let Some(id) = line.strip_prefix("id: ") {
-                id.clone_into(&mut self.id);
+                id.trim_end().clone_into(&mut self.id);
             }
             if let Some(data) = line.strip_prefix("data: ") {
                 return Ok(serde_json::from_str(data)?);
             }
+            line.clear();
         }
         Err(io::ErrorKind::UnexpectedEof.into())
     }

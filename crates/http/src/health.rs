@@ -17,42 +17,8 @@ use crate::{
     problem::{HttpFault, Problem},
     schema::{self, Problems},
     state::RouterState,
+    store_health::StoreHealth,
 };
-
-/// The health of a store, as its host states it.
-///
-/// ```
-/// use throughline_http::StoreHealth;
-///
-/// let health = StoreHealth::new(true).with_condition("the last backup is 3 days old");
-/// assert!(health.accepts_writes());
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreHealth {
-    accepts_writes: bool,
-    conditions: Vec<String>,
-}
-
-impl StoreHealth {
-    /// Returns the health of a store that accepts writes, or does not.
-    #[must_use]
-    pub const fn new(accepts_writes: bool) -> Self {
-        Self { accepts_writes, conditions: Vec::new() }
-    }
-
-    /// Adds a condition that needs attention, for people. The answer of `/readyz` shows it to everybody.
-    #[must_use]
-    pub fn with_condition(mut self, condition: impl Into<String>) -> Self {
-        self.conditions.push(condition.into());
-        self
-    }
-
-    /// Whether the store accepts writes.
-    #[must_use]
-    pub const fn accepts_writes(&self) -> bool {
-        self.accepts_writes
-    }
-}
 
 /// The answer of a liveness or readiness check.
 #[derive(Debug, Serialize)]
@@ -98,10 +64,10 @@ pub(crate) async fn readyz(State(state): State<RouterState>) -> Result<Response,
     }
     let health = state.options().health.as_ref().map(|health| (health.0)());
     match health {
-        Some(health) if !health.accepts_writes => {
+        Some(health) if !health.accepts_writes() => {
             Err(Problem::http(HttpFault::NotReady, "the store accepts no writes"))
         }
-        health => Ok(status("ready", health.map(|health| health.conditions).unwrap_or_default())),
+        health => Ok(status("ready", health.map(StoreHealth::into_conditions).unwrap_or_default())),
     }
 }
 
@@ -124,10 +90,10 @@ pub(crate) async fn metrics(State(state): State<RouterState>, request: Request) 
         let health = (health.0)();
         let name = "throughline_store_accepts_writes";
         metrics::family(&mut text, name, "gauge", "Whether the store accepts writes.");
-        metrics::line(&mut text, name, "", health.accepts_writes.into());
+        metrics::line(&mut text, name, "", health.accepts_writes().into());
         let name = "throughline_store_conditions";
         metrics::family(&mut text, name, "gauge", "Conditions of the store that need attention.");
-        metrics::line(&mut text, name, "", health.conditions.len() as u64);
+        metrics::line(&mut text, name, "", health.into_conditions().len() as u64);
     }
     Ok(metrics::answer(text))
 }

@@ -1,6 +1,6 @@
 //! The HTTP interface of a Throughline pipeline: an axum router with resumable streams.
 //!
-//! A host mounts [`router`] beside its own routes, or serves it with [`serve`](serve()). A browser, a second process or a host in
+//! A host mounts [`router`] next to its own routes, or serves it with [`serve`](serve()). A browser, a second process or a host in
 //! another language then uses the pipeline with the guarantees of the library. A retried request adds once. A reader that
 //! reconnects to any replica continues where it was.
 //!
@@ -73,15 +73,18 @@ mod extract;
 mod health;
 mod messages;
 mod metrics;
+mod observe;
 mod openapi;
 mod options;
 mod problem;
+mod readers;
 mod router;
 mod schema;
 mod search;
 mod serve;
 mod sessions;
 mod state;
+mod store_health;
 mod threads;
 mod write;
 
@@ -92,9 +95,9 @@ mod guide {}
 
 pub use self::{
     auth::{Authenticate, BearerTokens, Caller, InvalidTokenHash, NoAuth, Refusal},
-    health::StoreHealth,
     options::Options,
     problem::{Problem, status_of},
     router::{not_found, router, router_with},
     serve::{Server, serve},
+    store_health::StoreHealth,
 };

@@ -7,20 +7,13 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use axum::{
     body::Body,
-    extract::{Request, State},
-    http::{HeaderMap, HeaderValue, header},
-    middleware::Next,
+    http::{HeaderValue, header},
     response::{IntoResponse, Response},
-};
-
-use crate::{
-    problem::{HttpFault, Problem},
-    state::RouterState,
 };
 
 /// The upper bounds of the duration histogram, in microseconds and as text in seconds.
@@ -124,8 +117,22 @@ impl Metrics {
     }
 }
 
+/// A request in flight. A drop ends it, also if the client disconnects.
+pub(crate) struct InFlight<'a>(&'a AtomicU64);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 impl RouteMetrics {
-    fn record(&self, method: &'static str, status: u16, took: Duration) {
+    pub(crate) fn begin(&self) -> InFlight<'_> {
+        self.in_flight.fetch_add(1, Relaxed);
+        InFlight(&self.in_flight)
+    }
+
+    pub(crate) fn record(&self, method: &'static str, status: u16, took: Duration) {
         *self.answers.lock().unwrap_or_else(PoisonError::into_inner).entry((method, status)).or_default() +=
             1;
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -174,65 +181,6 @@ pub(crate) fn line(text: &mut String, name: &str, labels: &str, value: u64) {
     } else {
         writeln!(text, "{name}{{{labels}}} {value}")
     };
-}
-
-/// The name of a method that a route can have. Other methods count as one, so that a client cannot create counters.
-fn method_name(method: &axum::http::Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "PATCH" => "PATCH",
-        "DELETE" => "DELETE",
-        "OPTIONS" => "OPTIONS",
-        _ => "other",
-    }
-}
-
-/// A request in flight. A drop ends it, also if the client disconnects.
-struct InFlight<'a>(&'a AtomicU64);
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
-/// Counts the requests of a route, checks the bounds of their headers, and adds the headers that every answer has.
-pub(crate) async fn observe(
-    State((state, route)): State<(RouterState, Arc<RouteMetrics>)>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let begun = Instant::now();
-    let method = method_name(request.method());
-    route.in_flight.fetch_add(1, Relaxed);
-    let in_flight = InFlight(&route.in_flight);
-    let mut response = match check_headers(request.headers(), &state) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
-    };
-    drop(in_flight);
-    route.record(method, response.status().as_u16(), begun.elapsed());
-    let headers = response.headers_mut();
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
-}
-
-fn check_headers(headers: &HeaderMap, state: &RouterState) -> Result<(), Problem> {
-    let options = state.options();
-    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if headers.len() > options.max_headers {
-        let detail = format!("the request has more than the {} headers allowed", options.max_headers);
-        return Err(Problem::http(HttpFault::HeadersTooLarge, detail));
-    }
-    if bytes > options.max_header_bytes {
-        let detail = format!("the headers have more than the {} bytes allowed", options.max_header_bytes);
-        return Err(Problem::http(HttpFault::HeadersTooLarge, detail));
-    }
-    Ok(())
 }
 
 /// Returns an answer in the text format of Prometheus.

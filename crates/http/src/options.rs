@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::health::StoreHealth;
+use crate::store_health::StoreHealth;
 
 /// The bounds of a [router](crate::router_with) and of a [server](crate::serve()).
 ///

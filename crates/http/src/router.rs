@@ -19,7 +19,7 @@ use utoipa_axum::{
 
 use crate::{
     Authenticate, Options, audit, batch, changes, drafts, health, messages,
-    metrics::observe,
+    observe::observe,
     openapi::{self, Document, DocumentText},
     problem::{HttpFault, Problem},
     search, sessions,
@@ -29,7 +29,7 @@ use crate::{
 
 /// Returns the routes of the API over this pipeline, with the default bounds. See the [crate page](crate) for the routes.
 ///
-/// A host mounts the router beside its own routes with [`Router::merge`], or under a prefix with [`Router::nest`]. The router
+/// A host mounts the router next to its own routes with [`Router::merge`], or under a prefix with [`Router::nest`]. The router
 /// adds no fallback: use [`not_found`] for the other paths of the server, if they should answer problem documents too.
 ///
 /// The router does not close the pipeline: [`Persistence::close`] is for the host.

@@ -8,9 +8,9 @@ use throughline_core::Persistence;
 use crate::{
     Options,
     auth::{Authenticate, Caller, DynAuthenticate},
-    changes::Readers,
     metrics::Metrics,
     problem::Problem,
+    readers::Readers,
 };
 
 /// The state of a router.

@@ -33,7 +33,7 @@ impl NoAuth {
         Self { caller: Caller::new(tenant).operator(), any_host: false }
     }
 
-    /// Accepts requests that name any host. Whoever reaches the server then reads and writes everything of the tenant.
+    /// Accepts requests that name any host. Each client that reaches the server then reads and writes everything of the tenant.
     #[must_use]
     pub const fn allow_any_host(mut self) -> Self {
         self.any_host = true;

@@ -1,7 +1,6 @@
 //! The route of the change feed, as a stream of server-sent events and as a long poll.
 
 mod poll;
-mod readers;
 mod stream;
 
 use axum::{
@@ -12,7 +11,6 @@ use axum::{
 use throughline_core::{Position, changes::ChangeScope};
 use tokio::sync::watch;
 
-pub(crate) use self::readers::Readers;
 use crate::{
     auth::Caller,
     extract::{Counter, Params},

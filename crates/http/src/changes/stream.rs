@@ -22,8 +22,8 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval_at, sleep},
 };
 
-use super::{Shutdown, readers::ReaderPermit};
-use crate::{Options, metrics::Metrics, problem::Problem, state::RouterState};
+use super::Shutdown;
+use crate::{Options, metrics::Metrics, problem::Problem, readers::ReaderPermit, state::RouterState};
 
 /// The most events that wait for the reader.
 const WAITING: usize = 64;

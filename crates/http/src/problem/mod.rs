@@ -44,13 +44,13 @@ pub(crate) struct ProblemMembers {
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// What failed, for people.
+    /// The failure, for people.
     #[schema(value_type = String)]
     detail: Cow<'static, str>,
     /// The stable code of the problem, such as `not_found`.
     #[schema(value_type = String)]
     code: &'static str,
-    /// What the store has of the operation: `notApplied`, `applied` or `unknown`.
+    /// The part of the operation that the store has: `notApplied`, `applied` or `unknown`.
     #[schema(value_type = String)]
     effect: Effect,
     /// The part that failed: `http`, `edge`, or the name of a layer or of the backend.
@@ -63,7 +63,7 @@ pub(crate) struct ProblemMembers {
     #[serde(rename = "batchIndex", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     batch_index: Option<usize>,
-    /// What the caller should do.
+    /// The advice for the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     advice: Option<&'static str>,

@@ -22,7 +22,7 @@ on_each_store!(
     a_stream_of_one_thread_omits_the_others,
     a_tenant_sees_only_its_own_changes,
     a_long_poll_answers_at_once_or_at_the_next_change,
-    the_place_to_begin_is_required,
+    the_position_to_begin_at_is_required,
     a_page_and_a_stream_from_its_position_show_everything_once,
 );
 
@@ -144,7 +144,7 @@ async fn a_long_poll_answers_at_once_or_at_the_next_change(host: Host) {
     assert_eq!(ids(&last.send().await.expect(200)), ["3"]);
 }
 
-async fn the_place_to_begin_is_required(host: Host) {
+async fn the_position_to_begin_at_is_required(host: Host) {
     let client = host.client();
     for target in [
         "/v1/changes",

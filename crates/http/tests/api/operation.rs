@@ -23,7 +23,7 @@ fn memory() -> Persistence {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_audit_log_shows_who_did_what() {
+async fn the_audit_log_shows_the_actor_and_the_operation() {
     let layer = AuditLayer::new(AuditKey::new(&[7; 32]));
     let db = Persistence::builder().layer(layer).backend(MemoryBackend::new()).build().unwrap();
     let host = Host::over(db).await;
@@ -85,7 +85,7 @@ async fn readiness_and_metrics_have_the_health_of_the_store() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_host_mounts_the_router_beside_its_own_routes() {
+async fn a_host_mounts_the_router_next_to_its_own_routes() {
     let db = memory();
     let auth = || NoAuth::single_tenant("default".parse().unwrap());
     let own = Router::new().route("/", get(|| async { "the host" })).fallback(not_found);

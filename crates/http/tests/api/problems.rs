@@ -116,7 +116,7 @@ async fn each_error_kind_has_its_status_and_its_members() {
         for (effect, name) in
             [(Effect::NotApplied, "notApplied"), (Effect::Applied, "applied"), (Effect::Unknown, "unknown")]
         {
-            let error = PersistError::new(*kind, "as told")
+            let error = PersistError::new(*kind, "as stated")
                 .with_effect(effect)
                 .with_retry_after(Duration::from_millis(1500));
             *next.lock().unwrap() = Some(error);
@@ -129,7 +129,7 @@ async fn each_error_kind_has_its_status_and_its_members() {
             let problem = answer.expect_problem(status_of(*kind).0.as_u16(), kind.code());
             assert_eq!(
                 (&problem["detail"], &problem["effect"], &problem["site"], &problem["retry_after"]),
-                (&"as told".into(), &name.into(), &"fails".into(), &2.into()),
+                (&"as stated".into(), &name.into(), &"fails".into(), &2.into()),
                 "{kind}"
             );
             assert_eq!(answer.header("retry-after"), Some("2"));
@@ -203,7 +203,7 @@ async fn a_client_that_leaves_cancels_no_write() {
     let (entered, release) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let (enters, released) = (Arc::clone(&entered), Arc::clone(&release));
     // The call waits above the store, where a dropped future would cancel it.
-    let gate = from_fn("gate", Phase::Guard, move |request: PersistRequest, next: NextRequest| {
+    let hold = from_fn("hold", Phase::Guard, move |request: PersistRequest, next: NextRequest| {
         let (enters, released) = (Arc::clone(&enters), Arc::clone(&released));
         async move {
             if request.kind().is_write() {
@@ -213,7 +213,7 @@ async fn a_client_that_leaves_cancels_no_write() {
             next.run(request).await
         }
     });
-    let db = Persistence::builder().layer(gate).backend(MemoryBackend::new()).build().unwrap();
+    let db = Persistence::builder().layer(hold).backend(MemoryBackend::new()).build().unwrap();
     let host = Host::over(db).await;
     let client = host.client();
     let body = json!({"id": "m", "role": "user", "text": "x"});

@@ -1,8 +1,12 @@
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use http_body_util::BodyExt;
 use hyper::{HeaderMap, Response, body::Incoming};
 use serde_json::Value;
+use tokio::time::timeout;
+
+/// The time after which a stream without an event counts as a hang.
+const HANG: Duration = Duration::from_secs(60);
 
 /// An event of a stream. A field that the server did not send is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,13 +75,16 @@ impl Events {
         }
     }
 
-    /// Returns the next event with data.
+    /// Returns the next event with data. A stream that sends none fails the test instead of blocking it.
     pub(crate) async fn next_with_data(&mut self) -> Option<Event> {
-        loop {
-            let event = self.next().await?;
-            if !event.data.is_empty() {
-                return Some(event);
+        let next = async {
+            loop {
+                let event = self.next().await?;
+                if !event.data.is_empty() {
+                    return Some(event);
+                }
             }
-        }
+        };
+        timeout(HANG, next).await.expect("the stream sends no event")
     }
 }
