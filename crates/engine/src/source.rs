@@ -135,6 +135,17 @@ pub trait RowSource {
         Ok(None)
     }
 
+    /// Returns whether the store has a message that its look-up by the id does not find, because the index of the ids is damaged.
+    /// The engine asks before a repair treats the message as missing: an import would add it a second time. It may read the whole
+    /// thread.
+    ///
+    /// # Errors
+    /// See [`RowSource`].
+    fn is_hidden(&mut self, key: &MessageKey) -> Result<bool, Halt<Self::Stop>> {
+        let _ = key;
+        Ok(false)
+    }
+
     /// Returns the labels and the owner of a thread whose summary is damaged, if the store keeps them a second time.
     ///
     /// # Errors

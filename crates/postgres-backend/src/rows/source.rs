@@ -20,7 +20,7 @@ use throughline_engine::{
     },
 };
 
-use super::{alias, cache::Cache, chunk, consumer, idempotency, message, range, session, thread};
+use super::{Loading, alias, cache::Cache, chunk, consumer, idempotency, message, range, session, thread};
 use crate::queue::Write;
 
 /// A row was not loaded yet. Its key is recorded.
@@ -63,9 +63,14 @@ pub(crate) struct Source {
     pub(super) damaged: HashMap<MessageKey, DamagedRow>,
     /// Messages that are assumed to be absent and were not looked up.
     assumed: HashSet<MessageKey>,
+    pub(super) loading: Loading,
 }
 
 impl Source {
+    pub(crate) fn new(loading: Loading) -> Self {
+        Self { loading, ..Self::default() }
+    }
+
     /// Records the rows that a write certainly looks up.
     pub(crate) fn prefetch(&mut self, write: &Write, minted: MintedIds) {
         prefetch(&write.decided(), |row| match row {

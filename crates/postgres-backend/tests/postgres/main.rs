@@ -4,6 +4,7 @@ mod audit;
 mod erased;
 mod fingerprints;
 mod lost;
+mod lost_value;
 mod minted;
 mod open;
 mod outcomes;
