@@ -13,8 +13,8 @@ use crate::{
     Halt, RowKey,
     rows::{
         AgentKey, AliasQuery, AttemptKey, ConsumerKey, ConsumerRow, DamagedRow, IdempotencyRow,
-        IdempotencyRowKey, LeftoverQuery, MessageKey, MessageRange, MessageRow, QuarantineKey, RuntimeKey,
-        SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
+        IdempotencyRowKey, LeftoverQuery, MessageKey, MessageRange, MessageRow, QuarantineCount,
+        QuarantineKey, RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
     },
 };
 
@@ -117,6 +117,12 @@ pub trait RowSource {
     /// # Errors
     /// See [`RowSource`].
     fn quarantined(&mut self, key: &QuarantineKey) -> Result<Option<QuarantinedChange>, Halt<Self::Stop>>;
+
+    /// Returns the number of changes in the quarantine of a consumer.
+    ///
+    /// # Errors
+    /// See [`RowSource`].
+    fn count_quarantined(&mut self, query: &QuarantineCount) -> Result<u64, Halt<Self::Stop>>;
 
     /// Returns the number of rows that a purge of a thread has to remove after its messages, counted up to
     /// [`LeftoverQuery::limit`].
@@ -246,6 +252,10 @@ impl RowSource for EmptySource {
 
     fn quarantined(&mut self, _: &QuarantineKey) -> Result<Option<QuarantinedChange>, Halt<Infallible>> {
         Ok(None)
+    }
+
+    fn count_quarantined(&mut self, _: &QuarantineCount) -> Result<u64, Halt<Infallible>> {
+        Ok(0)
     }
 
     fn leftovers(&mut self, _: &LeftoverQuery) -> Result<u64, Halt<Infallible>> {

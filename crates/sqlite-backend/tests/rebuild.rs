@@ -11,8 +11,8 @@ use std::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    Delta, Effect, ErrorKind, Labels, Message, MessageId, NewMessage, NewReservation, Persistence, Position, Role,
-    ThreadId,
+    Delta, Effect, ErrorKind, Labels, Message, MessageId, NewMessage, NewReservation, Persistence, Position,
+    Role, ThreadId,
     changes::{ChangeScope, ReadChanges},
     messages::{ContentChange, ImportRow, ImportedRow, PageFrom, Reserve, UpdateMode, Visibility},
     replication::{BeginCapture, ReadImages},
@@ -160,7 +160,8 @@ async fn rebuilt(store: &Store) -> (PathBuf, Vec<(Part, String)>) {
     db.close().await.unwrap();
     assert_eq!((&rebuilt.path, rebuilt.bytes), (&copy, fs::metadata(&copy).unwrap().len()));
     assert_eq!(rebuilt.verification.messages, 2 * (MESSAGES as u64 - 1) + 1);
-    let named = |damage: &Damage| (damage.part, damage.thread.as_ref().map_or("", ThreadId::as_str).to_owned());
+    let named =
+        |damage: &Damage| (damage.part, damage.thread.as_ref().map_or("", ThreadId::as_str).to_owned());
     (copy, rebuilt.verification.damaged.iter().map(named).collect())
 }
 
@@ -186,7 +187,7 @@ async fn every_damaged_index_is_built_again_and_no_row_is_lost() {
             let (copy, damage) = rebuilt(&store).await;
             assert_eq!(damage, [], "{index}");
             let (maintenance, db) = open(&copy).await;
-            assert_eq!(everything(&db).await, before, "{index}");
+            assert!(everything(&db).await == before, "{index}");
             let mut labels = Labels::new();
             labels.set("project".parse().unwrap(), "atlas".parse().unwrap());
             let labeled = db.read(ListThreads::new(10).with_labels(labels)).await.unwrap();
@@ -203,7 +204,7 @@ async fn every_damaged_index_is_built_again_and_no_row_is_lost() {
 async fn a_damaged_table_of_the_order_is_repaired_thread_by_thread() {
     let store = store().await;
     let (_, db) = open(&store.path).await;
-    let before = everything(&db).await;
+    let before = [messages(&db, "t").await, messages(&db, "u").await];
     db.close().await.unwrap();
     overwrite(&store.path, "thread_segments", false, 0xff);
     let (copy, damage) = rebuilt(&store).await;
@@ -216,7 +217,7 @@ async fn a_damaged_table_of_the_order_is_repaired_thread_by_thread() {
     }
     assert_eq!(messages(&db, "t").await.len(), MESSAGES);
     assert!(maintenance.verify().await.unwrap().is_sound());
-    assert_eq!(everything(&db).await, before);
+    assert_eq!([messages(&db, "t").await, messages(&db, "u").await], before);
 }
 
 #[tokio::test]
@@ -311,7 +312,8 @@ async fn an_audit_log_and_a_running_capture_survive_a_rebuild() {
     db.close().await.unwrap();
     let (maintenance, db) = open(&copy).await;
     assert_eq!(verify(&db, &key(), &[]).await.unwrap().flaw, None);
-    assert_eq!(db.read(ReadImages::new(cursor, 500)).await.unwrap(), images);
+    let copied = db.read(ReadImages::new(cursor, 500)).await.unwrap();
+    assert_eq!((copied.images, copied.cursor), (images.images, images.cursor));
     db.thread("t").add(NewMessage::user("later").with_id(id("b"))).await.unwrap();
     let after = db.read(ReadImages::new(images.cursor, 500)).await.unwrap();
     assert!(after.images.len() > 1, "the triggers record rows: {after:?}");

@@ -104,9 +104,11 @@ impl EstimatedSize for AuditEntry {
 impl EstimatedSize for Attempt {
     fn estimated_size(&self) -> usize {
         let of = |text: Option<&str>| text.map_or(0, str::len);
-        let sessions = [&self.resumes, &self.assigned, &self.session].map(|id| of(id.as_ref().map(SessionId::as_str)));
+        let sessions =
+            [&self.resumes, &self.assigned, &self.session].map(|id| of(id.as_ref().map(SessionId::as_str)));
         let runtime = self.runtime.as_ref().map_or(0, |at| at.id.as_str().len() + at.root.as_str().len());
-        let origin = self.origin.as_ref().map_or(0, |from| from.agent.as_str().len() + from.thread.as_str().len());
+        let origin =
+            self.origin.as_ref().map_or(0, |from| from.agent.as_str().len() + from.thread.as_str().len());
         REST + of(self.work_dir.as_ref().map(WorkDir::as_str))
             + of(self.detail.as_deref())
             + self.id.as_str().len()

@@ -9,8 +9,9 @@ use throughline_core::{
 };
 
 use super::{
-    Decided, WriteScope, refusal,
+    Decided, WriteScope,
     load::{Named, last_seq, summary_mut},
+    refusal,
 };
 use crate::{
     Halt, RowSource,
@@ -66,7 +67,8 @@ impl<S: RowSource> WriteScope<'_, S> {
     fn missing(&mut self, thread: &ThreadId, id: &MessageId) -> Decided<Readable, S> {
         let key = self.message_key(thread, id);
         if self.source.is_hidden(&key)? {
-            let detail = "the index of the ids does not lead to the stored message: rebuild the indexes of the store";
+            let detail =
+                "the index of the ids does not lead to the stored message: rebuild the indexes of the store";
             return Err(refusal(ErrorKind::Corrupt, detail).about(thread, id).into());
         }
         Ok(Readable::Missing)

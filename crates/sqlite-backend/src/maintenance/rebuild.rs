@@ -78,8 +78,7 @@ impl Table {
         let columns = read.column_count();
         let parameters = vec!["?"; columns].join(", ");
         let verb = if *is_index { "INSERT OR IGNORE" } else { "INSERT" };
-        let mut write =
-            copy.prepare(&format!("{verb} INTO {name} VALUES ({parameters})")).map_err(failed)?;
+        let mut write = copy.prepare(&format!("{verb} INTO {name} VALUES ({parameters})")).map_err(failed)?;
         let mut rows = read.query([]).map_err(unreadable)?;
         loop {
             let row = match rows.next() {
@@ -117,8 +116,7 @@ fn copy(source: &Path, unfinished: &Path, stop: &Stop) -> Result<()> {
     source.execute_batch("BEGIN").map_err(failed)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let copy = Connection::open_with_flags(unfinished, flags).map_err(failed)?;
-    let page_size: i64 =
-        source.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(failed)?;
+    let page_size: i64 = source.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(failed)?;
     // The file is synced or deleted as a whole.
     copy.execute_batch(&format!(
         "PRAGMA page_size = {page_size}; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; \

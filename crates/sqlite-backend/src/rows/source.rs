@@ -14,8 +14,8 @@ use throughline_engine::{
     Halt, RowSource,
     rows::{
         AgentKey, AliasQuery, AttemptKey, ConsumerKey, ConsumerRow, DamagedRow, IdempotencyRow,
-        IdempotencyRowKey, LeftoverQuery, MessageKey, MessageRange, MessageRow, QuarantineKey, RuntimeKey,
-        SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
+        IdempotencyRowKey, LeftoverQuery, MessageKey, MessageRange, MessageRow, QuarantineCount,
+        QuarantineKey, RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
     },
 };
 
@@ -142,6 +142,10 @@ impl RowSource for Source<'_> {
 
     fn quarantined(&mut self, key: &QuarantineKey) -> Loaded<Option<QuarantinedChange>> {
         Ok(self.find_quarantined(key)?)
+    }
+
+    fn count_quarantined(&mut self, query: &QuarantineCount) -> Loaded<u64> {
+        Ok(self.quarantine_len(query)?)
     }
 
     fn leftovers(&mut self, query: &LeftoverQuery) -> Loaded<u64> {
