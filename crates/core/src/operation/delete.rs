@@ -7,7 +7,7 @@ use crate::{
     operation::{
         PersistResult, Verb,
         bytes::stored_len,
-        facts::{AnswerFacts, Facts, deduplicated_by_field},
+        facts::{AnswerFacts, Facts, StatesFacts, deduplicated_by_field},
         stored::{LookUp, Replay},
     },
 };
@@ -96,17 +96,9 @@ carries_content!(
     Deleted { thread, id, seq: _, revision: _, state: _, attachments: _, deduplicated: _ } for (thread, id) => []
 );
 
-impl Facts for Delete {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Delete]
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn deletes(&self) -> bool {
-        true
+impl StatesFacts for Delete {
+    fn facts(&self) -> Facts<'_> {
+        Facts { is_batchable: true, deletes: true, ..Facts::needing(&[Verb::Delete]) }
     }
 
     fn byte_len(&self) -> Option<usize> {

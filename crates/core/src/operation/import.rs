@@ -12,7 +12,7 @@ use crate::{
     operation::{
         Origin, PersistResult, Verb,
         bytes::stored_len,
-        facts::{AnswerFacts, Facts, deduplicated_by_field},
+        facts::{AnswerFacts, Facts, StatesFacts, deduplicated_by_field},
         stored::{LookUp, Replay},
     },
 };
@@ -289,17 +289,9 @@ impl Addressed for Imported {
     }
 }
 
-impl Facts for Import {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Import]
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn brings_content(&self) -> bool {
-        true
+impl StatesFacts for Import {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, brings_content: true, ..Facts::needing(&[Verb::Import]) }
     }
 
     fn byte_len(&self) -> Option<usize> {

@@ -12,7 +12,7 @@ use crate::{
     operation::{
         PersistResult, Verb,
         bytes::stored_len,
-        facts::{AnswerFacts, Facts, deduplicated_by_field},
+        facts::{AnswerFacts, Facts, StatesFacts, deduplicated_by_field},
         stored::{LookUp, Replay},
     },
 };
@@ -242,25 +242,15 @@ impl Addressed for Reserved {
     }
 }
 
-impl Facts for Reserve {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Append]
-    }
-
-    fn minted_id(&self) -> Option<&MessageId> {
-        self.minted.then_some(&self.id)
-    }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        Some(&self.metadata)
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
+impl StatesFacts for Reserve {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            minted_id: self.minted.then_some(&self.id),
+            metadata: Some(&self.metadata),
+            is_batchable: true,
+            grows: true,
+            ..Facts::needing(&[Verb::Append])
+        }
     }
 
     fn byte_len(&self) -> Option<usize> {

@@ -9,7 +9,7 @@ use crate::{
     operation::{
         PersistResult, Verb,
         bytes::stored_len,
-        facts::{AnswerFacts, Facts, deduplicated_by_field},
+        facts::{AnswerFacts, Facts, StatesFacts, deduplicated_by_field},
         stored::{LookUp, Replay},
     },
 };
@@ -117,22 +117,16 @@ carries_content!(
     for (thread, id) => [Metadata(metadata)]
 );
 
-impl Facts for Update {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Edit]
-    }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        Some(self.metadata.as_metadata())
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        let sets_a_value = self.metadata.as_metadata().iter().any(|(_, value)| value.get() != "null");
-        sets_a_value || self.attachments.as_ref().is_some_and(|keys| !keys.is_empty())
+impl StatesFacts for Update {
+    fn facts(&self) -> Facts<'_> {
+        let metadata = self.metadata.as_metadata();
+        let sets_a_value = metadata.iter().any(|(_, value)| value.get() != "null");
+        Facts {
+            metadata: Some(metadata),
+            is_batchable: true,
+            grows: sets_a_value || self.attachments.as_ref().is_some_and(|keys| !keys.is_empty()),
+            ..Facts::needing(&[Verb::Edit])
+        }
     }
 
     fn byte_len(&self) -> Option<usize> {

@@ -8,8 +8,8 @@ use crate::{
         debug_without_text,
     },
     operation::{
-        Verb,
-        facts::{AnswerFacts, Facts, Split, consumer_by_field},
+        consumer::on_consumer,
+        facts::{AnswerFacts, Facts, StatesFacts, consumer_by_field},
     },
 };
 
@@ -92,23 +92,9 @@ carries_nothing!(ChangeReleased { consumer: _, position: _, was_listed: _ });
 // The thread of a quarantined change is only information for people, and no redirect uses it.
 crate::operation::addresses_no_thread!(QuarantineChange, ChangeQuarantined, ReleaseChange, ChangeReleased);
 
-impl Facts for QuarantineChange {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Consume]
-    }
-
-    consumer_by_field!();
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Here
+impl StatesFacts for QuarantineChange {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, ..on_consumer(&self.consumer) }
     }
 }
 
@@ -116,19 +102,9 @@ impl AnswerFacts for ChangeQuarantined {
     consumer_by_field!();
 }
 
-impl Facts for ReleaseChange {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Consume]
-    }
-
-    consumer_by_field!();
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Here
+impl StatesFacts for ReleaseChange {
+    fn facts(&self) -> Facts<'_> {
+        on_consumer(&self.consumer)
     }
 }
 

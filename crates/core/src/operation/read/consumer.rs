@@ -8,8 +8,8 @@ use crate::{
         debug_without_text,
     },
     operation::{
-        Verb,
-        facts::{AnswerFacts, Facts, Limits, Split, consumer_by_field},
+        consumer::on_consumer,
+        facts::{AnswerFacts, Facts, Limits, StatesFacts, consumer_by_field},
     },
 };
 
@@ -109,19 +109,9 @@ impl CarriesContent for QuarantinedChanges {
 
 crate::operation::addresses_no_thread!(GetCursor, ConsumerCursor, ListQuarantined, QuarantinedChanges);
 
-impl Facts for GetCursor {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Consume]
-    }
-
-    consumer_by_field!();
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Here
+impl StatesFacts for GetCursor {
+    fn facts(&self) -> Facts<'_> {
+        on_consumer(&self.consumer)
     }
 }
 
@@ -129,23 +119,9 @@ impl AnswerFacts for ConsumerCursor {
     consumer_by_field!();
 }
 
-impl Facts for ListQuarantined {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Consume]
-    }
-
-    consumer_by_field!();
-
-    fn limits(&self) -> Option<Limits> {
-        Limits::items(self.limit)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Here
+impl StatesFacts for ListQuarantined {
+    fn facts(&self) -> Facts<'_> {
+        Facts { limits: Limits::items(self.limit), ..on_consumer(&self.consumer) }
     }
 }
 

@@ -4,9 +4,10 @@ use crate::{
     Position, Timestamp,
     message::{carries_nothing, carries_parts},
     operation::{
-        Image, Reach, Verb,
-        facts::{AnswerFacts, Facts, Split},
+        Image,
+        facts::{AnswerFacts, Facts, Split, StatesFacts},
         replica::NO_REPLICATION,
+        replica::on_store,
     },
     replica::ImageCursor,
 };
@@ -79,40 +80,16 @@ carries_nothing!(GetReplicationStatus {});
 
 crate::operation::addresses_no_thread!(ReadImages, Images, GetReplicationStatus);
 
-impl Facts for ReadImages {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Replicate]
-    }
-
-    fn reach(&self) -> Reach<'_> {
-        Reach::Store
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Refused(NO_REPLICATION)
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Refused(NO_REPLICATION)
+impl StatesFacts for ReadImages {
+    fn facts(&self) -> Facts<'_> {
+        Facts { split_by_thread: Split::Refused(NO_REPLICATION), ..on_store() }
     }
 }
 
 impl AnswerFacts for Images {}
 
-impl Facts for GetReplicationStatus {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Replicate]
-    }
-
-    fn reach(&self) -> Reach<'_> {
-        Reach::Store
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Refused(NO_REPLICATION)
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Refused(NO_REPLICATION)
+impl StatesFacts for GetReplicationStatus {
+    fn facts(&self) -> Facts<'_> {
+        Facts { split_by_thread: Split::Refused(NO_REPLICATION), ..on_store() }
     }
 }

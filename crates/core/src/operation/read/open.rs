@@ -6,7 +6,7 @@ use crate::{
     message::{carries_nothing, carries_parts},
     operation::{
         Addressed, ReadPage, Verb,
-        facts::{AnswerFacts, Facts, Limits, Split},
+        facts::{AnswerFacts, Facts, Limits, Split, StatesFacts},
     },
 };
 
@@ -105,21 +105,14 @@ impl Addressed for ListOpen {
 
 crate::operation::addresses_no_thread!(OpenReservations);
 
-impl Facts for ListOpen {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Read]
-    }
-
-    fn limits(&self) -> Option<Limits> {
-        Limits::page(self.limit, self.max_bytes)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Both
+impl StatesFacts for ListOpen {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            limits: Limits::page(self.limit, self.max_bytes),
+            split_by_message: Split::Here,
+            split_by_thread: Split::Both,
+            ..Facts::needing(&[Verb::Read])
+        }
     }
 }
 

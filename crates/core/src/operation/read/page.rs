@@ -6,7 +6,7 @@ use crate::{
     message::{carries_nothing, carries_parts},
     operation::{
         Verb,
-        facts::{AnswerFacts, Facts, Limits, Split},
+        facts::{AnswerFacts, Facts, Limits, Split, StatesFacts},
     },
 };
 
@@ -169,17 +169,13 @@ carries_nothing!(ReadPage { thread: _, from: _, limit: _, visibility: _, max_byt
 
 crate::operation::addressed_by_thread!(ReadPage, Page);
 
-impl Facts for ReadPage {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Read]
-    }
-
-    fn limits(&self) -> Option<Limits> {
-        Limits::page(self.limit, self.max_bytes)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for ReadPage {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            limits: Limits::page(self.limit, self.max_bytes),
+            split_by_message: Split::Here,
+            ..Facts::needing(&[Verb::Read])
+        }
     }
 }
 

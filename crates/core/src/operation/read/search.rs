@@ -8,7 +8,7 @@ use crate::{
     },
     operation::{
         Addressed, Verb,
-        facts::{AnswerFacts, Asked, Facts, Limits, Split},
+        facts::{AnswerFacts, Asked, Facts, Limits, Split, StatesFacts},
     },
 };
 
@@ -131,21 +131,16 @@ impl Addressed for SearchMessages {
 
 crate::operation::addresses_no_thread!(SearchHits);
 
-impl Facts for SearchMessages {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Read]
-    }
-
-    fn limits(&self) -> Option<Limits> {
-        Limits::items(self.limit)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Refused("messages cannot be searched: those of the other side are not indexed here")
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Both
+impl StatesFacts for SearchMessages {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            limits: Limits::items(self.limit),
+            split_by_message: Split::Refused(
+                "messages cannot be searched: those of the other side are not indexed here",
+            ),
+            split_by_thread: Split::Both,
+            ..Facts::needing(&[Verb::Read])
+        }
     }
 }
 

@@ -4,9 +4,9 @@ use crate::{
     Position,
     message::{carries_nothing, carries_parts},
     operation::{
-        Image, Reach, Verb,
-        facts::{AnswerFacts, Facts, Split},
-        replica::NO_REPLICATION,
+        Image,
+        facts::{AnswerFacts, Facts, StatesFacts},
+        replica::on_store,
     },
     replica::{Epoch, ImageCursor},
 };
@@ -64,25 +64,13 @@ carries_nothing!(ImagesApplied { cursor: _, already: _ });
 
 crate::operation::addresses_no_thread!(ApplyImages, ImagesApplied);
 
-impl Facts for ApplyImages {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Replicate]
-    }
-
-    fn reach(&self) -> Reach<'_> {
-        Reach::Store
-    }
-
-    fn grows(&self) -> bool {
-        true
+impl StatesFacts for ApplyImages {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, ..on_store() }
     }
 
     fn byte_len(&self) -> Option<usize> {
         Some(self.images.iter().map(Image::estimated_size).sum())
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Refused(NO_REPLICATION)
     }
 }
 

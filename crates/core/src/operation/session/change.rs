@@ -5,8 +5,9 @@ use crate::{
     id::SessionId,
     message::{SessionGeneration, carries_nothing},
     operation::{
-        Addressed, SessionSubject, Verb,
-        facts::{AnswerFacts, Facts, Split, deduplicated_by_field},
+        Addressed, SessionSubject,
+        facts::{AnswerFacts, Facts, StatesFacts, deduplicated_by_field},
+        session::on_thread,
     },
     session::{Binding, Runtime},
 };
@@ -77,69 +78,21 @@ carries_nothing!(SessionChanged { binding: _, moved: _, deduplicated: _ });
 
 crate::operation::addressed_by_thread!(ResetSession, RetireSession, ClearPointerIf);
 
-impl Facts for ResetSession {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, None))
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for ResetSession {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, ..on_thread(&self.agent, None) }
     }
 }
 
-impl Facts for RetireSession {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, None))
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for RetireSession {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, ..on_thread(&self.agent, None) }
     }
 }
 
-impl Facts for ClearPointerIf {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, None))
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for ClearPointerIf {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, ..on_thread(&self.agent, None) }
     }
 }
 

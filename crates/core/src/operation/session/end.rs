@@ -8,8 +8,8 @@ use crate::{
         debug_without_text,
     },
     operation::{
-        SessionSubject, Verb,
-        facts::{Facts, Split},
+        facts::{Facts, StatesFacts},
+        session::on_thread,
     },
     session::Failure,
 };
@@ -202,90 +202,26 @@ carries_nothing!(PinSession { agent: _, thread: _, attempt: _, session: _, work_
 
 crate::operation::addressed_by_thread!(ConfirmRun, FailRun, CancelRun, PinSession);
 
-impl Facts for ConfirmRun {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, Some(&self.attempt)))
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn settles(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for ConfirmRun {
+    fn facts(&self) -> Facts<'_> {
+        Facts { settles: true, ..on_thread(&self.agent, Some(&self.attempt)) }
     }
 }
 
-impl Facts for FailRun {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, Some(&self.attempt)))
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn settles(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for FailRun {
+    fn facts(&self) -> Facts<'_> {
+        Facts { settles: true, ..on_thread(&self.agent, Some(&self.attempt)) }
     }
 }
 
-impl Facts for CancelRun {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, Some(&self.attempt)))
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn settles(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for CancelRun {
+    fn facts(&self) -> Facts<'_> {
+        Facts { settles: true, ..on_thread(&self.agent, Some(&self.attempt)) }
     }
 }
 
-impl Facts for PinSession {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, Some(&self.attempt)))
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for PinSession {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, ..on_thread(&self.agent, Some(&self.attempt)) }
     }
 }

@@ -1,14 +1,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Metadata, MetadataPatch, OwnerId, Result, TenantId, ThreadId, Title,
+    MetadataPatch, OwnerId, Result, TenantId, ThreadId, Title,
     message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
     operation::{
         PersistResult, Verb,
-        facts::{Facts, Split},
+        facts::{Facts, Split, StatesFacts},
         lower,
         nullable::present,
         stored::{LookUp, Replay},
+        thread::managing,
         thread::replay_summary,
     },
     thread::LabelPatch,
@@ -188,17 +189,9 @@ crate::operation::addressed_by_thread!(
     RebuildThread
 );
 
-impl Facts for RenameThread {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Manage]
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for RenameThread {
+    fn facts(&self) -> Facts<'_> {
+        managing()
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {
@@ -206,17 +199,9 @@ impl Facts for RenameThread {
     }
 }
 
-impl Facts for ArchiveThread {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Manage]
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for ArchiveThread {
+    fn facts(&self) -> Facts<'_> {
+        managing()
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {
@@ -224,25 +209,9 @@ impl Facts for ArchiveThread {
     }
 }
 
-impl Facts for LabelThread {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Manage]
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        Some(self.metadata.as_metadata())
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for LabelThread {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, metadata: Some(self.metadata.as_metadata()), ..managing() }
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {
@@ -250,17 +219,9 @@ impl Facts for LabelThread {
     }
 }
 
-impl Facts for PublishThread {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Manage]
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for PublishThread {
+    fn facts(&self) -> Facts<'_> {
+        managing()
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {
@@ -268,13 +229,9 @@ impl Facts for PublishThread {
     }
 }
 
-impl Facts for RebuildThread {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Manage]
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for RebuildThread {
+    fn facts(&self) -> Facts<'_> {
+        Facts { split_by_message: Split::Here, ..Facts::needing(&[Verb::Manage]) }
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {

@@ -4,9 +4,10 @@ use crate::{
     Labels, Metadata, OwnerId, Result, TenantId, ThreadId, Timestamp, Title,
     message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut},
     operation::{
-        PersistResult, Verb,
-        facts::{Facts, Split},
+        PersistResult,
+        facts::{Facts, StatesFacts},
         stored::{LookUp, Replay},
+        thread::managing,
         thread::replay_summary,
     },
     thread::ForkPoint,
@@ -171,25 +172,9 @@ impl CarriesContent for CreateThread {
 
 crate::operation::addressed_by_thread!(CreateThread);
 
-impl Facts for CreateThread {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Manage]
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        Some(&self.metadata)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for CreateThread {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, metadata: Some(&self.metadata), ..managing() }
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {

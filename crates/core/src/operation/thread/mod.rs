@@ -19,8 +19,8 @@ pub use self::{
     take::{TakeLastMessage, TakenMessage},
 };
 use super::{
-    Addressed, OperationOf, PersistResult,
-    facts::{AnswerFacts, deduplicated_by_field},
+    Addressed, OperationOf, PersistResult, Verb,
+    facts::{AnswerFacts, Facts, Split, deduplicated_by_field},
     family::family,
     stored::{LookUp, Replay},
 };
@@ -128,6 +128,11 @@ impl AnswerFacts for ThreadChanged {
     fn summaries(&self) -> &[ThreadSummary] {
         std::slice::from_ref(&self.summary)
     }
+}
+
+/// The facts that the operations on the summary of a thread share.
+fn managing() -> Facts<'static> {
+    Facts { is_batchable: true, split_by_message: Split::Here, ..Facts::needing(&[Verb::Manage]) }
 }
 
 /// Answers a repeated call with the current summary of the thread.

@@ -6,7 +6,7 @@ use crate::{
     operation::{
         Deleted, OperationOf as _, PersistResult, Verb,
         estimated_size::EstimatedSize,
-        facts::{AnswerFacts, Asked, Facts, Split, deduplicated_by_field},
+        facts::{AnswerFacts, Asked, Facts, Split, StatesFacts, deduplicated_by_field},
         stored::{LookUp, Replay},
     },
 };
@@ -89,22 +89,17 @@ impl CarriesContent for TakenMessage {
 
 crate::operation::addressed_by_thread!(TakeLastMessage, TakenMessage);
 
-impl Facts for TakeLastMessage {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Delete, Verb::Read]
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn deletes(&self) -> bool {
-        true
-    }
-
-    // The store of the last message could change between the read and the deletion.
-    fn split_by_message(&self) -> Split {
-        Split::Refused("the last message may be kept on the other side: read it, and delete it by its id")
+impl StatesFacts for TakeLastMessage {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            is_batchable: true,
+            deletes: true,
+            // The store of the last message could change between the read and the deletion.
+            split_by_message: Split::Refused(
+                "the last message may be kept on the other side: read it, and delete it by its id",
+            ),
+            ..Facts::needing(&[Verb::Delete, Verb::Read])
+        }
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, _: &mut dyn LookUp) -> Result<PersistResult> {
