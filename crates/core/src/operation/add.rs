@@ -1,6 +1,5 @@
 use serde::{Deserialize, Serialize};
 
-use super::Addressed;
 use crate::{
     Content, Message, MessageId, MessageState, Metadata, Result, Revision, Role, Seq, TenantId, ThreadId,
     Timestamp,
@@ -250,23 +249,9 @@ pub struct Added {
     pub deduplicated: bool,
 }
 
-carries_parts!(Added, self => {
-    let Self { message, deduplicated: _ } = self;
-    [message]
-}, {
-    let Self { message, deduplicated: _ } = self;
-    [message]
-});
+carries_parts!(Added { message, deduplicated: _ } => [message]);
 
-impl Addressed for Added {
-    fn thread(&self) -> Option<&ThreadId> {
-        Some(&self.message.thread)
-    }
-
-    fn message(&self) -> Option<&MessageId> {
-        Some(&self.message.id)
-    }
-}
+super::addressed_by_fields!(Added in message);
 
 impl StatesFacts for Add {
     fn facts(&self) -> Facts<'_> {

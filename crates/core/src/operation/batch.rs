@@ -72,13 +72,7 @@ impl Batch {
     }
 }
 
-carries_parts!(Batch, self => {
-    let Self { items, after: _, max_answer_bytes: _ } = self;
-    items
-}, {
-    let Self { items, after: _, max_answer_bytes: _ } = self;
-    items
-});
+carries_parts!(Batch { items, after: _, max_answer_bytes: _ } => items);
 
 /// Returns the thread of all `parts`. `None` if they address several threads.
 fn common_thread<T: Addressed>(parts: &[T]) -> Option<&ThreadId> {
@@ -107,13 +101,7 @@ pub struct Batched {
     pub deduplicated: bool,
 }
 
-carries_parts!(Batched, self => {
-    let Self { outputs, deduplicated: _ } = self;
-    outputs
-}, {
-    let Self { outputs, deduplicated: _ } = self;
-    outputs
-});
+carries_parts!(Batched { outputs, deduplicated: _ } => outputs);
 
 impl Addressed for Batched {
     fn thread(&self) -> Option<&ThreadId> {

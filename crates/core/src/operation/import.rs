@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Addressed, nullable::present};
+use super::nullable::present;
 use crate::{
     Content, Message, MessageId, MessageState, Metadata, Result, Revision, Role, Seq, TenantId, ThreadId,
     Timestamp,
@@ -231,15 +231,7 @@ impl CarriesContent for Import {
     }
 }
 
-impl Addressed for Import {
-    fn thread(&self) -> Option<&ThreadId> {
-        Some(&self.thread)
-    }
-
-    fn message(&self) -> Option<&MessageId> {
-        None
-    }
-}
+super::addressed_by_thread!(Import, Imported);
 
 /// The answer to [`Import`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,16 +270,6 @@ impl Imported {
 }
 
 carries_nothing!(Imported { thread: _, rows: _, deduplicated: _ });
-
-impl Addressed for Imported {
-    fn thread(&self) -> Option<&ThreadId> {
-        Some(&self.thread)
-    }
-
-    fn message(&self) -> Option<&MessageId> {
-        None
-    }
-}
 
 impl StatesFacts for Import {
     fn facts(&self) -> Facts<'_> {

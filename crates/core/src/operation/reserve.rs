@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Addressed;
 use crate::{
     Content, Lease, Message, MessageId, MessageState, Metadata, Result, Revision, Role, Seq, TenantId,
     ThreadId, Timestamp,
@@ -224,23 +223,9 @@ pub struct Reserved {
     pub deduplicated: bool,
 }
 
-carries_parts!(Reserved, self => {
-    let Self { message, deduplicated: _ } = self;
-    [message]
-}, {
-    let Self { message, deduplicated: _ } = self;
-    [message]
-});
+carries_parts!(Reserved { message, deduplicated: _ } => [message]);
 
-impl Addressed for Reserved {
-    fn thread(&self) -> Option<&ThreadId> {
-        Some(&self.message.thread)
-    }
-
-    fn message(&self) -> Option<&MessageId> {
-        Some(&self.message.id)
-    }
-}
+super::addressed_by_fields!(Reserved in message);
 
 impl StatesFacts for Reserve {
     fn facts(&self) -> Facts<'_> {

@@ -5,7 +5,7 @@ use crate::{
     ErrorKind, Message, MessageId, Metadata, MetadataPatch, PersistError, Result, Revision, TenantId,
     ThreadId,
     id::AttachmentKey,
-    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_content},
+    message::carries_content,
     operation::{
         PersistResult, Verb,
         bytes::stored_len,
@@ -72,25 +72,10 @@ impl Update {
     }
 }
 
-impl CarriesContent for Update {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self { thread, id: message, metadata, attachments: _, expected: _, max_metadata_bytes: _ } = self;
-        vec![ContentField {
-            thread,
-            message: Some(message),
-            value: FieldValue::Metadata(metadata.as_metadata()),
-        }]
-    }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self { thread, id: message, metadata, attachments: _, expected: _, max_metadata_bytes: _ } = self;
-        vec![ContentFieldMut {
-            thread,
-            message: Some(message),
-            value: FieldValueMut::Metadata(metadata.as_metadata_mut()),
-        }]
-    }
-}
+carries_content!(
+    Update { thread, id, metadata: MetadataPatch(metadata), attachments: _, expected: _, max_metadata_bytes: _ }
+    for (thread, id) => [Metadata(metadata)]
+);
 
 super::addressed_by_fields!(Update, Updated);
 

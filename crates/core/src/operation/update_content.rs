@@ -6,7 +6,7 @@ use super::lower;
 use crate::{
     Content, Delta, MessageId, MessageState, Result, Revision, TenantId, ThreadId,
     message::{
-        CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, Length, carries_content,
+        CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, Length, carries_nothing,
     },
     operation::{
         PersistResult, Verb,
@@ -227,9 +227,7 @@ pub struct ContentUpdated {
     pub deduplicated: bool,
 }
 
-carries_content!(
-    ContentUpdated { thread, id, revision: _, state: _, deduplicated: _ } for (thread, id) => []
-);
+carries_nothing!(ContentUpdated { thread: _, id: _, revision: _, state: _, deduplicated: _ });
 
 /// The longest reason that does not count as content.
 const SHORT_REASON: usize = 4096;

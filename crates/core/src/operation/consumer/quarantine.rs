@@ -3,10 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Position, ThreadId,
     id::ConsumerName,
-    message::{
-        CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing,
-        debug_without_text,
-    },
+    message::{carries_content, carries_nothing, debug_without_text},
     operation::{
         consumer::on_consumer,
         facts::{AnswerFacts, Facts, StatesFacts, consumer_by_field},
@@ -39,17 +36,7 @@ impl QuarantineChange {
     }
 }
 
-impl CarriesContent for QuarantineChange {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self { consumer: _, position: _, thread, why } = self;
-        vec![ContentField { thread, message: None, value: FieldValue::Reason(why) }]
-    }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self { consumer: _, position: _, thread, why } = self;
-        vec![ContentFieldMut { thread, message: None, value: FieldValueMut::Reason(why) }]
-    }
-}
+carries_content!(QuarantineChange { consumer: _, position: _, thread, why } for (thread) => [Reason(why)]);
 
 /// The answer to [`QuarantineChange`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

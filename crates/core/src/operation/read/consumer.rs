@@ -3,10 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Position, ThreadId, Timestamp,
     id::ConsumerName,
-    message::{
-        CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing,
-        debug_without_text,
-    },
+    message::{carries_content, carries_nothing, carries_parts, debug_without_text},
     operation::{
         consumer::on_consumer,
         facts::{AnswerFacts, Facts, Limits, StatesFacts, consumer_by_field},
@@ -87,25 +84,8 @@ pub struct QuarantinedChange {
 
 debug_without_text!(QuarantinedChange { position, thread, at } unshown { why });
 
-impl CarriesContent for QuarantinedChanges {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        fn field(change: &QuarantinedChange) -> ContentField<'_> {
-            let QuarantinedChange { position: _, thread, at: _, why } = change;
-            ContentField { thread, message: None, value: FieldValue::Reason(why) }
-        }
-        let Self { consumer: _, changes, more: _ } = self;
-        changes.iter().map(field).collect()
-    }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        fn field(change: &mut QuarantinedChange) -> ContentFieldMut<'_> {
-            let QuarantinedChange { position: _, thread, at: _, why } = change;
-            ContentFieldMut { thread: &*thread, message: None, value: FieldValueMut::Reason(why) }
-        }
-        let Self { consumer: _, changes, more: _ } = self;
-        changes.iter_mut().map(field).collect()
-    }
-}
+carries_content!(QuarantinedChange { position: _, thread, at: _, why } for (thread) => [Reason(why)]);
+carries_parts!(QuarantinedChanges { consumer: _, changes, more: _ } => changes);
 
 crate::operation::addresses_no_thread!(GetCursor, ConsumerCursor, ListQuarantined, QuarantinedChanges);
 

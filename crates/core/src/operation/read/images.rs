@@ -63,13 +63,7 @@ pub struct Images {
     pub at: Timestamp,
 }
 
-carries_parts!(Images, self => {
-    let Self { images, cursor: _, more: _, position: _, kept_after: _, damaged: _, at: _ } = self;
-    images
-}, {
-    let Self { images, cursor: _, more: _, position: _, kept_after: _, damaged: _, at: _ } = self;
-    images
-});
+carries_parts!(Images { images, cursor: _, more: _, position: _, kept_after: _, damaged: _, at: _ } => images);
 
 /// Reads the replication status of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -83,13 +83,7 @@ pub struct OpenReservations {
     pub next: Option<OpenCursor>,
 }
 
-carries_parts!(OpenReservations, self => {
-    let Self { messages, damaged: _, next: _ } = self;
-    messages
-}, {
-    let Self { messages, damaged: _, next: _ } = self;
-    messages
-});
+carries_parts!(OpenReservations { messages, damaged: _, next: _ } => messages);
 
 carries_nothing!(ListOpen { thread: _, expired_only: _, after: _, limit: _, max_bytes: _ });
 

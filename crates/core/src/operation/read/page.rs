@@ -157,13 +157,7 @@ impl Page {
     }
 }
 
-carries_parts!(Page, self => {
-    let Self { thread: _, messages, damaged: _, has_more: _, first_open: _, last_seq: _, position: _ } = self;
-    messages
-}, {
-    let Self { thread: _, messages, damaged: _, has_more: _, first_open: _, last_seq: _, position: _ } = self;
-    messages
-});
+carries_parts!(Page { thread: _, messages, damaged: _, has_more: _, first_open: _, last_seq: _, position: _ } => messages);
 
 carries_nothing!(ReadPage { thread: _, from: _, limit: _, visibility: _, max_bytes: _ });
 

@@ -2,10 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     MessageId, Position, Result, Role, Seq, ThreadId, Timestamp,
-    message::{
-        CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing,
-        debug_without_text,
-    },
+    message::{carries_content, carries_nothing, carries_parts, debug_without_text},
     operation::{
         Addressed, Verb,
         facts::{AnswerFacts, Asked, Facts, Limits, Split, StatesFacts},
@@ -99,25 +96,10 @@ pub struct SearchHit {
 
 debug_without_text!(SearchHit { thread, id, seq, role, created_at, marks } unshown { snippet });
 
-impl CarriesContent for SearchHits {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self { hits, damaged: _, indexed: _, terminated_early: _ } = self;
-        fn field(hit: &SearchHit) -> ContentField<'_> {
-            let SearchHit { thread, id, seq: _, role: _, created_at: _, snippet, marks: _ } = hit;
-            ContentField { thread, message: Some(id), value: FieldValue::Preview(snippet) }
-        }
-        hits.iter().map(field).collect()
-    }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self { hits, damaged: _, indexed: _, terminated_early: _ } = self;
-        fn field(hit: &mut SearchHit) -> ContentFieldMut<'_> {
-            let SearchHit { thread, id, seq: _, role: _, created_at: _, snippet, marks: _ } = hit;
-            ContentFieldMut { thread, message: Some(id), value: FieldValueMut::Preview(snippet) }
-        }
-        hits.iter_mut().map(field).collect()
-    }
-}
+carries_content!(
+    SearchHit { thread, id, seq: _, role: _, created_at: _, snippet, marks: _ } for (thread, id) => [Preview(snippet)]
+);
+carries_parts!(SearchHits { hits, damaged: _, indexed: _, terminated_early: _ } => hits);
 
 impl Addressed for SearchMessages {
     fn thread(&self) -> Option<&ThreadId> {

@@ -133,13 +133,7 @@ pub struct ThreadList {
     pub position: Position,
 }
 
-carries_parts!(ThreadList, self => {
-    let Self { threads, damaged: _, next: _, position: _ } = self;
-    threads
-}, {
-    let Self { threads, damaged: _, next: _, position: _ } = self;
-    threads
-});
+carries_parts!(ThreadList { threads, damaged: _, next: _, position: _ } => threads);
 
 /// Plans a prune without a change: finds the messages to delete so that the thread keeps at most `keep`. The plan never includes
 /// the first open message or later ones. The cost grows with the messages to delete and with those that `keep` counts.

@@ -42,13 +42,7 @@ pub struct ApplyImages {
     pub kept_after: Position,
 }
 
-carries_parts!(ApplyImages, self => {
-    let Self { epoch: _, from: _, to: _, images, position: _, kept_after: _ } = self;
-    images
-}, {
-    let Self { epoch: _, from: _, to: _, images, position: _, kept_after: _ } = self;
-    images
-});
+carries_parts!(ApplyImages { epoch: _, from: _, to: _, images, position: _, kept_after: _ } => images);
 
 /// The answer to [`ApplyImages`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

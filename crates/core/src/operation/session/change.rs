@@ -1,11 +1,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentId, MessageId, ThreadId,
+    AgentId, ThreadId,
     id::SessionId,
     message::{SessionGeneration, carries_nothing},
     operation::{
-        Addressed, SessionSubject,
+        SessionSubject,
         facts::{AnswerFacts, Facts, StatesFacts, deduplicated_by_field},
         session::on_thread,
     },
@@ -76,7 +76,7 @@ pub struct SessionChanged {
 
 carries_nothing!(SessionChanged { binding: _, moved: _, deduplicated: _ });
 
-crate::operation::addressed_by_thread!(ResetSession, RetireSession, ClearPointerIf);
+crate::operation::addressed_by_thread!(ResetSession, RetireSession, ClearPointerIf, SessionChanged in binding);
 
 impl StatesFacts for ResetSession {
     fn facts(&self) -> Facts<'_> {
@@ -93,16 +93,6 @@ impl StatesFacts for RetireSession {
 impl StatesFacts for ClearPointerIf {
     fn facts(&self) -> Facts<'_> {
         Facts { grows: true, ..on_thread(&self.agent, None) }
-    }
-}
-
-impl Addressed for SessionChanged {
-    fn thread(&self) -> Option<&ThreadId> {
-        Some(&self.binding.thread)
-    }
-
-    fn message(&self) -> Option<&MessageId> {
-        None
     }
 }
 

@@ -3,10 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AgentId, ThreadId,
     id::{AttemptId, SessionId, WorkDir},
-    message::{
-        CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing,
-        debug_without_text,
-    },
+    message::{carries_content, carries_nothing, debug_without_text},
     operation::{
         facts::{Facts, StatesFacts},
         session::on_thread,
@@ -135,24 +132,9 @@ impl FailRun {
     }
 }
 
-impl CarriesContent for FailRun {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self { agent: _, thread, attempt: _, failure: _, detail, report: _ } = self;
-        detail
-            .iter()
-            .map(|why| ContentField { thread, message: None, value: FieldValue::Reason(why) })
-            .collect()
-    }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self { agent: _, thread, attempt: _, failure: _, detail, report: _ } = self;
-        let thread = &*thread;
-        detail
-            .iter_mut()
-            .map(|why| ContentFieldMut { thread, message: None, value: FieldValueMut::Reason(why) })
-            .collect()
-    }
-}
+carries_content!(
+    FailRun { agent: _, thread, attempt: _, failure: _, detail, report: _ } for (thread) => [], each [Reason(detail)]
+);
 
 /// Ends a run that was stopped on purpose, and releases its lease. A reported session can be resumed.
 ///

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     MetadataPatch, OwnerId, Result, TenantId, ThreadId, Title,
-    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
+    message::{carries_content, carries_nothing},
     operation::{
         PersistResult, Verb,
         facts::{Facts, Split, StatesFacts},
@@ -47,20 +47,7 @@ impl RenameThread {
     }
 }
 
-impl CarriesContent for RenameThread {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self { thread, title, expected } = self;
-        let at = |title| ContentField { thread, message: None, value: FieldValue::Title(title) };
-        std::iter::once(title).chain(expected).map(at).collect()
-    }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self { thread, title, expected } = self;
-        let thread = &*thread;
-        let at = |title| ContentFieldMut { thread, message: None, value: FieldValueMut::Title(title) };
-        std::iter::once(title).chain(expected).map(at).collect()
-    }
-}
+carries_content!(RenameThread { thread, title, expected } for (thread) => [Title(title)], each [Title(expected)]);
 
 /// Archives a thread, or removes it from the archive. An archived thread stays writable; only the default lists omit it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,21 +128,10 @@ impl LabelThread {
     }
 }
 
-impl CarriesContent for LabelThread {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self { thread, labels: _, owner: _, metadata, max_metadata_bytes: _ } = self;
-        vec![ContentField { thread, message: None, value: FieldValue::Metadata(metadata.as_metadata()) }]
-    }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self { thread, labels: _, owner: _, metadata, max_metadata_bytes: _ } = self;
-        vec![ContentFieldMut {
-            thread,
-            message: None,
-            value: FieldValueMut::Metadata(metadata.as_metadata_mut()),
-        }]
-    }
-}
+carries_content!(
+    LabelThread { thread, labels: _, owner: _, metadata: MetadataPatch(metadata), max_metadata_bytes: _ }
+    for (thread) => [Metadata(metadata)]
+);
 
 /// Publishes a hidden thread: lists show it from then on, even without messages. A repeated call changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Labels, Metadata, OwnerId, Result, TenantId, ThreadId, Timestamp, Title,
-    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut},
+    message::carries_content,
     operation::{
         PersistResult,
         facts::{Facts, StatesFacts},
@@ -153,22 +153,10 @@ impl CreateThread {
     }
 }
 
-impl CarriesContent for CreateThread {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self { thread, title, owner: _, labels: _, metadata, created_at: _, forked_from: _, hidden: _ } =
-            self;
-        let at = |value| ContentField { thread, message: None, value };
-        vec![at(FieldValue::Title(title)), at(FieldValue::Metadata(metadata))]
-    }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self { thread, title, owner: _, labels: _, metadata, created_at: _, forked_from: _, hidden: _ } =
-            self;
-        let thread = &*thread;
-        let at = |value| ContentFieldMut { thread, message: None, value };
-        vec![at(FieldValueMut::Title(title)), at(FieldValueMut::Metadata(metadata))]
-    }
-}
+carries_content!(
+    CreateThread { thread, title, owner: _, labels: _, metadata, created_at: _, forked_from: _, hidden: _ }
+    for (thread) => [Title(title), Metadata(metadata)]
+);
 
 crate::operation::addressed_by_thread!(CreateThread);
 

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Message, Result, Revision, Seq, TenantId, ThreadId,
-    message::{CarriesContent, ContentField, ContentFieldMut, carries_nothing},
+    message::{carries_nothing, carries_parts},
     operation::{
         Deleted, OperationOf as _, PersistResult, Verb,
         estimated_size::EstimatedSize,
@@ -74,18 +74,8 @@ pub struct TakenMessage {
     pub deduplicated: bool,
 }
 
-/// The facts of a deletion have no content.
-impl CarriesContent for TakenMessage {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self { thread: _, deleted: _, message, deduplicated: _ } = self;
-        message.iter().flat_map(CarriesContent::content_fields).collect()
-    }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self { thread: _, deleted: _, message, deduplicated: _ } = self;
-        message.iter_mut().flat_map(CarriesContent::content_fields_mut).collect()
-    }
-}
+// The facts of a deletion have no content.
+carries_parts!(TakenMessage { thread: _, deleted: _, message, deduplicated: _ } => message);
 
 crate::operation::addressed_by_thread!(TakeLastMessage, TakenMessage);
 
