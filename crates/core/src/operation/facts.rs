@@ -72,7 +72,7 @@ pub(crate) struct Facts<'a> {
 
 impl Facts<'static> {
     /// Returns the facts of an operation that needs a permission for these verbs. A batch refuses it, and so do the redirects
-    /// where they cannot tell its store by its message or thread.
+    /// where neither its message nor its thread names the store.
     pub(crate) const fn needing(verbs: &'static [Verb]) -> Self {
         Self {
             verbs,
