@@ -91,7 +91,7 @@ impl Row {
         self.limit.is_some_and(|limit| self.lines.library > limit)
     }
 
-    /// The note at the end of the row. A crate that is over the limit only with all of its lines gets one too.
+    /// The remark at the end of the row. A crate that is over the limit only with all of its lines gets one too.
     fn mark(&self) -> &'static str {
         match self.limit {
             Some(limit) if self.lines.library > limit => "  OVER",

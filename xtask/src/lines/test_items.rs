@@ -102,7 +102,8 @@ mod tests {
     #[test]
     fn a_test_module_ends_at_its_brace() {
         let source = "fn a() {}\n#[cfg(test)]\nmod tests {\n    // }\n    const B: &str = \"}\";\n    const C: char = '}';\n}\nfn d() {}\n";
-        assert_eq!(items(source), (vec![1..7], vec![]));
+        let (lines, modules) = items(source);
+        assert_eq!((lines.as_slice(), modules.len()), ([1..7].as_slice(), 0));
     }
 
     #[test]
