@@ -2,6 +2,7 @@
 
 mod audit;
 mod erased;
+mod feed;
 mod fingerprints;
 mod lost;
 mod lost_value;
