@@ -39,6 +39,7 @@
 //! | `GET /v1/search` | full-text search |
 //! | `POST /v1/threads/{thread}/sessions/{agent}/resolve`, `begin`, `renew`, `pin`, `confirm`, `fail`, `cancel`, `reset` | agent sessions |
 //! | `GET /v1/audit` | the audit log |
+//! | `/v1/conversations…` | the OpenAI Conversations API, with [`Options::openai_conversations`] |
 //! | `GET /healthz`, `/readyz`, `/metrics`, `/openapi.json` | operation |
 //!
 //! # Requests that are repeated
@@ -74,6 +75,7 @@ mod health;
 mod messages;
 mod metrics;
 mod observe;
+mod openai;
 mod openapi;
 mod options;
 mod problem;
@@ -88,10 +90,14 @@ mod store_health;
 mod threads;
 mod write;
 
-/// The program of the guide, as a documentation test.
+/// The programs of the guides, as documentation tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/guide/http.md")]
-mod guide {}
+mod guide {
+    #[doc = include_str!("../../../docs/guide/http.md")]
+    mod http {}
+    #[doc = include_str!("../../../docs/guide/openai.md")]
+    mod openai {}
+}
 
 pub use self::{
     auth::{Authenticate, BearerTokens, Caller, InvalidTokenHash, NoAuth, Refusal},

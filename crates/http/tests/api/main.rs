@@ -10,6 +10,7 @@ mod batches;
 mod changes;
 mod drafts;
 mod messages;
+mod openai;
 mod openapi;
 mod operation;
 mod problems;
