@@ -39,6 +39,7 @@
 //! | `GET /v1/search` | full-text search |
 //! | `POST /v1/threads/{thread}/sessions/{agent}/resolve`, `begin`, `renew`, `pin`, `confirm`, `fail`, `cancel`, `reset` | agent sessions |
 //! | `GET /v1/audit` | the audit log |
+//! | `POST /v1/tickets` | a ticket for one stream of a browser |
 //! | `/v1/conversations…` | the OpenAI Conversations API, with [`Options::openai_conversations`] |
 //! | `GET /healthz`, `/readyz`, `/metrics`, `/openapi.json` | operation |
 //!
@@ -88,6 +89,8 @@ mod sessions;
 mod state;
 mod store_health;
 mod threads;
+mod ticket_store;
+mod tickets;
 mod write;
 
 /// The programs of the guides, as documentation tests.
@@ -100,7 +103,10 @@ mod guide {
 }
 
 pub use self::{
-    auth::{Authenticate, BearerTokens, Caller, InvalidTokenHash, NoAuth, Refusal},
+    auth::{
+        Authenticate, BadLine, BearerTokens, Caller, InvalidTokenHash, NoAuth, NotLoopback, Refusal,
+        TokenFile, TokenFileError,
+    },
     options::Options,
     problem::{Problem, status_of},
     router::{not_found, router, router_with},

@@ -28,6 +28,7 @@ pub struct Options {
     pub(crate) reconnect: Duration,
     pub(crate) deadline: Option<Duration>,
     pub(crate) public_metrics: bool,
+    pub(crate) ticket_lifetime: Duration,
     pub(crate) openai_conversations: bool,
     pub(crate) health: Option<HealthCheck>,
     pub(crate) max_connections: usize,
@@ -65,6 +66,7 @@ impl Options {
             reconnect: Duration::from_secs(2),
             deadline: None,
             public_metrics: false,
+            ticket_lifetime: Duration::from_secs(30),
             openai_conversations: false,
             health: None,
             max_connections: 10_000,
@@ -178,6 +180,13 @@ impl Options {
     #[must_use]
     pub const fn public_metrics(mut self, public: bool) -> Self {
         self.public_metrics = public;
+        self
+    }
+
+    /// Sets the time for which a ticket of `POST /v1/tickets` can be used. The default is 30 seconds.
+    #[must_use]
+    pub const fn ticket_lifetime(mut self, lifetime: Duration) -> Self {
+        self.ticket_lifetime = lifetime;
         self
     }
 

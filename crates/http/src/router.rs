@@ -25,7 +25,7 @@ use crate::{
     problem::{HttpFault, Problem, panicked},
     search, sessions,
     state::RouterState,
-    threads,
+    threads, tickets,
 };
 
 /// Returns the routes of the API over this pipeline, with the default bounds. See the [crate page](crate) for the routes.
@@ -86,6 +86,7 @@ fn api(state: &RouterState) -> OpenApiRouter<RouterState> {
         routes!(sessions::cancel),
         routes!(sessions::reset),
         routes!(audit::audit),
+        routes!(tickets::create),
         routes!(health::healthz),
         routes!(health::readyz),
         routes!(health::metrics),

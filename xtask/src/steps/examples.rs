@@ -45,11 +45,6 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     real_transcripts(workspace, &examples, skips)
 }
 
-/// Builds all of them, and returns the program of this one.
-pub(super) fn executable(workspace: &Workspace, name: &str) -> Result<PathBuf> {
-    Ok(find(&build(workspace)?, name)?.executable.clone())
-}
-
 /// Builds all of them, optimized, and without the optimization at link time that README's release profile has.
 fn build(workspace: &Workspace) -> Result<Vec<Example>> {
     let metadata = workspace.metadata();

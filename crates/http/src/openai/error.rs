@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::{extract::KEY_HEADER, problem::Problem};
 
-/// The header that tells the official clients whether to repeat a request. Without it, they decide by the status alone.
+/// The header that states whether the official clients may repeat a request. Without it, they decide by the status alone.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// The body of a failed request.

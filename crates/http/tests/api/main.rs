@@ -15,4 +15,7 @@ mod openapi;
 mod operation;
 mod problems;
 mod sessions;
+mod tenants;
 mod threads;
+mod tickets;
+mod token_file;

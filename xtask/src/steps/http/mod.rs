@@ -6,7 +6,8 @@ mod openai;
 mod python;
 mod server;
 
-use super::examples;
+use std::path::PathBuf;
+
 use crate::Result;
 use crate::skips::Skips;
 use crate::workspace::Workspace;
@@ -16,6 +17,13 @@ const SERVER: &str = "http_server";
 
 /// Runs all of them.
 pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
-    let server = examples::executable(workspace, SERVER)?;
+    let server = build(workspace)?;
     openai::run(workspace, skips, &server)
+}
+
+/// Builds the server like the tests, so that it is linked from what the step `tests` has compiled.
+fn build(workspace: &Workspace) -> Result<PathBuf> {
+    workspace.cargo(["build", "--workspace", "--all-features", "--bin", SERVER]).run()?;
+    let name = format!("{SERVER}{}", std::env::consts::EXE_SUFFIX);
+    Ok(workspace.metadata().target.join("debug").join(name))
 }
