@@ -135,9 +135,9 @@ async fn a_foreign_thread_answers_like_an_absent_one_on_every_route() {
     let [foreign, absent] = hosts.each_ref().map(|host| Client::new(host.address).with_token("bob-token"));
     let document = foreign.get("/openapi.json").await.expect(200);
     let mut seen = BTreeSet::new();
-    for (method, target, body) in requests() {
+    for (index, (method, target, body)) in requests().into_iter().enumerate() {
         let send = |client: &Client| {
-            let mut call = client.call(method, target).key("k-of-bob");
+            let mut call = client.call(method, target).key(&format!("k-of-bob-{index}"));
             if !body.is_null() {
                 call = call.json(&body);
             }

@@ -34,7 +34,7 @@ async fn a_ticket_opens_one_stream_of_its_caller(host: Host) {
     let again = browser.get(&format!("/v1/changes?after=0&ticket={ticket}")).await;
     again.expect_problem(401, "unauthenticated");
     assert!(!again.text().contains(&ticket));
-    // The ticket counts, and not the token beside it.
+    // The ticket counts, and not the token of the header.
     alice.get("/v1/changes?after=0&ticket=wrong").await.expect_problem(401, "unauthenticated");
     browser.call("POST", "/v1/tickets").send().await.expect_problem(401, "unauthenticated");
 }

@@ -86,7 +86,7 @@ async fn a_changed_file_applies_without_a_restart() {
     let path = folder.path().join("tokens.jsonl");
     let (first, second) =
         (line("first", "one", r#","tenant":"alice""#), line("second", "two", r#","tenant":"bob""#));
-    write(&path, &[first.clone()]);
+    write(&path, std::slice::from_ref(&first));
     let layer = ScopeLayer::new();
     let file = TokenFile::open_scoped(&path, layer.authority()).unwrap().check_every(Duration::ZERO);
     let file = Arc::new(file);
@@ -105,7 +105,7 @@ async fn a_changed_file_applies_without_a_restart() {
     assert!(kept.next_with_data().await.is_some());
 
     // A removed one is refused, and its stream ends.
-    write(&path, &[second.clone()]);
+    write(&path, std::slice::from_ref(&second));
     two.post("/v1/threads", json!({"id": "x"})).await.expect(201);
     one.get("/v1/threads").await.expect_problem(401, "unauthenticated");
     let end = kept.next_with_data().await.unwrap();

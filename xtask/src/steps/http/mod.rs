@@ -4,6 +4,7 @@
 
 mod openai;
 mod python;
+mod schemathesis;
 mod server;
 
 use std::path::PathBuf;
@@ -18,7 +19,8 @@ const SERVER: &str = "http_server";
 /// Runs all of them.
 pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     let server = build(workspace)?;
-    openai::run(workspace, skips, &server)
+    openai::run(workspace, skips, &server)?;
+    schemathesis::run(workspace, skips, &server)
 }
 
 /// Builds the server like the tests, so that it is linked from what the step `tests` has compiled.
