@@ -9,6 +9,7 @@ mod auth;
 mod batches;
 mod changes;
 mod drafts;
+mod hostile;
 mod messages;
 mod openai;
 mod openapi;
