@@ -32,10 +32,10 @@ async fn with_lost_value() -> Option<(Database, Persistence)> {
     for (id, text) in [("a", "a"), ("b", &*noise), ("c", "c")] {
         db.thread("t").add(NewMessage::user(text).with_id(id.parse().unwrap())).await.unwrap();
     }
-    let lose = "CREATE EXTENSION pg_surgery; DO $$ DECLARE parts regclass; place tid; BEGIN \
+    let lose = "CREATE EXTENSION pg_surgery; DO $$ DECLARE parts regclass; row tid; BEGIN \
         SELECT reltoastrelid::regclass INTO parts FROM pg_class WHERE oid = 'throughline.messages'::regclass; \
-        EXECUTE format('SELECT ctid FROM %s LIMIT 1', parts) INTO place; \
-        PERFORM heap_force_kill(parts, ARRAY[place]); END $$";
+        EXECUTE format('SELECT ctid FROM %s LIMIT 1', parts) INTO row; \
+        PERFORM heap_force_kill(parts, ARRAY[row]); END $$";
     let surgery = "SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_surgery'";
     if database.count(surgery).await == 0 {
         println!("SKIPPED: the repair of a value that the server cannot read (pg_surgery is not installed)");
