@@ -40,6 +40,7 @@
 //! | `POST /v1/threads/{thread}/sessions/{agent}/resolve`, `begin`, `renew`, `pin`, `confirm`, `fail`, `cancel`, `reset` | agent sessions |
 //! | `GET /v1/audit` | the audit log |
 //! | `GET /healthz`, `/readyz`, `/metrics`, `/openapi.json` | operation |
+//! | `GET /ui/` | a page for a browser, which only reads: [`Options::web_page`] |
 //!
 //! # Requests that are repeated
 //!
@@ -76,6 +77,7 @@ mod metrics;
 mod observe;
 mod openapi;
 mod options;
+mod page;
 mod problem;
 mod readers;
 mod router;

@@ -29,6 +29,7 @@ pub struct Options {
     pub(crate) deadline: Option<Duration>,
     pub(crate) public_metrics: bool,
     pub(crate) health: Option<HealthCheck>,
+    pub(crate) web_page: bool,
     pub(crate) max_connections: usize,
     pub(crate) header_timeout: Duration,
     pub(crate) write_timeout: Duration,
@@ -65,6 +66,7 @@ impl Options {
             deadline: None,
             public_metrics: false,
             health: None,
+            web_page: true,
             max_connections: 10_000,
             header_timeout: Duration::from_secs(20),
             write_timeout: Duration::from_secs(30),
@@ -184,6 +186,14 @@ impl Options {
     #[must_use]
     pub fn store_health(mut self, health: impl Fn() -> StoreHealth + Send + Sync + 'static) -> Self {
         self.health = Some(HealthCheck(Arc::new(health)));
+        self
+    }
+
+    /// Sets whether the router serves the page at `/ui/`. The default is `true`. The files of the page need no caller, and have no
+    /// data: the page reads the routes of the API.
+    #[must_use]
+    pub const fn web_page(mut self, is_served: bool) -> Self {
+        self.web_page = is_served;
         self
     }
 

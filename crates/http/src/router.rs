@@ -21,6 +21,7 @@ use crate::{
     Authenticate, Options, audit, batch, changes, drafts, health, messages,
     observe::observe,
     openapi::{self, Document, DocumentText},
+    page,
     problem::{HttpFault, Problem},
     search, sessions,
     state::RouterState,
@@ -42,7 +43,12 @@ pub fn router_with(db: Persistence, auth: impl Authenticate, options: Options) -
     let state = RouterState::new(db, auth, options);
     let (router, document) = api(&state).split_for_parts();
     let text = document.to_json().expect("the document serializes into memory");
+    let page = match state.options().web_page {
+        true => page::routes(&state).method_not_allowed_fallback(method_not_allowed),
+        false => Router::new(),
+    };
     router
+        .merge(page)
         // A path of the API without a route.
         .route("/v1", any(not_found))
         .route("/v1/", any(not_found))

@@ -1,0 +1,217 @@
+// The messages of a thread, in chunks of sequence numbers. Chunks are read when they are shown, and the oldest are dropped.
+
+import { path, text, persistently, Problem } from "./api.js";
+import { parsePage, parseMessage } from "./page.js";
+
+/** The sequence numbers of a chunk. */
+export const CHUNK = 32;
+/** The most chunks in memory. */
+const KEPT = 40;
+/** The time between two reads of the same open message, in milliseconds. */
+const PAUSE = 120;
+
+export class History {
+  #chunks = new Map();
+  #dirty = new Map();
+  #timer = 0;
+  #closed = new AbortController();
+
+  /** `changed` gets the number of a chunk with new messages; or `grown`, `reset` and `gone`. */
+  constructor(thread, changed) {
+    this.thread = thread;
+    this.changed = changed;
+    this.first = 1;
+    this.last = 0;
+    this.position = 0;
+  }
+
+  get #route() {
+    return `v1/threads/${path(this.thread)}/messages`;
+  }
+
+  async #page(query, signal = this.#closed.signal) {
+    return parsePage(await text(this.#route, { query, signal }));
+  }
+
+  /** Reads where the thread begins and ends, and the position of that. */
+  async open() {
+    const end = await this.#page({ order: "desc", limit: 1 });
+    const begin = await this.#page({ order: "asc", limit: 1 });
+    this.first = begin.messages[0]?.seq ?? end.lastSeq + 1;
+    this.last = end.lastSeq;
+    this.position = end.position;
+  }
+
+  close() {
+    this.#closed.abort();
+    clearTimeout(this.#timer);
+  }
+
+  /** The number of chunks. The first one has the first message. */
+  get count() {
+    return Math.max(0, this.#global(this.last) - this.#global(this.first) + 1);
+  }
+
+  #global(seq) {
+    return Math.floor(seq / CHUNK);
+  }
+
+  chunkOf(seq) {
+    return this.#global(Math.min(Math.max(seq, this.first), Math.max(this.last, this.first))) - this.#global(this.first);
+  }
+
+  /** Returns a chunk: `state` is `loading`, `ready` or `failed`. Undefined before the first read. */
+  chunk(at) {
+    return this.#chunks.get(at);
+  }
+
+  /** Reads a chunk, unless it is there. */
+  async load(at, { again = false } = {}) {
+    const known = this.#chunks.get(at);
+    if (known?.busy) {
+      known.again ||= again;
+      return;
+    }
+    if (known?.state === "ready" && !again) return;
+    const chunk = known ?? { state: "loading", messages: [] };
+    if (chunk.state === "failed") chunk.state = "loading";
+    chunk.busy = true;
+    this.#chunks.delete(at);
+    this.#chunks.set(at, chunk);
+    const start = (at + this.#global(this.first)) * CHUNK;
+    try {
+      const query = { after: Math.max(0, start - 1), limit: CHUNK };
+      const page = await persistently(() => this.#page(query), this.#closed.signal);
+      chunk.messages = page.messages.filter(({ seq }) => seq < start + CHUNK);
+      chunk.state = "ready";
+      this.#markEmpty(at, page);
+    } catch (problem) {
+      if (this.#closed.signal.aborted) return;
+      [chunk.state, chunk.problem] = ["failed", problem];
+    }
+    chunk.busy = false;
+    this.#dropOld(at);
+    this.changed(at);
+    if (chunk.again) {
+      chunk.again = false;
+      this.load(at, { again: true });
+    }
+  }
+
+  // Deleted messages leave chunks without any. One read shows all of them up to the next message.
+  #markEmpty(at, page) {
+    const next = page.messages[0]?.seq;
+    const until = next === undefined ? (page.hasMore ? at : this.count - 1) : this.chunkOf(next) - 1;
+    for (let empty = at + 1; empty <= Math.min(until, at + 4096); empty++) {
+      if (!this.#chunks.has(empty)) {
+        this.#chunks.set(empty, { state: "ready", messages: [], isEmpty: true });
+        this.changed(empty);
+      }
+    }
+  }
+
+  #dropOld(kept) {
+    const full = [...this.#chunks].filter(([, chunk]) => !chunk.isEmpty);
+    for (const [at, chunk] of full.slice(0, Math.max(0, full.length - KEPT))) {
+      if (at !== kept && !chunk.busy && !this.isShown?.(at)) this.#chunks.delete(at);
+    }
+  }
+
+  /** Returns a message that is in memory. */
+  message(id) {
+    for (const { messages } of this.#chunks.values()) {
+      const found = messages.find((message) => message.id === id);
+      if (found) return found;
+    }
+    return undefined;
+  }
+
+  /** Applies a change event of the thread. */
+  apply(kind) {
+    const [name, value] = typeof kind === "string" ? [kind, {}] : Object.entries(kind)[0];
+    if (name === "threadDeleted") return this.changed("gone");
+    if (name === "threadCleared" || name === "threadPruned") return this.changed("reset");
+    if (value?.seq === undefined) return this.changed("summary");
+    if (value.seq > this.last) {
+      this.last = value.seq;
+      if (this.first > value.seq) this.first = value.seq;
+      this.changed("grown");
+    }
+    if (name === "deleted") return this.#remove(value.seq);
+    if (name === "unreadable") return undefined;
+    this.markDirty(value.seq, value.id);
+    return this.changed("summary");
+  }
+
+  #remove(seq) {
+    const at = this.chunkOf(seq);
+    const chunk = this.#chunks.get(at);
+    if (!chunk) return;
+    chunk.messages = chunk.messages.filter((message) => message.seq !== seq);
+    if (chunk.busy) chunk.again = true;
+    this.changed(at);
+    this.changed("summary");
+  }
+
+  /** Reads a message again, if its chunk is in memory. Several changes of one message lead to one read. */
+  markDirty(seq, id) {
+    const at = this.chunkOf(seq);
+    const chunk = this.#chunks.get(at);
+    if (!chunk) return;
+    if (chunk.busy || chunk.isEmpty) {
+      chunk.again = true;
+      chunk.isEmpty = false;
+      if (!chunk.busy) this.load(at, { again: true });
+      return;
+    }
+    const ids = this.#dirty.get(at) ?? new Set();
+    this.#dirty.set(at, ids.add(id));
+    this.#schedule(0);
+  }
+
+  #schedule(delay) {
+    if (this.#timer) return;
+    this.#timer = setTimeout(async () => {
+      const dirty = [...this.#dirty];
+      this.#dirty.clear();
+      await Promise.all(
+        dirty.flatMap(([at, ids]) =>
+          ids.size > 4 ? [this.load(at, { again: true })] : [...ids].map((id) => this.#refresh(at, id)),
+        ),
+      );
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+      this.#timer = 0;
+      if (this.#dirty.size > 0 && !this.#closed.signal.aborted) this.#schedule(0);
+    }, delay);
+  }
+
+  async #refresh(at, id) {
+    const { signal } = this.#closed;
+    try {
+      const route = `${this.#route}/${path(id)}`;
+      this.put(at, parseMessage(await persistently(() => text(route, { signal }), signal)));
+    } catch (problem) {
+      if (signal.aborted) return;
+      if (problem instanceof Problem && (problem.status === 404 || problem.status === 410)) {
+        const known = this.message(id);
+        if (known) this.#remove(known.seq);
+      } else {
+        await this.load(at, { again: true });
+      }
+    }
+  }
+
+  /** Puts a version of a message into its chunk, unless a later one is there. */
+  put(at, message) {
+    const chunk = this.#chunks.get(at);
+    if (!chunk) return;
+    const known = chunk.messages.findIndex(({ seq }) => seq >= message.seq);
+    if (known < 0) chunk.messages.push(message);
+    else if (chunk.messages[known].seq === message.seq) {
+      const { revision, updatedAt } = chunk.messages[known];
+      if (revision > message.revision || (revision === message.revision && updatedAt > message.updatedAt)) return;
+      chunk.messages[known] = message;
+    } else chunk.messages.splice(known, 0, message);
+    this.changed(at);
+  }
+}
