@@ -11,7 +11,7 @@ use throughline::{
         redact::RedactLayer,
         trace::TraceLayer,
     },
-    sqlite::{Condition, Maintenance, SqliteBackend},
+    sqlite::{Condition, Maintenance, SqliteBackend, SqliteOptions},
 };
 use throughline_http::{
     BearerTokens, Caller, NoAuth, Options, Server, StoreHealth, not_found, router_with, serve,
@@ -33,7 +33,8 @@ pub(crate) struct Stack {
 
 impl Stack {
     pub(crate) async fn open(file: &Path) -> Result<Self> {
-        let backend = SqliteBackend::open(file).await?;
+        let options = SqliteOptions::new().search(true);
+        let backend = options.open(file).await?;
         let maintenance = backend.maintenance();
         let owner = Persistence::builder()
             .layer(LimitsLayer::new())

@@ -95,6 +95,21 @@ export async function text(route, options) {
   }
 }
 
+/** The most items of one page that the server allows, when it allows fewer than the page wants. */
+let most = Infinity;
+
+/** Reads a page of at most `limit` items, or of as many as the server allows. `how` is `read` or `text`. */
+export async function readPage(how, route, { query, ...options }, limit) {
+  try {
+    return await how(route, { ...options, query: { ...query, limit: Math.min(limit, most) } });
+  } catch (problem) {
+    const bound = problem.status === 400 && /`limit` is not between 1 and (\d+)/.exec(problem.detail);
+    if (!bound || Number(bound[1]) >= Math.min(limit, most)) throw problem;
+    most = Number(bound[1]);
+    return how(route, { ...options, query: { ...query, limit: most } });
+  }
+}
+
 /** Waits, but not longer than the signal lasts. */
 export function wait(milliseconds, signal) {
   return new Promise((resolve) => {

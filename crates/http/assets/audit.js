@@ -1,7 +1,7 @@
 // The audit log of the tenant, or of one thread: the latest entries first.
 
 import { h, fill, icon, iconButton } from "./dom.js";
-import { read, persistently } from "./api.js";
+import { read, readPage, persistently } from "./api.js";
 import { time, exactTime, count } from "./format.js";
 import { link, go } from "./route.js";
 import { outcomeOf, outcomeSentence } from "./outcome.js";
@@ -48,8 +48,8 @@ export class AuditView {
     const { signal } = this.#closed;
     let page;
     try {
-      const query = { thread: this.thread, before, limit: PAGE };
-      page = await persistently(() => read("v1/audit", { query, signal }), signal);
+      const query = { thread: this.thread, before };
+      page = await persistently(() => readPage(read, "v1/audit", { query, signal }, PAGE), signal);
     } catch (problem) {
       if (signal.aborted) return;
       fill(this.foot);

@@ -1,7 +1,7 @@
 // The details of a message: its ids and times, its lease, its metadata, and its calls in the audit log.
 
 import { h, fill } from "./dom.js";
-import { read } from "./api.js";
+import { read, readPage } from "./api.js";
 import { exactTime, time, bytes } from "./format.js";
 import { json } from "./blocks.js";
 import { outcomeOf } from "./outcome.js";
@@ -37,7 +37,7 @@ export function details(element, thread, message) {
 async function showLog(element, thread, message) {
   let page;
   try {
-    page = await read("v1/audit", { query: { thread, limit: 200 } });
+    page = await readPage(read, "v1/audit", { query: { thread } }, 200);
   } catch (problem) {
     const reason = problem.status === 501 ? "The store keeps no audit log." : problem.message;
     return fill(element, h("p", { class: "hint" }, reason));

@@ -1,6 +1,6 @@
 // The messages of a thread, in chunks of sequence numbers. Chunks are read when they are shown, and the oldest are dropped.
 
-import { path, text, persistently, Problem } from "./api.js";
+import { path, text, readPage, persistently, Problem } from "./api.js";
 import { parsePage, parseMessage } from "./page.js";
 
 /** The sequence numbers of a chunk. */
@@ -29,14 +29,27 @@ export class History {
     return `v1/threads/${path(this.thread)}/messages`;
   }
 
-  async #page(query, signal = this.#closed.signal) {
-    return parsePage(await text(this.#route, { query, signal }));
+  async #page(query, limit) {
+    return parsePage(await readPage(text, this.#route, { query, signal: this.#closed.signal }, limit));
+  }
+
+  /** Returns the page of a chunk. A server with a low limit needs several reads for it. */
+  async #pageOf(start) {
+    const end = start + CHUNK;
+    let after = Math.max(0, start - 1);
+    const messages = [];
+    for (;;) {
+      const page = await persistently(() => this.#page({ after }, CHUNK), this.#closed.signal);
+      messages.push(...page.messages);
+      if (!page.hasMore || (messages.at(-1)?.seq ?? end) >= end - 1) return { ...page, messages };
+      after = page.next.after;
+    }
   }
 
   /** Reads where the thread begins and ends, and the position of that. */
   async open() {
-    const end = await this.#page({ order: "desc", limit: 1 });
-    const begin = await this.#page({ order: "asc", limit: 1 });
+    const end = await this.#page({ order: "desc" }, 1);
+    const begin = await this.#page({ order: "asc" }, 1);
     this.first = begin.messages[0]?.seq ?? end.lastSeq + 1;
     this.last = end.lastSeq;
     this.position = end.position;
@@ -80,8 +93,7 @@ export class History {
     this.#chunks.set(at, chunk);
     const start = (at + this.#global(this.first)) * CHUNK;
     try {
-      const query = { after: Math.max(0, start - 1), limit: CHUNK };
-      const page = await persistently(() => this.#page(query), this.#closed.signal);
+      const page = await this.#pageOf(start);
       chunk.messages = page.messages.filter(({ seq }) => seq < start + CHUNK);
       chunk.state = "ready";
       this.#markEmpty(at, page);

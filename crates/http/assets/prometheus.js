@@ -32,7 +32,8 @@ export function routesOf(samples) {
     const row = of(labels.route);
     if (name === "throughline_http_requests_total") {
       row.requests += value;
-      if (labels.status >= "500") row.failures += value;
+      // 501 says that the store has no such operation, and not that it failed.
+      if (labels.status >= "500" && labels.status !== "501") row.failures += value;
       else if (labels.status >= "400") row.refusals += value;
     } else if (name === "throughline_http_requests_in_flight") row.inFlight = value;
     else if (name.endsWith("_duration_seconds_bucket")) row.buckets.push([labels.le === "+Inf" ? Infinity : Number(labels.le), value]);

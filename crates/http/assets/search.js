@@ -1,7 +1,7 @@
 // The results of a search: threads by id and title, and messages by the full-text index of the store.
 
 import { h, icon } from "./dom.js";
-import { path, read, persistently } from "./api.js";
+import { path, read, readPage, persistently } from "./api.js";
 import { time } from "./format.js";
 import { link } from "./route.js";
 import { empty, failed } from "./states.js";
@@ -10,7 +10,7 @@ import { empty, failed } from "./states.js";
 export async function search(text, { known, signal, settings }) {
   const [exact, hits] = await Promise.all([
     exactThread(text, signal),
-    persistently(() => read("v1/search", { query: { q: text, limit: 50 }, signal }), signal).catch((problem) => problem),
+    persistently(() => readPage(read, "v1/search", { query: { q: text }, signal }, 50), signal).catch((problem) => problem),
   ]);
   const wanted = text.toLowerCase();
   const byName = known.filter(({ thread, title }) => thread.toLowerCase().includes(wanted) || title.toLowerCase().includes(wanted));

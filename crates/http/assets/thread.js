@@ -138,8 +138,7 @@ export class ThreadPane {
     fill(
       this.head,
       h("div", { class: "thread-title" }, back, h("h1", null, title), summary?.archived && h("span", { class: "badge" }, "Archived"), summary && !summary.listed && h("span", { class: "badge" }, "Hidden")),
-      h("p", { class: "thread-facts" }, h("code", { class: "ellipsis" }, this.id), copy, summary && factsOf(summary)),
-      summary && Object.keys(summary.labels ?? {}).length > 0 && h("div", { class: "labels" }, labelChips(summary.labels)),
+      h("p", { class: "thread-facts" }, h("code", { class: "ellipsis" }, this.id), copy, summary && factsOf(summary), summary && labelChips(summary.labels ?? {})),
       summary && more(summary, open),
     );
   }

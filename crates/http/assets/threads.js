@@ -1,7 +1,7 @@
 // The list of threads, with its search, its filters and its changes as they happen.
 
 import { h, icon, fill } from "./dom.js";
-import { path, read, persistently } from "./api.js";
+import { path, read, readPage, persistently } from "./api.js";
 import { subscribe } from "./events.js";
 import { time, compact } from "./format.js";
 import { link, current, replace } from "./route.js";
@@ -98,7 +98,7 @@ export class ThreadList {
       const at = label.indexOf("=");
       return [`labels[${label.slice(0, at)}]`, label.slice(at + 1)];
     });
-    return { archived: this.archived, limit: PAGE, ...Object.fromEntries(labels) };
+    return { archived: this.archived, ...Object.fromEntries(labels) };
   }
 
   #begin() {
@@ -118,7 +118,7 @@ export class ThreadList {
     fill(this.foot);
     fill(this.list, loading(8, "Loading the threads"));
     try {
-      const page = await persistently(() => read("v1/threads", { query: this.#query, signal }), signal);
+      const page = await persistently(() => readPage(read, "v1/threads", { query: this.#query, signal }, PAGE), signal);
       fill(this.list);
       this.#take(page);
       this.#follow(page.position);
@@ -134,7 +134,7 @@ export class ThreadList {
     this.#next = null;
     fill(this.foot, h("p", { class: "hint", role: "status" }, "Loading more…"));
     try {
-      this.#take(await persistently(() => read("v1/threads", { query: { ...this.#query, after }, signal }), signal));
+      this.#take(await persistently(() => readPage(read, "v1/threads", { query: { ...this.#query, after }, signal }, PAGE), signal));
     } catch (problem) {
       if (signal.aborted) return;
       this.#next = after;
@@ -227,7 +227,7 @@ export class ThreadList {
     const { signal } = this.#reading;
     try {
       if (ids.length > SINGLY) {
-        const page = await read("v1/threads", { query: this.#query, signal });
+        const page = await readPage(read, "v1/threads", { query: this.#query, signal }, PAGE);
         for (const thread of page.threads) this.#threads.set(thread.thread, thread);
       } else await Promise.all(ids.map((id) => this.#readOne(id, signal)));
       if (!signal.aborted) this.#draw();

@@ -40,7 +40,7 @@
 //! | `POST /v1/threads/{thread}/sessions/{agent}/resolve`, `begin`, `renew`, `pin`, `confirm`, `fail`, `cancel`, `reset` | agent sessions |
 //! | `GET /v1/audit` | the audit log |
 //! | `GET /healthz`, `/readyz`, `/metrics`, `/openapi.json` | operation |
-//! | `GET /ui/` | a page for a browser, which only reads: [`Options::web_page`] |
+//! | `GET /ui/` | the web page, which only reads: [`Options::web_page`] |
 //!
 //! # Requests that are repeated
 //!
@@ -77,7 +77,6 @@ mod metrics;
 mod observe;
 mod openapi;
 mod options;
-mod page;
 mod problem;
 mod readers;
 mod router;
@@ -88,6 +87,7 @@ mod sessions;
 mod state;
 mod store_health;
 mod threads;
+mod web_page;
 mod write;
 
 /// The program of the guide, as a documentation test.

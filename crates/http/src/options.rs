@@ -189,8 +189,8 @@ impl Options {
         self
     }
 
-    /// Sets whether the router serves the page at `/ui/`. The default is `true`. The files of the page need no caller, and have no
-    /// data: the page reads the routes of the API.
+    /// Sets whether the router serves the web page at `/ui/`. The default is `true`. The files of the web page need no caller, and
+    /// have no data: it reads the routes of the API.
     #[must_use]
     pub const fn web_page(mut self, is_served: bool) -> Self {
         self.web_page = is_served;

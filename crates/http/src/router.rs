@@ -21,11 +21,10 @@ use crate::{
     Authenticate, Options, audit, batch, changes, drafts, health, messages,
     observe::observe,
     openapi::{self, Document, DocumentText},
-    page,
     problem::{HttpFault, Problem},
     search, sessions,
     state::RouterState,
-    threads,
+    threads, web_page,
 };
 
 /// Returns the routes of the API over this pipeline, with the default bounds. See the [crate page](crate) for the routes.
@@ -44,7 +43,7 @@ pub fn router_with(db: Persistence, auth: impl Authenticate, options: Options) -
     let (router, document) = api(&state).split_for_parts();
     let text = document.to_json().expect("the document serializes into memory");
     let page = match state.options().web_page {
-        true => page::routes(&state).method_not_allowed_fallback(method_not_allowed),
+        true => web_page::routes(&state).method_not_allowed_fallback(method_not_allowed),
         false => Router::new(),
     };
     router

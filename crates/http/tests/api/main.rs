@@ -15,3 +15,4 @@ mod operation;
 mod problems;
 mod sessions;
 mod threads;
+mod web_page;

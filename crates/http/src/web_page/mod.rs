@@ -1,7 +1,7 @@
-//! The page: a read-only view of the store for a browser, as static files at `/ui/`.
+//! The web page: a read-only view of the store for a browser, as static files at `/ui/`.
 //!
-//! The files have no data of the store, so that they need no caller. The page reads the routes of the API, with the token that a
-//! person enters, or with the cookie of the host.
+//! The files have no data of the store, so that they need no caller. The web page reads the routes of the API, with the token that
+//! a person enters, or with the cookie of the host.
 
 mod asset;
 mod files;
@@ -24,7 +24,8 @@ use crate::{
     state::RouterState,
 };
 
-/// What the page may do: load its own files and call its own server. It evaluates no text as code, and no other page frames it.
+/// The policy of the web page: it loads its own files and calls its own server. It evaluates no text as code, and no other page
+/// frames it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
@@ -40,7 +41,7 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (header::CACHE_CONTROL, "no-cache"),
 ];
 
-/// Returns the routes of the page.
+/// Returns the routes of the web page.
 pub(crate) fn routes(state: &RouterState) -> Router<RouterState> {
     let counters = state.metrics().route("/ui/{file}");
     Router::new()
@@ -59,7 +60,7 @@ async fn with_headers(request: axum::extract::Request, next: axum::middleware::N
     response
 }
 
-/// The page is at a path with a slash at its end, so that its files are relative to it. The reference is relative too, because a
+/// The web page is at a path with a slash at its end, so that its files are relative to it. The reference is relative too, because a
 /// host can mount the router under a prefix.
 async fn redirect() -> impl IntoResponse {
     (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, HeaderValue::from_static("ui/"))])
@@ -76,6 +77,6 @@ async fn file(Path(name): Path<String>, headers: HeaderMap) -> Response {
 fn answer(asset: Option<&Asset>, headers: &HeaderMap) -> Response {
     match asset {
         Some(asset) => asset.answer(headers),
-        None => Problem::http(HttpFault::NoRoute, "the page has no such file").into_response(),
+        None => Problem::http(HttpFault::NoRoute, "the web page has no such file").into_response(),
     }
 }

@@ -1,4 +1,4 @@
-//! The files of the page, as the folder `assets` has them. A test compares the two.
+//! The files of the web page, as the folder `assets` has them. A test compares the two.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! A file of the page, with its media type and its entity tag.
+//! A file of the web page, with its media type and its entity tag.
 
 use axum::{
     body::Body,
