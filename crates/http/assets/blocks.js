@@ -17,16 +17,22 @@ const RESULTS = new Set(["tool_result", "web_search_tool_result", "mcp_tool_resu
 const string = (value) => (typeof value === "string" ? value : undefined);
 
 /**
- * Returns the view of a block. `raw` is its JSON as stored. `grow(raw)` shows a longer text in the same view and returns whether
- * it could; `finish()` says that no more text comes.
+ * Returns the view of a block: its JSON as stored, or `{ plain }` with the text of an open reply. `grow(block)` shows a longer
+ * text in the same view and returns whether it could; `finish()` says that no more text comes.
  */
-export function blockView(raw) {
-  const value = JSON.parse(raw);
-  const type = string(value?.type);
-  if (TEXTS.has(type) && string(value.text) !== undefined) return textBlock(raw, value.text);
-  const view = { raw, element: other(raw, value, type), grow: () => false, finish: () => {} };
+export function blockView(block) {
+  const text = textOf(block);
+  if (text !== undefined) return textBlock(block, text);
+  const value = JSON.parse(block);
+  const view = { block, element: other(block, value, string(value?.type)), grow: () => false, finish: () => {} };
   view.element.classList.add("block");
   return view;
+}
+
+function textOf(block) {
+  if (typeof block === "object") return block.plain;
+  const value = JSON.parse(block);
+  return TEXTS.has(string(value?.type)) ? string(value.text) : undefined;
 }
 
 function other(raw, value, type) {
@@ -39,7 +45,7 @@ function other(raw, value, type) {
   return panel("more", type ? `Block “${type}”` : "Block", null, json(raw), { class: "unknown" });
 }
 
-function textBlock(raw, text) {
+function textBlock(block, text) {
   const view = new TextView();
   const element = h("div", { class: "block" }, view.element);
   let [full, isOpen, button] = [text, true, null];
@@ -56,18 +62,18 @@ function textBlock(raw, text) {
     element.append(button);
   }
   return {
-    raw,
+    // The text of an open reply grows in the same object.
+    block: typeof block === "object" ? null : block,
     element,
     get text() {
       return full;
     },
     /** Shows the text of the same block after an append. */
     grow(next) {
-      const value = JSON.parse(next);
-      if (!TEXTS.has(string(value?.type)) || string(value.text) === undefined) return false;
-      if (!value.text.startsWith(full)) return false;
-      this.raw = next;
-      this.append(value.text.slice(full.length));
+      const text = textOf(next);
+      if (text === undefined || !text.startsWith(full)) return false;
+      this.block = typeof next === "object" ? null : next;
+      if (text.length > full.length) this.append(text.slice(full.length));
       return true;
     },
     append(more) {

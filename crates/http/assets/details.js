@@ -24,7 +24,7 @@ export function details(element, thread, message) {
       row("Created", exactTime(message.createdAt)),
       row("Changed", exactTime(message.updatedAt)),
       lease && row("Lease", `expires ${exactTime(lease.expiresAt)}`),
-      row("Content", `${bytes(message.size)}, ${message.blocks.length === 1 ? "1 block" : `${message.blocks.length} blocks`}`),
+      row("Content", `${message.size === undefined ? "" : `${bytes(message.size)}, `}${message.blocks.length === 1 ? "1 block" : `${message.blocks.length} blocks`}`),
     ),
     h("h4", null, "Metadata"),
     message.metadataRaw === "{}" ? h("p", { class: "hint" }, "This message has no metadata.") : json(message.metadataRaw)(),

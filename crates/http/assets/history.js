@@ -2,6 +2,7 @@
 
 import { path, text, readPage, persistently, Problem } from "./api.js";
 import { parsePage, parseMessage } from "./page.js";
+import { OpenReplies, isOpen } from "./open.js";
 
 /** The sequence numbers of a chunk. */
 export const CHUNK = 32;
@@ -13,6 +14,7 @@ const PAUSE = 120;
 export class History {
   #chunks = new Map();
   #dirty = new Map();
+  #replies = new OpenReplies();
   #timer = 0;
   #closed = new AbortController();
 
@@ -94,7 +96,8 @@ export class History {
     const start = (at + this.#global(this.first)) * CHUNK;
     try {
       const page = await this.#pageOf(start);
-      chunk.messages = page.messages.filter(({ seq }) => seq < start + CHUNK);
+      const messages = page.messages.filter(({ seq }) => seq < start + CHUNK);
+      chunk.messages = messages.map((message) => this.#replies.over(message));
       chunk.state = "ready";
       this.#markEmpty(at, page);
     } catch (problem) {
@@ -138,21 +141,95 @@ export class History {
     return undefined;
   }
 
-  /** Applies a change event of the thread. */
-  apply(kind) {
+  /** Applies an event of the stream of the thread. */
+  receive(event, data) {
+    switch (event) {
+      case "added":
+      case "edited":
+      case "reserved":
+      case "updated":
+        return this.#take(event, parseMessage(data));
+      case "delta":
+      case "replaced":
+        return this.#write(event, data);
+      case "finished":
+      case "abandoned":
+        return this.#settle(event, JSON.parse(data));
+      case "deleted":
+        return this.#remove(JSON.parse(data).seq);
+      case "damaged": {
+        const { seq, id } = JSON.parse(data);
+        return seq === undefined ? undefined : this.markDirty(seq, id);
+      }
+      case "cleared":
+      case "pruned":
+        return this.changed("reset");
+      case "threadDeleted":
+        return this.changed("gone");
+      case "thread":
+        return this.changed("summary");
+      default:
+        return undefined;
+    }
+  }
+
+  /** Applies a change event of the thread, which has no content. */
+  applyChange(kind) {
     const [name, value] = typeof kind === "string" ? [kind, {}] : Object.entries(kind)[0];
     if (name === "threadDeleted") return this.changed("gone");
     if (name === "threadCleared" || name === "threadPruned") return this.changed("reset");
-    if (value?.seq === undefined) return this.changed("summary");
-    if (value.seq > this.last) {
-      this.last = value.seq;
-      if (this.first > value.seq) this.first = value.seq;
-      this.changed("grown");
+    this.changed("summary");
+    if (value?.seq === undefined) return undefined;
+    this.#extend(value.seq);
+    return name === "deleted" ? this.#remove(value.seq) : this.markDirty(value.seq, value.id);
+  }
+
+  #extend(seq) {
+    if (seq <= this.last) return;
+    this.last = seq;
+    if (this.first > seq) this.first = seq;
+    this.changed("grown");
+  }
+
+  /** A whole message. One with only new metadata has no content. */
+  #take(event, message) {
+    this.#extend(message.seq);
+    this.changed("summary");
+    const known = this.message(message.id);
+    if (event === "reserved") this.#replies.begin(message);
+    if (event === "added" || event === "edited") this.#replies.forget(message.id);
+    if (event !== "updated") return this.#place(message);
+    if (!known) return this.markDirty(message.seq, message.id);
+    return this.#place({ ...message, blocks: known.blocks, size: known.size });
+  }
+
+  /** A part of an open reply. */
+  #write(event, data) {
+    const reply = this.#replies.write(event, data);
+    this.#extend(reply.seq);
+    const known = this.message(reply.id);
+    if (!known || !reply.isWhole) return this.markDirty(reply.seq, reply.id);
+    return known.revision <= reply.revision ? this.#place(this.#replies.over(known)) : undefined;
+  }
+
+  /** The end of a reply. The message is read once more, for its times and its metadata. */
+  #settle(event, { id, seq, revision, reason }) {
+    const known = this.message(id);
+    if (known && known.revision <= revision) {
+      const state = event === "finished" ? "final" : "abandoned";
+      this.#place({ ...known, state, revision, abandonReason: reason, lease: undefined });
     }
-    if (name === "deleted") return this.#remove(value.seq);
-    if (name === "unreadable") return undefined;
-    this.markDirty(value.seq, value.id);
-    return this.changed("summary");
+    this.#replies.forget(id);
+    this.markDirty(seq, id);
+    this.changed("summary");
+  }
+
+  /** Puts a message into its chunk. A chunk that is being read is read again. */
+  #place(message) {
+    const at = this.chunkOf(message.seq);
+    const chunk = this.#chunks.get(at);
+    if (chunk?.busy || chunk?.isEmpty) return this.markDirty(message.seq, message.id);
+    return this.put(at, message);
   }
 
   #remove(seq) {
@@ -201,7 +278,9 @@ export class History {
     const { signal } = this.#closed;
     try {
       const route = `${this.#route}/${path(id)}`;
-      this.put(at, parseMessage(await persistently(() => text(route, { signal }), signal)));
+      const message = parseMessage(await persistently(() => text(route, { signal }), signal));
+      if (!isOpen(message)) this.#replies.forget(message.id);
+      this.put(at, this.#replies.over(message));
     } catch (problem) {
       if (signal.aborted) return;
       if (problem instanceof Problem && (problem.status === 404 || problem.status === 410)) {

@@ -4,14 +4,10 @@ import { h, icon, iconButton, fill, copyFrom } from "./dom.js";
 import { time, count } from "./format.js";
 import { blockView } from "./blocks.js";
 import { details } from "./details.js";
+import { isOpen } from "./open.js";
 
 const ROLES = { user: "User", assistant: "Assistant", system: "System", tool: "Tool" };
 const STATES = { reserved: "Reserved", streaming: "Writing", abandoned: "Abandoned" };
-
-/** Whether more text can come. */
-export function isOpen(message) {
-  return message.state === "reserved" || message.state === "streaming";
-}
 
 /** The view of a message. `total` is the last sequence number of the thread. */
 export class MessageView {
@@ -93,23 +89,15 @@ export class MessageView {
 
   #showBlocks(blocks) {
     const old = this.#blocks;
-    this.#blocks = blocks.map((raw, index) => {
+    this.#blocks = blocks.map((block, index) => {
       const known = old[index];
-      if (known && (known.raw === raw || known.grow(raw))) return known;
-      const view = blockView(raw);
+      if (known && (known.block === block || known.grow(block))) return known;
+      const view = blockView(block);
       if (known) known.element.replaceWith(view.element);
       else this.body.append(view.element);
       return view;
     });
     old.slice(blocks.length).forEach((block) => block.element.remove());
-  }
-
-  /** Appends text to the last block of an open message. Returns whether there is such a block. */
-  appendText(text) {
-    const last = this.#blocks.at(-1);
-    if (!last?.append) return false;
-    last.append(text);
-    return true;
   }
 
   /** Returns the text of the text blocks. */

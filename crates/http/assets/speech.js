@@ -11,15 +11,15 @@ export class Speech {
   #last = 0;
 
   /** The open reply has this text now. */
-  hear(id, text, isEnd) {
+  hear(id, textOf, isEnd) {
     if (this.#id !== id) {
       if (isEnd) return;
-      [this.#id, this.#said] = [id, text.length];
+      [this.#id, this.#said] = [id, textOf().length];
       announce("A reply begins");
     }
     const now = Date.now();
     if (!isEnd && now - this.#last < PAUSE) return;
-    const rest = text.slice(this.#said);
+    const rest = textOf().slice(this.#said);
     const end = isEnd ? rest.length : Math.max(rest.lastIndexOf(". "), rest.lastIndexOf("\n")) + 1;
     if (end > 0) {
       const part = rest.slice(0, end).trim();

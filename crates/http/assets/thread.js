@@ -6,7 +6,7 @@ import { subscribe } from "./events.js";
 import { time, count, bytes, plural, exactTime } from "./format.js";
 import { History } from "./history.js";
 import { MessageWindow } from "./window.js";
-import { isOpen } from "./message.js";
+import { isOpen } from "./open.js";
 import { Speech } from "./speech.js";
 import { empty, loading, failed } from "./states.js";
 import { link, replace, current } from "./route.js";
@@ -70,14 +70,25 @@ export class ThreadPane {
 
   /** The stream begins at the position of the loaded page, so that no change is lost between the two. */
   #follow() {
+    this.#subscribe(`v1/threads/${path(this.id)}/stream`, {}, ({ event, data }) => this.history.receive(event, data));
+  }
+
+  /** The changes without content: the page reads each changed message. */
+  #followChanges() {
+    const apply = ({ event, data }) => event === "change" && this.history.applyChange(JSON.parse(data).kind);
+    this.#subscribe("v1/changes", { thread: this.id }, apply);
+  }
+
+  #subscribe(route, query, onEvent) {
     this.#stream?.close();
-    this.#stream = subscribe("v1/changes", {
-      query: { thread: this.id },
+    this.#stream = subscribe(route, {
+      query,
       after: this.history.position,
-      onEvent: ({ event, data }) => event === "change" && this.history.apply(JSON.parse(data).kind),
+      onEvent,
       onLink: (state) => linkState("thread", state),
       onEnd: (problem) => {
-        if (problem.code === "too_old") this.start(this.#at());
+        if (problem.code === "no_route") this.#followChanges();
+        else if (problem.code === "too_old") this.start(this.#at());
         else if (problem.status === 404 || problem.status === 410) this.#changed("gone");
       },
     });
@@ -112,7 +123,7 @@ export class ThreadPane {
     if (chunk !== this.history.count - 1) return;
     const last = this.history.chunk(chunk)?.messages.at(-1);
     const view = last && this.window?.viewOf(last.seq);
-    if (view && last.role === "assistant") this.#speech.hear(last.id, view.text(), !isOpen(last));
+    if (view && last.role === "assistant") this.#speech.hear(last.id, () => view.text(), !isOpen(last));
   }
 
   #readSummary() {

@@ -119,12 +119,13 @@ export class MessageWindow {
 
   /** Finds the first visible message, which keeps its distance from the top. */
   #capture() {
-    const edge = this.element.getBoundingClientRect().top;
+    const { top: edge, bottom } = this.element.getBoundingClientRect();
     for (const [chunk, section] of this.#ordered()) {
-      if (section.element.getBoundingClientRect().bottom <= edge) continue;
+      const around = section.element.getBoundingClientRect();
+      if (around.bottom <= edge || around.top >= bottom) continue;
       for (const view of section.views.values()) {
         const box = view.element.getBoundingClientRect();
-        if (box.bottom > edge + 1) {
+        if (box.bottom > edge + 1 && box.top < bottom) {
           this.#anchor = { chunk, seq: view.message.seq, offset: box.top - edge, within: 0 };
           return;
         }
@@ -149,6 +150,8 @@ export class MessageWindow {
         this.#restore();
         if (!isChanged && round > 0) break;
       }
+      // A jump into the unknown has found its messages.
+      if (!this.#isPinned && this.#anchor?.seq === null && this.#sections.get(this.#anchor.chunk)?.isFilled) this.#capture();
     } finally {
       this.#isUpdating = false;
     }

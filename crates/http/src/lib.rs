@@ -90,10 +90,14 @@ mod threads;
 mod web_page;
 mod write;
 
-/// The program of the guide, as a documentation test.
+/// The programs of the guides, as documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guide/http.md")]
 mod guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/web-page.md")]
+mod web_page_guide {}
 
 pub use self::{
     auth::{Authenticate, BearerTokens, Caller, InvalidTokenHash, NoAuth, Refusal},
