@@ -88,12 +88,7 @@ pub(crate) const STEPS: &[Step] = &[
         quick: false,
         run: reliability::run,
     },
-    Step {
-        name: "browser",
-        summary: "the web page in a real Chromium",
-        quick: false,
-        run: browser::run,
-    },
+    Step { name: "browser", summary: "the web page in a real Chromium", quick: false, run: browser::run },
     Step {
         name: "package",
         summary: "the packages compile, and a project outside builds on them",

@@ -76,8 +76,15 @@ mod tests {
 
     #[test]
     fn no_file_makes_elements_from_text_or_names_another_origin() {
-        let forbidden =
-            ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "DOMParser"];
+        let forbidden = [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "new Function",
+            "DOMParser",
+        ];
         for (name, bytes) in FILES {
             let text = std::str::from_utf8(bytes).unwrap();
             for word in forbidden {
