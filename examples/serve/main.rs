@@ -4,7 +4,7 @@
 //! cargo run --release -p serve                               # the sample of the quickstart, until Ctrl-C
 //! cargo run --release -p serve -- SESSION.jsonl CHATS.json   # your own session logs and chats
 //! cargo run --release -p serve -- --address 127.0.0.1:8080 --db chat.db --token a-random-token
-//! cargo run --release -p serve -- --check                    # writes, reads, checks what it read, and ends
+//! cargo run --release -p serve -- --check                    # checks itself over HTTP, and ends
 //! ```
 //!
 //! Without a token, the server listens on the loopback interface only, and every local program can read and write.

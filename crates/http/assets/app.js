@@ -102,6 +102,7 @@ bind(["k", "ArrowUp"], "Previous thread or message", () => step(-1));
 bind("Enter", "Open the thread", () => {
   const row = document.activeElement;
   go(row.getAttribute("href"));
+  show(current());
   pane?.focus();
 }, () => inThreads() && document.activeElement?.matches("a.row"));
 bind(["o", "l"], "Go to the messages", () => pane.focus(), inThread);

@@ -24,7 +24,7 @@ export class ThreadPane {
     this.id = id;
     this.head = h("header", { class: "thread-head" });
     this.body = h("div", { class: "thread-body" }, loading(6, "Loading the thread"));
-    this.element = h("section", { class: "thread", "aria-label": "Thread" }, this.head, this.body);
+    this.element = h("section", { class: "thread", tabindex: "-1", "aria-label": "Thread" }, this.head, this.body);
     this.#showHead(null);
     this.start(Number(current().query.get("at")) || null);
   }
@@ -66,6 +66,7 @@ export class ThreadPane {
     }
     this.window.open(at);
     this.#pinned(this.window.isPinned);
+    if (document.activeElement === this.element) this.focus();
   }
 
   /** The stream begins at the position of the loaded page, so that no change is lost between the two. */
@@ -149,8 +150,16 @@ export class ThreadPane {
     fill(
       this.head,
       h("div", { class: "thread-title" }, back, h("h1", null, title), summary?.archived && h("span", { class: "badge" }, "Archived"), summary && !summary.listed && h("span", { class: "badge" }, "Hidden")),
-      h("p", { class: "thread-facts" }, h("code", { class: "ellipsis" }, this.id), copy, summary && factsOf(summary), summary && labelChips(summary.labels ?? {})),
+      h("p", { class: "thread-facts" }, h("code", { class: "ellipsis" }, this.id), copy, summary && factsOf(summary), summary && this.#labelLinks(summary.labels ?? {})),
       summary && more(summary, open),
+    );
+  }
+
+  /** A label of the thread opens the list of all threads with it. */
+  #labelLinks(labels) {
+    const { archived } = Object.fromEntries(current().query);
+    return labelChips(labels).map((chip) =>
+      h("a", { class: "label-link", href: link("threads", this.id, { archived, label: chip.dataset.label }), "aria-label": `Threads with the label ${chip.dataset.label}` }, chip),
     );
   }
 
@@ -201,7 +210,7 @@ export class ThreadPane {
   }
 
   focus() {
-    (this.window?.element ?? this.body).focus({ preventScroll: true });
+    (this.window?.element ?? this.element).focus({ preventScroll: true });
   }
 
   get hasFocus() {
@@ -234,7 +243,7 @@ function factsOf(summary) {
 
 export function labelChips(labels) {
   return Object.entries(labels).map(([name, value]) =>
-    h("span", { class: "label" }, h("span", { class: "label-name" }, name), value && h("span", { class: "label-value" }, value)),
+    h("span", { class: "label", "data-label": `${name}=${value}`, title: `${name}: ${value}` }, h("span", { class: "label-name" }, name), value && h("span", { class: "label-value" }, value)),
   );
 }
 

@@ -4,7 +4,7 @@ import { h, icon, fill } from "./dom.js";
 import { path, read, readPage, persistently } from "./api.js";
 import { subscribe } from "./events.js";
 import { time, compact } from "./format.js";
-import { link, current, replace } from "./route.js";
+import { link, current, go, replace } from "./route.js";
 import { labelChips } from "./thread.js";
 import { empty, loading, failed } from "./states.js";
 import { search } from "./search.js";
@@ -13,6 +13,8 @@ import { linkState } from "./link.js";
 const PAGE = 50;
 /** The most threads that are read one by one after changes. For more, the first page is read again. */
 const SINGLY = 8;
+/** The begin of a text that filters by a label. */
+const LABEL = "label:";
 
 export class ThreadList {
   #threads = new Map();
@@ -29,7 +31,7 @@ export class ThreadList {
   constructor() {
     this.field = h("input", {
       type: "search",
-      placeholder: "Search messages",
+      placeholder: "Search, or label:name=value",
       "aria-label": "Search threads and messages",
       autocomplete: "off",
       spellcheck: "false",
@@ -37,7 +39,7 @@ export class ThreadList {
       on: { input: () => this.#typed(), keydown: (event) => this.#fieldKey(event) },
     });
     this.filters = h("div", { class: "filters" });
-    this.list = h("div", { class: "thread-list", role: "list", "aria-label": "Threads" });
+    this.list = h("div", { class: "thread-list", role: "list", "aria-label": "Threads", on: { click: (event) => this.#clicked(event) } });
     this.foot = h("div", { class: "list-foot" });
     this.scroller = h("div", { class: "list-scroller" }, this.list, this.foot);
     this.element = h(
@@ -274,8 +276,23 @@ export class ThreadList {
     }
   }
 
+  /** A click on a label of a row filters by it. */
+  #clicked(event) {
+    const label = event.target.closest(".label[data-label]")?.dataset.label;
+    if (label === undefined || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    this.#filterBy(label);
+  }
+
+  #filterBy(label) {
+    const nameOf = (text) => text.slice(0, text.indexOf("="));
+    const labels = [...this.labels.filter((other) => nameOf(other) !== nameOf(label)), label];
+    go(link("threads", current().id, this.#settings({ labels, text: "" })));
+  }
+
   #typed() {
     clearTimeout(this.#typing);
+    if (this.field.value.trim().startsWith(LABEL)) return;
     this.#typing = setTimeout(() => {
       const { id } = current();
       const hash = link("threads", id, this.#settings({ text: this.field.value.trim() }));
@@ -290,6 +307,10 @@ export class ThreadList {
         this.field.value = "";
         this.#typed();
       } else this.field.blur();
+      event.preventDefault();
+    } else if (event.key === "Enter" && this.field.value.trim().startsWith(LABEL)) {
+      const label = this.field.value.trim().slice(LABEL.length);
+      if (label.includes("=")) this.#filterBy(label);
       event.preventDefault();
     } else if (event.key === "ArrowDown" || event.key === "Enter") {
       if (this.step(1)) event.preventDefault();

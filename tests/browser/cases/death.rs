@@ -56,7 +56,7 @@ fn chunk(number: u64) -> String {
         0 => format!("\n\n## Part {number}\n"),
         1 => format!("word{number} **bold** 𝄞 "),
         2 => "`code` & <b>markup</b>\n".to_owned(),
-        3 => format!("```\nfence {number}\n```\n"),
+        3 => format!("```\ncode {number}\n```\n"),
         _ => "  a  b\t\u{202e}c\u{200b} é\n".to_owned(),
     }
 }

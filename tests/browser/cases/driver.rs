@@ -109,14 +109,14 @@ impl Browser {
         entries.map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Returns the addresses of all requests since the last call, those of the browser's own pages excepted.
+    /// Returns the addresses of all requests to servers since the last call.
     pub(crate) async fn requests(&self) -> Vec<String> {
         let log = self.log("performance").await;
         let events = log.iter().map(|entry| serde_json::from_str::<Value>(entry).unwrap());
         let requests = events.filter(|event| event["message"]["method"] == "Network.requestWillBeSent");
         let urls =
             requests.map(|event| event["message"]["params"]["request"]["url"].as_str().unwrap().to_owned());
-        urls.filter(|url| !url.starts_with("chrome://") && url != "about:blank").collect()
+        urls.filter(|url| url.starts_with("http") || url.starts_with("ws")).collect()
     }
 
     /// Ends the session, and with it the browser.

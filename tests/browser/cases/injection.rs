@@ -241,11 +241,17 @@ async fn the_policy_refuses_code_that_gets_into_the_page_and_the_checks_see_it()
         .await;
     assert_eq!(name, "TypeError");
     browser.log("browser").await;
-    browser.run("document.getElementById('main').setAttribute('onclick', 'window.executed = 1'); document.getElementById('main').click()").await;
+    let attribute = "try { document.body.setAttribute('onclick', 'window.executed = 1'); return 'allowed' } \
+        catch (error) { return error.name }";
+    assert_eq!(browser.run(attribute).await, "TypeError");
+    browser
+        .run("const image = new Image(); image.src = 'https://evil.example/'; document.body.append(image)")
+        .await;
     browser.run("fetch('https://evil.example/').catch(() => {})").await;
     assert_eq!(browser.value("window.executed ?? null").await, Value::Null);
-    assert_eq!(browser.run(FOREIGN).await, json!(["MAIN onclick"]));
+    assert_eq!(browser.run(FOREIGN).await, json!(["IMG", "IMG src"]));
     let log = browser.log("browser").await;
-    assert!(log.iter().filter(|line| line.contains("Content Security Policy")).count() >= 2, "{log:#?}");
+    let violations = log.iter().filter(|line| line.contains("Content Security Policy"));
+    assert!(violations.count() >= 2, "{log:#?}");
     browser.close().await;
 }

@@ -78,7 +78,7 @@ async fn a_thread_of_100_000_messages_keeps_300_nodes_and_scrolls_to_both_ends()
     // Upwards, no frame jumps: the first visible message only moves back, by what a step of 300 pixels has.
     let (nodes_up, seen) = scroll(&browser, -300, 120).await;
     assert!(seen.windows(2).all(|pair| pair[0] >= pair[1] && pair[0] - pair[1] <= 8), "{seen:?}");
-    assert!(seen[0] - seen[seen.len() - 1] > 100, "{seen:?}");
+    assert!(seen[0] - seen[seen.len() - 1] > 60, "{seen:?}");
 
     // To the start, and downwards from there.
     browser.press(&[HOME]).await;
@@ -87,7 +87,7 @@ async fn a_thread_of_100_000_messages_keeps_300_nodes_and_scrolls_to_both_ends()
     let (nodes_down, seen) = scroll(&browser, 300, 120).await;
     assert_eq!(seen[0], 1);
     assert!(seen.windows(2).all(|pair| pair[0] <= pair[1] && pair[1] - pair[0] <= 8), "{seen:?}");
-    assert!(seen[seen.len() - 1] > 100, "{seen:?}");
+    assert!(seen[seen.len() - 1] > 60, "{seen:?}");
 
     // Anywhere between, as with the scroll bar.
     most = most.max(nodes_up).max(nodes_down);

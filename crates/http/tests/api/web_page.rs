@@ -1,4 +1,4 @@
-//! The web page: its files, their headers and entity tags, and its place in the server of a host.
+//! The web page: its files, their headers and entity tags, and its mounting in the server of a host.
 
 use axum::{Router, routing::get};
 use throughline_core::Persistence;
