@@ -71,9 +71,7 @@ async fn every_view_is_reached_with_the_keyboard_and_the_focus_is_visible() {
     browser.press(&['g', 'h']).await;
     browser.until("document.querySelector('.hero-title')?.textContent === 'Ready'").await;
     browser.press(&['g', 'a']).await;
-    browser
-        .until("document.querySelector('main').textContent.includes('No entries')")
-        .await;
+    browser.until("document.querySelector('main').textContent.includes('No entries')").await;
     browser.press(&['g', 't']).await;
     browser.until("document.querySelectorAll('a.row').length === 3").await;
 

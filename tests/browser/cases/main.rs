@@ -4,6 +4,7 @@
 
 mod death;
 mod driver;
+mod exact;
 mod injection;
 mod keyboard;
 mod long_thread;
