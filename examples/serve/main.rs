@@ -4,6 +4,7 @@
 //! cargo run --release -p serve                               # the sample of the quickstart, until Ctrl-C
 //! cargo run --release -p serve -- SESSION.jsonl CHATS.json   # your own session logs and chats
 //! cargo run --release -p serve -- --address 127.0.0.1:8080 --db chat.db --token a-random-token
+//! cargo run --release -p serve -- --empty                    # without transcripts and replies
 //! cargo run --release -p serve -- --check                    # checks itself over HTTP, and ends
 //! ```
 //!
@@ -30,7 +31,7 @@ mod record;
 #[expect(dead_code, reason = "only the quickstart reports bytes and origins")]
 mod transcript;
 
-use std::{error::Error, path::PathBuf, process::ExitCode, time::Duration};
+use std::{error::Error, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use tokio::{net::TcpListener, sync::oneshot};
 
@@ -38,7 +39,7 @@ use crate::{replies::Pace, stack::Stack};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-const USAGE: &str = "usage: serve [FILE…] [--address ADDRESS] [--db PATH] [--token TOKEN] [--check]\n\n\
+const USAGE: &str = "usage: serve [FILE…] [--address ADDRESS] [--db PATH] [--token TOKEN] [--empty | --check]\n\n\
     FILE holds one JSON object per line, or one JSON array of them: turns of a coding agent's session log, or ShareGPT-style chats.";
 
 #[tokio::main]
@@ -73,22 +74,11 @@ async fn run(arguments: Arguments) -> Result<()> {
 
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(stack.server(listener, arguments.token.as_deref(), stopped)?.into_future());
-    let conversations = transcripts::read(&arguments.files);
-    let added = transcripts::add(&stack.db, &conversations).await?;
-    println!("added {added} messages in {} threads to {}", conversations.len(), file.display());
-    println!("the page is at http://{address}/ui/");
-
-    let pace = if arguments.check { Pace::AtOnce } else { Pace::Reading };
-    let replies = replies::write(&stack.db, &conversations, pace);
-    let ended = if arguments.check {
-        replies.await?;
-        check::run(&stack, address, added).await
+    println!("serving http://{address}");
+    let ended = if arguments.empty {
+        tokio::signal::ctrl_c().await.map_err(Into::into)
     } else {
-        println!("three replies are being written; Ctrl-C ends the server");
-        tokio::select! {
-            ended = replies => ended,
-            pressed = tokio::signal::ctrl_c() => pressed.map_err(Into::into),
-        }
+        show(&stack, &arguments, address).await
     };
     drop(stop);
     server.await?;
@@ -97,12 +87,33 @@ async fn run(arguments: Arguments) -> Result<()> {
     ended
 }
 
+/// Adds the transcripts and writes the replies.
+async fn show(stack: &Stack, arguments: &Arguments, address: SocketAddr) -> Result<()> {
+    let conversations = transcripts::read(&arguments.files);
+    let added = transcripts::add(&stack.db, &conversations).await?;
+    println!("added {added} messages in {} threads", conversations.len());
+
+    let pace = if arguments.check { Pace::AtOnce } else { Pace::Reading };
+    let replies = replies::write(&stack.db, &conversations, pace);
+    if arguments.check {
+        replies.await?;
+        return check::run(stack, address, added).await;
+    }
+    println!("three replies are being written; Ctrl-C ends the server");
+    println!("the web page is at http://{address}/ui/");
+    tokio::select! {
+        ended = replies => ended,
+        pressed = tokio::signal::ctrl_c() => pressed.map_err(Into::into),
+    }
+}
+
 /// The parsed command line.
 struct Arguments {
     files: Vec<PathBuf>,
     address: String,
     db: Option<PathBuf>,
     token: Option<String>,
+    empty: bool,
     check: bool,
 }
 
@@ -112,18 +123,23 @@ impl Arguments {
         use lexopt::prelude::*;
 
         let address = "127.0.0.1:0".to_owned();
-        let mut arguments = Self { files: Vec::new(), address, db: None, token: None, check: false };
+        let mut arguments =
+            Self { files: Vec::new(), address, db: None, token: None, empty: false, check: false };
         let mut parser = lexopt::Parser::from_env();
         while let Some(argument) = parser.next()? {
             match argument {
                 Long("address") => arguments.address = parser.value()?.string()?,
                 Long("db") => arguments.db = Some(parser.value()?.into()),
                 Long("token") => arguments.token = Some(parser.value()?.string()?),
+                Long("empty") => arguments.empty = true,
                 Long("check") => arguments.check = true,
                 Long("help") | Short('h') => return Ok(None),
                 Value(file) => arguments.files.push(file.into()),
                 other => return Err(other.unexpected()),
             }
+        }
+        if arguments.check && (arguments.token.is_some() || arguments.empty) {
+            return Err("`--check` goes with neither `--token` nor `--empty`".into());
         }
         Ok(Some(arguments))
     }

@@ -56,7 +56,7 @@ impl Stack {
         stopped: oneshot::Receiver<()>,
     ) -> Result<Server> {
         let maintenance = self.maintenance.clone();
-        let options = Options::new().store_health(move || {
+        let options = Options::new().openai_conversations(true).store_health(move || {
             let health = maintenance.health();
             let state = StoreHealth::new(health.condition == Condition::Writable);
             health.alarms.iter().fold(state, |state, alarm| state.with_condition(format!("{alarm:?}")))
@@ -68,7 +68,11 @@ impl Stack {
                 let tokens = BearerTokens::new().with_hash(&BearerTokens::hash(token), caller)?;
                 router_with(self.owner.clone(), tokens, options.clone())
             }
-            None => router_with(self.owner.clone(), NoAuth::single_tenant(TENANT.parse()?), options.clone()),
+            None => router_with(
+                self.owner.clone(),
+                NoAuth::for_listener(&listener, TENANT.parse()?)?,
+                options.clone(),
+            ),
         };
         // The root is the host's own: here it opens the page.
         let app = Router::new().route("/", get(open_page)).merge(api).fallback(not_found);

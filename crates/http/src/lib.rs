@@ -39,6 +39,8 @@
 //! | `GET /v1/search` | full-text search |
 //! | `POST /v1/threads/{thread}/sessions/{agent}/resolve`, `begin`, `renew`, `pin`, `confirm`, `fail`, `cancel`, `reset` | agent sessions |
 //! | `GET /v1/audit` | the audit log |
+//! | `POST /v1/tickets` | a ticket for one stream of a browser |
+//! | `/v1/conversations…` | the OpenAI Conversations API, with [`Options::openai_conversations`] |
 //! | `GET /healthz`, `/readyz`, `/metrics`, `/openapi.json` | operation |
 //! | `GET /ui/` | the web page, which only reads: [`Options::web_page`] |
 //!
@@ -75,6 +77,7 @@ mod health;
 mod messages;
 mod metrics;
 mod observe;
+mod openai;
 mod openapi;
 mod options;
 mod problem;
@@ -87,20 +90,27 @@ mod sessions;
 mod state;
 mod store_health;
 mod threads;
+mod ticket_store;
+mod tickets;
 mod web_page;
 mod write;
 
 /// The programs of the guides, as documentation tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/guide/http.md")]
-mod guide {}
-
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/guide/web-page.md")]
-mod web_page_guide {}
+mod guide {
+    #[doc = include_str!("../../../docs/guide/http.md")]
+    mod http {}
+    #[doc = include_str!("../../../docs/guide/openai.md")]
+    mod openai {}
+    #[doc = include_str!("../../../docs/guide/web-page.md")]
+    mod web_page {}
+}
 
 pub use self::{
-    auth::{Authenticate, BearerTokens, Caller, InvalidTokenHash, NoAuth, Refusal},
+    auth::{
+        Authenticate, BadLine, BearerTokens, Caller, InvalidTokenHash, NoAuth, NotLoopback, Refusal,
+        TokenFile, TokenFileError,
+    },
     options::Options,
     problem::{Problem, status_of},
     router::{not_found, router, router_with},
