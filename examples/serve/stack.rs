@@ -11,7 +11,7 @@ use throughline::{
         redact::RedactLayer,
         trace::TraceLayer,
     },
-    sqlite::{Condition, Maintenance, SqliteBackend, SqliteOptions},
+    sqlite::{Condition, Maintenance, SqliteOptions},
 };
 use throughline_http::{
     BearerTokens, Caller, NoAuth, Options, Server, StoreHealth, not_found, router_with, serve,
