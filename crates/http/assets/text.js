@@ -53,16 +53,16 @@ export class TextView {
     const fence = /^ {0,3}(`{3,}|~{3,})/.exec(text);
     if (this.#fence) {
       if (fence && text.trim() === fence[1]) {
-        line.classList.add("fence-mark");
+        line.classList.add("code-mark");
         this.#fence = null;
       }
       return;
     }
     if (fence) {
-      const block = h("div", { class: "fence" });
+      const block = h("div", { class: "code-block" });
       line.before(block);
       block.append(line);
-      line.classList.add("fence-mark");
+      line.classList.add("code-mark");
       this.#fence = block;
       return;
     }

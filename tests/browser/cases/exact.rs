@@ -54,7 +54,7 @@ async fn text_and_json_are_shown_as_the_store_has_them() {
     browser.until(&format!("{} !== null", part(4, ".text"))).await;
     assert_eq!(browser.value(&format!("{}.textContent", part(1, ".message-body"))).await, MARKDOWN);
     for (style, count) in
-        [("strong", 1), ("code", 1), (".heading", 1), (".item", 2), (".quote", 1), (".fence", 2)]
+        [("strong", 1), ("code", 1), (".heading", 1), (".item", 2), (".quote", 1), (".code-block", 2)]
     {
         let styled = format!("document.querySelectorAll('[data-seq=\"1\"] {style}').length");
         assert_eq!(browser.value(&styled).await, count, "{style}");
