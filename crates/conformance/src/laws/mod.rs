@@ -45,7 +45,7 @@ mod set;
 mod stream;
 
 #[cfg(test)]
-pub(crate) use self::law::of_streams_and_searches;
+pub(crate) use self::law::with_a_layer_of_their_own;
 pub use self::{
     fixture::{Addition, Around, LayerFixture, LayerProfile},
     harness::{assert_kept, broken, main},

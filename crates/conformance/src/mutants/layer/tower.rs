@@ -52,6 +52,7 @@ pub(super) enum Fault {
     RefusesLate,
     RepeatsAnything,
     NeverRepeats,
+    RepeatsTimeouts,
     StaysWithItsTask,
     SplitsEnds,
     ForgetsBatchAfter,
@@ -217,9 +218,11 @@ where
         std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
     }
     let mut answer = inner.call(request.clone()).await;
-    if fault == Fault::RepeatsAnything {
+    if matches!(fault, Fault::RepeatsAnything | Fault::RepeatsTimeouts) {
+        let has_key = request.context.idempotency().is_some();
         for attempt in 2..=4 {
-            if answer.is_ok() {
+            let Err(error) = &answer else { break };
+            if fault == Fault::RepeatsTimeouts && !is_repeated_with_timeouts(error, has_key) {
                 break;
             }
             std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
@@ -235,6 +238,16 @@ where
         std::future::pending::<()>().await;
     }
     fault.after(&state, &asked, answer)
+}
+
+/// Whether a layer repeats a call with this error that repeats transient errors, and timeouts also without a key.
+fn is_repeated_with_timeouts(error: &PersistError, has_key: bool) -> bool {
+    let is_safe = match error.effect() {
+        Effect::NotApplied => true,
+        Effect::Unknown => has_key || error.kind() == ErrorKind::Timeout,
+        Effect::Applied => false,
+    };
+    is_safe && error.kind().passes_with_time()
 }
 
 /// Takes the beginning of what is hidden out of the end of a message, as a write of its own.
