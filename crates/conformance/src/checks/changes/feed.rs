@@ -18,7 +18,7 @@ use crate::{
 checks! {
     Extended "changes.feed_yields_each_change_once" [Add Delete Read; changes] "a change feed yields every change once, in order, with the position to resume from" => feed;
     Extended "changes.waiting_feed_wakes_on_a_write" [Add Read; changes] "a waiting change feed wakes when another handle writes" => woken;
-    Extended "changes.commit_notification_wakes_every_subscriber" [Add Delete Read; changes] "every subscription to commit notifications is woken after each write, with its position or a later one; a store without subscriptions keeps the rule" => notified;
+    Extended "changes.commit_notification_wakes_every_subscriber" [Add Delete Read; changes] "a write wakes every subscription to commit notifications, with its position or a later one" => notified;
     Extended "changes.feed_is_complete_under_concurrent_writes" [Add Read; changes threads] "a change feed yields every change once while many writers write" => many;
 }
 

@@ -22,7 +22,7 @@ use crate::{
 laws! {
     Transforms "laws.hidden_text_passes_in_no_operation" "the hidden text passes the layer in no operation that carries content" => coverage;
     Transforms "laws.other_content_is_stored" "content without the hidden text is stored" => narrow;
-    Transforms "laws.rest_of_the_content_is_kept" "blocks, members, numbers and escapes around the hidden text come back byte for byte, whether the layer knows them or not" => rest;
+    Transforms "laws.rest_of_the_content_is_kept" "unknown blocks, members, numbers and escapes around the hidden text come back byte for byte" => rest;
     Transforms "laws.write_answer_equals_a_read" "the answer to a write equals a later read" => agrees;
     Restores "laws.reads_restore_the_given_text" "every operation returns the given text on reads" => restores;
 }

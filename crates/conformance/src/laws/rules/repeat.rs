@@ -17,7 +17,7 @@ use crate::{
 
 laws! {
     Repeats "laws.transient_failure_is_retried_with_the_same_key" "a transient failure is retried as the same call, with the same id and key" => repeats;
-    Repeats "laws.unknown_outcome_is_retried_only_with_a_key" "a call whose outcome is unknown is retried only if it has an idempotency key, and every retry carries that key" => only_with_a_key;
+    Repeats "laws.unknown_outcome_is_retried_only_with_a_key" "a call of unknown outcome is retried only if it has a key, and each retry carries the key" => only_with_a_key;
     Repeats "laws.other_failures_are_not_retried" "a permanent failure, or one that may have been applied, is not retried" => no_more;
 }
 

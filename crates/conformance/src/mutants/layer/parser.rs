@@ -21,11 +21,11 @@ pub(super) fn known_members(content: &str) -> String {
     })
 }
 
-/// Returns the blocks of text and of tools only.
+/// Returns the blocks of text, of images and of tools only.
 pub(super) fn known_blocks(content: &str) -> String {
     blocks(content, |raw, block| {
         let kind = block.kind.map(RawValue::get)?;
-        [r#""text""#, r#""tool""#].contains(&kind).then(|| raw.to_owned())
+        [r#""text""#, r#""image""#, r#""tool""#].contains(&kind).then(|| raw.to_owned())
     })
 }
 

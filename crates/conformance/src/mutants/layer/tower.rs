@@ -25,7 +25,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::redactor::SECRET;
-use crate::{call::call, laws::Around};
+use crate::{
+    call::call,
+    laws::{Around, takes_keys},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -220,9 +223,11 @@ where
     let mut answer = inner.call(request.clone()).await;
     if matches!(fault, Fault::RepeatsAnything | Fault::RepeatsTimeouts) {
         let has_key = request.context.idempotency().is_some();
+        let takes_key = takes_keys(&request.args);
         for attempt in 2..=4 {
             let Err(error) = &answer else { break };
-            if fault == Fault::RepeatsTimeouts && !is_repeated_with_timeouts(error, has_key) {
+            let is_repeated = takes_key && is_transient_or_timeout(error, has_key);
+            if fault == Fault::RepeatsTimeouts && !is_repeated {
                 break;
             }
             std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
@@ -241,7 +246,7 @@ where
 }
 
 /// Whether a layer repeats a call with this error that repeats transient errors, and timeouts also without a key.
-fn is_repeated_with_timeouts(error: &PersistError, has_key: bool) -> bool {
+fn is_transient_or_timeout(error: &PersistError, has_key: bool) -> bool {
     let is_safe = match error.effect() {
         Effect::NotApplied => true,
         Effect::Unknown => has_key || error.kind() == ErrorKind::Timeout,
