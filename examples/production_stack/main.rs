@@ -25,6 +25,7 @@ mod reader;
 mod record;
 mod secrets;
 #[path = "../quickstart/skipped.rs"]
+#[expect(dead_code, reason = "the quickstart uses more of this module")]
 mod skipped;
 mod stack;
 mod traffic;

@@ -48,7 +48,7 @@ async fn actor_and_call_site_are_redacted_for_every_layer_and_the_audit_log() {
     let secret = secret();
     let caller = db.with_actor(&format!("bot {secret}")).with_call_site(&format!("hook?token={secret}"));
     let thread = caller.thread("t");
-    let id = thread.add(NewMessage::user("hello")).await.unwrap().id;
+    let id = thread.add(NewMessage::user("hello")).await.unwrap().message.id;
     thread.get(id.clone()).await.unwrap();
     // A derived handle has the same facts, and a refused call is recorded too.
     let other = caller.for_tenant("other".parse().unwrap()).thread("t");

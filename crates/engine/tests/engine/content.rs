@@ -68,6 +68,11 @@ fn add(store: &mut Store, id: &str, bytes: usize) {
     store.result(Add::new("t".parse().unwrap(), message));
 }
 
+/// Returns the content of the only message.
+fn whole(store: &Store) -> Content {
+    store.contents.values().next().expect("a message").content()
+}
+
 /// One-byte edits of a large message: each of them rewrites the whole content.
 #[test]
 fn a_batch_rewrites_stored_content_up_to_64_mib() {
@@ -77,9 +82,9 @@ fn a_batch_rewrites_stored_content_up_to_64_mib() {
     assert_eq!(store.apply(edits(64)), Err(ErrorKind::TooLarge));
     let stored = Content::text(&"x".repeat(1 << 20));
     let edited = |count: usize| Content::text(&["x".repeat(1 << 20), "!".repeat(count)].concat());
-    assert_eq!(store.contents.values().next(), Some(&stored), "nothing of the batch is applied");
+    assert_eq!(whole(&store), stored, "nothing of the batch is applied");
     store.result(edits(63));
-    assert_eq!(store.contents.values().next(), Some(&edited(63)));
+    assert_eq!(whole(&store), edited(63));
     // Each write has the limit for itself.
     let alone = store.commit(&vec![edit("m").into(); 65], None);
     assert!(alone.iter().all(Result::is_ok));
