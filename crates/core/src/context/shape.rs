@@ -37,12 +37,12 @@ impl Shape {
         Self {
             kind: args.kind(),
             member: args.member(),
-            is_of_store: facts.reach() == Reach::Store,
+            is_of_store: facts.reach == Some(Reach::Store),
             thread: args.thread().cloned(),
             message: args.message().cloned(),
-            consumer: facts.consumer().cloned(),
-            session: facts.session(),
-            minted: facts.minted_id().is_some(),
+            consumer: facts.consumer.cloned(),
+            session: facts.session,
+            minted: facts.minted_id.is_some(),
             items,
         }
     }
@@ -65,7 +65,8 @@ impl Shape {
     fn of_items(items: &[PersistArgs]) -> Box<[Self]> {
         let mut shapes: Box<[Self]> = items.iter().map(Self::of).collect();
         // Later items of a batch use the generated id of an earlier item too.
-        let minted: Vec<MessageId> = items.iter().filter_map(PersistArgs::minted_id).cloned().collect();
+        let minted: Vec<MessageId> =
+            items.iter().filter_map(|item| item.facts().minted_id.cloned()).collect();
         for shape in &mut shapes {
             shape.minted |= shape.message.as_ref().is_some_and(|id| minted.contains(id));
         }
@@ -103,7 +104,6 @@ impl Shape {
 
     /// Checks that a layer forwarded the operation that it received. The error says what the layer changed.
     pub(crate) fn check_args(&self, args: &PersistArgs) -> Result<(), &'static str> {
-        let facts = args.facts();
         if args.kind() != self.kind || args.member() != self.member {
             return Err("forwarded another operation than it received");
         }
@@ -113,7 +113,8 @@ impl Shape {
             }
             return self.items.iter().zip(&batch.items).try_for_each(|(shape, item)| shape.check_args(item));
         }
-        if (facts.reach() == Reach::Store) != self.is_of_store {
+        let facts = args.facts();
+        if (facts.reach == Some(Reach::Store)) != self.is_of_store {
             return Err("forwarded a call for other tenants than it received");
         }
         if args.thread() != self.thread.as_ref() {
@@ -122,10 +123,10 @@ impl Shape {
         if args.message() != self.message.as_ref() {
             return Err("forwarded another message id than it received");
         }
-        if facts.session() != self.session {
+        if facts.session != self.session {
             return Err("forwarded another agent, runtime or run than it received");
         }
-        if facts.consumer() != self.consumer.as_ref() {
+        if facts.consumer != self.consumer.as_ref() {
             return Err("forwarded another consumer than it received");
         }
         Ok(())

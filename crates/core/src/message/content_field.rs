@@ -18,7 +18,7 @@
 
 use std::fmt;
 
-use crate::{Content, Delta, MessageId, Metadata, ThreadId, Title, message::Length};
+use crate::{Content, Delta, Message, MessageId, Metadata, ThreadId, Title, message::Length};
 
 /// A field with content.
 #[derive(Debug, Clone, Copy)]
@@ -126,33 +126,45 @@ pub trait CarriesContent {
     fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>>;
 }
 
-/// Implements [`CarriesContent`] from one pattern without `..`, whose bound fields are listed as values.
+/// Implements [`CarriesContent`] from one pattern without `..`, whose bound fields are listed as values: those with one value
+/// each, and behind `each` those with any number, such as an `Option`.
 ///
-/// `Type { pattern } for (thread, message) => [FieldValue(field), …]`
+/// `Type { pattern } for (thread, message) => [FieldValue(field), …], each [FieldValue(fields), …]`
 macro_rules! carries_content {
-    ($name:ident { $($pattern:tt)* } for ($thread:ident, $message:ident) => [$($value:ident($field:ident)),* $(,)?]) => {
+    (
+        $name:ident { $($pattern:tt)* } for ($thread:ident $(, $message:ident)?) =>
+        [$($value:ident($field:ident)),* $(,)?] $(, each [$($each:ident($fields:ident)),+])?
+    ) => {
         impl $crate::message::CarriesContent for $name {
             fn content_fields(&self) -> Vec<$crate::message::ContentField<'_>> {
+                use $crate::message::{ContentField, FieldValue};
                 let Self { $($pattern)* } = self;
-                let _ = ($thread, $message);
-                vec![$($crate::message::ContentField {
-                    thread: $thread,
-                    message: Some($message),
-                    value: $crate::message::FieldValue::$value($field),
-                }),*]
+                let message = $crate::message::carries_content!(@optional $($message)?);
+                let at = |value| ContentField { thread: $thread, message, value };
+                let content_fields = vec![$(at(FieldValue::$value($field))),*];
+                $(
+                    let mut content_fields = content_fields;
+                    $(content_fields.extend($fields.iter().map(|field| at(FieldValue::$each(field))));)+
+                )?
+                content_fields
             }
 
             fn content_fields_mut(&mut self) -> Vec<$crate::message::ContentFieldMut<'_>> {
+                use $crate::message::{ContentFieldMut, FieldValueMut};
                 let Self { $($pattern)* } = self;
-                let _ = (&$thread, &$message);
-                vec![$($crate::message::ContentFieldMut {
-                    thread: $thread,
-                    message: Some($message),
-                    value: $crate::message::FieldValueMut::$value($field),
-                }),*]
+                let ($thread, message) = (&*$thread, $crate::message::carries_content!(@optional $(&*$message)?));
+                let at = |value| ContentFieldMut { thread: $thread, message, value };
+                let content_fields = vec![$(at(FieldValueMut::$value($field))),*];
+                $(
+                    let mut content_fields = content_fields;
+                    $(content_fields.extend($fields.iter_mut().map(|field| at(FieldValueMut::$each(field))));)+
+                )?
+                content_fields
             }
         }
     };
+    (@optional) => { None };
+    (@optional $message:expr) => { Some($message) };
 }
 pub(crate) use carries_content;
 
@@ -174,69 +186,30 @@ macro_rules! carries_nothing {
 }
 pub(crate) use carries_nothing;
 
-/// Implements [`CarriesContent`] with the fields of each part.
+/// Implements [`CarriesContent`] with the content fields of each part, from one pattern without `..`.
+///
+/// `Type { pattern } => parts`
 macro_rules! carries_parts {
-    ($name:ident, $self:ident => $shared:expr, $exclusive:expr) => {
+    ($name:ident { $($pattern:tt)* } => $parts:expr) => {
         impl $crate::message::CarriesContent for $name {
-            fn content_fields(&$self) -> Vec<$crate::message::ContentField<'_>> {
-                $shared.into_iter().flat_map($crate::message::CarriesContent::content_fields).collect()
+            fn content_fields(&self) -> Vec<$crate::message::ContentField<'_>> {
+                let Self { $($pattern)* } = self;
+                $parts.into_iter().flat_map($crate::message::CarriesContent::content_fields).collect()
             }
 
-            fn content_fields_mut(&mut $self) -> Vec<$crate::message::ContentFieldMut<'_>> {
-                $exclusive.into_iter().flat_map($crate::message::CarriesContent::content_fields_mut).collect()
+            fn content_fields_mut(&mut self) -> Vec<$crate::message::ContentFieldMut<'_>> {
+                let Self { $($pattern)* } = self;
+                $parts.into_iter().flat_map($crate::message::CarriesContent::content_fields_mut).collect()
             }
         }
     };
 }
 pub(crate) use carries_parts;
 
-/// The content fields of a message, for every output with a message.
-impl CarriesContent for crate::Message {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self {
-            tenant: _,
-            thread,
-            id: message,
-            seq: _,
-            role: _,
-            state: _,
-            revision: _,
-            content,
-            metadata,
-            attachments: _,
-            abandon_reason,
-            lease: _,
-            created_at: _,
-            updated_at: _,
-        } = self;
-        let at = |value| ContentField { thread, message: Some(message), value };
-        let mut content_fields = vec![at(FieldValue::Whole(content)), at(FieldValue::Metadata(metadata))];
-        content_fields.extend(abandon_reason.as_deref().map(|reason| at(FieldValue::Reason(reason))));
-        content_fields
+carries_content!(
+    Message {
+        tenant: _, thread, id, seq: _, role: _, state: _, revision: _, content, metadata, attachments: _,
+        abandon_reason, lease: _, created_at: _, updated_at: _
     }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self {
-            tenant: _,
-            thread,
-            id: message,
-            seq: _,
-            role: _,
-            state: _,
-            revision: _,
-            content,
-            metadata,
-            attachments: _,
-            abandon_reason,
-            lease: _,
-            created_at: _,
-            updated_at: _,
-        } = self;
-        let (thread, message) = (&*thread, &*message);
-        let at = |value| ContentFieldMut { thread, message: Some(message), value };
-        let mut content_fields =
-            vec![at(FieldValueMut::Whole(content)), at(FieldValueMut::Metadata(metadata))];
-        content_fields.extend(abandon_reason.as_mut().map(|reason| at(FieldValueMut::Reason(reason))));
-        content_fields
-    }
-}
+    for (thread, id) => [Whole(content), Metadata(metadata)], each [Reason(abandon_reason)]
+);

@@ -157,7 +157,7 @@ impl<'de> Deserialize<'de> for Metadata {
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct MetadataPatch(Metadata);
+pub struct MetadataPatch(pub(crate) Metadata);
 
 impl MetadataPatch {
     /// Returns a patch without changes.
@@ -201,10 +201,6 @@ impl MetadataPatch {
     #[must_use]
     pub const fn as_metadata(&self) -> &Metadata {
         &self.0
-    }
-
-    pub(crate) const fn as_metadata_mut(&mut self) -> &mut Metadata {
-        &mut self.0
     }
 }
 

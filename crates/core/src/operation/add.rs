@@ -1,6 +1,5 @@
 use serde::{Deserialize, Serialize};
 
-use super::Addressed;
 use crate::{
     Content, Message, MessageId, MessageState, Metadata, Result, Revision, Role, Seq, TenantId, ThreadId,
     Timestamp,
@@ -9,7 +8,7 @@ use crate::{
     operation::{
         PersistResult, Verb,
         bytes::stored_len,
-        facts::{AnswerFacts, Facts, deduplicated_by_field},
+        facts::{AnswerFacts, Facts, StatesFacts, deduplicated_by_field},
         stored::{LookUp, Replay},
     },
 };
@@ -250,47 +249,20 @@ pub struct Added {
     pub deduplicated: bool,
 }
 
-carries_parts!(Added, self => {
-    let Self { message, deduplicated: _ } = self;
-    [message]
-}, {
-    let Self { message, deduplicated: _ } = self;
-    [message]
-});
+carries_parts!(Added { message, deduplicated: _ } => [message]);
 
-impl Addressed for Added {
-    fn thread(&self) -> Option<&ThreadId> {
-        Some(&self.message.thread)
-    }
+super::addressed_by_fields!(Added in message);
 
-    fn message(&self) -> Option<&MessageId> {
-        Some(&self.message.id)
-    }
-}
-
-impl Facts for Add {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Append]
-    }
-
-    fn minted_id(&self) -> Option<&MessageId> {
-        self.minted.then_some(&self.id)
-    }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        Some(&self.metadata)
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn brings_content(&self) -> bool {
-        true
+impl StatesFacts for Add {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            minted_id: self.minted.then_some(&self.id),
+            metadata: Some(&self.metadata),
+            is_batchable: true,
+            grows: true,
+            brings_content: true,
+            ..Facts::needing(&[Verb::Append])
+        }
     }
 
     fn byte_len(&self) -> Option<usize> {

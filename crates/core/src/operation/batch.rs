@@ -8,7 +8,7 @@ use crate::{
     message::carries_parts,
     operation::{
         Verb,
-        facts::{AnswerFacts, Facts, deduplicated_by_field},
+        facts::{AnswerFacts, Facts, StatesFacts, deduplicated_by_field},
         stored::{LookUp, Replay},
     },
 };
@@ -78,13 +78,7 @@ impl Batch {
     }
 }
 
-carries_parts!(Batch, self => {
-    let Self { items, after: _, max_answer_bytes: _ } = self;
-    items
-}, {
-    let Self { items, after: _, max_answer_bytes: _ } = self;
-    items
-});
+carries_parts!(Batch { items, after: _, max_answer_bytes: _ } => items);
 
 /// Returns the thread of all `parts`. `None` if they address several threads.
 fn common_thread<T: Addressed>(parts: &[T]) -> Option<&ThreadId> {
@@ -113,13 +107,7 @@ pub struct Batched {
     pub deduplicated: bool,
 }
 
-carries_parts!(Batched, self => {
-    let Self { outputs, deduplicated: _ } = self;
-    outputs
-}, {
-    let Self { outputs, deduplicated: _ } = self;
-    outputs
-});
+carries_parts!(Batched { outputs, deduplicated: _ } => outputs);
 
 impl Addressed for Batched {
     fn thread(&self) -> Option<&ThreadId> {
@@ -132,26 +120,17 @@ impl Addressed for Batched {
 }
 
 /// Of a batch, a fact is the sum of the facts of its items.
-impl Facts for Batch {
+impl StatesFacts for Batch {
     // A guard asks each item: see `PersistArgs::each`.
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Append]
-    }
-
-    fn deletes(&self) -> bool {
-        self.items.iter().any(PersistArgs::deletes)
-    }
-
-    fn settles(&self) -> bool {
-        self.items.iter().all(PersistArgs::settles)
-    }
-
-    fn grows(&self) -> bool {
-        self.items.iter().any(PersistArgs::grows)
-    }
-
-    fn brings_content(&self) -> bool {
-        self.items.iter().any(PersistArgs::brings_content)
+    fn facts(&self) -> Facts<'_> {
+        let mut facts = Facts { settles: true, ..Facts::needing(&[Verb::Append]) };
+        for item in self.items.iter().map(PersistArgs::facts) {
+            facts.deletes |= item.deletes;
+            facts.settles &= item.settles;
+            facts.grows |= item.grows;
+            facts.brings_content |= item.brings_content;
+        }
+        facts
     }
 
     fn byte_len(&self) -> Option<usize> {
@@ -182,7 +161,7 @@ fn replay_items(
 ) -> Result<Vec<PersistResult>> {
     // The repeated call generated other ids; its later items must address the messages of the first call.
     let renamed: HashMap<&MessageId, &MessageId> = (stored.iter().zip(items))
-        .filter_map(|(stored, item)| Some((item.minted_id()?, stored.first_id()?)))
+        .filter_map(|(stored, item)| Some((item.facts().minted_id?, stored.first_id()?)))
         .collect();
     let answer = |(stored, item): (&Replay, &PersistArgs)| {
         let mut item = item.clone();

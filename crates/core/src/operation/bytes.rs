@@ -25,7 +25,7 @@ impl PersistArgs {
     pub fn byte_len(&self) -> usize {
         match self {
             Self::Read(_) => 0,
-            args => args.facts().byte_len().unwrap_or_else(|| json_len(args)),
+            args => args.operation().byte_len().unwrap_or_else(|| json_len(args)),
         }
     }
 }

@@ -3,11 +3,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     MessageId, MessageState, Metadata, Result, Revision, Seq, TenantId, ThreadId,
     id::AttachmentKey,
-    message::carries_content,
+    message::carries_nothing,
     operation::{
         PersistResult, Verb,
         bytes::stored_len,
-        facts::{AnswerFacts, Facts, deduplicated_by_field},
+        facts::{AnswerFacts, Facts, StatesFacts, deduplicated_by_field},
         stored::{LookUp, Replay},
     },
 };
@@ -68,7 +68,7 @@ impl Delete {
     }
 }
 
-carries_content!(Delete { thread, id, expected: _, after: _, only_damaged: _ } for (thread, id) => []);
+carries_nothing!(Delete { thread: _, id: _, expected: _, after: _, only_damaged: _ });
 super::addressed_by_fields!(Delete, Deleted);
 
 /// The answer to [`Delete`]: the facts of the deleted message, so that the caller can delete dependent data, such as index
@@ -92,21 +92,19 @@ pub struct Deleted {
     pub deduplicated: bool,
 }
 
-carries_content!(
-    Deleted { thread, id, seq: _, revision: _, state: _, attachments: _, deduplicated: _ } for (thread, id) => []
-);
+carries_nothing!(Deleted {
+    thread: _,
+    id: _,
+    seq: _,
+    revision: _,
+    state: _,
+    attachments: _,
+    deduplicated: _
+});
 
-impl Facts for Delete {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Delete]
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn deletes(&self) -> bool {
-        true
+impl StatesFacts for Delete {
+    fn facts(&self) -> Facts<'_> {
+        Facts { is_batchable: true, deletes: true, ..Facts::needing(&[Verb::Delete]) }
     }
 
     fn byte_len(&self) -> Option<usize> {

@@ -12,7 +12,7 @@ use crate::{
     message::{CarriesContent, ContentField, ContentFieldMut},
     operation::{
         Reach, Verb,
-        facts::{AnswerFacts, Facts},
+        facts::{AnswerFacts, Facts, StatesFacts},
     },
 };
 
@@ -222,7 +222,12 @@ erased! {
 }
 
 impl PersistArgs {
-    pub(crate) fn facts(&self) -> &dyn Facts {
+    /// The facts of the operation.
+    pub(crate) fn facts(&self) -> Facts<'_> {
+        self.operation().facts()
+    }
+
+    pub(crate) fn operation(&self) -> &dyn StatesFacts {
         match self {
             Self::Add(operation) => operation,
             Self::Reserve(operation) => operation,
@@ -231,11 +236,11 @@ impl PersistArgs {
             Self::Delete(operation) => operation,
             Self::Batch(operation) => operation,
             Self::Import(operation) => operation,
-            Self::Thread(family) => family.facts(),
-            Self::Read(family) => family.facts(),
-            Self::Consumer(family) => family.facts(),
-            Self::Session(family) => family.facts(),
-            Self::Replica(family) => family.facts(),
+            Self::Thread(family) => family.operation(),
+            Self::Read(family) => family.operation(),
+            Self::Consumer(family) => family.operation(),
+            Self::Session(family) => family.operation(),
+            Self::Replica(family) => family.operation(),
         }
     }
 
@@ -255,11 +260,6 @@ impl PersistArgs {
     #[must_use]
     pub fn key_scope(&self) -> Option<&ThreadId> {
         self.each().next().and_then(Addressed::thread)
-    }
-
-    /// The id that was generated for this operation.
-    pub(crate) fn minted_id(&self) -> Option<&MessageId> {
-        self.facts().minted_id()
     }
 
     /// The id of the one message that the operation writes.
@@ -292,7 +292,7 @@ impl PersistArgs {
     /// ```
     #[must_use]
     pub fn deletes(&self) -> bool {
-        self.facts().deletes()
+        self.facts().deletes
     }
 
     /// Whether the operation only completes work: it finishes or abandons a message or ends a run, or it is a batch of these. A
@@ -308,7 +308,7 @@ impl PersistArgs {
     /// ```
     #[must_use]
     pub fn settles(&self) -> bool {
-        self.facts().settles()
+        self.facts().settles
     }
 
     /// Whether the operation can add a row to the store, or enlarge one: a message, thread, run, agent, session or runtime,
@@ -326,7 +326,7 @@ impl PersistArgs {
     /// ```
     #[must_use]
     pub fn grows(&self) -> bool {
-        self.facts().grows()
+        self.facts().grows
     }
 
     /// Whether the operation writes content, or a reason of more than 4 KiB. An operation that [settles](Self::settles) and
@@ -344,7 +344,7 @@ impl PersistArgs {
     /// ```
     #[must_use]
     pub fn brings_content(&self) -> bool {
-        self.facts().brings_content()
+        self.facts().brings_content
     }
 
     /// The verbs that a permission for this operation must allow, the main one first. A guard asks for those of
@@ -359,7 +359,7 @@ impl PersistArgs {
     /// ```
     #[must_use]
     pub fn verbs(&self) -> &'static [Verb] {
-        self.facts().verbs()
+        self.facts().verbs
     }
 
     /// The part of the store that this operation addresses: a thread, all threads of the tenant, or all tenants.
@@ -372,7 +372,8 @@ impl PersistArgs {
     /// ```
     #[must_use]
     pub fn reach(&self) -> Reach<'_> {
-        self.facts().reach()
+        let of_thread = || self.thread().map_or(Reach::Tenant, Reach::Thread);
+        self.facts().reach.unwrap_or_else(of_thread)
     }
 
     /// Iterates over the operation itself, or over each item of a batch. A guard must check each of them, because a batch can

@@ -11,79 +11,18 @@ use crate::{
     thread::ThreadSummary,
 };
 
-/// The facts of an operation.
-pub(crate) trait Facts: Addressed {
-    /// The verbs that a permission for the operation must allow, the main one first.
-    fn verbs(&self) -> &'static [Verb];
-
-    /// The part of the store that the operation addresses.
-    fn reach(&self) -> Reach<'_> {
-        self.thread().map_or(Reach::Tenant, Reach::Thread)
-    }
-
-    /// The consumer that the operation addresses.
-    fn consumer(&self) -> Option<&ConsumerName> {
-        None
-    }
-
-    /// The agent, runtime and run that the operation addresses.
-    fn session(&self) -> Option<SessionSubject> {
-        None
-    }
-
-    /// The id that was generated for the operation. A replay answers with the id of the first call.
-    fn minted_id(&self) -> Option<&MessageId> {
-        None
-    }
-
-    /// The limits that the caller set for the answer.
-    fn limits(&self) -> Option<Limits> {
-        None
-    }
-
-    /// The metadata that the caller writes. It must have no reserved key.
-    fn metadata(&self) -> Option<&Metadata> {
-        None
-    }
-
-    /// Whether the operation can be an item of a batch.
-    fn is_batchable(&self) -> bool {
-        false
-    }
-
-    /// See [`PersistArgs::deletes`](crate::PersistArgs::deletes).
-    fn deletes(&self) -> bool {
-        false
-    }
-
-    /// See [`PersistArgs::settles`](crate::PersistArgs::settles).
-    fn settles(&self) -> bool {
-        false
-    }
-
-    /// See [`PersistArgs::grows`](crate::PersistArgs::grows).
-    fn grows(&self) -> bool {
-        false
-    }
-
-    /// See [`PersistArgs::brings_content`](crate::PersistArgs::brings_content).
-    fn brings_content(&self) -> bool {
-        false
-    }
+/// An operation states its facts.
+#[diagnostic::on_unimplemented(
+    message = "the operation `{Self}` states no facts",
+    note = "implement `StatesFacts` next to its type, beginning with `Facts::needing` and its verbs"
+)]
+pub(crate) trait StatesFacts: Addressed {
+    /// The facts of this operation.
+    fn facts(&self) -> Facts<'_>;
 
     /// The bytes of the data in the operation. `None` for those that count the bytes of their JSON.
     fn byte_len(&self) -> Option<usize> {
         None
-    }
-
-    /// The store that a redirect of single messages sends the operation to.
-    fn split_by_message(&self) -> Split {
-        Split::Refused("the operation is not supported while some messages are kept on the other side")
-    }
-
-    /// The store that a redirect of whole threads sends the operation to, if the operation addresses no single thread.
-    fn split_by_thread(&self) -> Split {
-        Split::Refused("the operation cannot address both sides of a redirect: call each store")
     }
 
     /// Answers a repeated call like the first one, from the record under the idempotency key.
@@ -95,6 +34,66 @@ pub(crate) trait Facts: Addressed {
     ) -> Result<PersistResult> {
         let _ = (stored, tenant, look_up);
         Err(Replay::misfit())
+    }
+}
+
+/// The facts of an operation: those that it names, and the safe ones of [`Facts::needing`].
+#[derive(Debug, Clone)]
+pub(crate) struct Facts<'a> {
+    /// The verbs that a permission for the operation must allow, the main one first.
+    pub(crate) verbs: &'static [Verb],
+    /// The part of the store that the operation addresses. `None` for its thread or, without a thread, its tenant.
+    pub(crate) reach: Option<Reach<'a>>,
+    /// The consumer that the operation addresses.
+    pub(crate) consumer: Option<&'a ConsumerName>,
+    /// The agent, runtime and run that the operation addresses.
+    pub(crate) session: Option<SessionSubject>,
+    /// The id that was generated for the operation. A replay answers with the id of the first call.
+    pub(crate) minted_id: Option<&'a MessageId>,
+    /// The limits that the caller set for the answer.
+    pub(crate) limits: Option<Limits>,
+    /// The metadata that the caller writes. It must have no reserved key.
+    pub(crate) metadata: Option<&'a Metadata>,
+    /// Whether the operation can be an item of a batch.
+    pub(crate) is_batchable: bool,
+    /// See [`PersistArgs::deletes`](crate::PersistArgs::deletes).
+    pub(crate) deletes: bool,
+    /// See [`PersistArgs::settles`](crate::PersistArgs::settles).
+    pub(crate) settles: bool,
+    /// See [`PersistArgs::grows`](crate::PersistArgs::grows).
+    pub(crate) grows: bool,
+    /// See [`PersistArgs::brings_content`](crate::PersistArgs::brings_content).
+    pub(crate) brings_content: bool,
+    /// The store that a redirect of single messages sends the operation to.
+    pub(crate) split_by_message: Split,
+    /// The store that a redirect of whole threads sends the operation to, if the operation addresses no single thread.
+    pub(crate) split_by_thread: Split,
+}
+
+impl Facts<'static> {
+    /// Returns the facts of an operation that needs a permission for these verbs. A batch refuses it, and so do the redirects
+    /// where neither its message nor its thread names the store.
+    pub(crate) const fn needing(verbs: &'static [Verb]) -> Self {
+        Self {
+            verbs,
+            reach: None,
+            consumer: None,
+            session: None,
+            minted_id: None,
+            limits: None,
+            metadata: None,
+            is_batchable: false,
+            deletes: false,
+            settles: false,
+            grows: false,
+            brings_content: false,
+            split_by_message: Split::Refused(
+                "the operation is not supported while some messages are kept on the other side",
+            ),
+            split_by_thread: Split::Refused(
+                "the operation cannot address both sides of a redirect: call each store",
+            ),
+        }
     }
 }
 

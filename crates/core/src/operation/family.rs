@@ -70,7 +70,7 @@ macro_rules! family {
         }
 
         impl $args {
-            pub(crate) fn facts(&self) -> &dyn $crate::operation::facts::Facts {
+            pub(crate) fn operation(&self) -> &dyn $crate::operation::facts::StatesFacts {
                 match self { $(Self::$variant(operation) => operation,)+ }
             }
 
@@ -101,7 +101,8 @@ macro_rules! family {
 
         $crate::operation::family::family!(@carries $args: $($variant)+);
         $crate::operation::family::family!(@carries $result: $($variant)+);
-        $crate::operation::family::family!(@addressed $args $result);
+        $crate::operation::family::family!(@addressed $args by operation);
+        $crate::operation::family::family!(@addressed $result by facts);
 
         $(
             impl $crate::operation::family::sealed::Sealed for $name {}
@@ -135,17 +136,17 @@ macro_rules! family {
             }
         )+
     };
-    (@addressed $($name:ident)+) => {$(
+    (@addressed $name:ident by $member:ident) => {
         impl $crate::operation::Addressed for $name {
             fn thread(&self) -> Option<&$crate::ThreadId> {
-                self.facts().thread()
+                self.$member().thread()
             }
 
             fn message(&self) -> Option<&$crate::MessageId> {
-                self.facts().message()
+                self.$member().message()
             }
         }
-    )+};
+    };
     (@carries $name:ident: $($variant:ident)+) => {
         impl $crate::message::CarriesContent for $name {
             fn content_fields(&self) -> Vec<$crate::message::ContentField<'_>> {

@@ -108,7 +108,7 @@ fn without_minted_ids(args: &PersistArgs) -> Option<PersistArgs> {
     let made_up = |args: &PersistArgs| match args {
         // The fresh id does not identify the message, and each call generates another one.
         PersistArgs::Thread(ThreadArgs::Resolve(asked)) => Some(asked.fresh.clone()),
-        args => args.minted_id().cloned(),
+        args => args.facts().minted_id.cloned(),
     };
     let minted: Vec<MessageId> = args.each().filter_map(made_up).collect();
     if minted.is_empty() {

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Addressed, nullable::present};
+use super::nullable::present;
 use crate::{
     Content, Message, MessageId, MessageState, Metadata, Result, Revision, Role, Seq, TenantId, ThreadId,
     Timestamp,
@@ -12,7 +12,7 @@ use crate::{
     operation::{
         Origin, PersistResult, Verb,
         bytes::stored_len,
-        facts::{AnswerFacts, Facts, deduplicated_by_field},
+        facts::{AnswerFacts, Facts, StatesFacts, deduplicated_by_field},
         stored::{LookUp, Replay},
     },
 };
@@ -231,15 +231,7 @@ impl CarriesContent for Import {
     }
 }
 
-impl Addressed for Import {
-    fn thread(&self) -> Option<&ThreadId> {
-        Some(&self.thread)
-    }
-
-    fn message(&self) -> Option<&MessageId> {
-        None
-    }
-}
+super::addressed_by_thread!(Import, Imported);
 
 /// The answer to [`Import`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -279,27 +271,9 @@ impl Imported {
 
 carries_nothing!(Imported { thread: _, rows: _, deduplicated: _ });
 
-impl Addressed for Imported {
-    fn thread(&self) -> Option<&ThreadId> {
-        Some(&self.thread)
-    }
-
-    fn message(&self) -> Option<&MessageId> {
-        None
-    }
-}
-
-impl Facts for Import {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Import]
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn brings_content(&self) -> bool {
-        true
+impl StatesFacts for Import {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, brings_content: true, ..Facts::needing(&[Verb::Import]) }
     }
 
     fn byte_len(&self) -> Option<usize> {

@@ -152,28 +152,28 @@ pub trait Addressed {
     fn message(&self) -> Option<&MessageId>;
 }
 
-/// Implements [`Addressed`] for a struct with the fields `thread` and `id`.
+/// Implements [`Addressed`] for a struct with the fields `thread` and `id`, or with a field `in` which they are.
 macro_rules! addressed_by_fields {
-    ($($name:ident),+) => {$(
+    ($($name:ident $(in $part:ident)?),+) => {$(
         impl $crate::operation::Addressed for $name {
             fn thread(&self) -> Option<&$crate::ThreadId> {
-                Some(&self.thread)
+                Some(&self$(.$part)?.thread)
             }
 
             fn message(&self) -> Option<&$crate::MessageId> {
-                Some(&self.id)
+                Some(&self$(.$part)?.id)
             }
         }
     )+};
 }
 pub(crate) use addressed_by_fields;
 
-/// Implements [`Addressed`] for a struct with the field `thread`, and without a message.
+/// Implements [`Addressed`] for a struct with the field `thread`, or with a field `in` which it is, and without a message.
 macro_rules! addressed_by_thread {
-    ($($name:ident),+) => {$(
+    ($($name:ident $(in $part:ident)?),+) => {$(
         impl $crate::operation::Addressed for $name {
             fn thread(&self) -> Option<&$crate::ThreadId> {
-                Some(&self.thread)
+                Some(&self$(.$part)?.thread)
             }
 
             fn message(&self) -> Option<&$crate::MessageId> {

@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Addressed;
 use crate::{
     Content, Lease, Message, MessageId, MessageState, Metadata, Result, Revision, Role, Seq, TenantId,
     ThreadId, Timestamp,
@@ -12,7 +11,7 @@ use crate::{
     operation::{
         PersistResult, Verb,
         bytes::stored_len,
-        facts::{AnswerFacts, Facts, deduplicated_by_field},
+        facts::{AnswerFacts, Facts, StatesFacts, deduplicated_by_field},
         stored::{LookUp, Replay},
     },
 };
@@ -224,43 +223,19 @@ pub struct Reserved {
     pub deduplicated: bool,
 }
 
-carries_parts!(Reserved, self => {
-    let Self { message, deduplicated: _ } = self;
-    [message]
-}, {
-    let Self { message, deduplicated: _ } = self;
-    [message]
-});
+carries_parts!(Reserved { message, deduplicated: _ } => [message]);
 
-impl Addressed for Reserved {
-    fn thread(&self) -> Option<&ThreadId> {
-        Some(&self.message.thread)
-    }
+super::addressed_by_fields!(Reserved in message);
 
-    fn message(&self) -> Option<&MessageId> {
-        Some(&self.message.id)
-    }
-}
-
-impl Facts for Reserve {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Append]
-    }
-
-    fn minted_id(&self) -> Option<&MessageId> {
-        self.minted.then_some(&self.id)
-    }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        Some(&self.metadata)
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
+impl StatesFacts for Reserve {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            minted_id: self.minted.then_some(&self.id),
+            metadata: Some(&self.metadata),
+            is_batchable: true,
+            grows: true,
+            ..Facts::needing(&[Verb::Append])
+        }
     }
 
     fn byte_len(&self) -> Option<usize> {

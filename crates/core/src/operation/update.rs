@@ -5,11 +5,11 @@ use crate::{
     ErrorKind, Message, MessageId, Metadata, MetadataPatch, PersistError, Result, Revision, TenantId,
     ThreadId,
     id::AttachmentKey,
-    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_content},
+    message::carries_content,
     operation::{
         PersistResult, Verb,
         bytes::stored_len,
-        facts::{AnswerFacts, Facts, deduplicated_by_field},
+        facts::{AnswerFacts, Facts, StatesFacts, deduplicated_by_field},
         stored::{LookUp, Replay},
     },
 };
@@ -72,25 +72,10 @@ impl Update {
     }
 }
 
-impl CarriesContent for Update {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self { thread, id: message, metadata, attachments: _, expected: _, max_metadata_bytes: _ } = self;
-        vec![ContentField {
-            thread,
-            message: Some(message),
-            value: FieldValue::Metadata(metadata.as_metadata()),
-        }]
-    }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self { thread, id: message, metadata, attachments: _, expected: _, max_metadata_bytes: _ } = self;
-        vec![ContentFieldMut {
-            thread,
-            message: Some(message),
-            value: FieldValueMut::Metadata(metadata.as_metadata_mut()),
-        }]
-    }
-}
+carries_content!(
+    Update { thread, id, metadata: MetadataPatch(metadata), attachments: _, expected: _, max_metadata_bytes: _ }
+    for (thread, id) => [Metadata(metadata)]
+);
 
 super::addressed_by_fields!(Update, Updated);
 
@@ -117,22 +102,16 @@ carries_content!(
     for (thread, id) => [Metadata(metadata)]
 );
 
-impl Facts for Update {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Edit]
-    }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        Some(self.metadata.as_metadata())
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        let sets_a_value = self.metadata.as_metadata().iter().any(|(_, value)| value.get() != "null");
-        sets_a_value || self.attachments.as_ref().is_some_and(|keys| !keys.is_empty())
+impl StatesFacts for Update {
+    fn facts(&self) -> Facts<'_> {
+        let metadata = self.metadata.as_metadata();
+        let sets_a_value = metadata.iter().any(|(_, value)| value.get() != "null");
+        Facts {
+            metadata: Some(metadata),
+            is_batchable: true,
+            grows: sets_a_value || self.attachments.as_ref().is_some_and(|keys| !keys.is_empty()),
+            ..Facts::needing(&[Verb::Edit])
+        }
     }
 
     fn byte_len(&self) -> Option<usize> {

@@ -6,11 +6,11 @@ use super::lower;
 use crate::{
     Content, Delta, MessageId, MessageState, Result, Revision, TenantId, ThreadId,
     message::{
-        CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, Length, carries_content,
+        CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, Length, carries_nothing,
     },
     operation::{
         PersistResult, Verb,
-        facts::{AnswerFacts, Facts, deduplicated_by_field},
+        facts::{AnswerFacts, Facts, StatesFacts, deduplicated_by_field},
         stored::{LookUp, Replay},
     },
 };
@@ -227,35 +227,26 @@ pub struct ContentUpdated {
     pub deduplicated: bool,
 }
 
-carries_content!(
-    ContentUpdated { thread, id, revision: _, state: _, deduplicated: _ } for (thread, id) => []
-);
+carries_nothing!(ContentUpdated { thread: _, id: _, revision: _, state: _, deduplicated: _ });
 
 /// The longest reason that does not count as content.
 const SHORT_REASON: usize = 4096;
 
-impl Facts for UpdateContent {
-    fn verbs(&self) -> &'static [Verb] {
-        match self.mode {
+impl StatesFacts for UpdateContent {
+    fn facts(&self) -> Facts<'_> {
+        let verbs: &[Verb] = match self.mode {
             UpdateMode::Edit => &[Verb::Edit],
             UpdateMode::Partial | UpdateMode::Final | UpdateMode::Abandon { .. } => &[Verb::Append],
+        };
+        let settles = matches!(self.mode, UpdateMode::Final | UpdateMode::Abandon { .. });
+        let changes = !self.change.is_none();
+        Facts {
+            is_batchable: true,
+            settles,
+            grows: changes && !settles,
+            brings_content: changes || self.mode.reason_len() > SHORT_REASON,
+            ..Facts::needing(verbs)
         }
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn settles(&self) -> bool {
-        matches!(self.mode, UpdateMode::Final | UpdateMode::Abandon { .. })
-    }
-
-    fn grows(&self) -> bool {
-        !self.settles() && !self.change.is_none()
-    }
-
-    fn brings_content(&self) -> bool {
-        !self.change.is_none() || self.mode.reason_len() > SHORT_REASON
     }
 
     fn byte_len(&self) -> Option<usize> {

@@ -15,13 +15,13 @@ use crate::{
 
 pub(super) fn check(args: &PersistArgs) -> Result<()> {
     let facts = args.facts();
-    if let Some(Limits { items, bytes }) = facts.limits() {
+    if let Some(Limits { items, bytes }) = facts.limits {
         match bytes {
             Some(bytes) => rules::check_page(items, bytes)?,
             None => rules::check_limit(items)?,
         }
     }
-    if let Some(metadata) = facts.metadata() {
+    if let Some(metadata) = facts.metadata {
         no_reserved_keys(metadata)?;
     }
     match args {
@@ -58,7 +58,7 @@ fn check_batch(batch: &Batch) -> Result<()> {
 }
 
 fn check_item(item: &PersistArgs) -> Result<()> {
-    if item.facts().is_batchable() {
+    if item.facts().is_batchable {
         return check(item);
     }
     match item {

@@ -85,12 +85,12 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 self.here.forward(PersistRequest { args, context }).await
             }
             PersistArgs::Thread(thread) => self.thread(context, thread).await,
-            PersistArgs::Read(read) => match read.facts().split_by_message() {
+            PersistArgs::Read(read) => match read.operation().facts().split_by_message {
                 Split::Refused(reason) => Err(refuse(reason)),
                 Split::Here | Split::Both => self.read(context, read).await,
             },
             // Consumers and sessions belong to this side, independent of the store of the messages.
-            args => match args.facts().split_by_message() {
+            args => match args.facts().split_by_message {
                 Split::Refused(reason) => Err(refuse(reason)),
                 Split::Here | Split::Both => self.here.forward(PersistRequest { args, context }).await,
             },
@@ -100,7 +100,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
     /// Runs an operation on a thread. One that deletes messages runs on both sides, here first, so that a repeated call completes
     /// a failed one.
     async fn thread(&self, context: Context, args: ThreadArgs) -> Result<PersistResponse> {
-        let there: Option<PersistArgs> = match (args.facts().split_by_message(), &args) {
+        let there: Option<PersistArgs> = match (args.operation().facts().split_by_message, &args) {
             (Split::Refused(reason), _) => return Err(refuse(reason)),
             (Split::Here, _) => None,
             // The other side has its own generations.

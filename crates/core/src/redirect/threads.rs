@@ -143,7 +143,7 @@ impl<S, R: Fn(&TenantId, &ThreadId) -> bool> RedirectService<S, R> {
             // The audit log of this side; each side has its own.
             PersistArgs::Read(ReadArgs::Audit(_)) => return Side::Here,
             args if args.thread().is_none() => {
-                return match (args.facts().split_by_thread(), args) {
+                return match (args.facts().split_by_thread, args) {
                     (Split::Refused(reason), _) => Side::Refused(reason),
                     (Split::Both, PersistArgs::Read(read)) => Side::Both(read.clone()),
                     (Split::Here | Split::Both, _) => Side::Here,

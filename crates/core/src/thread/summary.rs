@@ -5,7 +5,7 @@ use crate::Title;
 use crate::message::debug_without_text;
 use crate::{
     MessageId, Metadata, OwnerId, Seq, TenantId, ThreadId, Timestamp,
-    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, Generation},
+    message::{Generation, carries_content},
 };
 
 /// The row of a thread in lists.
@@ -149,59 +149,10 @@ impl Keep {
     }
 }
 
-impl CarriesContent for ThreadSummary {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self {
-            tenant: _,
-            thread,
-            title,
-            owner: _,
-            labels: _,
-            metadata,
-            archived: _,
-            listed: _,
-            generation: _,
-            last_seq: _,
-            forked_from: _,
-            preview,
-            messages: _,
-            turns: _,
-            bytes: _,
-            created_at: _,
-            active_at: _,
-            updated_at: _,
-        } = self;
-        let at = |value| ContentField { thread, message: None, value };
-        let mut content_fields = vec![at(FieldValue::Title(title)), at(FieldValue::Metadata(metadata))];
-        content_fields.extend(preview.as_deref().map(|preview| at(FieldValue::Preview(preview))));
-        content_fields
+carries_content!(
+    ThreadSummary {
+        tenant: _, thread, title, owner: _, labels: _, metadata, archived: _, listed: _, generation: _, last_seq: _,
+        forked_from: _, preview, messages: _, turns: _, bytes: _, created_at: _, active_at: _, updated_at: _
     }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self {
-            tenant: _,
-            thread,
-            title,
-            owner: _,
-            labels: _,
-            metadata,
-            archived: _,
-            listed: _,
-            generation: _,
-            last_seq: _,
-            forked_from: _,
-            preview,
-            messages: _,
-            turns: _,
-            bytes: _,
-            created_at: _,
-            active_at: _,
-            updated_at: _,
-        } = self;
-        let thread = &*thread;
-        let at = |value| ContentFieldMut { thread, message: None, value };
-        let mut content_fields = vec![at(FieldValueMut::Title(title)), at(FieldValueMut::Metadata(metadata))];
-        content_fields.extend(preview.as_mut().map(|preview| at(FieldValueMut::Preview(preview))));
-        content_fields
-    }
-}
+    for (thread) => [Title(title), Metadata(metadata)], each [Preview(preview)]
+);

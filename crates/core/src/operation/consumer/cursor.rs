@@ -5,8 +5,8 @@ use crate::{
     id::ConsumerName,
     message::carries_nothing,
     operation::{
-        Verb,
-        facts::{AnswerFacts, Facts, Split, consumer_by_field},
+        consumer::on_consumer,
+        facts::{AnswerFacts, Facts, StatesFacts, consumer_by_field},
     },
 };
 
@@ -79,35 +79,15 @@ carries_nothing!(CursorMoved { consumer: _, position: _ });
 
 crate::operation::addresses_no_thread!(MoveCursor, ResetCursor, CursorMoved);
 
-impl Facts for MoveCursor {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Consume]
-    }
-
-    consumer_by_field!();
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Here
+impl StatesFacts for MoveCursor {
+    fn facts(&self) -> Facts<'_> {
+        on_consumer(&self.consumer)
     }
 }
 
-impl Facts for ResetCursor {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Consume]
-    }
-
-    consumer_by_field!();
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Here
+impl StatesFacts for ResetCursor {
+    fn facts(&self) -> Facts<'_> {
+        on_consumer(&self.consumer)
     }
 }
 

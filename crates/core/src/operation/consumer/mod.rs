@@ -9,7 +9,11 @@ pub use self::{
     cursor::{CursorMoved, MoveCursor, ResetCursor},
     quarantine::{ChangeQuarantined, ChangeReleased, QuarantineChange, ReleaseChange},
 };
-use super::family::family;
+use super::{
+    Verb,
+    facts::{Facts, Split},
+    family::family,
+};
 use crate::id::ConsumerName;
 
 family! {
@@ -28,6 +32,16 @@ family! {
     Quarantine: QuarantineChange -> ChangeQuarantined as "quarantineChange";
     /// Removes a change from the quarantine.
     Release: ReleaseChange -> ChangeReleased as "releaseChange";
+}
+
+/// The facts that all operations on the state of a consumer share: each side of a redirect has its own consumers.
+pub(super) fn on_consumer(consumer: &ConsumerName) -> Facts<'_> {
+    Facts {
+        consumer: Some(consumer),
+        split_by_message: Split::Here,
+        split_by_thread: Split::Here,
+        ..Facts::needing(&[Verb::Consume])
+    }
 }
 
 impl ConsumerArgs {

@@ -3,13 +3,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Position, ThreadId,
     id::ConsumerName,
-    message::{
-        CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing,
-        debug_without_text,
-    },
+    message::{carries_content, carries_nothing, debug_without_text},
     operation::{
-        Verb,
-        facts::{AnswerFacts, Facts, Split, consumer_by_field},
+        consumer::on_consumer,
+        facts::{AnswerFacts, Facts, StatesFacts, consumer_by_field},
     },
 };
 
@@ -39,17 +36,7 @@ impl QuarantineChange {
     }
 }
 
-impl CarriesContent for QuarantineChange {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self { consumer: _, position: _, thread, why } = self;
-        vec![ContentField { thread, message: None, value: FieldValue::Reason(why) }]
-    }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self { consumer: _, position: _, thread, why } = self;
-        vec![ContentFieldMut { thread, message: None, value: FieldValueMut::Reason(why) }]
-    }
-}
+carries_content!(QuarantineChange { consumer: _, position: _, thread, why } for (thread) => [Reason(why)]);
 
 /// The answer to [`QuarantineChange`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,23 +79,9 @@ carries_nothing!(ChangeReleased { consumer: _, position: _, was_listed: _ });
 // The thread of a quarantined change is only information for people, and no redirect uses it.
 crate::operation::addresses_no_thread!(QuarantineChange, ChangeQuarantined, ReleaseChange, ChangeReleased);
 
-impl Facts for QuarantineChange {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Consume]
-    }
-
-    consumer_by_field!();
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Here
+impl StatesFacts for QuarantineChange {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, ..on_consumer(&self.consumer) }
     }
 }
 
@@ -116,19 +89,9 @@ impl AnswerFacts for ChangeQuarantined {
     consumer_by_field!();
 }
 
-impl Facts for ReleaseChange {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Consume]
-    }
-
-    consumer_by_field!();
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Here
+impl StatesFacts for ReleaseChange {
+    fn facts(&self) -> Facts<'_> {
+        on_consumer(&self.consumer)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     message::carries_nothing,
     operation::{
         Origin, Verb,
-        facts::{AnswerFacts, Facts, Limits, Split},
+        facts::{AnswerFacts, Facts, Limits, Split, StatesFacts},
     },
 };
 
@@ -80,17 +80,13 @@ carries_nothing!(Aliases { thread: _, aliases: _, next: _ });
 
 crate::operation::addressed_by_thread!(ListAliases, Aliases);
 
-impl Facts for ListAliases {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Read]
-    }
-
-    fn limits(&self) -> Option<Limits> {
-        Limits::items(self.limit)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for ListAliases {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            limits: Limits::items(self.limit),
+            split_by_message: Split::Here,
+            ..Facts::needing(&[Verb::Read])
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     message::{AuditNumber, carries_nothing},
     operation::{
         Addressed, Reach, ReadPage, Verb,
-        facts::{AnswerFacts, Asked, Facts, Limits, Split},
+        facts::{AnswerFacts, Asked, Facts, Limits, Split, StatesFacts},
     },
 };
 
@@ -106,21 +106,14 @@ impl Addressed for ReadAudit {
 
 crate::operation::addresses_no_thread!(AuditPage);
 
-impl Facts for ReadAudit {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Audit]
-    }
-
-    fn reach(&self) -> Reach<'_> {
-        Reach::of(&self.scope)
-    }
-
-    fn limits(&self) -> Option<Limits> {
-        Limits::page(self.limit, self.max_bytes)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for ReadAudit {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            reach: Some(Reach::of(&self.scope)),
+            limits: Limits::page(self.limit, self.max_bytes),
+            split_by_message: Split::Here,
+            ..Facts::needing(&[Verb::Audit])
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     message::carries_nothing,
     operation::{
         Addressed, Reach, Verb,
-        facts::{AnswerFacts, Asked, Facts, Limits, Split},
+        facts::{AnswerFacts, Asked, Facts, Limits, Split, StatesFacts},
     },
 };
 
@@ -66,25 +66,17 @@ impl Addressed for ReadChanges {
 
 crate::operation::addresses_no_thread!(Changes);
 
-impl Facts for ReadChanges {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Read]
-    }
-
-    fn reach(&self) -> Reach<'_> {
-        Reach::of(&self.scope)
-    }
-
-    fn limits(&self) -> Option<Limits> {
-        Limits::items(self.limit)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Refused("changes cannot be read: those of the other side are not in this feed")
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Refused("the changes of both sides of a redirect have no common order")
+impl StatesFacts for ReadChanges {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            reach: Some(Reach::of(&self.scope)),
+            limits: Limits::items(self.limit),
+            split_by_message: Split::Refused(
+                "changes cannot be read: those of the other side are not in this feed",
+            ),
+            split_by_thread: Split::Refused("the changes of both sides of a redirect have no common order"),
+            ..Facts::needing(&[Verb::Read])
+        }
     }
 }
 

@@ -3,13 +3,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Position, ThreadId, Timestamp,
     id::ConsumerName,
-    message::{
-        CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing,
-        debug_without_text,
-    },
+    message::{carries_content, carries_nothing, carries_parts, debug_without_text},
     operation::{
-        Verb,
-        facts::{AnswerFacts, Facts, Limits, Split, consumer_by_field},
+        consumer::on_consumer,
+        facts::{AnswerFacts, Facts, Limits, StatesFacts, consumer_by_field},
     },
 };
 
@@ -87,41 +84,14 @@ pub struct QuarantinedChange {
 
 debug_without_text!(QuarantinedChange { position, thread, at } unshown { why });
 
-impl CarriesContent for QuarantinedChanges {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        fn field(change: &QuarantinedChange) -> ContentField<'_> {
-            let QuarantinedChange { position: _, thread, at: _, why } = change;
-            ContentField { thread, message: None, value: FieldValue::Reason(why) }
-        }
-        let Self { consumer: _, changes, more: _ } = self;
-        changes.iter().map(field).collect()
-    }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        fn field(change: &mut QuarantinedChange) -> ContentFieldMut<'_> {
-            let QuarantinedChange { position: _, thread, at: _, why } = change;
-            ContentFieldMut { thread: &*thread, message: None, value: FieldValueMut::Reason(why) }
-        }
-        let Self { consumer: _, changes, more: _ } = self;
-        changes.iter_mut().map(field).collect()
-    }
-}
+carries_content!(QuarantinedChange { position: _, thread, at: _, why } for (thread) => [Reason(why)]);
+carries_parts!(QuarantinedChanges { consumer: _, changes, more: _ } => changes);
 
 crate::operation::addresses_no_thread!(GetCursor, ConsumerCursor, ListQuarantined, QuarantinedChanges);
 
-impl Facts for GetCursor {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Consume]
-    }
-
-    consumer_by_field!();
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Here
+impl StatesFacts for GetCursor {
+    fn facts(&self) -> Facts<'_> {
+        on_consumer(&self.consumer)
     }
 }
 
@@ -129,23 +99,9 @@ impl AnswerFacts for ConsumerCursor {
     consumer_by_field!();
 }
 
-impl Facts for ListQuarantined {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Consume]
-    }
-
-    consumer_by_field!();
-
-    fn limits(&self) -> Option<Limits> {
-        Limits::items(self.limit)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Here
+impl StatesFacts for ListQuarantined {
+    fn facts(&self) -> Facts<'_> {
+        Facts { limits: Limits::items(self.limit), ..on_consumer(&self.consumer) }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     message::carries_nothing,
     operation::{
         Addressed, Verb,
-        facts::{AnswerFacts, Facts, Split},
+        facts::{AnswerFacts, Facts, Split, StatesFacts},
     },
 };
 
@@ -23,13 +23,9 @@ carries_nothing!(GetMessage { thread: _, id: _ });
 
 crate::operation::addressed_by_fields!(GetMessage);
 
-impl Facts for GetMessage {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Read]
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for GetMessage {
+    fn facts(&self) -> Facts<'_> {
+        Facts { split_by_message: Split::Here, ..Facts::needing(&[Verb::Read]) }
     }
 }
 

@@ -4,9 +4,10 @@ use crate::{
     Position, Timestamp,
     message::{carries_nothing, carries_parts},
     operation::{
-        Image, Reach, Verb,
-        facts::{AnswerFacts, Facts, Split},
+        Image,
+        facts::{AnswerFacts, Facts, Split, StatesFacts},
         replica::NO_REPLICATION,
+        replica::on_store,
     },
     replica::ImageCursor,
 };
@@ -62,13 +63,7 @@ pub struct Images {
     pub at: Timestamp,
 }
 
-carries_parts!(Images, self => {
-    let Self { images, cursor: _, more: _, position: _, kept_after: _, damaged: _, at: _ } = self;
-    images
-}, {
-    let Self { images, cursor: _, more: _, position: _, kept_after: _, damaged: _, at: _ } = self;
-    images
-});
+carries_parts!(Images { images, cursor: _, more: _, position: _, kept_after: _, damaged: _, at: _ } => images);
 
 /// Reads the replication status of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,40 +74,16 @@ carries_nothing!(GetReplicationStatus {});
 
 crate::operation::addresses_no_thread!(ReadImages, Images, GetReplicationStatus);
 
-impl Facts for ReadImages {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Replicate]
-    }
-
-    fn reach(&self) -> Reach<'_> {
-        Reach::Store
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Refused(NO_REPLICATION)
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Refused(NO_REPLICATION)
+impl StatesFacts for ReadImages {
+    fn facts(&self) -> Facts<'_> {
+        Facts { split_by_thread: Split::Refused(NO_REPLICATION), ..on_store() }
     }
 }
 
 impl AnswerFacts for Images {}
 
-impl Facts for GetReplicationStatus {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Replicate]
-    }
-
-    fn reach(&self) -> Reach<'_> {
-        Reach::Store
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Refused(NO_REPLICATION)
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Refused(NO_REPLICATION)
+impl StatesFacts for GetReplicationStatus {
+    fn facts(&self) -> Facts<'_> {
+        Facts { split_by_thread: Split::Refused(NO_REPLICATION), ..on_store() }
     }
 }

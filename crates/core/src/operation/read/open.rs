@@ -6,7 +6,7 @@ use crate::{
     message::{carries_nothing, carries_parts},
     operation::{
         Addressed, ReadPage, Verb,
-        facts::{AnswerFacts, Facts, Limits, Split},
+        facts::{AnswerFacts, Facts, Limits, Split, StatesFacts},
     },
 };
 
@@ -83,13 +83,7 @@ pub struct OpenReservations {
     pub next: Option<OpenCursor>,
 }
 
-carries_parts!(OpenReservations, self => {
-    let Self { messages, damaged: _, next: _ } = self;
-    messages
-}, {
-    let Self { messages, damaged: _, next: _ } = self;
-    messages
-});
+carries_parts!(OpenReservations { messages, damaged: _, next: _ } => messages);
 
 carries_nothing!(ListOpen { thread: _, expired_only: _, after: _, limit: _, max_bytes: _ });
 
@@ -105,21 +99,14 @@ impl Addressed for ListOpen {
 
 crate::operation::addresses_no_thread!(OpenReservations);
 
-impl Facts for ListOpen {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Read]
-    }
-
-    fn limits(&self) -> Option<Limits> {
-        Limits::page(self.limit, self.max_bytes)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Both
+impl StatesFacts for ListOpen {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            limits: Limits::page(self.limit, self.max_bytes),
+            split_by_message: Split::Here,
+            split_by_thread: Split::Both,
+            ..Facts::needing(&[Verb::Read])
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     message::{carries_nothing, carries_parts},
     operation::{
         Verb,
-        facts::{AnswerFacts, Facts, Limits, Split},
+        facts::{AnswerFacts, Facts, Limits, Split, StatesFacts},
     },
 };
 
@@ -157,29 +157,19 @@ impl Page {
     }
 }
 
-carries_parts!(Page, self => {
-    let Self { thread: _, messages, damaged: _, has_more: _, first_open: _, last_seq: _, position: _ } = self;
-    messages
-}, {
-    let Self { thread: _, messages, damaged: _, has_more: _, first_open: _, last_seq: _, position: _ } = self;
-    messages
-});
+carries_parts!(Page { thread: _, messages, damaged: _, has_more: _, first_open: _, last_seq: _, position: _ } => messages);
 
 carries_nothing!(ReadPage { thread: _, from: _, limit: _, visibility: _, max_bytes: _ });
 
 crate::operation::addressed_by_thread!(ReadPage, Page);
 
-impl Facts for ReadPage {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Read]
-    }
-
-    fn limits(&self) -> Option<Limits> {
-        Limits::page(self.limit, self.max_bytes)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for ReadPage {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            limits: Limits::page(self.limit, self.max_bytes),
+            split_by_message: Split::Here,
+            ..Facts::needing(&[Verb::Read])
+        }
     }
 }
 

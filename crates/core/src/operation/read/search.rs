@@ -2,13 +2,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     MessageId, Position, Result, Role, Seq, ThreadId, Timestamp,
-    message::{
-        CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing,
-        debug_without_text,
-    },
+    message::{carries_content, carries_nothing, carries_parts, debug_without_text},
     operation::{
         Addressed, Verb,
-        facts::{AnswerFacts, Asked, Facts, Limits, Split},
+        facts::{AnswerFacts, Asked, Facts, Limits, Split, StatesFacts},
     },
 };
 
@@ -99,25 +96,10 @@ pub struct SearchHit {
 
 debug_without_text!(SearchHit { thread, id, seq, role, created_at, marks } unshown { snippet });
 
-impl CarriesContent for SearchHits {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self { hits, damaged: _, indexed: _, terminated_early: _ } = self;
-        fn field(hit: &SearchHit) -> ContentField<'_> {
-            let SearchHit { thread, id, seq: _, role: _, created_at: _, snippet, marks: _ } = hit;
-            ContentField { thread, message: Some(id), value: FieldValue::Preview(snippet) }
-        }
-        hits.iter().map(field).collect()
-    }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self { hits, damaged: _, indexed: _, terminated_early: _ } = self;
-        fn field(hit: &mut SearchHit) -> ContentFieldMut<'_> {
-            let SearchHit { thread, id, seq: _, role: _, created_at: _, snippet, marks: _ } = hit;
-            ContentFieldMut { thread, message: Some(id), value: FieldValueMut::Preview(snippet) }
-        }
-        hits.iter_mut().map(field).collect()
-    }
-}
+carries_content!(
+    SearchHit { thread, id, seq: _, role: _, created_at: _, snippet, marks: _ } for (thread, id) => [Preview(snippet)]
+);
+carries_parts!(SearchHits { hits, damaged: _, indexed: _, terminated_early: _ } => hits);
 
 impl Addressed for SearchMessages {
     fn thread(&self) -> Option<&ThreadId> {
@@ -131,21 +113,16 @@ impl Addressed for SearchMessages {
 
 crate::operation::addresses_no_thread!(SearchHits);
 
-impl Facts for SearchMessages {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Read]
-    }
-
-    fn limits(&self) -> Option<Limits> {
-        Limits::items(self.limit)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Refused("messages cannot be searched: those of the other side are not indexed here")
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Both
+impl StatesFacts for SearchMessages {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            limits: Limits::items(self.limit),
+            split_by_message: Split::Refused(
+                "messages cannot be searched: those of the other side are not indexed here",
+            ),
+            split_by_thread: Split::Both,
+            ..Facts::needing(&[Verb::Read])
+        }
     }
 }
 

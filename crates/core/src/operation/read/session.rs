@@ -5,7 +5,7 @@ use crate::{
     message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
     operation::{
         SessionSubject, Verb,
-        facts::{AnswerFacts, Facts, Limits, Split},
+        facts::{AnswerFacts, Facts, Limits, Split, StatesFacts},
     },
     session::{Attempt, Claimer, Resolution},
 };
@@ -123,17 +123,13 @@ const fn detail_mut(attempt: &mut Attempt) -> &mut Option<String> {
 
 crate::operation::addressed_by_thread!(ResolveSession, SessionResolved, ListAttempts, Attempts);
 
-impl Facts for ResolveSession {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Read]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, None))
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for ResolveSession {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            session: Some(SessionSubject::of_run(&self.agent, None)),
+            split_by_message: Split::Here,
+            ..Facts::needing(&[Verb::Read])
+        }
     }
 }
 
@@ -143,21 +139,14 @@ impl AnswerFacts for SessionResolved {
     }
 }
 
-impl Facts for ListAttempts {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Read]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, None))
-    }
-
-    fn limits(&self) -> Option<Limits> {
-        Limits::items(self.limit)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for ListAttempts {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            session: Some(SessionSubject::of_run(&self.agent, None)),
+            limits: Limits::items(self.limit),
+            split_by_message: Split::Here,
+            ..Facts::needing(&[Verb::Read])
+        }
     }
 }
 

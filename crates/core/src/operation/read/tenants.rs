@@ -5,7 +5,7 @@ use crate::{
     message::carries_nothing,
     operation::{
         Reach, Verb,
-        facts::{AnswerFacts, Facts, Limits, Split},
+        facts::{AnswerFacts, Facts, Limits, Split, StatesFacts},
     },
 };
 
@@ -37,25 +37,15 @@ carries_nothing!(Tenants { tenants: _ });
 
 crate::operation::addresses_no_thread!(ListTenants, Tenants);
 
-impl Facts for ListTenants {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Read]
-    }
-
-    fn reach(&self) -> Reach<'_> {
-        Reach::Store
-    }
-
-    fn limits(&self) -> Option<Limits> {
-        Limits::items(self.limit)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Both
+impl StatesFacts for ListTenants {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            reach: Some(Reach::Store),
+            limits: Limits::items(self.limit),
+            split_by_message: Split::Here,
+            split_by_thread: Split::Both,
+            ..Facts::needing(&[Verb::Read])
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     message::{Generation, carries_nothing, carries_parts},
     operation::{
         Addressed, NO_PRUNE, ReadPage, Verb,
-        facts::{AnswerFacts, Facts, Limits, Split},
+        facts::{AnswerFacts, Facts, Limits, Split, StatesFacts},
     },
     thread::{Keep, ThreadCursor, ThreadSummary},
 };
@@ -133,13 +133,7 @@ pub struct ThreadList {
     pub position: Position,
 }
 
-carries_parts!(ThreadList, self => {
-    let Self { threads, damaged: _, next: _, position: _ } = self;
-    threads
-}, {
-    let Self { threads, damaged: _, next: _, position: _ } = self;
-    threads
-});
+carries_parts!(ThreadList { threads, damaged: _, next: _, position: _ } => threads);
 
 /// Plans a prune without a change: finds the messages to delete so that the thread keeps at most `keep`. The plan never includes
 /// the first open message or later ones. The cost grows with the messages to delete and with those that `keep` counts.
@@ -199,13 +193,9 @@ carries_nothing!(PurgeableThreads { threads: _ });
 crate::operation::addressed_by_thread!(GetThread, PlanPrune, PrunePlan);
 crate::operation::addresses_no_thread!(ListThreads, ThreadList, ListPurgeable, PurgeableThreads);
 
-impl Facts for GetThread {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Read]
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for GetThread {
+    fn facts(&self) -> Facts<'_> {
+        Facts { split_by_message: Split::Here, ..Facts::needing(&[Verb::Read]) }
     }
 }
 
@@ -225,21 +215,14 @@ impl AnswerFacts for Option<ThreadSummary> {
     }
 }
 
-impl Facts for ListThreads {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Read]
-    }
-
-    fn limits(&self) -> Option<Limits> {
-        Limits::page(self.limit, self.max_bytes)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Both
+impl StatesFacts for ListThreads {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            limits: Limits::page(self.limit, self.max_bytes),
+            split_by_message: Split::Here,
+            split_by_thread: Split::Both,
+            ..Facts::needing(&[Verb::Read])
+        }
     }
 }
 
@@ -249,33 +232,22 @@ impl AnswerFacts for ThreadList {
     }
 }
 
-impl Facts for PlanPrune {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Read]
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Refused(NO_PRUNE)
+impl StatesFacts for PlanPrune {
+    fn facts(&self) -> Facts<'_> {
+        Facts { split_by_message: Split::Refused(NO_PRUNE), ..Facts::needing(&[Verb::Read]) }
     }
 }
 
 impl AnswerFacts for PrunePlan {}
 
-impl Facts for ListPurgeable {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Read]
-    }
-
-    fn limits(&self) -> Option<Limits> {
-        Limits::items(self.limit)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
-    }
-
-    fn split_by_thread(&self) -> Split {
-        Split::Both
+impl StatesFacts for ListPurgeable {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            limits: Limits::items(self.limit),
+            split_by_message: Split::Here,
+            split_by_thread: Split::Both,
+            ..Facts::needing(&[Verb::Read])
+        }
     }
 }
 

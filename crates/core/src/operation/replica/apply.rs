@@ -4,9 +4,9 @@ use crate::{
     Position,
     message::{carries_nothing, carries_parts},
     operation::{
-        Image, Reach, Verb,
-        facts::{AnswerFacts, Facts, Split},
-        replica::NO_REPLICATION,
+        Image,
+        facts::{AnswerFacts, Facts, StatesFacts},
+        replica::on_store,
     },
     replica::{Epoch, ImageCursor},
 };
@@ -42,13 +42,7 @@ pub struct ApplyImages {
     pub kept_after: Position,
 }
 
-carries_parts!(ApplyImages, self => {
-    let Self { epoch: _, from: _, to: _, images, position: _, kept_after: _ } = self;
-    images
-}, {
-    let Self { epoch: _, from: _, to: _, images, position: _, kept_after: _ } = self;
-    images
-});
+carries_parts!(ApplyImages { epoch: _, from: _, to: _, images, position: _, kept_after: _ } => images);
 
 /// The answer to [`ApplyImages`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,25 +58,13 @@ carries_nothing!(ImagesApplied { cursor: _, already: _ });
 
 crate::operation::addresses_no_thread!(ApplyImages, ImagesApplied);
 
-impl Facts for ApplyImages {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Replicate]
-    }
-
-    fn reach(&self) -> Reach<'_> {
-        Reach::Store
-    }
-
-    fn grows(&self) -> bool {
-        true
+impl StatesFacts for ApplyImages {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, ..on_store() }
     }
 
     fn byte_len(&self) -> Option<usize> {
         Some(self.images.iter().map(Image::estimated_size).sum())
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Refused(NO_REPLICATION)
     }
 }
 

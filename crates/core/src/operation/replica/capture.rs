@@ -3,9 +3,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     message::carries_nothing,
     operation::{
-        Reach, Verb,
-        facts::{AnswerFacts, Facts, Split},
-        replica::NO_REPLICATION,
+        facts::{AnswerFacts, Facts, StatesFacts},
+        replica::on_store,
     },
     replica::ImageCursor,
 };
@@ -60,33 +59,17 @@ carries_nothing!(CaptureEnded { was_on: _ });
 
 crate::operation::addresses_no_thread!(BeginCapture, CaptureBegun, EndCapture, CaptureEnded);
 
-impl Facts for BeginCapture {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Replicate]
-    }
-
-    fn reach(&self) -> Reach<'_> {
-        Reach::Store
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Refused(NO_REPLICATION)
+impl StatesFacts for BeginCapture {
+    fn facts(&self) -> Facts<'_> {
+        on_store()
     }
 }
 
 impl AnswerFacts for CaptureBegun {}
 
-impl Facts for EndCapture {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Replicate]
-    }
-
-    fn reach(&self) -> Reach<'_> {
-        Reach::Store
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Refused(NO_REPLICATION)
+impl StatesFacts for EndCapture {
+    fn facts(&self) -> Facts<'_> {
+        on_store()
     }
 }
 

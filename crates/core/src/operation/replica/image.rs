@@ -265,11 +265,7 @@ impl CarriesContent for Image {
                 }
             }
             ImagePart::Consumer(ConsumerImage { consumer: _, position: _, quarantined }) => {
-                fn field(change: &QuarantinedChange) -> ContentField<'_> {
-                    let QuarantinedChange { position: _, thread, at: _, why } = change;
-                    ContentField { thread, message: None, value: FieldValue::Reason(why) }
-                }
-                quarantined.iter().map(field).collect()
+                quarantined.iter().flat_map(CarriesContent::content_fields).collect()
             }
             ImagePart::Gone(_)
             | ImagePart::Name(_)
@@ -324,11 +320,7 @@ impl CarriesContent for Image {
                 }
             }
             ImagePart::Consumer(ConsumerImage { consumer: _, position: _, quarantined }) => {
-                fn field(change: &mut QuarantinedChange) -> ContentFieldMut<'_> {
-                    let QuarantinedChange { position: _, thread, at: _, why } = change;
-                    ContentFieldMut { thread: &*thread, message: None, value: FieldValueMut::Reason(why) }
-                }
-                quarantined.iter_mut().map(field).collect()
+                quarantined.iter_mut().flat_map(CarriesContent::content_fields_mut).collect()
             }
             ImagePart::Gone(_)
             | ImagePart::Name(_)

@@ -18,7 +18,11 @@ pub use self::{
     },
     set_replication_state::SetReplicationState,
 };
-use super::family::family;
+use super::{
+    Reach, Verb,
+    facts::{Facts, Split},
+    family::family,
+};
 use crate::replica::ReplicationStatus;
 
 family! {
@@ -40,3 +44,12 @@ family! {
 /// The refusal of replication over two stores.
 pub(crate) const NO_REPLICATION: &str =
     "replication over both sides of a redirect is not supported: replicate each store";
+
+/// The facts that all operations of replication share.
+pub(super) fn on_store() -> Facts<'static> {
+    Facts {
+        reach: Some(Reach::Store),
+        split_by_message: Split::Refused(NO_REPLICATION),
+        ..Facts::needing(&[Verb::Replicate])
+    }
+}

@@ -3,9 +3,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     message::carries_nothing,
     operation::{
-        FingerprintKey, Reach, Verb,
-        facts::{AnswerFacts, Facts, Split},
-        replica::NO_REPLICATION,
+        FingerprintKey,
+        facts::{AnswerFacts, Facts, StatesFacts},
+        replica::on_store,
     },
     replica::{ReplicationState, ReplicationStatus},
 };
@@ -59,17 +59,9 @@ carries_nothing!(ReplicationStatus { replication_state: _, cursor: _, position: 
 
 crate::operation::addresses_no_thread!(SetReplicationState, ReplicationStatus);
 
-impl Facts for SetReplicationState {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Replicate]
-    }
-
-    fn reach(&self) -> Reach<'_> {
-        Reach::Store
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Refused(NO_REPLICATION)
+impl StatesFacts for SetReplicationState {
+    fn facts(&self) -> Facts<'_> {
+        on_store()
     }
 }
 

@@ -5,8 +5,9 @@ use crate::{
     id::{AttemptId, ProviderId, SessionId, WorkDir},
     message::carries_nothing,
     operation::{
-        SessionSubject, Verb,
-        facts::{AnswerFacts, Facts, Split, deduplicated_by_field},
+        SessionSubject,
+        facts::{AnswerFacts, Facts, StatesFacts, deduplicated_by_field},
+        session::on_thread,
     },
     session::{AttemptState, Runtime},
 };
@@ -108,47 +109,15 @@ carries_nothing!(RuntimeBackfilled { agent: _, thread: _, runtime: _, written: _
 
 crate::operation::addressed_by_thread!(AdoptSession, BackfillRuntime, RuntimeBackfilled);
 
-impl Facts for AdoptSession {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, None))
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for AdoptSession {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, ..on_thread(&self.agent, None) }
     }
 }
 
-impl Facts for BackfillRuntime {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, None))
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for BackfillRuntime {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, ..on_thread(&self.agent, None) }
     }
 }
 

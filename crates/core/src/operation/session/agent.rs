@@ -5,8 +5,9 @@ use crate::{
     id::RuntimeId,
     message::carries_nothing,
     operation::{
-        SessionSubject, Verb,
-        facts::{AnswerFacts, Facts, Split},
+        SessionSubject,
+        facts::{AnswerFacts, Facts, StatesFacts},
+        session::on_every_thread,
     },
 };
 
@@ -65,39 +66,15 @@ carries_nothing!(RuntimeDropped { runtime: _ });
 
 crate::operation::addresses_no_thread!(ResetAgent, DropAgent, AgentChanged, DropRuntime, RuntimeDropped);
 
-impl Facts for ResetAgent {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, None))
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for ResetAgent {
+    fn facts(&self) -> Facts<'_> {
+        on_every_thread(SessionSubject::of_run(&self.agent, None))
     }
 }
 
-impl Facts for DropAgent {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, None))
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for DropAgent {
+    fn facts(&self) -> Facts<'_> {
+        on_every_thread(SessionSubject::of_run(&self.agent, None))
     }
 }
 
@@ -107,21 +84,9 @@ impl AnswerFacts for AgentChanged {
     }
 }
 
-impl Facts for DropRuntime {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_runtime(&self.runtime))
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for DropRuntime {
+    fn facts(&self) -> Facts<'_> {
+        on_every_thread(SessionSubject::of_runtime(&self.runtime))
     }
 }
 

@@ -8,8 +8,9 @@ use crate::{
     message::{SessionRevision, carries_nothing},
     message_lease_milliseconds,
     operation::{
-        SessionSubject, Verb,
-        facts::{AnswerFacts, Facts, Split, deduplicated_by_field},
+        SessionSubject,
+        facts::{AnswerFacts, Facts, StatesFacts, deduplicated_by_field},
+        session::on_thread,
     },
     session::{Claimer, HandOff, Resolution},
 };
@@ -196,25 +197,9 @@ carries_nothing!(RunRenewed { agent: _, thread: _, attempt: _, lease: _, superse
 
 crate::operation::addressed_by_thread!(BeginRun, RunBegun, RenewRun, RunRenewed);
 
-impl Facts for BeginRun {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, Some(&self.attempt)))
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for BeginRun {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, ..on_thread(&self.agent, Some(&self.attempt)) }
     }
 }
 
@@ -226,21 +211,9 @@ impl AnswerFacts for RunBegun {
     }
 }
 
-impl Facts for RenewRun {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, Some(&self.attempt)))
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for RenewRun {
+    fn facts(&self) -> Facts<'_> {
+        on_thread(&self.agent, Some(&self.attempt))
     }
 }
 

@@ -1,12 +1,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentId, MessageId, ThreadId,
+    AgentId, ThreadId,
     id::SessionId,
     message::{SessionGeneration, carries_nothing},
     operation::{
-        Addressed, SessionSubject, Verb,
-        facts::{AnswerFacts, Facts, Split, deduplicated_by_field},
+        SessionSubject,
+        facts::{AnswerFacts, Facts, StatesFacts, deduplicated_by_field},
+        session::on_thread,
     },
     session::{Binding, Runtime},
 };
@@ -75,81 +76,23 @@ pub struct SessionChanged {
 
 carries_nothing!(SessionChanged { binding: _, moved: _, deduplicated: _ });
 
-crate::operation::addressed_by_thread!(ResetSession, RetireSession, ClearPointerIf);
+crate::operation::addressed_by_thread!(ResetSession, RetireSession, ClearPointerIf, SessionChanged in binding);
 
-impl Facts for ResetSession {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, None))
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for ResetSession {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, ..on_thread(&self.agent, None) }
     }
 }
 
-impl Facts for RetireSession {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, None))
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for RetireSession {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, ..on_thread(&self.agent, None) }
     }
 }
 
-impl Facts for ClearPointerIf {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, None))
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
-    }
-}
-
-impl Addressed for SessionChanged {
-    fn thread(&self) -> Option<&ThreadId> {
-        Some(&self.binding.thread)
-    }
-
-    fn message(&self) -> Option<&MessageId> {
-        None
+impl StatesFacts for ClearPointerIf {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, ..on_thread(&self.agent, None) }
     }
 }
 

@@ -3,13 +3,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AgentId, ThreadId,
     id::{AttemptId, SessionId, WorkDir},
-    message::{
-        CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing,
-        debug_without_text,
-    },
+    message::{carries_content, carries_nothing, debug_without_text},
     operation::{
-        SessionSubject, Verb,
-        facts::{Facts, Split},
+        facts::{Facts, StatesFacts},
+        session::on_thread,
     },
     session::Failure,
 };
@@ -135,24 +132,9 @@ impl FailRun {
     }
 }
 
-impl CarriesContent for FailRun {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self { agent: _, thread, attempt: _, failure: _, detail, report: _ } = self;
-        detail
-            .iter()
-            .map(|why| ContentField { thread, message: None, value: FieldValue::Reason(why) })
-            .collect()
-    }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self { agent: _, thread, attempt: _, failure: _, detail, report: _ } = self;
-        let thread = &*thread;
-        detail
-            .iter_mut()
-            .map(|why| ContentFieldMut { thread, message: None, value: FieldValueMut::Reason(why) })
-            .collect()
-    }
-}
+carries_content!(
+    FailRun { agent: _, thread, attempt: _, failure: _, detail, report: _ } for (thread) => [], each [Reason(detail)]
+);
 
 /// Ends a run that was stopped on purpose, and releases its lease. A reported session can be resumed.
 ///
@@ -202,90 +184,26 @@ carries_nothing!(PinSession { agent: _, thread: _, attempt: _, session: _, work_
 
 crate::operation::addressed_by_thread!(ConfirmRun, FailRun, CancelRun, PinSession);
 
-impl Facts for ConfirmRun {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, Some(&self.attempt)))
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn settles(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for ConfirmRun {
+    fn facts(&self) -> Facts<'_> {
+        Facts { settles: true, ..on_thread(&self.agent, Some(&self.attempt)) }
     }
 }
 
-impl Facts for FailRun {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, Some(&self.attempt)))
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn settles(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for FailRun {
+    fn facts(&self) -> Facts<'_> {
+        Facts { settles: true, ..on_thread(&self.agent, Some(&self.attempt)) }
     }
 }
 
-impl Facts for CancelRun {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, Some(&self.attempt)))
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn settles(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for CancelRun {
+    fn facts(&self) -> Facts<'_> {
+        Facts { settles: true, ..on_thread(&self.agent, Some(&self.attempt)) }
     }
 }
 
-impl Facts for PinSession {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Sessions]
-    }
-
-    fn session(&self) -> Option<SessionSubject> {
-        Some(SessionSubject::of_run(&self.agent, Some(&self.attempt)))
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for PinSession {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, ..on_thread(&self.agent, Some(&self.attempt)) }
     }
 }

@@ -16,7 +16,11 @@ pub use self::{
     change::{ClearPointerIf, ResetSession, RetireSession, SessionChanged},
     end::{CancelRun, ConfirmRun, FailRun, PinSession, RunReport},
 };
-use super::family::family;
+use super::{
+    Verb,
+    facts::{Facts, Split},
+    family::family,
+};
 use crate::{
     AgentId,
     id::{AttemptId, RuntimeId},
@@ -88,6 +92,26 @@ impl SessionSubject {
     /// Whether this is about the agent.
     pub(crate) fn is_about(&self, agent: &AgentId) -> bool {
         self.agent.as_ref() == Some(agent)
+    }
+}
+
+/// The facts that the operations on the sessions of an agent in a thread share.
+fn on_thread(agent: &AgentId, attempt: Option<&AttemptId>) -> Facts<'static> {
+    Facts {
+        session: Some(SessionSubject::of_run(agent, attempt)),
+        is_batchable: true,
+        split_by_message: Split::Here,
+        ..Facts::needing(&[Verb::Sessions])
+    }
+}
+
+/// The facts that the operations on a whole agent or runtime share.
+fn on_every_thread(subject: SessionSubject) -> Facts<'static> {
+    Facts {
+        session: Some(subject),
+        grows: true,
+        split_by_message: Split::Here,
+        ..Facts::needing(&[Verb::Sessions])
     }
 }
 

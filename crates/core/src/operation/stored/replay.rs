@@ -142,7 +142,7 @@ impl Replay {
                 answer.facts_mut().mark_deduplicated();
                 Ok(answer.into())
             }
-            _ => args.facts().replayed(self, tenant, look_up),
+            _ => args.operation().replayed(self, tenant, look_up),
         }
     }
 }

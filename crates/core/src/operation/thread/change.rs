@@ -1,14 +1,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Metadata, MetadataPatch, OwnerId, Result, TenantId, ThreadId, Title,
-    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
+    MetadataPatch, OwnerId, Result, TenantId, ThreadId, Title,
+    message::{carries_content, carries_nothing},
     operation::{
         PersistResult, Verb,
-        facts::{Facts, Split},
+        facts::{Facts, Split, StatesFacts},
         lower,
         nullable::present,
         stored::{LookUp, Replay},
+        thread::managing,
         thread::replay_summary,
     },
     thread::LabelPatch,
@@ -46,20 +47,7 @@ impl RenameThread {
     }
 }
 
-impl CarriesContent for RenameThread {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self { thread, title, expected } = self;
-        let at = |title| ContentField { thread, message: None, value: FieldValue::Title(title) };
-        std::iter::once(title).chain(expected).map(at).collect()
-    }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self { thread, title, expected } = self;
-        let thread = &*thread;
-        let at = |title| ContentFieldMut { thread, message: None, value: FieldValueMut::Title(title) };
-        std::iter::once(title).chain(expected).map(at).collect()
-    }
-}
+carries_content!(RenameThread { thread, title, expected } for (thread) => [Title(title)], each [Title(expected)]);
 
 /// Archives a thread, or removes it from the archive. An archived thread stays writable; only the default lists omit it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,21 +128,10 @@ impl LabelThread {
     }
 }
 
-impl CarriesContent for LabelThread {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self { thread, labels: _, owner: _, metadata, max_metadata_bytes: _ } = self;
-        vec![ContentField { thread, message: None, value: FieldValue::Metadata(metadata.as_metadata()) }]
-    }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self { thread, labels: _, owner: _, metadata, max_metadata_bytes: _ } = self;
-        vec![ContentFieldMut {
-            thread,
-            message: None,
-            value: FieldValueMut::Metadata(metadata.as_metadata_mut()),
-        }]
-    }
-}
+carries_content!(
+    LabelThread { thread, labels: _, owner: _, metadata: MetadataPatch(metadata), max_metadata_bytes: _ }
+    for (thread) => [Metadata(metadata)]
+);
 
 /// Publishes a hidden thread: lists show it from then on, even without messages. A repeated call changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,17 +165,9 @@ crate::operation::addressed_by_thread!(
     RebuildThread
 );
 
-impl Facts for RenameThread {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Manage]
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for RenameThread {
+    fn facts(&self) -> Facts<'_> {
+        managing()
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {
@@ -206,17 +175,9 @@ impl Facts for RenameThread {
     }
 }
 
-impl Facts for ArchiveThread {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Manage]
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for ArchiveThread {
+    fn facts(&self) -> Facts<'_> {
+        managing()
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {
@@ -224,25 +185,9 @@ impl Facts for ArchiveThread {
     }
 }
 
-impl Facts for LabelThread {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Manage]
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        Some(self.metadata.as_metadata())
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for LabelThread {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, metadata: Some(self.metadata.as_metadata()), ..managing() }
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {
@@ -250,17 +195,9 @@ impl Facts for LabelThread {
     }
 }
 
-impl Facts for PublishThread {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Manage]
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for PublishThread {
+    fn facts(&self) -> Facts<'_> {
+        managing()
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {
@@ -268,13 +205,9 @@ impl Facts for PublishThread {
     }
 }
 
-impl Facts for RebuildThread {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Manage]
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for RebuildThread {
+    fn facts(&self) -> Facts<'_> {
+        Facts { split_by_message: Split::Here, ..Facts::needing(&[Verb::Manage]) }
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {

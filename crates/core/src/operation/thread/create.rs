@@ -2,11 +2,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Labels, Metadata, OwnerId, Result, TenantId, ThreadId, Timestamp, Title,
-    message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut},
+    message::carries_content,
     operation::{
-        PersistResult, Verb,
-        facts::{Facts, Split},
+        PersistResult,
+        facts::{Facts, StatesFacts},
         stored::{LookUp, Replay},
+        thread::managing,
         thread::replay_summary,
     },
     thread::ForkPoint,
@@ -152,44 +153,16 @@ impl CreateThread {
     }
 }
 
-impl CarriesContent for CreateThread {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self { thread, title, owner: _, labels: _, metadata, created_at: _, forked_from: _, hidden: _ } =
-            self;
-        let at = |value| ContentField { thread, message: None, value };
-        vec![at(FieldValue::Title(title)), at(FieldValue::Metadata(metadata))]
-    }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self { thread, title, owner: _, labels: _, metadata, created_at: _, forked_from: _, hidden: _ } =
-            self;
-        let thread = &*thread;
-        let at = |value| ContentFieldMut { thread, message: None, value };
-        vec![at(FieldValueMut::Title(title)), at(FieldValueMut::Metadata(metadata))]
-    }
-}
+carries_content!(
+    CreateThread { thread, title, owner: _, labels: _, metadata, created_at: _, forked_from: _, hidden: _ }
+    for (thread) => [Title(title), Metadata(metadata)]
+);
 
 crate::operation::addressed_by_thread!(CreateThread);
 
-impl Facts for CreateThread {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Manage]
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        Some(&self.metadata)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for CreateThread {
+    fn facts(&self) -> Facts<'_> {
+        Facts { grows: true, metadata: Some(&self.metadata), ..managing() }
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {

@@ -7,7 +7,7 @@ use crate::{
     operation::{
         OperationOf as _, PersistResult, Verb,
         bytes::stored_len,
-        facts::{AnswerFacts, Facts, Limits, Split, as_replay, deduplicated_by_field},
+        facts::{AnswerFacts, Facts, Limits, Split, StatesFacts, as_replay, deduplicated_by_field},
         stored::{LookUp, Replay},
         thread::replay_summary,
     },
@@ -106,21 +106,14 @@ carries_nothing!(Purged { thread: _, messages: _, attachments: _, more: _, dedup
 
 crate::operation::addressed_by_thread!(ClearThread, DeleteThread, PurgeThread, ThreadDeleted, Purged);
 
-impl Facts for ClearThread {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Clear]
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn deletes(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Both
+impl StatesFacts for ClearThread {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            is_batchable: true,
+            deletes: true,
+            split_by_message: Split::Both,
+            ..Facts::needing(&[Verb::Clear])
+        }
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, look_up: &mut dyn LookUp) -> Result<PersistResult> {
@@ -128,21 +121,14 @@ impl Facts for ClearThread {
     }
 }
 
-impl Facts for DeleteThread {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Clear]
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn deletes(&self) -> bool {
-        true
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Both
+impl StatesFacts for DeleteThread {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            is_batchable: true,
+            deletes: true,
+            split_by_message: Split::Both,
+            ..Facts::needing(&[Verb::Clear])
+        }
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, _: &mut dyn LookUp) -> Result<PersistResult> {
@@ -159,21 +145,14 @@ impl AnswerFacts for ThreadDeleted {
     }
 }
 
-impl Facts for PurgeThread {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Clear]
-    }
-
-    fn deletes(&self) -> bool {
-        true
-    }
-
-    fn limits(&self) -> Option<Limits> {
-        Limits::items(self.limit)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Both
+impl StatesFacts for PurgeThread {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            deletes: true,
+            limits: Limits::items(self.limit),
+            split_by_message: Split::Both,
+            ..Facts::needing(&[Verb::Clear])
+        }
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, _: &mut dyn LookUp) -> Result<PersistResult> {

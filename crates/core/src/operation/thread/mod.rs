@@ -19,13 +19,13 @@ pub use self::{
     take::{TakeLastMessage, TakenMessage},
 };
 use super::{
-    Addressed, OperationOf, PersistResult,
-    facts::{AnswerFacts, deduplicated_by_field},
+    OperationOf, PersistResult, Verb,
+    facts::{AnswerFacts, Facts, Split, deduplicated_by_field},
     family::family,
     stored::{LookUp, Replay},
 };
 use crate::message::{CarriesContent as _, carries_parts};
-use crate::{ErrorKind, MessageId, PersistError, Result, ThreadId, thread::ThreadSummary};
+use crate::{ErrorKind, PersistError, Result, ThreadId, thread::ThreadSummary};
 
 /// The answer to most operations on a thread: its summary after the operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,13 +37,7 @@ pub struct ThreadChanged {
     pub deduplicated: bool,
 }
 
-carries_parts!(ThreadChanged, self => {
-    let Self { summary, deduplicated: _ } = self;
-    [summary]
-}, {
-    let Self { summary, deduplicated: _ } = self;
-    [summary]
-});
+carries_parts!(ThreadChanged { summary, deduplicated: _ } => [summary]);
 
 family! {
     /// The operations on a whole thread. They pass through the same layers as messages.
@@ -104,15 +98,7 @@ impl ThreadResult {
     }
 }
 
-impl Addressed for ThreadChanged {
-    fn thread(&self) -> Option<&ThreadId> {
-        Some(&self.summary.thread)
-    }
-
-    fn message(&self) -> Option<&MessageId> {
-        None
-    }
-}
+super::addressed_by_thread!(ThreadChanged in summary);
 
 impl AnswerFacts for ThreadChanged {
     deduplicated_by_field!();
@@ -128,6 +114,11 @@ impl AnswerFacts for ThreadChanged {
     fn summaries(&self) -> &[ThreadSummary] {
         std::slice::from_ref(&self.summary)
     }
+}
+
+/// The facts that the operations on the summary of a thread share.
+fn managing() -> Facts<'static> {
+    Facts { is_batchable: true, split_by_message: Split::Here, ..Facts::needing(&[Verb::Manage]) }
 }
 
 /// Answers a repeated call with the current summary of the thread.

@@ -7,7 +7,7 @@ use crate::{
     operation::{
         OperationOf as _, PersistResult, Verb,
         bytes::stored_len,
-        facts::{AnswerFacts, Facts, Limits, Split, as_replay, deduplicated_by_field},
+        facts::{AnswerFacts, Facts, Limits, Split, StatesFacts, as_replay, deduplicated_by_field},
         stored::{LookUp, Replay},
     },
 };
@@ -57,21 +57,14 @@ pub(crate) const NO_PRUNE: &str =
 
 crate::operation::addressed_by_thread!(PruneThread, Pruned);
 
-impl Facts for PruneThread {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Clear]
-    }
-
-    fn deletes(&self) -> bool {
-        true
-    }
-
-    fn limits(&self) -> Option<Limits> {
-        Limits::items(self.limit)
-    }
-
-    fn split_by_message(&self) -> Split {
-        Split::Refused(NO_PRUNE)
+impl StatesFacts for PruneThread {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            deletes: true,
+            limits: Limits::items(self.limit),
+            split_by_message: Split::Refused(NO_PRUNE),
+            ..Facts::needing(&[Verb::Clear])
+        }
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, _: &mut dyn LookUp) -> Result<PersistResult> {

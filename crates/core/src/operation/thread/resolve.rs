@@ -5,7 +5,7 @@ use crate::{
     message::{Generation, carries_nothing},
     operation::{
         OperationOf as _, Origin, PersistResult, Verb,
-        facts::{AnswerFacts, Facts, Split, as_replay, deduplicated_by_field},
+        facts::{AnswerFacts, Facts, Split, StatesFacts, as_replay, deduplicated_by_field},
         stored::{LookUp, Replay},
     },
 };
@@ -159,26 +159,16 @@ pub enum Mismatch {
 
 crate::operation::addressed_by_thread!(ResolveId, ResolvedId);
 
-impl Facts for ResolveId {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Append]
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn grows(&self) -> bool {
-        true
-    }
-
-    fn minted_id(&self) -> Option<&MessageId> {
-        Some(&self.fresh)
-    }
-
-    // A message has its row and its aliases here, independent of the store of its content.
-    fn split_by_message(&self) -> Split {
-        Split::Here
+impl StatesFacts for ResolveId {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            is_batchable: true,
+            grows: true,
+            minted_id: Some(&self.fresh),
+            // A message has its row and its aliases here, independent of the store of its content.
+            split_by_message: Split::Here,
+            ..Facts::needing(&[Verb::Append])
+        }
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, _: &mut dyn LookUp) -> Result<PersistResult> {

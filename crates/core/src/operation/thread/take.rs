@@ -2,11 +2,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Message, Result, Revision, Seq, TenantId, ThreadId,
-    message::{CarriesContent, ContentField, ContentFieldMut, carries_nothing},
+    message::{carries_nothing, carries_parts},
     operation::{
         Deleted, OperationOf as _, PersistResult, Verb,
         estimated_size::EstimatedSize,
-        facts::{AnswerFacts, Asked, Facts, Split, deduplicated_by_field},
+        facts::{AnswerFacts, Asked, Facts, Split, StatesFacts, deduplicated_by_field},
         stored::{LookUp, Replay},
     },
 };
@@ -74,37 +74,22 @@ pub struct TakenMessage {
     pub deduplicated: bool,
 }
 
-/// The facts of a deletion have no content.
-impl CarriesContent for TakenMessage {
-    fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self { thread: _, deleted: _, message, deduplicated: _ } = self;
-        message.iter().flat_map(CarriesContent::content_fields).collect()
-    }
-
-    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self { thread: _, deleted: _, message, deduplicated: _ } = self;
-        message.iter_mut().flat_map(CarriesContent::content_fields_mut).collect()
-    }
-}
+// The facts of a deletion have no content.
+carries_parts!(TakenMessage { thread: _, deleted: _, message, deduplicated: _ } => message);
 
 crate::operation::addressed_by_thread!(TakeLastMessage, TakenMessage);
 
-impl Facts for TakeLastMessage {
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Delete, Verb::Read]
-    }
-
-    fn is_batchable(&self) -> bool {
-        true
-    }
-
-    fn deletes(&self) -> bool {
-        true
-    }
-
-    // The store of the last message could change between the read and the deletion.
-    fn split_by_message(&self) -> Split {
-        Split::Refused("the last message may be kept on the other side: read it, and delete it by its id")
+impl StatesFacts for TakeLastMessage {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            is_batchable: true,
+            deletes: true,
+            // The store of the last message could change between the read and the deletion.
+            split_by_message: Split::Refused(
+                "the last message may be kept on the other side: read it, and delete it by its id",
+            ),
+            ..Facts::needing(&[Verb::Delete, Verb::Read])
+        }
     }
 
     fn replayed(&self, stored: &Replay, _: &TenantId, _: &mut dyn LookUp) -> Result<PersistResult> {
