@@ -302,7 +302,7 @@ async fn a_batch_rewrites_stored_content_up_to_64_mib() {
         (error.kind(), error.effect(), error.batch_index()),
         (ErrorKind::TooLarge, Effect::NotApplied, Some(3))
     );
-    assert_eq!(error.site().map(|site| site.name()), Some("names"), "{error}");
+    assert_eq!(error.site().map(throughline::Site::name), Some("names"), "{error}");
     db.batch(edits(3)).await.unwrap();
     assert_eq!(content(&db, "final").await, format!(r#"[{{"type":"text","text":"{large}!!!"}}]"#));
 }
