@@ -15,7 +15,7 @@ use serde_json::json;
 use throughline::{
     Persistence,
     layers::{limits::LimitsLayer, trace::TraceLayer},
-    sqlite::{Condition, SqliteBackend},
+    sqlite::{Condition, SqliteOptions},
 };
 use throughline_http::{BearerTokens, Caller, Options, StoreHealth, not_found, router_with, serve};
 use tokio::{net::TcpListener, sync::oneshot};
@@ -45,7 +45,7 @@ async fn run(
     file: &Path,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let backend = SqliteBackend::open(file).await?;
+    let backend = SqliteOptions::new().search(true).open(file).await?;
     let maintenance = backend.maintenance();
     let db =
         Persistence::builder().layer(LimitsLayer::new()).layer(TraceLayer::new()).backend(backend).build()?;
