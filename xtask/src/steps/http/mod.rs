@@ -6,6 +6,7 @@ mod openai;
 mod python;
 mod schemathesis;
 mod server;
+mod typescript;
 
 use std::path::PathBuf;
 
@@ -14,12 +15,13 @@ use crate::skips::Skips;
 use crate::workspace::Workspace;
 
 /// The example that is the server of each check.
-const SERVER: &str = "http_server";
+const SERVER: &str = "serve";
 
 /// Runs all of them.
 pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     let server = build(workspace)?;
     openai::run(workspace, skips, &server)?;
+    typescript::run(workspace, skips, &server)?;
     schemathesis::run(workspace, skips, &server)
 }
 
