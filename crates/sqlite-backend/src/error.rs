@@ -108,23 +108,7 @@ impl EngineError {
                 Some(if code & 0xff == ffi::SQLITE_CORRUPT { ffi::SQLITE_IOERR_READ } else { *code })
             }
             Self::Sqlite { code, .. } => Some(*code),
-            Self::NoReader
-            | Self::ReadTimedOut
-            | Self::ReadersClosed
-            | Self::ReaderLost
-            | Self::RolledBack
-            | Self::Elsewhere
-            | Self::Overtaken
-            | Self::SecondLibrary
-            | Self::WalReplaced { .. }
-            | Self::FileTruncated
-            | Self::LockStuck
-            | Self::Lock { .. }
-            | Self::File { .. }
-            | Self::Changing
-            | Self::Damaged { .. }
-            | Self::Refused(_)
-            | Self::Driver { .. } => None,
+            _ => None,
         }
     }
 

@@ -13,6 +13,7 @@ mod guard;
 mod package;
 pub(crate) mod postgres;
 mod reliability;
+mod semver;
 mod tools;
 
 use std::fmt::Write;
