@@ -53,7 +53,7 @@ async fn run(
     // A configuration has the hash of each token, and not the token.
     let caller = Caller::new("default".parse()?).with_actor("example");
     let tokens = BearerTokens::new().with_hash(&BearerTokens::hash("secret"), caller)?;
-    let options = Options::new().store_health(move || {
+    let options = Options::new().openai_conversations(true).store_health(move || {
         let health = maintenance.health();
         let state = StoreHealth::new(health.condition == Condition::Writable);
         health.alarms.iter().fold(state, |state, alarm| state.with_condition(format!("{alarm:?}")))

@@ -39,6 +39,8 @@
 //! | `GET /v1/search` | full-text search |
 //! | `POST /v1/threads/{thread}/sessions/{agent}/resolve`, `begin`, `renew`, `pin`, `confirm`, `fail`, `cancel`, `reset` | agent sessions |
 //! | `GET /v1/audit` | the audit log |
+//! | `POST /v1/tickets` | a ticket for one stream of a browser |
+//! | `/v1/conversations…` | the OpenAI Conversations API, with [`Options::openai_conversations`] |
 //! | `GET /healthz`, `/readyz`, `/metrics`, `/openapi.json` | operation |
 //!
 //! # Requests that are repeated
@@ -74,6 +76,7 @@ mod health;
 mod messages;
 mod metrics;
 mod observe;
+mod openai;
 mod openapi;
 mod options;
 mod problem;
@@ -86,15 +89,24 @@ mod sessions;
 mod state;
 mod store_health;
 mod threads;
+mod ticket_store;
+mod tickets;
 mod write;
 
-/// The program of the guide, as a documentation test.
+/// The programs of the guides, as documentation tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/guide/http.md")]
-mod guide {}
+mod guide {
+    #[doc = include_str!("../../../docs/guide/http.md")]
+    mod http {}
+    #[doc = include_str!("../../../docs/guide/openai.md")]
+    mod openai {}
+}
 
 pub use self::{
-    auth::{Authenticate, BearerTokens, Caller, InvalidTokenHash, NoAuth, Refusal},
+    auth::{
+        Authenticate, BadLine, BearerTokens, Caller, InvalidTokenHash, NoAuth, NotLoopback, Refusal,
+        TokenFile, TokenFileError,
+    },
     options::Options,
     problem::{Problem, status_of},
     router::{not_found, router, router_with},

@@ -127,6 +127,11 @@ impl Drop for InFlight<'_> {
 }
 
 impl RouteMetrics {
+    /// The path of the route, with the names of its parameters.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     pub(crate) fn begin(&self) -> InFlight<'_> {
         self.in_flight.fetch_add(1, Relaxed);
         InFlight(&self.in_flight)

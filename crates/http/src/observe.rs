@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, Method, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -15,8 +15,11 @@ use crate::{
     state::RouterState,
 };
 
+/// The routes that take a ticket.
+const STREAMS: [&str; 2] = ["/v1/changes", "/v1/threads/{thread}/stream"];
+
 /// The name of a method that a route can have. Other methods count as one, so that a client cannot create counters.
-fn method_name(method: &axum::http::Method) -> &'static str {
+fn method_name(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",
@@ -32,12 +35,16 @@ fn method_name(method: &axum::http::Method) -> &'static str {
 /// Counts the requests of a route, checks the bounds of their headers, and adds the headers that every answer has.
 pub(crate) async fn observe(
     State((state, route)): State<(RouterState, Arc<RouteMetrics>)>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let begun = Instant::now();
     let method = method_name(request.method());
     let in_flight = route.begin();
+    let is_for_stream = request.method() == Method::GET && STREAMS.contains(&route.path());
+    if let Some(ticket) = state.tickets().take_from(request.uri_mut(), is_for_stream) {
+        request.extensions_mut().insert(ticket);
+    }
     let mut response = match check_headers(request.headers(), &state) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),

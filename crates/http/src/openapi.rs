@@ -31,6 +31,7 @@ use crate::{
         (name = "batch", description = "Several writes in one transaction"),
         (name = "sessions", description = "Agent sessions"),
         (name = "audit", description = "The audit log"),
+        (name = "openai", description = "The OpenAI Conversations API, if the host serves it"),
         (name = "operation", description = "Health, metrics and this document"),
     ),
     components(schemas(ProblemMembers)),

@@ -28,6 +28,8 @@ pub struct Options {
     pub(crate) reconnect: Duration,
     pub(crate) deadline: Option<Duration>,
     pub(crate) public_metrics: bool,
+    pub(crate) ticket_lifetime: Duration,
+    pub(crate) openai_conversations: bool,
     pub(crate) health: Option<HealthCheck>,
     pub(crate) max_connections: usize,
     pub(crate) header_timeout: Duration,
@@ -64,6 +66,8 @@ impl Options {
             reconnect: Duration::from_secs(2),
             deadline: None,
             public_metrics: false,
+            ticket_lifetime: Duration::from_secs(30),
+            openai_conversations: false,
             health: None,
             max_connections: 10_000,
             header_timeout: Duration::from_secs(20),
@@ -176,6 +180,21 @@ impl Options {
     #[must_use]
     pub const fn public_metrics(mut self, public: bool) -> Self {
         self.public_metrics = public;
+        self
+    }
+
+    /// Sets the time for which a ticket of `POST /v1/tickets` can be used. The default is 30 seconds.
+    #[must_use]
+    pub const fn ticket_lifetime(mut self, lifetime: Duration) -> Self {
+        self.ticket_lifetime = lifetime;
+        self
+    }
+
+    /// Sets whether the router has the routes of the OpenAI Conversations API, `/v1/conversations`, over the same threads. By
+    /// default, it has not.
+    #[must_use]
+    pub const fn openai_conversations(mut self, served: bool) -> Self {
+        self.openai_conversations = served;
         self
     }
 

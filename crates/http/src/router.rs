@@ -1,6 +1,6 @@
 //! The router: every route, its bounds and its refusals.
 
-use std::{any::Any, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Extension, Router,
@@ -20,11 +20,12 @@ use utoipa_axum::{
 use crate::{
     Authenticate, Options, audit, batch, changes, drafts, health, messages,
     observe::observe,
+    openai,
     openapi::{self, Document, DocumentText},
-    problem::{HttpFault, Problem},
+    problem::{HttpFault, Problem, panicked},
     search, sessions,
     state::RouterState,
-    threads,
+    threads, tickets,
 };
 
 /// Returns the routes of the API over this pipeline, with the default bounds. See the [crate page](crate) for the routes.
@@ -61,11 +62,6 @@ async fn method_not_allowed() -> Problem {
     Problem::http(HttpFault::MethodNotAllowed, "the header `Allow` has the methods of the route")
 }
 
-fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
-    tracing::error!("a request handler panicked");
-    Problem::http(HttpFault::Panicked, "the handler of the request panicked").into_response()
-}
-
 /// Returns the documented routes.
 fn api(state: &RouterState) -> OpenApiRouter<RouterState> {
     [
@@ -90,15 +86,24 @@ fn api(state: &RouterState) -> OpenApiRouter<RouterState> {
         routes!(sessions::cancel),
         routes!(sessions::reset),
         routes!(audit::audit),
+        routes!(tickets::create),
         routes!(health::healthz),
         routes!(health::readyz),
         routes!(health::metrics),
         routes!(openapi::document),
     ]
     .into_iter()
-    .fold(OpenApiRouter::with_openapi(Document::openapi()), |router, route| {
-        router.routes(observed(state, route))
-    })
+    .map(|route| observed(state, route))
+    .chain(conversations(state))
+    .fold(OpenApiRouter::with_openapi(Document::openapi()), OpenApiRouter::routes)
+}
+
+/// Returns the routes of the OpenAI Conversations API, if the host wants them.
+fn conversations(state: &RouterState) -> Vec<UtoipaMethodRouter<RouterState>> {
+    if !state.options().openai_conversations {
+        return Vec::new();
+    }
+    openai::routes().into_iter().map(|route| openai::with_api_errors(observed(state, route))).collect()
 }
 
 /// Adds the counters, the bounds and the 405 of a route.

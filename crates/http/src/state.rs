@@ -11,6 +11,7 @@ use crate::{
     metrics::Metrics,
     problem::Problem,
     readers::Readers,
+    ticket_store::{Presented, TicketStore},
 };
 
 /// The state of a router.
@@ -23,6 +24,7 @@ struct Inner {
     options: Options,
     metrics: Arc<Metrics>,
     readers: Readers,
+    tickets: TicketStore,
 }
 
 impl RouterState {
@@ -32,7 +34,14 @@ impl RouterState {
             None => db,
         };
         let readers = Readers::new(options.max_streams);
-        Self(Arc::new(Inner { db, auth: Box::new(auth), options, metrics: Arc::default(), readers }))
+        Self(Arc::new(Inner {
+            db,
+            auth: Box::new(auth),
+            options,
+            metrics: Arc::default(),
+            readers,
+            tickets: TicketStore::default(),
+        }))
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -52,7 +61,15 @@ impl RouterState {
         &self.0.db
     }
 
+    pub(crate) fn tickets(&self) -> &TicketStore {
+        &self.0.tickets
+    }
+
+    /// Returns the caller of a request: that of its ticket, or the one that the host maps it to.
     pub(crate) async fn caller(&self, parts: &Parts) -> Result<Caller, Problem> {
+        if let Some(ticket) = parts.extensions.get::<Presented>() {
+            return ticket.caller();
+        }
         Ok(self.0.auth.caller(parts).await?)
     }
 }

@@ -103,7 +103,7 @@ mod tests {
     fn a_test_module_ends_at_its_brace() {
         let source = "fn a() {}\n#[cfg(test)]\nmod tests {\n    // }\n    const B: &str = \"}\";\n    const C: char = '}';\n}\nfn d() {}\n";
         let (lines, modules) = items(source);
-        assert_eq!((lines.as_slice(), modules.len()), ([1..7].as_slice(), 0));
+        assert_eq!((lines.len(), lines.first(), modules.len()), (1, Some(&(1..7)), 0));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod embedded;
 mod examples;
 mod features;
 mod guard;
+mod http;
 mod package;
 pub(crate) mod postgres;
 mod reliability;
@@ -76,6 +77,12 @@ pub(crate) const STEPS: &[Step] = &[
         run: features::run,
     },
     Step { name: "examples", summary: "every example runs", quick: false, run: examples::run },
+    Step {
+        name: "http",
+        summary: "clients of other languages use the HTTP interface",
+        quick: false,
+        run: http::run,
+    },
     Step {
         name: "conformance",
         summary: "the tables of backends and laws",

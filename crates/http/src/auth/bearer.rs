@@ -88,7 +88,7 @@ impl fmt::Debug for BearerTokens {
 }
 
 /// Returns the token of the header `Authorization`.
-fn token_of(parts: &Parts) -> Option<&str> {
+pub(super) fn token_of(parts: &Parts) -> Option<&str> {
     let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next()?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;

@@ -2,15 +2,18 @@
 
 mod bearer;
 mod open;
+mod token_file;
 
 use std::{borrow::Cow, fmt, future::Future, pin::Pin, sync::Arc};
 
 use axum::http::request::Parts;
 use throughline_core::{Persistence, TenantId};
 
+pub(crate) use self::open::ServerAddress;
 pub use self::{
     bearer::{BearerTokens, InvalidTokenHash},
-    open::NoAuth,
+    open::{NoAuth, NotLoopback},
+    token_file::{BadLine, TokenFile, TokenFileError},
 };
 use crate::problem::{HttpFault, Problem};
 

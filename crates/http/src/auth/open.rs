@@ -1,13 +1,17 @@
 //! No authentication, for local use.
 
-use std::future::Future;
+use std::{fmt, future::Future, net::SocketAddr};
 
 use axum::http::{HeaderMap, header, request::Parts, uri::Authority};
 use throughline_core::TenantId;
+use tokio::net::TcpListener;
 
 use super::{Authenticate, Caller, Refusal};
 
 /// Every request acts for one caller. It is for a server that only listens on the loopback interface.
+///
+/// [`for_listener`](Self::for_listener) refuses another listener. A [server](crate::serve()) states the address of each
+/// connection, and a request to another address than a loopback one is refused as 403.
 ///
 /// A page of a browser can reach such a server. It therefore refuses a request that names another host than the loopback
 /// interface (against DNS rebinding), and a request of another origin (against forged requests of a foreign page).
@@ -33,7 +37,18 @@ impl NoAuth {
         Self { caller: Caller::new(tenant).operator(), any_host: false }
     }
 
-    /// Accepts requests that name any host. Each client that reaches the server then reads and writes everything of the tenant.
+    /// Returns [`single_tenant`](Self::single_tenant) for a server on this listener.
+    ///
+    /// # Errors
+    /// [`NotLoopback`] if the listener is not bound to the loopback interface.
+    pub fn for_listener(listener: &TcpListener, tenant: TenantId) -> Result<Self, NotLoopback> {
+        match listener.local_addr() {
+            Ok(address) if address.ip().is_loopback() => Ok(Self::single_tenant(tenant)),
+            address => Err(NotLoopback { address: address.ok() }),
+        }
+    }
+
+    /// Accepts requests that name any host, on any interface. Each client that reaches the server then reads and writes everything of the tenant.
     #[must_use]
     pub const fn allow_any_host(mut self) -> Self {
         self.any_host = true;
@@ -41,6 +56,10 @@ impl NoAuth {
     }
 
     fn check(&self, parts: &Parts) -> Result<(), Refusal> {
+        let address = parts.extensions.get::<ServerAddress>();
+        if !self.any_host && address.is_some_and(|ServerAddress(address)| !address.ip().is_loopback()) {
+            return Err(Refusal::forbidden("without authentication, only the loopback interface is served"));
+        }
         let host = host_of(parts).ok_or_else(|| Refusal::forbidden("the request names no host"))?;
         if !self.any_host && !is_loopback(host.host()) {
             return Err(Refusal::forbidden("without authentication, only a loopback host is served"));
@@ -53,6 +72,36 @@ impl NoAuth {
         }
     }
 }
+
+/// The address of the server of a connection. A [server](crate::serve()) adds it to each request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ServerAddress(pub(crate) SocketAddr);
+
+/// A listener that is not bound to the loopback interface, for a server without authentication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotLoopback {
+    address: Option<SocketAddr>,
+}
+
+impl NotLoopback {
+    /// The address of the listener. `None` if the system does not state it.
+    #[must_use]
+    pub const fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+}
+
+impl fmt::Display for NotLoopback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a server without authentication must listen on the loopback interface")?;
+        match self.address {
+            Some(address) => write!(f, ", and not on {address}: bind it to 127.0.0.1, or use tokens"),
+            None => f.write_str(", and the address of the listener is unknown"),
+        }
+    }
+}
+
+impl std::error::Error for NotLoopback {}
 
 /// Returns the authority that the request names: in its target, or in the header `Host`.
 fn host_of(parts: &Parts) -> Option<Authority> {
@@ -92,6 +141,27 @@ mod tests {
             request = request.header("origin", origin);
         }
         auth.check(&request.body(()).unwrap().into_parts().0).is_ok()
+    }
+
+    #[test]
+    fn a_request_to_another_interface_is_refused() {
+        let auth = NoAuth::single_tenant("t".parse().unwrap());
+        let is_served = |auth: &NoAuth, address: &str| {
+            let request = Request::builder().header("host", "localhost").body(()).unwrap();
+            let (mut parts, ()) = request.into_parts();
+            parts.extensions.insert(ServerAddress(address.parse().unwrap()));
+            auth.check(&parts).is_ok()
+        };
+        for (address, is_expected) in [
+            ("127.0.0.1:80", true),
+            ("127.8.8.8:80", true),
+            ("[::1]:80", true),
+            ("192.0.2.1:80", false),
+            ("[2001:db8::1]:80", false),
+        ] {
+            assert_eq!(is_served(&auth, address), is_expected, "{address}");
+        }
+        assert!(is_served(&auth.allow_any_host(), "192.0.2.1:80"));
     }
 
     #[test]

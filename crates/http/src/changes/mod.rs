@@ -96,7 +96,7 @@ fn resume_from(headers: &HeaderMap, params: &mut Params) -> Result<Position, Pro
 /// with a problem document. Resume with `Last-Event-ID` or `after`, on any replica. Otherwise the answer is a long poll.
 #[utoipa::path(
     get, path = "/v1/changes", operation_id = "readChanges", tag = "changes",
-    params(schema::ChangesQuery, schema::LastEventIdHeader),
+    params(schema::ChangesQuery, schema::TicketQuery, schema::LastEventIdHeader),
     responses(
         (status = 200, description = "The changes", content(
             (schema::Changes = "application/json"),

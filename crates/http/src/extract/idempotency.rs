@@ -8,7 +8,8 @@ use crate::{problem::Problem, state::RouterState};
 /// The prefix of the keys that the router derives. A client cannot use it.
 const RESERVED: &str = "throughline.http.";
 
-const HEADER: &str = "idempotency-key";
+/// The name of the header.
+pub(crate) const KEY_HEADER: &str = "idempotency-key";
 
 /// The header `Idempotency-Key`, if there is one.
 pub(crate) struct Key(pub(crate) Option<IdempotencyKey>);
@@ -17,7 +18,7 @@ impl FromRequestParts<RouterState> for Key {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &RouterState) -> Result<Self, Problem> {
-        let mut values = parts.headers.get_all(HEADER).iter();
+        let mut values = parts.headers.get_all(KEY_HEADER).iter();
         let Some(value) = values.next() else { return Ok(Self(None)) };
         if values.next().is_some() {
             return Err(Problem::invalid("the request has several headers `Idempotency-Key`"));

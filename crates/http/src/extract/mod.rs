@@ -10,7 +10,7 @@ mod precondition;
 
 pub(crate) use self::{
     body::{JsonBody, OptionalBody},
-    idempotency::{Key, derived_id, derived_key},
+    idempotency::{KEY_HEADER, Key, derived_id, derived_key},
     number::Counter,
     params::Params,
     patch::present,

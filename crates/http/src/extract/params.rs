@@ -67,10 +67,20 @@ impl Params {
         }
     }
 
+    /// Drops every parameter with this name.
+    pub(crate) fn discard(&mut self, name: &str) {
+        self.0.retain(|(known, _)| known != name);
+    }
+
     /// Takes `limit`, 1 to `max`.
     pub(crate) fn limit(&mut self, max: u32) -> Result<u32, Problem> {
+        self.limit_or(DEFAULT_LIMIT, max)
+    }
+
+    /// Takes `limit`, 1 to `max`. A query without it gets this default, at most `max`.
+    pub(crate) fn limit_or(&mut self, default: u32, max: u32) -> Result<u32, Problem> {
         match self.counter("limit")? {
-            None => Ok(DEFAULT_LIMIT.min(max)),
+            None => Ok(default.min(max)),
             Some(limit) => match u32::try_from(limit) {
                 Ok(limit) if (1..=max).contains(&limit) => Ok(limit),
                 _ => Err(Problem::invalid(format!("the query parameter `limit` is not between 1 and {max}"))),

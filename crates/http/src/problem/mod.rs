@@ -2,7 +2,7 @@
 
 mod status;
 
-use std::{borrow::Cow, time::Duration};
+use std::{any::Any, borrow::Cow, time::Duration};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -121,6 +121,19 @@ impl Problem {
         self.0.code
     }
 
+    /// The failure, for people.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    pub(crate) fn effect(&self) -> Effect {
+        self.0.effect
+    }
+
+    pub(crate) fn site(&self) -> &str {
+        &self.0.site
+    }
+
     /// Answers 412 instead of 409 for a request with `If-Match` that is stale.
     #[must_use]
     pub(crate) fn of_precondition(mut self) -> Self {
@@ -133,6 +146,12 @@ impl Problem {
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a problem serializes into memory")
     }
+}
+
+/// Answers a request whose handler panicked.
+pub(crate) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    tracing::error!("a request handler panicked");
+    Problem::http(HttpFault::Panicked, "the handler of the request panicked").into_response()
 }
 
 fn uri_of(code: &str) -> String {
@@ -188,6 +207,8 @@ impl IntoResponse for Problem {
         if self.0.challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        // A route with errors of another form replaces the document.
+        response.extensions_mut().insert(self);
         response
     }
 }

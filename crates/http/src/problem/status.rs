@@ -67,6 +67,7 @@ pub(crate) enum HttpFault {
     BodyTooLarge,
     UnsupportedMediaType,
     TooManyStreams,
+    TooManyTickets,
     HeadersTooLarge,
     Panicked,
     AuthUnavailable,
@@ -97,6 +98,9 @@ impl HttpFault {
             }
             Self::TooManyStreams => {
                 ("overloaded", StatusCode::TOO_MANY_REQUESTS, "The caller has too many open streams")
+            }
+            Self::TooManyTickets => {
+                ("overloaded", StatusCode::TOO_MANY_REQUESTS, "The caller has too many unused tickets")
             }
             Self::HeadersTooLarge => (
                 "headers_too_large",
@@ -161,6 +165,7 @@ mod tests {
             HttpFault::BodyTooLarge,
             HttpFault::UnsupportedMediaType,
             HttpFault::TooManyStreams,
+            HttpFault::TooManyTickets,
             HttpFault::HeadersTooLarge,
             HttpFault::Panicked,
             HttpFault::AuthUnavailable,

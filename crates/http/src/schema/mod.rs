@@ -10,6 +10,7 @@ mod messages;
 mod params;
 mod sessions;
 mod threads;
+mod tickets;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +37,7 @@ pub(crate) use self::{
         SessionChanged, SessionResolved,
     },
     threads::{NewThread, ThreadDeleted, ThreadPage, ThreadPatch, ThreadSummary},
+    tickets::{Ticket, TicketQuery},
 };
 use crate::problem::{PROBLEM_JSON, PROBLEM_STATUSES};
 

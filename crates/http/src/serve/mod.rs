@@ -28,7 +28,7 @@ use tokio::{
 use tower::ServiceExt;
 
 use self::stall::WriteTimeout;
-use crate::{Options, changes::ShutdownSignal};
+use crate::{Options, auth::ServerAddress, changes::ShutdownSignal};
 
 /// Serves a router on a listener, over HTTP/1.1 without TLS. The future of the answer runs until the server has shut down.
 ///
@@ -107,7 +107,10 @@ impl Server {
                 },
             };
             let router = router.clone().layer(axum::Extension(ConnectInfo(address)));
-            let answers = Answers { router, signal: ShutdownSignal(signal.clone()) };
+            // Without an address, the router cannot recognize a loopback connection.
+            let Ok(server) = stream.local_addr() else { continue };
+            let signal = ShutdownSignal(signal.clone());
+            let answers = Answers { router, signal, server: ServerAddress(server) };
             let connection = graceful.watch(connection(stream, answers, &options));
             connections.spawn(async move {
                 // An error of a connection concerns only its client: a reset, a timeout, or bytes that are not HTTP.
@@ -141,6 +144,7 @@ type AnswerFuture = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Inf
 struct Answers {
     router: Router,
     signal: ShutdownSignal,
+    server: ServerAddress,
 }
 
 impl Service<Request<Incoming>> for Answers {
@@ -151,6 +155,7 @@ impl Service<Request<Incoming>> for Answers {
     fn call(&self, request: Request<Incoming>) -> AnswerFuture {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.signal.clone());
+        request.extensions_mut().insert(self.server);
         Box::pin(self.router.clone().oneshot(request))
     }
 }

@@ -6,6 +6,7 @@ use throughline_core::{Persistence, operations::Verb};
 use throughline_http::{BearerTokens, Caller, NoAuth, Options, Refusal};
 use throughline_layers::scope::ScopeLayer;
 use throughline_memory::MemoryBackend;
+use tokio::net::TcpListener;
 
 use crate::support::{Client, Host};
 
@@ -122,4 +123,19 @@ async fn an_authentication_that_panics_is_a_problem() {
     let host = Host::of(db, auth, Options::new()).await;
     let problem = Client::new(host.address).get("/v1/threads").await.expect_problem(500, "panicked");
     assert_eq!(problem["detail"], "the handler of the request panicked");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_authentication_only_the_loopback_interface_is_served() {
+    let tenant = || "default".parse().unwrap();
+    let everywhere = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let error = NoAuth::for_listener(&everywhere, tenant()).unwrap_err();
+    assert_eq!(error.address(), everywhere.local_addr().ok());
+    let expected = format!(
+        "a server without authentication must listen on the loopback interface, and not on {}: bind it to 127.0.0.1, or use tokens",
+        everywhere.local_addr().unwrap()
+    );
+    assert_eq!(error.to_string(), expected);
+    let loopback = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    assert!(NoAuth::for_listener(&loopback, tenant()).is_ok());
 }

@@ -38,6 +38,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("post", "/v1/threads/{thread}/sessions/{agent}/renew"),
     ("post", "/v1/threads/{thread}/sessions/{agent}/reset"),
     ("post", "/v1/threads/{thread}/sessions/{agent}/resolve"),
+    ("post", "/v1/tickets"),
     ("put", "/v1/threads/{thread}/messages/{message}/content"),
 ];
 

@@ -20,7 +20,7 @@ pub(crate) struct Host {
 }
 
 /// The tokens of the tests: two tenants, and an operator.
-fn tokens() -> BearerTokens {
+pub(crate) fn tokens() -> BearerTokens {
     let caller = |tenant: &str| Caller::new(tenant.parse().unwrap()).with_actor(&format!("{tenant}@test"));
     BearerTokens::new()
         .with_token("alice-token", caller("alice"))

@@ -1,0 +1,56 @@
+//! A server of the HTTP interface with a store of its own, on the loopback interface.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::Result;
+use crate::workspace::Workspace;
+
+/// The token of the example.
+pub(super) const TOKEN: &str = "secret";
+
+/// A running server. A drop ends it.
+#[derive(Debug)]
+pub(super) struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    /// Starts the example with an empty store, and waits until it listens.
+    pub(super) fn start(workspace: &Workspace, executable: &Path, name: &str) -> Result<Self> {
+        let folder = workspace.metadata().target.join("xtask").join("http").join(name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::create_dir_all(&folder)?;
+        let mut child = Command::new(executable)
+            .current_dir(&folder)
+            .args(["127.0.0.1:0", "chat.db"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let output = child.stdout.take().ok_or("the server has no output")?;
+        let mut server = Self { child, address: String::new() };
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        let address = line.trim().strip_prefix("serving http://");
+        server.address = address.ok_or("the server did not print its address")?.to_owned();
+        Ok(server)
+    }
+
+    /// The URL of its root, without a slash at the end.
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It can have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
