@@ -30,6 +30,7 @@ mod thread;
 
 use std::{
     fmt,
+    future::{Ready, ready},
     sync::{Mutex, MutexGuard},
 };
 
@@ -86,8 +87,12 @@ impl MemoryBackend {
         self.store.lock().expect("nothing panics while it holds the lock")
     }
 
+    fn write<O: Operation>(&self, call: Admitted<'_, O>) -> Ready<Result<Reply<O>>> {
+        ready(self.apply(call))
+    }
+
     /// Makes a write. It holds the lock from its first look-up to its last change.
-    async fn write<O: Operation>(&self, mut call: Admitted<'_, O>) -> Result<Reply<O>> {
+    fn apply<O: Operation>(&self, mut call: Admitted<'_, O>) -> Result<Reply<O>> {
         let audit = call.take_audit();
         let (op, context, now) = call.into_parts();
         let args: PersistArgs = op.into();

@@ -31,9 +31,8 @@ pub(super) fn run(workspace: &Workspace, published: &[&Package], skips: &mut Ski
 /// The tag of the highest version, `v1.2.3`. Versions before a release, such as `v1.2.3-rc.1`, are none.
 fn latest(tags: &str) -> Option<&str> {
     let version = |tag: &str| -> Option<[u64; 3]> {
-        let parts: Vec<u64> =
-            tag.strip_prefix('v')?.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
-        parts.try_into().ok()
+        let parts = tag.strip_prefix('v')?.split('.').map(|part| part.parse().ok());
+        parts.collect::<Option<Vec<u64>>>()?.try_into().ok()
     };
     tags.lines().filter(|tag| version(tag).is_some()).max_by_key(|tag| version(tag))
 }
