@@ -103,7 +103,7 @@ impl<T: Queued> FairQueue<T> {
         self.take(least?.0)
     }
 
-    /// Takes the first item of the tenant at this place in the rotation, and moves the tenant to its end.
+    /// Takes the first item of the tenant at this index of the rotation, and moves the tenant to its end.
     fn take(&mut self, at: usize) -> Option<T> {
         let tenant = self.rotation.remove(at)?;
         let queue = self.queues.get_mut(&tenant)?;

@@ -1,7 +1,7 @@
 /// Implements operation methods of [`Backend`](crate::Backend) by one method of the store, which takes any operation.
 ///
-/// `writes => method` implements every operation but `read` and `replica`, and `all => method` implements these two as
-/// well. A later kind of operation joins its set, so that no store keeps a refusing default by mistake.
+/// `writes => method` implements every operation but `read` and `replica`, and `all => method` implements these two
+/// also. A later kind of operation joins its set, so that no store keeps a refusing default by mistake.
 ///
 /// ```
 /// use throughline_core::{

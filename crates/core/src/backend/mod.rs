@@ -67,6 +67,7 @@ pub use self::{
     queued_size::{queued_size, size_of_rejected_call_records},
 };
 pub(crate) use self::{admitted::Counter, audit::record};
+#[doc(inline)]
 pub use crate::__forward_operations as forward_operations;
 pub use crate::operation::{
     estimated_size::{AnswerBytes, EstimatedSize},
