@@ -45,7 +45,11 @@ pub fn prefetch(write: &Write<'_>, mut expect: impl FnMut(RowKey<'_>)) {
     if let PersistArgs::Consumer(args) = write.args {
         let consumer = ConsumerKey { tenant: write.tenant.clone(), consumer: args.consumer().clone() };
         match args {
-            ConsumerArgs::MoveCursor(_) | ConsumerArgs::Quarantine(_) => expect(RowKey::Consumer(&consumer)),
+            ConsumerArgs::MoveCursor(_) => expect(RowKey::Consumer(&consumer)),
+            ConsumerArgs::Quarantine(change) => {
+                expect(RowKey::Consumer(&consumer));
+                expect(RowKey::Quarantined(&QuarantineKey { consumer, position: change.position }));
+            }
             ConsumerArgs::Release(change) => {
                 expect(RowKey::Quarantined(&QuarantineKey { consumer, position: change.position }));
             }

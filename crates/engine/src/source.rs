@@ -13,8 +13,8 @@ use crate::{
     Halt, RowKey,
     rows::{
         AgentKey, AliasQuery, AttemptKey, ConsumerKey, ConsumerRow, DamagedRow, IdempotencyRow,
-        IdempotencyRowKey, LeftoverQuery, MessageKey, MessageRange, MessageRow, QuarantineKey, RuntimeKey,
-        SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
+        IdempotencyRowKey, LeftoverQuery, MessageKey, MessageRange, MessageRow, QuarantineCount,
+        QuarantineKey, RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
     },
 };
 
@@ -118,6 +118,12 @@ pub trait RowSource {
     /// See [`RowSource`].
     fn quarantined(&mut self, key: &QuarantineKey) -> Result<Option<QuarantinedChange>, Halt<Self::Stop>>;
 
+    /// Returns the number of changes in the quarantine of a consumer.
+    ///
+    /// # Errors
+    /// See [`RowSource`].
+    fn count_quarantined(&mut self, query: &QuarantineCount) -> Result<u64, Halt<Self::Stop>>;
+
     /// Returns the number of rows that a purge of a thread has to remove after its messages, counted up to
     /// [`LeftoverQuery::limit`].
     ///
@@ -133,6 +139,17 @@ pub trait RowSource {
     fn damaged_message(&mut self, key: &MessageKey) -> Result<Option<DamagedRow>, Halt<Self::Stop>> {
         let _ = key;
         Ok(None)
+    }
+
+    /// Returns whether the store has a message that its look-up by the id does not find, because the index of the ids is damaged.
+    /// The engine asks before a repair treats the message as missing: an import would add it a second time. It may read the whole
+    /// thread.
+    ///
+    /// # Errors
+    /// See [`RowSource`].
+    fn is_hidden(&mut self, key: &MessageKey) -> Result<bool, Halt<Self::Stop>> {
+        let _ = key;
+        Ok(false)
     }
 
     /// Returns the labels and the owner of a thread whose summary is damaged, if the store keeps them a second time.
@@ -235,6 +252,10 @@ impl RowSource for EmptySource {
 
     fn quarantined(&mut self, _: &QuarantineKey) -> Result<Option<QuarantinedChange>, Halt<Infallible>> {
         Ok(None)
+    }
+
+    fn count_quarantined(&mut self, _: &QuarantineCount) -> Result<u64, Halt<Infallible>> {
+        Ok(0)
     }
 
     fn leftovers(&mut self, _: &LeftoverQuery) -> Result<u64, Halt<Infallible>> {

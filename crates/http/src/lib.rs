@@ -42,6 +42,7 @@
 //! | `POST /v1/tickets` | a ticket for one stream of a browser |
 //! | `/v1/conversations…` | the OpenAI Conversations API, with [`Options::openai_conversations`] |
 //! | `GET /healthz`, `/readyz`, `/metrics`, `/openapi.json` | operation |
+//! | `GET /ui/` | the web page, which only reads: [`Options::web_page`] |
 //!
 //! # Requests that are repeated
 //!
@@ -91,6 +92,7 @@ mod store_health;
 mod threads;
 mod ticket_store;
 mod tickets;
+mod web_page;
 mod write;
 
 /// The programs of the guides, as documentation tests.
@@ -100,6 +102,8 @@ mod guide {
     mod http {}
     #[doc = include_str!("../../../docs/guide/openai.md")]
     mod openai {}
+    #[doc = include_str!("../../../docs/guide/web-page.md")]
+    mod web_page {}
 }
 
 pub use self::{

@@ -31,6 +31,7 @@ pub struct Options {
     pub(crate) ticket_lifetime: Duration,
     pub(crate) openai_conversations: bool,
     pub(crate) health: Option<HealthCheck>,
+    pub(crate) web_page: bool,
     pub(crate) max_connections: usize,
     pub(crate) header_timeout: Duration,
     pub(crate) write_timeout: Duration,
@@ -69,6 +70,7 @@ impl Options {
             ticket_lifetime: Duration::from_secs(30),
             openai_conversations: false,
             health: None,
+            web_page: true,
             max_connections: 10_000,
             header_timeout: Duration::from_secs(20),
             write_timeout: Duration::from_secs(30),
@@ -203,6 +205,14 @@ impl Options {
     #[must_use]
     pub fn store_health(mut self, health: impl Fn() -> StoreHealth + Send + Sync + 'static) -> Self {
         self.health = Some(HealthCheck(Arc::new(health)));
+        self
+    }
+
+    /// Sets whether the router serves the web page at `/ui/`. The default is `true`. The files of the web page need no caller, and
+    /// have no data: it reads the routes of the API.
+    #[must_use]
+    pub const fn web_page(mut self, is_served: bool) -> Self {
+        self.web_page = is_served;
         self
     }
 

@@ -25,7 +25,7 @@ use crate::{
     problem::{HttpFault, Problem, panicked},
     search, sessions,
     state::RouterState,
-    threads, tickets,
+    threads, tickets, web_page,
 };
 
 /// Returns the routes of the API over this pipeline, with the default bounds. See the [crate page](crate) for the routes.
@@ -43,7 +43,12 @@ pub fn router_with(db: Persistence, auth: impl Authenticate, options: Options) -
     let state = RouterState::new(db, auth, options);
     let (router, document) = api(&state).split_for_parts();
     let text = document.to_json().expect("the document serializes into memory");
+    let page = match state.options().web_page {
+        true => web_page::routes(&state).method_not_allowed_fallback(method_not_allowed),
+        false => Router::new(),
+    };
     router
+        .merge(page)
         // A path of the API without a route.
         .route("/v1", any(not_found))
         .route("/v1/", any(not_found))

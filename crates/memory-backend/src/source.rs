@@ -14,8 +14,8 @@ use throughline_engine::{
     Halt, RowSource,
     rows::{
         AgentKey, AliasQuery, AttemptKey, ConsumerKey, ConsumerRow, IdempotencyRow, IdempotencyRowKey,
-        LeftoverQuery, MessageKey, MessageRange, MessageRow, QuarantineKey, RangeKind, RuntimeKey,
-        SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
+        LeftoverQuery, MessageKey, MessageRange, MessageRow, QuarantineCount, QuarantineKey, RangeKind,
+        RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
     },
 };
 
@@ -121,6 +121,11 @@ impl RowSource for &Store {
     fn quarantined(&mut self, key: &QuarantineKey) -> Loaded<Option<QuarantinedChange>> {
         let consumer = self.consumers.get(&key.consumer);
         Ok(consumer.and_then(|consumer| consumer.quarantined.get(&key.position)).cloned())
+    }
+
+    fn count_quarantined(&mut self, query: &QuarantineCount) -> Loaded<u64> {
+        let consumer = self.consumers.get(&query.consumer);
+        Ok(consumer.map_or(0, |consumer| consumer.quarantined.range(..=query.through).count() as u64))
     }
 
     fn leftovers(&mut self, query: &LeftoverQuery) -> Loaded<u64> {

@@ -177,7 +177,7 @@ impl Store {
                 ReadResult::Resolve(decided(transaction.resolve_session(tenant, read, now))?)
             }
             ReadArgs::Attempts(list) => {
-                rules::check_limit(list.limit)?;
+                rules::check_page(list.limit, list.max_bytes)?;
                 let sessions = self.listed_sessions(tenant, list).into_iter();
                 let before = list.before.unwrap_or(u64::MAX);
                 let records = sessions.flat_map(|sessions| sessions.attempts.range(..before).rev());

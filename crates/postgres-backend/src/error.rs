@@ -155,6 +155,17 @@ impl Failure {
         matches!((self.kind, self.reach), (ErrorKind::Unavailable, Reach::Connection))
     }
 
+    /// Returns whether the server met data that it cannot read.
+    pub(crate) fn is_damage(&self) -> bool {
+        self.code.as_deref().is_some_and(|code| UNREADABLE.contains(&code))
+    }
+
+    /// Returns whether a query failed because the server met data that it cannot read.
+    pub(crate) fn is_unreadable(error: &sqlx::Error) -> bool {
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        code.is_some_and(|code| UNREADABLE.contains(&&*code))
+    }
+
     /// Returns whether a unique constraint was violated.
     pub(crate) fn is_duplicate(&self) -> bool {
         self.code.as_deref() == Some(DUPLICATE)
@@ -181,6 +192,8 @@ impl Failure {
 
 const COMPLETION_UNKNOWN: &str = "40003";
 const DUPLICATE: &str = "23505";
+/// The server cannot read a table or an index.
+const UNREADABLE: [&str; 2] = ["XX001", "XX002"];
 
 /// Maps a SQLSTATE to its error kind, its scope, and whether an immediate retry may succeed.
 fn meaning(code: &str) -> (ErrorKind, Reach, bool) {

@@ -71,7 +71,7 @@ pub use self::failpoint::Failpoint;
 pub use self::{
     backend::SqliteBackend,
     health::{Alarm, Condition, Health, WriterStep, WriterWait},
-    maintenance::{Backup, BackupError, Damage, Maintenance, Part, Verification},
+    maintenance::{Backup, BackupError, Damage, Maintenance, Part, RebuiltStore, Verification},
     open::OpenError,
     options::SqliteOptions,
     read_only::SqliteReader,

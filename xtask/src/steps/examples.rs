@@ -23,6 +23,15 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// The example that also reads transcripts.
 const QUICKSTART: &str = "quickstart";
 
+/// The arguments with which an example ends by itself.
+fn arguments(example: &str) -> &'static [&'static str] {
+    match example {
+        // A server, which would run until Ctrl-C.
+        "serve" => &["--check"],
+        _ => &[],
+    }
+}
+
 /// Transcripts of real conversations, in a folder next to the workspace. They are not part of it, so they can be absent.
 const TRANSCRIPTS: &str = "../shared/data";
 
@@ -40,7 +49,8 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
         skips.add("the example many_hosts", why.to_string());
     }
     for example in &examples {
-        start(workspace, example, &example.name, &[])?;
+        let args: Vec<PathBuf> = arguments(&example.name).iter().map(PathBuf::from).collect();
+        start(workspace, example, &example.name, &args)?;
     }
     real_transcripts(workspace, &examples, skips)
 }

@@ -4,6 +4,7 @@
 //! one of them has compiled, the next finds. A call with `-p` would choose other features for shared dependencies
 //! and compile those again.
 
+mod browser;
 mod cargo;
 mod conformance;
 mod embedded;
@@ -95,6 +96,7 @@ pub(crate) const STEPS: &[Step] = &[
         quick: false,
         run: reliability::run,
     },
+    Step { name: "browser", summary: "the web page in a real Chromium", quick: false, run: browser::run },
     Step {
         name: "package",
         summary: "the packages compile, and a project outside builds on them",

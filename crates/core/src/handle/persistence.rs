@@ -266,11 +266,15 @@ impl Persistence {
     /// Text that a [`Draft`](crate::Draft) has buffered and not written yet is not in flight: its write is refused.
     /// Finish or flush each draft first.
     ///
+    /// It waits without a limit. A call in flight without a deadline, a disk that hangs or a server that does not answer
+    /// can hold it up as long as they last. There is no default limit, because a host relies on the end: it then opens the file
+    /// again, moves it or removes it, and a store that still writes would damage it. A host that has to end in any case
+    /// calls [`close_within`](Self::close_within), and ends its process after a `Timeout`.
+    ///
     /// # Cancel safety
     /// A task on the runtime of the pipeline closes it, whether or not a caller waits: dropping the future does not
     /// stop it. If that runtime has ended, its calls have ended with it, and the runtime of the caller closes the
     /// backend.
-    ///
     ///
     /// # Errors
     /// The error of the backend. [`Denied`](crate::ErrorKind::Denied) if this handle has a credential.

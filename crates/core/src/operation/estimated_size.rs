@@ -3,7 +3,8 @@
 use crate::{
     Message,
     audit_entry::{AuditEntry, AuditItem},
-    id::AttachmentKey,
+    id::{AttachmentKey, SessionId, WorkDir},
+    session::Attempt,
     thread::ThreadSummary,
 };
 
@@ -97,6 +98,24 @@ impl EstimatedSize for AuditEntry {
         let items: usize = self.record.items.iter().map(of_item).sum();
         let named = [&self.record.actor, &self.record.call_site].into_iter().flatten().map(String::len);
         2 * REST + items + named.sum::<usize>()
+    }
+}
+
+impl EstimatedSize for Attempt {
+    fn estimated_size(&self) -> usize {
+        let of = |text: Option<&str>| text.map_or(0, str::len);
+        let sessions =
+            [&self.resumes, &self.assigned, &self.session].map(|id| of(id.as_ref().map(SessionId::as_str)));
+        let runtime = self.runtime.as_ref().map_or(0, |at| at.id.as_str().len() + at.root.as_str().len());
+        let origin =
+            self.origin.as_ref().map_or(0, |from| from.agent.as_str().len() + from.thread.as_str().len());
+        REST + of(self.work_dir.as_ref().map(WorkDir::as_str))
+            + of(self.detail.as_deref())
+            + self.id.as_str().len()
+            + self.provider.as_str().len()
+            + sessions.iter().sum::<usize>()
+            + runtime
+            + origin
     }
 }
 

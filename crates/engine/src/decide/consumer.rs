@@ -1,7 +1,7 @@
 //! Consumers of the change feed: their cursors, and their quarantined changes.
 
 use throughline_core::{
-    PersistError, Position,
+    ErrorKind, PersistError, Position,
     backend::rules,
     changes::{
         ChangeQuarantined, ChangeReleased, ConsumerArgs, ConsumerResult, CursorMoved, MoveCursor,
@@ -9,10 +9,10 @@ use throughline_core::{
     },
 };
 
-use super::{Decided, WriteScope};
+use super::{Decided, WriteScope, refusal};
 use crate::{
     RowSource,
-    rows::{ConsumerKey, ConsumerRow, QuarantineKey},
+    rows::{ConsumerKey, ConsumerRow, QuarantineCount, QuarantineKey},
 };
 
 impl<S: RowSource> WriteScope<'_, S> {
@@ -81,10 +81,62 @@ impl<S: RowSource> WriteScope<'_, S> {
         let QuarantineChange { position, thread, why, .. } = change;
         let row =
             QuarantinedChange { position: *position, thread: thread.clone(), at: self.now, why: why.clone() };
-        // The stored row was not looked up: the change can be in the quarantine already, and a release must delete it then.
-        self.rows.quarantine.put_over_stored(QuarantineKey { consumer, position: *position }, row);
+        let key = QuarantineKey { consumer, position: *position };
+        match self.is_quarantined(&key) {
+            Ok(true) => self.rows.quarantine.put(key, row),
+            Ok(false) => {
+                self.expect_space(&key.consumer)?;
+                self.rows.quarantine.put(key, row);
+            }
+            // A damaged row is replaced.
+            Err(halt) if halt.is_corrupt() => self.rows.quarantine.put_over_stored(key, row),
+            Err(halt) => return Err(halt),
+        }
         let answer = ChangeQuarantined { consumer: change.consumer.clone(), position: *position };
         Ok(ConsumerResult::Quarantine(answer))
+    }
+
+    /// Returns the position after which the transaction has removed the stored changes of a consumer.
+    fn cut_after(&self, consumer: &ConsumerKey) -> Option<Position> {
+        let cuts = self.rows.quarantine_cuts.items().iter();
+        cuts.filter(|(of, _)| of == consumer).map(|(_, after)| *after).min()
+    }
+
+    fn is_quarantined(&mut self, key: &QuarantineKey) -> Decided<bool, S> {
+        if let Some(staged) = self.rows.quarantine.known(key) {
+            return Ok(staged.is_some());
+        }
+        if self.cut_after(&key.consumer).is_some_and(|after| key.position > after) {
+            return Ok(false);
+        }
+        let source = &mut *self.source;
+        Ok(self.rows.quarantine.get_or_load(key, || source.quarantined(key))?.is_some())
+    }
+
+    /// Refuses a further change in a full quarantine.
+    fn expect_space(&mut self, consumer: &ConsumerKey) -> Decided<(), S> {
+        let through = self.cut_after(consumer).unwrap_or(Position::new(u64::MAX));
+        let query = QuarantineCount { consumer: consumer.clone(), through };
+        let source = &mut *self.source;
+        let load = || source.count_quarantined(&query).map(Some);
+        let stored = self.rows.quarantine_counts.get_or_load(&query, load)?.copied().unwrap_or_default();
+        let is_of = |key: &QuarantineKey| key.consumer == *consumer;
+        let quarantine = &self.rows.quarantine;
+        let added = quarantine.added().filter(|(key, _)| is_of(key)).count() as u64;
+        // Stored, cut and put again.
+        let again =
+            quarantine.updated().filter(|(key, _)| is_of(key) && key.position > through).count() as u64;
+        let removed = quarantine.removed().filter(|key| is_of(key) && key.position <= through).count() as u64;
+        if (stored + added + again).saturating_sub(removed) < QuarantineChange::MAX_CHANGES {
+            return Ok(());
+        }
+        let detail = format!(
+            "the quarantine of the consumer `{}` has {} changes, which is the limit: \
+             repair the consumer, and release changes or reset its cursor",
+            consumer.consumer,
+            QuarantineChange::MAX_CHANGES
+        );
+        Err(refusal(ErrorKind::TooLarge, detail).into())
     }
 
     fn release(
@@ -93,25 +145,20 @@ impl<S: RowSource> WriteScope<'_, S> {
         change: &ReleaseChange,
     ) -> Decided<(ConsumerResult, bool), S> {
         let position = change.position;
-        let mut cuts = self.rows.quarantine_cuts.items().iter();
-        let is_cut = cuts.any(|(of, after)| *of == consumer && position > *after);
         let key = QuarantineKey { consumer, position };
-        let was_listed = match self.rows.quarantine.known(&key) {
-            Some(staged) => staged.is_some(),
-            None if is_cut => false,
-            None => {
-                let source = &mut *self.source;
-                match self.rows.quarantine.get_or_load(&key, || source.quarantined(&key)) {
-                    Ok(found) => found.is_some(),
-                    // A damaged change is released like any other.
-                    Err(halt) if halt.is_corrupt() => true,
-                    Err(halt) => return Err(halt),
-                }
+        let was_listed = match self.is_quarantined(&key) {
+            Ok(true) => {
+                self.rows.quarantine.remove(key);
+                true
             }
+            Ok(false) => false,
+            // A damaged change is released like any other.
+            Err(halt) if halt.is_corrupt() => {
+                self.rows.quarantine.remove_stored(key);
+                true
+            }
+            Err(halt) => return Err(halt),
         };
-        if was_listed {
-            self.rows.quarantine.remove_stored(key);
-        }
         let answer = ChangeReleased { consumer: change.consumer.clone(), position, was_listed };
         Ok((ConsumerResult::Release(answer), was_listed))
     }

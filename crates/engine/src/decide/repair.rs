@@ -11,6 +11,7 @@ use throughline_core::{
 use super::{
     Decided, WriteScope,
     load::{Named, last_seq, summary_mut},
+    refusal,
 };
 use crate::{
     Halt, RowSource,
@@ -39,6 +40,7 @@ impl<S: RowSource> WriteScope<'_, S> {
     ) -> Decided<Readable, S> {
         let Some(state) = self.living(thread)? else { return Ok(Readable::Missing) };
         let read = match self.named(state.floor, thread, id) {
+            Ok(Named::Nothing) if is_repair => return self.missing(thread, id),
             Ok(Named::Nothing) => return Ok(Readable::Missing),
             Ok(Named::Tombstone) => return Ok(Readable::Tombstone),
             Ok(Named::There(row, _)) => self.with_content(thread, id, &row),
@@ -59,6 +61,17 @@ impl<S: RowSource> WriteScope<'_, S> {
             }
             Err(halt) => Err(halt),
         }
+    }
+
+    /// Refuses a message that is missing only because its index is damaged.
+    fn missing(&mut self, thread: &ThreadId, id: &MessageId) -> Decided<Readable, S> {
+        let key = self.message_key(thread, id);
+        if self.source.is_hidden(&key)? {
+            let detail =
+                "the index of the ids does not lead to the stored message: rebuild the indexes of the store";
+            return Err(refusal(ErrorKind::Corrupt, detail).about(thread, id).into());
+        }
+        Ok(Readable::Missing)
     }
 
     /// Deletes a damaged message and leaves a tombstone.

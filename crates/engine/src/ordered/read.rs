@@ -57,7 +57,7 @@ impl<S: OrderedRead> OrderedRows<S> {
             ReadArgs::Tenants(list) => rules::check_limit(list.limit)?,
             ReadArgs::Quarantined(list) => rules::check_limit(list.limit)?,
             ReadArgs::Aliases(list) => rules::check_limit(list.limit)?,
-            ReadArgs::Attempts(list) => rules::check_limit(list.limit)?,
+            ReadArgs::Attempts(list) => rules::check_page(list.limit, list.max_bytes)?,
             ReadArgs::Changes(read) => {
                 rules::check_limit(read.limit)?;
                 let reached = self.position().map_err(unavailable)?;

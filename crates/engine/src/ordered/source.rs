@@ -16,8 +16,8 @@ use crate::{
     Halt, RowSource,
     rows::{
         AgentKey, AliasQuery, AliasRow, AttemptKey, ConsumerKey, ConsumerRow, ContentBuilder, IdempotencyRow,
-        IdempotencyRowKey, LeftoverQuery, MessageKey, MessageRange, MessageRow, QuarantineKey, RangeKind,
-        RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
+        IdempotencyRowKey, LeftoverQuery, MessageKey, MessageRange, MessageRow, QuarantineCount,
+        QuarantineKey, RangeKind, RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
     },
 };
 
@@ -176,6 +176,12 @@ impl<S: OrderedRead> RowSource for OrderedRows<S> {
 
     fn quarantined(&mut self, key: &QuarantineKey) -> Loaded<Option<QuarantinedChange>> {
         self.get(&keys::quarantined(key)).map_err(stopped)
+    }
+
+    fn count_quarantined(&mut self, query: &QuarantineCount) -> Loaded<u64> {
+        let all: Vec<QuarantinedChange> =
+            self.all(&keys::of_consumer("quarantine", &query.consumer)).map_err(stopped)?;
+        Ok(all.iter().filter(|change| change.position <= query.through).count() as u64)
     }
 
     fn leftovers(&mut self, query: &LeftoverQuery) -> Loaded<u64> {

@@ -19,6 +19,15 @@ pub struct QuarantineKey {
     pub position: Position,
 }
 
+/// The stored changes in the quarantine of a consumer, up to a position.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QuarantineCount {
+    /// The consumer.
+    pub consumer: ConsumerKey,
+    /// The last position that counts.
+    pub through: Position,
+}
+
 /// A consumer of the changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -27,7 +27,7 @@ mod thread;
 pub use self::{
     alias::{AliasBy, AliasQuery, AliasRow},
     chunk::{ChunkKind, ContentBuilder, chunk_text},
-    consumer::{ConsumerKey, ConsumerRow, QuarantineKey},
+    consumer::{ConsumerKey, ConsumerRow, QuarantineCount, QuarantineKey},
     event::ChangeEvent,
     idempotency::IdempotencyRow,
     key::{IdempotencyRowKey, MessageKey, ThreadKey},

@@ -26,8 +26,8 @@ pub use self::{
 };
 use crate::rows::{
     AgentKey, AliasQuery, AliasRow, AttemptKey, ChangeEvent, ConsumerKey, ConsumerRow, IdempotencyRow,
-    IdempotencyRowKey, LeftoverPurge, LeftoverQuery, MessageKey, MessageRow, QuarantineKey, RangeKind,
-    RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
+    IdempotencyRowKey, LeftoverPurge, LeftoverQuery, MessageKey, MessageRow, QuarantineCount, QuarantineKey,
+    RangeKind, RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
 };
 
 /// The rows of a transaction: the loaded rows, and the rows to write.
@@ -72,6 +72,7 @@ pub struct StagedRows {
     pub(crate) alias_queries: StagedTable<AliasQuery, Vec<KnownName>>,
     pub(crate) session_queries: StagedTable<SessionQuery, ()>,
     pub(crate) leftovers: StagedTable<LeftoverQuery, u64>,
+    pub(crate) quarantine_counts: StagedTable<QuarantineCount, u64>,
     pub(crate) recovered_labels: StagedTable<ThreadKey, (Labels, Option<OwnerId>)>,
     /// The loaded part of each range above or below a floor.
     pub(crate) message_ranges: HashMap<(ThreadKey, RangeKind, Seq), LoadedRange>,
@@ -108,6 +109,7 @@ macro_rules! each_part {
         $rows.alias_queries.$call();
         $rows.session_queries.$call();
         $rows.leftovers.$call();
+        $rows.quarantine_counts.$call();
         $rows.recovered_labels.$call();
     };
 }

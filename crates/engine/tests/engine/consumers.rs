@@ -72,6 +72,29 @@ fn a_change_that_is_quarantined_again_and_released_in_one_transaction_is_off_the
 }
 
 #[test]
+fn a_full_quarantine_refuses_changes_in_one_transaction_as_in_several() {
+    const MOST: u64 = QuarantineChange::MAX_CHANGES;
+    for together in [false, true] {
+        let mut store = Store::default();
+        let mut writes: Vec<_> = (1..=MOST).map(quarantine).collect();
+        writes.extend([quarantine(MOST + 1), quarantine(3), release(3), quarantine(MOST + 2)]);
+        writes.extend([quarantine(MOST + 3), reset_to(10), quarantine(500), quarantine(501)]);
+        let answers: Vec<_> = if together {
+            store.commit(&writes, None)
+        } else {
+            writes.into_iter().map(|write| store.apply(write)).collect()
+        };
+        let full: Vec<_> = answers.iter().enumerate().filter(|(_, answer)| answer.is_err()).collect();
+        let at = |at: u64| usize::try_from(at).unwrap();
+        let refused: Vec<_> = full.iter().map(|(at, answer)| (*at, answer.as_ref().unwrap_err())).collect();
+        let kind = &ErrorKind::TooLarge;
+        assert_eq!(refused, [(at(MOST), kind), (at(MOST + 4), kind)], "together: {together}");
+        let left: Vec<_> = store.quarantine.keys().map(|key| key.position.get()).collect();
+        assert_eq!(left, [1, 2, 4, 5, 6, 7, 8, 9, 10, 500, 501], "together: {together}");
+    }
+}
+
+#[test]
 fn a_damaged_row_of_the_list_is_released() {
     let mut store = Store::default();
     store.result(quarantine(3));

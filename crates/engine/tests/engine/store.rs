@@ -20,7 +20,8 @@ use throughline_engine::{
     rows::{
         AgentKey, AliasQuery, AliasRow, AttemptKey, ConsumerKey, ConsumerRow, ContentBuilder, DamagedRow,
         IdempotencyRow, IdempotencyRowKey, LeftoverQuery, MessageKey, MessageRange, MessageRow,
-        QuarantineKey, RangeKind, RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
+        QuarantineCount, QuarantineKey, RangeKind, RuntimeKey, SessionHeadKey, SessionKey, SessionQuery,
+        ThreadKey, ThreadRow,
     },
 };
 
@@ -281,6 +282,12 @@ impl RowSource for &mut Store {
     fn quarantined(&mut self, key: &QuarantineKey) -> Result<Option<QuarantinedChange>, Halt<NotLoaded>> {
         self.load(key)?;
         Ok(self.quarantine.get(key).cloned())
+    }
+
+    fn count_quarantined(&mut self, query: &QuarantineCount) -> Result<u64, Halt<NotLoaded>> {
+        self.load(query)?;
+        let is_of = |key: &&QuarantineKey| key.consumer == query.consumer && key.position <= query.through;
+        Ok(self.quarantine.keys().filter(is_of).count() as u64)
     }
 
     fn leftovers(&mut self, query: &LeftoverQuery) -> Result<u64, Halt<NotLoaded>> {

@@ -20,3 +20,4 @@ mod tenants;
 mod threads;
 mod tickets;
 mod token_file;
+mod web_page;

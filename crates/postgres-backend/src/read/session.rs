@@ -1,16 +1,19 @@
 //! Reads of agent sessions: the session that a claimer may resume, and the runs of an agent.
 
-use sqlx::Row as _;
+use sqlx::{AssertSqlSafe, Row as _};
 use throughline_core::{
     backend::{
-        rules,
+        AnswerBytes, EstimatedSize as _, rules,
         sessions::{AgentRecord, AttemptRecord},
     },
     sessions::{Attempts, ListAttempts, ResolveSession, SessionResolved},
 };
 use throughline_engine::{Halt, Limits, Transaction};
 
-use super::{Answer, Scope};
+use super::{
+    Answer, Scope,
+    fitting::{fitting, left_out},
+};
 use crate::rows::{NotLoaded, Source, decode, number, whose};
 
 impl Scope<'_> {
@@ -27,7 +30,7 @@ impl Scope<'_> {
     }
 
     pub(super) async fn attempts(&mut self, list: &ListAttempts) -> Answer<Attempts> {
-        rules::check_limit(list.limit)?;
+        rules::check_page(list.limit, list.max_bytes)?;
         let mut answer = Attempts {
             agent: list.agent.clone(),
             thread: list.thread.clone(),
@@ -37,24 +40,32 @@ impl Scope<'_> {
         if self.living(&list.thread).await?.is_none() {
             return Ok(answer);
         }
-        let rows = sqlx::query(
-            "SELECT record FROM throughline.session_attempts WHERE tenant = $1 AND thread = $2 AND agent = $3 \
+        let rows = "SELECT record, number, octet_length(record) + 256 AS size FROM throughline.session_attempts \
+             WHERE tenant = $1 AND thread = $2 AND agent = $3 \
              AND incarnation = coalesce((SELECT a.incarnation FROM throughline.session_agents a \
-             WHERE a.tenant = $1 AND a.agent = $3), $4) AND number < $5 ORDER BY number DESC LIMIT $6",
-        )
-        .bind(self.tenant.as_str())
-        .bind(list.thread.as_str())
-        .bind(list.agent.as_str())
-        .bind(number(AgentRecord::default().incarnation))
-        .bind(list.before.map_or(i64::MAX, number))
-        .bind(i64::from(list.limit) + 1)
-        .fetch_all(&mut *self.db)
-        .await?;
+             WHERE a.tenant = $1 AND a.agent = $3), $4) AND number < $5 ORDER BY number DESC LIMIT $6";
+        let sql = fitting!("record", rows, "number DESC", "$7");
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(self.tenant.as_str())
+            .bind(list.thread.as_str())
+            .bind(list.agent.as_str())
+            .bind(number(AgentRecord::default().incarnation))
+            .bind(list.before.map_or(i64::MAX, number))
+            .bind(i64::from(list.limit) + 1)
+            .bind(i64::from(list.max_bytes))
+            .fetch_all(&mut *self.db)
+            .await?;
         let limit = list.limit as usize;
-        answer.more = rows.len() > limit;
+        let mut bytes = AnswerBytes::new(list.max_bytes);
+        answer.more = rows.len() > limit || left_out(&rows)? > 0;
         for row in rows.iter().take(limit) {
-            let record: AttemptRecord = decode(row.try_get("record")?, whose(&list.agent, &list.thread))?;
-            answer.attempts.push(record.attempt);
+            let AttemptRecord { attempt, .. } =
+                decode(row.try_get("record")?, whose(&list.agent, &list.thread))?;
+            if !bytes.take(attempt.estimated_size()) {
+                answer.more = true;
+                break;
+            }
+            answer.attempts.push(attempt);
         }
         Ok(answer)
     }

@@ -11,6 +11,7 @@ use throughline_engine::{
 
 use super::{
     Source, Writing,
+    apart::short_columns,
     message::{columns, decode_damaged},
     number,
 };
@@ -42,10 +43,26 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
     if keys.is_empty() {
         return Ok(());
     }
-    let [tenants, threads, ids] = columns(keys.iter());
-    let found = sqlx::query(READ).bind(tenants).bind(threads).bind(ids).fetch_all(db).await?;
+    let loading = source.loading;
+    for keys in loading.groups(keys) {
+        let [tenants, threads, ids] = columns(keys.iter());
+        let query = sqlx::query(READ).bind(tenants).bind(threads).bind(ids);
+        match loading.fetch(db, query).await? {
+            Some(found) => insert_found(source, &keys, &found)?,
+            None => {
+                for key in keys {
+                    let damaged = source.record_damaged(&key, short_columns(db, &key).await?);
+                    source.contents.insert_damaged(key, damaged);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn insert_found(source: &mut Source, keys: &[MessageKey], found: &[PgRow]) -> sqlx::Result<()> {
     let mut contents: HashMap<(&str, &str, &str), Stored<'_>> = HashMap::new();
-    for row in &found {
+    for row in found {
         let key: (&str, &str, &str) = (row.try_get("tenant")?, row.try_get("thread")?, row.try_get("id")?);
         let stored = match contents.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
@@ -64,7 +81,7 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
             stored.due -= 1;
         }
     }
-    for key in &keys {
+    for key in keys {
         let MessageKey { thread, id } = key;
         let Some(stored) = contents.remove(&(thread.tenant.as_str(), thread.thread.as_str(), id.as_str()))
         else {

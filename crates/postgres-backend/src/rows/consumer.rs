@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use throughline_core::{PersistError, Position, ThreadId, Timestamp, changes::QuarantinedChange};
 use throughline_engine::{
     StagedRows,
-    rows::{ConsumerKey, ConsumerRow, QuarantineKey},
+    rows::{ConsumerKey, ConsumerRow, QuarantineCount, QuarantineKey},
 };
 
 use super::{Source, Writing, counter, number};
@@ -18,6 +18,9 @@ const CURSORS: &str = "SELECT k.i, c.position FROM unnest($1::text[], $2::text[]
 const QUARANTINED: &str = "SELECT k.i, q.position, q.at, q.thread, q.why \
     FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS k (tenant, consumer, position, i) \
     JOIN throughline.quarantine q ON q.tenant = k.tenant AND q.consumer = k.consumer AND q.position = k.position";
+
+const COUNT: &str = "SELECT count(*) FROM throughline.quarantine \
+    WHERE tenant = $1 AND consumer = $2 AND position <= $3";
 
 pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Result<()> {
     let keys = source.consumers.take_wanted();
@@ -39,7 +42,8 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
     if !keys.is_empty() {
         let (tenants, names) = columns(keys.iter().map(|key| &key.consumer));
         let positions: Vec<i64> = keys.iter().map(|key| number(key.position.get())).collect();
-        let found = sqlx::query(QUARANTINED).bind(tenants).bind(names).bind(positions).fetch_all(db).await?;
+        let found = sqlx::query(QUARANTINED).bind(tenants).bind(names).bind(positions);
+        let found = found.fetch_all(&mut *db).await?;
         for row in &found {
             let Some(key) = which(&keys, row)? else { continue };
             match quarantined(row)? {
@@ -51,6 +55,16 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
             }
         }
         keys.into_iter().for_each(|key| source.quarantine.insert(key, None));
+    }
+    for query in source.quarantine_counts.take_wanted() {
+        let QuarantineCount { consumer: ConsumerKey { tenant, consumer }, through } = &query;
+        let count: i64 = sqlx::query_scalar(COUNT)
+            .bind(tenant.as_str())
+            .bind(consumer.as_str())
+            .bind(number(through.get()))
+            .fetch_one(&mut *db)
+            .await?;
+        source.quarantine_counts.insert(query, counter(count).unwrap_or_default());
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use throughline_engine::{
     rows::{DamagedRow, LastChange, MessageKey, MessageRow},
 };
 
-use super::{Source, Writing, counter, number, session::json};
+use super::{Source, Writing, apart::short_columns, counter, number, session::json};
 
 /// The role and the state of a deleted row, which no message has.
 const DELETED: &str = "deleted";
@@ -93,13 +93,29 @@ pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Re
     if keys.is_empty() {
         return Ok(());
     }
-    let [tenants, threads, ids] = columns(keys.iter());
-    let found = sqlx::query(READ).bind(tenants).bind(threads).bind(ids).fetch_all(db).await?;
+    let loading = source.loading;
+    for keys in loading.groups(keys) {
+        let [tenants, threads, ids] = columns(keys.iter());
+        let query = sqlx::query(READ).bind(tenants).bind(threads).bind(ids);
+        match loading.fetch(db, query).await? {
+            Some(found) => insert_found(source, &keys, &found)?,
+            None => {
+                for key in keys {
+                    let damaged = source.record_damaged(&key, short_columns(db, &key).await?);
+                    source.messages.insert_damaged(key, damaged);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn insert_found(source: &mut Source, keys: &[MessageKey], found: &[PgRow]) -> sqlx::Result<()> {
     let mut rows: HashMap<(&str, &str, &str), &PgRow> = HashMap::with_capacity(found.len());
-    for row in &found {
+    for row in found {
         rows.insert((row.try_get("tenant")?, row.try_get("thread")?, row.try_get("id")?), row);
     }
-    for key in &keys {
+    for key in keys {
         let found = rows.get(&(key.thread.tenant.as_str(), key.thread.thread.as_str(), key.id.as_str()));
         let Some(row) = found else {
             source.messages.insert(key.clone(), None);
@@ -125,21 +141,35 @@ pub(super) fn decode_purgeable(row: &PgRow, seq: Seq) -> sqlx::Result<MessageRow
     let DamagedRow { revision, state, .. } = decode_damaged(row)?;
     let attachments: Option<&str> = row.try_get("attachments")?;
     Ok(MessageRow {
-        seq: Some(seq),
         role: Role::from_name(row.try_get("role")?).unwrap_or(Role::User),
         state: state.unwrap_or(MessageState::Abandoned),
         revision,
         chunks: counter(row.try_get("chunks")?).unwrap_or(ALL_CHUNKS),
+        created_at: Timestamp::from_micros(row.try_get("created_at")?),
+        updated_at: Timestamp::from_micros(row.try_get("updated_at")?),
+        attachments: attachments.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default(),
+        ..unreadable_purgeable(seq)
+    })
+}
+
+/// The same if the server cannot read the row.
+pub(super) fn unreadable_purgeable(seq: Seq) -> MessageRow {
+    MessageRow {
+        seq: Some(seq),
+        role: Role::User,
+        state: MessageState::Abandoned,
+        revision: Revision::FIRST,
+        chunks: ALL_CHUNKS,
         first_chunk: 1,
         length: Length { bytes: 0, tail: Tail::Nothing },
         lease: None,
-        created_at: Timestamp::from_micros(row.try_get("created_at")?),
-        updated_at: Timestamp::from_micros(row.try_get("updated_at")?),
+        created_at: Timestamp::from_micros(0),
+        updated_at: Timestamp::from_micros(0),
         metadata: Metadata::new(),
-        attachments: attachments.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default(),
+        attachments: Vec::new(),
         abandon_reason: None,
         last_change: LastChange::Stored(0),
-    })
+    }
 }
 
 /// More chunks than a message can have; used if the number is damaged.

@@ -5,6 +5,7 @@
 //! So the rows to load follow from the decisions alone.
 
 mod alias;
+mod apart;
 mod cache;
 mod chunk;
 mod consumer;
@@ -20,6 +21,7 @@ use throughline_engine::StagedRows;
 
 pub(crate) use self::{
     alias::{alias_columns, alias_of},
+    apart::Loading,
     chunk::push_stored,
     message::{SELECTED, decode_message, message_columns},
     session::{decode, json, whose},

@@ -15,12 +15,12 @@ use throughline_engine::{
     Halt, RowKey, RowSource, StagedRows, prefetch,
     rows::{
         AgentKey, AliasQuery, AttemptKey, ConsumerKey, ConsumerRow, DamagedRow, IdempotencyRow,
-        IdempotencyRowKey, LeftoverQuery, MessageKey, MessageRange, MessageRow, QuarantineKey, RuntimeKey,
-        SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
+        IdempotencyRowKey, LeftoverQuery, MessageKey, MessageRange, MessageRow, QuarantineCount,
+        QuarantineKey, RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
     },
 };
 
-use super::{alias, cache::Cache, chunk, consumer, idempotency, message, range, session, thread};
+use super::{Loading, alias, cache::Cache, chunk, consumer, idempotency, message, range, session, thread};
 use crate::queue::Write;
 
 /// A row was not loaded yet. Its key is recorded.
@@ -59,13 +59,19 @@ pub(crate) struct Source {
     pub(super) session_queries: Cache<SessionQuery, Vec<KnownSession>>,
     pub(super) consumers: Cache<ConsumerKey, Option<ConsumerRow>>,
     pub(super) quarantine: Cache<QuarantineKey, Option<QuarantinedChange>>,
+    pub(super) quarantine_counts: Cache<QuarantineCount, u64>,
     /// The readable columns of damaged messages.
     pub(super) damaged: HashMap<MessageKey, DamagedRow>,
     /// Messages that are assumed to be absent and were not looked up.
     assumed: HashSet<MessageKey>,
+    pub(super) loading: Loading,
 }
 
 impl Source {
+    pub(crate) fn new(loading: Loading) -> Self {
+        Self { loading, ..Self::default() }
+    }
+
     /// Records the rows that a write certainly looks up.
     pub(crate) fn prefetch(&mut self, write: &Write, minted: MintedIds) {
         prefetch(&write.decided(), |row| match row {
@@ -180,6 +186,10 @@ impl RowSource for Source {
 
     fn quarantined(&mut self, key: &QuarantineKey) -> Loaded<Option<QuarantinedChange>> {
         self.quarantine.take(key)
+    }
+
+    fn count_quarantined(&mut self, query: &QuarantineCount) -> Loaded<u64> {
+        self.quarantine_counts.take(query)
     }
 
     fn leftovers(&mut self, query: &LeftoverQuery) -> Loaded<u64> {

@@ -20,7 +20,7 @@ use crate::{
     queue::Pending,
     replica::{self, Replicated},
     row_security::{NARROW, Reach, WIDEN},
-    rows::{MintedIds, Source, counter, number, writing},
+    rows::{Loading, MintedIds, Source, counter, number, writing},
     transaction::{Of, begin},
     warnings::listen,
 };
@@ -85,7 +85,7 @@ pub(super) async fn prepare(
     settings: &Settings,
     db: &mut PgConnection,
     batch: &[Pending],
-    minted: MintedIds,
+    (minted, loading): (MintedIds, Loading),
     (writer, number_of_batch): (&str, u64),
 ) -> Result<Prepared, Unprepared> {
     if let [pending] = batch
@@ -108,7 +108,7 @@ pub(super) async fn prepare(
             return Ok(Some(Prepared::refused(batch, &refusal)));
         }
         let limits = Limits::default().with_max_content_bytes(settings.options.max_content_bytes);
-        let mut transaction = Transaction::new(Source::default(), limits);
+        let mut transaction = Transaction::new(Source::new(loading), limits);
         let decided = decide(&mut transaction, db, batch, minted).await?;
         let (source, staged) = transaction.into_parts();
         if source.has_assumed(&staged) {

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sqlx::PgConnection;
 use throughline_core::{
     Effect, ErrorKind, MessageId, PersistArgs, PersistError, Result, changes::CommitNotifier,
 };
@@ -23,7 +24,7 @@ use crate::{
     error::{Failure, Phase, Reach},
     options::Settings,
     queue::{Committed, Pending},
-    rows::MintedIds,
+    rows::{Loading, MintedIds},
 };
 
 /// The most operations of a transaction, and the bytes after which it takes no more.
@@ -149,19 +150,15 @@ impl Worker {
         // Taken out of the link: if this task ends in the middle of the transaction, the connection closes.
         let Some(mut db) = self.link.take() else { return Ended::Failed(batch, Failure::lost()) };
         self.batch += 1;
-        let name = (&*self.name, self.batch);
-        let prepared = match prepare(&self.settings, &mut db, &batch, MintedIds::AreNew, name).await {
-            Err(Unprepared::KnownIds) => match roll_back(&self.settings, &mut db).await {
-                Ok(()) => prepare(&self.settings, &mut db, &batch, MintedIds::MayBeKnown, name).await,
-                Err(failure) => Err(failure.into()),
-            },
-            prepared => prepared,
-        };
-        let prepared = prepared.map_err(|unprepared| match unprepared {
-            Unprepared::Failed(failure) => failure,
-            // Every id was looked up, so none was assumed to be new.
-            Unprepared::KnownIds => Failure::lost(),
-        });
+        let mut prepared = self.prepare(&mut db, &batch, Loading::Together).await;
+        if let (Err(failure), [_]) = (&prepared, &*batch)
+            && failure.is_damage()
+        {
+            prepared = match roll_back(&self.settings, &mut db).await {
+                Ok(()) => self.prepare(&mut db, &batch, Loading::OneByOne).await,
+                Err(failure) => Err(failure),
+            };
+        }
         let Prepared { decided, written } = match prepared {
             Ok(prepared) => prepared,
             Err(failure) => {
@@ -215,6 +212,28 @@ impl Worker {
         self.commits.notify(written.last());
         answer(batch, decided, Some(&written));
         Ended::Answered
+    }
+
+    /// Runs everything except the commit. Minted ids are taken for new at first.
+    async fn prepare(
+        &self,
+        db: &mut PgConnection,
+        batch: &[Pending],
+        loading: Loading,
+    ) -> std::result::Result<Prepared, Failure> {
+        let name = (&*self.name, self.batch);
+        let prepared = match prepare(&self.settings, db, batch, (MintedIds::AreNew, loading), name).await {
+            Err(Unprepared::KnownIds) => match roll_back(&self.settings, db).await {
+                Ok(()) => prepare(&self.settings, db, batch, (MintedIds::MayBeKnown, loading), name).await,
+                Err(failure) => Err(failure.into()),
+            },
+            prepared => prepared,
+        };
+        prepared.map_err(|unprepared| match unprepared {
+            Unprepared::Failed(failure) => failure,
+            // Every id was looked up, so none was assumed to be new.
+            Unprepared::KnownIds => Failure::lost(),
+        })
     }
 
     /// Returns whether the last transaction was committed; `None` if that could not be determined in time.

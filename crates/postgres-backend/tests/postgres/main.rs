@@ -2,8 +2,10 @@
 
 mod audit;
 mod erased;
+mod feed;
 mod fingerprints;
 mod lost;
+mod lost_value;
 mod minted;
 mod open;
 mod outcomes;

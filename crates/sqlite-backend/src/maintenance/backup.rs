@@ -99,14 +99,14 @@ pub(super) fn backup(source: &Path, path: &Path, stop: &Stop) -> Result<Backup> 
 }
 
 /// The target of a backup.
-struct Target {
+pub(super) struct Target {
     path: PathBuf,
     directory: PathBuf,
     name: OsString,
 }
 
 impl Target {
-    fn of(path: &Path) -> Result<Self, BackupError> {
+    pub(super) fn of(path: &Path) -> Result<Self, BackupError> {
         let fault = |fault| Err(BackupError::Path { path: path.to_owned(), fault });
         if path.as_os_str().is_empty() {
             return fault("it is empty");
@@ -141,7 +141,7 @@ impl Target {
 
     /// Creates a new file next to the target, with permissions for its owner only. It is deleted unless it becomes the
     /// target.
-    fn unfinished(&self) -> Result<TempPath, BackupError> {
+    pub(super) fn unfinished(&self) -> Result<TempPath, BackupError> {
         let mut prefix = self.name.clone();
         prefix.push(".");
         let file =
@@ -151,7 +151,7 @@ impl Target {
     }
 
     /// Gives the complete backup its name, unless a file with that name exists by now, and syncs the directory.
-    fn name(&self, unfinished: TempPath) -> Result<(), BackupError> {
+    pub(super) fn name(&self, unfinished: TempPath) -> Result<(), BackupError> {
         unfinished.persist_noclobber(&self.path).map_err(|refused| {
             if refused.error.kind() == io::ErrorKind::AlreadyExists {
                 BackupError::Exists { path: self.path.clone() }
@@ -197,7 +197,7 @@ fn copy(source: &Path, unfinished: &Path, go_on: impl Fn() -> Result<()>) -> Res
 }
 
 /// Syncs the backup, and gives it the permissions of the store. Returns its length.
-fn settle(source: &Path, unfinished: &Path) -> Result<u64, BackupError> {
+pub(super) fn settle(source: &Path, unfinished: &Path) -> Result<u64, BackupError> {
     let settle = || -> io::Result<u64> {
         // Without opening the store: closing it again would drop the locks that SQLite holds.
         fs::set_permissions(unfinished, fs::metadata(source)?.permissions())?;

@@ -5,6 +5,7 @@
 //! so the WAL grows with each write until they end.
 
 mod backup;
+mod rebuild;
 mod report;
 mod verify;
 
@@ -21,6 +22,7 @@ use throughline_core::{Effect, ErrorKind, PersistError, Result, backend::OwnerPr
 
 pub use self::{
     backup::{Backup, BackupError},
+    rebuild::RebuiltStore,
     report::{Damage, Part, Verification},
 };
 use crate::{
@@ -140,6 +142,40 @@ impl Maintenance {
         self.owner.check()?;
         let (source, target) = (Arc::clone(&self.path), path.as_ref().to_owned());
         on_a_thread(move |stop| backup::backup(&source, &target, stop)).await
+    }
+
+    /// Copies the rows of the store to a new file at `path`, where SQLite builds every index from them, and verifies that
+    /// file. This repairs a store with a damaged index: the index hides rows, which are still in their table. The file of
+    /// the store does not change, and writers continue.
+    ///
+    /// To replace the store, end all writes first, because the new file has none of the later ones. Then close the store,
+    /// and open the new file. Keep the file with the fingerprint key (`NAME-fingerprints`) next to it.
+    ///
+    /// - Damaged rows are damaged in the new file too. [`RebuiltStore::verification`] names them; a deletion or an import
+    ///   repairs them.
+    /// - A damaged table of the order or of labels loses rows here. `verification` then names the threads, and
+    ///   [`RebuildThread`](throughline_core::threads::RebuildThread) repairs each of them in the opened file.
+    /// - The full-text index is not copied. The store builds it again after it is opened.
+    ///
+    /// It holds one row at a time, and the new file has the permissions of the store. After cancelling it ends soon, as
+    /// [`backup`](Self::backup) does. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// The errors of [`backup`](Self::backup). `Corrupt` if rows of a table cannot be read, or if two rows have one key,
+    /// because one of them was added while an index hid the other: the error names the table, and only a backup helps.
+    /// In all cases there is no new file.
+    ///
+    /// ```
+    /// # async fn example(maintenance: throughline_sqlite::Maintenance) -> throughline_core::Result<()> {
+    /// let rebuilt = maintenance.rebuild_into("chat-rebuilt.db").await?;
+    /// assert!(rebuilt.verification.is_sound(), "{:?}", rebuilt.verification.damaged);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn rebuild_into(&self, path: impl AsRef<Path>) -> Result<RebuiltStore> {
+        self.owner.check()?;
+        let (source, target) = (Arc::clone(&self.path), path.as_ref().to_owned());
+        on_a_thread(move |stop| rebuild::rebuild(&source, &target, stop)).await
     }
 }
 

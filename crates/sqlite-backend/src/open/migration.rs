@@ -93,11 +93,18 @@ pub(super) fn check(connection: &Connection, path: &Path, schema: i64) -> Result
 /// Returns an empty in-memory store, as this version creates it.
 pub(super) fn fresh() -> rusqlite::Result<Connection> {
     let fresh = Connection::open_in_memory()?;
-    fresh.execute_batch(LEDGER)?;
-    for migration in MIGRATIONS {
-        fresh.execute_batch(migration.sql)?;
-    }
+    create_tables(&fresh)?;
     Ok(fresh)
+}
+
+/// Creates the tables and indexes of this version in an empty file, without entries in the ledger.
+pub(crate) fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(LEDGER)?;
+    for migration in MIGRATIONS {
+        connection.execute_batch(migration.sql)?;
+    }
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", LATEST)
 }
 
 /// A table or an index, as the file describes it.

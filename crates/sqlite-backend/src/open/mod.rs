@@ -21,7 +21,7 @@ use rusqlite::{Connection, config::DbConfig};
 pub use self::error::OpenError;
 pub(crate) use self::fingerprint_key::KeyFile;
 use self::identity::{Identity, Unfit};
-pub(crate) use self::trigger::foreign_triggers;
+pub(crate) use self::{migration::create_tables, trigger::foreign_triggers};
 use crate::{
     SqliteBackend, SqliteOptions, SqliteReader,
     connection::{configure, connect},

@@ -3,7 +3,7 @@
 use rusqlite::params;
 use throughline_core::{
     Result,
-    backend::rules,
+    backend::{AnswerBytes, EstimatedSize as _, rules, sessions::AttemptRecord},
     sessions::{Attempts, ListAttempts, ResolveSession, SessionResolved},
 };
 use throughline_engine::{
@@ -29,7 +29,7 @@ pub(super) fn resolve(scope: Scope<'_>, read: &ResolveSession) -> Result<Session
 }
 
 pub(super) fn attempts(scope: Scope<'_>, list: &ListAttempts) -> Result<Attempts> {
-    rules::check_limit(list.limit)?;
+    rules::check_page(list.limit, list.max_bytes)?;
     Ok(read_attempts(scope, list)?)
 }
 
@@ -48,6 +48,7 @@ fn read_attempts(scope: Scope<'_>, list: &ListAttempts) -> Applied<Attempts> {
     let head = SessionHeadKey { thread: key, agent: list.agent.clone(), incarnation };
     let Some(head_pk) = source.head_pk(&head)? else { return Ok(answer) };
     let before = list.before.map_or(i64::MAX, number);
+    let mut bytes = AnswerBytes::new(list.max_bytes);
     let mut statement = scope.db.prepare_cached(ATTEMPTS)?;
     let mut rows = statement.query(params![head_pk, before, i64::from(list.limit) + 1])?;
     while let Some(row) = rows.next()? {
@@ -55,10 +56,14 @@ fn read_attempts(scope: Scope<'_>, list: &ListAttempts) -> Applied<Attempts> {
             answer.more = true;
             break;
         }
-        match read_attempt(row, 0, head_pk) {
-            Some(record) => answer.attempts.push(record.attempt),
-            None => return Err(damaged_sessions(&head)),
+        let Some(AttemptRecord { attempt, .. }) = read_attempt(row, 0, head_pk) else {
+            return Err(damaged_sessions(&head));
+        };
+        if !bytes.take(attempt.estimated_size()) {
+            answer.more = true;
+            break;
         }
+        answer.attempts.push(attempt);
     }
     Ok(answer)
 }

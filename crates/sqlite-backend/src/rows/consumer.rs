@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 use throughline_core::{Position, ThreadId, Timestamp, changes::QuarantinedChange, ids::ConsumerName};
 use throughline_engine::{
     StagedRows,
-    rows::{ConsumerKey, ConsumerRow, QuarantineKey},
+    rows::{ConsumerKey, ConsumerRow, QuarantineCount, QuarantineKey},
 };
 
 use super::{Source, corrupt};
@@ -71,6 +71,20 @@ impl Source<'_> {
             }
             found => Ok(found.flatten()),
         }
+    }
+
+    pub(super) fn quarantine_len(&self, query: &QuarantineCount) -> Applied<u64> {
+        let QuarantineCount { consumer: ConsumerKey { tenant, consumer }, through } = query;
+        let count: i64 = self
+            .db
+            .prepare_cached(
+                "SELECT count(*) FROM consumers k JOIN quarantine q ON q.consumer_pk = k.consumer_pk \
+                 WHERE k.tenant = ?1 AND k.consumer = ?2 AND q.position <= ?3",
+            )?
+            .query_row(params![tenant.as_str(), consumer.as_str(), number(through.get())], |row| {
+                row.get(0)
+            })?;
+        Ok(u64::try_from(count).unwrap_or_default())
     }
 
     fn consumer_pk(&self, key: &ConsumerKey) -> Applied<Option<i64>> {

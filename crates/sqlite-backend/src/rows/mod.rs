@@ -9,6 +9,7 @@ mod consumer;
 mod content;
 mod event;
 mod flush;
+mod hidden;
 mod idempotency;
 mod label;
 mod leftover;

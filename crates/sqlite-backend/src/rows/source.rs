@@ -14,8 +14,8 @@ use throughline_engine::{
     Halt, RowSource,
     rows::{
         AgentKey, AliasQuery, AttemptKey, ConsumerKey, ConsumerRow, DamagedRow, IdempotencyRow,
-        IdempotencyRowKey, LeftoverQuery, MessageKey, MessageRange, MessageRow, QuarantineKey, RuntimeKey,
-        SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
+        IdempotencyRowKey, LeftoverQuery, MessageKey, MessageRange, MessageRow, QuarantineCount,
+        QuarantineKey, RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
     },
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct Source<'a> {
     pub(super) messages: LoadedMessages,
     /// Ids that are assumed to be new: they were minted for the current call.
     assumed_new: HashSet<MessageId, RandomState>,
+    /// The ids of the messages of a thread that was read to find a hidden one.
+    pub(super) ids: HashMap<ThreadKey, HashSet<Vec<u8>, RandomState>, RandomState>,
     /// Whether messages are overwritten regardless of their rows: that is so for rows of another store.
     pub(super) overwrites: bool,
 }
@@ -42,7 +44,14 @@ type Loaded<T> = Result<T, Halt<EngineError>>;
 
 impl<'a> Source<'a> {
     pub(crate) fn new(db: &'a Connection, threads: &'a mut ThreadCache) -> Self {
-        Self { db, threads, messages: HashMap::default(), assumed_new: HashSet::default(), overwrites: false }
+        Self {
+            db,
+            threads,
+            messages: HashMap::default(),
+            assumed_new: HashSet::default(),
+            ids: HashMap::default(),
+            overwrites: false,
+        }
     }
 
     /// Creates a source for the rows of another store.
@@ -59,6 +68,7 @@ impl<'a> Source<'a> {
     /// Forgets the loaded messages after they were written.
     pub(super) fn written(&mut self) {
         self.messages.clear();
+        self.ids.clear();
     }
 
     /// Returns the number of a message that was loaded or inserted.
@@ -134,12 +144,20 @@ impl RowSource for Source<'_> {
         Ok(self.find_quarantined(key)?)
     }
 
+    fn count_quarantined(&mut self, query: &QuarantineCount) -> Loaded<u64> {
+        Ok(self.quarantine_len(query)?)
+    }
+
     fn leftovers(&mut self, query: &LeftoverQuery) -> Loaded<u64> {
         Ok(self.count_leftovers(query)?)
     }
 
     fn damaged_message(&mut self, key: &MessageKey) -> Loaded<Option<DamagedRow>> {
         Ok(self.find_damaged(key)?)
+    }
+
+    fn is_hidden(&mut self, key: &MessageKey) -> Loaded<bool> {
+        Ok(self.is_hidden_message(key)?)
     }
 
     fn recovered_labels(&mut self, key: &ThreadKey) -> Loaded<(Labels, Option<OwnerId>)> {
@@ -151,6 +169,9 @@ impl RowSource for Source<'_> {
     }
 
     fn rebuild_order(&mut self, key: &ThreadKey) -> Loaded<bool> {
-        Ok(self.rebuild_order_of(key)?)
+        let is_rebuilt = self.rebuild_order_of(key)?;
+        // No summary is computed without the messages that the index hides.
+        self.expect_no_hidden(key)?;
+        Ok(is_rebuilt)
     }
 }

@@ -14,7 +14,7 @@ use crate::skips::Skips;
 use crate::workspace::Workspace;
 
 /// The example that is the server of each check.
-const SERVER: &str = "http_server";
+const SERVER: &str = "serve";
 
 /// Runs all of them.
 pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use crate::Result;
 use crate::workspace::Workspace;
 
-/// The token of the example.
+/// The token of the caller.
 pub(super) const TOKEN: &str = "secret";
 
 /// A running server. A drop ends it.
@@ -28,7 +28,7 @@ impl Server {
         fs::create_dir_all(&folder)?;
         let mut child = Command::new(executable)
             .current_dir(&folder)
-            .args(["127.0.0.1:0", "chat.db"])
+            .args(["--address", "127.0.0.1:0", "--db", "chat.db", "--token", TOKEN, "--empty"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;

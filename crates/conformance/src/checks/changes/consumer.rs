@@ -17,6 +17,7 @@ checks! {
     Extended "consumers.cursor_never_moves_back" [Consumer Read] "a cursor moves forward from its expected position and never moves back" => cursor;
     Extended "consumers.reset_sets_the_cursor_anywhere" [Consumer Read] "a reset moves a cursor to any position and releases the quarantined changes after it" => reset;
     Extended "consumers.quarantine_lists_skipped_changes" [Consumer Read] "the quarantine lists skipped changes by position with their reasons, page by page, until they are released" => quarantine;
+    Extended "consumers.quarantine_holds_1000_changes" [Consumer Read] "the quarantine of a consumer holds 1000 changes and refuses more until one is released" => full;
     Extended "consumers.state_is_separate_per_consumer_and_tenant" [Consumer Read] "each consumer of each tenant has its own cursor and quarantine" => separate;
     Extended "consumers.names_are_case_sensitive" [Consumer Read] "two consumer names that differ only in case belong to two consumers" => case;
     Extended "consumers.refused_move_creates_no_consumer" [Consumer Replica Read] "a refused cursor move or a release for an unknown consumer creates no consumer" => refused_move;
@@ -117,6 +118,45 @@ async fn quarantine(rig: Rig) {
     assert!(release(3).await.unwrap().was_listed && !release(3).await.unwrap().was_listed);
     assert_eq!(listed(&db, "index").await, [1, 5, 7, 9].map(|at| (at, why(at))));
     assert_eq!(state(&db, "index").await, (0, 4));
+}
+
+async fn full(rig: Rig) {
+    let db = rig.db().await;
+    let change = |consumer: &str, position| {
+        QuarantineChange::new(name(consumer), at(position), thread_id("t"), "broken")
+    };
+    let most = QuarantineChange::MAX_CHANGES;
+    // At the same time, so that few commits hold them.
+    let call = |position| tokio::spawn(db.on_consumer(change("index", position)).into_future());
+    let calls: Vec<_> = (1..=most + 20).map(call).collect();
+    let mut kept = 0;
+    for call in calls {
+        match call.await.expect("the call ends") {
+            Ok(_) => kept += 1,
+            over => drop(refused(over, ErrorKind::TooLarge)),
+        }
+    }
+    assert_eq!(kept, most);
+    assert_eq!(state(&db, "index").await, (0, most));
+    let first = listed_from(&db, "index", Position::ZERO).await;
+    // A reason is replaced; another change is refused; another consumer has its own quarantine.
+    skip(&db, "index", first, "another reason").await;
+    refused(db.on_consumer(change("index", most + 21)).await, ErrorKind::TooLarge);
+    skip(&db, "mirror", most + 21, "broken").await;
+    let release = ReleaseChange { consumer: name("index"), position: at(first) };
+    assert!(db.on_consumer(release).await.unwrap().was_listed);
+    skip(&db, "index", most + 21, "broken").await;
+    refused(db.on_consumer(change("index", most + 22)).await, ErrorKind::TooLarge);
+    assert_eq!(state(&db, "index").await, (0, most));
+    db.on_consumer(ResetCursor::new(name("index"), at(first))).await.unwrap();
+    skip(&db, "index", most + 22, "broken").await;
+    assert_eq!(state(&db, "index").await, (first, 1));
+}
+
+/// The position of the first quarantined change after a position.
+async fn listed_from(db: &Persistence, consumer: &str, after: Position) -> u64 {
+    let list = ListQuarantined { after, ..ListQuarantined::new(name(consumer), 1) };
+    db.read(list).await.expect("a list").changes[0].position.get()
 }
 
 async fn separate(rig: Rig) {

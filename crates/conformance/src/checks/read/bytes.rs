@@ -41,7 +41,7 @@ fn size(messages: &[Message]) -> usize {
 }
 
 /// Asserts that pages end at the bound and not long before it. A store estimates sizes by itself: it may end one a little earlier.
-fn expect_bounded(sizes: &[Vec<usize>], bound: u32) {
+pub(in crate::checks) fn expect_bounded(sizes: &[Vec<usize>], bound: u32) {
     let bound = bound as usize;
     for (at, page) in sizes.iter().enumerate() {
         let sum: usize = page.iter().sum();

@@ -1,12 +1,17 @@
 //! The list of the runs of an agent.
 
-use throughline_core::sessions::{FailRun, Failure, ListAttempts};
+use throughline_core::{
+    AgentId, Timestamp,
+    backend::EstimatedSize as _,
+    sessions::{AdoptSession, AdoptedRun, Attempt, AttemptState, FailRun, Failure, ListAttempts},
+};
 
 use super::{agent_thread, at, begun, ran};
-use crate::{check::checks, rig::Rig, shorthand::thread_id};
+use crate::{check::checks, checks::read::bytes::expect_bounded, rig::Rig, shorthand::thread_id};
 
 checks! {
     Extended "sessions.history_pages_list_each_run_once" [Session Read] "the history lists each run once, latest first, page by page" => pages;
+    Extended "sessions.history_ends_at_its_byte_bound" [Session Read] "the history ends at its byte bound, and the next pages list each run once" => bytes;
     Extended "sessions.history_keeps_the_failure_detail" [Session Read] "the history shows a failed run with the detail of its failure" => detail;
 }
 
@@ -24,6 +29,37 @@ async fn pages(rig: Rig) {
         before = numbers.last().copied();
     }
     assert_eq!(numbers, [5, 4, 3, 2, 1]);
+}
+
+async fn bytes(rig: Rig) {
+    const BOUND: u32 = 16 << 10;
+    let db = rig.db().await;
+    let run = |number: i64| AdoptedRun {
+        id: format!("run-{number}").parse().unwrap(),
+        provider: "p".parse().unwrap(),
+        runtime: None,
+        session: None,
+        work_dir: Some(format!("/{}", "x".repeat(4000)).parse().unwrap()),
+        state: AttemptState::Completed,
+        started_at: Timestamp::from_micros(number),
+        ended_at: Some(Timestamp::from_micros(number)),
+    };
+    let (agent, thread) = ("g".parse::<AgentId>().unwrap(), thread_id("a"));
+    let runs = (1..=10).map(run).collect();
+    db.on_session(AdoptSession { agent: agent.clone(), thread: thread.clone(), pointer: None, runs })
+        .await
+        .unwrap();
+    let (mut numbers, mut sizes) = (Vec::new(), Vec::new());
+    let mut next = Some(ListAttempts::new(agent, thread, 100).with_max_bytes(BOUND));
+    while let Some(list) = next {
+        let page = db.read(list.clone()).await.unwrap();
+        sizes.push(page.attempts.iter().map(Attempt::estimated_size).collect());
+        numbers.extend(page.attempts.iter().map(|attempt| attempt.number));
+        next = list.next(&page);
+    }
+    assert_eq!(numbers, (1..=10).rev().collect::<Vec<_>>());
+    expect_bounded(&sizes, BOUND);
+    assert!(sizes.len() > 2, "{sizes:?}");
 }
 
 async fn detail(rig: Rig) {

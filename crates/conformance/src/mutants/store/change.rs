@@ -107,6 +107,7 @@ pub(super) fn max_bytes(args: &mut PersistArgs) -> Option<&mut u32> {
         PersistArgs::Read(ReadArgs::OpenReservations(list)) => Some(&mut list.max_bytes),
         PersistArgs::Read(ReadArgs::Threads(list)) => Some(&mut list.max_bytes),
         PersistArgs::Read(ReadArgs::Audit(read)) => Some(&mut read.max_bytes),
+        PersistArgs::Read(ReadArgs::Attempts(list)) => Some(&mut list.max_bytes),
         _ => None,
     }
 }

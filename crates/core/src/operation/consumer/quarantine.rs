@@ -11,6 +11,10 @@ use crate::{
 };
 
 /// Adds a change to the quarantine of a consumer, with a reason. A repeated call replaces the reason.
+///
+/// # Errors
+/// [`TooLarge`](crate::ErrorKind::TooLarge) if the quarantine already has [`MAX_CHANGES`](Self::MAX_CHANGES) other changes. A
+/// consumer that fails on so many changes is broken, and its cursor should not pass more of them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct QuarantineChange {
@@ -29,6 +33,9 @@ debug_without_text!(QuarantineChange { consumer, position, thread } unshown { wh
 impl QuarantineChange {
     /// The longest reason: 4096 bytes.
     pub const MAX_WHY: usize = 4096;
+
+    /// The most changes in the quarantine of a consumer: 1000. A replica receives the quarantine of a consumer as one row image.
+    pub const MAX_CHANGES: u64 = 1000;
 
     /// Returns the operation, for [`Persistence::on_consumer`](crate::Persistence::on_consumer).
     pub fn new(consumer: ConsumerName, position: Position, thread: ThreadId, why: impl Into<String>) -> Self {

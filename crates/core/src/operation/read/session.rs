@@ -1,10 +1,11 @@
 use serde::{Deserialize, Serialize};
 
+use super::page;
 use crate::{
     AgentId, ThreadId,
     message::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut, carries_nothing},
     operation::{
-        SessionSubject, Verb,
+        ReadPage, SessionSubject, Verb,
         facts::{AnswerFacts, Facts, Limits, Split, StatesFacts},
     },
     session::{Attempt, Claimer, Resolution},
@@ -50,19 +51,37 @@ pub struct ListAttempts {
     /// Only the runs before this [number](Attempt::number).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
-    /// The most entries to return: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
+    /// The most entries to return: 1 to [`ReadPage::MAX_LIMIT`].
     pub limit: u32,
+    /// The most bytes of the answer: 1 to [`ReadPage::MAX_BYTES`]. The list ends before the run that would exceed them, but shows
+    /// at least one run.
+    #[serde(default = "page::default_bytes", skip_serializing_if = "page::is_default_bytes")]
+    pub max_bytes: u32,
 }
 
 impl ListAttempts {
     /// Returns a list of the latest `limit` runs.
     #[must_use]
     pub const fn new(agent: AgentId, thread: ThreadId, limit: u32) -> Self {
-        Self { agent, thread, before: None, limit }
+        Self { agent, thread, before: None, limit, max_bytes: ReadPage::DEFAULT_BYTES }
+    }
+
+    /// Sets the most bytes of the answer.
+    #[must_use]
+    pub const fn with_max_bytes(mut self, max_bytes: u32) -> Self {
+        self.max_bytes = max_bytes;
+        self
+    }
+
+    /// Returns the list of the runs before those of an answer. `None` after the last one.
+    #[must_use]
+    pub fn next(&self, answer: &Attempts) -> Option<Self> {
+        let last = answer.attempts.last().filter(|_| answer.more)?;
+        Some(Self { before: Some(last.number), ..self.clone() })
     }
 }
 
-carries_nothing!(ListAttempts { agent: _, thread: _, before: _, limit: _ });
+carries_nothing!(ListAttempts { agent: _, thread: _, before: _, limit: _, max_bytes: _ });
 
 /// The answer to [`ListAttempts`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +93,7 @@ pub struct Attempts {
     pub thread: ThreadId,
     /// The runs, the latest first.
     pub attempts: Vec<Attempt>,
-    /// Whether there are earlier runs.
+    /// Whether there are earlier runs. A list can be shorter than its limit and not be the last one.
     pub more: bool,
 }
 
@@ -143,7 +162,7 @@ impl StatesFacts for ListAttempts {
     fn facts(&self) -> Facts<'_> {
         Facts {
             session: Some(SessionSubject::of_run(&self.agent, None)),
-            limits: Limits::items(self.limit),
+            limits: Limits::page(self.limit, self.max_bytes),
             split_by_message: Split::Here,
             ..Facts::needing(&[Verb::Read])
         }

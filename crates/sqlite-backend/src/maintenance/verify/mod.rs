@@ -44,7 +44,7 @@ pub(super) fn verify(path: &Path, stop: &Stop) -> Result<Verification> {
 
 /// Returns whether SQLite failed because of the contents of the file. A missing table or column also counts as damage:
 /// the file was opened as a store.
-fn is_damage(error: &rusqlite::Error) -> bool {
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     let code = match error {
         rusqlite::Error::SqliteFailure(failure, _) => failure.code,
         rusqlite::Error::SqlInputError { error, .. } => error.code,

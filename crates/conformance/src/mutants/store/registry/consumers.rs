@@ -2,7 +2,7 @@
 
 use throughline_core::{
     PersistArgs, PersistResult, Position, ReadArgs, ReadResult,
-    changes::{ConsumerArgs, ResetCursor},
+    changes::{ConsumerArgs, ConsumerResult, ResetCursor},
 };
 
 use crate::mutants::store::{Mutant, searches::SearchFault, special::Special};
@@ -91,6 +91,28 @@ pub(super) static MUTANTS: &[Mutant] = &[
     .before(|args, _| {
         if let Some(ConsumerArgs::Quarantine(change)) = consumer(args) {
             change.why.clear();
+        }
+    }),
+    Mutant::new(
+        "quarantines-without-end",
+        "accepts any number of quarantined changes",
+        &["consumers.quarantine_holds_1000_changes"],
+    )
+    .before(|args, _| {
+        if let Some(ConsumerArgs::Quarantine(change)) = consumer(args)
+            && change.position.get() >= 900
+        {
+            let further = format!("{}-further", change.consumer);
+            change.consumer = further.parse().expect("a longer name");
+        }
+    })
+    .after(|asked, response| {
+        if let (
+            PersistArgs::Consumer(ConsumerArgs::Quarantine(change)),
+            PersistResult::Consumer(ConsumerResult::Quarantine(answer)),
+        ) = (asked, &mut response.result)
+        {
+            answer.consumer = change.consumer.clone();
         }
     }),
     Mutant::new(

@@ -180,6 +180,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "pages.open_message_list_ends_at_its_byte_bound",
             "pages.thread_list_ends_at_its_byte_bound",
             "audit.page_ends_at_its_byte_bound",
+            "sessions.history_ends_at_its_byte_bound",
         ],
     )
     .before(|args, _| {
@@ -194,6 +195,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "pages.page_ends_at_its_byte_bound",
             "pages.open_message_list_ends_at_its_byte_bound",
             "pages.thread_list_ends_at_its_byte_bound",
+            "sessions.history_ends_at_its_byte_bound",
         ],
     )
     .before(|args, _| {
@@ -211,6 +213,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "pages.open_content_counts_toward_the_byte_bound",
             "pages.open_message_list_ends_at_its_byte_bound",
             "pages.thread_list_ends_at_its_byte_bound",
+            "sessions.history_ends_at_its_byte_bound",
         ],
     )
     .after(|asked, response| {
@@ -226,6 +229,9 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }
             (ReadArgs::Threads(list), ReadResult::Threads(threads)) => {
                 threads.next.take_if(|_| threads.threads.len() < list.limit as usize);
+            }
+            (ReadArgs::Attempts(list), ReadResult::Attempts(runs)) => {
+                runs.more &= runs.attempts.len() == list.limit as usize;
             }
             _ => {}
         }

@@ -8,11 +8,24 @@ use tokio::{
     net::TcpStream,
 };
 
-/// An answer with a JSON body.
+/// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) json: Value,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    fn parse(answer: &str) -> Self {
+        let (head, text) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+        Self { status, text: text.to_owned() }
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> serde_json::Result<Value> {
+        serde_json::from_str(&self.text)
+    }
 }
 
 async fn send(server: SocketAddr, request: String) -> io::Result<TcpStream> {
@@ -21,26 +34,32 @@ async fn send(server: SocketAddr, request: String) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// Reads a whole answer.
+pub(crate) async fn get(server: SocketAddr, path: &str) -> io::Result<Answer> {
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
+    let mut text = String::new();
+    send(server, head).await?.read_to_string(&mut text).await?;
+    Ok(Answer::parse(&text))
+}
+
 /// Sends a JSON body, and reads the whole answer. An empty key sends none.
 pub(crate) async fn post(server: SocketAddr, path: &str, key: &str, body: &Value) -> io::Result<Answer> {
     let body = body.to_string();
     let key = if key.is_empty() { String::new() } else { format!("Idempotency-Key: {key}\r\n") };
     let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: {server}\r\nAuthorization: Bearer secret\r\n{key}\
+        "POST {path} HTTP/1.1\r\nHost: {server}\r\n{key}\
          Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
     let mut text = String::new();
     send(server, head + &body).await?.read_to_string(&mut text).await?;
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
-    Ok(Answer { status, json: serde_json::from_str(body)? })
+    Ok(Answer::parse(&text))
 }
 
 /// Opens the stream of changes after a position.
 pub(crate) async fn changes(server: SocketAddr, after: &str) -> io::Result<Changes> {
     let head = format!(
-        "GET /v1/changes?after=0 HTTP/1.1\r\nHost: {server}\r\nAuthorization: Bearer secret\r\n\
+        "GET /v1/changes?after=0 HTTP/1.1\r\nHost: {server}\r\n\
          Accept: text/event-stream\r\nLast-Event-ID: {after}\r\n\r\n"
     );
     Ok(Changes { stream: BufReader::new(send(server, head).await?), id: after.to_owned() })

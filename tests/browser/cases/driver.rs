@@ -1,0 +1,152 @@
+//! A headless Chromium with a new profile, driven over WebDriver.
+
+use std::{process::Stdio, time::Duration};
+
+use fantoccini::{
+    Client, ClientBuilder,
+    actions::{InputSource, KeyAction, KeyActions},
+    wd::WebDriverCompatibleCommand,
+};
+use http::Method;
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    time::{Instant, sleep},
+};
+
+/// The time after which a condition counts as never true.
+const HANG: Duration = Duration::from_secs(60);
+
+/// A browser with one tab. A drop ends its driver, and the driver ends the browser.
+pub(crate) struct Browser {
+    client: Client,
+    _driver: Child,
+    _profile: TempDir,
+}
+
+impl Browser {
+    pub(crate) async fn start() -> Self {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the program chromedriver: on Debian, the package chromium-driver");
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let port = loop {
+            let line = lines.next_line().await.unwrap().expect("chromedriver states its port");
+            if let Some((_, port)) = line.split_once("successfully on port ") {
+                break port.trim_end_matches('.').parse::<u16>().unwrap();
+            }
+        };
+        // The driver must always be able to write.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let profile = tempfile::tempdir().unwrap();
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        let Value::Object(capabilities) = capabilities(&profile) else { unreachable!("an object") };
+        builder.capabilities(capabilities);
+        let client = builder.connect(&format!("http://127.0.0.1:{port}")).await.expect("a session");
+        Self { client, _driver: driver, _profile: profile }
+    }
+
+    pub(crate) async fn open(&self, url: &str) {
+        self.client.goto(url).await.unwrap();
+    }
+
+    pub(crate) async fn reload(&self) {
+        self.client.refresh().await.unwrap();
+    }
+
+    /// Runs a script, and returns its value.
+    pub(crate) async fn run(&self, script: &str) -> Value {
+        self.client.execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{error}: {script}"))
+    }
+
+    /// Runs a script whose last argument is the function that takes its value.
+    pub(crate) async fn run_async(&self, script: &str, arguments: Vec<Value>) -> Value {
+        self.client.execute_async(script, arguments).await.unwrap_or_else(|error| panic!("{error}: {script}"))
+    }
+
+    /// Returns the value of an expression.
+    pub(crate) async fn value(&self, expression: &str) -> Value {
+        self.run(&format!("return ({expression})")).await
+    }
+
+    /// Waits until an expression is true.
+    #[track_caller]
+    pub(crate) fn until(&self, expression: &str) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        let expression = expression.to_owned();
+        async move {
+            let begun = Instant::now();
+            while self.value(&expression).await != Value::Bool(true) {
+                if begun.elapsed() > HANG {
+                    let body = self.value("document.body.innerText.slice(0, 3000)").await;
+                    panic!("{caller}: never true: {expression}\n{body}\n{:?}", self.log("browser").await);
+                }
+                sleep(Duration::from_millis(40)).await;
+            }
+        }
+    }
+
+    /// Presses keys, one after the other.
+    pub(crate) async fn press(&self, keys: &[char]) {
+        for key in keys {
+            let actions = KeyActions::new("keyboard".to_owned())
+                .then(KeyAction::Down { value: *key })
+                .then(KeyAction::Up { value: *key });
+            self.client.perform_actions(actions).await.unwrap();
+        }
+    }
+
+    /// Returns the messages of a log that came since the last call: `browser` or `performance`.
+    pub(crate) async fn log(&self, kind: &'static str) -> Vec<String> {
+        let entries = self.client.issue_cmd(ReadLog(kind)).await.unwrap();
+        let entries = entries.as_array().unwrap().iter();
+        entries.map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Returns the addresses of all requests to servers since the last call.
+    pub(crate) async fn requests(&self) -> Vec<String> {
+        let log = self.log("performance").await;
+        let events = log.iter().map(|entry| serde_json::from_str::<Value>(entry).unwrap());
+        let requests = events.filter(|event| event["message"]["method"] == "Network.requestWillBeSent");
+        let urls =
+            requests.map(|event| event["message"]["params"]["request"]["url"].as_str().unwrap().to_owned());
+        urls.filter(|url| url.starts_with("http") || url.starts_with("ws")).collect()
+    }
+
+    /// Ends the session, and with it the browser.
+    pub(crate) async fn close(self) {
+        self.client.clone().close().await.unwrap();
+    }
+}
+
+fn capabilities(profile: &TempDir) -> Value {
+    let profile = format!("--user-data-dir={}", profile.path().display());
+    json!({
+        "goog:chromeOptions": {"args": [
+            "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--window-size=1280,800", profile,
+        ]},
+        "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+    })
+}
+
+/// The command of Chromium that reads a log.
+#[derive(Debug)]
+struct ReadLog(&'static str);
+
+impl WebDriverCompatibleCommand for ReadLog {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/se/log", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (Method, Option<String>) {
+        (Method::POST, Some(json!({"type": self.0}).to_string()))
+    }
+}
