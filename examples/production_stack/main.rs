@@ -24,6 +24,9 @@ mod reader;
 #[path = "../quickstart/record.rs"]
 mod record;
 mod secrets;
+#[path = "../quickstart/skipped.rs"]
+#[expect(dead_code, reason = "the quickstart uses more of this module")]
+mod skipped;
 mod stack;
 mod traffic;
 #[path = "../quickstart/transcript.rs"]
@@ -64,6 +67,7 @@ async fn main() -> Result<(), Failure> {
     if env::args_os().len() == 1 {
         reader.input("sample.jsonl", SAMPLE.as_bytes());
     }
+    eprint!("{}", reader.skipped);
     let conversations = reader.transcript.into_conversations();
     let folder = tempfile::tempdir()?;
     let audit = AuditKey::new(&stack::secret());

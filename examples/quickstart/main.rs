@@ -17,6 +17,7 @@ mod lines;
 mod reader;
 mod record;
 mod report;
+mod skipped;
 mod store;
 mod transcript;
 mod verify;
@@ -81,6 +82,8 @@ async fn run(arguments: &Arguments) -> Result<u8, Box<dyn Error>> {
     arguments.files.iter().for_each(|file| reader.file(file));
     let Reader { transcript, records, skipped } = reader;
     let messages = transcript.messages();
+    eprint!("{skipped}");
+    let skipped = skipped.total();
     println!("read {records} records with {messages} messages, skipped {skipped}");
     if messages == 0 {
         eprintln!("error: there is nothing to store");
@@ -106,6 +109,9 @@ async fn run(arguments: &Arguments) -> Result<u8, Box<dyn Error>> {
     stores.close().await?;
     for mismatch in &verdict.mismatches {
         eprintln!("mismatch: {mismatch}");
+    }
+    if verdict.more_mismatches > 0 {
+        eprintln!("mismatch: {} more", verdict.more_mismatches);
     }
     println!("{} of the messages are in the agents' file", verdict.redirected);
     println!("verified {} of {} messages", verdict.verified, verdict.expected);

@@ -1,6 +1,7 @@
-//! Reads files into a transcript, and reports each record that it skips.
+//! Reads files into a transcript, and records what it skips.
 
 use std::{
+    fmt::Display,
     fs::File,
     io::{self, BufRead, BufReader, Read},
     path::Path,
@@ -13,6 +14,7 @@ use crate::{
     array,
     lines::{Line, LineReader},
     record::{self, Record},
+    skipped::{Defect, Kind, Skipped},
     transcript::{Location, Origin, Transcript, TurnContent},
 };
 
@@ -22,8 +24,8 @@ pub(crate) struct Reader {
     pub(crate) transcript: Transcript,
     /// The records that were parsed.
     pub(crate) records: usize,
-    /// The records and files that were reported and skipped.
-    pub(crate) skipped: usize,
+    /// The records and files that were skipped.
+    pub(crate) skipped: Skipped,
 }
 
 impl Reader {
@@ -32,7 +34,7 @@ impl Reader {
         let name = path.display().to_string();
         match File::open(path) {
             Ok(file) => self.input(&name, file),
-            Err(error) => self.skip(&name, &format!("cannot be opened: {error}")),
+            Err(error) => self.unreadable(&name, "cannot be opened", &error),
         }
     }
 
@@ -42,7 +44,7 @@ impl Reader {
         match is_json_array(&mut input) {
             Ok(true) => self.array(name, input),
             Ok(false) => self.lines(name, input),
-            Err(error) => self.skip(name, &format!("cannot be read: {error}")),
+            Err(error) => self.unreadable(name, "cannot be read", &error),
         }
     }
 
@@ -53,7 +55,7 @@ impl Reader {
             self.record(record::record(json), &origin);
         });
         if let Err(reason) = read {
-            self.skip(name, &reason);
+            self.skipped.add(&name, &Defect::new(Kind::NotJson, reason));
         }
     }
 
@@ -65,21 +67,23 @@ impl Reader {
                 Ok(None) => return,
                 Ok(Some((number, Line::Whole(line)))) => (number, record::parse(line, false)),
                 Ok(Some((number, Line::Unfinished(line)))) => (number, record::parse(line, true)),
-                Ok(Some((number, Line::TooLong))) => (number, Err(Line::TOO_LONG.to_owned())),
-                Err(error) => return self.skip(name, &format!("cannot be read on: {error}")),
+                Ok(Some((number, Line::TooLong))) => {
+                    (number, Err(Defect::new(Kind::TooLong, Line::TOO_LONG)))
+                }
+                Err(error) => return self.unreadable(name, "cannot be read on", &error),
             };
             self.record(record, &Origin { file: Arc::clone(&file), location: Location::Line(line) });
         }
     }
 
-    fn record(&mut self, record: Result<Record, String>, origin: &Origin) {
+    fn record(&mut self, record: Result<Record, Defect>, origin: &Origin) {
         match record.and_then(|record| self.take(record, origin)) {
             Ok(()) => self.records += 1,
-            Err(reason) => self.skip(&origin.to_string(), &reason),
+            Err(defect) => self.skipped.add(origin, &defect),
         }
     }
 
-    fn take(&mut self, record: Record, origin: &Origin) -> Result<(), String> {
+    fn take(&mut self, record: Record, origin: &Origin) -> Result<(), Defect> {
         match record {
             Record::NoTurn => {}
             Record::Turn { session, is_side, uuid, role, content } => {
@@ -104,13 +108,13 @@ impl Reader {
         role: Role,
         content: TurnContent,
         origin: &Origin,
-    ) -> Result<(), String> {
-        self.transcript.push(thread, name, role, content, origin.clone()).map_err(|error| error.to_string())
+    ) -> Result<(), Defect> {
+        let pushed = self.transcript.push(thread, name, role, content, origin.clone());
+        pushed.map_err(|error| Defect::from(error.to_string()))
     }
 
-    fn skip(&mut self, location: &str, reason: &str) {
-        self.skipped += 1;
-        eprintln!("skipped {location}: {reason}");
+    fn unreadable(&mut self, name: &str, failed: &str, error: &dyn Display) {
+        self.skipped.add(&name, &Defect::new(Kind::Unreadable, format!("{failed}: {error}")));
     }
 }
 

@@ -7,7 +7,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use throughline::Role;
 
-use crate::transcript::{Block, TurnContent};
+use crate::{
+    skipped::{self, Defect},
+    transcript::{Block, TurnContent},
+};
 
 /// One parsed record.
 pub(crate) enum Record {
@@ -64,32 +67,36 @@ struct ChatTurn<'a> {
 }
 
 /// Parses one line. Returns the reason if the line is not a valid record.
-pub(crate) fn parse(line: &[u8], is_unfinished: bool) -> Result<Record, String> {
+pub(crate) fn parse(line: &[u8], is_unfinished: bool) -> Result<Record, Defect> {
     let line = line.trim_ascii();
     if line.is_empty() {
-        return Err("a blank line".to_owned());
+        return Err(Defect::new(skipped::Kind::Blank, "a blank line"));
     }
-    let text = str::from_utf8(line)
-        .map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to() + 1))?;
+    let text = str::from_utf8(line).map_err(|error| {
+        let from = error.valid_up_to() + 1;
+        Defect::new(skipped::Kind::NotUtf8, format!("not UTF-8 from byte {from} on"))
+    })?;
     let whole: &RawValue = serde_json::from_str(text).map_err(|error| {
-        let problem = if is_unfinished && error.is_eof() { "cut off" } else { "not JSON" };
-        format!("{problem}: {}", reason(&error))
+        let is_cut_off = is_unfinished && error.is_eof();
+        let kind = if is_cut_off { skipped::Kind::CutOff } else { skipped::Kind::NotJson };
+        Defect::new(kind, format!("{kind}: {}", reason(&error)))
     })?;
     record(whole)
 }
 
 /// Parses one JSON value. Returns the reason if the value is not a valid record.
-pub(crate) fn record(whole: &RawValue) -> Result<Record, String> {
+pub(crate) fn record(whole: &RawValue) -> Result<Record, Defect> {
     let text = whole.get();
     if kind_of(whole) != Kind::Object {
-        return Err(format!("expected an object, found {}", kind_of(whole).name()));
+        return Err(format!("expected an object, found {}", kind_of(whole).name()).into());
     }
     let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| reason(&error))?;
-    match (fields.conversations, fields.kind) {
+    let record = match (fields.conversations, fields.kind) {
         (Some(conversations), _) => chat(&fields, conversations),
         (None, Some(_)) => turn(&fields),
         (None, None) => Err("neither a turn (no `type`) nor a chat (no `conversations`)".to_owned()),
-    }
+    };
+    record.map_err(Defect::from)
 }
 
 fn turn(fields: &Fields<'_>) -> Result<Record, String> {

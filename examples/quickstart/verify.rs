@@ -9,6 +9,7 @@ use throughline::{
 };
 
 use crate::{
+    skipped::MAX_LISTED,
     store::{Stores, is_agents},
     transcript::{Block, Conversation, Turn, TurnContent, plain_text},
 };
@@ -23,7 +24,9 @@ pub(crate) struct Verdict {
     pub(crate) verified: usize,
     /// Messages that the agents' file itself contains.
     pub(crate) redirected: usize,
+    /// The first mismatches, at most [`MAX_LISTED`].
     pub(crate) mismatches: Vec<String>,
+    pub(crate) more_mismatches: usize,
 }
 
 /// Reads every conversation through the same stack, and compares it with the input.
@@ -46,8 +49,7 @@ pub(crate) async fn verify(
         if redirected != wanted {
             let thread = &conversation.thread;
             verdict
-                .mismatches
-                .push(format!("{thread}: {redirected} messages in the agents' file, expected {wanted}"));
+                .mismatch(format!("{thread}: {redirected} messages in the agents' file, expected {wanted}"));
         }
     }
     Ok(verdict)
@@ -73,12 +75,20 @@ impl Verdict {
         for (turn, message) in expected.iter().zip(found) {
             match difference(turn, message) {
                 None => self.verified += 1,
-                Some(difference) => self.mismatches.push(format!("{}: {difference}", turn.origin)),
+                Some(difference) => self.mismatch(format!("{}: {difference}", turn.origin)),
             }
         }
         if expected.len() != found.len() {
             let (thread, found, due) = (&conversation.thread, found.len(), expected.len());
-            self.mismatches.push(format!("{thread}: {found} messages, expected {due}"));
+            self.mismatch(format!("{thread}: {found} messages, expected {due}"));
+        }
+    }
+
+    fn mismatch(&mut self, mismatch: String) {
+        if self.mismatches.len() < MAX_LISTED {
+            self.mismatches.push(mismatch);
+        } else {
+            self.more_mismatches += 1;
         }
     }
 }

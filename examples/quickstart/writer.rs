@@ -14,7 +14,10 @@ use throughline::{
 };
 use tokio::task::JoinSet;
 
-use crate::transcript::{Block, Conversation, Turn, TurnContent};
+use crate::{
+    skipped::MAX_LISTED,
+    transcript::{Block, Conversation, Turn, TurnContent},
+};
 
 /// The number of conversations that are written concurrently.
 const MAX_CONCURRENT: usize = 64;
@@ -31,6 +34,8 @@ pub(crate) struct Written {
     pub(crate) took: Duration,
     /// The turns that the pipeline refused as too large or too deeply nested.
     pub(crate) refused: HashSet<(ThreadId, MessageId)>,
+    /// The refusals of the first of these turns, at most [`MAX_LISTED`].
+    refusals: Vec<String>,
 }
 
 /// Writes every conversation: concurrently, but each one in order.
@@ -51,11 +56,13 @@ pub(crate) async fn write_all(
             running.spawn(write_conversation(thread, Arc::clone(conversation), bar.clone()));
         }
         let Some(written) = running.join_next().await else { break };
-        let Written { messages, bytes, refused, took: _ } = written??;
+        let Written { messages, bytes, refused, refusals, took: _ } = written??;
         all.messages += messages;
         all.bytes += bytes;
         all.refused.extend(refused);
+        all.refusals.extend(refusals.into_iter().take(MAX_LISTED - all.refusals.len()));
     }
+    bar.suspend(|| all.refusals.iter().for_each(|refusal| eprintln!("refused {refusal}")));
     Ok(Written { took: begun.elapsed(), ..all })
 }
 
@@ -76,7 +83,9 @@ async fn write_conversation(
                 written.bytes += turn.content.byte_len();
             }
             Err(error) if error.kind() == ErrorKind::TooLarge => {
-                bar.suspend(|| eprintln!("refused {}: {error}", turn.origin));
+                if written.refusals.len() < MAX_LISTED {
+                    written.refusals.push(format!("{}: {error}", turn.origin));
+                }
                 written.refused.insert((conversation.thread.clone(), turn.id.clone()));
             }
             Err(error) => return Err(error),

@@ -132,7 +132,8 @@ impl<S: RowSource> Transaction<S> {
     }
 
     fn scope<'a>(&'a mut self, tenant: &'a TenantId, now: Timestamp) -> WriteScope<'a, S> {
-        WriteScope { source: &mut self.source, rows: &mut self.rows, tenant, now, limits: self.limits }
+        let (source, rows) = (&mut self.source, &mut self.rows);
+        WriteScope { source, rows, tenant, now, limits: self.limits, rewritten: 0 }
     }
 
     /// The changes of the writes so far.

@@ -74,15 +74,20 @@ export class MessageWindow {
   }
 
   jump(seq) {
-    this.#pin(false);
+    this.#leave();
     this.#anchor = { chunk: this.history.chunkOf(seq), seq, offset: 12, within: 0 };
     this.update();
   }
 
   jumpToStart() {
-    this.#pin(false);
+    this.#leave();
     this.#anchor = { chunk: 0, seq: null, offset: 0, within: 0 };
     this.update();
+  }
+
+  #leave() {
+    this.#pin(false);
+    this.#expected = this.element.scrollTop;
   }
 
   jumpToEnd() {
@@ -143,6 +148,7 @@ export class MessageWindow {
   update() {
     if (this.#isUpdating || !this.heights) return;
     this.#isUpdating = true;
+    this.#notice();
     try {
       for (let round = 0; round < 6; round++) {
         const range = this.#range();
@@ -157,6 +163,14 @@ export class MessageWindow {
     }
     this.#request();
     this.#report();
+  }
+
+  // A scroll whose event has not come yet moves the anchor too. Otherwise the update would take it back.
+  #notice() {
+    const { scrollTop } = this.element;
+    if (this.#isPinned || Math.abs(scrollTop - this.#expected) < 1) return;
+    this.#expected = scrollTop;
+    this.#capture();
   }
 
   #range() {

@@ -41,6 +41,7 @@
 
 mod chat_folder;
 mod error;
+mod finding;
 mod import;
 mod iso8601;
 mod legacy_sqlite;
@@ -49,6 +50,7 @@ mod report;
 pub use self::{
     chat_folder::{ChatFolder, ChatId, InvalidChatId},
     error::TransferError,
+    finding::{Finding, FindingKind, Location},
     legacy_sqlite::{LegacySqlite, LegacySqliteOptions, StreamingRows},
-    report::{Finding, FindingKind, Location, NotListed, Report},
+    report::{NotListed, Report},
 };

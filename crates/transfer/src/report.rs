@@ -1,11 +1,13 @@
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt};
 
-use throughline_core::{InvalidId, MessageId, Metadata, ThreadId};
+use throughline_core::Metadata;
+
+use crate::{Finding, FindingKind, Location, finding::shortened};
 
 /// The result of a transfer, or of its plan.
 ///
 /// Each list keeps its first [`MAX_LISTED`](Report::MAX_LISTED) elements, so that a large or hostile source cannot fill
-/// the memory. [`not_listed`](Report::not_listed) counts the others.
+/// the memory. [`not_listed`](Report::not_listed) counts the others, and counts the findings among them by kind.
 ///
 /// ```
 /// use throughline_transfer::Report;
@@ -42,24 +44,25 @@ impl Report {
     pub const MAX_LISTED: usize = 1_000;
 
     pub(crate) fn skip(&mut self, location: &Location, kind: FindingKind) {
-        list(&mut self.skipped, &mut self.not_listed.skipped, || Finding {
-            location: location.clone(),
-            kind,
-        });
+        let NotListed { skipped, skipped_kinds, .. } = &mut self.not_listed;
+        list(&mut self.skipped, skipped, skipped_kinds, location, kind);
     }
 
     pub(crate) fn warn(&mut self, location: &Location, kind: FindingKind) {
-        list(&mut self.warnings, &mut self.not_listed.warnings, || Finding {
-            location: location.clone(),
-            kind,
-        });
+        let NotListed { warnings, warning_kinds, .. } = &mut self.not_listed;
+        list(&mut self.warnings, warnings, warning_kinds, location, kind);
     }
 
     pub(crate) fn add_newer(&mut self, location: &Location) {
-        list(&mut self.newer, &mut self.not_listed.newer, || location.clone());
+        if self.newer.len() < Self::MAX_LISTED {
+            self.newer.push(location.shortened());
+        } else {
+            self.not_listed.newer += 1;
+        }
     }
 
     pub(crate) fn unknown(&mut self, name: String) {
+        let name = shortened(name);
         if let Some(count) = self.unknown_fields.get_mut(&name) {
             *count += 1;
         } else if self.unknown_fields.len() < Self::MAX_LISTED {
@@ -71,24 +74,34 @@ impl Report {
 
     /// Appends what another part of the same transfer skipped.
     pub(crate) fn append_skipped(&mut self, other: Self) {
+        for Finding { location, kind } in other.skipped {
+            self.skip(&location, kind);
+        }
         self.not_listed.skipped += other.not_listed.skipped;
-        for finding in other.skipped {
-            list(&mut self.skipped, &mut self.not_listed.skipped, || finding);
+        for (kind, count) in other.not_listed.skipped_kinds {
+            *self.not_listed.skipped_kinds.entry(kind).or_default() += count;
         }
     }
 }
 
-/// Appends an element, or counts it if the list is full.
-fn list<T>(listed: &mut Vec<T>, not_listed: &mut u64, element: impl FnOnce() -> T) {
+/// Appends a finding, or counts it and its kind if the list is full.
+fn list(
+    listed: &mut Vec<Finding>,
+    not_listed: &mut u64,
+    kinds: &mut BTreeMap<&'static str, u64>,
+    location: &Location,
+    kind: FindingKind,
+) {
     if listed.len() < Report::MAX_LISTED {
-        listed.push(element());
+        listed.push(Finding::new(location, kind));
     } else {
         *not_listed += 1;
+        *kinds.entry(kind.name()).or_default() += 1;
     }
 }
 
 /// The number of elements that each list of a [`Report`] does not keep.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotListed {
     /// The elements that [`Report::skipped`] does not keep.
@@ -99,6 +112,10 @@ pub struct NotListed {
     pub unknown_fields: u64,
     /// The elements that [`Report::newer`] does not keep.
     pub newer: u64,
+    /// The number of each kind in [`skipped`](Self::skipped), under its [name](FindingKind::name).
+    pub skipped_kinds: BTreeMap<&'static str, u64>,
+    /// The number of each kind in [`warnings`](Self::warnings), under its [name](FindingKind::name).
+    pub warning_kinds: BTreeMap<&'static str, u64>,
 }
 
 impl NotListed {
@@ -117,193 +134,26 @@ impl fmt::Display for Report {
             f,
             "{messages} messages in {threads} threads, {already_there} were there already, {left_out} were left out"
         )?;
-        match not_listed.total() {
-            0 => Ok(()),
-            more => {
-                let listed = skipped.len() + warnings.len() + newer.len() + self.unknown_fields.len();
-                write!(f, "; the report lists {listed} findings, and {more} more were counted only")
-            }
+        let more = not_listed.total();
+        if more == 0 {
+            return Ok(());
         }
+        let listed = skipped.len() + warnings.len() + newer.len() + self.unknown_fields.len();
+        write!(f, "; the report lists {listed} findings, and {more} more were counted only: {not_listed}")
     }
 }
 
-/// A defect, and its location.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// The location of the defect.
-    pub location: Location,
-    /// The kind of defect.
-    pub kind: FindingKind,
-}
-
-impl fmt::Display for Finding {
+impl fmt::Display for NotListed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.location, self.kind)
-    }
-}
-
-/// A location in a source, a folder or a store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Location {
-    /// A row of a table.
-    Row {
-        /// The table.
-        table: String,
-        /// Its row id; in a table without row ids, its message id.
-        row: String,
-    },
-    /// A line of a file.
-    Line {
-        /// The file.
-        file: PathBuf,
-        /// The line, from 1.
-        line: u64,
-    },
-    /// A file or a folder.
-    File(PathBuf),
-    /// A thread of the store.
-    Thread(ThreadId),
-    /// A message of the store.
-    Message {
-        /// Its thread.
-        thread: ThreadId,
-        /// Its id.
-        message: MessageId,
-    },
-}
-
-impl fmt::Display for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Row { table, row } => write!(f, "row {row} of `{table}`"),
-            Self::Line { file, line } => write!(f, "{}:{line}", file.display()),
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Thread(thread) => write!(f, "thread `{thread}`"),
-            Self::Message { thread, message } => write!(f, "message `{message}` of `{thread}`"),
+        let Self { skipped: _, warnings: _, unknown_fields, newer, skipped_kinds, warning_kinds } = self;
+        let skipped = skipped_kinds.iter().map(|(kind, count)| (*count, *kind, " skipped"));
+        let warnings = warning_kinds.iter().map(|(kind, count)| (*count, *kind, " warnings"));
+        let others = [(*unknown_fields, "unknown fields", ""), (*newer, "newer", "")];
+        let counts = skipped.chain(warnings).chain(others).filter(|(count, ..)| *count > 0);
+        for (at, (count, kind, list)) in counts.enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{count} {kind}{list}")?;
         }
+        Ok(())
     }
-}
-
-/// The kind of a defect.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum FindingKind {
-    /// An invalid id.
-    #[error("{0}")]
-    InvalidId(InvalidId),
-    /// An invalid time.
-    #[error("`{0}` is no time")]
-    NoTime(&'static str),
-    /// A value of the wrong type for its column.
-    #[error("`{column}` is no {expected}")]
-    NoValue {
-        /// The column.
-        column: &'static str,
-        /// The expected type.
-        expected: &'static str,
-    },
-    /// A text that is not UTF-8.
-    #[error("`{0}` is not UTF-8")]
-    NotUtf8(&'static str),
-    /// An unknown role.
-    #[error("there is no role `{0}`")]
-    UnknownRole(String),
-    /// A second message or chat with the same id.
-    #[error("its id occurs a second time")]
-    Twice,
-    /// The store or a layer refused it.
-    #[error("{0}")]
-    Refused(String),
-    /// The store has another message with its id.
-    #[error("the store has another message of its id")]
-    Differs,
-    /// The store had it, and it was deleted.
-    #[error("it was deleted from the store")]
-    Deleted,
-    /// A blank line.
-    #[error("the line is blank")]
-    Blank,
-    /// A line beyond the limit.
-    #[error("the line has more than {max} bytes")]
-    LineTooLong {
-        /// The limit in bytes.
-        max: usize,
-    },
-    /// A line that is not JSON, for example torn by a crash.
-    #[error("the line is not JSON, from column {0} on")]
-    NotJson(usize),
-    /// A line that is JSON, but no object.
-    #[error("the line is no object")]
-    NoObject,
-    /// A line of an unknown type, or without a type.
-    #[error("the line is of the type `{0}`")]
-    UnknownType(String),
-    /// A header after the first.
-    #[error("it is a second header")]
-    SecondHeader,
-    /// A transcript without a header.
-    #[error("the transcript has no header")]
-    NoHeader,
-    /// A header that names another chat than its folder.
-    #[error("the header names another chat")]
-    HeaderOfAnother,
-    /// A required field is missing.
-    #[error("there is no field `{0}`")]
-    NoField(&'static str),
-    /// A field of the wrong type.
-    #[error("the field `{0}` has the wrong type")]
-    WrongField(&'static str),
-    /// Missing numbers of turns.
-    #[error("turn {seq} follows turn {after}")]
-    SeqGap {
-        /// The number before.
-        after: u64,
-        /// This number.
-        seq: u64,
-    },
-    /// A number that occurred before.
-    #[error("turn {0} is there a second time")]
-    SeqTwice(u64),
-    /// A number lower than an earlier one.
-    #[error("turn {seq} comes after turn {after}")]
-    SeqOutOfOrder {
-        /// The highest number before.
-        after: u64,
-        /// This number.
-        seq: u64,
-    },
-    /// A newer version wrote it.
-    #[error("it has schema version {0}")]
-    Newer(String),
-    /// A folder or an entry that is no chat.
-    #[error("it is not named by a UUID")]
-    NoChatId,
-    /// A symbolic link, which is not followed.
-    #[error("it is a symbolic link")]
-    SymbolicLink,
-    /// A file next to a transcript.
-    #[error("it is no transcript")]
-    OtherFile,
-    /// A folder without a transcript, or a catalog entry without a folder.
-    #[error("there is no transcript")]
-    NoTranscript,
-    /// A chat that the catalog does not name.
-    #[error("the catalog does not name it")]
-    NotInCatalog,
-    /// A title that is too long; the thread has no title.
-    #[error("its title is too long")]
-    TitleTooLong,
-    /// An open message.
-    #[error("it is still being written")]
-    Open,
-    /// A thread summary that the store cannot read.
-    #[error("its entry is damaged")]
-    Damaged,
-    /// A thread whose folder belongs to another thread.
-    #[error("its folder would be that of the thread `{0}`")]
-    FolderTaken(ThreadId),
-    /// A chat of an earlier export whose thread the store no longer has; its files stay.
-    #[error("the store does not have it any more")]
-    NoLongerThere,
 }

@@ -287,6 +287,26 @@ async fn an_edit_that_completes_a_name_replaces_the_content() {
     assert_eq!(content(&db, "m").await, r#"[{"type":"text","text":"Bob and Alice, é Bob"}]"#);
 }
 
+/// Small items of a batch that each rewrite a large content: the layer stops before it has made a copy for each.
+#[tokio::test]
+async fn a_batch_rewrites_stored_content_up_to_64_mib() {
+    let store = Store::default();
+    let db = store.open(false);
+    let large = "x".repeat(16 << 20);
+    db.thread("t").add(NewMessage::user(&large).with_id("final".parse().unwrap())).await.unwrap();
+    let edits = |count: usize| {
+        (0..count).fold(Batch::new(), |batch, _| batch.with(append("final", "!", UpdateMode::Edit)))
+    };
+    let error = db.batch(edits(4)).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect(), error.batch_index()),
+        (ErrorKind::TooLarge, Effect::NotApplied, Some(3))
+    );
+    assert_eq!(error.site().map(throughline::Site::name), Some("names"), "{error}");
+    db.batch(edits(3)).await.unwrap();
+    assert_eq!(content(&db, "final").await, format!(r#"[{{"type":"text","text":"{large}!!!"}}]"#));
+}
+
 #[tokio::test]
 async fn buffered_text_survives_a_lost_answer_a_replay_and_a_refusal() {
     for before in ["", "say "] {

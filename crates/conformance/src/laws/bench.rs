@@ -1,7 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use throughline_core::{
-    Effect, IdempotencyKey, OpKind, PersistArgs, PersistError, PersistResponse, Persistence, ReadArgs, Result,
+    Effect, IdempotencyKey, OpKind, PersistArgs, PersistError, PersistResponse, Persistence, ReadArgs,
+    Result, operations::Addressed as _,
 };
 
 use tokio::time::timeout;
@@ -17,6 +18,15 @@ use crate::{call::call, clock::ManualClock};
 
 /// The deadline that only a blocked call reaches.
 const HELD_UP: Duration = Duration::from_secs(5);
+
+/// Whether a call of this operation takes an idempotency key.
+pub(crate) fn takes_keys(args: &PersistArgs) -> bool {
+    match args {
+        PersistArgs::Read(_) | PersistArgs::Consumer(_) | PersistArgs::Replica(_) => false,
+        PersistArgs::Session(session) => session.thread().is_some(),
+        _ => true,
+    }
+}
 
 /// The bench of a law: a layer between two probes.
 #[derive(Clone)]

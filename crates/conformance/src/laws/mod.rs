@@ -45,7 +45,12 @@ mod set;
 mod stream;
 
 #[cfg(test)]
-pub(crate) use self::law::of_streams_and_searches;
+pub(crate) use self::law::with_a_layer_of_their_own;
+pub(crate) use self::{
+    bench::takes_keys,
+    harness::{Subject as LayerSubject, run as run_law},
+    law::all,
+};
 pub use self::{
     fixture::{Addition, Around, LayerFixture, LayerProfile},
     harness::{assert_kept, broken, main},
@@ -53,8 +58,4 @@ pub use self::{
     operations::every_operation,
     probe::{Probe, ProbeFuture, ProbeService},
     set::LayerSet,
-};
-pub(crate) use self::{
-    harness::{Subject as LayerSubject, run as run_law},
-    law::all,
 };

@@ -255,9 +255,11 @@ mod tests {
             set.pairs().iter().map(|pair| pair.profile().name().to_owned()).collect::<Vec<_>>()
         };
         let free = LayerSet::new()
-            .with(LayerProfile::transparent("a"), || from_fn("a", Phase::Observe, marks::<1>))
-            .with(LayerProfile::transparent("b"), || from_fn("b", Phase::Observe, marks::<2>));
-        assert_eq!(names(&free), ["b+a", "a+b"]);
+            .with(LayerProfile::transparent("marks-one"), || from_fn("marks-one", Phase::Observe, marks::<1>))
+            .with(LayerProfile::transparent("marks-two"), || {
+                from_fn("marks-two", Phase::Observe, marks::<2>)
+            });
+        assert_eq!(names(&free), ["marks-two+marks-one", "marks-one+marks-two"]);
         let ranked = LayerSet::new()
             .with(LayerProfile::transparent("timeout"), || {
                 TimeoutLayer::new(std::time::Duration::from_secs(1))
@@ -268,9 +270,9 @@ mod tests {
 
     #[test]
     fn profile_with_another_name_than_its_layer_is_detected() {
-        let set =
-            LayerSet::new().with(LayerProfile::transparent("a"), || from_fn("b", Phase::Observe, marks::<1>));
-        assert_eq!(whom(&broken(set.alone())), ["a"]);
+        let set = LayerSet::new()
+            .with(LayerProfile::transparent("profiled"), || from_fn("described", Phase::Observe, marks::<1>));
+        assert_eq!(whom(&broken(set.alone())), ["profiled"]);
     }
 
     #[test]

@@ -155,7 +155,7 @@ mod tests {
 
     /// So that the law says more than those that were there before it.
     #[test]
-    fn each_law_of_streams_and_searches_is_the_only_one_to_catch_some_layer() {
+    fn each_of_these_laws_is_the_only_one_to_catch_some_layer() {
         let broken = |mutant: &layer::Mutant| {
             let subject = mutant.subject();
             let applies = |law: &&laws::Law| law.why_not_applicable(&subject.profile()).is_none();
@@ -163,7 +163,7 @@ mod tests {
             broken.filter_map(|(id, ran)| Some((id, ran.err()?))).collect::<Vec<_>>()
         };
         let mut wrong = Vec::new();
-        for law in laws::of_streams_and_searches().map(|law| law.id) {
+        for law in laws::with_a_layer_of_their_own().map(|law| law.id) {
             let alone: Vec<_> = layer::all().into_iter().filter(|mutant| mutant.killed_by == [law]).collect();
             if alone.is_empty() {
                 wrong.push(format!("`{law}` alone catches no mutant"));

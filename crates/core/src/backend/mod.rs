@@ -241,7 +241,8 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// [`max_answer_bytes`](Batch::max_answer_bytes) limits the stored bytes that the answers contain
     /// ([`answer_bytes`](crate::PersistResult::answer_bytes)). Beyond the limit the batch is `TooLarge`, with the
-    /// index of the item that exceeds it.
+    /// index of the item that exceeds it. So is a batch whose items together rewrite more stored content than
+    /// [`Batch::MAX_REWRITTEN_BYTES`].
     fn batch(&self, call: Admitted<'_, Batch>) -> impl Future<Output = Result<Reply<Batch>>> + Send {
         unsupported(&call)
     }

@@ -399,6 +399,34 @@ mod tests {
         }
     }
 
+    /// The names of the modes follow no article, which would depend on the name.
+    #[test]
+    fn a_refused_update_names_the_state_and_the_mode() {
+        let refused = |mode: UpdateMode, state| {
+            let at = Timestamp::from_micros(0);
+            transition(&update(mode, "x"), state, Revision::FIRST, None, at).unwrap_err().to_string()
+        };
+        let abandon = UpdateMode::Abandon { reason: None };
+        for (mode, name) in
+            [(UpdateMode::Partial, "partial"), (UpdateMode::Final, "final"), (abandon, "abandon")]
+        {
+            for (state, of) in [(Final, "final"), (Abandoned, "abandoned")] {
+                assert_eq!(
+                    refused(mode.clone(), state),
+                    format!("stale: the message is already {of} (mode of the update: {name})")
+                );
+            }
+        }
+        assert_eq!(
+            refused(UpdateMode::Edit, Abandoned),
+            "stale: the message is already abandoned (mode of the update: edit)"
+        );
+        assert_eq!(
+            refused(UpdateMode::Edit, Reserved),
+            "conflict: an edit needs a final message, and this one is reserved"
+        );
+    }
+
     #[test]
     fn an_empty_partial_update_only_renews_the_lease() {
         let at = Timestamp::from_micros;

@@ -38,6 +38,12 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// The most bytes of stored content that the items of one batch may read and write again: 64 MiB. An item that
+    /// appends to stored content and settles the message, or edits it, rewrites the whole content, so a small item can
+    /// rewrite megabytes. A batch beyond it fails as [`TooLarge`](crate::ErrorKind::TooLarge), with the index of the
+    /// item that exceeds it; divide the batch. The first such item of a batch is always accepted.
+    pub const MAX_REWRITTEN_BYTES: u64 = 64 << 20;
+
     /// Returns an empty batch.
     #[must_use]
     pub const fn new() -> Self {

@@ -34,6 +34,8 @@ pub(crate) struct WriteScope<'a, S> {
     pub(crate) tenant: &'a TenantId,
     pub(crate) now: Timestamp,
     pub(crate) limits: Limits,
+    /// The bytes of stored content that the items so far have rewritten.
+    pub(crate) rewritten: u64,
 }
 
 pub(crate) type Decided<T, S> = Result<T, Halt<<S as RowSource>::Stop>>;

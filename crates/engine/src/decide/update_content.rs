@@ -1,13 +1,13 @@
 //! A change of the content of a message, or its end.
 
 use throughline_core::{
-    PersistError, Revision,
+    ErrorKind, PersistError, Revision,
     backend::{Length, rules},
     changes::ChangeKind,
-    messages::{ContentChange, ContentUpdated, UpdateContent, UpdateMode},
+    messages::{Batch, ContentChange, ContentUpdated, UpdateContent, UpdateMode},
 };
 
-use super::{Decided, WriteScope, add::expect_length, load::summary_mut};
+use super::{Decided, WriteScope, add::expect_length, load::summary_mut, refusal};
 use crate::{
     RowSource,
     rows::{ContentBuilder, MessageRow},
@@ -70,9 +70,26 @@ impl<S: RowSource> WriteScope<'_, S> {
         expect_length(bytes, max, &update.thread, &update.id)
     }
 
+    /// Counts stored content that an item rewrites. Refuses an item, other than the first one, beyond the limit of a batch.
+    fn expect_rewrite(&mut self, bytes: u64) -> Result<(), PersistError> {
+        let (before, max) = (self.rewritten, Batch::MAX_REWRITTEN_BYTES);
+        self.rewritten = before.saturating_add(bytes);
+        if before > 0 && self.rewritten > max {
+            let detail = format!(
+                "the batch would rewrite {} bytes of stored content, and {max} are allowed: divide it",
+                self.rewritten
+            );
+            return Err(refusal(ErrorKind::TooLarge, detail));
+        }
+        Ok(())
+    }
+
     /// Stages a message with its whole content.
     fn settle(&mut self, update: &UpdateContent, before: &Before, mut row: MessageRow) -> Decided<(), S> {
         let (thread, id) = (&update.thread, &update.id);
+        if matches!(update.change, ContentChange::Append(_)) {
+            self.expect_rewrite(before.length.bytes)?;
+        }
         let content = match &update.change {
             ContentChange::Replace(content) => content.clone(),
             // Content that was accepted chunk by chunk is within the limit at its end.

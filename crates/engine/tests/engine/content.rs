@@ -1,7 +1,10 @@
 use throughline_core::{
-    Content, Delta, ErrorKind, MessageState, NewReservation, PersistArgs, PersistResult, Role, Timestamp,
+    Content, Delta, ErrorKind, MessageState, NewMessage, NewReservation, PersistArgs, PersistResult, Role,
+    Timestamp,
     changes::ChangeKind,
-    messages::{ContentChange, Import, ImportRow, Reserve, TakeLastMessage, UpdateContent, UpdateMode},
+    messages::{
+        Add, Batch, ContentChange, Import, ImportRow, Reserve, TakeLastMessage, UpdateContent, UpdateMode,
+    },
     threads::{ThreadArgs, ThreadResult},
 };
 use throughline_engine::Limits;
@@ -52,6 +55,49 @@ fn a_message_that_ends_in_its_transaction_leaves_no_chunk() {
     assert!(store.commit(&writes, None).iter().all(Result::is_ok));
     assert_eq!(store.chunk_rows, 0);
     assert_eq!(last_content(&mut store), Content::text("Hello"));
+}
+
+fn edit(id: &str) -> UpdateContent {
+    let change = ContentChange::Append(Delta::text("!"));
+    UpdateContent::new("t".parse().unwrap(), id.parse().unwrap(), change, UpdateMode::Edit)
+}
+
+/// Adds a message of a little more than `bytes`.
+fn add(store: &mut Store, id: &str, bytes: usize) {
+    let message = NewMessage::user(&"x".repeat(bytes)).with_id(id.parse().unwrap());
+    store.result(Add::new("t".parse().unwrap(), message));
+}
+
+/// Returns the content of the only message.
+fn whole(store: &Store) -> Content {
+    store.contents.values().next().expect("a message").content()
+}
+
+/// One-byte edits of a large message: each of them rewrites the whole content.
+#[test]
+fn a_batch_rewrites_stored_content_up_to_64_mib() {
+    let mut store = Store::default();
+    add(&mut store, "m", 1 << 20);
+    let edits = |count: usize| (0..count).fold(Batch::new(), |batch, _| batch.with(edit("m")));
+    assert_eq!(store.apply(edits(64)), Err(ErrorKind::TooLarge));
+    let stored = Content::text(&"x".repeat(1 << 20));
+    let edited = |count: usize| Content::text(&["x".repeat(1 << 20), "!".repeat(count)].concat());
+    assert_eq!(whole(&store), stored, "nothing of the batch is applied");
+    store.result(edits(63));
+    assert_eq!(whole(&store), edited(63));
+    // Each write has the limit for itself.
+    let alone = store.commit(&vec![edit("m").into(); 65], None);
+    assert!(alone.iter().all(Result::is_ok));
+    assert_eq!(last_content(&mut store), edited(63 + 65));
+}
+
+#[test]
+fn the_first_item_that_rewrites_content_is_accepted_at_any_size() {
+    let mut store = Store::default();
+    add(&mut store, "m", 65 << 20);
+    add(&mut store, "other", 1);
+    assert_eq!(store.apply(Batch::new().with(edit("m")).with(edit("other"))), Err(ErrorKind::TooLarge));
+    store.result(Batch::new().with(edit("m")));
 }
 
 #[test]

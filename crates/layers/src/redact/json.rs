@@ -9,7 +9,10 @@ use super::{
     scan::Mode,
     secret_name::{Strength, field_name, secret_name},
 };
-use crate::transform::{EditCounts, JsonString, MAX_DEPTH, TooDeep};
+use crate::transform::{
+    EditCounts, JsonString, MAX_DEPTH, TooDeep,
+    json::{self, Replaced},
+};
 
 /// The most levels of JSON inside of strings.
 const TEXTS: usize = 3;
@@ -60,13 +63,6 @@ impl Named {
         let says = |named: &Option<Self>| named.map(|named| (named.strength, !named.is_deep));
         if says(&other) > says(&one) { other } else { one }
     }
-}
-
-/// A replacement in the JSON.
-struct Edit {
-    start: usize,
-    end: usize,
-    text: String,
 }
 
 /// Members of a JSON Schema, which contain no secrets.
@@ -182,7 +178,7 @@ impl Redactor {
         texts: usize,
     ) -> Result<Option<String>, TooDeep> {
         let bytes = json.as_bytes();
-        let mut edits: Vec<Edit> = Vec::new();
+        let mut edits = Replaced::of(json);
         let mut levels: Vec<Level<'_>> = Vec::new();
         let index = OnceCell::new();
         let facts_at = |start: usize| index.get_or_init(|| ObjectIndex::of(json)).at(start);
@@ -225,7 +221,7 @@ impl Redactor {
                         let start = at + blanks(&bytes[at..]);
                         let end = value_end(bytes, start);
                         if self.hides_field(&json[start..end]) {
-                            edits.push(self.hides(start, end, found));
+                            edits.replace(start..end, &self.hides(found));
                             at = end;
                         }
                     }
@@ -239,7 +235,7 @@ impl Redactor {
                     let is_kept = levels.last().is_some_and(|level| level.is_called(&["type"]))
                         && is_type(raw.as_bytes());
                     if !is_kept && named.is_some_and(|named| self.hides_string(raw, named)) {
-                        edits.push(self.hides(at, end, found));
+                        edits.replace(at..end, &self.hides(found));
                     } else {
                         // A text block of the content is stored as its parts would be if it were streamed.
                         let is_text = texts == 0
@@ -251,7 +247,9 @@ impl Redactor {
                         } else {
                             self.string_of_json(raw, found, texts)
                         };
-                        edits.extend(text.map(|text| Edit { start: at + 1, end: end - 1, text }));
+                        if let Some(text) = text {
+                            edits.replace(at + 1..end - 1, &text);
+                        }
                         if let Some(level) = levels.last_mut() {
                             if is_name {
                                 let name = bytes_of(JsonString::new(raw));
@@ -276,34 +274,25 @@ impl Redactor {
                     let end = value_end(bytes, at);
                     let named = levels.last_mut().map_or(outermost, Level::take_next);
                     if named.is_some_and(|named| named.strength == Strength::Certain) {
-                        edits.push(self.hides(at, end, found));
+                        edits.replace(at..end, &self.hides(found));
                     }
                     at = end.max(at + 1);
                 }
                 _ => at += 1,
             }
         }
-        if edits.is_empty() {
-            return Ok(None);
-        }
-        let (mut out, mut copied) = (String::with_capacity(json.len()), 0);
-        for edit in edits {
-            out.push_str(&json[copied..edit.start]);
-            out.push_str(&edit.text);
-            copied = edit.end;
-        }
-        out.push_str(&json[copied..]);
-        Ok(Some(out))
+        Ok(edits.into_text())
     }
 
     fn named(&self, name: &[u8]) -> Option<Named> {
         if self.0.names { field_name(name).map(Named::new) } else { None }
     }
 
-    fn hides(&self, start: usize, end: usize, found: &mut Redactions) -> Edit {
+    /// Counts a hidden value, and returns its marker as JSON.
+    fn hides(&self, found: &mut Redactions) -> String {
         let rule = &self.0.rules[self.0.field];
         found.count(&rule.name);
-        Edit { start, end, text: format!("\"{}\"", rule.marker) }
+        format!("\"{}\"", rule.marker)
     }
 
     /// Returns true if a string with this name is a secret.
@@ -374,7 +363,7 @@ impl Redactor {
     /// Returns the marker for a value of metadata, as JSON, if the host hides the whole field with this name.
     pub(super) fn metadata_field(&self, name: &str, value: &str, found: &mut Redactions) -> Option<String> {
         let is_hidden = self.field(&[], &[name]) && self.hides_field(value);
-        is_hidden.then(|| self.hides(0, value.len(), found).text)
+        is_hidden.then(|| self.hides(found))
     }
 
     fn hides_field(&self, value: &str) -> bool {
@@ -404,17 +393,9 @@ fn object_behind_name(bytes: &[u8], end: usize) -> bool {
     bytes.get(colon) == Some(&b':') && value.get(blanks(value)) == Some(&b'{')
 }
 
-/// Returns the offset after the string that begins here.
+/// Returns the offset after the string that begins here, or the end of the text.
 pub(super) fn string_end(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' => at += 2,
-            b'"' => return at + 1,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
+    json::string_end(bytes, start).unwrap_or(bytes.len())
 }
 
 /// Returns the offset after the value that begins here.

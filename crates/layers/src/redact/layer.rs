@@ -17,11 +17,7 @@ use throughline_core::{
 ///
 /// A clone shares the counts, but not the state of open messages: a layer belongs to one pipeline.
 #[derive(Clone)]
-pub struct RedactLayer {
-    redaction: Redaction,
-    open_messages: usize,
-    idle: Duration,
-}
+pub struct RedactLayer(TransformLayer<Redaction>);
 
 impl RedactLayer {
     /// Creates the layer with every rule of [`Rules::secrets`].
@@ -41,55 +37,52 @@ impl RedactLayer {
     /// Creates the layer with these compiled rules.
     #[must_use]
     pub fn new(redactor: Redactor) -> Self {
-        Self { redaction: Redaction::new(redactor), open_messages: 4096, idle: Duration::from_secs(3600) }
+        Self(TransformLayer::new(Redaction::new(redactor)))
     }
 
     /// Calls `hook` after each write with redactions. It runs in place and must not wait; the layer contains its
     /// panics.
     #[must_use]
     pub fn on_redaction(mut self, hook: impl Fn(&Context, &Redactions) + Send + Sync + 'static) -> Self {
-        self.redaction.hook = Some(Arc::new(hook));
+        self.0.transform_mut().hook = Some(Arc::new(hook));
         self
     }
 
-    /// Sets the most messages that are open at one time, at least 1. Beyond it, the layer drops the buffered text of
-    /// the least recently continued message. The default is 4 096.
+    /// Sets the most messages that are open at one time, at least 1. The default is 4,096:
+    /// see [`TransformLayer::open_messages`].
     #[must_use]
-    pub const fn open_messages(mut self, most: usize) -> Self {
-        self.open_messages = most;
-        self
+    pub fn open_messages(self, most: usize) -> Self {
+        Self(self.0.open_messages(most))
     }
 
-    /// Sets the idle time of open messages: at the limit of open messages, the layer first drops those that no call
-    /// continued for this long. The default is an hour.
+    /// Sets the idle time of open messages. The default is an hour: see [`TransformLayer::idle`].
     #[must_use]
-    pub const fn idle(mut self, idle: Duration) -> Self {
-        self.idle = idle;
-        self
+    pub fn idle(self, idle: Duration) -> Self {
+        Self(self.0.idle(idle))
     }
 
     /// Returns the compiled rules.
     #[must_use]
-    pub const fn redactor(&self) -> &Redactor {
-        &self.redaction.redactor
+    pub fn redactor(&self) -> &Redactor {
+        &self.0.transform().redactor
     }
 
     /// Returns the counts of the redactions by this layer and its clones.
     #[must_use]
     pub fn counts(&self) -> Redactions {
-        self.redaction.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.transform().counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl fmt::Debug for RedactLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedactLayer").field("redactor", &self.redaction.redactor).finish_non_exhaustive()
+        f.debug_struct("RedactLayer").field("redactor", self.redactor()).finish_non_exhaustive()
     }
 }
 
 impl Described for RedactLayer {
     fn site(&self) -> SiteSpec {
-        let redactor = self.redaction.redactor.clone();
+        let redactor = self.redactor().clone();
         let hides = move |said: &str| redactor.redact(said).map(|(said, _)| said);
         SiteSpec::new("redact", Phase::Transform).with_rank(10).with_caller_filter(hides)
     }
@@ -99,7 +92,6 @@ impl<S: PersistService<Error = PersistError>> Layer<S> for RedactLayer {
     type Service = RedactService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let layer = TransformLayer::new(self.redaction.clone()).open_messages(self.open_messages);
-        RedactService(layer.idle(self.idle).layer(inner))
+        RedactService(self.0.layer(inner))
     }
 }

@@ -1,6 +1,6 @@
 //! Rewrites strings in raw JSON, and keeps all other bytes.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use super::{Edits, JsonString};
 
@@ -55,7 +55,7 @@ pub fn rewrite_json(
     mut edits: impl FnMut(&str) -> Edits,
 ) -> Result<Option<String>, TooDeep> {
     let bytes = json.as_bytes();
-    let (mut out, mut copied) = (String::new(), 0);
+    let mut replaced = Replaced::of(json);
     let (mut depth, mut at) = (0_usize, 0);
     while at < bytes.len() {
         match bytes[at] {
@@ -75,24 +75,50 @@ pub fn rewrite_json(
                 let string = JsonString::new(&json[at + 1..end - 1]);
                 let edits = edits(string.text());
                 if !edits.is_empty() {
-                    out.push_str(&json[copied..=at]);
-                    out.push_str(&edits.apply_to_json(&string));
-                    copied = end - 1;
+                    replaced.replace(at + 1..end - 1, &edits.apply_to_json(&string));
                 }
                 at = end;
             }
             _ => at += 1,
         }
     }
-    if copied == 0 {
-        return Ok(None);
+    Ok(replaced.into_text())
+}
+
+/// A text with replaced ranges. It copies each byte once.
+pub(crate) struct Replaced<'a> {
+    text: &'a str,
+    out: String,
+    /// The end of the part of the text that `out` has.
+    copied: usize,
+    is_changed: bool,
+}
+
+impl<'a> Replaced<'a> {
+    pub(crate) const fn of(text: &'a str) -> Self {
+        Self { text, out: String::new(), copied: 0, is_changed: false }
     }
-    out.push_str(&json[copied..]);
-    Ok(Some(out))
+
+    /// Replaces a range. The ranges come in order and do not overlap.
+    pub(crate) fn replace(&mut self, range: Range<usize>, with: &str) {
+        self.out.push_str(&self.text[self.copied..range.start]);
+        self.out.push_str(with);
+        self.copied = range.end;
+        self.is_changed = true;
+    }
+
+    /// Returns the text with its replacements; `None` without any.
+    pub(crate) fn into_text(mut self) -> Option<String> {
+        if !self.is_changed {
+            return None;
+        }
+        self.out.push_str(&self.text[self.copied..]);
+        Some(self.out)
+    }
 }
 
 /// Returns the offset after the string that begins here; `None` for a string without an end.
-fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
+pub(crate) fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     while at < bytes.len() {
         match bytes[at] {

@@ -86,6 +86,14 @@ impl<T: Transform> TransformLayer<T> {
     }
 }
 
+#[cfg(feature = "redact")]
+impl<T: Transform + Clone> TransformLayer<T> {
+    /// Returns the transform of this layer; a clone of the layer keeps its own.
+    pub(crate) fn transform_mut(&mut self) -> &mut T {
+        Arc::make_mut(&mut self.transform)
+    }
+}
+
 impl<T: Transform> fmt::Debug for TransformLayer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TransformLayer").field("name", &self.transform.name()).finish_non_exhaustive()

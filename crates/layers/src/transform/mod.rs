@@ -100,7 +100,7 @@ mod definition;
 mod edits;
 mod fields;
 mod held_tail;
-mod json;
+pub(crate) mod json;
 mod json_string;
 mod layer;
 mod metadata;

@@ -31,6 +31,8 @@ pub(super) struct OpenMessage<T: Transform> {
     pub(super) is_repeated: bool,
     /// Whether the store may still apply an earlier call.
     pub(super) is_in_doubt: bool,
+    /// The bytes of stored content that the last change has rewritten.
+    pub(super) rewritten: u64,
 }
 
 impl<T: Transform> OpenMessage<T> {
@@ -54,6 +56,7 @@ impl<T: Transform> OpenMessage<T> {
             is_new: false,
             is_repeated: false,
             is_in_doubt: false,
+            rewritten: 0,
         }
     }
 
@@ -186,7 +189,9 @@ impl<T: Transform> OpenMessage<T> {
                     let mut all = self.content.clone().unwrap_or_default();
                     all.push(&Delta::Text(tail));
                     all.push(&Delta::Blocks(blocks.clone()));
-                    update.change = ContentChange::Replace(all.content());
+                    let all = all.content();
+                    self.rewritten += all.byte_len() as u64;
+                    update.change = ContentChange::Replace(all);
                 }
             }
             ContentChange::Append(Delta::Text(_)) => {}
@@ -224,9 +229,10 @@ impl<T: Transform> OpenMessage<T> {
     }
 
     /// Appends to a complete text.
-    fn edit(&self, down: &mut Down<'_, T>, update: &mut UpdateContent) -> Result<()> {
+    fn edit(&mut self, down: &mut Down<'_, T>, update: &mut UpdateContent) -> Result<()> {
         let ContentChange::Append(Delta::Text(more)) = &mut update.change else { return Ok(()) };
         let stored = self.content.as_ref().map(ContentBuffer::content).unwrap_or_default();
+        self.rewritten += stored.byte_len() as u64;
         let (transform, counts) = down.parts();
         if let Some(text) = T::Stream::append(transform, &last_text(&stored), more, counts) {
             *more = text;

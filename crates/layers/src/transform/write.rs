@@ -13,7 +13,7 @@ use super::{
 use throughline_core::{
     Context, Effect, ErrorKind, Message, MessageId, PersistArgs, PersistError, PersistRequest,
     PersistResponse, PersistResult, ReadResult, Result, TenantId, ThreadId,
-    messages::{CarriesContent, ContentChange, GetMessage, Reserve, UpdateContent, UpdateMode},
+    messages::{Batch, CarriesContent, ContentChange, GetMessage, Reserve, UpdateContent, UpdateMode},
     operations::Addressed as _,
     pipeline::{BufferedBytes, Extensions, InnerService, PersistService},
     threads::{ThreadArgs, ThreadResult},
@@ -325,6 +325,7 @@ fn rewrite<T: Transform>(
     down: &mut Down<'_, T>,
 ) -> Result<()> {
     let layer = shared.transform.name();
+    let mut rewritten = 0_u64;
     let mut one = |item: &mut PersistArgs| {
         down.leave_content(matches!(item, PersistArgs::UpdateContent(_)));
         down.prepare(item);
@@ -335,6 +336,12 @@ fn rewrite<T: Transform>(
                 return Err(PersistError::new(ErrorKind::Internal, detail).with_effect(Effect::NotApplied));
             };
             message.change(down, update, shared.most_held)?;
+            let bytes = std::mem::take(&mut message.rewritten);
+            let is_first = rewritten == 0;
+            rewritten = rewritten.saturating_add(bytes);
+            if bytes > 0 && !is_first && rewritten > Batch::MAX_REWRITTEN_BYTES {
+                return Err(too_much_rewritten(layer, rewritten).about(&update.thread, &update.id));
+            }
         }
         Ok(())
     };
@@ -344,6 +351,15 @@ fn rewrite<T: Transform>(
         }),
         args => one(args),
     }
+}
+
+/// The error for a batch whose items together rewrite more stored content than a store accepts.
+fn too_much_rewritten(layer: &str, bytes: u64) -> PersistError {
+    let max = Batch::MAX_REWRITTEN_BYTES;
+    let detail = format!(
+        "`{layer}` would rewrite {bytes} bytes of stored content for the batch, and {max} are allowed: divide it"
+    );
+    PersistError::new(ErrorKind::TooLarge, detail).with_effect(Effect::NotApplied)
 }
 
 /// Returns the effects of the changes of one message on its buffered text.

@@ -12,7 +12,7 @@ use throughline_core::{Metadata, TenantId};
 
 use super::{
     ChatId, MARK, SCHEMA_VERSION,
-    object::{Object, quoted},
+    object::{MAX_FIELDS, Object, ReadError, each_element, quoted},
 };
 use crate::{FindingKind, Location, Report, TransferError};
 
@@ -101,14 +101,17 @@ impl Catalog {
             let (line, column) = position_of(bytes, error.valid_up_to());
             corrupt(line, column, "the file is not UTF-8".to_owned())
         })?;
-        let object = Object::parse(text).map_err(|error| {
-            corrupt(error.line(), error.column(), "the file is not a JSON object".to_owned())
+        let object = Object::read(text).map_err(|error| match error {
+            ReadError::NoObject(error) => {
+                corrupt(error.line(), error.column(), "the file is not a JSON object".to_owned())
+            }
+            ReadError::TooManyFields => {
+                corrupt(1, 0, format!("the object has more than {MAX_FIELDS} fields"))
+            }
         })?;
         let chats =
             object.raw("chats").ok_or_else(|| corrupt(1, 0, "there is no field `chats`".to_owned()))?;
-        let line_of = |raw: &RawValue| position_of(bytes, raw.get().as_ptr().addr() - text.as_ptr().addr()).0;
-        let chats: Vec<&RawValue> = serde_json::from_str(chats.get())
-            .map_err(|_| corrupt(line_of(chats), 0, "the field `chats` is no array".to_owned()))?;
+        let offset_of = |raw: &RawValue| raw.get().as_ptr().addr() - text.as_ptr().addr();
         let mut catalog = Self {
             version: object.get("version").unwrap_or_default(),
             newer: object
@@ -123,24 +126,35 @@ impl Catalog {
                 catalog.fields.set_raw(name, value.to_owned());
             }
         }
-        for raw in chats {
-            let line = line_of(raw) as u64;
-            let mut skip = |kind| {
-                let location = Location::Line { file: path.to_owned(), line };
-                catalog.findings.skip(&location, kind);
-            };
-            let Ok(entry) = Object::parse(raw.get()) else {
-                skip(FindingKind::NoObject);
-                continue;
-            };
-            let guid = entry.get::<String>("guid").and_then(|guid| guid.parse::<ChatId>().ok());
-            match guid {
-                None => skip(FindingKind::NoChatId),
-                Some(guid) if catalog.entries.contains_key(&guid) => skip(FindingKind::Twice),
-                Some(guid) => drop(catalog.entries.insert(guid, (entry.text().to_owned(), line))),
-            }
-        }
+        // The elements come in order, so that each line break is counted once.
+        let (mut line, mut counted) = (1, 0);
+        each_element(chats, |raw| {
+            let offset = offset_of(raw);
+            line += line_breaks(&bytes[counted..offset]) as u64;
+            counted = offset;
+            catalog.take(path, raw, line);
+        })
+        .map_err(|_| {
+            corrupt(position_of(bytes, offset_of(chats)).0, 0, "the field `chats` is no array".to_owned())
+        })?;
         Ok(catalog)
+    }
+
+    /// Adds an element of the field `chats`, or reports why it is skipped.
+    fn take(&mut self, path: &Path, raw: &RawValue, line: u64) {
+        let skipped = match Object::read(raw.get()) {
+            Err(ReadError::NoObject(_)) => FindingKind::NoObject,
+            Err(ReadError::TooManyFields) => FindingKind::TooManyFields { max: MAX_FIELDS },
+            Ok(entry) => match entry.get::<String>("guid").and_then(|guid| guid.parse::<ChatId>().ok()) {
+                None => FindingKind::NoChatId,
+                Some(guid) if self.entries.contains_key(&guid) => FindingKind::Twice,
+                Some(guid) => {
+                    self.entries.insert(guid, (entry.text().to_owned(), line));
+                    return;
+                }
+            },
+        };
+        self.findings.skip(&Location::Line { file: path.to_owned(), line }, skipped);
     }
 
     /// Returns the text of a catalog with these entries, in this order.
@@ -162,10 +176,14 @@ impl Catalog {
     }
 }
 
+fn line_breaks(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte == b'\n').count()
+}
+
 /// Returns the line and the column of a byte, both from 1.
 fn position_of(bytes: &[u8], at: usize) -> (usize, usize) {
     let before = &bytes[..at];
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line = line_breaks(before) + 1;
     let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
     (line, column)
 }

@@ -149,7 +149,10 @@ impl Facts {
     pub(super) fn header(&self, id: ChatId) -> String {
         let kept = object_in(&self.metadata, HEADER)
             .filter(|header| !header.contains(['\n', '\r']) && is_of(header, id))
-            .filter(|header| Object::parse(header).is_ok_and(|header| Kind::of(&header) == Kind::Header));
+            .filter(|header| {
+                Object::parse(header)
+                    .is_ok_and(|header| Kind::of(&header) == Kind::Header && header.has_space_for(1))
+            });
         let pipeline = object_in(&self.metadata, ENTRY)
             .and_then(|entry| Some(Object::parse(entry).ok()?.raw("pipeline_id")?.get()))
             .filter(|pipeline| !pipeline.contains(['\n', '\r']))
@@ -176,7 +179,11 @@ impl Facts {
     /// Returns the entry with these facts and the derived values of the messages. An imported entry keeps its bytes if
     /// they match.
     pub(super) fn entry(&self, id: ChatId, header: &str, entry: &ThreadSummary, turns: u64) -> String {
-        let base = object_in(&self.metadata, ENTRY).unwrap_or("{}");
+        let base = object_in(&self.metadata, ENTRY)
+            .filter(|entry| {
+                Object::parse(entry).is_ok_and(|entry| entry.has_space_for(ENTRY_FIELDS.len() + 1))
+            })
+            .unwrap_or("{}");
         let there = Object::parse(base).expect("it was read as an object");
         let mut text = Patched::of(base);
         let mut set = |name: &str, is_so: bool, value: String| {

@@ -14,7 +14,7 @@ use super::{
 pub(super) fn line_of(rows: &[ImportRow], before: &mut Before, number: u64) -> String {
     for candidate in [whole(rows), plain(rows)].into_iter().flatten() {
         // The line is used only if reading it returns the same messages.
-        if let Ok(line) = Object::parse(&candidate)
+        if let Ok(line) = Object::read(&candidate)
             && Kind::of(&line) == Kind::Turn
             && !candidate.contains(['\n', '\r'])
         {
@@ -44,7 +44,9 @@ fn whole(rows: &[ImportRow]) -> Option<String> {
 fn kept(rows: &[ImportRow]) -> Option<&str> {
     let kept = rows.iter().find_map(|row| row.metadata.get(LINE))?.get();
     let line = Object::parse(kept).ok().filter(|_| !kept.contains(['\n', '\r']))?;
-    (Kind::of(&line) == Kind::Turn && newer(&line, &mut Vec::new()).is_none()).then_some(kept)
+    let is_turn = Kind::of(&line) == Kind::Turn && newer(&line, &mut Vec::new()).is_none();
+    // A described line also sets its number, its question, its answer and the extra field of an export.
+    (is_turn && line.has_space_for(4)).then_some(kept)
 }
 
 /// Returns a line with only a question, an answer and a time.

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::value::RawValue;
 
-use super::object::Object;
+use super::object::{MAX_FIELDS, Object, ReadError};
 use crate::{FindingKind, TransferError};
 
 /// A line with its number, from 1: an object, or the reason why it is none.
@@ -82,10 +82,11 @@ fn line(bytes: &[u8]) -> Result<Object<'_>, FindingKind> {
     if text.trim().is_empty() {
         return Err(FindingKind::Blank);
     }
-    Object::parse(text).map_err(|_| match serde_json::from_str::<&RawValue>(text) {
-        Ok(value) if !value.get().starts_with('{') => FindingKind::NoObject,
-        Ok(_) => FindingKind::NotJson(1),
-        Err(error) => FindingKind::NotJson(error.column()),
+    Object::read(text).map_err(|error| match (error, serde_json::from_str::<&RawValue>(text)) {
+        (_, Err(error)) => FindingKind::NotJson(error.column()),
+        (ReadError::TooManyFields, Ok(_)) => FindingKind::TooManyFields { max: MAX_FIELDS },
+        (ReadError::NoObject(_), Ok(value)) if !value.get().starts_with('{') => FindingKind::NoObject,
+        (ReadError::NoObject(_), Ok(_)) => FindingKind::NotJson(1),
     })
 }
 

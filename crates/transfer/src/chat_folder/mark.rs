@@ -5,15 +5,16 @@ use serde_json::value::RawValue;
 use throughline_core::{Content, messages::ImportRow};
 
 use super::{
-    object::{Object, quoted},
+    object::{Object, each_element, quoted},
     value::content,
 };
 
 /// The parts of a line's messages that a question and an answer cannot express.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Mark<'a> {
+    /// An array.
     #[serde(borrow)]
-    messages: Vec<&'a RawValue>,
+    messages: &'a RawValue,
 }
 
 /// A message of such a line. The first two have their content in the line itself.
@@ -28,7 +29,7 @@ enum Kept {
 /// Returns the messages of an exported line.
 pub(super) fn marked(line: &Object<'_>, mark: &RawValue) -> Option<Vec<ImportRow>> {
     let Mark { messages } = serde_json::from_str(mark.get()).ok()?;
-    let row = |raw: &&RawValue| {
+    let row = |raw: &RawValue| {
         let kept = if raw.get().starts_with('"') {
             let json: String = serde_json::from_str(raw.get()).ok()?;
             serde_json::from_str(&json).ok()?
@@ -41,7 +42,15 @@ pub(super) fn marked(line: &Object<'_>, mark: &RawValue) -> Option<Vec<ImportRow
             Kept::Message(row) => row,
         })
     };
-    messages.iter().map(row).collect()
+    let mut rows = Some(Vec::new());
+    let read = each_element(messages, |raw| {
+        let read = rows.take().zip(row(raw));
+        rows = read.map(|(mut rows, row)| {
+            rows.push(row);
+            rows
+        });
+    });
+    read.ok().and(rows)
 }
 
 /// Returns the extra field for these messages; the content of two of them may be in the line itself.

@@ -1,12 +1,24 @@
 //! JSON objects that keep their text: a change of one field keeps all other bytes.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 use serde::{
     Deserialize,
-    de::{Deserializer as _, MapAccess, Visitor},
+    de::{Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
+
+/// The most fields of an object that is read from a file. A field of a few bytes takes ten times as many in memory.
+pub(super) const MAX_FIELDS: usize = 1_000;
+
+/// The reason why a text of a file is not read as an object.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    /// The text is no object.
+    NoObject(serde_json::Error),
+    /// The object has more than [`MAX_FIELDS`].
+    TooManyFields,
+}
 
 /// An object and its fields, each with its original text.
 #[derive(Debug, Clone)]
@@ -16,11 +28,27 @@ pub(super) struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// Parses a text that is an object. It removes whitespace around it.
-    pub(super) fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
-        struct Fields;
+    /// Parses a text of a file that is an object with at most [`MAX_FIELDS`]. It removes whitespace around it.
+    pub(super) fn read(text: &'a str) -> Result<Self, ReadError> {
+        let exceeds = Cell::new(false);
+        Self::parse_up_to(MAX_FIELDS, &exceeds, text).map_err(|error| match exceeds.get() {
+            true => ReadError::TooManyFields,
+            false => ReadError::NoObject(error),
+        })
+    }
 
-        impl<'a> Visitor<'a> for Fields {
+    /// Parses a text that is an object, with any number of fields.
+    pub(super) fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
+        Self::parse_up_to(usize::MAX, &Cell::new(false), text)
+    }
+
+    fn parse_up_to(max: usize, exceeds: &Cell<bool>, text: &'a str) -> Result<Self, serde_json::Error> {
+        struct Fields<'m> {
+            max: usize,
+            exceeds: &'m Cell<bool>,
+        }
+
+        impl<'a> Visitor<'a> for Fields<'_> {
             type Value = Vec<(String, &'a RawValue)>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,6 +58,10 @@ impl<'a> Object<'a> {
             fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<Self::Value, M::Error> {
                 let mut fields = Vec::new();
                 while let Some(field) = map.next_entry()? {
+                    if fields.len() == self.max {
+                        self.exceeds.set(true);
+                        return Err(M::Error::custom("too many fields"));
+                    }
                     fields.push(field);
                 }
                 Ok(fields)
@@ -38,9 +70,14 @@ impl<'a> Object<'a> {
 
         let text = text.trim_matches([' ', '\t', '\r', '\n']);
         let mut json = serde_json::Deserializer::from_str(text);
-        let fields = (&mut json).deserialize_map(Fields)?;
+        let fields = (&mut json).deserialize_map(Fields { max, exceeds })?;
         json.end()?;
         Ok(Self { text, fields })
+    }
+
+    /// Returns whether a file may have this object with so many more fields.
+    pub(super) const fn has_space_for(&self, more: usize) -> bool {
+        self.fields.len() + more <= MAX_FIELDS
     }
 
     /// Returns its text.
@@ -101,6 +138,31 @@ impl Patched {
     }
 }
 
+/// Calls `take` with each element of an array; it keeps no list of all elements.
+pub(super) fn each_element<'a>(
+    array: &'a RawValue,
+    take: impl FnMut(&'a RawValue),
+) -> serde_json::Result<()> {
+    struct Elements<F>(F);
+
+    impl<'a, F: FnMut(&'a RawValue)> Visitor<'a> for Elements<F> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array")
+        }
+
+        fn visit_seq<A: SeqAccess<'a>>(mut self, mut array: A) -> Result<(), A::Error> {
+            while let Some(element) = array.next_element()? {
+                (self.0)(element);
+            }
+            Ok(())
+        }
+    }
+
+    serde_json::Deserializer::from_str(array.get()).deserialize_seq(Elements(take))
+}
+
 /// Returns a text as a JSON string.
 pub(super) fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a text serializes")
@@ -123,6 +185,20 @@ mod tests {
         assert_eq!(Object::parse("{\"a\":1 }").unwrap().with("n", "1"), "{\"a\":1,\"n\":1}");
         for text in ["", "null", "[]", "{", "{}x", "{\"a\"}", "3"] {
             assert!(Object::parse(text).is_err(), "{text}");
+            assert!(matches!(Object::read(text), Err(ReadError::NoObject(_))), "{text}");
         }
+    }
+
+    #[test]
+    fn an_object_of_a_file_has_at_most_1000_fields() {
+        let of = |fields: usize| format!("{{{}}}", vec!["\"a\":1"; fields].join(","));
+        let (most, more) = (of(MAX_FIELDS), of(MAX_FIELDS + 1));
+        let read = Object::read(&most).unwrap();
+        assert_eq!(
+            (read.fields().count(), read.has_space_for(0), read.has_space_for(1)),
+            (1_000, true, false)
+        );
+        assert!(matches!(Object::read(&more), Err(ReadError::TooManyFields)));
+        assert_eq!(Object::parse(&more).unwrap().fields().count(), 1_001);
     }
 }

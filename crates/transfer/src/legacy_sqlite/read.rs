@@ -4,7 +4,7 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags, Row, params, types::Value};
-use throughline_core::{NewThread, ThreadId, Timestamp};
+use throughline_core::{MessageId, NewThread, ThreadId, Timestamp};
 
 use super::{
     Columns, LegacySqliteOptions,
@@ -178,14 +178,16 @@ impl Walk<'_> {
     /// Records the position of a row, or reports why it is skipped.
     fn record_position(&mut self, row: &Row<'_>, group: &mut Group) -> rusqlite::Result<()> {
         let row_id: i64 = row.get(1)?;
+        // Only valid ids are kept, because an invalid one may be as large as a row.
         let message_id = row::text(row.get_ref(2)?, "message_id");
+        let is_valid = message_id.clone().and_then(|id| MessageId::new(id).map_err(FindingKind::InvalidId));
         let created_at = row::time(row.get_ref(3)?, "created_at");
         let location = self.location(row_id, message_id.as_ref().copied().unwrap_or("?"));
-        match (&group.thread, message_id, created_at) {
+        match (&group.thread, is_valid, created_at) {
             (Err(found), ..) => self.report.skip(&location, found.clone()),
             (_, Err(found), _) | (_, _, Err(found)) => self.report.skip(&location, found),
             (Ok(_), Ok(message_id), Ok(created_at)) => {
-                group.positions.push(RowPosition { created_at, message_id: message_id.to_owned(), row_id });
+                group.positions.push(RowPosition { created_at, message_id: message_id.to_string(), row_id });
             }
         }
         Ok(())

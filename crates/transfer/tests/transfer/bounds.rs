@@ -56,7 +56,7 @@ async fn a_report_lists_1000_bad_lines_and_counts_the_others() {
         assert_eq!(
             report.to_string(),
             "2 messages in 1 threads, 0 were there already, 2000 were left out; \
-             the report lists 1000 findings, and 1000 more were counted only"
+             the report lists 1000 findings, and 1000 more were counted only: 1000 not-json skipped"
         );
     }
     assert_eq!(rows(&db, ID).await.len(), 2);
@@ -81,6 +81,78 @@ async fn a_report_lists_1000_warnings_and_1000_unknown_fields() {
     // One gap before each turn but the first.
     assert_eq!((report.warnings.len(), report.not_listed.warnings), (1_000, 999));
     assert_eq!((report.unknown_fields.len(), report.not_listed.unknown_fields), (1_000, 1_000));
+}
+
+/// Bad lines of every kind, 60,000 in all: the report keeps as many as for any other file, and counts the others.
+#[tokio::test]
+async fn a_hostile_transcript_of_60_000_bad_lines_is_reported_within_the_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    catalog(folder.path(), &[entry(ID, "x", 1, "x")]);
+    let long = "k".repeat(4_000);
+    let unknown_type = format!(r#"{{"type":"{long}","schema_version":1}}"#);
+    let many_fields = format!("{{{}}}", vec!["\"a\":1"; 1_001].join(","));
+    let bad = |n: usize| match n % 100 {
+        0 => unknown_type.as_str(),
+        1 => many_fields.as_str(),
+        2 => "[1]",
+        3 => "",
+        4 => r#"{"type":"header","schema_version":1}"#,
+        _ => "x",
+    };
+    let first = header(ID);
+    let text = [first.as_str()].into_iter().chain((0..60_000).map(bad));
+    chat(folder.path(), ID, text.collect::<Vec<_>>().join("\n"));
+    let report = ChatFolder::open(folder.path()).unwrap().plan().await.unwrap();
+    assert_eq!((report.messages, report.skipped.len()), (0, Report::MAX_LISTED));
+    assert_eq!(report.not_listed.skipped, 59_000);
+    let kinds: Vec<(&str, u64)> = report.not_listed.skipped_kinds.clone().into_iter().collect();
+    let others = ["blank-line", "no-object", "not-json", "second-header", "too-many-fields", "unknown-type"];
+    let counts = [590, 590, 59_000 - 5 * 590, 590, 590, 590];
+    assert_eq!(kinds, others.into_iter().zip(counts).collect::<Vec<_>>());
+    // The texts of the source are kept up to 1 KiB.
+    let kept: usize = report.skipped.iter().map(|finding| finding.kind.to_string().len()).sum();
+    assert!(kept < 10 * 1_100 + 990 * 60, "{kept}");
+    let text = report.to_string();
+    assert!(
+        text.ends_with(
+            "59000 more were counted only: 590 blank-line skipped, 590 no-object skipped, 56050 not-json skipped, \
+             590 second-header skipped, 590 too-many-fields skipped, 590 unknown-type skipped"
+        ),
+        "{text}"
+    );
+}
+
+/// Elements of the catalog that are no chats: counted within the limit, and each with its line.
+#[tokio::test]
+async fn a_hostile_catalog_of_200_000_elements_is_reported_within_the_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = "{\"chats\":[\n".to_owned();
+    text.push_str(&"1,\n".repeat(200_000));
+    text.push_str(&entry(ID, "x", 1, "x"));
+    text.push_str("]}");
+    fs::write(folder.path().join("catalog.json"), text).unwrap();
+    chat(folder.path(), ID, lines(&[header(ID), turn(1, "q1", "a1")]));
+    let report = ChatFolder::open(folder.path()).unwrap().plan().await.unwrap();
+    assert_eq!((report.messages, report.skipped.len()), (2, Report::MAX_LISTED));
+    let listed: Vec<u64> = report.skipped.iter().map(|finding| line_of(&finding.location)).collect();
+    assert_eq!(listed, (2..=1_001).collect::<Vec<_>>());
+    assert_eq!(report.not_listed.skipped_kinds.into_iter().collect::<Vec<_>>(), [("no-object", 199_000)]);
+    assert_eq!(report.warnings, []);
+}
+
+/// Rows of a table whose ids are too long, and whose roles are unknown.
+#[tokio::test]
+async fn a_hostile_table_is_reported_within_the_limit() {
+    let legacy = Legacy::new(TABLE);
+    let rows = "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT 20000) \
+        INSERT INTO projection_thread_messages (message_id, thread_id, role, text, is_streaming, created_at, updated_at) \
+        SELECT CASE WHEN i % 2 THEN 'm' || i ELSE printf('%.*c', 2000, 'm') || i END, 't', printf('%.*c', 2000, 'r'), 'x', 0, i, i \
+        FROM n";
+    legacy.db.execute_batch(rows).unwrap();
+    let report = LegacySqlite::open(legacy.path()).unwrap().plan().await.unwrap();
+    assert_eq!((report.messages, report.skipped.len()), (0, Report::MAX_LISTED));
+    let kinds: Vec<(&str, u64)> = report.not_listed.skipped_kinds.into_iter().collect();
+    assert_eq!(kinds, [("invalid-id", 9_000), ("unknown-role", 10_000)]);
 }
 
 /// Threads beyond the limit of the report are not taken for threads that the store no longer has.

@@ -6,6 +6,7 @@ mod openai;
 mod python;
 mod schemathesis;
 mod server;
+mod typescript;
 
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ const SERVER: &str = "serve";
 pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     let server = build(workspace)?;
     openai::run(workspace, skips, &server)?;
+    typescript::run(workspace, skips, &server)?;
     schemathesis::run(workspace, skips, &server)
 }
 

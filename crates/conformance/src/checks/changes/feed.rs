@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use throughline_core::{
     ErrorKind, Position,
-    changes::{ChangeFeed, ChangeKind, ChangeScope},
+    changes::{ChangeFeed, ChangeKind, ChangeScope, CommitNotifications},
 };
 use tokio::time::timeout;
 
@@ -18,6 +18,7 @@ use crate::{
 checks! {
     Extended "changes.feed_yields_each_change_once" [Add Delete Read; changes] "a change feed yields every change once, in order, with the position to resume from" => feed;
     Extended "changes.waiting_feed_wakes_on_a_write" [Add Read; changes] "a waiting change feed wakes when another handle writes" => woken;
+    Extended "changes.commit_notification_wakes_every_subscriber" [Add Delete Read; changes] "a write wakes every subscription to commit notifications, with its position or a later one" => notified;
     Extended "changes.feed_is_complete_under_concurrent_writes" [Add Read; changes threads] "a change feed yields every change once while many writers write" => many;
 }
 
@@ -103,6 +104,41 @@ async fn woken(rig: Rig) {
     }
     assert_eq!(emitted.as_deref(), Some("t after"));
     replica.abort();
+}
+
+/// The longest time until a notification; it comes in microseconds, or through a connection in milliseconds.
+const NOTIFIED_WITHIN: Duration = Duration::from_secs(20);
+
+/// Waits until the subscriber is woken by a notification of this position or a later one.
+async fn is_woken(case: &str, commits: &mut CommitNotifications, due: Position) {
+    let mut last = None;
+    let waits = async {
+        while last.is_none_or(|last| last < due) {
+            last = commits.changed().await;
+            assert!(last.is_some(), "{case}: the notifier is gone, and the store is open");
+        }
+    };
+    let in_time = timeout(NOTIFIED_WITHIN, waits).await.is_ok();
+    assert!(in_time, "{case}: no notification of position {due} came within {NOTIFIED_WITHIN:?}");
+}
+
+async fn notified(rig: Rig) {
+    let db = rig.db().await;
+    let (Some(mut one), Some(mut other)) = (db.commit_notifications(), db.commit_notifications()) else {
+        return;
+    };
+    let thread = db.thread("t");
+    let first = position(&thread.add(said("m1", "x")).reply().await.unwrap());
+    is_woken("an addition", &mut one, first).await;
+    let second = position(&thread.add(said("m2", "x")).reply().await.unwrap());
+    is_woken("a second addition", &mut one, second).await;
+    is_woken("a second addition, by another subscription", &mut other, second).await;
+    let far = db.for_tenant("other".parse().expect("a valid id")).thread("t");
+    let of_another_tenant = position(&far.add(said("m1", "x")).reply().await.unwrap());
+    is_woken("an addition of another tenant", &mut one, of_another_tenant).await;
+    let deleted = position(&thread.delete(id("m1")).reply().await.unwrap());
+    is_woken("a deletion", &mut one, deleted).await;
+    is_woken("a deletion, by another subscription", &mut other, deleted).await;
 }
 
 async fn many(rig: Rig) {

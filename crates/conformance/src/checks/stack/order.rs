@@ -75,8 +75,18 @@ impl Plugin for Visiting {
     }
 }
 
-const ORDERS: [[&str; 3]; 6] =
-    [["a", "b", "c"], ["a", "c", "b"], ["b", "a", "c"], ["b", "c", "a"], ["c", "a", "b"], ["c", "b", "a"]];
+const ONE: &str = "recorder-one";
+const TWO: &str = "recorder-two";
+const THREE: &str = "recorder-three";
+
+const ORDERS: [[&str; 3]; 6] = [
+    [ONE, TWO, THREE],
+    [ONE, THREE, TWO],
+    [TWO, ONE, THREE],
+    [TWO, THREE, ONE],
+    [THREE, ONE, TWO],
+    [THREE, TWO, ONE],
+];
 
 /// Writes and reads once each, and compares the visits with what is described.
 async fn visited(db: &Persistence, visits: &Visits, order: [&str; 3]) {
@@ -121,27 +131,40 @@ async fn lists(rig: Rig) {
     }
     // A list sorts itself by phase, whatever the order it was filled in.
     let visits = Visits::default();
-    let phases = [("c", Phase::Route), ("a", Phase::Admit), ("b", Phase::Transform)];
+    let phases = [
+        ("route-recorder", Phase::Route),
+        ("admit-recorder", Phase::Admit),
+        ("transform-recorder", Phase::Transform),
+    ];
     let add = |list: LayerList, (name, phase)| list.with(visits.layer(name, phase));
     let list = phases.into_iter().fold(LayerList::new(), add);
     let rig = rig.sibling("sorted");
     let db = rig.builder().layers(list).backend(rig.open().await).build().unwrap();
-    visited(&db, &visits, ["a", "b", "c"]).await;
+    visited(&db, &visits, ["admit-recorder", "transform-recorder", "route-recorder"]).await;
 }
 
 async fn forbidden(rig: Rig) {
     let visits = Visits::default();
-    let stack =
-        rig.builder().layer(visits.layer("inner", Phase::Route)).layer(visits.layer("outer", Phase::Guard));
+    let stack = rig
+        .builder()
+        .layer(visits.layer("route-recorder", Phase::Route))
+        .layer(visits.layer("guard-recorder", Phase::Guard));
     let error = refused(stack.backend(rig.open().await).build(), ErrorKind::Invalid);
-    assert!(error.detail().contains("`inner`") && error.detail().contains("`outer`"), "{error}");
-    let stack =
-        rig.builder().layer(visits.layer("twice", Phase::Guard)).layer(visits.layer("twice", Phase::Guard));
+    assert!(
+        error.detail().contains("`route-recorder`") && error.detail().contains("`guard-recorder`"),
+        "{error}"
+    );
+    let stack = rig
+        .builder()
+        .layer(visits.layer("twin-recorder", Phase::Guard))
+        .layer(visits.layer("twin-recorder", Phase::Guard));
     let error = refused(stack.backend(rig.sibling("twice").open().await).build(), ErrorKind::Invalid);
-    assert!(error.detail().contains("`twice`"), "{error}");
+    assert!(error.detail().contains("`twin-recorder`"), "{error}");
     let right = rig.sibling("right");
-    let stack =
-        right.builder().layer(visits.layer("outer", Phase::Guard)).layer(visits.layer("inner", Phase::Route));
+    let stack = right
+        .builder()
+        .layer(visits.layer("guard-recorder", Phase::Guard))
+        .layer(visits.layer("route-recorder", Phase::Route));
     stack.backend(right.open().await).build().expect("the other way round");
 }
 
@@ -155,12 +178,15 @@ async fn short_circuit(rig: Rig) {
             }
             next.run(request).await
         });
-    let stack = rig.builder().layer(visits.layer("outer", Phase::Observe)).layer(refuses);
-    let stack = stack.layer(visits.layer("inner", Phase::Observe));
+    let stack = rig.builder().layer(visits.layer("outside-recorder", Phase::Observe)).layer(refuses);
+    let stack = stack.layer(visits.layer("inside-recorder", Phase::Observe));
     let db = stack.backend(rig.tapped(&counts).await).build().unwrap();
     let error = refused(db.thread("refused").add(said("m", "x")).await, ErrorKind::Denied);
     assert_eq!(error.site().map(throughline_core::Site::name), Some("refuses"));
-    assert_eq!((visits.take(), counts.asked()), (vec!["outer>".to_owned(), "<outer".to_owned()], 0));
+    assert_eq!(
+        (visits.take(), counts.asked()),
+        (vec!["outside-recorder>".to_owned(), "<outside-recorder".to_owned()], 0)
+    );
     db.thread("let through").add(said("m", "x")).await.unwrap();
     assert_eq!((visits.take().len(), counts.asked()), (4, 1));
 }
@@ -169,12 +195,18 @@ async fn described(rig: Rig) {
     let visits = Visits::default();
     let backend = rig.open().await;
     let name = throughline_core::Backend::name(&backend).to_owned();
-    let stack = rig.builder().layer(visits.layer("a", Phase::Admit)).layer(visits.layer("b", Phase::Guard));
-    let db = stack.layer(visits.layer("c", Phase::Route)).backend(backend).build().unwrap();
-    visited(&db, &visits, ["a", "b", "c"]).await;
+    let stack = rig
+        .builder()
+        .layer(visits.layer("admit-recorder", Phase::Admit))
+        .layer(visits.layer("guard-recorder", Phase::Guard));
+    let db = stack.layer(visits.layer("route-recorder", Phase::Route)).backend(backend).build().unwrap();
+    visited(&db, &visits, ["admit-recorder", "guard-recorder", "route-recorder"]).await;
     let printed: Vec<String> = db.describe().to_string().lines().map(str::to_owned).collect();
     let words: Vec<Vec<&str>> = printed.iter().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(words[..3], [["a", "Admit"], ["b", "Guard"], ["c", "Route"]]);
+    assert_eq!(
+        words[..3],
+        [["admit-recorder", "Admit"], ["guard-recorder", "Guard"], ["route-recorder", "Route"]]
+    );
     assert_eq!(printed.len(), 4);
     let claims = db.describe().capabilities().to_string();
     assert!(printed[3].starts_with(&name) && printed[3].ends_with(&claims), "{}", printed[3]);

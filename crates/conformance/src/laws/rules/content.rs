@@ -1,20 +1,28 @@
 //! The laws about content: a layer that changes content must change it in every operation.
 
+use serde_json::value::RawValue;
 use throughline_core::{
-    Content, Effect, ErrorKind, NewReservation, PersistArgs, PersistError, PersistResult, ReadResult, Role,
-    Timestamp,
+    Content, Delta, Effect, ErrorKind, MessageId, Metadata, NewMessage, NewReservation, PersistArgs,
+    PersistError, PersistResult, ReadResult, Role, Timestamp,
     changes::{ConsumerArgs, ListQuarantined, QuarantinedChange, QuarantinedChanges},
-    messages::{CarriesContent as _, FieldValue, Reserve},
+    messages::{
+        Add, Batch, CarriesContent as _, ContentChange, FieldValue, Import, ImportRow, Reserve,
+        UpdateContent, UpdateMode,
+    },
 };
 
 use crate::{
-    laws::{bench::Bench, every_field, every_field::metadata, law::laws, operations, probe::Act},
+    laws::{
+        bench::Bench, difference::difference, every_field, every_field::metadata, law::laws, operations,
+        probe::Act,
+    },
     shorthand::{everything, id, shown},
 };
 
 laws! {
     Transforms "laws.hidden_text_passes_in_no_operation" "the hidden text passes the layer in no operation that carries content" => coverage;
     Transforms "laws.other_content_is_stored" "content without the hidden text is stored" => narrow;
+    Transforms "laws.rest_of_the_content_is_kept" "unknown blocks, members, numbers and escapes around the hidden text come back byte for byte" => rest;
     Transforms "laws.write_answer_equals_a_read" "the answer to a write equals a later read" => agrees;
     Restores "laws.reads_restore_the_given_text" "every operation returns the given text on reads" => restores;
 }
@@ -59,6 +67,97 @@ async fn narrow(bench: Bench) {
         bench.call(args, None).await.unwrap_or_else(|error| panic!("{case}: {error}"));
     }
     assert!(everything(&bench.db.thread("t")).await.len() >= 2);
+}
+
+/// Members that a parser of known blocks does not keep: unknown names, duplicates, digits of numbers, and escapes.
+const ODD: &str = r#""x-kept": {"price" : 1.10,"price":1e2,"big":123456789012345678901234567890,"nul":"a\u0000b","lone":"\ud83d","none":null,"list":[[],{}]}"#;
+
+/// A block of text between unknown blocks: what is before the text, and what is behind it.
+fn around_the_text() -> (String, String) {
+    let before =
+        format!(r#"[{{"type":"x-unknown","data":"kept",{ODD}}},{{{ODD}}},{{{ODD},"type":"text","text":""#);
+    let behind = format!(r#"","citations":[{{"page":1.0}}],{ODD}}},{{"type":"x-unknown",{ODD}}},{{}}]"#);
+    (before, behind)
+}
+
+fn odd_metadata(memo: &str) -> Metadata {
+    let mut metadata = metadata(memo);
+    metadata.set_raw("odd", RawValue::from_string(format!("{{{ODD}}}")).expect("JSON"));
+    metadata
+}
+
+/// Writes the content in every way, and returns the messages that have it.
+async fn write_in_every_way(bench: &Bench, content: &Content, metadata: &Metadata) -> Vec<MessageId> {
+    let t = operations::t;
+    let added = |name: &str| NewMessage::new(Role::Assistant, content.clone()).with_id(id(name));
+    let open = |name: &str| Reserve::new(t(), NewReservation::new(Role::Assistant).with_id(id(name)));
+    let change = |name: &str, change, mode| UpdateContent::new(t(), id(name), change, mode);
+    let whole = || ContentChange::Replace(content.clone());
+    let blocks = || ContentChange::Append(Delta::Blocks(content.clone()));
+    let ends = |name: &str| change(name, ContentChange::none(), UpdateMode::Final);
+    let row = ImportRow {
+        metadata: metadata.clone(),
+        ..ImportRow::new(id("imported"), Role::Assistant, content.clone(), Timestamp::from_micros(7))
+    };
+    let calls: Vec<PersistArgs> = vec![
+        Add::new(t(), added("added").with_metadata(metadata.clone())).into(),
+        Add::new(t(), NewMessage::user("x").with_id(id("edited"))).into(),
+        change("edited", whole(), UpdateMode::Edit).into(),
+        open("replaced").into(),
+        change("replaced", whole(), UpdateMode::Final).into(),
+        open("appended").into(),
+        change("appended", blocks(), UpdateMode::Final).into(),
+        open("streamed").into(),
+        change("streamed", blocks(), UpdateMode::Partial).into(),
+        ends("streamed").into(),
+        open("snapshot").into(),
+        change("snapshot", whole(), UpdateMode::Partial).into(),
+        ends("snapshot").into(),
+        Import::new(t(), vec![row]).into(),
+        Batch::new()
+            .with(Add::new(t(), added("batched")))
+            .with(open("batch-streamed"))
+            .with(change("batch-streamed", blocks(), UpdateMode::Final))
+            .into(),
+    ];
+    for args in calls {
+        let kind = args.kind();
+        bench.call(args, None).await.unwrap_or_else(|error| panic!("{kind}: {error}"));
+    }
+    let names = ["added", "edited", "replaced", "appended", "streamed", "snapshot", "imported", "batched"];
+    names.into_iter().chain(["batch-streamed"]).map(id).collect()
+}
+
+async fn rest(bench: Bench) {
+    let hidden = bench.profile.hides.join(" ");
+    let (before, behind) = around_the_text();
+    for (number, text) in ["nothing to hide".to_owned(), format!("before {hidden} after")].iter().enumerate()
+    {
+        let bench = bench.for_tenant(&format!("n{number}"));
+        let given = Content::from_json(format!("{before}{text}{behind}")).expect("an array");
+        let metadata = odd_metadata(text);
+        let written = write_in_every_way(&bench, &given, &metadata).await;
+        for name in written {
+            let read = bench.db.thread("t").get(name.clone()).await.expect("a read").expect("it is there");
+            let json = read.content.as_json();
+            let is_kept = match number {
+                0 => json == given.as_json(),
+                _ => {
+                    json.starts_with(&format!("{before}before "))
+                        && json.ends_with(&format!(" after{behind}"))
+                }
+            };
+            assert!(is_kept, "`{name}`: {}", difference(json, given.as_json()));
+            if let (Some(came), Some(due)) = (read.metadata.get("odd"), metadata.get("odd")) {
+                assert!(
+                    came.get() == due.get(),
+                    "the metadata of `{name}`: {}",
+                    difference(came.get(), due.get())
+                );
+            }
+            assert!(!["added", "imported"].contains(&name.as_str()) || read.metadata.get("odd").is_some());
+        }
+    }
 }
 
 async fn agrees(bench: Bench) {

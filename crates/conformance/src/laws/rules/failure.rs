@@ -3,12 +3,11 @@
 use throughline_core::{
     Effect, ErrorKind, NewMessage, OpKind, PersistArgs, PersistError, PersistResult, Site,
     messages::{Add, Added, Delete},
-    operations::Addressed as _,
 };
 
 use crate::{
     laws::{
-        bench::Bench,
+        bench::{Bench, takes_keys},
         every_field,
         law::laws,
         operations,
@@ -96,13 +95,8 @@ async fn each_kind(bench: Bench) {
             // A layer with reads of its own finds a message.
             bench.call(add("r"), None).await.expect("it is added");
         }
-        let takes_keys = match &args {
-            PersistArgs::Read(_) | PersistArgs::Consumer(_) | PersistArgs::Replica(_) => false,
-            PersistArgs::Session(session) => session.thread().is_some(),
-            _ => true,
-        };
         for (at, error) in errors().into_iter().enumerate() {
-            let key = (takes_keys && at % 2 == 0).then_some("k");
+            let key = (takes_keys(&args) && at % 2 == 0).then_some("k");
             let may_repeat =
                 error.effect() == Effect::NotApplied || (key.is_some() && error.effect() == Effect::Unknown);
             let repeats = bench.profile.repeats && error.kind().passes_with_time() && may_repeat;

@@ -3,6 +3,7 @@
 mod careless;
 mod cipher;
 mod letters;
+mod parser;
 mod redactor;
 mod registry;
 mod tail;

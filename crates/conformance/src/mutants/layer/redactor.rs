@@ -18,6 +18,7 @@ use throughline_core::{
 };
 
 use super::{
+    parser,
     tail::{Doubt, Key, Open, begins, cut_end},
     tower,
 };
@@ -126,6 +127,10 @@ pub(super) enum Forgets {
     Large,
     /// Why a change was quarantined.
     Quarantines,
+    /// Members of a block of text that it does not know.
+    UnknownMembers,
+    /// Blocks that it does not know.
+    UnknownBlocks,
 }
 
 pub(super) fn redacting(name: &'static str, forgets: Forgets, around: &Around) -> Result<Persistence> {
@@ -574,6 +579,12 @@ impl Swap {
         if self.forgets == Forgets::Nesting && !content.as_json().starts_with(r#"[{"type":"text""#) {
             return content.clone();
         }
-        Content::from_json(content.as_json().replace(from, into)).expect("an array")
+        let json = content.as_json().replace(from, into);
+        let json = match self.forgets {
+            Forgets::UnknownMembers => parser::known_members(&json),
+            Forgets::UnknownBlocks => parser::known_blocks(&json),
+            _ => json,
+        };
+        Content::from_json(json).expect("an array")
     }
 }

@@ -58,6 +58,7 @@ mutants! {
     Nothing(None) "not-there" "is not in the stack" ["laws.layer_is_described_once"];
     Refuses(RefusesLate) "refuses-late" "refuses what it has passed on already" ["laws.own_refusal_names_the_layer"];
     Repeats(RepeatsAnything) "repeats-anything" "makes every call again that failed" ["laws.other_failures_are_not_retried"];
+    Repeats(RepeatsTimeouts) "repeats-timeouts-without-a-key" "repeats transient failures, and a call without a key that timed out with an unknown outcome" ["laws.unknown_outcome_is_retried_only_with_a_key"];
     Repeats(NeverRepeats) "never-repeats" "says that it repeats calls, and does not" ["laws.transient_failure_is_retried_with_the_same_key"];
     Plain(ForgetsBatchAfter) "forgets-after-of-batches" "passes a batch on whatever number its thread has given" ["laws.forwarded_call_keeps_its_arguments" "laws.transparent_layer_forwards_the_exact_call"];
     Plain(ForgetsDeleteAfter) "forgets-after-of-deletions" "passes a deletion on whatever number its thread has given" ["laws.forwarded_call_keeps_its_arguments" "laws.transparent_layer_forwards_the_exact_call"];
@@ -117,6 +118,8 @@ mutants! {
     Redactor(Reasons) "redactor-forgets-reasons" "redacts no reason" ["laws.hidden_text_passes_in_no_operation"];
     Redactor(Reservations) "redactor-forgets-reservations" "redacts no reservation" ["laws.hidden_text_passes_in_no_operation"];
     Redactor(Nesting) "redactor-forgets-nesting" "redacts text blocks only" ["laws.hidden_text_passes_in_no_operation"];
+    Redactor(UnknownMembers) "redactor-keeps-known-members" "parses blocks of text, and drops the members that it does not know" ["laws.rest_of_the_content_is_kept"];
+    Redactor(UnknownBlocks) "redactor-keeps-known-blocks" "parses content, and drops the blocks that it does not know" ["laws.rest_of_the_content_is_kept"];
     Redactor(Plain) "redactor-refuses-plain" "refuses what there is nothing to redact in" ["laws.other_content_is_stored"];
     Alias(Pages) "alias-forgets-pages" "restores no page" ["laws.reads_restore_the_given_text"];
     Alias(Previews) "alias-forgets-previews" "restores no preview" ["laws.reads_restore_the_given_text"];

@@ -25,7 +25,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::redactor::SECRET;
-use crate::{call::call, laws::Around};
+use crate::{
+    call::call,
+    laws::{Around, takes_keys},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -52,6 +55,7 @@ pub(super) enum Fault {
     RefusesLate,
     RepeatsAnything,
     NeverRepeats,
+    RepeatsTimeouts,
     StaysWithItsTask,
     SplitsEnds,
     ForgetsBatchAfter,
@@ -217,9 +221,13 @@ where
         std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
     }
     let mut answer = inner.call(request.clone()).await;
-    if fault == Fault::RepeatsAnything {
+    if matches!(fault, Fault::RepeatsAnything | Fault::RepeatsTimeouts) {
+        let has_key = request.context.idempotency().is_some();
+        let takes_key = takes_keys(&request.args);
         for attempt in 2..=4 {
-            if answer.is_ok() {
+            let Err(error) = &answer else { break };
+            let is_repeated = takes_key && is_transient_or_timeout(error, has_key);
+            if fault == Fault::RepeatsTimeouts && !is_repeated {
                 break;
             }
             std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
@@ -235,6 +243,16 @@ where
         std::future::pending::<()>().await;
     }
     fault.after(&state, &asked, answer)
+}
+
+/// Whether a layer repeats a call with this error that repeats transient errors, and timeouts also without a key.
+fn is_transient_or_timeout(error: &PersistError, has_key: bool) -> bool {
+    let is_safe = match error.effect() {
+        Effect::NotApplied => true,
+        Effect::Unknown => has_key || error.kind() == ErrorKind::Timeout,
+        Effect::Applied => false,
+    };
+    is_safe && error.kind().passes_with_time()
 }
 
 /// Takes the beginning of what is hidden out of the end of a message, as a write of its own.

@@ -74,7 +74,9 @@ impl Faulty {
             None => self.answer(line).await,
         };
         let mut response = answer.map_err(|error| own(&error))?;
-        if let Some(position) = response.receipt.position {
+        if let Some(position) = response.receipt.position
+            && !matches!(self.mutant.special, Some(Special::Change(fault)) if fault.omits_notification(position))
+        {
             self.commits.notify(position);
         }
         (self.mutant.after)(&asked, &mut response);

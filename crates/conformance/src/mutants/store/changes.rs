@@ -21,6 +21,10 @@ pub(super) enum ChangeFault {
     EmitsReplays,
     PositionsLate,
     ReadsFromAnywhere,
+    /// The store notifies its subscribers of no commit.
+    NotifiesOfNoCommit,
+    /// The store notifies its subscribers of the first commit only.
+    NotifiesOnce,
 }
 
 /// The state of these faults.
@@ -46,8 +50,20 @@ fn is_asked_for(read: &ReadChanges, tenant: &TenantId, change: &Change) -> bool 
 }
 
 impl ChangeFault {
+    /// Whether the store omits the notification of a commit.
+    pub(super) fn omits_notification(self, position: Position) -> bool {
+        match self {
+            Self::NotifiesOfNoCommit => true,
+            Self::NotifiesOnce => position > Position::new(1),
+            _ => false,
+        }
+    }
+
     pub(super) async fn serve(self, store: &Faulty, line: Line) -> Result<PersistResponse> {
         let answer = store.sound(line.clone()).await;
+        if matches!(self, Self::NotifiesOfNoCommit | Self::NotifiesOnce) {
+            return answer;
+        }
         if line.args.kind().is_write() {
             self.wrote(store, &line, &answer);
             return answer;

@@ -19,7 +19,7 @@ rules! {
     "digitalocean-token" word!("do[opr]_v1_[a-f0-9]{64}"), "a-f0-9";
     "heroku-key" r"(HRKU-[A-Za-z0-9_-]{36})", "A-Za-z0-9_-";
     "cloudflare-origin-key" word!(r"v1\.0-[a-f0-9]{24}-[a-f0-9]{32}"), "a-f0-9";
-    "fly-token" word!("fm[12][ar]?_[A-Za-z0-9+/]{40}"), "A-Za-z0-9+/=,_";
+    "fly-token" word!("(?:fm[12][ar]?_[A-Za-z0-9+/]{40}|fo1_[A-Za-z0-9_-]{40})"), "A-Za-z0-9+/=,_-";
     "vault-token" word!(r"hv[sbr]\.[A-Za-z0-9_-]{24}"), "A-Za-z0-9_-";
     "terraform-token" r"(atlasv1\.[A-Za-z0-9_-]{60})", "A-Za-z0-9_-";
     "pulumi-token" word!("pul-[a-f0-9]{40}"), "a-f0-9";

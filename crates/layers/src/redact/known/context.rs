@@ -55,6 +55,19 @@ const SSHPASS: &str = r#"\bsshpass\s{1,3}-p\s?["']?([^\s"'`]{3,64})"#;
 
 const MYSQL: &str = r#"\bmysql(?:dump|admin)?\s(?:[^\n|;&]{0,64}\s)?-p["']?([^\s"'`]{4,64})"#;
 
+const REGISTRY: &str =
+    r#"\b(?:docker|podman|oras)\s{1,3}login\s(?:[^\n|;&]{0,64}\s)?-p[ =]{1,3}["']?([^\s"'`]{4,64})"#;
+
+const REDIS: &str = r#"\bredis-cli\s(?:[^\n|;&]{0,64}\s)?(?:-a|--pass)[ =]{1,3}["']?([^\s"'`]{4,64})"#;
+
+/// `-passin pass:x`
+const OPENSSL: &str = r#"\s-pass(?:in|out)?\s{1,3}["']?pass:([^\s"'`]{3,64})"#;
+
+const HTPASSWD: &str = r#"\bhtpasswd\s{1,3}(?:-[A-Za-z0-9]{1,8}\s{1,3}){0,3}-[A-Za-z]{0,4}b[A-Za-z]{0,4}\s{1,3}\S{1,64}\s{1,3}\S{1,64}\s{1,3}["']?([^\s"'`]{3,64})"#;
+
+/// `CREATE USER … IDENTIFIED BY 'x'`, `ALTER USER … WITH PASSWORD 'x'`
+const SQL: &str = r#"\b(?i:identified\s{1,3}by|(?:with|encrypted)\s{1,3}password)\s{1,3}'([^\s']{3,64})"#;
+
 /// Password hashes of Unix and its servers.
 const CRYPT: &str = r"(\$(?:2[abxy]\$\d\d\$[A-Za-z0-9./]{53}|[156y]\$[A-Za-z0-9./$=,]{20,128}|apr1\$[A-Za-z0-9./]{1,8}\$[A-Za-z0-9./]{22}|argon2(?:id|i|d)\$v=\d{1,3}\$m=\d{1,9},t=\d{1,4},p=\d{1,3}\$[A-Za-z0-9+/]{8,64}\$[A-Za-z0-9+/]{16,128})|\{S?SHA(?:256|384|512)?\}[A-Za-z0-9+/]{24,120}={0,2})";
 
@@ -67,6 +80,11 @@ pub(super) fn rules() -> impl Iterator<Item = Rule> {
         Rule::checked("command-password", NETRC, "", check::is_no_placeholder),
         Rule::checked("command-password", SSHPASS, "", check::is_no_placeholder),
         Rule::checked("command-password", MYSQL, "", check::is_no_placeholder),
+        Rule::checked("command-password", REGISTRY, "", check::is_no_placeholder),
+        Rule::checked("command-password", REDIS, "", check::is_no_placeholder),
+        Rule::checked("command-password", OPENSSL, "", check::is_no_placeholder),
+        Rule::checked("command-password", HTPASSWD, "", check::is_no_placeholder),
+        Rule::checked("command-password", SQL, "", check::is_no_placeholder),
         Rule::known(&Known { name: "password-hash", pattern: CRYPT, rest: "A-Za-z0-9./$" }),
         Rule::read("url-password", ADDRESS, Reads::Address),
         Rule::read("assignment", FLAG, Reads::Assignment),

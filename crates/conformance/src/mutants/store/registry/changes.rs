@@ -70,6 +70,18 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .special(Special::Change(ChangeFault::EmitsRefusals)),
     Mutant::new(
+        "notifies-of-no-commit",
+        "accepts subscriptions to commit notifications, and sends none",
+        &["changes.commit_notification_wakes_every_subscriber"],
+    )
+    .special(Special::Change(ChangeFault::NotifiesOfNoCommit)),
+    Mutant::new(
+        "notifies-once",
+        "sends a notification of the first commit only",
+        &["changes.commit_notification_wakes_every_subscriber"],
+    )
+    .special(Special::Change(ChangeFault::NotifiesOnce)),
+    Mutant::new(
         "emits-former-answers",
         "repeats its former answer to the same read",
         &["changes.waiting_feed_wakes_on_a_write"],

@@ -1,0 +1,93 @@
+/**
+ * A typed client of the HTTP interface of Throughline.
+ *
+ * ```ts
+ * const client = createThroughline({ baseUrl: "http://127.0.0.1:8080", token });
+ * const page = expectData(await client.GET("/v1/threads/{thread}/messages", { params: { path: { thread: "trip" } } }));
+ * for await (const change of client.changes({ after: page.position })) console.log(change);
+ * ```
+ */
+import createClient, { type Client } from "openapi-fetch";
+
+import { retryingFetch, type RetryOptions } from "./retry.js";
+import type { components, paths } from "./schema.js";
+import { resumedEvents, type StreamOptions } from "./stream.js";
+
+export { expectData, ProblemError, type Problem } from "./problem.js";
+export type { RetryOptions } from "./retry.js";
+export type { StreamOptions } from "./stream.js";
+export type { components, paths } from "./schema.js";
+
+/** A change event: ids and positions, without content. */
+export type Change = components["schemas"]["Change"];
+
+/** An event of the stream of a thread. Its data depends on its name. */
+export interface ThreadEvent {
+  /** The cursor to resume after this event. */
+  id: string;
+  event: string;
+  data: unknown;
+}
+
+/** The settings of a client. */
+export interface ThroughlineOptions extends RetryOptions {
+  /** The URL of the server, with the prefix under which the host mounts the router. */
+  baseUrl: string;
+  /** The bearer token, or a function that returns the current one. Without one, the requests have no `Authorization`. */
+  token?: string | (() => string | Promise<string>);
+  /** A `fetch` of the host. The default is the global one. */
+  fetch?: (request: Request) => Promise<Response>;
+}
+
+/** A client: typed calls, and streams that resume by themselves. */
+export interface Throughline extends Client<paths> {
+  /** Returns the changes of the tenant, or of one thread, after a position. The stream has no end of its own. */
+  changes(options: StreamOptions & { thread?: string }): AsyncGenerator<Change, never, undefined>;
+  /** Returns the events of one thread after a cursor, with content: messages, deltas of open ones, deletions. */
+  threadEvents(thread: string, options: StreamOptions): AsyncGenerator<ThreadEvent, never, undefined>;
+}
+
+/** Returns a client of a server. */
+export function createThroughline(options: ThroughlineOptions): Throughline {
+  const { baseUrl, token, fetch: inner = (request: Request) => fetch(request) } = options;
+  const base = baseUrl.replace(/\/+$/, "");
+  const authorized = async (request: Request) => {
+    const current = typeof token === "function" ? await token() : token;
+    if (current !== undefined) request.headers.set("authorization", `Bearer ${current}`);
+    return inner(request);
+  };
+  const client = createClient<paths>({ baseUrl: base, fetch: retryingFetch(authorized, options) });
+
+  const open = (path: string, query: Record<string, string>) => {
+    const search = new URLSearchParams(query);
+    return (lastEventId: string, signal: AbortSignal | undefined) => {
+      // The server prefers the header, which a repetition changes.
+      const headers = { accept: "text/event-stream", "last-event-id": lastEventId };
+      const target = search.size > 0 ? `${base}${path}?${search}` : `${base}${path}`;
+      return authorized(new Request(target, { headers, signal: signal ?? null }));
+    };
+  };
+
+  async function* changes(
+    options: StreamOptions & { thread?: string },
+  ): AsyncGenerator<Change, never, undefined> {
+    const query: Record<string, string> = options.thread === undefined ? {} : { thread: options.thread };
+    for await (const event of resumedEvents(open("/v1/changes", query), options)) {
+      yield JSON.parse(event.data) as Change;
+    }
+    throw new Error("a stream has no end");
+  }
+
+  async function* threadEvents(
+    thread: string,
+    options: StreamOptions,
+  ): AsyncGenerator<ThreadEvent, never, undefined> {
+    const path = `/v1/threads/${encodeURIComponent(thread)}/stream`;
+    for await (const event of resumedEvents(open(path, {}), options)) {
+      yield { id: event.id, event: event.event, data: JSON.parse(event.data) as unknown };
+    }
+    throw new Error("a stream has no end");
+  }
+
+  return Object.assign(client, { changes, threadEvents });
+}
