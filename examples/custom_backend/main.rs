@@ -12,12 +12,9 @@ use std::{
 use redb::{Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition};
 use throughline::{
     Admitted, Backend, BoxError, Capabilities, Context, Durability, Effect, ErrorKind, OpKind, Operation,
-    PersistArgs, PersistError, Position, ReadArgs, Reply, Result, Timestamp, backend,
-    changes::ConsumerArgs,
-    messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
+    PersistArgs, PersistError, Position, ReadArgs, Reply, Result, Timestamp,
+    backend::{self, forward_operations},
     operations::FingerprintKey,
-    sessions::SessionArgs,
-    threads::ThreadArgs,
 };
 use throughline_conformance::{Fixture, Profile, StoreLocation};
 use throughline_engine::{
@@ -107,11 +104,7 @@ impl RedbBackend {
         let (op, context, now) = call.into_parts();
         let args: PersistArgs = op.into();
         let (outcome, position) = self.run(move |database| commit(database, &args, &context, now)).await?;
-        let changed = outcome.changed;
-        let wrong =
-            |_| PersistError::new(ErrorKind::Internal, "the engine returned the output of another operation");
-        let output = O::Output::try_from(outcome.result).map_err(wrong)?;
-        Ok(if changed { Reply::at(output, position) } else { Reply::new(output) })
+        Reply::of_commit(outcome.result, outcome.changed.then_some(position))
     }
 }
 
@@ -155,14 +148,6 @@ fn not_applied(error: BoxError) -> PersistError {
     failed(error).with_effect(Effect::NotApplied)
 }
 
-macro_rules! writes {
-    ($($method:ident: $operation:ty,)+) => {
-        $(async fn $method(&self, call: Admitted<'_, $operation>) -> Result<Reply<$operation>> {
-            self.write(call).await
-        })+
-    };
-}
-
 impl Backend for RedbBackend {
     fn name(&self) -> &str {
         "redb"
@@ -190,18 +175,7 @@ impl Backend for RedbBackend {
         Some(self.key)
     }
 
-    writes! {
-        add: Add,
-        reserve: Reserve,
-        update_content: UpdateContent,
-        update: Update,
-        delete: Delete,
-        batch: Batch,
-        import: Import,
-        thread: ThreadArgs,
-        consumer: ConsumerArgs,
-        session: SessionArgs,
-    }
+    forward_operations!(writes => write);
 
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
         let (read, context, now) = call.into_parts();

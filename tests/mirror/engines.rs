@@ -21,7 +21,7 @@ use super::{
     everything::{TENANTS, end, fill, latest, purge, read_all},
     killed::interrupted_switchover,
     server::Database,
-    support::{self, copy, equal, memory, position, sqlite},
+    support::{self, copy, copy_in_rounds, equal, memory, position, sqlite},
     switched::switch_under_writers,
 };
 
@@ -129,30 +129,13 @@ async fn switchovers_between_sqlite_and_postgres_keep_every_acknowledged_write_o
     switch_under_writers(sqlite(&folder.path().join("a.db")).await, database.db().await).await;
 }
 
-/// Each newly opened store stands for another process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeatedly_interrupted_copy_into_postgres_continues_where_it_stopped() {
     let Some(database) = Database::fresh().await else { return };
     let folder = tempfile::tempdir().unwrap();
     let from = sqlite(&folder.path().join("a.db")).await;
     support::fill(&from, 4, 400).await;
-    let mut copied = 0;
-    for round in 0_u64.. {
-        let to = database.db().await;
-        let mirror = Mirror::start(from.clone(), to.clone()).await.unwrap();
-        let is_equal = || matches!(mirror.status().state, MirrorState::Replicating);
-        while mirror.status().images < 500 && !is_equal() {
-            tokio::task::yield_now().await;
-        }
-        let is_done = is_equal();
-        copied += mirror.status().images;
-        drop(mirror);
-        to.close().await.unwrap();
-        if is_done {
-            assert!(round > 1, "the copy was complete after {round} rounds");
-            break;
-        }
-    }
+    let copied = copy_in_rounds(&from, || database.db()).await;
     let to = database.db().await;
     drop(copy(&from, &to).await);
     assert_eq!(equal(&from, &to).await.messages, 4 * 400);

@@ -11,31 +11,14 @@ use throughline::{
     replication::{ApplyImages, BeginCapture, GetReplicationStatus, ReplicationState, SetReplicationState},
 };
 
-use super::support::{copy, equal, fill, import, memory, position, sqlite};
+use super::support::{copy, copy_in_rounds, equal, fill, import, memory, position, sqlite};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeatedly_interrupted_copy_continues_where_it_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let (from, path) = (sqlite(&folder.path().join("a.db")).await, folder.path().join("b.db"));
     fill(&from, 4, 500).await;
-    let mut copied = 0;
-    for round in 0_u64.. {
-        // The store is opened again in each round, and nothing of the mirror remains.
-        let to = sqlite(&path).await;
-        let mirror = Mirror::start(from.clone(), to.clone()).await.unwrap();
-        let is_equal = || matches!(mirror.status().state, MirrorState::Replicating);
-        while mirror.status().images < 500 && !is_equal() {
-            tokio::task::yield_now().await;
-        }
-        let is_done = is_equal();
-        copied += mirror.status().images;
-        drop(mirror);
-        to.close().await.unwrap();
-        if is_done {
-            assert!(round > 1, "the copy was complete after {round} rounds");
-            break;
-        }
-    }
+    let copied = copy_in_rounds(&from, || sqlite(&path)).await;
     let to = sqlite(&path).await;
     drop(copy(&from, &to).await);
     let comparison = equal(&from, &to).await;

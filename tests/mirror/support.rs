@@ -7,7 +7,7 @@ use throughline::{
     changes::MoveCursor,
     memory::MemoryBackend,
     messages::{ContentChange, Import, ImportRow, PageFrom, Reserve, UpdateContent, UpdateMode},
-    mirror::{Comparison, Mirror, compare},
+    mirror::{Comparison, Mirror, MirrorState, compare},
     replication::GetReplicationStatus,
     sqlite::SqliteBackend,
 };
@@ -35,6 +35,32 @@ pub(crate) async fn fill(db: &Persistence, threads: usize, messages: usize) {
         append(db, thread.id().unwrap().as_str(), "open", "Hel", UpdateMode::Partial).await;
     }
     db.on_consumer(MoveCursor::new("index".parse().unwrap(), Position::new(5))).await.unwrap();
+}
+
+/// Copies into a store that is opened again in each round, as by another process, and ends each round after 500 row images.
+/// Returns the number of copied images once the stores are equal.
+pub(crate) async fn copy_in_rounds<F>(from: &Persistence, open: impl Fn() -> F) -> u64
+where
+    F: Future<Output = Persistence>,
+{
+    let mut copied = 0;
+    for round in 0_u64.. {
+        let to = open().await;
+        let mirror = Mirror::start(from.clone(), to.clone()).await.unwrap();
+        let is_equal = || matches!(mirror.status().state, MirrorState::Replicating);
+        while mirror.status().images < 500 && !is_equal() {
+            tokio::task::yield_now().await;
+        }
+        let is_done = is_equal();
+        copied += mirror.status().images;
+        drop(mirror);
+        to.close().await.unwrap();
+        if is_done {
+            assert!(round > 1, "the copy was complete after {round} rounds");
+            break;
+        }
+    }
+    copied
 }
 
 /// Imports messages with these numbers into a thread.

@@ -1,8 +1,8 @@
 //! Requests and responses: the values that pass through the layers.
 
 use crate::{
-    Context, OpKind, Operation, PersistArgs, PersistError, PersistResult, Position, Result,
-    context::Extensions,
+    Context, Effect, ErrorKind, OpKind, Operation, PersistArgs, PersistError, PersistResult, Position,
+    Result, context::Extensions,
 };
 
 /// An operation with its context: the request type of every `tower::Layer` in a pipeline.
@@ -110,6 +110,19 @@ impl<O: Operation> Reply<O> {
     /// Returns an answer to a change that the store committed at `position`.
     pub fn at(output: O::Output, position: Position) -> Self {
         Self { output, receipt: Receipt::at(position), extensions: Extensions::new() }
+    }
+
+    /// Returns the answer of a store to a write that it committed at `position`; `None` for a replay.
+    ///
+    /// # Errors
+    /// [`Internal`](crate::ErrorKind::Internal), with the effect `Applied`, if `result` is the answer to another operation.
+    pub fn of_commit(result: PersistResult, position: Option<Position>) -> Result<Self> {
+        let receipt = position.map(Receipt::at).unwrap_or_default();
+        let other = |other: OpKind| {
+            let detail = format!("the store answered a `{other}`, and the call is a `{}`", O::KIND);
+            PersistError::new(ErrorKind::Internal, detail).with_effect(Effect::Applied)
+        };
+        Ok(Self { output: O::output(result).map_err(other)?, receipt, extensions: Extensions::new() })
     }
 
     /// Converts an erased answer into an answer to `O`.

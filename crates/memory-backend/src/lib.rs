@@ -30,20 +30,18 @@ mod thread;
 
 use std::{
     fmt,
+    future::{Ready, ready},
     sync::{Mutex, MutexGuard},
 };
 
 use throughline_core::{
     Admitted, Backend, Capabilities, Durability, Operation, PersistArgs, PersistError, PersistResult,
-    ReadArgs, Reply, Result,
+    Position, ReadArgs, Reply, Result,
     audit::RejectedCallRecords,
-    backend::search::Tokenizer,
-    changes::{CommitNotifications, CommitNotifier, ConsumerArgs},
-    messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
+    backend::{forward_operations, search::Tokenizer},
+    changes::{CommitNotifications, CommitNotifier},
     operations::FingerprintKey,
     replication::ReplicaArgs,
-    sessions::SessionArgs,
-    threads::ThreadArgs,
 };
 
 use self::store::Store;
@@ -89,27 +87,25 @@ impl MemoryBackend {
         self.store.lock().expect("nothing panics while it holds the lock")
     }
 
+    fn write<O: Operation>(&self, call: Admitted<'_, O>) -> Ready<Result<Reply<O>>> {
+        ready(self.apply(call))
+    }
+
     /// Makes a write. It holds the lock from its first look-up to its last change.
-    fn write<O: Operation>(&self, mut call: Admitted<'_, O>) -> Result<Reply<O>> {
+    fn apply<O: Operation>(&self, mut call: Admitted<'_, O>) -> Result<Reply<O>> {
         let audit = call.take_audit();
         let (op, context, now) = call.into_parts();
         let args: PersistArgs = op.into();
         let (result, position) = self.lock().audited(audit.as_ref(), now, |store| {
             store.write(context.tenant(), &args, context.idempotency(), now)
         })?;
-        let output = output::<O>(result);
-        Ok(match position {
-            Some(position) => {
-                self.commits.notify(position);
-                Reply::at(output, position)
-            }
-            None => Reply::new(output),
-        })
+        self.reply(result, position)
     }
-}
 
-fn output<O: Operation>(result: PersistResult) -> O::Output {
-    O::Output::try_from(result).unwrap_or_else(|_| unreachable!("the answer has the kind of its operation"))
+    fn reply<O: Operation>(&self, result: PersistResult, position: Option<Position>) -> Result<Reply<O>> {
+        position.into_iter().for_each(|position| self.commits.notify(position));
+        Reply::of_commit(result, position)
+    }
 }
 
 impl Default for MemoryBackend {
@@ -137,49 +133,11 @@ impl Backend for MemoryBackend {
         Some(*self.fingerprint_key.lock().expect("nothing panics while it holds the lock"))
     }
 
-    async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
-        self.write(call)
-    }
-
-    async fn reserve(&self, call: Admitted<'_, Reserve>) -> Result<Reply<Reserve>> {
-        self.write(call)
-    }
-
-    async fn update_content(&self, call: Admitted<'_, UpdateContent>) -> Result<Reply<UpdateContent>> {
-        self.write(call)
-    }
-
-    async fn update(&self, call: Admitted<'_, Update>) -> Result<Reply<Update>> {
-        self.write(call)
-    }
-
-    async fn delete(&self, call: Admitted<'_, Delete>) -> Result<Reply<Delete>> {
-        self.write(call)
-    }
-
-    async fn batch(&self, call: Admitted<'_, Batch>) -> Result<Reply<Batch>> {
-        self.write(call)
-    }
-
-    async fn import(&self, call: Admitted<'_, Import>) -> Result<Reply<Import>> {
-        self.write(call)
-    }
-
-    async fn thread(&self, call: Admitted<'_, ThreadArgs>) -> Result<Reply<ThreadArgs>> {
-        self.write(call)
-    }
+    forward_operations!(writes => write);
 
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
         let (read, context, now) = call.into_parts();
         Ok(Reply::new(self.lock().read(context.tenant(), &read, now)?))
-    }
-
-    async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
-        self.write(call)
-    }
-
-    async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
-        self.write(call)
     }
 
     async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
@@ -196,13 +154,7 @@ impl Backend for MemoryBackend {
         if let Some(key) = key {
             *self.fingerprint_key.lock().expect("nothing panics while it holds the lock") = key;
         }
-        Ok(match position {
-            Some(position) => {
-                self.commits.notify(position);
-                Reply::at(output, position)
-            }
-            None => Reply::new(output),
-        })
+        self.reply(output.into(), position)
     }
 
     fn commit_notifications(&self) -> Option<CommitNotifications> {

@@ -1,20 +1,18 @@
 use std::{
     fmt, mem,
     sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use throughline_core::{
-    Admitted, Backend, Capabilities, Durability, Effect, ErrorKind, Operation, PersistArgs, PersistError,
-    ReadArgs, Reply, Result, Timestamp,
+    Admitted, Backend, Capabilities, Durability, Operation, PersistArgs, ReadArgs, Reply, Result, Timestamp,
     audit::RejectedCallRecords,
-    backend::{OwnerProcess, queued_size, size_of_rejected_call_records},
-    changes::{CommitNotifications, CommitNotifier, ConsumerArgs},
-    messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
+    backend::{
+        OwnerProcess, forward_operations, queued_size, size_of_rejected_call_records, unanswered, wait_until,
+    },
+    changes::{CommitNotifications, CommitNotifier},
     operations::FingerprintKey,
     replication::ReplicaArgs,
-    sessions::SessionArgs,
-    threads::ThreadArgs,
 };
 use tokio::task::AbortHandle;
 
@@ -28,9 +26,6 @@ use crate::{
     search,
     writer::Writers,
 };
-
-/// The time before its deadline at which a waiting write times out.
-const LAST_WORD: Duration = Duration::from_millis(10);
 
 /// A store in a Postgres database.
 ///
@@ -113,11 +108,7 @@ impl PostgresBackend {
         let (tenant, idempotency) = (context.tenant().clone(), context.idempotency().cloned());
         let write = Write { tenant, args, idempotency, now, audit };
         let Committed { result, position } = self.commit(write, bytes, wait_until).await?;
-        let output = O::Output::try_from(result).map_err(|_| mixed_up())?;
-        Ok(match position {
-            Some(position) => Reply::at(output, position),
-            None => Reply::new(output),
-        })
+        Reply::of_commit(result, position)
     }
 
     /// Passes a write to a writer and waits until it is committed.
@@ -136,25 +127,10 @@ impl PostgresBackend {
         }
     }
 
-    /// Returns until when a call waits: a little less than its deadline, so that the caller learns that nothing was
-    /// applied.
+    /// Returns until when a call waits.
     fn wait_until(&self, deadline: Option<Instant>) -> Instant {
-        let now = Instant::now();
-        match deadline {
-            Some(deadline) => deadline - (deadline.saturating_duration_since(now) / 8).min(LAST_WORD),
-            None => now + self.settings.options.wait_limit,
-        }
+        wait_until(deadline, self.settings.options.wait_limit)
     }
-}
-
-fn unanswered() -> PersistError {
-    PersistError::new(ErrorKind::Internal, "the writer dropped a write without an answer")
-        .with_effect(Effect::Unknown)
-}
-
-fn mixed_up() -> PersistError {
-    PersistError::new(ErrorKind::Internal, "the writer answered another operation")
-        .with_effect(Effect::Applied)
 }
 
 impl Backend for PostgresBackend {
@@ -178,51 +154,13 @@ impl Backend for PostgresBackend {
         Some(self.key.key())
     }
 
-    async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
-        self.write(call).await
-    }
-
-    async fn reserve(&self, call: Admitted<'_, Reserve>) -> Result<Reply<Reserve>> {
-        self.write(call).await
-    }
-
-    async fn update_content(&self, call: Admitted<'_, UpdateContent>) -> Result<Reply<UpdateContent>> {
-        self.write(call).await
-    }
-
-    async fn update(&self, call: Admitted<'_, Update>) -> Result<Reply<Update>> {
-        self.write(call).await
-    }
-
-    async fn delete(&self, call: Admitted<'_, Delete>) -> Result<Reply<Delete>> {
-        self.write(call).await
-    }
-
-    async fn batch(&self, call: Admitted<'_, Batch>) -> Result<Reply<Batch>> {
-        self.write(call).await
-    }
-
-    async fn import(&self, call: Admitted<'_, Import>) -> Result<Reply<Import>> {
-        self.write(call).await
-    }
-
-    async fn thread(&self, call: Admitted<'_, ThreadArgs>) -> Result<Reply<ThreadArgs>> {
-        self.write(call).await
-    }
+    forward_operations!(writes => write);
 
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
         self.owner.check()?;
         let wait_until = self.wait_until(call.context().deadline());
         let (read, context, now) = call.into_parts();
         Ok(Reply::new(self.readers.read(context.tenant(), read, wait_until, now).await?))
-    }
-
-    async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
-        self.write(call).await
-    }
-
-    async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
-        self.write(call).await
     }
 
     async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {

@@ -1,13 +1,14 @@
 //! A second SQLite library in the process, whose locks and those of the store do not see each other.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, mpsc},
     thread,
     time::Duration,
 };
 
 use rusqlite::Connection;
+use tempfile::TempDir;
 use throughline_core::{Effect, ErrorKind, NewMessage, Persistence, messages::PageFrom};
 use throughline_reliability::{SecondLibrary, skipped};
 use throughline_sqlite::{Alarm, Failpoint, Maintenance, SqliteOptions};
@@ -24,6 +25,12 @@ fn second_library() -> Option<SecondLibrary> {
     library
 }
 
+fn file() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chat.db");
+    (directory, path)
+}
+
 async fn open(path: &Path) -> (Persistence, Maintenance) {
     open_with(SqliteOptions::new(), path).await
 }
@@ -36,6 +43,27 @@ async fn open_with(options: SqliteOptions, path: &Path) -> (Persistence, Mainten
 
 async fn add(db: &Persistence, text: &str) {
     db.thread("t").add(NewMessage::user(text)).await.unwrap();
+}
+
+/// Adds `writes` messages in each of four concurrent tasks.
+async fn add_by_four_tasks(db: &Persistence, writes: usize, text: &str) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..4 {
+        let (db, text) = (db.clone(), text.to_owned());
+        tasks.spawn(async move {
+            for write in 0..writes {
+                add(&db, &format!("{task} {write} {text}")).await;
+            }
+        });
+    }
+    while let Some(task) = tasks.join_next().await {
+        task.unwrap();
+    }
+}
+
+fn rows_of_the_host(path: &Path) -> i64 {
+    let connection = Connection::open(path).unwrap();
+    connection.query_row("SELECT count(*) FROM host", [], |row| row.get(0)).unwrap()
 }
 
 /// How many messages the thread has, and that the file is whole.
@@ -53,8 +81,7 @@ async fn expect_whole(path: &Path, messages: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_library_that_reads_and_closes_leaves_the_store_writable() {
     let Some(library) = second_library() else { return };
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("chat.db");
+    let (_directory, path) = file();
     let (db, _) = open(&path).await;
     for round in 0..20 {
         add(&db, &format!("before {round}")).await;
@@ -82,8 +109,7 @@ impl Drop for HasWritten {
 async fn a_second_library_that_writes_between_checkpoints_damages_nothing() {
     const WRITES: usize = 200;
     let Some(library) = second_library() else { return };
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("chat.db");
+    let (_directory, path) = file();
     let (db, _) = open(&path).await;
     add(&db, "first").await;
     db.close().await.unwrap();
@@ -108,25 +134,10 @@ async fn a_second_library_that_writes_between_checkpoints_damages_nothing() {
             }
         })
     };
-    let mut tasks = tokio::task::JoinSet::new();
-    for task in 0..4 {
-        let db = db.clone();
-        tasks.spawn(async move {
-            for write in 0..WRITES {
-                add(&db, &format!("{task} {write}")).await;
-            }
-        });
-    }
-    while let Some(task) = tasks.join_next().await {
-        task.unwrap();
-    }
+    add_by_four_tasks(&db, WRITES, "").await;
     spawn_blocking(move || host.join().unwrap()).await.unwrap();
     db.close().await.unwrap();
-    let rows: i64 = Connection::open(&path)
-        .unwrap()
-        .query_row("SELECT count(*) FROM host", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(rows, WRITES as i64);
+    assert_eq!(rows_of_the_host(&path), WRITES as i64);
     expect_whole(&path, 4 * WRITES + 1).await;
 }
 
@@ -135,8 +146,7 @@ async fn a_second_library_that_writes_between_checkpoints_damages_nothing() {
 async fn checkpoints_of_a_second_library_damage_nothing_during_checkpoints_of_the_store() {
     const WRITES: usize = 300;
     let Some(library) = second_library() else { return };
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("chat.db");
+    let (_directory, path) = file();
     let (db, _) = open(&path).await;
     add(&db, "first").await;
     db.close().await.unwrap();
@@ -157,25 +167,10 @@ async fn checkpoints_of_a_second_library_damage_nothing_during_checkpoints_of_th
             }
         })
     };
-    let mut tasks = tokio::task::JoinSet::new();
-    for task in 0..4 {
-        let db = db.clone();
-        tasks.spawn(async move {
-            for write in 0..WRITES {
-                add(&db, &format!("{task} {write} {}", "x".repeat(3000))).await;
-            }
-        });
-    }
-    while let Some(task) = tasks.join_next().await {
-        task.unwrap();
-    }
+    add_by_four_tasks(&db, WRITES, &"x".repeat(3000)).await;
     spawn_blocking(move || host.join().unwrap()).await.unwrap();
     db.close().await.unwrap();
-    let rows: i64 = Connection::open(&path)
-        .unwrap()
-        .query_row("SELECT count(*) FROM host", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(rows, WRITES as i64);
+    assert_eq!(rows_of_the_host(&path), WRITES as i64);
     expect_whole(&path, 4 * WRITES + 1).await;
 }
 
@@ -183,8 +178,7 @@ async fn checkpoints_of_a_second_library_damage_nothing_during_checkpoints_of_th
 async fn a_write_is_refused_by_name_while_a_second_library_is_connected() {
     let Some(library) = second_library() else { return };
     let library = Arc::new(library);
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("chat.db");
+    let (_directory, path) = file();
     let (db, maintenance) = open(&path).await;
     add(&db, "before").await;
     let host = library.open(&path, 0).unwrap();
@@ -213,8 +207,7 @@ async fn a_write_is_refused_by_name_while_a_second_library_is_connected() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn second_library_that_connected_before_the_open_is_detected() {
     let Some(library) = second_library() else { return };
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("chat.db");
+    let (_directory, path) = file();
     let (db, _) = open(&path).await;
     add(&db, "before").await;
     db.close().await.unwrap();
@@ -234,8 +227,7 @@ async fn second_library_that_connected_before_the_open_is_detected() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn close_keeps_the_wal_while_a_second_library_is_connected() {
     let Some(library) = second_library() else { return };
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("chat.db");
+    let (_directory, path) = file();
     let (db, _) = open(&path).await;
     add(&db, "before").await;
     let host = library.open(&path, 60_000).unwrap();
@@ -249,19 +241,14 @@ async fn close_keeps_the_wal_while_a_second_library_is_connected() {
     drop(host);
     add(&db, "after").await;
     db.close().await.unwrap();
-    let rows: i64 = Connection::open(&path)
-        .unwrap()
-        .query_row("SELECT count(*) FROM host", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(rows, 2);
+    assert_eq!(rows_of_the_host(&path), 2);
     expect_whole(&path, 2).await;
 }
 
 /// It takes longer than a lock may be held before it is taken for one that is stuck.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_transaction_of_one_store_is_not_reported_as_a_failure_of_another() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("chat.db");
+    let (_directory, path) = file();
     let (release, released) = mpsc::channel::<()>();
     let (begin, begun) = mpsc::channel::<()>();
     let hold = Mutex::new(Some((begin, released)));
@@ -300,8 +287,7 @@ async fn long_transaction_of_one_store_is_not_reported_as_a_failure_of_another()
 /// The library of the store itself, and a second store on the file, are no second library: they know each other's locks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_linked_library_is_not_reported_as_a_second_one() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("chat.db");
+    let (_directory, path) = file();
     let (first, maintenance) = open(&path).await;
     let (second, _) = open(&path).await;
     let host = Connection::open(&path).unwrap();

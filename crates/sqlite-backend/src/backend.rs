@@ -1,21 +1,14 @@
-use std::{
-    fmt,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, path::Path, sync::Arc, time::Instant};
 
 use throughline_core::{
-    Admitted, Backend, Capabilities, Durability, Effect, ErrorKind, Operation, PersistArgs, PersistError,
-    ReadArgs, Reply, Result, TenantId,
+    Admitted, Backend, Capabilities, Durability, Operation, PersistArgs, ReadArgs, Reply, Result, TenantId,
     audit::RejectedCallRecords,
-    backend::{OwnerProcess, queued_size, size_of_rejected_call_records},
-    changes::{CommitNotifications, ConsumerArgs},
-    messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
+    backend::{
+        OwnerProcess, forward_operations, queued_size, size_of_rejected_call_records, unanswered, wait_until,
+    },
+    changes::CommitNotifications,
     operations::FingerprintKey,
     replication::ReplicaArgs,
-    sessions::SessionArgs,
-    threads::ThreadArgs,
 };
 
 use crate::{
@@ -25,9 +18,6 @@ use crate::{
     read::Readers,
     writer::Writer,
 };
-
-/// The time before its deadline at which a waiting write times out.
-const DEADLINE_MARGIN: Duration = Duration::from_millis(10);
 
 /// A store in one SQLite file.
 ///
@@ -121,11 +111,7 @@ impl SqliteBackend {
         };
         let Committed { result, position } =
             self.commit(context.tenant(), write.into(), bytes, times).await?;
-        let output = result.and_then(|result| O::Output::try_from(result).ok()).ok_or_else(mixed_up)?;
-        Ok(match position {
-            Some(position) => Reply::at(output, position),
-            None => Reply::new(output),
-        })
+        Reply::of_commit(result.ok_or_else(unanswered)?, position)
     }
 
     /// Sends work to the writer and waits until it is committed.
@@ -146,25 +132,8 @@ impl SqliteBackend {
     }
 
     fn times(&self, deadline: Option<Instant>) -> Times {
-        let now = Instant::now();
-        let timeout_at = match deadline {
-            // A little before the deadline of the caller, so that the caller still learns that the write was not
-            // applied.
-            Some(deadline) => deadline - (deadline.saturating_duration_since(now) / 8).min(DEADLINE_MARGIN),
-            None => now + self.options.wait_limit,
-        };
-        Times { deadline, timeout_at }
+        Times { deadline, timeout_at: wait_until(deadline, self.options.wait_limit) }
     }
-}
-
-fn unanswered() -> PersistError {
-    PersistError::new(ErrorKind::Internal, "the writer dropped a write without an answer")
-        .with_effect(Effect::Unknown)
-}
-
-fn mixed_up() -> PersistError {
-    PersistError::new(ErrorKind::Internal, "the writer answered another operation")
-        .with_effect(Effect::Applied)
 }
 
 impl Backend for SqliteBackend {
@@ -184,50 +153,12 @@ impl Backend for SqliteBackend {
         Some(self.key.key())
     }
 
-    async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
-        self.write(call).await
-    }
-
-    async fn reserve(&self, call: Admitted<'_, Reserve>) -> Result<Reply<Reserve>> {
-        self.write(call).await
-    }
-
-    async fn update_content(&self, call: Admitted<'_, UpdateContent>) -> Result<Reply<UpdateContent>> {
-        self.write(call).await
-    }
-
-    async fn update(&self, call: Admitted<'_, Update>) -> Result<Reply<Update>> {
-        self.write(call).await
-    }
-
-    async fn delete(&self, call: Admitted<'_, Delete>) -> Result<Reply<Delete>> {
-        self.write(call).await
-    }
-
-    async fn batch(&self, call: Admitted<'_, Batch>) -> Result<Reply<Batch>> {
-        self.write(call).await
-    }
-
-    async fn import(&self, call: Admitted<'_, Import>) -> Result<Reply<Import>> {
-        self.write(call).await
-    }
-
-    async fn thread(&self, call: Admitted<'_, ThreadArgs>) -> Result<Reply<ThreadArgs>> {
-        self.write(call).await
-    }
+    forward_operations!(writes => write);
 
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
         self.check_owner()?;
         let (read, context, now) = call.into_parts();
         Ok(Reply::new(self.readers.read(context.tenant(), read, context.deadline(), now).await?))
-    }
-
-    async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
-        self.write(call).await
-    }
-
-    async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
-        self.write(call).await
     }
 
     async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {

@@ -108,23 +108,7 @@ impl EngineError {
                 Some(if code & 0xff == ffi::SQLITE_CORRUPT { ffi::SQLITE_IOERR_READ } else { *code })
             }
             Self::Sqlite { code, .. } => Some(*code),
-            Self::NoReader
-            | Self::ReadTimedOut
-            | Self::ReadersClosed
-            | Self::ReaderLost
-            | Self::RolledBack
-            | Self::Elsewhere
-            | Self::Overtaken
-            | Self::SecondLibrary
-            | Self::WalReplaced { .. }
-            | Self::FileTruncated
-            | Self::LockStuck
-            | Self::Lock { .. }
-            | Self::File { .. }
-            | Self::Changing
-            | Self::Damaged { .. }
-            | Self::Refused(_)
-            | Self::Driver { .. } => None,
+            _ => None,
         }
     }
 
@@ -158,18 +142,8 @@ impl EngineError {
     /// Returns whether SQLite could not take or release a lock. That is not the same as a lock that is held. SQLite
     /// then has to close the file: the store closes all of its connections.
     pub(crate) fn is_lock(&self) -> bool {
-        let is_lock_code = |code: i32| {
-            code & 0xff == ffi::SQLITE_PROTOCOL
-                || matches!(
-                    code,
-                    ffi::SQLITE_IOERR_LOCK
-                        | ffi::SQLITE_IOERR_RDLOCK
-                        | ffi::SQLITE_IOERR_UNLOCK
-                        | ffi::SQLITE_IOERR_CHECKRESERVEDLOCK
-                        | ffi::SQLITE_IOERR_SHMLOCK
-                )
-        };
-        matches!(self, Self::LockStuck | Self::Lock { .. }) || self.code().is_some_and(is_lock_code)
+        matches!(self, Self::LockStuck | Self::Lock { .. })
+            || self.code().is_some_and(|code| code & 0xff == ffi::SQLITE_PROTOCOL || is_io_of_lock(code))
     }
 
     /// A lock that the operating system refused for another reason than that it is held.
@@ -248,6 +222,18 @@ impl EngineError {
     }
 }
 
+/// Returns whether the operating system failed at a lock.
+const fn is_io_of_lock(code: i32) -> bool {
+    matches!(
+        code,
+        ffi::SQLITE_IOERR_LOCK
+            | ffi::SQLITE_IOERR_RDLOCK
+            | ffi::SQLITE_IOERR_UNLOCK
+            | ffi::SQLITE_IOERR_CHECKRESERVEDLOCK
+            | ffi::SQLITE_IOERR_SHMLOCK
+    )
+}
+
 /// Returns the error kind of a result code, primary or extended.
 const fn kind(code: i32) -> ErrorKind {
     match code & 0xff {
@@ -269,15 +255,8 @@ const fn kind(code: i32) -> ErrorKind {
 
 /// Returns the text of a result code, without the SQL text and without any value.
 const fn text(code: i32) -> &'static str {
-    match code {
-        ffi::SQLITE_IOERR_LOCK
-        | ffi::SQLITE_IOERR_RDLOCK
-        | ffi::SQLITE_IOERR_UNLOCK
-        | ffi::SQLITE_IOERR_CHECKRESERVEDLOCK
-        | ffi::SQLITE_IOERR_SHMLOCK => return "a lock of the file could not be taken or released",
-        _ => {}
-    }
     match code & 0xff {
+        _ if is_io_of_lock(code) => "a lock of the file could not be taken or released",
         3 => "access to the file was denied",
         5 | 6 => "another writer holds the lock",
         7 => "SQLite is out of memory",

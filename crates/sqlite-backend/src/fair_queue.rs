@@ -81,19 +81,10 @@ impl<T: Queued> FairQueue<T> {
             return self.returned.pop_front();
         }
         let tenant = self.rotation.front()?;
-        let queue = self.queues.get_mut(tenant)?;
-        if !queue.front().is_some_and(fits) {
+        if !self.queues.get(tenant)?.front().is_some_and(fits) {
             return None;
         }
-        let waiting = queue.pop_front();
-        self.len -= 1;
-        if queue.is_empty() {
-            self.spare = self.queues.remove(tenant).unwrap_or_default();
-            self.rotation.pop_front();
-        } else if self.rotation.len() > 1 {
-            self.rotation.rotate_left(1);
-        }
-        waiting
+        self.take(0)
     }
 
     /// Takes the next item of the tenant with the smallest count below `limit`. Among tenants with equal counts the
@@ -109,7 +100,12 @@ impl<T: Queued> FairQueue<T> {
                 break;
             }
         }
-        let tenant = self.rotation.remove(least?.0)?;
+        self.take(least?.0)
+    }
+
+    /// Takes the first item of the tenant at this index of the rotation, and moves the tenant to its end.
+    fn take(&mut self, at: usize) -> Option<T> {
+        let tenant = self.rotation.remove(at)?;
         let queue = self.queues.get_mut(&tenant)?;
         let waiting = queue.pop_front();
         self.len -= 1;

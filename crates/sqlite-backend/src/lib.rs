@@ -66,6 +66,7 @@ mod search;
 mod writer;
 
 #[cfg(feature = "failpoints")]
+#[doc(hidden)]
 pub use self::failpoint::Failpoint;
 pub use self::{
     backend::SqliteBackend,

@@ -220,6 +220,7 @@ impl SqliteOptions {
     /// Calls `hook` whenever the writer passes one of the [`Failpoint`](crate::Failpoint)s, on its thread. An error is
     /// the SQLite code with which the store then fails. For tests.
     #[cfg(feature = "failpoints")]
+    #[doc(hidden)]
     pub fn failpoints(
         self,
         hook: impl Fn(crate::Failpoint) -> std::result::Result<(), i32> + Send + Sync + 'static,

@@ -19,6 +19,7 @@ checks! {
     "bulk-waits-for-a-quiet-period" => bulk_waits_for_a_quiet_period;
     "bulk-runs-after-the-longest-wait" => bulk_runs_after_the_longest_wait;
     "bulk-concurrency-is-limited" => bulk_concurrency_is_limited;
+    "bulk-permits-go-to-the-tenants-in-rotation" => bulk_permits_go_to_the_tenants_in_rotation;
     "a-dropped-running-bulk-call-holds-its-permit" => a_dropped_running_bulk_call_holds_its_permit;
     "the-bulk-queue-is-limited" => the_bulk_queue_is_limited;
     "a-waiting-bulk-call-times-out" => a_waiting_bulk_call_times_out;
@@ -102,6 +103,26 @@ async fn bulk_concurrency_is_limited(stacks: Stacks) {
     settle().await;
     assert_eq!(blocking_layer.received().len(), 3);
     blocking_layer.release(3);
+    for import in imports {
+        import.await.unwrap().unwrap();
+    }
+}
+
+async fn bulk_permits_go_to_the_tenants_in_rotation(stacks: Stacks) {
+    let blocking_layer = BlockingLayer::shut();
+    let db = (stacks.stack)(&blocking_layer);
+    let other = db.for_tenant("other".parse().unwrap());
+    let mut imports = Vec::new();
+    for _ in 0..4 {
+        imports.push(import(&db).await);
+    }
+    let others = import(&other).await;
+    // Two calls run, and one of each tenant is next.
+    blocking_layer.release(4);
+    settle().await;
+    assert!(others.is_finished(), "the tenant with one call waits for the calls of the other one");
+    assert_eq!(imports.iter().filter(|import| import.is_finished()).count(), 3);
+    blocking_layer.release(1);
     for import in imports {
         import.await.unwrap().unwrap();
     }

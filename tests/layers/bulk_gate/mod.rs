@@ -68,6 +68,7 @@ fn a_bulk_gate_layer_without_state_fails_its_checks() {
         "bulk-waits-for-a-quiet-period",
         "bulk-runs-after-the-longest-wait",
         "bulk-concurrency-is-limited",
+        "bulk-permits-go-to-the-tenants-in-rotation",
         "a-dropped-running-bulk-call-holds-its-permit",
         "the-bulk-queue-is-limited",
         "a-waiting-bulk-call-times-out",

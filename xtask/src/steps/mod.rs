@@ -15,6 +15,7 @@ mod http;
 mod package;
 pub(crate) mod postgres;
 mod reliability;
+mod semver;
 mod tools;
 
 use std::fmt::Write;

@@ -1,12 +1,14 @@
 //! `package`: what a registry would get compiles, and a project outside of this workspace builds a host, a layer and a backend on it.
 //!
 //! Cargo compiles each published crate from its package. The project outside consists of copies of three examples; its manifest
-//! replaces the crates of this workspace with the unpacked packages, so that no file of the workspace is used.
+//! replaces the crates of this workspace with the unpacked packages, so that no file of the workspace is used. Then the public
+//! API is compared with the latest release, and the dependencies are checked.
 
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use super::semver;
 use crate::Result;
 use crate::metadata::Package;
 use crate::skips::Skips;
@@ -50,6 +52,7 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     };
     call(&["build", "--workspace"]).run()?;
     call(&["test", "--package", "template_layer"]).run()?;
+    semver::run(workspace, &published, skips)?;
     licenses(workspace, skips)
 }
 

@@ -44,6 +44,7 @@
 mod admitted;
 mod audit;
 mod capabilities;
+mod forward;
 mod length;
 pub mod names;
 mod owner_process;
@@ -62,10 +63,12 @@ pub use self::{
     capabilities::{Capabilities, Durability},
     length::{Length, Tail},
     owner_process::OwnerProcess,
-    queue_capacity::{QueueCapacity, QueuePermit, closed},
+    queue_capacity::{QueueCapacity, QueuePermit, closed, unanswered, wait_until},
     queued_size::{queued_size, size_of_rejected_call_records},
 };
 pub(crate) use self::{admitted::Counter, audit::record};
+#[doc(inline)]
+pub use crate::__forward_operations as forward_operations;
 pub use crate::operation::{
     estimated_size::{AnswerBytes, EstimatedSize},
     stored::{LookUp, Removed, Replay, ThreadCounters, ThreadStats},

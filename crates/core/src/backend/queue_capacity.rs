@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError},
@@ -111,6 +114,27 @@ impl QueueCapacity {
     pub(crate) fn free(&self) -> (usize, usize) {
         (self.operations.available_permits(), self.bytes.available_permits())
     }
+}
+
+/// The most time that a call ends before its deadline.
+const DEADLINE_MARGIN: Duration = Duration::from_millis(10);
+
+/// Returns the instant until which a call waits for a permit: a little before its deadline, so that the caller still learns
+/// that the call was not applied, or `wait_limit` from now for a call without a deadline.
+#[must_use]
+pub fn wait_until(deadline: Option<Instant>, wait_limit: Duration) -> Instant {
+    let now = Instant::now();
+    match deadline {
+        Some(deadline) => deadline - (deadline.saturating_duration_since(now) / 8).min(DEADLINE_MARGIN),
+        None => now + wait_limit,
+    }
+}
+
+/// Returns the error of a write that the writer dropped without an answer.
+#[must_use]
+pub fn unanswered() -> PersistError {
+    PersistError::new(ErrorKind::Internal, "the writer dropped a write without an answer")
+        .with_effect(Effect::Unknown)
 }
 
 /// Returns the error of a closed store for a write.

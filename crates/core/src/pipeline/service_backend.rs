@@ -2,15 +2,8 @@ use std::future::poll_fn;
 
 use tower_service::Service;
 
-use crate::backend::{Admitted, Backend, Capabilities};
-use crate::{
-    Operation, PersistError, PersistRequest, PersistResponse, ReadArgs, Reply, Result,
-    error::SiteName,
-    operation::{
-        Add, Batch, ConsumerArgs, Delete, Import, ReplicaArgs, Reserve, SessionArgs, ThreadArgs, Update,
-        UpdateContent,
-    },
-};
+use crate::backend::{Admitted, Backend, Capabilities, forward_operations};
+use crate::{Operation, PersistError, PersistRequest, PersistResponse, Reply, Result, error::SiteName};
 
 /// A tower service as the backend of a pipeline: a remote store behind a client stack, or a test double.
 ///
@@ -77,51 +70,5 @@ where
         self.capabilities.clone()
     }
 
-    async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
-        self.forward(call).await
-    }
-
-    async fn reserve(&self, call: Admitted<'_, Reserve>) -> Result<Reply<Reserve>> {
-        self.forward(call).await
-    }
-
-    async fn update_content(&self, call: Admitted<'_, UpdateContent>) -> Result<Reply<UpdateContent>> {
-        self.forward(call).await
-    }
-
-    async fn update(&self, call: Admitted<'_, Update>) -> Result<Reply<Update>> {
-        self.forward(call).await
-    }
-
-    async fn delete(&self, call: Admitted<'_, Delete>) -> Result<Reply<Delete>> {
-        self.forward(call).await
-    }
-
-    async fn batch(&self, call: Admitted<'_, Batch>) -> Result<Reply<Batch>> {
-        self.forward(call).await
-    }
-
-    async fn import(&self, call: Admitted<'_, Import>) -> Result<Reply<Import>> {
-        self.forward(call).await
-    }
-
-    async fn thread(&self, call: Admitted<'_, ThreadArgs>) -> Result<Reply<ThreadArgs>> {
-        self.forward(call).await
-    }
-
-    async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
-        self.forward(call).await
-    }
-
-    async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
-        self.forward(call).await
-    }
-
-    async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
-        self.forward(call).await
-    }
-
-    async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
-        self.forward(call).await
-    }
+    forward_operations!(all => forward);
 }

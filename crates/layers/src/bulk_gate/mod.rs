@@ -35,8 +35,9 @@
 //! The layer never delays a live call.
 //!
 //! # The wait of bulk work
-//! A bulk call first waits for one of the [`at_once`](BulkGateLayer::at_once) permits, in arrival order. It then waits
-//! until at most [`max_live_writes`](BulkGateLayer::max_live_writes) live writes run and none has ended within the last
+//! A bulk call first waits for one of the [`at_once`](BulkGateLayer::at_once) permits. The tenants get them in rotation,
+//! and the calls of one tenant in arrival order. It then waits until at most
+//! [`max_live_writes`](BulkGateLayer::max_live_writes) live writes run and none has ended within the last
 //! [`quiet`](BulkGateLayer::quiet) period. The time [`longest`](BulkGateLayer::longest) bounds the second wait; it
 //! counts from the arrival of the call. The layer does not stop bulk work that has started.
 //!

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use throughline_core::{Context, Effect, ErrorKind, PersistError, Result};
+use throughline_core::{Context, Effect, ErrorKind, PersistError, Result, TenantId, keyed_queue::KeyedQueue};
 
 /// The settings of the queue.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +31,8 @@ pub(super) struct Settings {
 pub(super) struct BulkQueue {
     settings: Settings,
     permits: Arc<Semaphore>,
+    /// Only the first waiting call of each tenant waits for a permit, so that the permits go to the tenants in rotation.
+    tenants: KeyedQueue<TenantId>,
     waiting: AtomicUsize,
     live: Mutex<Live>,
     /// Notifies the waiting calls that a live write ended.
@@ -68,6 +70,7 @@ impl BulkQueue {
         Arc::new(Self {
             settings,
             permits,
+            tenants: KeyedQueue::new(),
             waiting: AtomicUsize::new(0),
             live: Mutex::default(),
             fewer: Notify::new(),
@@ -156,8 +159,10 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Waits until the call may start. A dropped wait holds no permit.
     pub(super) async fn acquire(self, context: Context) -> BulkPermit {
+        let first = self.queue.tenants.acquire([context.tenant().clone()]).await;
         let permit =
             Arc::clone(&self.queue.permits).acquire_owned().await.expect("the semaphore is never closed");
+        drop(first);
         self.queue.quiet(later(self.arrived, self.queue.settings.longest)).await;
         BulkPermit { permit: Some(permit), context }
     }

@@ -6,14 +6,8 @@ use super::Shared;
 use crate::link::replication_status;
 use throughline_core::{
     Admitted, Backend, Capabilities, Context, Durability, Effect, ErrorKind, OpKind, Operation, PersistArgs,
-    PersistError, PersistResponse, ReadArgs, Reply, Result,
-    audit::RejectedCallRecords,
-    changes::{CommitNotifications, ConsumerArgs},
-    messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
-    redirect::Upstream,
-    replication::ReplicaArgs,
-    sessions::SessionArgs,
-    threads::ThreadArgs,
+    PersistError, PersistResponse, ReadArgs, Reply, Result, audit::RejectedCallRecords,
+    backend::forward_operations, changes::CommitNotifications, redirect::Upstream, replication::ReplicaArgs,
 };
 
 /// The backend of a [`Switch`](super::Switch), which forwards every call to the primary.
@@ -135,50 +129,12 @@ impl Backend for SwitchBackend {
         Upstream::new(self.shared.primary_store()).fingerprint_key()
     }
 
-    async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
-        self.forward(call).await
-    }
-
-    async fn reserve(&self, call: Admitted<'_, Reserve>) -> Result<Reply<Reserve>> {
-        self.forward(call).await
-    }
-
-    async fn update_content(&self, call: Admitted<'_, UpdateContent>) -> Result<Reply<UpdateContent>> {
-        self.forward(call).await
-    }
-
-    async fn update(&self, call: Admitted<'_, Update>) -> Result<Reply<Update>> {
-        self.forward(call).await
-    }
-
-    async fn delete(&self, call: Admitted<'_, Delete>) -> Result<Reply<Delete>> {
-        self.forward(call).await
-    }
-
-    async fn batch(&self, call: Admitted<'_, Batch>) -> Result<Reply<Batch>> {
-        self.forward(call).await
-    }
-
-    async fn import(&self, call: Admitted<'_, Import>) -> Result<Reply<Import>> {
-        self.forward(call).await
-    }
-
-    async fn thread(&self, call: Admitted<'_, ThreadArgs>) -> Result<Reply<ThreadArgs>> {
-        self.forward(call).await
-    }
+    forward_operations!(writes => forward);
 
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
         if matches!(call.op(), ReadArgs::Images(_) | ReadArgs::ReplicationStatus(_)) {
             return Err(PersistError::unsupported(format_args!("the read `{}`", call.op().as_str())));
         }
-        self.forward(call).await
-    }
-
-    async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
-        self.forward(call).await
-    }
-
-    async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
         self.forward(call).await
     }
 

@@ -5,7 +5,7 @@ use throughline_core::{
     threads::Generation,
 };
 
-use super::{Checksum, Columns, number};
+use super::{Columns, checksum_of, number};
 
 /// A change event, as a row of `changes` holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,16 +145,7 @@ impl<'a> ChangeRow<'a> {
     }
 
     fn checksum(&self) -> i64 {
-        let Self { position, thread_pk, kind, at, seq, number, message_id } = *self;
-        Checksum::new()
-            .integer(position)
-            .integer(thread_pk)
-            .integer(kind)
-            .integer(at)
-            .optional_integer(seq)
-            .optional_integer(number)
-            .optional_text(message_id)
-            .finish()
+        checksum_of!(; Self { position, thread_pk, kind, at, seq, number, message_id } = *self)
     }
 }
 

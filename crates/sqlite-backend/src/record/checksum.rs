@@ -56,6 +56,68 @@ impl Checksum {
     }
 }
 
+/// A value of a row.
+pub(crate) trait Hashed {
+    /// Adds the value to a checksum.
+    fn add_to(self, sum: Checksum) -> Checksum;
+}
+
+impl Hashed for i64 {
+    fn add_to(self, sum: Checksum) -> Checksum {
+        sum.integer(self)
+    }
+}
+
+impl Hashed for bool {
+    fn add_to(self, sum: Checksum) -> Checksum {
+        sum.integer(self.into())
+    }
+}
+
+impl Hashed for &str {
+    fn add_to(self, sum: Checksum) -> Checksum {
+        sum.text(self)
+    }
+}
+
+impl Hashed for Option<i64> {
+    fn add_to(self, sum: Checksum) -> Checksum {
+        sum.optional_integer(self)
+    }
+}
+
+impl Hashed for Option<&str> {
+    fn add_to(self, sum: Checksum) -> Checksum {
+        sum.optional_text(self)
+    }
+}
+
+impl Hashed for Option<(i64, i64)> {
+    fn add_to(self, sum: Checksum) -> Checksum {
+        let (first, second) = self.unzip();
+        sum.optional_integer(first).optional_integer(second)
+    }
+}
+
+impl<const N: usize> Hashed for [i64; N] {
+    fn add_to(self, sum: Checksum) -> Checksum {
+        self.into_iter().fold(sum, Checksum::integer)
+    }
+}
+
+/// Returns the checksum of some values and of all fields of a struct, in the order of the pattern. A field that the
+/// pattern does not name does not compile.
+macro_rules! checksum_of {
+    ($($value:expr),*; $name:ident { $($field:ident),+ $(,)? } = $fields:expr) => {{
+        let $name { $($field),+ } = $fields;
+        let sum = $crate::record::Checksum::new();
+        $(let sum = $crate::record::Hashed::add_to($value, sum);)*
+        $(let sum = $crate::record::Hashed::add_to($field, sum);)+
+        sum.finish()
+    }};
+}
+pub(crate) use checksum_of;
+
 #[cfg(test)]
 mod tests {
     use super::*;

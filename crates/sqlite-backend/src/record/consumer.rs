@@ -1,4 +1,4 @@
-use super::{Checksum, Columns};
+use super::{Checksum, Columns, checksum_of};
 
 /// The cursor of a consumer: a row of `consumers`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,6 @@ impl<'a> QuarantineRow<'a> {
     }
 
     pub(crate) fn checksum(&self, consumer_pk: i64) -> i64 {
-        let Self { position, at, thread, why } = *self;
-        Checksum::new().integer(consumer_pk).integer(position).integer(at).text(thread).text(why).finish()
+        checksum_of!(consumer_pk; Self { position, at, thread, why } = *self)
     }
 }

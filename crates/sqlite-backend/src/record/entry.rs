@@ -5,7 +5,7 @@ use throughline_core::{
     threads::ThreadSummary,
 };
 
-use super::{Checksum, Columns, Head, IN_MEMORY, head::flag, number};
+use super::{Columns, Head, IN_MEMORY, checksum_of, head::flag, number};
 
 /// The summary of a thread, and related data: a row of `catalog`.
 #[derive(Debug)]
@@ -93,29 +93,20 @@ impl EntryRow {
         }
         let facts = ThreadStats {
             title: Title::new(fields.title).ok()?,
-            owner: match fields.owner {
-                Some(owner) => Some(OwnerId::new(owner).ok()?),
-                None => None,
-            },
+            owner: fields.owner.map(OwnerId::new).transpose().ok()?,
             labels: serde_json::from_str(fields.labels).ok()?,
             metadata: serde_json::from_str(fields.metadata).ok()?,
             archived: flag(row, at + 2)?,
             hidden: flag(row, at + 4)?,
             has_begun: flag(row, at + 5)?,
-            forked_from: match fields.forked_from {
-                Some(json) => Some(serde_json::from_str(json).ok()?),
-                None => None,
-            },
+            forked_from: fields.forked_from.map(serde_json::from_str).transpose().ok()?,
             created_at: time(6)?,
             changed_at: time(7)?,
             counters: ThreadCounters {
                 messages: count(8)?,
                 turns: count(9)?,
                 bytes: count(10)?,
-                preview_seq: match fields.preview_seq {
-                    Some(seq) => Some(Seq::new(u64::try_from(seq).ok()?)),
-                    None => None,
-                },
+                preview_seq: fields.preview_seq.map(u64::try_from).transpose().ok()?.map(Seq::new),
                 preview: fields.preview.map(str::to_owned),
                 active_at: time(3)?,
             },
@@ -236,32 +227,8 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn checksum(&self) -> i64 {
-        let Self {
-            tenant,
-            thread,
-            listed,
-            title,
-            owner,
-            labels,
-            metadata,
-            forked_from,
-            preview,
-            preview_seq,
-            last_seq,
-            numbers,
-        } = self;
-        let sum = Checksum::new()
-            .text(tenant)
-            .text(thread)
-            .integer(*listed)
-            .text(title)
-            .optional_text(*owner)
-            .text(labels)
-            .text(metadata)
-            .optional_text(*forked_from)
-            .optional_text(*preview)
-            .optional_integer(*preview_seq)
-            .integer(*last_seq);
-        numbers.iter().fold(sum, |sum, number| sum.integer(*number)).finish()
+        checksum_of!(; Self {
+            tenant, thread, listed, title, owner, labels, metadata, forked_from, preview, preview_seq, last_seq, numbers
+        } = *self)
     }
 }

@@ -1,7 +1,7 @@
 use rusqlite::{Connection, params};
 use throughline_core::threads::Generation;
 
-use super::{Checksum, Columns};
+use super::{Columns, checksum_of};
 
 /// The head of a thread: the row of `threads`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,20 +122,9 @@ impl Head {
     }
 
     fn checksum(&self, tenant: &str, thread: &str) -> i64 {
-        let Self { deleted_seq, floor, generation, gone_at, gone_question, deleted, purgeable, last_segment } =
-            *self;
-        Checksum::new()
-            .text(tenant)
-            .text(thread)
-            .integer(deleted_seq)
-            .integer(floor)
-            .integer(generation)
-            .integer(gone_at)
-            .integer(gone_question)
-            .integer(deleted.into())
-            .integer(purgeable.into())
-            .integer(last_segment)
-            .finish()
+        checksum_of!(tenant, thread; Self {
+            deleted_seq, floor, generation, gone_at, gone_question, deleted, purgeable, last_segment
+        } = *self)
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) use self::{
     append::{Append, Growth, StoredChunk, append_chain},
     audit::{AuditRow, audit_columns},
     change::{ChangeRow, change_columns, unreadable},
-    checksum::Checksum,
+    checksum::{Checksum, Hashed, checksum_of},
     columns::Columns,
     consumer::{Cursor, QuarantineRow, cursor_columns, quarantine_columns},
     entry::{ENTRY_COLUMNS, EntryRow, Listed, entry_columns},
@@ -128,10 +128,12 @@ impl Record {
                 revision: Revision::new(u64::try_from(fields.revision).ok()?),
                 content: Content::from_json(fields.content).ok()?,
                 metadata: serde_json::from_str(fields.metadata).ok()?,
-                attachments: match fields.attachments {
-                    Some(json) => serde_json::from_str(json).ok()?,
-                    None => Vec::new(),
-                },
+                attachments: fields
+                    .attachments
+                    .map(serde_json::from_str)
+                    .transpose()
+                    .ok()?
+                    .unwrap_or_default(),
                 abandon_reason: fields.reason.map(str::to_owned),
                 lease: match lease {
                     Some((ms, expires_at)) => Some(Lease {
@@ -247,50 +249,10 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn checksum(&self) -> i64 {
-        let Self {
-            tenant,
-            thread,
-            id,
-            seq,
-            role,
-            state,
-            revision,
-            appends,
-            last_append,
-            content_bytes,
-            tail,
-            lease,
-            created_at,
-            updated_at,
-            position,
-            metadata,
-            attachments,
-            reason,
-            content,
-        } = *self;
-        let (lease_ms, lease_expires_at) = lease.unzip();
-        Checksum::new()
-            .text(tenant)
-            .text(thread)
-            .text(id)
-            .integer(seq)
-            .text(role)
-            .text(state)
-            .integer(revision)
-            .integer(appends)
-            .optional_integer(last_append)
-            .integer(content_bytes)
-            .integer(tail)
-            .optional_integer(lease_ms)
-            .optional_integer(lease_expires_at)
-            .integer(created_at)
-            .integer(updated_at)
-            .integer(position)
-            .text(metadata)
-            .optional_text(attachments)
-            .optional_text(reason)
-            .text(content)
-            .finish()
+        checksum_of!(; Self {
+            tenant, thread, id, seq, role, state, revision, appends, last_append, content_bytes, tail, lease, created_at,
+            updated_at, position, metadata, attachments, reason, content
+        } = *self)
     }
 }
 

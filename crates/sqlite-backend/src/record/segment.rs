@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, ffi, params};
 
-use super::Checksum;
+use super::checksum_of;
 use crate::error::is_taken;
 
 /// The segment for the sequence numbers of a thread from `first_seq` on: a row of `thread_segments`.
@@ -268,8 +268,7 @@ impl ThreadSegment {
 
     /// Returns the checksum of the row.
     pub(crate) fn checksum(self, thread_pk: i64) -> i64 {
-        let Self { first_seq, segment, previous } = self;
-        Checksum::new().integer(thread_pk).integer(first_seq).integer(segment).integer(previous).finish()
+        checksum_of!(thread_pk; Self { first_seq, segment, previous } = self)
     }
 }
 

@@ -7,7 +7,6 @@ use throughline_core::{
     Content, ErrorKind, Message, MessageId, MessageState, Metadata, PersistError, Revision, Role, Seq,
     Timestamp,
     backend::{Length, Tail},
-    ids::AttachmentKey,
 };
 use throughline_engine::{
     StagedRows,
@@ -96,19 +95,12 @@ impl Found {
         let id = row.text(2).and_then(|text| MessageId::new(str::from_utf8(text).ok()?).ok());
         let seq = row.integer(3);
         let read = || {
-            let attachments: Vec<AttachmentKey> = match row.optional_str(16)? {
-                Some(json) => serde_json::from_str(json).ok()?,
-                None => Vec::new(),
-            };
+            let attachments = row.optional_str(16)?.map(serde_json::from_str).transpose().ok()?;
             let appends = row.integer(7)?;
             let stored = StoredMessage {
-                message_pk: row.integer(1)?,
-                seq,
-                state: None,
                 appends: Some(appends),
                 last_append: row.integer(20),
-                content: Content::empty(),
-                is_new: false,
+                ..StoredMessage::damaged(row.integer(1)?, seq)
             };
             let row = MessageRow {
                 seq: seq.map(|seq| u64::try_from(seq).map(Seq::new)).transpose().ok()?,
@@ -122,7 +114,7 @@ impl Found {
                 created_at: Timestamp::from_micros(0),
                 updated_at: Timestamp::from_micros(0),
                 metadata: Metadata::new(),
-                attachments,
+                attachments: attachments.unwrap_or_default(),
                 abandon_reason: None,
                 last_change: LastChange::Stored(0),
             };
@@ -190,16 +182,7 @@ impl Source<'_> {
             })
             .optional()?;
         let Some((message_pk, seq, revision, state)) = found.flatten() else { return Ok(None) };
-        let stored = StoredMessage {
-            message_pk,
-            seq: Some(seq),
-            state: None,
-            appends: None,
-            last_append: None,
-            content: Content::empty(),
-            is_new: false,
-        };
-        self.messages.insert(key.clone(), stored);
+        self.messages.insert(key.clone(), StoredMessage::damaged(message_pk, Some(seq)));
         Ok(Some(DamagedRow {
             seq: u64::try_from(seq).map_or(Seq::ZERO, Seq::new),
             revision: revision.map_or(Revision::FIRST, Revision::new),
@@ -365,16 +348,15 @@ pub(super) fn insert(
 }
 
 impl StoredMessage {
+    /// A row of this transaction.
     fn new(message_pk: i64, seq: Option<i64>) -> Self {
-        Self {
-            message_pk,
-            seq,
-            state: None,
-            appends: Some(0),
-            last_append: None,
-            content: Content::empty(),
-            is_new: true,
-        }
+        Self { appends: Some(0), is_new: true, ..Self::damaged(message_pk, seq) }
+    }
+
+    /// A stored row of which nothing else was read.
+    fn damaged(message_pk: i64, seq: Option<i64>) -> Self {
+        let content = Content::empty();
+        Self { message_pk, seq, state: None, appends: None, last_append: None, content, is_new: false }
     }
 }
 
@@ -504,37 +486,18 @@ fn overwrite(
     encoded: &Encoded<'_>,
     segment: Option<i64>,
 ) -> rusqlite::Result<()> {
-    let Encoded {
-        row, content, appends, last_append, position, metadata, attachments, lease, checksum, ..
-    } = encoded;
-    let (lease_ms, lease_expires_at) = lease.unzip();
+    let row = encoded.row;
     db.prepare_cached(
-        "UPDATE messages SET seq = ?2, role = ?3, state = ?4, revision = ?5, appends = ?6, last_append = ?7, \
-         content_bytes = ?8, tail = ?9, lease_ms = ?10, lease_expires_at = ?11, created_at = ?12, updated_at = ?13, \
-         position = ?14, checksum = ?15, metadata = ?16, attachments = ?17, abandon_reason = ?18, content = ?19, \
-         segment = coalesce(?20, segment) WHERE message_pk = ?1",
+        "UPDATE messages SET seq = ?2, role = ?3, state = ?4, created_at = ?5, segment = coalesce(?6, segment) \
+         WHERE message_pk = ?1",
     )?
     .execute(params![
         message_pk,
         row.seq.map(|seq| number(seq.get())),
         row.role.as_str(),
         row.state.as_str(),
-        number(row.revision.get()),
-        appends,
-        last_append,
-        number(row.length.bytes),
-        row.length.tail.code(),
-        lease_ms,
-        lease_expires_at,
         row.created_at.as_micros(),
-        row.updated_at.as_micros(),
-        position,
-        checksum,
-        metadata,
-        attachments,
-        row.abandon_reason,
-        content.as_json(),
         segment,
     ])?;
-    Ok(())
+    update_row(db, message_pk, encoded, true)
 }

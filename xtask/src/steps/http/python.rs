@@ -44,8 +44,13 @@ impl Environment {
         Ok(environment)
     }
 
-    /// A program of the environment.
+    /// A program of the environment, in the folder of the workspace.
     pub(super) fn program(&self, workspace: &Workspace, name: &str) -> Process {
         workspace.program(self.folder.join("bin").join(name))
+    }
+
+    /// A program of the environment that writes into its working folder, in the folder of the environment.
+    pub(super) fn program_here(&self, name: &str) -> Process {
+        Process::new(self.folder.join("bin").join(name), &self.folder)
     }
 }

@@ -35,9 +35,10 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips, server: &Path) -> Re
     let authorization = format!("Authorization: Bearer {TOKEN}");
     let seconds = if workspace.is_long() { 10 * SECONDS } else { SECONDS };
     let time = seconds.to_string();
+    let configuration = workspace.root().join(CONFIGURATION).display().to_string();
     python
-        .program(workspace, "schemathesis")
-        .args(["--config-file", CONFIGURATION, "run", &document, "--header", &authorization])
+        .program_here("schemathesis")
+        .args(["--config-file", &configuration, "run", &document, "--header", &authorization])
         .args([
             "--checks",
             CHECKS,

@@ -6,12 +6,10 @@ use throughline_core::{
     Admitted, Backend, BoxError, Capabilities, Effect, ErrorKind, Operation, PersistArgs, PersistError,
     PersistResponse, PersistResult, ReadArgs, ReadResult, Reply, Result,
     audit::{AuditNumber, RejectedCallRecords},
-    changes::{CommitNotifications, CommitNotifier, ConsumerArgs},
-    messages::{Add, Batch, Delete, Import, Reserve, Update, UpdateContent},
+    backend::forward_operations,
+    changes::{CommitNotifications, CommitNotifier},
     operations::FingerprintKey,
     replication::{Image, ImagePart, ReplicaArgs, ReplicaResult},
-    sessions::SessionArgs,
-    threads::ThreadArgs,
 };
 
 use super::{
@@ -201,60 +199,14 @@ impl Backend for Faulty {
         }
     }
 
-    async fn add(&self, call: Admitted<'_, Add>) -> Result<Reply<Add>> {
-        self.serve(call).await
-    }
-
-    async fn reserve(&self, call: Admitted<'_, Reserve>) -> Result<Reply<Reserve>> {
-        self.serve(call).await
-    }
-
-    async fn update_content(&self, call: Admitted<'_, UpdateContent>) -> Result<Reply<UpdateContent>> {
-        self.serve(call).await
-    }
-
-    async fn update(&self, call: Admitted<'_, Update>) -> Result<Reply<Update>> {
-        self.serve(call).await
-    }
-
-    async fn delete(&self, call: Admitted<'_, Delete>) -> Result<Reply<Delete>> {
-        self.serve(call).await
-    }
-
-    async fn batch(&self, call: Admitted<'_, Batch>) -> Result<Reply<Batch>> {
-        self.serve(call).await
-    }
-
-    async fn import(&self, call: Admitted<'_, Import>) -> Result<Reply<Import>> {
-        self.serve(call).await
-    }
-
-    async fn thread(&self, call: Admitted<'_, ThreadArgs>) -> Result<Reply<ThreadArgs>> {
-        self.serve(call).await
-    }
-
-    async fn consumer(&self, call: Admitted<'_, ConsumerArgs>) -> Result<Reply<ConsumerArgs>> {
-        self.serve(call).await
-    }
-
-    async fn session(&self, call: Admitted<'_, SessionArgs>) -> Result<Reply<SessionArgs>> {
-        self.serve(call).await
-    }
+    forward_operations!(all => serve);
 
     async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
         self.log.record_rejected(&records).await;
         Ok(())
     }
 
-    async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
-        self.serve(call).await
-    }
-
     fn commit_notifications(&self) -> Option<CommitNotifications> {
         Some(self.commits.subscribe())
-    }
-
-    async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
-        self.serve(call).await
     }
 }

@@ -8,12 +8,13 @@ use crate::record::{AuditRow, Columns as _, audit_columns};
 
 const AUDIT: Table = Table {
     name: "audit",
+    key: "number",
+    part: Part::Audit,
     rows: concat!(
         "SELECT 0, l.number, l.tenant, l.thread, ",
         audit_columns!(),
         " FROM audit l WHERE l.number >= ?1 ORDER BY l.number"
     ),
-    next: "SELECT number FROM audit WHERE number >= ?1 ORDER BY number LIMIT 1",
 };
 /// The first column of a record in [`AUDIT`].
 const ENTRY: usize = 4;
@@ -22,7 +23,7 @@ impl Check<'_> {
     /// Verifies every audit record.
     pub(super) fn audit(&mut self) -> rusqlite::Result<()> {
         let mut last = 0;
-        self.walk(&AUDIT, |check, visited| {
+        self.walk_gaps(&AUDIT, |check, visited| {
             match visited {
                 Visited::Row(row) => {
                     check.found.audit += 1;
@@ -37,14 +38,9 @@ impl Check<'_> {
                         check.report(&Owner::read(row, 2), Part::Audit, description);
                     }
                 }
-                Visited::Unreadable(number) => {
-                    last = number;
-                    let description = format!("entry {number} of the audit log cannot be read");
-                    check.report(&Owner::default(), Part::Audit, description);
-                }
-                Visited::Lost(first, end) => {
-                    last = end;
-                    check.lost(&AUDIT, first, end);
+                Visited::Gap(gap) => {
+                    last = gap.last;
+                    check.report_gap(&AUDIT, gap);
                 }
             }
             Ok(())

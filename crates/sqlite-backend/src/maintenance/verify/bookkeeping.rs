@@ -6,10 +6,7 @@ use throughline_core::{
     changes::ChangeKind,
 };
 
-use super::{
-    Check, Counted, Owner, Part, text,
-    walk::{Table, Visited},
-};
+use super::{Check, Counted, Owner, Part, text, walk::Table};
 use crate::{
     record::{
         ChangeRow, Columns as _, EntryRow, HEAD_COLUMNS, Head, ThreadSegment, change_columns, entry_columns,
@@ -20,6 +17,8 @@ use crate::{
 
 const THREADS: Table = Table {
     name: "threads",
+    key: "thread_pk",
+    part: Part::Thread,
     rows: concat!(
         "SELECT 0, t.thread_pk, t.tenant, t.thread, ",
         head_columns!(),
@@ -32,7 +31,6 @@ const THREADS: Table = Table {
         " FROM threads t LEFT JOIN catalog c ON c.thread_pk = t.thread_pk \
          WHERE t.thread_pk >= ?1 ORDER BY t.thread_pk"
     ),
-    next: "SELECT thread_pk FROM threads WHERE thread_pk >= ?1 ORDER BY thread_pk LIMIT 1",
 };
 /// The columns of [`THREADS`].
 const HEAD: usize = 4;
@@ -43,41 +41,32 @@ const ENTRY: usize = HAS_ENTRY + 1;
 
 const CHANGES: Table = Table {
     name: "changes",
+    key: "position",
+    part: Part::Change,
     rows: concat!(
         "SELECT 0, f.position, t.tenant, t.thread, ",
         change_columns!(),
         " FROM changes f LEFT JOIN threads t ON t.thread_pk = f.thread_pk \
          WHERE f.position >= ?1 ORDER BY f.position"
     ),
-    next: "SELECT position FROM changes WHERE position >= ?1 ORDER BY position LIMIT 1",
 };
 /// The first column of a change in [`CHANGES`].
 const CHANGE: usize = 4;
 
 const KEYS: Table = Table {
     name: "idempotency",
+    key: "record_pk",
+    part: Part::Key,
     rows: "SELECT 0, i.record_pk, t.tenant, t.thread, i.key, i.checksum, i.fingerprint, i.replay, i.created_at \
            FROM idempotency i LEFT JOIN threads t ON t.thread_pk = i.thread_pk \
            WHERE i.record_pk >= ?1 ORDER BY i.record_pk",
-    next: "SELECT record_pk FROM idempotency WHERE record_pk >= ?1 ORDER BY record_pk LIMIT 1",
 };
 
 impl Check<'_> {
     /// Verifies every thread. The thread uses each sequence number exactly once, so each up to the last one belongs to
     /// a message or to a deleted one.
     pub(super) fn threads(&mut self) -> rusqlite::Result<()> {
-        self.walk(&THREADS, |check, visited| {
-            match visited {
-                Visited::Row(row) => check.thread(row),
-                Visited::Unreadable(number) => {
-                    let description =
-                        format!("thread number {number} or the index of its messages cannot be read");
-                    check.report(&Owner::default(), Part::Thread, description);
-                }
-                Visited::Lost(first, last) => check.lost(&THREADS, first, last),
-            }
-            Ok(())
-        })
+        self.walk(&THREADS, Self::thread)
     }
 
     fn thread(&mut self, row: &Row<'_>) {
@@ -162,48 +151,28 @@ impl Check<'_> {
 
     /// Verifies every change event.
     pub(super) fn changes(&mut self) -> rusqlite::Result<()> {
-        self.walk(&CHANGES, |check, visited| {
-            match visited {
-                Visited::Row(row) => {
-                    check.found.changes += 1;
-                    let position = row.integer(1).unwrap_or_default();
-                    let is_ahead = check.position.is_some_and(|last| position > last);
-                    let is_readable = ChangeRow::read(row, CHANGE)
-                        .is_some_and(|change| !matches!(change.kind(), ChangeKind::Unreadable { .. }));
-                    if !is_readable || is_ahead || row.is_null(2) {
-                        let description = format!("the change at position {position} is damaged");
-                        check.report(&Owner::read(row, 2), Part::Change, description);
-                    }
-                }
-                Visited::Unreadable(position) => {
-                    let description = format!("the change at position {position} cannot be read");
-                    check.report(&Owner::default(), Part::Change, description);
-                }
-                Visited::Lost(first, last) => check.lost(&CHANGES, first, last),
+        self.walk(&CHANGES, |check, row| {
+            check.found.changes += 1;
+            let position = row.integer(1).unwrap_or_default();
+            let is_ahead = check.position.is_some_and(|last| position > last);
+            let is_readable = ChangeRow::read(row, CHANGE)
+                .is_some_and(|change| !matches!(change.kind(), ChangeKind::Unreadable { .. }));
+            if !is_readable || is_ahead || row.is_null(2) {
+                let description = format!("the change at position {position} is damaged");
+                check.report(&Owner::read(row, 2), Part::Change, description);
             }
-            Ok(())
         })
     }
 
     /// Verifies every idempotency key.
     pub(super) fn keys(&mut self) -> rusqlite::Result<()> {
-        self.walk(&KEYS, |check, visited| {
-            match visited {
-                Visited::Row(row) => {
-                    check.found.keys += 1;
-                    if !is_whole(row) {
-                        let key = text(row, 4).unwrap_or("?");
-                        let description = format!("the record of the key `{key}` is damaged");
-                        check.report(&Owner::read(row, 2), Part::Key, description);
-                    }
-                }
-                Visited::Unreadable(number) => {
-                    let description = format!("key number {number} cannot be read");
-                    check.report(&Owner::default(), Part::Key, description);
-                }
-                Visited::Lost(first, last) => check.lost(&KEYS, first, last),
+        self.walk(&KEYS, |check, row| {
+            check.found.keys += 1;
+            if !is_whole(row) {
+                let key = text(row, 4).unwrap_or("?");
+                let description = format!("the record of the key `{key}` is damaged");
+                check.report(&Owner::read(row, 2), Part::Key, description);
             }
-            Ok(())
         })
     }
 }

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{OptionalExtension, params};
 use throughline_core::Content;
 
-use super::{
-    Check, Owner, Part, is_damage,
-    walk::{Table, Visited},
-};
+use super::{Check, Owner, Part, is_damage, walk::Table};
 use crate::{
     record::{Columns as _, Growth, StoredChunk},
     rows::CHUNKS,
@@ -16,8 +13,9 @@ use crate::{
 
 const APPENDS: Table = Table {
     name: "appends",
+    key: "append_pk",
+    part: Part::Chunks,
     rows: "SELECT 0, append_pk, message_pk FROM appends WHERE append_pk >= ?1 ORDER BY append_pk",
-    next: "SELECT append_pk FROM appends WHERE append_pk >= ?1 ORDER BY append_pk LIMIT 1",
 };
 
 /// The chunks of a message.
@@ -84,24 +82,14 @@ impl Check<'_> {
     /// Scans all chunks, and counts those that are not reachable from the row of a message.
     pub(super) fn stray_chunks(&mut self) -> rusqlite::Result<()> {
         let mut stray = BTreeMap::<i64, u64>::new();
-        self.walk(&APPENDS, |check, visited| {
-            match visited {
-                Visited::Row(row) => {
-                    check.found.chunks += 1;
-                    let message_pk = row.integer(2).unwrap_or_default();
-                    match check.chunks.get_mut(&message_pk) {
-                        Some(Reached::Chunks(left @ 1..)) => *left -= 1,
-                        Some(Reached::Unknown) => {}
-                        Some(Reached::Chunks(_)) | None => *stray.entry(message_pk).or_default() += 1,
-                    }
-                }
-                Visited::Unreadable(append_pk) => {
-                    let description = format!("chunk number {append_pk} cannot be read");
-                    check.report(&Owner::default(), Part::Chunks, description);
-                }
-                Visited::Lost(first, last) => check.lost(&APPENDS, first, last),
+        self.walk(&APPENDS, |check, row| {
+            check.found.chunks += 1;
+            let message_pk = row.integer(2).unwrap_or_default();
+            match check.chunks.get_mut(&message_pk) {
+                Some(Reached::Chunks(left @ 1..)) => *left -= 1,
+                Some(Reached::Unknown) => {}
+                Some(Reached::Chunks(_)) | None => *stray.entry(message_pk).or_default() += 1,
             }
-            Ok(())
         })?;
         for (message_pk, count) in stray {
             self.stray(message_pk, count)?;

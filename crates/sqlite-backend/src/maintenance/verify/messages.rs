@@ -11,12 +11,14 @@ use super::{
     Check, Owner, Part,
     chunks::{Chunks, Reached},
     is_damage, text,
-    walk::{Table, Visited},
+    walk::{Gap, Table, Visited},
 };
 use crate::record::{Columns as _, DELETED, Record, message_columns, number, tombstone_checksum};
 
 const MESSAGES: Table = Table {
     name: "messages",
+    key: "message_pk",
+    part: Part::Message,
     rows: concat!(
         "SELECT 0, ",
         message_columns!(),
@@ -25,7 +27,6 @@ const MESSAGES: Table = Table {
          m.segment FROM messages m LEFT JOIN threads t ON t.thread_pk = m.thread_pk \
          WHERE m.message_pk >= ?1 ORDER BY m.message_pk"
     ),
-    next: "SELECT message_pk FROM messages WHERE message_pk >= ?1 ORDER BY message_pk LIMIT 1",
 };
 
 /// The columns of [`MESSAGES`] after those of the message.
@@ -41,19 +42,19 @@ impl Check<'_> {
     /// Verifies every message with its chunks, and every tombstone.
     pub(super) fn messages(&mut self) -> rusqlite::Result<()> {
         let mut lost = Vec::new();
-        self.walk(&MESSAGES, |check, visited| match visited {
+        self.walk_gaps(&MESSAGES, |check, visited| match visited {
             Visited::Row(row) => check.message(row),
-            Visited::Unreadable(message_pk) => {
+            Visited::Gap(Gap { first: Some(first), last }) => {
+                check.counts = false;
+                lost.push((first, last));
+                check.report_gap(&MESSAGES, Gap { first: Some(first), last });
+                Ok(())
+            }
+            Visited::Gap(Gap { first: None, last: message_pk }) => {
                 check.counts = false;
                 let owner = check.owner_of(message_pk)?;
                 check.report(&owner, Part::Message, UNREADABLE);
                 check.chunks.insert(message_pk, Reached::Unknown);
-                Ok(())
-            }
-            Visited::Lost(first, last) => {
-                check.counts = false;
-                lost.push((first, last));
-                check.lost(&MESSAGES, first, last);
                 Ok(())
             }
         })?;
@@ -149,16 +150,6 @@ impl Check<'_> {
             let length = Length::settled(&message.content);
             expect(length == record.length, "its content does not have the length in its row");
         }
-    }
-
-    pub(super) fn lost(&mut self, table: &Table, first: i64, last: i64) {
-        let (first, name) = (first.max(0), table.name);
-        let description = if last == i64::MAX {
-            format!("the rows of `{name}` from number {first} on cannot be read")
-        } else {
-            format!("the rows of `{name}` from number {first} to {last} cannot be read")
-        };
-        self.report(&Owner::default(), Part::File, description);
     }
 
     /// Returns the owner of a message whose row is damaged.

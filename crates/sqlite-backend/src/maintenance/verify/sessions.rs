@@ -2,49 +2,51 @@
 
 use rusqlite::Row;
 
-use super::{
-    Check, Owner, Part, text,
-    walk::{Table, Visited},
-};
+use super::{Check, Owner, Part, text, walk::Table};
 use crate::record::{Columns as _, KnownColumns, read_attempt, read_head, read_known, whole_checksum};
 
 const AGENTS: Table = Table {
     name: "session_agents",
+    key: "agent_pk",
+    part: Part::Session,
     rows: "SELECT 0, agent_pk, tenant, agent, incarnation, resets, checksum FROM session_agents \
            WHERE agent_pk >= ?1 ORDER BY agent_pk",
-    next: "SELECT agent_pk FROM session_agents WHERE agent_pk >= ?1 ORDER BY agent_pk LIMIT 1",
 };
 
 const RUNTIMES: Table = Table {
     name: "session_runtimes",
+    key: "runtime_pk",
+    part: Part::Session,
     rows: "SELECT 0, runtime_pk, tenant, runtime, incarnation, 0, checksum FROM session_runtimes \
            WHERE runtime_pk >= ?1 ORDER BY runtime_pk",
-    next: "SELECT runtime_pk FROM session_runtimes WHERE runtime_pk >= ?1 ORDER BY runtime_pk LIMIT 1",
 };
 
 const HEADS: Table = Table {
     name: "session_heads",
+    key: "head_pk",
+    part: Part::Session,
     rows: "SELECT 0, h.head_pk, t.tenant, t.thread, h.agent, h.incarnation, h.checksum, h.head \
            FROM session_heads h LEFT JOIN threads t ON t.thread_pk = h.thread_pk \
            WHERE h.head_pk >= ?1 ORDER BY h.head_pk",
-    next: "SELECT head_pk FROM session_heads WHERE head_pk >= ?1 ORDER BY head_pk LIMIT 1",
 };
 
 const KNOWN: Table = Table {
     name: "session_known",
+    key: "known_pk",
+    part: Part::Session,
     rows: "SELECT 0, k.known_pk, t.tenant, t.thread, k.head_pk, k.session, k.checksum, k.known, k.generation, \
            k.number, k.usable, k.provider, k.runtime, k.root, k.incarnation FROM session_known k \
            LEFT JOIN session_heads h ON h.head_pk = k.head_pk LEFT JOIN threads t ON t.thread_pk = h.thread_pk \
            WHERE k.known_pk >= ?1 ORDER BY k.known_pk",
-    next: "SELECT known_pk FROM session_known WHERE known_pk >= ?1 ORDER BY known_pk LIMIT 1",
 };
 
 const ATTEMPTS: Table = Table {
     name: "session_attempts",
+    key: "attempt_pk",
+    part: Part::Session,
     rows: "SELECT 0, a.attempt_pk, t.tenant, t.thread, a.head_pk, a.number, a.attempt, a.checksum, a.record \
            FROM session_attempts a LEFT JOIN session_heads h ON h.head_pk = a.head_pk \
            LEFT JOIN threads t ON t.thread_pk = h.thread_pk WHERE a.attempt_pk >= ?1 ORDER BY a.attempt_pk",
-    next: "SELECT attempt_pk FROM session_attempts WHERE attempt_pk >= ?1 ORDER BY attempt_pk LIMIT 1",
 };
 
 impl Check<'_> {
@@ -74,24 +76,10 @@ impl Check<'_> {
         description: &str,
         sound: impl Fn(&mut Self, &Row<'_>) -> Option<()>,
     ) -> rusqlite::Result<()> {
-        self.walk(table, |check, visited| {
-            match visited {
-                Visited::Row(row) => {
-                    if sound(check, row).is_none() {
-                        check.report(
-                            &Owner::read(row, 2),
-                            Part::Session,
-                            format!("{description} is damaged"),
-                        );
-                    }
-                }
-                Visited::Unreadable(number) => {
-                    let description = format!("{description}, number {number}, cannot be read");
-                    check.report(&Owner::default(), Part::Session, description);
-                }
-                Visited::Lost(first, last) => check.lost(table, first, last),
+        self.walk(table, |check, row| {
+            if sound(check, row).is_none() {
+                check.report(&Owner::read(row, 2), Part::Session, format!("{description} is damaged"));
             }
-            Ok(())
         })
     }
 }

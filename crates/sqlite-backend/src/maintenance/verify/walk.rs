@@ -2,34 +2,67 @@
 
 use rusqlite::{OptionalExtension, Row, ffi};
 
-use super::{Check, is_damage};
+use super::{Check, Owner, Part, is_damage};
 use crate::record::Columns as _;
 
-/// A table and the queries for a walk over it.
+/// A table, and the query for a walk over it.
 pub(super) struct Table {
     pub(super) name: &'static str,
+    /// The column of the integer key.
+    pub(super) key: &'static str,
+    /// The part of the store that its rows are.
+    pub(super) part: Part,
     /// Selects the rows from the key `?1` on, in the order of the key, which is in column 1.
     pub(super) rows: &'static str,
-    /// Selects the first key from `?1` on.
-    pub(super) next: &'static str,
 }
 
 /// An element of the walk.
 pub(super) enum Visited<'a> {
     Row(&'a Row<'a>),
-    /// A row with this key exists, but cannot be read.
-    Unreadable(i64),
-    /// The rows from the first of these keys up to the second are lost: not even their number is known.
-    Lost(i64, i64),
+    Gap(Gap),
+}
+
+/// Rows that cannot be read: the row with the last key, or all rows from the first key up to it. Not even the number of
+/// those is known.
+pub(super) struct Gap {
+    pub(super) first: Option<i64>,
+    pub(super) last: i64,
 }
 
 impl Check<'_> {
-    /// Calls `visit` for every row of the table, one at a time.
+    /// Calls `visit` for every row of the table, one at a time, and reports the rows that cannot be read.
+    pub(super) fn walk(
+        &mut self,
+        table: &Table,
+        mut visit: impl FnMut(&mut Self, &Row<'_>),
+    ) -> rusqlite::Result<()> {
+        self.walk_gaps(table, |check, visited| {
+            match visited {
+                Visited::Row(row) => visit(check, row),
+                Visited::Gap(gap) => check.report_gap(table, gap),
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn report_gap(&mut self, table: &Table, Gap { first, last }: Gap) {
+        let name = table.name;
+        let (part, rows) = match first.map(|first| first.max(0)) {
+            None => (table.part, format!("row {last} of `{name}`, or a row that belongs to it,")),
+            Some(first) if last == i64::MAX => {
+                (Part::File, format!("the rows of `{name}` from number {first} on"))
+            }
+            Some(first) => (Part::File, format!("the rows of `{name}` from number {first} to {last}")),
+        };
+        self.report(&Owner::default(), part, format!("{rows} cannot be read"));
+    }
+
+    /// Calls `visit` for every row of the table, one at a time, and for the gaps between them.
     ///
     /// A page that cannot be read ends a statement. The walk starts another one after it, where the b-tree can be
     /// entered again: it skips no readable row. The keys only ever grow, regardless of a damaged tree, so the walk
     /// ends.
-    pub(super) fn walk(
+    pub(super) fn walk_gaps(
         &mut self,
         table: &Table,
         mut visit: impl FnMut(&mut Self, Visited<'_>) -> rusqlite::Result<()>,
@@ -41,18 +74,17 @@ impl Check<'_> {
                 Err(error) if is_damage(&error) => error,
                 Err(error) => return Err(error),
             };
-            let visited = match self.next_key(table, from) {
-                Ok(Some(key)) => Visited::Unreadable(key),
+            let gap = match self.next_key(table, from) {
+                Ok(Some(key)) => Gap { first: None, last: key },
                 // The rows fail and the keys do not: the fault is in the schema.
                 Ok(None) => return Err(error),
-                Err(error) if is_damage(&error) => Visited::Lost(from, self.end_of_loss(table, from)?),
+                Err(error) if is_damage(&error) => {
+                    Gap { first: Some(from), last: self.end_of_loss(table, from)? }
+                }
                 Err(error) => return Err(error),
             };
-            let last = match visited {
-                Visited::Unreadable(last) | Visited::Lost(_, last) => last,
-                Visited::Row(_) => from,
-            };
-            visit(self, visited)?;
+            let last = gap.last;
+            visit(self, Visited::Gap(gap))?;
             let Some(next) = last.checked_add(1) else { return Ok(()) };
             from = next;
         }
@@ -78,7 +110,9 @@ impl Check<'_> {
     }
 
     fn next_key(&self, table: &Table, from: i64) -> rusqlite::Result<Option<i64>> {
-        let next = self.db.prepare_cached(table.next)?.query_row([from], |row| row.get(0)).optional()?;
+        let Table { name, key, .. } = table;
+        let sql = format!("SELECT {key} FROM {name} WHERE {key} >= ?1 ORDER BY {key} LIMIT 1");
+        let next = self.db.prepare_cached(&sql)?.query_row([from], |row| row.get(0)).optional()?;
         if next.is_some_and(|key| key < from) { Err(out_of_order()) } else { Ok(next) }
     }
 

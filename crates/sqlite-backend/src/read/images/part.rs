@@ -134,11 +134,8 @@ fn message(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
             let read = match row.integer(3) {
                 None => gone(None)?,
                 Some(seq) if seq <= floor => {
-                    let attachments = match row.optional_str(16)? {
-                        Some(json) => serde_json::from_str(json).ok()?,
-                        None => Vec::new(),
-                    };
-                    gone(Some((Seq::new(count(seq)?), attachments)))?
+                    let attachments = row.optional_str(16)?.map(serde_json::from_str).transpose().ok()?;
+                    gone(Some((Seq::new(count(seq)?), attachments.unwrap_or_default())))?
                 }
                 Some(_) => Ok(Record::read(row, &tenant, &thread).ok()?),
             };
