@@ -18,7 +18,7 @@ mod replies;
 mod stack;
 mod transcripts;
 
-// The reader of session logs and chats is that of the quickstart. The log of a skipped record is its only other output.
+// The reader of session logs and chats is that of the quickstart.
 #[path = "../quickstart/array.rs"]
 mod array;
 #[path = "../quickstart/lines.rs"]
@@ -27,6 +27,8 @@ mod lines;
 mod reader;
 #[path = "../quickstart/record.rs"]
 mod record;
+#[path = "../quickstart/skipped.rs"]
+mod skipped;
 #[path = "../quickstart/transcript.rs"]
 #[expect(dead_code, reason = "only the quickstart reports bytes and origins")]
 mod transcript;

@@ -25,7 +25,9 @@ pub(crate) fn read(files: &[PathBuf]) -> Vec<Arc<Conversation>> {
     }
     files.iter().for_each(|file| reader.file(file));
     let Reader { transcript, records, skipped } = reader;
-    println!("read {records} records with {} messages, skipped {skipped}", transcript.messages());
+    eprint!("{skipped}");
+    let (messages, skipped) = (transcript.messages(), skipped.total());
+    println!("read {records} records with {messages} messages, skipped {skipped}");
     transcript.into_conversations()
 }
 
