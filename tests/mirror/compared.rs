@@ -34,7 +34,7 @@ async fn message(db: &Persistence, id: &str) -> Message {
 }
 
 fn image(message: Message) -> Image {
-    Image::new(message.tenant.clone(), ImagePart::Message(Box::new(message)))
+    Image::new(message.tenant.clone(), ImagePart::Message(Box::new(message.into())))
 }
 
 /// Returns the differences after row images were planted.

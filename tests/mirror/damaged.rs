@@ -58,9 +58,9 @@ async fn changes_are_sent_after_all_rows_of_the_dirty_set() {
         after = page.cursor;
         for image in page.images {
             match image.part {
-                ImagePart::Message(message) => {
+                ImagePart::Message(image) => {
                     assert_eq!(changes, 0, "a change must come after the row that it describes");
-                    found.push(message.id.as_str().to_owned());
+                    found.push(image.message.id.as_str().to_owned());
                 }
                 ImagePart::Change(_) => changes += 1,
                 _ => {}

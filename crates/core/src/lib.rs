@@ -80,9 +80,9 @@ pub mod replication {
     pub use crate::{
         operation::{
             ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, ConsumerImage, EndCapture,
-            GetReplicationStatus, GoneImage, Image, ImagePart, Images, ImagesApplied, KeyImage, NameImage,
-            ReadImages, ReplicaArgs, ReplicaResult, SessionImage, SessionPart, SetReplicationState,
-            ThreadImage,
+            GetReplicationStatus, GoneImage, Image, ImagePart, Images, ImagesApplied, KeyImage, MessageImage,
+            NameImage, ReadImages, ReplicaArgs, ReplicaResult, SessionImage, SessionPart,
+            SetReplicationState, ThreadImage,
         },
         replica::{CaptureId, Epoch, ImageCursor, ReplicationRole, ReplicationState, ReplicationStatus},
     };
@@ -139,7 +139,10 @@ pub mod changes {
 
     pub use crate::{
         change::{Change, ChangeKind, ChangeScope, ChangedMessage, CommitNotifications, CommitNotifier},
-        handle::ChangeFeed,
+        handle::{
+            AppendedContent, ChangeFeed, DeletedMessage, EndedMessage, InvalidStreamCursor, StreamCursor,
+            StreamEvent, ThreadEvent, ThreadStream,
+        },
         operation::{
             ChangeQuarantined, ChangeReleased, Changes, ConsumerArgs, ConsumerCursor, ConsumerResult,
             CursorMoved, GetCursor, ListQuarantined, MoveCursor, QuarantineChange, QuarantinedChange,
@@ -185,15 +188,15 @@ pub mod messages {
             Watermark,
         },
         message::{
-            CarriesContent, ContentBuffer, ContentField, ContentFieldMut, FieldValue, FieldValueMut,
-            InvalidContent, InvalidMetadata, InvalidTitle,
+            CarriesContent, ContentBuffer, ContentCursor, ContentField, ContentFieldMut, FieldValue,
+            FieldValueMut, InvalidContent, InvalidCursor, InvalidMetadata, InvalidTitle,
         },
         operation::{
-            Add, Added, Alias, AliasCursor, Aliases, Batch, Batched, ContentChange, ContentUpdated,
-            DamagedMessage, Delete, Deleted, GetMessage, Import, ImportRow, Imported, ImportedRow,
-            ListAliases, ListOpen, Mismatch, OpenCursor, OpenReservations, Origin, Page, PageFrom, ReadPage,
-            Reserve, Reserved, ResolveId, ResolvedBy, ResolvedId, SkippedId, TakeLastMessage, TakenMessage,
-            Update, UpdateContent, UpdateMode, Updated, Visibility,
+            Add, Added, Alias, AliasCursor, Aliases, Batch, Batched, ContentChange, ContentTail,
+            ContentUpdated, DamagedMessage, Delete, Deleted, GetMessage, Import, ImportRow, Imported,
+            ImportedRow, ListAliases, ListOpen, Mismatch, OpenCursor, OpenReservations, Origin, Page,
+            PageFrom, ReadContent, ReadPage, Reserve, Reserved, ResolveId, ResolvedBy, ResolvedId, SkippedId,
+            TakeLastMessage, TakenMessage, Update, UpdateContent, UpdateMode, Updated, Visibility,
         },
     };
 }

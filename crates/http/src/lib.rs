@@ -31,9 +31,10 @@
 //! | `GET, PATCH, DELETE /v1/threads/{thread}` | reads, patches and deletes a thread |
 //! | `GET, POST /v1/threads/{thread}/messages` | reads a page; adds a message |
 //! | `GET, PATCH, DELETE /v1/threads/{thread}/messages/{message}` | reads, patches and deletes a message |
-//! | `PUT /v1/threads/{thread}/messages/{message}/content` | edits a final message |
+//! | `GET, PUT /v1/threads/{thread}/messages/{message}/content` | reads the content after a cursor; edits a final message |
 //! | `POST /v1/threads/{thread}/drafts` | reserves a message for a streamed reply |
 //! | `POST /v1/threads/{thread}/drafts/{message}/append`, `finish`, `abandon` | writes it |
+//! | `GET /v1/threads/{thread}/stream` | the changes of a thread with their content, as server-sent events |
 //! | `GET /v1/changes` | the change feed: a stream of server-sent events, or a long poll |
 //! | `POST /v1/batch` | several writes in one transaction |
 //! | `GET /v1/search` | full-text search |
@@ -72,6 +73,7 @@ mod auth;
 mod batch;
 mod changes;
 mod drafts;
+mod event_stream;
 mod extract;
 mod health;
 mod messages;
@@ -87,8 +89,11 @@ mod schema;
 mod search;
 mod serve;
 mod sessions;
+mod shutdown;
 mod state;
 mod store_health;
+mod tails;
+mod thread_stream;
 mod threads;
 mod ticket_store;
 mod tickets;

@@ -25,7 +25,7 @@ use crate::{
     problem::{HttpFault, Problem, panicked},
     search, sessions,
     state::RouterState,
-    threads, tickets, web_page,
+    tails, thread_stream, threads, tickets, web_page,
 };
 
 /// Returns the routes of the API over this pipeline, with the default bounds. See the [crate page](crate) for the routes.
@@ -74,12 +74,13 @@ fn api(state: &RouterState) -> OpenApiRouter<RouterState> {
         routes!(threads::get, threads::patch, threads::delete),
         routes!(messages::list, messages::add),
         routes!(messages::get, messages::patch, messages::delete),
-        routes!(messages::put_content),
+        routes!(messages::put_content, tails::read),
         routes!(drafts::reserve),
         routes!(drafts::append),
         routes!(drafts::finish),
         routes!(drafts::abandon),
         routes!(changes::changes),
+        routes!(thread_stream::stream),
         routes!(batch::batch),
         routes!(search::search),
         routes!(sessions::resolve),

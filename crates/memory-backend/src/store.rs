@@ -104,6 +104,11 @@ impl Store {
                 let thread = threads.get(&get.thread);
                 ReadResult::Get(thread.and_then(|thread| thread.message(tenant, &get.thread, &get.id)))
             }
+            ReadArgs::Content(read) => {
+                rules::check_page(1, read.limit)?;
+                let thread = threads.get(&read.thread);
+                ReadResult::Content(thread.map(|thread| thread.read_content(read)).transpose()?.flatten())
+            }
             ReadArgs::Page(read) => {
                 rules::check_page(read.limit, read.max_bytes)?;
                 ReadResult::Page(page::page(tenant, threads.get(&read.thread), read, self.emitted()))

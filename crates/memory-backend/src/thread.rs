@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
 use throughline_core::{
-    AgentId, Content, IdempotencyKey, Message, MessageId, Seq, TenantId, ThreadId,
+    AgentId, Content, IdempotencyKey, Message, MessageId, Result, Seq, TenantId, ThreadId,
     backend::names::KnownName,
-    messages::Alias,
+    messages::{Alias, ContentChange, ContentTail, ReadContent},
     threads::{Generation, ThreadSummary},
 };
 use throughline_engine::{
+    read::TailStart,
     rows::{ContentBuilder, IdempotencyRow, MessageRow, ThreadRow},
     staged::StagedChunk,
 };
@@ -36,6 +37,8 @@ pub(crate) struct Thread {
 pub(crate) struct Stored {
     pub(crate) row: MessageRow,
     pub(crate) content: ContentBuilder,
+    /// The ends of the content after each append, for tail reads.
+    ends: Vec<(u64, bool)>,
 }
 
 impl Stored {
@@ -74,19 +77,23 @@ impl Thread {
                 self.open.remove(&seq);
             }
         }
-        let content = match (content, before) {
-            _ if row.is_tombstone() => ContentBuilder::new(Content::empty()),
-            (Some(content), _) => ContentBuilder::new(content),
-            (None, Some(before)) => before.content,
-            (None, None) => ContentBuilder::new(Content::empty()),
+        let (content, ends) = match (content, before) {
+            _ if row.is_tombstone() => (ContentBuilder::new(Content::empty()), Vec::new()),
+            (Some(content), _) => (ContentBuilder::new(content), Vec::new()),
+            (None, Some(before)) => (before.content, before.ends),
+            (None, None) => (ContentBuilder::new(Content::empty()), Vec::new()),
         };
-        self.messages.insert(id, Stored { row, content });
+        self.messages.insert(id, Stored { row, content, ends });
     }
 
     /// Appends to the content of an open message.
     pub(crate) fn append(&mut self, id: &MessageId, chunk: &StagedChunk) {
         if let Some(stored) = self.messages.get_mut(id) {
+            if matches!(chunk.change, ContentChange::Replace(_)) {
+                stored.ends.clear();
+            }
             stored.content.push(&chunk.change);
+            stored.ends.extend(stored.content.end());
         }
     }
 
@@ -137,6 +144,19 @@ impl Thread {
             let id = self.order.get(seq)?;
             Some((*seq, id, self.messages.get(id)?))
         })
+    }
+
+    /// Reads the content of a visible message after a cursor. An open message costs the bytes after the cursor.
+    pub(crate) fn read_content(&self, read: &ReadContent) -> Result<Option<ContentTail>> {
+        let Some(stored) = self.messages.get(&read.id) else { return Ok(None) };
+        if stored.row.seq.is_none_or(|seq| seq <= self.row.floor) {
+            return Ok(None);
+        }
+        let state = stored.row.content_state();
+        let start = TailStart::of(read, &state);
+        let read_before = stored.ends.partition_point(|(end, _)| *end <= start.offset());
+        let from = read_before.checked_sub(1).map_or((0, false), |last| stored.ends[last]);
+        start.answer(read, &state, &stored.content.fragment(from)).map(Some)
     }
 
     /// Returns a visible message.

@@ -210,10 +210,10 @@ impl Sums {
                 let generation = if deleted { None } else { Some((generation, gone_question)) };
                 self.sum(tenant, Some(thread), "thread stats", &(generation, deleted, facts));
             }
-            ImagePart::Message(message) => {
+            ImagePart::Message(image) => {
                 self.messages += 1;
-                let thread = message.thread.clone();
-                self.sum(tenant, Some(thread), MESSAGES, &message);
+                let thread = image.message.thread.clone();
+                self.sum(tenant, Some(thread), MESSAGES, &image);
             }
             ImagePart::Gone(gone) => self.sum(tenant, Some(gone.thread.clone()), TOMBSTONES, &gone.id),
             ImagePart::Name(image) => {

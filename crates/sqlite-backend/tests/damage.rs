@@ -83,6 +83,7 @@ async fn damaged(store: &Store, sql: &str) {
     let thread = store.db.thread("t");
     let b = || "b".parse().unwrap();
     is_damage_of_b(&thread.get(b()).await.unwrap_err());
+    is_damage_of_b(&thread.read_content(b(), None).await.unwrap_err());
     let page = thread.page(PageFrom::Start, 10).await.unwrap();
     assert_eq!(
         (ids(&page.messages), page.damaged.as_slice(), page.has_more),
@@ -121,6 +122,7 @@ async fn every_column_of_a_message_is_covered_by_its_checksum() {
         "appends = 1",
         "last_append = 1",
         "content_bytes = 1",
+        "tail = tail + 4",
         "lease_ms = 5",
         "created_at = created_at + 1",
         "updated_at = updated_at + 1",
@@ -174,6 +176,7 @@ async fn appended_chunks_are_covered_by_checksums() {
         let thread = store.db.thread("t");
         let b = || "b".parse().unwrap();
         is_damage_of_b(&thread.get(b()).await.unwrap_err());
+        is_damage_of_b(&thread.read_content(b(), None).await.unwrap_err());
         let open = thread.open_reservations(10).await.unwrap();
         assert_eq!((open.messages, open.damaged), (vec![], vec![the_b()]), "{sql}");
         let finish = UpdateContent::new("t".parse().unwrap(), b(), ContentChange::none(), UpdateMode::Final);
@@ -204,6 +207,8 @@ async fn a_chain_that_continues_before_its_first_chunk_reads_nothing_more() {
         Connection::open(&store.path).unwrap().execute(damage, [prev]).unwrap();
         let b = store.db.thread("t").get("b".parse().unwrap()).await.unwrap().unwrap();
         assert_eq!(b.content, Content::text("Hello"));
+        let tail = store.db.thread("t").read_content("b".parse().unwrap(), None).await.unwrap().unwrap();
+        assert_eq!(tail.parts, [Delta::text("Hello")]);
         x_is_whole(&store).await;
     }
 }

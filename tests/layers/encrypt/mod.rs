@@ -10,3 +10,4 @@ mod rotation;
 mod same_reads;
 mod shred;
 mod support;
+mod tails;

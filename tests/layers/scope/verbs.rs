@@ -7,8 +7,8 @@ use throughline::{
     changes::{ChangeScope, GetCursor, ReadChanges, ResetCursor},
     layers::scope::Verb,
     messages::{
-        Add, Batch, ContentChange, Delete, GetMessage, Import, ImportRow, Reserve, Update, UpdateContent,
-        UpdateMode,
+        Add, Batch, ContentChange, Delete, GetMessage, Import, ImportRow, ReadContent, Reserve, Update,
+        UpdateContent, UpdateMode,
     },
     replication::GetReplicationStatus,
     sessions::{DropAgent, ListAttempts},
@@ -34,6 +34,7 @@ fn operations() -> Vec<(Verb, PersistArgs)> {
     let new = NewThread::new().with_id(t());
     vec![
         (Verb::Read, GetMessage { thread: t(), id: m() }.into()),
+        (Verb::Read, ReadContent::new(t(), m(), None).into()),
         (Verb::Read, ListThreads::new(1).into()),
         (Verb::Read, ListAttempts::new(agent(), t(), 1).into()),
         (Verb::Append, add().into()),

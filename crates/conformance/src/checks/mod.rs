@@ -37,6 +37,7 @@ pub fn all() -> &'static [&'static Check] {
             write::key::CHECKS,
             write::replay::CHECKS,
             read::get::CHECKS,
+            read::content::CHECKS,
             read::page::CHECKS,
             read::visibility::CHECKS,
             read::open::CHECKS,

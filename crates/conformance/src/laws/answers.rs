@@ -1,12 +1,16 @@
 //! Answers to reads with a value in every field.
 
 use throughline_core::{
-    Labels, PersistResult, Position, ReadArgs, ReadResult, Revision, Role, Seq, TenantId, ThreadId, Title,
+    Content, Delta, Labels, MessageState, PersistResult, Position, ReadArgs, ReadResult, Revision, Role, Seq,
+    TenantId, ThreadId, Title,
     audit::{AuditNumber, AuditPage},
     changes::{
         Change, ChangeKind, ChangedMessage, Changes, ConsumerCursor, QuarantinedChange, QuarantinedChanges,
     },
-    messages::{Alias, AliasCursor, Aliases, DamagedMessage, OpenCursor, OpenReservations, Origin, Page},
+    messages::{
+        Alias, AliasCursor, Aliases, ContentCursor, ContentTail, DamagedMessage, OpenCursor,
+        OpenReservations, Origin, Page,
+    },
     replication::{Image, ImagePart, Images, ReplicationState, ReplicationStatus},
     search::{SearchHit, SearchHits},
     sessions::{
@@ -35,6 +39,16 @@ pub(super) fn answer(asked: &ReadArgs, tenant: &TenantId, text: &str, number: u6
             get.id.as_str(),
             &format!("{text} {number}"),
         ))),
+        ReadArgs::Content(read) => ReadResult::Content(Some(ContentTail {
+            thread: thread(),
+            id: read.id.clone(),
+            state: MessageState::Streaming,
+            revision: Revision::new(number),
+            replaced: true,
+            parts: vec![Delta::text(format!("{text} {number}")), Delta::Blocks(Content::text(text))],
+            next: ContentCursor::new(Revision::new(2), 31, Revision::new(number)),
+            has_more: true,
+        })),
         ReadArgs::Page(_) => ReadResult::Page(Page {
             thread: thread(),
             messages: vec![shown("m")],
@@ -142,7 +156,7 @@ pub(super) fn answer(asked: &ReadArgs, tenant: &TenantId, text: &str, number: u6
             more: true,
         }),
         ReadArgs::Images(_) => ReadResult::Images(Images {
-            images: vec![Image::new(tenant.clone(), ImagePart::Message(Box::new(shown("m"))))],
+            images: vec![Image::new(tenant.clone(), ImagePart::Message(Box::new(shown("m").into())))],
             cursor: cursor(8),
             more: true,
             position,

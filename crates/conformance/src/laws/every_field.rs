@@ -14,8 +14,8 @@ use throughline_core::{
     },
     messages::{
         Add, AliasCursor, Batch, ContentChange, Delete, GetMessage, Import, ImportRow, ListAliases, ListOpen,
-        OpenCursor, Origin, PageFrom, ReadPage, Reserve, ResolveId, TakeLastMessage, Update, UpdateContent,
-        UpdateMode, Visibility,
+        OpenCursor, Origin, PageFrom, ReadContent, ReadPage, Reserve, ResolveId, TakeLastMessage, Update,
+        UpdateContent, UpdateMode, Visibility,
     },
     replication::{
         ApplyImages, BeginCapture, CaptureId, EndCapture, Epoch, GetReplicationStatus, Image, ImageCursor,
@@ -336,7 +336,7 @@ fn of_the_store(text: &str) -> Vec<(&'static str, PersistArgs)> {
         epoch: Epoch::new(2),
         from: Some(cursor(7)),
         to: cursor(8),
-        images: vec![image(ImagePart::Message(Box::new(message(&tenant, far(), "copied", text))))],
+        images: vec![image(ImagePart::Message(Box::new(message(&tenant, far(), "copied", text).into())))],
         position: Position::new(9),
         kept_after: Position::new(2),
     };
@@ -370,6 +370,10 @@ pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
     attempts.before = Some(9);
     vec![
         ("a get", GetMessage { thread: far(), id: id("m") }.into()),
+        (
+            "a tail read",
+            ReadContent::new(far(), id("m"), Some("2.31.4".parse().expect("a cursor"))).with_limit(77).into(),
+        ),
         ("the first page", page(PageFrom::Start, Visibility::All).into()),
         ("a page forwards", page(PageFrom::After(Seq::new(2)), Visibility::Settled).into()),
         ("the last page", page(PageFrom::End, Visibility::All).into()),

@@ -4,8 +4,8 @@ use throughline_core::{
     Content, Delta, MessageId, Metadata, MetadataPatch, NewMessage, NewReservation, NewThread, PersistArgs,
     Revision, Role, Seq, ThreadId, Timestamp, Title,
     messages::{
-        Add, Batch, ContentChange, Delete, GetMessage, Import, ImportRow, ListOpen, PageFrom, ReadPage,
-        Reserve, TakeLastMessage, Update, UpdateContent, UpdateMode,
+        Add, Batch, ContentChange, Delete, GetMessage, Import, ImportRow, ListOpen, PageFrom, ReadContent,
+        ReadPage, Reserve, TakeLastMessage, Update, UpdateContent, UpdateMode,
     },
     sessions::{BeginRun, Claimer, FailRun, Failure, ListAttempts, ResolveSession, RunReport, Runtime},
     threads::{
@@ -174,6 +174,7 @@ pub(super) fn refused() -> Vec<(&'static str, PersistArgs)> {
 pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
     vec![
         ("get", GetMessage { thread: t(), id: id("r") }.into()),
+        ("tail read", ReadContent::new(t(), id("r"), None).into()),
         ("page", ReadPage::new(t(), PageFrom::Start, 10).with_max_bytes(PAGE_BYTES).into()),
         ("open reservations", ListOpen::new(10).with_max_bytes(PAGE_BYTES).into()),
         ("thread", GetThread { thread: t() }.into()),
@@ -190,6 +191,7 @@ pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
 pub(super) fn shows(limit: u32) -> Vec<(&'static str, PersistArgs)> {
     vec![
         ("get", GetMessage { thread: t(), id: id("r") }.into()),
+        ("tail read", ReadContent::new(t(), id("r"), None).into()),
         ("page", ReadPage::new(t(), PageFrom::Start, limit).into()),
         ("last page", ReadPage::new(t(), PageFrom::End, limit).into()),
         ("page backwards", ReadPage::new(t(), PageFrom::Before(Seq::new(1000)), limit).into()),

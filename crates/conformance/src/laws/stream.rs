@@ -3,7 +3,10 @@
 use throughline_core::{
     Content, Delta, MessageId, NewReservation, OpKind, PersistArgs, PersistResponse, PersistResult,
     ReadResult, Revision, Role, ThreadId,
-    messages::{Batch, ContentBuffer, ContentChange, GetMessage, Reserve, UpdateContent, UpdateMode},
+    messages::{
+        Batch, ContentBuffer, ContentChange, ContentCursor, GetMessage, ReadContent, Reserve, UpdateContent,
+        UpdateMode,
+    },
     pipeline::BufferedBytes,
 };
 
@@ -290,6 +293,37 @@ impl<'a> Written<'a> {
     }
 }
 
+/// A reader that assembles a message from tail reads.
+#[derive(Debug, Default)]
+struct TailReader {
+    content: ContentBuffer,
+    cursor: Option<ContentCursor>,
+}
+
+impl TailReader {
+    /// Reads the content after its cursor.
+    async fn read(&mut self, written: &Written<'_>) {
+        let read = ReadContent::new(written.thread.clone(), written.id.clone(), self.cursor);
+        let answer = written.bench.call(read.into(), None).await;
+        let _visits = written.bench.inside.visits();
+        let answer = answer.unwrap_or_else(|error| panic!("{}: a tail read: {error}", written.so_far()));
+        let PersistResult::Read(ReadResult::Content(Some(tail))) = answer.result else {
+            panic!("{}: a tail read shows nothing", written.so_far())
+        };
+        assert!(!tail.has_more, "{}: a tail read ends before its limit", written.so_far());
+        if tail.replaced {
+            self.content = ContentBuffer::default();
+        }
+        tail.parts.iter().for_each(|part| self.content.push(part));
+        self.cursor = Some(tail.next);
+    }
+
+    fn expect(&self, shown: &Content, case: &str) {
+        let assembled = self.content.content();
+        assert_eq!(assembled.as_json(), shown.as_json(), "{case}: the tail reads and the shown content");
+    }
+}
+
 /// Whether a string in the value contains `text`.
 fn is_in(json: &serde_json::Value, text: &str) -> bool {
     match json {
@@ -371,9 +405,12 @@ impl Bench {
             }
         }
         let mut held = 0;
+        let mut reader = TailReader::default();
         for call in calls {
             held = buffered(&written.make(call, &text.hidden).await);
             let seen = written.read().await;
+            reader.read(&written).await;
+            reader.expect(&seen.shown, &case());
             assert!(!holds(&seen.stored, &text.hidden), "{}: the text is in the store", case());
         }
         let seen = written.read().await;

@@ -69,6 +69,7 @@ pub use self::{
 pub(crate) use self::{admitted::Counter, audit::record};
 #[doc(inline)]
 pub use crate::__forward_operations as forward_operations;
+pub use crate::message::{ContentFragment, ContentSlice};
 pub use crate::operation::{
     estimated_size::{AnswerBytes, EstimatedSize},
     stored::{LookUp, Removed, Replay, ThreadCounters, ThreadStats},

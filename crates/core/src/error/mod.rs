@@ -21,7 +21,7 @@ pub use self::{
 };
 use crate::{
     CallId, IdempotencyKey, InvalidId, MessageId, OpKind, ThreadId,
-    message::{InvalidContent, InvalidMetadata},
+    message::{InvalidContent, InvalidCursor, InvalidMetadata},
 };
 
 /// The error type of foreign layers and of error sources.
@@ -404,7 +404,7 @@ macro_rules! from_invalid {
         }
     )+};
 }
-from_invalid!(InvalidId, InvalidContent, InvalidMetadata);
+from_invalid!(InvalidId, InvalidContent, InvalidCursor, InvalidMetadata);
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,7 @@ mod recovery;
 mod replica;
 mod request;
 mod session;
+mod stream;
 mod thread;
 mod turn;
 mod upstream;
@@ -31,6 +32,10 @@ pub use self::{
     recovery::RecoveredDrafts,
     request::{ReplyFuture, Request, RequestFuture},
     session::{Agent, AgentThread},
+    stream::{
+        AppendedContent, DeletedMessage, EndedMessage, InvalidStreamCursor, StreamCursor, StreamEvent,
+        ThreadEvent, ThreadStream,
+    },
     thread::Thread,
     turn::{NewTurn, Turn, TurnRequest},
     upstream::Upstream,

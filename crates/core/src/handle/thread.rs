@@ -1,14 +1,17 @@
 use super::{
-    ChangeFeed, DraftRequest, Persistence, ReadRequest, Request, ThreadRequest, Walk, request::refused,
+    ChangeFeed, DraftRequest, Persistence, ReadRequest, Request, StreamCursor, ThreadRequest, ThreadStream,
+    Walk, request::refused,
 };
 use crate::{
     Content, InvalidId, MessageId, MetadataPatch, NewMessage, NewReservation, OpKind, Position, Result,
     ThreadId, Title,
     change::ChangeScope,
+    message::ContentCursor,
     operation::{
         Add, ArchiveThread, ClearThread, ContentChange, Delete, DeleteThread, GetMessage, GetThread, Import,
-        ImportRow, LabelThread, ListOpen, OperationOf, Origin, PageFrom, ReadPage, RebuildThread,
-        RenameThread, ResolveId, TakeLastMessage, ThreadArgs, Update, UpdateContent, UpdateMode, Visibility,
+        ImportRow, LabelThread, ListOpen, OperationOf, Origin, PageFrom, ReadContent, ReadPage,
+        RebuildThread, RenameThread, ResolveId, TakeLastMessage, ThreadArgs, Update, UpdateContent,
+        UpdateMode, Visibility,
     },
     thread::LabelPatch,
 };
@@ -173,6 +176,33 @@ impl Thread {
         ReadRequest::new(self.db.clone(), self.with_id(|thread| GetMessage { thread, id }))
     }
 
+    /// Reads the content of a message that was appended after a cursor, at most 8 MiB: see [`ReadContent`]. `None` begins at the
+    /// start of the content. Answers `None` if the thread has no such message.
+    ///
+    /// ```no_run
+    /// use throughline_core::{Content, MessageId, Persistence, messages::ContentBuffer};
+    ///
+    /// # async fn example(db: Persistence, id: MessageId) -> throughline_core::Result<()> {
+    /// let thread = db.thread("telegram:42");
+    /// let (mut content, mut cursor) = (ContentBuffer::new(&Content::empty()), None);
+    /// while let Some(tail) = thread.read_content(id.clone(), cursor).await? {
+    ///     if tail.replaced {
+    ///         content = ContentBuffer::new(&Content::empty());
+    ///     }
+    ///     tail.parts.iter().for_each(|part| content.push(part));
+    ///     cursor = Some(tail.next);
+    ///     if tail.is_complete() {
+    ///         break;
+    ///     }
+    ///     // Here a reader waits for the next change of the thread.
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn read_content(&self, id: MessageId, after: Option<ContentCursor>) -> ReadRequest<ReadContent> {
+        ReadRequest::new(self.db.clone(), self.with_id(|thread| ReadContent::new(thread, id, after)))
+    }
+
     /// Reads up to `limit` messages, 1 to [`ReadPage::MAX_LIMIT`], from `from` on. The answer is in thread order,
     /// oldest first, in either direction. It also ends at 8 MiB; only
     /// [`Page::has_more`](crate::operation::Page::has_more) states whether there are more messages.
@@ -273,6 +303,14 @@ impl Thread {
     /// `Invalid` if the handle was created with an invalid id.
     pub fn changes(&self, after: Position) -> Result<ChangeFeed> {
         Ok(self.db.changes(ChangeScope::Thread(self.id_for(OpKind::Read)?), after))
+    }
+
+    /// Returns a stream of the changes of this thread after a cursor, such as the
+    /// [position of a page](crate::operation::Page::position), with the content that they bring: see [`ThreadStream`]. Between
+    /// the page and the stream nothing is lost. The stream reads nothing, and reports no error, before the first
+    /// [`next`](ThreadStream::next).
+    pub fn follow(&self, after: impl Into<StreamCursor>) -> ThreadStream {
+        ThreadStream::new(self.db.clone(), self.id_for(OpKind::Read), after.into())
     }
 
     /// Lists up to `limit` open messages of this thread.

@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Content,
+    Content, ContentFragment,
     content::{TEXT_BLOCK_CLOSE, TEXT_BLOCK_OPEN, escape_into, escaped_len},
 };
 
@@ -154,6 +154,31 @@ impl ContentBuffer {
         Content::from_json(json).expect("a checked array stays one")
     }
 
+    /// Returns the bytes that an append adds, without the end of open text before and after it, and whether it leaves open text.
+    pub(super) fn added_by(delta: &Delta, is_at_start: bool, open_text: bool) -> (String, bool) {
+        // Only the existence of an earlier block matters, for the comma.
+        let before = if is_at_start { "" } else { "0" };
+        let mut added = Self { json: before.to_owned(), open_text };
+        added.push(delta);
+        (added.json.split_off(before.len()), added.open_text)
+    }
+
+    /// The offset behind the content, as in [`ContentFragment`], and whether the content ends with text that an append continues.
+    #[must_use]
+    pub const fn end(&self) -> (u64, bool) {
+        (self.json.len() as u64, self.open_text)
+    }
+
+    /// Returns the content from an earlier [`end`](Self::end) on, or all of it from `(0, false)` on. Costs the bytes of the answer.
+    ///
+    /// # Panics
+    /// For another offset.
+    #[must_use]
+    pub fn fragment(&self, from: (u64, bool)) -> ContentFragment {
+        let at = usize::try_from(from.0).unwrap_or(usize::MAX);
+        ContentFragment::of_open(from, &self.json[at..], self.open_text)
+    }
+
     fn extend(&mut self, blocks: &Content) {
         let body = inner(blocks.as_json());
         if body.is_empty() {
@@ -208,7 +233,7 @@ impl Content {
 }
 
 /// Whether `block` is `{"type":"text","text":"…"}` and nothing else.
-fn is_plain_text(block: &str) -> bool {
+pub(super) fn is_plain_text(block: &str) -> bool {
     let Some(text) = block.strip_prefix(TEXT_BLOCK_OPEN).and_then(|rest| rest.strip_suffix(TEXT_BLOCK_CLOSE))
     else {
         return false;

@@ -19,7 +19,9 @@
 
 mod content;
 mod content_field;
+mod cursor;
 mod delta;
+mod fragment;
 mod metadata;
 mod number;
 mod role;
@@ -39,7 +41,9 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     content::{Content, InvalidContent},
     content_field::{CarriesContent, ContentField, ContentFieldMut, FieldValue, FieldValueMut},
+    cursor::{ContentCursor, InvalidCursor},
     delta::{ContentBuffer, Delta},
+    fragment::{ContentFragment, ContentSlice},
     metadata::{InvalidMetadata, Metadata, MetadataPatch},
     number::{AuditNumber, Generation, Position, Revision, Seq, SessionGeneration, SessionRevision},
     role::Role,

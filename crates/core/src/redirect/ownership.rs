@@ -10,8 +10,8 @@ use crate::{
     error::SiteName,
     operation::{
         Add, Addressed as _, ClearThread, ContentChange, DamagedMessage, Delete, GetMessage, GetThread,
-        Import, OpenCursor, OpenReservations, Page, ReadPage, Reserve, ThreadArgs, ThreadChanged,
-        ThreadResult, UpdateContent, UpdateMode, facts::Split,
+        Import, OpenCursor, OpenReservations, Page, ReadContent, ReadPage, Reserve, ThreadArgs,
+        ThreadChanged, ThreadResult, UpdateContent, UpdateMode, facts::Split,
     },
     pipeline::{InnerService, PersistService},
     request::Receipt,
@@ -355,6 +355,9 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
     }
 
     async fn read(&self, context: Context, mut read: ReadArgs) -> Result<PersistResponse> {
+        if let ReadArgs::Content(read) = read {
+            return self.read_content(context, read).await;
+        }
         loop {
             let args = PersistArgs::Read(read.clone());
             let mut response = self.here.forward(PersistRequest { args, context: context.clone() }).await?;
@@ -395,6 +398,24 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             }
             return Ok(response);
         }
+    }
+
+    /// Answers a tail read. A marked row has no content here, so that only a message without content costs a look-up of its marker.
+    async fn read_content(&self, context: Context, read: ReadContent) -> Result<PersistResponse> {
+        let args = PersistArgs::Read(ReadArgs::Content(read.clone()));
+        let answer = self.here.forward(PersistRequest { args: args.clone(), context: context.clone() }).await;
+        let is_here = match &answer {
+            Ok(response) => match &response.result {
+                PersistResult::Read(ReadResult::Content(Some(tail))) => tail.next.offset() > 0,
+                _ => true,
+            },
+            // The cursor can be one of the other side.
+            Err(error) => error.kind() != ErrorKind::Invalid,
+        };
+        if is_here || self.marked(&context, &read.thread, &read.id).await?.is_none() {
+            return answer;
+        }
+        self.there.execute_child(&context, args, false).await
     }
 
     /// Replaces the marked rows of a page by their messages. The rows are small, but the messages can be large: the page ends at

@@ -7,7 +7,9 @@ use throughline_core::{
     ThreadId, Timestamp,
     backend::{Length, ThreadStats},
     messages::ContentChange,
-    replication::{ConsumerImage, GoneImage, ImagePart, NameImage, SessionImage, SessionPart, ThreadImage},
+    replication::{
+        ConsumerImage, GoneImage, ImagePart, MessageImage, NameImage, SessionImage, SessionPart, ThreadImage,
+    },
 };
 
 use super::{Decided, WriteScope};
@@ -29,7 +31,7 @@ impl<S: RowSource> WriteScope<'_, S> {
     pub(crate) fn put_image(&mut self, part: &ImagePart, is_new: bool) -> Decided<bool, S> {
         match part {
             ImagePart::Thread(image) => return self.put_thread_image(image),
-            ImagePart::Message(message) => self.put_message_image(message)?,
+            ImagePart::Message(image) => self.put_message_image(image)?,
             ImagePart::Gone(gone) => self.put_gone_image(gone)?,
             ImagePart::Name(image) if is_new => self.put_alias_image(image)?,
             ImagePart::Name(_) => {}
@@ -133,7 +135,8 @@ impl<S: RowSource> WriteScope<'_, S> {
         Ok((found, is_live))
     }
 
-    fn put_message_image(&mut self, message: &Message) -> Decided<(), S> {
+    fn put_message_image(&mut self, image: &MessageImage) -> Decided<(), S> {
+        let MessageImage { message, replaced } = image;
         let Message { thread, id, .. } = message;
         let mut state = self.thread_or_new(thread, message.created_at)?;
         let (before, was_live) = self.stored(thread, id, state.floor)?;
@@ -147,6 +150,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             self.rows.chunks.delete_below(&key, last + 1);
         }
         let mut row = MessageRow::new(message, CARRIED);
+        row.replaced = *replaced;
         let empty = Content::empty();
         if message.state.is_open() && message.content != empty {
             // The whole content becomes the first chunk.

@@ -126,7 +126,8 @@ impl<S: RowSource> WriteScope<'_, S> {
     ) -> ImportedRow {
         let message = copy.to_message(self.tenant, thread, damaged.seq);
         self.drop_damaged(thread, &copy.id, damaged);
-        let row = MessageRow::new(&message, self.next_change());
+        let mut row = MessageRow::new(&message, self.next_change());
+        row.replaced = row.revision;
         self.emit(thread, ChangeKind::Edited(row.changed(&copy.id)));
         let key = self.message_key(thread, &copy.id);
         self.rows.contents.put(key.clone(), message.content);

@@ -58,6 +58,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let key = self.message_key(&update.thread, &update.id);
         row.chunks = self.rows.chunks.append(&key, row.chunks, &update.change);
         if matches!(update.change, ContentChange::Replace(_)) {
+            row.replaced = row.revision;
             row.first_chunk = row.chunks;
             self.rows.chunks.delete_below(&key, row.chunks);
         }
@@ -91,7 +92,10 @@ impl<S: RowSource> WriteScope<'_, S> {
             self.expect_rewrite(before.length.bytes)?;
         }
         let content = match &update.change {
-            ContentChange::Replace(content) => content.clone(),
+            ContentChange::Replace(content) => {
+                row.replaced = row.revision;
+                content.clone()
+            }
             // Content that was accepted chunk by chunk is within the limit at its end.
             ContentChange::Append(delta) if delta.is_empty() => self.content(thread, id, before.is_open)?,
             change @ ContentChange::Append(_) => {

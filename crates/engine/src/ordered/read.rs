@@ -51,6 +51,10 @@ impl<S: OrderedRead> OrderedRows<S> {
     pub fn read(&self, tenant: &TenantId, read: &ReadArgs, now: Timestamp) -> Result<ReadResult> {
         match read {
             ReadArgs::Page(read) => rules::check_page(read.limit, read.max_bytes)?,
+            ReadArgs::Content(read) => {
+                rules::check_page(1, read.limit)?;
+                return self.tail(tenant, read).map(ReadResult::Content);
+            }
             ReadArgs::OpenReservations(list) => rules::check_page(list.limit, list.max_bytes)?,
             ReadArgs::Threads(list) => rules::check_page(list.limit, list.max_bytes)?,
             ReadArgs::Purgeable(list) => rules::check_limit(list.limit)?,
@@ -336,7 +340,7 @@ fn is_in_scope(scope: &ChangeScope, tenant: &TenantId, change: &Change) -> bool 
 }
 
 /// Converts the error of the store.
-fn unavailable(error: BoxError) -> PersistError {
+pub(super) fn unavailable(error: BoxError) -> PersistError {
     let error = PersistError::new(ErrorKind::Unavailable, "the store cannot be read").with_source(error);
     error.with_effect(Effect::NotApplied)
 }

@@ -2,24 +2,29 @@
 
 use serde::de::DeserializeOwned;
 use throughline_core::{
-    BoxError, Content, MessageId, Seq,
+    BoxError, Content, MessageId, PersistError, Seq, TenantId,
     backend::{
+        ContentFragment,
         names::KnownName,
         sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead},
     },
     changes::QuarantinedChange,
-    messages::ContentChange,
+    messages::{ContentChange, ContentTail, ReadContent},
 };
 
-use super::{OrderedRead, OrderedRows, keys, stopped};
+use super::{OrderedRead, OrderedRows, keys, read::unavailable, stopped};
 use crate::{
     Halt, RowSource,
+    read::{ChunksBackward, TailStart},
     rows::{
         AgentKey, AliasQuery, AliasRow, AttemptKey, ConsumerKey, ConsumerRow, ContentBuilder, IdempotencyRow,
         IdempotencyRowKey, LeftoverQuery, MessageKey, MessageRange, MessageRow, QuarantineCount,
         QuarantineKey, RangeKind, RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
+        chunk_text,
     },
 };
+
+const DAMAGED: &str = "the chunks of an open message are not its content";
 
 type Loaded<T> = Result<T, Halt<BoxError>>;
 
@@ -74,6 +79,49 @@ impl<S: OrderedRead> OrderedRows<S> {
             builder.push(&change);
         }
         Ok(builder.content())
+    }
+
+    /// Reads the content of a message after a cursor.
+    pub(super) fn tail(
+        &self,
+        tenant: &TenantId,
+        read: &ReadContent,
+    ) -> Result<Option<ContentTail>, PersistError> {
+        let key = MessageKey::new(tenant, &read.thread, &read.id);
+        let Some(row) = self.shown(&key).map_err(unavailable)? else { return Ok(None) };
+        let state = row.content_state();
+        let start = TailStart::of(read, &state);
+        let fragment = self.fragment(&key, &row, start).map_err(unavailable)?;
+        start.answer(read, &state, &fragment).map(Some)
+    }
+
+    /// Returns the row of a message above the floor.
+    fn shown(&self, key: &MessageKey) -> Result<Option<MessageRow>, BoxError> {
+        let row: Option<MessageRow> = self.get(&keys::of_message("message", key))?;
+        let thread: Option<ThreadRow> = self.get(&keys::of_thread("thread", &key.thread))?;
+        Ok(row.filter(|row| thread.is_some_and(|thread| row.seq.is_some_and(|seq| seq > thread.floor))))
+    }
+
+    fn fragment(
+        &self,
+        key: &MessageKey,
+        row: &MessageRow,
+        start: TailStart,
+    ) -> Result<ContentFragment, BoxError> {
+        if row.chunks == 0 {
+            return Ok(ContentFragment::whole(&self.find_content(key)?));
+        }
+        let prefix = keys::of_message("chunk", key);
+        let mut chunks = ChunksBackward::new(start, &row.content_state());
+        let mut stored = self.range::<ContentChange>(&prefix, &keys::end(&prefix))?.rev();
+        while !chunks.is_complete()
+            && let Some(change) = stored.next()
+        {
+            let change = change?;
+            let (kind, text) = chunk_text(&change);
+            chunks.push(kind, text.to_owned()).ok_or(DAMAGED)?;
+        }
+        Ok(chunks.into_fragment().ok_or(DAMAGED)?)
     }
 
     fn find_range(&self, range: &MessageRange) -> Result<Vec<(MessageId, MessageRow)>, BoxError> {

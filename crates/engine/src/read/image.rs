@@ -1,6 +1,6 @@
 use throughline_core::{
     Content, Seq, ThreadId,
-    replication::{GoneImage, ImagePart, ThreadImage},
+    replication::{GoneImage, ImagePart, MessageImage, ThreadImage},
 };
 
 use crate::rows::{MessageKey, MessageRow, ThreadKey, ThreadRow};
@@ -26,7 +26,10 @@ pub fn thread_image(thread: &ThreadId, row: &ThreadRow, has_last: bool) -> Threa
 pub fn message_image(key: &MessageKey, row: &MessageRow, floor: Seq, content: Content) -> ImagePart {
     let MessageKey { thread: ThreadKey { tenant, thread }, id } = key;
     match row.seq {
-        Some(seq) if seq > floor => ImagePart::Message(Box::new(row.message(tenant, thread, id, content))),
+        Some(seq) if seq > floor => {
+            let message = row.message(tenant, thread, id, content);
+            ImagePart::Message(Box::new(MessageImage { message, replaced: row.replaced }))
+        }
         left => {
             let left = left.map(|seq| (seq, row.attachments.clone()));
             ImagePart::Gone(GoneImage { thread: thread.clone(), id: id.clone(), left })

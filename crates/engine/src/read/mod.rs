@@ -16,6 +16,7 @@
 
 mod audit;
 mod changes;
+mod content;
 mod image;
 mod messages;
 mod prune;
@@ -25,6 +26,7 @@ mod threads;
 pub use self::{
     audit::audit,
     changes::{changes, consumer_cursor, quarantined},
+    content::{ChunksBackward, ContentState, TailStart},
     image::{message_image, thread_image},
     messages::{open_messages, page},
     prune::plan_prune,

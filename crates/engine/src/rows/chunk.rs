@@ -1,5 +1,6 @@
 use throughline_core::{
     Content, Delta,
+    backend::ContentFragment,
     messages::{ContentBuffer, ContentChange},
 };
 
@@ -25,6 +26,16 @@ impl ChunkKind {
             Self::Blocks => 1,
             Self::Base => 2,
         }
+    }
+
+    /// Returns the change of a chunk of this kind; `None` if its text is damaged.
+    #[must_use]
+    pub fn change(self, text: String) -> Option<ContentChange> {
+        Some(match self {
+            Self::Text => ContentChange::Append(Delta::Text(text)),
+            Self::Blocks => ContentChange::Append(Delta::Blocks(Content::from_json(text).ok()?)),
+            Self::Base => ContentChange::Replace(Content::from_json(text).ok()?),
+        })
     }
 
     /// Returns the kind with this number.
@@ -82,13 +93,23 @@ impl ContentBuilder {
 
     /// Applies a stored chunk; `None` where its text is damaged.
     pub fn push_stored(&mut self, kind: ChunkKind, text: &str) -> Option<()> {
-        let content = || Content::from_json(text).ok();
-        self.push(&match kind {
-            ChunkKind::Text => ContentChange::Append(Delta::text(text)),
-            ChunkKind::Blocks => ContentChange::Append(Delta::Blocks(content()?)),
-            ChunkKind::Base => ContentChange::Replace(content()?),
-        });
+        self.push(&kind.change(text.to_owned())?);
         Some(())
+    }
+
+    /// The end of the content, as [`ContentBuffer::end`]. `None` before the first append.
+    #[must_use]
+    pub fn end(&self) -> Option<(u64, bool)> {
+        self.buffer.as_ref().map(ContentBuffer::end)
+    }
+
+    /// Returns the content from an earlier [`end`](Self::end) on, or all of it from `(0, false)` on.
+    #[must_use]
+    pub fn fragment(&self, from: (u64, bool)) -> ContentFragment {
+        match &self.buffer {
+            Some(buffer) => buffer.fragment(from),
+            None => ContentFragment::whole(&self.base),
+        }
     }
 
     /// The content so far.

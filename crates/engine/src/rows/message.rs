@@ -7,6 +7,8 @@ use throughline_core::{
     ids::AttachmentKey,
 };
 
+use crate::read::ContentState;
+
 /// A message without its content, or the tombstone of a deleted one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -19,6 +21,9 @@ pub struct MessageRow {
     pub state: MessageState,
     /// The revision of the content.
     pub revision: Revision,
+    /// The revision that last replaced the content; zero if nothing did. A tail read begins again after a replacement.
+    #[serde(default)]
+    pub replaced: Revision,
     /// The number of the last written chunk. Zero for a settled message.
     pub chunks: u64,
     /// The number of the first valid chunk: a replacement of the content makes earlier chunks obsolete.
@@ -41,6 +46,9 @@ pub struct MessageRow {
     pub last_change: LastChange,
 }
 
+/// The bits of the code of a [`Tail`].
+const TAIL_BITS: u32 = 2;
+
 /// The change event of the last change of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,6 +68,7 @@ impl MessageRow {
             role: message.role,
             state: message.state,
             revision: message.revision,
+            replaced: Revision::ZERO,
             chunks: 0,
             first_chunk: 1,
             length: Length::settled(&message.content),
@@ -71,6 +80,21 @@ impl MessageRow {
             abandon_reason: message.abandon_reason.clone(),
             last_change,
         }
+    }
+
+    /// The number that a store keeps for the end of the content and for [`replaced`](Self::replaced): the code of the tail in the
+    /// two lowest bits, and the revision above them. The number of content that was never replaced is the code of its tail.
+    #[must_use]
+    pub fn tail_code(&self) -> i64 {
+        let replaced = i64::try_from(self.replaced.get()).unwrap_or(i64::MAX >> TAIL_BITS);
+        (replaced << TAIL_BITS) | self.length.tail.code()
+    }
+
+    /// Returns the tail and the revision of a [`tail_code`](Self::tail_code); `None` if no code is this number.
+    #[must_use]
+    pub fn from_tail_code(code: i64) -> Option<(Tail, Revision)> {
+        let replaced = u64::try_from(code >> TAIL_BITS).ok()?;
+        Some((Tail::from_code(code & ((1 << TAIL_BITS) - 1))?, Revision::new(replaced)))
     }
 
     /// Returns the tombstone of the message, which has no content and no metadata.
@@ -87,6 +111,17 @@ impl MessageRow {
             abandon_reason: None,
             last_change,
             ..self.clone()
+        }
+    }
+
+    /// The columns that a tail read needs.
+    #[must_use]
+    pub const fn content_state(&self) -> ContentState {
+        ContentState {
+            state: self.state,
+            revision: self.revision,
+            replaced: self.replaced,
+            length: self.length,
         }
     }
 
@@ -139,4 +174,31 @@ pub struct DamagedRow {
     pub revision: Revision,
     /// The state, if it is readable.
     pub state: Option<MessageState>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tail_codes_come_back() {
+        let message = throughline_core::messages::Add::new(
+            "t".parse().unwrap(),
+            throughline_core::NewMessage::user("x"),
+        );
+        let message = message.to_message(&"a".parse().unwrap(), Seq::FIRST, Timestamp::from_micros(0));
+        let mut row = MessageRow::new(&message, LastChange::Stored(1));
+        for tail in [Tail::Nothing, Tail::Text, Tail::Block] {
+            row.length.tail = tail;
+            row.replaced = Revision::ZERO;
+            assert_eq!(row.tail_code(), tail.code());
+            for replaced in [0, 1, 7, (i64::MAX >> TAIL_BITS) as u64] {
+                row.replaced = Revision::new(replaced);
+                assert_eq!(MessageRow::from_tail_code(row.tail_code()), Some((tail, row.replaced)));
+            }
+        }
+        for unknown in [3, 7, -1, i64::MIN] {
+            assert_eq!(MessageRow::from_tail_code(unknown), None);
+        }
+    }
 }

@@ -7,4 +7,5 @@ mod repair;
 mod replay;
 mod round_trips;
 mod store;
+mod tails;
 mod threads;

@@ -4,50 +4,21 @@ mod poll;
 mod stream;
 
 use axum::{
-    extract::{FromRequestParts, State},
-    http::{HeaderMap, header, request::Parts},
+    extract::State,
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use throughline_core::{Position, changes::ChangeScope};
-use tokio::sync::watch;
 
 use crate::{
     auth::Caller,
+    event_stream,
     extract::{Counter, Params},
     problem::{HttpFault, Problem},
     schema::{self, Problems},
+    shutdown::Shutdown,
     state::RouterState,
 };
-
-/// The signal that the server begins to shut down. A [server](crate::serve()) adds it to each request.
-#[derive(Debug, Clone)]
-pub(crate) struct ShutdownSignal(pub(crate) watch::Receiver<bool>);
-
-/// The shutdown of the server of a request. Without a server of this crate, it never begins.
-pub(crate) struct Shutdown(Option<ShutdownSignal>);
-
-impl Shutdown {
-    /// Waits until the shutdown begins.
-    ///
-    /// # Cancel safety
-    /// A dropped call loses nothing.
-    async fn begun(&mut self) {
-        if let Some(ShutdownSignal(signal)) = &mut self.0
-            && signal.wait_for(|has_begun| *has_begun).await.is_ok()
-        {
-            return;
-        }
-        std::future::pending::<()>().await;
-    }
-}
-
-impl FromRequestParts<RouterState> for Shutdown {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &RouterState) -> Result<Self, Self::Rejection> {
-        Ok(Self(parts.extensions.get().cloned()))
-    }
-}
 
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +91,7 @@ pub(crate) async fn changes(
         Form::Stream => {
             params.end()?;
             let permit = state.readers().admit(&caller)?;
-            stream::open(&state, db.changes(scope, after), after, permit, shutdown).await
+            event_stream::open(&state, db.changes(scope, after), permit, shutdown).await
         }
         Form::Poll => {
             let limit = params.limit(state.options().page_limit)?;

@@ -8,8 +8,7 @@ use throughline_core::{
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::Shutdown;
-use crate::{answer::Answer, problem::Problem};
+use crate::{answer::Answer, problem::Problem, shutdown::Shutdown};
 
 /// The interval of the reads if the store sends no commit notifications.
 const POLL: Duration = Duration::from_millis(500);

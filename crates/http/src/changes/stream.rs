@@ -1,213 +1,33 @@
 //! The stream of changes as server-sent events.
-//!
-//! A task reads the feed and puts events into a bounded channel; the body of the answer takes them out. The task ends the stream
-//! if the channel stays full for too long, or if the reader falls too far behind. A slow reader therefore holds a bounded amount
-//! of memory, and it resumes from the position of the last event that it received.
 
-use std::{convert::Infallible, sync::Arc};
-
-use axum::{
-    body::Body,
-    http::{HeaderValue, header},
-    response::{IntoResponse, Response},
-};
-use bytes::Bytes;
-use futures_util::stream;
 use throughline_core::{
-    Position,
-    changes::{Change, ChangeFeed, CommitNotifications},
-};
-use tokio::{
-    sync::mpsc,
-    time::{Instant, Interval, MissedTickBehavior, interval_at, sleep},
+    Position, Result,
+    changes::{Change, ChangeFeed},
 };
 
-use super::Shutdown;
-use crate::{Options, metrics::Metrics, problem::Problem, readers::ReaderPermit, state::RouterState};
+use crate::event_stream::{EventCursor, EventSource, SourceEvent};
 
-/// The most events that wait for the reader.
-const WAITING: usize = 64;
+impl EventSource for ChangeFeed {
+    const WAITING: usize = 64;
 
-/// Opens the stream of a feed. The first read happens before the answer, so that its error is the status of the answer.
-pub(super) async fn open(
-    state: &RouterState,
-    mut feed: ChangeFeed,
-    after: Position,
-    permit: ReaderPermit,
-    shutdown: Shutdown,
-) -> Result<Response, Problem> {
-    let first = feed.next_batch_now().await?;
-    // One slot is for the last event, which a full channel must not stop.
-    let (events, mut body) = mpsc::channel(WAITING + 1);
-    let last = events.clone().reserve_owned().await.map_err(|_| unreachable_receiver())?;
-    let options = state.options();
-    let mut heartbeat = interval_at(Instant::now() + options.heartbeat, options.heartbeat);
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let pump = Pump {
-        commits: state.db().commit_notifications(),
-        feed,
-        events,
-        sent: after,
-        has_caught_up: false,
-        options: options.clone(),
-        metrics: Arc::clone(state.metrics()),
-        heartbeat,
-        shutdown,
-    };
-    let open = state.metrics().stream_opened();
-    tokio::spawn(async move {
-        // The permit and the counter last as long as the task, which ends with the body.
-        let _held = (permit, open);
-        pump.run(first, last).await;
-    });
-    let body = Body::from_stream(stream::poll_fn(move |cx| {
-        body.poll_recv(cx).map(|event| event.map(Ok::<Bytes, Infallible>))
-    }));
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform")),
-        (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
-    ];
-    Ok((headers, body).into_response())
-}
-
-/// The receiver is a local of the caller, so that the channel is open.
-fn unreachable_receiver() -> Problem {
-    Problem::http(crate::problem::HttpFault::Panicked, "the stream ended before it began")
-}
-
-/// Why a stream ends.
-enum End {
-    /// The client has disconnected.
-    Disconnected,
-    /// The reader is too slow.
-    Lagged,
-    /// The server shuts down.
-    Shutdown,
-    /// A read failed.
-    Failed(Problem),
-}
-
-/// The task of a stream.
-struct Pump {
-    feed: ChangeFeed,
-    commits: Option<CommitNotifications>,
-    events: mpsc::Sender<Bytes>,
-    /// The position of the last event in the channel.
-    sent: Position,
-    /// Whether the stream has reached the end of the feed once. Before that, it is behind by what it asked for.
-    has_caught_up: bool,
-    options: Options,
-    metrics: Arc<Metrics>,
-    heartbeat: Interval,
-    shutdown: Shutdown,
-}
-
-impl Pump {
-    async fn run(mut self, first: Vec<Change>, last: mpsc::OwnedPermit<Bytes>) {
-        let end = match self.stream(first).await {
-            Ok(never) => match never {},
-            Err(end) => end,
-        };
-        match end {
-            End::Disconnected | End::Shutdown => {}
-            End::Lagged => {
-                self.metrics.stream_cut();
-                last.send(lagged(self.sent));
-            }
-            End::Failed(problem) => drop(last.send(failed(&problem))),
-        }
+    async fn read(&mut self) -> Result<Vec<SourceEvent>> {
+        Ok(self.next_batch_now().await?.iter().map(event).collect())
     }
 
-    async fn stream(&mut self, first: Vec<Change>) -> Result<Infallible, End> {
-        self.send(opening(self.options.reconnect.as_millis(), self.sent), self.sent).await?;
-        let mut batch = first;
-        loop {
-            if batch.is_empty() {
-                self.has_caught_up = true;
-                self.wait().await?;
-            }
-            for change in &batch {
-                self.send(event(change), change.position).await?;
-            }
-            let read = self.feed.next_batch_now().await;
-            batch = read.map_err(|error| End::Failed(error.into()))?;
-        }
+    async fn wait_for_commit(&mut self) {
+        Self::wait_for_commit(self).await;
     }
 
-    /// Puts an event into the channel. Ends the stream if the reader is too slow.
-    async fn send(&mut self, event: Bytes, position: Position) -> Result<(), End> {
-        let Self { commits, events, sent, has_caught_up, options, shutdown, .. } = self;
-        let stalled = sleep(options.stream_stall);
-        tokio::pin!(stalled);
-        loop {
-            tokio::select! {
-                biased;
-                slot = events.reserve() => {
-                    slot.map_err(|_| End::Disconnected)?.send(event);
-                    *sent = position;
-                    return Ok(());
-                }
-                () = shutdown.begun() => return Err(End::Shutdown),
-                () = &mut stalled => return Err(End::Lagged),
-                latest = next_commit(commits) => {
-                    let lag = latest.get().saturating_sub(sent.get());
-                    if *has_caught_up && lag > options.max_lag {
-                        return Err(End::Lagged);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Waits for the next commit. Sends a heartbeat when it is time.
-    async fn wait(&mut self) -> Result<(), End> {
-        let Self { feed, events, heartbeat, shutdown, .. } = self;
-        tokio::select! {
-            () = events.closed() => Err(End::Disconnected),
-            () = shutdown.begun() => Err(End::Shutdown),
-            () = feed.wait_for_commit() => Ok(()),
-            _ = heartbeat.tick() => {
-                // Everything up to the position of the feed was sent, or does not belong to the stream.
-                let position = self.feed.position().max(self.sent);
-                self.send(comment(position), position).await
-            }
-        }
+    fn cursor(&self) -> EventCursor {
+        at(self.position())
     }
 }
 
-/// Waits for a commit notification. Without notifications, it waits forever.
-async fn next_commit(commits: &mut Option<CommitNotifications>) -> Position {
-    if let Some(notifications) = commits {
-        if let Some(position) = notifications.changed().await {
-            return position;
-        }
-        *commits = None;
-    }
-    std::future::pending().await
+fn at(position: Position) -> EventCursor {
+    EventCursor { id: position.to_string(), position }
 }
 
-/// The begin of a stream: the reconnection time, and the position to resume from if no event follows.
-fn opening(milliseconds: u128, position: Position) -> Bytes {
-    format!("retry: {milliseconds}\nid: {position}\n\n").into()
-}
-
-/// A comment that keeps the connection open. The field `id` without data moves the position of the client.
-fn comment(position: Position) -> Bytes {
-    format!(": keep-alive\nid: {position}\n\n").into()
-}
-
-fn event(change: &Change) -> Bytes {
-    let json = serde_json::to_string(change).expect("a change serializes into memory");
-    format!("id: {}\nevent: change\ndata: {json}\n\n", change.position).into()
-}
-
-/// The last event of a stream whose reader is too slow.
-fn lagged(position: Position) -> Bytes {
-    format!("id: {position}\nevent: lagged\ndata: {{\"after\":{position}}}\n\n").into()
-}
-
-/// The last event of a stream whose read failed. It has no `id`: the client resumes from its last event.
-fn failed(problem: &Problem) -> Bytes {
-    format!("event: problem\ndata: {}\n\n", problem.to_json()).into()
+fn event(change: &Change) -> SourceEvent {
+    let data = serde_json::to_string(change).expect("a change serializes into memory");
+    SourceEvent { cursor: at(change.position), name: "change", data }
 }

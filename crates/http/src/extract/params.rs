@@ -24,7 +24,7 @@ impl FromRequestParts<RouterState> for Params {
 const DEFAULT_LIMIT: u32 = 50;
 
 impl Params {
-    fn parse(query: &str) -> Self {
+    pub(crate) fn parse(query: &str) -> Self {
         Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
     }
 

@@ -9,6 +9,7 @@ mod changes;
 mod messages;
 mod params;
 mod sessions;
+mod stream;
 mod threads;
 mod tickets;
 
@@ -36,6 +37,7 @@ pub(crate) use self::{
         BeginRun, Claimer, EndRun, FailRun, PinSession, RenewRun, ResetSession, RunBegun, RunRenewed,
         SessionChanged, SessionResolved,
     },
+    stream::{ContentQuery, ContentTail, StreamQuery, ThreadEvent},
     threads::{NewThread, ThreadDeleted, ThreadPage, ThreadPatch, ThreadSummary},
     tickets::{Ticket, TicketQuery},
 };

@@ -28,7 +28,7 @@ use tokio::{
 use tower::ServiceExt;
 
 use self::stall::WriteTimeout;
-use crate::{Options, auth::ServerAddress, changes::ShutdownSignal};
+use crate::{Options, auth::ServerAddress, shutdown::ShutdownSignal};
 
 /// Serves a router on a listener, over HTTP/1.1 without TLS. The future of the answer runs until the server has shut down.
 ///

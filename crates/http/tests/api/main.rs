@@ -16,6 +16,7 @@ mod openapi;
 mod operation;
 mod problems;
 mod sessions;
+mod streams;
 mod tenants;
 mod threads;
 mod tickets;

@@ -21,6 +21,8 @@ const ROUTES: &[(&str, &str)] = &[
     ("get", "/v1/threads/{thread}"),
     ("get", "/v1/threads/{thread}/messages"),
     ("get", "/v1/threads/{thread}/messages/{message}"),
+    ("get", "/v1/threads/{thread}/messages/{message}/content"),
+    ("get", "/v1/threads/{thread}/stream"),
     ("patch", "/v1/threads/{thread}"),
     ("patch", "/v1/threads/{thread}/messages/{message}"),
     ("post", "/v1/batch"),

@@ -27,6 +27,10 @@ fn requests() -> Vec<(&'static str, &'static str, Value)> {
         ("GET", "/v1/threads/t/messages?after=1&limit=1", none()),
         ("GET", "/v1/threads/t/messages/m", none()),
         ("GET", "/v1/threads/t/messages/draft", none()),
+        ("GET", "/v1/threads/t/messages/m/content", none()),
+        ("GET", "/v1/threads/t/messages/draft/content?after=0.27.2", none()),
+        // With a position that the store has, the stream does not end.
+        ("GET", "/v1/threads/t/stream?after=1000000", none()),
         ("GET", "/v1/changes?after=0", none()),
         ("GET", "/v1/changes?after=0&thread=t", none()),
         ("GET", "/v1/search?q=secret", none()),

@@ -58,6 +58,11 @@ impl Part {
         matches!(self, Self::Whole | Self::FirstText | Self::FirstBlocks)
     }
 
+    /// Returns true for a part that is text, and false for one that is blocks.
+    pub(super) const fn is_text(self) -> bool {
+        matches!(self, Self::FirstText | Self::Text)
+    }
+
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Whole => "whole",

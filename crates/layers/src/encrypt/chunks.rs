@@ -107,6 +107,20 @@ impl<'a> StoredBlocks<'a> {
         Ok(Self { stored, plain, chunks })
     }
 
+    /// The plaintext from before the encryption, if there is any.
+    pub(super) fn plaintext(&self) -> Result<Option<Content>, Unreadable> {
+        if self.plain.is_empty() {
+            return Ok(None);
+        }
+        let plain = Content::from_json(format!("[{}]", self.plain.join(",")));
+        plain.map(Some).map_err(|_| Unreadable::Malformed)
+    }
+
+    /// The chunks, in their order.
+    pub(super) fn chunks(&self) -> &[Chunk<'a>] {
+        &self.chunks
+    }
+
     /// Refuses content without a chunk, except of a reservation, unless plaintext is accepted.
     pub(super) fn check_presence(&self, info: MessageInfo) -> Result<(), Unreadable> {
         let is_reservation = info.state == MessageState::Reserved && info.revision == RESERVED;
@@ -143,12 +157,11 @@ impl<'a> StoredBlocks<'a> {
         let (base, rest) = if first.part == Part::Whole {
             let whole = Content::from_json(open(first)?).map_err(|_| Unreadable::Malformed)?;
             (whole, &self.chunks[1..])
-        } else if self.plain.is_empty() {
-            (Content::empty(), &self.chunks[..])
-        } else {
+        } else if let Some(plain) = self.plaintext()? {
             met_plaintext();
-            let plain = Content::from_json(format!("[{}]", self.plain.join(",")));
-            (plain.map_err(|_| Unreadable::Malformed)?, &self.chunks[..])
+            (plain, &self.chunks[..])
+        } else {
+            (Content::empty(), &self.chunks[..])
         };
         let mut growth: Option<ContentBuffer> = None;
         for chunk in rest {

@@ -103,6 +103,7 @@ mod service;
 mod shred;
 #[cfg(test)]
 mod swaps;
+mod tail;
 mod taken;
 pub mod thread_keys;
 mod unreadable;

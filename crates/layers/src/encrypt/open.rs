@@ -94,6 +94,8 @@ fn carries_none(result: &impl CarriesContent) -> Result<()> {
 fn open_read(result: &mut ReadResult, key_set: &mut KeySet<'_>) -> Result<()> {
     match result {
         ReadResult::Get(message) => message.iter_mut().try_for_each(|message| open_message(message, key_set)),
+        // The cursor of the call decides which chunk comes first: see `open_tail`.
+        ReadResult::Content(_) => Err(unexpected_field()),
         ReadResult::Page(page) => {
             page.messages.iter_mut().try_for_each(|message| open_message(message, key_set))
         }

@@ -8,10 +8,11 @@ use super::{
     layer::Shared,
     open::{self, Sent},
     seal::{self, MessageKey, StoreState},
+    tail::open_tail,
 };
 use throughline_core::{
     Context, Effect, ErrorKind, Message, Metadata, MetadataPatch, PersistArgs, PersistError, PersistRequest,
-    PersistResponse, PersistResult, ReadResult, Result, Revision, TenantId, ThreadId,
+    PersistResponse, PersistResult, ReadArgs, ReadResult, Result, Revision, TenantId, ThreadId,
     messages::{CarriesContent as _, GetMessage, ImportedRow, Update},
     pipeline::{ContentLimit, InnerService, PersistService},
     threads::{GetThread, LabelThread, ThreadArgs, ThreadSummary},
@@ -29,10 +30,23 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
     pub(super) async fn serve(self, mut request: PersistRequest) -> Result<PersistResponse> {
         let tenant = request.context.tenant().clone();
         let mut key_set = self.shared.key_provider.key_set(&tenant);
-        if let PersistArgs::Read(_) = request.args {
+        if let PersistArgs::Read(read) = &request.args {
+            let cursor = match read {
+                ReadArgs::Content(read) => read.after,
+                _ => None,
+            };
             seal::seal_read(&mut request.args, &key_set)?;
             let mut response = self.inner.forward(request).await?;
-            self.open(&mut response, None, &mut key_set).await?;
+            if let PersistResult::Read(ReadResult::Content(tail)) = &mut response.result {
+                if let Some(tail) = tail {
+                    key_set
+                        .fetch([tail.thread.clone()].into_iter().filter(|_| !tail.parts.is_empty()), false)
+                        .await?;
+                    open_tail(tail, cursor, &mut key_set)?;
+                }
+            } else {
+                self.open(&mut response, None, &mut key_set).await?;
+            }
             response.extensions.insert(key_set.usage);
             return Ok(response);
         }

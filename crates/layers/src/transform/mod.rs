@@ -110,6 +110,7 @@ mod open_messages;
 mod open_table;
 mod rewriter;
 mod service;
+mod tail;
 mod write;
 
 #[cfg(feature = "encrypt")]

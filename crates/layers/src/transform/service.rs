@@ -12,6 +12,7 @@ use super::{
     Down, Transform, Up,
     layer::Shared,
     off_runtime, rewrite_args, rewrite_result,
+    tail::complete_text,
     write::{HeldText, Write, content_bytes, report_held},
 };
 use throughline_core::{
@@ -80,6 +81,12 @@ async fn read<S: PersistService<Error = PersistError>, T: Transform>(
     let mut down = Down::new(transform);
     down.prepare(&mut request.args);
     rewrite_args(transform.name(), &mut request.args, &mut down)?;
+    let tail_read = match &request.args {
+        PersistArgs::Read(ReadArgs::Content(read)) if T::RESTORES => {
+            Some((read.clone(), request.context.clone()))
+        }
+        _ => None,
+    };
     let read = match &request.args {
         PersistArgs::Read(ReadArgs::Get(get)) => {
             Some((request.context.tenant().clone(), get.thread.clone(), get.id.clone()))
@@ -87,6 +94,11 @@ async fn read<S: PersistService<Error = PersistError>, T: Transform>(
         _ => None,
     };
     let mut response = inner.forward(request).await?;
+    if let (Some((read, context)), PersistResult::Read(ReadResult::Content(tail))) =
+        (tail_read, &mut response.result)
+    {
+        complete_text(&inner, &context, read, tail).await?;
+    }
     response.result = restore(&shared, response.result).await?;
     match &response.result {
         PersistResult::Read(ReadResult::Get(message)) => shared.open.read(message.iter()),

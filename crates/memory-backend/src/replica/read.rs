@@ -83,7 +83,7 @@ impl Store {
             }
             ChangedRow::Message(key) => {
                 let thread = self.thread_of(&key.thread)?;
-                let Stored { row, content } = thread.messages.get(&key.id)?;
+                let Stored { row, content, .. } = thread.messages.get(&key.id)?;
                 let image = engine_read::message_image(key, row, thread.row.floor, content.content());
                 in_thread(&key.thread, image)
             }

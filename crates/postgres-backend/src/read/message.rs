@@ -38,7 +38,12 @@ pub(super) async fn get_settled(
     }
 }
 
-async fn find(db: &mut PgConnection, tenant: &TenantId, get: &GetMessage) -> sqlx::Result<Option<PgRow>> {
+/// Returns the row of a message above the floor.
+pub(super) async fn find(
+    db: &mut PgConnection,
+    tenant: &TenantId,
+    get: &GetMessage,
+) -> sqlx::Result<Option<PgRow>> {
     sqlx::query(GET)
         .bind(tenant.as_str())
         .bind(get.thread.as_str())
@@ -70,6 +75,13 @@ impl Stored {
             row: decode_message(row)?,
             content: row.try_get("content")?,
         })
+    }
+
+    /// Returns the row and the content of the row; of an open message, without its chunks.
+    pub(super) fn into_row(self) -> Result<(MessageRow, Content), DamagedMessage> {
+        let Self { thread, seq, id, row, content } = self;
+        let read = row.zip(content.and_then(|json| Content::from_json(json).ok()));
+        read.ok_or(DamagedMessage { thread, seq, id })
     }
 
     fn is_open(&self) -> bool {

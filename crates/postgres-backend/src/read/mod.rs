@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod changes;
 mod connections;
 mod consumer;
+mod content;
 pub(crate) mod fitting;
 mod message;
 mod names;
@@ -211,6 +212,7 @@ async fn answer(
     let mut scope = Scope { db: &mut *db, tenant, now };
     let answer = match read {
         ReadArgs::Get(get) => scope.get(get).await.map(ReadResult::Get),
+        ReadArgs::Content(read) => scope.tail(read).await.map(ReadResult::Content),
         ReadArgs::Page(read) => scope.page(read).await.map(ReadResult::Page),
         ReadArgs::OpenReservations(list) => scope.open(list).await.map(ReadResult::OpenReservations),
         ReadArgs::Thread(get) => scope.entry(get).await.map(ReadResult::Thread),

@@ -31,8 +31,9 @@ pub(crate) fn decode_message(row: &PgRow) -> sqlx::Result<Option<MessageRow>> {
     let times: (i64, i64) = (row.try_get("created_at")?, row.try_get("updated_at")?);
     let count = |column| row.try_get(column).map(counter);
     let counts = (count("revision")?, count("chunks")?, count("first_chunk")?, count("content_bytes")?);
-    let tail = Tail::from_code(row.try_get("tail")?);
+    let tail = MessageRow::from_tail_code(row.try_get("tail")?);
     let decoded = || {
+        let (tail, replaced) = tail?;
         let lease = match (lease_ms, expires_at) {
             (Some(ms), Some(at)) => Some(Lease {
                 duration: Duration::from_millis(counter(ms)?),
@@ -49,9 +50,10 @@ pub(crate) fn decode_message(row: &PgRow) -> sqlx::Result<Option<MessageRow>> {
             role: Role::from_name(role)?,
             state: if is_dead { MessageState::Abandoned } else { MessageState::from_name(state)? },
             revision: Revision::new(counts.0?),
+            replaced,
             chunks: counts.1?,
             first_chunk: counts.2?,
-            length: Length { bytes: counts.3?, tail: tail? },
+            length: Length { bytes: counts.3?, tail },
             lease,
             created_at: Timestamp::from_micros(times.0),
             updated_at: Timestamp::from_micros(times.1),
@@ -159,6 +161,7 @@ pub(super) fn unreadable_purgeable(seq: Seq) -> MessageRow {
         role: Role::User,
         state: MessageState::Abandoned,
         revision: Revision::FIRST,
+        replaced: Revision::ZERO,
         chunks: ALL_CHUNKS,
         first_chunk: 1,
         length: Length { bytes: 0, tail: Tail::Nothing },
@@ -263,7 +266,7 @@ fn bind(
         .bind(count(|row| number(row.chunks)))
         .bind(count(|row| number(row.first_chunk)))
         .bind(count(|row| number(row.length.bytes)))
-        .bind(count(|row| row.length.tail.code()))
+        .bind(count(MessageRow::tail_code))
         .bind(maybe(|row| {
             let lease = row.lease?;
             Some(i64::try_from(lease.duration.as_millis()).unwrap_or(i64::MAX))

@@ -1,5 +1,5 @@
 use rusqlite::params;
-use throughline_core::{Message, Result, messages::GetMessage};
+use throughline_core::{Message, MessageId, Result, ThreadId, messages::GetMessage};
 
 use crate::record::{Columns as _, DELETED, Damage, Record};
 
@@ -19,6 +19,16 @@ pub(super) const GET: &str = answer!(
 /// Reads one message.
 pub(super) fn get(scope: Scope<'_>, read: &GetMessage) -> Result<Option<Message>> {
     let GetMessage { thread, id } = read;
+    find(scope, thread, id, |record| whole(scope.db, record))
+}
+
+/// Finds the row of a message, and reads the message from it.
+pub(super) fn find<T>(
+    scope: Scope<'_>,
+    thread: &ThreadId,
+    id: &MessageId,
+    read: impl Fn(Record) -> rusqlite::Result<Result<T, Damage>>,
+) -> Result<Option<T>> {
     let Some(Known { thread_pk, head }) = living(scope, thread)? else { return Ok(None) };
     let parameters = params![thread_pk, id.as_str()];
     let Answer { messages, .. } = Answer::read(scope, GET, parameters, |row| {
@@ -36,7 +46,7 @@ pub(super) fn get(scope: Scope<'_>, read: &GetMessage) -> Result<Option<Message>
             return Ok(Some(Ok(None)));
         }
         let read = match Record::read(row, scope.tenant, thread) {
-            Ok(record) => whole(scope.db, record)?,
+            Ok(record) => read(record)?,
             Err(damage) => Err(damage),
         };
         Ok(Some(read.map(Some)))

@@ -9,6 +9,7 @@ mod audit;
 mod call;
 mod changes;
 mod consumer;
+mod content;
 mod find_enough;
 mod get;
 mod images;
@@ -134,6 +135,7 @@ const WITHOUT_INDEX: &str = "a search of a store that was opened without `search
 fn answer(scope: Scope<'_>, searching: Option<Searching>, read: &ReadArgs) -> Result<ReadResult> {
     match read {
         ReadArgs::Get(read) => get::get(scope, read).map(ReadResult::Get),
+        ReadArgs::Content(read) => content::tail(scope, read).map(ReadResult::Content),
         ReadArgs::Page(read) => page::page(scope, read).map(ReadResult::Page),
         ReadArgs::OpenReservations(read) => open::open(scope, read).map(ReadResult::OpenReservations),
         ReadArgs::Thread(read) => thread::entry(scope, read).map(ReadResult::Thread),

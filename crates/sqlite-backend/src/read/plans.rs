@@ -4,6 +4,7 @@ use rusqlite::{Connection, StatementStatus, ToSql};
 
 use super::{
     aliases::{ALIASES, ALIASES_OF_MESSAGE},
+    content::CHUNK,
     get::GET,
     open, page, thread, threads,
 };
@@ -89,6 +90,7 @@ fn the_cost_of_an_open_message_is_that_of_its_chunks() {
     let (message, chunk) = (&OPEN, &LAST_APPEND);
     costs_the_same(GET, &[&1, &"open"]);
     costs_the_same(CHUNKS, &[message, chunk]);
+    costs_the_same(CHUNK, &[message, chunk]);
     costs_the_same(&format!("{DELETE_CHUNKS} RETURNING append_pk"), &[message, chunk]);
 }
 

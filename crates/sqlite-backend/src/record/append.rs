@@ -51,8 +51,8 @@ fn checksum(message_pk: i64, n: i64, kind: i64, delta: &[u8]) -> i64 {
 pub(crate) struct StoredChunk {
     /// The number of the chunk, from 1 on.
     pub(crate) n: i64,
-    kind: ChunkKind,
-    text: String,
+    pub(crate) kind: ChunkKind,
+    pub(crate) text: String,
 }
 
 impl StoredChunk {

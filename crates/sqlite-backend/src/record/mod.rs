@@ -20,9 +20,7 @@ use std::{borrow::Cow, time::Duration};
 use rusqlite::Row;
 use throughline_core::{
     Content, Lease, Message, MessageId, MessageState, PersistError, Revision, Role, Seq, TenantId, ThreadId,
-    Timestamp,
-    backend::{Length, Tail},
-    messages::DamagedMessage,
+    Timestamp, backend::Length, messages::DamagedMessage,
 };
 use throughline_engine::rows::{MessageKey, MessageRow};
 
@@ -69,6 +67,8 @@ pub(crate) struct Record {
     pub(crate) last_append: Option<i64>,
     /// The length of the content; for an open message the sum of its appends.
     pub(crate) length: Length,
+    /// The revision that last replaced the content.
+    pub(crate) replaced: Revision,
     /// The position of its last change.
     pub(crate) position: i64,
 }
@@ -116,6 +116,7 @@ impl Record {
         if row.integer(14)? != fields.checksum() {
             return None;
         }
+        let (tail, replaced) = MessageRow::from_tail_code(fields.tail)?;
         Some(Self {
             message_pk: row.integer(1)?,
             message: Message {
@@ -147,10 +148,8 @@ impl Record {
             },
             appends: fields.appends,
             last_append: fields.last_append,
-            length: Length {
-                bytes: u64::try_from(fields.content_bytes).ok()?,
-                tail: Tail::from_code(fields.tail)?,
-            },
+            length: Length { bytes: u64::try_from(fields.content_bytes).ok()?, tail },
+            replaced,
             position: fields.position,
         })
     }
@@ -203,7 +202,7 @@ impl<'a> Encoded<'a> {
             appends,
             last_append,
             content_bytes: number(row.length.bytes),
-            tail: row.length.tail.code(),
+            tail: row.tail_code(),
             lease,
             created_at: row.created_at.as_micros(),
             updated_at: row.updated_at.as_micros(),

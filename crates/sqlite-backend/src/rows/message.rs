@@ -58,7 +58,7 @@ impl Found {
         if row.is_null(3) && row.text(5) == Some(DELETED.as_bytes()) {
             return Self::read_removed(row);
         }
-        let Record { message_pk, message, appends, last_append, length, position } =
+        let Record { message_pk, message, appends, last_append, length, replaced, position } =
             Record::read(row, &thread.tenant, &thread.thread)?;
         let Message { id, seq, role, state, revision, content, metadata, attachments, .. } = message;
         let stored = StoredMessage {
@@ -75,6 +75,7 @@ impl Found {
             role,
             state,
             revision,
+            replaced,
             chunks: u64::try_from(appends).unwrap_or_default(),
             first_chunk: 1,
             length,
@@ -107,6 +108,7 @@ impl Found {
                 role: Role::User,
                 state: MessageState::Abandoned,
                 revision: Revision::FIRST,
+                replaced: Revision::ZERO,
                 chunks: u64::try_from(appends).ok()?,
                 first_chunk: 1,
                 length: Length { bytes: 0, tail: Tail::Nothing },
@@ -325,7 +327,7 @@ pub(super) fn insert(
                 row.state.as_str(),
                 number(row.revision.get()),
                 number(row.length.bytes),
-                row.length.tail.code(),
+                row.tail_code(),
                 lease_ms,
                 lease_expires_at,
                 row.created_at.as_micros(),
@@ -463,7 +465,7 @@ fn update_row(
         appends,
         last_append,
         number(row.length.bytes),
-        row.length.tail.code(),
+        row.tail_code(),
         lease_ms,
         lease_expires_at,
         row.updated_at.as_micros(),

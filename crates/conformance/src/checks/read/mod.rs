@@ -1,6 +1,7 @@
 //! The reads.
 
 pub(super) mod bytes;
+pub(super) mod content;
 pub(super) mod get;
 pub(super) mod open;
 pub(super) mod page;

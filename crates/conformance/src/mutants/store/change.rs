@@ -100,10 +100,25 @@ pub(super) fn page<'a>(
     }
 }
 
+/// The answer to a tail read, with its call.
+pub(super) fn tail<'a>(
+    asked: &'a PersistArgs,
+    response: &'a mut PersistResponse,
+) -> Option<(&'a throughline_core::messages::ReadContent, &'a mut throughline_core::messages::ContentTail)> {
+    match (asked, &mut response.result) {
+        (
+            PersistArgs::Read(ReadArgs::Content(read)),
+            PersistResult::Read(ReadResult::Content(Some(tail))),
+        ) => Some((read, tail)),
+        _ => None,
+    }
+}
+
 /// The byte bound of a read that has one.
 pub(super) fn max_bytes(args: &mut PersistArgs) -> Option<&mut u32> {
     match args {
         PersistArgs::Read(ReadArgs::Page(read)) => Some(&mut read.max_bytes),
+        PersistArgs::Read(ReadArgs::Content(read)) => Some(&mut read.limit),
         PersistArgs::Read(ReadArgs::OpenReservations(list)) => Some(&mut list.max_bytes),
         PersistArgs::Read(ReadArgs::Threads(list)) => Some(&mut list.max_bytes),
         PersistArgs::Read(ReadArgs::Audit(read)) => Some(&mut read.max_bytes),

@@ -4,6 +4,7 @@ mod aliases;
 mod audit;
 mod changes;
 mod consumer;
+mod content;
 mod damaged;
 mod get;
 mod images;
@@ -19,6 +20,7 @@ pub use self::{
     audit::{AuditFrom, AuditPage, ReadAudit},
     changes::{Changes, ReadChanges},
     consumer::{ConsumerCursor, GetCursor, ListQuarantined, QuarantinedChange, QuarantinedChanges},
+    content::{ContentTail, ReadContent},
     damaged::DamagedMessage,
     get::GetMessage,
     images::{GetReplicationStatus, Images, ReadImages},
@@ -43,6 +45,8 @@ family! {
 
     /// Reads one message.
     Get: GetMessage -> Option<Message> as "get";
+    /// Reads the content of a message after a cursor.
+    Content: ReadContent -> Option<ContentTail> as "content";
     /// Reads a page of a thread.
     Page: ReadPage -> Page as "page";
     /// Lists the open messages.

@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentId, IdempotencyKey, Message, MessageId, Position, Seq, TenantId, ThreadId, Timestamp,
+    AgentId, IdempotencyKey, Message, MessageId, Position, Revision, Seq, TenantId, ThreadId, Timestamp,
     audit_entry::AuditEntry,
     change::Change,
     id::{AttachmentKey, ConsumerName, RuntimeId},
@@ -34,7 +34,7 @@ pub enum ImagePart {
     /// The row of a thread.
     Thread(Box<ThreadImage>),
     /// A whole message, open or settled.
-    Message(Box<Message>),
+    Message(Box<MessageImage>),
     /// The tombstone of a message.
     Gone(GoneImage),
     /// A provider alias of a message.
@@ -107,6 +107,23 @@ pub struct ThreadImage {
     pub purgeable: bool,
     /// The stats of the thread. `None` for a deleted thread.
     pub facts: Option<ThreadStats>,
+}
+
+/// A message, with what a store keeps in addition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageImage {
+    /// The message.
+    pub message: Message,
+    /// The revision that last replaced its content; zero if nothing did.
+    #[serde(default)]
+    pub replaced: Revision,
+}
+
+impl From<Message> for MessageImage {
+    fn from(message: Message) -> Self {
+        Self { message, replaced: Revision::ZERO }
+    }
 }
 
 /// The tombstone of a message.
@@ -201,7 +218,7 @@ impl Image {
         /// The bytes for ids, numbers and times.
         const REST: usize = 256;
         match &self.part {
-            ImagePart::Message(message) => message.estimated_size(),
+            ImagePart::Message(image) => image.message.estimated_size(),
             ImagePart::Audit(entry) => entry.estimated_size(),
             part => REST + json_len(part),
         }
@@ -251,7 +268,10 @@ impl CarriesContent for Image {
                     .extend(counters.preview.as_deref().map(|preview| at(FieldValue::Preview(preview))));
                 content_fields
             }
-            ImagePart::Message(message) => message.content_fields(),
+            ImagePart::Message(image) => {
+                let MessageImage { message, replaced: _ } = &**image;
+                message.content_fields()
+            }
             ImagePart::Session(image) => {
                 let SessionImage { thread, agent: _, incarnation: _, part } = &**image;
                 match part {
@@ -301,7 +321,10 @@ impl CarriesContent for Image {
                     .extend(counters.preview.as_mut().map(|preview| at(FieldValueMut::Preview(preview))));
                 content_fields
             }
-            ImagePart::Message(message) => message.content_fields_mut(),
+            ImagePart::Message(image) => {
+                let MessageImage { message, replaced: _ } = &mut **image;
+                message.content_fields_mut()
+            }
             ImagePart::Session(image) => {
                 let SessionImage { thread, agent: _, incarnation: _, part } = &mut **image;
                 let thread = &*thread;

@@ -13,8 +13,8 @@ pub use self::{
     apply::{ApplyImages, ImagesApplied},
     capture::{BeginCapture, CaptureBegun, CaptureEnded, EndCapture},
     image::{
-        ConsumerImage, GoneImage, Image, ImagePart, KeyImage, NameImage, SessionImage, SessionPart,
-        ThreadImage,
+        ConsumerImage, GoneImage, Image, ImagePart, KeyImage, MessageImage, NameImage, SessionImage,
+        SessionPart, ThreadImage,
     },
     set_replication_state::SetReplicationState,
 };

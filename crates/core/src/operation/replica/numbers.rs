@@ -264,6 +264,7 @@ mod tests {
         let new = NewMessage::new(Role::User, content).with_id(id).with_metadata(metadata);
         let add = Add::new("t".parse().unwrap(), new);
         let message = add.to_message(&TenantId::default(), Seq::FIRST, Timestamp::from_micros(i64::MAX));
-        check("image", &Image::new(TenantId::default(), ImagePart::Message(Box::new(message)))).unwrap();
+        check("image", &Image::new(TenantId::default(), ImagePart::Message(Box::new(message.into()))))
+            .unwrap();
     }
 }

@@ -50,13 +50,19 @@ pub(crate) struct Events {
     pub(crate) headers: HeaderMap,
     body: Incoming,
     text: String,
+    bytes: usize,
     ready: VecDeque<Event>,
 }
 
 impl Events {
     pub(crate) fn new(response: Response<Incoming>) -> Self {
         let (parts, body) = response.into_parts();
-        Self { headers: parts.headers, body, text: String::new(), ready: VecDeque::new() }
+        Self { headers: parts.headers, body, text: String::new(), bytes: 0, ready: VecDeque::new() }
+    }
+
+    /// The bytes of the body so far.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Returns the next event, also one without data. `None` at the end of the stream.
@@ -67,6 +73,7 @@ impl Events {
             }
             let frame = self.body.frame().await?.ok()?;
             let Ok(data) = frame.into_data() else { continue };
+            self.bytes += data.len();
             self.text.push_str(std::str::from_utf8(&data).unwrap());
             while let Some(end) = self.text.find("\n\n") {
                 let event: String = self.text.drain(..end + 2).collect();

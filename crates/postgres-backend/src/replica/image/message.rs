@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::{PgConnection, Row as _};
 use throughline_core::{
     Content, MessageId, Seq,
-    replication::{GoneImage, ImagePart},
+    replication::{GoneImage, ImagePart, MessageImage},
 };
 use throughline_engine::rows::{ContentBuilder, MessageRow};
 
@@ -105,7 +105,10 @@ fn made(key: &Key, stored: Stored) -> Option<(throughline_core::TenantId, ImageP
         }
         // A missing chunk means damage.
         Some(_) if due > 0 => return None,
-        Some(_) => ImagePart::Message(Box::new(row.message(&tenant, &thread, &id, growth?.content()))),
+        Some(_) => {
+            let message = row.message(&tenant, &thread, &id, growth?.content());
+            ImagePart::Message(Box::new(MessageImage { message, replaced: row.replaced }))
+        }
     };
     Some((tenant, part))
 }

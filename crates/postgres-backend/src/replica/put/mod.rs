@@ -71,7 +71,7 @@ fn prefetch(source: &mut Source, image: &Image) {
         ImagePart::Name(image) => (&image.thread, None),
         ImagePart::Key(image) => (&image.thread, None),
         ImagePart::Session(image) => (&image.thread, None),
-        ImagePart::Message(message) => (&message.thread, Some(&message.id)),
+        ImagePart::Message(image) => (&image.message.thread, Some(&image.message.id)),
         ImagePart::Gone(gone) => (&gone.thread, Some(&gone.id)),
         _ => return,
     };

@@ -8,8 +8,8 @@ use throughline_core::{
     ids::{ConsumerName, RuntimeId},
     operations::Fingerprint,
     replication::{
-        ConsumerImage, GoneImage, Image, ImagePart, KeyImage, NameImage, SessionImage, SessionPart,
-        ThreadImage,
+        ConsumerImage, GoneImage, Image, ImagePart, KeyImage, MessageImage, NameImage, SessionImage,
+        SessionPart, ThreadImage,
     },
     threads::Generation,
 };
@@ -144,10 +144,13 @@ fn message(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
         let Some((tenant, read)) = read() else { return Ok(None) };
         let part = match read {
             Err(gone) => ImagePart::Gone(gone),
-            Ok(record) => match whole(db, record)? {
-                Ok(message) => ImagePart::Message(Box::new(message)),
-                Err(_) => return Ok(None),
-            },
+            Ok(record) => {
+                let replaced = record.replaced;
+                match whole(db, record)? {
+                    Ok(message) => ImagePart::Message(Box::new(MessageImage { message, replaced })),
+                    Err(_) => return Ok(None),
+                }
+            }
         };
         Ok(Some(Image::new(tenant, part)))
     })

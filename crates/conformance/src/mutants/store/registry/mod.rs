@@ -13,6 +13,7 @@ mod prunes;
 mod reads;
 mod replicas;
 mod sessions;
+mod tails;
 mod threads;
 mod writes;
 
@@ -24,6 +25,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
         batches::MUTANTS,
         limits::MUTANTS,
         reads::MUTANTS,
+        tails::MUTANTS,
         threads::MUTANTS,
         prunes::MUTANTS,
         imports::MUTANTS,

@@ -124,8 +124,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .before(|args, _| {
         parts(args, |part| {
-            if let ImagePart::Message(message) = part {
-                message.revision = throughline_core::Revision::FIRST;
+            if let ImagePart::Message(image) = part {
+                image.message.revision = throughline_core::Revision::FIRST;
             }
         });
     }),

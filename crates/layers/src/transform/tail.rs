@@ -1,0 +1,47 @@
+//! Tail reads through a transform that restores text.
+
+use throughline_core::{
+    Context, Delta, ErrorKind, PersistError, PersistResult, ReadResult, Result,
+    messages::{ContentTail, ReadContent},
+    pipeline::{InnerService, PersistService},
+};
+
+/// Reads on until the answer does not end within a text. A write never divides an edit, but the limit of a read can; a divided edit
+/// could not be restored.
+pub(super) async fn complete_text<S: PersistService<Error = PersistError>>(
+    inner: &InnerService<S>,
+    context: &Context,
+    mut read: ReadContent,
+    tail: &mut Option<ContentTail>,
+) -> Result<()> {
+    while let Some(so_far) = tail
+        && so_far.has_more
+        && matches!(so_far.parts.last(), Some(Delta::Text(_)))
+    {
+        read.after = Some(so_far.next);
+        let PersistResult::Read(ReadResult::Content(more)) = inner.call(context, read.clone()).await?.result
+        else {
+            let detail = "the inner service answered a read with the result of another operation";
+            return Err(PersistError::new(ErrorKind::ContractViolation, detail));
+        };
+        *tail = more.map(|more| joined(so_far, more));
+    }
+    Ok(())
+}
+
+/// Returns an answer and the one that continues it as one.
+fn joined(first: &mut ContentTail, mut more: ContentTail) -> ContentTail {
+    // Replaced meanwhile: the reader begins again.
+    if !more.replaced {
+        more.replaced = first.replaced;
+        let mut parts = std::mem::take(&mut first.parts);
+        for part in more.parts {
+            match (parts.last_mut(), part) {
+                (Some(Delta::Text(text)), Delta::Text(rest)) => text.push_str(&rest),
+                (_, part) => parts.push(part),
+            }
+        }
+        more.parts = parts;
+    }
+    more
+}
