@@ -21,13 +21,12 @@ export type { components, paths } from "./schema.js";
 /** A change event: ids and positions, without content. */
 export type Change = components["schemas"]["Change"];
 
-/** An event of the stream of a thread. Its data depends on its name. */
-export interface ThreadEvent {
-  /** The cursor to resume after this event. */
-  id: string;
-  event: string;
-  data: unknown;
-}
+type ThreadEvents = Required<components["schemas"]["ThreadEvent"]>;
+
+/** An event of the stream of a thread. Its `id` is the cursor to resume after it, and its `event` names the type of its `data`. */
+export type ThreadEvent = {
+  [Name in keyof ThreadEvents]: { id: string; event: Name; data: NonNullable<ThreadEvents[Name]> };
+}[keyof ThreadEvents];
 
 /** The settings of a client. */
 export interface ThroughlineOptions extends RetryOptions {
@@ -84,7 +83,7 @@ export function createThroughline(options: ThroughlineOptions): Throughline {
   ): AsyncGenerator<ThreadEvent, never, undefined> {
     const path = `/v1/threads/${encodeURIComponent(thread)}/stream`;
     for await (const event of resumedEvents(open(path, {}), options)) {
-      yield { id: event.id, event: event.event, data: JSON.parse(event.data) as unknown };
+      yield { id: event.id, event: event.event, data: JSON.parse(event.data) as unknown } as ThreadEvent;
     }
     throw new Error("a stream has no end");
   }

@@ -15,9 +15,20 @@ export const KEY = "idempotency-key";
 /** Problems after which the same request may succeed, if the store has nothing of it. */
 const TRANSIENT = new Set(["unavailable", "overloaded", "busy", "timeout", "request_timeout"]);
 
+/** The writes to a draft. The server derives their key from the draft and the number of the append, and refuses a second one. */
+const KEYED_BY_SERVER = /\/drafts\/[^/]+\/(append|finish|abandon)$/;
+
+function isKeyedByServer(request: Request): boolean {
+  return request.method === "POST" && KEYED_BY_SERVER.test(new URL(request.url).pathname);
+}
+
+function isRead(request: Request): boolean {
+  return request.method === "GET" || request.method === "HEAD";
+}
+
 /** Whether a repetition of the request is applied at most once. */
 function isRepeatable(request: Request): boolean {
-  return request.method === "GET" || request.method === "HEAD" || request.headers.has(KEY);
+  return isRead(request) || request.headers.has(KEY) || isKeyedByServer(request);
 }
 
 /** Whether a repetition of a refused request can succeed and cannot apply it twice. */
@@ -51,8 +62,8 @@ export function sleep(milliseconds: number, signal?: AbortSignal | null): Promis
 }
 
 /**
- * Returns a `fetch` that gives each write an `Idempotency-Key`, and repeats a request whose answer was lost, or whose problem
- * allows it, with the same key.
+ * Returns a `fetch` that gives each write an `Idempotency-Key`, unless the server derives one, and repeats a request whose answer
+ * was lost, or whose problem allows it, with the same key.
  */
 export function retryingFetch(
   inner: (request: Request) => Promise<Response>,
@@ -60,7 +71,7 @@ export function retryingFetch(
 ): (request: Request) => Promise<Response> {
   const { attempts = 4, pause = 200, longestPause = 10_000 } = options;
   return async (request) => {
-    if (request.method !== "GET" && request.method !== "HEAD" && !request.headers.has(KEY)) {
+    if (!isRead(request) && !request.headers.has(KEY) && !isKeyedByServer(request)) {
       request.headers.set(KEY, crypto.randomUUID());
     }
     for (let attempt = 1; ; attempt += 1) {

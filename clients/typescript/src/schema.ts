@@ -413,7 +413,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Reads the content of a message that was appended after a cursor, in any state of the message. Without a cursor the answer begins
+         *     at the start. If `replaced` is true, discard the content that you have: the answer begins at the start of the new content.
+         */
+        get: operations["readContent"];
         /**
          * Replaces the content of a final message. The body is the JSON array of blocks. An open message answers 409: finish it
          *     first.
@@ -565,6 +569,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/threads/{thread}/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The changes of a thread after a cursor, with the content that they bring.
+         * @description The answer is a stream of server-sent events. `id` is the durable cursor: resume with `Last-Event-ID` or `after`, on any
+         *     replica, and no content is lost or repeated. Begin with the `position` of a page. The data of each event is described by the
+         *     schema `ThreadEvent`, whose members are the names of the events. An event `lagged` ends a stream whose reader is too slow; an
+         *     event `problem` ends it with a problem document, whose code `too_old` says to load the thread again.
+         */
+        get: operations["streamThread"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/tickets": {
         parameters: {
             query?: never;
@@ -603,6 +630,17 @@ export interface components {
              */
             number?: number | null;
             text?: string | null;
+        };
+        /** @description Appended content. */
+        AppendedContent: {
+            id: string;
+            /** @description The appends in their order. */
+            parts: components["schemas"]["ContentPart"][];
+            /** Format: int64 */
+            revision: number;
+            /** Format: int64 */
+            seq: number;
+            state: components["schemas"]["MessageState"];
         };
         /** @description An entry of the audit log. */
         AuditEntry: {
@@ -782,6 +820,28 @@ export interface components {
             rerunOf?: string | null;
             runtime?: components["schemas"]["Runtime"] | null;
         };
+        /** @description An append: text, which continues a plain text block at the end of the content or starts one, or further blocks. */
+        ContentPart: {
+            text: string;
+        } | {
+            blocks: unknown[];
+        };
+        /** @description The content of a message after a cursor. */
+        ContentTail: {
+            /** @description Whether there is more content now. */
+            hasMore: boolean;
+            id: string;
+            /** @description The cursor of the next read. */
+            next: string;
+            /** @description The appends in their order. */
+            parts: components["schemas"]["ContentPart"][];
+            /** @description Whether the content was replaced since the cursor. Then the answer begins at the start. */
+            replaced: boolean;
+            /** Format: int64 */
+            revision: number;
+            state: components["schemas"]["MessageState"];
+            thread: string;
+        };
         /** @description The revision and the state of a message after a change of its content. */
         ContentUpdated: {
             deduplicated: boolean;
@@ -838,6 +898,25 @@ export interface components {
             state: components["schemas"]["MessageState"];
             thread: string;
         };
+        /** @description A deleted message. */
+        DeletedMessage: {
+            id: string;
+            /** Format: int64 */
+            seq: number;
+        };
+        /** @description Deleted messages. */
+        DeletedMessages: {
+            /**
+             * Format: int64
+             * @description The new generation, after a clear.
+             */
+            generation?: number;
+            /**
+             * Format: int64
+             * @description The sequence number of the last deleted message.
+             */
+            through: number;
+        };
         /**
          * @description The state of the offered directory.
          * @enum {string}
@@ -847,6 +926,16 @@ export interface components {
         EndRun: {
             attempt: string;
             report?: components["schemas"]["RunReport"];
+        };
+        /** @description A settled message. */
+        EndedMessage: {
+            id: string;
+            /** @description The reason of an abandoned message. */
+            reason?: string;
+            /** Format: int64 */
+            revision: number;
+            /** Format: int64 */
+            seq: number;
         };
         /** @description The end of a run by a failure. */
         FailRun: {
@@ -1303,6 +1392,25 @@ export interface components {
             deduplicated: boolean;
             thread: string;
         };
+        /** @description The events of a stream: each member is the data of the event with its name. */
+        ThreadEvent: {
+            abandoned?: components["schemas"]["EndedMessage"] | null;
+            added?: components["schemas"]["Message"] | null;
+            cleared?: components["schemas"]["DeletedMessages"] | null;
+            damaged?: components["schemas"]["DamagedMessage"] | null;
+            deleted?: components["schemas"]["DeletedMessage"] | null;
+            delta?: components["schemas"]["AppendedContent"] | null;
+            edited?: components["schemas"]["Message"] | null;
+            finished?: components["schemas"]["EndedMessage"] | null;
+            pruned?: components["schemas"]["DeletedMessages"] | null;
+            replaced?: components["schemas"]["AppendedContent"] | null;
+            reserved?: components["schemas"]["Message"] | null;
+            thread?: components["schemas"]["ThreadSummary"] | null;
+            /** @description The thread was deleted. The data is empty. */
+            threadDeleted?: unknown;
+            unreadable?: components["schemas"]["UnreadableChange"] | null;
+            updated?: components["schemas"]["Message"] | null;
+        };
         /** @description A page of threads. */
         ThreadPage: {
             /** @description The threads of the page whose summary the store cannot read. */
@@ -1399,6 +1507,10 @@ export interface components {
             expiresIn: number;
             /** @description The value of the query parameter `ticket`. */
             ticket: string;
+        };
+        /** @description A change that cannot be read. */
+        UnreadableChange: {
+            why: string;
         };
         /** @description The metadata and the attachments of a message after a patch. */
         Updated: {
@@ -7938,6 +8050,225 @@ export interface operations {
             };
         };
     };
+    readContent: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the previous answer. */
+                after?: string;
+                /** @description The most bytes of content; 8 MiB by default. A block is never divided. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The id of the thread, percent-encoded. */
+                thread: string;
+                /** @description The id of the message, percent-encoded. */
+                message: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The content after the cursor */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContentTail"];
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request names no known caller */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller has no permission */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such item or route */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The route has no such method */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The route has no such media type */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The item exists already, has changed, or forbids the change */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The item was deleted, or the changes are not kept */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The entity tag of If-Match does not match */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request exceeds a limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body must be JSON */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The store is a replica */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Another caller holds the lock or the lease */
+            423: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many calls are waiting, or too many streams are open */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers of the request exceed a limit */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The store or the server failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The store does not support the operation */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The store is not available */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline of the call has passed */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The store or the quota is full */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     editMessageContent: {
         parameters: {
             query?: never;
@@ -9742,6 +10073,229 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SessionResolved"];
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request names no known caller */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller has no permission */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such item or route */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The route has no such method */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The route has no such media type */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The item exists already, has changed, or forbids the change */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The item was deleted, or the changes are not kept */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The entity tag of If-Match does not match */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request exceeds a limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body must be JSON */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The store is a replica */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Another caller holds the lock or the lease */
+            423: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many calls are waiting, or too many streams are open */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers of the request exceed a limit */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The store or the server failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The store does not support the operation */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The store is not available */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The deadline of the call has passed */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The store or the quota is full */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    streamThread: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `id` of the last received event, or the `position` of a page; 0 for the whole thread. Required without
+                 *     `Last-Event-ID`.
+                 */
+                after?: string;
+                /** @description A ticket of `POST /v1/tickets`, instead of the header `Authorization`. */
+                ticket?: string;
+            };
+            header?: {
+                /** @description The `id` of the last received event. It takes precedence over `after`. */
+                "Last-Event-ID"?: string | null;
+            };
+            path: {
+                /** @description The id of the thread, percent-encoded. */
+                thread: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["ThreadEvent"];
                 };
             };
             /** @description The request is not valid */

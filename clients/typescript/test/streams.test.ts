@@ -70,21 +70,51 @@ test("a stream ends with its signal", async () => {
   await assert.rejects(next, /enough/);
 });
 
-test("the stream of a thread has its content", async (context) => {
-  const document = (await (await fetch(`${URL_OF_SERVER}/openapi.json`)).json()) as { paths: object };
-  if (!("/v1/threads/{thread}/stream" in document.paths)) {
-    context.skip("the server has no stream of a thread");
-    return;
-  }
-  const throughline = client();
-  const thread = newThread();
-  await add(throughline, thread, "hello");
+test("a streamed reply arrives byte for byte over connections that are cut", async () => {
+  const proxy = await Proxy.to(new URL(URL_OF_SERVER));
   const controller = new AbortController();
-  for await (const event of throughline.threadEvents(thread, { after: 0, signal: controller.signal })) {
-    if (event.event !== "added") continue;
-    const message = event.data as { content: { text: string }[] };
-    assert.equal(message.content[0]?.text, "hello");
-    break;
+  try {
+    const thread = newThread();
+    const writer = client();
+    const draft = expectData(
+      await writer.POST("/v1/threads/{thread}/drafts", { params: { path: { thread } }, body: {} }),
+    );
+    const path = { thread, message: draft.id };
+    let number = 0;
+    const append = async () => {
+      number += 1;
+      const body = { number, text: `${number} é, ` };
+      expectData(await writer.POST("/v1/threads/{thread}/drafts/{message}/append", { params: { path }, body }));
+    };
+    await append();
+
+    let text = "";
+    let cuts = 0;
+    let isFinished = false;
+    const events = client({ baseUrl: proxy.url }).threadEvents(thread, { after: 0, signal: controller.signal });
+    for await (const { event, data } of events) {
+      if (event === "replaced") text = "";
+      if (event === "replaced" || event === "delta") {
+        for (const part of data.parts) text += "text" in part ? part.text : "";
+        if (isFinished) continue;
+        if (number % 4 === 0) cuts += proxy.cut() > 0 ? 1 : 0;
+        if (number < 20) {
+          await append();
+        } else {
+          expectData(await writer.POST("/v1/threads/{thread}/drafts/{message}/finish", { params: { path } }));
+          isFinished = true;
+        }
+      }
+      if (event === "finished") break;
+    }
+    const message = expectData(
+      await writer.GET("/v1/threads/{thread}/messages/{message}", { params: { path } }),
+    );
+    assert.equal(cuts, 5);
+    assert.deepEqual(message.content, [{ type: "text", text }]);
+    assert.equal(text, Array.from({ length: 20 }, (_, at) => `${at + 1} é, `).join(""));
+  } finally {
+    controller.abort();
+    proxy.close();
   }
-  controller.abort();
 });

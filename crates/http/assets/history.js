@@ -173,17 +173,6 @@ export class History {
     }
   }
 
-  /** Applies a change event of the thread, which has no content. */
-  applyChange(kind) {
-    const [name, value] = typeof kind === "string" ? [kind, {}] : Object.entries(kind)[0];
-    if (name === "threadDeleted") return this.changed("gone");
-    if (name === "threadCleared" || name === "threadPruned") return this.changed("reset");
-    this.changed("summary");
-    if (value?.seq === undefined) return undefined;
-    this.#extend(value.seq);
-    return name === "deleted" ? this.#remove(value.seq) : this.markDirty(value.seq, value.id);
-  }
-
   #extend(seq) {
     if (seq <= this.last) return;
     this.last = seq;

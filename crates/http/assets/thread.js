@@ -71,25 +71,13 @@ export class ThreadPane {
 
   /** The stream begins at the position of the loaded page, so that no change is lost between the two. */
   #follow() {
-    this.#subscribe(`v1/threads/${path(this.id)}/stream`, {}, ({ event, data }) => this.history.receive(event, data));
-  }
-
-  /** The changes without content: the page reads each changed message. */
-  #followChanges() {
-    const apply = ({ event, data }) => event === "change" && this.history.applyChange(JSON.parse(data).kind);
-    this.#subscribe("v1/changes", { thread: this.id }, apply);
-  }
-
-  #subscribe(route, query, onEvent) {
     this.#stream?.close();
-    this.#stream = subscribe(route, {
-      query,
+    this.#stream = subscribe(`v1/threads/${path(this.id)}/stream`, {
       after: this.history.position,
-      onEvent,
+      onEvent: ({ event, data }) => this.history.receive(event, data),
       onLink: (state) => linkState("thread", state),
       onEnd: (problem) => {
-        if (problem.code === "no_route") this.#followChanges();
-        else if (problem.code === "too_old") this.start(this.#at());
+        if (problem.code === "too_old") this.start(this.#at());
         else if (problem.status === 404 || problem.status === 410) this.#changed("gone");
       },
     });

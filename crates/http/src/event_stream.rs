@@ -4,7 +4,7 @@
 //! if the channel stays full for too long, or if the reader falls too far behind. A slow reader therefore holds a bounded amount
 //! of memory, and it resumes from the cursor of the last event that it received.
 
-use std::{convert::Infallible, future::Future, sync::Arc};
+use std::{convert::Infallible, future::Future};
 
 use axum::{
     body::Body,
@@ -20,8 +20,8 @@ use tokio::{
 };
 
 use crate::{
-    Options, metrics::Metrics, problem::Problem, readers::ReaderPermit, shutdown::Shutdown,
-    state::RouterState,
+    Options, problem::Problem, readers::ReaderPermit, shutdown::Shutdown, state::RouterState,
+    subscriber::Subscriber,
 };
 
 /// A feed whose items are sent as events.
@@ -43,7 +43,7 @@ pub(crate) trait EventSource: Send + 'static {
 pub(crate) struct SourceEvent {
     pub(crate) cursor: EventCursor,
     pub(crate) name: &'static str,
-    /// One line of JSON.
+    /// JSON. It can have line breaks, because content keeps its bytes.
     pub(crate) data: String,
 }
 
@@ -56,17 +56,19 @@ pub(crate) struct EventCursor {
 
 /// Opens the stream of a feed. The first read happens before the answer, so that its error is the status of the answer.
 pub(crate) async fn open<S: EventSource>(
-    state: &RouterState,
+    state: RouterState,
     mut source: S,
+    subscriber: Subscriber,
     permit: ReaderPermit,
     shutdown: Shutdown,
 ) -> Result<Response, Problem> {
     let after = source.cursor();
     let first = source.read().await?;
     // One slot is for the last event, which a full channel must not stop.
+    let open = state.metrics().stream_opened();
     let (events, mut body) = mpsc::channel(S::WAITING + 1);
     let last = events.clone().reserve_owned().await.map_err(|_| unreachable_receiver())?;
-    let options = state.options();
+    let options = state.options().clone();
     let mut heartbeat = interval_at(Instant::now() + options.heartbeat, options.heartbeat);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let pump = Pump {
@@ -75,12 +77,13 @@ pub(crate) async fn open<S: EventSource>(
         events,
         sent: after,
         has_caught_up: false,
-        options: options.clone(),
-        metrics: Arc::clone(state.metrics()),
+        options,
+        state,
+        subscriber,
+        authenticated_at: Instant::now(),
         heartbeat,
         shutdown,
     };
-    let open = state.metrics().stream_opened();
     tokio::spawn(async move {
         // The permit and the counter last as long as the task, which ends with the body.
         let _held = (permit, open);
@@ -124,7 +127,9 @@ struct Pump<S> {
     /// Whether the stream has reached the end of the feed once. Before that, it is behind by what it asked for.
     has_caught_up: bool,
     options: Options,
-    metrics: Arc<Metrics>,
+    state: RouterState,
+    subscriber: Subscriber,
+    authenticated_at: Instant,
     heartbeat: Interval,
     shutdown: Shutdown,
 }
@@ -138,7 +143,7 @@ impl<S: EventSource> Pump<S> {
         match end {
             End::Disconnected | End::Shutdown => {}
             End::Lagged => {
-                self.metrics.stream_cut();
+                self.state.metrics().stream_cut();
                 last.send(lagged(&self.sent));
             }
             End::Failed(problem) => drop(last.send(failed(&problem))),
@@ -154,12 +159,28 @@ impl<S: EventSource> Pump<S> {
                 self.has_caught_up = true;
                 self.wait().await?;
             }
+            self.authenticate_again().await?;
             for event in std::mem::take(&mut batch) {
                 self.send(text(&event), event.cursor).await?;
             }
             let read = self.source.read().await;
             batch = read.map_err(|error| End::Failed(error.into()))?;
         }
+    }
+
+    /// Once in each heartbeat, checks that the caller is still known. Otherwise a removed token could read on.
+    async fn authenticate_again(&mut self) -> Result<(), End> {
+        if self.authenticated_at.elapsed() < self.options.heartbeat {
+            return Ok(());
+        }
+        let Self { events, shutdown, subscriber, state, .. } = self;
+        tokio::select! {
+            () = events.closed() => return Err(End::Disconnected),
+            () = shutdown.begun() => return Err(End::Shutdown),
+            known = subscriber.authenticate_again(state) => known.map_err(End::Failed)?,
+        }
+        self.authenticated_at = Instant::now();
+        Ok(())
     }
 
     /// Puts an event into the channel. Ends the stream if the reader is too slow.
@@ -224,8 +245,10 @@ fn comment(cursor: &EventCursor) -> Bytes {
     format!(": keep-alive\nid: {}\n\n", cursor.id).into()
 }
 
+/// A line break would end the field `data`. In JSON it only occurs between tokens, where a space means the same.
 fn text(event: &SourceEvent) -> Bytes {
     let SourceEvent { cursor, name, data } = event;
+    let data = data.replace(['\n', '\r'], " ");
     format!("id: {}\nevent: {name}\ndata: {data}\n\n", cursor.id).into()
 }
 

@@ -92,6 +92,7 @@ mod sessions;
 mod shutdown;
 mod state;
 mod store_health;
+mod subscriber;
 mod tails;
 mod thread_stream;
 mod threads;

@@ -68,8 +68,13 @@ impl RouterState {
     /// Returns the caller of a request: that of its ticket, or the one that the host maps it to.
     pub(crate) async fn caller(&self, parts: &Parts) -> Result<Caller, Problem> {
         if let Some(ticket) = parts.extensions.get::<Presented>() {
-            return ticket.caller();
+            return Ok(ticket.subscriber()?.caller().clone());
         }
+        self.authenticate(parts).await
+    }
+
+    /// Returns the caller that the host maps a request to.
+    pub(crate) async fn authenticate(&self, parts: &Parts) -> Result<Caller, Problem> {
         Ok(self.0.auth.caller(parts).await?)
     }
 }

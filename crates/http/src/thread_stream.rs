@@ -7,13 +7,13 @@ use throughline_core::{
 };
 
 use crate::{
-    auth::Caller,
     event_stream::{self, EventCursor, EventSource, SourceEvent},
     extract::{Ids, Params},
     problem::Problem,
     schema::{self, Problems},
     shutdown::Shutdown,
     state::RouterState,
+    subscriber::Subscriber,
 };
 
 /// The changes of a thread after a cursor, with the content that they bring.
@@ -34,7 +34,7 @@ use crate::{
 )]
 pub(crate) async fn stream(
     State(state): State<RouterState>,
-    caller: Caller,
+    subscriber: Subscriber,
     shutdown: Shutdown,
     Ids(thread): Ids<ThreadId>,
     headers: HeaderMap,
@@ -42,9 +42,9 @@ pub(crate) async fn stream(
 ) -> Result<Response, Problem> {
     let cursor = resume_from(&headers, &mut params)?;
     params.end()?;
-    let permit = state.readers().admit(&caller)?;
-    let stream = caller.handle(state.db()).thread(thread.as_str()).follow(cursor);
-    event_stream::open(&state, stream, permit, shutdown).await
+    let permit = state.readers().admit(subscriber.caller())?;
+    let stream = subscriber.caller().handle(state.db()).thread(thread.as_str()).follow(cursor);
+    event_stream::open(state, stream, subscriber, permit, shutdown).await
 }
 
 /// Returns the cursor to resume from: the header `Last-Event-ID`, or else the parameter `after`.
@@ -66,8 +66,8 @@ fn resume_from(headers: &HeaderMap, params: &mut Params) -> Result<StreamCursor,
 }
 
 impl EventSource for ThreadStream {
-    /// An event can have a whole message.
-    const WAITING: usize = 4;
+    /// An event can have a whole message, so that only one waits.
+    const WAITING: usize = 1;
 
     async fn read(&mut self) -> Result<Vec<SourceEvent>> {
         Ok(self.next_now().await?.iter().map(event).collect())

@@ -16,23 +16,28 @@ use tokio::time::Instant;
 use crate::{
     auth::Caller,
     problem::{HttpFault, Problem},
+    subscriber::Subscriber,
 };
 
 /// The query parameter with a ticket.
 const PARAMETER: &str = "ticket";
 
-/// The most unused tickets of all callers, and of one.
+/// The most unused tickets of all callers, of one tenant, and of one caller.
 const MAX_TICKETS: usize = 10_000;
+const MAX_TICKETS_OF_TENANT: usize = 1000;
 const MAX_TICKETS_OF_ONE: usize = 64;
 
+const LONGEST_LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 struct Ticket {
-    caller: Caller,
+    subscriber: Subscriber,
     expires_at: Instant,
 }
 
 impl Ticket {
     fn is_of(&self, caller: &Caller) -> bool {
-        (self.caller.tenant(), self.caller.actor()) == (caller.tenant(), caller.actor())
+        let of = self.subscriber.caller();
+        (of.tenant(), of.actor()) == (caller.tenant(), caller.actor())
     }
 }
 
@@ -42,7 +47,8 @@ pub(crate) struct TicketStore(Mutex<HashMap<[u8; 32], Ticket>>);
 
 impl TicketStore {
     /// Issues a ticket for this caller.
-    pub(crate) fn issue(&self, caller: Caller, lifetime: Duration) -> Result<String, Problem> {
+    pub(crate) fn issue(&self, subscriber: Subscriber, lifetime: Duration) -> Result<String, Problem> {
+        let caller = subscriber.caller();
         let mut random = [0; 32];
         getrandom::fill(&mut random)
             .map_err(|_| Problem::http(HttpFault::NotReady, "the system has no random numbers"))?;
@@ -50,21 +56,29 @@ impl TicketStore {
         let now = Instant::now();
         let mut tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tickets.retain(|_, ticket| now < ticket.expires_at);
-        let of_caller = tickets.values().filter(|ticket| ticket.is_of(&caller)).count();
-        if of_caller >= MAX_TICKETS_OF_ONE || tickets.len() >= MAX_TICKETS {
+        let of_tenant =
+            tickets.values().filter(|ticket| ticket.subscriber.caller().tenant() == caller.tenant());
+        let (of_tenant, of_caller) = of_tenant
+            .fold((0, 0), |(tenant, one), ticket| (tenant + 1, one + usize::from(ticket.is_of(caller))));
+        if of_caller >= MAX_TICKETS_OF_ONE
+            || of_tenant >= MAX_TICKETS_OF_TENANT
+            || tickets.len() >= MAX_TICKETS
+        {
             let fault =
                 Problem::http(HttpFault::TooManyTickets, "too many tickets are unused: use them, or wait");
             return Err(fault.retry_after(lifetime.as_secs().max(1)));
         }
-        tickets.insert(hash_of(&ticket), Ticket { caller, expires_at: now + lifetime });
+        // A lifetime beyond the range of the clock ends after a year.
+        let expires_at = now.checked_add(lifetime).unwrap_or(now + LONGEST_LIFETIME);
+        tickets.insert(hash_of(&ticket), Ticket { subscriber, expires_at });
         Ok(ticket)
     }
 
     /// Returns the caller of a ticket, and forgets the ticket.
-    fn redeem(&self, ticket: &str) -> Option<Caller> {
+    fn redeem(&self, ticket: &str) -> Option<Subscriber> {
         let mut tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let ticket = tickets.remove(&hash_of(ticket))?;
-        (Instant::now() < ticket.expires_at).then_some(ticket.caller)
+        (Instant::now() < ticket.expires_at).then_some(ticket.subscriber)
     }
 
     /// Takes the ticket out of the target of a request, so that no later code sees it, and redeems it.
@@ -82,8 +96,8 @@ impl TicketStore {
         if !is_for_stream {
             return Some(Presented::NotForTickets);
         }
-        let caller = if is_single { self.redeem(&ticket) } else { None };
-        Some(caller.map_or(Presented::Unknown, Presented::Of))
+        let subscriber = if is_single { self.redeem(&ticket) } else { None };
+        Some(subscriber.map_or(Presented::Unknown, Presented::Of))
     }
 }
 
@@ -110,7 +124,7 @@ impl fmt::Debug for TicketStore {
 #[derive(Debug, Clone)]
 pub(crate) enum Presented {
     /// It acts for this caller.
-    Of(Caller),
+    Of(Subscriber),
     /// It is no ticket, it was used, or it has expired.
     Unknown,
     /// The route takes no tickets.
@@ -118,9 +132,9 @@ pub(crate) enum Presented {
 }
 
 impl Presented {
-    pub(crate) fn caller(&self) -> Result<Caller, Problem> {
+    pub(crate) fn subscriber(&self) -> Result<Subscriber, Problem> {
         match self {
-            Self::Of(caller) => Ok(caller.clone()),
+            Self::Of(subscriber) => Ok(subscriber.clone()),
             Self::Unknown => Err(Problem::http(
                 HttpFault::Unauthenticated,
                 "the ticket is unknown, was used, or has expired",
@@ -136,15 +150,15 @@ impl Presented {
 mod tests {
     use super::*;
 
-    fn caller(tenant: &str) -> Caller {
-        Caller::new(tenant.parse().unwrap())
+    fn caller(tenant: &str) -> Subscriber {
+        Subscriber::of_test(Caller::new(tenant.parse().unwrap()))
     }
 
     fn take(store: &TicketStore, target: &str) -> (Option<String>, String) {
         let mut uri: Uri = target.parse().unwrap();
         let presented = store.take_from(&mut uri, true);
-        let tenant = presented.map(|ticket| match ticket.caller() {
-            Ok(caller) => caller.tenant().to_string(),
+        let tenant = presented.map(|ticket| match ticket.subscriber() {
+            Ok(subscriber) => subscriber.caller().tenant().to_string(),
             Err(problem) => problem.code().to_owned(),
         });
         (tenant, uri.to_string())
@@ -184,5 +198,21 @@ mod tests {
         tokio::time::advance(lifetime).await;
         store.issue(caller("alice"), lifetime).unwrap();
         assert_eq!(store.0.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_unused_tickets_of_a_tenant_leave_room_for_other_tenants() {
+        let store = TicketStore::default();
+        // A lifetime that no clock can reach.
+        let lifetime = Duration::MAX;
+        let of = |actor: usize| {
+            Subscriber::of_test(Caller::new("alice".parse().unwrap()).with_actor(&actor.to_string()))
+        };
+        for actor in 0..MAX_TICKETS_OF_TENANT {
+            store.issue(of(actor), lifetime).unwrap();
+        }
+        let problem = store.issue(of(MAX_TICKETS_OF_TENANT), lifetime).unwrap_err();
+        assert_eq!((problem.status().as_u16(), problem.code()), (429, "overloaded"));
+        store.issue(caller("bob"), lifetime).unwrap();
     }
 }

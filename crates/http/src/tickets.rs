@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use crate::{
     answer::Answer,
-    auth::Caller,
     problem::Problem,
     schema::{self, Problems},
     state::RouterState,
+    subscriber::Subscriber,
 };
 
 /// A ticket.
@@ -27,9 +27,9 @@ struct IssuedTicket {
 )]
 pub(crate) async fn create(
     State(state): State<RouterState>,
-    caller: Caller,
+    subscriber: Subscriber,
 ) -> Result<impl IntoResponse, Problem> {
     let lifetime = state.options().ticket_lifetime;
-    let ticket = state.tickets().issue(caller, lifetime)?;
+    let ticket = state.tickets().issue(subscriber, lifetime)?;
     Ok((StatusCode::CREATED, Answer::ok(&IssuedTicket { ticket, expires_in: lifetime.as_secs() })))
 }

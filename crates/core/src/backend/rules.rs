@@ -413,17 +413,19 @@ mod tests {
             for (state, of) in [(Final, "final"), (Abandoned, "abandoned")] {
                 assert_eq!(
                     refused(mode.clone(), state),
-                    format!("stale: the message is already {of} (mode of the update: {name})")
+                    format!(
+                        "the message is already {of} (mode of the update: {name}) (stale), message `m`, thread `t`"
+                    )
                 );
             }
         }
         assert_eq!(
             refused(UpdateMode::Edit, Abandoned),
-            "stale: the message is already abandoned (mode of the update: edit)"
+            "the message is already abandoned (mode of the update: edit) (stale), message `m`, thread `t`"
         );
         assert_eq!(
             refused(UpdateMode::Edit, Reserved),
-            "conflict: an edit needs a final message, and this one is reserved"
+            "an edit needs a final message, and this one is reserved (conflict), message `m`, thread `t`"
         );
     }
 

@@ -11,13 +11,13 @@ use axum::{
 use throughline_core::{Position, changes::ChangeScope};
 
 use crate::{
-    auth::Caller,
     event_stream,
     extract::{Counter, Params},
     problem::{HttpFault, Problem},
     schema::{self, Problems},
     shutdown::Shutdown,
     state::RouterState,
+    subscriber::Subscriber,
 };
 
 /// The form of an answer.
@@ -78,7 +78,7 @@ fn resume_from(headers: &HeaderMap, params: &mut Params) -> Result<Position, Pro
 )]
 pub(crate) async fn changes(
     State(state): State<RouterState>,
-    caller: Caller,
+    subscriber: Subscriber,
     shutdown: Shutdown,
     headers: HeaderMap,
     mut params: Params,
@@ -86,18 +86,18 @@ pub(crate) async fn changes(
     let form = form_of(&headers)?;
     let after = resume_from(&headers, &mut params)?;
     let scope = params.take("thread")?.map_or(ChangeScope::Tenant, ChangeScope::Thread);
-    let db = caller.handle(state.db());
+    let db = subscriber.caller().handle(state.db());
     match form {
         Form::Stream => {
             params.end()?;
-            let permit = state.readers().admit(&caller)?;
-            event_stream::open(&state, db.changes(scope, after), permit, shutdown).await
+            let permit = state.readers().admit(subscriber.caller())?;
+            event_stream::open(state, db.changes(scope, after), subscriber, permit, shutdown).await
         }
         Form::Poll => {
             let limit = params.limit(state.options().page_limit)?;
             let wait = params.counter("wait")?.unwrap_or(0);
             params.end()?;
-            let _permit = state.readers().admit(&caller)?;
+            let _permit = state.readers().admit(subscriber.caller())?;
             let wait = std::time::Duration::from_secs(wait).min(state.options().long_poll);
             Ok(poll::read(&db, scope, after, limit, wait, shutdown).await?.into_response())
         }

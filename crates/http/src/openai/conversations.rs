@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use throughline_core::{
     IdempotencyKey, Metadata, MetadataPatch, NewThread, PersistResult, Persistence, ThreadId,
     threads::{CreateThread, DeleteThread, LabelThread, ThreadResult, ThreadSummary},
 };
 
 use super::{
-    items::{NewItems, add_items},
+    items::{NewItems, SentItems, add_items},
     schema::{self, ApiErrors},
 };
 use crate::{
@@ -33,7 +32,7 @@ const MAX_VALUE_CHARS: usize = 512;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewConversation {
-    items: Option<Vec<Box<RawValue>>>,
+    items: Option<SentItems>,
     metadata: Option<BTreeMap<String, String>>,
 }
 

@@ -1,10 +1,15 @@
 //! The routes of items: list, create, retrieve and delete.
 
+use std::fmt;
+
 use axum::{
     http::{HeaderMap, HeaderName},
     response::IntoResponse,
 };
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
 use throughline_core::{
     IdempotencyKey, MessageId, NewMessage, PersistArgs, PersistResult, Persistence, ThreadId,
@@ -39,7 +44,40 @@ const DAMAGED: HeaderName = HeaderName::from_static("throughline-damaged-items")
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewItemsBody {
-    items: Vec<Box<RawValue>>,
+    items: SentItems,
+}
+
+/// The items of a body. Items beyond the limit are counted but not kept, so that a body of many small items takes no more memory
+/// than its bytes.
+#[derive(Debug, Default)]
+pub(super) struct SentItems(Vec<Box<RawValue>>);
+
+impl<'de> Deserialize<'de> for SentItems {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items;
+
+        impl<'de> Visitor<'de> for Items {
+            type Value = SentItems;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of items")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<SentItems, A::Error> {
+                let mut kept = Vec::new();
+                while kept.len() <= MAX_NEW_ITEMS {
+                    match items.next_element()? {
+                        Some(item) => kept.push(item),
+                        None => return Ok(SentItems(kept)),
+                    }
+                }
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(SentItems(kept))
+            }
+        }
+
+        deserializer.deserialize_seq(Items)
+    }
 }
 
 /// A page of items.
@@ -65,7 +103,7 @@ impl ItemList {
 pub(super) struct NewItems(Vec<NewItem>);
 
 impl NewItems {
-    pub(super) fn read(items: &[Box<RawValue>]) -> Result<Self, Problem> {
+    pub(super) fn read(SentItems(items): &SentItems) -> Result<Self, Problem> {
         if items.len() > MAX_NEW_ITEMS {
             return Err(Problem::invalid(format!("`items` has more than {MAX_NEW_ITEMS} items")));
         }
@@ -265,10 +303,12 @@ pub(super) async fn delete(
     Ids((thread, id)): Ids<(ThreadId, MessageId)>,
     Key(key): Key,
 ) -> Result<impl IntoResponse, Problem> {
-    let mut request = db.run(Delete::new(thread.clone(), id));
+    // The conversation is read first: a failure of this read must not hide that the deletion was applied.
+    let conversation = summary(&db, thread.clone()).await?;
+    let mut request = db.run(Delete::new(thread, id));
     if let Some(key) = key {
         request = request.key(key);
     }
     let deleted = detached(request).await?;
-    Ok(answer_of(&summary(&db, thread).await?).replayed(deleted.deduplicated))
+    Ok(answer_of(&conversation).replayed(deleted.deduplicated))
 }

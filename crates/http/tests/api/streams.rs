@@ -19,6 +19,7 @@ on_each_store!(
     the_cursor_to_begin_at_is_required,
     a_tail_read_continues_at_its_cursor,
     a_tail_read_checks_its_query,
+    content_with_line_breaks_is_one_event,
 );
 
 const APPENDS: usize = 1000;
@@ -353,4 +354,23 @@ async fn a_second_replica_continues_after_the_first_one_stops() {
     let rest = next(&mut events).await;
     assert_eq!((rest.event.as_str(), text(&rest).as_str()), ("delta", ", and after"));
     assert_eq!(next(&mut events).await.event, "finished");
+}
+
+/// The bytes of content are kept, also those between its tokens. A line break in an event would end it.
+async fn content_with_line_breaks_is_one_event(host: Host) {
+    let client = host.client();
+    let body = "{\"role\": \"user\", \"content\": [\n  {\"type\": \"text\",\r\n\r\n \"text\": \"a\\nb\"}\n], \"metadata\": {\"x\": [1,\n2]}}";
+    let call = client.call("POST", "/v1/threads/t/messages").header("content-type", "application/json");
+    call.body(body).send().await.expect(201);
+    add(&client, "t", "after").await;
+    let mut events = client.stream("/v1/threads/t/stream?after=0", None).await;
+    let mut added = Vec::new();
+    while added.len() < 2 {
+        let event = next(&mut events).await;
+        if event.event == "added" {
+            added.push((event.json()["content"].clone(), event.json()["metadata"].clone()));
+        }
+    }
+    let block = |text: &str| json!([{"type": "text", "text": text}]);
+    assert_eq!(added, [(block("a\nb"), json!({"x": [1, 2]})), (block("after"), json!({}))]);
 }

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use serde_json::json;
-use throughline_core::Persistence;
+use throughline_core::{NewMessage, Persistence};
 use throughline_http::{BearerTokens, Options, TokenFile};
 use throughline_layers::scope::ScopeLayer;
 use throughline_memory::MemoryBackend;
@@ -171,4 +171,33 @@ fn a_file_that_others_can_change_or_read_is_refused() {
         set_mode(&path, mode);
         assert_eq!(TokenFile::open(&path).unwrap().reload(), Ok(1));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_streams_of_a_removed_token_end_without_another_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.jsonl");
+    let (kept, removed) =
+        (line("kept", "kept", r#","tenant":"alice""#), line("removed", "removed", r#","tenant":"alice""#));
+    write(&path, &[kept.clone(), removed]);
+    let file = TokenFile::open(&path).unwrap().check_every(Duration::ZERO);
+    let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+    let host = Host::of(db.clone(), file, Options::new().heartbeat(Duration::from_millis(20))).await;
+    let (other, client) = (token(&host, "kept"), token(&host, "removed"));
+    let ticket = client.call("POST", "/v1/tickets").send().await.expect(201);
+    let target = format!("/v1/changes?after=0&ticket={}", ticket["ticket"].as_str().unwrap());
+    let mut others = other.stream("/v1/changes?after=0", None).await;
+    let mut streams = [
+        client.stream("/v1/changes?after=0", None).await,
+        client.stream("/v1/threads/t/stream?after=0", None).await,
+        Client::new(host.address).stream(&target, None).await,
+    ];
+    write(&path, &[kept]);
+    for stream in &mut streams {
+        let end = stream.next_with_data().await.unwrap();
+        assert_eq!((end.event.as_str(), &end.json()["code"]), ("problem", &json!("unauthenticated")));
+    }
+    // The token that stays keeps its stream.
+    db.for_tenant("alice".parse().unwrap()).thread("t").add(NewMessage::user("x")).await.unwrap();
+    assert!(others.next_with_data().await.unwrap().json()["kind"].is_object());
 }

@@ -48,7 +48,8 @@ use super::{Authenticate, Caller, Refusal, bearer::token_of};
 /// # Reloading
 ///
 /// At most once in a second, a request looks whether the file has changed, and then reads it. A removed or changed token is
-/// refused from then on; its capability is revoked, which ends its open streams. A bad line is refused and logged, and the other
+/// refused from then on. An open stream authenticates its caller again once in each heartbeat (`Options::heartbeat`), and ends if
+/// its token was removed or has expired; a capability of the layer `scope` is revoked at once. A bad line is refused and logged, and the other
 /// lines apply. While the file as a whole cannot be used, every request is refused as 503. Replace the file by renaming another
 /// one, so that no request reads half of it.
 ///
