@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_unused_tickets_of_a_tenant_leave_room_for_other_tenants() {
+    async fn the_unused_tickets_of_one_tenant_do_not_exclude_other_tenants() {
         let store = TicketStore::default();
         // A lifetime that no clock can reach.
         let lifetime = Duration::MAX;
