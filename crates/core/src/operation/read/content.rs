@@ -16,8 +16,10 @@ use crate::{
 /// again with an empty buffer if an answer is [`replaced`](ContentTail::replaced).
 ///
 /// # Cost
-/// While the message is open, a read costs the bytes after the cursor, so that the reads of a reader cost the bytes of the message
-/// once. A read of a settled message costs the bytes of the message, whatever the cursor is: read it with few large limits.
+/// While the message is open, a read costs all bytes after the cursor, whatever the limit is: a store reads from the end back to
+/// the cursor. So the reads of a reader that keeps up cost the bytes of the message once. A read of a settled message costs the bytes
+/// of the message, whatever the cursor is. In both states n answers to a reader that is behind cost up to n times its content: read
+/// it with few large limits.
 ///
 /// # Errors
 /// [`Invalid`](crate::ErrorKind::Invalid) for a limit that is out of range, and for a cursor after the end of the content or
