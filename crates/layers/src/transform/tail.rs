@@ -2,12 +2,12 @@
 
 use throughline_core::{
     Context, Delta, ErrorKind, PersistError, PersistResult, ReadResult, Result,
-    messages::{ContentTail, ReadContent},
+    messages::{ContentTail, ReadContent, ReadPage},
     pipeline::{InnerService, PersistService},
 };
 
 /// Reads on until the answer does not end within a text. A write never divides an edit, but the limit of a read can; a divided edit
-/// could not be restored.
+/// could not be restored. The further reads have the largest limit, so that a small one does not read a long text character by character.
 pub(super) async fn complete_text<S: PersistService<Error = PersistError>>(
     inner: &InnerService<S>,
     context: &Context,
@@ -18,7 +18,7 @@ pub(super) async fn complete_text<S: PersistService<Error = PersistError>>(
         && so_far.has_more
         && matches!(so_far.parts.last(), Some(Delta::Text(_)))
     {
-        read.after = Some(so_far.next);
+        (read.after, read.limit) = (Some(so_far.next), ReadPage::MAX_BYTES);
         let PersistResult::Read(ReadResult::Content(more)) = inner.call(context, read.clone()).await?.result
         else {
             let detail = "the inner service answered a read with the result of another operation";
