@@ -38,3 +38,19 @@ async fn a_small_limit_of_a_long_text_costs_two_inner_reads() {
     // Two tail reads, and the read of the whole message.
     assert_eq!(store.asked.lock().unwrap().len(), 3);
 }
+
+#[tokio::test]
+async fn a_read_of_any_limit_restores_the_text_of_every_block() {
+    for json in [
+        r#"[{"type":"text","text":"a"},{"type":"text","text":"hi Alice, Bob"}]"#,
+        r#"[{"n":1},{"type":"text","text":"Alice"},{"type":"text","text":"Bob"},{"type":"text","text":"é Alice"},7]"#,
+        r#"[{"type":"text","text":"Bob"},{"type":"text","text":""},{"type":"text","text":"Alice"},{"x":"Bob"}]"#,
+    ] {
+        let db = Store::default().open(false);
+        add(&db, json).await;
+        assert_eq!(content(&db, "m").await, json);
+        for limit in 1..=json.len() as u32 {
+            assert_eq!(assemble(&db, limit).await, json, "{limit}");
+        }
+    }
+}
