@@ -36,7 +36,8 @@ pub struct ReadContent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<ContentCursor>,
     /// The most bytes of content in the answer: 1 to [`ReadPage::MAX_BYTES`]. The answer has at least one part. Text is divided
-    /// between characters; a block of another kind is never divided, and behind encryption the text of one write.
+    /// between characters; a block of another kind is never divided, and behind encryption the text of one write. A
+    /// transform that restores text divides no text, so that its answer can be longer.
     #[serde(default = "super::page::default_bytes", skip_serializing_if = "super::page::is_default_bytes")]
     pub limit: u32,
 }
