@@ -17,7 +17,7 @@ use throughline::{
 };
 
 /// The stacks of the tests: both stores, and both under redaction and encryption.
-async fn stacks() -> Vec<Persistence> {
+pub(super) async fn stacks() -> Vec<Persistence> {
     let layers = || {
         let key = Key::new("k".parse().unwrap(), &[7; 32]);
         Persistence::builder().layer(RedactLayer::secrets()).layer(EncryptLayer::new(KeyRing::new(key)))
@@ -31,17 +31,17 @@ async fn stacks() -> Vec<Persistence> {
     ]
 }
 
-fn id(name: &str) -> MessageId {
+pub(super) fn id(name: &str) -> MessageId {
     name.parse().unwrap()
 }
 
 /// A reader that keeps the thread as the events describe it.
 #[derive(Default)]
-struct Reader {
+pub(super) struct Reader {
     messages: BTreeMap<String, ContentBuffer>,
     /// The bytes of the shown content.
-    shown: usize,
-    events: Vec<&'static str>,
+    pub(super) shown: usize,
+    pub(super) events: Vec<&'static str>,
 }
 
 impl Reader {
@@ -56,7 +56,7 @@ impl Reader {
         self.shown += parts.iter().map(Delta::stored_len).sum::<usize>();
     }
 
-    fn take(&mut self, event: &ThreadEvent) {
+    pub(super) fn take(&mut self, event: &ThreadEvent) {
         self.events.push(event.as_str());
         match event {
             ThreadEvent::Added(message) | ThreadEvent::Reserved(message) | ThreadEvent::Edited(message) => {
@@ -75,7 +75,7 @@ impl Reader {
     }
 
     /// Asserts that the messages are those of the store, byte for byte.
-    async fn expect_same(&self, thread: &Thread) {
+    pub(super) async fn expect_same(&self, thread: &Thread) {
         let page = thread.page(PageFrom::Start, 1000).await.unwrap();
         let stored: BTreeMap<_, _> = page
             .messages
@@ -91,15 +91,15 @@ impl Reader {
     }
 }
 
-async fn partial(thread: &Thread, name: &str, change: ContentChange) {
+pub(super) async fn partial(thread: &Thread, name: &str, change: ContentChange) {
     thread.update_content(id(name), change, UpdateMode::Partial).await.unwrap();
 }
 
-async fn append(thread: &Thread, name: &str, text: &str) {
+pub(super) async fn append(thread: &Thread, name: &str, text: &str) {
     partial(thread, name, ContentChange::Append(Delta::text(text))).await;
 }
 
-async fn reserve(thread: &Thread, name: &str) {
+pub(super) async fn reserve(thread: &Thread, name: &str) {
     let reservation = NewReservation::new(Role::Assistant).with_id(id(name));
     let reserve = Reserve::new(thread.id().unwrap().clone(), reservation);
     thread.persistence().run(reserve).await.unwrap();

@@ -13,6 +13,8 @@ mod draft_deadline;
 mod edge;
 mod faults;
 mod follow;
+mod follow_behind;
+mod follow_damage;
 mod forks;
 mod full_disk;
 mod handles;

@@ -17,6 +17,7 @@ mod lines;
 mod metadata;
 mod order;
 mod process;
+mod process_group;
 mod report;
 mod runner;
 mod rust_source;

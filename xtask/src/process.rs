@@ -2,11 +2,12 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Result;
+use crate::process_group::ProcessGroup;
 
 /// The variables by which cargo describes the package of the program that it runs. A child that inherited them would take
 /// itself for xtask.
@@ -52,7 +53,7 @@ impl Process {
         self
     }
 
-    /// Ends the program if it takes longer than this.
+    /// Ends the program, and every program that it has started, if [`Process::run`] takes longer than this.
     pub(crate) fn limit(mut self, limit: Duration) -> Self {
         self.limit = Some(limit);
         self
@@ -61,8 +62,10 @@ impl Process {
     /// Runs it with its output visible; anything but success is an error.
     pub(crate) fn run(mut self) -> Result {
         self.show();
-        let child = self.command.spawn().map_err(|error| self.not_started(&error))?;
-        let status = self.wait(child)?;
+        let status = match self.limit {
+            None => self.command.status().map_err(|error| self.not_started(&error))?,
+            Some(limit) => self.wait(limit)?,
+        };
         self.demand_success(status)
     }
 
@@ -94,16 +97,15 @@ impl Process {
         words.join(" ")
     }
 
-    fn wait(&self, mut child: Child) -> Result<ExitStatus> {
-        let Some(limit) = self.limit else { return Ok(child.wait()?) };
+    fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let mut group = ProcessGroup::start(&mut self.command).map_err(|error| self.not_started(&error))?;
         let start = Instant::now();
         loop {
-            if let Some(status) = child.try_wait()? {
+            if let Some(status) = group.try_wait()? {
                 return Ok(status);
             }
             if start.elapsed() > limit {
-                child.kill()?;
-                child.wait()?;
+                drop(group);
                 return Err(format!("`{}` was ended after {} s", self.line(), limit.as_secs()).into());
             }
             thread::sleep(Duration::from_millis(10));
@@ -149,6 +151,23 @@ mod tests {
         let error = Process::new("sleep", Path::new(".")).args(["60"]).limit(Duration::from_millis(50)).run();
         assert!(error.expect_err("a hang").to_string().contains("was ended"));
         assert!(start.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_program_that_hangs_ends_with_the_programs_that_it_started() {
+        let file = std::env::temp_dir().join(format!("xtask-process-{}", std::process::id()));
+        // The inner shell writes the file when it is asked to end, and ends by itself at last.
+        let inner = format!(
+            "trap 'echo ended > {}; exit' TERM; for _ in 1 2 3 4 5 6 7 8 9; do sleep 1; done",
+            file.display()
+        );
+        let error = Process::new("sh", Path::new("."))
+            .args(["-c", "sh -c \"$1\" & wait", "outer", &inner])
+            .limit(Duration::from_secs(2))
+            .run();
+        assert!(error.expect_err("a hang").to_string().contains("was ended"));
+        assert_eq!(std::fs::read_to_string(&file).expect("the inner program was asked to end"), "ended\n");
+        std::fs::remove_file(file).expect("a file of this test");
     }
 
     #[test]

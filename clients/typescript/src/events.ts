@@ -1,6 +1,8 @@
+import { IDLE_TIMEOUT, within } from "./timeout.js";
+
 /** An event of a stream. */
 export interface ServerEvent {
-  /** The place to resume after this event. */
+  /** The cursor to resume after this event. */
   id: string;
   event: string;
   data: string;
@@ -14,10 +16,16 @@ export interface StreamState {
   retry?: number | undefined;
 }
 
-/** Reads the events of a body in the format of server-sent events. It keeps the last `id` and `retry` in `state`. */
+/**
+ * Reads the events of a body in the format of server-sent events. It keeps the last `id` and `retry` in `state`.
+ *
+ * @throws {IdleTimeoutError} if a read takes longer than `idleTimeout`, in milliseconds. The time between two reads does not
+ * count, so that a slow caller keeps its connection.
+ */
 export async function* readEvents(
   body: ReadableStream<Uint8Array>,
   state: StreamState,
+  idleTimeout: number = IDLE_TIMEOUT,
 ): AsyncGenerator<ServerEvent, void, undefined> {
   const decoder = new TextDecoder();
   const reader = body.getReader();
@@ -27,7 +35,7 @@ export async function* readEvents(
   let id = state.id;
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await within(idleTimeout, reader.read());
       if (done) return;
       text += decoder.decode(value, { stream: true });
       // The last line is not complete yet. The server ends a line with one line feed.
@@ -50,7 +58,7 @@ export async function* readEvents(
       }
     }
   } finally {
-    // The caller may leave before the end: the connection closes then.
-    await reader.cancel().catch(() => undefined);
+    // The caller may leave before the end, and a read may time out: the connection closes then. A lost one may never confirm that.
+    reader.cancel().catch(() => undefined);
   }
 }

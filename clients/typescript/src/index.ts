@@ -59,11 +59,11 @@ export function createThroughline(options: ThroughlineOptions): Throughline {
 
   const open = (path: string, query: Record<string, string>) => {
     const search = new URLSearchParams(query);
-    return (lastEventId: string, signal: AbortSignal | undefined) => {
+    return (lastEventId: string, signal: AbortSignal) => {
       // The server prefers the header, which a repetition changes.
       const headers = { accept: "text/event-stream", "last-event-id": lastEventId };
       const target = search.size > 0 ? `${base}${path}?${search}` : `${base}${path}`;
-      return authorized(new Request(target, { headers, signal: signal ?? null }));
+      return authorized(new Request(target, { headers, signal }));
     };
   };
 

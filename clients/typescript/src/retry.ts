@@ -1,3 +1,5 @@
+import { retryAfter } from "./backoff.js";
+import { newKey } from "./key.js";
 import { problemOf, type Problem } from "./problem.js";
 
 /** How a client repeats requests. */
@@ -72,7 +74,7 @@ export function retryingFetch(
   const { attempts = 4, pause = 200, longestPause = 10_000 } = options;
   return async (request) => {
     if (!isRead(request) && !request.headers.has(KEY) && !isKeyedByServer(request)) {
-      request.headers.set(KEY, crypto.randomUUID());
+      request.headers.set(KEY, newKey());
     }
     for (let attempt = 1; ; attempt += 1) {
       // A body can be sent once, so that each attempt sends a copy.
@@ -83,7 +85,7 @@ export function retryingFetch(
         if (response.ok || isLast) return response;
         const problem = await problemOf(response);
         if (!mayRepeat(isRepeatable(request), problem, response.status)) return response;
-        const after = 1000 * Number(response.headers.get("retry-after") ?? 0);
+        const after = retryAfter(response.headers.get("retry-after"));
         if (after > longestPause) return response;
         wait = Math.max(wait, after);
         await response.body?.cancel();

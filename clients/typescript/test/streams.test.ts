@@ -20,7 +20,7 @@ test("events are read across the boundaries of their parts", async () => {
     const events = [];
     for await (const event of readEvents(body, state)) events.push(event);
     assert.deepEqual(events, [{ id: "3", event: "change", data: '{"a":\n"é"}' }]);
-    assert.deepEqual(state, { id: "3", retry: 50 }, "an event that was cut does not move the place");
+    assert.deepEqual(state, { id: "3", retry: 50 }, "an event that was cut does not move the cursor");
   }
 });
 

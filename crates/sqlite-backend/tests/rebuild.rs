@@ -280,6 +280,43 @@ async fn a_second_row_under_one_id_refuses_a_rebuild() {
     assert_eq!(names(store.directory.path()), before);
 }
 
+/// Changes a row of a table as if its columns had no type.
+fn change_untyped(path: &Path, table: &str, sql: &str) {
+    let connect = || {
+        let raw = Connection::open(path).unwrap();
+        raw.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA writable_schema = ON").unwrap();
+        raw
+    };
+    let definition = "UPDATE sqlite_schema SET sql = ?1 WHERE type = 'table' AND name = ?2";
+    let raw = connect();
+    let typed: String =
+        raw.query_row("SELECT sql FROM sqlite_schema WHERE name = ?1", [table], |row| row.get(0)).unwrap();
+    let untyped = typed.replace(") STRICT,", ")").replace(") STRICT", ")");
+    assert_eq!(raw.execute(definition, [&untyped, table]).unwrap(), 1);
+    drop(raw);
+    assert_eq!(connect().execute(sql, []).unwrap(), 1, "{sql}");
+    assert_eq!(connect().execute(definition, [&typed, table]).unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_row_with_a_column_of_another_type_refuses_a_rebuild_by_its_number() {
+    for (table, sql, row) in [
+        ("messages", "UPDATE messages SET role = x'00' WHERE message_pk = 9", "the row 9"),
+        ("changes", "UPDATE changes SET kind = x'00' WHERE rowid = 11", "the row 11"),
+        ("labels", "UPDATE labels SET thread_pk = 'x' WHERE thread_pk = 1", "a row"),
+    ] {
+        let store = store().await;
+        change_untyped(&store.path, table, sql);
+        let (maintenance, _db) = open(&store.path).await;
+        let before = names(store.directory.path());
+        let error = maintenance.rebuild_into(store.directory.path().join("rebuilt.db")).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Corrupt, Effect::NotApplied), "{error}");
+        let due = format!("the rebuild failed: {row} of the table `{table}` is damaged (cannot store ");
+        assert!(error.detail().starts_with(&due), "{error}");
+        assert_eq!(names(store.directory.path()), before);
+    }
+}
+
 #[tokio::test]
 async fn a_table_that_cannot_be_read_refuses_a_rebuild() {
     for table in ["messages", "changes"] {

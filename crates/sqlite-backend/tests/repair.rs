@@ -184,6 +184,26 @@ async fn a_damaged_last_message_is_repaired_at_its_sequence_number() {
     }
 }
 
+#[tokio::test]
+async fn a_tail_read_after_a_second_repair_begins_again() {
+    let (store, whole) = store(DAMAGES[0]).await;
+    let thread = store.db.thread("t");
+    let restore = async |text: &str| {
+        let copy = ImportRow { content: Content::text(text), ..row(&whole) };
+        let restored = thread.restore_damaged(vec![copy]).await.unwrap();
+        assert_eq!(restored.rows, [ImportedRow::Restored(Seq::new(2))]);
+    };
+    restore("the first copy").await;
+    let first = thread.read_content(id("b"), None).await.unwrap().unwrap();
+    assert_eq!(first.parts, [Delta::text("the first copy")]);
+    assert_eq!(Connection::open(&store.path).unwrap().execute(DAMAGES[0], []).unwrap(), 1);
+    restore("the other copy is longer").await;
+    let second = thread.read_content(id("b"), Some(first.next)).await.unwrap().unwrap();
+    assert_eq!((second.replaced, &*second.parts), (true, &[Delta::text("the other copy is longer")][..]));
+    let third = thread.read_content(id("b"), Some(second.next)).await.unwrap().unwrap();
+    assert_eq!((third.replaced, third.parts.len()), (false, 0));
+}
+
 /// The index and the row contradict each other, and the store cannot know which of them is right.
 #[tokio::test]
 async fn a_message_that_contradicts_its_index_is_corrupt_until_a_rebuild() {

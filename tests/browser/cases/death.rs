@@ -6,10 +6,13 @@ use serde_json::{Value, json};
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
-    time::sleep,
+    time::{Instant, sleep},
 };
 
-use crate::{driver::Browser, server::send};
+use crate::{
+    driver::{Browser, HANG},
+    server::send,
+};
 
 /// A server in a process of its own.
 struct Host {
@@ -25,7 +28,9 @@ impl Host {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
+        let begun = Instant::now();
         while TcpStream::connect(address).await.is_err() {
+            assert!(begun.elapsed() < HANG, "the server does not listen on {address}");
             sleep(Duration::from_millis(10)).await;
         }
         Self { address, process }
@@ -39,11 +44,15 @@ impl Host {
 
 /// Sends a write until the server answers it. The numbers of appends make the repetition harmless.
 async fn write(server: SocketAddr, path: &str, body: &Value) -> Value {
+    let begun = Instant::now();
     loop {
         match send(server, "POST", path, body).await {
             Ok((200 | 201, answer)) => return answer,
             Ok((status, answer)) => panic!("{path}: {status} {answer}"),
-            Err(_) => sleep(Duration::from_millis(20)).await,
+            Err(error) => {
+                assert!(begun.elapsed() < HANG, "{path}: {error}");
+                sleep(Duration::from_millis(20)).await;
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A headless Chromium with a new profile, driven over WebDriver.
 
-use std::{process::Stdio, time::Duration};
+use std::{path::Path, time::Duration};
 
 use fantoccini::{
     Client, ClientBuilder,
@@ -11,45 +11,32 @@ use http::Method;
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::driver_process::DriverProcess;
 
 /// The time after which a condition counts as never true.
-const HANG: Duration = Duration::from_secs(60);
+pub(crate) const HANG: Duration = Duration::from_secs(60);
 
-/// A browser with one tab. A drop ends its driver, and the driver ends the browser.
+/// A browser with one tab. A drop ends it, and then removes its profile.
 pub(crate) struct Browser {
     client: Client,
-    _driver: Child,
-    _profile: TempDir,
+    // The order of the fields is that of their drops.
+    _driver: DriverProcess,
+    profile: TempDir,
 }
 
 impl Browser {
     pub(crate) async fn start() -> Self {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the program chromedriver: on Debian, the package chromium-driver");
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = loop {
-            let line = lines.next_line().await.unwrap().expect("chromedriver states its port");
-            if let Some((_, port)) = line.split_once("successfully on port ") {
-                break port.trim_end_matches('.').parse::<u16>().unwrap();
-            }
-        };
-        // The driver must always be able to write.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let starts = timeout(HANG, DriverProcess::start()).await;
+        let (driver, port) = starts.expect("chromedriver states its port in time");
         let profile = tempfile::tempdir().unwrap();
         let mut builder = ClientBuilder::new(HttpConnector::new());
         let Value::Object(capabilities) = capabilities(&profile) else { unreachable!("an object") };
         builder.capabilities(capabilities);
-        let client = builder.connect(&format!("http://127.0.0.1:{port}")).await.expect("a session");
-        Self { client, _driver: driver, _profile: profile }
+        let address = format!("http://127.0.0.1:{port}");
+        let client = timeout(HANG, builder.connect(&address)).await.expect("an answer").expect("a session");
+        Self { client, _driver: driver, profile }
     }
 
     pub(crate) async fn open(&self, url: &str) {
@@ -117,6 +104,11 @@ impl Browser {
         let urls =
             requests.map(|event| event["message"]["params"]["request"]["url"].as_str().unwrap().to_owned());
         urls.filter(|url| url.starts_with("http") || url.starts_with("ws")).collect()
+    }
+
+    /// Returns the folder of the profile.
+    pub(crate) fn profile(&self) -> &Path {
+        self.profile.path()
     }
 
     /// Ends the session, and with it the browser.

@@ -4,6 +4,9 @@
 
 mod death;
 mod driver;
+#[cfg(target_os = "linux")]
+mod driver_end;
+mod driver_process;
 mod exact;
 mod injection;
 mod keyboard;

@@ -1,14 +1,16 @@
 //! Tail reads through the encryption: the layer detects chunks that are missing, repeated or moved between two reads.
 
 use throughline::{
-    Content, Delta, ErrorKind, NewReservation, PersistError, PersistResult, ReadResult, Role, Thread,
+    Content, Delta, ErrorKind, NewReservation, PersistError, PersistResult, Persistence, ReadResult, Role,
+    Thread,
     layers::encrypt::Unreadable,
     messages::{ContentBuffer, ContentChange, ContentCursor, ContentTail, ReadContent, UpdateMode},
+    sqlite::SqliteBackend,
 };
 
 use super::support::{StoreProxy, layer, stacks};
 
-async fn open_message(db: &throughline::Persistence) -> Thread {
+async fn open_message(db: &Persistence) -> Thread {
     let reservation = NewReservation::new(Role::Assistant).with_id("m".parse().unwrap());
     db.run(throughline::messages::Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
     db.thread("t")
@@ -137,5 +139,87 @@ async fn planted_text_in_a_tail_read_is_refused() {
             "{error}"
         );
         assert!(!format!("{error} {error:?}").contains("planted"));
+    }
+}
+
+/// A host without encryption and one that encrypts and accepts plaintext, on the same file.
+struct Migration {
+    plain: Persistence,
+    encrypting: Persistence,
+    proxy: StoreProxy,
+    _folder: tempfile::TempDir,
+}
+
+impl Migration {
+    async fn open() -> Self {
+        let (folder, proxy) = (tempfile::tempdir().unwrap(), StoreProxy::default());
+        let path = folder.path().join("chat.db");
+        let plain = Persistence::builder().backend(SqliteBackend::open(&path).await.unwrap());
+        let encrypting = Persistence::builder()
+            .layer(layer().accept_plaintext())
+            .layer(proxy.layer())
+            .backend(SqliteBackend::open(&path).await.unwrap());
+        let (plain, encrypting) = (plain.build().unwrap(), encrypting.build().unwrap());
+        Self { plain, encrypting, proxy, _folder: folder }
+    }
+}
+
+#[tokio::test]
+async fn plaintext_that_another_host_appends_is_read_at_each_cursor() {
+    let hosts = Migration::open().await;
+    let writer = open_message(&hosts.plain).await;
+    let thread = hosts.encrypting.thread("t");
+    append(&writer, "one ").await;
+    let from_plain = tail(&writer, None).await.unwrap().next;
+    let first = tail(&thread, None).await.unwrap();
+    assert_eq!(first.parts, [Delta::text("one ")]);
+    append(&writer, "two ").await;
+    for after in [from_plain, first.next] {
+        let second = tail(&thread, Some(after)).await.unwrap();
+        assert_eq!((&*second.parts, second.replaced), (&[Delta::text("two ")][..], false));
+    }
+    let second = tail(&thread, Some(first.next)).await.unwrap();
+    // A write without content.
+    writer.update_content("m".parse().unwrap(), ContentChange::none(), UpdateMode::Partial).await.unwrap();
+    let third = tail(&thread, Some(second.next)).await.unwrap();
+    assert_eq!(third.parts, []);
+    // The encrypting host continues the message, and its reader continues at the cursor.
+    append(&thread, "three ").await;
+    let fourth = tail(&thread, Some(third.next)).await.unwrap();
+    assert_eq!(fourth.parts, [Delta::text("three ")]);
+    append(&thread, "four").await;
+    assert_eq!(tail(&thread, Some(fourth.next)).await.unwrap().parts, [Delta::text("four")]);
+    let (mut content, whole) = (ContentBuffer::new(&Content::empty()), tail(&thread, None).await.unwrap());
+    whole.parts.iter().for_each(|part| content.push(part));
+    assert_eq!(content.content(), Content::text("one two three four"));
+    assert_eq!(thread.get("m".parse().unwrap()).await.unwrap().unwrap().content, content.content());
+}
+
+#[tokio::test]
+async fn a_chunk_that_is_missing_repeated_or_moved_is_detected_where_plaintext_is_accepted() {
+    let attacks: [fn(&mut Vec<String>); 4] = [
+        |blocks| drop(blocks.remove(0)),
+        |blocks| drop(blocks.pop()),
+        |blocks| blocks.swap(0, 1),
+        |blocks| blocks.push(blocks[0].clone()),
+    ];
+    for attack in attacks {
+        let Migration { encrypting, proxy, _folder, .. } = Migration::open().await;
+        let thread = open_message(&encrypting).await;
+        append(&thread, "one ").await;
+        let read = tail(&thread, None).await.unwrap();
+        append(&thread, "two ").await;
+        append(&thread, "three").await;
+        tamper(&proxy, attack);
+        let error = tail(&thread, Some(read.next)).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), reason(&error)),
+            (ErrorKind::Corrupt, Some(&Unreadable::Chunks)),
+            "{error}"
+        );
+        // Nor may all of them be missing.
+        tamper(&proxy, Vec::clear);
+        let error = tail(&thread, Some(read.next)).await.unwrap_err();
+        assert_eq!(reason(&error), Some(&Unreadable::Chunks), "{error}");
     }
 }

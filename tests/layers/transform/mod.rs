@@ -2,6 +2,7 @@
 
 mod in_doubt;
 mod long_texts;
+mod tails;
 mod tenants;
 
 use std::sync::{

@@ -1,5 +1,7 @@
 //! `tools`: what the other steps need, installed where that can be done.
 
+use std::time::Duration;
+
 use crate::Result;
 use crate::process::Process;
 use crate::skips::Skips;
@@ -10,6 +12,9 @@ const NEXTEST: &str = "0.9.143";
 
 /// The Debian packages with which C can be compiled.
 const C_COMPILER: [&str; 2] = ["gcc", "libc6-dev"];
+
+/// The longest time that an installation of packages takes. One that takes longer hangs.
+pub(super) const INSTALLATION: Duration = Duration::from_secs(600);
 
 /// Checks or installs all of them.
 pub(super) fn run(workspace: &Workspace, _: &mut Skips) -> Result {
@@ -66,7 +71,9 @@ pub(super) fn debian(workspace: &Workspace, name: &str, packages: &[&str]) -> Re
         return Err(format!("{name} is missing; on Debian: apt-get install {}", packages.join(" ")).into());
     }
     println!("{name} is missing: it is installed now");
-    let apt = || -> Process { workspace.program("apt-get").setting("DEBIAN_FRONTEND", "noninteractive") };
+    let apt = || -> Process {
+        workspace.program("apt-get").setting("DEBIAN_FRONTEND", "noninteractive").limit(INSTALLATION)
+    };
     apt().args(["update", "--quiet"]).run()?;
     // dpkg keeps the existing configuration and asks no question.
     let keep = ["-o", "Dpkg::Options::=--force-confold"];

@@ -41,7 +41,8 @@ impl Batch {
     /// The most bytes of stored content that the items of one batch may read and write again: 64 MiB. An item that
     /// appends to stored content and settles the message, or edits it, rewrites the whole content, so a small item can
     /// rewrite megabytes. A batch beyond it fails as [`TooLarge`](crate::ErrorKind::TooLarge), with the index of the
-    /// item that exceeds it; divide the batch. The first such item of a batch is always accepted.
+    /// item that exceeds it; divide the batch. An item is accepted whatever its content is as long as the items before it rewrite
+    /// no bytes; the end of a draft without content already rewrites a few.
     pub const MAX_REWRITTEN_BYTES: u64 = 64 << 20;
 
     /// Returns an empty batch.

@@ -127,7 +127,8 @@ impl<S: RowSource> WriteScope<'_, S> {
         let message = copy.to_message(self.tenant, thread, damaged.seq);
         self.drop_damaged(thread, &copy.id, damaged);
         let mut row = MessageRow::new(&message, self.next_change());
-        row.replaced = row.revision;
+        // The copy has the first revision, as every imported message. The cursors of the damaged content are of another replacement.
+        row.replaced = damaged.replaced.max(damaged.revision).next();
         self.emit(thread, ChangeKind::Edited(row.changed(&copy.id)));
         let key = self.message_key(thread, &copy.id);
         self.rows.contents.put(key.clone(), message.content);

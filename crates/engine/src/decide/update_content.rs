@@ -58,7 +58,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let key = self.message_key(&update.thread, &update.id);
         row.chunks = self.rows.chunks.append(&key, row.chunks, &update.change);
         if matches!(update.change, ContentChange::Replace(_)) {
-            row.replaced = row.revision;
+            row.replace_content();
             row.first_chunk = row.chunks;
             self.rows.chunks.delete_below(&key, row.chunks);
         }
@@ -93,7 +93,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         }
         let content = match &update.change {
             ContentChange::Replace(content) => {
-                row.replaced = row.revision;
+                row.replace_content();
                 content.clone()
             }
             // Content that was accepted chunk by chunk is within the limit at its end.

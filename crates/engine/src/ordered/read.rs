@@ -47,7 +47,7 @@ impl<S: OrderedRead> OrderedRows<S> {
     ///
     /// # Errors
     /// `Invalid` if the limit of the read is zero or too large. `TooOld` for a position that the store has not reached.
-    /// `Unavailable` if the store cannot be read.
+    /// `Corrupt` for a tail read of an open message whose chunks are not its content. `Unavailable` if the store cannot be read.
     pub fn read(&self, tenant: &TenantId, read: &ReadArgs, now: Timestamp) -> Result<ReadResult> {
         match read {
             ReadArgs::Page(read) => rules::check_page(read.limit, read.max_bytes)?,

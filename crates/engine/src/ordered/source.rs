@@ -9,7 +9,7 @@ use throughline_core::{
         sessions::{AgentRecord, AttemptRecord, KnownSession, SessionHead},
     },
     changes::QuarantinedChange,
-    messages::{ContentChange, ContentTail, ReadContent},
+    messages::{ContentChange, ContentTail, DamagedMessage, ReadContent},
 };
 
 use super::{OrderedRead, OrderedRows, keys, read::unavailable, stopped};
@@ -23,8 +23,6 @@ use crate::{
         chunk_text,
     },
 };
-
-const DAMAGED: &str = "the chunks of an open message are not its content";
 
 type Loaded<T> = Result<T, Halt<BoxError>>;
 
@@ -91,7 +89,9 @@ impl<S: OrderedRead> OrderedRows<S> {
         let Some(row) = self.shown(&key).map_err(unavailable)? else { return Ok(None) };
         let state = row.content_state();
         let start = TailStart::of(read, &state);
-        let fragment = self.fragment(&key, &row, start).map_err(unavailable)?;
+        let fragment = self.fragment(&key, &row, start).map_err(unavailable)?.ok_or_else(|| {
+            DamagedMessage { thread: read.thread.clone(), seq: row.seq, id: Some(read.id.clone()) }.to_error()
+        })?;
         start.answer(read, &state, &fragment).map(Some)
     }
 
@@ -102,14 +102,15 @@ impl<S: OrderedRead> OrderedRows<S> {
         Ok(row.filter(|row| thread.is_some_and(|thread| row.seq.is_some_and(|seq| seq > thread.floor))))
     }
 
+    /// Reads the content after the start of a tail read. `None` if the chunks of the message are not its content.
     fn fragment(
         &self,
         key: &MessageKey,
         row: &MessageRow,
         start: TailStart,
-    ) -> Result<ContentFragment, BoxError> {
+    ) -> Result<Option<ContentFragment>, BoxError> {
         if row.chunks == 0 {
-            return Ok(ContentFragment::whole(&self.find_content(key)?));
+            return Ok(Some(ContentFragment::whole(&self.find_content(key)?)));
         }
         let prefix = keys::of_message("chunk", key);
         let mut chunks = ChunksBackward::new(start, &row.content_state());
@@ -119,9 +120,11 @@ impl<S: OrderedRead> OrderedRows<S> {
         {
             let change = change?;
             let (kind, text) = chunk_text(&change);
-            chunks.push(kind, text.to_owned()).ok_or(DAMAGED)?;
+            if chunks.push(kind, text.to_owned()).is_none() {
+                return Ok(None);
+            }
         }
-        Ok(chunks.into_fragment().ok_or(DAMAGED)?)
+        Ok(chunks.into_fragment())
     }
 
     fn find_range(&self, range: &MessageRange) -> Result<Vec<(MessageId, MessageRow)>, BoxError> {

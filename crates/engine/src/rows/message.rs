@@ -21,7 +21,8 @@ pub struct MessageRow {
     pub state: MessageState,
     /// The revision of the content.
     pub revision: Revision,
-    /// The revision that last replaced the content; zero if nothing did. A tail read begins again after a replacement.
+    /// The revision that last replaced the content; zero if nothing did. A tail read begins again after a replacement. A repair
+    /// starts again at the first revision, so that after one this is a higher number.
     #[serde(default)]
     pub replaced: Revision,
     /// The number of the last written chunk. Zero for a settled message.
@@ -95,6 +96,12 @@ impl MessageRow {
     pub fn from_tail_code(code: i64) -> Option<(Tail, Revision)> {
         let replaced = u64::try_from(code >> TAIL_BITS).ok()?;
         Some((Tail::from_code(code & ((1 << TAIL_BITS) - 1))?, Revision::new(replaced)))
+    }
+
+    /// Records that this revision replaced the content: by its number, or the next one that [`replaced`](Self::replaced) did not
+    /// have.
+    pub fn replace_content(&mut self) {
+        self.replaced = self.revision.max(self.replaced.next());
     }
 
     /// Returns the tombstone of the message, which has no content and no metadata.
@@ -172,6 +179,8 @@ pub struct DamagedRow {
     pub seq: Seq,
     /// The revision.
     pub revision: Revision,
+    /// The revision that last replaced the content, as [`MessageRow::replaced`]; zero if it is not readable.
+    pub replaced: Revision,
     /// The state, if it is readable.
     pub state: Option<MessageState>,
 }

@@ -1,6 +1,6 @@
 use throughline_core::{
     Content, ErrorKind, NewMessage, PersistResult, Role, Seq, Timestamp,
-    messages::{Add, Delete, Import, ImportRow, ImportedRow},
+    messages::{Add, ContentChange, Delete, Import, ImportRow, ImportedRow, UpdateContent, UpdateMode},
     threads::{Generation, PruneThread, RebuildThread, ThreadArgs, ThreadResult},
 };
 use throughline_engine::rows::MessageKey;
@@ -60,6 +60,26 @@ fn a_copy_restores_a_damaged_message_with_its_sequence_number() {
         panic!("another answer")
     };
     assert!(matches!(imported.rows[..], [ImportedRow::Present(_)]));
+}
+
+#[test]
+fn each_repair_and_each_replacement_after_it_is_another_replacement_of_the_content() {
+    let (mut store, key) = with_damage();
+    let (thread, id) = (key.thread.thread.clone(), key.id.clone());
+    let mut seen = vec![store.messages[&key].replaced.get()];
+    for round in 0..3 {
+        store.damaged.insert(key.clone());
+        store.result(Import::restoring(thread.clone(), vec![copy()]));
+        store.damaged.clear();
+        assert_eq!(store.messages[&key].revision.get(), 1, "{round}");
+        seen.push(store.messages[&key].replaced.get());
+        for _ in 0..round {
+            let edit = ContentChange::Replace(Content::text("an edit"));
+            store.result(UpdateContent::new(thread.clone(), id.clone(), edit, UpdateMode::Edit));
+            seen.push(store.messages[&key].replaced.get());
+        }
+    }
+    assert_eq!(seen, [0, 2, 3, 4, 5, 6, 7]);
 }
 
 #[test]

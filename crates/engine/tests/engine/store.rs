@@ -320,7 +320,8 @@ impl RowSource for &mut Store {
     fn damaged_message(&mut self, key: &MessageKey) -> Result<Option<DamagedRow>, Halt<NotLoaded>> {
         let found = self.messages.get(key).filter(|_| self.damaged.contains(key));
         Ok(found.and_then(|row| {
-            Some(DamagedRow { seq: row.seq?, revision: row.revision, state: Some(row.state) })
+            let MessageRow { seq, revision, replaced, state, .. } = *row;
+            Some(DamagedRow { seq: seq?, revision, replaced, state: Some(state) })
         }))
     }
 }

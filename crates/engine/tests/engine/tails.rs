@@ -3,7 +3,8 @@
 use std::{cell::Cell, collections::BTreeMap};
 
 use throughline_core::{
-    BoxError, Content, Delta, NewReservation, PersistArgs, ReadArgs, ReadResult, Role, TenantId, Timestamp,
+    BoxError, Content, Delta, Effect, ErrorKind, NewReservation, PersistArgs, ReadArgs, ReadResult, Role,
+    TenantId, Timestamp,
     messages::{
         ContentBuffer, ContentChange, ContentCursor, ContentTail, ReadContent, Reserve, UpdateContent,
         UpdateMode,
@@ -125,5 +126,7 @@ fn a_chunk_that_is_missing_is_no_content() {
     store.map.remove(&second);
     let read = ReadArgs::Content(ReadContent::new("t".parse().unwrap(), "m".parse().unwrap(), None));
     let answer = OrderedRows::new(&store).read(&TenantId::default(), &read, Timestamp::from_micros(9));
-    assert_eq!(answer.unwrap_err().kind(), throughline_core::ErrorKind::Unavailable);
+    let error = answer.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Corrupt, Effect::NotApplied));
+    assert_eq!(error.message(), Some(&"m".parse().unwrap()));
 }

@@ -2,6 +2,9 @@
 //!
 //! The cursor of a tail read names the last chunk that the reader has, by its revision. The next chunk has the next revision, so
 //! that the layer detects a missing, repeated or moved chunk between two reads too.
+//!
+//! Where plaintext is accepted, a host without encryption may still append to its messages. Behind plaintext, the cursor has the
+//! revision zero: plaintext can follow, or any chunk that continues a message.
 
 use super::{
     Unreadable,
@@ -33,15 +36,14 @@ pub(super) fn open_tail(
     };
     let read = opened.take(std::mem::take(&mut tail.parts)).and_then(|()| opened.check_end(tail));
     read.map_err(|why| why.at("content", &thread, Some(&id)))?;
-    if tail.has_more {
-        let reached = opened.reached.filter(|_| opened.has_chunks).or(after.map(ContentCursor::revision));
-        tail.next = tail.next.at_revision(reached.unwrap_or(UNKNOWN));
+    if tail.has_more || opened.reached == Some(UNKNOWN) {
+        tail.next = tail.next.at_revision(opened.reached.unwrap_or(UNKNOWN));
     }
     tail.parts = opened.parts;
     Ok(())
 }
 
-/// The revision in a cursor between plaintext from before the encryption and its end.
+/// The revision in a cursor behind plaintext.
 const UNKNOWN: Revision = Revision::ZERO;
 
 struct Opened<'a, 'k> {
@@ -50,7 +52,7 @@ struct Opened<'a, 'k> {
     parts: Vec<Delta>,
     /// The revision of the message.
     revision: u64,
-    /// The revision of the last chunk; `None` at the start of the content.
+    /// The revision of the last chunk, or [`UNKNOWN`] behind plaintext; `None` at the start of the content.
     reached: Option<Revision>,
     has_chunks: bool,
     has_plaintext: bool,
@@ -85,6 +87,8 @@ impl Opened<'_, '_> {
         }
         if !self.has_plaintext {
             self.has_plaintext = true;
+            // A host without encryption wrote it, with any number of writes.
+            self.reached = Some(UNKNOWN);
             let (thread, id) = self.owner;
             self.key_set.met_plaintext(thread, Some(id), Field::Reason { revision: self.revision })?;
         }
@@ -93,8 +97,8 @@ impl Opened<'_, '_> {
 
     fn chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Unreadable> {
         let is_due = match self.reached {
-            // The start of the content. An append to plaintext from before the encryption starts nothing.
-            None => chunk.part.begins() != self.has_plaintext,
+            None => chunk.part.begins(),
+            // An append to plaintext starts nothing.
             Some(UNKNOWN) => !chunk.part.begins() && self.key_set.accepts_plaintext(),
             Some(reached) => !chunk.part.begins() && chunk.revision == reached.next().get(),
         };

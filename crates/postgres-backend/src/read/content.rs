@@ -20,6 +20,10 @@ const CHUNKS: &str = "SELECT p.n, p.kind, p.delta FROM throughline.chunks p \
 /// The chunks of one statement, if the cursor does not say how many there are.
 const MANY: u64 = 4096;
 
+/// The most chunks of the first statement after a cursor. The cursor of an answer with a limit has the revision of the answer
+/// before, so that it expects more chunks than there are.
+const FIRST: u64 = 256;
+
 impl Scope<'_> {
     pub(super) async fn tail(&mut self, read: &ReadContent) -> Answer<Option<ContentTail>> {
         let get = GetMessage { thread: read.thread.clone(), id: read.id.clone() };
@@ -48,7 +52,8 @@ impl Scope<'_> {
         start: TailStart,
     ) -> Answer<Option<ContentFragment>> {
         let mut chunks = ChunksBackward::new(start, &row.content_state());
-        let mut limit = ChunksBackward::expected(read, start, row.revision).unwrap_or(MANY);
+        let mut limit =
+            ChunksBackward::expected(read, start, row.revision).map_or(MANY, |most| most.min(FIRST));
         let mut last = row.chunks;
         while !chunks.is_complete() && last >= row.first_chunk {
             let rows = sqlx::query(CHUNKS)

@@ -52,7 +52,7 @@ impl Loading {
 /// Reads the columns of a message that are never stored apart from its row.
 pub(super) async fn short_columns(db: &mut PgConnection, key: &MessageKey) -> sqlx::Result<DamagedRow> {
     let row = sqlx::query(
-        "SELECT seq, revision, state FROM throughline.messages WHERE tenant = $1 AND thread = $2 AND id = $3",
+        "SELECT seq, revision, tail, state FROM throughline.messages WHERE tenant = $1 AND thread = $2 AND id = $3",
     )
     .bind(key.thread.tenant.as_str())
     .bind(key.thread.thread.as_str())

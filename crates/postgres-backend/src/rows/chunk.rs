@@ -22,7 +22,7 @@ pub(crate) fn push_stored(builder: &mut ContentBuilder, kind: i64, text: &[u8]) 
 }
 
 /// The content and the chunks of messages, grouped by message.
-const READ: &str = "SELECT m.tenant, m.thread, m.id, m.seq, m.revision, m.state, m.content, p.n, p.kind, p.delta, \
+const READ: &str = "SELECT m.tenant, m.thread, m.id, m.seq, m.revision, m.tail, m.state, m.content, p.n, p.kind, p.delta, \
     m.chunks - m.first_chunk + 1 AS due \
     FROM unnest($1::text[], $2::text[], $3::text[]) AS k (tenant, thread, id) \
     JOIN throughline.messages m ON m.tenant = k.tenant AND m.thread = k.thread AND m.id = k.id AND m.seq IS NOT NULL \

@@ -184,6 +184,8 @@ pub(super) fn decode_damaged(row: &PgRow) -> sqlx::Result<DamagedRow> {
     Ok(DamagedRow {
         seq: seq.and_then(counter).map_or(Seq::ZERO, Seq::new),
         revision: counter(revision).map_or(Revision::FIRST, Revision::new),
+        replaced: MessageRow::from_tail_code(row.try_get("tail")?)
+            .map_or(Revision::ZERO, |(_, replaced)| replaced),
         state: MessageState::from_name(row.try_get("state")?),
     })
 }

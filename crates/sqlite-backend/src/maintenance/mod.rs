@@ -151,8 +151,8 @@ impl Maintenance {
     /// To replace the store, end all writes first, because the new file has none of the later ones. Then close the store,
     /// and open the new file. Keep the file with the fingerprint key (`NAME-fingerprints`) next to it.
     ///
-    /// - Damaged rows are damaged in the new file too. [`RebuiltStore::verification`] names them; a deletion or an import
-    ///   repairs them.
+    /// - Damaged rows are damaged in the new file too, as long as each column has a value of its type.
+    ///   [`RebuiltStore::verification`] names them; a deletion or an import repairs them.
     /// - A damaged table of the order or of labels loses rows here. `verification` then names the threads, and
     ///   [`RebuildThread`](throughline_core::threads::RebuildThread) repairs each of them in the opened file.
     /// - The full-text index is not copied. The store builds it again after it is opened.
@@ -161,9 +161,10 @@ impl Maintenance {
     /// [`backup`](Self::backup) does. Needs a tokio runtime.
     ///
     /// # Errors
-    /// The errors of [`backup`](Self::backup). `Corrupt` if rows of a table cannot be read, or if two rows have one key,
-    /// because one of them was added while an index hid the other: the error names the table, and only a backup helps.
-    /// In all cases there is no new file.
+    /// The errors of [`backup`](Self::backup). `Corrupt` if rows of a table cannot be read, if a column of a row has no value
+    /// or one of another type, or if two rows have one key, because one of them was added while an index hid the other. The
+    /// error names the table, and the number of a row that it could read. Only a backup helps, or for a damaged message its
+    /// repair in this store. In all cases there is no new file.
     ///
     /// ```
     /// # async fn example(maintenance: throughline_sqlite::Maintenance) -> throughline_core::Result<()> {

@@ -5,7 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Statement, ToSql, types::ToSqlOutput};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Statement, ToSql, types::ToSqlOutput,
+};
 use throughline_core::{Effect, ErrorKind, PersistError, Result};
 
 use super::{
@@ -74,8 +76,10 @@ impl Table {
         copy.execute(&format!("DELETE FROM {name}"), []).map_err(failed)?;
         // Neither the order nor the rows come from an index.
         let order = if *is_index { "" } else { "NOT INDEXED ORDER BY rowid" };
-        let mut read = source.prepare(&format!("SELECT * FROM {name} {order}")).map_err(unreadable)?;
-        let columns = read.column_count();
+        let number = if *is_index { "0" } else { "rowid" };
+        let mut read =
+            source.prepare(&format!("SELECT {number}, * FROM {name} {order}")).map_err(unreadable)?;
+        let columns = read.column_count() - 1;
         let parameters = vec!["?"; columns].join(", ");
         let verb = if *is_index { "INSERT OR IGNORE" } else { "INSERT" };
         let mut write = copy.prepare(&format!("{verb} INTO {name} VALUES ({parameters})")).map_err(failed)?;
@@ -88,22 +92,30 @@ impl Table {
                 Err(error) => return Err(unreadable(error)),
             };
             for column in 0..columns {
-                let value = row.get_ref(column).map_err(failed)?;
+                let value = row.get_ref(column + 1).map_err(failed)?;
                 bind(&mut write, column, ToSqlOutput::Borrowed(value)).map_err(failed)?;
             }
-            write.raw_execute().map_err(|error| {
-                if !is_taken(&error) {
-                    return failed(error);
+            if let Err(error) = write.raw_execute() {
+                if error.sqlite_error_code() != Some(ErrorCode::ConstraintViolation) {
+                    return Err(failed(error));
                 }
-                let number = row.get_ref(0).ok().and_then(|value| value.as_i64().ok()).unwrap_or_default();
-                let detail = format!(
-                    "the rebuild failed: the row {number} of the table `{name}` has the same key as an earlier \
-                     row: restore a backup"
-                );
-                PersistError::new(ErrorKind::Corrupt, detail).with_effect(Effect::NotApplied)
-            })?;
+                let why = if is_taken(&error) {
+                    "has the same key as an earlier row".to_owned()
+                } else {
+                    format!("is damaged ({error})")
+                };
+                let row = if *is_index { "a row".to_owned() } else { format!("the row {}", rowid(row)) };
+                let detail =
+                    format!("the rebuild failed: {row} of the table `{name}` {why}: restore a backup");
+                return Err(PersistError::new(ErrorKind::Corrupt, detail).with_effect(Effect::NotApplied));
+            }
         }
     }
+}
+
+/// The number of a row that was read.
+fn rowid(row: &Row<'_>) -> i64 {
+    row.get(0).unwrap_or_default()
 }
 
 fn bind(write: &mut Statement<'_>, column: usize, value: impl ToSql) -> rusqlite::Result<()> {

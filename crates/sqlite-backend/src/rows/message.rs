@@ -167,7 +167,7 @@ impl Source<'_> {
         let found = self
             .db
             .prepare_cached(
-                "SELECT message_pk, message_id, seq, revision, state FROM messages \
+                "SELECT message_pk, message_id, seq, revision, state, tail FROM messages \
                  WHERE message_id = ?2 AND thread_pk = ?1",
             )?
             .query_row(params![thread_pk, key.id.as_str()], |row| {
@@ -180,14 +180,16 @@ impl Source<'_> {
                 }
                 let revision = row.integer(3).and_then(|stored| u64::try_from(stored).ok());
                 let state = row.text(4).and_then(|text| MessageState::from_name(str::from_utf8(text).ok()?));
-                Ok(Some((message_pk, seq, revision, state)))
+                let replaced = row.integer(5).and_then(|code| Some(MessageRow::from_tail_code(code)?.1));
+                Ok(Some((message_pk, seq, revision, replaced, state)))
             })
             .optional()?;
-        let Some((message_pk, seq, revision, state)) = found.flatten() else { return Ok(None) };
+        let Some((message_pk, seq, revision, replaced, state)) = found.flatten() else { return Ok(None) };
         self.messages.insert(key.clone(), StoredMessage::damaged(message_pk, Some(seq)));
         Ok(Some(DamagedRow {
             seq: u64::try_from(seq).map_or(Seq::ZERO, Seq::new),
             revision: revision.map_or(Revision::FIRST, Revision::new),
+            replaced: replaced.unwrap_or(Revision::ZERO),
             state,
         }))
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::installation::Installation;
 use super::python::Environment;
 use super::server::{Server, TOKEN};
 use crate::Result;
@@ -16,10 +17,10 @@ const SCRIPT: &str = "crates/http/tests/openai_client/scripted_conversation.py";
 const LIMIT: Duration = Duration::from_secs(180);
 
 pub(super) fn run(workspace: &Workspace, skips: &mut Skips, server: &Path) -> Result {
-    let python = match Environment::with(workspace, "openai", REQUIREMENTS) {
-        Ok(python) => python,
-        Err(why) => {
-            skips.add("the OpenAI clients against /v1/conversations", why.to_string());
+    let python = match Environment::with(workspace, "openai", REQUIREMENTS)? {
+        Installation::Complete(python) => python,
+        Installation::Impossible(why) => {
+            skips.add("the OpenAI clients against /v1/conversations", why);
             return Ok(());
         }
     };

@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::installation::{self, Installation};
 use crate::Result;
 use crate::process::Process;
+use crate::steps::tools;
 use crate::workspace::Workspace;
 
 /// A virtual environment.
@@ -16,17 +18,25 @@ pub(super) struct Environment {
 /// The file with the requirements that are installed.
 const INSTALLED: &str = "installed.txt";
 
+/// The log of the installation.
+const LOG: &str = "pip.log";
+
 impl Environment {
-    /// Creates it, or returns the one of an earlier run with the same requirements. The error says what is missing.
-    pub(super) fn with(workspace: &Workspace, name: &str, requirements: &str) -> Result<Self> {
+    /// Creates it, or returns the one of an earlier run with the same requirements. It is impossible without
+    /// Python, and without the index of its packages.
+    pub(super) fn with(workspace: &Workspace, name: &str, requirements: &str) -> Result<Installation<Self>> {
         let text = fs::read_to_string(workspace.root().join(requirements))?;
         let folder = workspace.metadata().target.join("xtask").join("python").join(name);
         let environment = Self { folder };
         if fs::read_to_string(environment.folder.join(INSTALLED)).is_ok_and(|installed| installed == text) {
-            return Ok(environment);
+            return Ok(Installation::Complete(environment));
         }
         if !workspace.program("python3").args(["--version"]).succeeds() {
-            return Err("there is no python3".into());
+            return Ok(Installation::Impossible("there is no python3".to_owned()));
+        }
+        if !workspace.program("python3").args(["-c", "import ensurepip, venv"]).succeeds() {
+            let why = "python3 cannot create a virtual environment; on Debian: apt-get install python3-venv";
+            return Ok(Installation::Impossible(why.to_owned()));
         }
         if environment.folder.exists() {
             fs::remove_dir_all(&environment.folder)?;
@@ -35,13 +45,28 @@ impl Environment {
         workspace
             .program("python3")
             .args(["-m", "venv", &folder])
+            .limit(tools::INSTALLATION)
             .run()
             .map_err(|error| format!("python3 cannot create a virtual environment: {error}"))?;
-        let pip = ["install", "--quiet", "--disable-pip-version-check", "--requirement", requirements];
-        let installs = environment.program(workspace, "pip").args(pip).run();
-        installs.map_err(|error| format!("pip cannot install {requirements}: {error}"))?;
+        let cache = workspace.metadata().target.join("xtask").join("cache").join("pip");
+        let log = environment.folder.join(LOG);
+        let pip = ["install", "--quiet", "--no-input", "--disable-pip-version-check"];
+        let installs = environment
+            .program(workspace, "pip")
+            .args(pip)
+            .args(["--cache-dir".as_ref(), cache.as_path(), "--log".as_ref(), log.as_path()])
+            .args(["--requirement", requirements])
+            .limit(tools::INSTALLATION)
+            .run();
+        if let Err(error) = installs {
+            let why = format!("pip cannot install {requirements}: {error}");
+            if installation::pip_reached_no_index(&fs::read_to_string(log).unwrap_or_default()) {
+                return Ok(Installation::Impossible(why));
+            }
+            return Err(why.into());
+        }
         fs::write(environment.folder.join(INSTALLED), text)?;
-        Ok(environment)
+        Ok(Installation::Complete(environment))
     }
 
     /// A program of the environment, in the folder of the workspace.

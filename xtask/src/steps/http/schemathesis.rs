@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::installation::Installation;
 use super::python::Environment;
 use super::server::{Server, TOKEN};
 use crate::Result;
@@ -23,10 +24,10 @@ const SECONDS: u32 = 60;
 const HANG: &str = "10";
 
 pub(super) fn run(workspace: &Workspace, skips: &mut Skips, server: &Path) -> Result {
-    let python = match Environment::with(workspace, "schemathesis", REQUIREMENTS) {
-        Ok(python) => python,
-        Err(why) => {
-            skips.add("schemathesis against the OpenAPI document", why.to_string());
+    let python = match Environment::with(workspace, "schemathesis", REQUIREMENTS)? {
+        Installation::Complete(python) => python,
+        Installation::Impossible(why) => {
+            skips.add("schemathesis against the OpenAPI document", why);
             return Ok(());
         }
     };

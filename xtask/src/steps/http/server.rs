@@ -4,12 +4,18 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+use std::{io, thread};
 
 use crate::Result;
 use crate::workspace::Workspace;
 
 /// The token of the caller.
 pub(super) const TOKEN: &str = "secret";
+
+/// The server opens an empty store. One that takes longer until it prints its address hangs.
+const START: Duration = Duration::from_secs(60);
 
 /// A running server. A drop ends it.
 #[derive(Debug)]
@@ -34,8 +40,19 @@ impl Server {
             .spawn()?;
         let output = child.stdout.take().ok_or("the server has no output")?;
         let mut server = Self { child, address: String::new() };
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
+        let (sender, receiver) = mpsc::channel();
+        // The thread ends with the server. It reads on, because the server must always be able to write.
+        thread::spawn(move || {
+            let mut output = BufReader::new(output);
+            let mut line = String::new();
+            let read = output.read_line(&mut line);
+            if sender.send(read.map(|_| line)).is_ok() {
+                let _ = io::copy(&mut output, &mut io::sink());
+            }
+        });
+        let line = receiver
+            .recv_timeout(START)
+            .map_err(|_| format!("the server did not print its address within {} s", START.as_secs()))??;
         let address = line.trim().strip_prefix("serving http://");
         server.address = address.ok_or("the server did not print its address")?.to_owned();
         Ok(server)

@@ -2,9 +2,7 @@ use serde::Serialize;
 
 use super::StreamCursor;
 use crate::{
-    Delta, Message, MessageId, MessageState, Revision, Seq,
-    message::Generation,
-    operation::{ContentTail, DamagedMessage},
+    Delta, Message, MessageId, MessageState, Revision, Seq, message::Generation, operation::DamagedMessage,
     thread::ThreadSummary,
 };
 
@@ -59,7 +57,7 @@ pub enum ThreadEvent {
     ThreadDeleted {},
     /// A message is damaged, and cannot be shown.
     Damaged(DamagedMessage),
-    /// A change is damaged, or a newer version wrote it.
+    /// A change is damaged, or a newer version wrote it; or the thread that it changed cannot be read.
     Unreadable {
         /// The reason.
         why: String,
@@ -104,13 +102,6 @@ pub struct AppendedContent {
     pub state: MessageState,
     /// The appends.
     pub parts: Vec<Delta>,
-}
-
-impl AppendedContent {
-    pub(super) fn of(tail: ContentTail, seq: Seq) -> Self {
-        let ContentTail { id, state, revision, parts, .. } = tail;
-        Self { id, seq, revision, state, parts }
-    }
 }
 
 /// A message that was settled.

@@ -1,5 +1,6 @@
 //! The stream of one thread: its changes, with the content that they bring.
 
+mod content;
 mod cursor;
 mod event;
 
@@ -8,6 +9,7 @@ use std::{
     fmt,
 };
 
+use self::{content::ReadAhead, cursor::ShownContent};
 pub use self::{
     cursor::{InvalidStreamCursor, StreamCursor},
     event::{AppendedContent, DeletedMessage, EndedMessage, StreamEvent, ThreadEvent},
@@ -17,7 +19,7 @@ use crate::{
     Content, ErrorKind, Message, MessageId, PersistError, Result, Revision, Seq, ThreadId,
     change::{Change, ChangeKind, ChangeScope, ChangedMessage},
     message::ContentCursor,
-    operation::{ContentTail, DamagedMessage, GetMessage, GetThread, ReadContent},
+    operation::{ContentTail, DamagedMessage, GetMessage, GetThread, ReadContent, ReadPage},
 };
 
 /// A stream of the changes of one thread after a cursor, including future ones, with the content that they bring: see
@@ -28,7 +30,20 @@ use crate::{
 /// continues, in any process: no content is lost, and none is shown twice.
 ///
 /// The stream shows the content of an open message as it grows. Many appends become one event if the reader is slower than the
-/// writer. It reads each byte of a growing message once. It keeps the changes of one read, and one event.
+/// writer.
+///
+/// # Cost
+/// The stream reads the content that a change brings with one [tail read](ReadContent) of up to [`ReadPage::MAX_BYTES`], and shows it
+/// in several events. So it reads each byte of a growing message once, and a settled message once, however long it is. A stream that
+/// continues from a cursor reads the answer again in which the cursor is: at most the content of one message. After a change of
+/// metadata the stream reads the whole message.
+///
+/// The stream keeps the changes of one read and the answer to one tail read: the content of one message, up to 64 MiB. The rest of
+/// an answer is shown although the message is deleted meanwhile; the event of the deletion follows.
+///
+/// # Damage
+/// A damaged message, and one whose key was shredded, is a [`Damaged`](ThreadEvent::Damaged) event, and a thread in this state is
+/// [`Unreadable`](ThreadEvent::Unreadable). The stream goes on behind it.
 ///
 /// ```no_run
 /// use throughline_core::{Persistence, changes::ThreadEvent, messages::PageFrom};
@@ -59,6 +74,8 @@ pub struct ThreadStream {
     changes: VecDeque<Change>,
     /// The revisions of the messages that were read as a whole since the last read of changes.
     shown: HashMap<Seq, Revision>,
+    /// The rest of a tail read, whose events follow.
+    ahead: Option<ReadAhead>,
     limit: u32,
 }
 
@@ -79,12 +96,20 @@ impl ThreadStream {
             Err(_) => ChangeScope::Tenant,
         };
         let feed = db.changes(scope, cursor.position);
-        Self { db, thread, feed, cursor, changes: VecDeque::new(), shown: HashMap::new(), limit: LIMIT }
+        Self {
+            db,
+            thread,
+            feed,
+            cursor,
+            changes: VecDeque::new(),
+            shown: HashMap::new(),
+            ahead: None,
+            limit: LIMIT,
+        }
     }
 
-    /// Sets the most bytes of content in one event: 1 to
-    /// [`ReadPage::MAX_BYTES`](crate::messages::ReadPage::MAX_BYTES), 64 KiB by default. A message that was added or edited is
-    /// one event of any size.
+    /// Sets the most bytes of content in one event, 64 KiB by default. An event has at least one character or one block: text is
+    /// divided, a block of another kind is not. A message that was added or edited is one event of any size.
     pub const fn with_limit(mut self, bytes: u32) -> Self {
         self.limit = bytes;
         self
@@ -181,10 +206,13 @@ impl ThreadStream {
                 if self.changes.iter().skip(1).any(is_of_thread) {
                     return Ok(self.pass());
                 }
-                let read = self.db.read(GetThread { thread: thread.clone() }).await?;
-                Ok(match read {
-                    Some(summary) => self.show(ThreadEvent::Thread(Box::new(summary))),
-                    None => self.pass(),
+                Ok(match self.db.read(GetThread { thread: thread.clone() }).await {
+                    Ok(Some(summary)) => self.show(ThreadEvent::Thread(Box::new(summary))),
+                    Ok(None) => self.pass(),
+                    Err(error) if is_of_data(&error) => {
+                        self.show(ThreadEvent::Unreadable { why: error.to_string() })
+                    }
+                    Err(error) => return Err(error),
                 })
             }
             ChangeKind::ThreadCleared { generation, through } => {
@@ -248,42 +276,60 @@ impl ThreadStream {
 
     /// Shows the content of a message that the reader does not have. `None` if the reader has all content up to the change.
     async fn content(&mut self, thread: &ThreadId, of: &ChangedMessage) -> Result<Option<Step>> {
-        let after = self.cursor.open.get(&of.seq).copied();
-        if after.is_some_and(|after| after.revision() >= of.revision) {
+        let shown = self.cursor.open.get(&of.seq).copied();
+        if shown.is_some_and(|shown| shown.cursor.revision() >= of.revision) {
             return Ok(None);
         }
-        let read = match self.tail(thread, of, after).await {
-            // The cursor is of another copy of the store.
-            Err(error) if error.kind() == ErrorKind::Invalid && after.is_some() => {
-                let whole = self.tail(thread, of, None).await;
-                whole.map(|tail| tail.map(|tail| ContentTail { replaced: true, ..tail }))
-            }
-            read => read,
+        let mut ahead = match self.ahead.take() {
+            Some(ahead) if ahead.continues(of.seq, shown) => ahead,
+            _ => match self.read_ahead(thread, of, shown).await {
+                Ok(Some(read)) => read,
+                // Deleted meanwhile: the event of the deletion follows.
+                Ok(None) => {
+                    self.cursor.open.remove(&of.seq);
+                    return Ok(Some(self.pass()));
+                }
+                Err(error) if is_of_data(&error) => {
+                    self.cursor.open.remove(&of.seq);
+                    return Ok(Some(self.show(damaged(thread, of))));
+                }
+                Err(error) => return Err(error),
+            },
         };
-        let tail = match read {
-            Ok(Some(tail)) => tail,
-            // Deleted meanwhile: the event of the deletion follows.
-            Ok(None) => return Ok(Some(self.pass())),
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                self.cursor.open.remove(&of.seq);
-                return Ok(Some(self.show(damaged(thread, of))));
-            }
-            Err(error) => return Err(error),
-        };
-        self.cursor.set(of.seq, tail.next);
-        let begins_again = tail.replaced || after.is_none();
-        if tail.parts.is_empty() && !begins_again {
-            return Ok(None);
-        }
+        let event = ahead.event(self.limit);
+        self.cursor.set(of.seq, ahead.shown());
+        let Some(event) = event else { return Ok(None) };
         // The change has another event if it is not a write.
         let is_write =
             matches!(self.changes.front().map(|change| &change.kind), Some(ChangeKind::Written(_)));
-        if !tail.has_more && is_write {
+        if !ahead.is_empty() {
+            self.ahead = Some(ahead);
+        } else if !ahead.has_more() && is_write {
             self.pass();
         }
-        let appended = AppendedContent::of(tail, of.seq);
-        let event = if begins_again { ThreadEvent::Replaced(appended) } else { ThreadEvent::Delta(appended) };
         Ok(Some(Step::Event(event)))
+    }
+
+    /// Reads the content behind what is shown. `None` if the message is deleted.
+    async fn read_ahead(
+        &self,
+        thread: &ThreadId,
+        of: &ChangedMessage,
+        shown: Option<ShownContent>,
+    ) -> Result<Option<ReadAhead>> {
+        match self.tail(thread, of, shown.map(|shown| shown.cursor)).await {
+            Ok(Some(tail)) => {
+                if let Some(ahead) = ReadAhead::after(shown, of.seq, tail) {
+                    return Ok(Some(ahead));
+                }
+            }
+            Ok(None) => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::Invalid && shown.is_some() => {}
+            Err(error) => return Err(error),
+        }
+        // The cursor is of another copy of the store.
+        let whole = self.tail(thread, of, None).await?;
+        Ok(whole.and_then(|whole| ReadAhead::after(None, of.seq, whole)))
     }
 
     async fn tail(
@@ -292,7 +338,7 @@ impl ThreadStream {
         of: &ChangedMessage,
         after: Option<ContentCursor>,
     ) -> Result<Option<ContentTail>> {
-        let read = ReadContent::new(thread.clone(), of.id.clone(), after).with_limit(self.limit);
+        let read = ReadContent::new(thread.clone(), of.id.clone(), after).with_limit(ReadPage::MAX_BYTES);
         self.db.read(read).await
     }
 
@@ -305,7 +351,7 @@ impl ThreadStream {
         let get = GetMessage { thread: thread.clone(), id: of.id.clone() };
         match self.db.read(get).await {
             Ok(message) => Ok(Ok(message)),
-            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Err(damaged(thread, of))),
+            Err(error) if is_of_data(&error) => Ok(Err(damaged(thread, of))),
             Err(error) => Err(error),
         }
     }
@@ -314,7 +360,7 @@ impl ThreadStream {
     async fn reason(&self, thread: &ThreadId, id: &MessageId) -> Result<Option<String>, PersistError> {
         match self.db.read(GetMessage { thread: thread.clone(), id: id.clone() }).await {
             Ok(message) => Ok(message.and_then(|message| message.abandon_reason)),
-            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+            Err(error) if is_of_data(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -362,6 +408,11 @@ impl ThreadStream {
     fn was_shown(&self, of: &ChangedMessage) -> bool {
         self.shown.get(&of.seq).is_some_and(|shown| *shown >= of.revision)
     }
+}
+
+/// Whether an error remains at each further read: the data is damaged, or its key was shredded.
+fn is_of_data(error: &PersistError) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Gone)
 }
 
 const fn is_of_thread(change: &Change) -> bool {

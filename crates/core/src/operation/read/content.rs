@@ -16,8 +16,10 @@ use crate::{
 /// again with an empty buffer if an answer is [`replaced`](ContentTail::replaced).
 ///
 /// # Cost
-/// While the message is open, a read costs the bytes after the cursor, so that the reads of a reader cost the bytes of the message
-/// once. A read of a settled message costs the bytes of the message, whatever the cursor is: read it with few large limits.
+/// While the message is open, a read costs all bytes after the cursor, whatever the limit is: a store reads from the end back to
+/// the cursor. So the reads of a reader that keeps up cost the bytes of the message once. A read of a settled message costs the bytes
+/// of the message, whatever the cursor is. In both states n answers to a reader that is behind cost up to n times its content: read
+/// it with few large limits.
 ///
 /// # Errors
 /// [`Invalid`](crate::ErrorKind::Invalid) for a limit that is out of range, and for a cursor after the end of the content or
@@ -34,7 +36,8 @@ pub struct ReadContent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<ContentCursor>,
     /// The most bytes of content in the answer: 1 to [`ReadPage::MAX_BYTES`]. The answer has at least one part. Text is divided
-    /// between characters; a block of another kind is never divided, and behind encryption the text of one write.
+    /// between characters; a block of another kind is never divided, and behind encryption the text of one write. A
+    /// transform that restores text divides no text, so that its answer can be longer.
     #[serde(default = "super::page::default_bytes", skip_serializing_if = "super::page::is_default_bytes")]
     pub limit: u32,
 }
