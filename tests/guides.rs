@@ -13,6 +13,10 @@ mod layers_guide {}
 mod import_guide {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../docs/guide/ndjson.md")]
+mod ndjson_guide {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../docs/guide/moving-a-store.md")]
 mod moving_guide {}
 

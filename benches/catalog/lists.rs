@@ -1,4 +1,7 @@
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use throughline::{search::SearchMessages, threads::ListThreads};
 
@@ -27,18 +30,26 @@ pub(crate) async fn compare(stores: &[Store; 2], rounds: usize) -> Result<(), Fa
     let mut latencies = [Latencies::default(), Latencies::default()];
     let mut cursors = Vec::new();
     for store in stores {
-        // A cursor in the middle of the list.
-        let mut list = ListThreads::new(PAGE);
-        for _ in 0..store.threads / 2 / PAGE as usize {
+        // Cursors around the middle of the list: the cost of a page depends on how many threads share the time of its cursor.
+        let (mut list, mut middle) = (ListThreads::new(PAGE), Vec::new());
+        let pages = store.threads / PAGE as usize;
+        for page in 0..pages * 3 / 4 {
             list.after = store.db.threads(list.clone()).await?.next;
+            if page >= pages / 4 {
+                middle.push(list.clone());
+            }
         }
-        cursors.push(list);
+        cursors.push(middle);
     }
     for _ in 0..rounds {
         for ((store, middle), latencies) in stores.iter().zip(&cursors).zip(&mut latencies) {
             let list = async || store.db.threads(ListThreads::new(PAGE)).await.map(|list| list.threads.len());
             latencies.list.push(measure(async || check_full(list().await?)).await?);
-            let list = async || store.db.threads(middle.clone()).await.map(|list| list.threads.len());
+            let next = Cell::new(0);
+            let list = async || {
+                let middle = &middle[next.replace(next.get() + 1) % middle.len()];
+                store.db.threads(middle.clone()).await.map(|list| list.threads.len())
+            };
             latencies.middle.push(measure(async || check_full(list().await?)).await?);
             for (word, latencies) in [(RARE, &mut latencies.rare), (COMMON, &mut latencies.common)] {
                 let search = async || store.db.search(SearchMessages::new(word, 10)).await.map(drop);

@@ -121,8 +121,8 @@ async fn run_hostile_call(behavior: Behavior) -> Result<(), (ErrorKind, Effect)>
         .admission(Admission { writes: WRITES as usize, reads: 1, waiting: 10_000 })
         .build()
         .unwrap();
-    // The deadline only has to pass; the test measures no time.
-    let deadline = Duration::from_millis(20);
+    // The deadline only has to pass; the test measures no time. The write of a call that is late afterwards has to be applied before.
+    let deadline = Duration::from_millis(if behavior == Behavior::LateAfter { 3_000 } else { 20 });
     let add = db.thread(behavior.thread()).add(message("hostile")).deadline(deadline);
     let hostile: JoinHandle<Result<_>> = tokio::spawn(add.into_future());
     signals.arrivals(1).await;

@@ -86,7 +86,7 @@ async fn more_open_messages_than_a_cursor_has_are_each_finished_once() {
 }
 
 /// Stores that count the tail reads that reach them: without layers, and behind encryption.
-async fn counted() -> Vec<(Persistence, Arc<AtomicUsize>)> {
+async fn counted() -> Vec<(Persistence, Arc<AtomicUsize>, bool)> {
     let mut stacks = Vec::new();
     for is_encrypted in [false, true] {
         for is_memory in [false, true] {
@@ -110,17 +110,20 @@ async fn counted() -> Vec<(Persistence, Arc<AtomicUsize>)> {
                 }
                 (true, false) => builder.layer(encrypt()).layer(counting).backend(sqlite().await).build(),
             };
-            stacks.push((db.unwrap(), reads));
+            stacks.push((db.unwrap(), reads, is_encrypted));
         }
     }
     stacks
 }
 
+/// The most bytes of content that a stream keeps.
+const KEPT: usize = MIB / 4;
+
 #[tokio::test]
-async fn the_reads_of_long_content_do_not_grow_with_its_events() {
-    for (db, reads) in counted().await {
+async fn long_content_is_read_in_parts_that_a_stream_keeps() {
+    for (db, reads, is_encrypted) in counted().await {
         for is_settled in [false, true] {
-            for length in [MIB / 4, MIB] {
+            for length in [KEPT, 2 * KEPT] {
                 let thread = db.thread(format!("t{length}-{is_settled}"));
                 reserve(&thread, "m").await;
                 for _ in 0..length / (MIB / 8) {
@@ -132,7 +135,9 @@ async fn the_reads_of_long_content_do_not_grow_with_its_events() {
                 reads.store(0, Ordering::SeqCst);
                 let (mut reader, mut cursor) = (Reader::default(), StreamCursor::from(Position::ZERO));
                 let events = drain(&thread, &mut cursor, None).await;
-                assert_eq!(reads.load(Ordering::SeqCst), 1, "one read, whatever the length is");
+                // Ciphertext is longer, and the text of a write is never divided: an answer has one write.
+                let part = if is_encrypted { MIB / 8 } else { KEPT };
+                assert_eq!(reads.load(Ordering::SeqCst), length / part);
                 events.iter().for_each(|next| reader.take(&next.event));
                 let ends = usize::from(is_settled);
                 assert_eq!(reader.events.len(), 1 + length / (64 << 10) + ends);
@@ -183,5 +188,33 @@ async fn a_cursor_within_an_answer_continues_whatever_is_written_meanwhile() {
                 reader.expect_same(&thread).await;
             }
         }
+    }
+}
+
+/// A single write is one part of every answer behind encryption, however long it is.
+#[tokio::test]
+async fn a_write_that_is_longer_than_a_stream_keeps_is_shown_once_wherever_the_reader_continues() {
+    for (db, _, _) in counted().await {
+        let thread = db.thread("t");
+        reserve(&thread, "m").await;
+        append(&thread, "m", &"é\n".repeat(KEPT / 2)).await;
+        let blocks = vec![r#"{"x":1}"#; KEPT / 64].join(",");
+        let blocks = Content::from_json(format!("[{blocks}]")).unwrap();
+        partial(&thread, "m", ContentChange::Append(Delta::Blocks(blocks))).await;
+        let (mut reader, mut cursor) = (Reader::default(), StreamCursor::from(Position::ZERO));
+        let mut stream = thread.follow(cursor.clone());
+        let mut left = 0;
+        while let Some(next) = stream.next_now().await.unwrap() {
+            reader.take(&next.event);
+            cursor = next.cursor;
+            left += 1;
+            // Each stream ends after another number of events, within what it keeps and at its end.
+            if left % 3 == 0 || left % 4 == 0 {
+                stream = thread.follow(cursor.to_string().parse::<StreamCursor>().unwrap());
+            }
+            assert!(left < 100, "the stream shows the same again and again");
+        }
+        assert!(!reader.events.contains(&"replaced"), "{:?}", reader.events);
+        reader.expect_same(&thread).await;
     }
 }

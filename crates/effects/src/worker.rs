@@ -54,7 +54,7 @@ pub(super) struct Worker {
 }
 
 /// A read of the feed, which returns the feed. It is never dropped during a read because of another event.
-type Reading = Pin<Box<dyn Future<Output = (ChangeFeed, Result<Vec<Change>>)> + Send>>;
+type Reading = Pin<Box<dyn Future<Output = (Box<ChangeFeed>, Result<Vec<Change>>)> + Send>>;
 
 /// When to read the feed.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +68,7 @@ enum When {
 enum Next {
     Stop,
     Ended(Option<Result<(Id, Outcome), JoinError>>),
-    Read(ChangeFeed, Result<Vec<Change>>),
+    Read(Box<ChangeFeed>, Result<Vec<Change>>),
     Move,
     LookAgain,
 }
@@ -164,7 +164,8 @@ impl Worker {
     }
 
     fn read_on(&self) -> Reading {
-        reading_of(self.delivery.db.changes(self.delivery.scope.clone(), self.read), When::Now)
+        let feed = self.delivery.db.changes(self.delivery.scope.clone(), self.read);
+        reading_of(Box::new(feed), When::Now)
     }
 
     /// Restarts the delivery after this position. Changes that were delivered before are delivered again.
@@ -306,7 +307,7 @@ async fn rebuild(delivery: &Delivery) -> Result<Option<Position>, String> {
 }
 
 /// Reads the feed once.
-fn reading_of(mut feed: ChangeFeed, when: When) -> Reading {
+fn reading_of(mut feed: Box<ChangeFeed>, when: When) -> Reading {
     Box::pin(async move {
         if let When::After(wait) = when {
             sleep(wait).await;
@@ -326,7 +327,7 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-async fn to_be(reading: &mut Option<Reading>) -> (ChangeFeed, Result<Vec<Change>>) {
+async fn to_be(reading: &mut Option<Reading>) -> (Box<ChangeFeed>, Result<Vec<Change>>) {
     match reading {
         Some(running) => {
             let read = running.await;

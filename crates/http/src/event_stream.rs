@@ -1,8 +1,8 @@
 //! Streams of server-sent events over a feed of the pipeline.
 //!
-//! A task reads the feed and puts events into a bounded channel; the body of the answer takes them out. The task ends the stream
-//! if the channel stays full for too long, or if the reader falls too far behind. A slow reader therefore holds a bounded amount
-//! of memory, and it resumes from the cursor of the last event that it received.
+//! A task reads the feed and puts events into a bounded channel; the body of the answer takes them out. The task reads only while
+//! the channel has a free slot. It ends the stream if the channel stays full for too long, or if the reader falls too far behind. A
+//! slow reader therefore holds a bounded amount of memory, and it resumes from the cursor of the last event that it received.
 
 use std::{convert::Infallible, future::Future};
 
@@ -31,6 +31,9 @@ pub(crate) trait EventSource: Send + 'static {
 
     /// Reads further events, in order. An empty list means that there are none yet.
     fn read(&mut self) -> impl Future<Output = Read<Vec<SourceEvent>>> + Send;
+
+    /// Whether everything that was read is sent, and a commit is necessary for further events.
+    fn is_at_end(&self) -> bool;
 
     /// Waits until there may be further events.
     fn wait_for_commit(&mut self) -> impl Future<Output = ()> + Send;
@@ -155,14 +158,16 @@ impl<S: EventSource> Pump<S> {
         self.send(opening(self.options.reconnect.as_millis(), &after), after).await?;
         let mut batch = first;
         loop {
-            if batch.is_empty() {
-                self.has_caught_up = true;
-                self.wait().await?;
-            }
-            self.authenticate_again().await?;
             for event in std::mem::take(&mut batch) {
                 self.send(text(&event), event.cursor).await?;
             }
+            if self.source.is_at_end() {
+                self.has_caught_up = true;
+                self.wait().await?;
+            }
+            // A read before there is a slot for its events would keep them in memory.
+            self.wait_for_slot().await?;
+            self.authenticate_again().await?;
             let read = self.source.read().await;
             batch = read.map_err(|error| End::Failed(error.into()))?;
         }
@@ -185,17 +190,22 @@ impl<S: EventSource> Pump<S> {
 
     /// Puts an event into the channel. Ends the stream if the reader is too slow.
     async fn send(&mut self, event: Bytes, cursor: EventCursor) -> Result<(), End> {
+        self.wait_for_slot().await?;
+        // This task is the only sender, so that the slot is still free.
+        self.events.try_send(event).map_err(|_| End::Disconnected)?;
+        self.sent = cursor;
+        Ok(())
+    }
+
+    /// Waits until the channel has a free slot. Ends the stream if the reader is too slow.
+    async fn wait_for_slot(&mut self) -> Result<(), End> {
         let Self { commits, events, sent, has_caught_up, options, shutdown, .. } = self;
         let stalled = sleep(options.stream_stall);
         tokio::pin!(stalled);
         loop {
             tokio::select! {
                 biased;
-                slot = events.reserve() => {
-                    slot.map_err(|_| End::Disconnected)?.send(event);
-                    *sent = cursor;
-                    return Ok(());
-                }
+                slot = events.reserve() => return slot.map(drop).map_err(|_| End::Disconnected),
                 () = shutdown.begun() => return Err(End::Shutdown),
                 () = &mut stalled => return Err(End::Lagged),
                 latest = next_commit(commits) => {

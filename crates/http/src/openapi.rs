@@ -1,10 +1,10 @@
 //! The OpenAPI document, made from the routes.
 
 use axum::{
+    extract::State,
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -13,6 +13,7 @@ use utoipa::{
 use crate::{
     problem::ProblemMembers,
     schema::{self, Problems},
+    state::RouterState,
 };
 
 /// The document without the routes, which the router adds.
@@ -50,15 +51,11 @@ impl Modify for Bearer {
     }
 }
 
-/// The text of the document, as an extension of its request.
-#[derive(Clone)]
-pub(crate) struct DocumentText(pub(crate) Bytes);
-
 /// This document. It needs no caller.
 #[utoipa::path(
     get, path = "/openapi.json", operation_id = "openapi", tag = "operation", security(()),
     responses((status = 200, description = "The OpenAPI document", body = schema::OpenApiDocument), Problems),
 )]
-pub(crate) async fn document(axum::Extension(DocumentText(text)): axum::Extension<DocumentText>) -> Response {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response()
+pub(crate) async fn document(State(state): State<RouterState>) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], state.document()).into_response()
 }

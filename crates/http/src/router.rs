@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension, Router,
+    Router,
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::any,
@@ -21,7 +21,7 @@ use crate::{
     Authenticate, Options, audit, batch, changes, drafts, health, messages,
     observe::observe,
     openai,
-    openapi::{self, Document, DocumentText},
+    openapi::{self, Document},
     problem::{HttpFault, Problem, panicked},
     search, sessions,
     state::RouterState,
@@ -42,7 +42,7 @@ pub fn router(db: Persistence, auth: impl Authenticate) -> Router {
 pub fn router_with(db: Persistence, auth: impl Authenticate, options: Options) -> Router {
     let state = RouterState::new(db, auth, options);
     let (router, document) = api(&state).split_for_parts();
-    let text = document.to_json().expect("the document serializes into memory");
+    state.set_document(Bytes::from(document.to_json().expect("the document serializes into memory")));
     let page = match state.options().web_page {
         true => web_page::routes(&state).method_not_allowed_fallback(method_not_allowed),
         false => Router::new(),
@@ -53,7 +53,6 @@ pub fn router_with(db: Persistence, auth: impl Authenticate, options: Options) -
         .route("/v1", any(not_found))
         .route("/v1/", any(not_found))
         .route("/v1/{*rest}", any(not_found))
-        .layer(Extension(DocumentText(Bytes::from(text))))
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(state)
 }

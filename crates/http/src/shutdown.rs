@@ -13,6 +13,11 @@ pub(crate) struct ShutdownSignal(pub(crate) watch::Receiver<bool>);
 pub(crate) struct Shutdown(Option<ShutdownSignal>);
 
 impl Shutdown {
+    /// Returns whether the shutdown has begun.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.0.as_ref().is_some_and(|ShutdownSignal(signal)| *signal.borrow())
+    }
+
     /// Waits until the shutdown begins.
     ///
     /// # Cancel safety

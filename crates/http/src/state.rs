@@ -1,8 +1,12 @@
 //! The state that all routes share.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
+use bytes::Bytes;
 use throughline_core::Persistence;
 
 use crate::{
@@ -25,6 +29,8 @@ struct Inner {
     metrics: Arc<Metrics>,
     readers: Readers,
     tickets: TicketStore,
+    /// The OpenAPI document. It describes the routes, which are made with the state.
+    document: OnceLock<Bytes>,
 }
 
 impl RouterState {
@@ -41,7 +47,18 @@ impl RouterState {
             metrics: Arc::default(),
             readers,
             tickets: TicketStore::default(),
+            document: OnceLock::new(),
         }))
+    }
+
+    /// Sets the OpenAPI document, once.
+    pub(crate) fn set_document(&self, json: Bytes) {
+        self.0.document.get_or_init(|| json);
+    }
+
+    /// The OpenAPI document as JSON.
+    pub(crate) fn document(&self) -> Bytes {
+        self.0.document.get().cloned().unwrap_or_default()
     }
 
     pub(crate) fn options(&self) -> &Options {

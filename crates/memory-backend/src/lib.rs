@@ -38,7 +38,7 @@ use throughline_core::{
     Admitted, Backend, Capabilities, Durability, Operation, PersistArgs, PersistError, PersistResult,
     Position, ReadArgs, Reply, Result,
     audit::RejectedCallRecords,
-    backend::{forward_operations, search::Tokenizer},
+    backend::{forward_operations, rules, search::Tokenizer},
     changes::{CommitNotifications, CommitNotifier},
     operations::FingerprintKey,
     replication::ReplicaArgs,
@@ -99,7 +99,14 @@ impl MemoryBackend {
         let (result, position) = self.lock().audited(audit.as_ref(), now, |store| {
             store.write(context.tenant(), &args, context.idempotency(), now)
         })?;
-        self.reply(result, position)
+        match (position, rules::changed_threads(&args)) {
+            (Some(position), Some(threads)) => {
+                let threads = threads.into_iter().map(|thread| (context.tenant(), thread));
+                self.commits.notify_threads(position, threads);
+                Reply::of_commit(result, Some(position))
+            }
+            _ => self.reply(result, position),
+        }
     }
 
     fn reply<O: Operation>(&self, result: PersistResult, position: Option<Position>) -> Result<Reply<O>> {

@@ -1,28 +1,19 @@
-use std::{
-    fmt, mem,
-    sync::{Arc, OnceLock},
-    time::Instant,
-};
+use std::{fmt, mem, sync::Arc, time::Instant};
 
 use throughline_core::{
     Admitted, Backend, Capabilities, Durability, Operation, PersistArgs, ReadArgs, Reply, Result, Timestamp,
     audit::RejectedCallRecords,
-    backend::{
-        OwnerProcess, forward_operations, queued_size, size_of_rejected_call_records, unanswered, wait_until,
-    },
-    changes::{CommitNotifications, CommitNotifier},
+    backend::{forward_operations, queued_size, size_of_rejected_call_records, unanswered},
+    changes::CommitNotifications,
     operations::FingerprintKey,
     replication::ReplicaArgs,
 };
 use tokio::task::AbortHandle;
 
 use crate::{
-    OpenError, PostgresOptions, commits,
-    engine::Engine,
+    OpenError, PostgresOptions, PostgresReader,
     open::StoreKey,
-    options::Settings,
     queue::{Committed, Pending, Write},
-    read::Readers,
     search,
     writer::Writers,
 };
@@ -40,14 +31,8 @@ use crate::{
 /// [`Invalid`](throughline_core::ErrorKind::Invalid), and there are no commit notifications. The child opens the
 /// store itself. A handle that is dropped in the child does not change the store of the parent.
 pub struct PostgresBackend {
-    pub(crate) settings: Settings,
-    owner: OwnerProcess,
-    readers: Arc<Readers>,
+    pub(crate) reader: PostgresReader,
     writers: Arc<Writers>,
-    commits: CommitNotifier,
-    engine: Engine,
-    /// The task that receives the commits of other processes, from the first subscription on.
-    commit_listener: OnceLock<AbortHandle>,
     /// The task that updates the full-text index.
     index: Option<AbortHandle>,
     key: StoreKey,
@@ -55,28 +40,14 @@ pub struct PostgresBackend {
 
 impl PostgresBackend {
     /// `has_index` says whether the store was found with a full-text index.
-    pub(crate) fn new(settings: Settings, engine: &Engine, has_index: bool, key: StoreKey) -> Self {
-        let commits = CommitNotifier::new();
-        let writers = Arc::new(Writers::start(&settings, &commits, engine));
-        let readers = Arc::new(Readers::new(&settings, engine));
-        let adds = settings.options.search;
+    pub(crate) fn new(reader: PostgresReader, has_index: bool, key: StoreKey) -> Self {
+        let writers = Arc::new(Writers::start(&reader.settings, reader.notifier(), &reader.engine));
+        let adds = reader.settings.options.search;
         let index = (adds || has_index).then(|| {
-            let kept = search::keep(settings.clone(), commits.subscribe(), adds);
-            engine.handle().spawn(kept).abort_handle()
+            let kept = search::keep(reader.settings.clone(), reader.notifier().subscribe(), adds);
+            reader.engine.handle().spawn(kept).abort_handle()
         });
-        let engine = engine.clone();
-        let owner = OwnerProcess::current();
-        Self {
-            settings,
-            owner,
-            readers,
-            writers,
-            commits,
-            engine,
-            commit_listener: OnceLock::new(),
-            index,
-            key,
-        }
+        Self { reader, writers, index, key }
     }
 
     /// Opens the store in the database of this URL with the default [`PostgresOptions`].
@@ -103,8 +74,8 @@ impl PostgresBackend {
         let audit = call.take_audit().into();
         let (op, context, now) = call.into_parts();
         let args: PersistArgs = op.into();
-        let bytes = queued_size(&args, self.settings.options.max_content_bytes)?;
-        let wait_until = self.wait_until(context.deadline());
+        let bytes = queued_size(&args, self.reader.settings.options.max_content_bytes)?;
+        let wait_until = self.reader.wait_until(context.deadline());
         let (tenant, idempotency) = (context.tenant().clone(), context.idempotency().cloned());
         let write = Write { tenant, args, idempotency, now, audit };
         let Committed { result, position } = self.commit(write, bytes, wait_until).await?;
@@ -113,7 +84,7 @@ impl PostgresBackend {
 
     /// Passes a write to a writer and waits until it is committed.
     async fn commit(&self, write: Write, bytes: usize, wait_until: Instant) -> Result<Committed> {
-        self.owner.check()?;
+        self.reader.owner.check()?;
         let slot = self.writers.admission.enter(&write.tenant, bytes, wait_until).await?;
         let (pending, answer) = Pending::new(write, wait_until, bytes, slot);
         self.writers.push(pending);
@@ -121,33 +92,25 @@ impl PostgresBackend {
         answer.await.unwrap_or_else(|_| Err(unanswered()))
     }
 
-    fn stop_tasks(&self) {
-        for task in self.commit_listener.get().into_iter().chain(&self.index) {
+    fn stop_index(&self) {
+        if let Some(task) = &self.index {
             task.abort();
         }
-    }
-
-    /// Returns until when a call waits.
-    fn wait_until(&self, deadline: Option<Instant>) -> Instant {
-        wait_until(deadline, self.settings.options.wait_limit)
     }
 }
 
 impl Backend for PostgresBackend {
     fn name(&self) -> &str {
-        &self.settings.options.name
+        self.reader.name()
     }
 
     fn capabilities(&self) -> Capabilities {
+        let options = &self.reader.settings.options;
         let claims = Capabilities::full(Durability::PowerLoss)
             .with_multi_process()
             .with_audit()
-            .with_max_content_bytes(self.settings.options.max_content_bytes);
-        if self.settings.options.search {
-            claims.with_search(self.settings.options.tokenizer)
-        } else {
-            claims
-        }
+            .with_max_content_bytes(options.max_content_bytes);
+        if options.search { claims.with_search(options.tokenizer) } else { claims }
     }
 
     fn fingerprint_key(&self) -> Option<FingerprintKey> {
@@ -157,10 +120,7 @@ impl Backend for PostgresBackend {
     forward_operations!(writes => write);
 
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
-        self.owner.check()?;
-        let wait_until = self.wait_until(call.context().deadline());
-        let (read, context, now) = call.into_parts();
-        Ok(Reply::new(self.readers.read(context.tenant(), read, wait_until, now).await?))
+        self.reader.read(call).await
     }
 
     async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {
@@ -179,38 +139,29 @@ impl Backend for PostgresBackend {
         let bytes = size_of_rejected_call_records(records.len());
         // The time of each record is the time of the call that it describes.
         let write = Write::of_rejected_calls(records, Timestamp::from_micros(0));
-        self.commit(write, bytes, self.wait_until(None)).await.map(drop)
+        self.commit(write, bytes, self.reader.wait_until(None)).await.map(drop)
     }
 
     fn commit_notifications(&self) -> Option<CommitNotifications> {
-        if !self.owner.is_current() {
-            return None;
-        }
-        let follow = || {
-            let followed = commits::follow(self.settings.clone(), self.commits.clone());
-            self.engine.handle().spawn(followed).abort_handle()
-        };
-        self.commit_listener.get_or_init(follow);
-        Some(self.commits.subscribe())
+        self.reader.commit_notifications()
     }
 
     async fn close(&self) -> Result<()> {
-        self.owner.check()?;
-        self.stop_tasks();
+        self.reader.owner.check()?;
+        self.stop_index();
         let closed = self.writers.close().await;
-        self.readers.close().await;
+        self.reader.close().await?;
         closed
     }
 }
 
 impl Drop for PostgresBackend {
     fn drop(&mut self) {
-        if self.owner.is_current() {
-            self.stop_tasks();
+        if self.reader.owner.is_current() {
+            self.stop_index();
         } else {
-            // A forked child has no copy of the owner's threads. Closing a connection here would wait for those
-            // threads forever.
-            mem::forget((Arc::clone(&self.readers), Arc::clone(&self.writers), self.engine.clone()));
+            // As for the readers: a forked child has no copy of the owner's threads.
+            mem::forget(Arc::clone(&self.writers));
         }
     }
 }
@@ -218,6 +169,8 @@ impl Drop for PostgresBackend {
 impl fmt::Debug for PostgresBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without the connection parameters: they may hold a password.
-        f.debug_struct("PostgresBackend").field("options", &self.settings.options).finish_non_exhaustive()
+        f.debug_struct("PostgresBackend")
+            .field("options", &self.reader.settings.options)
+            .finish_non_exhaustive()
     }
 }

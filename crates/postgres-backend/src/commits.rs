@@ -1,12 +1,18 @@
 //! Commit notifications of other processes, over `LISTEN` or, behind a pooler, by polling the position of the store.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use sqlx::{Row as _, postgres::PgListener};
-use throughline_core::{Position, changes::CommitNotifier};
-use tokio::time::{sleep, timeout};
+use throughline_core::{
+    Position,
+    changes::{CommitNotifications, CommitNotifier},
+};
+use tokio::{
+    task::AbortHandle,
+    time::{sleep, timeout},
+};
 
-use crate::{error::Failure, options::Settings, rows::counter};
+use crate::{engine::Engine, error::Failure, options::Settings, rows::counter};
 
 /// The channel of `NOTIFY`.
 pub(crate) const CHANNEL: &str = "throughline_commits";
@@ -17,8 +23,38 @@ const POLL: Duration = Duration::from_secs(1);
 /// The pause before a new connection after the server was lost.
 const RECONNECT_AFTER: Duration = Duration::from_millis(200);
 
+/// The commit notifications of a store, and the task that receives those of other processes.
+#[derive(Debug, Default)]
+pub(crate) struct CommitListener {
+    notifier: CommitNotifier,
+    /// It runs from the first subscription on.
+    task: OnceLock<AbortHandle>,
+}
+
+impl CommitListener {
+    pub(crate) const fn notifier(&self) -> &CommitNotifier {
+        &self.notifier
+    }
+
+    /// Returns the notifications of every process.
+    pub(crate) fn subscribe(&self, settings: &Settings, engine: &Engine) -> CommitNotifications {
+        let listen = || {
+            let followed = follow(settings.clone(), self.notifier.clone());
+            engine.handle().spawn(followed).abort_handle()
+        };
+        self.task.get_or_init(listen);
+        self.notifier.subscribe()
+    }
+
+    pub(crate) fn stop(&self) {
+        if let Some(task) = self.task.get() {
+            task.abort();
+        }
+    }
+}
+
 /// Emits a notification for each commit of another process, until the task is aborted.
-pub(crate) async fn follow(settings: Settings, notifier: CommitNotifier) {
+async fn follow(settings: Settings, notifier: CommitNotifier) {
     loop {
         // A read or a write returns the error of the server; here it is only logged.
         let followed = if settings.options.pgbouncer && settings.listening.is_none() {

@@ -53,6 +53,7 @@ mod options;
 mod pooler;
 mod queue;
 mod read;
+mod read_only;
 mod replica;
 mod row_security;
 mod rows;
@@ -62,4 +63,6 @@ mod transaction;
 mod warnings;
 mod writer;
 
-pub use self::{backend::PostgresBackend, open::OpenError, options::PostgresOptions};
+pub use self::{
+    backend::PostgresBackend, open::OpenError, options::PostgresOptions, read_only::PostgresReader,
+};

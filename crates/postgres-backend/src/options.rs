@@ -8,7 +8,7 @@ use std::{
 use sqlx::postgres::PgConnectOptions;
 use throughline_core::backend::search::Tokenizer;
 
-use crate::{OpenError, PostgresBackend, engine::Engine, hosts, open, servers::Servers};
+use crate::{OpenError, PostgresBackend, PostgresReader, engine::Engine, hosts, open, servers::Servers};
 
 /// Options to open a store in Postgres. The defaults fit a host with a few dozen concurrent tasks.
 ///
@@ -54,10 +54,9 @@ pub(crate) const MARK: &str = "1";
 
 /// The settings of every connection; they override the defaults of the role and the database. With `row_security =
 /// off`, a query that a policy would filter fails, instead of returning fewer rows.
-const OF_EVERY_SESSION: [(&str, &str); 4] = [
+const OF_EVERY_SESSION: [(&str, &str); 3] = [
     ("throughline.session", MARK),
     ("default_transaction_isolation", "read committed"),
-    ("default_transaction_read_only", "off"),
     ("default_transaction_deferrable", "off"),
 ];
 
@@ -65,6 +64,7 @@ const OF_EVERY_SESSION: [(&str, &str); 4] = [
 const STATEMENTS: usize = 500;
 
 const ROW_SECURITY: &str = "row_security";
+const READ_ONLY: &str = "default_transaction_read_only";
 
 impl PostgresOptions {
     pub(crate) fn new() -> Self {
@@ -259,13 +259,64 @@ impl PostgresOptions {
         self,
         hosts: impl IntoIterator<Item = PgConnectOptions>,
     ) -> Result<PostgresBackend, OpenError> {
+        let settings = self.settings(hosts, Access::Write)?;
+        let engine = Engine::start().map_err(OpenError::Threads)?;
+        let opening = settings.clone();
+        let (has_index, key) = run(&engine, async move { open::open(&opening).await }).await?;
+        Ok(PostgresBackend::new(PostgresReader::new(settings, engine), has_index, key))
+    }
+
+    /// Opens the store in the database of this URL to be read: see [`PostgresReader`]. The database is not changed.
+    ///
+    /// The options of writes have no effect. The reader finds out whether the store has a full-text index, and which one.
+    /// [`row_security`](Self::row_security) and [`pgbouncer`](Self::pgbouncer) are required as for the hosts that write.
+    ///
+    /// # Errors
+    /// Returns [`OpenError`]: among others [`Missing`](OpenError::Missing) without a store, [`Older`](OpenError::Older) and
+    /// [`Newer`](OpenError::Newer) for a schema of another version, [`Foreign`](OpenError::Foreign) for the schema of another program, and
+    /// [`Unreachable`](OpenError::Unreachable) without a server, and for a role without the right to read.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it completes, no store is opened.
+    pub async fn open_read_only(self, url: &str) -> Result<PostgresReader, OpenError> {
+        let hosts = hosts::parse(url).ok_or(OpenError::Url)?;
+        self.open_read_only_with_hosts(hosts).await
+    }
+
+    /// Opens the store as [`open_read_only`](Self::open_read_only) does, with the connection options of sqlx for each host.
+    ///
+    /// # Errors
+    /// As for [`open_read_only`](Self::open_read_only); [`OpenError::Url`] if there is no host.
+    ///
+    /// # Cancel safety
+    /// As for [`open_read_only`](Self::open_read_only).
+    pub async fn open_read_only_with_hosts(
+        self,
+        hosts: impl IntoIterator<Item = PgConnectOptions>,
+    ) -> Result<PostgresReader, OpenError> {
+        let mut settings = self.settings(hosts, Access::ReadOnly)?;
+        let engine = Engine::start().map_err(OpenError::Threads)?;
+        let opening = settings.clone();
+        let index = run(&engine, async move { open::examine(&opening).await }).await?;
+        settings.options.search = index.is_some();
+        settings.options.tokenizer = index.unwrap_or_default();
+        Ok(PostgresReader::new(settings, engine))
+    }
+
+    /// Returns the settings of a store at these hosts.
+    fn settings(
+        self,
+        hosts: impl IntoIterator<Item = PgConnectOptions>,
+        access: Access,
+    ) -> Result<Settings, OpenError> {
         let adjusted = |host: PgConnectOptions| {
             if self.pgbouncer {
                 host.statement_cache_capacity(0).extra_float_digits(None)
             } else {
-                host.statement_cache_capacity(STATEMENTS)
-                    .options(OF_EVERY_SESSION)
-                    .options([(ROW_SECURITY, on_or_off(self.row_security))])
+                host.statement_cache_capacity(STATEMENTS).options(OF_EVERY_SESSION).options([
+                    (READ_ONLY, on_or_off(access == Access::ReadOnly)),
+                    (ROW_SECURITY, on_or_off(self.row_security)),
+                ])
             }
         };
         let hosts: Vec<_> = hosts.into_iter().map(adjusted).collect();
@@ -278,14 +329,24 @@ impl PostgresOptions {
             Some(Some(hosts)) => Some(Servers::new(hosts, false)),
         };
         let servers = Servers::new(hosts, self.pgbouncer);
-        let settings = Settings { servers, listening, options: self };
-        let engine = Engine::start().map_err(OpenError::Threads)?;
-        let opening = settings.clone();
-        let opened = engine.handle().spawn(async move { open::open(&opening).await });
-        let (has_index, key) =
-            opened.await.unwrap_or_else(|lost| Err(OpenError::Threads(io::Error::other(lost))))?;
-        Ok(PostgresBackend::new(settings, &engine, has_index, key))
+        Ok(Settings { servers, listening, options: self })
     }
+}
+
+/// The transactions that a store begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Write,
+    ReadOnly,
+}
+
+/// Opens a store on its own threads.
+async fn run<T: Send + 'static>(
+    engine: &Engine,
+    opening: impl Future<Output = Result<T, OpenError>> + Send + 'static,
+) -> Result<T, OpenError> {
+    let opened = engine.handle().spawn(opening);
+    opened.await.unwrap_or_else(|lost| Err(OpenError::Threads(io::Error::other(lost))))
 }
 
 const fn on_or_off(is_on: bool) -> &'static str {

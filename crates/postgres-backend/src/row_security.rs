@@ -105,17 +105,9 @@ const ROLE: &str = "SELECT rolsuper OR rolbypassrls AS free, \
 /// Returns an error if the policies exist but the options do not require them, if they do not apply to the role, or
 /// if the role cannot create them.
 pub(crate) async fn raise(db: &mut PgConnection, wanted: bool) -> Result<(), OpenError> {
-    let refused = |reason| Err(OpenError::RowSecurity { reason });
-    let role = sqlx::raw_sql(ROLE).fetch_one(&mut *db).await?;
-    match (wanted, role.try_get("made")?) {
-        (false, false) => return Ok(()),
-        (false, true) => {
-            return refused("the store has row security: it is opened with `PostgresOptions::row_security`");
-        }
-        (true, _) => {}
-    }
-    if role.try_get("free")? {
-        return refused("row security does not hold a superuser, and no role with BYPASSRLS");
+    let made = is_made(&mut *db, wanted).await?;
+    if !wanted {
+        return Ok(());
     }
     let tables = sqlx::raw_sql(policies!()).fetch_all(&mut *db).await?;
     let mut sql = String::new();
@@ -131,7 +123,7 @@ pub(crate) async fn raise(db: &mut PgConnection, wanted: bool) -> Result<(), Ope
             );
         }
     }
-    if !sql.is_empty() || !role.try_get::<bool, _>("made")? {
+    if !sql.is_empty() || !made {
         sql.push_str(FUNCTION);
         if let Err(error) = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *db).await {
             let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
@@ -148,6 +140,35 @@ pub(crate) async fn raise(db: &mut PgConnection, wanted: bool) -> Result<(), Ope
         }
     }
     Ok(())
+}
+
+/// Checks that the store has the policies if and only if the options require them. Changes nothing.
+///
+/// # Errors
+/// Returns an error if it does not, or if the policies do not apply to the role.
+pub(crate) async fn expect(db: &mut PgConnection, wanted: bool) -> Result<(), OpenError> {
+    if is_made(db, wanted).await? == wanted {
+        return Ok(());
+    }
+    refused("the store has no row security: it is opened without `PostgresOptions::row_security`")
+}
+
+/// Returns whether the store has the function of the policies. Refuses it if the options do not require it, and a role to which
+/// policies do not apply if they do.
+async fn is_made(db: &mut PgConnection, wanted: bool) -> Result<bool, OpenError> {
+    let role = sqlx::raw_sql(ROLE).fetch_one(db).await?;
+    let made = role.try_get("made")?;
+    if made && !wanted {
+        return refused("the store has row security: it is opened with `PostgresOptions::row_security`");
+    }
+    if wanted && role.try_get("free")? {
+        return refused("row security does not hold a superuser, and no role with BYPASSRLS");
+    }
+    Ok(made)
+}
+
+fn refused<T>(reason: &'static str) -> Result<T, OpenError> {
+    Err(OpenError::RowSecurity { reason })
 }
 
 #[cfg(test)]

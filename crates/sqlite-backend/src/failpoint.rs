@@ -25,6 +25,8 @@ pub enum Failpoint {
     Applying,
     /// The writer has applied a write, but not committed it.
     Applied,
+    /// The writer has written the rows of all applied writes, and looks for further writes of the transaction.
+    Flushed,
     /// The writer has applied all writes, but not sent `COMMIT`. An error here simulates a `COMMIT` that failed and was
     /// not applied.
     Committing,
@@ -46,12 +48,13 @@ pub enum Failpoint {
 
 impl Failpoint {
     /// All failpoints.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Migrating,
         Self::Exchanging,
         Self::Begun,
         Self::Applying,
         Self::Applied,
+        Self::Flushed,
         Self::Committing,
         Self::Committed,
         Self::Answered,

@@ -71,7 +71,10 @@ pub use self::failpoint::Failpoint;
 pub use self::{
     backend::SqliteBackend,
     health::{Alarm, Condition, Health, WriterStep, WriterWait},
-    maintenance::{Backup, BackupError, Damage, Maintenance, Part, RebuiltStore, Verification},
+    maintenance::{
+        Backup, BackupError, Damage, Maintenance, Part, ProvenBackup, RebuiltStore, Storage, TableSize,
+        Verification,
+    },
     open::OpenError,
     options::SqliteOptions,
     read_only::SqliteReader,

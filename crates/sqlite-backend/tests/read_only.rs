@@ -10,13 +10,13 @@ use std::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    Effect, ErrorKind, Message, NewMessage, NewReservation, Persistence, Role,
+    Effect, ErrorKind, Message, NewMessage, NewReservation, Persistence, Position, Role,
     changes::{ChangeScope, ReadChanges},
     messages::{PageFrom, Reserve},
     search::SearchMessages,
     threads::ListThreads,
 };
-use throughline_sqlite::{OpenError, SqliteBackend, SqliteOptions, SqliteReader};
+use throughline_sqlite::{Condition, OpenError, SqliteBackend, SqliteOptions, SqliteReader};
 
 /// Each file of a directory: its bytes and the time of its last change.
 fn files(directory: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
@@ -218,4 +218,34 @@ async fn the_name_of_the_file_may_have_reserved_characters_of_uris() {
     assert_eq!(texts(&read(&path).await).await, ["one"]);
     db.close().await.unwrap();
     assert_eq!(texts(&read(&path).await).await, ["one"]);
+}
+
+#[tokio::test]
+async fn the_maintenance_of_a_reader_verifies_measures_and_copies_without_a_change_of_any_file() {
+    let (directory, path) = closed().await;
+    let before = files(directory.path());
+    let reader = SqliteReader::open(&path).await.unwrap();
+    let maintenance = reader.maintenance();
+    let verification = maintenance.verify().await.unwrap();
+    assert!(verification.is_sound(), "{:?}", verification.damaged);
+    assert_eq!((verification.messages, verification.changes), (1, 1));
+    let storage = maintenance.storage().await.unwrap();
+    assert_eq!((storage.schema, storage.wal_bytes, storage.position.get()), (1, 0, 1));
+    assert_eq!(storage.file_bytes, path.metadata().unwrap().len());
+    assert_eq!(storage.oldest_change.map(Position::get), Some(1));
+    let tables = maintenance.tables().await.unwrap();
+    let all: u64 = tables.iter().map(|table| table.bytes).sum();
+    assert_eq!(all + storage.free_bytes, storage.file_bytes, "{tables:?}");
+    let health = maintenance.health();
+    assert_eq!((health.condition, health.alarms.len()), (Condition::ReadOnly, 0));
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("copy.db");
+    let proven = maintenance.backup_proven(&copy).await.unwrap();
+    assert_eq!((proven.position.get(), proven.verification.messages), (1, 1));
+    assert!(proven.rows >= 3, "a thread, a message and a change: {}", proven.rows);
+    assert_eq!(texts(&read(&copy).await).await, ["one"]);
+    let refused = maintenance.backup_proven(&copy).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
+    assert_eq!(files(directory.path()), before);
 }

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use throughline_core::{
     Content, Delta, Effect, ErrorKind, Message, MessageId, NewMessage, NewReservation, Persistence, Position,
     Role, Seq,
-    changes::{ChangeKind, ChangeScope},
+    changes::{ChangeKind, ChangeScope, ThreadEvent, ThreadStream},
     messages::{ContentChange, ImportRow, ImportedRow, PageFrom, Reserve, UpdateMode, Visibility},
     threads::{Keep, PurgeThread},
 };
@@ -77,6 +77,21 @@ fn damage_row(path: &Path, index: &str, sql: &str) {
     raw.execute(back, (index, page, definition)).unwrap();
 }
 
+/// Returns the names, the revisions and the texts of the messages in the next events.
+async fn shown(stream: &mut ThreadStream) -> Vec<(&'static str, u64, String)> {
+    let mut shown = Vec::new();
+    while let Some(next) = stream.next_now().await.unwrap() {
+        let name = next.event.as_str();
+        match next.event {
+            ThreadEvent::Added(message) | ThreadEvent::Edited(message) => {
+                shown.push((name, message.revision.get(), message.text()));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    shown
+}
+
 async fn ids(db: &Persistence) -> Vec<String> {
     let page = db.thread("t").page(PageFrom::Start, 10).await.unwrap();
     page.into_messages().unwrap().iter().map(|message| message.id.to_string()).collect()
@@ -108,6 +123,31 @@ async fn a_deleted_damaged_message_leaves_a_sound_store() {
         assert_eq!(found.damaged, [], "{damage}");
         thread.prune(Keep::everything().messages(1)).await.unwrap();
         assert_eq!(ids(&store.db).await, ["c"], "{damage}");
+    }
+}
+
+/// A restored message has the first revision, as the damaged one had.
+#[tokio::test]
+async fn a_stream_shows_a_restored_copy_with_the_revision_that_it_has_shown() {
+    for damage in DAMAGES {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("chat.db");
+        let (_, db) = open(&path).await;
+        let thread = db.thread("t");
+        let mut stream = thread.follow(Position::ZERO);
+        thread.add(NewMessage::user("b").with_id(id("b"))).await.unwrap();
+        assert_eq!(shown(&mut stream).await, [("added", 1, "b".to_owned())]);
+        let message = thread.get(id("b")).await.unwrap().unwrap();
+        assert_eq!(Connection::open(&path).unwrap().execute(damage, []).unwrap(), 1);
+        let copy = ImportRow::new(id("b"), Role::User, Content::text("copy"), message.created_at);
+        thread.restore_damaged(vec![copy]).await.unwrap();
+        assert_eq!(shown(&mut stream).await, [("edited", 1, "copy".to_owned())], "{damage}");
+        // A reader that is behind sees the copy at the first change, and not again.
+        assert_eq!(
+            shown(&mut thread.follow(Position::ZERO)).await,
+            [("added", 1, "copy".to_owned())],
+            "{damage}"
+        );
     }
 }
 

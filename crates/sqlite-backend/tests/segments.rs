@@ -13,8 +13,13 @@ use throughline_core::{
 };
 use throughline_sqlite::SqliteBackend;
 
-/// The positions of a segment.
-const SEGMENT: usize = 4096;
+/// The positions of a segment: few, so that a thread with many segments is cheap to write.
+const SEGMENT: usize = 64;
+
+async fn open_backend(path: &Path) -> SqliteBackend {
+    let options = SqliteBackend::builder().segment_positions(SEGMENT as u32);
+    options.open(path).await.unwrap()
+}
 
 /// Takes this number of positions for another thread.
 async fn pass(db: &Persistence, run: &str, positions: usize) {
@@ -43,7 +48,7 @@ async fn spread(path: &Path) -> Persistence {
 }
 
 async fn open(path: &Path) -> Persistence {
-    Persistence::builder().backend(SqliteBackend::open(path).await.unwrap()).build().unwrap()
+    Persistence::builder().backend(open_backend(path).await).build().unwrap()
 }
 
 async fn seqs(db: &Persistence, from: PageFrom, limit: u32) -> Vec<u64> {
@@ -103,7 +108,7 @@ async fn segments_continue_after_those_of_another_length() {
         }
         db.close().await.unwrap();
     }
-    let backend = SqliteBackend::open(&path).await.unwrap();
+    let backend = open_backend(&path).await;
     assert_eq!(backend.maintenance().verify().await.unwrap().damaged, []);
     let db = Persistence::builder().backend(backend).build().unwrap();
     assert_eq!(seqs(&db, PageFrom::Start, 100).await, (1..=12).collect::<Vec<_>>());
@@ -137,7 +142,7 @@ async fn removed_messages_remove_their_segments() {
     assert_eq!(added.message.seq, Seq::new(43));
     assert_eq!(seqs(&db, PageFrom::Start, 3).await, [43]);
     db.close().await.unwrap();
-    let backend = SqliteBackend::open(&path).await.unwrap();
+    let backend = open_backend(&path).await;
     assert_eq!(backend.maintenance().verify().await.unwrap().damaged, []);
 }
 
@@ -159,7 +164,7 @@ async fn cleared_messages_are_erased_after_later_ones_were_pruned() {
     assert_eq!((purged.messages, purged.more), (42, false));
     assert_eq!(segments(&path), 1);
     db.close().await.unwrap();
-    let backend = SqliteBackend::open(&path).await.unwrap();
+    let backend = open_backend(&path).await;
     assert_eq!(backend.maintenance().verify().await.unwrap().damaged, []);
 }
 
@@ -218,7 +223,7 @@ async fn messages_lost_by_a_damaged_segment_are_reported_and_found_after_a_rebui
     db.on_thread(RebuildThread { thread: t() }).await.unwrap();
     assert_eq!(seqs(&db, PageFrom::Start, 100).await, (1..=43).collect::<Vec<_>>());
     db.close().await.unwrap();
-    let backend = SqliteBackend::open(&path).await.unwrap();
+    let backend = open_backend(&path).await;
     assert_eq!(backend.maintenance().verify().await.unwrap().damaged, []);
 }
 
@@ -270,14 +275,14 @@ async fn missing_or_misdirected_segments_are_reported_and_repaired() {
             is_damage(thread.add(NewMessage::user("on")).await);
         }
         db.close().await.unwrap();
-        let backend = SqliteBackend::open(&path).await.unwrap();
+        let backend = open_backend(&path).await;
         assert!(!backend.maintenance().verify().await.unwrap().is_sound(), "{name}");
         let db = Persistence::builder().backend(backend).build().unwrap();
         db.on_thread(RebuildThread { thread: "t".parse().unwrap() }).await.unwrap();
         assert_eq!(seqs(&db, PageFrom::Start, 100).await, (1..=42).collect::<Vec<_>>(), "{name}");
         assert_eq!(db.thread("t").add(NewMessage::user("on")).await.unwrap().message.seq, Seq::new(43));
         db.close().await.unwrap();
-        let backend = SqliteBackend::open(&path).await.unwrap();
+        let backend = open_backend(&path).await;
         assert_eq!(backend.maintenance().verify().await.unwrap().damaged, [], "{name}");
     }
 }
@@ -322,7 +327,7 @@ async fn a_damaged_thread_can_be_deleted_and_is_erased_completely() {
         let purged = db.on_thread(PurgeThread { thread: "t".parse().unwrap(), limit: 100 }).await.unwrap();
         assert_eq!((purged.messages, purged.more), (42, false), "{sql}");
         db.close().await.unwrap();
-        let backend = SqliteBackend::open(&path).await.unwrap();
+        let backend = open_backend(&path).await;
         assert_eq!(backend.maintenance().verify().await.unwrap().damaged, [], "{sql}");
     }
     // Damaged between the two: after a clear, before its rows are erased.
@@ -334,7 +339,7 @@ async fn a_damaged_thread_can_be_deleted_and_is_erased_completely() {
     let purged = db.on_thread(PurgeThread { thread: "t".parse().unwrap(), limit: 100 }).await.unwrap();
     assert_eq!((purged.messages, purged.more), (42, false));
     db.close().await.unwrap();
-    let backend = SqliteBackend::open(&path).await.unwrap();
+    let backend = open_backend(&path).await;
     assert_eq!(backend.maintenance().verify().await.unwrap().damaged, []);
 }
 

@@ -27,6 +27,20 @@ pub enum TransferError {
         /// The error of SQLite.
         source: rusqlite::Error,
     },
+    /// The content of a file or a folder matches no format.
+    #[error("`{}` is in no known format: name one of {}, or another file", path.display(), crate::any_source::format_names())]
+    UnknownFormat {
+        /// The file or the folder.
+        path: PathBuf,
+    },
+    /// A folder has too many files.
+    #[error("`{}` has more than {max} files: import its subfolders one by one", path.display())]
+    TooManyFiles {
+        /// The folder.
+        path: PathBuf,
+        /// The most files of a folder.
+        max: usize,
+    },
     /// A database has no table of this name.
     #[error("`{}` has no table `{table}`", path.display())]
     NoTable {

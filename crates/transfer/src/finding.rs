@@ -114,6 +114,9 @@ pub enum FindingKind {
     /// The store has another message with its id.
     #[error("the store has another message of its id")]
     Differs,
+    /// The store has another conversation with its id. Its messages are numbered, so both would mix.
+    #[error("the store has another conversation of its id")]
+    OtherConversation,
     /// The store had it, and it was deleted.
     #[error("it was deleted from the store")]
     Deleted,
@@ -205,6 +208,65 @@ pub enum FindingKind {
     /// A thread whose folder belongs to another thread.
     #[error("its folder would be that of the thread `{0}`")]
     FolderTaken(ThreadId),
+    /// A file that cannot be read, or not to its end.
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
+    /// A record beyond the limit.
+    #[error("it has more than {max} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        max: usize,
+    },
+    /// A file that ends within an array.
+    #[error("the file ends before its array does")]
+    Torn,
+    /// A file that is no array.
+    #[error("the file is no JSON array")]
+    NoArray,
+    /// Text behind the array of a file, such as a second array, which is not read.
+    #[error("there is more text behind the array of the file, which is not read")]
+    BehindArray,
+    /// A message with parts that the format of an export cannot express.
+    #[error("only its text is written")]
+    TextOnly,
+    /// A text at the end of a file that is not complete.
+    #[error("the file ends within it")]
+    TornText,
+    /// A folder below too many others, which is not read.
+    #[error("it is more than {max} folders deep")]
+    TooDeep {
+        /// The limit.
+        max: usize,
+    },
+    /// A path in an archive that leaves it.
+    #[error("its path `{0}` leaves the archive")]
+    UnsafePath(String),
+    /// Forks of a conversation beyond the limit.
+    #[error("{omitted} of its forks are omitted, because all forks have more than {max} messages")]
+    TooManyForks {
+        /// The number of omitted forks, without forks of these.
+        omitted: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Messages of a conversation beyond the limit, which are skipped.
+    #[error("it has more than {max} messages")]
+    TooManyMessages {
+        /// The limit.
+        max: usize,
+    },
+    /// A message whose parent is missing; it begins a thread.
+    #[error("its parent `{0}` is missing")]
+    NoParent(String),
+    /// Messages that are their own ancestors.
+    #[error("{0} of its messages form a circle")]
+    Circle(usize),
+    /// A conversation beyond the limit on the conversations of one file.
+    #[error("its file has more than {max} conversations")]
+    TooManyThreads {
+        /// The limit.
+        max: usize,
+    },
     /// A chat of an earlier export whose thread the store no longer has; its files stay.
     #[error("the store does not have it any more")]
     NoLongerThere,
@@ -229,6 +291,7 @@ impl FindingKind {
             Self::Twice => "repeated-id",
             Self::Refused(_) => "refused",
             Self::Differs => "differs",
+            Self::OtherConversation => "other-conversation",
             Self::Deleted => "deleted",
             Self::Blank => "blank-line",
             Self::LineTooLong { .. } => "line-too-long",
@@ -254,6 +317,20 @@ impl FindingKind {
             Self::Open => "open-message",
             Self::Damaged => "damaged",
             Self::FolderTaken(_) => "folder-taken",
+            Self::Unreadable(_) => "unreadable",
+            Self::TooLarge { .. } => "too-large",
+            Self::Torn => "torn",
+            Self::NoArray => "no-array",
+            Self::BehindArray => "text-behind-array",
+            Self::TextOnly => "text-only",
+            Self::TornText => "torn-text",
+            Self::TooDeep { .. } => "too-deep",
+            Self::UnsafePath(_) => "unsafe-path",
+            Self::TooManyForks { .. } => "too-many-forks",
+            Self::TooManyMessages { .. } => "too-many-messages",
+            Self::NoParent(_) => "no-parent",
+            Self::Circle(_) => "circle",
+            Self::TooManyThreads { .. } => "too-many-threads",
             Self::NoLongerThere => "no-longer-there",
         }
     }
@@ -264,6 +341,9 @@ impl FindingKind {
             Self::Refused(error) => Self::Refused(shortened(error)),
             Self::UnknownType(name) => Self::UnknownType(shortened(name)),
             Self::Newer(version) => Self::Newer(shortened(version)),
+            Self::UnsafePath(path) => Self::UnsafePath(shortened(path)),
+            Self::NoParent(parent) => Self::NoParent(shortened(parent)),
+            Self::Unreadable(error) => Self::Unreadable(shortened(error)),
             other => other,
         }
     }

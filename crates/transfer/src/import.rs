@@ -1,17 +1,20 @@
 //! The common part of all imports: one thread reads the files, and the writer imports their messages through the
 //! pipeline.
 
+use std::sync::Arc;
+
 use throughline_core::{
-    Effect, ErrorKind, NewThread, PersistError, Persistence, ThreadId,
-    messages::{Import, ImportRow, ImportedRow},
+    Effect, ErrorKind, MessageId, NewThread, PersistError, Persistence, ThreadId,
+    messages::{Import, ImportRow, ImportedRow, PageFrom},
     threads::{ArchiveThread, PublishThread},
 };
 use tokio::{
-    sync::mpsc,
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::{JoinError, spawn_blocking},
 };
 
-use crate::{FindingKind, Location, Report, TransferError};
+use crate::{FindingKind, Location, Progress, Report, TransferError};
 
 /// A conversation to import.
 #[derive(Debug)]
@@ -19,8 +22,25 @@ pub(crate) struct Conversation {
     pub(crate) id: ThreadId,
     pub(crate) new: NewThread,
     pub(crate) archived: bool,
+    /// Whether an earlier [`Step::Begin`] of the same source has begun it, so that reports count it once.
+    pub(crate) continues: bool,
+    /// Whether the source has no ids of messages, so that they are numbered.
+    pub(crate) numbered: bool,
     /// Its location in the source.
     pub(crate) location: Location,
+}
+
+impl Conversation {
+    /// Returns a conversation that is not archived.
+    pub(crate) const fn new(id: ThreadId, new: NewThread, location: Location) -> Self {
+        Self { id, new, archived: false, continues: false, numbered: false, location }
+    }
+
+    /// Marks that its messages are numbered.
+    pub(crate) const fn numbered(mut self) -> Self {
+        self.numbered = true;
+        self
+    }
 }
 
 /// An item of a source, in the order of reading.
@@ -35,42 +55,140 @@ pub(crate) enum Step {
 pub(crate) trait Sink {
     /// Takes an item; `None` if the receiver stopped.
     fn take(&mut self, step: Step) -> Option<()>;
+
+    /// Returns the ids of the latest messages that the store has of a thread, the latest first. A source of trees
+    /// continues the path that an earlier import chose.
+    fn latest(&mut self, thread: &ThreadId) -> Result<Vec<MessageId>, TransferError>;
 }
 
 /// A file or a folder, which is read on a blocking thread.
-pub(crate) trait Source: Send + 'static {
-    fn read(&self, sink: &mut dyn Sink, report: &mut Report) -> Result<(), TransferError>;
+pub(crate) trait Source: Send + Sync + std::fmt::Debug + 'static {
+    /// Reads every conversation: a [`Step::Begin`], its rows, and a [`Step::End`], one conversation after the other. It
+    /// reports what it cannot read, and returns an error only if it cannot continue.
+    fn read(
+        &self,
+        sink: &mut dyn Sink,
+        report: &mut Report,
+        progress: &Progress,
+    ) -> Result<(), TransferError>;
 }
+
+/// Implements `plan` and `import` for a source, and its conversion to a source of any format.
+macro_rules! importable {
+    ($source:ident, $format:expr) => {
+        impl From<$source> for crate::AnySource {
+            fn from(source: $source) -> Self {
+                Self::new($format, source)
+            }
+        }
+
+        impl $source {
+            /// Reads everything and writes nothing. Returns the report of an import into an empty store.
+            ///
+            /// # Errors
+            /// The [`TransferError`](crate::TransferError) of a file that cannot be read at all.
+            ///
+            /// # Cancel safety
+            /// It only reads. If it is dropped, the reading thread continues to its end without effect.
+            pub async fn plan(&self) -> Result<crate::Report, crate::TransferError> {
+                crate::AnySource::from(self.clone()).plan().await
+            }
+
+            /// Imports the messages that the store does not have, a few hundred at a time, through the pipeline. A
+            /// repeated import adds only what is new in the source.
+            ///
+            /// # Errors
+            /// As for [`plan`](Self::plan), and [`TransferError::Store`](crate::TransferError::Store) if the store
+            /// fails. Imported messages stay, and a repeated import continues.
+            ///
+            /// # Cancel safety
+            /// A dropped import stops between two calls of the store, and its current thread stays hidden.
+            pub async fn import(
+                &self,
+                db: &throughline_core::Persistence,
+            ) -> Result<crate::Report, crate::TransferError> {
+                crate::AnySource::from(self.clone()).import(db).await
+            }
+        }
+    };
+}
+pub(crate) use importable;
 
 /// Counts the threads and messages of a plan.
-#[derive(Default)]
-struct Count {
+struct Count<'a> {
     threads: u64,
     messages: u64,
+    /// Whether the current conversation is counted already.
+    continues: bool,
+    progress: &'a Progress,
 }
 
-impl Sink for Count {
+impl Sink for Count<'_> {
     fn take(&mut self, step: Step) -> Option<()> {
         match step {
-            Step::Begin(_) => {}
-            Step::Row(..) => self.messages += 1,
-            Step::End => self.threads += 1,
+            Step::Begin(conversation) => self.continues = conversation.continues,
+            Step::Row(..) => {
+                self.messages += 1;
+                self.progress.add_messages(1);
+            }
+            Step::End => self.threads += u64::from(!self.continues),
         }
         Some(())
     }
+
+    fn latest(&mut self, _: &ThreadId) -> Result<Vec<MessageId>, TransferError> {
+        Ok(Vec::new())
+    }
 }
 
-impl Sink for mpsc::Sender<Step> {
+/// Passes items to the writer.
+struct ToWriter {
+    steps: mpsc::Sender<(Step, Option<OwnedSemaphorePermit>)>,
+    /// A permit for each byte of the messages that wait for the writer, [`WAITING_BYTES`] in total.
+    waiting: Arc<Semaphore>,
+    db: Persistence,
+    runtime: Handle,
+}
+
+/// The most items, and the most bytes of messages, that wait for the writer. A single message may be larger.
+const WAITING: usize = 16;
+const WAITING_BYTES: u32 = 8 << 20;
+/// The most messages that [`Sink::latest`] returns.
+const LATEST: u32 = 50;
+
+impl Sink for ToWriter {
     fn take(&mut self, step: Step) -> Option<()> {
-        self.blocking_send(step).ok()
+        let permit = match &step {
+            Step::Row(row, _) => {
+                let bytes = u32::try_from(bytes_of(row)).unwrap_or(u32::MAX).min(WAITING_BYTES);
+                let permit = Arc::clone(&self.waiting).acquire_many_owned(bytes);
+                Some(self.runtime.block_on(permit).ok()?)
+            }
+            Step::Begin(_) | Step::End => None,
+        };
+        self.steps.blocking_send((step, permit)).ok()
+    }
+
+    fn latest(&mut self, thread: &ThreadId) -> Result<Vec<MessageId>, TransferError> {
+        let page = self.runtime.block_on(self.db.thread(thread).page(PageFrom::End, LATEST).into_future());
+        match page {
+            Ok(page) => Ok(page.messages.into_iter().rev().map(|message| message.id).collect()),
+            // The writer reports a deleted thread.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Gone) => Ok(Vec::new()),
+            // The writer reports the damage in this thread.
+            Err(error) => refused(error, thread).map(|_| Vec::new()),
+        }
     }
 }
 
 /// Reads everything and writes nothing.
-pub(crate) async fn plan(source: impl Source) -> Result<Report, TransferError> {
+pub(crate) async fn plan(source: Arc<dyn Source>, progress: &Progress) -> Result<Report, TransferError> {
+    let progress = progress.clone();
     let read = spawn_blocking(move || {
-        let (mut count, mut report) = (Count::default(), Report::default());
-        source.read(&mut count, &mut report)?;
+        let mut count = Count { threads: 0, messages: 0, continues: false, progress: &progress };
+        let mut report = Report::default();
+        source.read(&mut count, &mut report, &progress)?;
+        progress.finish();
         (report.threads, report.messages) = (count.threads, count.messages);
         Ok(report)
     });
@@ -82,15 +200,22 @@ const ROWS: usize = 200;
 const BYTES: usize = 1 << 20;
 
 /// Imports the conversations of a source.
-pub(crate) async fn import(source: impl Source, db: &Persistence) -> Result<Report, TransferError> {
-    // Few messages are buffered, because each may be large.
-    let (mut sender, mut steps) = mpsc::channel(16);
+pub(crate) async fn import(
+    source: Arc<dyn Source>,
+    db: &Persistence,
+    progress: &Progress,
+) -> Result<Report, TransferError> {
+    let (steps, mut taken) = mpsc::channel(WAITING);
+    let waiting = Arc::new(Semaphore::new(WAITING_BYTES as usize));
+    let mut sink = ToWriter { steps, waiting, db: db.clone(), runtime: Handle::current() };
+    let counted = progress.clone();
     let reader = spawn_blocking(move || {
         let mut report = Report::default();
-        source.read(&mut sender, &mut report).map(|()| report)
+        source.read(&mut sink, &mut report, &counted).map(|()| report)
     });
-    let mut writer = Writer { db, report: Report::default(), thread: None, rows: Vec::new(), bytes: 0 };
-    while let Some(step) = steps.recv().await {
+    let (report, rows) = (Report::default(), Vec::new());
+    let mut writer = Writer { db, progress, report, thread: None, rows, bytes: 0 };
+    while let Some((step, _permit)) = taken.recv().await {
         writer.take(step).await?;
     }
     let mut report = reader.await.unwrap_or_else(resume)?;
@@ -99,6 +224,7 @@ pub(crate) async fn import(source: impl Source, db: &Persistence) -> Result<Repo
     report.messages = written.messages;
     report.already_there = written.already_there;
     report.append_skipped(written);
+    progress.finish();
     Ok(report)
 }
 
@@ -110,9 +236,15 @@ pub(crate) fn resume<T>(error: JoinError) -> T {
     }
 }
 
+/// Returns the bytes of a message that count.
+fn bytes_of(row: &ImportRow) -> usize {
+    row.content.byte_len() + row.metadata.byte_len()
+}
+
 /// Writes one thread after the other.
 struct Writer<'a> {
     db: &'a Persistence,
+    progress: &'a Progress,
     report: Report,
     thread: Option<Begun>,
     rows: Vec<(ImportRow, Location)>,
@@ -122,6 +254,10 @@ struct Writer<'a> {
 struct Begun {
     id: ThreadId,
     archived: bool,
+    continues: bool,
+    /// Whether its messages are numbered and the store may have some of them. Until the first that it does not have,
+    /// each is imported by itself: one that differs shows another conversation.
+    is_compared: bool,
     /// The reason why the thread cannot be imported.
     refusal: Option<FindingKind>,
 }
@@ -131,8 +267,8 @@ impl Writer<'_> {
         match step {
             Step::Begin(conversation) => self.begin(*conversation).await,
             Step::Row(row, location) => {
-                let bytes = row.content.byte_len() + row.metadata.byte_len();
-                if self.rows.len() == ROWS || self.bytes + bytes > BYTES {
+                let bytes = bytes_of(&row);
+                if self.rows.len() == ROWS || self.is_compared() || self.bytes + bytes > BYTES {
                     self.write().await?;
                 }
                 self.bytes += bytes;
@@ -144,11 +280,15 @@ impl Writer<'_> {
     }
 
     async fn begin(&mut self, conversation: Conversation) -> Result<(), TransferError> {
-        let Conversation { id, new, archived, location } = conversation;
+        let Conversation { id, new, archived, continues, numbered, location } = conversation;
+        let mut is_compared = false;
         // Hidden until all of it is imported.
         let refusal = match self.db.create_thread(new.with_id(id.clone()).hidden()).await {
             Ok(_) => None,
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => None,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                is_compared = numbered;
+                None
+            }
             // A deleted thread is not created again.
             Err(error) if error.kind() == ErrorKind::Gone => Some(FindingKind::Deleted),
             Err(error) => Some(FindingKind::Refused(refused(error, &id)?)),
@@ -156,14 +296,20 @@ impl Writer<'_> {
         if let Some(found) = &refusal {
             self.report.skip(&location, found.clone());
         }
-        self.thread = Some(Begun { id, archived, refusal });
+        self.thread = Some(Begun { id, archived, continues, is_compared, refusal });
         Ok(())
+    }
+
+    fn is_compared(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| thread.is_compared)
     }
 
     async fn end(&mut self) -> Result<(), TransferError> {
         self.write().await?;
-        let Some(Begun { id: thread, archived, refusal }) = self.thread.take() else { return Ok(()) };
-        self.report.threads += 1;
+        let Some(Begun { id: thread, archived, continues, refusal, .. }) = self.thread.take() else {
+            return Ok(());
+        };
+        self.report.threads += u64::from(!continues);
         if refusal.is_some() {
             return Ok(());
         }
@@ -188,6 +334,7 @@ impl Writer<'_> {
     async fn write(&mut self) -> Result<(), TransferError> {
         self.bytes = 0;
         let rows = std::mem::take(&mut self.rows);
+        self.progress.add_messages(rows.len() as u64);
         let Some(thread) = self.thread.as_ref() else { return Ok(()) };
         if rows.is_empty() {
             return Ok(());
@@ -223,6 +370,12 @@ impl Writer<'_> {
             Err(error) => return refused(error, thread).map(Some),
         };
         for ((_, location), outcome) in rows.iter().zip(imported.rows) {
+            if let Some(thread) = self.thread.as_mut().filter(|thread| thread.is_compared) {
+                thread.is_compared = !matches!(outcome, ImportedRow::Added(_));
+                if matches!(outcome, ImportedRow::Differs(_)) {
+                    thread.refusal = Some(FindingKind::OtherConversation);
+                }
+            }
             match outcome {
                 // An import of files repairs no damaged row.
                 ImportedRow::Added(_) | ImportedRow::Restored(_) => self.report.messages += 1,
@@ -247,4 +400,36 @@ fn refused(error: PersistError, thread: &ThreadId) -> Result<String, TransferErr
         return Ok(error.to_string());
     }
     Err(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use throughline_core::{Content, Role, Timestamp};
+    use throughline_memory::MemoryBackend;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_bytes_of_a_message_count_until_the_writer_took_it() {
+        let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+        let (steps, mut taken) = mpsc::channel(WAITING);
+        let waiting = Arc::new(Semaphore::new(WAITING_BYTES as usize));
+        let mut sink = ToWriter { steps, waiting: Arc::clone(&waiting), db, runtime: Handle::current() };
+        let all = WAITING_BYTES as usize;
+        for (text, free) in [(1_000, all - 1_000), (2 * all, 0)] {
+            let content = Content::text(&"x".repeat(text - r#"[{"type":"text","text":""}]"#.len()));
+            let row = ImportRow::new("m".parse().unwrap(), Role::User, content, Timestamp::from_micros(0));
+            let due = free - row.metadata.byte_len().min(free);
+            let step = Step::Row(Box::new(row), Location::File("f".into()));
+            sink = spawn_blocking(move || {
+                sink.take(step).unwrap();
+                sink
+            })
+            .await
+            .unwrap();
+            assert_eq!(waiting.available_permits(), due);
+            drop(taken.recv().await.unwrap());
+            assert_eq!(waiting.available_permits(), all);
+        }
+    }
 }

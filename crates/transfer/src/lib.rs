@@ -31,26 +31,76 @@
 //!
 //! | format | import | export |
 //! |---|---|---|
+//! | [`Ndjson`]: the native format | yes | yes |
+//! | [`ClaudeCode`]: session logs of Claude Code | yes | no |
+//! | [`CodexRollouts`]: rollouts of Codex, plain or zstd | yes | no |
+//! | [`OpenAiAgents`]: SQLite sessions of the OpenAI Agents SDK | yes | no |
+//! | [`ChatGpt`]: the data export of ChatGPT | yes | no |
+//! | [`ClaudeAi`]: the data export of Claude.ai | yes | no |
+//! | [`LibreChat`]: exports of LibreChat | yes | no |
+//! | [`Aider`]: chat histories of aider | yes | no |
+//! | [`ShareGpt`]: conversations of ShareGPT | yes | yes |
+//! | [`Markdown`]: text to read | no | yes |
 //! | [`LegacySqlite`]: a SQLite file with a table of messages | yes | no |
 //! | [`ChatFolder`]: `catalog.json` and `<uuid>/chat.jsonl` | yes | yes |
+//!
+//! [`AnySource`] recognizes a format by content.
 //!
 //! All imports go through the pipeline: a thread is created hidden, filled by imports of a few hundred messages, and
 //! published. So every layer sees every message, no list shows an incomplete thread, and a failed import can be
 //! repeated from the start. The [`Report`] names rows and lines that cannot be imported, with their locations, up to
 //! a limit; the others are imported.
 
+mod aider;
+mod any_source;
 mod chat_folder;
+mod chat_gpt;
+mod claude_ai;
+mod claude_code;
+mod codex;
+mod documents;
 mod error;
+mod export_archive;
+mod export_file;
 mod finding;
 mod import;
 mod iso8601;
+mod json_array;
 mod legacy_sqlite;
+mod libre_chat;
+mod line_reader;
+mod markdown;
+mod message_tree;
+mod ndjson;
+mod object;
+mod openai_agents;
+mod output;
+mod progress;
+mod record;
+mod records;
 mod report;
+mod responses_item;
+mod share_gpt;
+mod stored;
+mod walk;
+mod zstd_stream;
 
 pub use self::{
+    aider::Aider,
+    any_source::{AnySource, Format, UnknownFormatName},
     chat_folder::{ChatFolder, ChatId, InvalidChatId},
+    chat_gpt::ChatGpt,
+    claude_ai::ClaudeAi,
+    claude_code::ClaudeCode,
+    codex::CodexRollouts,
     error::TransferError,
     finding::{Finding, FindingKind, Location},
     legacy_sqlite::{LegacySqlite, LegacySqliteOptions, StreamingRows},
+    libre_chat::LibreChat,
+    markdown::Markdown,
+    ndjson::Ndjson,
+    openai_agents::OpenAiAgents,
+    progress::Progress,
     report::{NotListed, Report},
+    share_gpt::ShareGpt,
 };

@@ -30,6 +30,8 @@ pub struct Report {
     pub warnings: Vec<Finding>,
     /// Unknown fields or columns, and the number of their occurrences. The transfer keeps their values.
     pub unknown_fields: BTreeMap<String, u64>,
+    /// Records that are no messages and are not imported, such as snapshots of files, by their type.
+    pub omitted: BTreeMap<String, u64>,
     /// The files and lines of a newer version of the format, which are kept unchanged.
     pub newer: Vec<Location>,
     /// The unknown fields of a catalog, byte for byte: see
@@ -62,14 +64,11 @@ impl Report {
     }
 
     pub(crate) fn unknown(&mut self, name: String) {
-        let name = shortened(name);
-        if let Some(count) = self.unknown_fields.get_mut(&name) {
-            *count += 1;
-        } else if self.unknown_fields.len() < Self::MAX_LISTED {
-            self.unknown_fields.insert(name, 1);
-        } else {
-            self.not_listed.unknown_fields += 1;
-        }
+        count(&mut self.unknown_fields, &mut self.not_listed.unknown_fields, name);
+    }
+
+    pub(crate) fn omit(&mut self, name: String) {
+        count(&mut self.omitted, &mut self.not_listed.omitted, name);
     }
 
     /// Appends what another part of the same transfer skipped.
@@ -81,6 +80,18 @@ impl Report {
         for (kind, count) in other.not_listed.skipped_kinds {
             *self.not_listed.skipped_kinds.entry(kind).or_default() += count;
         }
+    }
+}
+
+/// Counts an occurrence of a name, or only the occurrence if there are too many names.
+fn count(names: &mut BTreeMap<String, u64>, not_listed: &mut u64, name: String) {
+    let name = shortened(name);
+    if let Some(count) = names.get_mut(&name) {
+        *count += 1;
+    } else if names.len() < Report::MAX_LISTED {
+        names.insert(name, 1);
+    } else {
+        *not_listed += 1;
     }
 }
 
@@ -110,6 +121,8 @@ pub struct NotListed {
     pub warnings: u64,
     /// The occurrences of fields and columns whose names [`Report::unknown_fields`] does not keep.
     pub unknown_fields: u64,
+    /// The occurrences of types whose names [`Report::omitted`] does not keep.
+    pub omitted: u64,
     /// The elements that [`Report::newer`] does not keep.
     pub newer: u64,
     /// The number of each kind in [`skipped`](Self::skipped), under its [name](FindingKind::name).
@@ -122,7 +135,7 @@ impl NotListed {
     /// Returns the sum of all counts.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.skipped + self.warnings + self.unknown_fields + self.newer
+        self.skipped + self.warnings + self.unknown_fields + self.omitted + self.newer
     }
 }
 
@@ -138,17 +151,20 @@ impl fmt::Display for Report {
         if more == 0 {
             return Ok(());
         }
-        let listed = skipped.len() + warnings.len() + newer.len() + self.unknown_fields.len();
+        let listed =
+            skipped.len() + warnings.len() + newer.len() + self.unknown_fields.len() + self.omitted.len();
         write!(f, "; the report lists {listed} findings, and {more} more were counted only: {not_listed}")
     }
 }
 
 impl fmt::Display for NotListed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { skipped: _, warnings: _, unknown_fields, newer, skipped_kinds, warning_kinds } = self;
+        let Self { skipped: _, warnings: _, unknown_fields, omitted, newer, skipped_kinds, warning_kinds } =
+            self;
         let skipped = skipped_kinds.iter().map(|(kind, count)| (*count, *kind, " skipped"));
         let warnings = warning_kinds.iter().map(|(kind, count)| (*count, *kind, " warnings"));
-        let others = [(*unknown_fields, "unknown fields", ""), (*newer, "newer", "")];
+        let others =
+            [(*unknown_fields, "unknown fields", ""), (*omitted, "omitted", ""), (*newer, "newer", "")];
         let counts = skipped.chain(warnings).chain(others).filter(|(count, ..)| *count > 0);
         for (at, (count, kind, list)) in counts.enumerate() {
             let comma = if at == 0 { "" } else { ", " };

@@ -1,7 +1,7 @@
 //! The tests of the embedded default: the facade, the core with every layer, SQLite, memory, the transfer of conversations.
 //!
-//! They need no tool but cargo and no server. Every other check belongs to `ci`, and so does the test target `mutants`, which proves the checks
-//! of the kit. The mutants of single tests are run with these.
+//! They need no tool but cargo and no server. Every other check belongs to `ci`, and so do the test targets `mutants`, which proves the checks
+//! of the kit, and `one_way_in`, which builds the core again. The mutants of single tests are run with these.
 
 use crate::Result;
 use crate::metadata::Metadata;
@@ -25,7 +25,7 @@ const PACKAGES: [&str; 12] = [
 ];
 
 /// Test targets of these packages that only `ci` runs.
-const ONLY_IN_CI: [&str; 2] = ["conformance_postgres", "mutants"];
+const ONLY_IN_CI: [&str; 3] = ["conformance_postgres", "mutants", "one_way_in"];
 
 /// `tests`.
 pub(super) fn tests(workspace: &Workspace, _: &mut Skips) -> Result {

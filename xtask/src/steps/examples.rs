@@ -55,14 +55,14 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     real_transcripts(workspace, &examples, skips)
 }
 
-/// Builds all of them, optimized, and without the optimization at link time that README's release profile has.
+/// Builds all of them, optimized.
 fn build(workspace: &Workspace) -> Result<Vec<Example>> {
     let metadata = workspace.metadata();
     let folder = metadata.root.join("examples");
     let packages = metadata.packages.iter().filter(|package| package.manifest.starts_with(&folder));
     let packages = packages.flat_map(|package| ["--package", &package.name]);
     let build = workspace
-        .cargo(["build", "--profile", "examples", "--package", &metadata.root_package()?.name])
+        .cargo(["build", "--release", "--package", &metadata.root_package()?.name])
         .args(packages)
         .args(["--examples", "--bins"]);
     build.show();

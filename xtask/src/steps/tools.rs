@@ -16,6 +16,9 @@ const C_COMPILER: [&str; 2] = ["gcc", "libc6-dev"];
 /// The longest time that an installation of packages takes. One that takes longer hangs.
 pub(super) const INSTALLATION: Duration = Duration::from_secs(600);
 
+/// The longest time that the compilation of a tool takes, with the download of its dependencies. One that takes longer hangs.
+const COMPILATION: Duration = Duration::from_secs(1800);
+
 /// Checks or installs all of them.
 pub(super) fn run(workspace: &Workspace, _: &mut Skips) -> Result {
     component(workspace, "fmt", "rustfmt")?;
@@ -32,7 +35,11 @@ pub(super) fn nextest(workspace: &Workspace) -> Result {
     println!("cargo-nextest is missing: it is compiled now, once; that takes some minutes");
     // Without its self-update, which is a good part of the compilation and of no use to what cargo installed.
     let lean = ["--no-default-features", "--features", "default-no-update"];
-    workspace.cargo(["install", "cargo-nextest", "--locked", "--version", NEXTEST]).args(lean).run()
+    workspace
+        .cargo(["install", "cargo-nextest", "--locked", "--version", NEXTEST])
+        .args(lean)
+        .limit(COMPILATION)
+        .run()
 }
 
 /// A part of the toolchain. It is the user's to change, so it is only asked for.

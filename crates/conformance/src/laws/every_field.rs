@@ -366,7 +366,7 @@ pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
     let audit = ReadAudit::new(ChangeScope::Thread(far()), AuditFrom::Before(AuditNumber::new(9)), 7);
     let mut quarantined = ListQuarantined::new(id("mailer"), 7);
     quarantined.after = Position::new(3);
-    let mut attempts = ListAttempts::new(id("g"), far(), 7);
+    let mut attempts = ListAttempts::new(id("g"), far(), 7).with_max_bytes(1 << 16);
     attempts.before = Some(9);
     vec![
         ("a get", GetMessage { thread: far(), id: id("m") }.into()),

@@ -77,7 +77,6 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Law> {
 }
 
 /// Returns the laws that each reject a layer which every other law accepts: those of streamed texts and of searches, and some others.
-#[cfg(test)]
 pub(crate) fn with_a_layer_of_their_own() -> impl Iterator<Item = &'static Law> {
     let others = ["laws.unknown_outcome_is_retried_only_with_a_key", "laws.rest_of_the_content_is_kept"];
     let others = all().filter(move |law| others.contains(&law.id));

@@ -44,12 +44,10 @@ mod rules;
 mod set;
 mod stream;
 
-#[cfg(test)]
-pub(crate) use self::law::with_a_layer_of_their_own;
 pub(crate) use self::{
     bench::takes_keys,
     harness::{Subject as LayerSubject, run as run_law},
-    law::all,
+    law::{all, with_a_layer_of_their_own},
 };
 pub use self::{
     fixture::{Addition, Around, LayerFixture, LayerProfile},

@@ -26,8 +26,36 @@ use crate::{
     Timestamp, Title,
     context::Idempotency,
     message::Generation,
-    operation::{Delete, Fingerprint, Import, ReadPage, Reserve, UpdateContent, UpdateMode, Visibility},
+    operation::{
+        Addressed, Delete, Fingerprint, Import, PersistArgs, ReadPage, Reserve, UpdateContent, UpdateMode,
+        Visibility,
+    },
 };
+
+/// Returns the threads in which a write emits changes, one for each item of a batch; `None` if its arguments do not say that. For
+/// [`CommitNotifier::notify_threads`](crate::changes::CommitNotifier::notify_threads).
+///
+/// ```
+/// use throughline_core::{NewMessage, backend::rules, messages::{Add, Batch}, threads::DeleteThread};
+///
+/// let add = Add::new("t".parse()?, NewMessage::user("hello"));
+/// let batch = Batch::new().with(add).into();
+/// assert_eq!(rules::changed_threads(&batch).unwrap(), [&"t".parse()?]);
+/// # Ok::<(), throughline_core::InvalidId>(())
+/// ```
+#[must_use]
+pub fn changed_threads(args: &PersistArgs) -> Option<Vec<&ThreadId>> {
+    let thread = |item: &'_ PersistArgs| match item {
+        PersistArgs::Add(_)
+        | PersistArgs::Reserve(_)
+        | PersistArgs::UpdateContent(_)
+        | PersistArgs::Update(_)
+        | PersistArgs::Delete(_) => true,
+        // Some of them change several threads, or only other rows. They are rare.
+        _ => false,
+    };
+    args.each().map(|item| if thread(item) { item.thread() } else { None }).collect()
+}
 
 /// The state of a message after an [`UpdateContent`].
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,6 +17,7 @@ mod clock;
 mod credential;
 mod detached_writes;
 mod extensions;
+mod feed_scopes;
 mod progress;
 mod shape;
 
@@ -33,6 +34,7 @@ pub(crate) use self::at_work::AtWork;
 pub use self::audit_draft::{AuditDraft, AuditSealer};
 pub(crate) use self::credential::Credential;
 pub(crate) use self::detached_writes::DetachedWrite;
+pub(crate) use self::feed_scopes::FeedScopes;
 pub(crate) use self::shape::Shape;
 pub use self::{
     clock::{Clock, SystemClock},
@@ -94,6 +96,8 @@ pub(crate) struct Facts {
     pub(crate) idempotency: Option<Idempotency>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) credential: Option<Credential>,
+    /// Where the store records which changes it reads for the call.
+    pub(crate) feed_scopes: Option<Arc<FeedScopes>>,
 }
 
 impl CallState {

@@ -1,11 +1,12 @@
-use std::{collections::VecDeque, fmt, time::Duration};
+use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
 use super::Persistence;
 use crate::{
-    Position, Result,
+    Position, Result, TenantId,
     change::{Change, ChangeScope, CommitNotifications},
+    context::FeedScopes,
     operation::ReadChanges,
 };
 
@@ -32,12 +33,26 @@ use crate::{
 pub struct ChangeFeed {
     db: Persistence,
     commits: Option<CommitNotifications>,
+    /// The scopes that the store reads for this feed.
+    read_in_store: Arc<FeedScopes>,
+    notified_of: NotifiedOf,
     scope: ChangeScope,
     /// The position up to which the feed has read.
     read: Position,
     /// The position of the last change that the feed has returned.
     returned: Position,
     buffered: VecDeque<Change>,
+    /// Whether the last read reached the end.
+    has_reached_end: bool,
+}
+
+/// The commits of which the notifications of a feed are.
+enum NotifiedOf {
+    /// Before the first read.
+    EveryCommit,
+    Scope(TenantId, ChangeScope),
+    /// A layer reads several scopes, or changing ones.
+    EveryCommitForGood,
 }
 
 /// The number of changes in one read.
@@ -50,13 +65,23 @@ const WAIT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(500);
 
 impl ChangeFeed {
-    pub(super) const fn new(
+    pub(super) fn new(
         db: Persistence,
         commits: Option<CommitNotifications>,
         scope: ChangeScope,
         after: Position,
     ) -> Self {
-        Self { db, commits, scope, read: after, returned: after, buffered: VecDeque::new() }
+        Self {
+            db,
+            commits,
+            read_in_store: Arc::default(),
+            notified_of: NotifiedOf::EveryCommit,
+            scope,
+            read: after,
+            returned: after,
+            buffered: VecDeque::new(),
+            has_reached_end: false,
+        }
     }
 
     /// Returns the position from which another feed can continue without a gap. The feed has returned every change of its scope
@@ -96,11 +121,14 @@ impl ChangeFeed {
                 // The next read sees every commit until now. A notification announces each later one.
                 commits.mark_seen();
             }
+            self.has_reached_end = false;
             let read = ReadChanges::new(self.scope.clone(), self.read, PAGE);
-            let changes = self.db.read(read).await?;
+            let changes = self.db.read(read).recording(&self.read_in_store).await?;
             self.read = changes.position;
             self.buffered = changes.changes.into();
-            if self.buffered.is_empty() && !changes.more {
+            // Other notifications do not announce the commits between this read and the subscription to them.
+            self.has_reached_end = !self.narrow() && !changes.more;
+            if self.buffered.is_empty() && self.has_reached_end {
                 return Ok(None);
             }
         }
@@ -109,6 +137,37 @@ impl ChangeFeed {
             self.returned = change.position;
         }
         Ok(change)
+    }
+
+    /// Whether the feed has returned all changes that the last read found, and that read reached the end of the feed. A notification
+    /// announces further ones: [`wait_for_commit`](Self::wait_for_commit) returns at once if it was sent since that read began. So
+    /// a reader that waits next saves a read.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        self.buffered.is_empty() && self.has_reached_end
+    }
+
+    /// Subscribes to the commits of the scope that the store has read; to all of them again if a later read had another scope.
+    /// Returns whether it did.
+    fn narrow(&mut self) -> bool {
+        let (scope, Some(commits)) = (self.read_in_store.take_only(), &mut self.commits) else {
+            return false;
+        };
+        match (&self.notified_of, scope) {
+            (NotifiedOf::EveryCommit, Some((tenant, scope))) if scope != ChangeScope::Store => {
+                *commits = commits.narrowed_to(&tenant, &scope);
+                self.notified_of = NotifiedOf::Scope(tenant, scope);
+                true
+            }
+            (NotifiedOf::Scope(tenant, scope), read)
+                if read.as_ref().is_none_or(|read| (&read.0, &read.1) != (tenant, scope)) =>
+            {
+                *commits = commits.narrowed_to(tenant, &ChangeScope::Store);
+                self.notified_of = NotifiedOf::EveryCommitForGood;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Returns the buffered changes, or those of one read if none is buffered, in order. The result is empty if there is no
@@ -126,8 +185,8 @@ impl ChangeFeed {
         Ok(changes)
     }
 
-    /// Waits for a commit notification, at most five seconds, because the store may omit notifications. The commit may be outside
-    /// of the scope of this feed. For a store without notifications, the method waits half a second.
+    /// Waits for a notification of a commit that may concern this feed, at most five seconds, because the store may omit
+    /// notifications. For a store without notifications, the method waits half a second.
     ///
     /// # Cancel safety
     /// If the future is dropped, no change is lost.

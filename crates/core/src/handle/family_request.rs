@@ -5,12 +5,14 @@ use std::{
     future::{Future, IntoFuture},
     marker::PhantomData,
     pin::Pin,
+    sync::Arc,
     time::Duration,
 };
 
 use super::{Persistence, Request};
 use crate::{
     IdempotencyKey, InvalidId, Operation, ReadArgs, Result,
+    context::FeedScopes,
     operation::{ConsumerArgs, OperationOf, ReplicaArgs, SessionArgs, ThreadArgs},
 };
 
@@ -51,6 +53,11 @@ impl<F: Operation, M: OperationOf<F>> FamilyRequest<F, M> {
         K::Error: Into<InvalidId>,
     {
         Self { request: self.request.key(key), operation: PhantomData }
+    }
+
+    /// Records which changes the store reads for the call.
+    pub(super) fn recording(self, scopes: &Arc<FeedScopes>) -> Self {
+        Self { request: self.request.recording(scopes), operation: PhantomData }
     }
 
     /// Sets the longest time that the caller waits: see [`Request::deadline`].

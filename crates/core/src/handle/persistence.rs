@@ -348,6 +348,7 @@ impl Persistence {
             idempotency: None,
             deadline,
             credential: self.credential.clone(),
+            feed_scopes: options.feed_scopes.clone(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::{
     future::{Future, IntoFuture},
     marker::PhantomData,
     pin::Pin,
+    sync::Arc,
     task::{Context as TaskContext, Poll, ready},
     time::{Duration, Instant},
 };
@@ -11,7 +12,7 @@ use std::{
 use super::Persistence;
 use crate::{
     Effect, ErrorKind, IdempotencyKey, InvalidId, OpKind, Operation, PersistError, Reply, Result,
-    pipeline::Execution,
+    context::FeedScopes, pipeline::Execution,
 };
 
 /// The options of one call.
@@ -21,6 +22,8 @@ pub(super) struct Options {
     pub(super) deadline: Option<Duration>,
     /// The instant of the deadline, for one of several calls that share it.
     pub(super) until: Option<Instant>,
+    /// Where the store records which changes it reads.
+    pub(super) feed_scopes: Option<Arc<FeedScopes>>,
 }
 
 /// An operation that runs when it is awaited.
@@ -82,6 +85,12 @@ impl<O: Operation> Request<O> {
     /// Sets the instant of the deadline, for one of several calls that share it.
     pub(super) const fn until(mut self, until: Option<Instant>) -> Self {
         self.options.until = until;
+        self
+    }
+
+    /// Records which changes the store reads for the call.
+    pub(super) fn recording(mut self, scopes: &Arc<FeedScopes>) -> Self {
+        self.options.feed_scopes = Some(Arc::clone(scopes));
         self
     }
 

@@ -21,6 +21,9 @@ pub(crate) struct ContentParts {
     is_after_block: bool,
 }
 
+/// The blocks that become parts of their own at once, or a sixteenth of them: each step costs the bytes of all.
+const DIVIDED: usize = 4096;
+
 impl ContentParts {
     pub(crate) fn new(parts: Vec<Delta>) -> Self {
         let parts = parts.into_iter().filter(|part| !part.is_empty()).collect();
@@ -37,7 +40,7 @@ impl ContentParts {
     }
 
     /// Takes up to `limit` bytes, but at least one character or one block if there is one. Costs the bytes that it takes, and the
-    /// bytes of a part of blocks once.
+    /// bytes of a part of blocks for each step in which it is divided.
     pub(crate) fn take(&mut self, limit: u32) -> Vec<Delta> {
         let end = self.taken + u64::from(limit);
         let mut joined = Joined::default();
@@ -55,6 +58,21 @@ impl ContentParts {
             }
         }
         self.taken == bytes
+    }
+
+    /// The bytes in memory of the parts, including text that is taken of the first one.
+    pub(crate) fn held(&self) -> usize {
+        self.parts.iter().map(|part| size_of::<Delta>() + part.byte_len()).sum()
+    }
+
+    /// Drops what is behind the next `bytes` bytes, but keeps at least one character or one block. Returns whether something was
+    /// dropped. It is behind [`taken`](Self::taken), once the rest is taken.
+    pub(crate) fn cut(&mut self, bytes: u32) -> bool {
+        let Self { taken, is_after_block, .. } = *self;
+        let kept = self.take(bytes);
+        let is_cut = !self.is_empty();
+        *self = Self { taken, is_after_block, ..Self::new(kept) };
+        is_cut
     }
 
     /// Takes text or one block of up to `left` bytes. `must` takes one character or one block if none is short enough.
@@ -111,7 +129,8 @@ impl ContentParts {
         self.is_after_block = is_after_block;
     }
 
-    /// Divides the first part if it has several blocks, so that each is a part.
+    /// Divides the first part if it has several blocks, so that the first of them are parts. The others stay together: a part of its
+    /// own costs more memory than a short block.
     fn divide_blocks(&mut self) {
         while let Some(Delta::Blocks(blocks)) = self.parts.front() {
             let each = blocks.blocks();
@@ -120,9 +139,12 @@ impl ContentParts {
             {
                 return;
             }
-            let each: Vec<Delta> = each.iter().map(|block| array(block.get())).collect();
+            let (first, others) = each.split_at(each.len().min(DIVIDED.max(each.len() / 16)));
+            let first: Vec<Delta> = first.iter().map(|block| array(block.get())).collect();
+            let others: Vec<&str> = others.iter().map(|block| block.get()).collect();
+            let others = (!others.is_empty()).then(|| array(&others.join(",")));
             self.parts.pop_front();
-            each.into_iter().rev().for_each(|block| self.parts.push_front(block));
+            first.into_iter().chain(others).rev().for_each(|part| self.parts.push_front(part));
         }
     }
 }
@@ -265,6 +287,62 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_rest_of_a_cut_answer_continues_where_it_was_cut() {
+        for skipped in [0, 7, 30] {
+            for limit in (1..64).chain([u32::MAX]) {
+                let mut whole = ContentParts::new(writes());
+                if !whole.skip(skipped) {
+                    continue;
+                }
+                let mut shown = ContentBuffer::new(&Content::empty());
+                let mut taken = skipped;
+                loop {
+                    let mut parts = ContentParts::new(writes());
+                    assert!(parts.skip(taken));
+                    let is_cut = parts.cut(limit);
+                    assert_eq!(parts.taken(), taken, "nothing is taken by the cut");
+                    while !parts.is_empty() {
+                        push_all(&mut shown, &parts.take(3));
+                    }
+                    taken = parts.taken();
+                    if !is_cut {
+                        break;
+                    }
+                }
+                let mut expected = ContentBuffer::new(&Content::empty());
+                push_all(&mut expected, &whole.take(u32::MAX));
+                assert_eq!(blocks(&shown.content()), blocks(&expected.content()), "by {limit}");
+                assert_eq!(taken, whole.taken());
+            }
+        }
+    }
+
+    #[test]
+    fn many_short_blocks_are_not_all_divided_at_once() {
+        let many = vec!["1"; 10 * DIVIDED].join(",");
+        let mut parts = ContentParts::new(vec![array(&many)]);
+        let first = parts.take(1);
+        assert_eq!(first, [array("1")]);
+        assert!(parts.held() < DIVIDED * 64 + many.len(), "{} bytes", parts.held());
+        let rest = parts.take(u32::MAX);
+        assert_eq!(rest, [array(&many[2..])]);
+        assert_eq!(parts.taken(), 10 * DIVIDED as u64);
+    }
+
+    #[test]
+    fn a_cut_joins_small_parts_and_forgets_what_is_taken() {
+        let letters = || vec![Delta::text("x"); 1000];
+        let mut parts = ContentParts::new(letters());
+        assert_eq!(parts.held(), 1000 * (size_of::<Delta>() + 1));
+        assert!(!parts.cut(1000));
+        assert_eq!(parts.held(), size_of::<Delta>() + 1000);
+        assert!(parts.skip(400));
+        assert_eq!(parts.held(), size_of::<Delta>() + 1000);
+        assert!(parts.cut(100));
+        assert_eq!((parts.held(), parts.taken()), (size_of::<Delta>() + 100, 400));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The plain text of a message, for previews and search.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -74,7 +74,7 @@ impl<'de> Visitor<'de> for &mut Plain {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut blocks: A) -> Result<(), A::Error> {
         while self.left > 0
-            && let Some(block) = blocks.next_element()?
+            && let Some(block) = blocks.next_element::<&RawValue>()?
         {
             match text_of(block, self.left) {
                 Some(text) if !text.is_empty() => self.add(&text),
@@ -86,7 +86,7 @@ impl<'de> Visitor<'de> for &mut Plain {
 }
 
 /// Returns the text of a block: its first `chars` characters, and possibly more.
-fn text_of(block: &RawValue, chars: usize) -> Option<String> {
+fn text_of(block: &RawValue, chars: usize) -> Option<Cow<'_, str>> {
     #[derive(serde::Deserialize)]
     struct Block<'a> {
         #[serde(borrow, default)]
@@ -98,7 +98,7 @@ fn text_of(block: &RawValue, chars: usize) -> Option<String> {
     serde_json::from_str::<Block<'_>>(block.get()).ok()?.text.and_then(|text| string_of(text, chars))
 }
 
-fn string_of(value: &RawValue, chars: usize) -> Option<String> {
+fn string_of(value: &RawValue, chars: usize) -> Option<Cow<'_, str>> {
     struct Lossy;
 
     impl Visitor<'_> for Lossy {
@@ -114,11 +114,13 @@ fn string_of(value: &RawValue, chars: usize) -> Option<String> {
     }
 
     let decode = |json: &str| serde_json::Deserializer::from_str(json).deserialize_bytes(Lossy).ok();
-    let inside = value.get().strip_prefix('"')?;
-    match cut(inside, chars) {
-        Some(beginning) => decode(&format!("\"{beginning}\"")),
-        None => decode(value.get()),
+    let inside = value.get().strip_prefix('"')?.strip_suffix('"')?;
+    let beginning = cut(inside, chars).unwrap_or(inside);
+    if beginning.contains('\\') {
+        return decode(&format!("\"{beginning}\"")).map(Cow::Owned);
     }
+    // Text without escapes is its own encoding.
+    Some(Cow::Borrowed(beginning))
 }
 
 /// Truncates the inside of a JSON string after its first `chars` characters or later. `None` if it is not longer. It never splits
@@ -169,7 +171,7 @@ mod tests {
     /// Decodes all text and then truncates it.
     fn said(content: &Content, chars: usize) -> String {
         let texts = content.blocks().into_iter().filter_map(|block| text_of(block, usize::MAX));
-        let texts: Vec<String> = texts.filter(|text| !text.is_empty()).collect();
+        let texts: Vec<_> = texts.filter(|text| !text.is_empty()).collect();
         texts.join(" ").chars().take(chars).collect()
     }
 

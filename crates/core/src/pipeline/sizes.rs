@@ -29,7 +29,8 @@ fn values_that_pass_through_the_layers_do_not_grow() {
 #[test]
 fn the_stored_state_of_a_call_does_not_grow() {
     at_most::<Shape>(144);
-    at_most::<CallState>(376);
+    // With the pointer by which a feed learns which changes the store reads for it.
+    at_most::<CallState>(384);
     // With the guard of a detached task whose calls are admitted while the pipeline closes.
     at_most::<Execution>(280);
 }

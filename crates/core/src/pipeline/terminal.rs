@@ -15,7 +15,8 @@ use super::{AtSite, InFlight, contract_violation, foreign_call, panicked, put_re
 use crate::backend::{Admitted, Backend, Capabilities, Counter, RejectedCallRecords};
 use crate::change::CommitNotifications;
 use crate::{
-    Effect, ErrorKind, PersistError, PersistRequest, PersistResponse, PersistResult, Result,
+    Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult, ReadArgs,
+    Result,
     context::{AtWork, CallState, Clock},
     operation::by_operation,
     request::ContentLimit,
@@ -129,6 +130,11 @@ impl<B: Backend> Shared<B> {
     /// would have the size of the largest one.
     fn dispatch(self: Arc<Self>, request: PersistRequest) -> BoxFuture<Result<PersistResponse>> {
         let PersistRequest { args, context } = request;
+        if let (PersistArgs::Read(ReadArgs::Changes(read)), Some(scopes)) =
+            (&args, &context.call().facts.feed_scopes)
+        {
+            scopes.record(context.tenant(), &read.scope);
+        }
         let now = self.clock.now();
         macro_rules! hand_in {
             ($op:ident, $method:ident) => {

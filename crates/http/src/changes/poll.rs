@@ -4,17 +4,11 @@ use std::time::Duration;
 
 use throughline_core::{
     Persistence, Position,
-    changes::{ChangeScope, Changes, CommitNotifications, ReadChanges},
+    changes::{ChangeScope, Changes, ReadChanges},
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::{answer::Answer, problem::Problem, shutdown::Shutdown};
-
-/// The interval of the reads if the store sends no commit notifications.
-const POLL: Duration = Duration::from_millis(500);
-
-/// The longest time without a read if the store sends notifications, because it may omit some.
-const REREAD: Duration = Duration::from_secs(5);
 
 /// Reads the changes after a position. It waits at most `wait` for the first one.
 pub(super) async fn read(
@@ -26,38 +20,24 @@ pub(super) async fn read(
     mut shutdown: Shutdown,
 ) -> Result<Answer, Problem> {
     let end = Instant::now() + wait;
-    let mut commits = db.commit_notifications();
-    let mut read = ReadChanges::new(scope, after, limit);
-    loop {
-        if let Some(commits) = &mut commits {
-            // The read below sees every commit before here, and a notification announces those after.
-            commits.mark_seen();
-        }
+    let mut read = ReadChanges::new(scope.clone(), after, limit);
+    let changes = loop {
         let changes: Changes = db.read(read.clone()).await?;
-        let is_over = Instant::now() >= end;
-        if !changes.changes.is_empty() || is_over {
-            return Ok(Answer::ok(&changes));
+        // Changes of others can be many. A caller without time continues from the position of the answer.
+        if !changes.changes.is_empty() || !changes.more || Instant::now() >= end || shutdown.has_begun() {
+            break changes;
         }
         read.after = changes.position;
-        if changes.more {
-            continue;
-        }
-        tokio::select! {
-            () = shutdown.begun() => return Ok(Answer::ok(&changes)),
-            _ = timeout_at(end, commit(&mut commits)) => {}
-        }
+    };
+    if !changes.changes.is_empty() || changes.more || wait.is_zero() {
+        return Ok(Answer::ok(&changes));
     }
-}
-
-/// Waits for a commit, or until it is time to read again.
-async fn commit(commits: &mut Option<CommitNotifications>) {
-    if let Some(notifications) = commits {
-        tokio::select! {
-            position = notifications.changed() => if position.is_some() { return },
-            () = sleep(REREAD) => return,
-        }
-        // The store is closed: the next read says so.
-        *commits = None;
+    // The feed reads only after commits that may concern it.
+    let mut feed = db.changes(scope, changes.position);
+    tokio::select! {
+        () = shutdown.begun() => return Ok(Answer::ok(&changes)),
+        next = timeout_at(end, feed.next()) => if let Ok(next) = next { drop(next?); },
     }
-    sleep(POLL).await;
+    read.after = changes.position;
+    Ok(Answer::ok::<Changes>(&db.read(read).await?))
 }

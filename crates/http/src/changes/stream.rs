@@ -14,6 +14,10 @@ impl EventSource for ChangeFeed {
         Ok(self.next_batch_now().await?.iter().map(event).collect())
     }
 
+    fn is_at_end(&self) -> bool {
+        Self::is_at_end(self)
+    }
+
     async fn wait_for_commit(&mut self) {
         Self::wait_for_commit(self).await;
     }

@@ -7,6 +7,7 @@ use std::{
     fmt,
     future::{Future, IntoFuture},
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     time::Duration,
@@ -106,11 +107,15 @@ impl Server {
                     }
                 },
             };
-            let router = router.clone().layer(axum::Extension(ConnectInfo(address)));
             // Without an address, the router cannot recognize a loopback connection.
             let Ok(server) = stream.local_addr() else { continue };
             let signal = ShutdownSignal(signal.clone());
-            let answers = Answers { router, signal, server: ServerAddress(server) };
+            let answers = Answers {
+                router: router.clone(),
+                signal,
+                client: ConnectInfo(address),
+                server: ServerAddress(server),
+            };
             let connection = graceful.watch(connection(stream, answers, &options));
             connections.spawn(async move {
                 // An error of a connection concerns only its client: a reset, a timeout, or bytes that are not HTTP.
@@ -144,6 +149,7 @@ type AnswerFuture = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Inf
 struct Answers {
     router: Router,
     signal: ShutdownSignal,
+    client: ConnectInfo<SocketAddr>,
     server: ServerAddress,
 }
 
@@ -155,6 +161,7 @@ impl Service<Request<Incoming>> for Answers {
     fn call(&self, request: Request<Incoming>) -> AnswerFuture {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.signal.clone());
+        request.extensions_mut().insert(self.client);
         request.extensions_mut().insert(self.server);
         Box::pin(self.router.clone().oneshot(request))
     }

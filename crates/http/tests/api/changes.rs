@@ -3,13 +3,16 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
 };
 
 use serde_json::{Value, json};
-use throughline_core::{ErrorKind, NewMessage, PersistError, Persistence, plugin::respond};
+use throughline_core::{
+    ErrorKind, NewMessage, PersistArgs, PersistError, Persistence, Position, ReadArgs, ReadResult,
+    changes::Changes, plugin::respond,
+};
 use throughline_http::Options;
 use throughline_memory::MemoryBackend;
 use throughline_sqlite::SqliteOptions;
@@ -315,4 +318,23 @@ async fn a_read_that_fails_later_ends_the_stream_with_a_problem() {
     assert_eq!((event.event.as_str(), event.id.as_str()), ("problem", ""));
     assert_eq!((&event.json()["code"], &event.json()["status"]), (&"unavailable".into(), &503.into()));
     assert_eq!(events.next().await, None);
+}
+
+/// A store examines a bounded number of changes in one read, so that it can answer without one although there are more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_without_time_answers_after_one_read() {
+    let reads = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&reads);
+    let many = respond("many", move |args, _| {
+        let PersistArgs::Read(ReadArgs::Changes(read)) = args else { return None };
+        count.fetch_add(1, SeqCst);
+        let position = Position::new(read.after.get() + 20_000);
+        let answer = Changes { changes: Vec::new(), position, more: true };
+        Some(Ok(ReadResult::Changes(answer).into()))
+    });
+    let db = Persistence::builder().plugin(many).backend(MemoryBackend::new()).build().unwrap();
+    let host = Host::over(db).await;
+    let answer = host.client().get("/v1/changes?after=5&wait=0").await.expect(200);
+    assert_eq!((&answer["position"], &answer["more"]), (&20_005.into(), &true.into()));
+    assert_eq!(reads.load(SeqCst), 1);
 }

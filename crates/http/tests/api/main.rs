@@ -6,10 +6,12 @@
 mod support;
 
 mod auth;
+mod backpressure;
 mod batches;
 mod changes;
 mod drafts;
 mod hostile;
+mod lost_answers;
 mod messages;
 mod openai;
 mod openapi;

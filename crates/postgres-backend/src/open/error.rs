@@ -71,6 +71,17 @@ pub enum OpenError {
         /// The value of the setting.
         value: String,
     },
+    /// The database has no schema `throughline`, and a [reader](crate::PostgresReader) creates none.
+    #[error(
+        "there is no store in the database: it has no schema `throughline`; open the store once to write"
+    )]
+    Missing,
+    /// The schema is of an older version, and a [reader](crate::PostgresReader) does not migrate it.
+    #[error("the schema lacks the migration {id}: open the store once to write, which applies it")]
+    Older {
+        /// The first missing migration.
+        id: i32,
+    },
     /// A newer version has changed the schema.
     #[error("the schema has the migration {id}, which this version does not know")]
     Newer {

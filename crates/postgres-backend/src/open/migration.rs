@@ -74,19 +74,8 @@ async fn take(db: &mut PgConnection, partitions: u32, row_security: bool) -> Res
     sqlx::raw_sql(LOCK).execute(&mut *db).await?;
     // A migration concerns the rows of all tenants.
     sqlx::raw_sql(row_security::WIDEN).execute(&mut *db).await?;
-    let made = sqlx::query(
-        "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'throughline') AS schema, \
-         to_regclass('throughline.migrations') IS NOT NULL AS ledger",
-    )
-    .persistent(false)
-    .fetch_one(&mut *db)
-    .await?;
-    match (made.try_get("schema")?, made.try_get("ledger")?) {
-        (true, false) => return Err(OpenError::Foreign),
-        (true, true) => {}
-        (false, _) => {
-            sqlx::raw_sql(LEDGER).execute(&mut *db).await?;
-        }
+    if !exists(db).await? {
+        sqlx::raw_sql(LEDGER).execute(&mut *db).await?;
     }
     let taken = missing(db).await?;
     let due = MIGRATIONS.len() - taken.min(MIGRATIONS.len());
@@ -101,6 +90,36 @@ async fn take(db: &mut PgConnection, partitions: u32, row_security: bool) -> Res
             .await?;
     }
     row_security::raise(db, row_security).await
+}
+
+/// Returns whether the schema exists.
+///
+/// # Errors
+/// [`OpenError::Foreign`] if it does not belong to a store.
+async fn exists(db: &mut PgConnection) -> Result<bool, OpenError> {
+    let made = sqlx::query(
+        "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'throughline') AS schema, \
+         to_regclass('throughline.migrations') IS NOT NULL AS ledger",
+    )
+    .persistent(false)
+    .fetch_one(db)
+    .await?;
+    match (made.try_get("schema")?, made.try_get("ledger")?) {
+        (true, false) => Err(OpenError::Foreign),
+        (schema, _) => Ok(schema),
+    }
+}
+
+/// Refuses a schema that is absent, or not of this version. Changes nothing.
+pub(super) async fn expect_current(db: &mut PgConnection) -> Result<(), OpenError> {
+    if !exists(db).await? {
+        return Err(OpenError::Missing);
+    }
+    let applied = MIGRATIONS.len() - missing(db).await?;
+    match MIGRATIONS.get(applied) {
+        Some(next) => Err(OpenError::Older { id: next.id }),
+        None => Ok(()),
+    }
 }
 
 /// Checks the applied migrations and returns how many are missing.

@@ -3,13 +3,14 @@
 mod error;
 mod fingerprint_key;
 mod migration;
+mod read_only;
 
-use sqlx::{Connection as _, PgConnection, Row as _};
+use sqlx::{Connection as _, PgConnection, Row as _, postgres::PgRow};
 
 use tokio::time::timeout;
 
 pub use self::error::OpenError;
-pub(crate) use self::fingerprint_key::StoreKey;
+pub(crate) use self::{fingerprint_key::StoreKey, read_only::examine};
 use crate::{
     options::{MARK, Settings},
     pooler::Refusal,
@@ -24,11 +25,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<(bool, StoreKey), OpenEr
         return Err(OpenError::LogsDisabled);
     }
     let mut db = settings.servers.connect(settings.options.answer_limit).await?.connection;
-    let looked = timeout(settings.options.answer_limit, look(&mut db, settings.options.pgbouncer)).await;
-    looked.map_err(|_| match settings.options.pgbouncer {
-        true => NoServer::Waiting,
-        false => NoServer::Silent,
-    })??;
+    expect_durability(&in_time(settings, look(&mut db, settings.options.pgbouncer)).await?)?;
     migration::migrate(&mut db, settings.options.partitions, settings.options.row_security).await?;
     // Removes the rows of writers that ended long ago.
     sqlx::raw_sql(
@@ -43,8 +40,22 @@ pub(crate) async fn open(settings: &Settings) -> Result<(bool, StoreKey), OpenEr
     Ok((has_index, key))
 }
 
-/// Refuses a server that cannot give the guarantees of the store.
-async fn look(db: &mut PgConnection, is_pooled: bool) -> Result<(), OpenError> {
+/// Waits for an answer of the server, up to the limit of the options.
+async fn in_time<T>(
+    settings: &Settings,
+    asking: impl Future<Output = Result<T, OpenError>>,
+) -> Result<T, OpenError> {
+    timeout(settings.options.answer_limit, asking).await.unwrap_or_else(|_| {
+        Err(match settings.options.pgbouncer {
+            true => NoServer::Waiting,
+            false => NoServer::Silent,
+        }
+        .into())
+    })
+}
+
+/// Returns the settings of the server. Refuses a server that cannot keep the store, and a pooler that hides it.
+async fn look(db: &mut PgConnection, is_pooled: bool) -> Result<PgRow, OpenError> {
     let row = sqlx::raw_sql(
         "SELECT current_setting('server_version_num')::integer AS number, current_setting('server_version') AS version, \
          current_setting('server_encoding') AS encoding, current_setting('synchronous_commit') AS synchronous_commit, \
@@ -63,6 +74,11 @@ async fn look(db: &mut PgConnection, is_pooled: bool) -> Result<(), OpenError> {
     if encoding != "UTF8" {
         return Err(OpenError::Encoding { encoding });
     }
+    Ok(row)
+}
+
+/// Refuses a server that would acknowledge commits before they are durable.
+fn expect_durability(row: &PgRow) -> Result<(), OpenError> {
     for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
         let value: String = row.try_get(setting)?;
         if value == "off" {

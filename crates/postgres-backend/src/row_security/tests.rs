@@ -106,7 +106,7 @@ const TABLES: &str = "SELECT c.relname::text FROM pg_class c JOIN pg_attribute a
 async fn statement_without_a_tenant_condition_cannot_access_other_tenants() {
     let Some(scene) = Scene::start() else { return };
     let backend = scene.open(walled(), "walled").await.unwrap();
-    let settings = backend.settings.clone();
+    let settings = backend.reader.settings.clone();
     let store = Persistence::builder().backend(backend).build().unwrap();
     filled(&store).await;
     let mut db = connection(&settings, Reach::Tenants(BTreeSet::from([tenant(ONE)]))).await;
@@ -259,9 +259,9 @@ async fn row_security_is_created_on_request_and_refused_if_it_was_changed() {
 async fn transactions_without_row_security_do_not_set_the_reach() {
     let Some(scene) = Scene::start() else { return };
     let backend = scene.open(PostgresBackend::builder(), "walled").await.unwrap();
-    let limit = backend.settings.options.answer_limit;
+    let limit = backend.reader.settings.options.answer_limit;
     let mut db = PgConnection::connect(&scene.url("walled")).await.unwrap();
-    let begun = begin(&backend.settings, &mut db, Of::Reads, || Reach::Store, limit).await.unwrap();
+    let begun = begin(&backend.reader.settings, &mut db, Of::Reads, || Reach::Store, limit).await.unwrap();
     assert_eq!(begun.first, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ");
     assert!(begun.is_optional);
 }

@@ -59,6 +59,11 @@ impl State {
         *self == Self::empty(self.term_maker)
     }
 
+    /// Returns the tokenizer of the index, if there is one.
+    pub(crate) fn tokenizer(&self) -> Option<Tokenizer> {
+        (!self.is_nothing()).then_some(self.term_maker.tokenizer)
+    }
+
     pub(crate) async fn read(db: &mut PgConnection) -> sqlx::Result<Self> {
         Self::of_row(sqlx::query(state!("")).fetch_optional(db).await?)
     }

@@ -10,6 +10,7 @@ mod minted;
 mod open;
 mod outcomes;
 mod pooler;
+mod read_only;
 mod repair;
 mod replica;
 mod search;

@@ -2,7 +2,9 @@
 
 use throughline_core::{
     Content, ErrorKind, NewMessage, Position, Role, Timestamp,
-    changes::{ConsumerArgs, ConsumerResult, MoveCursor, QuarantineChange, ReleaseChange, ResetCursor},
+    changes::{
+        ConsumerArgs, ConsumerResult, MoveCursor, QuarantineChange, ReleaseChange, ResetCursor, ThreadEvent,
+    },
     messages::{Delete, Import, ImportRow, ImportedRow, Update},
     threads::{ClearThread, GetThread, LabelPatch, PurgeThread, RebuildThread, ThreadArgs, ThreadResult},
 };
@@ -66,6 +68,27 @@ async fn import_restores_a_damaged_message_at_its_seq() {
     let messages = everything(&db, "t").await;
     assert_eq!(messages[1].content, Content::text("copy"));
     assert_eq!(messages.len(), 3);
+}
+
+/// A restored message has the first revision, as the damaged one had.
+#[tokio::test]
+async fn a_stream_shows_a_restored_copy_with_the_revision_that_it_has_shown() {
+    let Some(database) = Database::fresh("").await else { return };
+    let db = database.open(PostgresBackend::builder().writers(1)).await;
+    let thread = db.thread("t");
+    let mut stream = thread.follow(Position::ZERO);
+    thread.add(NewMessage::user("b").with_id("b".parse().unwrap())).await.unwrap();
+    assert!(matches!(stream.next().await.unwrap().event, ThreadEvent::Added(added) if added.text() == "b"));
+    database.run("UPDATE throughline.messages SET metadata = '{' WHERE id = 'b'").await;
+    let copy =
+        ImportRow::new("b".parse().unwrap(), Role::User, Content::text("copy"), Timestamp::from_micros(5));
+    db.run(Import::restoring("t".parse().unwrap(), vec![copy])).await.unwrap();
+    match stream.next().await.unwrap().event {
+        ThreadEvent::Edited(edited) => {
+            assert_eq!((edited.text().as_str(), edited.revision.get()), ("copy", 1));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

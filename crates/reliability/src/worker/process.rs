@@ -28,12 +28,23 @@ impl Worker {
     ///
     /// # Errors
     /// Returns the error of the operating system.
+    pub fn start(program: impl AsRef<OsStr>, job: &Job) -> io::Result<Self> {
+        Self::start_with(program, job.to_args())
+    }
+
+    /// Starts `program` with these arguments.
+    ///
+    /// # Errors
+    /// Returns the error of the operating system.
     ///
     /// # Panics
     /// Never: both pipes were requested.
-    pub fn start(program: impl AsRef<OsStr>, job: &Job) -> io::Result<Self> {
+    pub fn start_with(
+        program: impl AsRef<OsStr>,
+        args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> io::Result<Self> {
         let mut child = Command::new(program)
-            .args(job.to_args())
+            .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

@@ -86,7 +86,7 @@ impl Health {
     }
 
     /// Returns whether both have the same condition and the same alarms.
-    fn is_equivalent(&self, other: &Self) -> bool {
+    pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
         self.condition == other.condition && self.alarms == other.alarms
     }
 }

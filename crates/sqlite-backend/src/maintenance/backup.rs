@@ -18,7 +18,7 @@ use rusqlite::{
 use tempfile::TempPath;
 use throughline_core::{Effect, ErrorKind, PersistError, Result};
 
-use super::{Stop, connect, failed};
+use super::{Source, Stop, failed};
 use crate::error::kind_of;
 
 /// The number of pages that are copied between two checks whether the caller still waits: 1 MiB.
@@ -88,11 +88,15 @@ impl From<BackupError> for PersistError {
 }
 
 /// Copies the store at `source` to `path`. Blocks.
-pub(super) fn backup(source: &Path, path: &Path, stop: &Stop) -> Result<Backup> {
+pub(super) fn backup(source: &Source, path: &Path, stop: &Stop) -> Result<Backup> {
     let target = Target::of(path)?;
-    let unfinished = target.unfinished()?;
-    copy(source, &unfinished, || stop.check())?;
-    let bytes = settle(source, &unfinished)?;
+    let unfinished = source.read(&Stop::default(), |db| {
+        let unfinished = target.unfinished()?;
+        // Cancellation is checked only between the steps: no statement runs for long.
+        copy(db, &unfinished, || stop.check())?;
+        Ok(unfinished)
+    })?;
+    let bytes = settle(source.path(), &unfinished)?;
     stop.check()?;
     target.name(unfinished)?;
     Ok(Backup { path: path.to_owned(), bytes })
@@ -167,10 +171,8 @@ impl Target {
     }
 }
 
-/// Copies every page of one snapshot. Calls `go_on` between the steps.
-fn copy(source: &Path, unfinished: &Path, go_on: impl Fn() -> Result<()>) -> Result<()> {
-    // Cancellation is checked only between the steps: no statement runs for long.
-    let source = connect(source, &Stop::default()).map_err(failed)?;
+/// Copies every page of one snapshot, and leaves `source` in its transaction. Calls `go_on` between the steps.
+pub(super) fn copy(source: &Connection, unfinished: &Path, go_on: impl Fn() -> Result<()>) -> Result<()> {
     source.execute_batch("BEGIN").map_err(failed)?;
     // The first read takes the snapshot.
     source.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
@@ -179,7 +181,7 @@ fn copy(source: &Path, unfinished: &Path, go_on: impl Fn() -> Result<()>) -> Res
     // The file is synced or deleted as a whole.
     copy.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA mmap_size = 0;")
         .map_err(failed)?;
-    let copying = Copying::new(&source, &mut copy).map_err(failed)?;
+    let copying = Copying::new(source, &mut copy).map_err(failed)?;
     loop {
         go_on()?;
         match copying.step(PAGES_BETWEEN_LOOKS).map_err(failed)? {
@@ -229,6 +231,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use crate::connection::connect_to_read;
 
     fn names(directory: &Path) -> Vec<OsString> {
         let mut names: Vec<_> =
@@ -259,7 +262,7 @@ mod tests {
         let target = Target::of(&directory.path().join("copy.db")).unwrap();
         let unfinished = target.unfinished().unwrap();
         let steps = Cell::new(0);
-        let error = copy(&path, &unfinished, || {
+        let error = copy(&connect_to_read(&path).unwrap(), &unfinished, || {
             steps.set(steps.get() + 1);
             if steps.get() == 3 { Err(super::super::cancelled()) } else { Ok(()) }
         });
@@ -277,7 +280,7 @@ mod tests {
         let target = Target::of(&directory.path().join("copy.db")).unwrap();
         let unfinished = target.unfinished().unwrap();
         let steps = Cell::new(0);
-        copy(&path, &unfinished, || {
+        copy(&connect_to_read(&path).unwrap(), &unfinished, || {
             steps.set(steps.get() + 1);
             // Without a busy timeout: a lock that was held would fail it.
             source.busy_timeout(std::time::Duration::ZERO).unwrap();

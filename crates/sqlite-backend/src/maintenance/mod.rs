@@ -5,8 +5,11 @@
 //! so the WAL grows with each write until they end.
 
 mod backup;
+mod proof;
 mod rebuild;
 mod report;
+mod source;
+mod storage;
 mod verify;
 
 use std::{
@@ -17,18 +20,19 @@ use std::{
     },
 };
 
-use rusqlite::Connection;
 use throughline_core::{Effect, ErrorKind, PersistError, Result, backend::OwnerProcess};
 
+use self::source::Source;
 pub use self::{
     backup::{Backup, BackupError},
+    proof::ProvenBackup,
     rebuild::RebuiltStore,
     report::{Damage, Part, Verification},
+    storage::{Storage, TableSize},
 };
 use crate::{
-    connection::connect_to_read,
     error::EngineError,
-    health::{Health, HealthState},
+    health::{Condition, Health, HealthState},
     writer::{wal_length, wal_path_of},
 };
 
@@ -67,26 +71,37 @@ const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 #[derive(Debug, Clone)]
 pub struct Maintenance {
     owner: OwnerProcess,
-    path: Arc<Path>,
-    health_state: Arc<HealthState>,
+    source: Source,
+    /// `None` for a store that was opened to be read.
+    health_state: Option<Arc<HealthState>>,
 }
 
 impl Maintenance {
     pub(crate) const fn new(owner: OwnerProcess, path: Arc<Path>, health_state: Arc<HealthState>) -> Self {
-        Self { owner, path, health_state }
+        Self { owner, source: Source::new(path, false), health_state: Some(health_state) }
+    }
+
+    /// Returns the handle of a store that was opened to be read.
+    pub(crate) const fn of_reader(owner: OwnerProcess, path: Arc<Path>) -> Self {
+        Self { owner, source: Source::new(path, true), health_state: None }
     }
 
     /// Returns the current health of the store. It reads the health state and the directory, and waits for neither
-    /// writer nor reader.
+    /// writer nor reader. The health of a [`SqliteReader`](crate::SqliteReader) is always
+    /// [`ReadOnly`](Condition::ReadOnly), without alarms: the writer of another process keeps its own.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.with_wal_length(self.health_state.health())
+        match &self.health_state {
+            Some(state) => self.with_wal_length(state.health()),
+            None => self.with_wal_length(Health { condition: Condition::ReadOnly, ..Health::new() }),
+        }
     }
 
     /// Waits until the condition or the alarms differ from those in `seen`, and returns the health at that moment.
     ///
     /// Cancelling has no effect. It returns at once if the health differs from `seen` already. Changes that were
-    /// reverted in between, and the length of the WAL, do not end the wait.
+    /// reverted in between, and the length of the WAL, do not end the wait. Of a [`SqliteReader`](crate::SqliteReader) it
+    /// returns the health at once, if `seen` differs, and otherwise never.
     ///
     /// ```
     /// # async fn example(maintenance: throughline_sqlite::Maintenance) {
@@ -98,11 +113,15 @@ impl Maintenance {
     /// # }
     /// ```
     pub async fn health_other_than(&self, seen: &Health) -> Health {
-        self.with_wal_length(self.health_state.changed_from(seen).await)
+        match &self.health_state {
+            Some(state) => self.with_wal_length(state.changed_from(seen).await),
+            None if self.health().is_equivalent(seen) => std::future::pending().await,
+            None => self.health(),
+        }
     }
 
     fn with_wal_length(&self, health: Health) -> Health {
-        Health { wal_bytes: wal_length(&wal_path_of(&self.path)), ..health }
+        Health { wal_bytes: wal_length(&wal_path_of(self.source.path())), ..health }
     }
 
     /// Verifies one snapshot of the store: the pages and indexes (SQLite's `integrity_check`), the references between
@@ -119,8 +138,37 @@ impl Maintenance {
     /// after the store was opened, and any other error that keeps SQLite from an answer.
     pub async fn verify(&self) -> Result<Verification> {
         self.owner.check()?;
-        let source = Arc::clone(&self.path);
-        on_a_thread(move |stop| verify::verify(&source, stop)).await
+        let source = self.source.clone();
+        on_a_thread(move |stop| verify::verify_file(&source, stop)).await
+    }
+
+    /// Returns the space that the store takes, and the changes that it retains. It reads the first page of the file, two rows
+    /// and the directory.
+    ///
+    /// # Errors
+    /// The errors of [`verify`](Self::verify). `Corrupt` if one of these rows cannot be read.
+    ///
+    /// ```
+    /// # async fn example(maintenance: throughline_sqlite::Maintenance) -> throughline_core::Result<()> {
+    /// let storage = maintenance.storage().await?;
+    /// println!("{} bytes, {} of them free", storage.file_bytes, storage.free_bytes);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn storage(&self) -> Result<Storage> {
+        self.owner.check()?;
+        let source = self.source.clone();
+        on_a_thread(move |stop| storage::storage(&source, stop)).await
+    }
+
+    /// Returns the space of each table with its indexes, the largest first. It reads every page of the file.
+    ///
+    /// # Errors
+    /// The errors of [`verify`](Self::verify). `Corrupt` if a page cannot be read.
+    pub async fn tables(&self) -> Result<Vec<TableSize>> {
+        self.owner.check()?;
+        let source = self.source.clone();
+        on_a_thread(move |stop| storage::tables(&source, stop)).await
     }
 
     /// Copies the store, with everything that was committed before the call, to a new file at `path`. Writers continue.
@@ -140,8 +188,31 @@ impl Maintenance {
     /// `StorageFull`. In all cases there is no backup, not even a part of one, and a file at `path` is unchanged.
     pub async fn backup(&self, path: impl AsRef<Path>) -> Result<Backup> {
         self.owner.check()?;
-        let (source, target) = (Arc::clone(&self.path), path.as_ref().to_owned());
+        let (source, target) = (self.source.clone(), path.as_ref().to_owned());
         on_a_thread(move |stop| backup::backup(&source, &target, stop)).await
+    }
+
+    /// Copies the store as [`backup`](Self::backup) does, reads the copy again, and compares every value of every row with the
+    /// same snapshot of the store. Then it verifies the copy. Writers continue; the WAL grows until the comparison ends.
+    ///
+    /// It holds one row at a time, and reads the store twice and the copy three times. Cancelling has the effect that it has on
+    /// [`backup`](Self::backup).
+    ///
+    /// # Errors
+    /// The errors of [`backup`](Self::backup). `Corrupt` if the copy differs from the snapshot, or if a row of the store cannot
+    /// be read; the error names the tables that differ. In all cases there is no backup.
+    ///
+    /// ```
+    /// # async fn example(maintenance: throughline_sqlite::Maintenance) -> throughline_core::Result<()> {
+    /// let proven = maintenance.backup_proven("copy.db").await?;
+    /// println!("{} rows are equal at position {}", proven.rows, proven.position);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn backup_proven(&self, path: impl AsRef<Path>) -> Result<ProvenBackup> {
+        self.owner.check()?;
+        let (source, target) = (self.source.clone(), path.as_ref().to_owned());
+        on_a_thread(move |stop| proof::backup(&source, &target, stop)).await
     }
 
     /// Copies the rows of the store to a new file at `path`, where SQLite builds every index from them, and verifies that
@@ -175,7 +246,7 @@ impl Maintenance {
     /// ```
     pub async fn rebuild_into(&self, path: impl AsRef<Path>) -> Result<RebuiltStore> {
         self.owner.check()?;
-        let (source, target) = (Arc::clone(&self.path), path.as_ref().to_owned());
+        let (source, target) = (self.source.clone(), path.as_ref().to_owned());
         on_a_thread(move |stop| rebuild::rebuild(&source, &target, stop)).await
     }
 }
@@ -222,14 +293,6 @@ async fn on_a_thread<T: Send + 'static>(work: impl FnOnce(&Stop) -> Result<T> + 
 
 fn cancelled() -> PersistError {
     PersistError::new(ErrorKind::Cancelled, "the caller dropped the call").with_effect(Effect::NotApplied)
-}
-
-/// Opens the store for reading, with an interrupt for a caller that has left.
-fn connect(path: &Path, stop: &Stop) -> rusqlite::Result<Connection> {
-    let connection = connect_to_read(path)?;
-    let stop = stop.clone();
-    connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || stop.is_wanted()))?;
-    Ok(connection)
 }
 
 fn failed(error: rusqlite::Error) -> PersistError {

@@ -11,10 +11,10 @@ use rusqlite::{
 use throughline_core::{Effect, ErrorKind, PersistError, Result};
 
 use super::{
-    Stop, Verification,
+    Source, Stop, Verification,
     backup::{Target, settle},
-    connect, failed,
-    verify::{is_damage, verify},
+    failed,
+    verify::{is_damage, verify_file},
 };
 use crate::{error::is_taken, open::create_tables, replica::is_capture_trigger};
 
@@ -31,12 +31,15 @@ pub struct RebuiltStore {
 }
 
 /// Copies the rows of the store at `source` to `path`. Blocks.
-pub(super) fn rebuild(source: &Path, path: &Path, stop: &Stop) -> Result<RebuiltStore> {
+pub(super) fn rebuild(source: &Source, path: &Path, stop: &Stop) -> Result<RebuiltStore> {
     let target = Target::of(path)?;
-    let unfinished = target.unfinished()?;
-    copy(source, &unfinished, stop)?;
-    let verification = verify(&unfinished, stop)?;
-    let bytes = settle(source, &unfinished)?;
+    let unfinished = source.read(stop, |db| {
+        let unfinished = target.unfinished()?;
+        copy(db, &unfinished, stop)?;
+        Ok(unfinished)
+    })?;
+    let verification = verify_file(&Source::new(unfinished.to_path_buf().into(), false), stop)?;
+    let bytes = settle(source.path(), &unfinished)?;
     stop.check()?;
     target.name(unfinished)?;
     Ok(RebuiltStore { path: path.to_owned(), bytes, verification })
@@ -123,8 +126,7 @@ fn bind(write: &mut Statement<'_>, column: usize, value: impl ToSql) -> rusqlite
 }
 
 /// Copies all rows of one snapshot.
-fn copy(source: &Path, unfinished: &Path, stop: &Stop) -> Result<()> {
-    let source = connect(source, stop).map_err(failed)?;
+fn copy(source: &Connection, unfinished: &Path, stop: &Stop) -> Result<()> {
     source.execute_batch("BEGIN").map_err(failed)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let copy = Connection::open_with_flags(unfinished, flags).map_err(failed)?;
@@ -139,13 +141,13 @@ fn copy(source: &Path, unfinished: &Path, stop: &Stop) -> Result<()> {
     let triggers = remove_triggers(&copy).map_err(failed)?;
     for table in Table::all(&copy).map_err(failed)? {
         stop.check()?;
-        let is_complete = table.copy(&source, &copy)?;
+        let is_complete = table.copy(source, &copy)?;
         if !is_complete && table.name == "labels" {
             complete_labels(&copy).map_err(failed)?;
         }
     }
-    copy_last_number(&source, &copy).map_err(failed)?;
-    for sql in triggers.into_iter().chain(capture_triggers(&source).map_err(failed)?) {
+    copy_last_number(source, &copy).map_err(failed)?;
+    for sql in triggers.into_iter().chain(capture_triggers(source).map_err(failed)?) {
         copy.execute_batch(&sql).map_err(failed)?;
     }
     copy.execute_batch("COMMIT").map_err(failed)?;

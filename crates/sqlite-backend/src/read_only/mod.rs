@@ -10,7 +10,7 @@ use throughline_core::{
 };
 
 pub(crate) use self::access::Access;
-use crate::{OpenError, SqliteOptions, file_guard, read::Readers};
+use crate::{Maintenance, OpenError, SqliteOptions, file_guard, read::Readers};
 
 /// A store in one SQLite file, opened to be read: for inspection, for a second process, and on a read-only disk.
 ///
@@ -73,6 +73,21 @@ impl SqliteReader {
     /// As [`SqliteOptions::open_read_only`].
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         SqliteOptions::new().open_read_only(path).await
+    }
+
+    /// Returns a handle that verifies, measures and backs up the store. Like the reader, it changes no file of the store. Take
+    /// it before you move the reader into a pipeline.
+    ///
+    /// ```
+    /// # async fn example() -> throughline_core::Result<()> {
+    /// let maintenance = throughline_sqlite::SqliteReader::open("chat.db").await?.maintenance();
+    /// assert!(maintenance.verify().await?.is_sound());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn maintenance(&self) -> Maintenance {
+        Maintenance::of_reader(self.owner, Arc::clone(&self.path))
     }
 }
 

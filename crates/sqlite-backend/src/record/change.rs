@@ -28,6 +28,9 @@ macro_rules! change_columns {
 }
 pub(crate) use change_columns;
 
+/// The number of these columns.
+pub(crate) const CHANGE_COLUMNS: usize = 8;
+
 // These numbers are in files: they never change, and are never used again.
 const ADDED: i64 = 1;
 const RESERVED: i64 = 2;

@@ -28,7 +28,7 @@ pub(crate) use self::{
     alias::{AliasRow, alias_columns},
     append::{Append, Growth, StoredChunk, append_chain},
     audit::{AuditRow, audit_columns},
-    change::{ChangeRow, change_columns, unreadable},
+    change::{CHANGE_COLUMNS, ChangeRow, change_columns, unreadable},
     checksum::{Checksum, Hashed, checksum_of},
     columns::Columns,
     consumer::{Cursor, QuarantineRow, cursor_columns, quarantine_columns},

@@ -1,10 +1,12 @@
 //! The writes of one transaction, with their outcomes.
 
-use throughline_core::{Effect, PersistError, PersistResult, Position, Result};
+use throughline_core::{
+    Effect, PersistError, PersistResult, Position, Result, TenantId, ThreadId, backend::rules,
+};
 
 use crate::{
     error::{EngineError, Phase},
-    queue::{Committed, Pending, Stage},
+    queue::{Committed, Pending, Stage, Work},
 };
 
 /// The outcome of a write.
@@ -24,6 +26,8 @@ pub(super) struct Batch {
     bytes: usize,
     /// Whether there is anything to commit.
     pub(super) changed: bool,
+    /// The position of the store at the beginning of the transaction.
+    pub(super) begun_at: i64,
 }
 
 impl Batch {
@@ -61,6 +65,19 @@ impl Batch {
         for (pending, _) in &mut self.writes {
             pending.stage = Stage::Committing;
         }
+    }
+
+    /// Returns the threads in which the applied writes have changes; `None` if one of them does not say that.
+    pub(super) fn changed_threads(&self) -> Option<Vec<(TenantId, ThreadId)>> {
+        let mut all = Vec::new();
+        for (pending, answer) in &self.writes {
+            if answer.as_ref().is_ok_and(|committed| committed.position.is_some()) {
+                let Work::Write(write) = &pending.work else { return None };
+                let threads = rules::changed_threads(&write.args)?;
+                all.extend(threads.into_iter().map(|thread| (write.tenant.clone(), thread.clone())));
+            }
+        }
+        Some(all)
     }
 
     /// Answers every write with its result, after the commit.

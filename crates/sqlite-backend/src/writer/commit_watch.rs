@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use rusqlite::Connection;
-use throughline_core::{Position, changes::CommitNotifier};
+use throughline_core::{Position, TenantId, ThreadId, changes::CommitNotifier};
+
+use super::batch::Batch;
 
 /// How often the writer looks for commits of other processes.
 const POLL: Duration = Duration::from_millis(25);
@@ -19,11 +21,13 @@ pub(super) struct CommitWatch {
     notifier: CommitNotifier,
     /// `PRAGMA data_version` at the last poll of this connection.
     data_version: Option<i64>,
+    /// The position of the last commit of the writer.
+    committed: Option<i64>,
 }
 
 impl CommitWatch {
     pub(super) const fn new(notifier: CommitNotifier) -> Self {
-        Self { notifier, data_version: None }
+        Self { notifier, data_version: None, committed: None }
     }
 
     /// Returns how long an idle writer waits before it [polls](Self::poll). `None` if no subscriber and no index needs
@@ -41,9 +45,27 @@ impl CommitWatch {
         self.data_version = None;
     }
 
-    /// Sends a notification for a commit of the writer.
-    pub(super) fn committed(&self, position: i64) {
-        self.notifier.notify(Position::new(u64::try_from(position).unwrap_or_default()));
+    /// Returns the threads that changed since the last commit of the writer, if a reader subscribes to single threads or tenants.
+    /// `None` if that is not known or of no use.
+    ///
+    /// A writer that is never idle does not poll. If another process has committed since the last commit of this writer, the
+    /// notification for this commit is also the one for that.
+    pub(super) fn threads_of(&self, batch: &Batch) -> Option<Vec<(TenantId, ThreadId)>> {
+        let is_alone = self.committed == Some(batch.begun_at);
+        (is_alone && self.notifier.has_narrowed_subscribers()).then(|| batch.changed_threads()).flatten()
+    }
+
+    /// Sends a notification for a commit of the writer that changed these threads.
+    pub(super) fn committed(&mut self, position: i64, threads: Option<Vec<(TenantId, ThreadId)>>) {
+        self.committed = Some(position);
+        let position = Position::new(u64::try_from(position).unwrap_or_default());
+        match threads {
+            Some(threads) => {
+                let threads = threads.iter().map(|(tenant, thread)| (tenant, thread));
+                self.notifier.notify_threads(position, threads);
+            }
+            None => self.notifier.notify(position),
+        }
     }
 
     /// Sends notifications for commits of other processes. Returns whether there may be one since the last poll.

@@ -1,8 +1,11 @@
 //! Fault injection for the tests of the writer.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use rusqlite::{Connection, ffi};
@@ -27,7 +30,7 @@ type Hook = Box<dyn FnMut(&Connection) + Send>;
 pub(crate) struct Faults {
     commit: Mutex<Option<CommitFault>>,
     fence_transaction_failures: Mutex<u64>,
-    before_apply: Mutex<Option<Hook>>,
+    hooks: Mutex<HashMap<Failpoint, Hook>>,
     commits: Arc<AtomicU64>,
 }
 
@@ -47,8 +50,8 @@ impl Faults {
     }
 
     fn reach(&self, point: Failpoint, connection: &Connection) -> Result<(), i32> {
+        self.run_hook(point, connection);
         match point {
-            Failpoint::Applying => self.before_apply(connection),
             Failpoint::Committing => {
                 self.commits.fetch_add(1, Ordering::SeqCst);
                 let panics = held(&self.commit).take_if(|fault| *fault == CommitFault::Panic).is_some();
@@ -94,15 +97,20 @@ impl Faults {
 
     /// Sets a hook that runs on the writer thread before each write is applied.
     pub(crate) fn set_before_apply(&self, hook: impl FnMut(&Connection) + Send + 'static) {
-        *held(&self.before_apply) = Some(Box::new(hook));
+        self.set_hook(Failpoint::Applying, hook);
     }
 
-    fn before_apply(&self, connection: &Connection) {
+    /// Sets a hook that runs on the writer thread at a failpoint.
+    pub(crate) fn set_hook(&self, point: Failpoint, hook: impl FnMut(&Connection) + Send + 'static) {
+        held(&self.hooks).insert(point, Box::new(hook));
+    }
+
+    fn run_hook(&self, point: Failpoint, connection: &Connection) {
         // The lock is not held while the hook runs: the hook may wait for a test that sets the next one.
-        let hook = held(&self.before_apply).take();
+        let hook = held(&self.hooks).remove(&point);
         if let Some(mut hook) = hook {
             hook(connection);
-            held(&self.before_apply).get_or_insert(hook);
+            held(&self.hooks).entry(point).or_insert(hook);
         }
     }
 }

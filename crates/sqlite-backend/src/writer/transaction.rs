@@ -121,6 +121,7 @@ impl Worker {
         self.failpoints.reach(Failpoint::Begun, connection)?;
         let mut progress = Progress::read(connection)?;
         progress.catch_up(connection)?;
+        batch.begun_at = progress.position;
         threads.begin(progress.position);
         let limits = Limits::default().with_max_content_bytes(self.limits.max_content_bytes);
         let mut filling = Filling {
@@ -130,7 +131,7 @@ impl Worker {
             kept_after: progress.kept_after,
             log: AuditLog::default(),
         };
-        let mut alone = false;
+        let (mut alone, mut is_staged) = (false, false);
         loop {
             let now = Instant::now();
             let fits = !alone
@@ -139,7 +140,16 @@ impl Worker {
             if !fits {
                 break;
             }
-            let Some(pending) = self.queue.pop_if(|next| batch.len() == 0 || !next.alone) else { break };
+            let Some(pending) = self.queue.pop_if(|next| batch.len() == 0 || !next.alone) else {
+                if !is_staged {
+                    break;
+                }
+                // Writes arrive while the staged ones are written: they join this transaction, and share its commit.
+                filling.staging.flush()?;
+                self.failpoints.reach(Failpoint::Flushed, connection)?;
+                is_staged = false;
+                continue;
+            };
             if pending.is_abandoned() {
                 continue;
             }
@@ -155,7 +165,10 @@ impl Worker {
                     batch.failed(pending);
                     return Err(EngineError::RolledBack);
                 }
-                Ok(outcome) => batch.applied(pending, outcome, filling.staging.position()),
+                Ok(outcome) => {
+                    is_staged |= outcome.changed;
+                    batch.applied(pending, outcome, filling.staging.position());
+                }
                 Err(Failure::Refused(error)) => batch.refused(pending, error),
                 Err(Failure::Engine(error)) => {
                     batch.failed(pending);
@@ -234,8 +247,9 @@ impl Worker {
                 self.health_state.end_step();
                 self.threads.committed(position);
                 let bytes = batch.bytes();
+                let threads = self.commits.threads_of(&batch);
                 batch.deliver();
-                self.commits.committed(position);
+                self.commits.committed(position, threads);
                 self.committed(connection, bytes);
             }
             Err(error) => {
@@ -245,8 +259,9 @@ impl Worker {
                 self.failed(&error);
                 match self.fence_transaction(position, &error) {
                     Verdict::Applied => {
+                        let threads = self.commits.threads_of(&batch);
                         batch.deliver();
-                        self.commits.committed(position);
+                        self.commits.committed(position, threads);
                     }
                     Verdict::NotApplied => batch.fail(&error, Phase::Statement),
                     Verdict::Unknown => batch.fail(&error, Phase::Commit),

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use throughline_core::{Metadata, TenantId};
 
-use super::{
-    ChatId, MARK, SCHEMA_VERSION,
+use super::{ChatId, MARK, SCHEMA_VERSION};
+use crate::{
+    FindingKind, Location, Report, TransferError,
     object::{MAX_FIELDS, Object, ReadError, each_element, quoted},
 };
-use crate::{FindingKind, Location, Report, TransferError};
 
 /// The name of the file.
 pub(super) const FILE: &str = "catalog.json";

@@ -1,32 +1,27 @@
 //! Writes the threads of a tenant as a folder of chats.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
 };
 
-use throughline_core::{
-    ErrorKind, MessageId, Metadata, Persistence, Role, TenantId, ThreadId,
-    messages::{ImportRow, ListAliases, Origin, PageFrom, ReadPage, Visibility},
-    threads::{ListThreads, ThreadSummary},
-};
+use throughline_core::{Metadata, Persistence, Role, TenantId, messages::ImportRow, threads::ThreadSummary};
 
 use super::{
     ChatId, SCHEMA_VERSION, TRANSCRIPT,
     catalog::{self, Catalog},
     facts::Facts,
     line::{is_opaque, line_of},
-    output::{self, Output, blocking},
     turn::{Before, LINE},
 };
-use crate::{FindingKind, Location, Report, TransferError};
+use crate::{
+    FindingKind, Location, Report, TransferError,
+    output::{self, Output, blocking},
+    stored,
+};
 
-/// The number of threads in a page of the list.
-const PAGE: u32 = 200;
-/// The most reads of the list, while threads become active meanwhile.
-const PASSES: usize = 8;
 /// The most messages of one line; a line also has a limit of bytes, unless a single message is larger. A reader reads a
 /// line as a whole.
 const ROWS: usize = 200;
@@ -40,7 +35,7 @@ pub(super) async fn export(dir: &Path, fields: &Metadata, db: &Persistence) -> R
     let mut report = Report::default();
     let mut entries = Vec::new();
     let mut folders = HashMap::new();
-    let (threads, damaged) = every_thread(db).await?;
+    let (threads, damaged) = stored::every_thread(db).await?;
     // The chats of threads that exist, but could not be read. The report may not list all of them.
     let mut unreadable: BTreeSet<ChatId> = damaged.iter().map(ChatId::of).collect();
     for thread in damaged {
@@ -145,32 +140,6 @@ enum Written {
     Deleted,
 }
 
-/// Returns every listed thread, the oldest first, and the threads whose summaries are damaged.
-async fn every_thread(db: &Persistence) -> Result<(Vec<ThreadSummary>, BTreeSet<ThreadId>), TransferError> {
-    // A thread that becomes active meanwhile moves to the front, before the current page. The next pass finds it.
-    let (mut entries, mut damaged) = (BTreeMap::new(), BTreeSet::new());
-    for _ in 0..PASSES {
-        let known = entries.len();
-        let mut list = ListThreads::new(PAGE).archived_too();
-        loop {
-            let page = db.threads(list.clone()).await?;
-            damaged.extend(page.damaged);
-            entries.extend(page.threads.into_iter().map(|entry| (entry.thread.clone(), entry)));
-            match page.next {
-                Some(next) => list.after = Some(next),
-                None => break,
-            }
-        }
-        // A page is a consistent snapshot, so a list of one page is complete.
-        if list.after.is_none() || entries.len() == known {
-            break;
-        }
-    }
-    let mut entries: Vec<ThreadSummary> = entries.into_values().collect();
-    entries.sort_by_key(|entry| entry.created_at);
-    Ok((entries, damaged))
-}
-
 /// Writes the transcript of a thread and returns its entry in the catalog.
 async fn write(
     dir: &Path,
@@ -186,39 +155,31 @@ async fn write(
         let (mut messages, mut open) = (0, Vec::new());
         let mut transcript = Transcript::begin(folder.clone(), &thread).await?;
         transcript.output.line(&header).await?;
-        let mut names = names(db, &thread.thread).await?;
-        let mut walk = db.thread(thread.thread.clone()).walk(PageFrom::Start, Visibility::All);
+        let mut names = stored::aliases(db, &thread.thread).await?;
+        let mut stored = stored::Messages::of(db, &thread.thread);
         loop {
-            let message = match walk.next().await {
+            let message = match stored.next().await? {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
-                Err(error)
-                    if error.kind() == ErrorKind::Corrupt && error.thread() == Some(&thread.thread) =>
-                {
+                Err(error) => {
                     drop(transcript);
-                    report.skip(&Location::Thread(thread.thread), FindingKind::Refused(error.to_string()));
+                    report.skip(&Location::Thread(thread.thread), FindingKind::Refused(error));
                     leave(folder).await?;
                     return Ok(Written::Unreadable);
                 }
-                Err(error) => return Err(error.into()),
             };
             let location = Location::Message { thread: message.thread.clone(), message: message.id.clone() };
             match ImportRow::of(message) {
                 Some(row) => {
                     messages += 1;
-                    let origin = names.remove(&row.id).unwrap_or_default();
-                    transcript.add(row.with_origin(origin)).await?;
+                    let origin = names.remove(&row.id).and_then(|origins| origins.into_iter().next());
+                    transcript.add(row.with_origin(origin.unwrap_or_default())).await?;
                 }
                 None => open.push(location),
             }
         }
         transcript.flush().await?;
-        // The pages belong to one conversation only if the thread was neither deleted nor cleared meanwhile.
-        let now = match db.thread(thread.thread.clone()).summary().await {
-            Err(error) if error.kind() == ErrorKind::Gone => None,
-            entry => entry?,
-        };
-        let Some(now) = now else {
+        let Some(now) = stored::summary_again(db, &thread.thread).await? else {
             drop(transcript);
             report.skip(&Location::Thread(thread.thread), FindingKind::Deleted);
             leave(folder).await?;
@@ -243,27 +204,6 @@ async fn leave(folder: PathBuf) -> Result<(), TransferError> {
         Ok(())
     })
     .await
-}
-
-/// Returns the first provider alias of each message of a thread.
-async fn names(db: &Persistence, thread: &ThreadId) -> Result<HashMap<MessageId, Origin>, TransferError> {
-    let mut names = HashMap::new();
-    let mut list = ListAliases::new(thread.clone(), ReadPage::MAX_LIMIT);
-    loop {
-        let page = match db.read(list.clone()).await {
-            Ok(page) => page,
-            // A store may support no aliases.
-            Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(names),
-            Err(error) => return Err(error.into()),
-        };
-        for alias in page.aliases {
-            names.entry(alias.message).or_insert(alias.origin);
-        }
-        match page.next {
-            Some(next) => list.after = Some(next),
-            None => return Ok(names),
-        }
-    }
 }
 
 /// Removes the unfinished files of an interrupted export.

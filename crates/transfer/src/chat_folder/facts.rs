@@ -7,12 +7,11 @@ use throughline_core::{
     threads::{ForkPoint, ThreadSummary},
 };
 
-use super::{
-    ChatId, MARK, SCHEMA_VERSION,
+use super::{ChatId, MARK, SCHEMA_VERSION, turn::Kind};
+use crate::{
+    FindingKind, iso8601,
     object::{Object, Patched, quoted},
-    turn::Kind,
 };
-use crate::{FindingKind, iso8601};
 
 /// The metadata key of a thread for the header of its chat, byte for byte.
 const HEADER: &str = "chat.header";

@@ -2,10 +2,11 @@
 
 use throughline_core::{Content, Role, messages::ImportRow};
 
+use crate::object::{Object, Patched, quoted};
+
 use super::{
     MARK,
     mark::mark_of,
-    object::{Object, Patched, quoted},
     turn::{Before, Kind, LINE, OPAQUE, canonical, newer},
     value::{text_of, value_of},
 };

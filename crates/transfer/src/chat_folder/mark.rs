@@ -4,10 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use throughline_core::{Content, messages::ImportRow};
 
-use super::{
-    object::{Object, each_element, quoted},
-    value::content,
-};
+use crate::object::{Object, each_element, quoted};
+
+use super::value::content;
 
 /// The parts of a line's messages that a question and an answer cannot express.
 #[derive(Deserialize)]

@@ -5,10 +5,7 @@ mod chat_id;
 mod export;
 mod facts;
 mod line;
-mod line_reader;
 mod mark;
-mod object;
-mod output;
 mod read;
 mod turn;
 mod value;
@@ -21,7 +18,7 @@ use std::{
 use throughline_core::{Metadata, Persistence};
 
 pub use self::chat_id::{ChatId, InvalidChatId};
-use crate::{Report, TransferError, import};
+use crate::{AnySource, Report, TransferError, any_source::Probe};
 
 /// The file of a chat in its folder.
 const TRANSCRIPT: &str = "chat.jsonl";
@@ -120,6 +117,17 @@ impl ChatFolder {
         Self::open(dir)
     }
 
+    /// Whether a folder has a catalog, or a chat.
+    pub(crate) fn recognizes(probe: &Probe) -> bool {
+        let Some(folder) = probe.folder() else { return false };
+        let is_chat = |entry: fs::DirEntry| {
+            let is_id = entry.file_name().to_str().is_some_and(|name| name.parse::<ChatId>().is_ok());
+            is_id && entry.path().join(TRANSCRIPT).is_file()
+        };
+        let mut entries = fs::read_dir(folder).into_iter().flatten().take(AnySource::MAX_PROBED_FILES);
+        folder.join(catalog::FILE).is_file() || entries.any(|entry| entry.is_ok_and(is_chat))
+    }
+
     /// Ignores the catalog and reads only the transcripts, for a corrupt catalog. Titles are lost; everything else
     /// follows from the transcripts.
     #[must_use]
@@ -153,7 +161,7 @@ impl ChatFolder {
     /// # Cancel safety
     /// It only reads. If it is dropped, the reading thread continues to its end without effect.
     pub async fn plan(&self) -> Result<Report, TransferError> {
-        import::plan(self.clone()).await
+        AnySource::from(self.clone()).plan().await
     }
 
     /// Imports the messages that the store does not have, a few hundred at a time, through the pipeline. A repeated
@@ -166,7 +174,7 @@ impl ChatFolder {
     /// # Cancel safety
     /// A dropped import stops between two calls of the store, and its current thread stays hidden.
     pub async fn import(&self, db: &Persistence) -> Result<Report, TransferError> {
-        import::import(self.clone(), db).await
+        AnySource::from(self.clone()).import(db).await
     }
 
     /// Writes every listed thread of the tenant into the folder, and the catalog at the end. Each file is written under

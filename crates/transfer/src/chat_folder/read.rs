@@ -12,17 +12,22 @@ use super::{
     ChatFolder, ChatId, TRANSCRIPT,
     catalog::{self, Catalog},
     facts::{self, Facts},
-    line_reader::LineReader,
-    object::Object,
     turn::{Before, Kind, absent_or_wrong, newer},
 };
 use crate::{
-    FindingKind, Location, Report, TransferError,
+    FindingKind, Location, Progress, Report, TransferError,
     import::{Conversation, Sink, Source, Step},
+    line_reader::LineReader,
+    object::Object,
 };
 
 impl Source for ChatFolder {
-    fn read(&self, sink: &mut dyn Sink, report: &mut Report) -> Result<(), TransferError> {
+    fn read(
+        &self,
+        sink: &mut dyn Sink,
+        report: &mut Report,
+        progress: &Progress,
+    ) -> Result<(), TransferError> {
         let catalog = if self.ignores_catalog { None } else { Catalog::read(&self.dir)? };
         let names_chats = catalog.is_some();
         let mut catalog = catalog.unwrap_or_default();
@@ -35,13 +40,17 @@ impl Source for ChatFolder {
             report.add_newer(&Location::File(catalog::path(&self.dir)));
         }
         let mut threads = HashSet::new();
-        for (id, dir) in chats(&self.dir, report)? {
+        let chats = chats(&self.dir, report)?;
+        for dir in chats.values() {
+            progress.expect(fs::metadata(dir.join(TRANSCRIPT)).map_or(0, |found| found.len()));
+        }
+        for (id, dir) in chats {
             let entry = catalog.entries.remove(&id).map(|(entry, _)| entry);
             if entry.is_none() && names_chats {
                 report.warn(&Location::File(dir.clone()), FindingKind::NotInCatalog);
             }
             let max_line_bytes = self.max_line_bytes;
-            let mut chat = Chat { id, file: dir.join(TRANSCRIPT), max_line_bytes, sink, report };
+            let mut chat = Chat { id, file: dir.join(TRANSCRIPT), max_line_bytes, sink, report, progress };
             if chat.read(&dir, entry.as_deref(), &mut threads)?.is_none() {
                 return Ok(());
             }
@@ -93,6 +102,7 @@ struct Chat<'a> {
     max_line_bytes: usize,
     sink: &'a mut dyn Sink,
     report: &'a mut Report,
+    progress: &'a Progress,
 }
 
 impl Chat<'_> {
@@ -126,7 +136,10 @@ impl Chat<'_> {
         }
         let new = facts.to_new();
         let location = Location::File(self.file.clone());
-        let conversation = Conversation { id: facts.thread.clone(), new, archived: facts.archived, location };
+        let conversation = Conversation {
+            archived: facts.archived,
+            ..Conversation::new(facts.thread.clone(), new, location)
+        };
         if self.sink.take(Step::Begin(Box::new(conversation))).is_none() {
             return Ok(None);
         }
@@ -166,7 +179,7 @@ impl Chat<'_> {
 
     /// Returns the first header and its line.
     fn header(&self) -> Result<Option<(String, u64)>, TransferError> {
-        let mut lines = LineReader::open(&self.file, self.max_line_bytes)?;
+        let mut lines = LineReader::open(&self.file, self.max_line_bytes, &Progress::new())?;
         while let Some((number, line)) = lines.next()? {
             if let Ok(line) = line
                 && Kind::of(&line) == Kind::Header
@@ -210,7 +223,7 @@ impl Chat<'_> {
     /// Reads the turns, and reports every line that is none.
     fn turns(&mut self, header: Option<u64>, began: Timestamp) -> Result<Option<()>, TransferError> {
         let file = self.file.clone();
-        let mut lines = LineReader::open(&file, self.max_line_bytes)?;
+        let mut lines = LineReader::open(&file, self.max_line_bytes, self.progress)?;
         let mut before = Before::new(began);
         let mut ids = HashSet::new();
         while let Some((number, line)) = lines.next()? {

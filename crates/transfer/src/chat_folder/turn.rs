@@ -5,13 +5,11 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 use throughline_core::{Content, MessageId, Metadata, Role, Timestamp, messages::ImportRow};
 
-use super::{
-    MARK, SCHEMA_VERSION,
-    mark::marked,
+use super::{MARK, SCHEMA_VERSION, mark::marked, value::content};
+use crate::{
+    FindingKind, iso8601,
     object::{Object, Patched},
-    value::content,
 };
-use crate::{FindingKind, iso8601};
 
 /// The metadata key of a question for its line, if this crate would write the line differently: the line with `0` or
 /// `{}` in place of its question and its answer.

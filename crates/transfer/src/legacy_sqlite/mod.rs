@@ -12,7 +12,7 @@ use throughline_core::Persistence;
 
 pub use self::options::{LegacySqliteOptions, StreamingRows};
 use self::{columns::Columns, read::Reader};
-use crate::{Report, TransferError, import};
+use crate::{AnySource, Progress, Report, TransferError, import};
 
 /// A SQLite file with a message table whose key is the message id alone, as event-sourced hosts have it.
 ///
@@ -95,7 +95,7 @@ impl LegacySqlite {
     /// # Cancel safety
     /// It only reads. If it is dropped, the reading thread continues to its end without effect.
     pub async fn plan(&self) -> Result<Report, TransferError> {
-        import::plan(self.clone()).await
+        AnySource::from(self.clone()).plan().await
     }
 
     /// Imports every row that the store does not have, a few hundred at a time, through the pipeline.
@@ -107,12 +107,19 @@ impl LegacySqlite {
     /// # Cancel safety
     /// A dropped import stops between two calls of the store, and its current thread stays hidden.
     pub async fn import(&self, db: &Persistence) -> Result<Report, TransferError> {
-        import::import(self.clone(), db).await
+        AnySource::from(self.clone()).import(db).await
     }
 }
 
 impl import::Source for LegacySqlite {
-    fn read(&self, sink: &mut dyn import::Sink, report: &mut Report) -> Result<(), TransferError> {
-        Reader::open(&self.path)?.read(&self.options, sink, report)
+    fn read(
+        &self,
+        sink: &mut dyn import::Sink,
+        report: &mut Report,
+        progress: &Progress,
+    ) -> Result<(), TransferError> {
+        let found = std::fs::metadata(&self.path).map_err(TransferError::io(&self.path, "read"))?;
+        progress.expect(found.len());
+        Reader::open(&self.path)?.read(&self.options, sink, report, progress)
     }
 }

@@ -12,7 +12,7 @@ use super::{
     row, view,
 };
 use crate::{
-    FindingKind, Location, Report, TransferError,
+    FindingKind, Location, Progress, Report, TransferError,
     import::{Conversation, Sink, Step},
 };
 
@@ -90,12 +90,14 @@ impl Reader {
         options: &LegacySqliteOptions,
         sink: &mut dyn Sink,
         report: &mut Report,
+        progress: &Progress,
     ) -> Result<(), TransferError> {
         let failed = |source| self.failed(source);
         let snapshot = self.db.unchecked_transaction().map_err(failed)?;
         let columns = self.columns(&options.table)?;
         let source = self.source(&options.table, &columns)?;
-        let mut walk = Walk { reader: self, options, columns: &columns, source: &source, sink, report };
+        let mut walk =
+            Walk { reader: self, options, columns: &columns, source: &source, sink, report, progress };
         // `None` means that the receiver stopped.
         let _ = walk.threads().map_err(failed)?;
         snapshot.finish().map_err(failed)
@@ -130,6 +132,7 @@ struct Walk<'a> {
     source: &'a Source,
     sink: &'a mut dyn Sink,
     report: &'a mut Report,
+    progress: &'a Progress,
 }
 
 impl Walk<'_> {
@@ -226,6 +229,7 @@ impl Walk<'_> {
                     continue;
                 }
             };
+            self.progress.add_read((message.content.byte_len() + message.metadata.byte_len()) as u64);
             for name in others {
                 if message.metadata.get(&format!("legacy.{name}")).is_some() {
                     self.report.unknown(name.clone());
@@ -235,12 +239,7 @@ impl Walk<'_> {
                 begun = true;
                 // Earlier rows may have been skipped: the thread begins with the first imported row.
                 let new = NewThread::new().created_at(message.created_at);
-                let conversation = Conversation {
-                    id: id.clone(),
-                    new,
-                    archived: false,
-                    location: Location::Thread(id.clone()),
-                };
+                let conversation = Conversation::new(id.clone(), new, Location::Thread(id.clone()));
                 if self.sink.take(Step::Begin(Box::new(conversation))).is_none() {
                     return Ok(None);
                 }

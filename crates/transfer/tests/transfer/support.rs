@@ -90,3 +90,46 @@ pub(crate) fn chat(dir: &Path, id: &str, bytes: impl AsRef<[u8]>) {
 pub(crate) fn lines(lines: &[String]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
+
+/// Returns a file of real sample data, or prints that the test is skipped.
+pub(crate) fn sample(test: &str, file: &str) -> Option<PathBuf> {
+    let around = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let found = around.map(|folder| folder.join("shared/data").join(file)).find(|file| file.exists());
+    if found.is_none() {
+        println!("SKIPPED: {test} (no shared/data/{file} around the workspace)");
+    }
+    found
+}
+
+/// Returns the ids and roles of the messages of a thread.
+pub(crate) async fn ids(db: &Persistence, thread: &str) -> Vec<(String, &'static str)> {
+    rows(db, thread).await.into_iter().map(|row| (row.id.to_string(), row.role.as_str())).collect()
+}
+
+/// Imports a file that was cut off after each byte, into a new store each time, and then the whole file. Each import
+/// ends without an error and reports every line that it does not import; the whole file adds exactly what is missing.
+pub(crate) async fn cut_at_every_byte(
+    path: &Path,
+    whole: &[u8],
+    open: impl Fn(&Path) -> throughline_transfer::AnySource,
+) {
+    fs::write(path, whole).unwrap();
+    let all = open(path).plan().await.unwrap();
+    assert!(all.messages > 0);
+    for end in 0..whole.len() {
+        let db = store();
+        fs::write(path, &whole[..end]).unwrap();
+        let cut = open(path).import(&db).await.unwrap();
+        assert!(cut.messages <= all.messages, "{end}");
+        let is_torn = whole[..end].last().is_some_and(|byte| *byte != b'\n') && whole[end] != b'\n';
+        assert!(cut.skipped.len() > all.skipped.len() || !is_torn, "{end}: {:?}", cut.skipped);
+        fs::write(path, whole).unwrap();
+        let rest = open(path).import(&db).await.unwrap();
+        assert_eq!(rest.messages + rest.already_there, all.messages, "{end}");
+        assert_eq!(rest.already_there, cut.messages, "{end}");
+        if end % 32 == 0 {
+            let again = open(path).import(&db).await.unwrap();
+            assert_eq!((again.messages, again.already_there), (0, all.messages), "{end}");
+        }
+    }
+}

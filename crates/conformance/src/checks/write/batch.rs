@@ -27,6 +27,7 @@ checks! {
     Extended "batches.nested_batch_and_read_are_refused" [Add Batch Read] "a batch refuses a nested batch or a read and names the item" => nested;
     Extended "batches.empty_batch_is_refused" [Add Batch Read] "an empty batch is refused and takes no position" => empty;
     Extended "batches.answer_above_the_call_limit_is_refused" [Add Update Delete Batch Read] "a batch whose answers exceed the limit of the call is refused as a whole" => answer_limit;
+    Extended "batches.rewritten_content_is_limited" [Add UpdateContent Batch Read] "a batch that rewrites more than 64 MiB of stored content is refused as a whole, and names the item" => rewritten;
     Extended "batches.250_items_are_applied_in_order" [Add Batch Read] "a batch of 250 items is applied completely and in order" => many;
 }
 
@@ -200,6 +201,38 @@ async fn many(rig: Rig) {
     let batch = names.iter().fold(Batch::new(), |batch, name| batch.with(add(name)));
     assert_eq!(db.batch(batch).await.expect("a batch").outputs.len(), names.len());
     assert_eq!(ids(&everything(&db.thread("t")).await), names);
+}
+
+/// Edits that append a byte to one message. Each rewrites the whole content.
+async fn rewritten(rig: Rig) {
+    const SIZE: u64 = 5 << 20;
+    const ITEMS: usize = 1000;
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    // The JSON around the text takes less than 64 bytes, and the appended bytes fit too.
+    let size = rig.capabilities.max_content_bytes.map_or(SIZE, |limit| limit.min(SIZE));
+    let size = size.saturating_sub(64 + ITEMS as u64);
+    thread.add(said("m", &"x".repeat(usize::try_from(size).expect("it is small")))).await.unwrap();
+    let before = the(&thread, "m").await;
+    let stored = before.content.byte_len() as u64;
+    let rewritten = (0..).scan(0, |sum, appended| {
+        *sum += stored + appended;
+        Some(*sum)
+    });
+    let accepted = rewritten.take(ITEMS).take_while(|sum| *sum <= Batch::MAX_REWRITTEN_BYTES).count();
+    if accepted == ITEMS {
+        // Content within the limit of this store hardly reaches the limit of a batch.
+        return;
+    }
+    let edits = |count| {
+        (0..count).fold(Batch::new(), |batch, _| batch.with(change("m", append("y"), UpdateMode::Edit)))
+    };
+    let error = refused(db.batch(edits(accepted + 1)).await, ErrorKind::TooLarge);
+    assert_eq!(error.batch_index(), Some(accepted), "{error}");
+    assert!(the(&thread, "m").await == before, "the refused batch has changed the message");
+    // A smaller one is accepted.
+    db.batch(edits(2)).await.expect("a batch within the limit");
+    assert_eq!(the(&thread, "m").await.content.byte_len() as u64, stored + 2);
 }
 
 async fn answer_limit(rig: Rig) {

@@ -50,6 +50,7 @@ pub(super) enum Special {
     ReusesSeqs,
     ChangesGoBack,
     PartialBatches,
+    RewritesWithoutLimit,
     ChecksThenAdds,
     MakesWhatIsMissing,
     RefusesSilently,
@@ -187,6 +188,12 @@ impl Special {
             Self::PartialBatches => match &line.args {
                 PersistArgs::Batch(batch) => one_by_one(store, &line, batch.items.clone()).await,
                 _ => store.sound(line).await,
+            },
+            Self::RewritesWithoutLimit => match (store.sound(line.clone()).await, &line.args) {
+                (Err(error), PersistArgs::Batch(batch)) if error.kind() == ErrorKind::TooLarge => {
+                    one_by_one(store, &line, batch.items.clone()).await
+                }
+                (answer, _) => answer,
             },
             Self::MakesWhatIsMissing => {
                 let asked = line.args.clone();

@@ -1,4 +1,4 @@
-//! The content of an open message: one read, shown in several events.
+//! The content of an open message: a part of it in memory, shown in several events.
 
 use super::{AppendedContent, ThreadEvent, cursor::ShownContent};
 use crate::{
@@ -6,6 +6,11 @@ use crate::{
     message::{ContentCursor, ContentParts},
     operation::ContentTail,
 };
+
+/// The most bytes of content that a stream keeps for its next events. Only a single block that is not plain text can be longer.
+///
+/// A store reads the whole content behind a cursor, whatever the limit is. A lower bound would cost more reads of a long message.
+pub(super) const MOST: u32 = 256 << 10;
 
 /// The answer to a tail read, of which a part is shown.
 ///
@@ -20,11 +25,13 @@ pub(super) struct ReadAhead {
     start: ContentCursor,
     /// Whether the next event is the first content, or begins again.
     begins_again: bool,
+    /// Whether the answer was longer than [`MOST`], and its end was dropped. Another read brings it.
+    is_cut: bool,
 }
 
 impl ReadAhead {
     /// Returns the rest of an answer to a read from `shown`. `None` if the answer does not continue what was shown: read from the
-    /// start, without a cursor.
+    /// start, without a cursor. Keeps at most [`MOST`] bytes: a layer can answer more than the limit of the read.
     pub(super) fn after(shown: Option<ShownContent>, seq: Seq, mut tail: ContentTail) -> Option<Self> {
         let mut parts = ContentParts::new(std::mem::take(&mut tail.parts));
         let start = shown.map(|shown| shown.cursor).filter(|_| !tail.replaced);
@@ -43,7 +50,8 @@ impl ReadAhead {
             None => (0, Revision::ZERO),
         };
         let start = ContentCursor::new(tail.next.epoch(), offset, revision);
-        Some(Self { seq, tail, parts, start, begins_again })
+        let is_cut = parts.held() > MOST as usize && parts.cut(MOST);
+        Some(Self { seq, tail, parts, start, begins_again, is_cut })
     }
 
     /// Whether this is the content that follows.
@@ -66,10 +74,15 @@ impl ReadAhead {
 
     /// The content that is shown so far.
     pub(super) fn shown(&self) -> ShownContent {
-        if self.parts.is_empty() {
+        if self.parts.is_empty() && !self.is_cut {
             return self.tail.next.into();
         }
         ShownContent { cursor: self.start, bytes: self.parts.taken() }
+    }
+
+    /// The bytes of content in memory.
+    pub(super) fn held(&self) -> usize {
+        self.parts.held()
     }
 
     /// Whether all parts are shown.
@@ -77,8 +90,8 @@ impl ReadAhead {
         self.parts.is_empty()
     }
 
-    /// Whether the message has more content than this answer.
+    /// Whether the message has more content than these parts.
     pub(super) const fn has_more(&self) -> bool {
-        self.tail.has_more
+        self.tail.has_more || self.is_cut
     }
 }

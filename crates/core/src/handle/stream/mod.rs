@@ -6,10 +6,13 @@ mod event;
 
 use std::{
     collections::{HashMap, VecDeque},
-    fmt,
+    fmt, iter,
 };
 
-use self::{content::ReadAhead, cursor::ShownContent};
+use self::{
+    content::{MOST, ReadAhead},
+    cursor::ShownContent,
+};
 pub use self::{
     cursor::{InvalidStreamCursor, StreamCursor},
     event::{AppendedContent, DeletedMessage, EndedMessage, StreamEvent, ThreadEvent},
@@ -33,13 +36,16 @@ use crate::{
 /// writer.
 ///
 /// # Cost
-/// The stream reads the content that a change brings with one [tail read](ReadContent) of up to [`ReadPage::MAX_BYTES`], and shows it
-/// in several events. So it reads each byte of a growing message once, and a settled message once, however long it is. A stream that
-/// continues from a cursor reads the answer again in which the cursor is: at most the content of one message. After a change of
-/// metadata the stream reads the whole message.
+/// The stream reads the content that a change brings with [tail reads](ReadContent) of 256 KiB, and shows each in several events. It
+/// reads on after the caller has taken these. So a reader that keeps up costs each byte of a growing message once. A reader that is
+/// behind by n bytes of one message costs n / 256 KiB reads of these bytes, because a store reads the rest of a message as a whole. A
+/// stream that continues from a cursor reads the answer again in which the cursor is. After a change of metadata the stream reads
+/// the whole message.
 ///
-/// The stream keeps the changes of one read and the answer to one tail read: the content of one message, up to 64 MiB. The rest of
-/// an answer is shown although the message is deleted meanwhile; the event of the deletion follows.
+/// # Memory
+/// Between two calls the stream keeps at most 256 KiB of content, or one longer block that is not plain text, and the up to 256
+/// changes of one read, which have no content. The kept content is shown although the message is deleted meanwhile; the event of
+/// the deletion follows.
 ///
 /// # Damage
 /// A damaged message, and one whose key was shredded, is a [`Damaged`](ThreadEvent::Damaged) event, and a thread in this state is
@@ -108,7 +114,7 @@ impl ThreadStream {
         }
     }
 
-    /// Sets the most bytes of content in one event, 64 KiB by default. An event has at least one character or one block: text is
+    /// Sets the most bytes of content in one event: 64 KiB by default, and at most 256 KiB. An event has at least one character or one block: text is
     /// divided, a block of another kind is not. A message that was added or edited is one event of any size.
     pub const fn with_limit(mut self, bytes: u32) -> Self {
         self.limit = bytes;
@@ -164,6 +170,13 @@ impl ThreadStream {
                 return Ok(Some(StreamEvent { cursor: self.cursor.clone(), event }));
             }
         }
+    }
+
+    /// Whether the stream has shown all changes that its last read of changes found, and that read reached their end: see
+    /// [`ChangeFeed::is_at_end`].
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        self.changes.is_empty() && self.feed.is_at_end()
     }
 
     /// Waits for a commit notification: see [`ChangeFeed::wait_for_commit`].
@@ -317,19 +330,24 @@ impl ThreadStream {
         of: &ChangedMessage,
         shown: Option<ShownContent>,
     ) -> Result<Option<ReadAhead>> {
-        match self.tail(thread, of, shown.map(|shown| shown.cursor)).await {
-            Ok(Some(tail)) => {
-                if let Some(ahead) = ReadAhead::after(shown, of.seq, tail) {
-                    return Ok(Some(ahead));
+        for limit in limits(shown) {
+            match self.tail(thread, of, shown.map(|shown| shown.cursor), limit).await {
+                Ok(Some(tail)) => {
+                    let has_more = tail.has_more;
+                    match ReadAhead::after(shown, of.seq, tail) {
+                        Some(ahead) => return Ok(Some(ahead)),
+                        None if has_more => {}
+                        None => break,
+                    }
                 }
+                Ok(None) => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::Invalid && shown.is_some() => break,
+                Err(error) => return Err(error),
             }
-            Ok(None) => return Ok(None),
-            Err(error) if error.kind() == ErrorKind::Invalid && shown.is_some() => {}
-            Err(error) => return Err(error),
         }
         // The cursor is of another copy of the store.
-        let whole = self.tail(thread, of, None).await?;
-        Ok(whole.and_then(|whole| ReadAhead::after(None, of.seq, whole)))
+        let first = self.tail(thread, of, None, MOST).await?;
+        Ok(first.and_then(|first| ReadAhead::after(None, of.seq, first)))
     }
 
     async fn tail(
@@ -337,9 +355,9 @@ impl ThreadStream {
         thread: &ThreadId,
         of: &ChangedMessage,
         after: Option<ContentCursor>,
+        limit: u32,
     ) -> Result<Option<ContentTail>> {
-        let read = ReadContent::new(thread.clone(), of.id.clone(), after).with_limit(ReadPage::MAX_BYTES);
-        self.db.read(read).await
+        self.db.read(ReadContent::new(thread.clone(), of.id.clone(), after).with_limit(limit)).await
     }
 
     /// Returns the message of a change; as an event if it is damaged.
@@ -410,6 +428,14 @@ impl ThreadStream {
     }
 }
 
+/// The limits to read with after this content, until an answer contains it. The limit of a store also counts the separators of blocks,
+/// which the shown bytes do not.
+fn limits(shown: Option<ShownContent>) -> impl Iterator<Item = u32> {
+    let shown = shown.map_or(0, |shown| u32::try_from(shown.bytes).unwrap_or(u32::MAX));
+    let whole = (shown > 0).then_some(ReadPage::MAX_BYTES);
+    iter::once(MOST.saturating_add(shown).min(ReadPage::MAX_BYTES)).chain(whole)
+}
+
 /// Whether an error remains at each further read: the data is damaged, or its key was shredded.
 fn is_of_data(error: &PersistError) -> bool {
     matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Gone)
@@ -440,7 +466,8 @@ impl fmt::Debug for ThreadStream {
         f.debug_struct("ThreadStream")
             .field("thread", &self.thread)
             .field("cursor", &self.cursor)
-            .field("buffered", &self.changes.len())
+            .field("buffered_changes", &self.changes.len())
+            .field("buffered_bytes", &self.ahead.as_ref().map_or(0, ReadAhead::held))
             .finish_non_exhaustive()
     }
 }

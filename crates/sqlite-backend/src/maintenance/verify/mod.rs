@@ -13,25 +13,28 @@ mod walk;
 use std::{
     collections::{HashMap, HashSet},
     fmt,
-    path::Path,
 };
 
 use rusqlite::{Connection, ErrorCode, Row};
 use throughline_core::{MessageId, Result, TenantId, ThreadId};
 
 use self::chunks::Reached;
-use super::{Damage, Part, Stop, Verification, connect, failed};
+use super::{Damage, Part, Source, Stop, Verification, failed};
 use crate::record::Columns as _;
 
-/// Verifies the store at `path`. Blocks.
-pub(super) fn verify(path: &Path, stop: &Stop) -> Result<Verification> {
+/// Verifies the store in a file. Blocks.
+pub(super) fn verify_file(source: &Source, stop: &Stop) -> Result<Verification> {
+    source.connect(stop, verify)
+}
+
+fn verify(connected: rusqlite::Result<Connection>) -> Result<Verification> {
     let mut found = Verification::default();
-    let mut check = || -> rusqlite::Result<()> {
-        let db = connect(path, stop)?;
+    let check = |found: &mut Verification| -> rusqlite::Result<()> {
+        let db = connected?;
         db.execute_batch("BEGIN")?;
-        Check::new(&db, &mut found).run()
+        Check::new(&db, found).run()
     };
-    match check() {
+    match check(&mut found) {
         Ok(()) => Ok(found),
         // The damage makes the whole file unreadable.
         Err(error) if is_damage(&error) => {

@@ -24,6 +24,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .special(Special::PartialBatches),
     Mutant::new(
+        "rewrites-without-a-limit",
+        "applies a batch whatever content it rewrites",
+        &["batches.rewritten_content_is_limited"],
+    )
+    .special(Special::RewritesWithoutLimit),
+    Mutant::new(
         "checks-then-adds",
         "looks whether an id is free, and adds later",
         &["concurrency.one_add_of_an_id_wins", "concurrency.calls_to_one_message_are_linearizable"],

@@ -1,37 +1,75 @@
-//! Reads the lines of a transcript.
+//! Reads a file of JSON lines.
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read as _},
+    io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom},
     path::Path,
 };
 
 use serde_json::value::RawValue;
 
-use super::object::{MAX_FIELDS, Object, ReadError};
-use crate::{FindingKind, TransferError};
+use crate::{
+    FindingKind, Progress, TransferError,
+    object::{MAX_FIELDS, Object, ReadError},
+    progress::Counted,
+};
 
 /// A line with its number, from 1: an object, or the reason why it is none.
-type Numbered<'a> = (u64, Result<Object<'a>, FindingKind>);
+pub(crate) type Numbered<'a> = (u64, Result<Object<'a>, FindingKind>);
+/// A line with its number, from 1: its bytes, or the reason why they are not read.
+type NumberedBytes<'a> = (u64, Result<&'a [u8], FindingKind>);
 
-/// Reads a transcript line by line. It holds one line of at most `max` bytes in memory.
-pub(super) struct LineReader<'a> {
+/// Reads a file line by line. It holds one line of at most `max` bytes in memory.
+pub(crate) struct LineReader<'a> {
     path: &'a Path,
-    file: BufReader<File>,
+    file: BufReader<Box<dyn Read>>,
     bytes: Vec<u8>,
     number: u64,
+    /// The bytes of all lines up to the current one.
+    offset: u64,
     max: usize,
 }
 
 impl<'a> LineReader<'a> {
-    pub(super) fn open(path: &'a Path, max: usize) -> Result<Self, TransferError> {
+    pub(crate) fn open(path: &'a Path, max: usize, progress: &Progress) -> Result<Self, TransferError> {
         let file = File::open(path).map_err(TransferError::io(path, "read"))?;
-        Ok(Self { path, file: BufReader::new(file), bytes: Vec::new(), number: 0, max })
+        Ok(Self::over(path, Box::new(Counted::new(file, progress)), max))
     }
 
-    /// Returns the next line; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Numbered<'_>>, TransferError> {
-        let read = read_line(&mut self.file, &mut self.bytes, self.max);
+    /// Reads from a line on, which begins after `offset` bytes and `number` lines.
+    pub(crate) fn open_at(
+        path: &'a Path,
+        max: usize,
+        progress: &Progress,
+        (offset, number): (u64, u64),
+    ) -> Result<Self, TransferError> {
+        let mut file = File::open(path).map_err(TransferError::io(path, "read"))?;
+        file.seek(SeekFrom::Start(offset)).map_err(TransferError::io(path, "read"))?;
+        let lines = Self::over(path, Box::new(Counted::new(file, progress)), max);
+        Ok(Self { number, offset, ..lines })
+    }
+
+    /// Reads the lines of a stream, such as a decompressed file.
+    pub(crate) fn over(path: &'a Path, stream: Box<dyn Read>, max: usize) -> Self {
+        Self { path, file: BufReader::new(stream), bytes: Vec::new(), number: 0, offset: 0, max }
+    }
+
+    /// The bytes and the lines before the next line.
+    pub(crate) const fn position(&self) -> (u64, u64) {
+        (self.offset, self.number)
+    }
+
+    /// Returns the next line as an object; `None` at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<Numbered<'_>>, TransferError> {
+        let line = self.next_bytes()?;
+        Ok(line.map(|(number, line)| {
+            (number, line.and_then(|line| object(line.strip_suffix(b"\n").unwrap_or(line))))
+        }))
+    }
+
+    /// Returns the bytes of the next line with its line break; `None` at the end.
+    pub(crate) fn next_bytes(&mut self) -> Result<Option<NumberedBytes<'_>>, TransferError> {
+        let read = read_line(&mut self.file, &mut self.bytes, self.max, &mut self.offset);
         let read = read.map_err(TransferError::io(self.path, "read"))?;
         if read == LineRead::End {
             return Ok(None);
@@ -40,10 +78,9 @@ impl<'a> LineReader<'a> {
         if read == LineRead::TooLong {
             return Ok(Some((self.number, Err(FindingKind::LineTooLong { max: self.max }))));
         }
-        let bytes = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
         // Some editors write a byte order mark at the start.
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").filter(|_| self.number == 1).unwrap_or(bytes);
-        Ok(Some((self.number, line(bytes))))
+        let mark = self.bytes.strip_prefix(b"\xef\xbb\xbf").filter(|_| self.number == 1);
+        Ok(Some((self.number, Ok(mark.unwrap_or(&self.bytes)))))
     }
 }
 
@@ -57,12 +94,19 @@ enum LineRead {
     End,
 }
 
-/// Reads the next line into `bytes`, which never holds more than `max` bytes.
-fn read_line(file: &mut impl BufRead, bytes: &mut Vec<u8>, max: usize) -> io::Result<LineRead> {
+/// Reads the next line into `bytes`, which never holds more than `max` bytes, and adds its length to `offset`.
+fn read_line(
+    file: &mut impl BufRead,
+    bytes: &mut Vec<u8>,
+    max: usize,
+    offset: &mut u64,
+) -> io::Result<LineRead> {
     bytes.clear();
     // Includes the line break, and one more byte that shows a line that is too long.
     let limit = (max as u64).saturating_add(2);
-    if file.by_ref().take(limit).read_until(b'\n', bytes)? == 0 {
+    let read = file.by_ref().take(limit).read_until(b'\n', bytes)?;
+    *offset += read as u64;
+    if read == 0 {
         return Ok(LineRead::End);
     }
     let ends = bytes.last() == Some(&b'\n');
@@ -72,12 +116,13 @@ fn read_line(file: &mut impl BufRead, bytes: &mut Vec<u8>, max: usize) -> io::Re
     bytes.clear();
     bytes.shrink_to(1 << 20);
     if !ends {
-        file.skip_until(b'\n')?;
+        *offset += file.skip_until(b'\n')? as u64;
     }
     Ok(LineRead::TooLong)
 }
 
-fn line(bytes: &[u8]) -> Result<Object<'_>, FindingKind> {
+/// Reads a text of a file as an object.
+pub(crate) fn object(bytes: &[u8]) -> Result<Object<'_>, FindingKind> {
     let text = str::from_utf8(bytes).map_err(|error| FindingKind::NotJson(error.valid_up_to() + 1))?;
     if text.trim().is_empty() {
         return Err(FindingKind::Blank);
@@ -104,7 +149,7 @@ mod tests {
     fn read_up_to(max: usize, text: &str) -> Vec<(LineRead, String)> {
         let (mut file, mut bytes, mut lines) = (Cursor::new(text), Vec::new(), Vec::new());
         loop {
-            match read_line(&mut file, &mut bytes, max).unwrap() {
+            match read_line(&mut file, &mut bytes, max, &mut 0).unwrap() {
                 LineRead::End => return lines,
                 read => lines.push((read, String::from_utf8(bytes.clone()).unwrap())),
             }
@@ -136,8 +181,8 @@ mod tests {
     fn an_endless_line_is_buffered_up_to_the_limit_only() {
         let mut endless = BufReader::new(io::repeat(b'x').take(1 << 26));
         let mut bytes = Vec::new();
-        assert_eq!(read_line(&mut endless, &mut bytes, 1 << 20).unwrap(), LineRead::TooLong);
+        assert_eq!(read_line(&mut endless, &mut bytes, 1 << 20, &mut 0).unwrap(), LineRead::TooLong);
         assert!(bytes.capacity() <= 4 << 20, "{}", bytes.capacity());
-        assert_eq!(read_line(&mut endless, &mut bytes, 1 << 20).unwrap(), LineRead::End);
+        assert_eq!(read_line(&mut endless, &mut bytes, 1 << 20, &mut 0).unwrap(), LineRead::End);
     }
 }

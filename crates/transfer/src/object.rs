@@ -9,11 +9,11 @@ use serde::{
 use serde_json::value::RawValue;
 
 /// The most fields of an object that is read from a file. A field of a few bytes takes ten times as many in memory.
-pub(super) const MAX_FIELDS: usize = 1_000;
+pub(crate) const MAX_FIELDS: usize = 1_000;
 
 /// The reason why a text of a file is not read as an object.
 #[derive(Debug)]
-pub(super) enum ReadError {
+pub(crate) enum ReadError {
     /// The text is no object.
     NoObject(serde_json::Error),
     /// The object has more than [`MAX_FIELDS`].
@@ -22,23 +22,28 @@ pub(super) enum ReadError {
 
 /// An object and its fields, each with its original text.
 #[derive(Debug, Clone)]
-pub(super) struct Object<'a> {
+pub(crate) struct Object<'a> {
     text: &'a str,
     fields: Vec<(String, &'a RawValue)>,
 }
 
 impl<'a> Object<'a> {
     /// Parses a text of a file that is an object with at most [`MAX_FIELDS`]. It removes whitespace around it.
-    pub(super) fn read(text: &'a str) -> Result<Self, ReadError> {
+    pub(crate) fn read(text: &'a str) -> Result<Self, ReadError> {
+        Self::read_up_to(MAX_FIELDS, text)
+    }
+
+    /// Parses a text of a file that is an object with at most `max` fields.
+    pub(crate) fn read_up_to(max: usize, text: &'a str) -> Result<Self, ReadError> {
         let exceeds = Cell::new(false);
-        Self::parse_up_to(MAX_FIELDS, &exceeds, text).map_err(|error| match exceeds.get() {
+        Self::parse_up_to(max, &exceeds, text).map_err(|error| match exceeds.get() {
             true => ReadError::TooManyFields,
             false => ReadError::NoObject(error),
         })
     }
 
     /// Parses a text that is an object, with any number of fields.
-    pub(super) fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
         Self::parse_up_to(usize::MAX, &Cell::new(false), text)
     }
 
@@ -76,32 +81,32 @@ impl<'a> Object<'a> {
     }
 
     /// Returns whether a file may have this object with so many more fields.
-    pub(super) const fn has_space_for(&self, more: usize) -> bool {
+    pub(crate) const fn has_space_for(&self, more: usize) -> bool {
         self.fields.len() + more <= MAX_FIELDS
     }
 
     /// Returns its text.
-    pub(super) const fn text(&self) -> &'a str {
+    pub(crate) const fn text(&self) -> &'a str {
         self.text
     }
 
     /// Returns the text of a field; of duplicate fields, the last one.
-    pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
+    pub(crate) fn raw(&self, name: &str) -> Option<&'a RawValue> {
         self.fields.iter().rev().find(|(field, _)| field == name).map(|(_, value)| *value)
     }
 
     /// Returns a field, if it has the requested type.
-    pub(super) fn get<T: Deserialize<'a>>(&self, name: &str) -> Option<T> {
+    pub(crate) fn get<T: Deserialize<'a>>(&self, name: &str) -> Option<T> {
         serde_json::from_str(self.raw(name)?.get()).ok()
     }
 
     /// Returns the fields in their order.
-    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.fields.iter().map(|(name, value)| (name.as_str(), *value))
     }
 
     /// Returns the text with this value for a field; a new field becomes the last one.
-    pub(super) fn with(&self, name: &str, value: &str) -> String {
+    pub(crate) fn with(&self, name: &str, value: &str) -> String {
         match self.raw(name) {
             Some(there) => {
                 let begin = there.get().as_ptr().addr() - self.text.as_ptr().addr();
@@ -120,26 +125,26 @@ impl<'a> Object<'a> {
 
 /// An object whose fields are set one after the other.
 #[derive(Debug, Clone)]
-pub(super) struct Patched(String);
+pub(crate) struct Patched(String);
 
 impl Patched {
     /// Starts with a text that is an object.
-    pub(super) fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         Self(text.to_owned())
     }
 
     /// Sets the value of a field; a new field becomes the last one.
-    pub(super) fn set(self, name: &str, value: &str) -> Self {
+    pub(crate) fn set(self, name: &str, value: &str) -> Self {
         Self(Object::parse(&self.0).expect("it was read as an object").with(name, value))
     }
 
-    pub(super) fn into_text(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         self.0
     }
 }
 
 /// Calls `take` with each element of an array; it keeps no list of all elements.
-pub(super) fn each_element<'a>(
+pub(crate) fn each_element<'a>(
     array: &'a RawValue,
     take: impl FnMut(&'a RawValue),
 ) -> serde_json::Result<()> {
@@ -164,7 +169,7 @@ pub(super) fn each_element<'a>(
 }
 
 /// Returns a text as a JSON string.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a text serializes")
 }
 

@@ -1,0 +1,48 @@
+//! `completions` and `man`: files for shells and for `man`.
+
+use clap::{Args, CommandFactory as _};
+use clap_complete::Shell;
+
+use crate::{Exit, Outcome, Session, arguments::Arguments};
+
+/// Prints the completions of a shell
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+/// Prints the man page of the program, or of one command
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The command, such as `backup` or `audit verify`
+    command: Vec<String>,
+}
+
+impl Completions {
+    pub(super) fn run(&self, session: &mut Session) -> Outcome {
+        let mut text = Vec::new();
+        clap_complete::generate(self.shell, &mut Arguments::command(), "throughline", &mut text);
+        session.output.raw(&text)?;
+        Ok(Exit::Done)
+    }
+}
+
+impl Man {
+    pub(super) fn run(&self, session: &mut Session) -> Outcome {
+        let mut root = Arguments::command().disable_help_subcommand(true);
+        // Names the commands of commands.
+        root.build();
+        let mut command = &root;
+        for name in &self.command {
+            command = command.find_subcommand(name).ok_or_else(|| {
+                crate::Failure::usage(format!("there is no command `{}`", self.command.join(" ")))
+            })?;
+        }
+        let mut text = Vec::new();
+        clap_mangen::Man::new(command.clone()).render(&mut text)?;
+        session.output.raw(&text)?;
+        Ok(Exit::Done)
+    }
+}

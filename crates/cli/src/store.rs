@@ -1,0 +1,250 @@
+//! The store that a command works on.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use throughline::{
+    Backend, Persistence,
+    backend::search::Tokenizer,
+    pipeline::LayerList,
+    postgres::{OpenError, PostgresBackend, PostgresReader},
+    sqlite::{Maintenance, SqliteOptions, SqliteReader},
+};
+
+use crate::{
+    Access,
+    failure::{Exit, Failure},
+};
+
+/// The store of `--store`.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum StoreName {
+    /// A SQLite file.
+    File(PathBuf),
+    /// The URL of a Postgres database.
+    Url(String),
+}
+
+impl StoreName {
+    /// Reads a path, or a URL of Postgres. The errors repeat no more than a scheme, because the text may hold a password.
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Url(text.to_owned()));
+        }
+        if is_connection_string(text) {
+            return Err(Failure::usage("a connection string of Postgres is no name of a store").advise(
+                "write it as a URL that begins with postgres://, or begin the path of a file with ./",
+            ));
+        }
+        match text.split_once("://") {
+            Some((scheme, _)) if !scheme.chars().all(|char| char.is_ascii_alphanumeric()) => {
+                Err(Failure::usage("this is no store: name a file, or a URL that begins with postgres://"))
+            }
+            Some((scheme, _)) => Err(Failure::usage(format!(
+                "`{scheme}://` is no store: name a file, or a URL that begins with postgres://"
+            ))),
+            None if text.is_empty() => Err(Failure::usage("the name of the store is empty")),
+            None => Ok(Self::File(PathBuf::from(text))),
+        }
+    }
+
+    /// Returns the file.
+    ///
+    /// # Errors
+    /// A usage error for another store.
+    pub(crate) fn file(&self, command: &str) -> Result<&Path, Failure> {
+        match self {
+            Self::File(path) => Ok(path),
+            Self::Url(_) => Err(Failure::usage(format!(
+                "`{command}` works on a SQLite file: use the tools of Postgres for that store"
+            ))),
+        }
+    }
+}
+
+/// Without the user and the password of a URL.
+impl fmt::Display for StoreName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", crate::output::line(&path.to_string_lossy())),
+            Self::Url(url) => {
+                let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", ""));
+                match without_secrets(rest) {
+                    Some(shown) => write!(f, "{scheme}://{}", crate::output::line(shown)),
+                    None => write!(f, "{scheme}://…"),
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for StoreName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// The hosts and the database of a URL without its scheme; `None` if a part of them may be a password.
+fn without_secrets(rest: &str) -> Option<&str> {
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    // A password with a `/`, `?` or `#` that is not encoded ends the authority too early: its `@` comes later.
+    if rest[end..].contains('@') {
+        return None;
+    }
+    // The last `@`: a password may contain one.
+    let begin = rest[..end].rfind('@').map_or(0, |at| at + 1);
+    // `user:password` without an `@` has no port.
+    let is_host = |host: &str| {
+        let after_address = host.rsplit_once(']').map_or(host, |(_, after)| after);
+        after_address.rsplit_once(':').is_none_or(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    if !rest[begin..end].split(',').all(is_host) {
+        return None;
+    }
+    rest[begin..].split(['?', '#']).next()
+}
+
+/// Whether the text is a list of settings as in libpq, such as `host=db password=x`.
+fn is_connection_string(text: &str) -> bool {
+    const SETTINGS: &[&str] =
+        &["host", "hostaddr", "port", "dbname", "user", "password", "passfile", "service", "sslmode"];
+    text.split_whitespace()
+        .filter_map(|setting| setting.split_once('='))
+        .any(|(name, _)| SETTINGS.contains(&name))
+}
+
+/// How a store is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Opening {
+    pub(crate) access: Access,
+    /// Whether the store is created if there is none.
+    pub(crate) creates: bool,
+    /// Whether the store gets a full-text index. One that it has is kept in any case.
+    pub(crate) index: bool,
+}
+
+impl Opening {
+    pub(crate) const READ: Self = Self { access: Access::Read, creates: false, index: false };
+    pub(crate) const WRITE: Self = Self { access: Access::Write, ..Self::READ };
+    pub(crate) const CREATE: Self = Self { creates: true, ..Self::WRITE };
+}
+
+/// Opens a pipeline over a store.
+pub(crate) async fn open(
+    name: &StoreName,
+    opening: Opening,
+    layers: LayerList,
+) -> Result<Persistence, Failure> {
+    match (name, opening.access) {
+        (StoreName::File(path), Access::Read) => build(layers, SqliteReader::open(path).await?),
+        (StoreName::File(path), Access::Write) => {
+            let options = SqliteOptions::new().search(opening.index);
+            let options = if std::fs::exists(path).is_ok_and(|exists| exists) {
+                keep_index(options, path).await?
+            } else if opening.creates {
+                options
+            } else {
+                // Opening the backend would create it; this error names the file.
+                return Err(throughline::sqlite::OpenError::Missing { path: path.clone() }.into());
+            };
+            build(layers, options.open(path).await?)
+        }
+        (StoreName::Url(url), _) => postgres(url, opening, layers).await,
+    }
+}
+
+/// Keeps the full-text index that the file has; without this the index would miss the changes.
+///
+/// # Errors
+/// An error that passes with time: it says nothing about the index. The opening for writing reports the others, or settles
+/// them, such as an older version.
+async fn keep_index(options: SqliteOptions, path: &Path) -> Result<SqliteOptions, Failure> {
+    match SqliteReader::open(path).await {
+        Ok(reader) => {
+            let claims = reader.capabilities();
+            let tokenizer = if claims.cjk_search { Tokenizer::Cjk } else { Tokenizer::Words };
+            Ok(if claims.search { options.search(true).tokenizer(tokenizer) } else { options })
+        }
+        Err(error) if error.kind().passes_with_time() => Err(error.into()),
+        Err(_) => Ok(options),
+    }
+}
+
+/// Opens the file of a store for maintenance that changes nothing.
+pub(crate) async fn file(path: &Path) -> Result<Maintenance, Failure> {
+    Ok(SqliteReader::open(path).await?.maintenance())
+}
+
+async fn postgres(url: &str, opening: Opening, layers: LayerList) -> Result<Persistence, Failure> {
+    if opening.access == Access::Read {
+        return build(layers, PostgresReader::open(url).await?);
+    }
+    let mut options = PostgresBackend::builder().search(opening.index);
+    if !opening.creates {
+        // Opening the backend creates the schema, and migrates an older one.
+        match PostgresReader::open(url).await {
+            Ok(reader) => options = options.search(opening.index || reader.capabilities().search),
+            Err(OpenError::Older { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    build(layers, options.open(url).await?)
+}
+
+fn build(layers: LayerList, backend: impl Backend) -> Result<Persistence, Failure> {
+    Ok(Persistence::builder().layers(layers).backend(backend).build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        for (url, shown) in [
+            ("postgres://app:s3cr@t@db.example:5432/app?sslmode=require", "postgres://db.example:5432/app"),
+            ("postgresql://db.example", "postgresql://db.example"),
+            ("postgres://u:p@one,two/app?password=p", "postgres://one,two/app"),
+            ("postgres://u:p@one:5433,[::1]:7/app#p", "postgres://one:5433,[::1]:7/app"),
+            ("postgres://[::1]/app", "postgres://[::1]/app"),
+            ("postgres:///app?password=p", "postgres:///app"),
+            // A `/`, `?` or `#` of the password that is not encoded.
+            ("postgres://u:pa/ss@host/db", "postgres://…"),
+            ("postgres://u:12/34@host/db", "postgres://…"),
+            ("postgres://u:p?x@host", "postgres://…"),
+            ("postgres://u:12#x@host", "postgres://…"),
+            ("postgres://host/db?password=a@b", "postgres://…"),
+            // The host is missing.
+            ("postgres://u:secret/db", "postgres://…"),
+            ("postgres://one,u:secret", "postgres://…"),
+        ] {
+            let name = StoreName::parse(url).unwrap();
+            assert_eq!(name.to_string(), shown);
+            assert_eq!(format!("{name:?}"), shown);
+        }
+    }
+
+    #[test]
+    fn a_path_is_a_file_and_another_scheme_is_refused() {
+        assert_eq!(StoreName::parse("a b.db").unwrap(), StoreName::File("a b.db".into()));
+        for bad in ["mysql://x", "sqlite://chat.db", ""] {
+            let Err(Failure::Reported(report)) = StoreName::parse(bad) else { panic!("{bad}") };
+            assert_eq!(report.exit, Exit::Usage);
+        }
+    }
+
+    #[test]
+    fn a_connection_string_is_refused_and_not_repeated() {
+        for bad in
+            ["host=db password=s3cret", "password=s3cret", "user=a  password=s3cret://x", "s3cret@db://x"]
+        {
+            let Err(Failure::Reported(report)) = StoreName::parse(bad) else { panic!("{bad}") };
+            assert_eq!(report.exit, Exit::Usage, "{bad}");
+            assert!(!report.to_json().contains("s3cret"), "{report:?}");
+        }
+        assert_eq!(StoreName::parse("a=b.db").unwrap(), StoreName::File("a=b.db".into()));
+        assert_eq!(StoreName::parse("./user=a").unwrap(), StoreName::File("./user=a".into()));
+    }
+}

@@ -1,0 +1,16 @@
+//! The built program, as a person and a script use it.
+
+mod backup;
+mod closed_output;
+mod damage;
+mod follow;
+mod kit;
+mod maintain;
+mod moving;
+mod postgres;
+mod read_only;
+mod server;
+mod terminal;
+mod token_file;
+mod transfer;
+mod usage;

@@ -1,0 +1,154 @@
+//! `repair`, `retain`, `purge` and `compact`: a plan first.
+
+use std::time::{Duration, SystemTime};
+
+use throughline::{
+    MessageState, NewMessage, NewReservation, Persistence, Role, Timestamp, messages::PageFrom,
+    pipeline::Clock, sqlite::SqliteOptions,
+};
+
+use crate::kit::{files, open, run_on, store};
+
+/// The clock of a writer that died a day ago.
+#[derive(Debug)]
+struct Yesterday;
+
+impl Clock for Yesterday {
+    fn now(&self) -> Timestamp {
+        (SystemTime::now() - Duration::from_hours(24)).into()
+    }
+}
+
+#[tokio::test]
+async fn retain_deletes_the_planned_messages_only_with_apply() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.db");
+    let db = open(&path).await;
+    for number in 0..10 {
+        db.thread("t").add(NewMessage::user(&format!("message {number}"))).await.unwrap();
+    }
+    db.thread("short").add(NewMessage::user("one")).await.unwrap();
+    db.close().await.unwrap();
+    let before = files(folder.path());
+    let plan = run_on(&path, &["retain", "--keep", "3", "--json"]).json();
+    assert_eq!(
+        (&plan["applied"], &plan["threads"], &plan["messages"]),
+        (&false.into(), &1.into(), &7.into())
+    );
+    assert_eq!(plan["named"][0]["thread"], "t");
+    let old = run_on(&path, &["retain", "--older", "1d", "--json"]).json();
+    assert_eq!(old["messages"], 0);
+    assert_eq!(files(folder.path()), before);
+
+    let applied = run_on(&path, &["retain", "--keep", "3", "--apply", "--json"]).json();
+    assert_eq!((&applied["applied"], &applied["messages"]), (&true.into(), &7.into()));
+    let left = run_on(&path, &["show", "t", "--json"]).json();
+    let texts: Vec<_> =
+        left["messages"].as_array().unwrap().iter().map(|message| &message["content"][0]["text"]).collect();
+    assert_eq!(texts, ["message 7", "message 8", "message 9"]);
+    assert_eq!(run_on(&path, &["verify"]).code, 0);
+    // The index is kept by a command that writes.
+    assert_eq!(run_on(&path, &["search", "message", "--json"]).code, 0);
+}
+
+#[tokio::test]
+async fn repair_abandons_expired_replies_and_keeps_their_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.db");
+    store(&path).await;
+    let backend = SqliteOptions::new().search(true).open(&path).await.unwrap();
+    let db = Persistence::builder().clock(Yesterday).backend(backend).build().unwrap();
+    let reservation = NewReservation::new(Role::Assistant).with_id("expired-1".parse().unwrap());
+    let mut reply = db.thread("trip").reserve(reservation).await.unwrap();
+    reply.append("half a rep").await.unwrap();
+    reply.flush().await.unwrap();
+    drop(reply);
+    db.close().await.unwrap();
+    let doctor = run_on(&path, &["doctor", "--json"]);
+    assert_eq!(doctor.code, 3, "{doctor:?}");
+    let doctor = doctor.json();
+    assert_eq!((&doctor["openReplies"], &doctor["expiredReplies"]), (&2.into(), &1.into()));
+    assert_eq!(doctor["findings"][0]["code"], "expired_leases");
+
+    let before = files(folder.path());
+    // A copy of the store settles no reply, so its plan has none.
+    let copy = folder.path().join("copy.db");
+    let copying = ["repair", "--rebuild-into", copy.to_str().unwrap()];
+    let plan = run_on(&path, &copying);
+    assert_eq!(plan.code, 0, "{plan:?}");
+    assert!(plan.out.contains("copy every row") && !plan.out.contains("abandon"), "{plan:?}");
+    assert_eq!(files(folder.path()), before);
+    let copied = run_on(&path, &[&copying[..], &["--apply"]].concat());
+    assert_eq!(copied.code, 0, "{copied:?}");
+    assert!(copied.out.contains("The copy is sound; the store is unchanged."), "{copied:?}");
+    std::fs::remove_file(&copy).unwrap();
+    let copied = run_on(&path, &[&copying[..], &["--apply", "--json"]].concat()).json();
+    assert_eq!(
+        (&copied["applied"], &copied["expiredReplies"], &copied["after"]["sound"]),
+        (&true.into(), &0.into(), &true.into())
+    );
+    std::fs::remove_file(&copy).unwrap();
+    let before = files(folder.path());
+    let plan = run_on(&path, &["repair"]);
+    assert_eq!(plan.code, 3, "{plan:?}");
+    assert!(plan.out.contains("abandon reply `expired-1`") && !plan.out.contains("open-1"), "{plan:?}");
+    assert_eq!(files(folder.path()), before);
+    let applied = run_on(&path, &["repair", "--apply", "--json"]);
+    assert_eq!(applied.code, 0, "{applied:?}");
+    assert_eq!(applied.json()["after"]["sound"], true);
+
+    let db = open(&path).await;
+    let id = "expired-1".parse().unwrap();
+    let reply = db.thread("trip").get(id).await.unwrap().unwrap();
+    assert_eq!((reply.state, reply.text().as_str()), (MessageState::Abandoned, "half a rep"));
+    assert_eq!(db.thread("trip").open_reservations(10).await.unwrap().messages.len(), 1);
+    db.close().await.unwrap();
+    assert_eq!(run_on(&path, &["repair"]).code, 0);
+}
+
+#[tokio::test]
+async fn purge_frees_a_deleted_thread_only_with_apply_and_compact_copies_without_its_space() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.db");
+    store(&path).await;
+    let db = open(&path).await;
+    let text = "many words ".repeat(2000);
+    for _ in 0..20 {
+        db.thread("large").add(NewMessage::user(&text)).await.unwrap();
+    }
+    for key in ["key-1", "key-2"] {
+        let message = NewMessage::user("a picture").with_attachments([key.parse().unwrap()]);
+        db.thread("large").add(message).await.unwrap();
+    }
+    db.thread("large").delete_thread().await.unwrap();
+    db.close().await.unwrap();
+    let plan = run_on(&path, &["purge", "--json"]).json();
+    assert_eq!(
+        (&plan["applied"], &plan["threads"], &plan["named"][0]["thread"]),
+        (&false.into(), &1.into(), &"large".into())
+    );
+    assert_eq!(plan["attachments"], serde_json::json!([]));
+    let freed = run_on(&path, &["purge", "--apply", "--json"]);
+    assert_eq!(freed.code, 0, "{freed:?}");
+    let freed = freed.json();
+    assert_eq!(
+        (&freed["command"], &freed["applied"], &freed["threads"], &freed["named"]),
+        (&"purge".into(), &true.into(), &1.into(), &plan["named"])
+    );
+    let of_large =
+        |key: &str| serde_json::json!({ "tenant": "default", "thread": "large", "attachment": key });
+    assert_eq!(freed["attachments"], serde_json::json!([of_large("key-1"), of_large("key-2")]));
+    assert_eq!(run_on(&path, &["purge", "--json"]).json()["threads"], 0);
+
+    let new = folder.path().join("small.db");
+    let compacted = run_on(&path, &["compact", "--into", new.to_str().unwrap(), "--json"]);
+    assert_eq!(compacted.code, 0, "{compacted:?}");
+    let compacted = compacted.json();
+    let (before, after) = (compacted["fileBytes"].as_u64().unwrap(), compacted["bytes"].as_u64().unwrap());
+    assert!(compacted["freeBytes"].as_u64().unwrap() > 300_000 && after + 300_000 < before, "{compacted}");
+    let shown = |path| run_on(path, &["show", "trip", "--json"]).json();
+    assert_eq!(shown(&new), shown(&path));
+    let db = open(&path).await;
+    assert_eq!(db.thread("trip").page(PageFrom::End, 10).await.unwrap().messages.len(), 3);
+    db.close().await.unwrap();
+}
