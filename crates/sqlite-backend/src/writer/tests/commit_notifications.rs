@@ -21,8 +21,6 @@ async fn a_busy_writer_notifies_of_the_commits_of_other_processes() {
         backend.commit_notifications().unwrap().narrowed_to(&"default".parse().unwrap(), &thread);
     let store = Store::over(backend);
     let other = Persistence::builder().backend(SqliteBackend::open(&path).await.unwrap()).build().unwrap();
-    store.add("first").await.unwrap();
-    commits.mark_seen();
 
     let (reached, answered) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
@@ -31,8 +29,13 @@ async fn a_busy_writer_notifies_of_the_commits_of_other_processes() {
         // The end of the test releases it for good.
         released.recv().unwrap_or_default();
     });
-    // The writer of the store never gets idle: it waits at the failpoint until the next write is in its queue.
-    let mut answers = vec![store.push("second", far())];
+    // From its first write on, the writer of the store is never idle: it waits at the failpoint until the next write is
+    // in its queue. An idle writer polls, and its first poll notifies every subscriber.
+    let mut answers = vec![store.push("first", far())];
+    tokio::task::block_in_place(|| answered.recv().unwrap());
+    commits.mark_seen();
+    answers.push(store.push("second", far()));
+    release.send(()).unwrap();
     tokio::task::block_in_place(|| answered.recv().unwrap());
     assert!(is_pending(commits.changed()), "a commit to another thread");
     other.thread("other").add(message("foreign")).await.unwrap();
