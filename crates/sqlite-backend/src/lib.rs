@@ -72,7 +72,7 @@ pub use self::{
     backend::SqliteBackend,
     health::{Alarm, Condition, Health, WriterStep, WriterWait},
     maintenance::{
-        Backup, BackupError, Damage, Maintenance, Part, ProvenBackup, RebuiltStore, Storage, TableSize,
+        Backup, BackupError, Compaction, Damage, Maintenance, Part, ProvenBackup, RebuiltStore, Storage, TableSize,
         Verification,
     },
     open::OpenError,
