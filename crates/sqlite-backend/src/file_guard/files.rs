@@ -127,7 +127,11 @@ impl Files {
     /// The file was truncated.
     pub(super) fn expect_database(&self) -> Result<(), EngineError> {
         let is_checkpointing = || lock::is_held(&self.index, lock::CHECKPOINT).unwrap_or_default();
-        if self.length.is_truncated(&self.database, is_checkpointing) { Err(EngineError::FileTruncated) } else { Ok(()) }
+        if self.length.is_truncated(&self.database, is_checkpointing) {
+            Err(EngineError::FileTruncated)
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn last_scan(&self) -> Option<Scan> {

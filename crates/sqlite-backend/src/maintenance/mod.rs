@@ -24,7 +24,6 @@ use std::{
 
 use throughline_core::{Effect, ErrorKind, PersistError, Result, backend::OwnerProcess};
 
-use self::{compact::Compactor, source::Source};
 pub use self::{
     backup::{Backup, BackupError},
     compact::Compaction,
@@ -33,6 +32,7 @@ pub use self::{
     report::{Damage, Part, Verification},
     storage::{Storage, TableSize},
 };
+use self::{compact::Compactor, source::Source};
 use crate::{
     error::EngineError,
     health::{Condition, Health, HealthState},

@@ -16,7 +16,11 @@ use super::{
     failed,
     verify::{is_damage, verify_file},
 };
-use crate::{error::is_taken, open::{RECORD_REFERENCES, create_tables}, replica::is_capture_trigger};
+use crate::{
+    error::is_taken,
+    open::{RECORD_REFERENCES, create_tables},
+    replica::is_capture_trigger,
+};
 
 /// A new file with the rows of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -117,10 +117,7 @@ impl Pending {
             Work::Compact { .. } => TenantId::default(),
         };
         let alone = matches!(work, Work::Compact { .. });
-        (
-            Self { work, tenant, times, bytes, alone, looks_up_ids: false, stage, reply: Some(reply) },
-            receiver,
-        )
+        (Self { work, tenant, times, bytes, alone, looks_up_ids: false, stage, reply: Some(reply) }, receiver)
     }
 
     /// Returns whether the caller has left.

@@ -20,9 +20,8 @@ const FREE: &str = "PRAGMA freelist_count";
 /// Takes at most about this number of free pages off the end of the file, in the open transaction. Returns how many.
 pub(super) fn take_pages(connection: &Connection, most: u32) -> rusqlite::Result<u32> {
     let begun = Instant::now();
-    let free = || -> rusqlite::Result<u32> {
-        connection.prepare_cached(FREE)?.query_row([], |row| row.get(0))
-    };
+    let free =
+        || -> rusqlite::Result<u32> { connection.prepare_cached(FREE)?.query_row([], |row| row.get(0)) };
     let before = free()?;
     let mut left = before;
     while left > 0 && before - left < most && begun.elapsed() < SPAN {
