@@ -113,6 +113,13 @@ impl Session {
         store::file(self.store()?.file(command)?).await
     }
 
+    /// Opens the file of the store for maintenance that changes it.
+    pub(crate) async fn file_to_change(&mut self, command: &str) -> Result<Maintenance, Failure> {
+        let (db, maintenance) = store::open_for_maintenance(self.store()?.file(command)?).await?;
+        self.keep(&db);
+        Ok(maintenance)
+    }
+
     /// Opens the file, if the store is one.
     pub(crate) async fn file_if_any(&self) -> Result<Option<Maintenance>, Failure> {
         match &self.store {

@@ -10,7 +10,7 @@ use throughline::{
     backend::search::Tokenizer,
     pipeline::LayerList,
     postgres::{OpenError, PostgresBackend, PostgresReader},
-    sqlite::{Maintenance, SqliteOptions, SqliteReader},
+    sqlite::{Maintenance, SqliteBackend, SqliteOptions, SqliteReader},
 };
 
 use crate::{Access, Failure};
@@ -136,20 +136,29 @@ pub(crate) async fn open(
 ) -> Result<Persistence, Failure> {
     match (name, opening.access) {
         (StoreName::File(path), Access::Read) => build(layers, SqliteReader::open(path).await?),
-        (StoreName::File(path), Access::Write) => {
-            let options = SqliteOptions::new().search(opening.index);
-            let options = if std::fs::exists(path).is_ok_and(|exists| exists) {
-                keep_index(options, path).await?
-            } else if opening.creates {
-                options
-            } else {
-                // Opening the backend would create it; this error names the file.
-                return Err(throughline::sqlite::OpenError::Missing { path: path.clone() }.into());
-            };
-            build(layers, options.open(path).await?)
-        }
+        (StoreName::File(path), Access::Write) => build(layers, backend(path, opening).await?),
         (StoreName::Url(url), _) => postgres(url, opening, layers).await,
     }
+}
+
+/// Opens a pipeline without layers, for maintenance that changes the file.
+pub(crate) async fn open_for_maintenance(path: &Path) -> Result<(Persistence, Maintenance), Failure> {
+    let backend = backend(path, Opening::WRITE).await?;
+    let maintenance = backend.maintenance();
+    Ok((build(LayerList::new(), backend)?, maintenance))
+}
+
+async fn backend(path: &Path, opening: Opening) -> Result<SqliteBackend, Failure> {
+    let options = SqliteOptions::new().search(opening.index);
+    let options = if std::fs::exists(path).is_ok_and(|exists| exists) {
+        keep_index(options, path).await?
+    } else if opening.creates {
+        options
+    } else {
+        // Opening the backend would create it; this error names the file.
+        return Err(throughline::sqlite::OpenError::Missing { path: path.to_owned() }.into());
+    };
+    Ok(options.open(path).await?)
 }
 
 /// Keeps the full-text index that the file has; without this the index would miss the changes.

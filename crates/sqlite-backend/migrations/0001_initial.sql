@@ -151,11 +151,11 @@ CREATE TABLE thread_segments (
 -- not adjacent. `last_append` in the row of the message is the key of the last chunk, and `prev` of each chunk is the key of
 -- the one before it. An index would cost a write with each chunk.
 --
--- Neither `prev` nor `last_append` is declared as a reference: for each deleted chunk, SQLite would search both tables for a
--- row that refers to it.
+-- None of `message_pk`, `prev` and `last_append` is declared as a reference: for each deleted row, SQLite would search the
+-- other table for a row that refers to it.
 CREATE TABLE appends (
     append_pk  INTEGER PRIMARY KEY,
-    message_pk INTEGER NOT NULL REFERENCES messages (message_pk),
+    message_pk INTEGER NOT NULL,
     n          INTEGER NOT NULL,
     prev       INTEGER,
     kind       INTEGER NOT NULL,

@@ -14,7 +14,7 @@ use throughline_core::{
 use crate::{
     Maintenance, OpenError, SqliteOptions, file_guard,
     open::KeyFile,
-    queue::{AdaptiveSpin, Committed, Pending, Times, Work, Write},
+    queue::{AdaptiveSpin, Committed, Times, Work, Write},
     read::Readers,
     writer::Writer,
 };
@@ -84,7 +84,8 @@ impl SqliteBackend {
     /// into a pipeline.
     #[must_use]
     pub fn maintenance(&self) -> Maintenance {
-        Maintenance::new(self.owner, Arc::clone(&self.path), Arc::clone(&self.writer.health_state))
+        let submission = self.writer.submission.clone();
+        Maintenance::new(self.owner, Arc::clone(&self.path), submission, self.options.wait_limit)
     }
 
     #[cfg(test)]
@@ -117,11 +118,9 @@ impl SqliteBackend {
     /// Sends work to the writer and waits until it is committed.
     async fn commit(&self, tenant: &TenantId, work: Work, bytes: usize, times: Times) -> Result<Committed> {
         self.check_owner()?;
-        self.writer.health_state.admit()?;
-        let slot = self.writer.admission.enter(tenant, bytes, times.timeout_at).await?;
-        let (pending, answer) = Pending::new(work, times, bytes, slot);
-        self.writer.queue.push(pending);
-        let answer = self.adaptive_spin.wait(answer, || self.writer.admission.has_one()).await;
+        let submission = &self.writer.submission;
+        let answer = submission.send(tenant, work, bytes, times).await?;
+        let answer = self.adaptive_spin.wait(answer, || submission.admission.has_one()).await;
         // The writer answers every write, even after a panic.
         answer.unwrap_or_else(|| Err(unanswered()))
     }
@@ -183,9 +182,9 @@ impl Backend for SqliteBackend {
     }
 
     fn waits_in(&self) -> Option<String> {
-        let waits = self.writer.health_state.health().writer_waits?;
+        let waits = self.writer.submission.health_state.health().writer_waits?;
         let (step, waited) = (waits.step.as_str(), waits.waited);
-        let writes = self.writer.queue.len();
+        let writes = self.writer.submission.queue.len();
         Some(format!(
             "the writer has waited in {step} for {waited:.1?}, and {writes} more writes wait for it"
         ))

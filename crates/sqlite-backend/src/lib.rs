@@ -72,8 +72,8 @@ pub use self::{
     backend::SqliteBackend,
     health::{Alarm, Condition, Health, WriterStep, WriterWait},
     maintenance::{
-        Backup, BackupError, Damage, Maintenance, Part, ProvenBackup, RebuiltStore, Storage, TableSize,
-        Verification,
+        Backup, BackupError, Compaction, Damage, Maintenance, Part, ProvenBackup, RebuiltStore, Storage,
+        TableSize, Verification,
     },
     open::OpenError,
     options::SqliteOptions,

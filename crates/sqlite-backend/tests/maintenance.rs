@@ -242,7 +242,7 @@ async fn every_contradiction_between_rows_is_reported_at_its_part() {
         ("UPDATE store SET writers = x'00'".to_owned(), vec![(Part::Store, ["", "", ""])]),
         (
             "INSERT INTO appends VALUES (99, 99, 1, NULL, 0, 0, 'x')".to_owned(),
-            vec![(Part::File, ["", "", ""]), (Part::Chunks, ["", "", ""])],
+            vec![(Part::Chunks, ["", "", ""])],
         ),
         (
             "DELETE FROM threads WHERE thread = 'u'".to_owned(),

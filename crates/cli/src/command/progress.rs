@@ -23,10 +23,7 @@ pub(super) async fn bar<T>(
     progress: &Progress,
     transfer: impl Future<Output = T>,
 ) -> T {
-    let bar = ProgressBar::with_draw_target(Some(0), target());
-    let template = "{msg} [{bar:20}] {bytes}/{total_bytes} {elapsed}";
-    bar.set_style(ProgressStyle::with_template(template).expect("the template is valid"));
-    bar.set_message(work);
+    let bar = of_bytes(work);
     let show = async {
         loop {
             bar.set_length(progress.bytes_total());
@@ -40,6 +37,15 @@ pub(super) async fn bar<T>(
     };
     bar.finish_and_clear();
     ended
+}
+
+/// A bar of bytes, which is invisible unless the error output is a terminal.
+pub(super) fn of_bytes(work: impl Into<Cow<'static, str>>) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(0), target());
+    let template = "{msg} [{bar:20}] {bytes}/{total_bytes} {elapsed}";
+    bar.set_style(ProgressStyle::with_template(template).expect("the template is valid"));
+    bar.set_message(work);
+    bar
 }
 
 fn target() -> ProgressDrawTarget {

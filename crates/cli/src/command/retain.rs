@@ -175,8 +175,8 @@ impl Plan {
             output.json("retain", self)?;
         } else if self.applied {
             output.sentence(format_args!(
-                "{GOOD}Deleted {}, {}.{GOOD:#} The file keeps the space for later writes; `throughline compact` copies it \
-                 without.",
+                "{GOOD}Deleted {}, {}.{GOOD:#} The file keeps the space for later writes; `throughline compact --apply` \
+                 gives it back.",
                 count(self.messages, "message"),
                 bytes(self.bytes)
             ))?;

@@ -152,3 +152,62 @@ async fn purge_frees_a_deleted_thread_only_with_apply_and_compact_copies_without
     assert_eq!(db.thread("trip").page(PageFrom::End, 10).await.unwrap().messages.len(), 3);
     db.close().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compact_shrinks_the_file_only_with_apply_while_a_host_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.db");
+    store(&path).await;
+    let db = open(&path).await;
+    let text = "many words ".repeat(5000);
+    for _ in 0..40 {
+        db.thread("large").add(NewMessage::user(&text)).await.unwrap();
+    }
+    db.thread("large").delete_thread().await.unwrap();
+    db.close().await.unwrap();
+    assert_eq!(run_on(&path, &["purge", "--apply"]).code, 0);
+    let before = files(folder.path());
+    let plan = run_on(&path, &["compact", "--json"]).json();
+    let (file, free) = (plan["fileBytes"].as_u64().unwrap(), plan["freeBytes"].as_u64().unwrap());
+    assert!(free > 2_000_000, "{plan}");
+    assert_eq!(
+        (&plan["applied"], &plan["compactsInPlace"], plan.get("returnedBytes")),
+        (&false.into(), &true.into(), None)
+    );
+    let shown = run_on(&path, &["compact"]);
+    assert!(shown.out.contains("Nothing was changed. Add --apply"), "{shown:?}");
+    assert_eq!(files(folder.path()), before);
+    let both = run_on(&path, &["compact", "--apply", "--into", "x.db"]);
+    assert_eq!(both.code, 2, "{both:?}");
+
+    let db = open(&path).await;
+    let writer = db.thread("writer");
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let writing = tokio::spawn(async move {
+        let (mut written, mut stopped) = (0_u64, stopped);
+        while stopped.try_recv().is_err() {
+            writer.add(NewMessage::user("during the compaction")).await.unwrap();
+            written += 1;
+        }
+        written
+    });
+    let compacting = path.clone();
+    let compacted =
+        tokio::task::spawn_blocking(move || run_on(&compacting, &["compact", "--apply", "--json"]));
+    let compacted = compacted.await.unwrap();
+    stop.send(()).unwrap();
+    let written = writing.await.unwrap();
+    assert_eq!(compacted.code, 0, "{compacted:?}");
+    let compacted = compacted.json();
+    assert_eq!((&compacted["applied"], &compacted["command"]), (&true.into(), &"compact".into()));
+    assert!(compacted["freeBytes"].as_u64().unwrap() < 1_000_000, "{compacted}");
+    db.close().await.unwrap();
+    let shrunk = std::fs::metadata(&path).unwrap().len();
+    // The writer has used less than a kilobyte for each message.
+    assert!(shrunk + free / 2 < file + written * 1000, "{shrunk} of {file}, {written} messages: {compacted}");
+    let summary = run_on(&path, &["threads", "--json"]).json();
+    let threads = summary["threads"].as_array().unwrap();
+    let of_writer = threads.iter().find(|thread| thread["thread"] == "writer").unwrap();
+    assert_eq!(of_writer["messages"], written, "{of_writer}");
+    assert_eq!(run_on(&path, &["verify"]).code, 0);
+}

@@ -51,6 +51,8 @@ pub enum Work {
     /// Makes the same calls with idempotency keys as the other workers, each several times, and records the
     /// answers.
     Repeat,
+    /// Gives the free pages of the store back, and prints a line before each step.
+    Compact,
     /// Reads paths from its input, and opens, writes to and closes the store at each.
     Open,
 }
@@ -91,7 +93,7 @@ trait Named: Copy + 'static {
 
 impl Named for Work {
     const ALL: &'static [(&'static str, Self)] =
-        &[("write", Self::Write), ("repeat", Self::Repeat), ("open", Self::Open)];
+        &[("write", Self::Write), ("repeat", Self::Repeat), ("compact", Self::Compact), ("open", Self::Open)];
 }
 
 impl Named for Mix {

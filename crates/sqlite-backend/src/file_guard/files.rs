@@ -126,7 +126,12 @@ impl Files {
     /// # Errors
     /// The file was truncated.
     pub(super) fn expect_database(&self) -> Result<(), EngineError> {
-        if self.length.is_truncated(&self.database) { Err(EngineError::FileTruncated) } else { Ok(()) }
+        let is_checkpointing = || lock::is_held(&self.index, lock::CHECKPOINT).unwrap_or_default();
+        if self.length.is_truncated(&self.database, is_checkpointing) {
+            Err(EngineError::FileTruncated)
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn last_scan(&self) -> Option<Scan> {

@@ -6,20 +6,34 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+/// How often a file that seems truncated is examined while others checkpoint into it.
+const ATTEMPTS: usize = 3;
+
 /// The length of the file at the last check.
 #[derive(Debug, Default)]
 pub(super) struct FileLength(AtomicU64);
 
 impl FileLength {
-    /// Returns whether the file has become shorter than its header says. SQLite itself shortens it to that length,
-    /// after a `VACUUM`. A file that cannot be read counts as not truncated.
-    pub(super) fn is_truncated(&self, database: &File) -> bool {
-        let Ok(metadata) = database.metadata() else { return false };
-        let is_shorter = metadata.len() < self.0.load(Ordering::Relaxed);
-        if is_shorter && length_in_header(database).is_some_and(|length| metadata.len() < length) {
-            return true;
+    /// Returns whether the file has become shorter than its header says. SQLite itself shortens it to that length, when
+    /// it gives pages back. A file that cannot be read counts as not truncated.
+    pub(super) fn is_truncated(&self, database: &File, is_checkpointing: impl Fn() -> bool) -> bool {
+        let length = || database.metadata().map(|metadata| metadata.len());
+        for _ in 0..ATTEMPTS {
+            let Ok(found) = length() else { return false };
+            let is_shorter = found < self.0.load(Ordering::Relaxed);
+            if !is_shorter || length_in_header(database).is_none_or(|in_header| in_header <= found) {
+                self.0.store(found, Ordering::Relaxed);
+                return false;
+            }
+            // A checkpoint that makes the file longer again writes the header before the pages behind it.
+            if is_checkpointing() {
+                return false;
+            }
+            // The checkpoint may have ended just now.
+            if length().is_ok_and(|again| again == found) {
+                return true;
+            }
         }
-        self.0.store(metadata.len(), Ordering::Relaxed);
         false
     }
 }
@@ -63,13 +77,14 @@ mod tests {
                     .unwrap(),
                 _ => {}
             }
-            assert!(!length.is_truncated(&database), "round {round}");
+            assert!(!length.is_truncated(&database, || false), "round {round}");
         }
         let whole = database.metadata().unwrap().len();
         for truncated_len in [whole - 1, whole / 2, 10, 0] {
             database.set_len(truncated_len).unwrap();
-            assert!(length.is_truncated(&database), "{truncated_len} of {whole} bytes");
-            assert!(length.is_truncated(&database), "again");
+            assert!(!length.is_truncated(&database, || true), "a checkpoint may be writing the pages");
+            assert!(length.is_truncated(&database, || false), "{truncated_len} of {whole} bytes");
+            assert!(length.is_truncated(&database, || false), "again");
         }
     }
 }

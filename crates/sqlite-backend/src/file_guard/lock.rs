@@ -20,6 +20,9 @@ pub(super) const SHARED: Bytes = Bytes { start: 0x4000_0002, len: 510 };
 /// In the `-shm`: the writer lock.
 pub(super) const WRITER: Bytes = Bytes { start: 120, len: 1 };
 
+/// In the `-shm`: the lock of a connection that runs a checkpoint.
+pub(super) const CHECKPOINT: Bytes = Bytes { start: 121, len: 1 };
+
 /// In the `-shm`: each process holds a shared lock on it. A process that finds none resets the index.
 pub(super) const USERS: Bytes = Bytes { start: 128, len: 1 };
 
@@ -50,10 +53,21 @@ pub(super) fn share_posix(file: &File, bytes: Bytes) -> io::Result<()> {
 
 /// Returns whether another process holds a lock that conflicts with an exclusive one.
 pub(super) fn is_held_elsewhere(file: &File, bytes: Bytes) -> io::Result<bool> {
+    let holder = holder(file, bytes)?;
+    Ok(holder.is_some_and(|holder| u32::try_from(holder) != Ok(process::id())))
+}
+
+/// Returns whether a process, also this one, holds a lock that conflicts with an exclusive one. The locks of `file` itself
+/// do not count.
+pub(super) fn is_held(file: &File, bytes: Bytes) -> io::Result<bool> {
+    Ok(holder(file, bytes)?.is_some())
+}
+
+/// Returns the process that holds a conflicting lock; -1 if an open file does.
+fn holder(file: &File, bytes: Bytes) -> io::Result<Option<libc::pid_t>> {
     let mut found = flock(libc::F_WRLCK, bytes);
     fcntl(file, FcntlArg::F_OFD_GETLK(&mut found))?;
-    let is_own = u32::try_from(found.l_pid).is_ok_and(|holder| holder == process::id());
-    Ok(found.l_type != libc::F_UNLCK as libc::c_short && !is_own)
+    Ok((found.l_type != libc::F_UNLCK as libc::c_short).then_some(found.l_pid))
 }
 
 /// Returns whether any open file holds a lock, `file` included.

@@ -5,6 +5,7 @@
 //! so the WAL grows with each write until they end.
 
 mod backup;
+mod compact;
 mod proof;
 mod rebuild;
 mod report;
@@ -18,22 +19,24 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use throughline_core::{Effect, ErrorKind, PersistError, Result, backend::OwnerProcess};
 
-use self::source::Source;
 pub use self::{
     backup::{Backup, BackupError},
+    compact::Compaction,
     proof::ProvenBackup,
     rebuild::RebuiltStore,
     report::{Damage, Part, Verification},
     storage::{Storage, TableSize},
 };
+use self::{compact::Compactor, source::Source};
 use crate::{
     error::EngineError,
     health::{Condition, Health, HealthState},
-    writer::{wal_length, wal_path_of},
+    writer::{Submission, wal_length, wal_path_of},
 };
 
 /// The number of SQLite's virtual-machine steps between two checks whether the caller still waits.
@@ -41,8 +44,8 @@ const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 
 /// Observes, verifies and backs up a store while it is in use.
 ///
-/// Take it from the backend before you move that into a pipeline. It has no access to the writer, its clones are
-/// handles of the same store, and it keeps nothing open between its calls. After the store was closed it works on the
+/// Take it from the backend before you move that into a pipeline. It changes no content, its clones are handles of the
+/// same store, and it keeps nothing open between its calls. After the store was closed it works on the
 /// remaining file, unless the store was temporary.
 ///
 /// ```
@@ -74,16 +77,28 @@ pub struct Maintenance {
     source: Source,
     /// `None` for a store that was opened to be read.
     health_state: Option<Arc<HealthState>>,
+    compactor: Option<Compactor>,
 }
 
 impl Maintenance {
-    pub(crate) const fn new(owner: OwnerProcess, path: Arc<Path>, health_state: Arc<HealthState>) -> Self {
-        Self { owner, source: Source::new(path, false), health_state: Some(health_state) }
+    pub(crate) fn new(
+        owner: OwnerProcess,
+        path: Arc<Path>,
+        submission: Submission,
+        wait_limit: Duration,
+    ) -> Self {
+        let health_state = Arc::clone(&submission.health_state);
+        Self {
+            owner,
+            source: Source::new(path, false),
+            health_state: Some(health_state),
+            compactor: Some(Compactor { submission, wait_limit }),
+        }
     }
 
     /// Returns the handle of a store that was opened to be read.
     pub(crate) const fn of_reader(owner: OwnerProcess, path: Arc<Path>) -> Self {
-        Self { owner, source: Source::new(path, true), health_state: None }
+        Self { owner, source: Source::new(path, true), health_state: None, compactor: None }
     }
 
     /// Returns the current health of the store. It reads the health state and the directory, and waits for neither
@@ -248,6 +263,37 @@ impl Maintenance {
         self.owner.check()?;
         let (source, target) = (self.source.clone(), path.as_ref().to_owned());
         on_a_thread(move |stop| rebuild::rebuild(&source, &target, stop)).await
+    }
+
+    /// Gives the free pages of the file back to the file system while hosts write. `progress` is called before each step.
+    ///
+    /// Each step is one transaction of the writer: it moves at most 256 pages for at most about 5 ms, and then commits. Waiting
+    /// writes run between two steps, also those of other processes. So the compaction of a gigabyte takes a minute or less, and
+    /// needs up to 3 MiB of the WAL for a step. Deleted messages leave free pages only after
+    /// [`PurgeThread`](throughline_core::threads::PurgeThread) has freed them. A page that is partly filled is not free:
+    /// [`rebuild_into`](Self::rebuild_into) also joins those.
+    ///
+    /// The file becomes shorter with the last checkpoint. A reader or a backup that uses an older snapshot prevents that; after
+    /// a second the result names the bytes in [`Compaction::held_bytes`].
+    ///
+    /// After cancelling it ends with the running step. The steps before stay, and a process that is killed loses nothing.
+    /// Needs a tokio runtime with time.
+    ///
+    /// # Errors
+    /// `Unsupported` for a store that was opened to be read, and for a file that an earlier version created
+    /// ([`Storage::compacts_in_place`]). The errors of a write: `Busy`, `Overloaded`, `StorageFull`, `Unavailable`. The steps
+    /// before the error stay.
+    ///
+    /// ```
+    /// # async fn example(maintenance: throughline_sqlite::Maintenance) -> throughline_core::Result<()> {
+    /// let done = maintenance.compact(|so_far| println!("{} bytes", so_far.returned_bytes)).await?;
+    /// println!("{} bytes, {} of them held by a reader", done.file_bytes.1, done.held_bytes);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn compact(&self, progress: impl FnMut(&Compaction) + Send) -> Result<Compaction> {
+        self.owner.check()?;
+        compact::compact(self, progress).await
     }
 }
 

@@ -16,7 +16,11 @@ use super::{
     failed,
     verify::{is_damage, verify_file},
 };
-use crate::{error::is_taken, open::create_tables, replica::is_capture_trigger};
+use crate::{
+    error::is_taken,
+    open::{RECORD_REFERENCES, create_tables},
+    replica::is_capture_trigger,
+};
 
 /// A new file with the rows of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +137,7 @@ fn copy(source: &Connection, unfinished: &Path, stop: &Stop) -> Result<()> {
     let page_size: i64 = source.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(failed)?;
     // The file is synced or deleted as a whole.
     copy.execute_batch(&format!(
-        "PRAGMA page_size = {page_size}; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; \
+        "PRAGMA page_size = {page_size}; {RECORD_REFERENCES}; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; \
          PRAGMA mmap_size = 0; PRAGMA foreign_keys = OFF; BEGIN"
     ))
     .map_err(failed)?;

@@ -18,8 +18,16 @@ pub struct Storage {
     pub file_bytes: u64,
     /// The length of the WAL, in bytes; 0 without a WAL.
     pub wal_bytes: u64,
-    /// The bytes of free pages in the file: later writes use them, and only a copy gives them back.
+    /// The bytes of free pages in the file: later writes use them, and
+    /// [`Maintenance::compact`](crate::Maintenance::compact) gives them back.
     pub free_bytes: u64,
+    /// The bytes of the file after its last page. The next checkpoint gives them back, unless a reader uses an older snapshot.
+    pub held_bytes: u64,
+    /// The size of a page, in bytes.
+    pub page_bytes: u64,
+    /// Whether the file records where each page is referred to, as [`Maintenance::compact`](crate::Maintenance::compact) needs
+    /// it. A file of an earlier version does not.
+    pub compacts_in_place: bool,
     /// The bytes that are free on the disk of the file; `None` if the system does not say.
     pub disk_available: Option<u64>,
     /// The position of the store.
@@ -27,6 +35,9 @@ pub struct Storage {
     /// The position of the oldest retained change; `None` without changes.
     pub oldest_change: Option<Position>,
 }
+
+/// The number of `auto_vacuum = INCREMENTAL`.
+const INCREMENTAL: u64 = 2;
 
 /// The space of a table, with its indexes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,11 +58,15 @@ pub(super) fn storage(source: &Source, stop: &Stop) -> Result<Storage> {
         let number = |sql: &str| db.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
         let position = |number: i64| Position::new(unsigned(number));
         let read = || -> rusqlite::Result<Storage> {
+            let (page_bytes, file_bytes) = (pages("page_size")?, length_of(path));
             Ok(Storage {
                 schema: db.query_row(schema, [], |row| row.get::<_, Option<i64>>(0))?.unwrap_or_default(),
-                file_bytes: length_of(path),
+                file_bytes,
                 wal_bytes: length_of(&wal_path_of(path)),
-                free_bytes: pages("freelist_count")? * pages("page_size")?,
+                free_bytes: pages("freelist_count")? * page_bytes,
+                held_bytes: file_bytes.saturating_sub(pages("page_count")? * page_bytes),
+                page_bytes,
+                compacts_in_place: pages("auto_vacuum")? == INCREMENTAL,
                 disk_available: path.parent().and_then(|folder| fs4::available_space(folder).ok()),
                 position: position(number("SELECT position FROM store")?.unwrap_or_default()),
                 oldest_change: number("SELECT min(position) FROM changes")?.map(position),

@@ -12,7 +12,7 @@ use std::{
 use self::adaptive_spin::is_multicore;
 pub(crate) use self::{
     adaptive_spin::AdaptiveSpin,
-    pending::{Committed, Pending, Stage, Times, Work, Write},
+    pending::{Committed, Pending, Stage, Times, Work, Write, lost},
 };
 use throughline_core::backend::closed;
 

@@ -1,4 +1,7 @@
-use std::time::Instant;
+use std::{
+    sync::{Arc, atomic::AtomicU32},
+    time::Instant,
+};
 
 use throughline_core::{
     Effect, ErrorKind, Idempotency, PersistArgs, PersistError, PersistResult, Position, Result, TenantId,
@@ -31,6 +34,12 @@ pub(crate) enum Work {
     Write(Write),
     /// Audit records of calls that were not applied.
     RejectedCalls(RejectedCallRecords),
+    /// Takes at most this number of free pages off the end of the file, and reports how many. If there is nothing to take, it
+    /// makes the file end at its last page.
+    Compact {
+        pages: u32,
+        taken: Arc<AtomicU32>,
+    },
 }
 
 impl From<Write> for Work {
@@ -42,7 +51,7 @@ impl From<Write> for Work {
 /// The outcome of a write.
 #[derive(Debug)]
 pub(crate) struct Committed {
-    /// The result; `None` for rejected-call records.
+    /// The result; `None` for other work than a write.
     pub(crate) result: Option<PersistResult>,
     /// `None` for a replay.
     pub(crate) position: Option<Position>,
@@ -75,7 +84,7 @@ pub(crate) struct Pending {
     pub(crate) times: Times,
     /// The bytes that it occupies in the queue.
     pub(crate) bytes: usize,
-    /// A transaction that it shared failed, so it gets one of its own.
+    /// A transaction that it shared failed, or it is no write, so it gets one of its own.
     pub(crate) alone: bool,
     /// The writer took its ids for new, and one was not: the writer must look them up.
     pub(crate) looks_up_ids: bool,
@@ -105,11 +114,10 @@ impl Pending {
         let tenant = match &work {
             Work::Write(write) => write.tenant.clone(),
             Work::RejectedCalls(records) => records.tenant(),
+            Work::Compact { .. } => TenantId::default(),
         };
-        (
-            Self { work, tenant, times, bytes, alone: false, looks_up_ids: false, stage, reply: Some(reply) },
-            receiver,
-        )
+        let alone = matches!(work, Work::Compact { .. });
+        (Self { work, tenant, times, bytes, alone, looks_up_ids: false, stage, reply: Some(reply) }, receiver)
     }
 
     /// Returns whether the caller has left.

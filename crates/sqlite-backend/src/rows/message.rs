@@ -231,16 +231,12 @@ pub(super) fn erase(
     }
     for (key, row) in staged.messages.updated().filter(|(_, row)| row.is_tombstone()) {
         let (stored, position) = (stored(&source.messages, key)?, at.of(row.last_change));
-        source
-            .db
-            .prepare_cached(
-                "UPDATE messages SET seq = NULL, segment = 0, role = 'user', state = ?2, revision = 1, appends = 0, \
-                 last_append = NULL, content_bytes = 0, tail = 0, lease_ms = NULL, lease_expires_at = NULL, \
-                 created_at = 0, updated_at = 0, position = ?3, checksum = ?4, metadata = '{}', attachments = NULL, \
-                 abandon_reason = NULL, content = '[]' WHERE message_pk = ?1",
-            )?
-            .execute(params![stored.message_pk, DELETED, position, tombstone_checksum(&owner(key), position)])?;
-        if let Some(seq) = stored.seq {
+        let (message_pk, seq) = (stored.message_pk, stored.seq);
+        let thread_pk = source.thread_pk(&key.thread)?;
+        // Not an update: only a deletion makes SQLite join pages that it leaves nearly empty.
+        source.db.prepare_cached("DELETE FROM messages WHERE message_pk = ?1")?.execute([message_pk])?;
+        insert_tombstone(source.db, Some(message_pk), thread_pk, key, position)?;
+        if let Some(seq) = seq {
             removed.record(&key.thread, seq);
         }
     }
@@ -297,7 +293,7 @@ pub(super) fn insert(
         let Some(seq) = row.seq.map(|seq| number(seq.get())) else {
             // Added and removed by this transaction: its sequence number counts as assigned anyway.
             let thread_pk = source.thread_pk(&key.thread)?;
-            let message_pk = insert_tombstone(db, thread_pk, key, position)?;
+            let message_pk = insert_tombstone(db, None, thread_pk, key, position)?;
             let given =
                 staged.threads.known(&key.thread).flatten().map_or(0, |row| number(row.last_seq.get()));
             removed.record(&key.thread, given);
@@ -369,23 +365,26 @@ fn owner(key: &MessageKey) -> [&str; 3] {
     [key.thread.tenant.as_str(), key.thread.thread.as_str(), key.id.as_str()]
 }
 
+/// Inserts a tombstone with this number, or with a new one.
 fn insert_tombstone(
     db: &Connection,
+    message_pk: Option<i64>,
     thread_pk: i64,
     key: &MessageKey,
     position: i64,
 ) -> rusqlite::Result<i64> {
     db.prepare_cached(
-        "INSERT INTO messages (thread_pk, message_id, seq, segment, role, state, revision, appends, content_bytes, \
-         tail, created_at, updated_at, position, checksum, metadata, content) \
-         VALUES (?1, ?2, NULL, 0, 'user', ?3, 1, 0, 0, 0, 0, 0, ?4, ?5, '{}', '[]')",
+        "INSERT INTO messages (message_pk, thread_pk, message_id, seq, segment, role, state, revision, appends, \
+         content_bytes, tail, created_at, updated_at, position, checksum, metadata, content) \
+         VALUES (?6, ?1, ?2, NULL, 0, 'user', ?3, 1, 0, 0, 0, 0, 0, ?4, ?5, '{}', '[]')",
     )?
     .execute(params![
         thread_pk,
         key.id.as_str(),
         DELETED,
         position,
-        tombstone_checksum(&owner(key), position)
+        tombstone_checksum(&owner(key), position),
+        message_pk,
     ])?;
     Ok(db.last_insert_rowid())
 }

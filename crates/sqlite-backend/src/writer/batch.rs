@@ -12,7 +12,7 @@ use crate::{
 /// The outcome of a write.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// `None` for rejected-call records.
+    /// `None` for other work than a write.
     pub(super) result: Option<PersistResult>,
     /// Whether the write takes a position. A replay takes none.
     pub(super) changed: bool,
@@ -72,12 +72,21 @@ impl Batch {
         let mut all = Vec::new();
         for (pending, answer) in &self.writes {
             if answer.as_ref().is_ok_and(|committed| committed.position.is_some()) {
-                let Work::Write(write) = &pending.work else { return None };
+                let write = match &pending.work {
+                    Work::Write(write) => write,
+                    Work::Compact { .. } => continue,
+                    Work::RejectedCalls(_) => return None,
+                };
                 let threads = rules::changed_threads(&write.args)?;
                 all.extend(threads.into_iter().map(|thread| (write.tenant.clone(), thread.clone())));
             }
         }
         Some(all)
+    }
+
+    /// Returns whether it is a step that gives free pages back.
+    pub(super) fn compacts(&self) -> bool {
+        self.writes.iter().any(|(pending, _)| matches!(pending.work, Work::Compact { .. }))
     }
 
     /// Answers every write with its result, after the commit.

@@ -6,6 +6,7 @@
 mod batch;
 mod begin;
 mod commit_watch;
+mod compaction;
 mod failure_tracker;
 #[cfg(test)]
 mod fault;
@@ -14,6 +15,7 @@ mod file_identity;
 mod lost;
 mod progress;
 mod space;
+mod submission;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -39,6 +41,7 @@ pub(crate) use self::{
     failure_tracker::PROBE_INTERVAL,
     progress::Progress,
     space::available,
+    submission::Submission,
     wal::{length as wal_length, path_of as wal_path_of, with_suffix},
 };
 use crate::{
@@ -49,9 +52,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) owner: OwnerProcess,
-    pub(crate) queue: Arc<Queue>,
-    pub(crate) admission: QueueCapacity,
-    pub(crate) health_state: Arc<HealthState>,
+    pub(crate) submission: Submission,
     commits: CommitNotifier,
     ended: Mutex<Option<oneshot::Receiver<Result<()>>>>,
     thread: Option<thread::JoinHandle<()>>,
@@ -70,7 +71,7 @@ impl Writer {
     pub(crate) fn commit_notifications(&self) -> CommitNotifications {
         let commits = self.commits.subscribe();
         // A sleeping writer does not poll for commits of other processes.
-        self.queue.wake();
+        self.submission.queue.wake();
         commits
     }
 
@@ -116,10 +117,12 @@ impl Writer {
         let failed = |source| OpenError::Io { path: path.to_path_buf(), source };
         let writer = Self {
             owner: OwnerProcess::current(),
-            queue,
-            health_state,
+            submission: Submission {
+                queue,
+                admission: Arc::new(QueueCapacity::new(options.queue_operations, options.queue_bytes)),
+                health_state,
+            },
             commits,
-            admission: QueueCapacity::new(options.queue_operations, options.queue_bytes),
             ended: Mutex::new(Some(ended)),
             thread: Some(thread.map_err(failed)?),
             is_temporary,
@@ -143,17 +146,12 @@ impl Writer {
 
     /// Closes the queue to further writes. Returns after the writer has applied all admitted ones and closed the file.
     pub(crate) async fn close(&self) -> Result<()> {
-        self.stop();
+        self.submission.close();
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
         match ended {
             Some(ended) => ended.await.unwrap_or_else(|_| Err(ended_by_panic())),
             None => Ok(()),
         }
-    }
-
-    fn stop(&self) {
-        self.admission.close();
-        self.queue.close();
     }
 }
 
@@ -169,7 +167,7 @@ impl Drop for Writer {
             std::mem::forget(self.thread.take());
             return;
         }
-        self.stop();
+        self.submission.close();
         if self.is_temporary
             && let Some(thread) = self.thread.take()
         {

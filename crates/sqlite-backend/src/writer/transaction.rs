@@ -1,6 +1,6 @@
 //! One transaction of the writer: from the lock to the answers.
 
-use std::time::Instant;
+use std::{sync::atomic::Ordering, time::Instant};
 
 use rusqlite::Connection;
 use throughline_core::{
@@ -12,6 +12,7 @@ use throughline_engine::{Limits, Write as Decided};
 
 use super::{
     batch::{Batch, Outcome},
+    compaction::take_pages,
     fence_transaction::Verdict,
     progress::Progress,
     worker::Worker,
@@ -92,6 +93,9 @@ impl Worker {
                 self.connection =
                     Some(connection).filter(|connection| execute(connection, "ROLLBACK").is_ok());
                 drop(lock);
+                if batch.compacts() {
+                    self.shrink_file();
+                }
                 batch.deliver();
             }
             Ok(Some(position)) => self.commit(lock, connection, batch, position),
@@ -217,6 +221,11 @@ impl Worker {
                 filling.log.record_rejected_calls(connection, records)?;
                 filling.staging.take_position(&records.tenant());
                 Outcome { result: None, changed: true }
+            }
+            Work::Compact { pages, taken } => {
+                let count = take_pages(connection, *pages)?;
+                taken.store(count, Ordering::Relaxed);
+                Outcome { result: None, changed: count > 0 }
             }
         };
         self.failpoints.reach(Failpoint::Applied, connection)?;

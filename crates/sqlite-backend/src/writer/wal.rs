@@ -216,6 +216,21 @@ impl Wal {
         Ok(())
     }
 
+    /// Checkpoints the WAL and truncates it, so that the file ends at its last page. A reader of the store delays that for
+    /// [`BARRIER_TIMEOUT`] at most; a longer read, or one of another process, prevents it.
+    pub(super) fn shrink(
+        &mut self,
+        connection: &Connection,
+        health_state: &HealthState,
+        failpoints: &Failpoints,
+    ) -> Result<(), EngineError> {
+        self.checkpoint(connection, TRUNCATE, health_state, failpoints)?;
+        if length(&self.path) > 0 {
+            self.truncate_behind_barrier(connection, health_state, failpoints)?;
+        }
+        Ok(())
+    }
+
     fn is_long(&self) -> bool {
         length(&self.path) > self.limit
     }

@@ -1,6 +1,7 @@
 //! The process that the checks kill, stop and start several times concurrently. See
 //! `throughline_reliability::worker`.
 
+mod compact;
 mod interfere;
 mod open;
 mod repeat;
@@ -26,6 +27,7 @@ async fn main() -> Outcome {
     match job.work {
         Work::Write => write::write(job).await,
         Work::Repeat => repeat::repeat(job).await,
+        Work::Compact => compact::compact(&job).await,
         Work::Open => open::open(&job).await,
     }
 }

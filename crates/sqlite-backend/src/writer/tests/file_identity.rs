@@ -55,7 +55,7 @@ async fn moved(options: SqliteOptions) -> Moved {
     empty.close().await.unwrap();
     let backend = options.open(&path).await.unwrap();
     Moved {
-        health_state: Arc::clone(&backend.writer().health_state),
+        health_state: Arc::clone(&backend.writer().submission.health_state),
         maintenance: backend.maintenance(),
         failpoints: backend.writer().failpoints.clone(),
         store: Store::over(backend),

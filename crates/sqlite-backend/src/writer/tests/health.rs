@@ -166,7 +166,7 @@ async fn an_idle_writer_checkpoints_the_wal() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_step_is_under_way_after_a_panic_and_after_close() {
     let backend = SqliteBackend::temporary().await.unwrap();
-    let health_state = Arc::clone(&backend.writer().health_state);
+    let health_state = Arc::clone(&backend.writer().submission.health_state);
     let store = Store::over(backend);
     store.faults.fail_next_commit(CommitFault::Panic);
     store.add("a").await.unwrap_err();

@@ -57,7 +57,7 @@ fn message(text: &str) -> NewMessage {
 impl Store {
     fn over(backend: SqliteBackend) -> Self {
         let faults = Arc::clone(&backend.writer().faults);
-        let queue = Arc::clone(&backend.writer().queue);
+        let queue = Arc::clone(&backend.writer().submission.queue);
         Self { db: Persistence::builder().backend(backend).build().unwrap(), faults, queue }
     }
 

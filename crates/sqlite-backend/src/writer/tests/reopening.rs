@@ -29,7 +29,7 @@ async fn expect_notifications_of_foreign_commits(commits: &mut CommitNotificatio
 async fn a_writer_that_lost_the_lock_in_an_index_step_notifies_of_foreign_commits() {
     let backend = SqliteOptions::new().search(true).temporary().await.unwrap();
     let (path, health_state) =
-        (backend.writer().path().to_owned(), Arc::clone(&backend.writer().health_state));
+        (backend.writer().path().to_owned(), Arc::clone(&backend.writer().submission.health_state));
     let (taken, on_taken) = mpsc::channel();
     backend.writer().failpoints.set({
         let (path, is_next) = (path.clone(), std::sync::atomic::AtomicBool::new(false));
