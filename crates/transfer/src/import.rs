@@ -337,11 +337,7 @@ impl Writer<'_> {
 
     /// Whether a thread is a fork of a deleted one that the store does not have yet. It would bring back a part of what was
     /// deleted.
-    async fn leaves_deleted(
-        &self,
-        id: &ThreadId,
-        leaves: Option<&ThreadId>,
-    ) -> Result<bool, TransferError> {
+    async fn leaves_deleted(&self, id: &ThreadId, leaves: Option<&ThreadId>) -> Result<bool, TransferError> {
         let leaves = leaves.is_some_and(|thread| self.deleted.contains(thread));
         Ok(leaves && self.db.thread(id.clone()).summary().await?.is_none())
     }

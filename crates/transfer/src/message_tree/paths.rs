@@ -48,7 +48,8 @@ impl Tree {
 
     /// Returns the path from a root to a leaf. `choose` returns the node that follows, of several.
     pub(super) fn descend<E>(&self, mut choose: impl Choose<E>) -> Result<Vec<usize>, E> {
-        let roots: Vec<usize> = (0..self.parents.len()).filter(|node| self.parents[*node].is_none()).collect();
+        let roots: Vec<usize> =
+            (0..self.parents.len()).filter(|node| self.parents[*node].is_none()).collect();
         match next(None, &roots, &mut choose)? {
             Some(root) => self.below(root, None, &mut choose),
             None => Ok(Vec::new()),
@@ -56,7 +57,12 @@ impl Tree {
     }
 
     /// Returns a node and the path below it, to a leaf.
-    fn below<E>(&self, node: usize, fork: Option<usize>, choose: &mut impl Choose<E>) -> Result<Vec<usize>, E> {
+    fn below<E>(
+        &self,
+        node: usize,
+        fork: Option<usize>,
+        choose: &mut impl Choose<E>,
+    ) -> Result<Vec<usize>, E> {
         let (mut nodes, mut last) = (vec![node], node);
         while let Some(child) = next(fork, &self.children[last], choose)? {
             nodes.push(child);
@@ -164,8 +170,9 @@ mod tests {
     fn paths(nodes: &[(&str, Option<&str>)], main: usize, max: usize) -> TreePaths {
         let tree = Tree::new(nodes);
         let path = tree.path_to(main).unwrap();
-        let preferred =
-            |_: Option<usize>, nodes: &[usize]| Ok(*nodes.iter().find(|node| path.contains(node)).unwrap_or(&nodes[0]));
+        let preferred = |_: Option<usize>, nodes: &[usize]| {
+            Ok(*nodes.iter().find(|node| path.contains(node)).unwrap_or(&nodes[0]))
+        };
         let main = tree.descend::<Infallible>(preferred).unwrap();
         tree.paths(main, max, first).unwrap()
     }

@@ -20,8 +20,7 @@ pub(super) fn paths(
     let by_id = of.nodes.iter().enumerate().map(|(at, node)| (&*node.id, at)).collect();
     let mut stored = Stored { of, tree, by_id, sink, forks: HashMap::new() };
     let current = of.current.as_deref().and_then(|id| stored.by_id.get(id).copied());
-    let current: HashSet<usize> =
-        current.and_then(|node| tree.path_to(node)).into_iter().flatten().collect();
+    let current: HashSet<usize> = current.and_then(|node| tree.path_to(node)).into_iter().flatten().collect();
     let mut main = stored.part(&of.id)?;
     let main = tree.descend(|_, nodes: &[usize]| {
         let chosen = stored.choose(&of.id, &mut main, nodes)?;
