@@ -1,7 +1,7 @@
 //! The common part of all imports: one thread reads the files, and the writer imports their messages through the
 //! pipeline.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use throughline_core::{
     Effect, ErrorKind, MessageId, NewThread, PersistError, Persistence, ThreadId,
@@ -26,6 +26,8 @@ pub(crate) struct Conversation {
     pub(crate) continues: bool,
     /// Whether the source has no ids of messages, so that they are numbered.
     pub(crate) numbered: bool,
+    /// The thread that it leaves, if it is a fork.
+    pub(crate) leaves: Option<ThreadId>,
     /// Its location in the source.
     pub(crate) location: Location,
 }
@@ -33,7 +35,13 @@ pub(crate) struct Conversation {
 impl Conversation {
     /// Returns a conversation that is not archived.
     pub(crate) const fn new(id: ThreadId, new: NewThread, location: Location) -> Self {
-        Self { id, new, archived: false, continues: false, numbered: false, location }
+        Self { id, new, archived: false, continues: false, numbered: false, leaves: None, location }
+    }
+
+    /// Marks that it is a fork of a thread.
+    pub(crate) fn leaving(mut self, thread: ThreadId) -> Self {
+        self.leaves = Some(thread);
+        self
     }
 
     /// Marks that its messages are numbered.
@@ -59,6 +67,9 @@ pub(crate) trait Sink {
     /// Returns the ids of the latest messages that the store has of a thread, the latest first. A source of trees
     /// continues the path that an earlier import chose.
     fn latest(&mut self, thread: &ThreadId) -> Result<Vec<MessageId>, TransferError>;
+
+    /// Whether the store has a message.
+    fn has(&mut self, thread: &ThreadId, message: &MessageId) -> Result<bool, TransferError>;
 }
 
 /// A file or a folder, which is read on a blocking thread.
@@ -139,6 +150,10 @@ impl Sink for Count<'_> {
     fn latest(&mut self, _: &ThreadId) -> Result<Vec<MessageId>, TransferError> {
         Ok(Vec::new())
     }
+
+    fn has(&mut self, _: &ThreadId, _: &MessageId) -> Result<bool, TransferError> {
+        Ok(false)
+    }
 }
 
 /// Passes items to the writer.
@@ -179,6 +194,16 @@ impl Sink for ToWriter {
             Err(error) => refused(error, thread).map(|_| Vec::new()),
         }
     }
+
+    fn has(&mut self, thread: &ThreadId, message: &MessageId) -> Result<bool, TransferError> {
+        let found = self.runtime.block_on(self.db.thread(thread).get(message.clone()).into_future());
+        match found {
+            Ok(found) => Ok(found.is_some()),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Gone) => Ok(false),
+            // The thread has it, although it is damaged.
+            Err(error) => refused(error, thread).map(|_| true),
+        }
+    }
 }
 
 /// Reads everything and writes nothing.
@@ -214,7 +239,8 @@ pub(crate) async fn import(
         source.read(&mut sink, &mut report, &counted).map(|()| report)
     });
     let (report, rows) = (Report::default(), Vec::new());
-    let mut writer = Writer { db, progress, report, thread: None, rows, bytes: 0 };
+    let deleted = HashSet::new();
+    let mut writer = Writer { db, progress, report, thread: None, deleted, rows, bytes: 0 };
     while let Some((step, _permit)) = taken.recv().await {
         writer.take(step).await?;
     }
@@ -247,6 +273,8 @@ struct Writer<'a> {
     progress: &'a Progress,
     report: Report,
     thread: Option<Begun>,
+    /// The threads of the source that were deleted from the store.
+    deleted: HashSet<ThreadId>,
     rows: Vec<(ImportRow, Location)>,
     bytes: usize,
 }
@@ -280,24 +308,38 @@ impl Writer<'_> {
     }
 
     async fn begin(&mut self, conversation: Conversation) -> Result<(), TransferError> {
-        let Conversation { id, new, archived, continues, numbered, location } = conversation;
+        let Conversation { id, new, archived, continues, numbered, leaves, location } = conversation;
         let mut is_compared = false;
-        // Hidden until all of it is imported.
-        let refusal = match self.db.create_thread(new.with_id(id.clone()).hidden()).await {
-            Ok(_) => None,
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                is_compared = numbered;
-                None
+        let refusal = if self.leaves_deleted(&id, leaves.as_ref()).await? {
+            Some(FindingKind::Deleted)
+        } else {
+            // Hidden until all of it is imported.
+            match self.db.create_thread(new.with_id(id.clone()).hidden()).await {
+                Ok(_) => None,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    is_compared = numbered;
+                    None
+                }
+                // A deleted thread is not created again.
+                Err(error) if error.kind() == ErrorKind::Gone => Some(FindingKind::Deleted),
+                Err(error) => Some(FindingKind::Refused(refused(error, &id)?)),
             }
-            // A deleted thread is not created again.
-            Err(error) if error.kind() == ErrorKind::Gone => Some(FindingKind::Deleted),
-            Err(error) => Some(FindingKind::Refused(refused(error, &id)?)),
         };
+        if refusal == Some(FindingKind::Deleted) {
+            self.deleted.insert(id.clone());
+        }
         if let Some(found) = &refusal {
             self.report.skip(&location, found.clone());
         }
         self.thread = Some(Begun { id, archived, continues, is_compared, refusal });
         Ok(())
+    }
+
+    /// Whether a thread is a fork of a deleted one that the store does not have yet. It would bring back a part of what was
+    /// deleted.
+    async fn leaves_deleted(&self, id: &ThreadId, leaves: Option<&ThreadId>) -> Result<bool, TransferError> {
+        let leaves = leaves.is_some_and(|thread| self.deleted.contains(thread));
+        Ok(leaves && self.db.thread(id.clone()).summary().await?.is_none())
     }
 
     fn is_compared(&self) -> bool {

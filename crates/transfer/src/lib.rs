@@ -81,6 +81,7 @@ mod records;
 mod report;
 mod responses_item;
 mod share_gpt;
+mod sqlite_file;
 mod stored;
 mod walk;
 mod zstd_stream;

@@ -6,10 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
 use super::{AnySource, json_head};
-use crate::{TransferError, export_archive, walk, zstd_stream};
+use crate::{TransferError, export_archive, sqlite_file, walk, zstd_stream};
 
 /// The most bytes that are read of a file.
 const HEAD: u64 = 1 << 20;
@@ -81,16 +81,22 @@ impl Probe {
         json_head::names(&self.head)
     }
 
+    /// Opens the file if it is a SQLite database.
+    fn database(&self) -> Option<Connection> {
+        self.head.starts_with(SQLITE).then(|| sqlite_file::open(&self.path).ok()).flatten()
+    }
+
     /// Whether the file is a SQLite database with this table or view.
     pub(crate) fn has_table(&self, name: &str) -> bool {
-        if !self.head.starts_with(SQLITE) {
-            return false;
-        }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let sql = "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND name = ?1 COLLATE NOCASE";
-        let count = Connection::open_with_flags(&self.path, flags)
-            .and_then(|db| db.query_row(sql, [name], |row| row.get::<_, i64>(0)));
-        count.is_ok_and(|count| count > 0)
+        let count = self.database().and_then(|db| db.query_row(sql, [name], |row| row.get::<_, i64>(0)).ok());
+        count.is_some_and(|count| count > 0)
+    }
+
+    /// Returns the tables of a SQLite database that have all of these columns; none of another file.
+    pub(crate) fn tables_with(&self, columns: &[&str]) -> Vec<String> {
+        let found = self.database().and_then(|db| sqlite_file::tables_with(&db, columns).ok());
+        found.unwrap_or_default()
     }
 }
 

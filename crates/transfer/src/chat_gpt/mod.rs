@@ -47,9 +47,9 @@ use crate::{Format, TransferError, any_source::Probe, import::importable, messag
 /// | `metadata.attachments` | the names of the files as attachment keys |
 /// | the other fields | metadata `source.record` of the thread and of the message |
 ///
-/// A later export can have another current path. The thread then continues the path that it has, and the other path
-/// becomes a fork, so the thread mixes no two answers. This needs one of the thread's last 50 messages in the export;
-/// after a longer growth in the store, the thread takes the current path of the export.
+/// A later export can have another current path, and another order of the messages. The thread and each fork then continue
+/// the path that they have, and another path becomes a fork, so no thread mixes two answers. If the thread was deleted from
+/// the store, the other paths of the conversation do not create forks.
 #[derive(Debug, Clone)]
 pub struct ChatGpt {
     path: PathBuf,

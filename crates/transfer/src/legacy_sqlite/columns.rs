@@ -39,8 +39,3 @@ impl Columns {
         Ok(names.iter().filter(|name| !is_known(name)).cloned().collect())
     }
 }
-
-/// Returns a name quoted for SQL.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}

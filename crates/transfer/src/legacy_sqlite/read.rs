@@ -3,17 +3,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OpenFlags, Row, params, types::Value};
+use rusqlite::{Connection, Row, params, types::Value};
 use throughline_core::{MessageId, NewThread, ThreadId, Timestamp};
 
 use super::{
     Columns, LegacySqliteOptions,
-    columns::{CREATED_AT, MESSAGE_ID, REQUIRED, THREAD_ID, quoted},
+    columns::{CREATED_AT, MESSAGE_ID, REQUIRED, THREAD_ID},
     row, view,
 };
 use crate::{
     FindingKind, Location, Progress, Report, TransferError,
     import::{Conversation, Sink, Step},
+    sqlite_file::{self, quoted},
 };
 
 /// A read-only connection.
@@ -52,14 +53,12 @@ struct Group {
 
 impl Reader {
     pub(super) fn open(path: &Path) -> Result<Self, TransferError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = Connection::open_with_flags(path, flags);
-        let db = opened.map_err(|source| TransferError::Database { path: path.to_owned(), source })?;
+        let db = sqlite_file::open(path).map_err(sqlite_file::failed(path))?;
         Ok(Self { path: path.to_owned(), db })
     }
 
     fn failed(&self, source: rusqlite::Error) -> TransferError {
-        TransferError::Database { path: self.path.clone(), source }
+        sqlite_file::failed(&self.path)(source)
     }
 
     /// Returns the columns of a table.
@@ -182,7 +181,7 @@ impl Walk<'_> {
     fn record_position(&mut self, row: &Row<'_>, group: &mut Group) -> rusqlite::Result<()> {
         let row_id: i64 = row.get(1)?;
         // Only valid ids are kept, because an invalid one may be as large as a row.
-        let message_id = row::text(row.get_ref(2)?, "message_id");
+        let message_id = sqlite_file::text(row.get_ref(2)?, "message_id");
         let is_valid = message_id.clone().and_then(|id| MessageId::new(id).map_err(FindingKind::InvalidId));
         let created_at = row::time(row.get_ref(3)?, "created_at");
         let location = self.location(row_id, message_id.as_ref().copied().unwrap_or("?"));

@@ -7,15 +7,7 @@ use throughline_core::{
 };
 
 use super::StreamingRows;
-use crate::{FindingKind, iso8601};
-
-/// Returns the text of a column, if it is one.
-pub(super) fn text<'a>(value: ValueRef<'a>, column: &'static str) -> Result<&'a str, FindingKind> {
-    match value {
-        ValueRef::Text(bytes) => str::from_utf8(bytes).map_err(|_| FindingKind::NotUtf8(column)),
-        _ => Err(FindingKind::NoValue { column, expected: "text" }),
-    }
-}
+use crate::{FindingKind, iso8601, sqlite_file::text};
 
 /// Returns the time of a column: ISO 8601, or whole milliseconds. A text column stores a number as text.
 pub(super) fn time(value: ValueRef<'_>, column: &'static str) -> Result<Timestamp, FindingKind> {

@@ -7,7 +7,8 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 
-use super::{LegacySqlite, columns::quoted};
+use super::LegacySqlite;
+use crate::sqlite_file::quoted;
 
 /// The limits on the rows of a view.
 #[derive(Debug, Clone, Copy)]

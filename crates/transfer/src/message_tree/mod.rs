@@ -3,6 +3,7 @@
 mod paths;
 mod send;
 mod sources;
+mod stored;
 
 use std::borrow::Cow;
 

@@ -7,6 +7,7 @@ use throughline_core::{MessageId, NewThread, ThreadId, Timestamp, messages::Impo
 use super::{
     MAX_FORK_MESSAGES, MessageTree, Node, ReadRow,
     paths::{Tree, TreePath},
+    stored,
 };
 use crate::{
     FindingKind, Report, TransferError,
@@ -17,8 +18,7 @@ use crate::{
 
 impl MessageTree<'_> {
     /// Sends the thread of the current path and then the forks; `None` if the receiver stopped. A later import continues
-    /// the path that the store has, and sends another current path as a fork, so that the main thread mixes no two answers, if
-    /// the tree has one of the latest messages of the store.
+    /// the path that the store has of each thread, and sends another one as a fork, so that no thread mixes two answers.
     pub(crate) fn send(
         mut self,
         read: ReadRow,
@@ -28,8 +28,7 @@ impl MessageTree<'_> {
         self.check_nodes(report);
         let edges: Vec<_> = self.nodes.iter().map(|node| (&*node.id, node.parent.as_deref())).collect();
         let tree = Tree::new(&edges);
-        let main = self.main(&tree, sink)?;
-        let paths = tree.paths(main, MAX_FORK_MESSAGES);
+        let paths = stored::paths(&self, &tree, sink)?;
         if paths.omitted > 0 {
             let found = FindingKind::TooManyForks { omitted: paths.omitted, max: MAX_FORK_MESSAGES };
             report.skip(&self.location, found);
@@ -39,7 +38,7 @@ impl MessageTree<'_> {
         }
         let mut owners: HashMap<usize, ThreadId> = HashMap::new();
         for (nth, path) in paths.paths.iter().enumerate() {
-            let thread = if nth == 0 { Ok(self.id.clone()) } else { self.fork_id(path) };
+            let thread = if nth == 0 { Ok(self.id.clone()) } else { self.fork_id(path.nodes[path.shared]) };
             let thread = match thread {
                 Ok(thread) => thread,
                 Err(found) => {
@@ -50,12 +49,13 @@ impl MessageTree<'_> {
             for node in &path.nodes[path.shared..] {
                 owners.insert(*node, thread.clone());
             }
-            let new = if nth == 0 {
-                self.thread(&thread, report)
+            let conversation = if nth == 0 {
+                let new = self.thread(&thread, report);
+                Conversation::new(thread, new, self.location.clone())
             } else {
-                self.fork(&thread, path, &owners, report)
+                self.fork(thread, path, &owners, report)
             };
-            if self.path(thread, new, path, read, sink, report).is_none() {
+            if self.path(conversation, path, read, sink, report).is_none() {
                 return Ok(None);
             }
         }
@@ -79,24 +79,9 @@ impl MessageTree<'_> {
         }
     }
 
-    /// Returns the path of the main thread: the one that the store has, or the current one.
-    fn main(&self, tree: &Tree, sink: &mut dyn Sink) -> Result<Vec<usize>, TransferError> {
-        let find = |id: &str| self.nodes.iter().position(|node| node.id == id);
-        let current = self.current.as_deref().and_then(find).and_then(|node| tree.path_through(node));
-        let latest = sink.latest(&self.id)?;
-        let stored = latest.iter().find_map(|message| find(message.as_str()));
-        if let Some(stored) = stored
-            && !current.as_ref().is_some_and(|path| path.contains(&stored))
-            && let Some(path) = tree.path_through(stored)
-        {
-            return Ok(path);
-        }
-        let any = || (0..self.nodes.len()).find_map(|node| tree.path_through(node));
-        Ok(current.or_else(any).unwrap_or_default())
-    }
-
-    fn fork_id(&self, path: &TreePath) -> Result<ThreadId, FindingKind> {
-        let first = &self.nodes[path.nodes[path.shared]].id;
+    /// Returns the id of the fork that begins with a node.
+    pub(super) fn fork_id(&self, first: usize) -> Result<ThreadId, FindingKind> {
+        let first = &self.nodes[first].id;
         ThreadId::new(format!("{}/{first}", self.id)).map_err(FindingKind::InvalidId)
     }
 
@@ -127,37 +112,37 @@ impl MessageTree<'_> {
     /// Returns the thread of another path, with the point at which it leaves an earlier one.
     fn fork(
         &self,
-        id: &ThreadId,
+        id: ThreadId,
         path: &TreePath,
         owners: &HashMap<usize, ThreadId>,
         report: &mut Report,
-    ) -> NewThread {
+    ) -> Conversation {
         let parent = record::metadata(record::PARENT, quoted(self.id.as_str()));
-        let new = self.begin(id, report).with_metadata(parent);
+        let mut new = self.begin(&id, report).with_metadata(parent);
+        let mut leaves = self.id.clone();
         let mut shared = path.nodes[..path.shared].iter().rev();
         let last = shared.find(|node| self.nodes[**node].record.is_some());
         let point = last.and_then(|node| {
             let message = MessageId::new(&self.nodes[*node].id).ok()?;
             Some(ForkPoint { thread: owners.get(node)?.clone(), message })
         });
-        match point {
-            Some(point) => new.forked_from(point),
-            None => new,
+        if let Some(point) = point {
+            leaves = point.thread.clone();
+            new = new.forked_from(point);
         }
+        Conversation::new(id, new, self.location.clone()).leaving(leaves)
     }
 
     /// Sends the messages of one path; `None` if the receiver stopped.
     fn path(
         &self,
-        id: ThreadId,
-        new: NewThread,
+        conversation: Conversation,
         path: &TreePath,
         read: ReadRow,
         sink: &mut dyn Sink,
         report: &mut Report,
     ) -> Option<()> {
-        let conversation =
-            Conversation { archived: self.archived, ..Conversation::new(id, new, self.location.clone()) };
+        let conversation = Conversation { archived: self.archived, ..conversation };
         sink.take(Step::Begin(Box::new(conversation)))?;
         let mut before = self.created_at.unwrap_or(Timestamp::from_micros(0));
         for (nth, node) in path.nodes.iter().enumerate() {

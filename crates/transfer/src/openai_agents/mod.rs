@@ -1,12 +1,12 @@
 //! Imports the SQLite sessions of the OpenAI Agents SDK.
 
+mod branches;
 mod read;
+mod tables;
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
-
-use crate::{Format, TransferError, any_source::Probe, import::importable};
+use crate::{Format, TransferError, any_source::Probe, import::importable, sqlite_file};
 
 /// The sessions of the OpenAI Agents SDK in a SQLite file: those of `SQLiteSession`, of `SQLAlchemySession`, and the
 /// branches of `AdvancedSQLiteSession`.
@@ -42,54 +42,50 @@ use crate::{Format, TransferError, any_source::Probe, import::importable};
 /// | `created_at` | the time of creation |
 /// | a branch of `message_structure` | a thread of its own, `<session>/<branch>`, with all messages of the branch, forked from the session at the last message that both have; `main` is the session itself |
 /// | an item that is no JSON or of an unknown shape | reported, and kept as a block `source.record` if it is JSON |
+/// | a session without items, and the rows of `turn_usage` | nothing; [`Report::omitted`](crate::Report::omitted) counts them by table |
 ///
-/// The import only reads the file, in one transaction.
+/// A branch of a branch is forked from that branch. The import only reads the file, in one transaction.
 #[derive(Debug, Clone)]
 pub struct OpenAiAgents {
     path: PathBuf,
-    sessions: String,
-    messages: String,
+    /// The names of the tables of sessions and messages; `None` for all that the file has.
+    tables: Option<(String, String)>,
 }
 
 impl OpenAiAgents {
     /// The most bytes of an item, 256 MiB. The import skips and reports a larger one, and never reads it.
     pub const MAX_ITEM_BYTES: usize = 256 << 20;
 
-    /// Opens a file with the tables `agent_sessions` and `agent_messages`. It blocks on the disk.
+    /// Opens a file. The import reads every table with the columns of items, so that the parameters `sessions_table` and
+    /// `messages_table` of the session can have any values. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Database`], [`TransferError::NoTable`] and [`TransferError::NoColumns`].
+    /// [`TransferError::Database`], and [`TransferError::NoTable`] or [`TransferError::NoColumns`], which name the table
+    /// `agent_messages`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
-        Self::open_tables(path, "agent_sessions", "agent_messages")
+        Self { path: path.as_ref().to_owned(), tables: None }.checked()
     }
 
-    /// Opens a file whose tables have other names: the parameters `sessions_table` and `messages_table` of the session.
-    /// The table of sessions can be missing.
+    /// Opens a file of which the import reads only these two tables. The table of sessions can be missing.
     ///
     /// # Errors
-    /// As for [`open`](Self::open).
+    /// As for [`open`](Self::open), with the name of the table.
     pub fn open_tables(
         path: impl AsRef<Path>,
         sessions: impl Into<String>,
         messages: impl Into<String>,
     ) -> Result<Self, TransferError> {
-        let source =
-            Self { path: path.as_ref().to_owned(), sessions: sessions.into(), messages: messages.into() };
-        read::check(&source.connect()?, &source)?;
-        Ok(source)
+        Self { path: path.as_ref().to_owned(), tables: Some((sessions.into(), messages.into())) }.checked()
     }
 
-    fn connect(&self) -> Result<Connection, TransferError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Connection::open_with_flags(&self.path, flags).map_err(|source| self.failed(source))
-    }
-
-    fn failed(&self, source: rusqlite::Error) -> TransferError {
-        TransferError::Database { path: self.path.clone(), source }
+    fn checked(self) -> Result<Self, TransferError> {
+        let db = sqlite_file::open(&self.path).map_err(sqlite_file::failed(&self.path))?;
+        tables::of(&db, &self)?;
+        Ok(self)
     }
 
     pub(crate) fn recognizes(probe: &Probe) -> bool {
-        probe.has_table("agent_messages")
+        !probe.tables_with(&tables::REQUIRED).is_empty() || probe.has_table("agent_messages")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write as _, path::Path};
 
-use throughline_core::Role;
+use throughline_core::{NewMessage, Role};
 use throughline_transfer::{AnySource, ChatGpt, FindingKind, Format};
 
 use crate::support::{everything, ids, store};
@@ -82,6 +82,87 @@ async fn a_later_export_continues_the_path_that_the_thread_has() {
     assert_eq!(names(&db, "c").await, of(&["q", "a1"]));
     assert_eq!(names(&db, "c/a2").await, of(&["q", "a2", "q2"]));
     assert_eq!(source.import(&db).await.unwrap().messages, 0);
+}
+
+/// The conversation of [`forked`] with two next questions below the second answer, in either order.
+fn forked_twice(current: &str, is_reversed: bool) -> String {
+    let mut below = [node("q2", "a2", "user", "next question"), node("q3", "a2", "user", "edited question")];
+    if is_reversed {
+        below.reverse();
+    }
+    let [first, second] = below;
+    let nodes = [
+        node("q", "root", "user", "question"),
+        node("a2", "q", "assistant", "second answer"),
+        node("a1", "q", "assistant", "first answer"),
+        first,
+        second,
+    ];
+    format!("[{}]", conversation(current, &nodes))
+}
+
+#[tokio::test]
+async fn a_fork_continues_the_path_that_its_thread_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("conversations.json");
+    let db = store();
+    fs::write(&path, forked("a1")).unwrap();
+    let source = ChatGpt::open(&path).unwrap();
+    assert_eq!(source.import(&db).await.unwrap().messages, 5);
+    assert_eq!(names(&db, "c/a2").await, of(&["q", "a2", "q2"]));
+    // Later exports have another question before that of the fork, and the fork is the current path.
+    for is_reversed in [true, false] {
+        fs::write(&path, forked_twice("q3", is_reversed)).unwrap();
+        let report = source.import(&db).await.unwrap();
+        let expected = if is_reversed { (3, 5) } else { (0, 8) };
+        assert_eq!((report.messages, report.already_there), expected, "{is_reversed}");
+        assert_eq!(names(&db, "c").await, of(&["q", "a1"]));
+        assert_eq!(names(&db, "c/a2").await, of(&["q", "a2", "q2"]));
+        assert_eq!(names(&db, "c/q3").await, of(&["q", "a2", "q3"]));
+    }
+    assert_eq!(everything(&db).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_thread_that_grew_in_the_store_keeps_its_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("conversations.json");
+    let db = store();
+    fs::write(&path, forked("a1")).unwrap();
+    let source = ChatGpt::open(&path).unwrap();
+    source.import(&db).await.unwrap();
+    // More than the page with the latest messages.
+    for number in 0..60 {
+        for thread in ["c", "c/a2"] {
+            db.thread(thread).add(NewMessage::user(&format!("{number}"))).await.unwrap();
+        }
+    }
+    fs::write(&path, forked_twice("q3", true)).unwrap();
+    let report = source.import(&db).await.unwrap();
+    assert_eq!((report.messages, report.already_there), (3, 5));
+    assert_eq!(names(&db, "c").await[..2], of(&["q", "a1"]));
+    assert_eq!(names(&db, "c/a2").await[..3], of(&["q", "a2", "q2"]));
+    assert_eq!(names(&db, "c").await.len(), 62);
+    assert_eq!(names(&db, "c/a2").await.len(), 63);
+    assert_eq!(names(&db, "c/q3").await, of(&["q", "a2", "q3"]));
+    assert_eq!(source.import(&db).await.unwrap().messages, 0);
+}
+
+#[tokio::test]
+async fn a_deleted_conversation_does_not_come_back_as_a_fork() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("conversations.json");
+    let db = store();
+    let nodes = [node("q", "root", "user", "question"), node("a1", "q", "assistant", "first answer")];
+    fs::write(&path, format!("[{}]", conversation("a1", &nodes))).unwrap();
+    let source = ChatGpt::open(&path).unwrap();
+    source.import(&db).await.unwrap();
+    db.thread("c").delete_thread().await.unwrap();
+    fs::write(&path, forked("q2")).unwrap();
+    let report = source.import(&db).await.unwrap();
+    assert_eq!((report.messages, report.already_there), (0, 0));
+    assert!(report.skipped.iter().all(|found| found.kind == FindingKind::Deleted), "{:?}", report.skipped);
+    assert!(everything(&db).await.is_empty());
 }
 
 fn zip(path: &Path, entries: &[(&str, &str)]) {
