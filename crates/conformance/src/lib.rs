@@ -34,7 +34,7 @@
 //! ```
 //!
 //! The program runs under `cargo test` and under runners with one process per test. It accepts the arguments of a Rust test program:
-//! `cargo test --test conformance -- VL-S12`. [`laws`] are the same for layers. The [`mutants`] test the checks themselves.
+//! `cargo test --test conformance -- VL-S12`, and `--report FILE` for a [report](report::Report) as JSON. [`laws`] are the same for layers. The [`mutants`] test the checks themselves.
 //!
 //! # Checks
 //! A [`Check`] has a stable id: an area and a sentence, such as `messages.deleted_id_cannot_be_reused`. A check that implements an acceptance

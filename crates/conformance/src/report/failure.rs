@@ -2,14 +2,18 @@
 
 use std::fmt::{Display, Write as _};
 
+use serde::Serialize;
+
 /// A failure in words. The checks write every assertion as `assert_eq!(actual, expected)`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Failure {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Failure {
     expected: String,
     actual: String,
     /// The case that the assertion names, or the values that it shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
     case: Option<String>,
     /// The file and the line of the assertion.
+    #[serde(skip_serializing_if = "Option::is_none")]
     location: Option<String>,
 }
 
@@ -31,7 +35,7 @@ pub(crate) fn in_words(detail: &str) -> String {
 }
 
 impl Failure {
-    fn parse(detail: &str) -> Self {
+    pub(super) fn parse(detail: &str) -> Self {
         let (location, text) = match split_location(detail) {
             Some((location, text)) => (Some(location.to_owned()), text),
             None => (None, detail),

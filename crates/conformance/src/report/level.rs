@@ -40,7 +40,7 @@ impl Report {
 
     /// The durability checks that a backend fails although it claims durability. An expected failure counts: the claim
     /// is false even if the failure is known.
-    fn broken_durability(&self, column: &Column) -> Vec<&'static str> {
+    pub(super) fn broken_durability(&self, column: &Column) -> Vec<&'static str> {
         if column.durability < Durability::Process {
             return Vec::new();
         }
@@ -83,18 +83,24 @@ impl Report {
         let is_kept = column.is_none_or(|column| self.broken_durability(column).is_empty());
         let durability =
             column.map_or_else(|| "unknown".to_owned(), |Column { durability, .. }| durability.to_string());
+        let kept = if is_kept { "" } else { " NOT KEPT" };
+        let _ = write!(line, "DURABILITY {durability}{kept} · LEVEL {}", self.level(backend));
+        line
+    }
+
+    /// The level of a backend, as [`level_line`](Self::level_line) defines it: `none`, `core` or `full`.
+    pub(super) fn level(&self, backend: &str) -> &'static str {
+        let column = self.columns.iter().find(|column| column.backend == backend);
+        let is_kept = column.is_none_or(|column| self.broken_durability(column).is_empty());
         let all = |level| {
             let total = crate::checks::all().iter().filter(|check| check.level == level).count();
             self.count(backend, level, Outcome::Pass) == total
         };
-        let reached = match (is_kept && all(Level::Core), all(Level::Extended)) {
+        match (is_kept && all(Level::Core), all(Level::Extended)) {
             (false, _) => "none",
             (true, false) => "core",
             (true, true) => "full",
-        };
-        let kept = if is_kept { "" } else { " NOT KEPT" };
-        let _ = write!(line, "DURABILITY {durability}{kept} · LEVEL {reached}");
-        line
+        }
     }
 }
 

@@ -1,6 +1,13 @@
 //! The results of the checks, as a table for people and as JSON for machines.
 //!
 //! Under `cargo test` all checks of a backend run in one process, and [`main`](crate::main) prints the table at its end.
+//! With `--report FILE` it also writes the report as JSON. The command `throughline conformance report FILE` shows it by family:
+//!
+//! ```sh
+//! cargo test --test conformance -- --report report.json
+//! throughline conformance report report.json
+//! ```
+//!
 //! Under a runner with a process for each test, every process writes its results to the directory that the
 //! environment variable `THROUGHLINE_CONFORMANCE_REPORT` names, and the program `conformance-report` merges them:
 //!
@@ -11,6 +18,7 @@
 //! ```
 
 pub(crate) mod failure;
+mod document;
 mod fragment;
 mod level;
 mod markdown;
@@ -18,7 +26,9 @@ mod markdown;
 use serde::{Deserialize, Serialize};
 use throughline_core::{Capabilities, Durability};
 
-pub(crate) use self::fragment::Fragments;
+use self::document::Document;
+pub use self::document::VERSION;
+pub(crate) use self::{document::ReportFile, fragment::Fragments};
 use crate::{Check, Level, Profile};
 
 /// The outcome of a check for a backend.
@@ -61,7 +71,7 @@ pub struct Entry {
     pub scenario: Option<String>,
     /// The rule that the check verifies.
     pub about: String,
-    /// `core` or `extended`.
+    /// `core` or `extended`; `profile` for a fault of the profile.
     pub level: String,
     /// The outcome.
     pub outcome: Outcome,
@@ -83,6 +93,20 @@ impl Entry {
             level: check.level.as_str().to_owned(),
             outcome,
             detail,
+            millis: 0,
+        }
+    }
+
+    /// The failure of a profile that names an unknown check.
+    pub(crate) fn of_profile(backend: &str, id: &str, why: String) -> Self {
+        Self {
+            backend: backend.to_owned(),
+            check: format!("profile.{id}"),
+            scenario: None,
+            about: "each expected failure of the profile is a check of the kit".to_owned(),
+            level: "profile".to_owned(),
+            outcome: Outcome::Fail,
+            detail: Some(why),
             millis: 0,
         }
     }
@@ -127,11 +151,11 @@ impl Column {
 /// ```
 /// use throughline_conformance::report::Report;
 ///
-/// let report: Report = serde_json::from_str(r#"{"columns":[],"entries":[]}"#)?;
+/// let report = Report::default();
 /// assert!(report.is_success());
-/// # Ok::<(), serde_json::Error>(())
+/// assert!(report.to_json().contains(r#""headline": "Conformance: passed""#));
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// The backends, in order of their names.
     pub columns: Vec<Column>,
@@ -146,13 +170,13 @@ impl Report {
         self.entries.iter().all(|entry| entry.outcome != Outcome::Fail)
     }
 
-    /// The report as JSON.
+    /// Returns the report as a JSON document with the [version](VERSION) of its format. The guide *Writing a backend* lists its fields.
     ///
     /// # Panics
     /// Never panics: a report always serializes.
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("a report serializes")
+        serde_json::to_string_pretty(&Document::of(self)).expect("a report serializes")
     }
 
     /// Sorts columns and entries, and removes duplicates.
