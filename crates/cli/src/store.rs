@@ -13,10 +13,7 @@ use throughline::{
     sqlite::{Maintenance, SqliteOptions, SqliteReader},
 };
 
-use crate::{
-    Access,
-    failure::{Exit, Failure},
-};
+use crate::{Access, Failure};
 
 /// The store of `--store`.
 #[derive(Clone, PartialEq, Eq)]
@@ -200,6 +197,7 @@ fn build(layers: LayerList, backend: impl Backend) -> Result<Persistence, Failur
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Exit;
 
     #[test]
     fn a_url_is_shown_without_its_password() {

@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod compact;
 mod completions;
+mod conformance;
 mod doctor;
 mod export;
 mod import;
@@ -51,6 +52,7 @@ pub(crate) enum Command {
     Audit(audit::Audit),
     Token(token::Token),
     Serve(serve::Serve),
+    Conformance(conformance::Conformance),
     New(new::New),
     Completions(completions::Completions),
     Man(completions::Man),
@@ -78,6 +80,7 @@ impl Command {
             Self::Audit(audit) => audit.run(session).await,
             Self::Token(token) => token.run(session),
             Self::Serve(serve) => serve.run(session).await,
+            Self::Conformance(conformance) => conformance.run(session),
             Self::New(new) => new.run(session),
             Self::Completions(completions) => completions.run(session),
             Self::Man(man) => man.run(session),

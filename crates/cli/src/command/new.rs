@@ -64,9 +64,15 @@ fn crate_name(name: &str) -> Result<String, String> {
 
 impl New {
     pub(super) fn run(&self, session: &mut Session) -> Outcome {
-        let (files, command) = match self.kind {
-            Kind::Layer => (LAYER, "cargo test"),
-            Kind::Backend => (BACKEND, "cargo run --release"),
+        let (files, commands) = match self.kind {
+            Kind::Layer => (LAYER, &["cargo test"][..]),
+            Kind::Backend => (
+                BACKEND,
+                &[
+                    "cargo run --release -- --report report.json",
+                    "throughline conformance report report.json",
+                ][..],
+            ),
         };
         let folder = Path::new(&self.name);
         // A new folder, so that no file of the caller is replaced.
@@ -81,10 +87,14 @@ impl New {
         let output = &mut session.output;
         if output.is_json() {
             let files: Vec<_> = files.iter().map(|(name, _)| name).collect();
-            output.json("new", &json!({ "folder": folder, "files": files }))?;
+            output.json("new", &json!({ "folder": folder, "files": files, "next": commands }))?;
         } else {
             output.sentence(format_args!("{GOOD}made{GOOD:#} {}", line(&self.name)))?;
-            output.sentence(format_args!("Next: cd {} && {command}", quoted(&self.name)))?;
+            output.line("Next:")?;
+            output.line(format_args!("  cd {}", quoted(&self.name)))?;
+            for command in commands {
+                output.line(format_args!("  {command}"))?;
+            }
         }
         Ok(Exit::Done)
     }

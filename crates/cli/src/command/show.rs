@@ -232,7 +232,7 @@ fn part(block: &RawValue) -> String {
 }
 
 /// Keeps a title from being read as Markdown.
-fn escaped(title: &str) -> String {
+pub(super) fn escaped(title: &str) -> String {
     let mut shown = String::new();
     for char in title.chars() {
         if "\\`*_[]<>#".contains(char) {

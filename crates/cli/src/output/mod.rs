@@ -15,7 +15,7 @@ use serde::Serialize;
 
 pub(crate) use self::{
     stored_text::{block, json, line},
-    table::{Column, Table},
+    table::{Column, Table, shortened},
     unit::{bytes, count, duration, parse_bytes, parse_duration, time, time_of_day},
 };
 
@@ -88,18 +88,25 @@ impl Output {
         writeln!(self.out, "{text}")
     }
 
-    /// Writes a line that wraps at the width, for sentences.
+    /// Writes a line that wraps at the width, for sentences. Spaces at its start indent every line of it.
     pub(crate) fn sentence(&mut self, text: impl fmt::Display) -> io::Result<()> {
         let text = text.to_string();
-        let mut column = 0;
-        for word in text.split(' ') {
-            // Colors take no columns.
-            let plain = anstream::adapter::strip_str(word).to_string();
-            let width = unicode_width::UnicodeWidthStr::width(plain.as_str());
-            if column > 0 && column + 1 + width > self.width {
-                writeln!(self.out)?;
-                column = 0;
-            } else if column > 0 {
+        let words = text.trim_start_matches(' ');
+        self.hanging(&text[..text.len() - words.len()], words)
+    }
+
+    /// Writes a head, and behind it text that wraps at the width: its further lines begin below its first word.
+    pub(crate) fn hanging(&mut self, head: impl fmt::Display, text: impl fmt::Display) -> io::Result<()> {
+        let head = head.to_string();
+        let indent = columns(&head);
+        write!(self.out, "{head}")?;
+        let mut column = indent;
+        for (at, word) in text.to_string().split(' ').enumerate() {
+            let width = columns(word);
+            if at > 0 && column + 1 + width > self.width {
+                write!(self.out, "\n{:indent$}", "")?;
+                column = indent;
+            } else if at > 0 {
                 write!(self.out, " ")?;
                 column += 1;
             }
@@ -113,6 +120,12 @@ impl Output {
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
+}
+
+/// The columns that a text takes. Colors take none.
+fn columns(text: &str) -> usize {
+    let plain = anstream::adapter::strip_str(text).to_string();
+    unicode_width::UnicodeWidthStr::width(plain.as_str())
 }
 
 /// The columns of the terminal of the output; those of `COLUMNS` otherwise, or 80.

@@ -81,7 +81,7 @@ impl Table {
 }
 
 /// Returns the text within a number of columns; `…` replaces the rest.
-pub(super) fn shortened(text: &str, width: usize) -> String {
+pub(crate) fn shortened(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }

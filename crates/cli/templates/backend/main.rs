@@ -1,4 +1,5 @@
-//! A custom backend over redb, an embedded key-value store. The conformance kit verifies every guarantee that it claims.
+//! A custom backend over redb, an embedded key-value store. The conformance kit verifies every guarantee that it claims:
+//! `cargo run --release -- --report report.json` writes a report, and `throughline conformance report report.json` shows it.
 //!
 //! The write engine decides the effect of each operation. This file only reads and writes keys and values, and commits
 //! them durably.

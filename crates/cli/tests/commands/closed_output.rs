@@ -4,7 +4,7 @@ use throughline::messages::PageFrom;
 
 use crate::{
     damage::flip,
-    kit::{files, open, run, run_on, run_unread, store},
+    kit::{files, open, run, run_on, run_with_closed_output, store},
 };
 
 async fn messages(path: &std::path::Path) -> usize {
@@ -23,7 +23,7 @@ async fn a_deletion_whose_plan_cannot_be_shown_deletes_nothing_and_fails() {
     for arguments in
         [&["retain", "--keep", "1", "--apply"][..], &["repair", "--apply"], &["purge", "--apply"]]
     {
-        let ran = run_unread(&path, arguments);
+        let ran = run_with_closed_output(&path, arguments);
         assert_eq!(ran.code, 1, "{arguments:?}: {ran:?}");
         assert!(ran.err.contains("nothing was changed"), "{arguments:?}: {ran:?}");
         assert_eq!(messages(&path).await, before, "{arguments:?}");
@@ -38,11 +38,11 @@ async fn a_command_with_findings_keeps_its_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chat.db");
     store(&path).await;
-    assert_eq!(run_unread(&path, &["verify"]).code, 0);
+    assert_eq!(run_with_closed_output(&path, &["verify"]).code, 0);
     flip(&path, "Where to? Lisbon by train\"");
     let before = files(folder.path());
     for arguments in [&["verify"][..], &["verify", "--json"], &["repair"]] {
-        assert_eq!(run_unread(&path, arguments).code, 3, "{arguments:?}");
+        assert_eq!(run_with_closed_output(&path, arguments).code, 3, "{arguments:?}");
     }
     assert_eq!(files(folder.path()), before);
 }
@@ -52,7 +52,7 @@ fn a_token_that_could_not_be_shown_is_named_for_its_revocation() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tokens");
     let file = file.to_str().unwrap();
-    let unseen = run_unread(folder.path(), &["token", "add", "laptop", "--file", file]);
+    let unseen = run_with_closed_output(folder.path(), &["token", "add", "laptop", "--file", file]);
     assert_eq!(unseen.code, 1, "{unseen:?}");
     assert!(unseen.err.replace('\n', " ").contains("throughline token revoke laptop --apply"), "{unseen:?}");
     assert_eq!(run(&["token", "revoke", "laptop", "--file", file, "--apply"]).code, 0);

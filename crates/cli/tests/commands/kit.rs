@@ -68,7 +68,7 @@ pub(crate) fn run_on(store: &Path, arguments: &[&str]) -> Ran {
 }
 
 /// Runs the program, with a closed output, on a store.
-pub(crate) fn run_unread(store: &Path, arguments: &[&str]) -> Ran {
+pub(crate) fn run_with_closed_output(store: &Path, arguments: &[&str]) -> Ran {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let mut command = program();

@@ -2,6 +2,7 @@
 
 mod backup;
 mod closed_output;
+mod conformance;
 mod damage;
 mod follow;
 mod kit;

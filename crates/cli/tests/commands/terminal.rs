@@ -43,6 +43,8 @@ const COMMANDS: &[&[&str]] = &[
     &["move", "compare"],
     &["move", "switch"],
     &["move", "back"],
+    &["conformance"],
+    &["conformance", "report"],
     &["new"],
     &["completions"],
     &["man"],

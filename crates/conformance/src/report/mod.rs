@@ -17,8 +17,8 @@
 //! cargo run -p throughline-conformance --bin conformance-report -- target/conformance
 //! ```
 
-pub(crate) mod failure;
 mod document;
+pub(crate) mod failure;
 mod fragment;
 mod level;
 mod markdown;
