@@ -71,7 +71,7 @@ fn a_report_with_failures_is_a_table_with_the_rule_of_each_failure() {
     assert_eq!(
         ran.out,
         "\
-redb does not keep what it claims: 1 check failed, and
+redb does not keep every claim: 1 check failed, and
 `durability.acknowledged_writes_survive_a_crash` refutes that it survives power
 loss.
 claims  survives power loss, changes, only add reserve updateContent update
@@ -95,7 +95,8 @@ failed messages.appends_are_concatenated (VL-S12)
   at        src/a.rs:7
 
 failed as expected durability.acknowledged_writes_survive_a_crash
-  rule      after a crash, everything that was answered is there and whole
+  rule      after a crash every acknowledged message is whole, and at most the
+            call in flight is added
   expected  the rule holds
   actual    no fsync: 2 are lost
 "
@@ -111,7 +112,7 @@ fn a_report_is_written_as_markdown_and_as_json() {
     assert_eq!(
         markdown.out,
         "\
-# redb does not keep what it claims: 1 check failed, and \\`durability.acknowledged\\_writes\\_survive\\_a\\_crash\\` refutes that it survives power loss
+# redb does not keep every claim: 1 check failed, and `durability.acknowledged_writes_survive_a_crash` refutes that it survives power loss
 
 - claims: survives power loss, changes, only add reserve updateContent update delete batch
 - level: none: a core check failed, does not apply, or was not run
@@ -137,7 +138,7 @@ fn a_report_is_written_as_markdown_and_as_json() {
 ## Expected failures
 
 - `durability.acknowledged_writes_survive_a_crash`
-  - rule: after a crash, everything that was answered is there and whole
+  - rule: after a crash every acknowledged message is whole, and at most the call in flight is added
   - expected: the rule holds
   - actual: no fsync: 2 are lost
 "
@@ -178,7 +179,7 @@ fn a_report_is_written_as_markdown_and_as_json() {
                 }],
                 "expectedFailures": [{
                     "check": "durability.acknowledged_writes_survive_a_crash",
-                    "rule": "after a crash, everything that was answered is there and whole",
+                    "rule": "after a crash every acknowledged message is whole, and at most the call in flight is added",
                     "expected": "the rule holds",
                     "actual": "no fsync: 2 are lost"
                 }],
@@ -197,13 +198,13 @@ fn a_report_without_failures_is_no_finding_and_says_what_was_not_run() {
     let file = written(folder.path(), &short(&report));
     let ran = show(&[&file]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert_eq!(ran.out.lines().next(), Some("redb keeps what it claims."));
+    assert_eq!(ran.out.lines().next(), Some("redb keeps every claim."));
 
     // The whole kit, of which one check ran.
     let file = written(folder.path(), &serde_json::from_str(&report.to_json()).unwrap());
     let ran = show(&[&file]);
     let left = throughline_conformance::checks().len() - 2;
-    let expected = format!("redb keeps what was checked; {left} checks were not run.");
+    let expected = format!("redb keeps every checked claim; {left} checks were not run.");
     assert_eq!((ran.code, ran.out.lines().next()), (0, Some(expected.as_str())));
 
     let both = show(&[&file, &file, "--json"]).json();

@@ -7,19 +7,10 @@ use crate::{
     output::{Output, line},
 };
 
-pub(super) fn write(backends: &[Summary], output: &mut Output) -> Result<(), Failure> {
-    for (at, backend) in backends.iter().enumerate() {
-        if at > 0 {
-            output.line("")?;
-        }
-        one(backend, output)?;
-    }
-    Ok(())
-}
-
-fn one(backend: &Summary, output: &mut Output) -> Result<(), Failure> {
+pub(super) fn write(backend: &Summary, output: &mut Output) -> Result<(), Failure> {
     let text = |text: &str| escaped(&line(text));
-    output.line(format_args!("# {} {}\n", text(&backend.backend), text(&backend.verdict())))?;
+    // The ids in the verdict are in code spans.
+    output.line(format_args!("# {} {}\n", text(&backend.backend), line(&backend.verdict())))?;
     output.line(format_args!("- claims: {}", text(&backend.claims)))?;
     output.line(format_args!("- level: {}", text(backend.level_in_words())))?;
     for remark in &backend.remarks {

@@ -25,7 +25,7 @@ enum Verb {
     Report(Report),
 }
 
-/// Shows whether a backend keeps what it claims; exits with 3 if it does not
+/// Shows whether a backend keeps every claim; exits with 3 if it does not
 ///
 /// The test program of a backend writes the file: `cargo test --test conformance -- --report FILE`.
 #[derive(Debug, Args)]
@@ -74,10 +74,18 @@ impl Report {
         session.settled = Some(exit);
         let output = &mut session.output;
         let format = if output.is_json() { Format::Json } else { self.format };
-        match format {
-            Format::Json => output.json("conformance report", &reported)?,
-            Format::Text => text::write(&reported.backends, output)?,
-            Format::Markdown => markdown::write(&reported.backends, output)?,
+        if format == Format::Json {
+            output.json("conformance report", &reported)?;
+            return Ok(exit);
+        }
+        for (at, backend) in reported.backends.iter().enumerate() {
+            if at > 0 {
+                output.line("")?;
+            }
+            match format {
+                Format::Markdown => markdown::write(backend, output)?,
+                _ => text::write(backend, output)?,
+            }
         }
         Ok(exit)
     }

@@ -8,7 +8,7 @@ use throughline::Durability;
 use super::file::{Backend, Check, Detail, Ended};
 use crate::output::count;
 
-/// A backend, and whether it keeps what it claims.
+/// A backend, and whether it keeps every claim.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Summary {
@@ -106,16 +106,16 @@ impl Summary {
         self.keeps_claims
     }
 
-    /// Whether the backend keeps what it claims, in one sentence without its name.
+    /// Whether the backend keeps every claim, in one sentence without its name.
     pub(super) fn verdict(&self) -> String {
         if self.keeps_claims {
             return match self.total.not_run {
-                0 => "keeps what it claims".to_owned(),
-                1 => "keeps what was checked; 1 check was not run".to_owned(),
-                not_run => format!("keeps what was checked; {not_run} checks were not run"),
+                0 => "keeps every claim".to_owned(),
+                1 => "keeps every checked claim; 1 check was not run".to_owned(),
+                not_run => format!("keeps every checked claim; {not_run} checks were not run"),
             };
         }
-        let mut verdict = "does not keep what it claims: ".to_owned();
+        let mut verdict = "does not keep every claim: ".to_owned();
         if self.total.failed > 0 {
             verdict.push_str(&format!("{} failed", count(self.total.failed, "check")));
         }

@@ -9,17 +9,7 @@ use crate::{
 /// The most columns of one fact of a failure. `--json` has all of it.
 const LONGEST_FACT: usize = 1000;
 
-pub(super) fn write(backends: &[Summary], output: &mut Output) -> Result<(), Failure> {
-    for (at, backend) in backends.iter().enumerate() {
-        if at > 0 {
-            output.line("")?;
-        }
-        one(backend, output)?;
-    }
-    Ok(())
-}
-
-fn one(backend: &Summary, output: &mut Output) -> Result<(), Failure> {
+pub(super) fn write(backend: &Summary, output: &mut Output) -> Result<(), Failure> {
     let style = match (backend.keeps_claims(), backend.total.not_run) {
         (false, _) => BAD,
         (true, 0) => GOOD,
