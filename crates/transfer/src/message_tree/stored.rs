@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{TransferError, import::Sink};
 
-/// Returns the paths of a tree. The main path and each fork continue the path that the store has of their thread. What the
-/// store does not have continues with the current path, in the main path, and with the first node otherwise.
+/// Returns the paths of a tree. The main path and each fork continue the path that the store has of their thread. Behind it,
+/// the main path continues with the current path, and a fork with the first node.
 pub(super) fn paths(
     of: &MessageTree<'_>,
     tree: &Tree,

@@ -97,13 +97,14 @@ fn take(
         Some(true) => {}
     }
     for (at, message) in messages.iter().enumerate() {
-        let end = messages.get(at + 1).map_or(text.len(), |next| next.start);
+        let next = messages.get(at + 1);
+        let end = next.map_or(text.len(), |next| next.start);
         let Some(part) = text.get(message.start..end) else {
             threads.report.skip(location, FindingKind::WrongField("start"));
             continue;
         };
         // A line break separates two messages.
-        let part = if end < text.len() { part.strip_suffix('\n').unwrap_or(part) } else { part };
+        let part = if next.is_some() { part.strip_suffix('\n').unwrap_or(part) } else { part };
         if part.trim().is_empty() {
             threads.report.omit("empty message".to_owned());
             continue;
@@ -167,7 +168,7 @@ fn message(json: &RawValue, facts: Option<&Object<'_>>) -> Result<TextMessage, F
     let error = about.raw("status").filter(|status| status.get().starts_with('{'));
     let abandoned = match about.get::<String>("status").as_deref() {
         Some("Pending") => Some("the answer was not finished"),
-        Some("Canceled") => Some("the answer was cancelled"),
+        Some(status) if status.starts_with("Cancel") => Some("the answer was cancelled"),
         _ => error.map(|_| "the answer failed"),
     };
     Ok(TextMessage {

@@ -56,7 +56,10 @@ async fn chats_that_the_package_made_become_threads_and_forks() {
     );
     assert_eq!(seconds(messages), [0, 2, 9, 20]);
     assert_eq!(messages[0].content.as_json(), r#"[{"type":"text","text":"Which is larger?"}]"#);
-    assert_eq!(messages[0].attachments.iter().map(|key| key.as_str()).collect::<Vec<_>>(), ["notes.pdf"]);
+    assert_eq!(
+        messages[0].attachments.iter().map(throughline_core::ids::AttachmentKey::as_str).collect::<Vec<_>>(),
+        ["plan.pdf"]
+    );
     let record = messages[1].metadata.get("source.record").unwrap().get().to_owned();
     assert_eq!(
         record,
@@ -312,4 +315,18 @@ async fn a_database_without_chats_is_refused_by_name() {
     .unwrap();
     assert!(matches!(OpenWebUi::open(&path), Err(TransferError::NoTable { .. })));
     assert!(matches!(AnySource::detect(&path), Err(TransferError::UnknownFormat { .. })));
+}
+
+#[tokio::test]
+async fn a_database_that_open_webui_has_open_is_read_with_its_wal() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("webui.db");
+    let sql = database(&path, "PRAGMA journal_mode = WAL");
+    sql.execute_batch(MADE).unwrap();
+    let before = (fs::read(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap());
+    let (db, source) = (store(), AnySource::detect(&path).unwrap());
+    assert_eq!(source.import(&db).await.unwrap().messages, 14);
+    let after = (fs::read(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap());
+    assert!(before == after);
+    sql.execute_batch("DELETE FROM chat").unwrap();
 }

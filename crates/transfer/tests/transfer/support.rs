@@ -143,7 +143,7 @@ pub(crate) fn database(path: &Path, sql: &str) -> rusqlite::Connection {
     db
 }
 
-/// Plans an import from a database that was cut off at many places: it is an error or a report, and no panic.
+/// Plans an import from a database that was cut off at many points: it is an error or a report, and no panic.
 pub(crate) async fn cut_database(
     path: &Path,
     open: impl Fn(&Path) -> Result<throughline_transfer::AnySource, throughline_transfer::TransferError>,
@@ -159,4 +159,14 @@ pub(crate) async fn cut_database(
         }
     }
     fs::write(path, whole).unwrap();
+}
+
+/// Returns a frame of zstd whose only block is not compressed.
+pub(crate) fn zstd(text: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0b1010_0000];
+    frame.extend(u32::try_from(text.len()).unwrap().to_le_bytes());
+    let header = 1 | (u32::try_from(text.len()).unwrap() << 3);
+    frame.extend(&header.to_le_bytes()[..3]);
+    frame.extend(text);
+    frame
 }
