@@ -38,6 +38,8 @@
 //! | [`ChatGpt`]: the data export of ChatGPT | yes | no |
 //! | [`ClaudeAi`]: the data export of Claude.ai | yes | no |
 //! | [`LibreChat`]: exports of LibreChat | yes | no |
+//! | [`OpenWebUi`]: the database and the exports of Open WebUI | yes | no |
+//! | [`Zed`]: the threads of Zed | yes | no |
 //! | [`Aider`]: chat histories of aider | yes | no |
 //! | [`ShareGpt`]: conversations of ShareGPT | yes | yes |
 //! | [`Markdown`]: text to read | no | yes |
@@ -73,6 +75,7 @@ mod markdown;
 mod message_tree;
 mod ndjson;
 mod object;
+mod open_webui;
 mod openai_agents;
 mod output;
 mod progress;
@@ -84,6 +87,7 @@ mod share_gpt;
 mod sqlite_file;
 mod stored;
 mod walk;
+mod zed;
 mod zstd_stream;
 
 pub use self::{
@@ -100,8 +104,10 @@ pub use self::{
     libre_chat::LibreChat,
     markdown::Markdown,
     ndjson::Ndjson,
+    open_webui::OpenWebUi,
     openai_agents::OpenAiAgents,
     progress::Progress,
     report::{NotListed, Report},
     share_gpt::ShareGpt,
+    zed::Zed,
 };

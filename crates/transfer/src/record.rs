@@ -75,16 +75,21 @@ pub(crate) fn attach(row: &mut ImportRow, message: &Object<'_>, field: &str, nam
     drop(each_element(list, |attachment| {
         let Ok(attachment) = Object::read(attachment.get()) else { return };
         let name = names.iter().find_map(|name| attachment.get::<String>(name));
-        if let Some(name) = name.and_then(|name| AttachmentKey::new(name).ok())
-            && row.attachments.len() < MAX_ATTACHMENTS
-            && !row.attachments.contains(&name)
-        {
-            row.attachments.push(name);
+        if let Some(name) = name.and_then(|name| AttachmentKey::new(name).ok()) {
+            push_attachment(row, name);
         }
     }));
 }
 
-fn block(record: &str) -> String {
+/// Adds the name of an attached file to a message, once.
+pub(crate) fn push_attachment(row: &mut ImportRow, name: AttachmentKey) {
+    if row.attachments.len() < MAX_ATTACHMENTS && !row.attachments.contains(&name) {
+        row.attachments.push(name);
+    }
+}
+
+/// Returns a block that keeps a record.
+pub(crate) fn block(record: &str) -> String {
     format!(r#"{{"type":"{RECORD}","record":{record}}}"#)
 }
 

@@ -1,6 +1,6 @@
 //! SQLite files of other programs, which are only read.
 
-use std::path::Path;
+use std::{fs::File, io::Read as _, path::Path};
 
 use rusqlite::{Connection, OpenFlags, types::ValueRef};
 use throughline_core::Timestamp;
@@ -11,6 +11,17 @@ use crate::{FindingKind, TransferError, iso8601};
 pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(path, flags)
+}
+
+/// The first bytes of a SQLite file.
+pub(crate) const MAGIC: &[u8] = b"SQLite format 3\0";
+
+/// Whether a file is a SQLite database.
+pub(crate) fn is_one(path: &Path) -> Result<bool, TransferError> {
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut head));
+    read.map_err(TransferError::io(path, "read"))?;
+    Ok(head == MAGIC)
 }
 
 /// Adds the path to an error of SQLite.

@@ -5,7 +5,7 @@ use std::{fmt, path::Path, str::FromStr};
 use super::{AnySource, probe::Probe};
 use crate::{
     Aider, ChatFolder, ChatGpt, ClaudeAi, ClaudeCode, CodexRollouts, LegacySqlite, LibreChat, Ndjson,
-    OpenAiAgents, ShareGpt, TransferError,
+    OpenAiAgents, OpenWebUi, ShareGpt, TransferError, Zed,
 };
 
 /// A format that can be imported.
@@ -34,6 +34,10 @@ pub enum Format {
     ClaudeAi,
     /// Exports of LibreChat: see [`LibreChat`].
     LibreChat,
+    /// Chats of Open WebUI: see [`OpenWebUi`].
+    OpenWebUi,
+    /// Threads of Zed: see [`Zed`].
+    Zed,
     /// Chat histories of aider: see [`Aider`].
     Aider,
     /// Conversations of ShareGPT: see [`ShareGpt`].
@@ -54,6 +58,8 @@ impl Format {
         Self::ChatGpt,
         Self::ClaudeAi,
         Self::LibreChat,
+        Self::OpenWebUi,
+        Self::Zed,
         Self::Aider,
         Self::ShareGpt,
         Self::ChatFolder,
@@ -71,6 +77,8 @@ impl Format {
             Self::ChatGpt => "chatgpt",
             Self::ClaudeAi => "claude-ai",
             Self::LibreChat => "librechat",
+            Self::OpenWebUi => "open-webui",
+            Self::Zed => "zed",
             Self::Aider => "aider",
             Self::ShareGpt => "sharegpt",
             Self::ChatFolder => "chat-folder",
@@ -88,6 +96,8 @@ impl Format {
             Self::ChatGpt => ChatGpt::recognizes(probe),
             Self::ClaudeAi => ClaudeAi::recognizes(probe),
             Self::LibreChat => LibreChat::recognizes(probe),
+            Self::OpenWebUi => OpenWebUi::recognizes(probe),
+            Self::Zed => Zed::recognizes(probe),
             Self::Aider => Aider::recognizes(probe),
             Self::ShareGpt => ShareGpt::recognizes(probe),
             // Only a folder is one.
@@ -100,7 +110,13 @@ impl Format {
     const fn takes_folders(self) -> bool {
         matches!(
             self,
-            Self::ClaudeCode | Self::Codex | Self::ChatGpt | Self::ClaudeAi | Self::LibreChat | Self::Aider
+            Self::ClaudeCode
+                | Self::Codex
+                | Self::ChatGpt
+                | Self::ClaudeAi
+                | Self::LibreChat
+                | Self::Zed
+                | Self::Aider
         )
     }
 
@@ -134,6 +150,8 @@ impl Format {
             Self::ChatGpt => ChatGpt::open(path)?.into(),
             Self::ClaudeAi => ClaudeAi::open(path)?.into(),
             Self::LibreChat => LibreChat::open(path)?.into(),
+            Self::OpenWebUi => OpenWebUi::open(path)?.into(),
+            Self::Zed => Zed::open(path)?.into(),
             Self::Aider => Aider::open(path)?.into(),
             Self::ShareGpt => ShareGpt::open(path)?.into(),
             Self::ChatFolder => ChatFolder::open(path)?.into(),

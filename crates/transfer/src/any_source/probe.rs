@@ -15,7 +15,6 @@ use crate::{TransferError, export_archive, sqlite_file, walk, zstd_stream};
 const HEAD: u64 = 1 << 20;
 /// The most lines that are looked at.
 const LINES: usize = 100;
-const SQLITE: &[u8] = b"SQLite format 3\0";
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// A file or a folder whose format is not known yet.
@@ -83,7 +82,7 @@ impl Probe {
 
     /// Opens the file if it is a SQLite database.
     fn database(&self) -> Option<Connection> {
-        self.head.starts_with(SQLITE).then(|| sqlite_file::open(&self.path).ok()).flatten()
+        self.head.starts_with(sqlite_file::MAGIC).then(|| sqlite_file::open(&self.path).ok()).flatten()
     }
 
     /// Whether the file is a SQLite database with this table or view.

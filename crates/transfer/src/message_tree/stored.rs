@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{TransferError, import::Sink};
 
-/// Returns the paths of a tree. The main path and each fork continue the path that the store has of their thread. Behind
-/// the end of a stored path, the main path continues with the current one, and a fork with the first node.
+/// Returns the paths of a tree. The main path and each fork continue the path that the store has of their thread. Behind it,
+/// the main path continues with the current path, and a fork with the first node.
 pub(super) fn paths(
     of: &MessageTree<'_>,
     tree: &Tree,

@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use throughline_core::{Role, messages::History};
 use throughline_transfer::{AnySource, CodexRollouts, Format};
 
-use crate::support::{cut_at_every_byte, everything, ids, rows, store};
+use crate::support::{cut_at_every_byte, everything, ids, rows, store, zstd};
 
 const ID: &str = "0199e2ab-7c1d-7a41-9a51-7d3f1c2b4e5f";
 
@@ -120,16 +120,6 @@ async fn a_compressed_and_archived_rollout_is_the_same_conversation() {
     let other = store();
     source().import(&other).await.unwrap();
     assert!(everything(&other).await[ID].0.archived);
-}
-
-/// Returns a frame of zstd whose only block is not compressed.
-fn zstd(text: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0b1010_0000];
-    frame.extend(u32::try_from(text.len()).unwrap().to_le_bytes());
-    let header = 1 | (u32::try_from(text.len()).unwrap() << 3);
-    frame.extend(&header.to_le_bytes()[..3]);
-    frame.extend(text);
-    frame
 }
 
 #[tokio::test]

@@ -1,26 +1,15 @@
 //! SQLite sessions of the OpenAI Agents SDK.
 
-use std::{fs, path::Path};
-
-use rusqlite::Connection;
 use throughline_core::{
     Role,
     messages::{History, PageFrom},
 };
 use throughline_transfer::{AnySource, Format, OpenAiAgents, TransferError};
 
-use crate::support::{everything, ids, rows, store};
+use crate::support::{cut_database, database, everything, ids, rows, store};
 
 /// A database that the package made, as SQL.
 const MADE: &str = include_str!("openai_agents.sql");
-
-fn database(path: &Path, sql: &str) -> Connection {
-    let db = Connection::open(path).unwrap();
-    // The package's dump has its tables in the order of their names.
-    db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
-    db.execute_batch(sql).unwrap();
-    db
-}
 
 #[tokio::test]
 async fn sessions_and_branches_that_the_package_made_become_threads() {
@@ -187,11 +176,5 @@ async fn a_database_that_is_cut_off_is_an_error_and_no_panic() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sessions");
     drop(database(&path, MADE));
-    let whole = fs::read(&path).unwrap();
-    for end in (0..whole.len()).step_by(509) {
-        fs::write(&path, &whole[..end]).unwrap();
-        if let Ok(source) = OpenAiAgents::open(&path) {
-            let _ = source.plan().await;
-        }
-    }
+    cut_database(&path, |path| OpenAiAgents::open(path).map(Into::into)).await;
 }

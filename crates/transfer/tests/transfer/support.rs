@@ -133,3 +133,40 @@ pub(crate) async fn cut_at_every_byte(
         }
     }
 }
+
+/// Writes a database that these statements make.
+pub(crate) fn database(path: &Path, sql: &str) -> rusqlite::Connection {
+    let db = rusqlite::Connection::open(path).unwrap();
+    // A dump has its tables in the order of their names.
+    db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+    db.execute_batch(sql).unwrap();
+    db
+}
+
+/// Plans an import from a database that was cut off at many points: it is an error or a report, and no panic.
+pub(crate) async fn cut_database(
+    path: &Path,
+    open: impl Fn(&Path) -> Result<throughline_transfer::AnySource, throughline_transfer::TransferError>,
+) {
+    let whole = fs::read(path).unwrap();
+    let all = open(path).unwrap().plan().await.unwrap().messages;
+    for end in (509..whole.len()).step_by(509) {
+        fs::write(path, &whole[..end]).unwrap();
+        let Ok(source) = open(path) else { continue };
+        if let Ok(report) = source.plan().await {
+            // An index at the end can be missing.
+            assert!(report.messages == all || !report.skipped.is_empty(), "{end}: {report:?}");
+        }
+    }
+    fs::write(path, whole).unwrap();
+}
+
+/// Returns a frame of zstd whose only block is not compressed.
+pub(crate) fn zstd(text: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0b1010_0000];
+    frame.extend(u32::try_from(text.len()).unwrap().to_le_bytes());
+    let header = 1 | (u32::try_from(text.len()).unwrap() << 3);
+    frame.extend(&header.to_le_bytes()[..3]);
+    frame.extend(text);
+    frame
+}
