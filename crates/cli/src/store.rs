@@ -10,7 +10,7 @@ use throughline::{
     backend::search::Tokenizer,
     pipeline::LayerList,
     postgres::{OpenError, PostgresBackend, PostgresReader},
-    sqlite::{Maintenance, SqliteOptions, SqliteReader},
+    sqlite::{self, Maintenance, SqliteOptions, SqliteReader},
 };
 
 use crate::{Access, Failure};
@@ -50,13 +50,12 @@ impl StoreName {
     /// Returns the file.
     ///
     /// # Errors
-    /// A usage error for another store.
-    pub(crate) fn file(&self, command: &str) -> Result<&Path, Failure> {
+    /// A usage error for another store, with the alternative for a Postgres store.
+    pub(crate) fn file(&self, command: &str, alternative: &str) -> Result<&Path, Failure> {
         match self {
             Self::File(path) => Ok(path),
-            Self::Url(_) => Err(Failure::usage(format!(
-                "`{command}` works on a SQLite file: use the tools of Postgres for that store"
-            ))),
+            Self::Url(_) => Err(Failure::usage(format!("`{command}` works on a SQLite file only"))
+                .advise(format!("for a Postgres store, {alternative}"))),
         }
     }
 }
@@ -138,35 +137,26 @@ pub(crate) async fn open(
         (StoreName::File(path), Access::Read) => build(layers, SqliteReader::open(path).await?),
         (StoreName::File(path), Access::Write) => {
             let options = SqliteOptions::new().search(opening.index);
-            let options = if std::fs::exists(path).is_ok_and(|exists| exists) {
-                keep_index(options, path).await?
-            } else if opening.creates {
-                options
-            } else {
-                // Opening the backend would create it; this error names the file.
-                return Err(throughline::sqlite::OpenError::Missing { path: path.clone() }.into());
+            let options = match SqliteReader::open(path).await {
+                Ok(reader) => keep_index(options, &reader),
+                // It says nothing about the index.
+                Err(error) if error.kind().passes_with_time() => return Err(error.into()),
+                // A writer creates the store, or settles the reason.
+                Err(_) if opening.creates => options,
+                Err(sqlite::OpenError::Older { .. } | sqlite::OpenError::NoWalIndex { .. }) => options,
+                Err(error) => return Err(error.into()),
             };
-            build(layers, options.open(path).await?)
+            build(layers, options.open(path).await.map_err(|error| Failure::of_writing(error, path))?)
         }
         (StoreName::Url(url), _) => postgres(url, opening, layers).await,
     }
 }
 
 /// Keeps the full-text index that the file has; without this the index would miss the changes.
-///
-/// # Errors
-/// An error that passes with time: it says nothing about the index. The opening for writing reports the others, or settles
-/// them, such as an older version.
-async fn keep_index(options: SqliteOptions, path: &Path) -> Result<SqliteOptions, Failure> {
-    match SqliteReader::open(path).await {
-        Ok(reader) => {
-            let claims = reader.capabilities();
-            let tokenizer = if claims.cjk_search { Tokenizer::Cjk } else { Tokenizer::Words };
-            Ok(if claims.search { options.search(true).tokenizer(tokenizer) } else { options })
-        }
-        Err(error) if error.kind().passes_with_time() => Err(error.into()),
-        Err(_) => Ok(options),
-    }
+fn keep_index(options: SqliteOptions, reader: &SqliteReader) -> SqliteOptions {
+    let claims = reader.capabilities();
+    let tokenizer = if claims.cjk_search { Tokenizer::Cjk } else { Tokenizer::Words };
+    if claims.search { options.search(true).tokenizer(tokenizer) } else { options }
 }
 
 /// Opens the file of a store for maintenance that changes nothing.

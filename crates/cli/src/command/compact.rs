@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use super::verify::Verified;
 use crate::{
-    Exit, Outcome, Session,
+    Exit, Failure, Outcome, Session,
     output::{GOOD, bytes, line},
 };
 
-/// Copies the rows to a new file without free pages; shows what that would save without --into
+/// Copies a SQLite store to a new file without free pages
 ///
-/// The store itself stays as it is, because other processes may have it open. End all writers before you move the new file to its
+/// Without --into it shows the size of the free pages. The store itself stays as it is, because other processes may have it open. End all writers before you move the new file to its
 /// path.
 #[derive(Debug, Args)]
 pub(crate) struct Compact {
@@ -37,7 +37,8 @@ struct Compacted {
 
 impl Compact {
     pub(super) async fn run(self, session: &mut Session) -> Outcome {
-        let file = session.file("compact").await?;
+        let file =
+            session.file("compact", "use `VACUUM FULL` on the tables of the schema `throughline`").await?;
         let storage = file.storage().await?;
         let mut done = Compacted {
             file_bytes: storage.file_bytes,
@@ -48,10 +49,10 @@ impl Compact {
         };
         if let Some(into) = &done.into {
             let progress = super::progress::spinner("copying rows");
-            let rebuilt = file.rebuild_into(into).await?;
+            let rebuilt = file.rebuild_into(into).await.map_err(Failure::of_copy)?;
             progress.finish_and_clear();
             done.bytes = Some(rebuilt.bytes);
-            done.verification = Some(Verified::of(&rebuilt.verification));
+            done.verification = Some(Verified::of(rebuilt.verification));
         }
         let exit = done.verification.as_ref().map_or(Exit::Done, Verified::exit);
         session.settled = Some(exit);
@@ -62,7 +63,7 @@ impl Compact {
             return Ok(exit);
         }
         let (file, free) = (bytes(done.file_bytes), bytes(done.free_bytes));
-        output.sentence(format_args!("{name}: {file}, and {free} of it are free pages."))?;
+        output.sentence(format_args!("{name} has {file}, of which {free} are free pages."))?;
         match (&done.into, done.bytes, &done.verification) {
             (Some(into), Some(size), Some(verification)) => {
                 let into = line(&into.to_string_lossy());
