@@ -138,7 +138,10 @@ pub(crate) async fn open(
         (StoreName::File(path), Access::Write) => {
             let options = SqliteOptions::new().search(opening.index);
             let options = match SqliteReader::open(path).await {
-                Ok(reader) => keep_index(options, &reader),
+                Ok(reader) => match kept_index(&reader) {
+                    Some(tokenizer) => options.search(true).tokenizer(tokenizer),
+                    None => options,
+                },
                 // It says nothing about the index.
                 Err(error) if error.kind().passes_with_time() => return Err(error.into()),
                 // A writer creates the store, or settles the reason.
@@ -152,11 +155,11 @@ pub(crate) async fn open(
     }
 }
 
-/// Keeps the full-text index that the file has; without this the index would miss the changes.
-fn keep_index(options: SqliteOptions, reader: &SqliteReader) -> SqliteOptions {
+/// The tokenizer of the full-text index that the store has. Without the index a writer would leave its messages out; with another
+/// tokenizer it would build the index again.
+fn kept_index(reader: &impl Backend) -> Option<Tokenizer> {
     let claims = reader.capabilities();
-    let tokenizer = if claims.cjk_search { Tokenizer::Cjk } else { Tokenizer::Words };
-    if claims.search { options.search(true).tokenizer(tokenizer) } else { options }
+    claims.search.then_some(if claims.cjk_search { Tokenizer::Cjk } else { Tokenizer::Words })
 }
 
 /// Opens the file of a store for maintenance that changes nothing.
@@ -168,15 +171,17 @@ async fn postgres(url: &str, opening: Opening, layers: LayerList) -> Result<Pers
     if opening.access == Access::Read {
         return build(layers, PostgresReader::open(url).await?);
     }
-    let mut options = PostgresBackend::builder().search(opening.index);
-    if !opening.creates {
-        // Opening the backend creates the schema, and migrates an older one.
-        match PostgresReader::open(url).await {
-            Ok(reader) => options = options.search(opening.index || reader.capabilities().search),
-            Err(OpenError::Older { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let options = PostgresBackend::builder().search(opening.index);
+    // Opening the backend creates the schema, and migrates an older one.
+    let options = match PostgresReader::open(url).await {
+        Ok(reader) => match kept_index(&reader) {
+            Some(tokenizer) => options.search(true).tokenizer(tokenizer),
+            None => options,
+        },
+        Err(OpenError::Missing) if opening.creates => options,
+        Err(OpenError::Older { .. }) => options,
+        Err(error) => return Err(error.into()),
+    };
     build(layers, options.open(url).await?)
 }
 
@@ -212,6 +217,17 @@ mod tests {
             assert_eq!(name.to_string(), shown);
             assert_eq!(format!("{name:?}"), shown);
         }
+    }
+
+    #[test]
+    fn a_writer_keeps_the_tokenizer_of_the_index() {
+        let memory = throughline::memory::MemoryBackend::new;
+        assert_eq!(kept_index(&memory().with_tokenizer(Tokenizer::Cjk)), Some(Tokenizer::Cjk));
+        assert_eq!(kept_index(&memory().with_tokenizer(Tokenizer::Words)), Some(Tokenizer::Words));
+        let without = throughline_conformance::FakeBackend::new();
+        let without =
+            without.backend_with(throughline::Capabilities::full(throughline::Durability::Volatile));
+        assert_eq!(kept_index(&without), None);
     }
 
     #[test]

@@ -21,7 +21,7 @@ async fn a_file_that_is_no_store_of_this_version_is_refused_and_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let other = rusqlite::Connection::open(at("other.db")).unwrap();
-    other.execute_batch("CREATE TABLE notes (text)").unwrap();
+    other.execute_batch("CREATE TABLE letters (text)").unwrap();
     drop(other);
     fs::write(at("text.db"), "Dear diary").unwrap();
     fs::write(at("empty.db"), "").unwrap();
@@ -48,11 +48,11 @@ async fn a_file_that_is_no_store_of_this_version_is_refused_and_unchanged() {
 #[allow(clippy::print_stdout, reason = "a skip must be visible")]
 fn run_without_rights(store: &Path, arguments: &[&str]) -> Option<crate::kit::Ran> {
     use std::os::unix::process::CommandExt as _;
-    const NOBODY: u32 = 65_534;
+    const WITHOUT_RIGHTS: u32 = 65_534;
     let mut command = program();
     command.arg("--store").arg(store).args(arguments);
     if rustix::process::geteuid().is_root() {
-        command.uid(NOBODY).gid(NOBODY).current_dir("/");
+        command.uid(WITHOUT_RIGHTS).gid(WITHOUT_RIGHTS).current_dir("/");
     }
     match command.output() {
         Ok(output) => Some(output.into()),
