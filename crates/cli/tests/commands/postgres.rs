@@ -135,7 +135,7 @@ async fn a_role_that_may_only_select_runs_every_reading_command_next_to_a_live_w
 }
 
 #[tokio::test]
-async fn tail_follows_a_postgres_store_while_its_writers_are_killed() {
+async fn tail_shows_each_change_of_a_postgres_store_once_while_its_writers_are_killed() {
     let Some(cluster) = cluster() else { return };
     let url = cluster.url("postgres");
     open(&url).await.close().await.unwrap();
