@@ -15,6 +15,7 @@ mod feed_positions;
 #[cfg(feature = "postgres")]
 mod full_text_postgres;
 mod full_text_sqlite;
+mod imported;
 mod killed;
 #[cfg(feature = "postgres")]
 mod moved;

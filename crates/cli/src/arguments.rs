@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
         help_heading = EVERYWHERE
     )]
     pub(crate) store: Option<String>,
-    /// The tenant
+    /// The tenant; `doctor`, `verify`, `stats` and `repair` work on all
     #[arg(
         long,
         global = true,

@@ -71,16 +71,13 @@ pub fn run(stack: Stack) -> ExitCode {
 /// If the operating system gives no threads for a runtime.
 #[must_use]
 pub fn run_with(stack: Stack, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
     let parsed = Arguments::command()
-        .try_get_matches_from(arguments)
+        .try_get_matches_from(&arguments)
         .and_then(|matches| Arguments::from_arg_matches(&matches));
     let arguments = match parsed {
         Ok(arguments) => arguments,
-        Err(answer) => {
-            // A reader of the help that leaves, as `head` does, is no failure.
-            drop(answer.print());
-            return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2));
-        }
+        Err(answer) => return print_answer(&answer, &arguments),
     };
     let is_json = arguments.json;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -150,6 +147,20 @@ async fn interrupted() {
         () = control_c => {}
         () = terminated => {}
     }
+}
+
+/// Prints the help or the version, or why the arguments are not valid.
+fn print_answer(answer: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    let is_failure = answer.use_stderr();
+    let mut options = arguments.iter().take_while(|argument| *argument != "--");
+    if is_failure && options.any(|argument| argument == "--json") {
+        let Failure::Reported(report) = Failure::of_arguments(answer) else { return ExitCode::SUCCESS };
+        print_failure(&report, true);
+    } else {
+        // A reader of the help that leaves, as `head` does, is no failure.
+        drop(answer.print());
+    }
+    ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2))
 }
 
 /// Writes a failure to the error output.

@@ -109,13 +109,29 @@ impl Session {
     }
 
     /// Opens the file of the store for maintenance, which changes nothing.
-    pub(crate) async fn file(&self, command: &str) -> Result<Maintenance, Failure> {
-        store::file(self.store()?.file(command)?).await
+    ///
+    /// # Errors
+    /// A usage error with the alternative if the store is no file.
+    pub(crate) async fn file(&self, command: &str, alternative: &str) -> Result<Maintenance, Failure> {
+        store::file(self.store()?.file(command, alternative)?).await
+    }
+
+    /// Whether the store is a SQLite file.
+    pub(crate) const fn is_file(&self) -> bool {
+        matches!(self.store, Some(StoreName::File(_)))
     }
 
     /// Opens the file of the store for maintenance that changes it.
-    pub(crate) async fn file_to_change(&mut self, command: &str) -> Result<Maintenance, Failure> {
-        let (db, maintenance) = store::open_for_maintenance(self.store()?.file(command)?).await?;
+    ///
+    /// # Errors
+    /// A usage error with the alternative if the store is no file.
+    pub(crate) async fn file_to_change(
+        &mut self,
+        command: &str,
+        alternative: &str,
+    ) -> Result<Maintenance, Failure> {
+        let path = self.store()?.file(command, alternative)?;
+        let (db, maintenance) = store::open_for_maintenance(path).await?;
         self.keep(&db);
         Ok(maintenance)
     }

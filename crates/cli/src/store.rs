@@ -10,7 +10,7 @@ use throughline::{
     backend::search::Tokenizer,
     pipeline::LayerList,
     postgres::{OpenError, PostgresBackend, PostgresReader},
-    sqlite::{Maintenance, SqliteBackend, SqliteOptions, SqliteReader},
+    sqlite::{self, Maintenance, SqliteBackend, SqliteOptions, SqliteReader},
 };
 
 use crate::{Access, Failure};
@@ -50,13 +50,12 @@ impl StoreName {
     /// Returns the file.
     ///
     /// # Errors
-    /// A usage error for another store.
-    pub(crate) fn file(&self, command: &str) -> Result<&Path, Failure> {
+    /// A usage error for another store, with the alternative for a Postgres store.
+    pub(crate) fn file(&self, command: &str, alternative: &str) -> Result<&Path, Failure> {
         match self {
             Self::File(path) => Ok(path),
-            Self::Url(_) => Err(Failure::usage(format!(
-                "`{command}` works on a SQLite file: use the tools of Postgres for that store"
-            ))),
+            Self::Url(_) => Err(Failure::usage(format!("`{command}` works on a SQLite file only"))
+                .advise(format!("for a Postgres store, {alternative}"))),
         }
     }
 }
@@ -150,32 +149,26 @@ pub(crate) async fn open_for_maintenance(path: &Path) -> Result<(Persistence, Ma
 
 async fn backend(path: &Path, opening: Opening) -> Result<SqliteBackend, Failure> {
     let options = SqliteOptions::new().search(opening.index);
-    let options = if std::fs::exists(path).is_ok_and(|exists| exists) {
-        keep_index(options, path).await?
-    } else if opening.creates {
-        options
-    } else {
-        // Opening the backend would create it; this error names the file.
-        return Err(throughline::sqlite::OpenError::Missing { path: path.to_owned() }.into());
+    let options = match SqliteReader::open(path).await {
+        Ok(reader) => match kept_index(&reader) {
+            Some(tokenizer) => options.search(true).tokenizer(tokenizer),
+            None => options,
+        },
+        // It says nothing about the index.
+        Err(error) if error.kind().passes_with_time() => return Err(error.into()),
+        // A writer creates the store, or settles the reason.
+        Err(_) if opening.creates => options,
+        Err(sqlite::OpenError::Older { .. } | sqlite::OpenError::NoWalIndex { .. }) => options,
+        Err(error) => return Err(error.into()),
     };
-    Ok(options.open(path).await?)
+    options.open(path).await.map_err(|error| Failure::of_writing(error, path))
 }
 
-/// Keeps the full-text index that the file has; without this the index would miss the changes.
-///
-/// # Errors
-/// An error that passes with time: it says nothing about the index. The opening for writing reports the others, or settles
-/// them, such as an older version.
-async fn keep_index(options: SqliteOptions, path: &Path) -> Result<SqliteOptions, Failure> {
-    match SqliteReader::open(path).await {
-        Ok(reader) => {
-            let claims = reader.capabilities();
-            let tokenizer = if claims.cjk_search { Tokenizer::Cjk } else { Tokenizer::Words };
-            Ok(if claims.search { options.search(true).tokenizer(tokenizer) } else { options })
-        }
-        Err(error) if error.kind().passes_with_time() => Err(error.into()),
-        Err(_) => Ok(options),
-    }
+/// The tokenizer of the full-text index that the store has. Without the index a writer would leave its messages out; with another
+/// tokenizer it would build the index again.
+fn kept_index(reader: &impl Backend) -> Option<Tokenizer> {
+    let claims = reader.capabilities();
+    claims.search.then_some(if claims.cjk_search { Tokenizer::Cjk } else { Tokenizer::Words })
 }
 
 /// Opens the file of a store for maintenance that changes nothing.
@@ -187,15 +180,17 @@ async fn postgres(url: &str, opening: Opening, layers: LayerList) -> Result<Pers
     if opening.access == Access::Read {
         return build(layers, PostgresReader::open(url).await?);
     }
-    let mut options = PostgresBackend::builder().search(opening.index);
-    if !opening.creates {
-        // Opening the backend creates the schema, and migrates an older one.
-        match PostgresReader::open(url).await {
-            Ok(reader) => options = options.search(opening.index || reader.capabilities().search),
-            Err(OpenError::Older { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let options = PostgresBackend::builder().search(opening.index);
+    // Opening the backend creates the schema, and migrates an older one.
+    let options = match PostgresReader::open(url).await {
+        Ok(reader) => match kept_index(&reader) {
+            Some(tokenizer) => options.search(true).tokenizer(tokenizer),
+            None => options,
+        },
+        Err(OpenError::Missing) if opening.creates => options,
+        Err(OpenError::Older { .. }) => options,
+        Err(error) => return Err(error.into()),
+    };
     build(layers, options.open(url).await?)
 }
 
@@ -231,6 +226,17 @@ mod tests {
             assert_eq!(name.to_string(), shown);
             assert_eq!(format!("{name:?}"), shown);
         }
+    }
+
+    #[test]
+    fn a_writer_keeps_the_tokenizer_of_the_index() {
+        let memory = throughline::memory::MemoryBackend::new;
+        assert_eq!(kept_index(&memory().with_tokenizer(Tokenizer::Cjk)), Some(Tokenizer::Cjk));
+        assert_eq!(kept_index(&memory().with_tokenizer(Tokenizer::Words)), Some(Tokenizer::Words));
+        let without = throughline_conformance::FakeBackend::new();
+        let without =
+            without.backend_with(throughline::Capabilities::full(throughline::Durability::Volatile));
+        assert_eq!(kept_index(&without), None);
     }
 
     #[test]

@@ -52,7 +52,7 @@ struct Log {
     limit: u32,
 }
 
-/// Verifies the log with its key and anchors; exits with 3 if something was changed
+/// Verifies the log with its key; exits with 3 if something was changed
 #[derive(Debug, Args)]
 struct Verify {
     #[command(flatten)]
@@ -62,7 +62,9 @@ struct Verify {
     anchors: Option<PathBuf>,
 }
 
-/// Prints an anchor of the log as one line of JSON; keep it outside of the store
+/// Prints an anchor of the log as one line of JSON
+///
+/// Keep it outside of the store: with it, `audit verify` detects that the end of the log was removed.
 #[derive(Debug, Args)]
 struct MakeAnchor {
     #[command(flatten)]
@@ -122,12 +124,22 @@ fn anchors(path: Option<&Path>) -> Result<Vec<Anchor>, Failure> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(at, line)| {
-            serde_json::from_str(line).map_err(|error| {
+            anchor(line).map_err(|error| {
                 let text = format!("line {} of `{}` is no anchor: {error}", at + 1, path.display());
                 Failure::new(Exit::Failed, "invalid", text)
             })
         })
         .collect()
+}
+
+/// Reads an anchor, or the document of `audit anchor --json`.
+fn anchor(line: &str) -> serde_json::Result<Anchor> {
+    let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line)?;
+    if fields.contains_key("command") {
+        fields.remove("command");
+        fields.remove("version");
+    }
+    serde_json::from_value(fields.into())
 }
 
 impl Audit {
@@ -291,9 +303,11 @@ impl MakeAnchor {
             return Err(Failure::new(Exit::Findings, "corrupt", "no anchor was made: the log is not intact"));
         }
         let anchor = audit::anchor(&db, &key).await?;
-        // The same line with and without --json: it is kept, and read again by `--anchors`.
-        let anchor = serde_json::to_string(&anchor)?;
-        session.output.line(anchor)?;
+        // `--anchors` reads both forms.
+        match session.output.is_json() {
+            true => session.output.json("audit anchor", &anchor)?,
+            false => session.output.line(serde_json::to_string(&anchor)?)?,
+        }
         Ok(Exit::Done)
     }
 }

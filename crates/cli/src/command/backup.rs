@@ -12,7 +12,9 @@ use crate::{
     output::{GOOD, bytes, line},
 };
 
-/// Copies one moment of the store to a new file, while writers continue
+/// Copies one moment of a SQLite store to a new file
+///
+/// Hosts can write meanwhile.
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
     /// The new file
@@ -41,18 +43,18 @@ pub(super) struct Proof {
 
 impl Backup {
     pub(super) async fn run(self, session: &mut Session) -> Outcome {
-        let file = session.file("backup").await?;
+        let file = session.file("backup", "use `pg_dump`, or `throughline export`").await?;
         let progress = super::progress::spinner("copying");
         let made = if self.prove {
-            let proven = file.backup_proven(&self.file).await?;
+            let proven = file.backup_proven(&self.file).await.map_err(Failure::of_copy)?;
             let proof = Proof {
                 position: reopen(&self.file, proven.position).await?,
                 equal_rows: proven.rows,
-                verification: Verified::of(&proven.verification),
+                verification: Verified::of(proven.verification),
             };
             Made { file: self.file, bytes: proven.backup.bytes, proof: Some(proof) }
         } else {
-            let backup = file.backup(&self.file).await?;
+            let backup = file.backup(&self.file).await.map_err(Failure::of_copy)?;
             Made { file: self.file, bytes: backup.bytes, proof: None }
         };
         progress.finish_and_clear();

@@ -12,6 +12,9 @@ use crate::{
     output::{CAUTION, GOOD, Output, bytes, line},
 };
 
+/// What a user does about the free pages of a store that is no file.
+const OTHERWISE: &str = "use `VACUUM FULL` on the tables of the schema `throughline`";
+
 /// Gives the free pages of the file back to the system; shows how many, and changes nothing without --apply
 ///
 /// With --apply the file shrinks in short steps, and other processes write meanwhile. `retain` and `purge` free pages.
@@ -59,7 +62,7 @@ struct Copied {
 
 impl Compact {
     pub(super) async fn run(self, session: &mut Session) -> Outcome {
-        let storage = session.file("compact").await?.storage().await?;
+        let storage = session.file("compact", OTHERWISE).await?.storage().await?;
         let mut done = Compacted::of(&storage);
         if self.apply {
             done.shrink(session).await?;
@@ -80,9 +83,10 @@ impl Compact {
 
 async fn copy(session: &Session, into: &Path) -> Result<Copied, Failure> {
     let progress = progress::spinner("copying rows");
-    let rebuilt = session.file("compact").await?.rebuild_into(into).await?;
+    let file = session.file("compact", OTHERWISE).await?;
+    let rebuilt = file.rebuild_into(into).await.map_err(Failure::of_copy)?;
     progress.finish_and_clear();
-    let verification = Verified::of(&rebuilt.verification);
+    let verification = Verified::of(rebuilt.verification);
     Ok(Copied { into: into.to_owned(), bytes: rebuilt.bytes, verification })
 }
 
@@ -104,7 +108,7 @@ impl Compacted {
             return Err(refused.advise("an earlier version created it: copy its rows with --into FILE"));
         }
         let bar = progress::of_bytes("giving pages back");
-        let file = session.file_to_change("compact").await?;
+        let file = session.file_to_change("compact", OTHERWISE).await?;
         let compacted = file
             .compact(|so_far| {
                 bar.set_length(so_far.free_bytes);

@@ -2,6 +2,7 @@
 
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
+use serde_json::json;
 
 use crate::{Exit, Outcome, Session, arguments::Arguments};
 
@@ -20,12 +21,21 @@ pub(crate) struct Man {
     command: Vec<String>,
 }
 
+/// Writes a file as it is, or as a JSON document.
+fn write(session: &mut Session, command: &str, text: &[u8]) -> Outcome {
+    if session.output.is_json() {
+        session.output.json(command, &json!({ "text": String::from_utf8_lossy(text) }))?;
+    } else {
+        session.output.raw(text)?;
+    }
+    Ok(Exit::Done)
+}
+
 impl Completions {
     pub(super) fn run(&self, session: &mut Session) -> Outcome {
         let mut text = Vec::new();
         clap_complete::generate(self.shell, &mut Arguments::command(), "throughline", &mut text);
-        session.output.raw(&text)?;
-        Ok(Exit::Done)
+        write(session, "completions", &text)
     }
 }
 
@@ -42,7 +52,6 @@ impl Man {
         }
         let mut text = Vec::new();
         clap_mangen::Man::new(command.clone()).render(&mut text)?;
-        session.output.raw(&text)?;
-        Ok(Exit::Done)
+        write(session, "man", &text)
     }
 }

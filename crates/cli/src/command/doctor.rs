@@ -24,7 +24,10 @@ const MAX_COUNTED: u64 = 100_000;
 /// The open replies of one read.
 const OPEN: u32 = 200;
 
-/// Shows the version, the size, the WAL, open and expired replies and the index; exits with 3 if something needs care
+/// Shows the state of the store; exits with 3 if it needs care
+///
+/// It shows the versions, the size, the WAL, the replies that are being written and those whose lease has expired, and the full-text
+/// index.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {}
 

@@ -6,13 +6,13 @@ use super::{import::OfSource, sources::Exported};
 use crate::{Access, Outcome, Session};
 use clap::Args;
 
-/// Exports the settled messages of the tenant, so that `import` reads them again
+/// Exports the listed threads of the tenant to files
 #[derive(Debug, Args)]
 pub(crate) struct Export {
     /// The format
     #[arg(value_enum)]
     format: Exported,
-    /// The file or folder; one that an earlier export of this tenant wrote is updated
+    /// The file or folder. It is missing or empty, or an earlier export, which is replaced
     path: PathBuf,
 }
 

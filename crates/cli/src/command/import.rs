@@ -15,7 +15,9 @@ use crate::{
 /// The findings that the text shows; JSON has all that the report lists.
 const SHOWN: usize = 20;
 
-/// Imports conversations from the files of other programs; a repeated import adds only what is missing
+/// Imports conversations from the files of other programs
+///
+/// A repeated import adds only the messages that are missing. The store is created if there is none.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// The format of the paths
@@ -33,6 +35,7 @@ pub(crate) struct Import {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Imported {
     dry_run: bool,
     sources: Vec<OfSource>,

@@ -11,6 +11,7 @@ mod import;
 mod moving;
 mod new;
 mod pages;
+mod planned_items;
 mod progress;
 mod purge;
 mod repair;

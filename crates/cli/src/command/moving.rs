@@ -22,7 +22,7 @@ const REPORT: Duration = Duration::from_millis(500);
 /// The differences that the text shows.
 const SHOWN: usize = 50;
 
-/// Moves a store into another one while hosts write: follow, compare, switch, and back
+/// Moves a store into another one while hosts write
 ///
 /// Both stores are opened without the layers of a host, so that the copy has the same bytes.
 #[derive(Debug, Args)]
@@ -245,6 +245,9 @@ impl Status {
         } else {
             output.sentence(&first)?;
             output.sentence(&second)?;
+            if first.role == second.role {
+                output.sentence("No store copies the other one. `throughline move follow` begins a move.")?;
+            }
         }
         Ok(Exit::Done)
     }

@@ -28,7 +28,9 @@ const BACKEND: &[(&str, &str)] = &[
     ("main.rs", include_str!("../../templates/backend/main.rs")),
 ];
 
-/// Makes a crate with a layer or a backend, whose tests run the laws or the conformance kit
+/// Makes a crate with a layer or a backend, and its tests
+///
+/// The tests run the laws for layers, or the conformance kit for backends.
 #[derive(Debug, Args)]
 pub(crate) struct New {
     /// The kind of crate

@@ -1,13 +1,13 @@
 //! `purge`: frees what cleared and deleted threads left.
 
 use clap::Args;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use throughline::{
-    ErrorKind, Persistence, ThreadId,
+    ErrorKind, Persistence, TenantId, ThreadId,
     threads::{ListPurgeable, PurgeThread},
 };
 
-use super::pages::Tenants;
+use super::{pages::Tenants, planned_items::PlannedItems};
 use crate::{
     Access, Exit, Failure, Outcome, Session,
     output::{GOOD, Output, VERSION, count, line},
@@ -18,10 +18,10 @@ const NAMED: usize = 1000;
 /// The threads of one read, and the messages of one step.
 const PAGE: u32 = 500;
 
-/// Frees the messages of cleared and deleted threads; shows the plan, and frees only with --apply
+/// Frees what cleared and deleted threads left, with --apply
 ///
-/// With --apply it lists the attachments of each thread as soon as they are freed: the host can delete their files. A thread that
-/// is cleared or deleted after the plan is freed too.
+/// Without --apply it shows the plan and frees nothing. With it, it lists the attachments of each thread as soon as they are freed: the host can delete their files. A thread that
+/// is cleared or deleted after the plan waits for the next call.
 #[derive(Debug, Args)]
 pub(crate) struct Purge {
     /// Every tenant of the store
@@ -42,10 +42,10 @@ struct Plan {
     attachments: [(); 0],
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct OfThread {
-    tenant: String,
-    thread: String,
+    tenant: TenantId,
+    thread: ThreadId,
 }
 
 /// An attachment of a freed message, which the host may delete now.
@@ -62,25 +62,26 @@ impl Purge {
         let db = session.open(access).await?;
         let output = &mut session.output;
         let mut plan = Plan::default();
-        self.each(&db, async |db, thread| {
-            plan.add(db, &thread);
-            Ok(())
+        let mut planned = if self.apply { Some(PlannedItems::new()?) } else { None };
+        self.each(&db, |thread| {
+            plan.add(&thread);
+            planned.as_mut().map_or(Ok(()), |planned| planned.push(&thread))
         })
         .await?;
-        if !self.apply {
+        let Some(planned) = planned else {
             match output.is_json() {
                 true => output.json("purge", &plan)?,
                 false => plan.write(output, "Add --apply to free the space.")?,
             }
             return Ok(Exit::Done);
-        }
+        };
         let shown = match output.is_json() {
             true => begin(output, &plan),
             false => plan.write(output, "Freeing them."),
         };
         shown.and_then(|()| Ok(output.flush()?)).map_err(Failure::before_the_work)?;
         let mut freed = Freed::default();
-        let ended = self.each(&db, async |db, thread| freed.purge(db, thread, output).await).await;
+        let ended = freed.apply(&db, planned, output).await;
         // The report has the freed threads even if a later thread failed.
         session.settled = Some(if ended.is_ok() { Exit::Done } else { Exit::Failed });
         let reported = freed.report(&mut session.output);
@@ -91,7 +92,7 @@ impl Purge {
     async fn each(
         &self,
         db: &Persistence,
-        mut visit: impl AsyncFnMut(&Persistence, ThreadId) -> Result<(), Failure>,
+        mut visit: impl FnMut(OfThread) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         if !self.all_tenants {
             return each_of_tenant(db, &mut visit).await;
@@ -106,7 +107,7 @@ impl Purge {
 
 async fn each_of_tenant(
     db: &Persistence,
-    visit: &mut impl AsyncFnMut(&Persistence, ThreadId) -> Result<(), Failure>,
+    visit: &mut impl FnMut(OfThread) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut after: Option<ThreadId> = None;
     loop {
@@ -114,22 +115,26 @@ async fn each_of_tenant(
         let Some(last) = page.last().cloned() else { return Ok(()) };
         after = Some(last);
         for thread in page {
-            visit(db, thread).await?;
+            visit(OfThread { tenant: db.tenant().clone(), thread })?;
         }
     }
 }
 
 impl Plan {
-    fn add(&mut self, db: &Persistence, thread: &ThreadId) {
+    fn add(&mut self, thread: &OfThread) {
         self.threads += 1;
         if self.named.len() < NAMED {
-            self.named.push(OfThread { tenant: db.tenant().to_string(), thread: thread.to_string() });
+            self.named.push(thread.clone());
         }
     }
 
     fn write(&self, output: &mut Output, next: &str) -> Result<(), Failure> {
         for OfThread { tenant, thread } in &self.named {
-            output.sentence(format_args!("thread `{}` of tenant `{}`", line(thread), line(tenant)))?;
+            output.sentence(format_args!(
+                "thread `{}` of tenant `{}`",
+                line(thread.as_str()),
+                line(tenant.as_str())
+            ))?;
         }
         let unnamed = self.threads - self.named.len() as u64;
         if unnamed > 0 {
@@ -161,6 +166,20 @@ struct Freed {
 }
 
 impl Freed {
+    /// Frees the planned threads.
+    async fn apply(
+        &mut self,
+        db: &Persistence,
+        planned: PlannedItems<OfThread>,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        for thread in planned.into_items()? {
+            let OfThread { tenant, thread } = thread?;
+            self.purge(&db.for_tenant(tenant), thread, output).await?;
+        }
+        Ok(())
+    }
+
     /// Frees a thread, and writes the attachments of each step at once: after it the store does not know them any more.
     async fn purge(
         &mut self,

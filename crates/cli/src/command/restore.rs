@@ -10,12 +10,14 @@ use super::{
     verify::Verified,
 };
 use crate::{
-    Outcome, Session,
+    Failure, Outcome, Session,
     output::{GOOD, bytes, line},
     store,
 };
 
-/// Copies a backup to the path of --store, where no file may be, and verifies it
+/// Copies a backup to the path of --store, and verifies the copy
+///
+/// No file may be at that path.
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
     /// The backup
@@ -32,14 +34,15 @@ struct Restored {
 
 impl Restore {
     pub(super) async fn run(self, session: &mut Session) -> Outcome {
-        let target = session.store()?.file("restore")?.to_owned();
+        let target =
+            session.store()?.file("restore", "use `pg_restore`, or `throughline import`")?.to_owned();
         let backup = store::file(&self.backup).await?;
         let progress = super::progress::spinner("copying");
-        let proven = backup.backup_proven(&target).await?;
+        let proven = backup.backup_proven(&target).await.map_err(Failure::of_copy)?;
         let proof = Proof {
             position: reopen(&target, proven.position).await?,
             equal_rows: proven.rows,
-            verification: Verified::of(&proven.verification),
+            verification: Verified::of(proven.verification),
         };
         progress.finish_and_clear();
         // A path without UTF-8 is none in JSON, and the copy is made already.

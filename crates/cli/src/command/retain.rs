@@ -9,18 +9,21 @@ use throughline::{
     threads::{Keep, PrunePlan, PruneThread},
 };
 
-use super::pages::ThreadPages;
+use super::{pages::ThreadPages, planned_items::PlannedItems};
 use crate::{
     Access, Exit, Failure, Outcome, Session,
     output::{Column, GOOD, Output, Table, bytes, count, line, parse_bytes, parse_duration},
 };
 
-/// The threads that a plan names; it counts the others.
+/// The threads that a plan names, and the damaged ones; it counts the others.
 const NAMED: usize = 1000;
 /// The messages of one deletion.
 const STEP: u32 = 500;
 
-/// Deletes the oldest messages of each thread beyond a bound; shows the plan, and deletes only with --apply
+/// Deletes the oldest messages beyond a bound, with --apply
+///
+/// Without --apply it shows the plan and deletes nothing. A message that is added after the plan is not deleted, and pushes no other
+/// message out.
 #[derive(Debug, Args)]
 #[command(
     group = clap::ArgGroup::new("bound").required(true).multiple(true),
@@ -54,6 +57,11 @@ struct Plan {
     bytes: u64,
     /// The threads, up to a number.
     named: Vec<OfThread>,
+    damaged_threads: u64,
+    /// Where the space of deleted messages is, in one sentence.
+    #[serde(skip)]
+    space: &'static str,
+    /// The damaged threads, up to a number.
     damaged: Vec<String>,
 }
 
@@ -71,23 +79,25 @@ impl Retain {
         let db = session.open(access).await?;
         let keep = self.keep(Timestamp::now());
         // The plan is shown before anything is deleted. A message that is added meanwhile is not part of it.
-        let mut plan = Plan { tenant: db.tenant().to_string(), ..Plan::default() };
-        let threads = self.threads(&db, &mut plan).await?;
-        let mut affected = Vec::new();
-        for thread in threads {
-            let planned = match db.thread(thread.clone()).plan_prune(keep).await {
-                Err(error) if error.kind() == ErrorKind::Corrupt => {
-                    plan.damaged.push(thread.to_string());
-                    continue;
+        let space = match session.is_file() {
+            true => "The file keeps the space for later writes; `throughline compact --apply` gives it back.",
+            false => "The store keeps the space for later writes.",
+        };
+        let mut plan = Plan { tenant: db.tenant().to_string(), space, ..Plan::default() };
+        let mut affected = if self.apply { Some(PlannedItems::new()?) } else { None };
+        match &self.thread {
+            Some(thread) => plan.make(&db, thread, keep, affected.as_mut()).await?,
+            None => {
+                let mut pages = ThreadPages::of(&db);
+                while let Some((page, damaged)) = pages.next().await? {
+                    for thread in page {
+                        plan.make(&db, &thread.thread, keep, affected.as_mut()).await?;
+                    }
+                    damaged.iter().for_each(|thread| plan.add_damaged(thread));
                 }
-                planned => planned?,
-            };
-            if planned.through.is_some() {
-                plan.add(&thread, planned.messages, planned.bytes);
-                affected.push(planned);
             }
         }
-        let exit = if plan.damaged.is_empty() { Exit::Done } else { Exit::Findings };
+        let exit = if plan.damaged_threads == 0 { Exit::Done } else { Exit::Findings };
         if !self.apply {
             session.settled = Some(exit);
         }
@@ -96,15 +106,10 @@ impl Retain {
             shown.map_err(|failure| if self.apply { failure.before_the_work() } else { failure })?;
         }
         let mut pruned = Ok(());
-        if self.apply {
+        if let Some(affected) = affected {
             plan.applied = true;
             (plan.messages, plan.bytes) = (0, 0);
-            for planned in affected {
-                pruned = plan.prune(&db, planned).await;
-                if pruned.is_err() {
-                    break;
-                }
-            }
+            pruned = plan.apply(&db, affected).await;
         }
         // The report has the deleted messages even if a later thread failed.
         session.settled = Some(if pruned.is_ok() { exit } else { Exit::Failed });
@@ -126,23 +131,48 @@ impl Retain {
         }
         keep
     }
-
-    /// The ids of the threads. They are 255 bytes each at most.
-    async fn threads(&self, db: &Persistence, plan: &mut Plan) -> Result<Vec<ThreadId>, Failure> {
-        if let Some(thread) = &self.thread {
-            return Ok(vec![thread.clone()]);
-        }
-        let mut threads = Vec::new();
-        let mut pages = ThreadPages::of(db);
-        while let Some((page, damaged)) = pages.next().await? {
-            threads.extend(page.into_iter().map(|thread| thread.thread));
-            plan.damaged.extend(damaged.iter().map(ToString::to_string));
-        }
-        Ok(threads)
-    }
 }
 
 impl Plan {
+    /// Plans one thread, and keeps the plan for `--apply`.
+    async fn make(
+        &mut self,
+        db: &Persistence,
+        thread: &ThreadId,
+        keep: Keep,
+        affected: Option<&mut PlannedItems<PrunePlan>>,
+    ) -> Result<(), Failure> {
+        let planned = match db.thread(thread.clone()).plan_prune(keep).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                self.add_damaged(thread);
+                return Ok(());
+            }
+            planned => planned?,
+        };
+        if planned.through.is_some() {
+            self.add(thread, planned.messages, planned.bytes);
+            if let Some(affected) = affected {
+                affected.push(&planned)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_damaged(&mut self, thread: &ThreadId) {
+        self.damaged_threads += 1;
+        if self.damaged.len() < NAMED {
+            self.damaged.push(thread.to_string());
+        }
+    }
+
+    /// Deletes what the plan says. Adds what it deleted, also if it fails.
+    async fn apply(&mut self, db: &Persistence, affected: PlannedItems<PrunePlan>) -> Result<(), Failure> {
+        for planned in affected.into_items()? {
+            self.prune(db, planned?).await?;
+        }
+        Ok(())
+    }
+
     fn add(&mut self, thread: &ThreadId, messages: u64, bytes: u64) {
         self.threads += 1;
         self.messages += messages;
@@ -173,14 +203,16 @@ impl Plan {
     fn report(&self, output: &mut Output) -> Result<(), Failure> {
         if output.is_json() {
             output.json("retain", self)?;
+        } else if self.threads == 0 {
+            return Ok(());
         } else if self.applied {
             output.sentence(format_args!(
-                "{GOOD}Deleted {}, {}.{GOOD:#} The file keeps the space for later writes; `throughline compact --apply` \
-                 gives it back.",
+                "{GOOD}Deleted {}, {}.{GOOD:#} {}",
                 count(self.messages, "message"),
-                bytes(self.bytes)
+                bytes(self.bytes),
+                self.space
             ))?;
-        } else if self.threads > 0 {
+        } else {
             output.sentence("Nothing was deleted. Add --apply to delete these messages.")?;
         }
         Ok(())
@@ -189,6 +221,10 @@ impl Plan {
     fn write(&self, output: &mut Output) -> Result<(), Failure> {
         for thread in &self.damaged {
             output.sentence(format_args!("damaged, and left as it is: {}", line(thread)))?;
+        }
+        let unnamed = self.damaged_threads - self.damaged.len() as u64;
+        if unnamed > 0 {
+            output.line(format_args!("and {unnamed} more damaged threads"))?;
         }
         if self.threads == 0 {
             output
@@ -241,6 +277,29 @@ mod tests {
         let mut texts: Vec<_> = left.iter().map(throughline::Message::text).collect();
         texts.sort();
         assert_eq!(texts, ["2", "3", "4", "5", "6", "7", "8", "9"]);
+    }
+
+    #[tokio::test]
+    async fn a_plan_of_many_threads_names_the_first_and_deletes_in_all() {
+        let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+        let threads = NAMED + 7;
+        for thread in 0..threads {
+            for text in ["a", "b"] {
+                db.thread(format!("t{thread}")).add(NewMessage::user(text)).await.unwrap();
+            }
+        }
+        let keep = Keep::everything().messages(1);
+        let (mut plan, mut affected) = (Plan::default(), PlannedItems::new().unwrap());
+        for thread in 0..threads {
+            let thread = format!("t{thread}").parse().unwrap();
+            plan.make(&db, &thread, keep, Some(&mut affected)).await.unwrap();
+        }
+        assert_eq!((plan.named.len(), plan.threads, plan.messages), (NAMED, threads as u64, threads as u64));
+        (plan.messages, plan.bytes) = (0, 0);
+        plan.apply(&db, affected).await.unwrap();
+        assert_eq!(plan.messages, threads as u64);
+        let last = db.thread(format!("t{}", threads - 1)).page(PageFrom::End, 10).await.unwrap().messages;
+        assert_eq!(last.iter().map(throughline::Message::text).collect::<Vec<_>>(), ["b"]);
     }
 
     #[tokio::test]

@@ -13,7 +13,9 @@ use crate::{
     output::{BOLD, DIM, ID, line, time},
 };
 
-/// Searches the final messages of the tenant for words; `word*` finds words that begin so
+/// Finds the final messages of the tenant that have these words
+///
+/// `word*` finds words that begin so. The store needs a full-text index, which `serve --search` and `import --search` build.
 #[derive(Debug, Args)]
 pub(crate) struct Search {
     /// The words, all of which a message must have

@@ -16,7 +16,9 @@ use crate::{
     output::{CAUTION, GOOD, line},
 };
 
-/// Serves the store over HTTP, with its web page, until Ctrl-C; creates the store if there is none
+/// Serves the store over HTTP, with a web page, until Ctrl-C
+///
+/// The store is created if there is none.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// The address to listen at; without tokens, a loopback address

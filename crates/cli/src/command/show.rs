@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::value::RawValue;
 use throughline::{
-    Message, Seq, Thread, ThreadId,
+    Message, Persistence, Seq, Thread, ThreadId,
     messages::{DamagedMessage, Page, PageFrom},
     threads::ThreadSummary,
 };
@@ -47,12 +47,7 @@ impl Show {
     pub(super) async fn run(self, session: &mut Session) -> Outcome {
         let db = session.open(Access::Read).await?;
         let thread = db.thread(self.thread.clone());
-        let Some(summary) = thread.summary().await? else {
-            let id = line(self.thread.as_str());
-            let text = format!("tenant `{}` has no thread `{id}`", line(db.tenant().as_str()));
-            return Err(Failure::new(Exit::Failed, "not_found", text)
-                .advise("`throughline threads` lists the threads"));
-        };
+        let summary = existing(&db, &self.thread).await?;
         let from = match (self.last, self.from) {
             (Some(last), _) => first_of_last(&thread, last).await?,
             (None, Some(seq)) => PageFrom::After(Seq::new(seq)),
@@ -63,6 +58,18 @@ impl Show {
             .write(&thread, &summary, from)
             .await
     }
+}
+
+/// Returns the summary of a thread.
+///
+/// # Errors
+/// `not_found` if there is none.
+pub(super) async fn existing(db: &Persistence, thread: &ThreadId) -> Result<ThreadSummary, Failure> {
+    db.thread(thread.clone()).summary().await?.ok_or_else(|| {
+        let (id, tenant) = (line(thread.as_str()), line(db.tenant().as_str()));
+        Failure::new(Exit::Failed, "not_found", format!("tenant `{tenant}` has no thread `{id}`"))
+            .advise("`throughline threads` lists the threads")
+    })
 }
 
 /// Finds the start of the latest messages. It reads backwards, and keeps no message.

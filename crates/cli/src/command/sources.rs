@@ -8,7 +8,7 @@ use clap::{
 };
 use throughline::{
     Persistence,
-    transfer::{AnySource, ChatFolder, Format, Ndjson, Report, TransferError},
+    transfer::{AnySource, ChatFolder, Format, Markdown, Ndjson, Report, ShareGpt, TransferError},
 };
 
 /// The format of a source.
@@ -41,10 +41,15 @@ impl Kind {
 /// A format that an export can write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Exported {
-    /// One file with a JSON object on each line, which has everything
+    /// One file of JSON lines; `import` makes the same threads of it
     Ndjson,
     /// A folder with `catalog.json` and `<uuid>/chat.jsonl`
     ChatFolder,
+    /// One document, to be read by people
+    Markdown,
+    /// One file of JSON lines with the texts, for training
+    #[value(name = "sharegpt")]
+    ShareGpt,
 }
 
 impl Exported {
@@ -52,6 +57,8 @@ impl Exported {
         match self {
             Self::Ndjson => "ndjson",
             Self::ChatFolder => "chat-folder",
+            Self::Markdown => "markdown",
+            Self::ShareGpt => "sharegpt",
         }
     }
 
@@ -59,6 +66,8 @@ impl Exported {
         match self {
             Self::Ndjson => Ndjson::create(path)?.export(db).await,
             Self::ChatFolder => ChatFolder::create(path)?.export(db).await,
+            Self::Markdown => Markdown::create(path)?.export(db).await,
+            Self::ShareGpt => ShareGpt::create(path)?.export(db).await,
         }
     }
 }

@@ -14,8 +14,12 @@ use crate::{
 
 /// The tenants that a report names; the others are one sum.
 const TENANTS: usize = 50;
+/// The tables that the text names.
+const TABLES: usize = 15;
 
-/// Shows what takes the space: by tenant, by thread, and by table of the file
+/// Shows what takes the space: tenants, threads and tables
+///
+/// The sizes of tables are those of a SQLite file.
 #[derive(Debug, Args)]
 pub(crate) struct Stats {
     /// The largest threads to name
@@ -177,6 +181,9 @@ impl Report {
                 bytes(wal)
             ))?;
         }
+        if self.tenants.is_empty() {
+            return self.write_tables(output);
+        }
         let size_columns = |last| {
             Table::new(&[
                 Column::Right("SIZE"),
@@ -205,15 +212,24 @@ impl Report {
         }
         output.line("")?;
         threads.write(output)?;
+        self.write_tables(output)
+    }
+
+    fn write_tables(&self, output: &mut Output) -> Result<(), Failure> {
         if self.tables.is_empty() {
             return Ok(());
         }
         let mut tables = Table::new(&[Column::Right("SIZE"), Column::Left("TABLE, WITH ITS INDEXES")]);
-        for OfTable { table, bytes: size } in self.tables.iter().take(15) {
+        for OfTable { table, bytes: size } in self.tables.iter().take(TABLES) {
             tables.row(vec![bytes(*size), line(table)]);
         }
         output.line("")?;
-        Ok(tables.write(output)?)
+        tables.write(output)?;
+        if self.tables.len() > TABLES {
+            output
+                .line(format_args!("and {} smaller tables; --json lists them", self.tables.len() - TABLES))?;
+        }
+        Ok(())
     }
 }
 

@@ -14,7 +14,7 @@ use throughline::{
     threads::ListThreads,
 };
 
-use super::show::parts;
+use super::show::{existing, parts};
 use crate::{
     Access, Exit, Failure, Outcome, Session,
     output::{BAD, BOLD, CAUTION, DIM, ID, Output, line, time_of_day},
@@ -27,7 +27,9 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// The open replies whose shown content is remembered. Another one is shown from its start.
 const MAX_OPEN: usize = 1024;
 
-/// Shows the changes of a thread, or of the tenant, with the text of the replies that are being written
+/// Shows the changes of a thread or of the tenant
+///
+/// It shows each change once, with the text of the replies that are being written. With --follow it waits for more.
 #[derive(Debug, Args)]
 pub(crate) struct Tail {
     /// The thread; all threads of the tenant otherwise
@@ -53,7 +55,13 @@ impl Tail {
         let output = &mut session.output;
         let from = match (&self.thread, self.after) {
             (_, Some(position)) => Position::new(position),
-            (Some(thread), None) => latest(&db, thread, self.last, output).await?,
+            (Some(thread), None) => {
+                // A thread to wait for may come later.
+                if !self.follow {
+                    existing(&db, thread).await?;
+                }
+                latest(&db, thread, self.last, output).await?
+            }
             (None, None) => db.threads(ListThreads::new(1)).await?.position,
         };
         if self.after.is_none() && !self.follow {

@@ -70,7 +70,9 @@ impl Threads {
             return Ok(exit);
         }
         if page.threads.is_empty() && page.damaged.is_empty() {
-            output.sentence(format_args!("Tenant {} has no such thread.", line(db.tenant().as_str())))?;
+            let tenant = line(db.tenant().as_str());
+            let such = if is_whole { "listed" } else { "such" };
+            output.sentence(format_args!("Tenant `{tenant}` has no {such} thread."))?;
             if is_whole {
                 let others = db.tenants(None, 10).await?.tenants;
                 if !others.is_empty() {

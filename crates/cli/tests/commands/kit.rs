@@ -5,11 +5,11 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output, Stdio},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use serde_json::Value;
-use throughline::{NewMessage, Persistence, Role, sqlite::SqliteOptions};
+use throughline::{NewMessage, Persistence, Role, Timestamp, pipeline::Clock, sqlite::SqliteOptions};
 
 /// The program without the settings of the caller.
 pub(crate) fn program() -> Command {
@@ -80,6 +80,16 @@ pub(crate) fn run_with_closed_output(store: &Path, arguments: &[&str]) -> Ran {
 pub(crate) async fn open(path: &Path) -> Persistence {
     let backend = SqliteOptions::new().search(true).open(path).await.unwrap();
     Persistence::builder().backend(backend).build().unwrap()
+}
+
+/// The clock of a writer that died a day ago.
+#[derive(Debug)]
+pub(crate) struct Yesterday;
+
+impl Clock for Yesterday {
+    fn now(&self) -> Timestamp {
+        (SystemTime::now() - Duration::from_hours(24)).into()
+    }
 }
 
 /// A closed store with two threads of the default tenant, one of another, and an open reply.

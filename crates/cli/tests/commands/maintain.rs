@@ -1,23 +1,10 @@
 //! `repair`, `retain`, `purge` and `compact`: a plan first.
 
-use std::time::{Duration, SystemTime};
-
 use throughline::{
-    MessageState, NewMessage, NewReservation, Persistence, Role, Timestamp, messages::PageFrom,
-    pipeline::Clock, sqlite::SqliteOptions,
+    MessageState, NewMessage, NewReservation, Persistence, Role, messages::PageFrom, sqlite::SqliteOptions,
 };
 
-use crate::kit::{files, open, run_on, store};
-
-/// The clock of a writer that died a day ago.
-#[derive(Debug)]
-struct Yesterday;
-
-impl Clock for Yesterday {
-    fn now(&self) -> Timestamp {
-        (SystemTime::now() - Duration::from_hours(24)).into()
-    }
-}
+use crate::kit::{Yesterday, files, open, run_on, store};
 
 #[tokio::test]
 async fn retain_deletes_the_planned_messages_only_with_apply() {
@@ -95,7 +82,8 @@ async fn repair_abandons_expired_replies_and_keeps_their_text() {
     assert_eq!(files(folder.path()), before);
     let applied = run_on(&path, &["repair", "--apply", "--json"]);
     assert_eq!(applied.code, 0, "{applied:?}");
-    assert_eq!(applied.json()["after"]["sound"], true);
+    let applied = applied.json();
+    assert_eq!((&applied["abandonedReplies"], &applied["after"]["sound"]), (&1.into(), &true.into()));
 
     let db = open(&path).await;
     let id = "expired-1".parse().unwrap();

@@ -22,7 +22,7 @@ impl Server {
         Self::start_with(store, &[])
     }
 
-    fn start_with(store: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start_with(store: &Path, arguments: &[&str]) -> Self {
         let mut command = program();
         command
             .arg("--store")

@@ -23,7 +23,7 @@ async fn an_export_is_imported_again_and_a_second_import_adds_nothing() {
 
     let new = folder.path().join("new.db");
     let plan = run_on(&new, &["import", "auto", chats, "--dry-run", "--json"]).json();
-    assert_eq!((&plan["dry_run"], &plan["sources"][0]["messages"]), (&true.into(), &3.into()));
+    assert_eq!((&plan["dryRun"], &plan["sources"][0]["messages"]), (&true.into(), &3.into()));
     assert!(!new.exists());
     let imported = run_on(&new, &["import", "auto", chats, "--json"]).json();
     assert_eq!(
@@ -65,8 +65,10 @@ async fn the_audit_log_is_shown_anchored_and_verified() {
     let anchor = run_on(&path, &[&["audit", "anchor"], &keyed[..]].concat());
     assert_eq!(anchor.code, 0, "{anchor:?}");
     assert_eq!(files(folder.path()), before);
+    let document = run_on(&path, &[&["audit", "anchor", "--json"], &keyed[..]].concat());
+    assert_eq!(document.json()["command"], "audit anchor");
     let anchors = folder.path().join("anchors");
-    fs::write(&anchors, &anchor.out).unwrap();
+    fs::write(&anchors, anchor.out + &document.out).unwrap();
     let anchors = ["--anchors", anchors.to_str().unwrap()];
     let verified = run_on(&path, &[&["audit", "verify", "--json"], &keyed[..], &anchors].concat());
     assert_eq!(verified.code, 0, "{verified:?}");

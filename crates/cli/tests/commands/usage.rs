@@ -20,7 +20,7 @@ fn bad_arguments_exit_with_2() {
         &["threads"],
         &["threads", "--store", "mysql://x"],
         &["threads", "--tenant", ""],
-        &["verify", "--store", "postgres://db.example/app"],
+        &["compact", "--store", "postgres://db.example/app"],
         &["repair", "--dry-run", "--apply"],
         &["token", "add", "a"],
     ] {
@@ -29,6 +29,33 @@ fn bad_arguments_exit_with_2() {
         assert_eq!(ran.out, "", "{arguments:?}");
         assert!(!ran.err.is_empty());
     }
+}
+
+#[test]
+fn bad_arguments_are_a_json_document_with_json() {
+    for (arguments, message) in [
+        (
+            &["threads", "--limit", "0", "--json"][..],
+            "invalid value '0' for '--limit <LIMIT>': 0 is not in 1..=1000",
+        ),
+        (&["show", "--json"], "the following required arguments were not provided: <THREAD>"),
+        (&["--json", "threads"], "no store is named"),
+    ] {
+        let ran = run(arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran:?}");
+        let error: serde_json::Value = serde_json::from_str(&ran.err).unwrap();
+        assert_eq!(error["version"], 1);
+        assert_eq!(
+            (&error["error"]["code"], &error["error"]["message"]),
+            (&"usage".into(), &message.into()),
+            "{error}"
+        );
+    }
+    // Behind `--` it is an argument.
+    let ran = run(&["show", "--", "a", "--json"]);
+    assert!(ran.code == 2 && ran.err.starts_with("error: "), "{ran:?}");
+    let help = run(&["--json", "--help"]);
+    assert!(help.code == 0 && help.out.contains("Usage: "), "{help:?}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use serde::Serialize;
 use self::summary::Summary;
 use crate::{Exit, Outcome, Session};
 
-/// Shows what the conformance kit found out about a backend
+/// Shows the conformance report of a backend
 #[derive(Debug, Args)]
 pub(crate) struct Conformance {
     #[command(subcommand)]

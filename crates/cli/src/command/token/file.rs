@@ -25,8 +25,13 @@ pub(super) struct FileLines {
 
 impl FileLines {
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
-        let text = fs::read_to_string(path)
-            .map_err(|error| Failure::io(format_args!("`{}` could not be read", path.display()), &error))?;
+        let text = fs::read_to_string(path).map_err(|error| {
+            let failure = Failure::io(format_args!("`{}` could not be read", path.display()), &error);
+            match error.kind() {
+                io::ErrorKind::NotFound => failure.advise("`throughline token add` makes the file"),
+                _ => failure,
+            }
+        })?;
         Ok(Self { text: text.lines().map(str::to_owned).collect() })
     }
 

@@ -43,7 +43,9 @@ struct File {
     path: PathBuf,
 }
 
-/// Adds a token for the tenant, and prints it once: the file has only its hash
+/// Adds a token for the tenant, and prints it once
+///
+/// The file has only the hash of the token.
 #[derive(Debug, Args)]
 struct Add {
     #[command(flatten)]
@@ -77,7 +79,7 @@ struct List {
     file: File,
 }
 
-/// Removes a token; shows it, and removes it only with --apply
+/// Removes a token, with --apply; otherwise shows it
 #[derive(Debug, Args)]
 struct Revoke {
     #[command(flatten)]

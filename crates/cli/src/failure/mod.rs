@@ -1,5 +1,7 @@
 //! How a command ends: its exit code, and the text of a failure.
 
+mod opening;
+
 use std::{error::Error, fmt, io};
 
 use serde_json::json;
@@ -52,6 +54,21 @@ impl Failure {
     /// A failure of the arguments.
     pub(crate) fn usage(text: impl Into<String>) -> Self {
         Self::new(Exit::Usage, "usage", text)
+    }
+
+    /// The failure to make a copy of a store.
+    pub(crate) fn of_copy(error: PersistError) -> Self {
+        let exists = error.kind() == ErrorKind::AlreadyExists;
+        let failure = Self::from(error);
+        if exists { failure.advise("name a path where no file is") } else { failure }
+    }
+
+    /// The failure of arguments that are not valid, without the usage of the command.
+    pub(crate) fn of_arguments(error: &clap::Error) -> Self {
+        let text = error.render().to_string();
+        let end = ["\n\nUsage:", "\n\nFor more information"].iter().filter_map(|mark| text.find(mark)).min();
+        let text = text[..end.unwrap_or(text.len())].trim_start_matches("error: ");
+        Self::usage(crate::output::line(text))
     }
 
     /// A failure of the operating system, with the thing that it is about.
@@ -131,10 +148,22 @@ impl From<PersistError> for Failure {
         let mut failure = Self::of_kind(error.kind(), &error);
         if let Self::Reported(report) = &mut failure {
             report.effect = Some(effect);
-            report.advice = advice(error.kind()).map(str::to_owned);
+            if is_denied_by_the_system(&error) {
+                // The kind passes with time; the rights of a file do not.
+                (report.exit, report.code) = (Exit::Failed, ErrorKind::Denied.code());
+                report.advice = Some("run the command as a user who may write there".to_owned());
+            } else {
+                report.advice = advice(error.kind()).map(str::to_owned);
+            }
         }
         failure
     }
+}
+
+/// Whether the operating system refused the access to a file.
+fn is_denied_by_the_system(error: &(dyn Error + 'static)) -> bool {
+    let is_denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    error.downcast_ref().is_some_and(is_denied) || error.source().is_some_and(is_denied_by_the_system)
 }
 
 /// The next step after an error of this kind, where there is one.
@@ -149,39 +178,6 @@ const fn advice(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::TooOld => "begin with a later position; `throughline doctor` shows the oldest one",
         _ => return None,
     })
-}
-
-impl From<throughline::sqlite::OpenError> for Failure {
-    fn from(error: throughline::sqlite::OpenError) -> Self {
-        let kind = error.kind();
-        let failure = Self::of_kind(kind, &error).about("the store was not opened");
-        match kind {
-            ErrorKind::NotFound => failure.advise("name an existing file with --store or THROUGHLINE_STORE"),
-            _ => match advice(kind) {
-                Some(advice) => failure.advise(advice),
-                None => failure,
-            },
-        }
-    }
-}
-
-impl From<throughline::postgres::OpenError> for Failure {
-    fn from(error: throughline::postgres::OpenError) -> Self {
-        use throughline::postgres::OpenError;
-        let (exit, code) = match error {
-            OpenError::Url => (Exit::Usage, "usage"),
-            OpenError::Missing => (Exit::Failed, ErrorKind::NotFound.code()),
-            OpenError::Unreachable { .. } | OpenError::NoPrimary => {
-                (Exit::Unavailable, ErrorKind::Unavailable.code())
-            }
-            _ => (Exit::Failed, ErrorKind::Unsupported.code()),
-        };
-        let failure = Self::new(exit, code, with_sources(&error)).about("the store was not opened");
-        match exit {
-            Exit::Unavailable => failure.advise("check that the server runs and that the URL is right"),
-            _ => failure,
-        }
-    }
 }
 
 impl From<throughline::transfer::TransferError> for Failure {

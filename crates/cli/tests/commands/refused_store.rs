@@ -1,0 +1,94 @@
+//! A store that cannot be opened: the error names the reason and the next step, and nothing is changed.
+
+use std::{fs, path::Path};
+
+use crate::kit::{files, program, run_on, store};
+
+/// Commands that read, and commands that write.
+const COMMANDS: &[&[&str]] =
+    &[&["threads"], &["doctor"], &["verify"], &["retain", "--keep", "1", "--apply"], &["repair", "--apply"]];
+
+fn every_command_refuses(path: &Path, reason: &str) {
+    for arguments in COMMANDS {
+        let ran = run_on(path, arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{arguments:?}: {ran:?}");
+        assert!(ran.err.contains(reason) && ran.err.contains("\nhelp: "), "{arguments:?}: {ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_store_of_this_version_is_refused_and_unchanged() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let other = rusqlite::Connection::open(at("other.db")).unwrap();
+    other.execute_batch("CREATE TABLE letters (text)").unwrap();
+    drop(other);
+    fs::write(at("text.db"), "Dear diary").unwrap();
+    fs::write(at("empty.db"), "").unwrap();
+    store(&at("newer.db")).await;
+    let newer = rusqlite::Connection::open(at("newer.db")).unwrap();
+    newer.execute_batch("PRAGMA user_version = 99").unwrap();
+    drop(newer);
+    let before = files(folder.path());
+    for (name, reason) in [
+        ("other.db", "is not a Throughline store"),
+        ("text.db", "it is not an SQLite database"),
+        ("empty.db", "it is an empty file"),
+        ("newer.db", "has schema 99"),
+    ] {
+        every_command_refuses(&at(name), reason);
+    }
+    assert_eq!(files(folder.path()), before);
+    fs::create_dir(at("folder")).unwrap();
+    every_command_refuses(&at("folder"), "it is not a file");
+}
+
+/// Runs the program as a user without rights. `None` and a notice if that user cannot run it.
+#[cfg(unix)]
+#[allow(clippy::print_stdout, reason = "a skip must be visible")]
+fn run_without_rights(store: &Path, arguments: &[&str]) -> Option<crate::kit::Ran> {
+    use std::os::unix::process::CommandExt as _;
+    const WITHOUT_RIGHTS: u32 = 65_534;
+    let mut command = program();
+    command.arg("--store").arg(store).args(arguments);
+    if rustix::process::geteuid().is_root() {
+        command.uid(WITHOUT_RIGHTS).gid(WITHOUT_RIGHTS).current_dir("/");
+    }
+    match command.output() {
+        Ok(output) => Some(output.into()),
+        Err(error) => {
+            println!("SKIPPED: a store without rights (another user cannot run the program: {error})");
+            None
+        }
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_store_without_rights_exits_with_1_and_names_the_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.db");
+    store(&path).await;
+    let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    set(&path, 0o000);
+    set(folder.path(), 0o555);
+    for arguments in COMMANDS {
+        let Some(ran) = run_without_rights(&path, arguments) else { return };
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{arguments:?}: {ran:?}");
+        let reason = format!("this user may not read `{}`", path.display());
+        assert!(ran.err.contains(&reason) && ran.err.contains("\nhelp: "), "{arguments:?}: {ran:?}");
+    }
+    set(&path, 0o444);
+    let read = run_without_rights(&path, &["threads"]).unwrap();
+    assert_eq!(read.code, 0, "{read:?}");
+    let denied = run_without_rights(&path, &["retain", "--keep", "1", "--apply", "--json"]).unwrap();
+    assert_eq!(denied.code, 1, "{denied:?}");
+    let error: serde_json::Value = serde_json::from_str(&denied.err).unwrap();
+    let text = format!("the store was not opened: this user may not write `{}`", path.display());
+    assert_eq!((&error["error"]["code"], &error["error"]["message"]), (&"denied".into(), &text.into()));
+    let copy = folder.path().join("copy.db");
+    let denied = run_without_rights(&path, &["backup", copy.to_str().unwrap()]).unwrap();
+    assert!(denied.code == 1 && denied.err.contains("Permission denied"), "{denied:?}");
+    set(folder.path(), 0o755);
+}
