@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     SqliteOptions,
+    blob::{BlobFolder, BlobWriter, Collector},
     cache::PageCacheReserve,
     cause, connection,
     error::{EngineError, Phase},
@@ -55,6 +56,16 @@ pub(super) struct Limits {
     pub(super) changes: i64,
     /// The number of positions in a segment of the order.
     pub(super) segment: i64,
+    /// The longest content that stays in its row.
+    pub(super) blobs_above: Option<u64>,
+    pub(super) free_space_floor: u64,
+}
+
+impl Limits {
+    /// Returns the blobs of the store at this path.
+    pub(super) fn blobs(self, path: &Path) -> BlobWriter {
+        BlobWriter::new(BlobFolder::of_store(path), self.blobs_above, self.free_space_floor)
+    }
 }
 
 pub(super) struct Worker {
@@ -81,6 +92,9 @@ pub(super) struct Worker {
     pub(super) failpoints: Failpoints,
     pub(super) commits: CommitWatch,
     pub(super) index: Index,
+    /// `None` during a transaction.
+    pub(super) blobs: Option<BlobWriter>,
+    pub(super) unnamed_blobs: Collector,
 }
 
 /// Marks the store as closed when it is dropped, even if closing panicked.
@@ -106,6 +120,7 @@ impl Worker {
         reader_barrier: Arc<ReaderBarrier>,
     ) -> Self {
         let guard = Arc::new(FileGuard::new(&path, options.failpoints.clone()));
+        let unnamed_blobs = Collector::new(BlobFolder::of_store(&path), options.blobs_above.is_some());
         Self {
             queue,
             health_state,
@@ -117,6 +132,8 @@ impl Worker {
                 max_content_bytes: options.max_content_bytes,
                 changes: i64::try_from(options.changes_kept).unwrap_or(i64::MAX),
                 segment: i64::from(options.segment_positions.max(1)),
+                blobs_above: options.blobs_above,
+                free_space_floor: options.free_space_floor,
             },
             connection: Some(connection),
             page_cache_reserve: PageCacheReserve::default(),
@@ -133,6 +150,8 @@ impl Worker {
             failpoints: options.failpoints.clone(),
             commits: CommitWatch::new(commits),
             index: Index::new(options.search, options.tokenizer),
+            blobs: None,
+            unnamed_blobs,
             path,
         }
     }
@@ -158,6 +177,7 @@ impl Worker {
         {
             self.continue_index();
         }
+        self.collect_blobs();
         self.finish()
     }
 
@@ -174,7 +194,8 @@ impl Worker {
             let index = self.connection.as_ref().and_then(|_| self.index.timeout());
             let second = self.has_second_library.then_some(SECOND_LIBRARY);
             let should_reopen = self.should_reopen().then_some(PROBE_INTERVAL);
-            let idle = [wal, self.space.timeout(), self.probes(), commits, index, second, should_reopen]
+            let blobs = self.connection.as_ref().and_then(|_| self.unnamed_blobs.timeout());
+            let idle = [wal, self.space.timeout(), self.probes(), commits, index, second, should_reopen, blobs]
                 .into_iter()
                 .flatten()
                 .min();
@@ -183,6 +204,9 @@ impl Worker {
                     took_one = self.serve_writes() == 1;
                     if self.index.is_due() {
                         self.continue_index();
+                    }
+                    if self.unnamed_blobs.is_due() {
+                        self.collect_blobs();
                     }
                 }
                 Woken::Idle => self.maintain_file(),
@@ -284,6 +308,7 @@ impl Worker {
             self.connection = None;
             self.failed(&error.caused(&self.path));
         }
+        self.collect_blobs();
     }
 
     /// Checks whether a second SQLite library still has the file open.
