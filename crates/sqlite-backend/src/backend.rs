@@ -1,10 +1,12 @@
 use std::{fmt, path::Path, sync::Arc, time::Instant};
 
 use throughline_core::{
-    Admitted, Backend, Capabilities, Content, Durability, Effect, Operation, PersistArgs, ReadArgs, Reply, Result, TenantId,
+    Admitted, Backend, Capabilities, Content, Durability, Effect, Operation, PersistArgs, ReadArgs, Reply,
+    Result, TenantId,
     audit::RejectedCallRecords,
     backend::{
-        OwnerProcess, QueuePermit, forward_operations, queued_size, size_of_rejected_call_records, unanswered, wait_until,
+        OwnerProcess, QueuePermit, forward_operations, queued_size, size_of_rejected_call_records,
+        unanswered, wait_until,
     },
     changes::CommitNotifications,
     operations::FingerprintKey,
@@ -149,13 +151,7 @@ impl SqliteBackend {
     }
 
     /// Sends work to the writer and waits until it is committed.
-    async fn commit(
-        &self,
-        permit: QueuePermit,
-        work: Work,
-        bytes: usize,
-        times: Times,
-    ) -> Result<Committed> {
+    async fn commit(&self, permit: QueuePermit, work: Work, bytes: usize, times: Times) -> Result<Committed> {
         let submission = &self.writer.submission;
         let answer = submission.send(permit, work, bytes, times);
         let answer = self.adaptive_spin.wait(answer, || submission.admission.has_one()).await;

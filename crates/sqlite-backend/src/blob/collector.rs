@@ -21,6 +21,9 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// one may belong to a write that waits.
 const SEARCH_INTERVAL: Duration = Duration::from_hours(1);
 
+/// The duration of one step of a search.
+const SEARCH_SPAN: Duration = Duration::from_millis(5);
+
 /// The largest number of blobs that are removed at a time, while the write lock is held.
 const AT_A_TIME: usize = 64;
 
@@ -29,7 +32,8 @@ pub(crate) struct References<'db>(CachedStatement<'db>);
 
 impl<'db> References<'db> {
     /// The condition is that of the index over the references.
-    const FIND: &'static str = "SELECT EXISTS (SELECT 1 FROM messages WHERE content >= ?1 AND content < ?2 AND content >= 'b')";
+    const FIND: &'static str =
+        "SELECT EXISTS (SELECT 1 FROM messages WHERE content >= ?1 AND content < ?2 AND content >= 'b')";
 
     pub(crate) fn of(db: &'db Connection) -> rusqlite::Result<Self> {
         db.prepare_cached(Self::FIND).map(Self)
@@ -100,21 +104,24 @@ impl Collector {
         self.next = Instant::now() + INTERVAL;
     }
 
-    /// Looks for old files in the next subfolder.
+    /// Looks for old files in the next subfolders, for a short time.
     pub(crate) fn search(&mut self) -> io::Result<()> {
-        let subfolder = match self.search {
-            Search::In(subfolder) => subfolder,
-            Search::At(at) if at <= Instant::now() => 0,
+        let mut next = match self.search {
+            Search::In(subfolder) => Some(subfolder),
+            Search::At(at) if at <= Instant::now() => Some(0),
             Search::At(_) | Search::Never => return Ok(()),
         };
-        self.search = match subfolder.checked_add(1) {
-            Some(next) => Search::In(next),
-            None => Search::At(Instant::now() + SEARCH_INTERVAL),
-        };
+        let begun = Instant::now();
         let old = SystemTime::now().checked_sub(SEARCH_INTERVAL);
-        let found = self.folder.list(subfolder, old)?;
         let is_old = |state: &FileState| old.is_some_and(|old| state.modified < old);
-        self.candidates.extend(found.into_iter().filter(|(_, state)| is_old(state)).map(|(hash, _)| hash));
+        while let Some(subfolder) = next
+            && begun.elapsed() < SEARCH_SPAN
+        {
+            next = subfolder.checked_add(1);
+            self.search = next.map_or_else(|| Search::At(begun + SEARCH_INTERVAL), Search::In);
+            let found = self.folder.list(subfolder, old)?.into_iter();
+            self.candidates.extend(found.filter(|(_, state)| is_old(state)).map(|(hash, _)| hash));
+        }
         Ok(())
     }
 

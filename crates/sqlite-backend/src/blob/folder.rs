@@ -223,7 +223,11 @@ impl BlobFolder {
     }
 
     #[cfg(not(unix))]
-    #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "other systems have no such permissions")]
+    #[allow(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "other systems have no such permissions"
+    )]
     fn mode(&self) -> io::Result<u32> {
         Ok(0)
     }
@@ -255,7 +259,9 @@ impl BlobFolder {
                 Err(error) if is_absent(&error) => continue,
                 metadata => FileState::of(&metadata?)?,
             };
-            if let Ok(hash) = Hash::from_hex(name) {
+            if let Ok(hash) = Hash::from_hex(name)
+                && hash.as_bytes()[0] == subfolder
+            {
                 found.push((hash, state));
             } else if name.starts_with(TEMPORARY) && old.is_some_and(|old| state.modified < old) {
                 // Its process has ended, or its write fails now.

@@ -138,7 +138,13 @@ impl Worker {
         let limits = Limits::default().with_max_content_bytes(self.limits.max_content_bytes);
         let mut filling = Filling {
             connection,
-            staging: Staging::new(connection, (threads, blobs), limits, self.limits.segment, progress.position),
+            staging: Staging::new(
+                connection,
+                (threads, blobs),
+                limits,
+                self.limits.segment,
+                progress.position,
+            ),
             replication_state: progress.replication_state(),
             kept_after: progress.kept_after,
             log: AuditLog::default(),

@@ -38,8 +38,8 @@ use crate::{
     search::Index,
 };
 
-/// For how long a store that is closing continues to update the full-text index.
-const INDEX_AT_THE_END: Duration = Duration::from_secs(1);
+/// For how long a store that is closing continues to update the full-text index, and to remove blobs.
+const WORK_AT_THE_END: Duration = Duration::from_secs(1);
 
 /// The interval at which an idle writer checks whether a second SQLite library has closed the file.
 const SECOND_LIBRARY: Duration = Duration::from_millis(250);
@@ -171,13 +171,17 @@ impl Worker {
         }
         // Recently deleted text should not stay in the index.
         let begun = Instant::now();
-        while self.index.timeout().is_some()
-            && self.connection.is_some()
-            && begun.elapsed() < INDEX_AT_THE_END
+        while self.index.timeout().is_some() && self.connection.is_some() && begun.elapsed() < WORK_AT_THE_END
         {
             self.continue_index();
         }
         self.collect_blobs();
+        while self.unnamed_blobs.has_candidates()
+            && self.connection.is_some()
+            && begun.elapsed() < WORK_AT_THE_END
+        {
+            self.collect_blobs();
+        }
         self.finish()
     }
 
@@ -195,10 +199,11 @@ impl Worker {
             let second = self.has_second_library.then_some(SECOND_LIBRARY);
             let should_reopen = self.should_reopen().then_some(PROBE_INTERVAL);
             let blobs = self.connection.as_ref().and_then(|_| self.unnamed_blobs.timeout());
-            let idle = [wal, self.space.timeout(), self.probes(), commits, index, second, should_reopen, blobs]
-                .into_iter()
-                .flatten()
-                .min();
+            let idle =
+                [wal, self.space.timeout(), self.probes(), commits, index, second, should_reopen, blobs]
+                    .into_iter()
+                    .flatten()
+                    .min();
             match self.queue.wait(took_one, idle) {
                 Woken::ForWrites => {
                     took_one = self.serve_writes() == 1;

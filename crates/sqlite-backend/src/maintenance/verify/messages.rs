@@ -162,13 +162,7 @@ impl Check<'_> {
     }
 
     /// Compares a row with a valid checksum with everything else.
-    fn compare(
-        &self,
-        record: &Record,
-        content: Option<&Content>,
-        chunks: &Chunks,
-        faults: &mut Vec<String>,
-    ) {
+    fn compare(&self, record: &Record, content: Option<&Content>, chunks: &Chunks, faults: &mut Vec<String>) {
         let message = &record.message;
         let mut expect = |holds: bool, fault: &str| {
             if !holds {
