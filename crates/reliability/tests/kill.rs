@@ -115,6 +115,8 @@ fn through(point: Failpoint, random: &mut fastrand::Rng, job: Job) -> Job {
         // Once in the life of a file, or of a store.
         Failpoint::Migrating | Failpoint::Closing => Job { interference: hit(1), ..job },
         Failpoint::Checkpointing => Job { stays: true, interference: hit(1), ..job },
+        // The contents of deleted messages.
+        Failpoint::Collecting => Job { blobs: true, stays: true, interference: hit(1), ..job },
         // After a failed commit, and before any caller has an answer.
         Failpoint::Fencing | Failpoint::Fenced => Job { interference: hit(1), ..job },
         _ => Job { interference: hit(some), ..job },
@@ -140,7 +142,7 @@ async fn rel_2_store_agrees_with_the_log_after_a_kill_at_each_failpoint() {
             assert_eq!(checked.faults, [""; 0], "at {point:?} in run {run}");
             assert_eq!(scene.ledger.outcomes(Outcome::Unknown), 0, "at {point:?} in run {run}");
             report.fired("refused by a commit that failed", scene.ledger.outcomes(Outcome::Refused));
-            assert!(has_no_log(scene.store.path()), "the check closes the store");
+            assert!(has_no_log(scene.store.path(), job.blobs), "the check closes the store");
             totals.slowest_open = totals.slowest_open.max(checked.opened_in);
             totals.add(&scene, &checked);
         }
@@ -149,9 +151,13 @@ async fn rel_2_store_agrees_with_the_log_after_a_kill_at_each_failpoint() {
     report.finish();
 }
 
-/// Whether the store is its file and its key, without a log.
-fn has_no_log(store: &Path) -> bool {
+/// Whether the store is its file and its key, and the folder of its blobs if it has one, without a log.
+fn has_no_log(store: &Path, blobs: bool) -> bool {
     let mut names: Vec<_> = store.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    names == ["chat.db", "chat.db-fingerprints"]
+    if blobs {
+        names == ["chat.db", "chat.db-blobs", "chat.db-fingerprints"]
+    } else {
+        names == ["chat.db", "chat.db-fingerprints"]
+    }
 }

@@ -23,11 +23,20 @@ const SAME: u64 = 4;
 
 #[test]
 fn rel_3_power_loss_loses_no_acknowledged_write() {
+    expect_no_loss("REL-3", false);
+}
+
+#[test]
+fn rel_3_power_loss_loses_no_content_in_a_file_next_to_the_store() {
+    expect_no_loss("REL-3 with blobs", true);
+}
+
+fn expect_no_loss(name: &'static str, blobs: bool) {
     let mut disk = match Disk::mount() {
-        Ok(disk) => disk,
-        Err(why) => return skipped("REL-3", &why),
+        Ok(disk) => Disk { blobs, ..disk },
+        Err(why) => return skipped(name, &why),
     };
-    let mut report = Report::new("REL-3");
+    let mut report = Report::new(name);
     let mut random = report.random();
     let mut worst = Duration::ZERO;
     let (mut messages, mut losses) = (0, 0);
@@ -83,12 +92,13 @@ struct Disk {
     acks: tempfile::TempDir,
     /// By store.
     acknowledged: BTreeMap<u64, u64>,
+    blobs: bool,
 }
 
 impl Disk {
     fn mount() -> Result<Self, String> {
         let ext4 = Ext4::mount(DISK, 4096).map_err(|why| why.to_string())?;
-        Ok(Self { ext4, acks: tempfile::tempdir().unwrap(), acknowledged: BTreeMap::new() })
+        Ok(Self { ext4, acks: tempfile::tempdir().unwrap(), acknowledged: BTreeMap::new(), blobs: false })
     }
 
     /// Writes, cuts the power, and compares. Returns `None` if the store cannot be opened any more.
@@ -96,7 +106,12 @@ impl Disk {
         let store = self.ext4.path().join(format!("{}.db", cycle / SAME));
         let acks = self.acks.path().join((cycle / SAME).to_string());
         fs::create_dir_all(&acks).unwrap();
-        let job = Job { lie, seed: random.u64(..), ..Job::new(&store, &acks, cycle.to_string()) };
+        let job = Job {
+            lie,
+            seed: random.u64(..),
+            blobs: self.blobs,
+            ..Job::new(&store, &acks, cycle.to_string())
+        };
         let mut worker = Worker::start(env!("CARGO_BIN_EXE_worker"), &job).unwrap();
         assert_eq!(worker.line().as_deref(), Some("open"));
         // The time in which the worker writes; no assertion depends on it.

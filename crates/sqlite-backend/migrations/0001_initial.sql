@@ -97,8 +97,8 @@ CREATE TABLE changes (
 
 -- Each message appends one row, which never moves. While a message is open, its content is `[]`, and the table `appends`
 -- keeps its chunks: the column `appends` is their number, and `last_append` is the key of the last one. The row of a settled
--- message has the content. The row of a deleted message is a tombstone, without a sequence number and without content. The
--- long columns are last.
+-- message has the content, or the name of the file that has it: `blob:`, the BLAKE3 hash of its bytes, `:` and their number. The
+-- row of a deleted message is a tombstone, without a sequence number and without content. The long columns are last.
 --
 -- Ids come before threads in the index: minted ids grow with time, so that additions to any number of threads change the
 -- same page of the index. The same is true of the index of the order, where `segment` comes first: messages that were
@@ -131,6 +131,8 @@ CREATE TABLE messages (
 
 CREATE UNIQUE INDEX messages_in_order ON messages (segment, thread_pk, seq) WHERE seq IS NOT NULL;
 CREATE INDEX messages_open ON messages (thread_pk, seq) WHERE state IN ('reserved', 'streaming');
+-- Only the names of files: a content begins with a bracket.
+CREATE INDEX messages_with_blob ON messages (content) WHERE content >= 'b';
 
 -- The messages of a thread from `first_seq` on, up to the next row of the thread, belong to this segment. Segment numbers
 -- grow with the sequence numbers of a thread. `previous` is the `first_seq` of the row before, or 0, so that verification

@@ -1,10 +1,12 @@
 use std::{fmt, path::Path, sync::Arc, time::Instant};
 
 use throughline_core::{
-    Admitted, Backend, Capabilities, Durability, Operation, PersistArgs, ReadArgs, Reply, Result, TenantId,
+    Admitted, Backend, Capabilities, Content, Durability, Effect, Operation, PersistArgs, ReadArgs, Reply,
+    Result, TenantId,
     audit::RejectedCallRecords,
     backend::{
-        OwnerProcess, forward_operations, queued_size, size_of_rejected_call_records, unanswered, wait_until,
+        OwnerProcess, QueuePermit, forward_operations, queued_size, size_of_rejected_call_records,
+        unanswered, wait_until,
     },
     changes::CommitNotifications,
     operations::FingerprintKey,
@@ -12,9 +14,12 @@ use throughline_core::{
 };
 
 use crate::{
-    Maintenance, OpenError, SqliteOptions, file_guard,
+    Maintenance, OpenError, SqliteOptions,
+    blob::{BlobFolder, BlobRef, large_contents},
+    error::{EngineError, Phase},
+    file_guard,
     open::KeyFile,
-    queue::{AdaptiveSpin, Committed, Times, Work, Write},
+    queue::{AdaptiveSpin, Committed, Times, Work, Write, lost},
     read::Readers,
     writer::Writer,
 };
@@ -41,17 +46,20 @@ pub struct SqliteBackend {
     writer: Writer,
     adaptive_spin: AdaptiveSpin,
     key: KeyFile,
+    blobs: BlobFolder,
 }
 
 impl SqliteBackend {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         options: SqliteOptions,
         path: Arc<Path>,
         writer: Writer,
         readers: Readers,
         key: KeyFile,
     ) -> Self {
-        Self { options, owner: writer.owner, path, readers, writer, adaptive_spin: AdaptiveSpin::new(), key }
+        let blobs = BlobFolder::of_store(&path);
+        let adaptive_spin = AdaptiveSpin::new();
+        Self { options, owner: writer.owner, path, readers, writer, adaptive_spin, key, blobs }
     }
 
     /// Opens the store in the file at `path` with the default [`SqliteOptions`]. Creates the file if it is missing, but
@@ -103,23 +111,49 @@ impl SqliteBackend {
         let args: PersistArgs = op.into();
         let bytes = queued_size(&args, self.options.max_content_bytes)?;
         let times = self.times(context.deadline());
-        let write = Write {
+        let mut write = Write {
             tenant: context.tenant().clone(),
             args,
             idempotency: context.idempotency().cloned(),
             audit,
             now,
+            blobs: Vec::new(),
         };
-        let Committed { result, position } =
-            self.commit(context.tenant(), write.into(), bytes, times).await?;
+        let permit = self.enter(context.tenant(), bytes, times).await?;
+        if let Some(above) = self.options.blobs_above {
+            // With the permit, so that the queue bounds the bytes that are being written.
+            write.blobs = self.write_blobs(large_contents(&write.args, above)).await?;
+        }
+        let Committed { result, position } = self.commit(permit, write.into(), bytes, times).await?;
         Reply::of_commit(result.ok_or_else(unanswered)?, position)
     }
 
-    /// Sends work to the writer and waits until it is committed.
-    async fn commit(&self, tenant: &TenantId, work: Work, bytes: usize, times: Times) -> Result<Committed> {
+    /// Waits for a permit of the writer's queue.
+    async fn enter(&self, tenant: &TenantId, bytes: usize, times: Times) -> Result<QueuePermit> {
         self.check_owner()?;
+        self.writer.submission.enter(tenant, bytes, times).await
+    }
+
+    /// Writes contents to blobs, on a blocking thread. A blob whose write is not applied is removed later.
+    async fn write_blobs(&self, contents: Vec<Content>) -> Result<Vec<BlobRef>> {
+        if contents.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (folder, floor) = (self.blobs.clone(), self.options.free_space_floor);
+        let written = tokio::task::spawn_blocking(move || {
+            let write = |content: &Content| folder.write_content(content, floor);
+            contents.iter().map(write).collect::<std::result::Result<Vec<_>, EngineError>>()
+        });
+        match written.await {
+            Ok(written) => written.map_err(|error| error.to_persist(Phase::Begin).with_source(error)),
+            Err(_) => Err(lost(Effect::NotApplied)),
+        }
+    }
+
+    /// Sends work to the writer and waits until it is committed.
+    async fn commit(&self, permit: QueuePermit, work: Work, bytes: usize, times: Times) -> Result<Committed> {
         let submission = &self.writer.submission;
-        let answer = submission.send(tenant, work, bytes, times).await?;
+        let answer = submission.send(permit, work, bytes, times);
         let answer = self.adaptive_spin.wait(answer, || submission.admission.has_one()).await;
         // The writer answers every write, even after a panic.
         answer.unwrap_or_else(|| Err(unanswered()))
@@ -162,7 +196,9 @@ impl Backend for SqliteBackend {
 
     async fn record_rejected_calls(&self, records: RejectedCallRecords) -> Result<()> {
         let (tenant, bytes) = (records.tenant(), size_of_rejected_call_records(records.len()));
-        self.commit(&tenant, Work::RejectedCalls(records), bytes, self.times(None)).await.map(drop)
+        let times = self.times(None);
+        let permit = self.enter(&tenant, bytes, times).await?;
+        self.commit(permit, Work::RejectedCalls(records), bytes, times).await.map(drop)
     }
 
     async fn replica(&self, call: Admitted<'_, ReplicaArgs>) -> Result<Reply<ReplicaArgs>> {

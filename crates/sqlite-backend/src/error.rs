@@ -1,6 +1,9 @@
 //! Maps the codes of SQLite and of the operating system to the errors of a call.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::ffi;
 use throughline_core::{BoxError, Effect, ErrorKind, PersistError};
@@ -52,6 +55,8 @@ pub(crate) enum EngineError {
     Lock { source: io::Error },
     #[error("the file cannot be examined: {source}")]
     File { source: io::Error },
+    #[error("the blob `{}` cannot be read or written: {source}", path.display())]
+    Blob { path: PathBuf, source: io::Error },
     #[error("another process changed the file during each attempt to read it")]
     Changing,
     #[error("{subject} is damaged")]
@@ -179,7 +184,7 @@ impl EngineError {
 
     pub(crate) fn failure_scope(&self) -> FailureScope {
         // The other operations of the transaction need other pages.
-        if self.is_unreadable() || matches!(self, Self::Refused(_)) {
+        if self.is_unreadable() || matches!(self, Self::Refused(_) | Self::Blob { .. }) {
             return FailureScope::Operation;
         }
         match self.code().map(|code| code & 0xff) {
@@ -195,7 +200,7 @@ impl EngineError {
             Self::NoReader => ErrorKind::Overloaded,
             Self::ReadTimedOut => ErrorKind::Timeout,
             Self::Overtaken | Self::SecondLibrary | Self::Changing => ErrorKind::Busy,
-            Self::File { source } => kind_of(source),
+            Self::File { source } | Self::Blob { source, .. } => kind_of(source),
             Self::Caused { .. }
             | Self::ReadersClosed
             | Self::ReaderLost
@@ -274,8 +279,22 @@ const fn text(code: i32) -> &'static str {
     }
 }
 
+/// Carries an error of a blob through the code that reads rows.
+impl From<EngineError> for rusqlite::Error {
+    fn from(error: EngineError) -> Self {
+        Self::ToSqlConversionFailure(Box::new(error))
+    }
+}
+
 impl From<rusqlite::Error> for EngineError {
     fn from(error: rusqlite::Error) -> Self {
+        let error = match error {
+            rusqlite::Error::ToSqlConversionFailure(carried) => match carried.downcast::<Self>() {
+                Ok(engine) => return *engine,
+                Err(other) => rusqlite::Error::ToSqlConversionFailure(other),
+            },
+            error => error,
+        };
         match error.sqlite_error() {
             Some(failure) => {
                 let code = failure.extended_code;

@@ -42,13 +42,15 @@ pub enum Failpoint {
     Fenced,
     /// The writer is about to checkpoint the WAL.
     Checkpointing,
+    /// The writer is about to remove blobs that no row names. It holds the write lock.
+    Collecting,
     /// The store is closing: all writes are applied, and the file is still open.
     Closing,
 }
 
 impl Failpoint {
     /// All failpoints.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Migrating,
         Self::Exchanging,
         Self::Begun,
@@ -61,6 +63,7 @@ impl Failpoint {
         Self::Fencing,
         Self::Fenced,
         Self::Checkpointing,
+        Self::Collecting,
         Self::Closing,
     ];
 }

@@ -155,7 +155,14 @@ mod tests {
         let permit = QueueCapacity::new(1, 1).enter(&tenant, 1, timeout_at).await.unwrap();
         let message = NewMessage::user(text).with_id(text.parse().unwrap());
         let args = Add::new("t".parse().unwrap(), message).into();
-        let write = Write { tenant, args, idempotency: None, audit: None, now: Timestamp::from_micros(0) };
+        let write = Write {
+            tenant,
+            args,
+            idempotency: None,
+            audit: None,
+            now: Timestamp::from_micros(0),
+            blobs: Vec::new(),
+        };
         Pending::new(write, Times { deadline: None, timeout_at }, 1, permit).0
     }
 

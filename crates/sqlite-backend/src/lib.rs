@@ -42,6 +42,7 @@
 
 mod audit_log;
 mod backend;
+mod blob;
 mod cache;
 mod cause;
 mod connection;

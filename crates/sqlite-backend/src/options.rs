@@ -34,6 +34,7 @@ pub struct SqliteOptions {
     pub(crate) readers: u32,
     pub(crate) wait_limit: Duration,
     pub(crate) max_content_bytes: u64,
+    pub(crate) blobs_above: Option<u64>,
     pub(crate) free_space_floor: u64,
     pub(crate) wal_limit: u64,
     pub(crate) changes_kept: u64,
@@ -58,6 +59,7 @@ impl SqliteOptions {
             readers: 4,
             wait_limit: Duration::from_secs(5),
             max_content_bytes: 64 << 20,
+            blobs_above: None,
             free_space_floor: 16 << 20,
             wal_limit: 64 << 20,
             changes_kept: 1_000_000,
@@ -184,6 +186,19 @@ impl SqliteOptions {
         self
     }
 
+    /// Keeps the content of a settled message that is longer than this number of bytes of JSON in a file of its own, a blob, in
+    /// the folder `NAME-blobs` next to the store: 64 bytes to 512 MiB. Off by default; a good value is 256 KiB or more.
+    ///
+    /// The writer then copies no long content through the WAL, and a message of the same content needs no more space. A blob is
+    /// named by the hash of its bytes. It is durable before its message is, and it is removed some time after the last message
+    /// that has it. Backups copy the blobs, and [`Maintenance::verify`](crate::Maintenance::verify) reads them.
+    ///
+    /// A store reads contents of both kinds with any setting, so it can change at each opening: it applies to later writes.
+    pub const fn blobs_above(mut self, bytes: u64) -> Self {
+        self.blobs_above = Some(bytes);
+        self
+    }
+
     /// Sets how many bytes of the disk stay free: 16 MiB; 0 is no floor. The writer checks it every 10 ms while it
     /// writes. So the data that it writes in between, and the pages that a checkpoint copies, may go below the floor; a
     /// backup does not observe it. With less space, every write fails with `StorageFull` and `NotApplied`, also a
@@ -284,6 +299,7 @@ impl SqliteOptions {
         within("wal_limit", self.wal_limit, 1 << 20, i64::MAX as u64)?;
         within("changes_kept", self.changes_kept, 1, i64::MAX as u64)?;
         within("readers", u64::from(self.readers), 1, 64)?;
+        within("blobs_above", self.blobs_above.unwrap_or(64), 64, 512 << 20)?;
         within("max_content_bytes", self.max_content_bytes, 2, 512 << 20)
     }
 }
@@ -317,6 +333,8 @@ mod tests {
         assert!(fault(SqliteOptions::new().wait_limit(Duration::MAX)).is_some());
         assert_eq!(fault(SqliteOptions::new().max_content_bytes(512 << 20)), None);
         assert!(fault(SqliteOptions::new().max_content_bytes((512 << 20) + 1)).is_some());
+        assert_eq!(fault(SqliteOptions::new().blobs_above(64)), None);
+        assert!(fault(SqliteOptions::new().blobs_above(63)).is_some());
         assert_eq!(fault(SqliteOptions::new().name("")).unwrap(), "the setting `name` is empty");
     }
 }

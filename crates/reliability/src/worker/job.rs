@@ -41,6 +41,8 @@ pub struct Job {
     pub leaves: bool,
     /// Whether it keeps an audit log with [`audit_key`](super::audit_key).
     pub audited: bool,
+    /// Whether nearly every content is in a file next to the store.
+    pub blobs: bool,
 }
 
 /// The kind of work.
@@ -142,6 +144,7 @@ impl Job {
             stays: false,
             leaves: false,
             audited: false,
+            blobs: false,
         }
     }
 
@@ -173,6 +176,7 @@ impl Job {
         args.extend(self.stays.then(|| "--stays".into()));
         args.extend(self.leaves.then(|| "--leaves".into()));
         args.extend(self.audited.then(|| "--audited".into()));
+        args.extend(self.blobs.then(|| "--blobs".into()));
         args
     }
 
@@ -215,6 +219,7 @@ impl Job {
                 Long("stays") => job.stays = true,
                 Long("leaves") => job.leaves = true,
                 Long("audited") => job.audited = true,
+                Long("blobs") => job.blobs = true,
                 _ => return Err(arg.unexpected()),
             }
         }
@@ -247,6 +252,7 @@ mod tests {
             stays: true,
             leaves: true,
             audited: true,
+            blobs: true,
             ..Job::new("a b.db", "acks", "1.2")
         };
         for job in [job, Job::new("a", "b", "c")] {

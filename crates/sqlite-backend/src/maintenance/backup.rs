@@ -19,7 +19,11 @@ use tempfile::TempPath;
 use throughline_core::{Effect, ErrorKind, PersistError, Result};
 
 use super::{Source, Stop, failed};
-use crate::error::kind_of;
+use crate::{
+    blob::{BlobFolder, FOLDER_SUFFIX, copy as copy_blobs},
+    error::kind_of,
+    read_only::Access,
+};
 
 /// The number of pages that are copied between two checks whether the caller still waits: 1 MiB.
 const PAGES_BETWEEN_LOOKS: i32 = 256;
@@ -93,10 +97,11 @@ pub(super) fn backup(source: &Source, path: &Path, stop: &Stop) -> Result<Backup
     let unfinished = source.read(&Stop::default(), |db| {
         let unfinished = target.unfinished()?;
         // Cancellation is checked only between the steps: no statement runs for long.
-        copy(db, &unfinished, || stop.check())?;
+        copy(db, &unfinished.file, || stop.check())?;
+        unfinished.copy_blobs(source.path(), stop)?;
         Ok(unfinished)
     })?;
-    let bytes = settle(source.path(), &unfinished)?;
+    let bytes = settle(source.path(), &unfinished.file)?;
     stop.check()?;
     target.name(unfinished)?;
     Ok(Backup { path: path.to_owned(), bytes })
@@ -126,7 +131,7 @@ impl Target {
         }
         let target = Self { path, directory, name };
         // SQLite would read the WAL of an earlier file as that of the backup.
-        for suffix in ["", "-wal", "-shm", "-journal"] {
+        for suffix in ["", "-wal", "-shm", "-journal", FOLDER_SUFFIX] {
             target.expect_nothing(suffix)?;
         }
         Ok(target)
@@ -145,18 +150,29 @@ impl Target {
 
     /// Creates a new file next to the target, with permissions for its owner only. It is deleted unless it becomes the
     /// target.
-    pub(super) fn unfinished(&self) -> Result<TempPath, BackupError> {
+    pub(super) fn unfinished(&self) -> Result<Unfinished, BackupError> {
         let mut prefix = self.name.clone();
         prefix.push(".");
         let file =
             tempfile::Builder::new().prefix(&prefix).suffix(".unfinished").tempfile_in(&self.directory);
         // Closed before SQLite opens it: a later close would drop the locks that SQLite holds.
-        file.map(tempfile::NamedTempFile::into_temp_path).map_err(io_error(&self.directory))
+        let file = file.map(tempfile::NamedTempFile::into_temp_path).map_err(io_error(&self.directory))?;
+        let blobs = UnfinishedBlobs(Some(BlobFolder::of_store(&file).path().to_owned()));
+        Ok(Unfinished { file, blobs })
     }
 
-    /// Gives the complete backup its name, unless a file with that name exists by now, and syncs the directory.
-    pub(super) fn name(&self, unfinished: TempPath) -> Result<(), BackupError> {
-        unfinished.persist_noclobber(&self.path).map_err(|refused| {
+    /// Gives the complete backup its name, unless a file with that name exists by now, and syncs the directory. Its blobs get
+    /// theirs first, so that a file with the name of the backup has its blobs.
+    pub(super) fn name(&self, unfinished: Unfinished) -> Result<(), BackupError> {
+        let Unfinished { file, mut blobs } = unfinished;
+        let folder = BlobFolder::of_store(&self.path);
+        if let Some(unfinished) = blobs.0.take_if(|unfinished| unfinished.exists()) {
+            self.expect_nothing(FOLDER_SUFFIX)?;
+            fs::rename(&unfinished, folder.path()).map_err(io_error(folder.path()))?;
+            // Removed there, if the backup fails.
+            blobs.0 = Some(folder.path().to_owned());
+        }
+        file.persist_noclobber(&self.path).map_err(|refused| {
             if refused.error.kind() == io::ErrorKind::AlreadyExists {
                 BackupError::Exists { path: self.path.clone() }
             } else {
@@ -167,7 +183,41 @@ impl Target {
             // A caller that gets an error finds no backup. The file stays if the disk refuses to remove it.
             let _ = fs::remove_file(&self.path);
             io_error(&self.directory)(source)
-        })
+        })?;
+        blobs.0 = None;
+        Ok(())
+    }
+}
+
+/// A backup that is being written: its file, and the folder of its blobs. Both are deleted when it is dropped.
+pub(super) struct Unfinished {
+    pub(super) file: TempPath,
+    blobs: UnfinishedBlobs,
+}
+
+/// The path of a folder, which may not exist. It is deleted when this is dropped.
+struct UnfinishedBlobs(Option<PathBuf>);
+
+impl Drop for UnfinishedBlobs {
+    fn drop(&mut self) {
+        // What cannot be deleted has the name of an unfinished backup.
+        if let Some(folder) = &self.0 {
+            drop(fs::remove_dir_all(folder));
+        }
+    }
+}
+
+impl Unfinished {
+    /// Copies the blobs that the rows of the file name, from the store at `source`. The snapshot that the file was copied from is
+    /// still open, so that no process removes one of them.
+    pub(super) fn copy_blobs(&self, source: &Path, stop: &Stop) -> Result<()> {
+        let from = BlobFolder::of_store(source);
+        if !from.exists() {
+            return Ok(());
+        }
+        // A way that creates no file next to it.
+        let copy = Access::of(&self.file)?.connect(&self.file).map_err(failed)?;
+        copy_blobs(&copy, &from, &BlobFolder::of_store(&self.file), || stop.check())
     }
 }
 
@@ -262,7 +312,7 @@ mod tests {
         let target = Target::of(&directory.path().join("copy.db")).unwrap();
         let unfinished = target.unfinished().unwrap();
         let steps = Cell::new(0);
-        let error = copy(&connect_to_read(&path).unwrap(), &unfinished, || {
+        let error = copy(&connect_to_read(&path).unwrap(), &unfinished.file, || {
             steps.set(steps.get() + 1);
             if steps.get() == 3 { Err(super::super::cancelled()) } else { Ok(()) }
         });
@@ -280,7 +330,7 @@ mod tests {
         let target = Target::of(&directory.path().join("copy.db")).unwrap();
         let unfinished = target.unfinished().unwrap();
         let steps = Cell::new(0);
-        copy(&connect_to_read(&path).unwrap(), &unfinished, || {
+        copy(&connect_to_read(&path).unwrap(), &unfinished.file, || {
             steps.set(steps.get() + 1);
             // Without a busy timeout: a lock that was held would fail it.
             source.busy_timeout(std::time::Duration::ZERO).unwrap();
@@ -290,7 +340,7 @@ mod tests {
         .unwrap();
         assert_eq!(steps.get(), (pages + PAGES_BETWEEN_LOOKS - 1) / PAGES_BETWEEN_LOOKS);
         // A snapshot from the beginning of the backup, before the first of the writes.
-        let copy = Connection::open(&unfinished).unwrap();
+        let copy = Connection::open(&unfinished.file).unwrap();
         let zeroed = "SELECT count(*) FROM t WHERE b = zeroblob(2000)";
         assert_eq!(copy.query_row(zeroed, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
         assert_eq!(copy.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap(), 2000);

@@ -56,8 +56,8 @@ impl Compactor {
         let taken = Arc::<AtomicU32>::default();
         let work = Work::Compact { pages, taken: Arc::clone(&taken) };
         let times = Times { deadline: None, timeout_at: Instant::now() + self.wait_limit };
-        let answer = self.submission.send(&TenantId::default(), work, 0, times).await?;
-        answer.await.unwrap_or_else(|_| Err(lost(Effect::Unknown)))?;
+        let permit = self.submission.enter(&TenantId::default(), 0, times).await?;
+        self.submission.send(permit, work, 0, times).await.unwrap_or_else(|_| Err(lost(Effect::Unknown)))?;
         Ok(taken.load(Ordering::Relaxed))
     }
 }

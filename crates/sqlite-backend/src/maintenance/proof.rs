@@ -32,12 +32,13 @@ pub(super) fn backup(source: &Source, path: &Path, stop: &Stop) -> Result<Proven
     let target = Target::of(path)?;
     let (unfinished, expected, position) = source.read(stop, |db| {
         let unfinished = target.unfinished()?;
-        copy(db, &unfinished, || stop.check())?;
+        copy(db, &unfinished.file, || stop.check())?;
+        unfinished.copy_blobs(source.path(), stop)?;
         // Still in the transaction of the copy, so that both are one snapshot.
         Ok((unfinished, digest(db, stop)?, position_of(db)?))
     })?;
-    let bytes = settle(source.path(), &unfinished)?;
-    let copied = Source::new(unfinished.to_path_buf().into(), true);
+    let bytes = settle(source.path(), &unfinished.file)?;
+    let copied = Source::new(unfinished.file.to_path_buf().into(), true);
     let (found, found_position) = copied.read(stop, |db| Ok((digest(db, stop)?, position_of(db)?)))?;
     if found_position != position || found != expected {
         return Err(differs(path, &expected, &found));

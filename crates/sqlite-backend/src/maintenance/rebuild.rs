@@ -39,11 +39,12 @@ pub(super) fn rebuild(source: &Source, path: &Path, stop: &Stop) -> Result<Rebui
     let target = Target::of(path)?;
     let unfinished = source.read(stop, |db| {
         let unfinished = target.unfinished()?;
-        copy(db, &unfinished, stop)?;
+        copy(db, &unfinished.file, stop)?;
+        unfinished.copy_blobs(source.path(), stop)?;
         Ok(unfinished)
     })?;
-    let verification = verify_file(&Source::new(unfinished.to_path_buf().into(), false), stop)?;
-    let bytes = settle(source.path(), &unfinished)?;
+    let verification = verify_file(&Source::new(unfinished.file.to_path_buf().into(), false), stop)?;
+    let bytes = settle(source.path(), &unfinished.file)?;
     stop.check()?;
     target.name(unfinished)?;
     Ok(RebuiltStore { path: path.to_owned(), bytes, verification })

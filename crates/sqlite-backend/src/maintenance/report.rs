@@ -1,6 +1,6 @@
 //! The result of a verification.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use throughline_core::{MessageId, TenantId, ThreadId};
 
@@ -14,6 +14,12 @@ pub struct Verification {
     pub deleted: u64,
     /// The chunks of open messages.
     pub chunks: u64,
+    /// The verified contents in files next to the store: see
+    /// [`SqliteOptions::blobs_above`](crate::SqliteOptions::blobs_above).
+    pub blobs: u64,
+    /// The files of contents that no message has. They are no damage: a write that runs or failed, or a message that was deleted a
+    /// moment ago left them. The store removes them.
+    pub orphans: Vec<PathBuf>,
     /// The idempotency keys.
     pub keys: u64,
     /// The threads, including deleted ones.
@@ -73,7 +79,7 @@ pub enum Part {
     Summary,
     /// A change event in the change feed.
     Change,
-    /// The row of a message, or a tombstone.
+    /// The row of a message with its content, or a tombstone.
     Message,
     /// The chunks of an open message.
     Chunks,

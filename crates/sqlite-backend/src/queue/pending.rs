@@ -11,7 +11,7 @@ use throughline_core::{
 };
 use tokio::sync::oneshot;
 
-use crate::fair_queue::Queued;
+use crate::{blob::BlobRef, fair_queue::Queued};
 
 /// A write as plain data: no code of the caller runs while the writer applies it.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Write {
     /// The audit record of the write.
     pub(crate) audit: Option<PendingAuditEntry>,
     pub(crate) now: Timestamp,
+    /// The blobs that were written for it.
+    pub(crate) blobs: Vec<BlobRef>,
 }
 
 /// A unit of work for the writer.

@@ -9,7 +9,7 @@ use throughline_core::{
 use throughline_engine::read::{ChunksBackward, ContentState, TailStart};
 
 use super::{Scope, get};
-use crate::record::{Columns as _, Damage, Record, StoredChunk, number};
+use crate::record::{Columns as _, Damage, Record, StoredChunk};
 
 /// A chunk of a message, with the key of the one before it.
 pub(super) const CHUNK: &str = "SELECT 1, a.message_pk, a.n, a.kind, a.checksum, a.delta, a.prev FROM appends a \
@@ -28,13 +28,11 @@ pub(super) fn tail(scope: Scope<'_>, read: &ReadContent) -> Result<Option<Conten
         let fragment = if state.state.is_open() {
             fragment(scope.db, &record, ChunksBackward::new(start, &state))?
         } else {
-            Some(ContentFragment::whole(&record.message.content))
+            record.content.read(scope.db)?.ok().map(|content| ContentFragment::whole(&content))
         };
-        let seq = Some(number(record.message.seq.get()));
-        Ok(match fragment {
-            Some(fragment) => Ok((start, state, fragment)),
-            None => Err(Damage { id: Some(record.message.id), seq }),
-        })
+        Ok(fragment
+            .map(|fragment| (start, state, fragment))
+            .ok_or_else(|| Damage::of_message(&record.message)))
     })?;
     let Some((start, state, fragment)) = found else { return Ok(None) };
     start.answer(read, &state, &fragment).map(Some)

@@ -13,7 +13,7 @@ use throughline_core::{
 use super::Scope;
 use crate::{
     error::EngineError,
-    record::{Columns as _, Damage, Growth, Record, StoredChunk, number},
+    record::{Columns as _, Damage, Growth, Record, StoredChunk},
     rows::CHUNKS,
 };
 
@@ -70,12 +70,16 @@ impl<T> Answer<T> {
     }
 }
 
-/// Returns the message of a record, with the content of its appends.
+/// Returns the message of a record with its content: that of the row, of its blob, or of its appends.
 pub(super) fn whole(db: &Connection, record: Record) -> rusqlite::Result<Result<Message, Damage>> {
-    let Record { message_pk, message, appends, last_append, .. } = record;
-    if !message.state.is_open() {
-        return Ok(Ok(message));
+    if !record.message.state.is_open() {
+        let Record { message, content, .. } = record;
+        return Ok(match content.read(db)? {
+            Ok(content) => Ok(Message { content, ..message }),
+            Err(_) => Err(Damage::of_message(&message)),
+        });
     }
+    let Record { message_pk, message, appends, last_append, .. } = record;
     let (mut growth, mut is_whole) = (Growth::new(), true);
     if appends > 0 {
         let mut statement = db.prepare_cached(CHUNKS)?;
@@ -87,7 +91,7 @@ pub(super) fn whole(db: &Connection, record: Record) -> rusqlite::Result<Result<
     if is_whole && growth.chunks() == appends {
         return Ok(Ok(Message { content: growth.content(), ..message }));
     }
-    Ok(Err(Damage { id: Some(message.id), seq: Some(number(message.seq.get())) }))
+    Ok(Err(Damage::of_message(&message)))
 }
 
 /// Returns the complete message of a row, or `None` if it does not fit. A damaged one, which holds no content, always

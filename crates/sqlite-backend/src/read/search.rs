@@ -172,18 +172,23 @@ fn search_within(
         bytes = bytes.saturating_add(content);
         timer.count(content);
         let thread = thread_id(row, THREAD).unwrap_or_else(nameless);
-        let Ok(record) = Record::read(row, scope.tenant, &thread) else {
-            // A damaged row does not hide other hits.
+        let read = match Record::read(row, scope.tenant, &thread) {
+            Ok(Record { message, content, .. }) => {
+                content.read(scope.db).map_err(EngineError::from)?.ok().map(|content| (message, content))
+            }
+            Err(_) => None,
+        };
+        let Some((message, content)) = read else {
+            // A damaged message does not hide other hits.
             found.damaged.push(thread);
             continue;
         };
-        let text = record.message.content.plain_text(usize::MAX);
+        let text = content.plain_text(usize::MAX);
         if !query.matches(&text) {
             // The message was edited since, or it has the terms but not the words of the query.
             continue;
         }
         let (snippet, marks) = query.snippet(&text);
-        let message = record.message;
         found.hits.push(SearchHit {
             thread,
             id: message.id,

@@ -24,6 +24,8 @@ use throughline_core::{
 };
 use throughline_engine::rows::{MessageKey, MessageRow};
 
+use crate::blob::StoredContent;
+
 pub(crate) use self::{
     alias::{AliasRow, alias_columns},
     append::{Append, Growth, StoredChunk, append_chain},
@@ -58,8 +60,10 @@ pub(crate) const DELETED: &str = "deleted";
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     pub(crate) message_pk: i64,
-    /// The message; while it is open its content is `[]`, and its text is in the appends.
+    /// The message without its content.
     pub(crate) message: Message,
+    /// The content of a settled message. While it is open this is `[]`, and its text is in the appends.
+    pub(crate) content: StoredContent,
     /// The number of appends.
     pub(crate) appends: i64,
     /// The key of the last of them. The checksum of the row covers it. The chunks have checksums and a count of their
@@ -119,6 +123,7 @@ impl Record {
         let (tail, replaced) = MessageRow::from_tail_code(fields.tail)?;
         Some(Self {
             message_pk: row.integer(1)?,
+            content: StoredContent::parse(fields.content)?,
             message: Message {
                 tenant: tenant.clone(),
                 thread: thread.clone(),
@@ -127,7 +132,7 @@ impl Record {
                 role: Role::from_name(fields.role)?,
                 state: MessageState::from_name(fields.state)?,
                 revision: Revision::new(u64::try_from(fields.revision).ok()?),
-                content: Content::from_json(fields.content).ok()?,
+                content: Content::empty(),
                 metadata: serde_json::from_str(fields.metadata).ok()?,
                 attachments: fields
                     .attachments
@@ -161,7 +166,8 @@ const IN_MEMORY: &str = "raw values and names serialize into memory";
 #[derive(Debug)]
 pub(crate) struct Encoded<'a> {
     pub(crate) row: &'a MessageRow,
-    pub(crate) content: &'a Content,
+    /// The text of the column.
+    pub(crate) content: &'a str,
     pub(crate) appends: i64,
     pub(crate) last_append: Option<i64>,
     pub(crate) position: i64,
@@ -172,11 +178,11 @@ pub(crate) struct Encoded<'a> {
 }
 
 impl<'a> Encoded<'a> {
-    /// Encodes a message above the floor. `content` is `[]` while it is open.
+    /// Encodes a message above the floor. `content` is the text of its column, `[]` while it is open.
     pub(crate) fn new(
         key: &MessageKey,
         row: &'a MessageRow,
-        content: &'a Content,
+        content: &'a str,
         (appends, last_append): (i64, Option<i64>),
         position: i64,
     ) -> Self {
@@ -210,7 +216,7 @@ impl<'a> Encoded<'a> {
             metadata: &metadata,
             attachments: attachments.as_deref(),
             reason: row.abandon_reason.as_deref(),
-            content: content.as_json(),
+            content,
         };
         let checksum = fields.checksum();
         Self { row, content, appends, last_append, position, metadata, attachments, lease, checksum }
@@ -272,6 +278,11 @@ pub(crate) struct Damage {
 }
 
 impl Damage {
+    /// The damage of a message with a readable row, whose content is damaged.
+    pub(crate) fn of_message(message: &Message) -> Self {
+        Self { id: Some(message.id.clone()), seq: Some(number(message.seq.get())) }
+    }
+
     /// Returns the damage as lists report it.
     pub(crate) fn of(self, thread: &ThreadId) -> DamagedMessage {
         let seq = self.seq.and_then(|seq| u64::try_from(seq).ok()).map(Seq::new);

@@ -16,6 +16,7 @@ use throughline_core::{
 
 pub(crate) use self::capture::{Part, is_capture_trigger, present as capture};
 use crate::{
+    blob::BlobWriter,
     failure::Applied,
     record::{AuditRow, Checksum, number},
     rows::ThreadCache,
@@ -27,6 +28,7 @@ pub(crate) struct CopyScope<'a> {
     pub(crate) db: &'a Connection,
     /// The thread cache of the writer. All of its changes are written.
     pub(crate) threads: &'a mut ThreadCache,
+    pub(crate) blobs: Option<&'a mut BlobWriter>,
     /// The number of positions in a segment of the order.
     pub(crate) segment_positions: i64,
     /// The last position that was taken.
@@ -85,8 +87,8 @@ fn apply_images(scope: CopyScope<'_>, apply: &ApplyImages) -> Applied<(ImagesApp
     if !replication_rules::may_apply(present, apply)? {
         return Ok((ImagesApplied { cursor, already: true }, false));
     }
-    let CopyScope { db, threads, segment_positions, position, kept_after, .. } = scope;
-    put::put(db, threads, (segment_positions, *position), &apply.images)?;
+    let CopyScope { db, threads, blobs, segment_positions, position, kept_after, .. } = scope;
+    put::put(db, (threads, blobs), (segment_positions, *position), &apply.images)?;
     write_followed(db, cursor)?;
     *kept_after = (*kept_after).max(number(apply.kept_after.get()));
     let reached = number(apply.position.get().max(cursor.changes.get()));

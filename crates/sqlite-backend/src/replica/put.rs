@@ -14,6 +14,7 @@ use throughline_core::{
 use throughline_engine::{Limits, Transaction, rows::ThreadKey};
 
 use crate::{
+    blob::BlobWriter,
     failure::Applied,
     record::{AuditRow, ChangeRow, number},
     rows::{Positions, Source, ThreadCache, flush},
@@ -24,11 +25,13 @@ use crate::{
 /// position of the store.
 pub(super) fn put(
     db: &Connection,
-    threads: &mut ThreadCache,
+    (threads, blobs): (&mut ThreadCache, Option<&mut BlobWriter>),
     (segment_positions, position): (i64, i64),
     images: &[Image],
 ) -> Applied<()> {
-    let mut transaction = Transaction::new(Source::for_images(db, threads), Limits::default());
+    let mut source = Source::for_images(db, threads);
+    source.blobs = blobs;
+    let mut transaction = Transaction::new(source, Limits::default());
     let mut positions = Positions::new(position, segment_positions).with_known_ids(true);
     let mut has_lost_messages = Vec::new();
     let mut aliases = HashSet::new();

@@ -33,7 +33,13 @@ impl Source<'_> {
         }
         let Some(stored) = self.messages.get(key) else { return Ok(None) };
         let Some(appends) = stored.appends.filter(|appends| *appends > 0) else {
-            return Ok(Some(stored.content.clone()));
+            return match stored.content.clone().read(self.db)? {
+                Ok(content) => Ok(Some(content)),
+                Err(_) => {
+                    let damage = Damage { id: Some(key.id.clone()), seq: stored.seq };
+                    Err(damage.into_error(&key.thread.thread).into())
+                }
+            };
         };
         let (mut growth, mut is_whole) = (Growth::new(), true);
         let mut statement = self.db.prepare_cached(CHUNKS)?;

@@ -1,6 +1,6 @@
 //! Messages and tombstones: the rows of `messages`.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use throughline_core::{
@@ -15,6 +15,7 @@ use throughline_engine::{
 
 use super::{Positions, Source, corrupt, source::LoadedMessages};
 use crate::{
+    blob::{BlobRef, StoredContent},
     error::is_taken,
     failure::{Applied, Failure},
     record::{
@@ -40,7 +41,7 @@ pub(crate) struct StoredMessage {
     pub(super) appends: Option<i64>,
     pub(super) last_append: Option<i64>,
     /// Of a settled message.
-    pub(super) content: Content,
+    pub(super) content: StoredContent,
     /// Whether this transaction has inserted it: then only the result of its chunks is left to write.
     is_new: bool,
 }
@@ -58,9 +59,9 @@ impl Found {
         if row.is_null(3) && row.text(5) == Some(DELETED.as_bytes()) {
             return Self::read_removed(row);
         }
-        let Record { message_pk, message, appends, last_append, length, replaced, position } =
+        let Record { message_pk, message, content, appends, last_append, length, replaced, position } =
             Record::read(row, &thread.tenant, &thread.thread)?;
-        let Message { id, seq, role, state, revision, content, metadata, attachments, .. } = message;
+        let Message { id, seq, role, state, revision, metadata, attachments, .. } = message;
         let stored = StoredMessage {
             message_pk,
             seq: Some(number(seq.get())),
@@ -91,18 +92,21 @@ impl Found {
     }
 
     /// Reads [`message_columns!`] of a tombstone, or of a message that is removed or overwritten in any case. It reads
-    /// only its sequence number, its chunks and its attachments, and verifies nothing.
+    /// only its sequence number, its chunks, its attachments and the name of its blob, and verifies nothing.
     pub(super) fn read_removed(row: &Row<'_>) -> Result<Self, Damage> {
         let id = row.text(2).and_then(|text| MessageId::new(str::from_utf8(text).ok()?).ok());
         let seq = row.integer(3);
         let read = || {
             let attachments = row.optional_str(16)?.map(serde_json::from_str).transpose().ok()?;
             let appends = row.integer(7)?;
-            let stored = StoredMessage {
+            let mut stored = StoredMessage {
                 appends: Some(appends),
                 last_append: row.integer(20),
                 ..StoredMessage::damaged(row.integer(1)?, seq)
             };
+            if let Some(blob) = row.text(18).and_then(|text| BlobRef::parse(str::from_utf8(text).ok()?)) {
+                stored.content = StoredContent::Blob(blob);
+            }
             let row = MessageRow {
                 seq: seq.map(|seq| u64::try_from(seq).map(Seq::new)).transpose().ok()?,
                 role: Role::User,
@@ -231,8 +235,9 @@ pub(super) fn erase(
     }
     for (key, row) in staged.messages.updated().filter(|(_, row)| row.is_tombstone()) {
         let (stored, position) = (stored(&source.messages, key)?, at.of(row.last_change));
-        let (message_pk, seq) = (stored.message_pk, stored.seq);
+        let (message_pk, seq, blob) = (stored.message_pk, stored.seq, stored.content.blob().cloned());
         let thread_pk = source.thread_pk(&key.thread)?;
+        source.dropped(blob.as_ref());
         // Not an update: only a deletion makes SQLite join pages that it leaves nearly empty.
         source.db.prepare_cached("DELETE FROM messages WHERE message_pk = ?1")?.execute([message_pk])?;
         insert_tombstone(source.db, Some(message_pk), thread_pk, key, position)?;
@@ -312,12 +317,14 @@ pub(super) fn insert(
         };
         last = Some((&key.thread, seq.max(end)));
         let content = staged.contents.known(key).flatten().cloned().unwrap_or_else(Content::empty);
+        let thread_pk = thread.thread_pk;
+        let column = source.column(&content)?;
         let Encoded { metadata, attachments, lease, checksum, .. } =
-            Encoded::new(key, row, &content, (0, None), position);
+            Encoded::new(key, row, &column, (0, None), position);
         let (lease_ms, lease_expires_at) = lease.unzip();
         insert
             .execute(params![
-                thread.thread_pk,
+                thread_pk,
                 key.id.as_str(),
                 seq,
                 segment,
@@ -335,7 +342,7 @@ pub(super) fn insert(
                 metadata,
                 attachments,
                 row.abandon_reason,
-                content.as_json(),
+                column,
             ])
             .map_err(|error| explain(key, at, error))?;
         // Its chunks follow; and a replica looks for the rows that it has written from images.
@@ -355,7 +362,7 @@ impl StoredMessage {
 
     /// A stored row of which nothing else was read.
     fn damaged(message_pk: i64, seq: Option<i64>) -> Self {
-        let content = Content::empty();
+        let content = StoredContent::Inline(Content::empty());
         Self { message_pk, seq, state: None, appends: None, last_append: None, content, is_new: false }
     }
 }
@@ -410,12 +417,16 @@ pub(super) fn update(source: &mut Source<'_>, staged: &StagedRows, at: &Position
         let message_pk = stored.message_pk;
         let position = at.of(row.last_change);
         let changed = staged.contents.is_changed(key);
-        let content = match staged.contents.known(key).flatten() {
-            Some(content) if changed => content.clone(),
-            _ => stored.content,
+        let content = staged.contents.known(key).flatten().filter(|_| changed);
+        let column = match content {
+            Some(content) => source.column(content)?,
+            None => Cow::Borrowed(stored.content.as_column()),
         };
+        if stored.content.as_column() != column {
+            source.dropped(stored.content.blob());
+        }
         let appends = (stored.appends.unwrap_or_default(), stored.last_append);
-        let encoded = Encoded::new(key, row, &content, appends, position);
+        let encoded = Encoded::new(key, row, &column, appends, position);
         let seq = row.seq.map(|seq| number(seq.get()));
         // A damaged row is written completely, and so is one of another store.
         if source.overwrites || stored.appends.is_none() || stored.seq != seq {
@@ -475,7 +486,7 @@ fn update_row(
         metadata,
         attachments,
         row.abandon_reason,
-        encoded.content.as_json(),
+        encoded.content,
     ];
     let used = if content { parameters } else { &parameters[..parameters.len() - 1] };
     statement.execute(used)?;

@@ -1,4 +1,7 @@
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use foldhash::fast::RandomState;
 use rusqlite::Connection;
@@ -20,7 +23,10 @@ use throughline_engine::{
 };
 
 use super::{message::StoredMessage, thread_cache::ThreadCache};
-use crate::error::EngineError;
+use crate::{
+    blob::{BlobRef, BlobWriter},
+    error::EngineError,
+};
 
 /// The loaded messages, as stored in the file.
 pub(super) type LoadedMessages = HashMap<MessageKey, StoredMessage, RandomState>;
@@ -36,6 +42,8 @@ pub(crate) struct Source<'a> {
     assumed_new: HashSet<MessageId, RandomState>,
     /// The ids of the messages of a thread that was read to find a hidden one.
     pub(super) ids: HashMap<ThreadKey, HashSet<Vec<u8>, RandomState>, RandomState>,
+    /// The blobs of the writer's transactions; `None` for a read.
+    pub(crate) blobs: Option<&'a mut BlobWriter>,
     /// Whether messages are overwritten regardless of their rows: that is so for rows of another store.
     pub(super) overwrites: bool,
 }
@@ -50,7 +58,28 @@ impl<'a> Source<'a> {
             messages: HashMap::default(),
             assumed_new: HashSet::default(),
             ids: HashMap::default(),
+            blobs: None,
             overwrites: false,
+        }
+    }
+
+    /// Writes long contents to blobs.
+    pub(crate) fn with_blobs(self, blobs: &'a mut BlobWriter) -> Self {
+        Self { blobs: Some(blobs), ..self }
+    }
+
+    /// Returns the text of the column for a content.
+    pub(super) fn column<'c>(&mut self, content: &'c Content) -> Result<Cow<'c, str>, EngineError> {
+        match &mut self.blobs {
+            Some(blobs) => blobs.column(self.db, content),
+            None => Ok(Cow::Borrowed(content.as_json())),
+        }
+    }
+
+    /// Records that a row does not name a blob any more.
+    pub(super) fn dropped(&mut self, blob: Option<&BlobRef>) {
+        if let Some(blobs) = &mut self.blobs {
+            blobs.dropped(blob);
         }
     }
 

@@ -3,7 +3,11 @@ use throughline_core::{PersistArgs, TenantId, Timestamp, threads::ThreadArgs};
 use throughline_engine::{Limits, Outcome, Transaction, Write};
 
 use super::{Positions, Source, ThreadCache, flush};
-use crate::{error::EngineError, failure::Applied};
+use crate::{
+    blob::{BlobRef, BlobWriter},
+    error::EngineError,
+    failure::Applied,
+};
 
 /// The decided but unwritten changes of a transaction.
 #[derive(Debug)]
@@ -21,13 +25,20 @@ impl<'a> Staging<'a> {
     /// order.
     pub(crate) fn new(
         db: &'a Connection,
-        threads: &'a mut ThreadCache,
+        (threads, blobs): (&'a mut ThreadCache, &'a mut BlobWriter),
         limits: Limits,
         segment_positions: i64,
         base: i64,
     ) -> Self {
-        let transaction = Transaction::new(Source::new(db, threads), limits);
+        let transaction = Transaction::new(Source::new(db, threads).with_blobs(blobs), limits);
         Self { transaction, segment_positions, base, ids_are_known: true }
+    }
+
+    /// Records that these blobs were written for the next write.
+    pub(crate) fn blobs_were_written(&mut self, written: &[BlobRef]) {
+        if let Some(blobs) = &mut self.transaction.source_mut().blobs {
+            blobs.were_written(written);
+        }
     }
 
     /// Returns the last position that was taken so far.
@@ -79,9 +90,10 @@ impl<'a> Staging<'a> {
         Ok(())
     }
 
-    /// Returns the thread cache of the writer. Nothing is staged.
-    pub(crate) fn threads(&mut self) -> &mut ThreadCache {
-        self.transaction.source_mut().threads
+    /// Returns the thread cache and the blobs of the writer. Nothing is staged.
+    pub(crate) fn state(&mut self) -> (&mut ThreadCache, Option<&mut BlobWriter>) {
+        let Source { threads, blobs, .. } = self.transaction.source_mut();
+        (threads, blobs.as_deref_mut())
     }
 
     pub(crate) const fn segment_positions(&self) -> i64 {

@@ -5,7 +5,10 @@ use throughline_core::{
 };
 
 use super::shards;
-use crate::record::{Columns as _, Record, message_columns};
+use crate::{
+    blob::StoredContent,
+    record::{Columns as _, Record, message_columns},
+};
 
 const MESSAGE: &str = concat!(
     "SELECT 0, ",
@@ -80,7 +83,7 @@ fn indexed(db: &Connection, message_pk: i64, tokenizer: Tokenizer) -> rusqlite::
         .prepare_cached(MESSAGE)?
         .query_row([message_pk], |row| {
             let text = |column: usize| str::from_utf8(row.text(column)?).ok();
-            let read = || {
+            let read = || -> Option<(Indexed, StoredContent)> {
                 let tenant = TenantId::new(text(TENANT)?).ok()?;
                 let thread = ThreadId::new(text(TENANT + 1)?).ok()?;
                 let (floor, deleted) = (row.integer(TENANT + 2)?, row.integer(TENANT + 3)?);
@@ -88,16 +91,19 @@ fn indexed(db: &Connection, message_pk: i64, tokenizer: Tokenizer) -> rusqlite::
                 if deleted != 0 || seq <= floor {
                     return None;
                 }
-                let message = Record::read(row, &tenant, &thread).ok()?.message;
-                let terms = Terms::of(&message.content.plain_text(usize::MAX), tokenizer);
-                let is_found = message.state == MessageState::Final && !terms.is_empty();
+                let Record { message, content, .. } = Record::read(row, &tenant, &thread).ok()?;
                 let created_at = message.created_at.as_micros();
-                is_found.then_some(Indexed { tenant, thread_pk, seq, created_at, terms })
+                let indexed = Indexed { tenant, thread_pk, seq, created_at, terms: Terms::default() };
+                (message.state == MessageState::Final).then_some((indexed, content))
             };
             Ok(read())
         })
         .optional()?;
-    Ok(found.flatten())
+    let Some((indexed, content)) = found.flatten() else { return Ok(None) };
+    // A blob that cannot be read now does not stop the index.
+    let Ok(Ok(content)) = content.read(db) else { return Ok(None) };
+    let terms = Terms::of(&content.plain_text(usize::MAX), tokenizer);
+    Ok((!terms.is_empty()).then_some(Indexed { terms, ..indexed }))
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl Worker {
     pub(super) fn shrink_file(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         match self.wal.shrink(&connection, &self.health_state, &self.failpoints) {
-            Ok(()) => self.connection = Some(connection),
+            Ok(_) => self.connection = Some(connection),
             Err(error) => {
                 drop(connection);
                 self.failed(&error.caused(&self.path));

@@ -5,6 +5,7 @@
 
 mod batch;
 mod begin;
+mod blob_removal;
 mod commit_watch;
 mod compaction;
 mod failure_tracker;

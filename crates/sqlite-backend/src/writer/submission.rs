@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
-use throughline_core::{Result, TenantId, backend::QueueCapacity};
+use throughline_core::{
+    Result, TenantId,
+    backend::{QueueCapacity, QueuePermit},
+};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -17,22 +20,25 @@ pub(crate) struct Submission {
 }
 
 impl Submission {
-    /// Waits for a permit and sends work to the writer. Returns the channel on which the writer answers it, also after a
-    /// panic.
+    /// Waits for a permit.
+    pub(crate) async fn enter(&self, tenant: &TenantId, bytes: usize, times: Times) -> Result<QueuePermit> {
+        self.health_state.admit()?;
+        self.admission.enter(tenant, bytes, times.timeout_at).await
+    }
+
+    /// Sends work to the writer. Returns the channel on which the writer answers it, also after a panic.
     ///
     /// If the caller drops the channel before the writer has taken the work, the work is not done.
-    pub(crate) async fn send(
+    pub(crate) fn send(
         &self,
-        tenant: &TenantId,
+        permit: QueuePermit,
         work: Work,
         bytes: usize,
         times: Times,
-    ) -> Result<oneshot::Receiver<Result<Committed>>> {
-        self.health_state.admit()?;
-        let slot = self.admission.enter(tenant, bytes, times.timeout_at).await?;
-        let (pending, answer) = Pending::new(work, times, bytes, slot);
+    ) -> oneshot::Receiver<Result<Committed>> {
+        let (pending, answer) = Pending::new(work, times, bytes, permit);
         self.queue.push(pending);
-        Ok(answer)
+        answer
     }
 
     /// Closes the queue to further work.

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     audit_log::AuditLog,
+    blob::BlobWriter,
     error::{EngineError, FailureScope, Phase},
     failpoint::Failpoint,
     failure::{Applied, Failure},
@@ -40,7 +41,8 @@ struct Filling<'a> {
 
 impl Filling<'_> {
     fn write(&mut self, write: &Write, looks_up_ids: bool) -> Applied<Outcome> {
-        let Write { tenant, args, idempotency, now, .. } = write;
+        let Write { tenant, args, idempotency, now, blobs, .. } = write;
+        self.staging.blobs_were_written(blobs);
         if let PersistArgs::Replica(args) = args {
             return self.copy(args);
         }
@@ -58,10 +60,13 @@ impl Filling<'_> {
         self.staging.flush()?;
         let before = self.staging.position();
         let mut position = before;
+        let segment_positions = self.staging.segment_positions();
+        let (threads, blobs) = self.staging.state();
         let scope = CopyScope {
             db: self.connection,
-            segment_positions: self.staging.segment_positions(),
-            threads: self.staging.threads(),
+            segment_positions,
+            threads,
+            blobs,
             position: &mut position,
             kept_after: &mut self.kept_after,
             replication_state: &mut self.replication_state,
@@ -83,8 +88,11 @@ impl Worker {
         let mut batch = Batch::default();
         self.health_state.begin_step(WriterStep::Apply);
         let mut threads = std::mem::take(&mut self.threads);
-        let filled = self.fill(&connection, &mut threads, &mut batch);
-        self.threads = threads;
+        // A panic has dropped it.
+        let mut blobs = self.blobs.take().unwrap_or_else(|| self.limits.blobs(&self.path));
+        let filled = self.fill(&connection, (&mut threads, &mut blobs), &mut batch);
+        self.unnamed_blobs.add(blobs.end_transaction());
+        (self.threads, self.blobs) = (threads, Some(blobs));
         let taken = batch.len();
         match filled {
             Ok(None) => {
@@ -118,7 +126,7 @@ impl Worker {
     fn fill(
         &self,
         connection: &Connection,
-        threads: &mut ThreadCache,
+        (threads, blobs): (&mut ThreadCache, &mut BlobWriter),
         batch: &mut Batch,
     ) -> Result<Option<i64>, EngineError> {
         let begun = Instant::now();
@@ -130,7 +138,13 @@ impl Worker {
         let limits = Limits::default().with_max_content_bytes(self.limits.max_content_bytes);
         let mut filling = Filling {
             connection,
-            staging: Staging::new(connection, threads, limits, self.limits.segment, progress.position),
+            staging: Staging::new(
+                connection,
+                (threads, blobs),
+                limits,
+                self.limits.segment,
+                progress.position,
+            ),
             replication_state: progress.replication_state(),
             kept_after: progress.kept_after,
             log: AuditLog::default(),

@@ -218,17 +218,19 @@ impl Wal {
 
     /// Checkpoints the WAL and truncates it, so that the file ends at its last page. A reader of the store delays that for
     /// [`BARRIER_TIMEOUT`] at most; a longer read, or one of another process, prevents it.
+    ///
+    /// Returns whether the file has every page that was committed. Then no snapshot, of any process, is older.
     pub(super) fn shrink(
         &mut self,
         connection: &Connection,
         health_state: &HealthState,
         failpoints: &Failpoints,
-    ) -> Result<(), EngineError> {
-        self.checkpoint(connection, TRUNCATE, health_state, failpoints)?;
+    ) -> Result<bool, EngineError> {
+        let mut left = self.checkpoint(connection, TRUNCATE, health_state, failpoints)?;
         if length(&self.path) > 0 {
-            self.truncate_behind_barrier(connection, health_state, failpoints)?;
+            left = self.truncate_behind_barrier(connection, health_state, failpoints)?.or(left);
         }
-        Ok(())
+        Ok(left == Some(0))
     }
 
     fn is_long(&self) -> bool {
@@ -236,21 +238,22 @@ impl Wal {
     }
 
     /// Closes the reader barrier and truncates the WAL, unless a reader of the store or of another process runs for too
-    /// long.
+    /// long. Returns how many pages stay; `None` if that is unknown.
     fn truncate_behind_barrier(
         &mut self,
         connection: &Connection,
         health_state: &HealthState,
         failpoints: &Failpoints,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Option<i64>, EngineError> {
         // Before the readers have to wait.
         failpoints.reach(Failpoint::Checkpointing, connection)?;
-        if let Some(_closed) = self.reader_barrier.close(self.barrier_timeout) {
-            self.checkpoint_locked(connection, TRUNCATE, health_state)?;
-        }
+        let left = match self.reader_barrier.close(self.barrier_timeout) {
+            Some(_closed) => self.checkpoint_locked(connection, TRUNCATE, health_state)?,
+            None => None,
+        };
         // The time of this measurement: from a later one the next measurement would come too early.
         self.closed_in_vain_at = self.measured.filter(|_| self.is_long());
-        Ok(())
+        Ok(left)
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     SqliteOptions,
+    blob::{BlobFolder, BlobWriter, Collector},
     cache::PageCacheReserve,
     cause, connection,
     error::{EngineError, Phase},
@@ -37,8 +38,8 @@ use crate::{
     search::Index,
 };
 
-/// For how long a store that is closing continues to update the full-text index.
-const INDEX_AT_THE_END: Duration = Duration::from_secs(1);
+/// For how long a store that is closing continues to update the full-text index, and to remove blobs.
+const WORK_AT_THE_END: Duration = Duration::from_secs(1);
 
 /// The interval at which an idle writer checks whether a second SQLite library has closed the file.
 const SECOND_LIBRARY: Duration = Duration::from_millis(250);
@@ -55,6 +56,16 @@ pub(super) struct Limits {
     pub(super) changes: i64,
     /// The number of positions in a segment of the order.
     pub(super) segment: i64,
+    /// The longest content that stays in its row.
+    pub(super) blobs_above: Option<u64>,
+    pub(super) free_space_floor: u64,
+}
+
+impl Limits {
+    /// Returns the blobs of the store at this path.
+    pub(super) fn blobs(self, path: &Path) -> BlobWriter {
+        BlobWriter::new(BlobFolder::of_store(path), self.blobs_above, self.free_space_floor)
+    }
 }
 
 pub(super) struct Worker {
@@ -81,6 +92,9 @@ pub(super) struct Worker {
     pub(super) failpoints: Failpoints,
     pub(super) commits: CommitWatch,
     pub(super) index: Index,
+    /// `None` during a transaction.
+    pub(super) blobs: Option<BlobWriter>,
+    pub(super) unnamed_blobs: Collector,
 }
 
 /// Marks the store as closed when it is dropped, even if closing panicked.
@@ -106,6 +120,7 @@ impl Worker {
         reader_barrier: Arc<ReaderBarrier>,
     ) -> Self {
         let guard = Arc::new(FileGuard::new(&path, options.failpoints.clone()));
+        let unnamed_blobs = Collector::new(BlobFolder::of_store(&path), options.blobs_above.is_some());
         Self {
             queue,
             health_state,
@@ -117,6 +132,8 @@ impl Worker {
                 max_content_bytes: options.max_content_bytes,
                 changes: i64::try_from(options.changes_kept).unwrap_or(i64::MAX),
                 segment: i64::from(options.segment_positions.max(1)),
+                blobs_above: options.blobs_above,
+                free_space_floor: options.free_space_floor,
             },
             connection: Some(connection),
             page_cache_reserve: PageCacheReserve::default(),
@@ -133,6 +150,8 @@ impl Worker {
             failpoints: options.failpoints.clone(),
             commits: CommitWatch::new(commits),
             index: Index::new(options.search, options.tokenizer),
+            blobs: None,
+            unnamed_blobs,
             path,
         }
     }
@@ -152,11 +171,16 @@ impl Worker {
         }
         // Recently deleted text should not stay in the index.
         let begun = Instant::now();
-        while self.index.timeout().is_some()
-            && self.connection.is_some()
-            && begun.elapsed() < INDEX_AT_THE_END
+        while self.index.timeout().is_some() && self.connection.is_some() && begun.elapsed() < WORK_AT_THE_END
         {
             self.continue_index();
+        }
+        self.collect_blobs();
+        while self.unnamed_blobs.has_candidates()
+            && self.connection.is_some()
+            && begun.elapsed() < WORK_AT_THE_END
+        {
+            self.collect_blobs();
         }
         self.finish()
     }
@@ -174,15 +198,20 @@ impl Worker {
             let index = self.connection.as_ref().and_then(|_| self.index.timeout());
             let second = self.has_second_library.then_some(SECOND_LIBRARY);
             let should_reopen = self.should_reopen().then_some(PROBE_INTERVAL);
-            let idle = [wal, self.space.timeout(), self.probes(), commits, index, second, should_reopen]
-                .into_iter()
-                .flatten()
-                .min();
+            let blobs = self.connection.as_ref().and_then(|_| self.unnamed_blobs.timeout());
+            let idle =
+                [wal, self.space.timeout(), self.probes(), commits, index, second, should_reopen, blobs]
+                    .into_iter()
+                    .flatten()
+                    .min();
             match self.queue.wait(took_one, idle) {
                 Woken::ForWrites => {
                     took_one = self.serve_writes() == 1;
                     if self.index.is_due() {
                         self.continue_index();
+                    }
+                    if self.unnamed_blobs.is_due() {
+                        self.collect_blobs();
                     }
                 }
                 Woken::Idle => self.maintain_file(),
@@ -284,6 +313,7 @@ impl Worker {
             self.connection = None;
             self.failed(&error.caused(&self.path));
         }
+        self.collect_blobs();
     }
 
     /// Checks whether a second SQLite library still has the file open.

@@ -16,7 +16,9 @@ const FSYNC_FAILED: i32 = 1034;
 pub(crate) fn options(job: &Job) -> SqliteOptions {
     let (interference, failing_commit) = (job.interference, job.failing_commit);
     let (hits, commits) = (AtomicU64::new(0), AtomicU64::new(0));
-    SqliteOptions::new().failpoints(move |reached| {
+    let options = SqliteOptions::new();
+    let options = if job.blobs { options.blobs_above(64) } else { options };
+    options.failpoints(move |reached| {
         if let Some(Interference { point, hit, then }) = interference
             && point == reached
             && hits.fetch_add(1, Ordering::SeqCst) + 1 == hit

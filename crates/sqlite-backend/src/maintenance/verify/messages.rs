@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row};
 use throughline_core::{
-    MessageState, Role,
+    Content, Message, MessageState, Role,
     backend::{Length, Tail},
     messages::ContentChange,
 };
@@ -13,7 +13,11 @@ use super::{
     is_damage, text,
     walk::{Gap, Table, Visited},
 };
-use crate::record::{Columns as _, DELETED, Record, message_columns, number, tombstone_checksum};
+use crate::{
+    blob::{BlobFolder, References},
+    error::EngineError,
+    record::{Columns as _, DELETED, Record, message_columns, number, tombstone_checksum},
+};
 
 const MESSAGES: Table = Table {
     name: "messages",
@@ -79,11 +83,12 @@ impl Check<'_> {
             match (&owner.tenant, &owner.thread) {
                 (Some(tenant), Some(thread)) => match Record::read(row, tenant, thread) {
                     Ok(record) => {
-                        self.compare(&record, &chunks, &mut faults);
+                        let content = self.content_of(&record, &mut faults);
+                        self.compare(&record, content.as_ref(), &chunks, &mut faults);
                         if row.integer(IS_IN_ORDER) != Some(1) {
                             faults.push("it is not in the segment of its sequence number".to_owned());
                         }
-                        self.count(row, &record);
+                        self.count(row, &record.message, content.as_ref());
                     }
                     Err(_) => {
                         self.uncounted.insert(row.integer(THREAD_PK).unwrap_or_default());
@@ -106,19 +111,58 @@ impl Check<'_> {
     }
 
     /// Counts a message for the comparison with the summary of its thread.
-    fn count(&mut self, row: &Row<'_>, record: &Record) {
-        let message = &record.message;
+    fn count(&mut self, row: &Row<'_>, message: &Message, content: Option<&Content>) {
         let is_shown = row.integer(FLOOR).is_some_and(|floor| number(message.seq.get()) > floor);
         if is_shown && message.state == MessageState::Final {
             let counted = self.counted.entry(row.integer(THREAD_PK).unwrap_or_default()).or_default();
             counted.messages += 1;
             counted.turns += u64::from(message.role == Role::User);
-            counted.bytes += message.content.byte_len() as u64;
+            match content {
+                Some(content) => counted.bytes += content.byte_len() as u64,
+                None => drop(self.uncounted.insert(row.integer(THREAD_PK).unwrap_or_default())),
+            }
         }
     }
 
+    /// Returns the content of the row, or of its blob; `None` if that has a fault.
+    fn content_of(&mut self, record: &Record, faults: &mut Vec<String>) -> Option<Content> {
+        let blob = record.content.blob().cloned();
+        let fault = match record.content.clone().read(self.db) {
+            Ok(Ok(content)) => {
+                self.found.blobs += u64::from(blob.is_some());
+                return Some(content);
+            }
+            Ok(Err(fault)) => fault.to_string(),
+            Err(error) => format!("cannot be read: {}", EngineError::from(error)),
+        };
+        let name = blob.map(|blob| blob.hash().to_string()).unwrap_or_default();
+        faults.push(format!("its blob `{name}` {fault}"));
+        None
+    }
+
+    /// Lists the blobs that no row names.
+    pub(super) fn orphans(&mut self) -> rusqlite::Result<()> {
+        let folder = BlobFolder::of(self.db);
+        if !folder.exists() {
+            return Ok(());
+        }
+        let mut references = References::of(self.db)?;
+        for hash in folder.all() {
+            let hash = match hash {
+                Ok(hash) => hash,
+                Err(source) => {
+                    return Err(EngineError::Blob { path: folder.path().to_owned(), source }.into());
+                }
+            };
+            if !references.name(hash)? {
+                self.found.orphans.push(folder.path_of(hash));
+            }
+        }
+        Ok(())
+    }
+
     /// Compares a row with a valid checksum with everything else.
-    fn compare(&self, record: &Record, chunks: &Chunks, faults: &mut Vec<String>) {
+    fn compare(&self, record: &Record, content: Option<&Content>, chunks: &Chunks, faults: &mut Vec<String>) {
         let message = &record.message;
         let mut expect = |holds: bool, fault: &str| {
             if !holds {
@@ -133,7 +177,8 @@ impl Check<'_> {
             );
         }
         if message.state.is_open() {
-            expect(message.content.as_json() == "[]", "it is open, but its row has content");
+            let is_empty = content.is_some_and(|content| content.as_json() == "[]");
+            expect(is_empty, "it is open, but its row has content");
             if chunks.faults.is_empty() {
                 let is_one = |chunk: bool| chunk == record.last_append.is_some();
                 let counted = record.appends == chunks.count && is_one(record.appends > 0);
@@ -147,8 +192,8 @@ impl Check<'_> {
         } else {
             expect(message.lease.is_none(), "it is settled, but it has a lease");
             expect(record.appends == 0 && record.last_append.is_none(), "it is settled, but it has chunks");
-            let length = Length::settled(&message.content);
-            expect(length == record.length, "its content does not have the length in its row");
+            let is_as_long = content.is_none_or(|content| Length::settled(content) == record.length);
+            expect(is_as_long, "its content does not have the length in its row");
         }
     }
 

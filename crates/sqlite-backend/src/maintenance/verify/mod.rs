@@ -95,6 +95,7 @@ impl<'a> Check<'a> {
             Self::references,
             Self::store,
             Self::messages,
+            Self::orphans,
             Self::stray_chunks,
             Self::threads,
             Self::aliases,

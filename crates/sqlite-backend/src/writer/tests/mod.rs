@@ -96,7 +96,14 @@ impl Store {
         let tenant = self.db.tenant().clone();
         let admission = throughline_core::backend::QueueCapacity::new(1, 1);
         let slot = at_once(admission.enter(&tenant, 1, times.timeout_at)).unwrap();
-        let write = Write { tenant, args, idempotency, audit: None, now: Timestamp::from_micros(0) };
+        let write = Write {
+            tenant,
+            args,
+            idempotency,
+            audit: None,
+            now: Timestamp::from_micros(0),
+            blobs: Vec::new(),
+        };
         let (pending, answer) = Pending::new(write, times, 1, slot);
         self.queue.push(pending);
         answer

@@ -1,0 +1,157 @@
+//! Removes the blobs that no row names.
+
+use std::{
+    collections::HashSet,
+    io,
+    time::{Duration, Instant, SystemTime},
+};
+
+use blake3::Hash;
+use rusqlite::{CachedStatement, Connection};
+
+use super::{BlobFolder, BlobRef, folder::FileState};
+
+/// How long the writer must be idle before it removes blobs.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// The interval between two removals while the writer is busy, and after one that an older snapshot prevented.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// The interval between two searches for files that a crash or a refused write left, and the least age of such a file. A younger
+/// one may belong to a write that waits.
+const SEARCH_INTERVAL: Duration = Duration::from_hours(1);
+
+/// The duration of one step of a search.
+const SEARCH_SPAN: Duration = Duration::from_millis(5);
+
+/// The largest number of blobs that are removed at a time, while the write lock is held.
+const AT_A_TIME: usize = 64;
+
+/// The look-up of the rows that name a blob.
+pub(crate) struct References<'db>(CachedStatement<'db>);
+
+impl<'db> References<'db> {
+    /// The condition is that of the index over the references.
+    const FIND: &'static str =
+        "SELECT EXISTS (SELECT 1 FROM messages WHERE content >= ?1 AND content < ?2 AND content >= 'b')";
+
+    pub(crate) fn of(db: &'db Connection) -> rusqlite::Result<Self> {
+        db.prepare_cached(Self::FIND).map(Self)
+    }
+
+    /// Returns whether a row names a blob.
+    pub(crate) fn name(&mut self, hash: Hash) -> rusqlite::Result<bool> {
+        self.0.query_row(BlobRef::texts_of(hash), |row| row.get(0))
+    }
+}
+
+/// The blobs that no row may name.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    folder: BlobFolder,
+    /// They may be named all the same, or missing.
+    candidates: HashSet<Hash>,
+    /// The next removal, not before.
+    next: Instant,
+    /// The subfolder that the search continues with, or the time of the next search.
+    search: Search,
+}
+
+#[derive(Debug)]
+enum Search {
+    In(u8),
+    At(Instant),
+    /// There is no folder, and no blob is written.
+    Never,
+}
+
+impl Collector {
+    /// `is_on` says whether contents may go to blobs.
+    pub(crate) fn new(folder: BlobFolder, is_on: bool) -> Self {
+        let search = if is_on || folder.exists() { Search::In(0) } else { Search::Never };
+        Self { folder, candidates: HashSet::new(), next: Instant::now(), search }
+    }
+
+    /// Adds blobs that rows may not name any more.
+    pub(crate) fn add(&mut self, hashes: impl IntoIterator<Item = Hash>) {
+        self.candidates.extend(hashes);
+    }
+
+    /// Returns how long the writer waits for a write before it continues here.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        let until = |at: Instant| at.saturating_duration_since(Instant::now()).max(IDLE);
+        let removal = (!self.candidates.is_empty()).then(|| until(self.next));
+        let search = match self.search {
+            Search::In(_) => Some(IDLE),
+            Search::At(at) => Some(until(at)),
+            Search::Never => None,
+        };
+        removal.into_iter().chain(search).min()
+    }
+
+    /// Returns whether blobs have waited long enough for their removal, although the writer is busy.
+    pub(crate) fn is_due(&self) -> bool {
+        !self.candidates.is_empty() && self.next.elapsed() >= INTERVAL
+    }
+
+    /// Returns whether there is anything to remove now.
+    pub(crate) fn has_candidates(&self) -> bool {
+        !self.candidates.is_empty() && Instant::now() >= self.next
+    }
+
+    /// Waits before the next attempt, because an older snapshot may name the blobs.
+    pub(crate) fn retry_later(&mut self) {
+        self.next = Instant::now() + INTERVAL;
+    }
+
+    /// Looks for old files in the next subfolders, for a short time.
+    pub(crate) fn search(&mut self) -> io::Result<()> {
+        let mut next = match self.search {
+            Search::In(subfolder) => Some(subfolder),
+            Search::At(at) if at <= Instant::now() => Some(0),
+            Search::At(_) | Search::Never => return Ok(()),
+        };
+        let begun = Instant::now();
+        let old = SystemTime::now().checked_sub(SEARCH_INTERVAL);
+        let is_old = |state: &FileState| old.is_some_and(|old| state.modified < old);
+        while let Some(subfolder) = next
+            && begun.elapsed() < SEARCH_SPAN
+        {
+            next = subfolder.checked_add(1);
+            self.search = next.map_or_else(|| Search::At(begun + SEARCH_INTERVAL), Search::In);
+            let found = self.folder.list(subfolder, old)?.into_iter();
+            self.candidates.extend(found.filter(|(_, state)| is_old(state)).map(|(hash, _)| hash));
+        }
+        Ok(())
+    }
+
+    /// Takes some candidates, and returns those that no row names now, each with the state of its file.
+    pub(crate) fn take_unnamed(&mut self, db: &Connection) -> rusqlite::Result<Vec<(Hash, FileState)>> {
+        let mut references = References::of(db)?;
+        let taken: Vec<Hash> = self.candidates.iter().copied().take(AT_A_TIME).collect();
+        let mut unnamed = Vec::new();
+        for hash in taken {
+            let is_named = references.name(hash)?;
+            self.candidates.remove(&hash);
+            // A file that cannot be examined is found by the next search.
+            if !is_named && let Ok(Some(state)) = self.folder.state(hash) {
+                unnamed.push((hash, state));
+            }
+        }
+        Ok(unnamed)
+    }
+
+    /// Removes the blobs that still are the same files and that no row names. The write lock is held, and no snapshot is older
+    /// than the look-up of [`take_unnamed`](Self::take_unnamed). A row that was written and removed since had written its file
+    /// again, so that a snapshot of that time has another file.
+    pub(crate) fn remove(&self, db: &Connection, unnamed: &[(Hash, FileState)]) -> rusqlite::Result<()> {
+        let mut references = References::of(db)?;
+        for (hash, state) in unnamed {
+            if !references.name(*hash)? && self.folder.state(*hash).is_ok_and(|now| now == Some(*state)) {
+                // What cannot be removed now is found by the next search.
+                drop(self.folder.remove(*hash));
+            }
+        }
+        Ok(())
+    }
+}
