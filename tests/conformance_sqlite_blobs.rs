@@ -16,7 +16,8 @@ impl Fixture for SqliteWithBlobs {
 
     async fn open(&self, location: &StoreLocation) -> Result<SqliteBackend, BoxError> {
         // The same options as without blobs, and the least threshold.
-        let options = SqliteBackend::builder().max_content_bytes(1 << 20).segment_positions(3).blobs_above(64);
+        let options =
+            SqliteBackend::builder().max_content_bytes(1 << 20).segment_positions(3).blobs_above(64);
         let options = options.search(true).tokenizer(Tokenizer::Cjk);
         Ok(options.open(location.directory().join("store.db")).await?)
     }

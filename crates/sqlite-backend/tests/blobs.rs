@@ -15,7 +15,7 @@ use std::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    Content, Effect, ErrorKind, MessageId, NewMessage, NewReservation, Persistence, Role, Thread,
+    Content, Effect, ErrorKind, Message, MessageId, NewMessage, NewReservation, Persistence, Role, Thread,
     messages::{ContentChange, ImportRow, PageFrom, UpdateMode},
 };
 use throughline_sqlite::{Maintenance, Part, SqliteOptions, SqliteReader};
@@ -134,7 +134,7 @@ async fn both_forms_are_readable_with_any_threshold_and_by_a_reader() {
     assert_eq!(store.blobs().len(), 1);
     let texts = async |db: &Persistence| {
         let page = db.thread("t").page(PageFrom::Start, 10).await.unwrap();
-        page.messages.iter().map(|message| message.text()).collect::<Vec<_>>()
+        page.messages.iter().map(Message::text).collect::<Vec<_>>()
     };
     let (_, db) = open_with(SqliteOptions::new().blobs_above(1 << 20), &store.path).await;
     assert_eq!(texts(&db).await, [long("one"), long("two")]);
