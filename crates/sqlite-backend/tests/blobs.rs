@@ -227,7 +227,7 @@ async fn a_snapshot_keeps_the_files_that_it_names() {
     let hash = reference.split(':').nth(1).unwrap();
     assert!(blobs(&path).contains_key(hash), "the reader can still read it");
     drop(reader);
-    // A file that a crash leaves has no other sign than its age.
+    // A file that a crash leaves is known only by its age.
     let old = SystemTime::now() - Duration::from_secs(2 * 3600);
     File::options().write(true).open(&blobs(&path)[hash]).unwrap().set_modified(old).unwrap();
     let store = store.reopen().await.reopen().await;

@@ -148,7 +148,7 @@ impl Collector {
         let mut references = References::of(db)?;
         for (hash, state) in unnamed {
             if !references.name(*hash)? && self.folder.state(*hash).is_ok_and(|now| now == Some(*state)) {
-                // What cannot be removed now is found by the next search.
+                // The next search finds a file that cannot be removed now.
                 drop(self.folder.remove(*hash));
             }
         }

@@ -52,7 +52,7 @@ impl fmt::Display for BlobFault {
     }
 }
 
-/// What distinguishes a file from another one of the same name: its number, its length and its time of change.
+/// The facts that distinguish a file from another one of the same name: its number, its length and its time of change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileState {
     number: Option<(u64, u64)>,
