@@ -92,6 +92,7 @@ export class MessageWindow {
 
   jumpToEnd() {
     this.#pin(true);
+    this.#expected = this.element.scrollTop;
     this.update();
   }
 
@@ -109,17 +110,26 @@ export class MessageWindow {
   }
 
   #scrolled() {
+    if (!this.#notice()) return;
+    cancelAnimationFrame(this.#frame);
+    this.#frame = requestAnimationFrame(() => this.update());
+  }
+
+  /**
+   * Takes over a scroll of the user, and returns whether there was one. An update does so too, because it can come before the
+   * event of the scroll, and would take the scroll back.
+   */
+  #notice() {
     const { scrollTop, scrollHeight, clientHeight } = this.element;
     const moved = scrollTop - this.#expected;
-    if (Math.abs(moved) < 1) return;
+    if (Math.abs(moved) < 1) return false;
     const rest = scrollHeight - clientHeight - scrollTop;
     const isLast = this.#sections.has(this.history.count - 1);
     if (isLast && (rest < 2 || (moved > 0 && rest < 24))) this.#pin(true);
-    else if (moved < 0 || rest > 24) this.#pin(false);
+    else if (rest >= 2 && (moved < 0 || rest > 24)) this.#pin(false);
     this.#expected = scrollTop;
     this.#capture();
-    cancelAnimationFrame(this.#frame);
-    this.#frame = requestAnimationFrame(() => this.update());
+    return true;
   }
 
   /** Finds the first visible message, which keeps its distance from the top. */
@@ -163,14 +173,6 @@ export class MessageWindow {
     }
     this.#request();
     this.#report();
-  }
-
-  // A scroll whose event has not come yet moves the anchor too. Otherwise the update would take it back.
-  #notice() {
-    const { scrollTop } = this.element;
-    if (this.#isPinned || Math.abs(scrollTop - this.#expected) < 1) return;
-    this.#expected = scrollTop;
-    this.#capture();
   }
 
   #range() {

@@ -11,5 +11,6 @@ mod exact;
 mod injection;
 mod keyboard;
 mod long_thread;
+mod scroll;
 mod server;
 mod tokens;
