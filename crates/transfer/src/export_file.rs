@@ -121,6 +121,8 @@ pub(crate) fn check_target(
     let path = path.to_owned();
     match fs::symlink_metadata(&path) {
         Ok(found) if found.is_symlink() => Err(TransferError::SymbolicLink { path }),
+        // The export would replace a device such as `/dev/null` by a file.
+        Ok(found) if !found.is_dir() && !found.is_file() => Err(TransferError::NotAFile { path }),
         Ok(found) if found.is_dir() || (found.len() > 0 && !is_export(&path)) => {
             Err(TransferError::NotAnExport { found: path.clone(), path })
         }

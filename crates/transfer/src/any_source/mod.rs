@@ -57,7 +57,7 @@ impl AnySource {
     pub fn detect(path: impl AsRef<Path>) -> Result<Self, TransferError> {
         let path = path.as_ref();
         let probe = Probe::of(path)?;
-        match Format::of(&probe) {
+        match Format::of(&probe)? {
             Some(format) => Self::open(format, path),
             None => Err(TransferError::UnknownFormat { path: path.to_owned() }),
         }

@@ -3,12 +3,9 @@
 mod message;
 mod read;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use crate::{Format, TransferError, any_source::Probe, import::importable, message_tree};
+use crate::{Format, TransferError, any_source::Probe, import::importable, message_tree, walk};
 
 /// The data export of ChatGPT: the zip archive, the folder, or its file `conversations.json`.
 ///
@@ -71,8 +68,7 @@ impl ChatGpt {
     /// # Errors
     /// [`TransferError::Io`] if it does not exist.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
-        let path = path.as_ref().to_owned();
-        fs::metadata(&path).map_err(TransferError::io(&path, "read"))?;
+        let path = walk::source(path.as_ref())?;
         Ok(Self { path, max_record_bytes: Self::MAX_RECORD_BYTES })
     }
 

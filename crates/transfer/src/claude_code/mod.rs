@@ -4,12 +4,9 @@ mod index;
 mod line;
 mod read;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use crate::{Format, TransferError, any_source::Probe, import::importable};
+use crate::{Format, TransferError, any_source::Probe, import::importable, walk};
 
 /// The session logs of Claude Code: one file, a folder of a project, or the folder of all projects.
 ///
@@ -73,8 +70,7 @@ impl ClaudeCode {
     /// # Errors
     /// [`TransferError::Io`] if it does not exist.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
-        let path = path.as_ref().to_owned();
-        fs::metadata(&path).map_err(TransferError::io(&path, "read"))?;
+        let path = walk::source(path.as_ref())?;
         Ok(Self { path, max_line_bytes: Self::MAX_LINE_BYTES })
     }
 

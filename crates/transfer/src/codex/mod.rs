@@ -3,12 +3,9 @@
 mod line;
 mod read;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use crate::{Format, TransferError, any_source::Probe, import::importable};
+use crate::{Format, TransferError, any_source::Probe, import::importable, walk};
 
 /// The rollouts of Codex: one file, or a folder of them such as `~/.codex`; plain, or compressed with zstd.
 ///
@@ -65,8 +62,7 @@ impl CodexRollouts {
     /// # Errors
     /// [`TransferError::Io`] if it does not exist.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
-        let path = path.as_ref().to_owned();
-        fs::metadata(&path).map_err(TransferError::io(&path, "read"))?;
+        let path = walk::source(path.as_ref())?;
         Ok(Self { path, max_line_bytes: Self::MAX_LINE_BYTES })
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use throughline_core::Persistence;
 
-use crate::{Format, Report, TransferError, any_source::Probe, export_file, import::importable};
+use crate::{Format, Report, TransferError, any_source::Probe, export_file, import::importable, walk};
 
 /// A file in the native format: JSON lines with every thread of a tenant. An import creates the same threads with the
 /// same messages.
@@ -54,8 +54,7 @@ impl Ndjson {
     /// # Errors
     /// [`TransferError::Io`] if it does not exist.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
-        let path = path.as_ref().to_owned();
-        std::fs::metadata(&path).map_err(TransferError::io(&path, "read"))?;
+        let path = walk::source(path.as_ref())?;
         Ok(Self { path, max_line_bytes: Self::MAX_LINE_BYTES })
     }
 

@@ -79,7 +79,7 @@ impl OpenAiAgents {
     }
 
     fn checked(self) -> Result<Self, TransferError> {
-        let db = sqlite_file::open(&self.path).map_err(sqlite_file::failed(&self.path))?;
+        let db = sqlite_file::open(&self.path)?;
         tables::of(&db, &self)?;
         Ok(self)
     }

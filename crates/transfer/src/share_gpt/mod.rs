@@ -3,14 +3,11 @@
 mod export;
 mod read;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use throughline_core::Persistence;
 
-use crate::{Format, Report, TransferError, any_source::Probe, export_file, import::importable};
+use crate::{Format, Report, TransferError, any_source::Probe, export_file, import::importable, walk};
 
 /// A file of conversations in the form of ShareGPT: JSON lines, or one JSON array.
 ///
@@ -65,8 +62,7 @@ impl ShareGpt {
     /// # Errors
     /// [`TransferError::Io`] if it does not exist.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
-        let path = path.as_ref().to_owned();
-        fs::metadata(&path).map_err(TransferError::io(&path, "read"))?;
+        let path = walk::source(path.as_ref())?;
         Ok(Self { path, max_record_bytes: Self::MAX_RECORD_BYTES })
     }
 
