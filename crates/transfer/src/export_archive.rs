@@ -129,7 +129,8 @@ fn each_entry(
 fn open(path: &Path) -> Result<ZipArchive<BufReader<File>>, TransferError> {
     let file = File::open(path).map_err(TransferError::io(path, "read"))?;
     let archive = ZipArchive::new(BufReader::new(file));
-    archive.map_err(|error| TransferError::io(path, "read")(io::Error::new(io::ErrorKind::InvalidData, error)))
+    archive
+        .map_err(|error| TransferError::io(path, "read")(io::Error::new(io::ErrorKind::InvalidData, error)))
 }
 
 /// Returns the first bytes of each JSON file in an archive.

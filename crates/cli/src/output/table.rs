@@ -57,9 +57,8 @@ impl Table {
         let titles: Vec<String> = self.columns.iter().map(|column| column.title().to_owned()).collect();
         let last = self.columns.len() - 1;
         let values = || self.rows.iter().chain(std::iter::once(&titles));
-        let mut widths: Vec<usize> = (0..last)
-            .map(|at| values().map(|row| row[at].width()).max().unwrap_or_default())
-            .collect();
+        let mut widths: Vec<usize> =
+            (0..last).map(|at| values().map(|row| row[at].width()).max().unwrap_or_default()).collect();
         if let Some((first, others)) = widths.split_first_mut() {
             let taken: usize = others.iter().map(|width| width + 2).sum();
             let most = width.saturating_sub(taken + 2 + NARROWEST).max(titles[0].width());

@@ -112,8 +112,7 @@ fn files_and_folders_without_rights_are_named_with_their_cause() {
     let Some(ran) = import("claude-code") else { return };
     assert_eq!(ran.code, 3, "{ran:?}");
     let source = &ran.json()["sources"][0];
-    let left_out =
-        format!("{}: it cannot be read: Permission denied (os error 13)", at("b.jsonl").display());
+    let left_out = format!("{}: it cannot be read: Permission denied (os error 13)", at("b.jsonl").display());
     assert_eq!((&source["messages"], &source["skipped"]), (&1.into(), &serde_json::json!([left_out])));
     set(folder.path(), 0o000);
     let ran = import("auto").unwrap();
@@ -140,7 +139,10 @@ async fn a_wal_without_its_index_is_read_after_a_repair() {
     for arguments in [&["threads"][..], &["repair"]] {
         let ran = run_on(&path, arguments);
         assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{arguments:?}: {ran:?}");
-        assert!(ran.err.ends_with("help: `throughline repair --apply` opens it once for writing\n"), "{ran:?}");
+        assert!(
+            ran.err.ends_with("help: `throughline repair --apply` opens it once for writing\n"),
+            "{ran:?}"
+        );
     }
     assert_eq!(files(&copy), before);
     let repaired = run_on(&path, &["repair", "--apply"]);

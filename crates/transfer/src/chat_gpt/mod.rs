@@ -66,7 +66,7 @@ impl ChatGpt {
     /// `conversations-<number>.json`. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Io`] if it does not exist.
+    /// [`TransferError::Io`] if it does not exist, and [`TransferError::NotAFile`] if it is neither a file nor a folder.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
         let path = walk::source(path.as_ref())?;
         Ok(Self { path, max_record_bytes: Self::MAX_RECORD_BYTES })

@@ -74,7 +74,7 @@ impl OpenWebUi {
     /// Opens a database or an export. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Io`] if the file does not exist; for a database [`TransferError::Database`],
+    /// [`TransferError::Io`] and [`TransferError::NotAFile`]; for a database [`TransferError::Database`],
     /// [`TransferError::NoTable`] and [`TransferError::NoColumns`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
         let path = walk::source(path.as_ref())?;

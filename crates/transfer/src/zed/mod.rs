@@ -81,7 +81,7 @@ impl Zed {
     /// also in its subfolders, and does not follow symbolic links. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Io`] if it does not exist; for a database [`TransferError::Database`], [`TransferError::NoTable`]
+    /// [`TransferError::Io`] and [`TransferError::NotAFile`]; for a database [`TransferError::Database`], [`TransferError::NoTable`]
     /// and [`TransferError::NoColumns`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
         let path = walk::source(path.as_ref())?;
