@@ -69,7 +69,7 @@ async fn progress_counts_every_byte_and_message() {
 /// A pipe would wait for its other end, a device may have no end, and detection would use up what a pipe has.
 #[cfg(unix)]
 #[test]
-fn what_is_neither_a_file_nor_a_folder_is_refused() {
+fn a_source_that_is_neither_a_file_nor_a_folder_is_refused() {
     let device = std::path::Path::new("/dev/null");
     let is_refused = |error: TransferError| match error {
         TransferError::NotAFile { path } => path == device,
@@ -81,7 +81,7 @@ fn what_is_neither_a_file_nor_a_folder_is_refused() {
     for format in Format::ALL {
         assert!(is_refused(AnySource::open(*format, device).unwrap_err()), "{format}");
     }
-    // An export would put a file in its place.
+    // An export would replace it by a file.
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("socket");
     let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
