@@ -151,3 +151,19 @@ pub(crate) fn error_width() -> usize {
 pub(crate) fn shows_progress() -> bool {
     io::stderr().is_terminal()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::wrapped;
+
+    #[test]
+    fn text_wraps_between_words_and_below_its_head() {
+        let styled = "\u{1b}[1merror\u{1b}[0m: no such 日本語 file";
+        assert_eq!(wrapped("", styled, 12), "\u{1b}[1merror\u{1b}[0m: no\nsuch 日本語\nfile");
+        assert_eq!(wrapped("", styled, usize::MAX), styled);
+        assert_eq!(
+            wrapped("  ", "one two a-word-that-is-longer three", 9),
+            "  one two\n  a-word-that-is-longer\n  three"
+        );
+    }
+}
