@@ -170,11 +170,13 @@ fn print_failure(report: &failure::Report, is_json: bool) {
     let written = if is_json {
         writeln!(error, "{}", report.to_json())
     } else {
-        let text = output::line(&report.text);
-        writeln!(error, "{}error{:#}: {text}", output::BAD, output::BAD).and_then(|()| match &report.advice {
-            Some(advice) => {
-                writeln!(error, "{}help{:#}: {}", output::CAUTION, output::CAUTION, output::line(advice))
-            }
+        let width = output::error_width();
+        let mut write = |style: anstyle::Style, name: &str, text: &str| {
+            let text = format!("{style}{name}{style:#}: {}", output::line(text));
+            writeln!(error, "{}", output::wrapped("", &text, width))
+        };
+        write(output::BAD, "error", &report.text).and_then(|()| match &report.advice {
+            Some(advice) => write(output::CAUTION, "help", advice),
             None => Ok(()),
         })
     };

@@ -147,6 +147,15 @@ pub(crate) async fn open_for_maintenance(path: &Path) -> Result<(Persistence, Ma
     Ok((build(LayerList::new(), backend)?, maintenance))
 }
 
+/// Opens a file once for writing if its WAL has no `-shm`, as in an incomplete copy: only a writer may create that.
+pub(crate) async fn create_wal_index(path: &Path) -> Result<(), Failure> {
+    let opened = SqliteReader::open(path).await.map(drop);
+    if matches!(opened, Err(sqlite::OpenError::NoWalIndex { .. })) {
+        open_for_maintenance(path).await?.0.close().await?;
+    }
+    Ok(())
+}
+
 async fn backend(path: &Path, opening: Opening) -> Result<SqliteBackend, Failure> {
     let options = SqliteOptions::new().search(opening.index);
     let options = match SqliteReader::open(path).await {

@@ -19,6 +19,12 @@ pub enum TransferError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// A source is a pipe, a device or a socket. It may have no end, and it can be read only once.
+    #[error("`{}` is neither a file nor a folder: write its content to a file, and name that", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
     /// A database could not be read.
     #[error("`{}` could not be read as a SQLite database", path.display())]
     Database {
@@ -139,5 +145,23 @@ impl TransferError {
     pub(crate) fn io(path: impl Into<PathBuf>, operation: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, operation, source }
+    }
+
+    /// Returns the cause alone, for a report that names the path already.
+    pub(crate) fn cause(&self) -> String {
+        std::error::Error::source(self).map_or_else(|| self.to_string(), ToString::to_string)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_of_an_error_is_that_of_the_operating_system() {
+        let error = TransferError::io("a.jsonl", "read")(io::Error::from(io::ErrorKind::PermissionDenied));
+        assert_eq!(error.cause(), "permission denied");
+        let error = TransferError::NoTable { path: "a.db".into(), table: "t".to_owned() };
+        assert_eq!(error.cause(), "`a.db` has no table `t`");
     }
 }

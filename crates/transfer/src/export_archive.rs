@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufReader, Read},
+    io::{self, BufReader, Read},
     path::{Path, PathBuf},
 };
 
@@ -27,7 +27,10 @@ pub(crate) fn each_file(
     mut read: impl FnMut(&Path, Box<dyn Read + '_>, &mut Report) -> Result<Option<()>, TransferError>,
 ) -> Result<(), TransferError> {
     if is_zip(path)? {
-        return each_entry(path, takes, report, progress, read);
+        return match open(path) {
+            Ok(archive) => each_entry(archive, path, takes, report, progress, read),
+            Err(error) => reported(Err(error), path, report).map(drop),
+        };
     }
     let is_taken = |path: &Path| path.file_name().and_then(|name| name.to_str()).is_some_and(&takes);
     let mut skip = |path: &Path, found| report.skip(&Location::File(path.to_owned()), found);
@@ -79,19 +82,13 @@ fn reported(
 }
 
 fn each_entry(
+    mut archive: ZipArchive<BufReader<File>>,
     path: &Path,
     takes: impl Fn(&str) -> bool,
     report: &mut Report,
     progress: &Progress,
     mut read: impl FnMut(&Path, Box<dyn Read + '_>, &mut Report) -> Result<Option<()>, TransferError>,
 ) -> Result<(), TransferError> {
-    let mut archive = match open(path)? {
-        Ok(archive) => archive,
-        Err(found) => {
-            report.skip(&Location::File(path.to_owned()), found);
-            return Ok(());
-        }
-    };
     if archive.len() > MAX_FILES {
         return Err(TransferError::TooManyFiles { path: path.to_owned(), max: MAX_FILES });
     }
@@ -129,24 +126,29 @@ fn each_entry(
     Ok(())
 }
 
-fn open(path: &Path) -> Result<Result<ZipArchive<BufReader<File>>, FindingKind>, TransferError> {
+fn open(path: &Path) -> Result<ZipArchive<BufReader<File>>, TransferError> {
     let file = File::open(path).map_err(TransferError::io(path, "read"))?;
-    Ok(ZipArchive::new(BufReader::new(file)).map_err(|error| FindingKind::Unreadable(error.to_string())))
+    let archive = ZipArchive::new(BufReader::new(file));
+    archive
+        .map_err(|error| TransferError::io(path, "read")(io::Error::new(io::ErrorKind::InvalidData, error)))
 }
 
 /// Returns the first bytes of each JSON file in an archive.
-pub(crate) fn heads(path: &Path, bytes: u64) -> Vec<(PathBuf, Vec<u8>)> {
+///
+/// # Errors
+/// Those of an archive that cannot be listed, such as one that is cut off.
+pub(crate) fn heads(path: &Path, bytes: u64) -> Result<Vec<(PathBuf, Vec<u8>)>, TransferError> {
+    let archive = open(path)?;
     let mut heads = Vec::new();
     let (mut report, progress) = (Report::default(), Progress::new());
     let takes = |name: &str| name.ends_with(".json");
-    // An archive that cannot be read has no format.
-    drop(each_entry(path, takes, &mut report, &progress, |path, stream, _| {
+    each_entry(archive, path, takes, &mut report, &progress, |path, stream, _| {
         let mut head = Vec::new();
         drop(stream.take(bytes).read_to_end(&mut head));
         heads.push((path.to_owned(), head));
         Ok((heads.len() < MAX_HEADS).then_some(()))
-    }));
-    heads
+    })?;
+    Ok(heads)
 }
 
 /// The most entries of an archive that are looked at for its format.

@@ -44,7 +44,10 @@ pub(crate) async fn export(
         report.skip(&Location::Thread(thread), FindingKind::Damaged);
     }
     for thread in threads {
-        write(&mut output, &mut writer, thread, db, &mut report).await?;
+        match stored::summary(db, &thread).await? {
+            Some(summary) => write(&mut output, &mut writer, summary, db, &mut report).await?,
+            None => report.skip(&Location::Thread(thread), FindingKind::Deleted),
+        }
     }
     output.finish().await?;
     Ok(report)
@@ -88,7 +91,7 @@ async fn write(
                 }
             }
         }
-        match stored::summary_again(db, &thread.thread).await? {
+        match stored::summary(db, &thread.thread).await? {
             None => {
                 output.cut(start).await?;
                 report.skip(&Location::Thread(thread.thread), FindingKind::Deleted);
@@ -121,6 +124,8 @@ pub(crate) fn check_target(
     let path = path.to_owned();
     match fs::symlink_metadata(&path) {
         Ok(found) if found.is_symlink() => Err(TransferError::SymbolicLink { path }),
+        // The export would replace a device such as `/dev/null` by a file.
+        Ok(found) if !found.is_dir() && !found.is_file() => Err(TransferError::NotAFile { path }),
         Ok(found) if found.is_dir() || (found.len() > 0 && !is_export(&path)) => {
             Err(TransferError::NotAnExport { found: path.clone(), path })
         }

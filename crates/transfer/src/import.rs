@@ -1,17 +1,18 @@
 //! The common part of all imports: one thread reads the files, and the writer imports their messages through the
 //! pipeline.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use throughline_core::{
     Effect, ErrorKind, MessageId, NewThread, PersistError, Persistence, ThreadId,
     messages::{Import, ImportRow, ImportedRow, PageFrom},
-    threads::{ArchiveThread, PublishThread},
+    threads::{ArchiveThread, PublishThread, ThreadSummary},
 };
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::{JoinError, spawn_blocking},
+    time::{Instant, sleep},
 };
 
 use crate::{FindingKind, Location, Progress, Report, TransferError};
@@ -185,7 +186,8 @@ impl Sink for ToWriter {
     }
 
     fn latest(&mut self, thread: &ThreadId) -> Result<Vec<MessageId>, TransferError> {
-        let page = self.runtime.block_on(self.db.thread(thread).page(PageFrom::End, LATEST).into_future());
+        let read = || self.db.thread(thread).page(PageFrom::End, LATEST).into_future();
+        let page = self.runtime.block_on(admitted(read));
         match page {
             Ok(page) => Ok(page.messages.into_iter().rev().map(|message| message.id).collect()),
             // The writer reports a deleted thread.
@@ -196,7 +198,8 @@ impl Sink for ToWriter {
     }
 
     fn has(&mut self, thread: &ThreadId, message: &MessageId) -> Result<bool, TransferError> {
-        let found = self.runtime.block_on(self.db.thread(thread).get(message.clone()).into_future());
+        let read = || self.db.thread(thread).get(message.clone()).into_future();
+        let found = self.runtime.block_on(admitted(read));
         match found {
             Ok(found) => Ok(found.is_some()),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Gone) => Ok(false),
@@ -314,7 +317,8 @@ impl Writer<'_> {
             Some(FindingKind::Deleted)
         } else {
             // Hidden until all of it is imported.
-            match self.db.create_thread(new.with_id(id.clone()).hidden()).await {
+            let new = new.with_id(id.clone()).hidden();
+            match admitted(|| self.db.create_thread(new.clone()).into_future()).await {
                 Ok(_) => None,
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                     is_compared = numbered;
@@ -339,7 +343,7 @@ impl Writer<'_> {
     /// deleted.
     async fn leaves_deleted(&self, id: &ThreadId, leaves: Option<&ThreadId>) -> Result<bool, TransferError> {
         let leaves = leaves.is_some_and(|thread| self.deleted.contains(thread));
-        Ok(leaves && self.db.thread(id.clone()).summary().await?.is_none())
+        Ok(leaves && self.summary(id).await?.is_none())
     }
 
     fn is_compared(&self) -> bool {
@@ -364,13 +368,19 @@ impl Writer<'_> {
 
     async fn publish(&self, thread: &ThreadId, archived: bool) -> Result<(), PersistError> {
         // A listed thread has been published before, and its archive flag is then the host's choice.
-        let entry = self.db.thread(thread.clone()).summary().await?;
+        let entry = self.summary(thread).await?;
         let Some(entry) = entry.filter(|entry| !entry.listed) else { return Ok(()) };
         if archived && !entry.archived {
-            self.db.on_thread(ArchiveThread { thread: thread.clone(), archived }).await?;
+            let archive = ArchiveThread { thread: thread.clone(), archived };
+            admitted(|| self.db.on_thread(archive.clone()).into_future()).await?;
         }
-        self.db.on_thread(PublishThread { thread: thread.clone() }).await?;
+        let publish = PublishThread { thread: thread.clone() };
+        admitted(|| self.db.on_thread(publish.clone()).into_future()).await?;
         Ok(())
+    }
+
+    async fn summary(&self, thread: &ThreadId) -> Result<Option<ThreadSummary>, PersistError> {
+        admitted(|| self.db.thread(thread).summary().into_future()).await
     }
 
     async fn write(&mut self) -> Result<(), TransferError> {
@@ -407,7 +417,7 @@ impl Writer<'_> {
         rows: &[(ImportRow, Location)],
     ) -> Result<Option<String>, TransferError> {
         let import = Import::new(thread.clone(), rows.iter().map(|(row, _)| row.clone()).collect());
-        let imported = match self.db.run(import).await {
+        let imported = match admitted(|| self.db.run(import.clone()).into_future()).await {
             Ok(imported) => imported,
             Err(error) => return refused(error, thread).map(Some),
         };
@@ -427,6 +437,28 @@ impl Writer<'_> {
             }
         }
         Ok(None)
+    }
+}
+
+/// The longest time for which one call is repeated.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Makes a call, and repeats it while a quota refuses it for a stated time. A repeated import would not help: its calls for the
+/// messages that the store has count against the quota too.
+async fn admitted<T, F: Future<Output = Result<T, PersistError>>>(
+    call: impl Fn() -> F,
+) -> Result<T, PersistError> {
+    let end = Instant::now() + LONGEST_WAIT;
+    loop {
+        let result = call().await;
+        let refused = result
+            .as_ref()
+            .err()
+            .filter(|error| (error.kind(), error.effect()) == (ErrorKind::Overloaded, Effect::NotApplied));
+        match refused.and_then(PersistError::retry_after) {
+            Some(wait) if Instant::now() + wait <= end => sleep(wait).await,
+            _ => return result,
+        }
     }
 }
 

@@ -14,6 +14,12 @@ use crate::{
     progress::Counted,
 };
 
+/// The most bytes of a line or a record. A store takes a content of 64 MiB, and the native format may have to escape each of its
+/// bytes; so twice that, with space for the other fields.
+pub(crate) const MAX_BYTES: usize = 160 << 20;
+/// The most bytes that a reader keeps for the next line. A longer line gives its memory back.
+const KEPT_BYTES: usize = 1 << 20;
+
 /// A line with its number, from 1: an object, or the reason why it is none.
 pub(crate) type Numbered<'a> = (u64, Result<Object<'a>, FindingKind>);
 /// A line with its number, from 1: its bytes, or the reason why they are not read.
@@ -102,6 +108,7 @@ fn read_line(
     offset: &mut u64,
 ) -> io::Result<LineRead> {
     bytes.clear();
+    bytes.shrink_to(KEPT_BYTES);
     // Includes the line break, and one more byte that shows a line that is too long.
     let limit = (max as u64).saturating_add(2);
     let read = file.by_ref().take(limit).read_until(b'\n', bytes)?;
@@ -114,7 +121,7 @@ fn read_line(
         return Ok(LineRead::Line);
     }
     bytes.clear();
-    bytes.shrink_to(1 << 20);
+    bytes.shrink_to(KEPT_BYTES);
     if !ends {
         *offset += file.skip_until(b'\n')? as u64;
     }
@@ -175,6 +182,17 @@ mod tests {
         for max in [usize::MAX, usize::MAX - 1, usize::MAX - 2] {
             assert_eq!(read_up_to(max, "abcde\nab"), [line("abcde\n"), line("ab")]);
         }
+    }
+
+    #[test]
+    fn a_long_line_gives_its_memory_back() {
+        let text = format!("{}\nab\n", "x".repeat(4 << 20));
+        let (mut file, mut bytes) = (Cursor::new(text), Vec::new());
+        assert_eq!(read_line(&mut file, &mut bytes, MAX_BYTES, &mut 0).unwrap(), LineRead::Line);
+        assert!(bytes.capacity() > 4 << 20);
+        assert_eq!(read_line(&mut file, &mut bytes, MAX_BYTES, &mut 0).unwrap(), LineRead::Line);
+        assert_eq!(bytes, b"ab\n");
+        assert!(bytes.capacity() <= 1 << 20, "{}", bytes.capacity());
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::{fs::File, io::Read as _, path::Path};
 use rusqlite::{Connection, OpenFlags, types::ValueRef};
 use throughline_core::Timestamp;
 
-use crate::{FindingKind, TransferError, iso8601};
+use crate::{FindingKind, TransferError, iso8601, walk};
 
-/// Opens a file read-only.
-pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
+/// Opens a file read-only. A pipe is refused: SQLite would wait for its other end.
+pub(crate) fn open(path: &Path) -> Result<Connection, TransferError> {
+    let path = walk::source(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(path, flags)
+    Connection::open_with_flags(&path, flags).map_err(failed(&path))
 }
 
 /// The first bytes of a SQLite file.

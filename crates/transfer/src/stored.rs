@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use throughline_core::{
-    ErrorKind, Message, MessageId, Persistence, ThreadId,
+    ErrorKind, Message, MessageId, Persistence, ThreadId, Timestamp,
     messages::{ListAliases, Origin, PageFrom, ReadPage, Visibility, Walk},
     threads::{ListThreads, ThreadSummary},
 };
@@ -15,32 +15,33 @@ const PAGE: u32 = 200;
 /// The most reads of the list, while threads become active meanwhile.
 const PASSES: usize = 8;
 
-/// Returns every listed thread, the oldest first, and the threads whose summaries are damaged.
+/// Returns every listed thread, the oldest first, and the threads whose summaries are damaged. It returns ids only, because the
+/// summaries of a large store do not fit into memory.
 pub(crate) async fn every_thread(
     db: &Persistence,
-) -> Result<(Vec<ThreadSummary>, BTreeSet<ThreadId>), TransferError> {
+) -> Result<(Vec<ThreadId>, BTreeSet<ThreadId>), TransferError> {
     // A thread that becomes active meanwhile moves to the front, before the current page. The next pass finds it.
-    let (mut entries, mut damaged) = (BTreeMap::new(), BTreeSet::new());
+    let (mut created, mut damaged) = (BTreeMap::new(), BTreeSet::new());
     for _ in 0..PASSES {
-        let known = entries.len();
+        let known = created.len();
         let mut list = ListThreads::new(PAGE).archived_too();
         loop {
             let page = db.threads(list.clone()).await?;
             damaged.extend(page.damaged);
-            entries.extend(page.threads.into_iter().map(|entry| (entry.thread.clone(), entry)));
+            created.extend(page.threads.into_iter().map(|entry| (entry.thread, entry.created_at)));
             match page.next {
                 Some(next) => list.after = Some(next),
                 None => break,
             }
         }
         // A page is a consistent snapshot, so a list of one page is complete.
-        if list.after.is_none() || entries.len() == known {
+        if list.after.is_none() || created.len() == known {
             break;
         }
     }
-    let mut entries: Vec<ThreadSummary> = entries.into_values().collect();
-    entries.sort_by_key(|entry| entry.created_at);
-    Ok((entries, damaged))
+    let mut threads: Vec<(ThreadId, Timestamp)> = created.into_iter().collect();
+    threads.sort_by_key(|(_, created_at)| *created_at);
+    Ok((threads.into_iter().map(|(thread, _)| thread).collect(), damaged))
 }
 
 /// Returns the provider aliases of each message of a thread, in the order of the store.
@@ -67,9 +68,9 @@ pub(crate) async fn aliases(
     }
 }
 
-/// Returns the state of a thread after its messages were read; `None` if it was deleted meanwhile. The pages belong to
+/// Returns the state of a thread, before and after its messages were read; `None` if it was deleted meanwhile. The pages belong to
 /// one conversation only if its generation is still the same.
-pub(crate) async fn summary_again(
+pub(crate) async fn summary(
     db: &Persistence,
     thread: &ThreadId,
 ) -> Result<Option<ThreadSummary>, TransferError> {

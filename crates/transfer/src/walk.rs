@@ -11,6 +11,20 @@ use crate::{FindingKind, TransferError};
 /// The most folders inside one another.
 const MAX_DEPTH: usize = 8;
 
+/// Returns the path of a source that exists and is a file or a folder.
+pub(crate) fn source(path: &Path) -> Result<PathBuf, TransferError> {
+    check_kind(path, &fs::metadata(path).map_err(TransferError::io(path, "read"))?)?;
+    Ok(path.to_owned())
+}
+
+/// Refuses a pipe, a device and a socket: it may have no end, and it can be read only once.
+pub(crate) fn check_kind(path: &Path, found: &fs::Metadata) -> Result<(), TransferError> {
+    if found.is_file() || found.is_dir() {
+        return Ok(());
+    }
+    Err(TransferError::NotAFile { path: path.to_owned() })
+}
+
 /// The files below a folder.
 pub(crate) struct Found {
     /// The files, sorted by path.

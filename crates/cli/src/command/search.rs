@@ -64,7 +64,7 @@ impl Search {
                 time(hit.created_at),
                 line(hit.id.as_str())
             ))?;
-            output.line(format_args!("    {}", marked(hit)))?;
+            output.sentence(format_args!("    {}", marked(hit)))?;
         }
         if found.hits.is_empty() {
             output.line("No message has these words.")?;

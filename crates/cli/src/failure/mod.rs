@@ -173,7 +173,7 @@ const fn advice(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Overloaded | ErrorKind::Timeout => "repeat the command when the store has less to do",
         ErrorKind::Unavailable => "check the disk, the server and the network, and repeat the command",
         ErrorKind::Corrupt => "`throughline verify` names each damaged row",
-        ErrorKind::StorageFull => "free space on the disk",
+        ErrorKind::StorageFull => "free space on the disk, or raise the quota of the tenant",
         ErrorKind::NotPrimary => "this store is a replica: name its primary",
         ErrorKind::TooOld => "begin with a later position; `throughline doctor` shows the oldest one",
         _ => return None,

@@ -22,6 +22,7 @@ impl From<sqlite::OpenError> for Failure {
             OpenError::Foreign { .. } => {
                 Some("name the file of a store; `throughline import` reads the files of other programs")
             }
+            OpenError::NoWalIndex { .. } => Some("`throughline repair --apply` opens it once for writing"),
             OpenError::Newer { .. } => Some("install the version of `throughline` that wrote the store"),
             _ => advice(kind),
         };

@@ -97,29 +97,35 @@ impl Output {
 
     /// Writes a head, and behind it text that wraps at the width: its further lines begin below its first word.
     pub(crate) fn hanging(&mut self, head: impl fmt::Display, text: impl fmt::Display) -> io::Result<()> {
-        let head = head.to_string();
-        let indent = columns(&head);
-        write!(self.out, "{head}")?;
-        let mut column = indent;
-        for (at, word) in text.to_string().split(' ').enumerate() {
-            let width = columns(word);
-            if at > 0 && column + 1 + width > self.width {
-                write!(self.out, "\n{:indent$}", "")?;
-                column = indent;
-            } else if at > 0 {
-                write!(self.out, " ")?;
-                column += 1;
-            }
-            write!(self.out, "{word}")?;
-            column += width;
-        }
-        writeln!(self.out)
+        let text = wrapped(&head.to_string(), &text.to_string(), self.width);
+        writeln!(self.out, "{text}")
     }
 
     /// Passes everything on, for a reader that waits for it.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
+}
+
+/// A head, and behind it text that wraps at the width: its further lines begin below its first word.
+pub(crate) fn wrapped(head: &str, text: &str, most: usize) -> String {
+    let indent = columns(head);
+    let mut shown = head.to_owned();
+    let mut column = indent;
+    for (at, word) in text.split(' ').enumerate() {
+        let width = columns(word);
+        if at > 0 && column + 1 + width > most {
+            shown.push('\n');
+            shown.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        } else if at > 0 {
+            shown.push(' ');
+            column += 1;
+        }
+        shown.push_str(word);
+        column += width;
+    }
+    shown
 }
 
 /// The columns that a text takes. Colors take none.
@@ -135,7 +141,29 @@ fn width() -> usize {
     terminal.filter(|width| *width > 0).or_else(named).unwrap_or(WIDTH).max(40)
 }
 
+/// The columns of the terminal of the error output. Without a terminal a program reads it: an error stays on one line.
+pub(crate) fn error_width() -> usize {
+    let terminal = terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| usize::from(width.0));
+    terminal.filter(|width| *width > 0).map_or(usize::MAX, |width| width.max(40))
+}
+
 /// Whether a person sees the error output, so that progress is shown there.
 pub(crate) fn shows_progress() -> bool {
     io::stderr().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrapped;
+
+    #[test]
+    fn text_wraps_between_words_and_below_its_head() {
+        let styled = "\u{1b}[1merror\u{1b}[0m: no such 日本語 file";
+        assert_eq!(wrapped("", styled, 12), "\u{1b}[1merror\u{1b}[0m: no\nsuch 日本語\nfile");
+        assert_eq!(wrapped("", styled, usize::MAX), styled);
+        assert_eq!(
+            wrapped("  ", "one two a-word-that-is-longer three", 9),
+            "  one two\n  a-word-that-is-longer\n  three"
+        );
+    }
 }

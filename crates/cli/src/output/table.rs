@@ -51,32 +51,41 @@ impl Table {
         Ok(())
     }
 
-    /// The lines, the first with the titles. Only the last column is shortened: the others have ids and numbers.
+    /// The lines, the first with the titles. Only the last column is shortened: the others have ids and numbers. A long id in
+    /// the first column has a line of its own, so that it does not move the columns of all rows.
     fn lines(&self, width: usize) -> Vec<String> {
         let titles: Vec<String> = self.columns.iter().map(|column| column.title().to_owned()).collect();
         let last = self.columns.len() - 1;
-        let widths: Vec<usize> = (0..last)
-            .map(|at| {
-                let values = self.rows.iter().chain(std::iter::once(&titles));
-                values.map(|row| row[at].width()).max().unwrap_or_default()
-            })
-            .collect();
+        let values = || self.rows.iter().chain(std::iter::once(&titles));
+        let mut widths: Vec<usize> =
+            (0..last).map(|at| values().map(|row| row[at].width()).max().unwrap_or_default()).collect();
+        if let Some((first, others)) = widths.split_first_mut() {
+            let taken: usize = others.iter().map(|width| width + 2).sum();
+            let most = width.saturating_sub(taken + 2 + NARROWEST).max(titles[0].width());
+            *first = values().map(|row| row[0].width()).filter(|width| *width <= most).max().unwrap_or(most);
+        }
         let taken: usize = widths.iter().map(|width| width + 2).sum();
         let left = width.saturating_sub(taken).max(NARROWEST);
-        let line = |row: &Vec<String>| {
-            let mut line = String::new();
+        let lines = |row: &Vec<String>| {
+            let (mut lines, mut line) = (Vec::new(), String::new());
             for (at, width) in widths.iter().enumerate() {
-                let padding = " ".repeat(width - row[at].width());
+                let mut value = row[at].as_str();
+                if value.width() > *width {
+                    lines.push(value.to_owned());
+                    value = "";
+                }
+                let padding = " ".repeat(width - value.width());
                 match self.columns[at] {
-                    Column::Left(_) => line.extend([&row[at], padding.as_str(), "  "]),
-                    Column::Right(_) => line.extend([padding.as_str(), &row[at], "  "]),
+                    Column::Left(_) => line.extend([value, padding.as_str(), "  "]),
+                    Column::Right(_) => line.extend([padding.as_str(), value, "  "]),
                 }
             }
             line.push_str(&shortened(&row[last], left));
             line.truncate(line.trim_end().len());
-            line
+            lines.push(line);
+            lines
         };
-        std::iter::once(&titles).chain(&self.rows).map(line).collect()
+        std::iter::once(&titles).chain(&self.rows).flat_map(lines).collect()
     }
 }
 
@@ -112,5 +121,21 @@ mod tests {
             ["id            n  text", "日本          7  a text of so…", "telegram:42  12  日本日本日本…",]
         );
         assert!(table.lines(30).iter().all(|line| line.width() <= 30));
+    }
+
+    #[test]
+    fn a_long_id_has_a_line_of_its_own_and_moves_no_column() {
+        let mut table = Table::new(&[Column::Left("id"), Column::Right("n"), Column::Left("text")]);
+        table.row(vec!["telegram:42".into(), "7".into(), "hello".into()]);
+        table.row(vec!["0c9d1ad2-7d1f-4f0a-9b0e-1c2d3e4f5a6b".into(), "12".into(), "a text of words".into()]);
+        assert_eq!(
+            table.lines(30),
+            [
+                "id            n  text",
+                "telegram:42   7  hello",
+                "0c9d1ad2-7d1f-4f0a-9b0e-1c2d3e4f5a6b",
+                "             12  a text of wo…",
+            ]
+        );
     }
 }

@@ -92,3 +92,62 @@ async fn a_store_without_rights_exits_with_1_and_names_the_file() {
     assert!(denied.code == 1 && denied.err.contains("Permission denied"), "{denied:?}");
     set(folder.path(), 0o755);
 }
+
+#[cfg(unix)]
+#[test]
+fn files_and_folders_without_rights_are_named_with_their_cause() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let line = r#"{"type":"user","uuid":"u","sessionId":"s","message":{"role":"user","content":"hello"}}"#;
+    fs::write(at("a.jsonl"), line).unwrap();
+    fs::write(at("b.jsonl"), line).unwrap();
+    set(&at("b.jsonl"), 0o000);
+    set(folder.path(), 0o755);
+    let import = |format: &str| {
+        let arguments = ["import", format, folder.path().to_str().unwrap(), "--dry-run", "--json"];
+        run_without_rights(&at("chat.db"), &arguments)
+    };
+    let Some(ran) = import("claude-code") else { return };
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let source = &ran.json()["sources"][0];
+    let left_out = format!("{}: it cannot be read: Permission denied (os error 13)", at("b.jsonl").display());
+    assert_eq!((&source["messages"], &source["skipped"]), (&1.into(), &serde_json::json!([left_out])));
+    set(folder.path(), 0o000);
+    let ran = import("auto").unwrap();
+    let error: serde_json::Value = serde_json::from_str(&ran.err).unwrap();
+    let text = format!("`{}` could not be read: Permission denied (os error 13)", folder.path().display());
+    assert_eq!((ran.code, &error["error"]["message"]), (1, &text.into()));
+    set(folder.path(), 0o755);
+}
+
+#[tokio::test]
+async fn a_wal_without_its_index_is_read_after_a_repair() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.db");
+    store(&path).await;
+    let server = crate::server::Server::start(&path);
+    assert_eq!(server.add("trip", "late", "in the WAL only").unwrap(), 201);
+    server.kill();
+    let copy = folder.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    for name in ["chat.db", "chat.db-wal"] {
+        fs::copy(folder.path().join(name), copy.join(name)).unwrap();
+    }
+    let (path, before) = (copy.join("chat.db"), files(&copy));
+    for arguments in [&["threads"][..], &["repair"]] {
+        let ran = run_on(&path, arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{arguments:?}: {ran:?}");
+        assert!(
+            ran.err.ends_with("help: `throughline repair --apply` opens it once for writing\n"),
+            "{ran:?}"
+        );
+    }
+    assert_eq!(files(&copy), before);
+    let repaired = run_on(&path, &["repair", "--apply"]);
+    assert_eq!(repaired.code, 0, "{repaired:?}");
+    let shown = run_on(&path, &["show", "trip", "--json"]).json();
+    let ids: Vec<_> = shown["messages"].as_array().unwrap().iter().map(|message| &message["id"]).collect();
+    assert!(ids.contains(&&"late".into()), "{shown}");
+}

@@ -3,12 +3,9 @@
 mod line;
 mod read;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use crate::{Format, TransferError, any_source::Probe, import::importable};
+use crate::{Format, TransferError, any_source::Probe, import::importable, walk};
 
 /// The chat history that aider writes in Markdown: one file, or a folder with them.
 ///
@@ -65,10 +62,9 @@ impl Aider {
     /// its subfolders, and does not follow symbolic links. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Io`] if it does not exist.
+    /// [`TransferError::Io`] if it does not exist, and [`TransferError::NotAFile`] if it is neither a file nor a folder.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
-        let path = path.as_ref().to_owned();
-        fs::metadata(&path).map_err(TransferError::io(&path, "read"))?;
+        let path = walk::source(path.as_ref())?;
         Ok(Self { path, max_message_bytes: Self::MAX_MESSAGE_BYTES })
     }
 

@@ -126,19 +126,22 @@ impl Format {
     }
 
     /// Returns the format of a file or a folder.
-    pub(super) fn of(probe: &Probe) -> Option<Self> {
+    ///
+    /// # Errors
+    /// Those of a folder or an archive that cannot be listed.
+    pub(super) fn of(probe: &Probe) -> Result<Option<Self>, TransferError> {
         if probe.is_archive() {
             let formats = || Self::ALL.iter().copied().filter(|format| format.takes_archives());
-            return probe.entries().find_map(|entry| formats().find(|format| format.recognizes(&entry)));
+            return Ok(probe.entries()?.find_map(|entry| formats().find(|format| format.recognizes(&entry))));
         }
         if !probe.is_folder() {
-            return Self::ALL.iter().copied().find(|format| format.recognizes(probe));
+            return Ok(Self::ALL.iter().copied().find(|format| format.recognizes(probe)));
         }
         if ChatFolder::recognizes(probe) {
-            return Some(Self::ChatFolder);
+            return Ok(Some(Self::ChatFolder));
         }
         let formats = || Self::ALL.iter().copied().filter(|format| format.takes_folders());
-        probe.files().find_map(|file| formats().find(|format| format.recognizes(&file)))
+        Ok(probe.files()?.find_map(|file| formats().find(|format| format.recognizes(&file))))
     }
 
     pub(super) fn open(self, path: &Path) -> Result<AnySource, TransferError> {

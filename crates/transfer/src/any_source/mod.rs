@@ -52,12 +52,12 @@ impl AnySource {
     /// first MiB of a file, and at most [`Self::MAX_PROBED_FILES`] files of a folder. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::UnknownFormat`] if no format matches, [`TransferError::Io`], and the errors of opening a source
-    /// of the format.
+    /// [`TransferError::UnknownFormat`] if no format matches, [`TransferError::Io`] if the path, its folder or its archive cannot be
+    /// read, [`TransferError::NotAFile`], and the errors of opening a source of the format.
     pub fn detect(path: impl AsRef<Path>) -> Result<Self, TransferError> {
         let path = path.as_ref();
         let probe = Probe::of(path)?;
-        match Format::of(&probe) {
+        match Format::of(&probe)? {
             Some(format) => Self::open(format, path),
             None => Err(TransferError::UnknownFormat { path: path.to_owned() }),
         }
@@ -66,7 +66,7 @@ impl AnySource {
     /// Opens a file or a folder as a source of this format. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Io`], and the errors of opening a source of the format.
+    /// [`TransferError::Io`], [`TransferError::NotAFile`], and the errors of opening a source of the format.
     pub fn open(format: Format, path: impl AsRef<Path>) -> Result<Self, TransferError> {
         format.open(path.as_ref())
     }
@@ -99,7 +99,8 @@ impl AnySource {
     }
 
     /// Imports the messages that the store does not have, a few hundred at a time, through the pipeline. A repeated
-    /// import adds only what is new in the source.
+    /// import adds only what is new in the source. A call that a quota refuses for a stated time is repeated after that time, for up
+    /// to a minute.
     ///
     /// # Errors
     /// As for [`plan`](Self::plan), and [`TransferError::Store`] if the store fails. Imported messages stay, and a

@@ -28,6 +28,7 @@ pub(crate) struct Probe {
 impl Probe {
     pub(super) fn of(path: &Path) -> Result<Self, TransferError> {
         let found = fs::metadata(path).map_err(TransferError::io(path, "read"))?;
+        walk::check_kind(path, &found)?;
         let mut head = Vec::new();
         if !found.is_dir() {
             let file = File::open(path).map_err(TransferError::io(path, "read"))?;
@@ -35,6 +36,10 @@ impl Probe {
         }
         if head.starts_with(ZSTD) {
             head = decompressed(&head);
+        }
+        // Some editors write a byte order mark at the start.
+        if head.starts_with(b"\xef\xbb\xbf") {
+            head.drain(..3);
         }
         Ok(Self { path: path.to_owned(), head, is_folder: found.is_dir() })
     }
@@ -48,9 +53,9 @@ impl Probe {
     }
 
     /// Returns the first JSON files of an archive.
-    pub(super) fn entries(&self) -> impl Iterator<Item = Self> {
-        let heads = export_archive::heads(&self.path, HEAD);
-        heads.into_iter().map(|(path, head)| Self { path, head, is_folder: false })
+    pub(super) fn entries(&self) -> Result<impl Iterator<Item = Self>, TransferError> {
+        let heads = export_archive::heads(&self.path, HEAD)?;
+        Ok(heads.into_iter().map(|(path, head)| Self { path, head, is_folder: false }))
     }
 
     /// Returns the path of a folder.
@@ -59,10 +64,9 @@ impl Probe {
     }
 
     /// Returns the files of a folder, without those that cannot be read.
-    pub(super) fn files(&self) -> impl Iterator<Item = Self> {
-        let found = walk::files(&self.path, AnySource::MAX_PROBED_FILES, |_| true, &mut |_, _| {});
-        let files = found.map_or_else(|_| Vec::new(), |found| found.files);
-        files.into_iter().filter_map(|path| Self::of(&path).ok())
+    pub(super) fn files(&self) -> Result<impl Iterator<Item = Self>, TransferError> {
+        let found = walk::files(&self.path, AnySource::MAX_PROBED_FILES, |_| true, &mut |_, _| {})?;
+        Ok(found.files.into_iter().filter_map(|path| Self::of(&path).ok()))
     }
 
     /// Returns the first lines.

@@ -42,18 +42,22 @@ pub(super) async fn export(dir: &Path, fields: &Metadata, db: &Persistence) -> R
         report.skip(&Location::Thread(thread), FindingKind::Damaged);
     }
     for thread in threads {
-        let id = ChatId::of(&thread.thread);
+        let id = ChatId::of(&thread);
         match folders.entry(id) {
-            Entry::Vacant(free) => drop(free.insert(thread.thread.clone())),
+            Entry::Vacant(free) => drop(free.insert(thread.clone())),
             Entry::Occupied(taken) => {
                 // Its id is the name that is derived from another thread's id: no thread overwrites another.
                 let found = FindingKind::FolderTaken(taken.get().clone());
-                report.skip(&Location::Thread(thread.thread), found);
+                report.skip(&Location::Thread(thread), found);
                 unreadable.insert(id);
                 continue;
             }
         }
-        match write(dir, id, thread, db, &mut report).await? {
+        let Some(summary) = stored::summary(db, &thread).await? else {
+            report.skip(&Location::Thread(thread), FindingKind::Deleted);
+            continue;
+        };
+        match write(dir, id, summary, db, &mut report).await? {
             Written::Entry(entry) => {
                 entries.push((id, entry));
                 report.threads += 1;
@@ -179,7 +183,7 @@ async fn write(
             }
         }
         transcript.flush().await?;
-        let Some(now) = stored::summary_again(db, &thread.thread).await? else {
+        let Some(now) = stored::summary(db, &thread.thread).await? else {
             drop(transcript);
             report.skip(&Location::Thread(thread.thread), FindingKind::Deleted);
             leave(folder).await?;

@@ -3,12 +3,9 @@
 mod message;
 mod read;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use crate::{Format, TransferError, any_source::Probe, import::importable, message_tree};
+use crate::{Format, TransferError, any_source::Probe, import::importable, message_tree, walk};
 
 /// The data export of ChatGPT: the zip archive, the folder, or its file `conversations.json`.
 ///
@@ -69,10 +66,9 @@ impl ChatGpt {
     /// `conversations-<number>.json`. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Io`] if it does not exist.
+    /// [`TransferError::Io`] if it does not exist, and [`TransferError::NotAFile`] if it is neither a file nor a folder.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
-        let path = path.as_ref().to_owned();
-        fs::metadata(&path).map_err(TransferError::io(&path, "read"))?;
+        let path = walk::source(path.as_ref())?;
         Ok(Self { path, max_record_bytes: Self::MAX_RECORD_BYTES })
     }
 

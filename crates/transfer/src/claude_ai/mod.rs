@@ -3,12 +3,9 @@
 mod message;
 mod read;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use crate::{Format, TransferError, any_source::Probe, import::importable};
+use crate::{Format, TransferError, any_source::Probe, import::importable, walk};
 
 /// The data export of Claude.ai: the zip archive, the folder, or its file `conversations.json`.
 ///
@@ -63,10 +60,9 @@ impl ClaudeAi {
     /// `conversations.json`. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Io`] if it does not exist.
+    /// [`TransferError::Io`] if it does not exist, and [`TransferError::NotAFile`] if it is neither a file nor a folder.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
-        let path = path.as_ref().to_owned();
-        fs::metadata(&path).map_err(TransferError::io(&path, "read"))?;
+        let path = walk::source(path.as_ref())?;
         Ok(Self { path, max_record_bytes: Self::MAX_RECORD_BYTES })
     }
 

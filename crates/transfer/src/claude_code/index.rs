@@ -92,7 +92,7 @@ impl Index {
                 Ok(Some((number, Err(found)))) => pass.skip(number, found),
                 Ok(None) => break,
                 Err(error) => {
-                    let found = FindingKind::Unreadable(error.to_string());
+                    let found = FindingKind::Unreadable(error.cause());
                     pass.report.skip(&Location::File(path.to_owned()), found);
                     break;
                 }

@@ -85,6 +85,10 @@ fn is_tool_result(content: &RawValue) -> bool {
         #[serde(borrow, rename = "type")]
         kind: std::borrow::Cow<'a, str>,
     }
+    // The error for a text would quote all of it.
+    if !content.get().starts_with('[') {
+        return false;
+    }
     let blocks = serde_json::from_str::<Vec<Block<'_>>>(content.get());
     blocks.is_ok_and(|blocks| !blocks.is_empty() && blocks.iter().all(|block| block.kind == "tool_result"))
 }

@@ -4,12 +4,9 @@ mod index;
 mod line;
 mod read;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use crate::{Format, TransferError, any_source::Probe, import::importable};
+use crate::{Format, TransferError, any_source::Probe, import::importable, line_reader, walk};
 
 /// The session logs of Claude Code: one file, a folder of a project, or the folder of all projects.
 ///
@@ -60,8 +57,8 @@ pub struct ClaudeCode {
 }
 
 impl ClaudeCode {
-    /// The most bytes of a line, 256 MiB. The import skips and reports a longer line, and never holds it.
-    pub const MAX_LINE_BYTES: usize = 256 << 20;
+    /// The most bytes of a line, 160 MiB. The import skips and reports a longer line, and never holds it.
+    pub const MAX_LINE_BYTES: usize = line_reader::MAX_BYTES;
     /// The most files of a folder.
     pub const MAX_FILES: usize = 100_000;
     /// The most sessions and side chains of one file. The lines of further ones are skipped and reported.
@@ -71,10 +68,9 @@ impl ClaudeCode {
     /// subfolders, and does not follow symbolic links. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Io`] if it does not exist.
+    /// [`TransferError::Io`] if it does not exist, and [`TransferError::NotAFile`] if it is neither a file nor a folder.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
-        let path = path.as_ref().to_owned();
-        fs::metadata(&path).map_err(TransferError::io(&path, "read"))?;
+        let path = walk::source(path.as_ref())?;
         Ok(Self { path, max_line_bytes: Self::MAX_LINE_BYTES })
     }
 

@@ -45,7 +45,7 @@ impl Source for ClaudeCode {
             let index = match Index::read(&file, self.max_line_bytes, report, progress) {
                 Ok(index) => index,
                 Err(error) => {
-                    report.skip(&Location::File(file), FindingKind::Unreadable(error.to_string()));
+                    report.skip(&Location::File(file), FindingKind::Unreadable(error.cause()));
                     continue;
                 }
             };
@@ -67,7 +67,7 @@ impl Source for ClaudeCode {
                     Ok(Some(())) => {}
                     Ok(None) => return Ok(()),
                     Err(error @ TransferError::Io { .. }) => {
-                        let found = FindingKind::Unreadable(error.to_string());
+                        let found = FindingKind::Unreadable(error.cause());
                         log.report.skip(&Location::File(log.file.clone()), found);
                     }
                     Err(error) => return Err(error),

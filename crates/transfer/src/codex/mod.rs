@@ -3,12 +3,9 @@
 mod line;
 mod read;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use crate::{Format, TransferError, any_source::Probe, import::importable};
+use crate::{Format, TransferError, any_source::Probe, import::importable, line_reader, walk};
 
 /// The rollouts of Codex: one file, or a folder of them such as `~/.codex`; plain, or compressed with zstd.
 ///
@@ -54,8 +51,8 @@ pub struct CodexRollouts {
 }
 
 impl CodexRollouts {
-    /// The most bytes of a line, 256 MiB. The import skips and reports a longer line, and never holds it.
-    pub const MAX_LINE_BYTES: usize = 256 << 20;
+    /// The most bytes of a line, 160 MiB. The import skips and reports a longer line, and never holds it.
+    pub const MAX_LINE_BYTES: usize = line_reader::MAX_BYTES;
     /// The most files of a folder.
     pub const MAX_FILES: usize = 100_000;
 
@@ -63,10 +60,9 @@ impl CodexRollouts {
     /// `.jsonl` or `.jsonl.zst`, also in its subfolders, and does not follow symbolic links. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Io`] if it does not exist.
+    /// [`TransferError::Io`] if it does not exist, and [`TransferError::NotAFile`] if it is neither a file nor a folder.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
-        let path = path.as_ref().to_owned();
-        fs::metadata(&path).map_err(TransferError::io(&path, "read"))?;
+        let path = walk::source(path.as_ref())?;
         Ok(Self { path, max_line_bytes: Self::MAX_LINE_BYTES })
     }
 

@@ -47,7 +47,7 @@ impl Source for CodexRollouts {
                 Ok(None) => return Ok(()),
                 // The lines before the error are imported.
                 Err(error @ TransferError::Io { .. }) => {
-                    rollout.report.skip(&location, FindingKind::Unreadable(cause(&error)));
+                    rollout.report.skip(&location, FindingKind::Unreadable(error.cause()));
                 }
                 Err(error) => return Err(error),
             }
@@ -62,12 +62,6 @@ impl Source for CodexRollouts {
 fn is_rollout(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     name.starts_with("rollout-") && (name.ends_with(".jsonl") || name.ends_with(".jsonl.zst"))
-}
-
-/// Returns an error with its cause.
-fn cause(error: &TransferError) -> String {
-    let source = std::error::Error::source(error);
-    source.map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// A file that is being read.

@@ -74,8 +74,8 @@ impl LegacySqlite {
     /// Opens a file with the table `projection_thread_messages`, and checks its columns. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Database`], [`TransferError::NoTable`] and [`TransferError::NoColumns`], which name the missing
-    /// parts.
+    /// [`TransferError::Io`] and [`TransferError::NotAFile`]; [`TransferError::Database`]; [`TransferError::NoTable`] and
+    /// [`TransferError::NoColumns`], which name the missing parts.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
         LegacySqliteOptions::new().open(path)
     }

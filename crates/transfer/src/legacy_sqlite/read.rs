@@ -53,7 +53,7 @@ struct Group {
 
 impl Reader {
     pub(super) fn open(path: &Path) -> Result<Self, TransferError> {
-        let db = sqlite_file::open(path).map_err(sqlite_file::failed(path))?;
+        let db = sqlite_file::open(path)?;
         Ok(Self { path: path.to_owned(), db })
     }
 

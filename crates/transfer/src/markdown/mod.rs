@@ -45,7 +45,7 @@ impl Markdown {
     /// Prepares an export into a file, which is missing or empty, or an earlier export. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::NotAnExport`] if the file is something else, [`TransferError::SymbolicLink`], and
+    /// [`TransferError::NotAnExport`] if the file is something else, [`TransferError::SymbolicLink`], [`TransferError::NotAFile`], and
     /// [`TransferError::Io`] if its folder does not exist.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, TransferError> {
         let path = export_file::check_target(path.as_ref(), is_export)?;

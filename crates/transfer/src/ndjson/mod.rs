@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use throughline_core::Persistence;
 
-use crate::{Format, Report, TransferError, any_source::Probe, export_file, import::importable};
+use crate::{
+    Format, Report, TransferError, any_source::Probe, export_file, import::importable, line_reader, walk,
+};
 
 /// A file in the native format: JSON lines with every thread of a tenant. An import creates the same threads with the
 /// same messages.
@@ -44,25 +46,24 @@ pub struct Ndjson {
 }
 
 impl Ndjson {
-    /// The most bytes of a line, 256 MiB. The import skips and reports a longer line, and never holds it.
-    pub const MAX_LINE_BYTES: usize = 256 << 20;
+    /// The most bytes of a line, 160 MiB. The import skips and reports a longer line, and never holds it.
+    pub const MAX_LINE_BYTES: usize = line_reader::MAX_BYTES;
     /// The version of the format that this crate writes.
     pub const VERSION: u64 = 1;
 
     /// Opens a file for an import. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Io`] if it does not exist.
+    /// [`TransferError::Io`] if it does not exist, and [`TransferError::NotAFile`] if it is neither a file nor a folder.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
-        let path = path.as_ref().to_owned();
-        std::fs::metadata(&path).map_err(TransferError::io(&path, "read"))?;
+        let path = walk::source(path.as_ref())?;
         Ok(Self { path, max_line_bytes: Self::MAX_LINE_BYTES })
     }
 
     /// Prepares an export into a file, which is missing or empty, or an earlier export. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::NotAnExport`] if the file is something else, [`TransferError::SymbolicLink`], and
+    /// [`TransferError::NotAnExport`] if the file is something else, [`TransferError::SymbolicLink`], [`TransferError::NotAFile`], and
     /// [`TransferError::Io`] if its folder does not exist.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, TransferError> {
         let path = export_file::check_target(path.as_ref(), |path| export_file::is_of(path, Format::Ndjson))?;

@@ -23,7 +23,7 @@ const MESSAGE: &str = "chat_message";
 
 /// Checks the columns of a database.
 pub(super) fn check(path: &Path) -> Result<(), TransferError> {
-    let db = sqlite_file::open(path).map_err(sqlite_file::failed(path))?;
+    let db = sqlite_file::open(path)?;
     sqlite_file::check(path, &db, CHAT, &["id", "chat"]).map(drop)
 }
 
@@ -47,7 +47,7 @@ impl Database<'_> {
         progress: &Progress,
     ) -> Result<(), TransferError> {
         let failed = sqlite_file::failed(path);
-        let db = sqlite_file::open(path).map_err(&failed)?;
+        let db = sqlite_file::open(path)?;
         let snapshot = db.unchecked_transaction().map_err(&failed)?;
         let columns = sqlite_file::check(path, &snapshot, CHAT, &["id", "chat"])?;
         let of = |table: &str, required: &[&str]| -> Result<Vec<String>, TransferError> {

@@ -8,12 +8,9 @@ mod output;
 mod read;
 mod row_json;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use crate::{Format, TransferError, any_source::Probe, import::importable, message_tree, sqlite_file};
+use crate::{Format, TransferError, any_source::Probe, import::importable, message_tree, sqlite_file, walk};
 
 /// The chats of Open WebUI: its database `webui.db`, or an export of chats.
 ///
@@ -77,11 +74,10 @@ impl OpenWebUi {
     /// Opens a database or an export. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Io`] if the file does not exist; for a database [`TransferError::Database`],
+    /// [`TransferError::Io`] and [`TransferError::NotAFile`]; for a database [`TransferError::Database`],
     /// [`TransferError::NoTable`] and [`TransferError::NoColumns`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
-        let path = path.as_ref().to_owned();
-        fs::metadata(&path).map_err(TransferError::io(&path, "read"))?;
+        let path = walk::source(path.as_ref())?;
         let is_database = sqlite_file::is_one(&path)?;
         if is_database {
             database::check(&path)?;

@@ -6,7 +6,7 @@ mod tables;
 
 use std::path::{Path, PathBuf};
 
-use crate::{Format, TransferError, any_source::Probe, import::importable, sqlite_file};
+use crate::{Format, TransferError, any_source::Probe, import::importable, line_reader, sqlite_file};
 
 /// The sessions of the OpenAI Agents SDK in a SQLite file: those of `SQLiteSession`, of `SQLAlchemySession`, and the
 /// branches of `AdvancedSQLiteSession`.
@@ -53,14 +53,14 @@ pub struct OpenAiAgents {
 }
 
 impl OpenAiAgents {
-    /// The most bytes of an item, 256 MiB. The import skips and reports a larger one, and never reads it.
-    pub const MAX_ITEM_BYTES: usize = 256 << 20;
+    /// The most bytes of an item, 160 MiB. The import skips and reports a larger one, and never reads it.
+    pub const MAX_ITEM_BYTES: usize = line_reader::MAX_BYTES;
 
     /// Opens a file. The import reads every table with the columns of items, so that the parameters `sessions_table` and
     /// `messages_table` of the session can have any values. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Database`], and [`TransferError::NoTable`] or [`TransferError::NoColumns`], which name the table
+    /// [`TransferError::Io`], [`TransferError::NotAFile`], [`TransferError::Database`], and [`TransferError::NoTable`] or [`TransferError::NoColumns`], which name the table
     /// `agent_messages`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
         Self { path: path.as_ref().to_owned(), tables: None }.checked()
@@ -79,7 +79,7 @@ impl OpenAiAgents {
     }
 
     fn checked(self) -> Result<Self, TransferError> {
-        let db = sqlite_file::open(&self.path).map_err(sqlite_file::failed(&self.path))?;
+        let db = sqlite_file::open(&self.path)?;
         tables::of(&db, &self)?;
         Ok(self)
     }

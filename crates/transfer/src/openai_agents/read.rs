@@ -31,7 +31,7 @@ impl Source for OpenAiAgents {
     ) -> Result<(), TransferError> {
         progress.expect(fs::metadata(&self.path).map_or(0, |found| found.len()));
         let failed = sqlite_file::failed(&self.path);
-        let db = sqlite_file::open(&self.path).map_err(&failed)?;
+        let db = sqlite_file::open(&self.path)?;
         let snapshot = db.unchecked_transaction().map_err(&failed)?;
         let tables = tables::of(&snapshot, self)?;
         if tables.iter().any(|tables| tables.has_branches) {

@@ -3,14 +3,13 @@
 mod export;
 mod read;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use throughline_core::Persistence;
 
-use crate::{Format, Report, TransferError, any_source::Probe, export_file, import::importable};
+use crate::{
+    Format, Report, TransferError, any_source::Probe, export_file, import::importable, line_reader, walk,
+};
 
 /// A file of conversations in the form of ShareGPT: JSON lines, or one JSON array.
 ///
@@ -57,16 +56,15 @@ pub struct ShareGpt {
 }
 
 impl ShareGpt {
-    /// The most bytes of a conversation, 256 MiB. The import skips and reports a larger one, and never holds it.
-    pub const MAX_RECORD_BYTES: usize = 256 << 20;
+    /// The most bytes of a conversation, 160 MiB. The import skips and reports a larger one, and never holds it.
+    pub const MAX_RECORD_BYTES: usize = line_reader::MAX_BYTES;
 
     /// Opens a file. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Io`] if it does not exist.
+    /// [`TransferError::Io`] if it does not exist, and [`TransferError::NotAFile`] if it is neither a file nor a folder.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
-        let path = path.as_ref().to_owned();
-        fs::metadata(&path).map_err(TransferError::io(&path, "read"))?;
+        let path = walk::source(path.as_ref())?;
         Ok(Self { path, max_record_bytes: Self::MAX_RECORD_BYTES })
     }
 
@@ -74,7 +72,7 @@ impl ShareGpt {
     /// in this form. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::NotAnExport`] if the file has any content, [`TransferError::SymbolicLink`], and
+    /// [`TransferError::NotAnExport`] if the file has any content, [`TransferError::SymbolicLink`], [`TransferError::NotAFile`], and
     /// [`TransferError::Io`] if its folder does not exist.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, TransferError> {
         let path = export_file::check_target(path.as_ref(), |_| false)?;

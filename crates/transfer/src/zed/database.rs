@@ -26,7 +26,7 @@ const OTHERS: [&str; 6] =
 
 /// Checks the columns of a database.
 pub(super) fn check(path: &Path) -> Result<(), TransferError> {
-    let db = sqlite_file::open(path).map_err(sqlite_file::failed(path))?;
+    let db = sqlite_file::open(path)?;
     sqlite_file::check(path, &db, THREADS, &REQUIRED).map(drop)
 }
 
@@ -38,7 +38,7 @@ pub(super) fn read(
     progress: &Progress,
 ) -> Result<Option<()>, TransferError> {
     let failed = sqlite_file::failed(path);
-    let db = sqlite_file::open(path).map_err(&failed)?;
+    let db = sqlite_file::open(path)?;
     let snapshot = db.unchecked_transaction().map_err(&failed)?;
     let columns = sqlite_file::check(path, &snapshot, THREADS, &REQUIRED)?;
     let others = OTHERS.map(|column| match sqlite_file::has(&columns, column) {

@@ -7,12 +7,9 @@ mod read;
 mod text_thread;
 mod thread;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use crate::{Format, TransferError, any_source::Probe, import::importable, sqlite_file};
+use crate::{Format, TransferError, any_source::Probe, import::importable, sqlite_file, walk};
 
 /// The threads of Zed: its database `threads.db`, its text threads `*.zed.json`, or a folder with them.
 ///
@@ -84,12 +81,11 @@ impl Zed {
     /// also in its subfolders, and does not follow symbolic links. It blocks on the disk.
     ///
     /// # Errors
-    /// [`TransferError::Io`] if it does not exist; for a database [`TransferError::Database`], [`TransferError::NoTable`]
+    /// [`TransferError::Io`] and [`TransferError::NotAFile`]; for a database [`TransferError::Database`], [`TransferError::NoTable`]
     /// and [`TransferError::NoColumns`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TransferError> {
-        let path = path.as_ref().to_owned();
-        let found = fs::metadata(&path).map_err(TransferError::io(&path, "read"))?;
-        if found.is_file() && sqlite_file::is_one(&path)? {
+        let path = walk::source(path.as_ref())?;
+        if path.is_file() && sqlite_file::is_one(&path)? {
             database::check(&path)?;
         }
         Ok(Self { path, max_record_bytes: Self::MAX_RECORD_BYTES })

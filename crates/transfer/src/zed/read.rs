@@ -28,26 +28,35 @@ impl Source for Zed {
         }
         let mut threads = Threads { sink, report, known: HashSet::new() };
         for file in &found.files {
-            let taken = if sqlite_file::is_one(file)? {
-                let read = database::read(file, self.max_record_bytes, &mut threads, progress);
-                match read {
-                    Ok(taken) => taken,
-                    // The other files of a folder are read.
-                    Err(error) if found.files.len() > 1 => {
-                        let found = FindingKind::Unreadable(error.to_string());
-                        threads.report.skip(&Location::File(file.clone()), found);
-                        Some(())
-                    }
-                    Err(error) => return Err(error),
+            match self.read_file(file, &mut threads, progress) {
+                Ok(Some(())) => {}
+                Ok(None) => return Ok(()),
+                Err(error @ TransferError::Store(_)) => return Err(error),
+                // The other files of a folder are read.
+                Err(error) if found.files.len() > 1 => {
+                    let found = FindingKind::Unreadable(error.cause());
+                    threads.report.skip(&Location::File(file.clone()), found);
                 }
-            } else {
-                text_thread::read(file, self.max_record_bytes, &mut threads, progress)?
-            };
-            if taken.is_none() {
-                return Ok(());
+                Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+}
+
+impl Zed {
+    /// Reads a file; `None` if the receiver stopped.
+    fn read_file(
+        &self,
+        file: &Path,
+        threads: &mut Threads<'_>,
+        progress: &Progress,
+    ) -> Result<Option<()>, TransferError> {
+        if sqlite_file::is_one(file)? {
+            database::read(file, self.max_record_bytes, threads, progress)
+        } else {
+            text_thread::read(file, self.max_record_bytes, threads, progress)
+        }
     }
 }
 

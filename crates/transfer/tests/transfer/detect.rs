@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use throughline_transfer::{AnySource, Format, Progress, TransferError};
+use throughline_transfer::{AnySource, Format, Ndjson, Progress, TransferError};
 
 use crate::support::{self, store};
 
@@ -64,4 +64,45 @@ async fn progress_counts_every_byte_and_message() {
     source.import(&store()).await.unwrap();
     assert_eq!(progress.bytes_total(), text.len() as u64);
     assert_eq!((progress.bytes_read(), progress.messages()), (text.len() as u64, 1));
+}
+
+/// A pipe would wait for its other end, a device may have no end, and detection would use up what a pipe has.
+#[cfg(unix)]
+#[test]
+fn a_source_that_is_neither_a_file_nor_a_folder_is_refused() {
+    let device = std::path::Path::new("/dev/null");
+    let is_refused = |error: TransferError| match error {
+        TransferError::NotAFile { path } => path == device,
+        // A folder of chats is a folder.
+        TransferError::Io { source, .. } => source.kind() == std::io::ErrorKind::NotADirectory,
+        _ => false,
+    };
+    assert!(matches!(AnySource::detect(device), Err(TransferError::NotAFile { .. })));
+    for format in Format::ALL {
+        assert!(is_refused(AnySource::open(*format, device).unwrap_err()), "{format}");
+    }
+    // An export would replace it by a file.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    assert!(matches!(Ndjson::create(&path), Err(TransferError::NotAFile { path: of }) if of == path));
+}
+
+#[test]
+fn a_byte_order_mark_hides_no_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("data");
+    fs::write(&path, "\u{feff}{\"throughline\":\"ndjson\",\"version\":1}\n").unwrap();
+    assert_eq!(AnySource::detect(&path).unwrap().format(), Format::Ndjson);
+}
+
+#[test]
+fn an_archive_that_is_cut_off_is_named_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("export.zip");
+    fs::write(&path, b"PK\x03\x04 and no more").unwrap();
+    let error = AnySource::detect(&path).unwrap_err();
+    let TransferError::Io { path: of, source, .. } = &error else { panic!("{error}") };
+    assert_eq!((of, source.kind()), (&path, std::io::ErrorKind::InvalidData));
+    assert!(source.to_string().starts_with("invalid Zip archive"), "{source}");
 }

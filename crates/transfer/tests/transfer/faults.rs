@@ -17,7 +17,10 @@ use throughline_core::{
     plugin::{NextRequest, from_fn},
     threads::ListThreads,
 };
-use throughline_layers::limits::LimitsLayer;
+use throughline_layers::{
+    limits::LimitsLayer,
+    quota::{Quota, QuotaLayer},
+};
 use throughline_memory::MemoryBackend;
 use throughline_sqlite::SqliteOptions;
 use throughline_transfer::{ChatFolder, FindingKind, LegacySqlite, TransferError};
@@ -175,8 +178,8 @@ async fn an_export_that_failed_at_any_call_can_be_repeated() {
         chats.export(&db).await.unwrap();
         assert_eq!(shape(folder.path()), due, "{at}");
         if first.is_ok() {
-            // One list; for each thread its aliases, its pages (three and one), and its summary once more.
-            assert_eq!(at, 9);
+            // One list; for each thread its summary, its aliases, its pages (three and one), and its summary once more.
+            assert_eq!(at, 11);
             break;
         }
     }
@@ -270,4 +273,19 @@ async fn redacted_messages_are_imported_once() {
     assert_eq!(rows(&db, "t").await[0].content.plain_text(100), "my key is ***");
     let again = source.import(&db).await.unwrap();
     assert_eq!((again.messages, again.already_there, again.skipped), (0, 1, vec![]));
+}
+
+#[tokio::test]
+async fn an_import_waits_for_a_quota() {
+    let folder = tempfile::tempdir().unwrap();
+    let turns: Vec<String> = (1..=4).map(|seq| turn(seq, "q", "a")).collect();
+    chat(folder.path(), ID, lines(&[vec![header(ID)], turns].concat()));
+    // An import of eight messages can never pass as one call, and neither can as many calls at once.
+    let layer = QuotaLayer::new(Quota::new().operations(50, 3));
+    let db = Persistence::builder().layer(layer).backend(MemoryBackend::new()).build().unwrap();
+    let source = ChatFolder::open(folder.path()).unwrap();
+    let report = source.import(&db).await.unwrap();
+    assert_eq!((report.messages, report.already_there, report.skipped.len()), (8, 0, 0));
+    let report = source.import(&db).await.unwrap();
+    assert_eq!((report.messages, report.already_there, report.skipped.len()), (0, 8, 0));
 }

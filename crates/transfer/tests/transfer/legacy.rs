@@ -227,7 +227,7 @@ fn another_kind_of_file_is_refused_with_the_missing_parts() {
     ));
     let error = LegacySqliteOptions::new().table("chats").open(legacy.path()).unwrap_err();
     assert!(matches!(&error, TransferError::NoTable { table, .. } if table == "chats"), "{error}");
-    assert!(matches!(open("not-there"), TransferError::Database { .. }));
+    assert!(matches!(open("not-there"), TransferError::Io { operation: "read", .. }));
     assert!(!legacy.folder().join("not-there").exists());
     fs::write(
         legacy.folder().join("text"),

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Access, Failure, Outcome, Session,
     output::{Output, line},
-    store::StoreName,
+    store::{self, StoreName},
 };
 
 /// Repairs summaries and expired replies, with --apply
@@ -67,6 +67,11 @@ impl Source {
 
 impl Repair {
     pub(super) async fn run(self, session: &mut Session) -> Outcome {
+        if self.apply
+            && let StoreName::File(path) = session.store()?
+        {
+            store::create_wal_index(path).await?;
+        }
         let source = Source::open(session, self.rebuild_into.is_some()).await?;
         let found = source.verify(session).await?;
         let mut plan = Plan::of(&found, self.rebuild_into.as_deref());
