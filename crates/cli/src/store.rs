@@ -147,27 +147,28 @@ pub(crate) async fn open_for_maintenance(path: &Path) -> Result<(Persistence, Ma
     Ok((build(LayerList::new(), backend)?, maintenance))
 }
 
-/// Opens a file once for writing if its WAL has no `-shm`, as in an incomplete copy: only a writer may create that.
-pub(crate) async fn create_wal_index(path: &Path) -> Result<(), Failure> {
+/// Opens a file once for writing if no reader can open it: one of an earlier version, and one whose WAL has no `-shm`, as in an
+/// incomplete copy.
+pub(crate) async fn make_readable(path: &Path) -> Result<(), Failure> {
     let opened = SqliteReader::open(path).await.map(drop);
-    if matches!(opened, Err(sqlite::OpenError::NoWalIndex { .. })) {
-        open_for_maintenance(path).await?.0.close().await?;
+    if matches!(opened, Err(sqlite::OpenError::Older { .. } | sqlite::OpenError::NoWalIndex { .. })) {
+        let backend = SqliteOptions::new().open(path).await;
+        let backend = backend.map_err(|error| Failure::of_writing(error, path))?;
+        build(LayerList::new(), backend)?.close().await?;
     }
     Ok(())
 }
 
 async fn backend(path: &Path, opening: Opening) -> Result<SqliteBackend, Failure> {
+    make_readable(path).await?;
     let options = SqliteOptions::new().search(opening.index);
     let options = match SqliteReader::open(path).await {
         Ok(reader) => match kept_index(&reader) {
             Some(tokenizer) => options.search(true).tokenizer(tokenizer),
             None => options,
         },
-        // It says nothing about the index.
-        Err(error) if error.kind().passes_with_time() => return Err(error.into()),
-        // A writer creates the store, or settles the reason.
-        Err(_) if opening.creates => options,
-        Err(sqlite::OpenError::Older { .. } | sqlite::OpenError::NoWalIndex { .. }) => options,
+        // A writer creates the store, or settles the reason. An error that passes with time says nothing about the index.
+        Err(error) if opening.creates && !error.kind().passes_with_time() => options,
         Err(error) => return Err(error.into()),
     };
     options.open(path).await.map_err(|error| Failure::of_writing(error, path))

@@ -132,8 +132,12 @@ async fn a_wal_without_its_index_is_read_after_a_repair() {
     server.kill();
     let copy = folder.path().join("copy");
     fs::create_dir(&copy).unwrap();
-    for name in ["chat.db", "chat.db-wal"] {
-        fs::copy(folder.path().join(name), copy.join(name)).unwrap();
+    let imported = folder.path().join("imported");
+    fs::create_dir(&imported).unwrap();
+    for (name, to) in
+        ["chat.db", "chat.db-wal"].into_iter().flat_map(|name| [(name, &copy), (name, &imported)])
+    {
+        fs::copy(folder.path().join(name), to.join(name)).unwrap();
     }
     let (path, before) = (copy.join("chat.db"), files(&copy));
     for arguments in [&["threads"][..], &["repair"]] {
@@ -150,4 +154,12 @@ async fn a_wal_without_its_index_is_read_after_a_repair() {
     let shown = run_on(&path, &["show", "trip", "--json"]).json();
     let ids: Vec<_> = shown["messages"].as_array().unwrap().iter().map(|message| &message["id"]).collect();
     assert!(ids.contains(&&"late".into()), "{shown}");
+    // A command that writes opens it too, and keeps its index.
+    let chats = folder.path().join("chats.jsonl");
+    fs::write(&chats, r#"{"id":"c","conversations":[{"from":"human","value":"aardvark"}]}"#).unwrap();
+    let path = imported.join("chat.db");
+    let ran = run_on(&path, &["import", "sharegpt", chats.to_str().unwrap()]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let found = run_on(&path, &["search", "aardvark", "--json"]).json();
+    assert_eq!(found["hits"].as_array().map(Vec::len), Some(1), "{found}");
 }

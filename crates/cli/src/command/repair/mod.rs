@@ -70,7 +70,7 @@ impl Repair {
         if self.apply
             && let StoreName::File(path) = session.store()?
         {
-            store::create_wal_index(path).await?;
+            store::make_readable(path).await?;
         }
         let source = Source::open(session, self.rebuild_into.is_some()).await?;
         let found = source.verify(session).await?;
