@@ -115,9 +115,7 @@ fn built_in() -> LayerSet {
         .with(encrypted.sets_expected_revisions().issues_reads(), move || {
             EncryptLayer::new(key_ring()).with_thread_keys(MemoryThreadKeys::new())
         })
-        .with(LayerProfile::transparent("retry").repeats(), move || {
-            RetryLayer::new().backoff(micros(1), micros(2)).budget(1000, 1000)
-        })
+        .with(LayerProfile::transparent("retry").repeats(), retry)
         .with(LayerProfile::transparent("timeout"), || TimeoutLayer::new(Duration::from_secs(3600)))
         .with(LayerProfile::transparent("chaos").refuses(refused("refused")), || {
             let refuses = Rule::new("refused", Fault::before(ErrorKind::Denied)).in_threads("refused");
@@ -158,6 +156,40 @@ fn plugins() -> Vec<Box<dyn LayerFixture>> {
             around.outside().plugin(refuses).layer(around.inside()).backend(around.backend()).build()
         })),
     ]
+}
+
+/// Adds metadata to new messages, also in batches.
+async fn adds(mut request: PersistRequest, next: NextRequest) -> Result<throughline::PersistResponse> {
+    let items = match &mut request.args {
+        PersistArgs::Batch(batch) => batch.items.as_mut_slice(),
+        one => std::slice::from_mut(one),
+    };
+    for item in items {
+        if let PersistArgs::Add(add) = item {
+            add.metadata.set("host", "a").expect("a text serializes");
+        }
+    }
+    next.run(request).await
+}
+
+/// A layer that adds facts to calls, alone and outside of a layer that repeats calls.
+fn additions() -> Vec<Box<dyn LayerFixture>> {
+    let profile = LayerProfile::transparent("adds").adds(|forwarded, asked| {
+        if let (PersistArgs::Add(forwarded), PersistArgs::Add(asked)) = (forwarded, asked) {
+            forwarded.metadata = asked.metadata.clone();
+        }
+    });
+    let set = LayerSet::new()
+        .with(profile, || from_fn("adds", Phase::Transform, adds))
+        .with(LayerProfile::transparent("retry").repeats(), retry);
+    let mut every_way = set.every_way();
+    // The second fixture alone is one of the built-in layers.
+    every_way.remove(1);
+    every_way
+}
+
+fn retry() -> RetryLayer {
+    RetryLayer::new().backoff(Duration::from_micros(1), Duration::from_micros(2)).budget(1000, 1000)
 }
 
 /// Lists that a program builds at run time.
@@ -248,7 +280,7 @@ fn transforms() -> Vec<Box<dyn LayerFixture>> {
 
 fn main() -> ExitCode {
     laws::main(
-        [built_in().every_way(), plugins(), lists(), redirects(), transforms()]
+        [built_in().every_way(), plugins(), additions(), lists(), redirects(), transforms()]
             .into_iter()
             .flatten()
             .collect(),

@@ -205,11 +205,12 @@ fn trial(subject: &Subject, law: &'static Law, found: &Found) -> Trial {
     Trial::test(name, outcome_of).with_kind("law")
 }
 
-/// A table of laws and layers, as Markdown.
+/// A table of laws and layers, as Markdown. It omits the layers and stacks that the arguments do not select.
 fn table(subjects: &[Subject], found: &[(&'static str, String, Outcome)]) -> String {
+    let ran = |subject: &&Subject| found.iter().any(|(_, name, _)| name == subject.profile().name());
     // Stacks of several layers are counted below the table: a column for each pair would be too wide.
     let (stacks, subjects): (Vec<_>, Vec<_>) =
-        subjects.iter().partition(|subject| subject.profile().sites.len() > 1);
+        subjects.iter().filter(ran).partition(|subject| subject.profile().sites.len() > 1);
     let names: Vec<String> = subjects.iter().map(|subject| subject.profile().name().to_owned()).collect();
     let mut text = format!(
         "# Laws for layers\n\n| law | {} |\n|---|{}\n",
@@ -249,6 +250,20 @@ mod tests {
 
     use super::*;
     use crate::laws::{LayerProfile, LayerSet};
+
+    #[test]
+    fn table_omits_layers_of_which_no_law_ran() {
+        let passes =
+            || from_fn("any", Phase::Observe, |request: PersistRequest, next: NextRequest| next.run(request));
+        let set = LayerSet::new()
+            .with(LayerProfile::transparent("one"), passes)
+            .with(LayerProfile::transparent("other"), passes);
+        let subjects: Vec<Subject> = set.alone().into_iter().map(Arc::from).collect();
+        let law = law::all().next().expect("a law").id;
+        let text = table(&subjects, &[(law, "one".to_owned(), Outcome::Pass)]);
+        assert!(text.starts_with("# Laws for layers\n\n| law | one |\n|---|---|\n"), "{text}");
+        assert!(text.contains(&format!("| `{law}` | {} |\n", Outcome::Pass.as_str())), "{text}");
+    }
 
     /// A short timeout: every law in these tests hangs.
     const SOON: Duration = Duration::from_secs(2);

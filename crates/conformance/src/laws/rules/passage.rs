@@ -22,7 +22,7 @@ laws! {
     All "laws.layer_is_described_once" "the description contains the layer once, under its name, between its neighbors" => named;
     All "laws.every_operation_visits_the_layer_once" "every operation visits the layer once and is forwarded once" => visited;
     All "laws.forwarded_call_keeps_its_arguments" "the forwarded call has the same operation, ids and arguments" => arguments;
-    Transparent "laws.transparent_layer_forwards_the_exact_call" "a transparent layer forwards the call byte for byte" => unchanged;
+    Transparent "laws.transparent_layer_forwards_the_exact_call" "a transparent layer forwards the call byte for byte, except for what its profile declares with `adds`" => unchanged;
     Transparent "laws.transparent_layer_returns_the_exact_answer" "a transparent layer returns the inner answer byte for byte" => answer;
     All "laws.receipt_and_extensions_pass_through" "the receipt and the extensions of call and answer pass through the layer, in both directions" => receipt;
     All "laws.context_passes_through" "tenant, actor, call site, key and deadline of the call pass through" => context;
@@ -85,7 +85,7 @@ async fn passed_on(bench: &Bench) -> Vec<(&'static str, PersistArgs, Vec<Persist
 }
 
 /// Removes the additions that the layer has declared from a call.
-fn take_back_additions(bench: &Bench, passed: &mut PersistArgs, asked: &PersistArgs) {
+pub(super) fn take_back_additions(bench: &Bench, passed: &mut PersistArgs, asked: &PersistArgs) {
     if let (PersistArgs::Batch(passed), PersistArgs::Batch(asked)) = (&mut *passed, asked) {
         for (passed, asked) in passed.items.iter_mut().zip(&asked.items) {
             take_back_additions(bench, passed, asked);
