@@ -6,8 +6,9 @@ use crate::{
     operation::{
         Deleted, OperationOf as _, PersistResult, Verb,
         estimated_size::EstimatedSize,
-        facts::{AnswerFacts, Asked, Facts, Split, StatesFacts, deduplicated_by_field},
+        facts::{AnswerFacts, Facts, Split, StatesFacts, deduplicated_by_field},
         stored::{LookUp, Replay},
+        subject::Asked,
     },
 };
 
