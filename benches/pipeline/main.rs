@@ -2,12 +2,15 @@
 //!
 //! Prints one line per figure: `figure NAME VALUE UNIT`. Each time is the minimum of many rounds. A round is shorter
 //! than a time slice of the scheduler, to exclude other load of the machine. Each round measures every shape. Run it
-//! with `cargo bench -p throughline-benches --bench pipeline`.
+//! with `cargo bench -p throughline-benches --bench pipeline [-- [--rounds N] [--only NAME]]`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+#[path = "../kit/arguments.rs"]
+mod arguments;
 mod noop;
 
 use std::{
+    error::Error,
     hint::black_box,
     time::{Duration, Instant},
 };
@@ -23,6 +26,8 @@ use throughline::{
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceBuilder;
 
+type Failure = Box<dyn Error + Send + Sync>;
+
 const CALLS: u32 = 1000;
 const ROUNDS: u32 = 600;
 const NAMES: [&str; 8] = ["l1", "l2", "l3", "l4", "l5", "l6", "l7", "l8"];
@@ -34,11 +39,14 @@ struct Shape {
     best: Duration,
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<(), Failure> {
+    let rounds = arguments::given("rounds")?.unwrap_or(ROUNDS);
+    let only: Option<String> = arguments::given("only")?;
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut shapes = runtime.block_on(async { shapes() })?;
+    shapes.retain(|shape| only.as_deref().is_none_or(|only| only == shape.name));
     let add = Add::new("bench".parse()?, NewMessage::user("hello").with_id("m".parse()?));
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         for shape in &mut shapes {
             let took = time_calls(&runtime, &shape.db, &add);
             shape.best = shape.best.min(took);
@@ -50,10 +58,12 @@ fn main() -> Result<()> {
         println!("figure pipeline.{}.allocs {} per_call", shape.name, allocations(&runtime, &shape.db, &add));
     }
     let nanos = |name: &str| {
-        let shape = shapes.iter().find(|shape| shape.name == name).expect("a shape of this name");
-        shape.best.as_nanos() as f64 / f64::from(CALLS)
+        let shape = shapes.iter().find(|shape| shape.name == name)?;
+        Some(shape.best.as_nanos() as f64 / f64::from(CALLS))
     };
-    println!("figure pipeline.noop8.added {:.0} ns", nanos("noop8") - nanos("noop0"));
+    if let (Some(noop8), Some(noop0)) = (nanos("noop8"), nanos("noop0")) {
+        println!("figure pipeline.noop8.added {:.0} ns", noop8 - noop0);
+    }
     Ok(())
 }
 

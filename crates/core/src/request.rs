@@ -117,12 +117,13 @@ impl<O: Operation> Reply<O> {
     /// # Errors
     /// [`Internal`](crate::ErrorKind::Internal), with the effect `Applied`, if `result` is the answer to another operation.
     pub fn of_commit(result: PersistResult, position: Option<Position>) -> Result<Self> {
+        let answered = result.kind();
+        if answered != O::KIND {
+            let detail = format!("the store answered a `{answered}`, and the call is a `{}`", O::KIND);
+            return Err(PersistError::new(ErrorKind::Internal, detail).with_effect(Effect::Applied));
+        }
         let receipt = position.map(Receipt::at).unwrap_or_default();
-        let other = |other: OpKind| {
-            let detail = format!("the store answered a `{other}`, and the call is a `{}`", O::KIND);
-            PersistError::new(ErrorKind::Internal, detail).with_effect(Effect::Applied)
-        };
-        Ok(Self { output: O::output(result).map_err(other)?, receipt, extensions: Extensions::new() })
+        O::output(result, |output| Self { output, receipt, extensions: Extensions::new() })
     }
 
     /// Converts an erased answer into an answer to `O`.
@@ -132,10 +133,7 @@ impl<O: Operation> Reply<O> {
     #[inline]
     pub fn from_response(response: PersistResponse) -> Result<Self> {
         let PersistResponse { result, receipt, extensions } = response;
-        match O::output(result) {
-            Ok(output) => Ok(Self { output, receipt, extensions }),
-            Err(other) => Err(PersistError::wrong_answer(O::KIND.as_str(), other.as_str())),
-        }
+        O::output(result, |output| Self { output, receipt, extensions })
     }
 }
 

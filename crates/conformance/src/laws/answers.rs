@@ -192,7 +192,7 @@ fn entry(tenant: &TenantId, thread: ThreadId, text: &str, number: u64) -> Thread
         listed: true,
         generation: Generation::new(3),
         last_seq: Seq::new(9),
-        forked_from: Some(ForkPoint { thread: id("t"), message: id("r") }),
+        forked_from: Some(Box::new(ForkPoint { thread: id("t"), message: id("r") })),
         preview: Some(text.to_owned()),
         messages: number,
         turns: 2,

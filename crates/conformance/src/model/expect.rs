@@ -97,7 +97,9 @@ fn assigned_seqs(answer: &PersistResult) -> Vec<u64> {
 /// The messages in an answer that were taken.
 fn taken(answer: &PersistResult) -> Vec<Message> {
     match answer {
-        PersistResult::Thread(ThreadResult::TakeLast(taken)) => taken.message.iter().cloned().collect(),
+        PersistResult::Thread(ThreadResult::TakeLast(taken)) => {
+            taken.message.as_deref().cloned().into_iter().collect()
+        }
         PersistResult::Batch(batched) => batched.outputs.iter().flat_map(taken).collect(),
         _ => Vec::new(),
     }

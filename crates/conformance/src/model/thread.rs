@@ -274,7 +274,7 @@ impl Rows {
             let row = row.clone();
             self.changed(at, op.thread);
             self.emit(&row, ChangeKind::Deleted);
-            taken.message = Some(settle(&row, at.name, at.taken));
+            taken.message = Some(Box::new(settle(&row, at.name, at.taken)));
             taken.deleted = Some(deleted(&row, op));
         }
         Ok(ThreadResult::TakeLast(taken).into())

@@ -99,7 +99,7 @@ impl Thread {
             Err(Unfilled::Failed(error)) if is_named && can_continue(&error) => Err(error),
             Err(Unfilled::Failed(error)) => match self.persistence().thread(thread).summary().await {
                 // The store published the thread, and its answer was lost.
-                Ok(Some(summary)) if summary.listed && summary.forked_from.as_ref() == Some(&point) => {
+                Ok(Some(summary)) if summary.listed && summary.forked_from.as_deref() == Some(&point) => {
                     partial.keep();
                     Ok(Forked { messages: summary.messages, summary })
                 }
@@ -189,7 +189,7 @@ impl Thread {
             Ok(_) => Ok(Begun::Created),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 match db.thread(thread).summary().await? {
-                    Some(summary) if summary.forked_from.as_ref() != Some(point) => Err(error),
+                    Some(summary) if summary.forked_from.as_deref() != Some(point) => Err(error),
                     Some(summary) if summary.listed => Ok(Begun::Complete(Box::new(summary))),
                     Some(_) => Ok(Begun::Found),
                     None => Err(error),

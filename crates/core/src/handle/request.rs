@@ -126,7 +126,10 @@ impl<O: Operation> Future for ReplyFuture<O> {
     type Output = Result<Reply<O>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        Poll::Ready(ready!(Pin::new(&mut self.execution).poll(cx)).and_then(Reply::from_response))
+        match ready!(Pin::new(&mut self.execution).poll(cx)) {
+            Ok(response) => Poll::Ready(Reply::from_response(response)),
+            Err(error) => Poll::Ready(Err(error)),
+        }
     }
 }
 
@@ -139,8 +142,10 @@ impl<O: Operation> Future for RequestFuture<O> {
     type Output = Result<O::Output>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let reply = ready!(Pin::new(&mut self.0).poll(cx))?;
-        Poll::Ready(Ok(reply.output))
+        match ready!(Pin::new(&mut self.0.execution).poll(cx)) {
+            Ok(response) => Poll::Ready(O::output(response.result, |output| output)),
+            Err(error) => Poll::Ready(Err(error)),
+        }
     }
 }
 

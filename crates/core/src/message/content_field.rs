@@ -206,6 +206,16 @@ macro_rules! carries_parts {
 }
 pub(crate) use carries_parts;
 
+impl<T: CarriesContent> CarriesContent for Box<T> {
+    fn content_fields(&self) -> Vec<ContentField<'_>> {
+        (**self).content_fields()
+    }
+
+    fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
+        (**self).content_fields_mut()
+    }
+}
+
 carries_content!(
     Message {
         tenant: _, thread, id, seq: _, role: _, state: _, revision: _, content, metadata, attachments: _,

@@ -8,11 +8,12 @@ use super::{
     SessionArgs, SessionResult, ThreadArgs, ThreadResult, Update, UpdateContent, Updated,
 };
 use crate::{
-    MessageId, OpKind, Result, ThreadId,
+    MessageId, OpKind, PersistError, Result, ThreadId,
     message::{CarriesContent, ContentField, ContentFieldMut},
     operation::{
         Reach, Verb,
         facts::{AnswerFacts, Facts, StatesFacts},
+        subject::{Asked, OTHER_ANSWER, OTHER_OPERATION, Subject},
     },
 };
 
@@ -104,10 +105,15 @@ macro_rules! erased {
         $(
             impl super::sealed::Sealed for $operation {
                 #[inline]
-                fn output(result: PersistResult) -> Result<$output, OpKind> {
+                fn output<T>(
+                    result: PersistResult,
+                    build: impl FnOnce($output) -> T,
+                ) -> crate::Result<T> {
                     match result {
-                        PersistResult::$variant(output) => Ok(output),
-                        other => Err(other.kind()),
+                        PersistResult::$variant(output) => Ok(build(output)),
+                        other => {
+                            Err(PersistError::wrong_answer(OpKind::$variant.as_str(), other.kind().as_str()))
+                        }
                     }
                 }
             }
@@ -222,6 +228,32 @@ erased! {
 }
 
 impl PersistArgs {
+    /// Checks that a layer forwarded an operation with this subject. The error says what the layer changed.
+    ///
+    /// Each boundary of a layer makes this check, so it calls the checks of the types, and not [`operation`](Self::operation). The
+    /// compiler can then inline the facts of a type, and omit those that it does not state.
+    #[inline]
+    pub(crate) fn check_subject(&self, subject: &Subject) -> Result<(), &'static str> {
+        if self.kind() != subject.kind {
+            return Err(OTHER_OPERATION);
+        }
+        match self {
+            Self::Add(operation) => subject.check(operation),
+            Self::Reserve(operation) => subject.check(operation),
+            Self::UpdateContent(operation) => subject.check(operation),
+            Self::Update(operation) => subject.check(operation),
+            Self::Delete(operation) => subject.check(operation),
+            // Each item has a subject of its own.
+            Self::Batch(_) => Ok(()),
+            Self::Import(operation) => subject.check(operation),
+            Self::Thread(family) => family.check_subject(subject),
+            Self::Read(family) => family.check_subject(subject),
+            Self::Consumer(family) => family.check_subject(subject),
+            Self::Session(family) => family.check_subject(subject),
+            Self::Replica(family) => family.check_subject(subject),
+        }
+    }
+
     /// The facts of the operation.
     pub(crate) fn facts(&self) -> Facts<'_> {
         self.operation().facts()
@@ -396,6 +428,28 @@ impl PersistArgs {
 }
 
 impl PersistResult {
+    /// Checks that this answer belongs to the call. The error says what is wrong. See [`PersistArgs::check_subject`].
+    #[inline]
+    pub(crate) fn check_answer(&self, asked: &Asked<'_>) -> Result<(), &'static str> {
+        if self.kind() != asked.subject.kind {
+            return Err(OTHER_ANSWER);
+        }
+        match self {
+            Self::Add(answer) => asked.check(answer),
+            Self::Reserve(answer) => asked.check(answer),
+            Self::UpdateContent(answer) => asked.check(answer),
+            Self::Update(answer) => asked.check(answer),
+            Self::Delete(answer) => asked.check(answer),
+            Self::Batch(_) => Ok(()),
+            Self::Import(answer) => asked.check(answer),
+            Self::Thread(family) => family.check_answer(asked),
+            Self::Read(family) => family.check_answer(asked),
+            Self::Consumer(family) => family.check_answer(asked),
+            Self::Session(family) => family.check_answer(asked),
+            Self::Replica(family) => family.check_answer(asked),
+        }
+    }
+
     pub(crate) fn facts(&self) -> &dyn AnswerFacts {
         match self {
             Self::Add(answer) => answer,
@@ -410,18 +464,6 @@ impl PersistResult {
             Self::Consumer(family) => family.facts(),
             Self::Session(family) => family.facts(),
             Self::Replica(family) => family.facts(),
-        }
-    }
-
-    /// The name of the answered operation within its family.
-    pub(crate) const fn member(&self) -> Option<&'static str> {
-        match self {
-            Self::Thread(family) => Some(family.as_str()),
-            Self::Read(family) => Some(family.as_str()),
-            Self::Consumer(family) => Some(family.as_str()),
-            Self::Session(family) => Some(family.as_str()),
-            Self::Replica(family) => Some(family.as_str()),
-            _ => None,
         }
     }
 

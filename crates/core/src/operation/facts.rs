@@ -5,10 +5,10 @@ use super::{
     Addressed, Deleted, PersistResult, Reach, Verb,
     session::SessionSubject,
     stored::{LookUp, Replay},
+    subject::Asked,
 };
 use crate::{
-    Message, MessageId, Metadata, Result, Revision, TenantId, ThreadId, id::ConsumerName,
-    thread::ThreadSummary,
+    Message, MessageId, Metadata, Result, Revision, TenantId, id::ConsumerName, thread::ThreadSummary,
 };
 
 /// An operation states its facts.
@@ -197,29 +197,6 @@ pub(crate) fn as_replay<T: AnswerFacts + Clone>(first: &T) -> T {
     let mut answer = first.clone();
     answer.mark_deduplicated();
     answer
-}
-
-/// The subject of a call, for the check of its answer.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked<'a> {
-    /// The tenant of the caller.
-    pub(crate) tenant: &'a TenantId,
-    /// The thread of the call, if it addresses one.
-    pub(crate) thread: Option<&'a ThreadId>,
-    /// Whether the call addresses every tenant.
-    pub(crate) is_of_store: bool,
-}
-
-impl Asked<'_> {
-    /// Whether the call asks for this thread.
-    pub(crate) fn is_for(&self, thread: &ThreadId) -> bool {
-        self.thread.is_none_or(|asked| asked == thread)
-    }
-
-    /// Whether the call asks for rows of this tenant.
-    pub(crate) fn is_of(&self, tenant: &TenantId) -> bool {
-        self.is_of_store || self.tenant == tenant
-    }
 }
 
 /// The methods of [`AnswerFacts`] for an answer with the field `deduplicated`.

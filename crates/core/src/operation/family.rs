@@ -70,6 +70,14 @@ macro_rules! family {
         }
 
         impl $args {
+            /// Checks that a layer forwarded an operation with this subject. The error says what the layer changed.
+            pub(crate) fn check_subject(&self, subject: &$crate::operation::subject::Subject) -> Result<(), &'static str> {
+                if subject.member != Some(self.as_str()) {
+                    return Err($crate::operation::subject::OTHER_OPERATION);
+                }
+                match self { $(Self::$variant(operation) => subject.check(operation),)+ }
+            }
+
             pub(crate) fn operation(&self) -> &dyn $crate::operation::facts::StatesFacts {
                 match self { $(Self::$variant(operation) => operation,)+ }
             }
@@ -82,6 +90,14 @@ macro_rules! family {
         }
 
         impl $result {
+            /// Checks that this answer belongs to the call. The error says what is wrong.
+            pub(crate) fn check_answer(&self, asked: &$crate::operation::subject::Asked<'_>) -> Result<(), &'static str> {
+                if asked.subject.member != Some(self.as_str()) {
+                    return Err($crate::operation::subject::OTHER_ANSWER);
+                }
+                match self { $(Self::$variant(answer) => asked.check(answer),)+ }
+            }
+
             pub(crate) fn facts(&self) -> &dyn $crate::operation::facts::AnswerFacts {
                 match self { $(Self::$variant(answer) => answer,)+ }
             }

@@ -33,6 +33,7 @@ mod replica;
 mod reserve;
 mod session;
 pub(crate) mod stored;
+pub(crate) mod subject;
 mod thread;
 mod update;
 mod update_content;
@@ -133,12 +134,15 @@ pub trait Operation:
 
 mod sealed {
     use super::Operation;
-    use crate::{OpKind, PersistResult};
+    use crate::{PersistResult, Result};
 
     pub trait Sealed {
-        /// Converts an erased output into the output of this operation, or returns the kind that it has. It moves the value once,
-        /// because an output is large and every plugin converts it.
-        fn output(result: PersistResult) -> Result<Self::Output, OpKind>
+        /// Builds a value from the output of this operation. An output is large and every plugin converts it, so this moves it
+        /// once: from the erased form into the value.
+        ///
+        /// # Errors
+        /// [`ContractViolation`](crate::ErrorKind::ContractViolation) if it is the output of another operation.
+        fn output<T>(result: PersistResult, build: impl FnOnce(Self::Output) -> T) -> Result<T>
         where
             Self: Operation;
     }

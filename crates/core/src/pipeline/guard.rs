@@ -92,43 +92,48 @@ enum State<F> {
 
 impl<F> GuardedFuture<F> {
     /// Checks the request that the outer layer forwards, and calls this layer.
+    ///
+    /// It stores the future of the layer in its final location at once. That future contains the futures of all inner layers, and
+    /// each move copies all of them.
+    #[inline]
     pub(crate) fn start(index: u8, request: PersistRequest, call: impl FnOnce(PersistRequest) -> F) -> Self {
-        let state = Arc::clone(request.context.call());
-        let mut guarded = Self { state: State::Failed(None), call: state, index };
-        guarded.begin(request, call);
+        let mut guarded =
+            Self { state: State::Failed(None), call: Arc::clone(request.context.call()), index };
+        let Self { state, call: facts, .. } = &mut guarded;
+        if let Some(refused) = refusal(index, facts, &request) {
+            *state = refused;
+            return guarded;
+        }
+        facts.cursor().store(index, Relaxed);
+        let at_work = (AtWork::on(facts), AtSite::new(facts, index));
+        let called = catch_unwind(AssertUnwindSafe(|| {
+            let running = call(request);
+            // Always true. It shows the compiler that there is no value to drop, and the assignment then needs no copy.
+            if matches!(state, State::Failed(None)) {
+                *state = State::Running(running);
+            }
+        }));
+        drop(at_work);
+        facts.cursor().store(CallState::outside(index), Relaxed);
+        if let Err(payload) = called {
+            *state = State::Failed(Some(panicked(&*payload)));
+        }
         guarded
     }
+}
 
-    /// Stores the future of the layer in its final location. It contains the futures of all inner layers and should be moved
-    /// rarely.
-    fn begin(&mut self, request: PersistRequest, call: impl FnOnce(PersistRequest) -> F) {
-        let Self { state, call: facts, index } = self;
-        let outer = CallState::outside(*index);
-        // There is no layer outside the first one: the edge has created the shape from these arguments.
-        let checked = if *index == 0 { Ok(()) } else { facts.shape.check_args(&request.args) };
-        match checked {
-            _ if *index > 0 && AtWork::is_on_another(facts) => {
-                *state = State::Foreign(Some(foreign_call(outer)));
-            }
-            Err(violation) => *state = State::Failed(Some(contract_violation(violation, facts, outer))),
-            Ok(()) => {
-                facts.cursor().store(*index, Relaxed);
-                let at_work = (AtWork::on(facts), AtSite::new(facts, *index));
-                let called = catch_unwind(AssertUnwindSafe(|| {
-                    let running = call(request);
-                    // It is. A target without a value to drop saves a move of the future.
-                    if matches!(state, State::Failed(None)) {
-                        *state = State::Running(running);
-                    }
-                }));
-                drop(at_work);
-                facts.cursor().store(outer, Relaxed);
-                if let Err(payload) = called {
-                    *state = State::Failed(Some(panicked(&*payload)));
-                }
-            }
-        }
+/// Returns the state of a layer that must not be called, because the outer layer forwarded something else than it received.
+fn refusal<F>(index: u8, call: &Arc<CallState>, request: &PersistRequest) -> Option<State<F>> {
+    // There is no layer outside the first one: the edge has created the shape from these arguments.
+    if index == 0 {
+        return None;
     }
+    let outer = CallState::outside(index);
+    if AtWork::is_on_another(call) {
+        return Some(State::Foreign(Some(foreign_call(outer))));
+    }
+    let violation = call.shape.check_args(&request.args).err()?;
+    Some(State::Failed(Some(contract_violation(violation, call, outer))))
 }
 
 impl<F, E> Future for GuardedFuture<F>

@@ -26,8 +26,8 @@ pub struct Resolution {
     pub generation: SessionGeneration,
     /// The session revision of the decision. See [`BeginRun::expecting`](crate::operation::BeginRun::expecting).
     pub revision: SessionRevision,
-    /// The state of the sessions. `None` if there never were any.
-    pub binding: Option<Binding>,
+    /// The state of the sessions, in a box because it is large. `None` if there never were any.
+    pub binding: Option<Box<Binding>>,
 }
 
 /// The reason why a session is withheld.

@@ -43,9 +43,9 @@ pub struct ThreadSummary {
     /// The last sequence number that the thread has assigned, also if that message is deleted.
     /// [`NewMessage::after`](crate::NewMessage::after) compares with it. 0 before the first message.
     pub last_seq: Seq,
-    /// The source of a fork.
+    /// The source of a fork. Few threads have one, and the box keeps the summaries of the others small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub forked_from: Option<ForkPoint>,
+    pub forked_from: Option<Box<ForkPoint>>,
     /// The first [`ThreadSummary::PREVIEW_CHARS`] characters of the latest user message, if it has text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<String>,

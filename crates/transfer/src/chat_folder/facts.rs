@@ -118,7 +118,7 @@ impl Facts {
             owner: entry.owner.clone(),
             labels: entry.labels.clone(),
             metadata: entry.metadata.clone(),
-            forked_from: entry.forked_from.clone(),
+            forked_from: entry.forked_from.as_deref().cloned(),
             archived: entry.archived,
             created_at: Some(entry.created_at),
         }

@@ -51,7 +51,7 @@ impl ThreadLine {
             labels: thread.labels.clone(),
             metadata: thread.metadata.clone(),
             archived: thread.archived,
-            forked_from: thread.forked_from.clone(),
+            forked_from: thread.forked_from.as_deref().cloned(),
             created_at: thread.created_at,
         }
     }

@@ -66,7 +66,10 @@ async fn thread_facts(rig: Rig) {
     db.thread("t").fork(&id("m"), new_thread("f")).await.unwrap();
     let before = [entry(&db, "t").await, entry(&db, "f").await];
     assert!(before[0].active_at > before[0].created_at && !before[0].metadata.is_empty());
-    assert_eq!(before[1].forked_from, Some(ForkPoint { thread: thread_id("t"), message: id("m") }));
+    assert_eq!(
+        before[1].forked_from.as_deref(),
+        Some(&ForkPoint { thread: thread_id("t"), message: id("m") })
+    );
     let db = rig.reopen(db).await;
     assert_eq!([entry(&db, "t").await, entry(&db, "f").await], before);
 }

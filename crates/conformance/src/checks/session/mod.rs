@@ -66,7 +66,7 @@ pub(super) async fn ran(agent_thread: &AgentThread, claimer: Claimer, name: &str
     let run = begun(agent_thread, claimer).await;
     let report = RunReport::of(session(name)).in_directory(dir(&format!("/{name}")));
     let changed = agent_thread.confirm(run.attempt, report).await.expect("it is confirmed");
-    changed.binding
+    *changed.binding
 }
 
 /// Begins a run, cancels it immediately, and returns its resolution.
@@ -85,5 +85,5 @@ pub(super) fn points(binding: &Binding) -> Option<(&str, Option<&str>, Option<&s
 
 /// The stored state of an agent in a thread.
 pub(super) async fn binding(agent_thread: &AgentThread) -> Binding {
-    look(agent_thread, at("r1")).await.binding.expect("something is kept")
+    *look(agent_thread, at("r1")).await.binding.expect("something is kept")
 }

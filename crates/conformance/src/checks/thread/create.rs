@@ -48,7 +48,7 @@ async fn created(rig: Rig) {
         listed: false,
         generation: Generation::FIRST,
         last_seq: Seq::ZERO,
-        forked_from: Some(point),
+        forked_from: Some(Box::new(point)),
         preview: None,
         messages: 0,
         turns: 0,

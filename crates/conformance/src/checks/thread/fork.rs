@@ -55,7 +55,7 @@ async fn copies(rig: Rig) {
     assert_eq!(forked.messages, 3);
     assert_eq!(forked.summary, entry(&db, "f").await);
     let fork = &forked.summary;
-    assert_eq!(fork.forked_from, Some(ForkPoint { thread: thread_id("t"), message: id("c") }));
+    assert_eq!(fork.forked_from.as_deref(), Some(&ForkPoint { thread: thread_id("t"), message: id("c") }));
     // Facts and labels are those that the fork is given: what is said of the one need not hold of the other.
     assert_eq!(fork.metadata, facts(r#"{"n":1.10}"#));
     assert_eq!((&fork.title, fork.listed, fork.messages), (&title("a topic"), true, 3));
@@ -83,7 +83,7 @@ async fn listed_fork(rig: Rig) {
     db.thread("t").fork(&id("m"), new_thread("f")).await.unwrap();
     let listed = listed(&db, ListThreads::new(10)).await;
     let fork = listed.iter().find(|entry| entry.thread == thread_id("f")).expect("it is listed");
-    assert_eq!(fork.forked_from, Some(ForkPoint { thread: thread_id("t"), message: id("m") }));
+    assert_eq!(fork.forked_from.as_deref(), Some(&ForkPoint { thread: thread_id("t"), message: id("m") }));
 }
 
 /// Lets so many imports through, and fails one then.

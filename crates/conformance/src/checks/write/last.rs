@@ -179,7 +179,7 @@ async fn take(rig: Rig) {
         let deleted = taken.deleted.expect("it had a message");
         assert_eq!((&deleted.id, deleted.seq, deleted.revision), (&due.id, due.seq, due.revision));
         assert_eq!((deleted.state, deleted.deduplicated), (due.state, false));
-        assert_eq!(taken.message, Some(due));
+        assert_eq!(taken.message, Some(Box::new(due)));
         assert_eq!(thread.get(id(name)).await.unwrap(), None);
         // Its id is dead.
         refused(thread.add(said(name, "x")).await, ErrorKind::Gone);

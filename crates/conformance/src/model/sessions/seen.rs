@@ -161,7 +161,7 @@ impl Claimed {
             why: resolution.withheld.map(why),
             gap: gap.map(|gap| (reported(gap.session.as_ref()), why(gap.reason))),
             generation: resolution.generation.get(),
-            bound: resolution.binding.as_ref().map(Bound::of),
+            bound: resolution.binding.as_deref().map(Bound::of),
         }
     }
 

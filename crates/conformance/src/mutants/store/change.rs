@@ -212,7 +212,7 @@ pub(super) fn resolution(response: &mut PersistResponse, change: impl FnOnce(&mu
 
 /// Changes every stored session state in an answer.
 pub(super) fn bindings(response: &mut PersistResponse, change: impl Fn(&mut Binding)) {
-    resolution(response, |resolution| resolution.binding.iter_mut().for_each(&change));
+    resolution(response, |resolution| resolution.binding.iter_mut().for_each(|binding| change(binding)));
     if let PersistResult::Session(
         SessionResult::Pin(changed)
         | SessionResult::Confirm(changed)

@@ -155,7 +155,8 @@ impl SessionFault {
             Self::ForgetsWholes => store.sound(line).await,
             Self::AdoptsAgain => match (store.sound(line.clone()).await, before) {
                 (Err(error), Some(binding)) if error.kind() == ErrorKind::AlreadyExists => {
-                    let adopted = SessionChanged { binding, moved: true, deduplicated: false };
+                    let adopted =
+                        SessionChanged { binding: Box::new(binding), moved: true, deduplicated: false };
                     Ok(fabricated::applied(SessionResult::Adopt(adopted).into()))
                 }
                 (answer, _) => answer,
@@ -186,7 +187,9 @@ async fn binding(store: &Faulty, line: &Line, agent: &AgentId, thread: &ThreadId
     let read = ResolveSession { agent: agent.clone(), thread: thread.clone(), claimer };
     let line = Line { args: read.into(), key: None, ..line.clone() };
     match store.journal.read(&line).await?.result {
-        PersistResult::Read(ReadResult::Resolve(resolved)) => Ok(resolved.resolution.binding),
+        PersistResult::Read(ReadResult::Resolve(resolved)) => {
+            Ok(resolved.resolution.binding.map(|binding| *binding))
+        }
         other => unreachable!("a look answers {other:?}"),
     }
 }

@@ -211,7 +211,7 @@ impl Decision {
             gap: self.gap,
             generation: self.generation,
             revision: effective.head.revision,
-            binding: effective.binding(rows)?,
+            binding: effective.binding(rows)?.map(Box::new),
         })
     }
 }

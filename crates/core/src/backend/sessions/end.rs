@@ -146,5 +146,5 @@ pub(super) fn changed<R: SessionStore>(
     moved: bool,
 ) -> Result<SessionChanged, R::Error> {
     let Some(binding) = effective.binding(rows)? else { unreachable!("the head was written before") };
-    Ok(SessionChanged { binding, moved, deduplicated: false })
+    Ok(SessionChanged { binding: Box::new(binding), moved, deduplicated: false })
 }

@@ -8,7 +8,8 @@ use crate::{
     message::{AuditNumber, carries_nothing},
     operation::{
         Addressed, Reach, ReadPage, Verb,
-        facts::{AnswerFacts, Asked, Facts, Limits, Split, StatesFacts},
+        facts::{AnswerFacts, Facts, Limits, Split, StatesFacts},
+        subject::Asked,
     },
 };
 
@@ -119,7 +120,8 @@ impl StatesFacts for ReadAudit {
 
 impl AnswerFacts for AuditPage {
     fn check(&self, asked: &Asked<'_>) -> Result<(), &'static str> {
-        let is_asked_for = |item: &AuditItem| asked.thread.is_none() || item.thread.as_ref() == asked.thread;
+        let is_asked_for =
+            |item: &AuditItem| asked.subject.thread.is_none() || item.thread == asked.subject.thread;
         let matches = |entry: &AuditEntry| {
             asked.is_of(&entry.record.tenant) && entry.record.items.iter().all(is_asked_for)
         };

@@ -6,7 +6,8 @@ use crate::{
     message::carries_nothing,
     operation::{
         Addressed, Reach, Verb,
-        facts::{AnswerFacts, Asked, Facts, Limits, Split, StatesFacts},
+        facts::{AnswerFacts, Facts, Limits, Split, StatesFacts},
+        subject::Asked,
     },
 };
 

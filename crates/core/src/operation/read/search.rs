@@ -5,7 +5,8 @@ use crate::{
     message::{carries_content, carries_nothing, carries_parts, debug_without_text},
     operation::{
         Addressed, Verb,
-        facts::{AnswerFacts, Asked, Facts, Limits, Split, StatesFacts},
+        facts::{AnswerFacts, Facts, Limits, Split, StatesFacts},
+        subject::Asked,
     },
 };
 

@@ -65,8 +65,8 @@ carries_nothing!(ClearPointerIf { agent: _, thread: _, session: _, runtime: _ })
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionChanged {
-    /// The state of the sessions.
-    pub binding: Binding,
+    /// The state of the sessions, in a box because it is large.
+    pub binding: Box<Binding>,
     /// Whether the operation changed the pointer.
     pub moved: bool,
     /// Whether this answer replays an earlier call with the same idempotency key. The other fields are then those of the first

@@ -146,7 +146,7 @@ impl ThreadStats {
             listed: self.is_listed(),
             generation,
             last_seq,
-            forked_from: forked_from.clone(),
+            forked_from: forked_from.clone().map(Box::new),
             preview: preview.clone(),
             messages: *messages,
             turns: *turns,

@@ -6,8 +6,9 @@ use crate::{
     operation::{
         Deleted, OperationOf as _, PersistResult, Verb,
         estimated_size::EstimatedSize,
-        facts::{AnswerFacts, Asked, Facts, Split, StatesFacts, deduplicated_by_field},
+        facts::{AnswerFacts, Facts, Split, StatesFacts, deduplicated_by_field},
         stored::{LookUp, Replay},
+        subject::Asked,
     },
 };
 
@@ -69,7 +70,7 @@ pub struct TakenMessage {
     pub deleted: Option<Deleted>,
     /// The deleted message. `None` if the thread had no message, and in a replay, because the store keeps no copy of a deleted
     /// message. A caller that must not lose the content with a lost answer reads the message first, and then deletes it by id.
-    pub message: Option<Message>,
+    pub message: Option<Box<Message>>,
     /// Whether this answer replays an earlier call with the same idempotency key.
     pub deduplicated: bool,
 }
@@ -107,7 +108,7 @@ impl AnswerFacts for TakenMessage {
     }
 
     fn stored_bytes(&self) -> usize {
-        self.message.as_ref().map_or(0, EstimatedSize::estimated_size)
+        self.message.as_deref().map_or(0, EstimatedSize::estimated_size)
     }
 
     fn revision(&self) -> Option<Revision> {
@@ -120,7 +121,7 @@ impl AnswerFacts for TakenMessage {
     }
 
     fn messages(&self) -> &[Message] {
-        self.message.as_slice()
+        self.message.as_deref().map(std::slice::from_ref).unwrap_or_default()
     }
 
     /// Checks that the taken message is the deleted one. A replay has no message.

@@ -25,6 +25,11 @@ impl<S: RowSource> WriteScope<'_, S> {
         };
         let message = self.with_content(&thread, &id, &row)?;
         let deleted = self.delete(&Delete::new(thread.clone(), id))?;
-        Ok(TakenMessage { thread, deleted: Some(deleted), message: Some(message), deduplicated: false })
+        Ok(TakenMessage {
+            thread,
+            deleted: Some(deleted),
+            message: Some(Box::new(message)),
+            deduplicated: false,
+        })
     }
 }
