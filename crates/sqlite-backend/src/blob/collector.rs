@@ -138,12 +138,15 @@ impl Collector {
                 unnamed.push((hash, state));
             }
         }
+        if self.candidates.is_empty() {
+            self.next = Instant::now();
+        }
         Ok(unnamed)
     }
 
     /// Removes the blobs that still are the same files and that no row names. The write lock is held, and no snapshot is older
-    /// than the look-up of [`take_unnamed`](Self::take_unnamed). A row that was written and removed since had written its file
-    /// again, so that a snapshot of that time has another file.
+    /// than the look-up of [`take_unnamed`](Self::take_unnamed). A row that was written and removed since had written or
+    /// touched its file, so that a snapshot of that time has another one.
     pub(crate) fn remove(&self, db: &Connection, unnamed: &[(Hash, FileState)]) -> rusqlite::Result<()> {
         let mut references = References::of(db)?;
         for (hash, state) in unnamed {

@@ -35,22 +35,21 @@ pub(crate) fn copy(
         let Some(blob) = BlobRef::parse(text) else { continue };
         let (source, target) = (from.path_of(blob.hash()), to.path_of(blob.hash()));
         let folder = target.parent().unwrap_or(to.path()).to_owned();
-        let copy = || -> io::Result<()> {
+        let mut copy = || -> io::Result<()> {
+            if from.state(blob.hash())?.is_none() {
+                return Ok(());
+            }
             if !folders.contains(&folder) {
                 fs::create_dir_all(&folder)?;
                 copy_permissions(from.path(), to.path())?;
                 copy_permissions(from.path(), &folder)?;
             }
-            match fs::copy(&source, &target) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                // Opened to be written, because another system syncs only such a file.
-                copied => {
-                    copied.and_then(|_| File::options().read(true).write(true).open(&target)?.sync_all())
-                }
-            }
+            folders.insert(folder.clone());
+            fs::copy(&source, &target)?;
+            // Opened to be written, because another system syncs only such a file.
+            File::options().read(true).write(true).open(&target)?.sync_all()
         };
         copy().map_err(|source| EngineError::Blob { path: target.clone(), source })?;
-        folders.insert(folder);
     }
     let mut sync = folders.iter().map(PathBuf::as_path).chain((!folders.is_empty()).then(|| to.path()));
     let synced = sync.try_for_each(sync_folder);

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     SqliteOptions,
-    blob::{BlobFolder, BlobWriter, Collector},
+    blob::{BlobFolder, BlobRef, BlobWriter, Collector},
     cache::PageCacheReserve,
     cause, connection,
     error::{EngineError, Phase},
@@ -276,8 +276,9 @@ impl Worker {
     }
 
     /// Answers every waiting write with an error.
-    pub(super) fn refuse_all(&self, error: &PersistError) {
+    pub(super) fn refuse_all(&mut self, error: &PersistError) {
         for pending in self.queue.take_all() {
+            self.unnamed_blobs.add(pending.blobs().iter().map(BlobRef::hash));
             pending.answer(Err(error.clone()));
         }
     }
