@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
     Content, Effect, ErrorKind, Message, MessageId, NewMessage, NewReservation, Persistence, Role, Thread,
-    messages::{ContentChange, ImportRow, PageFrom, UpdateMode},
+    messages::{ContentChange, ImportRow, PageFrom, ReadPage, UpdateMode, Visibility},
 };
 use throughline_sqlite::{Maintenance, Part, SqliteOptions, SqliteReader};
 
@@ -276,12 +276,21 @@ async fn an_old_file_of_a_refused_write_is_removed() {
 /// A fault of a file, with the words of the verification.
 type Fault = (fn(&Path), &'static str);
 
-const FAULTS: [Fault; 4] = [
+const FAULTS: &[Fault] = &[
     (|file| fs::remove_file(file).unwrap(), "is missing"),
     (|file| fs::write(file, "[]").unwrap(), "is damaged: it has 2 bytes"),
     (|file| flip(file), "is damaged: its hash does not match"),
     (|file| fs::remove_dir_all(file.parent().unwrap()).unwrap(), "is missing"),
+    // To open it would wait for its writer.
+    #[cfg(target_os = "linux")]
+    (|file| replace_by_pipe(file), "is no file"),
 ];
+
+#[cfg(target_os = "linux")]
+fn replace_by_pipe(file: &Path) {
+    fs::remove_file(file).unwrap();
+    nix::unistd::mkfifo(file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+}
 
 /// Flips one bit.
 fn flip(file: &Path) {
@@ -293,7 +302,7 @@ fn flip(file: &Path) {
 
 #[tokio::test]
 async fn a_damaged_file_is_damage_of_its_message_alone() {
-    for (damage, words) in FAULTS {
+    for (damage, words) in FAULTS.iter().copied() {
         let store = store().await;
         store.add("a", "before").await;
         store.add("b", &long("damaged")).await;
@@ -318,7 +327,7 @@ async fn a_damaged_file_is_damage_of_its_message_alone() {
 
 #[tokio::test]
 async fn a_message_with_a_damaged_file_is_restored_or_deleted() {
-    for (damage, words) in FAULTS {
+    for (damage, words) in FAULTS.iter().copied() {
         let mut store = store().await;
         store.add("b", &long("damaged")).await;
         let whole = store.thread().get(id("b")).await.unwrap().unwrap();
@@ -474,4 +483,103 @@ async fn a_file_has_the_permissions_of_the_store() {
             assert_eq!((mode(&file), folders), (of_store, vec![of_folder; 2]), "{file:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_folder_in_place_of_a_file_is_damage_and_stays_out_of_a_backup() {
+    let store = store().await;
+    store.add("a", &long("damaged")).await;
+    store.add("b", &long("whole")).await;
+    let file =
+        &store.blobs()[&blake3::hash(Content::text(&long("damaged")).as_json().as_bytes()).to_string()];
+    fs::remove_file(file).unwrap();
+    fs::create_dir(file).unwrap();
+    assert_eq!(store.thread().get(id("a")).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    let copy = store.directory.path().join("copy.db");
+    let proven = store.maintenance.backup_proven(&copy).await.unwrap();
+    let reasons: Vec<_> = proven.verification.damaged.iter().map(|damage| damage.message.clone()).collect();
+    assert_eq!((reasons, proven.verification.blobs, blobs(&copy).len()), (vec![Some(id("a"))], 1, 1));
+    // The content has no other path.
+    let again = store.thread().add(NewMessage::user(&long("damaged")).with_id(id("c"))).await.unwrap_err();
+    assert_eq!((again.kind(), again.effect()), (ErrorKind::Unavailable, Effect::NotApplied));
+    store.thread().edit(id("a"), Content::text(&long("edited"))).await.unwrap();
+    assert_eq!(store.expect_sound().await, 2);
+}
+
+/// The number of a file: another one has another number.
+#[cfg(unix)]
+fn number(file: &Path) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(&fs::metadata(file).unwrap())
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_tenant_neither_loses_nor_saves_a_file_because_of_another_one() {
+    let mut store = store().await;
+    store.add("a", &long("same")).await;
+    let file = store.one_blob();
+    let first = number(&file);
+    // A second link keeps the number in use.
+    fs::hard_link(&file, store.directory.path().join("first")).unwrap();
+    let thread = store.db.for_tenant("other".parse().unwrap()).thread("t");
+    let mut draft = thread.reserve(NewReservation::new(Role::Assistant).with_id(id("b"))).await.unwrap();
+    draft.append(&long("same")).await.unwrap();
+    draft.finish().await.unwrap();
+    assert_ne!(
+        number(&store.one_blob()),
+        first,
+        "the time of the write would show that another tenant has it"
+    );
+    store.thread().delete(id("a")).await.unwrap();
+    store = store.reopen().await;
+    let thread = store.db.for_tenant("other".parse().unwrap()).thread("t");
+    assert_eq!(thread.get(id("b")).await.unwrap().unwrap().text(), long("same"));
+    assert_eq!(store.expect_sound().await, 1);
+    thread.delete(id("b")).await.unwrap();
+    assert!(store.reopen().await.blobs().is_empty());
+}
+
+#[tokio::test]
+async fn a_store_that_is_opened_to_be_read_changes_no_file() {
+    let store = store().await;
+    store.add("a", &long("kept")).await;
+    let kept = store.one_blob();
+    let first = kept.parent().unwrap().file_name().unwrap().to_str().unwrap();
+    let (old, crashed) =
+        (kept.with_file_name(format!("{first}{}", "0".repeat(62))), kept.with_file_name(".tmp-old"));
+    let before = SystemTime::now() - Duration::from_secs(2 * 3600);
+    store.db.close().await.unwrap();
+    for file in [&old, &crashed] {
+        fs::write(file, "[]").unwrap();
+        File::options().write(true).open(file).unwrap().set_modified(before).unwrap();
+    }
+    let state = |file: &PathBuf| (fs::read(file).unwrap(), fs::metadata(file).unwrap().modified().unwrap());
+    let files = || blobs(&store.path).values().map(state).collect::<Vec<_>>();
+    let expected = files();
+    assert_eq!(expected.len(), 3);
+    let reader = SqliteReader::open(&store.path).await.unwrap();
+    let maintenance = reader.maintenance();
+    let db = Persistence::builder().backend(reader).build().unwrap();
+    assert_eq!(db.thread("t").get(id("a")).await.unwrap().unwrap().text(), long("kept"));
+    assert_eq!(maintenance.verify().await.unwrap().orphans, [old]);
+    maintenance.backup(store.directory.path().join("copy.db")).await.unwrap();
+    db.close().await.unwrap();
+    assert_eq!(files(), expected);
+}
+
+#[tokio::test]
+async fn a_page_counts_the_bytes_of_its_files() {
+    let store = store().await;
+    for name in ["a", "b", "c"] {
+        store.add(name, &"x".repeat(100_000)).await;
+    }
+    let read = ReadPage {
+        thread: "t".parse().unwrap(),
+        from: PageFrom::Start,
+        limit: 10,
+        visibility: Visibility::All,
+        max_bytes: 250_000,
+    };
+    let page = store.db.read(read).await.unwrap();
+    assert_eq!((page.messages.len(), page.has_more), (2, true));
 }

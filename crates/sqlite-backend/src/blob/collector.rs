@@ -158,3 +158,30 @@ impl Collector {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_writer_removes_blobs_again_only_after_the_interval() {
+        let directory = tempfile::tempdir().unwrap();
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch("CREATE TABLE messages (content TEXT)").unwrap();
+        let mut collector = Collector::new(BlobFolder::of_store(&directory.path().join("chat.db")), true);
+        let hashes = |from: u64, to: u64| (from..to).map(|n| blake3::hash(&n.to_le_bytes()));
+        collector.add(hashes(0, 1));
+        assert!(!collector.is_due());
+        collector.next = Instant::now().checked_sub(INTERVAL).unwrap();
+        assert!(collector.is_due() && collector.has_candidates());
+        collector.take_unnamed(&db).unwrap();
+        collector.add(hashes(1, 100));
+        assert!(!collector.is_due() && collector.has_candidates(), "an idle writer goes on");
+        // What one removal leaves does not wait.
+        collector.next = Instant::now().checked_sub(INTERVAL).unwrap();
+        collector.take_unnamed(&db).unwrap();
+        assert!(collector.is_due());
+        collector.retry_later();
+        assert!(!collector.has_candidates());
+    }
+}

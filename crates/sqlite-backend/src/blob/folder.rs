@@ -41,7 +41,9 @@ pub(crate) enum BlobFault {
     Missing,
     /// There is a folder or a device at its path.
     NoFile,
-    Length { found: u64 },
+    Length {
+        found: u64,
+    },
     Hash,
 }
 
@@ -143,8 +145,11 @@ impl BlobFolder {
     /// Returns whether there is a blob of the right length whose time of change could be set to now. Another process that looked at
     /// the file before then sees that it is in use again.
     pub(super) fn touch(&self, reference: &BlobRef) -> bool {
-        let is_there = matches!(self.state(reference.hash()), Ok(Some(state)) if state.length == reference.length());
-        let touch = || File::options().write(true).open(self.path_of(reference.hash()))?.set_modified(SystemTime::now());
+        let is_there =
+            matches!(self.state(reference.hash()), Ok(Some(state)) if state.length == reference.length());
+        let touch = || {
+            File::options().write(true).open(self.path_of(reference.hash()))?.set_modified(SystemTime::now())
+        };
         is_there && touch().is_ok()
     }
 
@@ -249,11 +254,7 @@ impl BlobFolder {
     }
 
     /// Returns the blobs in a subfolder, from 0 to 255, each with its state. Removes files that were being written before `old`.
-    pub(super) fn list(
-        &self,
-        subfolder: u8,
-        old: Option<SystemTime>,
-    ) -> io::Result<Vec<(Hash, FileState)>> {
+    pub(super) fn list(&self, subfolder: u8, old: Option<SystemTime>) -> io::Result<Vec<(Hash, FileState)>> {
         let entries = match fs::read_dir(self.subfolder(subfolder)) {
             Err(error) if is_absent(&error) => return Ok(Vec::new()),
             entries => entries?,

@@ -34,12 +34,7 @@ impl Source<'_> {
         let Some(stored) = self.messages.get(key) else { return Ok(None) };
         let Some(appends) = stored.appends.filter(|appends| *appends > 0) else {
             return match stored.content.clone().read(self.db)? {
-                Ok(content) => {
-                    if let (Some(blobs), Some(blob)) = (&mut self.blobs, stored.content.blob()) {
-                        blobs.was_read(blob);
-                    }
-                    Ok(Some(content))
-                }
+                Ok(content) => Ok(Some(content)),
                 Err(_) => {
                     let damage = Damage { id: Some(key.id.clone()), seq: stored.seq };
                     Err(damage.into_error(&key.thread.thread).into())
