@@ -182,7 +182,8 @@ async fn equal_contents_share_a_file_until_the_last_message_is_gone() {
     for name in ["a", "b", "c"] {
         store.add(name, &long("same")).await;
     }
-    store.one_blob();
+    let length = fs::metadata(store.one_blob()).unwrap().len();
+    assert_eq!(store.maintenance.storage().await.unwrap().blob_bytes, length);
     store.thread().delete(id("a")).await.unwrap();
     store = store.reopen().await;
     store.one_blob();
@@ -195,6 +196,7 @@ async fn equal_contents_share_a_file_until_the_last_message_is_gone() {
     assert!(!store.db.on_thread(purge).await.unwrap().more);
     store = store.reopen().await;
     assert!(store.blobs().is_empty(), "{:?}", store.blobs());
+    assert_eq!(store.maintenance.storage().await.unwrap().blob_bytes, 0);
     store.expect_sound().await;
 }
 

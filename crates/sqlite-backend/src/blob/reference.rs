@@ -16,6 +16,10 @@ pub(crate) struct BlobRef {
 }
 
 impl BlobRef {
+    /// Selects the sum of the lengths in all references, each once.
+    pub(crate) const TOTAL_BYTES: &str = "SELECT coalesce(sum(CAST(substr(content, 71) AS INTEGER)), 0) \
+                                          FROM (SELECT DISTINCT content FROM messages WHERE content >= 'b')";
+
     /// Returns the reference to these bytes.
     pub(crate) fn of(bytes: &[u8]) -> Self {
         Self::new(blake3::hash(bytes), bytes.len() as u64)
