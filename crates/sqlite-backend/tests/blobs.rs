@@ -256,7 +256,8 @@ async fn a_file_without_a_message_is_listed_and_removed_only_when_it_is_old() {
     let found = store.maintenance.verify().await.unwrap();
     assert!(found.is_sound());
     assert_eq!(BTreeSet::from_iter(&found.orphans), BTreeSet::from_iter([&young, &old]));
-    store = store.reopen().await;
+    // A store searches after it is opened, and ends the search before it is closed.
+    store = store.reopen().await.reopen().await;
     assert_eq!(
         [&young, &old, &writing, &crashed, &kept].map(|file| file.exists()),
         [true, false, true, false, true]
@@ -584,4 +585,48 @@ async fn a_page_counts_the_bytes_of_its_files() {
     };
     let page = store.db.read(read).await.unwrap();
     assert_eq!((page.messages.len(), page.has_more), (2, true));
+}
+
+/// Removes every entry from the index over the references.
+fn damage_index(store: &Path) {
+    let connect = || {
+        let raw = Connection::open(store).unwrap();
+        raw.execute_batch("PRAGMA writable_schema = ON").unwrap();
+        raw
+    };
+    let change = "UPDATE sqlite_schema SET sql = replace(sql, ?1, ?2) WHERE name = 'messages_with_blob'";
+    // Its rebuild leaves it empty, because no content begins so.
+    let (right, wrong) = ("content >= 'b'", "content >= 'z'");
+    assert_eq!(connect().execute(change, [right, wrong]).unwrap(), 1);
+    connect().execute_batch("REINDEX messages_with_blob").unwrap();
+    assert_eq!(connect().execute(change, [wrong, right]).unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_damaged_index_costs_no_file() {
+    let mut store = store().await;
+    store.add("a", &long("kept")).await;
+    let kept = store.one_blob();
+    let old = SystemTime::now() - Duration::from_secs(2 * 3600);
+    File::options().write(true).open(&kept).unwrap().set_modified(old).unwrap();
+    store.db.close().await.unwrap();
+    damage_index(&store.path);
+    // A search at the opening finds the file, and the closing removes what it found.
+    (store.maintenance, store.db) = open_with(SqliteOptions::new().blobs_above(ABOVE), &store.path).await;
+    assert_eq!(
+        store.maintenance.verify().await.unwrap().orphans,
+        [kept.clone()],
+        "the index does not name it"
+    );
+    store = store.reopen().await.reopen().await;
+    assert_eq!(store.one_blob(), kept);
+    let found = store.maintenance.verify().await.unwrap();
+    assert_eq!((found.blobs, found.orphans), (1, vec![kept]));
+    assert!(found.damaged.iter().all(|damage| damage.part == Part::File), "{:?}", found.damaged);
+    assert!(!found.damaged.is_empty());
+    let copy = store.directory.path().join("copy.db");
+    store.maintenance.backup(&copy).await.unwrap();
+    assert_eq!(blobs(&copy).len(), 1);
+    let rebuilt = store.maintenance.rebuild_into(store.directory.path().join("rebuilt.db")).await.unwrap();
+    assert!(rebuilt.verification.is_sound() && rebuilt.verification.blobs == 1);
 }

@@ -206,21 +206,26 @@ impl BlobFolder {
         if known.load(Ordering::Relaxed) & bit != 0 && folder.is_dir() {
             return Ok(folder);
         }
-        for folder in [&self.path, &folder] {
-            match fs::create_dir(folder) {
-                Ok(()) => {
-                    let mode = self.mode()?;
-                    // A user that may read a file may enter its folder.
-                    set_mode(folder, mode | ((mode & 0o444) >> 2))?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-            // Also if another process has created it just now, and not synced it yet.
-            sync_folder(folder.parent().unwrap_or(folder))?;
+        // Also if another process has created it just now, and not synced it yet.
+        if self.create(&self.path)? || self.durable.iter().all(|known| known.load(Ordering::Relaxed) == 0) {
+            sync_folder(self.path.parent().unwrap_or(&self.path))?;
         }
+        self.create(&folder)?;
+        sync_folder(&self.path)?;
         known.fetch_or(bit, Ordering::Relaxed);
         Ok(folder)
+    }
+
+    /// Creates a folder, and returns whether it was missing.
+    fn create(&self, folder: &Path) -> io::Result<bool> {
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            created => created?,
+        }
+        let mode = self.mode()?;
+        // A user that may read a file may enter its folder.
+        set_mode(folder, mode | ((mode & 0o444) >> 2))?;
+        Ok(true)
     }
 
     fn subfolder(&self, first: u8) -> PathBuf {

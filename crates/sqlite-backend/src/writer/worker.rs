@@ -176,7 +176,8 @@ impl Worker {
             self.continue_index();
         }
         self.collect_blobs();
-        while self.unnamed_blobs.has_candidates()
+        // A process that never runs for long would not come to the end of a search otherwise.
+        while (self.unnamed_blobs.is_searching() || self.unnamed_blobs.has_candidates())
             && self.connection.is_some()
             && begun.elapsed() < WORK_AT_THE_END
         {
