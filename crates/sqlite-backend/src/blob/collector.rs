@@ -210,7 +210,7 @@ impl Collector {
         let mut references = References::of(db)?;
         for (hash, state) in unnamed {
             if !references.name(*hash)? && self.folder.state(*hash).is_ok_and(|now| now == Some(*state)) {
-                // What cannot be removed now is found by the next search.
+                // The next search finds a file that cannot be removed now.
                 drop(self.folder.remove(*hash));
             }
         }
@@ -236,7 +236,7 @@ mod tests {
         collector.take_unnamed(&db).unwrap();
         collector.add(hashes(1, 100));
         assert!(!collector.is_due() && collector.has_candidates(), "an idle writer goes on");
-        // What one removal leaves does not wait.
+        // The blobs that one removal leaves do not wait.
         collector.next = Instant::now().checked_sub(INTERVAL).unwrap();
         collector.take_unnamed(&db).unwrap();
         assert!(collector.is_due());

@@ -58,7 +58,7 @@ impl fmt::Display for BlobFault {
     }
 }
 
-/// What distinguishes a file from another one of the same name: its number, its length and its time of change.
+/// The number, the length and the time of change of a file, which distinguish it from another one of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileState {
     number: Option<(u64, u64)>,

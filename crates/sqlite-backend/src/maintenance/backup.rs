@@ -200,7 +200,7 @@ struct UnfinishedBlobs(Option<PathBuf>);
 
 impl Drop for UnfinishedBlobs {
     fn drop(&mut self) {
-        // What cannot be deleted has the name of an unfinished backup.
+        // A folder that cannot be deleted has the name of an unfinished backup.
         if let Some(folder) = &self.0 {
             drop(fs::remove_dir_all(folder));
         }
