@@ -16,7 +16,13 @@ use crate::workspace::Workspace;
 const BACKENDS: &str = "conformance_";
 
 /// Test targets without which the workspace does not prove what it claims.
-const REQUIRED: [&str; 4] = ["conformance_memory", "conformance_postgres", "conformance_sqlite", "mutants"];
+const REQUIRED: [&str; 5] = [
+    "conformance_memory",
+    "conformance_postgres",
+    "conformance_sqlite",
+    "conformance_sqlite_blobs",
+    "mutants",
+];
 
 /// Test targets that are run where they exist.
 const OPTIONAL: [&str; 1] = ["layer_laws"];

@@ -1,7 +1,7 @@
 //! The tests of the embedded default: the facade, the core with every layer, SQLite, memory, the transfer of conversations.
 //!
 //! They need no tool but cargo and no server. Every other check belongs to `ci`, and so do the test targets `mutants`, which proves the checks
-//! of the kit, and `one_way_in`, which builds the core again. The mutants of single tests are run with these.
+//! of the kit, `one_way_in`, which builds the core again, and `conformance_sqlite_blobs`, which repeats `conformance_sqlite`. The mutants of single tests are run with these.
 
 use crate::Result;
 use crate::metadata::Metadata;
@@ -25,7 +25,7 @@ const PACKAGES: [&str; 12] = [
 ];
 
 /// Test targets of these packages that only `ci` runs.
-const ONLY_IN_CI: [&str; 3] = ["conformance_postgres", "mutants", "one_way_in"];
+const ONLY_IN_CI: [&str; 4] = ["conformance_postgres", "conformance_sqlite_blobs", "mutants", "one_way_in"];
 
 /// `tests`.
 pub(super) fn tests(workspace: &Workspace, _: &mut Skips) -> Result {
@@ -63,7 +63,8 @@ mod tests {
             "packages": [
                 {"name": "throughline-tests", "version": "0.1.0", "manifest_path": "/w/tests/Cargo.toml", "features": {}, "targets": [
                     {"name": "mutants", "kind": ["test"]}, {"name": "pipeline", "kind": ["test"]},
-                    {"name": "conformance_postgres", "kind": ["test"]}]},
+                    {"name": "conformance_postgres", "kind": ["test"]},
+                    {"name": "conformance_sqlite_blobs", "kind": ["test"]}]},
                 {"name": "throughline-core", "version": "0.1.0", "manifest_path": "/w/core/Cargo.toml", "features": {}, "targets": [
                     {"name": "throughline_core", "kind": ["lib"]}, {"name": "secrets", "kind": ["test"]}]},
                 {"name": "throughline-postgres", "version": "0.1.0", "manifest_path": "/w/pg/Cargo.toml", "features": {}, "targets": [

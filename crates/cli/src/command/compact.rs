@@ -12,7 +12,7 @@ use crate::{
     output::{CAUTION, GOOD, Output, bytes, line},
 };
 
-/// The way to give back the free pages of a store that is no file.
+/// The treatment of the free pages of a store that is no file.
 const OTHERWISE: &str = "use `VACUUM FULL` on the tables of the schema `throughline`";
 
 /// Gives the free pages of the file back to the system; shows how many, and changes nothing without --apply

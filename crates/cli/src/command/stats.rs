@@ -41,6 +41,7 @@ struct Report {
     tables: Vec<OfTable>,
     file_bytes: Option<u64>,
     wal_bytes: Option<u64>,
+    blob_bytes: Option<u64>,
     free_bytes: Option<u64>,
 }
 
@@ -103,6 +104,7 @@ impl Stats {
             let storage = file.storage().await?;
             report.file_bytes = Some(storage.file_bytes);
             report.wal_bytes = Some(storage.wal_bytes);
+            report.blob_bytes = Some(storage.blob_bytes);
             report.free_bytes = Some(storage.free_bytes);
             let tables = file.tables().await?;
             report.tables =
@@ -149,6 +151,7 @@ impl Stats {
             tables: Vec::new(),
             file_bytes: None,
             wal_bytes: None,
+            blob_bytes: None,
             free_bytes: None,
         })
     }
@@ -180,6 +183,9 @@ impl Report {
                 bytes(free),
                 bytes(wal)
             ))?;
+        }
+        if let Some(blobs) = self.blob_bytes.filter(|blobs| *blobs > 0) {
+            output.sentence(format_args!("{BOLD}{}{BOLD:#} in files of long contents", bytes(blobs)))?;
         }
         if self.tenants.is_empty() {
             return self.write_tables(output);

@@ -6,9 +6,9 @@ use std::sync::{
 };
 
 use throughline::{
-    NewMessage, Persistence, Position,
+    Content, NewMessage, Persistence, Position, Role,
     changes::{ChangeScope, ReadChanges},
-    sqlite::SqliteReader,
+    sqlite::{SqliteOptions, SqliteReader},
 };
 use tokio::sync::Semaphore;
 
@@ -101,4 +101,34 @@ async fn a_backup_is_restored_to_a_new_path_and_never_over_a_file() {
     assert_eq!(restored.json()["proof"]["verification"]["sound"], true);
     let listed = |path| run_on(path, &["show", "trip", "--json"]).json();
     assert_eq!(listed(&new), listed(&path));
+}
+
+#[tokio::test]
+async fn a_backup_and_its_restored_store_have_the_contents_in_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let backend = SqliteOptions::new().blobs_above(1000).open(at("chat.db")).await.unwrap();
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    let long = Content::text(&"many words ".repeat(2000));
+    let length = long.byte_len();
+    db.thread("t").add(NewMessage::new(Role::User, long)).await.unwrap();
+    db.thread("t").add(NewMessage::user("short")).await.unwrap();
+    db.close().await.unwrap();
+    assert_eq!(run_on(&at("chat.db"), &["stats", "--json"]).json()["blobBytes"], length);
+    let copy = at("copy.db").into_os_string().into_string().unwrap();
+    assert_eq!(run_on(&at("chat.db"), &["backup", &copy, "--prove"]).code, 0);
+    assert_eq!(run_on(&at("restored.db"), &["restore", &copy]).code, 0);
+    let verified = run_on(&at("restored.db"), &["verify", "--json"]).json();
+    assert_eq!((&verified["checked"]["blobs"], &verified["checked"]["orphans"]), (&1.into(), &0.into()));
+    let shown = |store: &str| run_on(&at(store), &["show", "t", "--json"]).json()["messages"].clone();
+    assert_eq!(shown("restored.db"), shown("chat.db"));
+
+    // A store without its folder.
+    std::fs::rename(at("restored.db"), at("moved.db")).unwrap();
+    let verified = run_on(&at("moved.db"), &["verify", "--json"]);
+    let reason = verified.json()["damaged"][0]["reason"].as_str().unwrap().to_owned();
+    assert_eq!(verified.code, 3);
+    assert!(reason.ends_with("is missing"), "{reason}");
+    std::fs::rename(at("restored.db-blobs"), at("moved.db-blobs")).unwrap();
+    assert_eq!(run_on(&at("moved.db"), &["verify"]).code, 0);
 }

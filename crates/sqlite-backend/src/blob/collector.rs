@@ -2,14 +2,14 @@
 
 use std::{
     collections::HashSet,
-    io,
     time::{Duration, Instant, SystemTime},
 };
 
 use blake3::Hash;
 use rusqlite::{CachedStatement, Connection};
 
-use super::{BlobFolder, BlobRef, folder::FileState};
+use super::{BlobFolder, BlobRef, folder::FileState, reference::short_content};
+use crate::error::EngineError;
 
 /// How long the writer must be idle before it removes blobs.
 const IDLE: Duration = Duration::from_millis(100);
@@ -53,13 +53,19 @@ pub(crate) struct Collector {
     candidates: HashSet<Hash>,
     /// The next removal, not before.
     next: Instant,
-    /// The subfolder that the search continues with, or the time of the next search.
     search: Search,
+    /// The old files that the search has found, without those that the index or a row names.
+    suspects: HashSet<Hash>,
 }
 
+/// The search for files that a crash or a failed write left.
 #[derive(Debug)]
 enum Search {
-    In(u8),
+    /// In this subfolder.
+    Files(u8),
+    /// In the rows after this one.
+    Rows(i64),
+    /// The next one is not before this.
     At(Instant),
     /// There is no folder, and no blob is written.
     Never,
@@ -68,8 +74,8 @@ enum Search {
 impl Collector {
     /// `is_on` says whether contents may go to blobs.
     pub(crate) fn new(folder: BlobFolder, is_on: bool) -> Self {
-        let search = if is_on || folder.exists() { Search::In(0) } else { Search::Never };
-        Self { folder, candidates: HashSet::new(), next: Instant::now(), search }
+        let search = if is_on || folder.exists() { Search::Files(0) } else { Search::Never };
+        Self { folder, candidates: HashSet::new(), next: Instant::now(), search, suspects: HashSet::new() }
     }
 
     /// Adds blobs that rows may not name any more.
@@ -82,9 +88,9 @@ impl Collector {
         let until = |at: Instant| at.saturating_duration_since(Instant::now()).max(IDLE);
         let removal = (!self.candidates.is_empty()).then(|| until(self.next));
         let search = match self.search {
-            Search::In(_) => Some(IDLE),
             Search::At(at) => Some(until(at)),
             Search::Never => None,
+            Search::Files(_) | Search::Rows(_) => Some(IDLE),
         };
         removal.into_iter().chain(search).min()
     }
@@ -99,30 +105,83 @@ impl Collector {
         !self.candidates.is_empty() && Instant::now() >= self.next
     }
 
+    /// Returns whether a search has begun, and not ended.
+    pub(crate) const fn is_searching(&self) -> bool {
+        matches!(self.search, Search::Files(_) | Search::Rows(_))
+    }
+
     /// Waits before the next attempt, because an older snapshot may name the blobs.
     pub(crate) fn retry_later(&mut self) {
         self.next = Instant::now() + INTERVAL;
     }
 
-    /// Looks for old files in the next subfolders, for a short time.
-    pub(crate) fn search(&mut self) -> io::Result<()> {
-        let mut next = match self.search {
-            Search::In(subfolder) => Some(subfolder),
-            Search::At(at) if at <= Instant::now() => Some(0),
-            Search::At(_) | Search::Never => return Ok(()),
-        };
+    /// Continues the search for old files that no row names, for a short time. A file that only the index does not name is kept:
+    /// the index may be damaged, and can be rebuilt.
+    ///
+    /// # Errors
+    /// The folder or the rows cannot be read. The search begins again after its interval.
+    pub(crate) fn search(&mut self, db: &Connection) -> Result<(), EngineError> {
         let begun = Instant::now();
+        let searched = self.search_until(db, begun + SEARCH_SPAN);
+        if searched.is_err() {
+            self.suspects.clear();
+            self.search = Search::At(begun + SEARCH_INTERVAL);
+        }
+        searched
+    }
+
+    fn search_until(&mut self, db: &Connection, end: Instant) -> Result<(), EngineError> {
+        loop {
+            let now = Instant::now();
+            self.search = match self.search {
+                Search::At(at) if at <= now => Search::Files(0),
+                Search::At(_) | Search::Never => return Ok(()),
+                _ if now >= end => return Ok(()),
+                Search::Files(subfolder) => {
+                    self.find_suspects(db, subfolder)?;
+                    subfolder.checked_add(1).map_or(Search::Rows(0), Search::Files)
+                }
+                Search::Rows(after) if !self.suspects.is_empty() => match self.clear_named(db, after)? {
+                    Some(last) => Search::Rows(last),
+                    None => {
+                        self.candidates.extend(self.suspects.drain());
+                        Search::At(now + SEARCH_INTERVAL)
+                    }
+                },
+                Search::Rows(_) => Search::At(now + SEARCH_INTERVAL),
+            };
+        }
+    }
+
+    /// Adds the old files of a subfolder that the index does not name to the suspects.
+    fn find_suspects(&mut self, db: &Connection, subfolder: u8) -> Result<(), EngineError> {
         let old = SystemTime::now().checked_sub(SEARCH_INTERVAL);
-        let is_old = |state: &FileState| old.is_some_and(|old| state.modified < old);
-        while let Some(subfolder) = next
-            && begun.elapsed() < SEARCH_SPAN
-        {
-            next = subfolder.checked_add(1);
-            self.search = next.map_or_else(|| Search::At(begun + SEARCH_INTERVAL), Search::In);
-            let found = self.folder.list(subfolder, old)?.into_iter();
-            self.candidates.extend(found.filter(|(_, state)| is_old(state)).map(|(hash, _)| hash));
+        let failed = |source| EngineError::Blob { path: self.folder.path().to_owned(), source };
+        let mut references = References::of(db)?;
+        for (hash, state) in self.folder.list(subfolder, old).map_err(failed)? {
+            if old.is_some_and(|old| state.modified < old) && !references.name(hash)? {
+                self.suspects.insert(hash);
+            }
         }
         Ok(())
+    }
+
+    /// Removes the blobs that some of the rows name from the suspects. Returns the last of these rows, or `None` if there was none.
+    fn clear_named(&mut self, db: &Connection, after: i64) -> rusqlite::Result<Option<i64>> {
+        let mut statement = db.prepare_cached(concat!(
+            "SELECT message_pk, ",
+            short_content!(),
+            " FROM messages WHERE message_pk > ?1 ORDER BY message_pk LIMIT 500"
+        ))?;
+        let mut rows = statement.query([after])?;
+        let mut last = None;
+        while let Some(row) = rows.next()? {
+            last = Some(row.get(0)?);
+            if let Some(blob) = row.get_ref(1)?.as_str_or_null().ok().flatten().and_then(BlobRef::parse) {
+                self.suspects.remove(&blob.hash());
+            }
+        }
+        Ok(last)
     }
 
     /// Takes some candidates, and returns those that no row names now, each with the state of its file.
@@ -138,12 +197,15 @@ impl Collector {
                 unnamed.push((hash, state));
             }
         }
+        if self.candidates.is_empty() {
+            self.next = Instant::now();
+        }
         Ok(unnamed)
     }
 
     /// Removes the blobs that still are the same files and that no row names. The write lock is held, and no snapshot is older
-    /// than the look-up of [`take_unnamed`](Self::take_unnamed). A row that was written and removed since had written its file
-    /// again, so that a snapshot of that time has another file.
+    /// than the look-up of [`take_unnamed`](Self::take_unnamed). A row that was written and removed since had written or
+    /// touched its file, so that a snapshot of that time has another one.
     pub(crate) fn remove(&self, db: &Connection, unnamed: &[(Hash, FileState)]) -> rusqlite::Result<()> {
         let mut references = References::of(db)?;
         for (hash, state) in unnamed {
@@ -153,5 +215,32 @@ impl Collector {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_writer_removes_blobs_again_only_after_the_interval() {
+        let directory = tempfile::tempdir().unwrap();
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch("CREATE TABLE messages (content TEXT)").unwrap();
+        let mut collector = Collector::new(BlobFolder::of_store(&directory.path().join("chat.db")), true);
+        let hashes = |from: u64, to: u64| (from..to).map(|n| blake3::hash(&n.to_le_bytes()));
+        collector.add(hashes(0, 1));
+        assert!(!collector.is_due());
+        collector.next = Instant::now().checked_sub(INTERVAL).unwrap();
+        assert!(collector.is_due() && collector.has_candidates());
+        collector.take_unnamed(&db).unwrap();
+        collector.add(hashes(1, 100));
+        assert!(!collector.is_due() && collector.has_candidates(), "an idle writer goes on");
+        // The blobs that one removal leaves do not wait.
+        collector.next = Instant::now().checked_sub(INTERVAL).unwrap();
+        collector.take_unnamed(&db).unwrap();
+        assert!(collector.is_due());
+        collector.retry_later();
+        assert!(!collector.has_candidates());
     }
 }

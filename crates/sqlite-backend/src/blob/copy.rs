@@ -2,20 +2,23 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use rusqlite::Connection;
 use throughline_core::Result;
 
-use super::{BlobFolder, BlobRef, folder::sync_folder};
+use super::{BlobFolder, BlobRef, folder::sync_folder, reference::short_content};
 use crate::error::EngineError;
 
-/// Every reference, each once, in the order of the index.
-const ALL: &str = "SELECT DISTINCT content FROM messages WHERE content >= 'b' ORDER BY content";
+/// Every reference, by the rows and by the index over them. Either may be damaged.
+const ALL: [&str; 2] = [
+    concat!("SELECT ", short_content!(), " FROM messages NOT INDEXED"),
+    "SELECT content FROM messages WHERE content >= 'b'",
+];
 
 /// Copies the blobs that the rows of a file name from one folder to another, durably. A blob that is missing or damaged is so in
-/// the copy too: verification names it. Calls `go_on` between two blobs.
+/// the copy too, and so is a row: verification names it. Calls `go_on` between two blobs.
 ///
 /// # Errors
 /// The operating system refused, or `go_on` failed.
@@ -26,41 +29,50 @@ pub(crate) fn copy(
     go_on: impl Fn() -> Result<()>,
 ) -> Result<()> {
     let failed = |error: rusqlite::Error| EngineError::from(error);
-    let mut statement = db.prepare(ALL).map_err(failed)?;
-    let mut rows = statement.query([]).map_err(failed)?;
     let mut folders = BTreeSet::new();
-    while let Some(row) = rows.next().map_err(failed)? {
-        go_on()?;
-        let text = row.get_ref(0).map_err(failed)?.as_str().unwrap_or_default();
-        let Some(blob) = BlobRef::parse(text) else { continue };
-        let (source, target) = (from.path_of(blob.hash()), to.path_of(blob.hash()));
-        let folder = target.parent().unwrap_or(to.path()).to_owned();
-        let copy = || -> io::Result<()> {
-            if !folders.contains(&folder) {
-                fs::create_dir_all(&folder)?;
-                copy_permissions(from.path(), to.path())?;
-                copy_permissions(from.path(), &folder)?;
+    for sql in ALL {
+        let mut statement = db.prepare(sql).map_err(failed)?;
+        let mut rows = statement.query([]).map_err(failed)?;
+        loop {
+            let row = match rows.next().map_err(failed) {
+                Ok(Some(row)) => row,
+                Err(error) if !error.is_damage() => return Err(error.into()),
+                Ok(None) | Err(_) => break,
+            };
+            go_on()?;
+            let text = row.get_ref(0).map_err(failed)?.as_str_or_null().ok().flatten();
+            if let Some(blob) = text.and_then(BlobRef::parse) {
+                let path = to.path_of(blob.hash());
+                copy_one(&blob, from, to, &mut folders)
+                    .map_err(|source| EngineError::Blob { path, source })?;
             }
-            match fs::copy(&source, &target) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                // Opened to be written, because another system syncs only such a file.
-                copied => {
-                    copied.and_then(|_| File::options().read(true).write(true).open(&target)?.sync_all())
-                }
-            }
-        };
-        copy().map_err(|source| EngineError::Blob { path: target.clone(), source })?;
-        folders.insert(folder);
+        }
     }
     let mut sync = folders.iter().map(PathBuf::as_path).chain((!folders.is_empty()).then(|| to.path()));
     let synced = sync.try_for_each(sync_folder);
     Ok(synced.map_err(|source| EngineError::Blob { path: to.path().to_owned(), source })?)
 }
 
-fn copy_permissions(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::metadata(from) {
-        // Then the store has no blob left.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        metadata => fs::set_permissions(to, metadata?.permissions()),
+fn copy_one(
+    blob: &BlobRef,
+    from: &BlobFolder,
+    to: &BlobFolder,
+    folders: &mut BTreeSet<PathBuf>,
+) -> io::Result<()> {
+    let (source, target) = (from.path_of(blob.hash()), to.path_of(blob.hash()));
+    // Equal contents share a blob.
+    if from.state(blob.hash())?.is_none() || to.state(blob.hash())?.is_some() {
+        return Ok(());
     }
+    let folder = target.parent().unwrap_or(to.path());
+    if !folders.contains(folder) {
+        fs::create_dir_all(folder)?;
+        let permissions = fs::metadata(from.path())?.permissions();
+        fs::set_permissions(to.path(), permissions.clone())?;
+        fs::set_permissions(folder, permissions)?;
+        folders.insert(folder.to_owned());
+    }
+    fs::copy(&source, &target)?;
+    // Opened to be written, because another system syncs only such a file.
+    File::options().read(true).write(true).open(&target)?.sync_all()
 }

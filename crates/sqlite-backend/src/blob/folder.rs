@@ -1,12 +1,13 @@
 use std::{
     fmt,
     fs::{self, File},
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::SystemTime,
 };
 
 use blake3::Hash;
@@ -38,7 +39,11 @@ pub(crate) struct BlobFolder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BlobFault {
     Missing,
-    Length { found: u64 },
+    /// There is a folder or a device at its path.
+    NoFile,
+    Length {
+        found: u64,
+    },
     Hash,
 }
 
@@ -46,18 +51,19 @@ impl fmt::Display for BlobFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("is missing"),
+            Self::NoFile => f.write_str("is no file"),
             Self::Length { found } => write!(f, "is damaged: it has {found} bytes"),
             Self::Hash => f.write_str("is damaged: its hash does not match"),
         }
     }
 }
 
-/// The facts that distinguish a file from another one of the same name: its number, its length and its time of change.
+/// The number, the length and the time of change of a file, which distinguish it from another one of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileState {
     number: Option<(u64, u64)>,
     length: u64,
-    pub(super) modified: std::time::SystemTime,
+    pub(super) modified: SystemTime,
 }
 
 impl FileState {
@@ -110,17 +116,19 @@ impl BlobFolder {
     pub(crate) fn read(&self, reference: &BlobRef) -> Result<Result<Content, BlobFault>, EngineError> {
         let path = self.path_of(reference.hash());
         let read = || -> io::Result<Result<Vec<u8>, BlobFault>> {
-            let mut file = match File::open(&path) {
+            let metadata = match fs::metadata(&path) {
                 Err(error) if is_absent(&error) => return Ok(Err(BlobFault::Missing)),
-                opened => opened?,
+                found => found?,
             };
-            let found = file.metadata()?.len();
+            // Before it is opened: that would wait for the writer of a named pipe.
+            if !metadata.is_file() {
+                return Ok(Err(BlobFault::NoFile));
+            }
+            let found = metadata.len();
             if found != reference.length() {
                 return Ok(Err(BlobFault::Length { found }));
             }
-            let mut bytes = Vec::with_capacity(usize::try_from(found).unwrap_or_default());
-            file.read_to_end(&mut bytes)?;
-            Ok(Ok(bytes))
+            fs::read(&path).map(Ok)
         };
         let bytes = match read() {
             Ok(Ok(bytes)) => bytes,
@@ -134,17 +142,22 @@ impl BlobFolder {
         Ok(content.ok_or(BlobFault::Hash))
     }
 
-    /// Returns whether there is a blob of the right length, as far as that can be found out.
-    pub(super) fn has(&self, reference: &BlobRef) -> bool {
-        self.state(reference.hash())
-            .is_ok_and(|state| state.is_some_and(|state| state.length == reference.length()))
+    /// Returns whether there is a blob of the right length whose time of change could be set to now. Another process that looked at
+    /// the file before then sees that it is in use again.
+    pub(super) fn touch(&self, reference: &BlobRef) -> bool {
+        let is_there =
+            matches!(self.state(reference.hash()), Ok(Some(state)) if state.length == reference.length());
+        let touch = || {
+            File::options().write(true).open(self.path_of(reference.hash()))?.set_modified(SystemTime::now())
+        };
+        is_there && touch().is_ok()
     }
 
     /// Returns the state of the file of a blob.
     pub(super) fn state(&self, hash: Hash) -> io::Result<Option<FileState>> {
         match fs::metadata(self.path_of(hash)) {
             Err(error) if is_absent(&error) => Ok(None),
-            found => FileState::of(&found?).map(Some),
+            found => found.and_then(|found| found.is_file().then(|| FileState::of(&found)).transpose()),
         }
     }
 
@@ -193,21 +206,26 @@ impl BlobFolder {
         if known.load(Ordering::Relaxed) & bit != 0 && folder.is_dir() {
             return Ok(folder);
         }
-        for folder in [&self.path, &folder] {
-            match fs::create_dir(folder) {
-                Ok(()) => {
-                    let mode = self.mode()?;
-                    // A user that may read a file may enter its folder.
-                    set_mode(folder, mode | ((mode & 0o444) >> 2))?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-            // Also if another process has created it just now, and not synced it yet.
-            sync_folder(folder.parent().unwrap_or(folder))?;
+        // Also if another process has created it just now, and not synced it yet.
+        if self.create(&self.path)? || self.durable.iter().all(|known| known.load(Ordering::Relaxed) == 0) {
+            sync_folder(self.path.parent().unwrap_or(&self.path))?;
         }
+        self.create(&folder)?;
+        sync_folder(&self.path)?;
         known.fetch_or(bit, Ordering::Relaxed);
         Ok(folder)
+    }
+
+    /// Creates a folder, and returns whether it was missing.
+    fn create(&self, folder: &Path) -> io::Result<bool> {
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            created => created?,
+        }
+        let mode = self.mode()?;
+        // A user that may read a file may enter its folder.
+        set_mode(folder, mode | ((mode & 0o444) >> 2))?;
+        Ok(true)
     }
 
     fn subfolder(&self, first: u8) -> PathBuf {
@@ -241,11 +259,7 @@ impl BlobFolder {
     }
 
     /// Returns the blobs in a subfolder, from 0 to 255, each with its state. Removes files that were being written before `old`.
-    pub(super) fn list(
-        &self,
-        subfolder: u8,
-        old: Option<std::time::SystemTime>,
-    ) -> io::Result<Vec<(Hash, FileState)>> {
+    pub(super) fn list(&self, subfolder: u8, old: Option<SystemTime>) -> io::Result<Vec<(Hash, FileState)>> {
         let entries = match fs::read_dir(self.subfolder(subfolder)) {
             Err(error) if is_absent(&error) => return Ok(Vec::new()),
             entries => entries?,

@@ -7,6 +7,9 @@
 //! - A transaction that names a file looks whether it is there, while it holds the write lock.
 //! - A file is removed only while the write lock is held, when no row names it, and when no open snapshot of any process names
 //!   it: after a checkpoint that left no page in the WAL, every snapshot is at least as new as that.
+//! - The index alone condemns only a file whose reference this process has removed. Before a file that a search has found is removed,
+//!   every row was read: an index can be damaged, and is rebuilt from the rows. A backup reads the rows and the index for the same
+//!   reason.
 //!
 //! So a file may exist without a row, but no row ever names a file that is missing.
 

@@ -7,6 +7,14 @@ use super::{BlobFault, BlobFolder};
 /// The beginning of a reference. No JSON array begins with a letter.
 const PREFIX: &str = "blob:";
 
+/// The column `content` if it may be a reference, and NULL for a longer one, which SQLite then does not read.
+macro_rules! short_content {
+    () => {
+        "CASE WHEN octet_length(content) < 100 THEN content END"
+    };
+}
+pub(super) use short_content;
+
 /// The name of a blob in the column `content` of its message: `blob:HASH:LENGTH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BlobRef {
@@ -16,6 +24,10 @@ pub(crate) struct BlobRef {
 }
 
 impl BlobRef {
+    /// Selects the sum of the lengths in all references, each once.
+    pub(crate) const TOTAL_BYTES: &str = "SELECT coalesce(sum(CAST(substr(content, 71) AS INTEGER)), 0) \
+                                          FROM (SELECT DISTINCT content FROM messages WHERE content >= 'b')";
+
     /// Returns the reference to these bytes.
     pub(crate) fn of(bytes: &[u8]) -> Self {
         Self::new(blake3::hash(bytes), bytes.len() as u64)

@@ -1,10 +1,9 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use blake3::Hash;
-use rusqlite::Connection;
 use throughline_core::Content;
 
-use super::{BlobFolder, BlobRef, References};
+use super::{BlobFolder, BlobRef};
 use crate::error::EngineError;
 
 /// The blobs of the transactions of a writer.
@@ -36,27 +35,19 @@ impl BlobWriter {
     /// Returns the text of the column for a content. A long one is in a file when this returns, and stays there until the
     /// transaction ends, because the transaction holds the write lock.
     ///
+    /// It does not look for rows that name the content already. They may be those of another tenant, which would notice from
+    /// the time of the write that another one has the content.
+    ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) fn column<'c>(
-        &mut self,
-        db: &Connection,
-        content: &'c Content,
-    ) -> Result<Cow<'c, str>, EngineError> {
+    pub(crate) fn column<'c>(&mut self, content: &'c Content) -> Result<Cow<'c, str>, EngineError> {
         if self.above.is_none_or(|above| content.byte_len() as u64 <= above) {
             return Ok(Cow::Borrowed(content.as_json()));
         }
         let blob = BlobRef::of(content.as_json().as_bytes());
-        let is_there = match self.written.get_mut(&blob.hash()) {
-            Some(is_named) => {
-                *is_named = true;
-                true
-            }
-            // Whatever a row names is durable.
-            None => References::of(db)?.name(blob.hash())?,
-        };
+        let written = self.written.get_mut(&blob.hash()).map(|is_named| *is_named = true);
         // Another process may have removed it before this transaction began.
-        if !is_there || !self.folder.has(&blob) {
+        if written.is_none() || !self.folder.touch(&blob) {
             self.folder.write(&blob, content, self.floor)?;
         }
         Ok(Cow::Owned(blob.as_str().to_owned()))
@@ -72,5 +63,49 @@ impl BlobWriter {
         let unnamed = self.written.drain().filter(|(_, is_named)| !is_named).map(|(hash, _)| hash);
         self.dropped.extend(unnamed);
         std::mem::take(&mut self.dropped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a folder for a store that has only its file.
+    fn writer() -> (tempfile::TempDir, BlobWriter) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = directory.path().join("chat.db");
+        std::fs::write(&store, "").unwrap();
+        let writer = BlobWriter::new(BlobFolder::of_store(&store), Some(10), 0);
+        (directory, writer)
+    }
+
+    #[test]
+    fn a_blob_that_was_written_before_its_transaction_is_another_one_when_a_row_names_it() {
+        let (_directory, mut writer) = writer();
+        let content = Content::text("a long content");
+        let blob = writer.folder.write_content(&content, 0).unwrap();
+        let seen = writer.folder.state(blob.hash()).unwrap();
+        assert!(seen.is_some());
+        writer.were_written(std::slice::from_ref(&blob));
+        assert_eq!(writer.folder.state(blob.hash()).unwrap(), seen);
+        assert_eq!(writer.column(&content).unwrap(), blob.as_str());
+        assert_ne!(
+            writer.folder.state(blob.hash()).unwrap(),
+            seen,
+            "a process that has seen it may remove it"
+        );
+        assert!(writer.end_transaction().is_empty());
+    }
+
+    #[test]
+    fn a_blob_that_no_row_names_at_the_end_of_the_transaction_may_be_removed() {
+        let (_directory, mut writer) = writer();
+        let (named, refused) = (Content::text("a long content"), Content::text("another one"));
+        let blobs = [&named, &refused].map(|content| writer.folder.write_content(content, 0).unwrap());
+        writer.were_written(&blobs);
+        writer.column(&named).unwrap();
+        assert_eq!(writer.end_transaction(), [blobs[1].hash()]);
+        writer.dropped(Some(&blobs[0]));
+        assert_eq!(writer.end_transaction(), [blobs[0].hash()]);
     }
 }

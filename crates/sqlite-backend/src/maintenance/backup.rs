@@ -34,7 +34,7 @@ const PAGES_BETWEEN_LOOKS: i32 = 256;
 pub struct Backup {
     /// The path that was given.
     pub path: PathBuf,
-    /// The length of the file.
+    /// The length of the file, without the contents in files of their own.
     pub bytes: u64,
 }
 
@@ -43,7 +43,7 @@ pub struct Backup {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// There is a file at the path of the backup, or one that SQLite would read as its WAL.
+    /// There is a file at the path of the backup, one that SQLite would read as its WAL, or a folder for its blobs.
     #[error("the backup failed: `{}` exists already", path.display())]
     Exists {
         /// The existing file.
@@ -200,7 +200,7 @@ struct UnfinishedBlobs(Option<PathBuf>);
 
 impl Drop for UnfinishedBlobs {
     fn drop(&mut self) {
-        // A folder that cannot be deleted keeps the name of an unfinished backup.
+        // A folder that cannot be deleted has the name of an unfinished backup.
         if let Some(folder) = &self.0 {
             drop(fs::remove_dir_all(folder));
         }

@@ -157,8 +157,8 @@ impl Maintenance {
         on_a_thread(move |stop| verify::verify_file(&source, stop)).await
     }
 
-    /// Returns the space that the store takes, and the changes that it retains. It reads the first page of the file, two rows
-    /// and the directory.
+    /// Returns the space that the store takes, and the changes that it retains. It reads the first page of the file, two rows,
+    /// the directory, and an index entry for each content in a file of its own.
     ///
     /// # Errors
     /// The errors of [`verify`](Self::verify). `Corrupt` if one of these rows cannot be read.
@@ -190,15 +190,18 @@ impl Maintenance {
     ///
     /// The backup is written under another name next to `path`, synced, and only then renamed to `path`: a file there
     /// is complete, and it opens as a store with [`SqliteBackend::open`](crate::SqliteBackend::open). It has the
-    /// permissions of the store. Damaged rows are also damaged in the backup: [`verify`](Self::verify) finds them.
+    /// permissions of the store. Damaged rows are also damaged in the backup: [`verify`](Self::verify) finds them. The contents in
+    /// files of their own ([`SqliteOptions::blobs_above`](crate::SqliteOptions::blobs_above)) are copied to the folder `NAME-blobs`
+    /// next to the backup.
     ///
     /// After cancelling it ends soon and leaves no file, or the complete backup if that existed already. A process that
-    /// is killed leaves the unfinished file, whose name begins with that of the backup and ends with `.unfinished`.
+    /// is killed leaves the unfinished file, whose name begins with that of the backup and ends with `.unfinished`, and its folder,
+    /// or the folder `NAME-blobs` alone.
     /// Needs a tokio runtime.
     ///
     /// # Errors
-    /// With a [`BackupError`] as their source: `AlreadyExists` when there is a file at `path` or a WAL of an earlier
-    /// file, `Invalid` for a path where no file can be and in a child process that was forked after the store was
+    /// With a [`BackupError`] as their source: `AlreadyExists` when there is a file at `path`, or a WAL or a folder
+    /// `NAME-blobs` of an earlier file, `Invalid` for a path where no file can be and in a child process that was forked after the store was
     /// opened, and `Unavailable` when the operating system refuses. Without one: errors of SQLite, such as
     /// `StorageFull`. In all cases there is no backup, not even a part of one, and a file at `path` is unchanged.
     pub async fn backup(&self, path: impl AsRef<Path>) -> Result<Backup> {

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use throughline_core::{Position, Result};
 
 use super::{Source, Stop, failed};
-use crate::writer::wal_path_of;
+use crate::{blob::BlobRef, writer::wal_path_of};
 
 /// The space that a store takes, and the changes that it retains.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub struct Storage {
     pub file_bytes: u64,
     /// The length of the WAL, in bytes; 0 without a WAL.
     pub wal_bytes: u64,
+    /// The bytes of the contents in files next to the store, each content once: see
+    /// [`SqliteOptions::blobs_above`](crate::SqliteOptions::blobs_above).
+    pub blob_bytes: u64,
     /// The bytes of free pages in the file: later writes use them, and
     /// [`Maintenance::compact`](crate::Maintenance::compact) gives them back.
     pub free_bytes: u64,
@@ -63,6 +66,7 @@ pub(super) fn storage(source: &Source, stop: &Stop) -> Result<Storage> {
                 schema: db.query_row(schema, [], |row| row.get::<_, Option<i64>>(0))?.unwrap_or_default(),
                 file_bytes,
                 wal_bytes: length_of(&wal_path_of(path)),
+                blob_bytes: number(BlobRef::TOTAL_BYTES)?.map(unsigned).unwrap_or_default(),
                 free_bytes: pages("freelist_count")? * page_bytes,
                 held_bytes: file_bytes.saturating_sub(pages("page_count")? * page_bytes),
                 page_bytes,

@@ -127,6 +127,14 @@ impl Pending {
         self.reply.as_ref().is_none_or(|reply| reply.answer.is_closed())
     }
 
+    /// Returns the blobs that were written for it.
+    pub(crate) fn blobs(&self) -> &[BlobRef] {
+        match &self.work {
+            Work::Write(write) => &write.blobs,
+            Work::RejectedCalls(_) | Work::Compact { .. } => &[],
+        }
+    }
+
     /// Answers and wakes the caller from this thread. A task of the caller's runtime would be delayed until a thread of
     /// that runtime polls it.
     pub(crate) fn answer(mut self, answer: Result<Committed>) {

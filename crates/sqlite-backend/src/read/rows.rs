@@ -76,7 +76,11 @@ pub(super) fn whole(db: &Connection, record: Record) -> rusqlite::Result<Result<
         let Record { message, content, .. } = record;
         return Ok(match content.read(db)? {
             Ok(content) => Ok(Message { content, ..message }),
-            Err(_) => Err(Damage::of_message(&message)),
+            Err(fault) => {
+                let (tenant, thread, id) = (&message.tenant, &message.thread, &message.id);
+                tracing::warn!(target: "throughline_sqlite", %tenant, %thread, %id, "the blob of a message {fault}");
+                Err(Damage::of_message(&message))
+            }
         });
     }
     let Record { message_pk, message, appends, last_append, .. } = record;

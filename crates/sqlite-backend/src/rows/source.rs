@@ -71,7 +71,7 @@ impl<'a> Source<'a> {
     /// Returns the text of the column for a content.
     pub(super) fn column<'c>(&mut self, content: &'c Content) -> Result<Cow<'c, str>, EngineError> {
         match &mut self.blobs {
-            Some(blobs) => blobs.column(self.db, content),
+            Some(blobs) => blobs.column(content),
             None => Ok(Cow::Borrowed(content.as_json())),
         }
     }

@@ -9,13 +9,14 @@ impl Worker {
         if self.health_state.is_read_only() || self.file_identity.lost.is_some() {
             return;
         }
-        if let Err(error) = self.unnamed_blobs.search() {
-            tracing::warn!(target: "throughline_sqlite", %error, "the folder of the blobs cannot be searched");
+        let Some(connection) = self.connection.take() else { return };
+        if let Err(error) = self.unnamed_blobs.search(&connection) {
+            tracing::warn!(target: "throughline_sqlite", %error, "the search for blobs that no message has failed");
         }
         if !self.unnamed_blobs.has_candidates() {
+            self.connection = Some(connection);
             return;
         }
-        let Some(connection) = self.connection.take() else { return };
         let mut remove = || -> Result<(), EngineError> {
             let unnamed = self.unnamed_blobs.take_unnamed(&connection)?;
             if unnamed.is_empty() {

@@ -41,8 +41,7 @@ struct Filling<'a> {
 
 impl Filling<'_> {
     fn write(&mut self, write: &Write, looks_up_ids: bool) -> Applied<Outcome> {
-        let Write { tenant, args, idempotency, now, blobs, .. } = write;
-        self.staging.blobs_were_written(blobs);
+        let Write { tenant, args, idempotency, now, .. } = write;
         if let PersistArgs::Replica(args) = args {
             return self.copy(args);
         }
@@ -168,6 +167,7 @@ impl Worker {
                 is_staged = false;
                 continue;
             };
+            filling.staging.blobs_were_written(pending.blobs());
             if pending.is_abandoned() {
                 continue;
             }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     SqliteOptions,
-    blob::{BlobFolder, BlobWriter, Collector},
+    blob::{BlobFolder, BlobRef, BlobWriter, Collector},
     cache::PageCacheReserve,
     cause, connection,
     error::{EngineError, Phase},
@@ -176,7 +176,8 @@ impl Worker {
             self.continue_index();
         }
         self.collect_blobs();
-        while self.unnamed_blobs.has_candidates()
+        // A process that never runs for long would not come to the end of a search otherwise.
+        while (self.unnamed_blobs.is_searching() || self.unnamed_blobs.has_candidates())
             && self.connection.is_some()
             && begun.elapsed() < WORK_AT_THE_END
         {
@@ -276,8 +277,9 @@ impl Worker {
     }
 
     /// Answers every waiting write with an error.
-    pub(super) fn refuse_all(&self, error: &PersistError) {
+    pub(super) fn refuse_all(&mut self, error: &PersistError) {
         for pending in self.queue.take_all() {
+            self.unnamed_blobs.add(pending.blobs().iter().map(BlobRef::hash));
             pending.answer(Err(error.clone()));
         }
     }

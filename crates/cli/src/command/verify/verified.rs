@@ -50,6 +50,10 @@ pub(super) struct Checked {
 pub(super) struct CheckedOfFile {
     tombstones: u64,
     chunks: u64,
+    /// The contents in files of their own.
+    blobs: u64,
+    /// The files of contents that no message has.
+    orphans: u64,
     idempotency_keys: u64,
     aliases: u64,
     pub(super) changes: u64,
@@ -87,6 +91,8 @@ impl Verified {
             of_file: Some(CheckedOfFile {
                 tombstones: found.deleted,
                 chunks: found.chunks,
+                blobs: found.blobs,
+                orphans: found.orphans.len() as u64,
                 idempotency_keys: found.keys,
                 aliases: found.aliases,
                 changes: found.changes,

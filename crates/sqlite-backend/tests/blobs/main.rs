@@ -1,5 +1,7 @@
 //! Long contents in files next to the store.
 
+mod faults;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
@@ -16,7 +18,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
     Content, Effect, ErrorKind, Message, MessageId, NewMessage, NewReservation, Persistence, Role, Thread,
-    messages::{ContentChange, ImportRow, PageFrom, UpdateMode},
+    messages::{ContentChange, ImportRow, PageFrom, ReadPage, UpdateMode, Visibility},
 };
 use throughline_sqlite::{Maintenance, Part, SqliteOptions, SqliteReader};
 
@@ -182,7 +184,8 @@ async fn equal_contents_share_a_file_until_the_last_message_is_gone() {
     for name in ["a", "b", "c"] {
         store.add(name, &long("same")).await;
     }
-    store.one_blob();
+    let length = fs::metadata(store.one_blob()).unwrap().len();
+    assert_eq!(store.maintenance.storage().await.unwrap().blob_bytes, length);
     store.thread().delete(id("a")).await.unwrap();
     store = store.reopen().await;
     store.one_blob();
@@ -195,6 +198,7 @@ async fn equal_contents_share_a_file_until_the_last_message_is_gone() {
     assert!(!store.db.on_thread(purge).await.unwrap().more);
     store = store.reopen().await;
     assert!(store.blobs().is_empty(), "{:?}", store.blobs());
+    assert_eq!(store.maintenance.storage().await.unwrap().blob_bytes, 0);
     store.expect_sound().await;
 }
 
@@ -227,7 +231,7 @@ async fn a_snapshot_keeps_the_files_that_it_names() {
     let hash = reference.split(':').nth(1).unwrap();
     assert!(blobs(&path).contains_key(hash), "the reader can still read it");
     drop(reader);
-    // A file that a crash leaves is known only by its age.
+    // A file that a crash leaves is known by its age alone.
     let old = SystemTime::now() - Duration::from_secs(2 * 3600);
     File::options().write(true).open(&blobs(&path)[hash]).unwrap().set_modified(old).unwrap();
     let store = store.reopen().await.reopen().await;
@@ -254,7 +258,8 @@ async fn a_file_without_a_message_is_listed_and_removed_only_when_it_is_old() {
     let found = store.maintenance.verify().await.unwrap();
     assert!(found.is_sound());
     assert_eq!(BTreeSet::from_iter(&found.orphans), BTreeSet::from_iter([&young, &old]));
-    store = store.reopen().await;
+    // A store searches after it is opened, and ends the search before it is closed.
+    store = store.reopen().await.reopen().await;
     assert_eq!(
         [&young, &old, &writing, &crashed, &kept].map(|file| file.exists()),
         [true, false, true, false, true]
@@ -271,69 +276,6 @@ async fn an_old_file_of_a_refused_write_is_removed() {
     store = store.reopen().await;
     assert!(store.blobs().is_empty(), "{:?}", store.blobs());
     store.expect_sound().await;
-}
-
-/// A fault of a file, with the words of the verification.
-type Fault = (fn(&Path), &'static str);
-
-const FAULTS: [Fault; 4] = [
-    (|file| fs::remove_file(file).unwrap(), "is missing"),
-    (|file| fs::write(file, "[]").unwrap(), "is damaged: it has 2 bytes"),
-    (|file| flip(file), "is damaged: its hash does not match"),
-    (|file| fs::remove_dir_all(file.parent().unwrap()).unwrap(), "is missing"),
-];
-
-/// Flips one bit.
-fn flip(file: &Path) {
-    let mut bytes = fs::read(file).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(file, bytes).unwrap();
-}
-
-#[tokio::test]
-async fn a_damaged_file_is_damage_of_its_message_alone() {
-    for (damage, words) in FAULTS {
-        let store = store().await;
-        store.add("a", "before").await;
-        store.add("b", &long("damaged")).await;
-        store.add("c", "after").await;
-        let file = store.one_blob();
-        damage(&file);
-        let error = store.thread().get(id("b")).await.unwrap_err();
-        assert_eq!((error.kind(), error.message()), (ErrorKind::Corrupt, Some(&id("b"))), "{words}");
-        let page = store.thread().page(PageFrom::Start, 10).await.unwrap();
-        let ids: Vec<_> = page.messages.iter().map(|message| message.id.as_str()).collect();
-        let damaged: Vec<_> = page.damaged.iter().map(|message| message.id.clone()).collect();
-        assert_eq!((ids, damaged), (vec!["a", "c"], vec![Some(id("b"))]), "{words}");
-        let found = store.maintenance.verify().await.unwrap();
-        let hash = file.file_name().unwrap().to_str().unwrap();
-        let [damage] = &found.damaged[..] else { panic!("{:#?}", found.damaged) };
-        assert_eq!((damage.part, damage.message.as_ref()), (Part::Message, Some(&id("b"))));
-        assert_eq!(damage.reason, format!("its blob `{hash}` {words}"));
-        // Its metadata needs no content.
-        store.thread().update(id("b"), throughline_core::Metadata::new().into()).await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_message_with_a_damaged_file_is_restored_or_deleted() {
-    for (damage, words) in FAULTS {
-        let mut store = store().await;
-        store.add("b", &long("damaged")).await;
-        let whole = store.thread().get(id("b")).await.unwrap().unwrap();
-        let refused = store.thread().delete_damaged(id("b")).await.unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::Conflict, "it is readable");
-        damage(&store.one_blob());
-        let copy = ImportRow::of(whole.clone()).unwrap();
-        store.thread().restore_damaged(vec![copy]).await.unwrap();
-        assert_eq!(store.thread().get(id("b")).await.unwrap().unwrap().content, whole.content, "{words}");
-        assert_eq!(store.expect_sound().await, 1);
-        damage(&store.one_blob());
-        store.thread().delete_damaged(id("b")).await.unwrap();
-        store = store.reopen().await;
-        store.expect_sound().await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -431,32 +373,6 @@ async fn two_stores_that_write_and_delete_the_same_content_lose_no_file() {
     assert_eq!(store.blobs().len(), 3);
 }
 
-#[tokio::test]
-async fn a_file_that_cannot_be_written_refuses_its_write_alone() {
-    let store = store().await;
-    let folder = store.directory.path().join("chat.db-blobs");
-    // No folder can be at this path.
-    fs::write(&folder, "").unwrap();
-    let refused = store.thread().add(NewMessage::user(&long("one")).with_id(id("a"))).await.unwrap_err();
-    assert_eq!((refused.kind(), refused.effect()), (ErrorKind::Unavailable, Effect::NotApplied));
-    assert!(refused.to_string().contains("chat.db-blobs"), "{refused}");
-    store.add("b", "short").await;
-
-    let reservation = NewReservation::new(Role::Assistant).with_id(id("reply"));
-    let mut draft = store.thread().reserve(reservation).await.unwrap();
-    draft.append(&long("reply")).await.unwrap();
-    draft.flush().await.unwrap();
-    let finish = store.thread().update_content(id("reply"), ContentChange::none(), UpdateMode::Final);
-    let (finished, ()) = tokio::join!(finish.into_future(), store.add("c", "in the same transaction"));
-    let refused = finished.unwrap_err();
-    assert_eq!((refused.kind(), refused.effect()), (ErrorKind::Unavailable, Effect::NotApplied));
-    fs::remove_file(&folder).unwrap();
-    draft.finish().await.unwrap();
-    assert_eq!(store.thread().get(id("reply")).await.unwrap().unwrap().text(), long("reply"));
-    assert_eq!(store.expect_sound().await, 1);
-    assert!(store.maintenance.health().is_good(), "{:?}", store.maintenance.health());
-}
-
 #[cfg(unix)]
 #[tokio::test]
 async fn a_file_has_the_permissions_of_the_store() {
@@ -474,4 +390,82 @@ async fn a_file_has_the_permissions_of_the_store() {
             assert_eq!((mode(&file), folders), (of_store, vec![of_folder; 2]), "{file:?}");
         }
     }
+}
+
+/// The number of a file: another one has another number.
+#[cfg(unix)]
+fn number(file: &Path) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(&fs::metadata(file).unwrap())
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_tenant_neither_loses_nor_saves_a_file_because_of_another_one() {
+    let mut store = store().await;
+    store.add("a", &long("same")).await;
+    let file = store.one_blob();
+    let first = number(&file);
+    // A second link keeps the number in use.
+    fs::hard_link(&file, store.directory.path().join("first")).unwrap();
+    let thread = store.db.for_tenant("other".parse().unwrap()).thread("t");
+    let mut draft = thread.reserve(NewReservation::new(Role::Assistant).with_id(id("b"))).await.unwrap();
+    draft.append(&long("same")).await.unwrap();
+    draft.finish().await.unwrap();
+    assert_ne!(
+        number(&store.one_blob()),
+        first,
+        "the time of the write would show that another tenant has it"
+    );
+    store.thread().delete(id("a")).await.unwrap();
+    store = store.reopen().await;
+    let thread = store.db.for_tenant("other".parse().unwrap()).thread("t");
+    assert_eq!(thread.get(id("b")).await.unwrap().unwrap().text(), long("same"));
+    assert_eq!(store.expect_sound().await, 1);
+    thread.delete(id("b")).await.unwrap();
+    assert!(store.reopen().await.blobs().is_empty());
+}
+
+#[tokio::test]
+async fn a_store_that_is_opened_to_be_read_changes_no_file() {
+    let store = store().await;
+    store.add("a", &long("kept")).await;
+    let kept = store.one_blob();
+    let first = kept.parent().unwrap().file_name().unwrap().to_str().unwrap();
+    let (old, crashed) =
+        (kept.with_file_name(format!("{first}{}", "0".repeat(62))), kept.with_file_name(".tmp-old"));
+    let before = SystemTime::now() - Duration::from_secs(2 * 3600);
+    store.db.close().await.unwrap();
+    for file in [&old, &crashed] {
+        fs::write(file, "[]").unwrap();
+        File::options().write(true).open(file).unwrap().set_modified(before).unwrap();
+    }
+    let state = |file: &PathBuf| (fs::read(file).unwrap(), fs::metadata(file).unwrap().modified().unwrap());
+    let files = || blobs(&store.path).values().map(state).collect::<Vec<_>>();
+    let expected = files();
+    assert_eq!(expected.len(), 3);
+    let reader = SqliteReader::open(&store.path).await.unwrap();
+    let maintenance = reader.maintenance();
+    let db = Persistence::builder().backend(reader).build().unwrap();
+    assert_eq!(db.thread("t").get(id("a")).await.unwrap().unwrap().text(), long("kept"));
+    assert_eq!(maintenance.verify().await.unwrap().orphans, [old]);
+    maintenance.backup(store.directory.path().join("copy.db")).await.unwrap();
+    db.close().await.unwrap();
+    assert_eq!(files(), expected);
+}
+
+#[tokio::test]
+async fn a_page_counts_the_bytes_of_its_files() {
+    let store = store().await;
+    for name in ["a", "b", "c"] {
+        store.add(name, &"x".repeat(100_000)).await;
+    }
+    let read = ReadPage {
+        thread: "t".parse().unwrap(),
+        from: PageFrom::Start,
+        limit: 10,
+        visibility: Visibility::All,
+        max_bytes: 250_000,
+    };
+    let page = store.db.read(read).await.unwrap();
+    assert_eq!((page.messages.len(), page.has_more), (2, true));
 }
