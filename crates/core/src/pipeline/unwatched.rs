@@ -1,4 +1,6 @@
 //! The watch without the feature `tracing`: no operation has an effect.
+//!
+//! Its values implement `Drop`, because the pipeline ends them with `drop`, as it does with those of the watch.
 
 use std::sync::Arc;
 
@@ -13,6 +15,11 @@ impl Polling {
     }
 }
 
+impl Drop for Polling {
+    #[inline]
+    fn drop(&mut self) {}
+}
+
 pub(crate) struct AtSite;
 
 impl AtSite {
@@ -20,6 +27,11 @@ impl AtSite {
     pub(crate) const fn new(_: &CallState, _: u8) -> Self {
         Self
     }
+}
+
+impl Drop for AtSite {
+    #[inline]
+    fn drop(&mut self) {}
 }
 
 #[derive(Debug)]
