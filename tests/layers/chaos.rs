@@ -1,10 +1,7 @@
 //! The layer `chaos`: each fault has its documented effect, and the same calls get the same faults.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -20,12 +17,20 @@ use throughline::{
 };
 use tokio::time::Instant;
 
-use crate::broken::{Check, Defect, assert_failing_checks, checks};
+use crate::kit::{Bypassed, Stateless, checks, failing};
 
-type Stack = Defect<ChaosLayer>;
+/// Builds a stack with the layer, or with a broken variant of it.
+#[derive(Clone, Copy)]
+pub(super) struct Stacks(fn(ChaosLayer) -> Persistence);
 
-fn stack(how: &Stack, layer: ChaosLayer) -> Persistence {
-    Persistence::builder().layer(how.make(layer)).backend(MemoryBackend::new()).build().unwrap()
+macro_rules! stacks {
+    (|$layer:ident| $variant:expr) => {
+        Stacks(|$layer| Persistence::builder().layer($variant).backend(MemoryBackend::new()).build().unwrap())
+    };
+}
+
+fn stack(layer: ChaosLayer) -> Persistence {
+    stacks!(|layer| layer).0(layer)
 }
 
 fn named(name: &str) -> NewMessage {
@@ -38,12 +43,12 @@ async fn stored(db: &Persistence, thread: &str) -> Vec<Message> {
 
 /// A fault before the call applies nothing; after a fault behind the call the write is stored. The error has the
 /// configured effect.
-async fn before_and_after(how: Stack) {
+async fn before_and_after(stacks: Stacks) {
     let layer = ChaosLayer::seeded(1)
         .rule(Rule::new("before", Fault::before(ErrorKind::StorageFull)).on(OpKind::Add).nth(1))
         .rule(Rule::new("after", Fault::after(ErrorKind::Internal)).on(OpKind::Add).nth(2))
         .rule(Rule::new("lost", Fault::lost_answer(ErrorKind::Unavailable)).on(OpKind::Add).nth(3));
-    let db = stack(&how, layer);
+    let db = stacks.0(layer);
     let mut ends = Vec::new();
     for name in ["before", "after", "lost", "calm"] {
         ends.push(
@@ -62,10 +67,10 @@ async fn before_and_after(how: Stack) {
 }
 
 /// The count of `nth` is per operation kind and thread.
-async fn nth_by_thread(how: Stack) {
+async fn nth_by_thread(stacks: Stacks) {
     let layer =
         ChaosLayer::seeded(1).rule(Rule::new("third", Fault::before(ErrorKind::Busy)).on(OpKind::Add).nth(3));
-    let db = stack(&how, layer);
+    let db = stacks.0(layer);
     for round in 1..=4 {
         for thread in ["a", "b"] {
             let ended = db.thread(thread).add(NewMessage::user("x")).await;
@@ -75,9 +80,8 @@ async fn nth_by_thread(how: Stack) {
 }
 
 /// Rules also apply to reads and batches.
-async fn reads(how: Stack) {
-    let db = stack(
-        &how,
+async fn reads(stacks: Stacks) {
+    let db = stacks.0(
         ChaosLayer::seeded(1).rule(Rule::new("r", Fault::after(ErrorKind::Timeout)).on(OpKind::Read)),
     );
     let get = GetMessage { thread: "t".parse().unwrap(), id: "m".parse().unwrap() };
@@ -85,9 +89,8 @@ async fn reads(how: Stack) {
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::NotApplied));
 }
 
-async fn batches(how: Stack) {
-    let db = stack(
-        &how,
+async fn batches(stacks: Stacks) {
+    let db = stacks.0(
         ChaosLayer::seeded(1).rule(Rule::new("b", Fault::before(ErrorKind::Busy)).on(OpKind::Batch)),
     );
     let add = throughline::messages::Add::new("t".parse().unwrap(), named("m"));
@@ -96,10 +99,10 @@ async fn batches(how: Stack) {
 }
 
 /// Returns the failing adds among forty in each of four threads, which alternate after `turn` adds.
-async fn failures(how: &Stack, seed: u64, turn: usize) -> Vec<(usize, usize)> {
+async fn failures(stacks: Stacks, seed: u64, turn: usize) -> Vec<(usize, usize)> {
     let layer = ChaosLayer::seeded(seed)
         .rule(Rule::new("some", Fault::before(ErrorKind::Busy)).on(OpKind::Add).with_probability(0.3));
-    let db = stack(how, layer);
+    let db = stacks.0(layer);
     let mut failed = Vec::new();
     let turns = (0..40).step_by(turn);
     for (thread, from) in turns.flat_map(|from| (0..4).map(move |thread| (thread, from))) {
@@ -113,61 +116,81 @@ async fn failures(how: &Stack, seed: u64, turn: usize) -> Vec<(usize, usize)> {
 }
 
 /// The same calls fail regardless of the interleaving of threads.
-async fn interleavings(how: Stack) {
-    let alone = failures(&how, 7, 40).await;
+async fn interleavings(stacks: Stacks) {
+    let alone = failures(stacks, 7, 40).await;
     assert!((20..80).contains(&alone.len()), "{}", alone.len());
     for turn in [1, 3, 8] {
-        assert_eq!(failures(&how, 7, turn).await, alone);
+        assert_eq!(failures(stacks, 7, turn).await, alone);
     }
-    assert_ne!(failures(&how, 8, 40).await, alone);
+    assert_ne!(failures(stacks, 8, 40).await, alone);
 }
 
-const CHECKS: &[Check<ChaosLayer>] = checks![before_and_after, nth_by_thread, reads, batches, interleavings];
-
-#[tokio::test]
-async fn the_chaos_layer_passes_all_checks() {
-    assert_failing_checks(CHECKS, &Defect::Whole, &[]).await;
+checks! {
+    Stacks;
+    "before-and-after" => before_and_after;
+    "nth-by-thread" => nth_by_thread;
+    "reads" => reads;
+    "batches" => batches;
+    "interleavings" => interleavings;
 }
 
-#[tokio::test]
-async fn a_chaos_layer_that_skips_reads_fails_its_check() {
-    assert_failing_checks(CHECKS, &Defect::Bypassed(|request| request.kind() == OpKind::Read), &["reads"])
-        .await;
+#[test]
+fn the_chaos_layer_passes_all_checks() {
+    assert_eq!(failing(CHECKS, &stacks!(|layer| layer)), [""; 0]);
 }
 
-#[tokio::test]
-async fn a_chaos_layer_that_skips_batches_fails_its_check() {
-    assert_failing_checks(CHECKS, &Defect::Bypassed(|request| request.kind() == OpKind::Batch), &["batches"])
-        .await;
+#[test]
+fn a_chaos_layer_that_skips_reads_fails_its_check() {
+    let skips = stacks!(|layer| Bypassed { layer, bypasses: |request| request.kind() == OpKind::Read });
+    assert_eq!(failing(CHECKS, &skips), ["reads"]);
 }
 
-#[tokio::test]
-async fn a_chaos_layer_without_call_counts_fails_its_check() {
-    let third = || {
+#[test]
+fn a_chaos_layer_that_skips_batches_fails_its_check() {
+    let skips = stacks!(|layer| Bypassed { layer, bypasses: |request| request.kind() == OpKind::Batch });
+    assert_eq!(failing(CHECKS, &skips), ["batches"]);
+}
+
+mod counts {
+    use super::*;
+
+    checks! {
+        Stacks;
+        "nth-by-thread" => nth_by_thread;
+    }
+}
+
+#[test]
+fn a_chaos_layer_without_call_counts_fails_its_check() {
+    let third = stacks!(|_layer| Stateless(|| {
         ChaosLayer::seeded(1).rule(Rule::new("third", Fault::before(ErrorKind::Busy)).on(OpKind::Add).nth(3))
-    };
-    let checks: &[Check<ChaosLayer>] = checks![nth_by_thread];
-    assert_failing_checks(checks, &Defect::Stateless(Arc::new(third)), &["nth_by_thread"]).await;
+    }));
+    assert_eq!(failing(counts::CHECKS, &third), ["nth-by-thread"]);
 }
 
-#[tokio::test]
-async fn a_chaos_layer_that_depends_on_the_global_order_fails_its_check() {
-    let calls = AtomicU64::new(0);
-    let next = move || {
+mod order {
+    use super::*;
+
+    checks! {
+        Stacks;
+        "interleavings" => interleavings;
+    }
+}
+
+#[test]
+fn a_chaos_layer_that_depends_on_the_global_order_fails_its_check() {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let next = stacks!(|_layer| Stateless(|| {
         let some = Rule::new("some", Fault::before(ErrorKind::Busy)).on(OpKind::Add).with_probability(0.3);
-        ChaosLayer::seeded(calls.fetch_add(1, Relaxed)).rule(some)
-    };
-    let checks: &[Check<ChaosLayer>] = checks![interleavings];
-    assert_failing_checks(checks, &Defect::Stateless(Arc::new(next)), &["interleavings"]).await;
+        ChaosLayer::seeded(CALLS.fetch_add(1, Relaxed)).rule(some)
+    }));
+    assert_eq!(failing(order::CHECKS, &next), ["interleavings"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_delayed_call_continues_after_the_delay() {
     let hour = Duration::from_secs(3600);
-    let db = stack(
-        &Defect::Whole,
-        ChaosLayer::seeded(1).rule(Rule::new("late", Fault::delay(hour)).on(OpKind::Add)),
-    );
+    let db = stack(ChaosLayer::seeded(1).rule(Rule::new("late", Fault::delay(hour)).on(OpKind::Add)));
     let begun = Instant::now();
     db.thread("t").add(named("m")).await.unwrap();
     assert!(begun.elapsed() >= hour);
@@ -177,10 +200,7 @@ async fn a_delayed_call_continues_after_the_delay() {
 #[tokio::test(start_paused = true)]
 async fn a_call_dropped_during_its_delay_writes_nothing() {
     let hour = Duration::from_secs(3600);
-    let db = stack(
-        &Defect::Whole,
-        ChaosLayer::seeded(1).rule(Rule::new("late", Fault::delay(hour)).on(OpKind::Add)),
-    );
+    let db = stack(ChaosLayer::seeded(1).rule(Rule::new("late", Fault::delay(hour)).on(OpKind::Add)));
     let left =
         tokio::time::timeout(Duration::from_secs(1), db.thread("t").add(named("m")).into_future()).await;
     assert!(left.is_err());
@@ -193,7 +213,7 @@ async fn a_hanging_call_times_out_and_reports_its_effect() {
     let layer = ChaosLayer::seeded(1)
         .rule(Rule::new("hang", Fault::hang()).in_threads("before"))
         .rule(Rule::new("hang-after", Fault::hang_after()).in_threads("after").on(OpKind::Add));
-    let db = stack(&Defect::Whole, layer);
+    let db = stack(layer);
     let ended = |thread: &str| {
         let add = db.thread(thread).add(named("m")).deadline(Duration::from_secs(5));
         async move { add.await.unwrap_err() }
@@ -211,7 +231,7 @@ async fn a_panic_names_the_chaos_layer_and_its_effect() {
         .rule(Rule::new("panic", Fault::panic()).on(OpKind::Add).nth(1))
         .rule(Rule::new("panic-after", Fault::panic_after()).on(OpKind::Add).nth(2));
     let counts = layer.counts();
-    let db = stack(&Defect::Whole, layer);
+    let db = stack(layer);
     for effect in [Effect::NotApplied, Effect::Applied] {
         let error = db.thread("t").add(NewMessage::user("x")).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Panicked, effect));
@@ -228,7 +248,7 @@ async fn only_the_first_matching_rule_fires_and_unused_rules_are_listed() {
         .rule(Rule::new("second", Fault::before(ErrorKind::Denied)))
         .rule(Rule::new("elsewhere", Fault::panic()).in_threads("z"));
     let counts = layer.counts();
-    let db = stack(&Defect::Whole, layer);
+    let db = stack(layer);
     assert_eq!(db.thread("t").add(NewMessage::user("x")).await.unwrap_err().kind(), ErrorKind::Busy);
     assert_eq!(db.thread("u").add(NewMessage::user("x")).await.unwrap_err().kind(), ErrorKind::Denied);
     assert_eq!((counts.fired("first"), counts.fired("second")), (1, 1));

@@ -1,7 +1,6 @@
 //! The guarantees of each layer beyond the layer laws, over both stores.
 
 mod audit;
-mod broken;
 mod bulk_gate;
 mod captured;
 mod chaos;

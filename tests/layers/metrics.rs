@@ -15,15 +15,24 @@ use throughline::{
 };
 
 use crate::{
-    broken::{Check, Defect, assert_failing_checks, checks},
+    kit::{Bypassed, checks, failing},
     recorder::Recorded,
 };
 
-type Stack = Defect<MetricsLayer>;
+/// Builds a stack with the layer, or with a broken variant of it.
+#[derive(Clone, Copy)]
+pub(super) struct Stacks(fn(MetricsLayer) -> Persistence);
 
-fn stack(how: &Stack, recorded: &Recorded) -> Persistence {
-    let layer = how.make(MetricsLayer::with_recorder(recorded.clone()));
-    Persistence::builder().layer(layer).backend(MemoryBackend::new()).build().unwrap()
+impl Stacks {
+    fn stack(self, recorded: &Recorded) -> Persistence {
+        self.0(MetricsLayer::with_recorder(recorded.clone()))
+    }
+}
+
+macro_rules! stacks {
+    (|$layer:ident| $variant:expr) => {
+        Stacks(|$layer| Persistence::builder().layer($variant).backend(MemoryBackend::new()).build().unwrap())
+    };
 }
 
 fn message(name: &str) -> NewMessage {
@@ -31,9 +40,9 @@ fn message(name: &str) -> NewMessage {
 }
 
 /// Every call is counted by operation, outcome and effect.
-async fn counts_calls(how: Stack) {
+async fn counts_calls(stacks: Stacks) {
     let recorded = Recorded::default();
-    let thread = stack(&how, &recorded).thread("t");
+    let thread = stacks.stack(&recorded).thread("t");
     thread.add(message("a")).await.unwrap();
     thread.add(message("b")).await.unwrap();
     thread.add(message("a")).await.unwrap_err();
@@ -49,9 +58,9 @@ async fn counts_calls(how: Stack) {
 }
 
 /// Reads are counted too.
-async fn counts_reads(how: Stack) {
+async fn counts_reads(stacks: Stacks) {
     let recorded = Recorded::default();
-    let db = stack(&how, &recorded);
+    let db = stacks.stack(&recorded);
     db.read(GetMessage { thread: "t".parse().unwrap(), id: "m".parse().unwrap() }).await.unwrap();
     let series = "throughline_calls_total{operation=read,outcome=ok,effect=not_applied}";
     assert_eq!(recorded.counter(series), 1);
@@ -59,9 +68,9 @@ async fn counts_reads(how: Stack) {
 }
 
 /// A batch counts as one call, with the content of all its items.
-async fn counts_batches(how: Stack) {
+async fn counts_batches(stacks: Stacks) {
     let recorded = Recorded::default();
-    let db = stack(&how, &recorded);
+    let db = stacks.stack(&recorded);
     let add = |name: &str| throughline::messages::Add::new("t".parse().unwrap(), message(name));
     let bytes = add("a").content.byte_len() as u64;
     db.batch(Batch::new().with(add("a")).with(add("b"))).await.unwrap();
@@ -70,9 +79,9 @@ async fn counts_batches(how: Stack) {
 }
 
 /// A replay is counted as a replay, without written content.
-async fn counts_replays(how: Stack) {
+async fn counts_replays(stacks: Stacks) {
     let recorded = Recorded::default();
-    let thread = stack(&how, &recorded).thread("t");
+    let thread = stacks.stack(&recorded).thread("t");
     let bytes = message("a").content().byte_len() as u64;
     for _ in 0..3 {
         thread.add(message("a")).key(IdempotencyKey::new("k").unwrap()).await.unwrap();
@@ -84,9 +93,9 @@ async fn counts_replays(how: Stack) {
 }
 
 /// Each metric handle is registered once.
-async fn registers_once(how: Stack) {
+async fn registers_once(stacks: Stacks) {
     let recorded = Recorded::default();
-    let thread = stack(&how, &recorded).thread("t");
+    let thread = stacks.stack(&recorded).thread("t");
     thread.add(message("a")).await.unwrap();
     let registered = recorded.registered();
     for number in 0..20 {
@@ -95,48 +104,43 @@ async fn registers_once(how: Stack) {
     assert_eq!((recorded.registered(), recorded.series().len()), (registered, registered));
 }
 
-const CHECKS: &[Check<MetricsLayer>] =
-    checks![counts_calls, counts_reads, counts_batches, counts_replays, registers_once];
-
-#[tokio::test]
-async fn the_metrics_layer_passes_all_checks() {
-    assert_failing_checks(CHECKS, &Defect::Whole, &[]).await;
+checks! {
+    Stacks;
+    "counts-calls" => counts_calls;
+    "counts-reads" => counts_reads;
+    "counts-batches" => counts_batches;
+    "counts-replays" => counts_replays;
+    "registers-once" => registers_once;
 }
 
-#[tokio::test]
-async fn a_metrics_layer_that_skips_batches_fails_its_check() {
-    assert_failing_checks(
-        CHECKS,
-        &Defect::Bypassed(|request| request.kind() == OpKind::Batch),
-        &["counts_batches"],
-    )
-    .await;
+#[test]
+fn the_metrics_layer_passes_all_checks() {
+    assert_eq!(failing(CHECKS, &stacks!(|layer| layer)), [""; 0]);
 }
 
-#[tokio::test]
-async fn a_metrics_layer_that_skips_reads_fails_its_check() {
-    assert_failing_checks(
-        CHECKS,
-        &Defect::Bypassed(|request| request.kind() == OpKind::Read),
-        &["counts_reads"],
-    )
-    .await;
+#[test]
+fn a_metrics_layer_that_skips_batches_fails_its_check() {
+    let skips = stacks!(|layer| Bypassed { layer, bypasses: |request| request.kind() == OpKind::Batch });
+    assert_eq!(failing(CHECKS, &skips), ["counts-batches"]);
 }
 
-#[tokio::test]
-async fn a_metrics_layer_that_skips_deletes_fails_its_check() {
-    assert_failing_checks(
-        CHECKS,
-        &Defect::Bypassed(|request| request.kind() == OpKind::Delete),
-        &["counts_calls"],
-    )
-    .await;
+#[test]
+fn a_metrics_layer_that_skips_reads_fails_its_check() {
+    let skips = stacks!(|layer| Bypassed { layer, bypasses: |request| request.kind() == OpKind::Read });
+    assert_eq!(failing(CHECKS, &skips), ["counts-reads"]);
 }
 
-#[tokio::test]
-async fn a_metrics_layer_that_skips_calls_with_a_key_fails_its_check() {
-    let bypasses = Defect::Bypassed(|request| request.context.idempotency().is_some());
-    assert_failing_checks(CHECKS, &bypasses, &["counts_replays"]).await;
+#[test]
+fn a_metrics_layer_that_skips_deletes_fails_its_check() {
+    let skips = stacks!(|layer| Bypassed { layer, bypasses: |request| request.kind() == OpKind::Delete });
+    assert_eq!(failing(CHECKS, &skips), ["counts-calls"]);
+}
+
+#[test]
+fn a_metrics_layer_that_skips_calls_with_a_key_fails_its_check() {
+    let skips =
+        stacks!(|layer| Bypassed { layer, bypasses: |request| request.context.idempotency().is_some() });
+    assert_eq!(failing(CHECKS, &skips), ["counts-replays"]);
 }
 
 #[tokio::test]
@@ -162,7 +166,7 @@ async fn the_documented_metrics_are_equal_to_the_code() {
 #[tokio::test]
 async fn every_metric_is_described_with_its_unit() {
     let recorded = Recorded::default();
-    drop(stack(&Defect::Whole, &recorded));
+    drop(MetricsLayer::with_recorder(recorded.clone()));
     let described = table::ALL.iter().map(|metric| (metric.name.to_owned(), Some(metric.unit))).collect();
     assert_eq!(recorded.described(), described);
 }

@@ -1,6 +1,6 @@
 //! The layer `slow_log`: it logs each slow call once, with its waiting times, and limits its own rate.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use throughline::{
     NewMessage, OpKind, Persistence,
@@ -15,19 +15,31 @@ use tokio::time::advance;
 use tracing::instrument::WithSubscriber as _;
 
 use crate::{
-    broken::{Check, Defect, assert_failing_checks, checks},
     captured::Captured,
+    kit::{Bypassed, Stateless, checks, failing},
 };
-
-type Stack = Defect<SlowLogLayer>;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A stack in which calls for the thread `slow` take a second, and all others no time.
-fn stack(how: &Stack, layer: SlowLogLayer) -> Persistence {
-    let late = Rule::new("late", Fault::delay(SECOND)).in_threads("slow");
-    let stack = Persistence::builder().layer(how.make(layer)).layer(ChaosLayer::seeded(1).rule(late));
-    stack.backend(MemoryBackend::new()).build().unwrap()
+/// Builds a stack with the layer, or with a broken variant of it, over one that delays calls.
+#[derive(Clone, Copy)]
+pub(super) struct Stacks(fn(SlowLogLayer, ChaosLayer) -> Persistence);
+
+impl Stacks {
+    /// A stack in which calls for the thread `slow` take a second, and all others no time.
+    fn stack(self, layer: SlowLogLayer) -> Persistence {
+        let late = Rule::new("late", Fault::delay(SECOND)).in_threads("slow");
+        self.0(layer, ChaosLayer::seeded(1).rule(late))
+    }
+}
+
+macro_rules! stacks {
+    (|$layer:ident| $variant:expr) => {
+        Stacks(|$layer, delays| {
+            let stack = Persistence::builder().layer($variant).layer(delays);
+            stack.backend(MemoryBackend::new()).build().unwrap()
+        })
+    };
 }
 
 fn layer() -> SlowLogLayer {
@@ -39,9 +51,9 @@ fn message(name: &str) -> NewMessage {
 }
 
 /// Slow calls are logged, fast calls are not.
-async fn logs_writes(how: Stack) {
+async fn logs_writes(stacks: Stacks) {
     let log = Captured::default();
-    let db = stack(&how, layer()).with_call_site("tests");
+    let db = stacks.stack(layer()).with_call_site("tests");
     let calls = async {
         db.thread("fast").add(message("m")).await.unwrap();
         db.thread("slow").add(message("m")).await.unwrap();
@@ -70,29 +82,28 @@ async fn logs_writes(how: Stack) {
     }
 }
 
-async fn logs_reads(how: Stack) {
+async fn logs_reads(stacks: Stacks) {
     let log = Captured::default();
-    let db = stack(&how, layer());
+    let db = stacks.stack(layer());
     let read = async { db.thread("slow").get("m".parse().unwrap()).await.unwrap() };
     assert_eq!(read.with_subscriber(log.clone()).await, None);
     assert_eq!(log.events("slow").len(), 1);
 }
 
-async fn logs_batches(how: Stack) {
+async fn logs_batches(stacks: Stacks) {
     let log = Captured::default();
     let late = Rule::new("late", Fault::delay(SECOND)).on(OpKind::Batch);
-    let stack = Persistence::builder().layer(how.make(layer())).layer(ChaosLayer::seeded(1).rule(late));
-    let db = stack.backend(MemoryBackend::new()).build().unwrap();
+    let db = stacks.0(layer(), ChaosLayer::seeded(1).rule(late));
     let add = Add::new("t".parse().unwrap(), message("m"));
     async { db.batch(Batch::new().with(add)).await.unwrap() }.with_subscriber(log.clone()).await;
     assert!(log.events("slow").iter().any(|line| line.contains(" op=batch ")), "{:?}", log.lines());
 }
 
 /// Log lines above the rate limit are dropped and counted, and the next line reports their number.
-async fn limits_its_rate(how: Stack) {
+async fn limits_its_rate(stacks: Stacks) {
     let log = Captured::default();
     let slow = layer().at_most(2, 60 * SECOND);
-    let db = stack(&how, slow.clone());
+    let db = stacks.stack(slow.clone());
     let calls = async {
         for number in 0..5 {
             db.thread("slow").add(message(&format!("m{number}"))).await.unwrap();
@@ -106,43 +117,41 @@ async fn limits_its_rate(how: Stack) {
     assert!(lines.len() == 3 && lines[2].ends_with(" suppressed=3"), "{lines:?}");
 }
 
-const CHECKS: &[Check<SlowLogLayer>] = checks![logs_writes, logs_reads, logs_batches, limits_its_rate];
-
-#[tokio::test(start_paused = true)]
-async fn the_slow_log_layer_passes_all_checks() {
-    assert_failing_checks(CHECKS, &Defect::Whole, &[]).await;
+checks! {
+    Stacks;
+    "logs-writes" => logs_writes;
+    "logs-reads" => logs_reads;
+    "logs-batches" => logs_batches;
+    "limits-its-rate" => limits_its_rate;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_slow_log_layer_that_skips_reads_fails_its_check() {
-    assert_failing_checks(
-        CHECKS,
-        &Defect::Bypassed(|request| request.kind() == OpKind::Read),
-        &["logs_reads"],
-    )
-    .await;
+#[test]
+fn the_slow_log_layer_passes_all_checks() {
+    assert_eq!(failing(CHECKS, &stacks!(|layer| layer)), [""; 0]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_slow_log_layer_that_skips_batches_fails_its_check() {
-    assert_failing_checks(
-        CHECKS,
-        &Defect::Bypassed(|request| request.kind() == OpKind::Batch),
-        &["logs_batches"],
-    )
-    .await;
+#[test]
+fn a_slow_log_layer_that_skips_reads_fails_its_check() {
+    let skips = stacks!(|layer| Bypassed { layer, bypasses: |request| request.kind() == OpKind::Read });
+    assert_eq!(failing(CHECKS, &skips), ["logs-reads"]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_slow_log_layer_without_state_fails_its_rate_check() {
-    assert_failing_checks(CHECKS, &Defect::Stateless(Arc::new(layer)), &["limits_its_rate"]).await;
+#[test]
+fn a_slow_log_layer_that_skips_batches_fails_its_check() {
+    let skips = stacks!(|layer| Bypassed { layer, bypasses: |request| request.kind() == OpKind::Batch });
+    assert_eq!(failing(CHECKS, &skips), ["logs-batches"]);
+}
+
+#[test]
+fn a_slow_log_layer_without_state_fails_its_rate_check() {
+    assert_eq!(failing(CHECKS, &stacks!(|_layer| Stateless(layer))), ["limits-its-rate"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_operation_kind_can_have_its_own_threshold() {
     let log = Captured::default();
-    let db =
-        stack(&Defect::Whole, layer().threshold(OpKind::Read, 2 * SECOND).threshold(OpKind::Add, SECOND));
+    let layer = layer().threshold(OpKind::Read, 2 * SECOND).threshold(OpKind::Add, SECOND);
+    let db = stacks!(|layer| layer).stack(layer);
     let calls = async {
         db.thread("slow").get("m".parse().unwrap()).await.unwrap();
         db.thread("slow").add(message("m")).await.unwrap();
