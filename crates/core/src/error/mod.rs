@@ -12,6 +12,7 @@
 
 mod kind;
 mod site;
+mod wire;
 
 use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
@@ -35,6 +36,19 @@ pub type Result<T, E = PersistError> = std::result::Result<T, E>;
 /// [`kind`](Self::kind) classifies the failure, [`site`](Self::site) names the layer or backend that returned it, and
 /// [`effect`](Self::effect) states what the store has now. [`context`](Self::context) adds text and keeps all three. An error
 /// never contains content or metadata.
+///
+/// An error serializes with its facts and the texts of its sources, for a log and for a caller in another process. A deserialized
+/// error has the same facts; `docs/errors.md` describes the fields.
+///
+/// ```
+/// use throughline_core::{Effect, ErrorKind, PersistError};
+///
+/// let error = PersistError::new(ErrorKind::Busy, "locked").with_effect(Effect::NotApplied);
+/// let json = serde_json::to_string(&error)?;
+/// assert_eq!(json, r#"{"code":"busy","effect":"notApplied","attempts":1,"detail":"locked"}"#);
+/// assert_eq!(serde_json::from_str::<PersistError>(&json)?.kind(), ErrorKind::Busy);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct PersistError(Box<Repr>);
 

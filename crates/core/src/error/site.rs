@@ -1,10 +1,13 @@
 use std::{fmt, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 /// The name of a layer or a backend, unique in its pipeline.
 pub type SiteName = Arc<str>;
 
 /// The part of a pipeline that an error comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Site {
     /// The edge: admission, validation, and the deadline before the first layer.
