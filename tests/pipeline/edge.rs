@@ -218,6 +218,35 @@ async fn a_read_with_an_idempotency_key_is_refused() {
 }
 
 #[tokio::test]
+async fn untyped_arguments_take_a_key_and_a_deadline() {
+    let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+    let add = || PersistArgs::Add(Add::new("t".parse().unwrap(), NewMessage::user("once")));
+    let first = db.run_args(add()).key("k").await.unwrap();
+    let again = db.run_args(add()).key("k").await.unwrap();
+    let (PersistResult::Add(first), PersistResult::Add(again)) = (first.result, again.result) else {
+        panic!("answers to Add")
+    };
+    assert!(!first.deduplicated && again.deduplicated);
+    assert_eq!(again.message.id, first.message.id);
+
+    let invalid = (ErrorKind::Invalid, Effect::NotApplied, "edge");
+    let read = PersistArgs::Read(ReadArgs::Get(throughline::messages::GetMessage {
+        thread: "t".parse().unwrap(),
+        id: "m".parse().unwrap(),
+    }));
+    let error = db.run_args(read).key("k").await.unwrap_err();
+    assert_eq!((kind_effect_site(&error), error.detail()), (invalid, "a read takes no idempotency key"));
+    let error = db.run_args(add()).key("").await.unwrap_err();
+    assert_eq!((error.operation(), kind_effect_site(&error)), (Some(OpKind::Add), invalid));
+    assert_eq!(db.thread("t").page(PageFrom::Start, 10).await.unwrap().messages.len(), 1);
+
+    let waits = from_fn("waits", Phase::Route, |_, _| std::future::pending());
+    let db = Persistence::builder().layer(waits).backend(MemoryBackend::new()).build().unwrap();
+    let error = db.run_args(add()).deadline(Duration::from_millis(1)).await.unwrap_err();
+    assert_eq!(kind_effect_site(&error), (ErrorKind::Timeout, Effect::NotApplied, "waits"));
+}
+
+#[tokio::test]
 async fn an_empty_batch_is_refused_at_the_edge() {
     let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
     let error = db.batch(Batch::new()).await.unwrap_err();

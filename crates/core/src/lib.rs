@@ -231,8 +231,9 @@ pub mod requests {
     //! ```
 
     pub use crate::handle::{
-        ConsumerRequest, DraftRequest, FamilyRequest, Probe, ReadRequest, ReplicaRequest,
-        ReplyAttemptRequest, ReplyFuture, Request, RequestFuture, SessionRequest, ThreadRequest, TurnRequest,
+        ArgsRequest, ArgsRequestFuture, ConsumerRequest, DraftRequest, FamilyRequest, Probe, ReadRequest,
+        ReplicaRequest, ReplyAttemptRequest, ReplyFuture, Request, RequestFuture, SessionRequest,
+        ThreadRequest, TurnRequest,
     };
 }
 

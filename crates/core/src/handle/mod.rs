@@ -1,5 +1,6 @@
 //! The handles of a host: the pipeline, a thread, an agent, and the draft of a message.
 
+mod args_request;
 mod builder;
 mod changes;
 mod consumer;
@@ -20,6 +21,7 @@ mod upstream;
 mod walk;
 
 pub use self::{
+    args_request::{ArgsRequest, ArgsRequestFuture},
     builder::{Builder, NoBackend, Probe},
     changes::ChangeFeed,
     draft::{Coalesce, Draft, DraftRequest, ReplyAttempt, ReplyAttemptRequest, Watermark},

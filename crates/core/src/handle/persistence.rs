@@ -9,7 +9,7 @@ use std::{
 
 use tower_service::Service;
 
-use super::{ChangeFeed, ReadRequest, Request, Thread, ThreadRequest, request::Options};
+use super::{ArgsRequest, ChangeFeed, ReadRequest, Request, Thread, ThreadRequest, request::Options};
 use crate::change::CommitNotifications;
 use crate::pipeline::{LiveDrafts, Task};
 use crate::{
@@ -150,6 +150,23 @@ impl Persistence {
     /// [`on_consumer`](Self::on_consumer) and [`read`](Self::read) for the other families of operations.
     pub fn run<O: Operation>(&self, operation: O) -> Request<O> {
         Request::new(self.clone(), Ok(operation))
+    }
+
+    /// Runs any operation, and returns its untyped answer with its receipt. It is for a host that learns the operation at run
+    /// time, such as a server or a binding for another language.
+    ///
+    /// ```
+    /// # use throughline_core::{Persistence, PersistArgs, PersistResult, Result};
+    /// # async fn example(db: &Persistence) -> Result<()> {
+    /// let json = r#"{"add":{"thread":"t","id":"m-1","role":"user","content":[{"type":"text","text":"hello"}]}}"#;
+    /// let args: PersistArgs = serde_json::from_str(json).expect("the wire format");
+    /// let response = db.run_args(args).key("webhook-17").await?;
+    /// assert!(matches!(response.result, PersistResult::Add(_)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn run_args(&self, args: PersistArgs) -> ArgsRequest {
+        ArgsRequest::new(self.clone(), args)
     }
 
     /// Runs an operation on a thread as a whole. [`Thread`] has a method for each of the common ones.
@@ -457,8 +474,8 @@ impl Persistence {
     }
 }
 
-/// A handle is a tower service over the untyped operations, for a tower stack around the pipeline. It is always
-/// ready; backpressure delays the call itself.
+/// A handle is a tower service over the untyped operations, for a tower stack around the pipeline. A call has no idempotency key
+/// and the deadline of the handle: see [`run_args`](Persistence::run_args). The handle is always ready; backpressure delays the call itself.
 impl Service<PersistArgs> for Persistence {
     type Response = PersistResponse;
     type Error = PersistError;

@@ -26,6 +26,27 @@ pub(super) struct Options {
     pub(super) feed_scopes: Option<Arc<FeedScopes>>,
 }
 
+impl Options {
+    /// Sets the idempotency key of a call of this kind.
+    pub(super) fn set_key<K>(&mut self, kind: OpKind, has_thread: bool, key: K) -> Result<()>
+    where
+        K: TryInto<IdempotencyKey>,
+        K::Error: Into<InvalidId>,
+    {
+        let refused = |detail| Err(PersistError::new(ErrorKind::Invalid, detail));
+        self.key = match key.try_into() {
+            Ok(_) if !kind.is_write() => return refused("a read takes no idempotency key"),
+            Ok(_) if !kind.takes_key() => return refused("a consumer operation takes no idempotency key"),
+            Ok(_) if kind == OpKind::Session && !has_thread => {
+                return refused("an operation on a whole agent or runtime takes no idempotency key");
+            }
+            Ok(key) => Some(key),
+            Err(error) => return Err(PersistError::from(error.into())),
+        };
+        Ok(())
+    }
+}
+
 /// An operation that runs when it is awaited.
 ///
 /// # Cancel safety
@@ -51,26 +72,9 @@ impl<O: Operation> Request<O> {
         K: TryInto<IdempotencyKey>,
         K::Error: Into<InvalidId>,
     {
-        match key.try_into() {
-            Ok(_) if !O::KIND.takes_key() => {
-                let detail = if O::KIND.is_write() {
-                    "a consumer operation takes no idempotency key"
-                } else {
-                    "a read takes no idempotency key"
-                };
-                let refusal = PersistError::new(ErrorKind::Invalid, detail);
-                self.operation = self.operation.and(Err(refusal));
-            }
-            // An operation on a whole agent or runtime has no thread.
-            Ok(_)
-                if O::KIND == OpKind::Session
-                    && self.operation.as_ref().is_ok_and(|operation| operation.thread().is_none()) =>
-            {
-                let detail = "an operation on a whole agent or runtime takes no idempotency key";
-                self.operation = Err(PersistError::new(ErrorKind::Invalid, detail));
-            }
-            Ok(key) => self.options.key = Some(key),
-            Err(error) => self.operation = self.operation.and(Err(PersistError::from(error.into()))),
+        let has_thread = self.operation.as_ref().is_ok_and(|operation| operation.thread().is_some());
+        if let Err(error) = self.options.set_key(O::KIND, has_thread, key) {
+            self.operation = self.operation.and(Err(error));
         }
         self
     }
