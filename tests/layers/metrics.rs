@@ -166,7 +166,7 @@ async fn the_documented_metrics_are_equal_to_the_code() {
 #[tokio::test]
 async fn every_metric_is_described_with_its_unit() {
     let recorded = Recorded::default();
-    drop(MetricsLayer::with_recorder(recorded.clone()));
+    drop(stacks!(|layer| layer).stack(&recorded));
     let described = table::ALL.iter().map(|metric| (metric.name.to_owned(), Some(metric.unit))).collect();
     assert_eq!(recorded.described(), described);
 }

@@ -4,6 +4,7 @@
 //! replaces the crates of this workspace with the unpacked packages, so that no file of the workspace is used. Then the public
 //! API is compared with the latest release, and the dependencies are checked.
 
+use std::env;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -25,6 +26,11 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     let (published, others): (Vec<&Package>, Vec<&Package>) =
         workspace.metadata().packages.iter().partition(|package| package.is_published);
     let excluded = others.iter().flat_map(|package| ["--exclude", &package.name]);
+    if let Some(home) =
+        env::var_os("CARGO_HOME").map(Into::into).or_else(|| Some(env::home_dir()?.join(".cargo")))
+    {
+        remove_unpacked(&home, &published)?;
+    }
     // Uncommitted changes are checked too: a check must speak before the commit.
     workspace.cargo(["package", "--workspace", "--allow-dirty"]).args(excluded).run()?;
 
@@ -54,6 +60,26 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     call(&["test", "--package", "template_layer"]).run()?;
     semver::run(workspace, &published, skips)?;
     licenses(workspace, skips)
+}
+
+/// Removes the unpacked packages of an earlier run. Cargo verifies a package against the others through a registry in a folder,
+/// and unpacks a version from it only once, although an unreleased version changes with every commit.
+fn remove_unpacked(cargo_home: &Path, published: &[&Package]) -> Result {
+    let Ok(registries) = fs::read_dir(cargo_home.join("registry").join("src")) else { return Ok(()) };
+    for registry in registries {
+        let registry = registry?;
+        // The name of a registry is its host and a hash. One in a folder has no host.
+        if !registry.file_name().to_string_lossy().starts_with('-') {
+            continue;
+        }
+        for Package { name, version, .. } in published {
+            let unpacked = registry.path().join(format!("{name}-{version}"));
+            if unpacked.exists() {
+                fs::remove_dir_all(unpacked)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Licenses, sources and duplicate versions of the dependencies, and advisories if their database can be reached.
@@ -141,6 +167,21 @@ mod tests {
         let expected = "[[bin]]\npath = \"main.rs\"\na = { version = \"*\", features = [\"b\"] }\n\
                         c = { version = \"0.1.0\" }\nd = \"1\"\n";
         assert_eq!(without_paths(manifest), expected);
+    }
+
+    #[test]
+    fn only_unpacked_packages_of_a_registry_in_a_folder_are_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let src = home.path().join("registry/src");
+        let package = Package { name: "stream".into(), version: "1.2.3".into(), ..Package::default() };
+        let folders = ["-0a/stream-1.2.3", "-0a/stream-1.2.4", "-0a/brook-1.2.3", "host-0a/stream-1.2.3"];
+        for folder in folders {
+            fs::create_dir_all(src.join(folder)).unwrap();
+        }
+        remove_unpacked(home.path(), &[&package]).unwrap();
+        let left: Vec<_> = folders.into_iter().filter(|folder| src.join(folder).exists()).collect();
+        assert_eq!(left, folders[1..]);
+        remove_unpacked(&home.path().join("none"), &[&package]).unwrap();
     }
 
     #[test]
