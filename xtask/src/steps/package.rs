@@ -31,14 +31,17 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     {
         remove_unpacked(&home, &published)?;
     }
-    // Uncommitted changes are checked too: a check must speak before the commit.
-    workspace.cargo(["package", "--workspace", "--allow-dirty"]).args(excluded).run()?;
-
-    let target = &workspace.metadata().target;
-    let outside = target.join("xtask").join("outside");
-    if outside.exists() {
-        fs::remove_dir_all(&outside)?;
+    let target = workspace.metadata().target.join("xtask").join("package");
+    let outside = workspace.metadata().target.join("xtask").join("outside");
+    for earlier in [&target, &outside] {
+        if earlier.exists() {
+            fs::remove_dir_all(earlier)?;
+        }
     }
+    // Uncommitted changes are checked too: a check must speak before the commit.
+    let package = workspace.cargo(["package", "--workspace", "--allow-dirty"]).args(excluded);
+    package.args(["--target-dir"]).args([&target]).run()?;
+
     for example in EXAMPLES.iter().chain([&SAMPLES]) {
         copy(&workspace.root().join("examples").join(example), &outside.join(example))?;
     }
@@ -54,7 +57,7 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
             .args(["--manifest-path"])
             .args([&manifest])
             .args(["--target-dir"])
-            .args([target])
+            .args([&target])
     };
     call(&["build", "--workspace"]).run()?;
     call(&["test", "--package", "template_layer"]).run()?;
@@ -62,8 +65,9 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     licenses(workspace, skips)
 }
 
-/// Removes the unpacked packages of an earlier run. Cargo verifies a package against the others through a registry in a folder,
-/// and unpacks a version from it only once, although an unreleased version changes with every commit.
+/// Removes the unpacked packages of an earlier run. Cargo verifies a package against the others through a registry in a folder. It
+/// unpacks and compiles a version of a registry only once, but an unreleased version changes with every commit. For the same
+/// reason, the step has a target folder of its own.
 fn remove_unpacked(cargo_home: &Path, published: &[&Package]) -> Result {
     let Ok(registries) = fs::read_dir(cargo_home.join("registry").join("src")) else { return Ok(()) };
     for registry in registries {
