@@ -61,8 +61,10 @@ impl Serialize for PersistError {
 impl<'de> Deserialize<'de> for PersistError {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wire = Wire::deserialize(deserializer)?;
-        let source =
-            wire.causes.into_iter().rev().fold(None, |source, text| Some(Arc::new(Cause { text, source })));
+        let mut source = None;
+        for text in wire.causes.into_iter().rev() {
+            source = Some(Arc::new(Cause { text, source }));
+        }
         Ok(Self(Box::new(Repr {
             kind: wire.code,
             call: None,
@@ -161,9 +163,12 @@ mod tests {
         assert_eq!(read.to_string(), sent.to_string());
         assert_eq!(read.is_transient(), sent.is_transient());
         assert_eq!(read.source().unwrap().source().unwrap().to_string(), "input/output error");
-        // A field of a later version is ignored.
+        // A field of a later version is ignored; a code of a later version has no meaning here.
         let mut later = json;
         later["new"] = Value::Null;
-        assert!(serde_json::from_value::<PersistError>(later).is_ok());
+        assert_eq!(serde_json::from_value::<PersistError>(later.clone()).unwrap().code(), "overloaded");
+        later["code"] = "melted".into();
+        let refused = serde_json::from_value::<PersistError>(later).unwrap_err().to_string();
+        assert!(refused.starts_with("unknown variant `melted`"), "{refused}");
     }
 }
