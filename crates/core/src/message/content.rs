@@ -83,6 +83,14 @@ impl Content {
         self.as_json().len()
     }
 
+    /// The text, if the content is one text block as [`Content::text`] writes it, and the text has no escapes. Most content is.
+    /// Text without escapes has no quotation mark that could end its JSON string, so that nothing has to be parsed.
+    pub(super) fn one_plain_text(&self) -> Option<&str> {
+        let block = self.as_json().strip_prefix('[')?.strip_suffix(']')?;
+        let text = block.strip_prefix(TEXT_BLOCK_OPEN)?.strip_suffix(TEXT_BLOCK_CLOSE)?;
+        next_escaped(text.as_bytes()).is_none().then_some(text)
+    }
+
     /// The blocks, each as raw JSON. Parses the whole text.
     ///
     /// # Panics
