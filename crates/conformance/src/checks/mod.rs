@@ -30,6 +30,7 @@ pub fn all() -> &'static [&'static Check] {
             write::transition::CHECKS,
             write::content::CHECKS,
             write::update::CHECKS,
+            write::absent::CHECKS,
             write::delete::CHECKS,
             write::batch::CHECKS,
             write::last::CHECKS,

@@ -136,6 +136,12 @@ fn messages(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let reservation =
         reservation.with_attachments(keys()).with_lease(Duration::from_secs(90)).created_at(at(7));
     let patch = || MetadataPatch::new().set("patched", text).expect("a string").clear("cleared");
+    let absent = || {
+        let mut absent = Metadata::new();
+        absent.set("claimed", text).expect("a string");
+        absent.set("first", &[text]).expect("a list");
+        absent
+    };
     let change = |change, mode| {
         UpdateContent::new(t(), id("r"), change, mode).expecting(Revision::new(4)).within(1 << 20)
     };
@@ -173,8 +179,13 @@ fn messages(text: &str) -> Vec<(&'static str, PersistArgs)> {
         ("a full abandonment", change(append(text), abandon(Some(text.to_owned()))).only_if_expired().into()),
         (
             "a full update",
-            Update::new(t(), id("r"), patch()).with_attachments(keys()).expecting(Revision::new(4)).into(),
+            Update::new(t(), id("r"), patch())
+                .with_absent(absent())
+                .with_attachments(keys())
+                .expecting(Revision::new(4))
+                .into(),
         ),
+        ("an update where absent", Update::setting_absent(far(), id("r"), absent()).into()),
         ("an update without attachments", Update::new(far(), id("r"), patch()).with_attachments([]).into()),
         ("a full delete", Delete::new(far(), id("d")).expecting(Revision::new(4)).after(Seq::new(8)).into()),
         ("a delete of what is damaged", Delete::damaged(far(), id("d")).into()),

@@ -67,11 +67,13 @@ fn repeated(
             deleted.into()
         }
         // Only the replay of a patch answers the current row.
-        (PersistResult::Update(_), [op]) => {
+        (PersistResult::Update(first), [op]) => {
             let Action::Update { id, .. } = op.action else { unreachable!("a patch answers a patch") };
             let row = rows.find(tenant, op.thread, IDS[id]).filter(|row| !row.dead).ok_or(ErrorKind::Gone)?;
             let mut updated = updated(row, op);
             updated.deduplicated = true;
+            // What was kept is part of the first answer.
+            updated.kept = first.kept;
             updated.into()
         }
         (PersistResult::Thread(ThreadResult::Prune(mut pruned)), _) => {

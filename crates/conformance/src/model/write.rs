@@ -13,7 +13,7 @@ use throughline_core::{
 use super::{
     content::Blocks,
     row::Row,
-    step::{ATTACHMENTS, Action, IDS, IMPORTED, METADATA, Op, PATCHES, REASON, mode},
+    step::{ABSENT, ATTACHMENTS, Action, IDS, IMPORTED, METADATA, Op, PATCHES, REASON, mode},
     thread::Thread,
 };
 
@@ -96,7 +96,7 @@ impl Rows {
                 Ok(Reserved { message, deduplicated: false }.into())
             }
             (Action::Content { id, .. }, _) => self.content(at, op, *id),
-            (Action::Update { id, patch, attachments, expected }, _) => {
+            (Action::Update { id, patch, absent, attachments, expected }, _) => {
                 let now = at.now;
                 let row = self.living(at, op, *id)?;
                 expect(row, *expected)?;
@@ -107,6 +107,16 @@ impl Rows {
                         row.metadata.insert(key, value)
                     };
                 }
+                let absent = parse(ABSENT[*absent]);
+                let kept: Vec<String> =
+                    absent.keys().filter(|key| row.metadata.contains_key(*key)).cloned().collect();
+                let sets_nothing = !absent.is_empty() && kept.len() == absent.len();
+                if sets_nothing && parse(PATCHES[*patch]).is_empty() && attachments.is_none() {
+                    return Ok(Updated { kept, ..updated(row, op) }.into());
+                }
+                for (key, value) in absent {
+                    row.metadata.entry(key).or_insert(value);
+                }
                 if let Some(number) = attachments {
                     row.attachments = ATTACHMENTS[*number].to_vec();
                 }
@@ -116,7 +126,7 @@ impl Rows {
                     self.active(&row);
                 }
                 self.emit(&row, ChangeKind::Patched);
-                Ok(updated(&row, op).into())
+                Ok(Updated { kept, ..updated(&row, op) }.into())
             }
             (Action::Delete { id, expected, after }, _) => {
                 let last = self.last_seq(at.tenant, op.thread);
@@ -252,7 +262,9 @@ pub(super) fn updated(row: &Row, op: &Op) -> Updated {
     Updated {
         thread: op.thread(),
         id: row.id.clone(),
+        seq: Seq::new(row.seq),
         metadata: row.facts(),
+        kept: Vec::new(),
         attachments: row.attachments.iter().map(|name| name.parse().expect("a valid key")).collect(),
         revision: Revision::new(row.revision),
         deduplicated: false,

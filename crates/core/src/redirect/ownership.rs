@@ -44,7 +44,13 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             }
             PersistArgs::Update(ref update) => match self.marked(&context, &update.thread, &update.id).await?
             {
-                Some(_) => self.there.execute_child(&context, args, true).await,
+                Some(row) => {
+                    let mut response = self.there.execute_child(&context, args, true).await?;
+                    if let PersistResult::Update(updated) = &mut response.result {
+                        updated.seq = row.seq;
+                    }
+                    Ok(response)
+                }
                 None => self.here.forward(PersistRequest { args, context }).await,
             },
             PersistArgs::Delete(ref delete) => {

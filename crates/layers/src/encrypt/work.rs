@@ -277,8 +277,8 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
 /// Returns true for a patch that changes nothing, which re-encrypts values under the current key.
 fn is_empty_patch(args: &PersistArgs) -> bool {
     match args {
-        PersistArgs::Update(Update { metadata, attachments, .. }) => {
-            metadata.is_empty() && attachments.is_none()
+        PersistArgs::Update(Update { metadata, where_absent, attachments, .. }) => {
+            metadata.is_empty() && where_absent.is_empty() && attachments.is_none()
         }
         PersistArgs::Thread(ThreadArgs::Label(label)) => *label == LabelThread::new(label.thread.clone()),
         _ => false,

@@ -125,8 +125,12 @@ fn assert_limited(case: &str, passed: &PersistArgs) {
                 let appends = matches!(change, ContentChange::Append(_)) && !change.is_none();
                 assert!(!appends || max_content_bytes.is_some(), "{case}: an append without a limit");
             }
-            PersistArgs::Update(Update { metadata, max_metadata_bytes, .. })
-            | PersistArgs::Thread(ThreadArgs::Label(LabelThread { metadata, max_metadata_bytes, .. })) => {
+            PersistArgs::Update(Update { metadata, where_absent, max_metadata_bytes, .. }) => {
+                let is_limited =
+                    (metadata.is_empty() && where_absent.is_empty()) || max_metadata_bytes.is_some();
+                assert!(is_limited, "{case}: an update of metadata without a limit");
+            }
+            PersistArgs::Thread(ThreadArgs::Label(LabelThread { metadata, max_metadata_bytes, .. })) => {
                 let is_limited = metadata.is_empty() || max_metadata_bytes.is_some();
                 assert!(is_limited, "{case}: a patch of metadata without a limit");
             }

@@ -56,8 +56,16 @@ pub enum Replay {
         /// The state after the call.
         state: MessageState,
     },
-    /// Of an [`Update`](crate::operation::Update).
+    /// Of an [`Update`](crate::operation::Update), as earlier versions recorded it: see [`Patch`](Self::Patch).
     Update,
+    /// Of an [`Update`](crate::operation::Update).
+    Patch {
+        /// The sequence number of the message.
+        seq: Seq,
+        /// The names that the message had already.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<String>,
+    },
     /// Of a [`Delete`](crate::operation::Delete).
     Delete(Deleted),
     /// Of an [`Import`](crate::operation::Import).

@@ -1,5 +1,6 @@
 //! The faults, each with the checks that have to catch it.
 
+mod absent;
 mod audit;
 mod batches;
 mod changes;
@@ -22,6 +23,7 @@ use super::Mutant;
 pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
     [
         writes::MUTANTS,
+        absent::MUTANTS,
         batches::MUTANTS,
         limits::MUTANTS,
         reads::MUTANTS,
