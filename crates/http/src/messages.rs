@@ -280,7 +280,7 @@ pub(crate) async fn put_content(
     Ok(Answer::ok(&updated).tagged(revision_tag(updated.revision)).replayed(updated.deduplicated))
 }
 
-/// Deletes a message, in any state. A tombstone keeps its id.
+/// Deletes a message, in any state. A tombstone keeps its id, unless the thread reuses ids.
 #[utoipa::path(
     delete, path = "/v1/threads/{thread}/messages/{message}", operation_id = "deleteMessage", tag = "messages",
     params(schema::MessagePath, schema::IdempotencyKeyHeader, schema::IfMatchHeader),

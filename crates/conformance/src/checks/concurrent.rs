@@ -91,9 +91,9 @@ async fn absent(rig: Rig) {
             let values = facts(&format!(r#"{{"claimed-by":{number},"own-{number}":true}}"#));
             thread.set_absent(id("m"), values).into_future()
         };
-        let answers: Vec<_> = at_once(claim).await.into_iter().map(|answer| answer.expect("an update")).collect();
-        let won: Vec<usize> =
-            (0..CALLERS).filter(|number| answers[*number].kept.is_empty()).collect();
+        let answers: Vec<_> =
+            at_once(claim).await.into_iter().map(|answer| answer.expect("an update")).collect();
+        let won: Vec<usize> = (0..CALLERS).filter(|number| answers[*number].kept.is_empty()).collect();
         assert_eq!(won.len(), 1, "callers that set the name: {won:?}");
         let first = |metadata: &Metadata| metadata.get_as::<usize>("claimed-by");
         assert!(answers.iter().all(|updated| first(&updated.metadata) == Some(won[0])), "{answers:?}");

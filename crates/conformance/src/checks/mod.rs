@@ -61,6 +61,7 @@ pub fn all() -> &'static [&'static Check] {
             thread::purge::CHECKS,
             thread::tenants::CHECKS,
             thread::import::CHECKS,
+            thread::reuse::CHECKS,
             thread::fork::CHECKS,
             thread::unknown::CHECKS,
             thread::scenario::CHECKS,

@@ -160,12 +160,19 @@ fn messages(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let abandon = |reason| UpdateMode::Abandon { reason };
     let add = |name: &str, text: &str| Add::new(far(), NewMessage::user(text).with_id(id(name)));
     vec![
-        ("a full add", Add::new(far(), new("a").after(Seq::new(8)).in_generation(Generation::new(3))).into()),
+        (
+            "a full add",
+            Add::new(far(), new("a").after(Seq::new(8)).in_generation(Generation::new(3)))
+                .expecting(Revision::new(5))
+                .into(),
+        ),
         ("an add of 5 KiB", add("five", &large(5 << 10)).into()),
         ("an add of 65 KiB", add("large", &large(LARGE)).into()),
         (
             "a full reserve",
-            Reserve::new(far(), reservation.after(Seq::new(8)).in_generation(Generation::new(3))).into(),
+            Reserve::new(far(), reservation.after(Seq::new(8)).in_generation(Generation::new(3)))
+                .expecting(Revision::new(5))
+                .into(),
         ),
         ("a full append", change(append(text), UpdateMode::Partial).into()),
         ("an append of blocks", change(blocks(), UpdateMode::Partial).into()),
@@ -205,7 +212,7 @@ fn messages(text: &str) -> Vec<(&'static str, PersistArgs)> {
                 })
                 .into(),
         ),
-        ("a full import", Import::new(far(), rows()).into()),
+        ("a full import", Import::new(far(), rows()).expecting([1, 5, 7].map(Revision::new).to_vec()).into()),
         ("a full restoration", Import::restoring(far(), rows()).into()),
     ]
 }
@@ -215,7 +222,7 @@ fn threads(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let labels = Labels::new().with("project", "one").expect("a label").with("kind", "two").expect("a label");
     let created = NewThread::new().with_id(far()).with_title(title(text)).with_owner(id("owner"));
     let created = created.with_labels(labels).with_metadata(metadata(text)).created_at(at(7)).hidden();
-    let created = created.forked_from(ForkPoint { thread: t(), message: id("r") });
+    let created = created.forked_from(ForkPoint { thread: t(), message: id("r") }).reusing_ids();
     let label = LabelPatch::new().set("project", "two").expect("a label").clear("kind").expect("a label");
     let annotated = MetadataPatch::new().set("annotated", text).expect("a string").clear("cleared");
     let origin = Origin::new().in_turn(id("turn")).item(id("item")).event(id("event"));

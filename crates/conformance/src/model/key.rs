@@ -8,6 +8,7 @@ use throughline_core::{
 
 use super::{
     expect::Expected,
+    row::Row,
     step::{Action, IDS, Op, WriteCall},
     thread::answered,
     write::{Rows, updated},
@@ -69,7 +70,8 @@ fn repeated(
         // Only the replay of a patch answers the current row.
         (PersistResult::Update(first), [op]) => {
             let Action::Update { id, .. } = op.action else { unreachable!("a patch answers a patch") };
-            let row = rows.find(tenant, op.thread, IDS[id]).filter(|row| !row.dead).ok_or(ErrorKind::Gone)?;
+            let is_same = |row: &&Row| !row.dead && row.seq == first.seq.get();
+            let row = rows.find(tenant, op.thread, IDS[id]).filter(is_same).ok_or(ErrorKind::Gone)?;
             let mut updated = updated(row, op);
             updated.deduplicated = true;
             // What was kept is part of the first answer.

@@ -48,7 +48,9 @@ fn parse(json: &str) -> BTreeMap<String, String> {
 
 impl Rows {
     pub(super) fn find(&self, tenant: usize, thread: usize, id: &str) -> Option<&Row> {
-        self.messages.iter().find(|row| (row.tenant, row.thread, row.id.as_str()) == (tenant, thread, id))
+        // The last one: an id can be used again.
+        let mut rows = self.messages.iter().rev();
+        rows.find(|row| (row.tenant, row.thread, row.id.as_str()) == (tenant, thread, id))
     }
 
     fn living(&mut self, at: &At<'_>, op: &Op, id: usize) -> Result<&mut Row, Refusal> {
@@ -147,7 +149,15 @@ impl Rows {
 
     fn insert(&mut self, at: &mut At<'_>, mut row: Row) -> Result<&Row, Refusal> {
         if let Some(other) = self.find(row.tenant, row.thread, row.id.as_str()) {
-            return Err(if other.dead { ErrorKind::Gone } else { ErrorKind::AlreadyExists });
+            if !other.dead {
+                return Err(ErrorKind::AlreadyExists);
+            }
+            let is_left = other.cleared && !other.attachments.is_empty();
+            if is_left || !self.reuses_ids(row.tenant, row.thread) {
+                return Err(ErrorKind::Gone);
+            }
+            // One number is left out.
+            row.revision = other.revision + 2;
         }
         let before =
             self.messages.iter().filter(|other| (other.tenant, other.thread) == (row.tenant, row.thread));
@@ -225,6 +235,7 @@ fn blank(at: &At<'_>, op: &Op, id: &MessageId, role: Role, metadata: usize, made
         thread: op.thread,
         id: id.clone(),
         dead: false,
+        cleared: false,
         seq: 0,
         role,
         state: MessageState::Reserved,

@@ -3,8 +3,8 @@ use super::{
     Walk, request::refused,
 };
 use crate::{
-    Content, InvalidId, MessageId, Metadata, MetadataPatch, NewMessage, NewReservation, OpKind, Position, Result,
-    ThreadId, Title,
+    Content, InvalidId, MessageId, Metadata, MetadataPatch, NewMessage, NewReservation, OpKind, Position,
+    Result, ThreadId, Title,
     change::ChangeScope,
     message::ContentCursor,
     operation::{

@@ -2,8 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use super::lower;
 use crate::{
-    ErrorKind, Message, MessageId, Metadata, MetadataPatch, PersistError, Result, Revision, Seq,
-    TenantId, ThreadId,
+    ErrorKind, Message, MessageId, Metadata, MetadataPatch, PersistError, Result, Revision, Seq, TenantId,
+    ThreadId,
     id::AttachmentKey,
     message::carries_content,
     operation::{
@@ -167,7 +167,8 @@ impl StatesFacts for Update {
     }
 
     fn byte_len(&self) -> Option<usize> {
-        let Self { thread, id, metadata, where_absent, attachments, expected: _, max_metadata_bytes: _ } = self;
+        let Self { thread, id, metadata, where_absent, attachments, expected: _, max_metadata_bytes: _ } =
+            self;
         let attachments = attachments.as_deref().unwrap_or_default();
         let names = thread.as_str().len() + id.as_str().len();
         Some(names + stored_len(metadata.as_metadata(), attachments) + stored_len(where_absent, &[]))

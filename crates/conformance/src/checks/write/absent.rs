@@ -50,7 +50,10 @@ async fn names(rig: Rig) {
     assert_eq!(metadata(&updated), (expected.to_owned(), vec!["a"]));
     let updated = db.thread("t").set_absent(id("m"), facts(r#"{"n":"first"}"#)).await.unwrap();
     assert_eq!(updated.kept, Vec::<String>::new());
-    assert_eq!(shown(&the(&db.thread("t"), "m").await.metadata), expected.replace(r#","new""#, r#","n":"first","new""#));
+    assert_eq!(
+        shown(&the(&db.thread("t"), "m").await.metadata),
+        expected.replace(r#","new""#, r#","n":"first","new""#)
+    );
 }
 
 async fn any_state(rig: Rig) {

@@ -147,6 +147,15 @@ fn take_back_revisions(passed: &mut PersistArgs, asked: &PersistArgs) {
         {
             passed.expected = None;
         }
+        (PersistArgs::Add(passed), PersistArgs::Add(asked)) if asked.revision.is_none() => {
+            passed.revision = None;
+        }
+        (PersistArgs::Reserve(passed), PersistArgs::Reserve(asked)) if asked.revision.is_none() => {
+            passed.revision = None;
+        }
+        (PersistArgs::Import(passed), PersistArgs::Import(asked)) if asked.revisions.is_empty() => {
+            passed.revisions.clear();
+        }
         (PersistArgs::Batch(passed), PersistArgs::Batch(asked)) => {
             for (passed, asked) in passed.items.iter_mut().zip(&asked.items) {
                 take_back_revisions(passed, asked);

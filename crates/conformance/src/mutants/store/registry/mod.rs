@@ -13,6 +13,7 @@ mod names;
 mod prunes;
 mod reads;
 mod replicas;
+mod reuse;
 mod sessions;
 mod tails;
 mod threads;
@@ -29,6 +30,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
         reads::MUTANTS,
         tails::MUTANTS,
         threads::MUTANTS,
+        reuse::MUTANTS,
         prunes::MUTANTS,
         imports::MUTANTS,
         names::MUTANTS,
