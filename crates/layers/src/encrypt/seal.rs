@@ -413,6 +413,16 @@ pub(super) fn expected_opens(args: &PersistArgs) -> Vec<(MessageKey, Revision)> 
     found
 }
 
+/// Returns the number of messages that the call makes.
+pub(super) fn count_made(args: &PersistArgs) -> usize {
+    let made = args.each().map(|item| match item {
+        PersistArgs::Add(_) | PersistArgs::Reserve(_) => 1,
+        PersistArgs::Import(import) => import.rows.len(),
+        _ => 0,
+    });
+    made.sum()
+}
+
 /// Returns the first revision of a message that the call makes, if the store refused another one that the layer has required.
 pub(super) fn first_revision(
     args: &PersistArgs,

@@ -20,7 +20,7 @@ use throughline_core::{
 };
 
 /// The most attempts at a change of content that other writers overtake.
-const TRIES: u32 = 64;
+const TRIES: usize = 64;
 
 pub(super) struct Work<S> {
     pub(super) inner: InnerService<S>,
@@ -102,7 +102,8 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         self.read_reserved(context, original, &mut known).await?;
         self.read_titles(context, &titles, &mut known, key_set).await?;
         let mut taken = self.read_taken(context, original, key_set).await?;
-        for _ in 0..TRIES {
+        // Each message that the call makes can be refused once for its first revision.
+        for _ in 0..TRIES + seal::count_made(original) {
             let mut forwarded = original.clone();
             seal::seal(&mut forwarded, key_set, &mut known.clone())?;
             taken.pin(&mut forwarded);
