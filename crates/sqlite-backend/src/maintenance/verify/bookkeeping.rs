@@ -86,8 +86,7 @@ impl Check<'_> {
         let deleted = self.deleted.get(&thread_pk).copied().unwrap_or_default();
         let last = head.deleted_seq.max(last_live);
         let entry = EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str());
-        let has_all_tombstones =
-            !head.deleted && entry.as_ref().is_none_or(|entry| !entry.facts.reuses_ids);
+        let has_all_tombstones = !head.deleted && entry.as_ref().is_none_or(|entry| !entry.facts.reuses_ids);
         if head.deleted_seq < 0 || has_all_tombstones && head.deleted_seq > 0 && deleted == 0 {
             let description = format!(
                 "the last sequence number of its deleted messages is {}, and it has {deleted} of them",
