@@ -74,7 +74,7 @@ fn repeated(
             let row = rows.find(tenant, op.thread, IDS[id]).filter(is_same).ok_or(ErrorKind::Gone)?;
             let mut updated = updated(row, op);
             updated.deduplicated = true;
-            // What was kept is part of the first answer.
+            // The names that were kept are part of the first answer.
             updated.kept = first.kept;
             updated.into()
         }

@@ -8,7 +8,7 @@ use throughline_core::{Revision, TenantId};
 
 type Map = HashMap<(TenantId, MessageKey), OpenMessage>;
 
-/// What the layer knows of an open message.
+/// The revision of an open message, as the layer knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OpenMessage {
     pub(super) revision: Revision,
