@@ -395,13 +395,14 @@ export interface paths {
         get: operations["getMessage"];
         put?: never;
         post?: never;
-        /** Deletes a message, in any state. A tombstone keeps its id. */
+        /** Deletes a message, in any state. A tombstone keeps its id, unless the thread reuses ids. */
         delete: operations["deleteMessage"];
         options?: never;
         head?: never;
         /**
          * Changes the metadata and the attachment keys of a message, in any state. The body is a JSON merge patch. A `null` for all
-         *     metadata clears the names that the message has when the request arrives. The revision does not change.
+         *     metadata clears the names that the message has when the request arrives. `whereAbsent` sets names only where the message does
+         *     not have them; the answer lists the others in `kept`. The revision does not change.
          */
         patch: operations["patchMessage"];
         trace?: never;
@@ -839,6 +840,8 @@ export interface components {
             replaced: boolean;
             /** Format: int64 */
             revision: number;
+            /** Format: int64 */
+            seq: number;
             state: components["schemas"]["MessageState"];
             thread: string;
         };
@@ -1070,6 +1073,10 @@ export interface components {
             metadata?: {
                 [key: string]: unknown;
             } | null;
+            /** @description The names to set where the message does not have them. No value is `null`, and no name is in `metadata`. */
+            whereAbsent?: {
+                [key: string]: unknown;
+            };
         };
         /**
          * @description The state of a message.
@@ -1171,6 +1178,8 @@ export interface components {
                 [key: string]: unknown;
             };
             owner?: string | null;
+            /** @description Whether the ids of deleted messages can be used again. The thread keeps this for its life. */
+            reusesIds?: boolean;
             title?: string | null;
         };
         /** @description The query parameter of the next page: one of the two. */
@@ -1484,6 +1493,8 @@ export interface components {
             owner?: string;
             /** @description The begin of the latest user message. */
             preview?: string;
+            /** @description Whether the ids of deleted messages can be used again. */
+            reusesIds?: boolean;
             tenant: string;
             thread: string;
             title: string;
@@ -1517,11 +1528,15 @@ export interface components {
             attachments: string[];
             deduplicated: boolean;
             id: string;
+            /** @description The names of `whereAbsent` that the message had already. */
+            kept?: string[];
             metadata: {
                 [key: string]: unknown;
             };
             /** Format: int64 */
             revision: number;
+            /** Format: int64 */
+            seq: number;
             thread: string;
         };
     };

@@ -35,6 +35,8 @@ pub(crate) struct NewThreadBody {
     created_at: Option<Timestamp>,
     #[serde(default)]
     hidden: bool,
+    #[serde(default)]
+    reuses_ids: bool,
 }
 
 /// Creates a thread without messages. With an `Idempotency-Key`, a repeated request creates no second thread, also without
@@ -55,7 +57,7 @@ pub(crate) async fn create(
     Key(key): Key,
     JsonBody(body): JsonBody<NewThreadBody>,
 ) -> Result<impl IntoResponse, Problem> {
-    let NewThreadBody { id, title, owner, labels, metadata, created_at, hidden } = body;
+    let NewThreadBody { id, title, owner, labels, metadata, created_at, hidden, reuses_ids } = body;
     let mut thread = NewThread::new().with_labels(labels).with_metadata(metadata);
     let id = match (id, &key) {
         (Some(id), _) => Some(id),
@@ -76,6 +78,9 @@ pub(crate) async fn create(
     }
     if hidden {
         thread = thread.hidden();
+    }
+    if reuses_ids {
+        thread = thread.reusing_ids();
     }
     let mut request = db.on_thread(CreateThread::new(thread));
     if let Some(key) = key {

@@ -44,7 +44,8 @@ CREATE INDEX threads_purgeable ON threads (tenant, thread) WHERE purgeable = 1;
 -- The thread summaries: the values that the host set, and the values that derive from the messages. The commit of each change
 -- updates them, and a rebuild computes them again from the messages. `last_seq` is the last sequence number of the thread: a
 -- list that looked it up in `messages` took twice the time. A deleted thread has no row here. `active_slot` is the period of
--- 16 ms that contains `active_at`: a second write within the period changes no column of the index.
+-- 16 ms that contains `active_at`: a second write within the period changes no column of the index. `reuses_ids` says whether
+-- the ids of deleted messages can be used again.
 CREATE TABLE catalog (
     thread_pk   INTEGER PRIMARY KEY REFERENCES threads (thread_pk),
     tenant      TEXT    NOT NULL,
@@ -54,6 +55,7 @@ CREATE TABLE catalog (
     active_slot INTEGER NOT NULL,
     hidden      INTEGER NOT NULL,
     has_begun   INTEGER NOT NULL,
+    reuses_ids  INTEGER NOT NULL,
     created_at  INTEGER NOT NULL,
     changed_at  INTEGER NOT NULL,
     messages    INTEGER NOT NULL,
@@ -98,7 +100,8 @@ CREATE TABLE changes (
 -- Each message appends one row, which never moves. While a message is open, its content is `[]`, and the table `appends`
 -- keeps its chunks: the column `appends` is their number, and `last_append` is the key of the last one. The row of a settled
 -- message has the content, or the name of the file that has it: `blob:`, the BLAKE3 hash of its bytes, `:` and their number. The
--- row of a deleted message is a tombstone, without a sequence number and without content. The long columns are last.
+-- row of a deleted message is a tombstone, without a sequence number and without content. Its `revision` is the last one of the
+-- message, because a later message of the id begins after it. The long columns are last.
 --
 -- Ids come before threads in the index: minted ids grow with time, so that additions to any number of threads change the
 -- same page of the index. The same is true of the index of the order, where `segment` comes first: messages that were

@@ -42,6 +42,7 @@ pub(super) fn answer(asked: &ReadArgs, tenant: &TenantId, text: &str, number: u6
         ReadArgs::Content(read) => ReadResult::Content(Some(ContentTail {
             thread: thread(),
             id: read.id.clone(),
+            seq: Seq::new(4),
             state: MessageState::Streaming,
             revision: Revision::new(number),
             replaced: true,
@@ -190,6 +191,7 @@ fn entry(tenant: &TenantId, thread: ThreadId, text: &str, number: u64) -> Thread
         metadata: metadata(text),
         archived: true,
         listed: true,
+        reuses_ids: true,
         generation: Generation::new(3),
         last_seq: Seq::new(9),
         forked_from: Some(Box::new(ForkPoint { thread: id("t"), message: id("r") })),

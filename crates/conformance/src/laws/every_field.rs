@@ -136,6 +136,12 @@ fn messages(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let reservation =
         reservation.with_attachments(keys()).with_lease(Duration::from_secs(90)).created_at(at(7));
     let patch = || MetadataPatch::new().set("patched", text).expect("a string").clear("cleared");
+    let absent = || {
+        let mut absent = Metadata::new();
+        absent.set("claimed", text).expect("a string");
+        absent.set("first", &[text]).expect("a list");
+        absent
+    };
     let change = |change, mode| {
         UpdateContent::new(t(), id("r"), change, mode).expecting(Revision::new(4)).within(1 << 20)
     };
@@ -154,12 +160,19 @@ fn messages(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let abandon = |reason| UpdateMode::Abandon { reason };
     let add = |name: &str, text: &str| Add::new(far(), NewMessage::user(text).with_id(id(name)));
     vec![
-        ("a full add", Add::new(far(), new("a").after(Seq::new(8)).in_generation(Generation::new(3))).into()),
+        (
+            "a full add",
+            Add::new(far(), new("a").after(Seq::new(8)).in_generation(Generation::new(3)))
+                .expecting(Revision::new(5))
+                .into(),
+        ),
         ("an add of 5 KiB", add("five", &large(5 << 10)).into()),
         ("an add of 65 KiB", add("large", &large(LARGE)).into()),
         (
             "a full reserve",
-            Reserve::new(far(), reservation.after(Seq::new(8)).in_generation(Generation::new(3))).into(),
+            Reserve::new(far(), reservation.after(Seq::new(8)).in_generation(Generation::new(3)))
+                .expecting(Revision::new(5))
+                .into(),
         ),
         ("a full append", change(append(text), UpdateMode::Partial).into()),
         ("an append of blocks", change(blocks(), UpdateMode::Partial).into()),
@@ -173,8 +186,13 @@ fn messages(text: &str) -> Vec<(&'static str, PersistArgs)> {
         ("a full abandonment", change(append(text), abandon(Some(text.to_owned()))).only_if_expired().into()),
         (
             "a full update",
-            Update::new(t(), id("r"), patch()).with_attachments(keys()).expecting(Revision::new(4)).into(),
+            Update::new(t(), id("r"), patch())
+                .with_absent(absent())
+                .with_attachments(keys())
+                .expecting(Revision::new(4))
+                .into(),
         ),
+        ("an update where absent", Update::setting_absent(far(), id("r"), absent()).into()),
         ("an update without attachments", Update::new(far(), id("r"), patch()).with_attachments([]).into()),
         ("a full delete", Delete::new(far(), id("d")).expecting(Revision::new(4)).after(Seq::new(8)).into()),
         ("a delete of what is damaged", Delete::damaged(far(), id("d")).into()),
@@ -194,7 +212,7 @@ fn messages(text: &str) -> Vec<(&'static str, PersistArgs)> {
                 })
                 .into(),
         ),
-        ("a full import", Import::new(far(), rows()).into()),
+        ("a full import", Import::new(far(), rows()).expecting([1, 5, 7].map(Revision::new).to_vec()).into()),
         ("a full restoration", Import::restoring(far(), rows()).into()),
     ]
 }
@@ -204,7 +222,7 @@ fn threads(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let labels = Labels::new().with("project", "one").expect("a label").with("kind", "two").expect("a label");
     let created = NewThread::new().with_id(far()).with_title(title(text)).with_owner(id("owner"));
     let created = created.with_labels(labels).with_metadata(metadata(text)).created_at(at(7)).hidden();
-    let created = created.forked_from(ForkPoint { thread: t(), message: id("r") });
+    let created = created.forked_from(ForkPoint { thread: t(), message: id("r") }).reusing_ids();
     let label = LabelPatch::new().set("project", "two").expect("a label").clear("kind").expect("a label");
     let annotated = MetadataPatch::new().set("annotated", text).expect("a string").clear("cleared");
     let origin = Origin::new().in_turn(id("turn")).item(id("item")).event(id("event"));

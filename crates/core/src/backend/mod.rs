@@ -221,7 +221,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Deletes a message, in any state, and leaves a tombstone.
     ///
     /// - The answer identifies the removed message and lists its attachments.
-    /// - The tombstone stays for the life of the thread: an addition or a reservation with this id is `Gone`. Any
+    /// - The tombstone stays for the life of the thread: an addition or a reservation with this id is `Gone`. In a thread
+    ///   that [reuses ids](crate::threads::CreateThread::reuses_ids) it makes a new message instead, at
+    ///   [`rules::first_revision_after`] the last revision of the deleted one. Any
     ///   other write to it, also a second deletion, is `NotFound`, and a read finds nothing.
     /// - An unknown message is `NotFound`, and the store writes no tombstone for it.
     /// - If [`after`](Delete::after) is set and differs from the last sequence number of the thread, the deletion is
@@ -251,8 +253,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Imports messages that were written elsewhere: adds the messages that the thread does not have, in one commit,
     /// in the order of the list.
     ///
-    /// - A message that the thread has stays unchanged, and a deleted message stays deleted. The answer lists both.
-    ///   See [`rules::check_import`].
+    /// - A message that the thread has stays unchanged, and a deleted message stays deleted unless the thread reuses
+    ///   ids. The answer lists both. See [`rules::check_import`].
     /// - A damaged message with one of the ids is `Corrupt`. With [`restores_damaged`](Import::restores_damaged), the
     ///   imported row overwrites it: the message keeps its sequence number and starts at the first revision.
     /// - No size limit applies to [a copy](Import::is_copy) of messages that the store already has.

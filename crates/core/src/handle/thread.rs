@@ -3,8 +3,8 @@ use super::{
     Walk, request::refused,
 };
 use crate::{
-    Content, InvalidId, MessageId, MetadataPatch, NewMessage, NewReservation, OpKind, Position, Result,
-    ThreadId, Title,
+    Content, InvalidId, MessageId, Metadata, MetadataPatch, NewMessage, NewReservation, OpKind, Position,
+    Result, ThreadId, Title,
     change::ChangeScope,
     message::ContentCursor,
     operation::{
@@ -127,6 +127,24 @@ impl Thread {
     /// Patches the metadata of a message, in any state: a `null` removes a name, and other names stay.
     pub fn update(&self, id: MessageId, metadata: MetadataPatch) -> Request<Update> {
         Request::new(self.db.clone(), self.with_id(|thread| Update::new(thread, id, metadata)))
+    }
+
+    /// Sets metadata of a message where it has no value of that name, in any state: see
+    /// [`Update::where_absent`](crate::messages::Update::where_absent). The answer names the values that the message kept.
+    ///
+    /// ```no_run
+    /// use throughline_core::{MessageId, Metadata, Persistence};
+    ///
+    /// # async fn example(db: Persistence, id: MessageId) -> throughline_core::Result<()> {
+    /// let mut claim = Metadata::new();
+    /// claim.set("claimed-by", "worker-7")?;
+    /// let claimed = db.thread("jobs").set_absent(id, claim).await?;
+    /// let is_ours = claimed.kept.is_empty();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_absent(&self, id: MessageId, values: Metadata) -> Request<Update> {
+        Request::new(self.db.clone(), self.with_id(|thread| Update::setting_absent(thread, id, values)))
     }
 
     /// Deletes a message, in any state. Its id is never free again in this thread. Fails as

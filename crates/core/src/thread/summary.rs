@@ -38,6 +38,9 @@ pub struct ThreadSummary {
     pub archived: bool,
     /// Whether lists show the thread: from its first settled message on, but not while it is hidden.
     pub listed: bool,
+    /// Whether the ids of deleted messages can be used again: see [`CreateThread::reuses_ids`](crate::operation::CreateThread::reuses_ids).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reuses_ids: bool,
     /// The generation, from 1. Each clear increases it.
     pub generation: Generation,
     /// The last sequence number that the thread has assigned, also if that message is deleted.
@@ -64,7 +67,7 @@ pub struct ThreadSummary {
     pub updated_at: Timestamp,
 }
 
-debug_without_text!(ThreadSummary { tenant, thread, title, owner, labels, metadata, archived, listed, generation, last_seq, forked_from, messages, turns, bytes, created_at, active_at, updated_at } unshown { preview });
+debug_without_text!(ThreadSummary { tenant, thread, title, owner, labels, metadata, archived, listed, reuses_ids, generation, last_seq, forked_from, messages, turns, bytes, created_at, active_at, updated_at } unshown { preview });
 
 impl ThreadSummary {
     /// The most characters of a preview: 80.
@@ -151,7 +154,7 @@ impl Keep {
 
 carries_content!(
     ThreadSummary {
-        tenant: _, thread, title, owner: _, labels: _, metadata, archived: _, listed: _, generation: _, last_seq: _,
+        tenant: _, thread, title, owner: _, labels: _, metadata, archived: _, listed: _, reuses_ids: _, generation: _, last_seq: _,
         forked_from: _, preview, messages: _, turns: _, bytes: _, created_at: _, active_at: _, updated_at: _
     }
     for (thread) => [Title(title), Metadata(metadata)], each [Preview(preview)]

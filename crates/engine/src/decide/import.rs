@@ -7,11 +7,19 @@ use throughline_core::{
     messages::{Alias, Import, Imported, ImportedRow, Origin},
 };
 
-use super::{Decided, WriteScope, load::last_seq, repair::Readable};
-use crate::{Halt, RowSource, rows::AliasRow};
+use super::{
+    Decided, WriteScope,
+    add::{Begin, expect_first_revision},
+    load::last_seq,
+    repair::Readable,
+};
+use crate::{
+    Halt, RowSource,
+    rows::{AliasRow, MessageRow},
+};
 
 impl<S: RowSource> WriteScope<'_, S> {
-    /// Adds the missing messages. It skips a message that exists or was deleted.
+    /// Adds the missing messages. It skips a message that exists, and one that was deleted unless the thread reuses ids.
     pub(super) fn import(&mut self, import: &Import) -> Decided<Imported, S> {
         let thread = &import.thread;
         rules::check_import(import)?;
@@ -23,29 +31,60 @@ impl<S: RowSource> WriteScope<'_, S> {
         self.prefetch_import(import)?;
         let mut rows = Vec::with_capacity(import.rows.len());
         let mut is_repaired = false;
-        for row in &import.rows {
-            rows.push(match self.readable(thread, &row.id, import.restores_damaged)? {
-                Readable::Tombstone => ImportedRow::Gone,
-                Readable::Message(there) if row.is_same_as(&there) => ImportedRow::Present(there.seq),
-                Readable::Message(there) => ImportedRow::Differs(there.seq),
-                Readable::Damaged(damaged) => {
-                    is_repaired = true;
-                    self.restore(thread, row, &damaged)
-                }
+        for (index, row) in import.rows.iter().enumerate() {
+            let begin = match self.readable(thread, &row.id, import.restores_damaged)? {
+                Readable::Tombstone(deleted) => match self.begin_after(thread, &row.id, &deleted)? {
+                    Some(begin) => begin,
+                    None => {
+                        rows.push(ImportedRow::Gone);
+                        continue;
+                    }
+                },
                 Readable::Missing => {
                     let state = self.living(thread)?;
-                    let seq = last_seq(state.as_ref(), thread)?.next();
-                    let message = row.to_message(self.tenant, thread, seq);
-                    self.insert(state, &message, ChangeKind::Added)?;
-                    self.record_alias(thread, &row.id, row.role, &row.origin)?;
-                    ImportedRow::Added(seq)
+                    Begin::new(last_seq(state.as_ref(), thread)?.next())
                 }
-            });
+                Readable::Message(there) => {
+                    let is_same = row.is_same_as(&there);
+                    rows.push(if is_same {
+                        ImportedRow::Present(there.seq)
+                    } else {
+                        ImportedRow::Differs(there.seq)
+                    });
+                    continue;
+                }
+                Readable::Damaged(damaged) => {
+                    is_repaired = true;
+                    rows.push(self.restore(thread, row, &damaged));
+                    continue;
+                }
+            };
+            expect_first_revision(import.revisions.get(index).copied(), &begin, thread, &row.id)?;
+            let state = self.living(thread)?;
+            let message = row.to_message(self.tenant, thread, begin.seq);
+            self.insert(state, message, &begin, ChangeKind::Added)?;
+            self.record_alias(thread, &row.id, row.role, &row.origin)?;
+            rows.push(ImportedRow::Added(begin.seq));
         }
         if is_repaired {
             self.recount(thread)?;
         }
         Ok(Imported { thread: thread.clone(), rows, deduplicated: false })
+    }
+
+    /// Returns the beginning of a new message under the id of a deleted one. `None` if the import skips it.
+    fn begin_after(
+        &mut self,
+        thread: &ThreadId,
+        id: &MessageId,
+        deleted: &MessageRow,
+    ) -> Decided<Option<Begin>, S> {
+        let has_attachments = !deleted.is_tombstone() && !deleted.attachments.is_empty();
+        if has_attachments {
+            return Ok(None);
+        }
+        let state = self.living(thread)?;
+        self.begin_again(state.as_ref(), thread, id, deleted)
     }
 
     /// Requests every row and every content before the first is needed, so that a source that loads in round trips needs two of

@@ -17,7 +17,7 @@ pub(crate) enum Named {
     /// No row, and never one before.
     Nothing,
     /// A deleted message: a tombstone, or a row up to the floor.
-    Tombstone,
+    Tombstone(MessageRow),
     /// A message.
     There(MessageRow, Seq),
 }
@@ -76,7 +76,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             None => Named::Nothing,
             Some(row) => match row.seq {
                 Some(seq) if seq > floor => Named::There(row.clone(), seq),
-                _ => Named::Tombstone,
+                _ => Named::Tombstone(row.clone()),
             },
         })
     }
@@ -87,7 +87,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let floor = self.floor(thread)?.ok_or_else(missing)?;
         match self.named(floor, thread, id)? {
             Named::There(row, _) => Ok(row),
-            Named::Nothing | Named::Tombstone => Err(missing()),
+            Named::Nothing | Named::Tombstone(_) => Err(missing()),
         }
     }
 

@@ -21,14 +21,14 @@ use crate::{
 /// The row of a thread under a message id, read with its content.
 pub(super) enum Readable {
     Missing,
-    Tombstone,
+    Tombstone(MessageRow),
     Message(Message),
     /// The row is damaged.
     Damaged(DamagedRow),
 }
 
 /// A number above every chunk of a message.
-const ALL_CHUNKS: u64 = i64::MAX as u64;
+pub(super) const ALL_CHUNKS: u64 = i64::MAX as u64;
 
 impl<S: RowSource> WriteScope<'_, S> {
     /// Reads a message with its content. A damaged message is an error, unless it is being repaired.
@@ -42,7 +42,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let read = match self.named(state.floor, thread, id) {
             Ok(Named::Nothing) if is_repair => return self.missing(thread, id),
             Ok(Named::Nothing) => return Ok(Readable::Missing),
-            Ok(Named::Tombstone) => return Ok(Readable::Tombstone),
+            Ok(Named::Tombstone(row)) => return Ok(Readable::Tombstone(row)),
             Ok(Named::There(row, _)) => self.with_content(thread, id, &row),
             Err(halt) => Err(halt),
         };
@@ -83,7 +83,9 @@ impl<S: RowSource> WriteScope<'_, S> {
                 rules::expect_damaged(delete)?;
                 return Err(PersistError::not_found(thread, id).into());
             }
-            Readable::Missing | Readable::Tombstone => return Err(PersistError::not_found(thread, id).into()),
+            Readable::Missing | Readable::Tombstone(_) => {
+                return Err(PersistError::not_found(thread, id).into());
+            }
         };
         let mut state = self.existing(thread)?;
         if delete.after.is_some() {
@@ -156,7 +158,9 @@ impl<S: RowSource> WriteScope<'_, S> {
             created_at: self.now,
             updated_at: self.now,
         };
-        MessageRow::new(&message, self.next_change())
+        let mut row = MessageRow::new(&message, self.next_change());
+        row.replaced = damaged.replaced;
+        row
     }
 
     /// Counts the readable settled messages of a thread again.

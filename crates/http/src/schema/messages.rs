@@ -128,9 +128,13 @@ pub(crate) struct DamagedMessage {
 
 /// A merge patch of a message.
 #[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub(crate) struct MessagePatch {
     /// The names to set; `null` removes a name. `null` for the whole map removes every name.
     metadata: Option<BTreeMap<String, Value>>,
+    /// The names to set where the message does not have them. No value is `null`, and no name is in `metadata`.
+    #[schema(required = false)]
+    where_absent: BTreeMap<String, Value>,
     /// The attachment keys; `null` removes all.
     attachments: Option<Vec<String>>,
 }
@@ -140,7 +144,11 @@ pub(crate) struct MessagePatch {
 pub(crate) struct Updated {
     thread: String,
     id: String,
+    seq: u64,
     metadata: BTreeMap<String, Value>,
+    /// The names of `whereAbsent` that the message had already.
+    #[schema(required = false)]
+    kept: Vec<String>,
     attachments: Vec<String>,
     revision: u64,
     deduplicated: bool,

@@ -44,6 +44,7 @@ pub(crate) enum ContentPart {
 pub(crate) struct ContentTail {
     thread: String,
     id: String,
+    seq: u64,
     state: MessageState,
     revision: u64,
     /// Whether the content was replaced since the cursor. Then the answer begins at the start.

@@ -24,6 +24,9 @@ pub(crate) struct NewThread {
     /// Whether lists omit the thread until it is published.
     #[schema(required = false)]
     hidden: bool,
+    /// Whether the ids of deleted messages can be used again. The thread keeps this for its life.
+    #[schema(required = false)]
+    reuses_ids: bool,
 }
 
 /// The summary of a thread.
@@ -42,6 +45,9 @@ pub(crate) struct ThreadSummary {
     archived: bool,
     /// Whether lists show the thread.
     listed: bool,
+    /// Whether the ids of deleted messages can be used again.
+    #[schema(required = false)]
+    reuses_ids: bool,
     generation: u64,
     /// The last sequence number that the thread has assigned.
     last_seq: u64,

@@ -36,8 +36,8 @@ fn store(messages: i64) -> Connection {
              INSERT INTO threads (tenant, thread, deleted_seq, floor, generation, gone_at, gone_question, deleted, \
              purgeable, last_segment, checksum) SELECT 'a', printf('t%06d', n), 0, 0, 1, 0, 0, 0, n <= 20, 0, 0 FROM numbers;
              INSERT INTO catalog (thread_pk, tenant, listed, archived, active_at, active_slot, hidden, has_begun, \
-             created_at, changed_at, messages, turns, bytes, last_seq, checksum, title, labels, metadata) \
-             SELECT n, 'a', n % 2, n % 3 = 0, n / 5 << 14, n / 5, 0, 1, 0, 0, 1, 1, 1, 1, 0, 'x', '{{}}', '{{}}' FROM numbers;
+             reuses_ids, created_at, changed_at, messages, turns, bytes, last_seq, checksum, title, labels, metadata) \
+             SELECT n, 'a', n % 2, n % 3 = 0, n / 5 << 14, n / 5, 0, 1, 0, 0, 0, 1, 1, 1, 1, 0, 'x', '{{}}', '{{}}' FROM numbers;
              INSERT INTO labels SELECT 'a', 'k', iif(n <= 60, 'few', 'many'), n FROM numbers;
              INSERT INTO messages (thread_pk, message_id, seq, segment, role, state, revision, appends, content_bytes, tail, \
              created_at, updated_at, position, checksum, metadata, content) \

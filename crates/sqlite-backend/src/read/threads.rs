@@ -42,8 +42,8 @@ const COLUMNS: &str = concat!(
 const ENTRY: usize = HEAD_COLUMNS;
 const ACTIVE_AT: usize = ENTRY + ENTRY_COLUMNS;
 const CALLED: usize = ACTIVE_AT + 1;
-/// The slot is the last column but one of a summary.
-const SLOT: usize = ACTIVE_AT - 2;
+/// After the slot, a summary has two more columns.
+const SLOT: usize = ACTIVE_AT - 3;
 
 /// From the latest active thread on.
 const BY_ACTIVITY: &str = "FROM catalog c INDEXED BY catalog_by_activity \

@@ -41,30 +41,30 @@ impl Listed {
 macro_rules! entry_columns {
     () => {
         "c.checksum, c.listed, c.archived, c.active_at, c.hidden, c.has_begun, c.created_at, c.changed_at, c.messages, \
-         c.turns, c.bytes, c.preview_seq, c.title, c.owner, c.labels, c.metadata, c.forked_from, c.preview, c.active_slot, c.last_seq"
+         c.turns, c.bytes, c.preview_seq, c.title, c.owner, c.labels, c.metadata, c.forked_from, c.preview, c.active_slot, c.last_seq, c.reuses_ids"
     };
 }
 pub(crate) use entry_columns;
 
 /// The number of these columns.
-pub(crate) const ENTRY_COLUMNS: usize = 20;
+pub(crate) const ENTRY_COLUMNS: usize = 21;
 
 /// Sets the columns that are in no index.
 macro_rules! set_unindexed {
     () => {
         "active_at = ?2, hidden = ?3, has_begun = ?4, created_at = ?5, changed_at = ?6, messages = ?7, turns = ?8, \
          bytes = ?9, preview_seq = ?10, checksum = ?11, title = ?12, owner = ?13, labels = ?14, metadata = ?15, \
-         forked_from = ?16, preview = ?17, last_seq = ?18"
+         forked_from = ?16, preview = ?17, last_seq = ?18, reuses_ids = ?19"
     };
 }
 
 const WRITE_UNMOVED: &str = concat!("UPDATE catalog SET ", set_unindexed!(), " WHERE thread_pk = ?1");
-const UNMOVED_PARAMETERS: usize = 18;
+const UNMOVED_PARAMETERS: usize = 19;
 const WRITE: &str = concat!(
     "INSERT INTO catalog (thread_pk, active_at, hidden, has_begun, created_at, changed_at, messages, turns, bytes, \
-     preview_seq, checksum, title, owner, labels, metadata, forked_from, preview, last_seq, tenant, listed, archived, active_slot) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) \
-     ON CONFLICT (thread_pk) DO UPDATE SET listed = ?20, archived = ?21, active_slot = ?22, ",
+     preview_seq, checksum, title, owner, labels, metadata, forked_from, preview, last_seq, reuses_ids, tenant, listed, archived, active_slot) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23) \
+     ON CONFLICT (thread_pk) DO UPDATE SET listed = ?21, archived = ?22, active_slot = ?23, ",
     set_unindexed!()
 );
 
@@ -86,6 +86,7 @@ impl EntryRow {
             preview: row.optional_str(at + 17)?,
             preview_seq: row.integer(at + 11),
             last_seq: row.integer(at + 19)?,
+            reuses_ids: row.integer(at + 20)?,
             numbers: [2, 3, 4, 5, 6, 7, 8, 9, 10].map(|column| row.integer(at + column).unwrap_or(i64::MIN)),
         };
         if row.integer(at)? != fields.checksum() {
@@ -99,6 +100,7 @@ impl EntryRow {
             archived: flag(row, at + 2)?,
             hidden: flag(row, at + 4)?,
             has_begun: flag(row, at + 5)?,
+            reuses_ids: flag(row, at + 20)?,
             forked_from: fields.forked_from.map(serde_json::from_str).transpose().ok()?,
             created_at: time(6)?,
             changed_at: time(7)?,
@@ -161,6 +163,7 @@ impl EntryWriter<'_> {
             preview: counters.preview.as_deref(),
             preview_seq: counters.preview_seq.map(|seq| number(seq.get())),
             last_seq,
+            reuses_ids: facts.reuses_ids.into(),
             numbers: [
                 facts.archived.into(),
                 counters.active_at.as_micros(),
@@ -176,7 +179,7 @@ impl EntryWriter<'_> {
         let [archived, active_at, hidden, has_begun, created_at, changed_at, messages, turns, bytes] =
             fields.numbers;
         let (checksum, listed) = (fields.checksum(), Listed::of(facts));
-        let parameters: [&dyn ToSql; 22] = [
+        let parameters: [&dyn ToSql; 23] = [
             &thread_pk,
             &active_at,
             &hidden,
@@ -195,6 +198,7 @@ impl EntryWriter<'_> {
             &fields.forked_from,
             &fields.preview,
             &fields.last_seq,
+            &fields.reuses_ids,
             &fields.tenant,
             &fields.listed,
             &archived,
@@ -222,13 +226,15 @@ struct Fields<'a> {
     preview: Option<&'a str>,
     preview_seq: Option<i64>,
     last_seq: i64,
+    reuses_ids: i64,
     numbers: [i64; 9],
 }
 
 impl Fields<'_> {
     fn checksum(&self) -> i64 {
         checksum_of!(; Self {
-            tenant, thread, listed, title, owner, labels, metadata, forked_from, preview, preview_seq, last_seq, numbers
+            tenant, thread, listed, title, owner, labels, metadata, forked_from, preview, preview_seq, last_seq, reuses_ids,
+            numbers
         } = *self)
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct ThreadLine {
     pub(super) metadata: Metadata,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) archived: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) reuses_ids: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) forked_from: Option<ForkPoint>,
     pub(super) created_at: Timestamp,
@@ -51,6 +53,7 @@ impl ThreadLine {
             labels: thread.labels.clone(),
             metadata: thread.metadata.clone(),
             archived: thread.archived,
+            reuses_ids: thread.reuses_ids,
             forked_from: thread.forked_from.as_deref().cloned(),
             created_at: thread.created_at,
         }
@@ -68,6 +71,9 @@ impl ThreadLine {
         }
         if let Some(point) = self.forked_from {
             new = new.forked_from(point);
+        }
+        if self.reuses_ids {
+            new = new.reusing_ids();
         }
         new
     }

@@ -14,6 +14,7 @@ pub(super) mod purge;
 pub(super) mod rebuild;
 pub(super) mod rename;
 pub(super) mod resolve;
+pub(super) mod reuse;
 pub(super) mod scenario;
 pub(super) mod summary;
 pub(super) mod tenants;

@@ -132,8 +132,11 @@ impl From<Message> for MessageImage {
 pub struct GoneImage {
     /// The thread.
     pub thread: ThreadId,
-    /// The id, which cannot be used again.
+    /// The id, which can be used again only in a thread that reuses ids.
     pub id: MessageId,
+    /// The last revision of the message. The revisions of a later message of the id are higher.
+    #[serde(default)]
+    pub revision: Revision,
     /// The sequence number and the attachment keys of a message that was cleared or deleted with its thread and is not purged
     /// yet.
     pub left: Option<(Seq, Vec<AttachmentKey>)>,
@@ -366,8 +369,12 @@ mod tests {
         let image = |part| Image::new(TenantId::default(), part).estimated_size();
         let attachments = vec![long.parse().unwrap(); 100];
         let thread = || "t".parse::<ThreadId>().unwrap();
-        let gone =
-            GoneImage { thread: thread(), id: "m".parse().unwrap(), left: Some((Seq::FIRST, attachments)) };
+        let gone = GoneImage {
+            thread: thread(),
+            id: "m".parse().unwrap(),
+            revision: Revision::FIRST,
+            left: Some((Seq::FIRST, attachments)),
+        };
         assert!(image(ImagePart::Gone(gone)) > 20_000);
         let why = QuarantinedChange {
             position: Position::new(1),

@@ -1,5 +1,6 @@
 //! The faults, each with the checks that have to catch it.
 
+mod absent;
 mod audit;
 mod batches;
 mod changes;
@@ -12,6 +13,7 @@ mod names;
 mod prunes;
 mod reads;
 mod replicas;
+mod reuse;
 mod sessions;
 mod tails;
 mod threads;
@@ -22,11 +24,13 @@ use super::Mutant;
 pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
     [
         writes::MUTANTS,
+        absent::MUTANTS,
         batches::MUTANTS,
         limits::MUTANTS,
         reads::MUTANTS,
         tails::MUTANTS,
         threads::MUTANTS,
+        reuse::MUTANTS,
         prunes::MUTANTS,
         imports::MUTANTS,
         names::MUTANTS,
