@@ -64,11 +64,12 @@
 //! itself.
 
 mod changes;
+mod find;
 mod keys;
 mod read;
 mod source;
 
-use throughline_core::{BoxError, Position};
+use throughline_core::{BoxError, IndexedMetadata, Position};
 
 pub use self::changes::OrderedChanges;
 use crate::{Halt, StagedRows};
@@ -120,12 +121,13 @@ pub trait OrderedWrite {
 #[derive(Debug)]
 pub struct OrderedRows<S> {
     store: S,
+    indexed: IndexedMetadata,
 }
 
 impl<S: OrderedRead> OrderedRows<S> {
     /// Returns the rows of this snapshot.
     pub const fn new(store: S) -> Self {
-        Self { store }
+        Self { store, indexed: IndexedMetadata::none() }
     }
 
     /// Returns the last position of the store.
