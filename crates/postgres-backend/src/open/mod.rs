@@ -21,7 +21,6 @@ use crate::{
 };
 
 /// What the opening of a store found.
-#[derive(Debug)]
 pub(crate) struct Opened {
     /// Whether the store has a full-text index.
     pub(crate) has_index: bool,

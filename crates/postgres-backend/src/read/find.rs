@@ -25,7 +25,7 @@ const MOST: i64 = 1000;
 
 impl Scope<'_> {
     /// Finds messages by a metadata field that the host has declared.
-    pub(super) async fn find(&mut self, indexed: &IndexedMetadata, find: &FindMessages) -> Answer<FoundMessages> {
+    pub(super) async fn found(&mut self, indexed: &IndexedMetadata, find: &FindMessages) -> Answer<FoundMessages> {
         rules::check_page(find.limit, find.max_bytes)?;
         let criterion = FindCriterion::of(find)?;
         indexed.expect(criterion.name())?;

@@ -235,7 +235,7 @@ async fn answer(
                 Err(PersistError::unsupported(operation).into())
             }
         },
-        ReadArgs::Find(find) => scope.find(indexed, find).await.map(ReadResult::Find),
+        ReadArgs::Find(find) => scope.found(indexed, find).await.map(ReadResult::Find),
         ReadArgs::Audit(read) => scope.audit(read).await.map(ReadResult::Audit),
         ReadArgs::Images(read) => Ok(ReadResult::Images(replica::images(scope.db, read, now).await?)),
         ReadArgs::ReplicationStatus(_) => Ok(ReadResult::ReplicationStatus(replica::status(scope.db).await?)),

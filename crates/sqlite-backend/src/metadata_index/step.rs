@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params, types::Value};
 use throughline_core::{IndexedMetadata, Metadata};
 
 use crate::record::Columns as _;
@@ -82,11 +82,11 @@ fn add(db: &Connection, after: i64) -> rusqlite::Result<()> {
             insert.execute(params![
                 message_pk,
                 name_pk,
-                row.get_ref(2)?,
-                row.get_ref(3)?,
-                row.get_ref(1)?,
-                row.get_ref(4)?,
-                row.get_ref(5)?,
+                row.get::<_, Value>(2)?,
+                row.get::<_, Value>(3)?,
+                row.get::<_, Value>(1)?,
+                row.get::<_, Value>(4)?,
+                row.get::<_, Value>(5)?,
                 value,
             ])?;
         }

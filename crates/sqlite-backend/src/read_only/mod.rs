@@ -5,7 +5,7 @@ mod access;
 use std::{fmt, path::Path, sync::Arc};
 
 use throughline_core::{
-    Admitted, Backend, Capabilities, Durability, OpKind, ReadArgs, Reply, Result,
+    Admitted, Backend, Capabilities, Durability, IndexedMetadata, OpKind, ReadArgs, Reply, Result,
     backend::{OwnerProcess, search::Tokenizer},
 };
 

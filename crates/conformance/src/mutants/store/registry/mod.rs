@@ -5,6 +5,7 @@ mod batches;
 mod changes;
 mod claims;
 mod consumers;
+mod finds;
 mod imports;
 mod kept;
 mod limits;
@@ -36,6 +37,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
         sessions::MUTANTS,
         replicas::MUTANTS,
         kept::MUTANTS,
+        finds::MUTANTS,
         claims::MUTANTS,
     ]
     .into_iter()
