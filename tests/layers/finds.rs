@@ -60,7 +60,10 @@ async fn a_find_through_a_transform_returns_messages_by_the_value_that_the_calle
     let db = Persistence::builder().layer(TransformLayer::new(Names)).backend(indexed()).build().unwrap();
     add(&db, "t", "a", "for Alice").await;
     add(&db, "t", "b", "for Bob").await;
-    assert_eq!((found(&db, "for Alice").await, found(&db, "for Bob").await), (vec!["a".to_owned()], vec!["b".to_owned()]));
+    assert_eq!(
+        (found(&db, "for Alice").await, found(&db, "for Bob").await),
+        (vec!["a".to_owned()], vec!["b".to_owned()])
+    );
     let page = db.thread("t").find("kind", "for Alice", 1).await.unwrap();
     assert_eq!(page.messages[0].metadata.get("kind").unwrap().get(), "\"for Alice\"");
     // The caller could not see the stored text either.
@@ -72,7 +75,10 @@ async fn a_find_by_a_secret_returns_the_messages_in_which_it_was_redacted() {
     let db = Persistence::builder().layer(RedactLayer::secrets()).backend(indexed()).build().unwrap();
     add(&db, "t", "a", TOKEN).await;
     add(&db, "t", "b", "tool").await;
-    assert_eq!((found(&db, TOKEN).await, found(&db, "tool").await), (vec!["a".to_owned()], vec!["b".to_owned()]));
+    assert_eq!(
+        (found(&db, TOKEN).await, found(&db, "tool").await),
+        (vec!["a".to_owned()], vec!["b".to_owned()])
+    );
     let page = db.find(FindMessages::new("kind", TOKEN, 1)).await.unwrap();
     assert!(!page.messages[0].metadata.get("kind").unwrap().get().contains(TOKEN));
 }

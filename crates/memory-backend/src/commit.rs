@@ -29,8 +29,8 @@ impl Store {
     ) -> Result<(PersistResult, Option<Position>)> {
         self.check_open()?;
         replication_rules::expect_primary(self.replication_state)?;
-        let mut transaction = Transaction::new(&*self, Limits::default())
-            .with_indexed_metadata(self.index.names.clone());
+        let mut transaction =
+            Transaction::new(&*self, Limits::default()).with_indexed_metadata(self.index.names.clone());
         let outcome = decided(transaction.apply(&Write { tenant, args, idempotency, now }))?;
         let (_, staged) = transaction.into_parts();
         self.commit(staged);

@@ -36,8 +36,8 @@ use std::{
 };
 
 use throughline_core::{
-    Admitted, Backend, Capabilities, Durability, IndexedMetadata, Operation, PersistArgs, PersistError, PersistResult,
-    Position, ReadArgs, Reply, Result,
+    Admitted, Backend, Capabilities, Durability, IndexedMetadata, Operation, PersistArgs, PersistError,
+    PersistResult, Position, ReadArgs, Reply, Result,
     audit::RejectedCallRecords,
     backend::{forward_operations, rules, search::Tokenizer},
     changes::{CommitNotifications, CommitNotifier},

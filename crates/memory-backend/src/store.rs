@@ -19,8 +19,8 @@ use throughline_engine::{
 };
 
 use crate::{
-    audit::AuditLog, changes::Journal, commit::decided, metadata_index::MetadataIndex, page, replica::Capture, search, sessions::Sessions,
-    thread::Thread,
+    audit::AuditLog, changes::Journal, commit::decided, metadata_index::MetadataIndex, page,
+    replica::Capture, search, sessions::Sessions, thread::Thread,
 };
 
 pub(crate) struct Store {

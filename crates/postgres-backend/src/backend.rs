@@ -11,8 +11,7 @@ use throughline_core::{
 use tokio::task::AbortHandle;
 
 use crate::{
-    OpenError, PostgresOptions, PostgresReader,
-    metadata_index,
+    OpenError, PostgresOptions, PostgresReader, metadata_index,
     open::{Opened, StoreKey},
     queue::{Committed, Pending, Write},
     search,

@@ -88,7 +88,10 @@ async fn processes_with_different_fields_keep_the_index_of_both() {
     }
     let refused = first.find(FindMessages::new("orderId", "a", 1)).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unsupported);
-    assert!(refused.detail().contains("`orderId`") && refused.detail().contains("indexed: kind"), "{refused}");
+    assert!(
+        refused.detail().contains("`orderId`") && refused.detail().contains("indexed: kind"),
+        "{refused}"
+    );
     let verified = maintenance.verify().await.unwrap();
     assert_eq!((verified.damaged, verified.indexed), (vec![], 10));
 }
@@ -186,6 +189,9 @@ async fn more_fields_than_a_store_can_index_are_refused_with_both_lists() {
     let options = SqliteOptions::new().index_metadata(names(&["f03", "one-more"]));
     let Err(OpenError::Setting { name, fault }) = options.open(&path).await else { panic!("it opened") };
     assert_eq!(name, "indexed_metadata");
-    assert!(fault.contains("f03, one-more") && fault.contains("f00, f01") && fault.contains("f15"), "{fault}");
+    assert!(
+        fault.contains("f03, one-more") && fault.contains("f00, f01") && fault.contains("f15"),
+        "{fault}"
+    );
     add(&db, "a", "tool").await;
 }

@@ -5,7 +5,10 @@ use throughline_core::{
     Position, ReadArgs, Role,
     audit::{AuditFrom, ReadAudit},
     changes::{ChangeScope, GetCursor, ListQuarantined, MoveCursor, ReadChanges},
-    messages::{Add, Batch, Delete, FindMessages, Import, ImportRow, ReadPage, Reserve, Update, UpdateContent, UpdateMode},
+    messages::{
+        Add, Batch, Delete, FindMessages, Import, ImportRow, ReadPage, Reserve, Update, UpdateContent,
+        UpdateMode,
+    },
     operations::Addressed as _,
     pipeline::Clock as _,
     replication::{EndCapture, GetReplicationStatus},

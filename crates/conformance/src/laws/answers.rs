@@ -8,8 +8,8 @@ use throughline_core::{
         Change, ChangeKind, ChangedMessage, Changes, ConsumerCursor, QuarantinedChange, QuarantinedChanges,
     },
     messages::{
-        Alias, AliasCursor, Aliases, ContentCursor, ContentTail, DamagedMessage, FindCursor, FoundMessages, OpenCursor,
-        OpenReservations, Origin, Page,
+        Alias, AliasCursor, Aliases, ContentCursor, ContentTail, DamagedMessage, FindCursor, FoundMessages,
+        OpenCursor, OpenReservations, Origin, Page,
     },
     replication::{Image, ImagePart, Images, ReplicationState, ReplicationStatus},
     search::{SearchHit, SearchHits},

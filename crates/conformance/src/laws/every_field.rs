@@ -13,9 +13,9 @@ use throughline_core::{
         ResetCursor,
     },
     messages::{
-        Add, AliasCursor, Batch, ContentChange, Delete, FindCursor, FindMessages, FindOrder, GetMessage, Import, ImportRow, ListAliases, ListOpen,
-        OpenCursor, Origin, PageFrom, ReadContent, ReadPage, Reserve, ResolveId, TakeLastMessage, Update,
-        UpdateContent, UpdateMode, Visibility,
+        Add, AliasCursor, Batch, ContentChange, Delete, FindCursor, FindMessages, FindOrder, GetMessage,
+        Import, ImportRow, ListAliases, ListOpen, OpenCursor, Origin, PageFrom, ReadContent, ReadPage,
+        Reserve, ResolveId, TakeLastMessage, Update, UpdateContent, UpdateMode, Visibility,
     },
     replication::{
         ApplyImages, BeginCapture, CaptureId, EndCapture, Epoch, GetReplicationStatus, Image, ImageCursor,

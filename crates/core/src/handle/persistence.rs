@@ -17,7 +17,9 @@ use crate::{
     Position, ReadArgs, Result, TenantId, ThreadId, Timestamp,
     change::ChangeScope,
     context::{Context, Credential, Facts, Idempotency, Shape},
-    operation::{Batch, CreateThread, FindMessages, ListTenants, ListThreads, OperationOf, SearchMessages, ThreadArgs},
+    operation::{
+        Batch, CreateThread, FindMessages, ListTenants, ListThreads, OperationOf, SearchMessages, ThreadArgs,
+    },
     pipeline::{Core, Description, Execution, InFlight, InFlightGuard, Keyless},
 };
 

@@ -3,14 +3,14 @@ use super::{
     Walk, request::refused,
 };
 use crate::{
-    Content, InvalidId, MessageId, MetadataPatch, MetadataScalar, NewMessage, NewReservation, OpKind, Position, Result,
-    ThreadId, Title,
+    Content, InvalidId, MessageId, MetadataPatch, MetadataScalar, NewMessage, NewReservation, OpKind,
+    Position, Result, ThreadId, Title,
     change::ChangeScope,
     message::ContentCursor,
     operation::{
-        Add, ArchiveThread, ClearThread, ContentChange, Delete, DeleteThread, FindMessages, GetMessage, GetThread, Import,
-        ImportRow, LabelThread, ListOpen, OperationOf, Origin, PageFrom, ReadContent, ReadPage,
-        RebuildThread, RenameThread, ResolveId, TakeLastMessage, ThreadArgs, Update, UpdateContent,
+        Add, ArchiveThread, ClearThread, ContentChange, Delete, DeleteThread, FindMessages, GetMessage,
+        GetThread, Import, ImportRow, LabelThread, ListOpen, OperationOf, Origin, PageFrom, ReadContent,
+        ReadPage, RebuildThread, RenameThread, ResolveId, TakeLastMessage, ThreadArgs, Update, UpdateContent,
         UpdateMode, Visibility,
     },
     thread::LabelPatch,

@@ -148,7 +148,8 @@ mod tests {
         assert_eq!(read("-9223372036854775808"), Some(i64::MIN.into()));
         assert_eq!(read("18446744073709551615"), Some(u64::MAX.into()));
         assert_eq!(read(r#""\u0061""#), Some("a".into()));
-        for json in ["18446744073709551616", "-9223372036854775809", "1.0", "1e2", "null", "[1]", "{}", r#""\ud800""#]
+        for json in
+            ["18446744073709551616", "-9223372036854775809", "1.0", "1e2", "null", "[1]", "{}", r#""\ud800""#]
         {
             assert_eq!(read(json), None, "{json}");
         }
@@ -164,8 +165,15 @@ mod tests {
     #[test]
     fn different_scalars_have_different_index_keys() {
         let long = "x".repeat(65);
-        let scalars: [MetadataScalar; 7] =
-            ["1".into(), 1_i64.into(), true.into(), "true".into(), "a\u{0}".into(), long.as_str().into(), "".into()];
+        let scalars: [MetadataScalar; 7] = [
+            "1".into(),
+            1_i64.into(),
+            true.into(),
+            "true".into(),
+            "a\u{0}".into(),
+            long.as_str().into(),
+            "".into(),
+        ];
         let mut keys: Vec<String> = scalars.iter().map(MetadataScalar::index_key).collect();
         assert!(keys.iter().all(|key| key.len() <= 66 && !key.contains(char::is_control)), "{keys:?}");
         keys.sort();
@@ -175,6 +183,9 @@ mod tests {
 
     #[test]
     fn debug_shows_no_text() {
-        assert_eq!(format!("{:?} {:?}", MetadataScalar::from("hunter2"), MetadataScalar::from(7_i64)), "7 bytes 7");
+        assert_eq!(
+            format!("{:?} {:?}", MetadataScalar::from("hunter2"), MetadataScalar::from(7_i64)),
+            "7 bytes 7"
+        );
     }
 }

@@ -27,8 +27,8 @@ impl<S> WriteScope<'_, S> {
 
     /// Stages the entries of a message after a patch of its metadata, unless they are the same.
     pub(super) fn index_patched(&mut self, key: &MessageKey, before: &Metadata, row: &MessageRow) {
-        let is_same = self.indexed.is_empty()
-            || self.indexed.fields(before).eq(self.indexed.fields(&row.metadata));
+        let is_same =
+            self.indexed.is_empty() || self.indexed.fields(before).eq(self.indexed.fields(&row.metadata));
         if !is_same {
             self.index_again(key, row);
         }

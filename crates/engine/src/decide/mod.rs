@@ -19,8 +19,8 @@ mod update_content;
 use std::borrow::Cow;
 
 use throughline_core::{
-    Effect, ErrorKind, IndexedMetadata, MessageId, PersistArgs, PersistError, PersistResult, TenantId, ThreadId, Timestamp,
-    operations::Addressed as _, threads::ThreadArgs,
+    Effect, ErrorKind, IndexedMetadata, MessageId, PersistArgs, PersistError, PersistResult, TenantId,
+    ThreadId, Timestamp, operations::Addressed as _, threads::ThreadArgs,
 };
 
 use crate::{

@@ -132,7 +132,9 @@ impl<S: OrderedRead> OrderedRows<S> {
                 thread: key.thread.thread.clone(),
                 seq: entries.seq,
             };
-            for entry in [of_tenant(&key.thread.tenant, name, value, &at), in_thread(&key.thread, name, value, at.seq)] {
+            for entry in
+                [of_tenant(&key.thread.tenant, name, value, &at), in_thread(&key.thread, name, value, at.seq)]
+            {
                 changes.insert(entry.clone(), &(&at, &key.id))?;
                 written.push(entry);
             }
@@ -146,7 +148,11 @@ impl<S: OrderedRead> OrderedRows<S> {
     }
 
     /// Finds messages by a metadata field.
-    pub(super) fn find(&self, tenant: &TenantId, find: &FindMessages) -> throughline_core::Result<FoundMessages> {
+    pub(super) fn find(
+        &self,
+        tenant: &TenantId,
+        find: &FindMessages,
+    ) -> throughline_core::Result<FoundMessages> {
         let criterion = FindCriterion::of(find)?;
         self.indexed.expect(criterion.name())?;
         match self.get::<Built>(&keys::of_name("indexed", criterion.name())).map_err(unavailable)? {
@@ -171,7 +177,9 @@ impl<S: OrderedRead> OrderedRows<S> {
         let value = criterion.index_key();
         let thread = find.thread.as_ref().map(|thread| ThreadKey::new(tenant, thread));
         let prefix = match &thread {
-            Some(thread) => keys::of_value("find-in", criterion.name(), &thread.tenant, Some(&thread.thread), &value),
+            Some(thread) => {
+                keys::of_value("find-in", criterion.name(), &thread.tenant, Some(&thread.thread), &value)
+            }
             None => keys::of_value("find", criterion.name(), tenant, None, &value),
         };
         let after = find.after.as_ref().map(|after| match &thread {
@@ -228,7 +236,12 @@ fn message_of(key: &str, prefix: &str) -> Result<MessageKey, BoxError> {
 /// The entry of a message among all messages of its tenant.
 fn of_tenant(tenant: &TenantId, name: &str, value: &str, at: &FindCursor) -> String {
     let time = keys::digits(ordered(at.created_at));
-    keys::of_value("find", name, tenant, None, value) + &time + "\0" + at.thread.as_str() + "\0" + &keys::digits(at.seq.get())
+    keys::of_value("find", name, tenant, None, value)
+        + &time
+        + "\0"
+        + at.thread.as_str()
+        + "\0"
+        + &keys::digits(at.seq.get())
 }
 
 /// The entry of a message in its thread.

@@ -162,7 +162,8 @@ mod tests {
 
     #[test]
     fn a_message_matches_by_the_meaning_of_its_value() {
-        let find = FindMessages::new("kind", "tool", 1).showing(throughline_core::messages::Visibility::Settled);
+        let find =
+            FindMessages::new("kind", "tool", 1).showing(throughline_core::messages::Visibility::Settled);
         let criterion = FindCriterion::of(&find).unwrap();
         let metadata = |json: &str| serde_json::from_str::<Metadata>(json).unwrap();
         let matches = |state, json: &str| criterion.matches(Seq::new(3), Seq::new(4), state, &metadata(json));
@@ -170,6 +171,11 @@ mod tests {
         assert!(matches(MessageState::Abandoned, r#"{"kind":"tool"}"#));
         assert!(!matches(MessageState::Streaming, r#"{"kind":"tool"}"#));
         assert!(!matches(MessageState::Final, r#"{"kind":"other"}"#));
-        assert!(!criterion.matches(Seq::new(4), Seq::new(4), MessageState::Final, &metadata(r#"{"kind":"tool"}"#)));
+        assert!(!criterion.matches(
+            Seq::new(4),
+            Seq::new(4),
+            MessageState::Final,
+            &metadata(r#"{"kind":"tool"}"#)
+        ));
     }
 }

@@ -26,8 +26,8 @@ pub use self::{
 };
 use crate::rows::{
     AgentKey, AliasQuery, AliasRow, AttemptKey, ChangeEvent, ConsumerKey, ConsumerRow, IdempotencyRow,
-    IdempotencyRowKey, IndexedMessage, LeftoverPurge, LeftoverQuery, MessageKey, MessageRow, QuarantineCount, QuarantineKey,
-    RangeKind, RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
+    IdempotencyRowKey, IndexedMessage, LeftoverPurge, LeftoverQuery, MessageKey, MessageRow, QuarantineCount,
+    QuarantineKey, RangeKind, RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
 };
 
 /// The rows of a transaction: the loaded rows, and the rows to write.

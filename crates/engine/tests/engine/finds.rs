@@ -3,8 +3,8 @@
 use std::{cell::Cell, collections::BTreeMap};
 
 use throughline_core::{
-    BoxError, ErrorKind, IndexedMetadata, Metadata, MetadataPatch, NewMessage, PersistArgs, ReadArgs, ReadResult,
-    Result, TenantId, Timestamp,
+    BoxError, ErrorKind, IndexedMetadata, Metadata, MetadataPatch, NewMessage, PersistArgs, ReadArgs,
+    ReadResult, Result, TenantId, Timestamp,
     messages::{Add, Delete, FindMessages, FindOrder, FoundMessages, Update},
     threads::{ClearThread, ThreadArgs},
 };
@@ -116,13 +116,23 @@ fn a_new_index_is_built_in_steps_and_answers_when_it_is_complete() {
     assert_eq!(store.find(FindMessages::new("kind", "tool", 9)).unwrap_err().kind(), ErrorKind::Busy);
     assert!(store.step(2));
     // Writes come between the steps, to messages that the build has added, and to others.
-    store.apply(9, Update::new("t".parse().unwrap(), "m0".parse().unwrap(), MetadataPatch::new().set("kind", "other").unwrap()));
+    store.apply(
+        9,
+        Update::new(
+            "t".parse().unwrap(),
+            "m0".parse().unwrap(),
+            MetadataPatch::new().set("kind", "other").unwrap(),
+        ),
+    );
     store.apply(9, Delete::new("t".parse().unwrap(), "m1".parse().unwrap()));
     store.apply(9, Delete::new("t".parse().unwrap(), "m4".parse().unwrap()));
     store.add(10, "late", "tool");
     assert_eq!(store.find(FindMessages::new("kind", "tool", 9)).unwrap_err().kind(), ErrorKind::Busy);
     while store.step(2) {}
-    assert_eq!((store.found("tool"), store.found("other")), (vec!["m2".into(), "m3".into(), "late".into()], vec!["m0".into()]));
+    assert_eq!(
+        (store.found("tool"), store.found("other")),
+        (vec!["m2".into(), "m3".into(), "late".into()], vec!["m0".into()])
+    );
     assert_eq!(store.entries(), 8);
     store.declare(&["kind"]);
     assert!(!store.step(2), "the index is complete");

@@ -117,18 +117,18 @@ async fn take(db: &mut PgConnection) -> sqlx::Result<Step> {
         return Ok(if has_work { Step::Elsewhere } else { Step::Done });
     };
     let n: i32 = held.try_get("n")?;
-    let after = (
-        held.try_get("recovered_tenant")?,
-        held.try_get("recovered_thread")?,
-        held.try_get("recovered_id")?,
-    );
+    let after =
+        (held.try_get("recovered_tenant")?, held.try_get("recovered_thread")?, held.try_get("recovered_id")?);
     let name: Option<String> = held.try_get("name")?;
     let keys = keys(db, if name.is_some() { KEYS } else { ENTRIES }, &after).await?;
     let Some(last) = keys.last() else {
         match name {
             Some(_) => record(db, n, true, &after).await?,
             None => drop(
-                sqlx::query("DELETE FROM throughline.metadata_names WHERE n = $1").bind(n).execute(db).await?,
+                sqlx::query("DELETE FROM throughline.metadata_names WHERE n = $1")
+                    .bind(n)
+                    .execute(db)
+                    .await?,
             ),
         }
         return Ok(Step::Taken);
@@ -146,8 +146,7 @@ async fn take(db: &mut PgConnection) -> sqlx::Result<Step> {
 
 async fn keys(db: &mut PgConnection, sql: &'static str, after: &Names) -> sqlx::Result<Vec<Names>> {
     let (tenant, thread, id) = after;
-    let rows =
-        sqlx::query(sql).bind(tenant).bind(thread).bind(id).bind(MESSAGES).fetch_all(&mut *db).await?;
+    let rows = sqlx::query(sql).bind(tenant).bind(thread).bind(id).bind(MESSAGES).fetch_all(&mut *db).await?;
     rows.iter().map(names).collect()
 }
 

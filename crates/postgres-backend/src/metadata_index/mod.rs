@@ -59,7 +59,11 @@ pub(crate) struct NamesCache(Mutex<Arc<MetadataNames>>);
 
 impl NamesCache {
     /// Returns the names of a version of the table: reads them again if the cache has another version.
-    pub(crate) async fn of_version(&self, db: &mut PgConnection, version: i64) -> sqlx::Result<Arc<MetadataNames>> {
+    pub(crate) async fn of_version(
+        &self,
+        db: &mut PgConnection,
+        version: i64,
+    ) -> sqlx::Result<Arc<MetadataNames>> {
         let known = Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner));
         if known.version == version {
             return Ok(known);

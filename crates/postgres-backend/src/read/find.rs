@@ -25,15 +25,23 @@ const MOST: i64 = 1000;
 
 impl Scope<'_> {
     /// Finds messages by a metadata field that the host has declared.
-    pub(super) async fn found(&mut self, indexed: &IndexedMetadata, find: &FindMessages) -> Answer<FoundMessages> {
+    pub(super) async fn found(
+        &mut self,
+        indexed: &IndexedMetadata,
+        find: &FindMessages,
+    ) -> Answer<FoundMessages> {
         rules::check_page(find.limit, find.max_bytes)?;
         let criterion = FindCriterion::of(find)?;
         indexed.expect(criterion.name())?;
         let name = sqlx::query(NAME).bind(criterion.name()).fetch_optional(&mut *self.db).await?;
         let Some(name) = name else {
             let name = criterion.name();
-            let detail = format!("another host has dropped the index of the metadata field `{name}`: open the store again");
-            return Err(PersistError::new(ErrorKind::Unsupported, detail).with_effect(Effect::NotApplied).into());
+            let detail = format!(
+                "another host has dropped the index of the metadata field `{name}`: open the store again"
+            );
+            return Err(PersistError::new(ErrorKind::Unsupported, detail)
+                .with_effect(Effect::NotApplied)
+                .into());
         };
         if !name.try_get::<bool, _>("is_complete")? {
             return Err(index_is_incomplete(criterion.name()).into());

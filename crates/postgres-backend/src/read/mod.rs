@@ -24,7 +24,8 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 use throughline_core::{
-    Effect, ErrorKind, IndexedMetadata, PersistError, ReadArgs, ReadResult, Result, TenantId, ThreadId, Timestamp,
+    Effect, ErrorKind, IndexedMetadata, PersistError, ReadArgs, ReadResult, Result, TenantId, ThreadId,
+    Timestamp,
 };
 use throughline_engine::rows::ThreadRow;
 use tokio::time::{sleep, timeout};

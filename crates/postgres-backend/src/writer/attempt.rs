@@ -80,7 +80,8 @@ impl Prepared {
     }
 }
 
-const REPLICATION_STATE: &str = "SELECT epoch, is_replica, metadata_version FROM throughline.store WHERE id = 1";
+const REPLICATION_STATE: &str =
+    "SELECT epoch, is_replica, metadata_version FROM throughline.store WHERE id = 1";
 
 /// Runs everything except the commit. After a failure, the caller closes the connection or rolls back.
 pub(super) async fn prepare(

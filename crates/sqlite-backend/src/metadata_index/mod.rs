@@ -99,8 +99,7 @@ pub(crate) fn declare(
     if stored.iter().count() + new.len() > IndexedMetadata::MAX_NAMES {
         return Err(DeclareError::TooMany { declared: declared.clone(), stored });
     }
-    let has_messages: bool =
-        db.query_row("SELECT EXISTS (SELECT 1 FROM messages)", [], |row| row.get(0))?;
+    let has_messages: bool = db.query_row("SELECT EXISTS (SELECT 1 FROM messages)", [], |row| row.get(0))?;
     for name in new {
         db.execute(
             "INSERT INTO metadata_names (name, recovered) VALUES (?1, ?2)",
@@ -188,6 +187,8 @@ impl MetadataWork {
 
 /// Makes the store build every index again from its messages: in a copy without entries.
 pub(crate) fn rebuild(db: &Connection) -> rusqlite::Result<()> {
-    db.execute_batch("DELETE FROM metadata_values; DELETE FROM metadata_names WHERE name IS NULL; \
-                      UPDATE metadata_names SET recovered = 0")
+    db.execute_batch(
+        "DELETE FROM metadata_values; DELETE FROM metadata_names WHERE name IS NULL; \
+                      UPDATE metadata_names SET recovered = 0",
+    )
 }

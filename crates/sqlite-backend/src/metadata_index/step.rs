@@ -28,9 +28,8 @@ pub(super) fn run(db: &Connection) -> rusqlite::Result<bool> {
         remove(db, name_pk, after)?;
         return Ok(true);
     }
-    let after: Option<i64> = db
-        .prepare_cached("SELECT min(recovered) FROM metadata_names")?
-        .query_row([], |row| row.get(0))?;
+    let after: Option<i64> =
+        db.prepare_cached("SELECT min(recovered) FROM metadata_names")?.query_row([], |row| row.get(0))?;
     match after {
         Some(after) => add(db, after).map(|()| true),
         None => Ok(false),
@@ -96,6 +95,7 @@ fn add(db: &Connection, after: i64) -> rusqlite::Result<()> {
         }
     }
     drop(rows);
-    db.prepare_cached("UPDATE metadata_names SET recovered = ?1 WHERE recovered IS NOT NULL")?.execute([last])?;
+    db.prepare_cached("UPDATE metadata_names SET recovered = ?1 WHERE recovered IS NOT NULL")?
+        .execute([last])?;
     Ok(())
 }

@@ -58,7 +58,11 @@ pub(super) const OF_TENANT: [&str; 2] = [
 ];
 
 /// Finds messages by a metadata field that the host has declared.
-pub(super) fn find(scope: Scope<'_>, indexed: &IndexedMetadata, find: &FindMessages) -> Result<FoundMessages> {
+pub(super) fn find(
+    scope: Scope<'_>,
+    indexed: &IndexedMetadata,
+    find: &FindMessages,
+) -> Result<FoundMessages> {
     rules::check_page(find.limit, find.max_bytes)?;
     let criterion = FindCriterion::of(find)?;
     indexed.expect(criterion.name())?;
@@ -67,7 +71,9 @@ pub(super) fn find(scope: Scope<'_>, indexed: &IndexedMetadata, find: &FindMessa
         Some(_) => return Err(index_is_incomplete(criterion.name())),
         None => {
             let name = criterion.name();
-            let detail = format!("another host has dropped the index of the metadata field `{name}`: open the store again");
+            let detail = format!(
+                "another host has dropped the index of the metadata field `{name}`: open the store again"
+            );
             return Err(PersistError::new(ErrorKind::Unsupported, detail).with_effect(Effect::NotApplied));
         }
     };
@@ -84,7 +90,12 @@ pub(super) fn find(scope: Scope<'_>, indexed: &IndexedMetadata, find: &FindMessa
         };
         // Messages up to the floor need not be skipped.
         let seq = if backward == 0 { seq.max(head.floor) } else { seq };
-        return entries(scope, (find, &criterion), IN_THREAD[backward], params![thread_pk, name_pk, value, seq]);
+        return entries(
+            scope,
+            (find, &criterion),
+            IN_THREAD[backward],
+            params![thread_pk, name_pk, value, seq],
+        );
     }
     let parameters = params![scope.tenant.as_str(), name_pk, value, at, thread, seq];
     entries(scope, (find, &criterion), OF_TENANT[backward], parameters)
@@ -120,7 +131,8 @@ fn examine(
     let at = FindCursor { created_at, thread: thread.clone(), seq };
     let floor = row.integer(FLOOR).and_then(|floor| u64::try_from(floor).ok()).map_or(Seq::ZERO, Seq::new);
     // An entry without a message, of a tombstone or of a cleared message is none of the answer.
-    let is_hidden = row.is_null(1) || row.is_null(3) || row.integer(THREAD_IS_DELETED) != Some(0) || seq <= floor;
+    let is_hidden =
+        row.is_null(1) || row.is_null(3) || row.integer(THREAD_IS_DELETED) != Some(0) || seq <= floor;
     if is_hidden {
         return Ok(page.examine(at, Ok(None)));
     }

@@ -36,7 +36,8 @@ use std::{
 
 use rusqlite::Connection;
 use throughline_core::{
-    IndexedMetadata, PersistError, ReadArgs, ReadResult, Result, TenantId, Timestamp, backend::search::Tokenizer,
+    IndexedMetadata, PersistError, ReadArgs, ReadResult, Result, TenantId, Timestamp,
+    backend::search::Tokenizer,
 };
 
 use self::{call::Times, pool::Pool, search::Searching};

@@ -154,7 +154,8 @@ fn the_cost_of_a_find_is_that_of_its_page() {
     }
     // In the middle of the messages of one moment.
     for sql in find::OF_TENANT {
-        let middle = |messages: i64| cost(messages, sql, &[&"a", &1, &"t:x", &(messages / 2), &"t000001", &7]);
+        let middle =
+            |messages: i64| cost(messages, sql, &[&"a", &1, &"t:x", &(messages / 2), &"t000001", &7]);
         let ((few, shown), (many, rows)) = (middle(200), middle(10_000));
         assert_eq!((shown, rows), (5, 5), "{sql}");
         assert!(many <= few + 10, "{few} steps of 200, {many} steps of 10000: {sql}");

@@ -204,11 +204,20 @@ impl Worker {
             let second = self.has_second_library.then_some(SECOND_LIBRARY);
             let should_reopen = self.should_reopen().then_some(PROBE_INTERVAL);
             let blobs = self.connection.as_ref().and_then(|_| self.unnamed_blobs.timeout());
-            let idle =
-                [wal, self.space.timeout(), self.probes(), commits, index, metadata, second, should_reopen, blobs]
-                    .into_iter()
-                    .flatten()
-                    .min();
+            let idle = [
+                wal,
+                self.space.timeout(),
+                self.probes(),
+                commits,
+                index,
+                metadata,
+                second,
+                should_reopen,
+                blobs,
+            ]
+            .into_iter()
+            .flatten()
+            .min();
             match self.queue.wait(took_one, idle) {
                 Woken::ForWrites => {
                     took_one = self.serve_writes() == 1;

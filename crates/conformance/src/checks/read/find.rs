@@ -7,7 +7,8 @@ use throughline_core::{
     Persistence, Role, Timestamp,
     backend::EstimatedSize as _,
     messages::{
-        Add, Batch, FindMessages, FindOrder, FoundMessages, Import, ImportRow, Reserve, UpdateMode, Visibility,
+        Add, Batch, FindMessages, FindOrder, FoundMessages, Import, ImportRow, Reserve, UpdateMode,
+        Visibility,
     },
     threads::Keep,
 };
@@ -159,7 +160,11 @@ async fn pages(rig: Rig) {
                 backward(limit).in_thread(thread_id("t")),
             ),
         ] {
-            assert_eq!(walk(&db, forward).await, divided(due, limit as usize), "oldest first, {limit} a page");
+            assert_eq!(
+                walk(&db, forward).await,
+                divided(due, limit as usize),
+                "oldest first, {limit} a page"
+            );
             let reversed: Vec<&str> = due.iter().rev().copied().collect();
             assert_eq!(
                 walk(&db, backward).await,
@@ -193,9 +198,12 @@ async fn patched(rig: Rig) {
 
 async fn removed(rig: Rig) {
     let (db, field) = (rig.db().await, field(&rig));
-    for (thread, names) in
-        [("t", ["deleted", "stays"]), ("pruned", ["old", "young"]), ("cleared", ["c1", "c2"]), ("dead", ["d1", "d2"])]
-    {
+    for (thread, names) in [
+        ("t", ["deleted", "stays"]),
+        ("pruned", ["old", "young"]),
+        ("cleared", ["c1", "c2"]),
+        ("dead", ["d1", "d2"]),
+    ] {
         for name in names {
             db.thread(thread).add(with(name, &field, "\"tool\"")).await.expect("an addition");
             rig.clock.advance(Duration::from_secs(1));
@@ -233,7 +241,10 @@ async fn tenants(rig: Rig) {
     let (store, field) = (rig.db().await, field(&rig));
     let db = store.for_tenant("mine".parse().expect("a tenant"));
     for n in 0..5 {
-        db.thread(["t", "u"][n % 2]).add(with(&format!("m{n}"), &field, "\"tool\"")).await.expect("an addition");
+        db.thread(["t", "u"][n % 2])
+            .add(with(&format!("m{n}"), &field, "\"tool\""))
+            .await
+            .expect("an addition");
         rig.clock.advance(Duration::from_secs(1));
     }
     let finds = [
@@ -266,7 +277,10 @@ async fn states(rig: Rig) {
         db.run(Reserve::new(thread_id("t"), row)).await.expect("a reservation");
         thread.update_content(id(name), append("x"), UpdateMode::Partial).await.expect("an append");
     }
-    thread.update_content(id("left"), append("."), UpdateMode::Abandon { reason: None }).await.expect("an end");
+    thread
+        .update_content(id("left"), append("."), UpdateMode::Abandon { reason: None })
+        .await
+        .expect("an end");
     thread.update_content(id("done"), append("."), UpdateMode::Final).await.expect("an end");
     let patch = MetadataPatch::new().set(&*field, &8).expect("a value");
     thread.update(id("patched"), patch).await.expect("a patch");
@@ -289,7 +303,9 @@ async fn undeclared(rig: Rig) {
     let (db, field) = (rig.db().await, field(&rig));
     let name = format!("{field}-undeclared");
     db.thread("t").add(with("m", &name, "\"tool\"")).await.expect("an addition");
-    for find in [FindMessages::new(&name, "tool", 1), FindMessages::new(&name, "tool", 1).in_thread(thread_id("t"))] {
+    for find in
+        [FindMessages::new(&name, "tool", 1), FindMessages::new(&name, "tool", 1).in_thread(thread_id("t"))]
+    {
         let error = refused(db.find(find).await, ErrorKind::Unsupported);
         let detail = error.to_string();
         assert!(detail.contains(&format!("`{name}`")) && detail.contains(&field), "{detail}");
@@ -299,7 +315,7 @@ async fn undeclared(rig: Rig) {
 async fn bytes(rig: Rig) {
     let (db, field) = (rig.db().await, field(&rig));
     for name in ["a", "b", "c"] {
-        let message = NewMessage::user("x".repeat(10_000)).with_id(id(name));
+        let message = NewMessage::user(&"x".repeat(10_000)).with_id(id(name));
         let message = message.with_metadata(metadata(&field, "\"tool\""));
         db.thread("t").add(message).await.expect("an addition");
         rig.clock.advance(Duration::from_secs(1));
@@ -414,7 +430,11 @@ async fn random(rig: Rig) {
                     is_shown && MetadataScalar::under(&message.metadata, &field) == Some(value.into())
                 });
                 let find = oldest(&field, value, 3).showing(visibility).in_thread(thread_id(thread));
-                assert_eq!(walk(&db, find).await.concat(), ids(&messages), "{value} in {thread}, {visibility:?}");
+                assert_eq!(
+                    walk(&db, find).await.concat(),
+                    ids(&messages),
+                    "{value} in {thread}, {visibility:?}"
+                );
                 scanned.extend(messages);
             }
             scanned.sort_by(|a, b| (a.created_at, &a.thread, a.seq).cmp(&(b.created_at, &b.thread, b.seq)));

@@ -34,7 +34,9 @@ impl FindFault {
                 found.brought.extend(import.rows.iter().map(|row| row.id.clone()));
             }
         });
-        let PersistArgs::Read(ReadArgs::Find(find)) = line.args.clone() else { return store.sound(line).await };
+        let PersistArgs::Read(ReadArgs::Find(find)) = line.args.clone() else {
+            return store.sound(line).await;
+        };
         let mut of_others = 0;
         if self == Self::CountsOtherTenants {
             for tenant in store.memory.found(|found| found.tenants.clone()) {

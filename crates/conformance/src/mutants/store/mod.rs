@@ -17,8 +17,8 @@ mod threads;
 use std::{fmt, sync::Arc};
 
 use throughline_core::{
-    BoxError, Capabilities, Context, Durability, IndexedMetadata, OpKind, PersistArgs, PersistError, PersistResponse,
-    backend::search::Tokenizer,
+    BoxError, Capabilities, Context, Durability, IndexedMetadata, OpKind, PersistArgs, PersistError,
+    PersistResponse, backend::search::Tokenizer,
 };
 
 use self::{backend::Faulty, special::Special};

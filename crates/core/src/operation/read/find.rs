@@ -140,7 +140,9 @@ impl FindMessages {
         let mut fields = self.metadata.iter();
         let (Some((name, value)), None) = (fields.next(), fields.next()) else {
             let count = self.metadata.len();
-            return Err(invalid(format!("a find needs exactly one metadata field, and this one has {count}")));
+            return Err(invalid(format!(
+                "a find needs exactly one metadata field, and this one has {count}"
+            )));
         };
         let value = MetadataScalar::from_json(value).ok_or_else(|| {
             let detail = format!(
@@ -245,7 +247,10 @@ impl AnswerFacts for FoundMessages {
 
     fn check(&self, asked: &Asked<'_>) -> Result<(), &'static str> {
         let threads = self.messages.iter().map(|message| &message.thread);
-        if threads.chain(self.damaged.iter().map(|damaged| &damaged.thread)).all(|thread| asked.is_for(thread)) {
+        if threads
+            .chain(self.damaged.iter().map(|damaged| &damaged.thread))
+            .all(|thread| asked.is_for(thread))
+        {
             Ok(())
         } else {
             Err("answered with a message of another thread than it was asked")

@@ -30,8 +30,8 @@ pub(super) async fn put(
 ) -> sqlx::Result<Result<(), PersistError>> {
     // The row of the store is locked, so that no host declares a name meanwhile.
     let names = MetadataNames::read(db).await?;
-    let mut transaction = Transaction::new(Source::default(), Limits::default())
-        .with_indexed_metadata(names.indexed.clone());
+    let mut transaction =
+        Transaction::new(Source::default(), Limits::default()).with_indexed_metadata(names.indexed.clone());
     for image in images {
         prefetch(transaction.source_mut(), image);
     }

@@ -32,7 +32,11 @@ impl Check<'_> {
             self.found.indexed += 1;
             if !is_of_its_message(row, &names) {
                 let owner = Owner::read(row, 3).with_message(row, 14);
-                self.report(&owner, Part::MetadataIndex, "an entry of the metadata index differs from its message");
+                self.report(
+                    &owner,
+                    Part::MetadataIndex,
+                    "an entry of the metadata index differs from its message",
+                );
             }
         }
         drop(rows);

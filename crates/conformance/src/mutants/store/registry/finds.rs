@@ -1,7 +1,8 @@
 //! Faults of finds by metadata.
 
 use throughline_core::{
-    IndexedMetadata, Metadata, MetadataScalar, PersistArgs, PersistResponse, PersistResult, ReadArgs, ReadResult,
+    IndexedMetadata, Metadata, MetadataScalar, PersistArgs, PersistResponse, PersistResult, ReadArgs,
+    ReadResult,
     messages::{FindCursor, FindMessages, FindOrder, FoundMessages, ReadPage, Visibility},
 };
 
