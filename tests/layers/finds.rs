@@ -85,8 +85,8 @@ async fn a_find_by_a_secret_returns_the_messages_in_which_it_was_redacted() {
 
 #[tokio::test]
 async fn a_find_through_encryption_is_refused_by_the_layer_and_names_the_field() {
-    let ring = KeyRing::new(Key::new("k".parse().unwrap(), &[7; 32]));
-    let db = Persistence::builder().layer(EncryptLayer::new(ring)).backend(indexed()).build().unwrap();
+    let key_ring = KeyRing::new(Key::new("k".parse().unwrap(), &[7; 32]));
+    let db = Persistence::builder().layer(EncryptLayer::new(key_ring)).backend(indexed()).build().unwrap();
     add(&db, "t", "a", "tool").await;
     let refused = db.find(FindMessages::new("kind", "tool", 9)).await.unwrap_err();
     assert_eq!((refused.kind(), refused.effect()), (ErrorKind::Unsupported, Effect::NotApplied));

@@ -111,16 +111,16 @@ fn each<K: Ord, V>(
     }
 }
 
-/// Removes the entry of a message. Another message may have its place already.
+/// Removes the entry of a message. Another message may have its sequence number already.
 fn remove<K: Ord, P: Ord, V>(
     index: &mut BTreeMap<K, BTreeMap<P, V>>,
     key: &K,
-    place: &P,
+    at: &P,
     is_its_own: impl Fn(&V) -> bool,
 ) {
     let Some(entries) = index.get_mut(key) else { return };
-    if entries.get(place).is_some_and(is_its_own) {
-        entries.remove(place);
+    if entries.get(at).is_some_and(is_its_own) {
+        entries.remove(at);
     }
     if entries.is_empty() {
         index.remove(key);

@@ -20,7 +20,7 @@ use crate::{
     warnings,
 };
 
-/// What the opening of a store found.
+/// The result of opening a store.
 pub(crate) struct Opened {
     /// Whether the store has a full-text index.
     pub(crate) has_index: bool,

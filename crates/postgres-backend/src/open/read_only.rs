@@ -7,10 +7,10 @@ use tokio::time::timeout;
 use super::{OpenError, in_time, look, migration};
 use crate::{metadata_index::MetadataNames, options::Settings, row_security, search::State};
 
-/// What a store can be searched by: the tokenizer of its full-text index, if it has one, and the indexed metadata.
+/// The indexes of a store: the tokenizer of its full-text index, if it has one, and the indexed metadata.
 type Searchable = (Option<Tokenizer>, IndexedMetadata);
 
-/// Returns what the store can be searched by.
+/// Returns the indexes of the store.
 ///
 /// It takes no lock, so that it neither waits for a process that migrates the store nor makes one wait.
 pub(crate) async fn examine(settings: &Settings) -> Result<Searchable, OpenError> {

@@ -75,7 +75,7 @@ impl Scope<'_> {
             let rows = query.fetch_all(&mut *self.db).await?;
             let is_last = rows.len() < usize::try_from(count).unwrap_or(usize::MAX) && left_out(&rows)? == 0;
             let Some(last) = rows.last() else { break };
-            after = Some(place(last)?);
+            after = Some(cursor(last)?);
             if !self.examine(&criterion, &rows, &mut page).await? || is_last {
                 break;
             }
@@ -99,7 +99,7 @@ impl Scope<'_> {
             let floor = counter(row.try_get("floor")?).map_or(Seq::ZERO, Seq::new);
             // A message that cannot be decoded is reported as damaged.
             let is_shown = row.try_get::<bool, _>("is_living")? && stored.matches(criterion, floor);
-            entries.push((place(row)?, is_shown));
+            entries.push((cursor(row)?, is_shown));
             if is_shown {
                 shown.push(stored);
             }
@@ -115,8 +115,8 @@ impl Scope<'_> {
     }
 }
 
-/// Returns the place of an entry.
-fn place(row: &PgRow) -> sqlx::Result<FindCursor> {
+/// Returns the cursor of an entry.
+fn cursor(row: &PgRow) -> sqlx::Result<FindCursor> {
     let thread: &str = row.try_get("thread")?;
     let seq: i64 = row.try_get("entry_seq")?;
     Ok(FindCursor {
@@ -128,18 +128,18 @@ fn place(row: &PgRow) -> sqlx::Result<FindCursor> {
 
 /// The statement of a find. The entries come from the index alone; the messages follow by their keys.
 fn statement(find: &FindMessages) -> String {
-    let (sign, order) = match find.order {
+    let (comparison, order) = match find.order {
         FindOrder::OldestFirst => (">", "ASC"),
         FindOrder::NewestFirst => ("<", "DESC"),
     };
     let (condition, by) = match find.thread {
         // The types of the parameters that only the other statement uses.
         Some(_) => (
-            format!("v.thread = $9 AND v.seq {sign} $6 AND $4::bigint IS NOT NULL AND $5::text IS NOT NULL"),
+            format!("v.thread = $9 AND v.seq {comparison} $6 AND $4::bigint IS NOT NULL AND $5::text IS NOT NULL"),
             format!("seq {order}"),
         ),
         None => (
-            format!("(v.created_at, v.thread, v.seq) {sign} ($4, $5, $6)"),
+            format!("(v.created_at, v.thread, v.seq) {comparison} ($4, $5, $6)"),
             format!("created_at {order}, thread {order}, seq {order}"),
         ),
     };

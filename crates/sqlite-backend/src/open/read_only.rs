@@ -17,10 +17,10 @@ use crate::{
 /// The attempts to examine a closed store while other processes open and close it.
 const ATTEMPTS: u32 = 5;
 
-/// What a store can be searched by: the tokenizer of its full-text index, if it has one, and the indexed metadata.
+/// The indexes of a store: the tokenizer of its full-text index, if it has one, and the indexed metadata.
 type Searchable = (Option<Tokenizer>, IndexedMetadata);
 
-/// Returns what the store at `path` can be searched by. Blocks.
+/// Returns the indexes of the store at `path`. Blocks.
 pub(super) fn examine(path: &Path) -> Result<Searchable, OpenError> {
     if !version::is_safe(rusqlite::version_number()) {
         return Err(OpenError::UnsafeSqlite { version: rusqlite::version() });

@@ -16,7 +16,7 @@ pub(super) enum FindFault {
     CountsOtherTenants,
 }
 
-/// What the faults remember of earlier calls.
+/// The memory of earlier calls.
 #[derive(Default)]
 pub(super) struct Found {
     tenants: HashSet<TenantId>,

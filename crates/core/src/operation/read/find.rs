@@ -189,7 +189,7 @@ impl FindCursor {
 pub struct FoundMessages {
     /// The messages, in the order of the find.
     pub messages: Vec<Message>,
-    /// The damaged messages to which the index leads. Each counts for the limit.
+    /// The damaged messages with an entry in the index. Each counts for the limit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<DamagedMessage>,
     /// The cursor of the next page. `None` after the last page.
