@@ -106,11 +106,14 @@ pub(crate) fn declare(
             params![name, has_messages.then_some(0)],
         )?;
     }
-    // Every writer reads the names again after a commit of another one.
+    // Every writer reads the names again after a commit of another one. At position 0 no writer has committed yet.
     let mut progress = Progress::read(db)?;
     progress.catch_up(db)?;
-    progress.position += 1;
-    Ok(progress.write(db)?)
+    if progress.position > 0 {
+        progress.position += 1;
+        progress.write(db)?;
+    }
+    Ok(())
 }
 
 /// Why names were not declared.
