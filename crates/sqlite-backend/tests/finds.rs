@@ -72,6 +72,14 @@ async fn a_new_field_is_built_from_stored_messages_while_the_host_writes() {
 }
 
 #[tokio::test]
+async fn a_declaration_in_a_new_file_takes_no_position() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, db) = open(&directory.path().join("chat.db"), &["kind"]).await;
+    let added = db.thread("t").add(NewMessage::user("x")).reply().await.unwrap();
+    assert_eq!(added.receipt.position.map(|position| position.get()), Some(1));
+}
+
+#[tokio::test]
 async fn processes_with_different_fields_keep_the_index_of_both() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chat.db");
