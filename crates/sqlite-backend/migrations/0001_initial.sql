@@ -233,6 +233,33 @@ CREATE TABLE search_state (
 
 INSERT INTO search_state (id, indexed, recovered, complete, tokenizer) VALUES (1, 0, NULL, 0, 'words');
 
+-- The metadata fields that hosts have declared as indexed. While the store adds its messages to the index of a new field,
+-- `recovered` is the last one that was added. A dropped field has no name; `recovered` is then the last message of which the
+-- entry was removed, and the row is deleted after the last one.
+CREATE TABLE metadata_names (
+    name_pk   INTEGER PRIMARY KEY,
+    name      TEXT UNIQUE,
+    recovered INTEGER
+) STRICT;
+
+-- The index of metadata: an entry for each message and each declared field of it. `value` is the value with its type, or its
+-- hash. The writer adds the entries in the commit of the message. A read compares each message that it finds with the value,
+-- and verification compares both.
+CREATE TABLE metadata_values (
+    message_pk INTEGER NOT NULL,
+    name_pk    INTEGER NOT NULL,
+    tenant     TEXT    NOT NULL,
+    thread     TEXT    NOT NULL,
+    thread_pk  INTEGER NOT NULL,
+    seq        INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    value      TEXT    NOT NULL,
+    PRIMARY KEY (message_pk, name_pk)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX metadata_values_in_thread ON metadata_values (thread_pk, name_pk, value, seq);
+CREATE INDEX metadata_values_of_tenant ON metadata_values (tenant, name_pk, value, created_at, thread, seq);
+
 -- The progress of this replica: the cursor that its primary issued.
 CREATE TABLE followed (
     id       INTEGER PRIMARY KEY CHECK (id = 1),

@@ -44,6 +44,7 @@ pub fn all() -> &'static [&'static Check] {
             read::open::CHECKS,
             read::bytes::CHECKS,
             read::search::CHECKS,
+            read::find::CHECKS,
             store::key::CHECKS,
             store::scope::CHECKS,
             store::text::CHECKS,

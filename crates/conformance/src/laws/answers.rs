@@ -8,8 +8,8 @@ use throughline_core::{
         Change, ChangeKind, ChangedMessage, Changes, ConsumerCursor, QuarantinedChange, QuarantinedChanges,
     },
     messages::{
-        Alias, AliasCursor, Aliases, ContentCursor, ContentTail, DamagedMessage, OpenCursor,
-        OpenReservations, Origin, Page,
+        Alias, AliasCursor, Aliases, ContentCursor, ContentTail, DamagedMessage, FindCursor, FoundMessages,
+        OpenCursor, OpenReservations, Origin, Page,
     },
     replication::{Image, ImagePart, Images, ReplicationState, ReplicationStatus},
     search::{SearchHit, SearchHits},
@@ -117,6 +117,11 @@ pub(super) fn answer(asked: &ReadArgs, tenant: &TenantId, text: &str, number: u6
             damaged: vec![thread()],
             indexed: position,
             terminated_early: true,
+        }),
+        ReadArgs::Find(_) => ReadResult::Find(FoundMessages {
+            messages: vec![shown("m")],
+            damaged: damaged(),
+            next: Some(FindCursor { created_at: at(7), thread: thread(), seq: Seq::new(7) }),
         }),
         ReadArgs::Cursor(asked) => ReadResult::Cursor(ConsumerCursor {
             consumer: asked.consumer.clone(),

@@ -13,9 +13,9 @@ use throughline_core::{
         ResetCursor,
     },
     messages::{
-        Add, AliasCursor, Batch, ContentChange, Delete, GetMessage, Import, ImportRow, ListAliases, ListOpen,
-        OpenCursor, Origin, PageFrom, ReadContent, ReadPage, Reserve, ResolveId, TakeLastMessage, Update,
-        UpdateContent, UpdateMode, Visibility,
+        Add, AliasCursor, Batch, ContentChange, Delete, FindCursor, FindMessages, FindOrder, GetMessage,
+        Import, ImportRow, ListAliases, ListOpen, OpenCursor, Origin, PageFrom, ReadContent, ReadPage,
+        Reserve, ResolveId, TakeLastMessage, Update, UpdateContent, UpdateMode, Visibility,
     },
     replication::{
         ApplyImages, BeginCapture, CaptureId, EndCapture, Epoch, GetReplicationStatus, Image, ImageCursor,
@@ -386,6 +386,12 @@ pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
     quarantined.after = Position::new(3);
     let mut attempts = ListAttempts::new(id("g"), far(), 7).with_max_bytes(1 << 16);
     attempts.before = Some(9);
+    let find = FindMessages::new("memo", "early", 7)
+        .in_thread(far())
+        .ordered(FindOrder::OldestFirst)
+        .showing(Visibility::All)
+        .after(FindCursor { created_at: at(6), thread: far(), seq: Seq::new(2) })
+        .with_max_bytes(1 << 16);
     vec![
         ("a get", GetMessage { thread: far(), id: id("m") }.into()),
         (
@@ -410,6 +416,7 @@ pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
         ("audit entries", audit.with_max_bytes(1 << 16).into()),
         ("a search of a thread", SearchMessages::new("early lat*", 7).in_thread(far()).into()),
         ("a search", SearchMessages::new("early lat*", 7).into()),
+        ("a find", find.into()),
         ("a cursor", GetCursor { consumer: id("mailer") }.into()),
         ("quarantined changes", quarantined.into()),
         ("aliases", aliases.into()),

@@ -45,6 +45,7 @@ mod admitted;
 mod audit;
 mod capabilities;
 mod forward;
+mod indexed_metadata;
 mod length;
 pub mod names;
 mod owner_process;
@@ -61,6 +62,7 @@ pub use self::{
     admitted::Admitted,
     audit::{AuditLink, PendingAuditEntry, RejectedCallRecords},
     capabilities::{Capabilities, Durability},
+    indexed_metadata::{IndexedMetadata, InvalidIndexedMetadata, index_is_incomplete},
     length::{Length, Tail},
     owner_process::OwnerProcess,
     queue_capacity::{QueueCapacity, QueuePermit, closed, unanswered, wait_until},
@@ -293,6 +295,8 @@ pub trait Backend: Send + Sync + 'static {
     ///   also if that message was deleted.
     /// - A search stays within the bounds of [`search`]. A search that reached a bound and may have missed messages
     ///   sets [`terminated_early`](crate::operation::SearchHits::terminated_early).
+    /// - A find compares the value itself with each message that its index leads to, examines a bounded number of them, and
+    ///   depends on no other tenant. It refuses a field that [`Capabilities::indexed_metadata`] does not name.
     /// - A page of the audit log contains the number of records that the store has
     ///   [written](crate::operation::AuditPage::written), which the store counts apart from the records.
     /// - Lists of open messages are ordered by the bytes of the thread id, then by sequence number. Lists of threads

@@ -3,14 +3,14 @@ use super::{
     Walk, request::refused,
 };
 use crate::{
-    Content, InvalidId, MessageId, Metadata, MetadataPatch, NewMessage, NewReservation, OpKind, Position,
-    Result, ThreadId, Title,
+    Content, InvalidId, MessageId, Metadata, MetadataPatch, MetadataScalar, NewMessage, NewReservation,
+    OpKind, Position, Result, ThreadId, Title,
     change::ChangeScope,
     message::ContentCursor,
     operation::{
-        Add, ArchiveThread, ClearThread, ContentChange, Delete, DeleteThread, GetMessage, GetThread, Import,
-        ImportRow, LabelThread, ListOpen, OperationOf, Origin, PageFrom, ReadContent, ReadPage,
-        RebuildThread, RenameThread, ResolveId, TakeLastMessage, ThreadArgs, Update, UpdateContent,
+        Add, ArchiveThread, ClearThread, ContentChange, Delete, DeleteThread, FindMessages, GetMessage,
+        GetThread, Import, ImportRow, LabelThread, ListOpen, OperationOf, Origin, PageFrom, ReadContent,
+        ReadPage, RebuildThread, RenameThread, ResolveId, TakeLastMessage, ThreadArgs, Update, UpdateContent,
         UpdateMode, Visibility,
     },
     thread::LabelPatch,
@@ -233,6 +233,30 @@ impl Thread {
     pub fn page_showing(&self, from: PageFrom, limit: u32, visibility: Visibility) -> ReadRequest<ReadPage> {
         let read = |thread| ReadPage::new(thread, from, limit).showing(visibility);
         ReadRequest::new(self.db.clone(), self.with_id(read))
+    }
+
+    /// Finds the latest messages of the thread, at most `limit`, whose metadata field `name` has this value: a string, an integer
+    /// or a boolean. The host declared the field as indexed when it opened the store. For the next page, another order or other
+    /// states, see [`Persistence::find`].
+    ///
+    /// ```no_run
+    /// # async fn example(thread: throughline_core::Thread) -> throughline_core::Result<()> {
+    /// let calls = thread.find("kind", "toolCall", 20).await?.messages;
+    /// # let _ = calls;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Unsupported` for a field that is not declared. `Busy` while the store builds the index of a new field.
+    pub fn find(
+        &self,
+        name: impl Into<String>,
+        value: impl Into<MetadataScalar>,
+        limit: u32,
+    ) -> ReadRequest<FindMessages> {
+        let find = |thread| FindMessages::new(name, value, limit).in_thread(thread);
+        ReadRequest::new(self.db.clone(), self.with_id(find))
     }
 
     /// Iterates over the messages from `from` on, to the end of the thread or back to its beginning. The walk reads

@@ -39,6 +39,7 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
             names::check(asked).map_err(|error| error.with_effect(Effect::NotApplied))
         }
         PersistArgs::Read(ReadArgs::Search(read)) => check_query(read),
+        PersistArgs::Read(ReadArgs::Find(find)) => find.criterion().map(drop),
         PersistArgs::Read(ReadArgs::Images(read)) => check_images(read.limit as usize),
         PersistArgs::Consumer(ConsumerArgs::Quarantine(change)) => check_reason(change),
         PersistArgs::Replica(replica) => check_replica(replica),

@@ -7,8 +7,8 @@ use crate::{
     ThreadId,
     backend::{AnswerBytes, EstimatedSize as _},
     operation::{
-        ListOpen, ListPurgeable, ListThreads, OpenCursor, OpenReservations, PurgeableThreads, SearchHits,
-        SearchMessages, ThreadList,
+        FindCursor, FindMessages, FoundMessages, ListOpen, ListPurgeable, ListThreads, OpenCursor,
+        OpenReservations, PurgeableThreads, SearchHits, SearchMessages, ThreadList,
     },
     thread::ThreadCursor,
 };
@@ -37,6 +37,7 @@ pub(super) fn merge(
         (ReadArgs::Search(search), ReadResult::Search(here), ReadResult::Search(there)) => {
             found(here, there, search);
         }
+        (ReadArgs::Find(find), ReadResult::Find(here), ReadResult::Find(there)) => matched(here, there, find),
         (ReadArgs::Purgeable(list), ReadResult::Purgeable(here), ReadResult::Purgeable(there)) => {
             purgeable(here, there, list);
         }
@@ -118,6 +119,25 @@ fn found(here: &mut SearchHits, there: SearchHits, search: &SearchMessages) {
     here.damaged.extend(there.damaged);
     here.indexed = Position::ZERO;
     here.terminated_early |= there.terminated_early;
+}
+
+fn matched(here: &mut FoundMessages, there: FoundMessages, find: &FindMessages) {
+    let earlier = |a: &FindCursor, b: &FindCursor| find.compare(a, b);
+    // Each side can end before it has filled its page: what lies behind the earlier end is for the next page.
+    let mut end = [here.next.take(), there.next].into_iter().flatten().min_by(earlier);
+    here.messages.extend(there.messages);
+    here.messages.sort_by(|a, b| earlier(&FindCursor::of(a), &FindCursor::of(b)));
+    if let Some(end) = &end {
+        here.messages.retain(|message| earlier(&FindCursor::of(message), end).is_le());
+    }
+    let is_short = cut(&mut here.messages, find.limit);
+    if AnswerBytes::new(find.max_bytes).cut(&mut here.messages) || is_short {
+        end = here.messages.last().map(FindCursor::of).or(end);
+    }
+    here.next = end;
+    // Damaged messages have no known time of creation: a page that repeats a range reports them again.
+    here.damaged.extend(there.damaged);
+    here.damaged.sort_unstable();
 }
 
 pub(super) fn purgeable(here: &mut PurgeableThreads, there: PurgeableThreads, list: &ListPurgeable) {

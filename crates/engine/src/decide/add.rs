@@ -121,6 +121,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         self.emit(thread, event(row.changed(id)));
         let key = self.message_key(thread, id);
         self.rows.contents.put(key.clone(), message.content.clone());
+        self.index_new(&key, &row);
         self.rows.messages.put(key, row);
         self.put_thread(thread, state);
         Ok(message)

@@ -162,6 +162,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         } else {
             self.rows.contents.put(key.clone(), message.content.clone());
         }
+        self.index_again(&key, &row);
         self.rows.messages.put(key, row);
         self.put_thread(thread, state);
         Ok(())
@@ -190,6 +191,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         } else {
             self.rows.contents.remove(key.clone());
         }
+        self.index_again(&key, &row);
         self.rows.messages.put(key, row);
         self.put_thread(thread, state);
         Ok(())

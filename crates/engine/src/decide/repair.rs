@@ -105,7 +105,9 @@ impl<S: RowSource> WriteScope<'_, S> {
         let row = self.drop_damaged(thread, id, &damaged);
         let key = self.message_key(thread, id);
         self.rows.contents.remove(key.clone());
-        self.rows.messages.put_over_stored(key, row.tombstone(self.next_change()));
+        let tombstone = row.tombstone(self.next_change());
+        self.index_again(&key, &tombstone);
+        self.rows.messages.put_over_stored(key, tombstone);
         self.recount(thread)?;
         self.emit(thread, ChangeKind::Deleted(ChangedMessage { id: id.clone(), seq, revision }));
         Ok(Deleted {
@@ -134,6 +136,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         self.emit(thread, ChangeKind::Edited(row.changed(&copy.id)));
         let key = self.message_key(thread, &copy.id);
         self.rows.contents.put(key.clone(), message.content);
+        self.index_again(&key, &row);
         self.rows.messages.put_over_stored(key, row);
         ImportedRow::Restored(message.seq)
     }

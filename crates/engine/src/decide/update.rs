@@ -16,10 +16,10 @@ impl<S: RowSource> WriteScope<'_, S> {
         let mut row = self.message(thread, id)?;
         let mut state = self.existing(thread)?;
         rules::expect_revision(update.expected, row.revision).map_err(|error| error.about(thread, id))?;
-        let before = row.metadata.byte_len();
+        let before = row.metadata.clone();
         row.metadata.apply(&update.metadata);
         let kept = set_absent(&mut row.metadata, &update.where_absent);
-        expect_metadata(before, row.metadata.byte_len(), update.max_metadata_bytes)
+        expect_metadata(before.byte_len(), row.metadata.byte_len(), update.max_metadata_bytes)
             .map_err(|error| error.about(thread, id))?;
         if let Some(attachments) = &update.attachments {
             row.attachments.clone_from(attachments);
@@ -40,6 +40,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         self.emit(thread, ChangeKind::Patched(row.changed(id)));
         let updated = answer(update, &row, kept);
         let key = self.message_key(thread, id);
+        self.index_patched(&key, &before, &row);
         self.rows.messages.put(key, row);
         Ok(updated)
     }

@@ -56,6 +56,10 @@ impl<S: OrderedRead> OrderedRows<S> {
                 return self.tail(tenant, read).map(ReadResult::Content);
             }
             ReadArgs::OpenReservations(list) => rules::check_page(list.limit, list.max_bytes)?,
+            ReadArgs::Find(find) => {
+                rules::check_page(find.limit, find.max_bytes)?;
+                return self.find(tenant, find).map(ReadResult::Find);
+            }
             ReadArgs::Threads(list) => rules::check_page(list.limit, list.max_bytes)?,
             ReadArgs::Purgeable(list) => rules::check_limit(list.limit)?,
             ReadArgs::Tenants(list) => rules::check_limit(list.limit)?,
@@ -196,7 +200,7 @@ impl<S: OrderedRead> OrderedRows<S> {
         entries.map(read).collect()
     }
 
-    fn whole(&self, key: &MessageKey, row: &MessageRow) -> Result<Message, BoxError> {
+    pub(super) fn whole(&self, key: &MessageKey, row: &MessageRow) -> Result<Message, BoxError> {
         let content = self.find_content(key)?;
         Ok(row.message(&key.thread.tenant, &key.thread.thread, &key.id, content))
     }

@@ -311,6 +311,16 @@ impl RewriteFields for Sealer<'_> {
         }
         Ok(())
     }
+
+    /// Refuses a find: each ciphertext of a value is another one.
+    fn criterion(&mut self, criterion: &mut Metadata) -> Result<()> {
+        let name = criterion.iter().next().map_or("", |(name, _)| name);
+        let detail = format!(
+            "messages cannot be found by the metadata field `{name}`: `encrypt` stores its values as ciphertext; keep a \
+             value to find by in a label of the thread"
+        );
+        Err(PersistError::new(ErrorKind::Unsupported, detail).with_effect(Effect::NotApplied))
+    }
 }
 
 /// Encrypts a read: it replaces the search query.

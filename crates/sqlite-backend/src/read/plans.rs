@@ -5,6 +5,7 @@ use rusqlite::{Connection, StatementStatus, ToSql};
 use super::{
     aliases::{ALIASES, ALIASES_OF_MESSAGE},
     content::CHUNK,
+    find,
     get::GET,
     open, page, thread, threads,
 };
@@ -122,6 +123,42 @@ fn a_settled_page_does_not_read_rows_after_an_open_message() {
         let ((few, rows), (many, rows_of_many)) = (shown(100), shown(10_000));
         assert_eq!(rows, rows_of_many, "{sql}");
         assert!(many <= few + 10, "{few} steps of 100, {many} steps of 10000: {sql}");
+    }
+}
+
+#[test]
+fn the_cost_of_a_find_is_that_of_its_page() {
+    let cost = |messages: i64, sql: &str, parameters: &[&dyn ToSql]| {
+        let connection = store(messages);
+        connection
+            .execute_batch(
+                "INSERT INTO metadata_values (message_pk, name_pk, tenant, thread, thread_pk, seq, created_at, value) \
+                 SELECT n, n % 2, iif(n % 5, 'a', 'b'), 't000001', 1, n, n, iif(n % 7, 't:x', 't:y') FROM numbers",
+            )
+            .unwrap();
+        let mut statement = connection.prepare(&format!("{sql} LIMIT 5")).unwrap();
+        let rows = statement.query_map(parameters, |_| Ok(())).unwrap().map(Result::unwrap).count();
+        (statement.get_status(StatementStatus::VmStep), rows)
+    };
+    for (at, sql) in [0, i64::MAX].into_iter().zip(find::IN_THREAD) {
+        let parameters: &[&dyn ToSql] = &[&1, &1, &"t:x", &at];
+        let ((few, shown), (many, rows)) = (cost(200, sql, parameters), cost(10_000, sql, parameters));
+        assert_eq!((shown, rows), (5, 5), "{sql}");
+        assert!(many <= few + 10, "{few} steps of 200, {many} steps of 10000: {sql}");
+    }
+    for (at, sql) in [i64::MIN, i64::MAX].into_iter().zip(find::OF_TENANT) {
+        let parameters: &[&dyn ToSql] = &[&"a", &1, &"t:x", &at, &"", &at];
+        let ((few, shown), (many, rows)) = (cost(200, sql, parameters), cost(10_000, sql, parameters));
+        assert_eq!((shown, rows), (5, 5), "{sql}");
+        assert!(many <= few + 10, "{few} steps of 200, {many} steps of 10000: {sql}");
+    }
+    // In the middle of the messages of one moment.
+    for sql in find::OF_TENANT {
+        let middle =
+            |messages: i64| cost(messages, sql, &[&"a", &1, &"t:x", &(messages / 2), &"t000001", &7]);
+        let ((few, shown), (many, rows)) = (middle(200), middle(10_000));
+        assert_eq!((shown, rows), (5, 5), "{sql}");
+        assert!(many <= few + 10, "{few} steps of 200, {many} steps of 10000: {sql}");
     }
 }
 

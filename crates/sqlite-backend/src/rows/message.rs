@@ -389,8 +389,12 @@ pub(super) fn insert(
                 numbers.get(key),
             ])
             .map_err(|error| explain(key, at, error))?;
-        // Its chunks follow; and a replica looks for the rows that it has written from images.
-        if row.chunks > 0 || source.overwrites || numbers.contains_key(key) {
+        // Its chunks and its entries in the index follow; and a replica looks for the rows that it has written from images.
+        if row.chunks > 0
+            || source.overwrites
+            || numbers.contains_key(key)
+            || staged.indexed.is_changed(key)
+        {
             let stored = StoredMessage::new(db.last_insert_rowid(), Some(seq));
             source.messages.insert(key.clone(), StoredMessage { state: Some(row.state), ..stored });
         }

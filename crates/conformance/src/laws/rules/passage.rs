@@ -226,6 +226,10 @@ fn without_content(args: &PersistArgs, buffers: bool) -> String {
     if let PersistArgs::Read(ReadArgs::Search(search)) = &mut args {
         search.query.clear();
     }
+    // So is the field of a find.
+    if let PersistArgs::Read(ReadArgs::Find(find)) = &mut args {
+        find.metadata = Metadata::new();
+    }
     for field in args.content_fields_mut() {
         match field.value {
             FieldValueMut::Whole(content) => *content = Content::empty(),

@@ -6,6 +6,7 @@ mod batches;
 mod changes;
 mod claims;
 mod consumers;
+mod finds;
 mod imports;
 mod kept;
 mod limits;
@@ -40,6 +41,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
         sessions::MUTANTS,
         replicas::MUTANTS,
         kept::MUTANTS,
+        finds::MUTANTS,
         claims::MUTANTS,
     ]
     .into_iter()
