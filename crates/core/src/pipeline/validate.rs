@@ -37,6 +37,9 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         PersistArgs::Thread(ThreadArgs::Resolve(asked)) => {
             names::check(asked).map_err(|error| error.with_effect(Effect::NotApplied))
         }
+        PersistArgs::Read(ReadArgs::Threads(list)) => {
+            list.after.as_ref().map_or(Ok(()), |after| after.expect_order(list.order))
+        }
         PersistArgs::Read(ReadArgs::Search(read)) => check_query(read),
         PersistArgs::Read(ReadArgs::Images(read)) => check_images(read.limit as usize),
         PersistArgs::Consumer(ConsumerArgs::Quarantine(change)) => check_reason(change),
@@ -160,6 +163,26 @@ fn invalid(detail: String) -> PersistError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        Timestamp,
+        operation::ListThreads,
+        thread::{ThreadCursor, ThreadOrder},
+    };
+
+    #[test]
+    fn a_list_refuses_the_cursor_of_another_order() {
+        for order in ThreadOrder::ALL {
+            let at = Timestamp::from_micros(7);
+            let cursor = ThreadCursor { order, at, thread: "t".parse().unwrap() };
+            for listed in ThreadOrder::ALL {
+                let list = ListThreads::new(1).ordered_by(listed).after(cursor.clone());
+                let refused = check(&list.into()).map_err(|error| (error.kind(), error.effect()));
+                let due =
+                    if listed == order { Ok(()) } else { Err((ErrorKind::Invalid, Effect::NotApplied)) };
+                assert_eq!(refused, due, "a cursor of `{order}` in a list of `{listed}`");
+            }
+        }
+    }
 
     #[test]
     fn a_query_above_the_byte_limit_is_refused() {

@@ -8,6 +8,7 @@ mod consumers;
 mod imports;
 mod kept;
 mod limits;
+mod lists;
 mod names;
 mod prunes;
 mod reads;
@@ -27,6 +28,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
         reads::MUTANTS,
         tails::MUTANTS,
         threads::MUTANTS,
+        lists::MUTANTS,
         prunes::MUTANTS,
         imports::MUTANTS,
         names::MUTANTS,
