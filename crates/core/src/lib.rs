@@ -271,7 +271,7 @@ pub mod threads {
             PurgeableThreads, Purged, RebuildThread, RenameThread, Tenants, ThreadArgs, ThreadChanged,
             ThreadDeleted, ThreadList, ThreadResult,
         },
-        thread::{ForkPoint, Keep, LabelPatch, ThreadCursor, ThreadSummary},
+        thread::{ForkPoint, Keep, LabelPatch, ThreadCursor, ThreadOrder, ThreadSummary},
     };
 }
 

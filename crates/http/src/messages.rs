@@ -111,7 +111,9 @@ struct MessagePage {
     messages: Vec<Message>,
     damaged: Vec<DamagedMessage>,
     has_more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<NextPage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     first_open: Option<Seq>,
     last_seq: Seq,
     position: Position,

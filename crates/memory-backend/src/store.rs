@@ -126,8 +126,8 @@ impl Store {
             }
             ReadArgs::Threads(read) => {
                 rules::check_page(read.limit, read.max_bytes)?;
-                let entries = threads.iter().filter_map(|(id, thread)| thread.entry(tenant, id));
-                ReadResult::Threads(engine_read::threads(read, entries, self.emitted()))
+                let rows = threads.iter().map(|(id, thread)| (id, &thread.row));
+                ReadResult::Threads(engine_read::threads(read, tenant, rows, self.emitted()))
             }
             ReadArgs::PlanPrune(plan) => {
                 let thread = threads.get(&plan.thread);

@@ -32,7 +32,8 @@ CREATE TABLE throughline.writers (
 -- `entry` is the thread summary as JSON; a deleted thread has none. A clear or a deletion of the thread removed the messages up
 -- to `floor`: reads do not return them, and while `purgeable` is set, some of their rows still exist in `messages`.
 -- `active_slot` is the period of about one second that contains `active_at`: a second write within the period changes no
--- indexed column, so that Postgres writes the row and no index.
+-- indexed column, so that Postgres writes the row and no index. `created_at` is null for a hidden and for a deleted thread: no
+-- list shows it.
 CREATE TABLE throughline.threads (
     tenant        text    COLLATE "C" NOT NULL,
     thread        text    COLLATE "C" NOT NULL,
@@ -49,11 +50,15 @@ CREATE TABLE throughline.threads (
     archived      boolean NOT NULL,
     active_at     bigint  NOT NULL,
     active_slot   bigint  NOT NULL GENERATED ALWAYS AS (active_at >> 20) STORED,
+    created_at    bigint,
     entry         text    COLLATE "C",
     PRIMARY KEY (tenant, thread)
 ) /*partitioned*/;
 
-CREATE INDEX threads_by_activity ON throughline.threads (tenant, archived, active_slot DESC) WHERE listed;
+CREATE INDEX threads_by_activity ON throughline.threads (tenant, listed, archived, active_slot DESC)
+    WHERE created_at IS NOT NULL;
+CREATE INDEX threads_by_creation ON throughline.threads (tenant, listed, archived, created_at, thread)
+    WHERE created_at IS NOT NULL;
 CREATE INDEX threads_purgeable ON throughline.threads (tenant, thread) WHERE purgeable;
 
 -- A copy of the labels, to find threads by them; the owner is the label with the empty name.

@@ -44,8 +44,9 @@ CREATE INDEX threads_purgeable ON threads (tenant, thread) WHERE purgeable = 1;
 -- The thread summaries: the values that the host set, and the values that derive from the messages. The commit of each change
 -- updates them, and a rebuild computes them again from the messages. `last_seq` is the last sequence number of the thread: a
 -- list that looked it up in `messages` took twice the time. A deleted thread has no row here. `active_slot` is the period of
--- 16 ms that contains `active_at`: a second write within the period changes no column of the index. `reuses_ids` says whether
--- the ids of deleted messages can be used again.
+-- 16 ms that contains `active_at`: a second write within the period changes no column of an index. `thread` is a copy of the id,
+-- for the index by the time of creation: many threads can have one time, and a list then continues within them. `reuses_ids` says
+-- whether the ids of deleted messages can be used again.
 CREATE TABLE catalog (
     thread_pk   INTEGER PRIMARY KEY REFERENCES threads (thread_pk),
     tenant      TEXT    NOT NULL,
@@ -64,6 +65,7 @@ CREATE TABLE catalog (
     preview_seq INTEGER,
     last_seq    INTEGER NOT NULL,
     checksum    INTEGER NOT NULL,
+    thread      TEXT    NOT NULL,
     title       TEXT    NOT NULL,
     owner       TEXT,
     labels      TEXT    NOT NULL,
@@ -72,7 +74,9 @@ CREATE TABLE catalog (
     preview     TEXT
 ) STRICT;
 
-CREATE INDEX catalog_by_activity ON catalog (tenant, archived, active_slot DESC) WHERE listed = 1;
+-- No list shows a hidden thread. A write of a message to a listed thread changes at most the first of these indexes.
+CREATE INDEX catalog_by_activity ON catalog (tenant, listed, archived, active_slot DESC) WHERE hidden = 0;
+CREATE INDEX catalog_by_creation ON catalog (tenant, listed, archived, created_at, thread) WHERE hidden = 0;
 
 -- A copy of the labels, to find threads by them; the owner is the label with the empty name.
 CREATE TABLE labels (

@@ -54,6 +54,7 @@ pub fn all() -> &'static [&'static Check] {
             thread::rename::CHECKS,
             thread::label::CHECKS,
             thread::list::CHECKS,
+            thread::created::CHECKS,
             thread::summary::CHECKS,
             thread::rebuild::CHECKS,
             thread::clear::CHECKS,

@@ -18,8 +18,7 @@ use throughline_core::{
         SessionRevision,
     },
     threads::{
-        ForkPoint, Generation, ListThreads, PrunePlan, PurgeableThreads, Tenants, ThreadCursor, ThreadList,
-        ThreadSummary,
+        ForkPoint, Generation, PrunePlan, PurgeableThreads, Tenants, ThreadCursor, ThreadList, ThreadSummary,
     },
 };
 
@@ -65,10 +64,10 @@ pub(super) fn answer(asked: &ReadArgs, tenant: &TenantId, text: &str, number: u6
             next: Some(OpenCursor { thread: thread(), seq: Seq::new(7) }),
         }),
         ReadArgs::Thread(_) => ReadResult::Thread(Some(entry(tenant, thread(), text, number))),
-        ReadArgs::Threads(ListThreads { .. }) => ReadResult::Threads(ThreadList {
+        ReadArgs::Threads(list) => ReadResult::Threads(ThreadList {
             threads: vec![entry(tenant, thread(), text, number)],
             damaged: vec![id("a-damaged-thread")],
-            next: Some(ThreadCursor { active_at: at(8), thread: thread() }),
+            next: Some(ThreadCursor { order: list.order, at: at(8), thread: thread() }),
             position,
         }),
         ReadArgs::PlanPrune(_) => ReadResult::PlanPrune(PrunePlan {

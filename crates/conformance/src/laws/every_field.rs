@@ -31,7 +31,7 @@ use throughline_core::{
     threads::{
         ArchiveThread, ClearThread, CreateThread, DeleteThread, ForkPoint, Generation, GetThread, Keep,
         LabelPatch, LabelThread, ListPurgeable, ListTenants, ListThreads, PlanPrune, PruneThread,
-        PublishThread, PurgeThread, RebuildThread, RenameThread, ThreadCursor,
+        PublishThread, PurgeThread, RebuildThread, RenameThread, ThreadCursor, ThreadOrder,
     },
 };
 
@@ -376,7 +376,10 @@ pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
     let page = |from, shown| ReadPage::new(far(), from, 7).with_max_bytes(1 << 16).showing(shown);
     let threads = ListThreads::new(7).of_owner(id("owner")).with_max_bytes(1 << 16).archived();
     let labels = Labels::new().with("project", "one").expect("a label");
-    let threads = threads.with_labels(labels).after(ThreadCursor { active_at: at(7), thread: t() });
+    let threads = threads.with_labels(labels).unlisted_too().ordered_by(ThreadOrder::NewestCreated);
+    let threads = threads.after(ThreadCursor { order: ThreadOrder::NewestCreated, at: at(7), thread: t() });
+    let active = ListThreads::new(7).archived_too();
+    let active = active.after(ThreadCursor { order: ThreadOrder::LatestActivity, at: at(7), thread: t() });
     let mut open = ListOpen::new(7).in_thread(far()).expired_only().with_max_bytes(1 << 16);
     open.after = Some(OpenCursor { thread: far(), seq: Seq::new(2) });
     let mut aliases = ListAliases::new(far(), 7).of_message(id("m"));
@@ -404,7 +407,8 @@ pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
         ("a page backwards", page(PageFrom::Before(Seq::new(9)), Visibility::Final).into()),
         ("open reservations", open.into()),
         ("a thread", GetThread { thread: far() }.into()),
-        ("threads", threads.into()),
+        ("threads by creation", threads.into()),
+        ("threads by activity", active.into()),
         (
             "a plan of a prune",
             PlanPrune { thread: far(), keep: Keep::everything().messages(3).bytes(9).since(at(7)) }.into(),

@@ -171,7 +171,8 @@ pub trait Backend: Send + Sync + 'static {
     /// - An id that the thread has, in any state, is `AlreadyExists`; an id that was deleted there is `Gone`. The
     ///   same id in another thread or tenant is free.
     /// - A message without blocks is final: the content `[]` does not imply a state.
-    /// - The store keeps a `created_at` of the caller; the value does not affect any order.
+    /// - The store keeps a `created_at` of the caller; the value does not affect the order of the messages. The first message of a
+    ///   thread also sets the time of its creation.
     fn add(&self, call: Admitted<'_, Add>) -> impl Future<Output = Result<Reply<Add>>> + Send {
         unsupported(&call)
     }
@@ -293,6 +294,8 @@ pub trait Backend: Send + Sync + 'static {
     ///   reports further items. It contains at least one item. [`AnswerBytes`] counts the bytes.
     /// - A page and a thread summary contain the last sequence number that the thread has ever assigned (`last_seq`),
     ///   also if that message was deleted.
+    /// - A list of threads has the [order](crate::threads::ThreadOrder) that it names, and shows no hidden thread, also if it
+    ///   lists unlisted threads. The pipeline refuses the cursor of another order.
     /// - A search stays within the bounds of [`search`]. A search that reached a bound and may have missed messages
     ///   sets [`terminated_early`](crate::operation::SearchHits::terminated_early).
     /// - A find compares the value itself with each message that its index leads to, examines a bounded number of them, and

@@ -185,7 +185,8 @@ impl Persistence {
         self.on_thread(CreateThread::new(thread))
     }
 
-    /// Lists threads, ordered by activity, latest first.
+    /// Lists threads: by activity, the latest first, or in the order that the list
+    /// [names](crate::threads::ListThreads::ordered_by).
     ///
     /// ```no_run
     /// use throughline_core::{Persistence, threads::ListThreads};
@@ -194,6 +195,10 @@ impl Persistence {
     /// let list = db.threads(ListThreads::new(50)).await?;
     /// for entry in &list.threads {
     ///     println!("{} ({} messages) {}", entry.title, entry.messages, entry.preview.as_deref().unwrap_or(""));
+    /// }
+    /// if let Some(next) = list.next {
+    ///     let more = db.threads(ListThreads::new(50).after(next)).await?;
+    ///     println!("{} more", more.threads.len());
     /// }
     /// # Ok(())
     /// # }

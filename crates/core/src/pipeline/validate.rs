@@ -38,6 +38,9 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         PersistArgs::Thread(ThreadArgs::Resolve(asked)) => {
             names::check(asked).map_err(|error| error.with_effect(Effect::NotApplied))
         }
+        PersistArgs::Read(ReadArgs::Threads(list)) => {
+            list.after.as_ref().map_or(Ok(()), |after| after.expect_order(list.order))
+        }
         PersistArgs::Read(ReadArgs::Search(read)) => check_query(read),
         PersistArgs::Read(ReadArgs::Find(find)) => find.criterion().map(drop),
         PersistArgs::Read(ReadArgs::Images(read)) => check_images(read.limit as usize),
@@ -180,7 +183,11 @@ fn invalid(detail: String) -> PersistError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MetadataPatch;
+    use crate::{
+        MetadataPatch, Timestamp,
+        operation::ListThreads,
+        thread::{ThreadCursor, ThreadOrder},
+    };
 
     #[test]
     fn an_update_where_absent_takes_no_null_no_name_twice_and_no_reserved_name() {
@@ -199,6 +206,21 @@ mod tests {
             let refused = update(patch, absent).unwrap_err();
             assert_eq!((refused.kind(), refused.effect()), (ErrorKind::Invalid, Effect::NotApplied));
             assert!(refused.detail().contains(name), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_list_refuses_the_cursor_of_another_order() {
+        for order in ThreadOrder::ALL {
+            let at = Timestamp::from_micros(7);
+            let cursor = ThreadCursor { order, at, thread: "t".parse().unwrap() };
+            for listed in ThreadOrder::ALL {
+                let list = ListThreads::new(1).ordered_by(listed).after(cursor.clone());
+                let refused = check(&list.into()).map_err(|error| (error.kind(), error.effect()));
+                let due =
+                    if listed == order { Ok(()) } else { Err((ErrorKind::Invalid, Effect::NotApplied)) };
+                assert_eq!(refused, due, "a cursor of `{order}` in a list of `{listed}`");
+            }
         }
     }
 

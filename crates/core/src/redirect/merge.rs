@@ -1,7 +1,5 @@
 //! Merges of answers from two stores.
 
-use std::cmp::Ordering;
-
 use crate::{
     ErrorKind, PersistError, PersistResponse, PersistResult, Position, ReadArgs, ReadResult, Result,
     ThreadId,
@@ -83,18 +81,18 @@ fn open(here: &mut OpenReservations, there: OpenReservations, list: &ListOpen) {
 
 fn threads(here: &mut ThreadList, there: ThreadList, list: &ListThreads) {
     // A damaged thread counts for the page of its side, which can therefore end before it is full.
-    let mut ends = [&here.next, &there.next].into_iter().flatten().cloned().collect::<Vec<_>>();
-    ends.sort_by(in_order);
-    let end = ends.into_iter().next();
+    let end = [here.next.take(), there.next].into_iter().flatten().min_by(ThreadCursor::compare);
     here.threads.extend(there.threads);
-    here.threads.sort_by(|a, b| in_order(&ThreadCursor::of(a), &ThreadCursor::of(b)));
+    here.threads.sort_by(|a, b| {
+        list.order.compare((list.order.time_of(a), &a.thread), (list.order.time_of(b), &b.thread))
+    });
     if let Some(end) = &end {
-        here.threads.retain(|entry| !end.is_before(&ThreadCursor::of(entry)));
+        here.threads.retain(|entry| !end.is_before(entry));
     }
     let is_short = cut(&mut here.threads, list.limit);
     let cut = AnswerBytes::new(list.max_bytes).cut(&mut here.threads) || is_short;
     here.next = match here.threads.last() {
-        Some(last) if cut => Some(ThreadCursor::of(last)),
+        Some(last) if cut => Some(ThreadCursor::of(list.order, last)),
         _ => end,
     };
     // Damaged threads have no known position: a repeated read from an earlier end reports them again.
@@ -145,10 +143,6 @@ pub(super) fn purgeable(here: &mut PurgeableThreads, there: PurgeableThreads, li
     here.threads.sort_unstable();
     here.threads.dedup();
     cut(&mut here.threads, list.limit);
-}
-
-fn in_order(a: &ThreadCursor, b: &ThreadCursor) -> Ordering {
-    b.active_at.cmp(&a.active_at).then_with(|| a.thread.cmp(&b.thread))
 }
 
 /// Truncates the list to `limit` entries, and returns whether there were more.

@@ -60,8 +60,8 @@ pub struct ThreadSummary {
     pub bytes: u64,
     /// The time of creation.
     pub created_at: Timestamp,
-    /// The time at which a message was last added, settled or changed; the time of creation before that. Lists are in this order.
-    /// It never decreases.
+    /// The time at which a message was last added, settled or changed; the time of creation before that. Lists are in this order
+    /// by default. It never decreases.
     pub active_at: Timestamp,
     /// The time of the last change of the thread or its messages. It never decreases.
     pub updated_at: Timestamp,
@@ -82,30 +82,6 @@ pub struct ForkPoint {
     pub thread: ThreadId,
     /// The last message that was copied.
     pub message: MessageId,
-}
-
-/// A cursor in a list of threads. The list is ordered by activity, the latest first, and then by the bytes of the ids.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ThreadCursor {
-    /// The activity of the last thread on the page.
-    pub active_at: Timestamp,
-    /// The id of that thread.
-    pub thread: ThreadId,
-}
-
-impl ThreadCursor {
-    /// Returns the cursor after `entry`.
-    #[must_use]
-    pub fn of(entry: &ThreadSummary) -> Self {
-        Self { active_at: entry.active_at, thread: entry.thread.clone() }
-    }
-
-    /// Whether `other` comes after this cursor.
-    #[must_use]
-    pub fn is_before(&self, other: &Self) -> bool {
-        (other.active_at, &self.thread) < (self.active_at, &other.thread)
-    }
 }
 
 /// The bounds of a prune: see [`PlanPrune`](crate::operation::PlanPrune).

@@ -12,7 +12,7 @@ use throughline_core::{
     changes::{Change, ChangeScope, QuarantinedChange, ReadChanges},
     messages::{DamagedMessage, ListOpen, OpenReservations, Page, PageFrom, ReadPage},
     sessions::ListAttempts,
-    threads::{ListTenants, Tenants, ThreadSummary},
+    threads::{ListTenants, Tenants},
 };
 
 use super::{OrderedRead, OrderedRows, keys};
@@ -114,9 +114,8 @@ impl<S: OrderedRead> OrderedRows<S> {
             }
             ReadArgs::Threads(list) => {
                 let rows = self.threads(tenant)?;
-                let entries: Vec<ThreadSummary> =
-                    rows.iter().filter_map(|(id, row)| row.entry(tenant, id)).collect();
-                ReadResult::Threads(read::threads(list, entries.into_iter(), self.position()?))
+                let rows = rows.iter().map(|(id, row)| (id, row));
+                ReadResult::Threads(read::threads(list, tenant, rows, self.position()?))
             }
             ReadArgs::PlanPrune(plan) => {
                 let key = of(&plan.thread);

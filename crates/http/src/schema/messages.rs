@@ -100,8 +100,10 @@ pub(crate) struct MessagePage {
     /// Whether there are more messages in the direction of the page.
     has_more: bool,
     /// The query parameter of the next page.
+    #[schema(nullable = false)]
     next: Option<NextPage>,
     /// The first open message.
+    #[schema(nullable = false)]
     first_open: Option<u64>,
     /// The last sequence number that the thread has assigned.
     last_seq: u64,
@@ -122,7 +124,9 @@ pub(crate) struct NextPage {
 #[derive(ToSchema)]
 pub(crate) struct DamagedMessage {
     thread: String,
+    #[schema(nullable = false)]
     seq: Option<u64>,
+    #[schema(nullable = false)]
     id: Option<String>,
 }
 

@@ -80,11 +80,12 @@ pub(crate) struct ForkPoint {
 /// A page of threads.
 #[derive(ToSchema)]
 pub(crate) struct ThreadPage {
-    /// The latest active threads first.
+    /// The threads, in the requested order.
     threads: Vec<ThreadSummary>,
     /// The threads of the page whose summary the store cannot read.
     damaged: Vec<String>,
     /// The value of `after` for the next page.
+    #[schema(nullable = false)]
     next: Option<String>,
     /// The position of the page. Changes after it are not on the page.
     position: u64,

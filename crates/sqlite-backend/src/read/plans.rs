@@ -1,6 +1,10 @@
 //! Tests for the cost of each statement: it grows with the result, and not with the size of the store.
 
 use rusqlite::{Connection, StatementStatus, ToSql};
+use throughline_core::{
+    Timestamp,
+    threads::{ListThreads, ThreadCursor, ThreadOrder},
+};
 
 use super::{
     aliases::{ALIASES, ALIASES_OF_MESSAGE},
@@ -37,8 +41,9 @@ fn store(messages: i64) -> Connection {
              INSERT INTO threads (tenant, thread, deleted_seq, floor, generation, gone_at, gone_question, deleted, \
              purgeable, last_segment, checksum) SELECT 'a', printf('t%06d', n), 0, 0, 1, 0, 0, 0, n <= 20, 0, 0 FROM numbers;
              INSERT INTO catalog (thread_pk, tenant, listed, archived, active_at, active_slot, hidden, has_begun, \
-             reuses_ids, created_at, changed_at, messages, turns, bytes, last_seq, checksum, title, labels, metadata) \
-             SELECT n, 'a', n % 2, n % 3 = 0, n / 5 << 14, n / 5, 0, 1, 0, 0, 0, 1, 1, 1, 1, 0, 'x', '{{}}', '{{}}' FROM numbers;
+              reuses_ids, created_at, changed_at, messages, turns, bytes, last_seq, checksum, thread, title, labels, metadata) \
+              SELECT n, 'a', n % 2, n % 3 = 0, n / 5 << 14, n / 5, 0, 1, 0, n % 2, 0, 1, 1, 1, 1, 0, printf('t%06d', n), 'x', \
+              '{{}}', '{{}}' FROM numbers;
              INSERT INTO labels SELECT 'a', 'k', iif(n <= 60, 'few', 'many'), n FROM numbers;
              INSERT INTO messages (thread_pk, message_id, seq, segment, role, state, revision, appends, content_bytes, tail, \
              created_at, updated_at, position, checksum, metadata, content) \
@@ -164,13 +169,26 @@ fn the_cost_of_a_find_is_that_of_its_page() {
 
 #[test]
 fn the_cost_of_a_list_of_threads_is_that_of_its_page() {
-    // From the beginning, and from the middle of threads that were active at the same time.
-    for (active_at, thread) in [(i64::MAX, ""), (15 << 14, "t000076")] {
-        let begin: [&dyn ToSql; 6] = [&"a", &false, &active_at, &thread, &5, &Listed::slot(active_at)];
-        costs_the_same(&threads::statement(false, 0), &begin);
+    for order in ThreadOrder::ALL {
+        let first = ListThreads::new(5).ordered_by(order);
+        for listed in [true, false] {
+            let begin: [&dyn ToSql; 4] = [&"a", &false, &listed, &5];
+            costs_the_same(&threads::statement(&first, false, 0), &begin);
+        }
+        let few: [&dyn ToSql; 9] = [&"a", &false, &true, &5, &0, &"", &0, &"k", &"few"];
+        costs_the_same(&threads::statement(&first, true, 1), &few);
+        let many: [&dyn ToSql; 9] = [&"a", &false, &true, &5, &0, &"", &0, &"k", &"many"];
+        costs_the_same(&threads::statement(&first, false, 1), &many);
     }
-    let few: [&dyn ToSql; 8] = [&"a", &false, &i64::MAX, &"", &5, &Listed::slot(i64::MAX), &"k", &"few"];
-    costs_the_same(&threads::statement(true, 1), &few);
+    // From the middle of threads that were active, or all of them created, at the same time.
+    for (order, at) in ThreadOrder::ALL.into_iter().zip([15 << 14, 1, 1]) {
+        let cursor =
+            ThreadCursor { order, at: Timestamp::from_micros(at), thread: "t000076".parse().unwrap() };
+        let rest = ListThreads::new(5).ordered_by(order).after(cursor);
+        let after: [&dyn ToSql; 7] = [&"a", &false, &true, &5, &at, &"t000076", &Listed::slot(at)];
+        let parameters = if order == ThreadOrder::LatestActivity { &after[..] } else { &after[..6] };
+        costs_the_same(&threads::statement(&rest, false, 0), parameters);
+    }
     costs_the_same(&format!("{} LIMIT 5", threads::PURGEABLE), &[&"a", &"t000010"]);
 }
 

@@ -4,6 +4,7 @@ pub(super) mod catalog;
 pub(super) mod clear;
 pub(super) mod concurrent;
 pub(super) mod create;
+pub(super) mod created;
 pub(super) mod delete;
 pub(super) mod fork;
 pub(super) mod import;

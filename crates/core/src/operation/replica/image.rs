@@ -106,6 +106,7 @@ pub struct ThreadImage {
     /// Whether some messages up to the floor still have to be purged.
     pub purgeable: bool,
     /// The stats of the thread. `None` for a deleted thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<ThreadStats>,
 }
 
@@ -139,6 +140,7 @@ pub struct GoneImage {
     pub revision: Revision,
     /// The sequence number and the attachment keys of a message that was cleared or deleted with its thread and is not purged
     /// yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<(Seq, Vec<AttachmentKey>)>,
 }
 

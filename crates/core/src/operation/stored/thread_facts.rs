@@ -29,6 +29,7 @@ pub struct ThreadStats {
     /// The title.
     pub title: Title,
     /// The owner inside the tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<OwnerId>,
     /// The labels of the host.
     pub labels: Labels,
@@ -44,6 +45,7 @@ pub struct ThreadStats {
     #[serde(default)]
     pub reuses_ids: bool,
     /// The source of a fork.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<ForkPoint>,
     /// The time of creation.
     pub created_at: Timestamp,

@@ -10,6 +10,7 @@ mod finds;
 mod imports;
 mod kept;
 mod limits;
+mod lists;
 mod names;
 mod prunes;
 mod reads;
@@ -32,6 +33,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
         tails::MUTANTS,
         threads::MUTANTS,
         reuse::MUTANTS,
+        lists::MUTANTS,
         prunes::MUTANTS,
         imports::MUTANTS,
         names::MUTANTS,
