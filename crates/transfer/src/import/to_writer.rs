@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use throughline_core::{
     ErrorKind, MessageId, Persistence, ThreadId,
-    messages::{ImportRow, PageFrom},
+    messages::{Import, ImportRow, PageFrom},
 };
 use tokio::{
     runtime::Handle,
@@ -20,8 +20,9 @@ use crate::{Location, TransferError};
 /// The most items, and the most bytes of messages, that wait for the writer. A single message may be larger.
 const WAITING: usize = 16;
 const WAITING_BYTES: u32 = 8 << 20;
-/// The most rows of one import; an import also has a limit of bytes, unless a single row is larger.
-const ROWS: usize = 200;
+/// The most rows of one import: as many as an import can have, because a larger transaction writes fewer pages for each row. An
+/// import also has a limit of bytes, unless a single row is larger.
+const ROWS: usize = Import::MAX_ROWS;
 const BYTES: usize = 1 << 20;
 /// The most messages that [`Sink::latest`] returns.
 const LATEST: u32 = 50;
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_bytes_of_a_message_count_until_the_writer_took_it() {
+    async fn the_bytes_of_a_message_count_until_the_writer_has_written_it() {
         let (mut sink, mut taken) = sink();
         for (bytes, free) in [(1_000, ALL - 1_000), (2 * ALL, 0)] {
             sink = take(sink, [row(bytes), Step::End]).await;
