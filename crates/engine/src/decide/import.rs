@@ -92,9 +92,15 @@ impl<S: RowSource> WriteScope<'_, S> {
     fn prefetch_import(&mut self, import: &Import) -> Decided<(), S> {
         // Also for a new thread: each row is looked up once the first message has created the thread.
         let floor = self.floor(&import.thread)?.unwrap_or(Seq::ZERO);
+        // A repair looks for rows that the thread may have lost.
+        let is_empty = !import.restores_damaged && self.never_had_a_message(&import.thread)?;
         let mut stopped = None;
         for row in &import.rows {
             let key = self.message_key(&import.thread, &row.id);
+            if is_empty {
+                self.rows.messages.insert_loaded(key, None);
+                continue;
+            }
             let source = &mut *self.source;
             match self.rows.messages.get_or_load(&key, || source.message(&key)) {
                 Ok(Some(found)) if found.seq.is_some_and(|seq| seq > floor) => {

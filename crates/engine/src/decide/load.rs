@@ -58,6 +58,12 @@ impl<S: RowSource> WriteScope<'_, S> {
         }
     }
 
+    /// Returns whether the thread exists and has never had a message: then no row is under any id of it.
+    pub(super) fn never_had_a_message(&mut self, thread: &ThreadId) -> Decided<bool, S> {
+        let found = self.thread_ref(thread)?;
+        Ok(found.is_some_and(|row| row.last_seq == Seq::ZERO && !row.order_is_damaged))
+    }
+
     /// Returns the thread, for a write that requires it.
     pub(super) fn existing(&mut self, thread: &ThreadId) -> Decided<ThreadRow, S> {
         self.living(thread)?.ok_or_else(|| rules::no_such_thread(thread).into())

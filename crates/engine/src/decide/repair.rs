@@ -38,8 +38,9 @@ impl<S: RowSource> WriteScope<'_, S> {
         id: &MessageId,
         is_repair: bool,
     ) -> Decided<Readable, S> {
-        let Some(state) = self.living(thread)? else { return Ok(Readable::Missing) };
-        let read = match self.named(state.floor, thread, id) {
+        // An import reads many messages of one thread, so that its row is not cloned for each.
+        let Some(floor) = self.floor(thread)? else { return Ok(Readable::Missing) };
+        let read = match self.named(floor, thread, id) {
             Ok(Named::Nothing) if is_repair => return self.missing(thread, id),
             Ok(Named::Nothing) => return Ok(Readable::Missing),
             Ok(Named::Tombstone(row)) => return Ok(Readable::Tombstone(row)),
@@ -54,9 +55,9 @@ impl<S: RowSource> WriteScope<'_, S> {
             {
                 let key = self.message_key(thread, id);
                 let damaged = self.source.damaged_message(&key)?;
+                let last = self.existing(thread)?.last_seq;
                 // With another sequence number, the message would move or the thread would skip numbers.
-                let is_given =
-                    |damaged: &DamagedRow| damaged.seq > state.floor && damaged.seq <= state.last_seq;
+                let is_given = |damaged: &DamagedRow| damaged.seq > floor && damaged.seq <= last;
                 damaged.filter(is_given).map(Readable::Damaged).ok_or_else(|| error.into())
             }
             Err(halt) => Err(halt),

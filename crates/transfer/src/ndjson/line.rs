@@ -104,6 +104,19 @@ pub(super) fn message_line(message: &Message, aliases: &[Origin]) -> String {
     format!(r#"{{{state}{aliases}"message":{json}}}"#)
 }
 
+/// Returns the message of a line that has no other field. `None` for any other line, also for a message in a string.
+pub(super) fn message(line: &[u8]) -> Option<ImportRow> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct MessageLine {
+        message: ImportRow,
+    }
+    let text = str::from_utf8(line).ok()?;
+    // A struct can also be read from an array.
+    let line: MessageLine = serde_json::from_str(text).ok().filter(|_| text.trim_start().starts_with('{'))?;
+    Some(line.message)
+}
+
 /// Returns a value as JSON without line breaks, or as a JSON string of its JSON.
 fn one_line(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value).expect("it serializes");

@@ -76,7 +76,7 @@ impl Fault {
 fn legacy() -> Legacy {
     let legacy = Legacy::new(TABLE);
     legacy.db.execute_batch("BEGIN").unwrap();
-    for number in 0..450 {
+    for number in 0..1_050 {
         legacy.put(row("long", &format!("m{number}"), number));
     }
     for thread in ["a", "b"] {
@@ -95,7 +95,7 @@ async fn an_import_that_failed_at_any_call_can_be_repeated() {
     let clean = store();
     source.import(&clean).await.unwrap();
     let due = everything(&clean).await;
-    assert_eq!(due["long"].1.len(), 450);
+    assert_eq!(due["long"].1.len(), 1_050);
     for is_late in [false, true] {
         let mut at = 0;
         loop {
@@ -114,7 +114,7 @@ async fn an_import_that_failed_at_any_call_can_be_repeated() {
                 rows(&db, "long").await.len() + rows(&db, "a").await.len() + rows(&db, "b").await.len();
             let again = source.import(&db).await.unwrap();
             assert_eq!(again.already_there as usize, brought, "{is_late} {at}");
-            assert_eq!(again.messages as usize + brought, 454);
+            assert_eq!(again.messages as usize + brought, 1_054);
             assert_eq!(everything(&db).await, due, "{is_late} {at}");
             match first {
                 Err(error) => assert!(matches!(error, TransferError::Store(_)), "{error}"),
