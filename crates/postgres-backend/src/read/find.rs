@@ -135,7 +135,9 @@ fn statement(find: &FindMessages) -> String {
     let (condition, by) = match find.thread {
         // The types of the parameters that only the other statement uses.
         Some(_) => (
-            format!("v.thread = $9 AND v.seq {comparison} $6 AND $4::bigint IS NOT NULL AND $5::text IS NOT NULL"),
+            format!(
+                "v.thread = $9 AND v.seq {comparison} $6 AND $4::bigint IS NOT NULL AND $5::text IS NOT NULL"
+            ),
             format!("seq {order}"),
         ),
         None => (
