@@ -127,3 +127,28 @@ fn one_line(value: &impl Serialize) -> String {
 pub(super) fn unquoted(json: &str) -> Option<Cow<'_, str>> {
     if json.starts_with('"') { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(json.into()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_line_with_a_message_and_nothing_else_is_read_in_one_pass() {
+        let json = r#"{"id":"m","role":"user","content":[{"n":1.10}],"createdAt":8,"updatedAt":8}"#;
+        let row: ImportRow = serde_json::from_str(json).unwrap();
+        let line = format!(" {{ \"message\" : {json} }}\r\n");
+        assert_eq!(message(line.as_bytes()), Some(row));
+        for other in [
+            format!(r#"{{"state":"streaming","message":{json}}}"#),
+            format!(r#"{{"message":{json},"message":{json}}}"#),
+            format!(r#"{{"message":{}}}"#, quoted(json)),
+            format!("[{json}]"),
+            format!(r#"{{"message":{json}}}}}"#),
+            r#"{"message":{"id":"m"}}"#.to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(message(other.as_bytes()), None, "{other}");
+        }
+        assert_eq!(message(b"{\"message\":\"\xff\"}"), None);
+    }
+}
