@@ -19,11 +19,14 @@ use crate::store::Threads;
 /// A declared name, and the key of a value.
 type Field = (String, String);
 
+/// The messages of a thread that have a value, in their order.
+type InThread = BTreeMap<Seq, (FindCursor, MessageId)>;
+
 #[derive(Debug, Default)]
 pub(crate) struct MetadataIndex {
     pub(crate) names: IndexedMetadata,
     of_tenant: BTreeMap<(TenantId, Field), BTreeMap<FindCursor, MessageId>>,
-    in_thread: BTreeMap<(TenantId, ThreadId, Field), BTreeMap<Seq, (FindCursor, MessageId)>>,
+    in_thread: BTreeMap<(TenantId, ThreadId, Field), InThread>,
     /// The entries of each message.
     of_message: HashMap<MessageKey, (Vec<Field>, FindCursor)>,
 }

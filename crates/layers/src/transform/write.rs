@@ -309,7 +309,7 @@ fn expect_one_message(args: &PersistArgs, (_, thread, id): &Key) -> Result<()> {
             }
             item => {
                 is_deleted |=
-                    item.deletes() && (is_mine || item.message().is_none() && item.thread() == Some(thread))
+                    item.deletes() && (is_mine || item.message().is_none() && item.thread() == Some(thread));
             }
         }
     }

@@ -124,12 +124,12 @@ async fn take(db: &mut PgConnection) -> sqlx::Result<Step> {
     let Some(last) = keys.last() else {
         match name {
             Some(_) => record(db, n, true, &after).await?,
-            None => drop(
+            None => {
                 sqlx::query("DELETE FROM throughline.metadata_names WHERE n = $1")
                     .bind(n)
                     .execute(db)
-                    .await?,
-            ),
+                    .await?;
+            }
         }
         return Ok(Step::Taken);
     };

@@ -390,10 +390,7 @@ pub(super) fn insert(
             ])
             .map_err(|error| explain(key, at, error))?;
         // Its chunks and its entries in the index follow; and a replica looks for the rows that it has written from images.
-        if row.chunks > 0
-            || source.overwrites
-            || numbers.contains_key(key)
-            || staged.indexed.is_changed(key)
+        if row.chunks > 0 || source.overwrites || numbers.contains_key(key) || staged.indexed.is_changed(key)
         {
             let stored = StoredMessage::new(db.last_insert_rowid(), Some(seq));
             source.messages.insert(key.clone(), StoredMessage { state: Some(row.state), ..stored });
