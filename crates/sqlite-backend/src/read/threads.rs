@@ -277,10 +277,11 @@ impl Found {
         }
     }
 
-    /// Returns whether a cursor can name its position: that needs a valid id, and a time that belongs to its slot.
+    /// Returns whether a cursor can name its position: that needs a valid id, which is that of the thread, and a time that
+    /// belongs to its slot. Two rows with the same damaged id would have one position.
     fn has_position(&self, order: ThreadOrder) -> bool {
         let is_in_slot = order != ThreadOrder::LatestActivity || Listed::slot(self.at) == self.slot;
-        self.thread.is_ok() && is_in_slot
+        self.name.is_some() && self.thread.as_ref().ok() == self.name.as_ref() && is_in_slot
     }
 
     fn cursor(&self, order: ThreadOrder) -> Option<ThreadCursor> {
