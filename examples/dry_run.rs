@@ -28,11 +28,14 @@ fn simulate(args: &PersistArgs, context: &Context) -> Option<PersistResult> {
         PersistArgs::UpdateContent(update) => updated(update).into(),
         PersistArgs::Update(update) => {
             let mut metadata = Metadata::new();
+            metadata.apply(&update.where_absent);
             metadata.apply(&update.metadata);
             Updated {
                 thread: update.thread.clone(),
                 id: update.id.clone(),
+                seq: Seq::FIRST,
                 metadata,
+                kept: Vec::new(),
                 attachments: update.attachments.clone().unwrap_or_default(),
                 revision: update.expected.unwrap_or(Revision::FIRST),
                 deduplicated: false,

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use rusqlite::Connection;
 use throughline_core::{
-    ErrorKind, IndexedMetadata, Metadata, MetadataPatch, NewMessage, Persistence,
+    ErrorKind, IndexedMetadata, MessageId, Metadata, MetadataPatch, NewMessage, Persistence, Position,
     messages::{FindMessages, FindOrder},
 };
 use throughline_sqlite::{Maintenance, OpenError, Part, SqliteOptions, SqliteReader};
@@ -76,7 +76,7 @@ async fn a_declaration_in_a_new_file_takes_no_position() {
     let directory = tempfile::tempdir().unwrap();
     let (_, db) = open(&directory.path().join("chat.db"), &["kind"]).await;
     let added = db.thread("t").add(NewMessage::user("x")).reply().await.unwrap();
-    assert_eq!(added.receipt.position.map(|position| position.get()), Some(1));
+    assert_eq!(added.receipt.position.map(Position::get), Some(1));
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn verification_finds_a_wrong_entry_and_a_missing_one_and_a_rebuild_makes_
     let damaged: Vec<_> = verified
         .damaged
         .iter()
-        .map(|damage| (damage.part, damage.message.as_ref().map(|id| id.as_str()), damage.reason.as_str()))
+        .map(|damage| (damage.part, damage.message.as_ref().map(MessageId::as_str), damage.reason.as_str()))
         .collect();
     let (wrong, missing) = (
         "an entry of the metadata index differs from its message",

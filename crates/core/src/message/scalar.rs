@@ -157,7 +157,9 @@ mod tests {
 
     #[test]
     fn a_scalar_survives_its_json() {
-        for scalar in ["".into(), "a\"\n\u{0}é".into(), true.into(), i64::MIN.into(), u64::MAX.into()] {
+        let scalars: [MetadataScalar; 5] =
+            ["".into(), "a\"\n\u{0}é".into(), true.into(), i64::MIN.into(), u64::MAX.into()];
+        for scalar in scalars {
             assert_eq!(MetadataScalar::from_json(&scalar.to_json()), Some(scalar));
         }
     }
