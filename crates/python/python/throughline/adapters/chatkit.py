@@ -120,14 +120,15 @@ def user_id(context: Any) -> str:
 class ChatKitStore(Store[TContext], Generic[TContext]):
     """A ChatKit ``Store`` over a Throughline store.
 
-    :param store: An open :class:`throughline.Store`, or where one is: a path, ``"memory:"`` or a URL of Postgres, which the
-        first call opens. A store that the first call opened is closed by :meth:`close`.
-    :param tenant: Returns the name of the tenant for the context of a request: 1 to 255 bytes, no control characters. ``None``
-        stands for the tenant of ``store``. By default :func:`user_id`.
+    :param store: An open :class:`throughline.Store`, or where one is: a path, ``"memory:"`` or a URL of Postgres, which
+        the first call opens. A store that the first call opened is closed by :meth:`close`.
+    :param tenant: Returns the name of the tenant for the context of a request: 1 to 255 bytes, no control characters.
+        ``None`` stands for the tenant of ``store``. By default :func:`user_id`.
     :param options: The options of :func:`throughline.open`, for a store that is opened here.
 
-    A method fails with ``chatkit.store.NotFoundError`` if the thread, item or attachment does not exist for this tenant, and
-    with a :class:`throughline.ThroughlineError` otherwise. A cancelled call does not lose a write that it has begun.
+    A method fails with ``chatkit.store.NotFoundError`` if the thread, item or attachment does not exist for this
+    tenant, and with a :class:`throughline.ThroughlineError` otherwise. A cancelled call does not lose a write that it
+    has begun.
     """
 
     def __init__(
@@ -176,7 +177,7 @@ class ChatKitStore(Store[TContext], Generic[TContext]):
         return _thread_of(summary)
 
     async def save_thread(self, thread: ThreadMetadata, context: TContext) -> None:
-        """Creates a thread, or replaces its title, status and metadata. Lists order it by the first time of creation it had."""
+        """Creates a thread, or replaces its title, status and metadata. Its first time of creation orders the lists."""
         store = await self._of(context, thread.id)
         name, title = _json(thread.id), _json(_shown_title(thread.title))
         fields = f'{{"{_FIELDS}":{thread.model_dump_json(exclude={"id", "items"})}}}'
@@ -232,7 +233,7 @@ class ChatKitStore(Store[TContext], Generic[TContext]):
     async def load_thread_items(
         self, thread_id: str, after: str | None, limit: int, order: str, context: TContext
     ) -> Page[ThreadItem]:
-        """Loads a page of the items of a thread in the order of their first saves. A thread that does not exist has none."""
+        """Loads a page of the items of a thread, by their first saves. A thread that does not exist has none."""
         onward, start = ("after", "start") if _is_ascending(order) else ("before", "end")
         store = await self._of(context, thread_id)
         place: Any = start

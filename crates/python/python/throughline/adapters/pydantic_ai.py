@@ -8,7 +8,7 @@
     agent = Agent("openai:gpt-5")
     async with throughline.open("chat.db") as store:
         history = MessageHistory(store, "telegram:42")
-        result = await history.run(agent, "Which train goes to Lisbon?")  # each step is durable before the next one begins
+        result = await history.run(agent, "Which train goes to Lisbon?")  # each step is durable before the next
 
 | Pydantic AI | Throughline |
 |---|---|
@@ -18,8 +18,8 @@
 | ``run_id``, ``conversation_id`` | metadata of the same names |
 | its other fields | the metadata ``pydantic_ai`` |
 
-A loaded message is equal to the one that was appended, and has the same JSON. ``docs/guide/python-pydantic-ai.md`` has the whole
-mapping. The module needs the package ``pydantic-ai-slim``.
+A loaded message is equal to the one that was appended, and has the same JSON. ``docs/guide/python-pydantic-ai.md`` has
+the whole mapping. The module needs the package ``pydantic-ai-slim``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Literal, TypeVar
 
 import throughline
-from throughline import AlreadyExists, Conflict, Corrupt
+from throughline import AlreadyExists, Corrupt
 
 try:
     from pydantic_ai import Agent
@@ -74,8 +74,8 @@ class MessageHistory:
     :param store: The store, for the tenant of the conversation: see ``throughline.Store.for_tenant``.
     :param thread: The id of the thread. The first append creates it.
 
-    Runs of several tasks and processes can use one thread. The store orders their messages by commit, so let one run at a
-    time continue a conversation.
+    Runs of several tasks and processes can use one thread. The store orders their messages by commit, so let one run
+    at a time continue a conversation.
     """
 
     def __init__(self, store: throughline.Store, thread: str) -> None:
@@ -87,11 +87,11 @@ class MessageHistory:
     async def load(self, *, limit: int | None = None) -> list[ModelMessage]:
         """Returns the messages, oldest first, as ``message_history=`` takes them.
 
-        Open and abandoned replies are left out. A message that another program has written becomes a request or a response
-        with its text; one without text is left out.
+        Open and abandoned replies are left out. A message that another program has written becomes a request or a
+        response with its text; one without text is left out.
 
-        :param limit: Only the last ``limit`` messages, at least 1. The first of them can be the answer of a tool whose call is
-            left out, which Pydantic AI repairs before it sends the history.
+        :param limit: Only the last ``limit`` messages, at least 1. The first of them can be the answer of a tool whose
+            call is left out, which Pydantic AI repairs before it sends the history.
         :raises throughline.Corrupt: A message of the thread is damaged in the store.
         """
         if limit is not None and limit < 1:
@@ -117,10 +117,11 @@ class MessageHistory:
     async def append(self, messages: Sequence[ModelMessage], *, run_id: str | None = None) -> int:
         """Appends the new messages of a run in one transaction, and returns how many were added.
 
-        Pass all new messages of the run so far, as ``new_messages()`` returns them. Those that the thread has already stay; one
-        that the run has changed since is replaced. So the same append again adds nothing, in any process.
+        Pass all new messages of the run so far, as ``new_messages()`` returns them. Those that the thread has already
+        stay; one that the run has changed since is replaced. So the same append again adds nothing, in any process.
 
-        :param run_id: The run. By default the ``run_id`` of the last message. Messages of no run are appended each time.
+        :param run_id: The run. By default the ``run_id`` of the last message. Messages of no run are appended each
+            time.
         """
         if not messages:
             return 0
@@ -136,8 +137,8 @@ class MessageHistory:
     ) -> AgentRunResult[Output]:
         """Runs an agent on this history, and appends each message as soon as there is one.
 
-        A process that ends in the middle loses only the step that it was in: the next run continues after it. Without a prompt
-        the run answers what the history ends with.
+        A process that ends in the middle loses only the step that it was in: the next run continues after it. Without a
+        prompt the run answers what the history ends with.
 
         :param limit: Only the last ``limit`` messages are the history of the run.
         :param options: Further arguments of ``Agent.iter``.
@@ -160,8 +161,9 @@ class MessageHistory:
     ) -> AsyncGenerator[AgentStreamEvent | AgentRunResultEvent[Output], None]:
         """Runs an agent on this history, and iterates over its events; the last one is an ``AgentRunResultEvent``.
 
-        Each reply is a draft: readers of the thread see its text grow, and it becomes final with its last event. If the
-        iteration ends early, close the iterator (``contextlib.aclosing``); the reply is then abandoned, and its text stays.
+        Each reply is a draft: readers of the thread see its text grow, and it becomes final after its last event. If
+        the iteration ends early, close the iterator (``contextlib.aclosing``); the reply is then abandoned, and its
+        text stays.
         """
         history = await self.load(limit=limit)
         thread = self.store.thread(self.thread)
@@ -181,6 +183,7 @@ class MessageHistory:
                             row = _Row(self.thread, row_id, _dump([reply.response])[0])
                             await draft.replace(row.content)
                             await thread.update(row_id, row.metadata)
+                        self._runs[run.run_id].append(row.digest)
                 elif Agent.is_call_tools_node(node):
                     async with node.stream(run.ctx) as events:
                         async for event in events:
@@ -199,7 +202,7 @@ class MessageHistory:
                 return await self._write(run, messages, 0)
         try:
             added = await self._put(run, rows, first, stored)
-        except (AlreadyExists, Conflict):
+        except AlreadyExists:
             # Another object or process has written a part of this run: compare with what the store has.
             rows = [_Row(self.thread, f"{run}.{at}", fields) for at, fields in enumerate(_dump(messages))]
             added = await self._put(run, rows, 0, await self._stored(rows))
