@@ -1,0 +1,143 @@
+"""Deletions: of a thread, of runs, and of all checkpoints but the latest."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.serde.types import TASKS
+
+from ... import NotFound, ThreadSummary, ops
+from ._calls import Steps, next_of, one
+from ._checkpoints import Heads, by_id, latest, ordered, places_of, threads_of, writes_of
+from ._history import Ancestors
+from ._names import CHECKPOINTS, WRITES, Place
+from ._names import message as message_id
+from ._records import PARENT, RUN, Stored, pending_writes
+from ._writes import read_writes
+
+#: The operations of one commit.
+_BATCH = 200
+#: The first version of checkpoints whose sends are in a channel.
+_SENDS_IN_CHANNEL = 4
+
+
+def delete_thread(heads: Heads, thread_id: str) -> Steps[None]:
+    """Deletes the checkpoints and the writes of a thread, in all its namespaces."""
+    written = yield from threads_of(thread_id, WRITES)
+    saved = yield from threads_of(thread_id, CHECKPOINTS)
+    yield from _clear(heads, written)
+    yield from _clear(heads, saved)
+
+
+def _clear(heads: Heads, threads: list[ThreadSummary]) -> Steps[None]:
+    for summary in threads:
+        heads.drop(summary.thread)
+    yield from _commit([ops.clear_thread(summary.thread) for summary in threads if summary.messages])
+
+
+def _commit(operations: Sequence[ops.Operation[Any]]) -> Steps[None]:
+    for begin in range(0, len(operations), _BATCH):
+        part = list(operations[begin : begin + _BATCH])
+        yield from one(lambda store, part=part: store.batch(part))
+
+
+def delete_for_runs(heads: Heads, run_ids: Iterable[str]) -> Steps[None]:
+    """Deletes the checkpoints of runs, and their writes, in all threads."""
+    runs = set(run_ids)
+    if not runs:
+        return
+    found: dict[str, list[tuple[Place, Stored]]] = defaultdict(list)
+    for place in (yield from places_of()):
+        checkpoints = ordered(place)
+        while (each := (yield from next_of(checkpoints))) is not None:
+            if each.item.fields.get(RUN) in runs:
+                found[place.thread_id].append((place, each.item))
+    for thread_id, stored in found.items():
+        yield from _delete(heads, thread_id, stored)
+
+
+def keep_latest(heads: Heads, thread_id: str, serde: SerializerProtocol) -> Steps[None]:
+    """Deletes all checkpoints of a thread except the latest of each namespace, and those that it needs: see ``_needed_by``.
+
+    The namespace of a subgraph call, which has the id of its task after a colon, goes with the checkpoint that it started from.
+    What a run saves meanwhile stays.
+    """
+    kept: dict[Place, dict[str, Stored]] = {}
+    ends: dict[Place, int] = {}
+    for place in (yield from places_of(thread_id)):
+        head = yield from latest(heads, place)
+        end = heads.get(place.checkpoints)
+        if head is None or end is None:
+            continue
+        ends[place] = end.last_seq
+        kept[place] = {one.id: one for one in [head, *(yield from _needed_by(place, head, serde))]}
+    roots = kept.get(Place(thread_id, ""), {})
+    for place in [place for place in kept if ":" in place.ns]:
+        root = max(kept[place].values(), key=lambda one: one.id).metadata(serde).get("parents", {}).get("")
+        # A run saves in the background, so that a call can be saved before the checkpoint that it started from.
+        if root and root not in roots and (yield from by_id(Place(thread_id, ""), root)) is not None:
+            kept[place] = {}
+    doomed: list[tuple[Place, Stored]] = []
+    for place, keep in kept.items():
+        checkpoints = ordered(place)
+        while (each := (yield from next_of(checkpoints))) is not None:
+            if each.item.id not in keep and each.item.seq <= ends[place]:
+                doomed.append((place, each.item))
+    orphans = [
+        ops.update(place.checkpoints, message_id(stored.id), {PARENT: None})
+        for place, keep in kept.items()
+        for stored in keep.values()
+        if stored.parent and stored.parent not in keep
+    ]
+    yield from _delete(heads, thread_id, doomed)
+    yield from _commit(orphans)
+
+
+def _needed_by(place: Place, head: Stored, serde: SerializerProtocol) -> Steps[list[Stored]]:
+    """The ancestors that a checkpoint cannot be read without: those up to the last snapshot of each delta channel, and the parent
+    of a checkpoint of an old version, which has its sends.
+    """
+    state = head.state(serde)
+    counters = head.metadata(serde).get("counters_since_delta_snapshot") or {}
+    missing = set(counters) - state["channel_values"].keys()
+    needed: list[Stored] = []
+    ancestors = Ancestors(place, head)
+    while missing and (ancestor := (yield from ancestors.next())) is not None:
+        needed.append(ancestor)
+        missing -= ancestor.state(serde)["channel_values"].keys()
+    if state["v"] < _SENDS_IN_CHANNEL and head.parent and head.parent not in {one.id for one in needed}:
+        parent = yield from by_id(place, head.parent)
+        if parent is not None:
+            messages = yield from read_writes([(place, parent.id)])
+            if pending_writes(messages[0], serde, frozenset([TASKS])):
+                needed.append(parent)
+    return needed
+
+
+def _delete(heads: Heads, thread_id: str, checkpoints: list[tuple[Place, Stored]]) -> Steps[None]:
+    """Deletes checkpoints of one thread with their writes."""
+    if not checkpoints:
+        return
+    written = {summary.thread for summary in (yield from writes_of(thread_id))}
+    for place, _ in checkpoints:
+        heads.drop(place.checkpoints)
+    for begin in range(0, len(checkpoints), _BATCH // 2):
+        part = checkpoints[begin : begin + _BATCH // 2]
+        try:
+            yield from _commit([each for one in part for each in _deletion(*one, written)])
+        except NotFound:
+            # Another process deletes some of them too. Each commit has both parts of one checkpoint.
+            for one in part:
+                try:
+                    yield from _commit(_deletion(*one, written))
+                except NotFound:
+                    continue
+
+
+def _deletion(place: Place, stored: Stored, written: set[str]) -> list[ops.Operation[Any]]:
+    writes = place.writes(stored.id)
+    clear: list[ops.Operation[Any]] = [ops.clear_thread(writes)] if writes in written else []
+    return [*clear, ops.delete(place.checkpoints, message_id(stored.id))]
