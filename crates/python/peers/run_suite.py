@@ -65,7 +65,7 @@ def read(file: Path, table: str, keys: dict[str, type]) -> list[dict[str, Any]]:
 def suites_of(peer: Path) -> list[dict[str, Any]]:
     suites = read(peer / "suite.toml", "suite", SUITE_KEYS)
     for suite in suites:
-        for key in ("name", "tests", "plugin", "backends", "seconds"):
+        for key in ("name", "tests", "backends", "seconds"):
             if not suite.get(key):
                 raise Wrong(f"{peer.name}/suite.toml: a suite has no {key}")
         if wrong := set(suite["backends"]) - set(BACKENDS):
@@ -139,7 +139,9 @@ def run(peer: Path, suite: dict[str, Any], entries: list[dict[str, Any]], backen
     environment["THROUGHLINE_SUITE_EXPECTED"] = json.dumps(expected)
     if options.record:
         environment["THROUGHLINE_SUITE_RECORD"] = str(Path(options.record).resolve())
-    command = [sys.executable, "-m", "pytest", "-p", "peer_suite", "-p", suite["plugin"], "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "peer_suite"]
+    if "plugin" in suite:
+        command += ["-p", suite["plugin"]]
     command += ["-q", "--no-header", "--tb=no", "-r", "N", f"--basetemp={work / 'pytest'}"]
     command += [*suite.get("arguments", []), *suite["tests"], *options.pytest]
     # A session of its own, so that the time limit ends every process of the suite.
@@ -158,6 +160,14 @@ def run(peer: Path, suite: dict[str, Any], entries: list[dict[str, Any]], backen
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return status == 0
+
+
+def skip(check: str, reason: str) -> None:
+    """States that something is not checked, and records it where `THROUGHLINE_SKIPS` says."""
+    print(f"SKIPPED: {check} ({reason})", flush=True)
+    if file := os.environ.get("THROUGHLINE_SKIPS"):
+        with open(file, "a") as out:
+            out.write(f"{check}\t{reason}\n")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -199,7 +209,7 @@ def main(arguments: list[str]) -> int:
                 backends = [options.backend]
             for backend in backends:
                 if backend == "postgres" and "THROUGHLINE_POSTGRES_URL" not in os.environ:
-                    print(f"SKIPPED\t{options.peer}/{suite['name']} on postgres\tTHROUGHLINE_POSTGRES_URL names no database", flush=True)
+                    skip(f"{options.peer}/{suite['name']} on postgres", "THROUGHLINE_POSTGRES_URL names no database")
                     continue
                 for _ in range(suite.get("repeats", 1) if options.long else 1):
                     good = run(peer, suite, entries, backend, options) and good
