@@ -17,9 +17,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import errors
-from .openai_agents import ThroughlineSession, settled
+from .._throughline import mint_id
 from .openai_items import call_of_tool, is_user, preview, texts_of, tool_of, type_of
-from .openai_messages import addition, decode, dumps
+from .openai_messages import addition, decode, dumps, encode
+from .openai_session import ThroughlineSession, settled
 
 if TYPE_CHECKING:
     from agents.items import TResponseInputItem
@@ -33,8 +34,9 @@ T = TypeVar("T")
 MAIN = "main"
 """The name of the first branch. Its thread has the id of the session."""
 
-# The labels of the thread of a branch, and the name of the branch in its metadata.
-_SESSION, _GENERATION, _BRANCH = "openai-session", "openai-generation", "openai-branch"
+# The labels of the thread of a branch, and the names in its metadata.
+_SESSION, _GENERATION = "openai-session", "openai-generation"
+_BRANCH, _CREATOR = "openai-branch", "openai-creator"
 
 # The usage of a turn, in the metadata of the first message of the turn.
 _USAGE = "openai-usage"
@@ -45,7 +47,7 @@ _DETAILS = ("input_tokens_details", "output_tokens_details")
 
 @dataclass(frozen=True)
 class _Branch:
-    """A branch, and the generation of the session in which it was selected. A clear starts the next generation."""
+    """A branch, and the generation of the session in which it was selected. A clear starts the next one. ``main`` is in all."""
 
     name: str
     thread: str
@@ -84,7 +86,7 @@ class BranchingSession(ThroughlineSession):
         logger: logging.Logger | None = None,
     ) -> None:
         super().__init__(session_id, store, session_settings=session_settings)
-        self._main = _Branch(MAIN, session_id, -1)
+        self._main = _Branch(MAIN, session_id, 0)
         self._branch = self._main
         self._logger = logger or logging.getLogger(__name__)
         self._order = Lock()
@@ -108,25 +110,18 @@ class BranchingSession(ThroughlineSession):
         self._check_open()
         if not items:
             return
-        branch = self._branch
+        # An item that is not JSON fails before the call is in the order.
+        encoded = [encode(item) for item in items]
 
-        async def add() -> None:
-            target = dumps((await self._live(branch)).thread)
-            await self._write([addition(target, item) for item in items])
+        async def add(thread: str) -> None:
+            await self._write([addition(thread, *one) for one in encoded])
 
-        # An item that is not JSON fails before the call takes its place in the order.
-        dumps(items)
-        await settled(self._in_order(add))
+        await settled(self._on_branch(add))
 
     async def pop_item(self) -> TResponseInputItem | None:
         """Deletes the last item of the current branch and returns it. The same item of other branches stays."""
         self._check_open()
-        branch = self._branch
-
-        async def pop() -> Any:
-            return await self._take(dumps((await self._live(branch)).thread))
-
-        return await settled(self._in_order(pop))
+        return await settled(self._on_branch(self._take))
 
     async def clear_session(self) -> None:
         """Deletes the items of all branches in one transaction, and returns to ``main``. The names of the branches stay reserved."""
@@ -140,7 +135,7 @@ class BranchingSession(ThroughlineSession):
                 await self._write(operations)
             except errors.NotFound:
                 pass  # A session without a write has no branches either.
-            self._branch = _Branch(MAIN, self.session_id, await self._generation())
+            self._branch = self._main
 
         await settled(clear())
 
@@ -167,8 +162,11 @@ class BranchingSession(ThroughlineSession):
     async def switch_to_branch(self, branch_id: str) -> None:
         """Selects a branch. Raises ``ValueError`` if it does not exist."""
         self._check_open()
+        if branch_id == MAIN:
+            self._branch = self._main
+            return
         generation = await self._generation()
-        if branch_id != MAIN and await self._summary_of(branch_id, generation) is None:
+        if await self._summary_of(branch_id, generation) is None:
             raise ValueError(f"Branch '{branch_id}' does not exist")
         await self._select(_Branch(branch_id, self._id_of(branch_id), generation))
 
@@ -190,12 +188,11 @@ class BranchingSession(ThroughlineSession):
             )
 
         async def delete() -> None:
-            generation = await self._generation()
-            if await self._summary_of(branch_id, generation) is None:
+            if await self._summary_of(branch_id, await self._generation()) is None:
                 raise ValueError(f"Branch '{branch_id}' does not exist")
             await self._write([f'{{"thread":{{"delete":{{"thread":{dumps(self._id_of(branch_id))}}}}}}}'])
             if self._branch.name == branch_id:
-                self._branch = _Branch(MAIN, self.session_id, generation)
+                self._branch = self._main
 
         await settled(self._in_order(delete))
 
@@ -209,7 +206,7 @@ class BranchingSession(ThroughlineSession):
             {
                 "branch_id": one["name"],
                 "message_count": one["messages"],
-                "user_turns": max((row.turn for row in await self._rows(one["thread"])), default=0),
+                "user_turns": one["turns"],
                 "is_current": one["name"] == current.name,
                 "created_at": _time(one["createdAt"]),
             }
@@ -217,7 +214,7 @@ class BranchingSession(ThroughlineSession):
             if one["messages"]
         ]
 
-    # Turns.
+    # The turns of a branch.
 
     async def get_conversation_turns(self, branch_id: str | None = None) -> list[dict[str, Any]]:
         """Returns the messages of the user: ``turn``, ``content`` (shortened), ``full_content``, ``timestamp`` and ``can_branch``."""
@@ -274,7 +271,7 @@ class BranchingSession(ThroughlineSession):
 
         async def last_turn() -> tuple[str, str] | None:
             live = await self._live(branch)
-            if live is not branch and live.generation != branch.generation and branch.generation >= 0:
+            if live != branch:
                 return None  # A clear has deleted the turn of this run.
             rows = await self._rows(live.thread)
             first = next((row for row in rows if rows[-1].turn == row.turn), None)
@@ -324,21 +321,22 @@ class BranchingSession(ThroughlineSession):
 
     # The order of calls.
 
-    def _in_order(self, call: Callable[[], Awaitable[T]]) -> Awaitable[T]:
-        """Takes the next place in the order of calls, and returns the call. A place does not belong to an event loop."""
+    def _in_order(self, call: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
+        """Starts a call after all calls before it, in any event loop."""
         done: Future[None] = Future()
         with self._order:
             before, self._last = self._last, done
 
         async def run() -> T:
-            try:
-                if before is not None:
-                    await asyncio.wrap_future(before)
-                return await call()
-            finally:
-                done.set_result(None)
+            if before is not None:
+                # A cancellation of this call does not reach the call before it.
+                await asyncio.shield(asyncio.wrap_future(before))
+            return await call()
 
-        return run()
+        task = asyncio.ensure_future(run())
+        # Also after a call that was cancelled before its first step, the next one starts.
+        task.add_done_callback(lambda _: done.set_result(None))
+        return task
 
     # The threads of branches.
 
@@ -359,8 +357,7 @@ class BranchingSession(ThroughlineSession):
         summary = await self._summary(self._id_of(name))
         if summary is None or not summary["messages"]:
             return None
-        is_of_generation = summary["labels"].get(_GENERATION) == str(generation)
-        return summary if name == MAIN or is_of_generation else None
+        return summary if summary.get("labels", {}).get(_GENERATION) == str(generation) else None
 
     async def _generation(self) -> int:
         summary = await self._summary(self.session_id)
@@ -368,15 +365,27 @@ class BranchingSession(ThroughlineSession):
 
     async def _live(self, branch: _Branch) -> _Branch:
         """Returns the branch, or ``main`` if the session was cleared since the branch was selected."""
-        if branch.thread == self.session_id and branch.generation < 0:
+        if branch == self._main or await self._generation() == branch.generation:
             return branch
-        generation = await self._generation()
-        if generation == branch.generation:
-            return branch
-        main = _Branch(MAIN, self.session_id, generation)
         if self._branch == branch:
-            self._branch = main
-        return main
+            self._branch = self._main
+        return self._main
+
+    def _on_branch(self, write: Callable[[str], Awaitable[T]]) -> asyncio.Task[T]:
+        """Returns a write, in the order of calls, to the thread of the branch that is now the current one."""
+        branch = self._branch
+
+        async def call() -> T:
+            live = await self._live(branch)
+            try:
+                return await write(dumps(live.thread))
+            except errors.Gone:
+                again = await self._live(branch)
+                if again == live:
+                    raise  # The branch was deleted.
+                return await write(dumps(again.thread))  # Another object has just cleared the session.
+
+        return self._in_order(call)
 
     async def _thread_of(self, branch_id: str | None) -> str:
         if branch_id is not None:
@@ -384,10 +393,8 @@ class BranchingSession(ThroughlineSession):
         return (await self._live(self._branch)).thread
 
     async def _select(self, branch: _Branch) -> None:
-        """Makes a branch the current one, unless the session was cleared meanwhile."""
-        generation = await self._generation()
-        is_current = generation == branch.generation
-        self._branch = branch if is_current else _Branch(MAIN, self.session_id, generation)
+        """Makes a branch the current one, or ``main`` if the session was cleared meanwhile."""
+        self._branch = branch if await self._generation() == branch.generation else self._main
 
     async def _branches(self) -> list[dict[str, Any]]:
         """Returns the summaries of the threads of this generation, in the order of their creation, each with its ``name``."""
@@ -433,16 +440,19 @@ class BranchingSession(ThroughlineSession):
     async def _fork(self, source: _Branch, last: str | None, name: str, generation: int) -> bool:
         """Creates the thread of a branch with the messages up to ``last``. Returns whether the name was free."""
         thread = self._id_of(name)
-        labels = {_SESSION: self.session_id, _GENERATION: str(generation)}
-        metadata = {_BRANCH: name}
-        if await self._summary(thread) is not None:
+        found = await self._summary(thread)
+        # A thread that is not listed and has a source is a fork that was interrupted, and that the next fork continues.
+        if found is not None and (found["listed"] or not found.get("forkedFrom")):
             return False
+        labels = {_SESSION: self.session_id, _GENERATION: str(generation)}
+        # Two forks from the same message continue each other. The name belongs to the one that has created the thread.
+        metadata = {_BRANCH: name, _CREATOR: mint_id()}
         store = self._store or await self._open()
         try:
             if last is None:
                 await store.thread(thread).create(labels=labels, metadata=metadata)
-            else:
-                await store.thread(source.thread).fork(last, id=thread, labels=labels, metadata=metadata)
+                return True
+            await store.thread(source.thread).fork(last, id=thread, labels=labels, metadata=metadata)
         except (errors.AlreadyExists, errors.Conflict):
             return False
         except errors.Gone as error:
@@ -450,7 +460,8 @@ class BranchingSession(ThroughlineSession):
             if error.thread == thread:
                 return False
             raise
-        return True
+        summary = await self._summary(thread)
+        return summary is not None and summary["metadata"].get(_CREATOR) == metadata[_CREATOR]
 
     # The items of a branch.
 

@@ -1,4 +1,4 @@
-"""What an item of the OpenAI APIs is: a message of the user, a call of a tool, and which one."""
+"""The kinds of items of the OpenAI APIs: messages of the user, and calls of a tool with its name."""
 
 from __future__ import annotations
 

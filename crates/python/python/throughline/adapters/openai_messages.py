@@ -95,7 +95,7 @@ def encode(item: object) -> tuple[str, str, str]:
             else:
                 form, blocks = _ITEM, ""
             if blocks:
-                # The member keeps its place among the others.
+                # The member keeps its position among the others.
                 return _ROLES[role], blocks, f'{{"{MEMBERS}":{dumps({**item, "content": form})}}}'
         facts = {"type": kind, "content": _ITEM} if isinstance(kind, str) else {"content": _ITEM}
         return _role_of(role, kind), f"[{dumps(item)}]", f'{{"{MEMBERS}":{dumps(facts)}}}'
@@ -150,9 +150,8 @@ def _api_block(block: object, is_assistant: bool) -> object:
     return members
 
 
-def addition(thread: str, item: object) -> str:
-    """Returns the operation that adds an object of the API to a thread, as JSON text. ``thread`` is the id as JSON text."""
-    role, content, metadata = encode(item)
+def addition(thread: str, role: str, content: str, metadata: str) -> str:
+    """Returns the operation that adds an encoded object to a thread, as JSON text. ``thread`` is the id as JSON text."""
     return (
         f'{{"add":{{"thread":{thread},"id":"{mint_id()}","minted":true,"role":"{role}",'
         f'"content":{content},"metadata":{metadata}}}}}'
@@ -190,13 +189,13 @@ def _load(thread: str, limit: int | None) -> Steps[list[Json]]:
 
 
 def _append(thread: str, messages: Iterable[object]) -> Steps[None]:
-    additions = [addition(thread, message) for message in messages]
+    additions = [addition(thread, *encode(message)) for message in messages]
     if additions:
         yield additions[0] if len(additions) == 1 else batch(additions)
 
 
 def _replace(thread: str, messages: Iterable[object]) -> Steps[None]:
-    additions = [addition(thread, message) for message in messages]
+    additions = [addition(thread, *encode(message)) for message in messages]
     clear = f'{{"thread":{{"clear":{{"thread":{thread}}}}}}}'
     try:
         yield batch([clear, *additions])
