@@ -44,7 +44,7 @@ from chatkit.types import (  # noqa: E402
 from chatkit.widgets import Card, Text  # noqa: E402
 
 import throughline  # noqa: E402
-from throughline.adapters.chatkit import ATTACHMENTS, ChatKitStore  # noqa: E402
+from throughline.adapters.chatkit import ChatKitStore  # noqa: E402
 
 ANN = {"user_id": "ann"}
 BOB = {"user_id": "bob"}
@@ -189,6 +189,46 @@ async def test_an_id_is_saved_again_after_its_deletion(chat: ChatKitStore[Any]) 
 
 
 @asynchronous
+async def test_a_thread_that_was_saved_again_is_like_any_other(chat: ChatKitStore[Any]) -> None:
+    for title in ("first", "second", "third"):
+        await chat.save_thread(a_thread("t", 1, title=title), ANN)
+        await chat.save_thread(a_thread("t", 1, title=title.upper()), ANN)
+        for id in ("m1", "m2", "m3"):
+            await chat.add_thread_item("t", said(id, title), ANN)
+        await chat.save_item("t", said("m2", title.upper()), ANN)
+        await chat.delete_thread_item("t", "m3", ANN)
+        with pytest.raises(throughline.AlreadyExists):
+            await chat.add_thread_item("t", said("m1", "another text"), ANN)
+        page = await chat.load_thread_items("t", None, 1, "asc", ANN)
+        assert (page.data, page.after) == ([said("m1", title)], "m1")
+        page = await chat.load_thread_items("t", "m1", 9, "asc", ANN)
+        assert (page.data, page.after) == ([said("m2", title.upper())], None)
+        await chat.save_thread(a_thread("before", 0), ANN)
+        await chat.save_thread(a_thread("after", 2), ANN)
+        assert await listed(chat, "asc") == ["before", "t", "after"]
+        assert (await chat.load_threads(9, "t", "desc", ANN)).data[0].id == "before"
+        assert (await chat.load_thread("t", ANN)).title == title.upper()
+        await chat.delete_thread("t", ANN)
+        assert await listed(chat, "asc") == ["before", "after"]
+    for write in (chat.add_thread_item("t", said("late"), ANN), chat.save_item("t", said("late"), ANN)):
+        with pytest.raises(throughline.Gone):
+            await write
+    assert await ids(chat, "asc") == []
+
+
+@asynchronous
+async def test_tasks_that_save_a_deleted_thread_again_leave_one(chat: ChatKitStore[Any]) -> None:
+    for _ in range(3):
+        titles = [f"title {number}" for number in range(16)]
+        await asyncio.gather(*(chat.save_thread(a_thread("t", title=title), ANN) for title in titles))
+        await asyncio.gather(*(chat.add_thread_item("t", said(title), ANN) for title in titles))
+        assert await listed(chat, "asc") == ["t"]
+        assert (await chat.load_thread("t", ANN)).title in titles
+        assert sorted(await ids(chat, "asc")) == sorted(titles)
+        await chat.delete_thread("t", ANN)
+
+
+@asynchronous
 async def test_users_have_the_same_ids_without_meeting(chat: ChatKitStore[Any]) -> None:
     for context in (ANN, BOB):
         await chat.save_thread(a_thread("t", title=context["user_id"]), context)
@@ -222,6 +262,18 @@ async def test_the_same_item_again_changes_nothing_and_another_one_is_refused(ch
     with pytest.raises(throughline.AlreadyExists):
         await chat.add_thread_item("t", said("m", "another text"), ANN)
     assert [item for item in (await chat.load_thread_items("t", None, 9, "asc", ANN)).data] == [said("m")]
+
+
+@asynchronous
+async def test_a_workflow_that_a_later_run_has_continued_is_replaced(chat: ChatKitStore[Any]) -> None:
+    workflow = WorkflowItem(id="w", thread_id="t", created_at=NOW, workflow=Workflow(type="custom", tasks=[]))
+    await chat.add_thread_item("t", workflow, ANN)
+    await chat.add_thread_item("t", said("m"), ANN)
+    workflow.workflow.tasks.append(CustomTask(title="think"))
+    await chat.add_thread_item("t", workflow, ANN)
+    assert (await chat.load_thread_items("t", None, 9, "asc", ANN)).data == [workflow, said("m")]
+    with pytest.raises(throughline.AlreadyExists):
+        await chat.add_thread_item("t", said("w"), ANN)
 
 
 @asynchronous
@@ -299,22 +351,29 @@ async def test_other_programs_share_the_threads(chat: ChatKitStore[Any]) -> None
         assert await listed(chat, "asc") == ["t", "other"]
 
 
+@pytest.mark.parametrize("hidden", ["chatkit.attachments", "chatkit.saved_again"])
 @asynchronous
-async def test_the_thread_of_the_attachments_is_out_of_reach(chat: ChatKitStore[Any]) -> None:
+async def test_the_threads_of_the_adapter_are_out_of_reach(chat: ChatKitStore[Any], hidden: str) -> None:
     await chat.save_attachment(FileAttachment(id="a", mime_type="text/plain", name="a.txt"), ANN)
-    assert await listed(chat, "asc") == []
+    for _ in range(2):
+        await chat.save_thread(a_thread("t"), ANN)
+        await chat.delete_thread("t", ANN)
+    await chat.save_thread(a_thread("t"), ANN)
+    assert await listed(chat, "asc") == ["t"]
     for call in (
-        chat.load_thread(ATTACHMENTS, ANN),
-        chat.load_thread_items(ATTACHMENTS, None, 9, "asc", ANN),
-        chat.load_item(ATTACHMENTS, "a", ANN),
-        chat.save_thread(a_thread(ATTACHMENTS), ANN),
-        chat.save_item(ATTACHMENTS, said("a"), ANN),
-        chat.delete_thread_item(ATTACHMENTS, "a", ANN),
-        chat.delete_thread(ATTACHMENTS, ANN),
+        chat.load_thread(hidden, ANN),
+        chat.load_thread_items(hidden, None, 9, "asc", ANN),
+        chat.load_threads(9, hidden, "asc", ANN),
+        chat.load_item(hidden, "a", ANN),
+        chat.save_thread(a_thread(hidden), ANN),
+        chat.save_item(hidden, said("a"), ANN),
+        chat.delete_thread_item(hidden, "a", ANN),
+        chat.delete_thread(hidden, ANN),
     ):
-        with pytest.raises(NotFoundError):
+        with pytest.raises(NotFoundError, match="is a thread of the adapter"):
             await call
     assert (await chat.load_attachment("a", ANN)).name == "a.txt"
+    assert (await chat.load_thread("t", ANN)).id == "t"
 
 
 @asynchronous

@@ -23,52 +23,42 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import threading
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
 from typing import Any, Generic
 
 import throughline
-from throughline import AlreadyExists, Conflict, Corrupt, Gone, NotFound
 from throughline._throughline import mint_id
+
+from ..errors import AlreadyExists, Corrupt, Gone, NotFound
 
 try:
     from chatkit.store import NotFoundError, Store, StoreItemType
-    from chatkit.types import (
-        AssistantMessageContent,
-        AssistantMessageItem,
-        Attachment,
-        HiddenContextItem,
-        InferenceOptions,
-        Page,
-        ThreadItem,
-        ThreadMetadata,
-        UserMessageContent,
-        UserMessageItem,
-    )
-    from pydantic import TypeAdapter
-    from pydantic_core import from_json
+    from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata, WorkflowItem
     from typing_extensions import TypeVar
 except ImportError as error:  # pragma: no cover - only without the peer
     raise ImportError("throughline.adapters.chatkit needs ChatKit: pip install openai-chatkit") from error
 
-__all__ = ["ATTACHMENTS", "ChatKitStore", "user_id"]
+from ._chatkit_mapping import (
+    ATTACHMENT,
+    ATTACHMENTS,
+    FIELDS,
+    NewMessage,
+    item_of,
+    micros,
+    quote,
+    shown_title,
+    thread_of,
+)
+from ._chatkit_threads import SAVED_AGAIN, Threads
+
+__all__ = ["ChatKitStore", "user_id"]
 
 TContext = TypeVar("TContext", default=Any)
 
-#: The hidden thread of each tenant that holds its attachments, each as one message with the id of the attachment.
-ATTACHMENTS = "chatkit.attachments"
-
-#: The member of the metadata of threads and messages with the fields that Throughline has no field for.
-_FIELDS = "chatkit"
 #: The most entries of one read, as the store allows them.
 _READ_LIMIT = 1000
-#: The longest title of a thread in bytes. A longer one stays whole in the metadata.
-_TITLE_BYTES = 4096
-#: How often a save that another writer overtakes is decided again.
-_ATTEMPTS = 8
 
 _PREFIXES: dict[StoreItemType, str] = {
     "thread": "thr",
@@ -79,28 +69,6 @@ _PREFIXES: dict[StoreItemType, str] = {
     "attachment": "atc",
     "sdk_hidden_context": "shcx",
 }
-
-#: The author of each type of item. Other types are the assistant's.
-_ROLES = {
-    "user_message": "user",
-    "client_tool_call": "tool",
-    "hidden_context_item": "system",
-    "sdk_hidden_context": "system",
-    "end_of_turn": "system",
-}
-
-#: The types whose content is the content of the message.
-_WITH_BLOCKS = ("user_message", "assistant_message")
-#: The fields of an item that the message has itself.
-_IDENTITY = {"id", "thread_id"}
-#: The title that Throughline shows for a thread without one.
-_UNTITLED = "Untitled"
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-
-_ITEM: TypeAdapter[ThreadItem] = TypeAdapter(ThreadItem)
-_USER_CONTENT: TypeAdapter[list[UserMessageContent]] = TypeAdapter(list[UserMessageContent])
-_ASSISTANT_CONTENT: TypeAdapter[list[AssistantMessageContent]] = TypeAdapter(list[AssistantMessageContent])
-_ATTACHMENT: TypeAdapter[Attachment] = TypeAdapter(Attachment)
 
 
 def user_id(context: Any) -> str:
@@ -171,42 +139,22 @@ class ChatKitStore(Store[TContext], Generic[TContext]):
 
     async def load_thread(self, thread_id: str, context: TContext) -> ThreadMetadata:
         """Loads the metadata of a thread, also of one that another program has written."""
-        summary = await _read(await self._of(context, thread_id), "thread", f'{{"thread":{_json(thread_id)}}}')
-        if summary is None:
-            raise NotFoundError(f"thread {thread_id} does not exist")
-        return _thread_of(summary)
+        return thread_of(await self._summary(await self._threads(context, thread_id), thread_id))
 
     async def save_thread(self, thread: ThreadMetadata, context: TContext) -> None:
         """Creates a thread, or replaces its title, status and metadata. Its first time of creation orders the lists."""
-        store = await self._of(context, thread.id)
-        name, title = _json(thread.id), _json(_shown_title(thread.title))
-        fields = f'{{"{_FIELDS}":{thread.model_dump_json(exclude={"id", "items"})}}}'
-        create = f'{{"thread":{name},"title":{title},"metadata":{fields},"createdAt":{_micros(thread.created_at)}}}'
-        rename = f'{{"thread":{{"rename":{{"thread":{name},"title":{title}}}}}}}'
-        label = f'{{"thread":{{"label":{{"thread":{name},"metadata":{fields}}}}}}}'
-        for _ in range(_ATTEMPTS):
-            try:
-                await _run(store, f'{{"thread":{{"create":{create}}}}}')
-                return
-            except AlreadyExists:
-                pass
-            try:
-                await _run(store, f'{{"batch":{{"items":[{rename},{label}]}}}}')
-                return
-            except (NotFound, Gone):
-                pass  # Another writer has deleted the thread since.
-        raise _overtaken("thread", thread.id)
+        threads = await self._threads(context, thread.id)
+        metadata = f'{{"{FIELDS}":{thread.model_dump_json(exclude={"items"})}}}'
+        await threads.save(thread.id, shown_title(thread.title), metadata, micros(thread.created_at))
 
     async def load_threads(self, limit: int, after: str | None, order: str, context: TContext) -> Page[ThreadMetadata]:
         """Loads a page of the threads of the tenant by their time of creation, with those that have no item yet."""
         order = "oldestCreated" if _is_ascending(order) else "newestCreated"
-        store = await self._of(context)
+        threads = await self._threads(context, after)
         cursor: Any = None
         if after is not None:
-            last = await _read(store, "thread", f'{{"thread":{_json(after)}}}')
-            if last is None:
-                raise NotFoundError(f"thread {after}, after which the page begins, does not exist")
-            cursor = {"order": order, "createdAt": last["createdAt"], "thread": after}
+            last = await self._summary(threads, after)
+            cursor = {"order": order, "createdAt": last["createdAt"], "thread": last["thread"]}
         data: list[ThreadMetadata] = []
         has_more = _is_positive(limit)
         while has_more and len(data) < limit:
@@ -214,19 +162,18 @@ class ChatKitStore(Store[TContext], Generic[TContext]):
             wanted: dict[str, Any] = {"archived": False, "unlisted": True, "order": order, "limit": most}
             if cursor is not None:
                 wanted["after"] = cursor
-            page = await _read(store, "threads", _json(wanted))
+            page = await threads.read("threads", quote(wanted))
             if damaged := page.get("damaged"):
                 raise _damaged(f"the summary of thread {damaged[0]}")
-            data += map(_thread_of, page["threads"])
+            data += map(thread_of, page["threads"])
             cursor = page.get("next")
             has_more = cursor is not None
         return Page[ThreadMetadata](data=data, has_more=has_more, after=data[-1].id if has_more else None)
 
     async def delete_thread(self, thread_id: str, context: TContext) -> None:
         """Deletes a thread and its items. A thread that does not exist stays so."""
-        store = await self._of(context, thread_id)
-        with contextlib.suppress(NotFound, Gone):
-            await _run(store, f'{{"thread":{{"delete":{{"thread":{_json(thread_id)}}}}}}}')
+        threads = await self._threads(context, thread_id)
+        await threads.delete(thread_id)
 
     # -- items --------------------------------------------------------------------------------------------------------
 
@@ -235,81 +182,106 @@ class ChatKitStore(Store[TContext], Generic[TContext]):
     ) -> Page[ThreadItem]:
         """Loads a page of the items of a thread, by their first saves. A thread that does not exist has none."""
         onward, start = ("after", "start") if _is_ascending(order) else ("before", "end")
-        store = await self._of(context, thread_id)
-        place: Any = start
+        threads = await self._threads(context, thread_id)
+        name, place = thread_id, start
         if after is not None:
-            place = {onward: (await _message(store, thread_id, after, "item"))["seq"]}
+            last = await threads.message(thread_id, after, "item")
+            name, place = last["thread"], {onward: last["seq"]}
+
+        async def read(name: str) -> Any | None:
+            most = min(limit - len(data), _READ_LIMIT)
+            page = await threads.read(
+                "page", quote({"thread": name, "from": place, "limit": most, "visibility": "final"})
+            )
+            return page if page["messages"] or page.get("damaged") else None
+
         data: list[ThreadItem] = []
         has_more = _is_positive(limit)
         while has_more and len(data) < limit:
-            most = min(limit - len(data), _READ_LIMIT)
-            wanted = {"thread": thread_id, "from": place, "limit": most, "visibility": "final"}
-            page = await _read(store, "page", _json(wanted))
+            page = await (threads.find(name, read) if place == start else read(name))
+            if page is None:
+                has_more = False
+                break
             if damaged := page.get("damaged"):
                 raise _damaged(f"item {damaged[0].get('id')} of thread {thread_id}")
             messages = page["messages"] if onward == "after" else page["messages"][::-1]
-            data += map(_item_of, messages)
+            data += [item_of(message, thread_id) for message in messages]
             has_more = page["hasMore"]
-            if messages:
-                place = {onward: messages[-1]["seq"]}
+            name, place = page["thread"], {onward: messages[-1]["seq"]}
         return Page[ThreadItem](data=data, has_more=has_more, after=data[-1].id if has_more else None)
 
     async def load_item(self, thread_id: str, item_id: str, context: TContext) -> ThreadItem:
         """Loads one item."""
-        return _item_of(await _message(await self._of(context, thread_id), thread_id, item_id, "item"))
+        threads = await self._threads(context, thread_id)
+        return item_of(await threads.message(thread_id, item_id, "item"), thread_id)
 
     async def add_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
         """Adds an item at the end of a thread.
 
-        The same item again changes nothing, so that a call whose outcome is unknown can be repeated.
+        The same item again changes nothing, so that a call whose outcome is unknown can be repeated. A workflow that the
+        thread has is replaced in its place: ChatKit adds it again when a later run has continued it.
 
         :raises throughline.AlreadyExists: The thread has another item with this id.
+        :raises throughline.Gone: The thread was deleted.
         """
-        store = await self._of(context, thread_id)
+        threads = await self._threads(context, thread_id)
         try:
-            await _NewMessage.of_item(thread_id, item).add(store)
+            await threads.write(thread_id, lambda name: threads.run(NewMessage.of_item(name, item).add()))
         except AlreadyExists:
-            if _item_of(await _message(store, thread_id, item.id, "item")) != item:
+            stored = item_of(await threads.message(thread_id, item.id, "item"), thread_id)
+            if isinstance(item, WorkflowItem) and isinstance(stored, WorkflowItem):
+                await self.save_item(thread_id, item, context)
+            elif stored != item:
                 raise
 
     async def save_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
-        """Replaces an item, which keeps its place in the thread, or adds it at the end."""
-        await _NewMessage.of_item(thread_id, item).put(await self._of(context, thread_id))
+        """Replaces an item, which keeps its place in the thread, or adds it at the end.
+
+        :raises throughline.Gone: The thread was deleted.
+        """
+        threads = await self._threads(context, thread_id)
+        await threads.write(thread_id, lambda name: threads.put(NewMessage.of_item(name, item)))
 
     async def delete_thread_item(self, thread_id: str, item_id: str, context: TContext) -> None:
         """Deletes an item. An item that does not exist stays so."""
-        await _delete(await self._of(context, thread_id), thread_id, item_id)
+        threads = await self._threads(context, thread_id)
+        with contextlib.suppress(NotFound, Gone):
+            await threads.write(thread_id, lambda name: threads.delete_message(name, item_id))
 
     # -- attachments --------------------------------------------------------------------------------------------------
 
     async def save_attachment(self, attachment: Attachment, context: TContext) -> None:
         """Adds or replaces the metadata of an attachment. Its bytes are the host's."""
-        store = await self._of(context)
-        message = _NewMessage.of_attachment(attachment)
-        if not await message.replace(store):
-            # Hidden, so that no list shows the thread.
-            with contextlib.suppress(AlreadyExists):
-                await _run(store, f'{{"thread":{{"create":{{"thread":"{ATTACHMENTS}","hidden":true}}}}}}')
-            await message.put(store)
+        threads = await self._threads(context)
+        await threads.put_hidden(NewMessage.of_attachment(attachment))
 
     async def load_attachment(self, attachment_id: str, context: TContext) -> Attachment:
         """Loads the metadata of an attachment."""
-        message = await _message(await self._of(context), ATTACHMENTS, attachment_id, "attachment")
-        return _ATTACHMENT.validate_python(message["content"][0])
+        threads = await self._threads(context)
+        message = await threads.message(ATTACHMENTS, attachment_id, "attachment")
+        return ATTACHMENT.validate_python(message["content"][0])
 
     async def delete_attachment(self, attachment_id: str, context: TContext) -> None:
         """Deletes the metadata of an attachment. One that does not exist stays so."""
-        await _delete(await self._of(context), ATTACHMENTS, attachment_id)
+        threads = await self._threads(context)
+        with contextlib.suppress(NotFound, Gone):
+            await threads.delete_message(ATTACHMENTS, attachment_id)
 
     # -- the store ----------------------------------------------------------------------------------------------------
 
-    async def _of(self, context: TContext, thread: str | None = None) -> throughline.Store:
-        """Returns the store for the tenant of this context, and opens it at the first call."""
-        if thread == ATTACHMENTS:
-            raise NotFoundError(f"{ATTACHMENTS} is the thread of the attachments, and none of ChatKit")
+    async def _threads(self, context: TContext, thread: str | None = None) -> Threads:
+        """Returns the threads of the tenant of this context, and opens the store at the first call."""
+        if thread in (ATTACHMENTS, SAVED_AGAIN):
+            raise NotFoundError(f"{thread} is a thread of the adapter, and none of ChatKit")
         tenant = self._tenant(context)
         store = self._store or await self._open()
-        return store if tenant is None else store.for_tenant(tenant)
+        return Threads(store if tenant is None else store.for_tenant(tenant))
+
+    async def _summary(self, threads: Threads, thread_id: str) -> Any:
+        summary = await threads.summary(thread_id)
+        if summary is None:
+            raise NotFoundError(f"thread {thread_id} does not exist")
+        return summary
 
     async def _open(self) -> throughline.Store:
         assert self._location is not None
@@ -321,150 +293,9 @@ class ChatKitStore(Store[TContext], Generic[TContext]):
             return self._store
 
 
-class _NewMessage:
-    """A message to write, with its content, metadata and attachments as JSON."""
-
-    def __init__(
-        self, thread: str, id: str, role: str, content: str, metadata: str, attachments: str, created: int | None
-    ) -> None:
-        self.thread, self.id = thread, id
-        self._at = f'"thread":{_json(thread)},"id":{_json(id)}'
-        self._role, self._content, self._metadata = role, content, metadata
-        self._attachments = attachments
-        self._created = "" if created is None else f',"createdAt":{created}'
-
-    @classmethod
-    def of_item(cls, thread: str, item: ThreadItem) -> _NewMessage:
-        attachments = "[]"
-        if isinstance(item, UserMessageItem):
-            fields, content = (
-                item.model_dump_json(exclude=_IDENTITY | {"content"}),
-                _USER_CONTENT.dump_json(item.content).decode(),
-            )
-            attachments = _json([attachment.id for attachment in item.attachments])
-        elif isinstance(item, AssistantMessageItem):
-            fields, content = (
-                item.model_dump_json(exclude=_IDENTITY | {"content"}),
-                _ASSISTANT_CONTENT.dump_json(item.content).decode(),
-            )
-        else:
-            fields, content = (
-                item.model_dump_json(include={"type", "created_at"}),
-                f"[{item.model_dump_json(exclude=_IDENTITY | {'created_at'})}]",
-            )
-        role = _ROLES.get(item.type, "assistant")
-        return cls(thread, item.id, role, content, f'{{"{_FIELDS}":{fields}}}', attachments, _micros(item.created_at))
-
-    @classmethod
-    def of_attachment(cls, attachment: Attachment) -> _NewMessage:
-        content = f"[{attachment.model_dump_json()}]"
-        return cls(ATTACHMENTS, attachment.id, "user", content, "{}", _json([attachment.id]), None)
-
-    async def add(self, store: throughline.Store) -> None:
-        """Adds the message at the end of its thread."""
-        await _run(
-            store,
-            f'{{"add":{{{self._at},"role":"{self._role}","content":{self._content},"metadata":{self._metadata},'
-            f'"attachments":{self._attachments}{self._created}}}}}',
-        )
-
-    async def replace(self, store: throughline.Store) -> bool:
-        """Replaces the message, and says whether there was one."""
-        content = f'{{"updateContent":{{{self._at},"change":{{"replace":{self._content}}},"mode":"edit"}}}}'
-        facts = f'{{"update":{{{self._at},"metadata":{self._metadata},"attachments":{self._attachments}}}}}'
-        try:
-            await _run(store, f'{{"batch":{{"items":[{content},{facts}]}}}}')
-        except (NotFound, Gone):
-            return False
-        return True
-
-    async def put(self, store: throughline.Store) -> None:
-        """Replaces the message, or adds it."""
-        for _ in range(_ATTEMPTS):
-            if await self.replace(store):
-                return
-            try:
-                return await self.add(store)
-            except AlreadyExists:
-                pass  # Another writer has added it since.
-        raise _overtaken("message", self.id)
-
-
-async def _run(store: throughline.Store, args: str) -> Any:
-    return from_json(await store.run(args.encode()))
-
-
-async def _read(store: throughline.Store, read: str, args: str) -> Any:
-    return (await _run(store, f'{{"read":{{"{read}":{args}}}}}'))["read"][read]
-
-
-async def _message(store: throughline.Store, thread: str, id: str, kind: str) -> dict[str, Any]:
-    """Reads one final message."""
-    message: dict[str, Any] | None = await _read(store, "get", f'{{"thread":{_json(thread)},"id":{_json(id)}}}')
-    if message is None or message["state"] != "final":
-        raise NotFoundError(f"{kind} {id} does not exist" + (f" in thread {thread}" if kind == "item" else ""))
-    return message
-
-
-async def _delete(store: throughline.Store, thread: str, id: str) -> None:
-    with contextlib.suppress(NotFound, Gone):
-        await _run(store, f'{{"delete":{{"thread":{_json(thread)},"id":{_json(id)}}}}}')
-
-
-def _thread_of(summary: dict[str, Any]) -> ThreadMetadata:
-    fields: dict[str, Any] = summary.get("metadata", {}).get(_FIELDS) or {}
-    title = fields.get("title")
-    if summary["title"] != (_shown_title(title) or _UNTITLED):
-        title = summary["title"]  # Another program has renamed the thread since.
-    created = fields.get("created_at") or _time(summary["createdAt"])
-    return ThreadMetadata.model_validate({**fields, "id": summary["thread"], "title": title, "created_at": created})
-
-
-def _item_of(message: dict[str, Any]) -> ThreadItem:
-    fields = message["metadata"].get(_FIELDS)
-    content = message["content"]
-    identity = {"id": message["id"], "thread_id": message["thread"]}
-    if fields is None:
-        return _foreign_item(message, identity)
-    if fields["type"] in _WITH_BLOCKS:
-        return _ITEM.validate_python({**fields, **identity, "content": content})
-    return _ITEM.validate_python({**content[0], **fields, **identity})
-
-
-def _foreign_item(message: dict[str, Any], identity: dict[str, Any]) -> ThreadItem:
-    """Returns the item of a message that another program has written: its text, or else hidden context."""
-    identity["created_at"] = _time(message["createdAt"])
-    texts = [
-        block["text"] for block in message["content"] if isinstance(block, dict) and isinstance(block.get("text"), str)
-    ]
-    if texts and message["role"] == "user":
-        content: Any = [{"type": "input_text", "text": text} for text in texts]
-        return UserMessageItem(**identity, content=content, inference_options=InferenceOptions())
-    if texts and message["role"] == "assistant":
-        content = [{"type": "output_text", "text": text} for text in texts]
-        return AssistantMessageItem(**identity, content=content)
-    return HiddenContextItem(**identity, content=message["content"])
-
-
-def _shown_title(title: str | None) -> str:
-    """Returns the title of the thread in lists. An empty one stands for none."""
-    shown = (title or "").strip().encode()[:_TITLE_BYTES].decode(errors="ignore").strip()
-    return "" if shown == _UNTITLED else shown
-
-
 def _new_id(item_type: StoreItemType) -> str:
     """Returns the prefix of the type and a UUIDv7."""
     return f"{_PREFIXES[item_type]}_{mint_id()}"
-
-
-def _micros(at: datetime) -> int:
-    """Returns the microseconds since 1970. A time without a zone is local, as ``datetime.now()`` returns it."""
-    return (at.astimezone(timezone.utc) - _EPOCH) // timedelta(microseconds=1)
-
-
-def _time(micros: int) -> datetime:
-    """Returns a time as ChatKit writes it: local, without a zone."""
-    return (_EPOCH + timedelta(microseconds=micros)).astimezone().replace(tzinfo=None)
 
 
 def _is_ascending(order: str) -> bool:
@@ -481,13 +312,3 @@ def _is_positive(limit: int) -> bool:
 
 def _damaged(what: str) -> Corrupt:
     return Corrupt(f"{what} is damaged in the store: `throughline verify` names every damaged row")
-
-
-def _overtaken(kind: str, id: str) -> Conflict:
-    return Conflict(
-        f"{kind} {id} was deleted and added by other writers during each of {_ATTEMPTS} attempts to save it"
-    )
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
