@@ -7,11 +7,11 @@ a message in the hidden thread :data:`SAVED_AGAIN` names it. Only calls that do 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from chatkit.store import NotFoundError
-from pydantic_core import from_json
 
 from .. import Store
 from .._throughline import mint_id
@@ -34,7 +34,7 @@ class Threads:
         self._store = store
 
     async def run(self, args: str) -> Any:
-        return from_json(await self._store.run(args))
+        return json.loads(await self._store.run(args))
 
     async def read(self, read: str, args: str) -> Any:
         return (await self.run(f'{{"read":{{"{read}":{args}}}}}'))["read"].get(read)

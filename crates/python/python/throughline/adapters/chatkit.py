@@ -26,7 +26,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Generic
+from typing import Any, Generic, cast
 
 import throughline
 from throughline._throughline import mint_id
@@ -182,8 +182,8 @@ class ChatKitStore(Store[TContext], Generic[TContext]):
     ) -> Page[ThreadItem]:
         """Loads a page of the items of a thread, by their first saves. A thread that does not exist has none."""
         onward, start = ("after", "start") if _is_ascending(order) else ("before", "end")
+        name, place = thread_id, cast("str | dict[str, int]", start)
         threads = await self._threads(context, thread_id)
-        name, place = thread_id, start
         if after is not None:
             last = await threads.message(thread_id, after, "item")
             name, place = last["thread"], {onward: last["seq"]}

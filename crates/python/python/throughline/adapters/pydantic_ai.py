@@ -2,6 +2,7 @@
 
 ::
 
+    from pydantic import TypeAdapter
     from pydantic_ai import Agent
     from throughline.adapters.pydantic_ai import MessageHistory
 
@@ -34,6 +35,7 @@ import throughline
 from throughline import AlreadyExists, Corrupt
 
 try:
+    from pydantic import TypeAdapter
     from pydantic_ai import Agent
     from pydantic_ai.messages import (
         AgentStreamEvent,
@@ -44,8 +46,8 @@ try:
         TextPart,
         TextPartDelta,
     )
+    from pydantic_ai.result import AgentStream
     from pydantic_ai.run import AgentRunResult, AgentRunResultEvent
-    from pydantic_core import from_json, to_json
 except ImportError as error:  # pragma: no cover - only without the peer
     raise ImportError("throughline.adapters.pydantic_ai needs Pydantic AI: pip install pydantic-ai-slim") from error
 
@@ -60,6 +62,8 @@ _FIELDS = "pydantic_ai"
 _RUN_FIELDS = ("run_id", "conversation_id")
 #: The parts whose text is the text of the block, which previews, searches and other programs read.
 _TEXT_PARTS = ("system-prompt", "user-prompt", "text")
+#: Writes JSON as Pydantic does: NaN and the infinities, which JSON does not have, are ``null``.
+_JSON: TypeAdapter[Any] = TypeAdapter(Any)
 #: The most messages of one read, as the store allows them.
 _READ_LIMIT = 1000
 #: How many runs a history remembers, to write only what is new of them.
@@ -96,7 +100,8 @@ class MessageHistory:
         """
         if limit is not None and limit < 1:
             raise ValueError(f"the limit of a history is at least 1, not {limit}")
-        onward, place = ("after", "start") if limit is None else ("before", "end")
+        onward = "after" if limit is None else "before"
+        place: str | dict[str, int] = "start" if limit is None else "end"
         pages: list[list[dict[str, Any]]] = []
         found, has_more = 0, True
         while has_more and (limit is None or found < limit):
@@ -105,14 +110,15 @@ class MessageHistory:
             page = (await self._run({"read": {"page": wanted}}))["read"]["page"]
             if damaged := page.get("damaged"):
                 raise Corrupt(f"message {damaged[0].get('id')} of thread {self.thread} is damaged in the store")
-            messages, has_more = page["messages"], page["hasMore"]
-            pages.append(messages)
-            found += len(messages)
-            if messages:
-                place = {onward: messages[-1 if limit is None else 0]["seq"]}
+            read, has_more = page["messages"], page["hasMore"]
+            pages.append(read)
+            found += len(read)
+            if read:
+                place = {onward: read[-1 if limit is None else 0]["seq"]}
         ordered = pages if limit is None else pages[::-1]
         loaded = [fields for page in ordered for message in page if (fields := _fields_of(message)) is not None]
-        return ModelMessagesTypeAdapter.validate_json(to_json(loaded))
+        messages: list[ModelMessage] = ModelMessagesTypeAdapter.validate_json(_JSON.dump_json(loaded))
+        return messages
 
     async def append(self, messages: Sequence[ModelMessage], *, run_id: str | None = None) -> int:
         """Appends the new messages of a run in one transaction, and returns how many were added.
@@ -152,9 +158,10 @@ class MessageHistory:
                     # The run can still have changed the last one.
                     await self._write(run.run_id, messages, max(written - 1, 0))
                     written = len(messages)
-        assert run.result is not None
-        await self.save(run.result)
-        return run.result
+        result: AgentRunResult[Output] | None = run.result
+        assert result is not None
+        await self.save(result)
+        return result
 
     async def stream(
         self, agent: Agent[Deps, Output], user_prompt: Any = None, *, limit: int | None = None, **options: Any
@@ -170,6 +177,7 @@ class MessageHistory:
         async with agent.iter(user_prompt, message_history=history, **options) as run:
             async for node in run:
                 if Agent.is_model_request_node(node):
+                    reply: AgentStream[Any, Any]
                     async with node.stream(run.ctx) as reply:
                         before = run.new_messages()
                         await self._write(run.run_id, before, 0)
@@ -216,7 +224,7 @@ class MessageHistory:
             items = [item for row in changed for item in row.replace()] + [row.add() for row in new]
             # The key is that of the content, so that the same call is the same write.
             key = hashlib.sha256("".join(items).encode()).hexdigest()
-            answer = from_json(await self.store.run(f'{{"batch":{{"items":[{",".join(items)}]}}}}'.encode(), key=key))
+            answer = json.loads(await self.store.run(f'{{"batch":{{"items":[{",".join(items)}]}}}}'.encode(), key=key))
         self._runs.pop(run, None)
         self._runs[run] = stored[:first] + [row.digest for row in rows] + known[len(rows) :]
         while len(self._runs) > _RUNS:
@@ -235,7 +243,7 @@ class MessageHistory:
         return digests
 
     async def _run(self, args: dict[str, Any]) -> Any:
-        return from_json(await self.store.run(to_json(args)))
+        return json.loads(await self.store.run(_JSON.dump_json(args)))
 
 
 class _Row:
@@ -247,8 +255,8 @@ class _Row:
         parts = fields.pop("parts")
         runs = {name: value for name in _RUN_FIELDS if (value := fields.pop(name, None)) is not None}
         self._role = _role_of(fields["kind"], parts)
-        self.content = to_json([_block_of(part) for part in parts]).decode()
-        self.metadata = to_json({_FIELDS: fields, **runs}).decode()
+        self.content = _JSON.dump_json([_block_of(part) for part in parts]).decode()
+        self.metadata = _JSON.dump_json({_FIELDS: fields, **runs}).decode()
         self.digest = hashlib.sha256(f"{self._role}{self.content}{self.metadata}".encode()).digest()
 
     def add(self) -> str:
@@ -261,8 +269,8 @@ class _Row:
         ]
 
     def is_stored_as(self, message: dict[str, Any]) -> bool:
-        metadata = from_json(self.metadata)
-        return message["content"] == from_json(self.content) and all(
+        metadata = json.loads(self.metadata)
+        return message["content"] == json.loads(self.content) and all(
             message["metadata"].get(name) == value for name, value in metadata.items()
         )
 
@@ -270,9 +278,9 @@ class _Row:
 def _text_of(event: Any) -> str:
     """Returns the text that an event adds to a reply."""
     if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
-        return event.part.content
+        return str(event.part.content)
     if isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
-        return event.delta.content_delta
+        return str(event.delta.content_delta)
     return ""
 
 
