@@ -2,7 +2,6 @@
 
 ::
 
-    from pydantic import TypeAdapter
     from pydantic_ai import Agent
     from throughline.adapters.pydantic_ai import MessageHistory
 
@@ -29,18 +28,16 @@ import hashlib
 import json
 import uuid
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import throughline
 from throughline import AlreadyExists, Corrupt
 
 try:
-    from pydantic import TypeAdapter
     from pydantic_ai import Agent
     from pydantic_ai.messages import (
         AgentStreamEvent,
         ModelMessage,
-        ModelMessagesTypeAdapter,
         PartDeltaEvent,
         PartStartEvent,
         TextPart,
@@ -51,25 +48,18 @@ try:
 except ImportError as error:  # pragma: no cover - only without the peer
     raise ImportError("throughline.adapters.pydantic_ai needs Pydantic AI: pip install pydantic-ai-slim") from error
 
-__all__ = ["MessageHistory"]
+from ._pydantic_ai_conversations import ThroughlineConversationStore
+from ._pydantic_ai_rows import JSON, Row, dump, fields_of, load
+
+__all__ = ["MessageHistory", "ThroughlineConversationStore"]
 
 Deps = TypeVar("Deps")
 Output = TypeVar("Output")
 
-#: The member of the metadata with the fields that Throughline has no field for.
-_FIELDS = "pydantic_ai"
-#: The fields that are metadata of their own, so that messages can be found by them.
-_RUN_FIELDS = ("run_id", "conversation_id")
-#: The parts whose text is the text of the block, which previews, searches and other programs read.
-_TEXT_PARTS = ("system-prompt", "user-prompt", "text")
-#: Writes JSON as Pydantic does: NaN and the infinities, which JSON does not have, are ``null``.
-_JSON: TypeAdapter[Any] = TypeAdapter(Any)
 #: The most messages of one read, as the store allows them.
 _READ_LIMIT = 1000
 #: How many runs a history remembers, to write only what is new of them.
 _RUNS = 16
-
-Role = Literal["user", "assistant", "system", "tool"]
 
 
 class MessageHistory:
@@ -116,9 +106,8 @@ class MessageHistory:
             if read:
                 place = {onward: read[-1 if limit is None else 0]["seq"]}
         ordered = pages if limit is None else pages[::-1]
-        loaded = [fields for page in ordered for message in page if (fields := _fields_of(message)) is not None]
-        messages: list[ModelMessage] = ModelMessagesTypeAdapter.validate_json(_JSON.dump_json(loaded))
-        return messages
+        loaded = [fields for page in ordered for message in page if (fields := fields_of(message)) is not None]
+        return load(loaded)
 
     async def append(self, messages: Sequence[ModelMessage], *, run_id: str | None = None) -> int:
         """Appends the new messages of a run in one transaction, and returns how many were added.
@@ -188,7 +177,7 @@ class MessageHistory:
                                 if text := _text_of(event):
                                     await draft.append(text)
                                 yield event
-                            row = _Row(self.thread, row_id, _dump([reply.response])[0])
+                            row = Row(self.thread, row_id, dump([reply.response])[0])
                             await draft.replace(row.content)
                             await thread.update(row_id, row.metadata)
                         self._runs[run.run_id].append(row.digest)
@@ -202,7 +191,7 @@ class MessageHistory:
 
     async def _write(self, run: str, messages: Sequence[ModelMessage], first: int) -> int:
         """Writes what the store does not have of the messages from the index ``first`` on."""
-        rows = [_Row(self.thread, f"{run}.{first + at}", fields) for at, fields in enumerate(_dump(messages[first:]))]
+        rows = [Row(self.thread, f"{run}.{first + at}", fields) for at, fields in enumerate(dump(messages[first:]))]
         stored = self._runs.get(run)
         if stored is None or len(stored) < first:
             stored = []
@@ -212,11 +201,11 @@ class MessageHistory:
             added = await self._put(run, rows, first, stored)
         except AlreadyExists:
             # Another object or process has written a part of this run: compare with what the store has.
-            rows = [_Row(self.thread, f"{run}.{at}", fields) for at, fields in enumerate(_dump(messages))]
+            rows = [Row(self.thread, f"{run}.{at}", fields) for at, fields in enumerate(dump(messages))]
             added = await self._put(run, rows, 0, await self._stored(rows))
         return added
 
-    async def _put(self, run: str, rows: list[_Row], first: int, stored: list[bytes]) -> int:
+    async def _put(self, run: str, rows: list[Row], first: int, stored: list[bytes]) -> int:
         known = stored[first:]
         changed = [row for row, digest in zip(rows, known) if row.digest != digest]
         new = rows[len(known) :]
@@ -231,7 +220,7 @@ class MessageHistory:
             del self._runs[next(iter(self._runs))]
         return 0 if not new or answer["batch"]["deduplicated"] else len(new)
 
-    async def _stored(self, rows: list[_Row]) -> list[bytes]:
+    async def _stored(self, rows: list[Row]) -> list[bytes]:
         """Returns the digests of the first of these rows, as far as the store has them."""
         digests: list[bytes] = []
         for row in rows:
@@ -243,36 +232,7 @@ class MessageHistory:
         return digests
 
     async def _run(self, args: dict[str, Any]) -> Any:
-        return json.loads(await self.store.run(_JSON.dump_json(args)))
-
-
-class _Row:
-    """A message to write, with its content and metadata as JSON."""
-
-    def __init__(self, thread: str, id: str, fields: dict[str, Any]) -> None:
-        self.id = id
-        self._at = f'"thread":{json.dumps(thread)},"id":{json.dumps(id)}'
-        parts = fields.pop("parts")
-        runs = {name: value for name in _RUN_FIELDS if (value := fields.pop(name, None)) is not None}
-        self._role = _role_of(fields["kind"], parts)
-        self.content = _JSON.dump_json([_block_of(part) for part in parts]).decode()
-        self.metadata = _JSON.dump_json({_FIELDS: fields, **runs}).decode()
-        self.digest = hashlib.sha256(f"{self._role}{self.content}{self.metadata}".encode()).digest()
-
-    def add(self) -> str:
-        return f'{{"add":{{{self._at},"role":"{self._role}","content":{self.content},"metadata":{self.metadata}}}}}'
-
-    def replace(self) -> list[str]:
-        return [
-            f'{{"updateContent":{{{self._at},"change":{{"replace":{self.content}}},"mode":"edit"}}}}',
-            f'{{"update":{{{self._at},"metadata":{self.metadata}}}}}',
-        ]
-
-    def is_stored_as(self, message: dict[str, Any]) -> bool:
-        metadata = json.loads(self.metadata)
-        return message["content"] == json.loads(self.content) and all(
-            message["metadata"].get(name) == value for name, value in metadata.items()
-        )
+        return json.loads(await self.store.run(JSON.dump_json(args)))
 
 
 def _text_of(event: Any) -> str:
@@ -282,54 +242,3 @@ def _text_of(event: Any) -> str:
     if isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
         return str(event.delta.content_delta)
     return ""
-
-
-def _dump(messages: Sequence[ModelMessage]) -> list[dict[str, Any]]:
-    dumped: list[dict[str, Any]] = ModelMessagesTypeAdapter.dump_python(list(messages), mode="json")
-    return dumped
-
-
-def _block_of(part: dict[str, Any]) -> dict[str, Any]:
-    """Returns the block of a part: the part, with its text under the name that blocks have for it."""
-    if part["part_kind"] in _TEXT_PARTS and isinstance(part.get("content"), str):
-        return {"text" if name == "content" else name: value for name, value in part.items()}
-    return part
-
-
-def _part_of(block: dict[str, Any]) -> dict[str, Any]:
-    """Returns the part of a block."""
-    if block["part_kind"] in _TEXT_PARTS and "content" not in block:
-        return {"content" if name == "text" else name: value for name, value in block.items()}
-    return block
-
-
-def _role_of(kind: str, parts: list[dict[str, Any]]) -> Role:
-    if kind == "response":
-        return "assistant"
-    kinds = {part["part_kind"] for part in parts}
-    if "user-prompt" in kinds:
-        return "user"
-    if kinds & {"tool-return", "retry-prompt", "retry-feedback"}:
-        return "tool"
-    return "system" if kinds else "user"
-
-
-def _fields_of(message: dict[str, Any]) -> dict[str, Any] | None:
-    """Returns the JSON of the message of a model. ``None`` if another program has written it and it has no text."""
-    metadata = message["metadata"]
-    fields = metadata.get(_FIELDS)
-    if fields is not None:
-        runs = {name: metadata[name] for name in _RUN_FIELDS if name in metadata}
-        return {"parts": [_part_of(block) for block in message["content"]], **fields, **runs}
-    texts = [
-        block if isinstance(block, str) else block.get("text")
-        for block in message["content"]
-        if isinstance(block, (str, dict))
-    ]
-    text = "\n\n".join(text for text in texts if isinstance(text, str))
-    if not text or message["role"] == "tool":
-        return None
-    if message["role"] == "assistant":
-        return {"kind": "response", "parts": [{"part_kind": "text", "content": text}]}
-    part = "system-prompt" if message["role"] == "system" else "user-prompt"
-    return {"kind": "request", "parts": [{"part_kind": part, "content": text}]}
