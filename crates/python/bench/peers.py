@@ -1,4 +1,4 @@
-"""Throughline beside the stores of the peers: `python peers.py`, in an environment with `requirements.txt` and the wheel.
+"""Throughline next to the stores of the peers: `python peers.py`, in an environment with `requirements.txt` and the wheel.
 
 It prints a line `figure NAME VALUE UNIT` for each figure. A ratio is the median over rounds of ratios within one round, in
 which the contenders take turns. The files are in the folder for temporary files: set TMPDIR to one on the disk under test.
@@ -38,7 +38,7 @@ def figure(name: str, value: float, unit: str) -> None:
     print(f"figure python_peers.{name} {value:.4g} {unit}", flush=True)
 
 
-def note(text: str) -> None:
+def say(text: str) -> None:
     print(text, flush=True)
 
 
@@ -67,7 +67,7 @@ def sync_time(folder: Path) -> float:
     return statistics.median(times)
 
 
-class Turns:
+class Schedule:
     """Runs the contenders by turns, in another order in each round, and keeps what they did in each."""
 
     def __init__(self, contenders: list[Contender], rounds: int) -> None:
@@ -91,7 +91,7 @@ def report(name: str, values: dict[str, list[float]], unit: str, of: dict[str, l
     if not peers:
         return
     fastest = max(peers, key=lambda peer: statistics.median(peers[peer]))
-    note(f"the fastest peer: {fastest}")
+    say(f"the fastest peer: {fastest}")
     for ours in OURS:
         if ours.name in values:
             ratios = [a / b for a, b in zip(values[ours.name], peers[fastest])]
@@ -128,7 +128,7 @@ async def writes(contenders: list[Contender], options: argparse.Namespace) -> No
         with_tasks = functools.partial(turn, tasks=tasks)
         for contender in contenders:
             await with_tasks(contender)  # the connections and the threads exist from here on
-        values = await Turns(contenders, options.rounds).run(with_tasks)
+        values = await Schedule(contenders, options.rounds).run(with_tasks)
         report(f"write.{tasks}", values, "items/s")
 
 
@@ -152,8 +152,8 @@ async def reads(contenders: list[Contender], options: argparse.Namespace) -> Non
     for contender in contenders:
         await one(contender)
         await many(contender)
-    report(f"read_{LAST}.1", await Turns(contenders, options.rounds).run(one), "reads/s")
-    report(f"read_{LAST}.{AT_ONCE}", await Turns(contenders, options.rounds).run(many), "reads/s")
+    report(f"read_{LAST}.1", await Schedule(contenders, options.rounds).run(one), "reads/s")
+    report(f"read_{LAST}.{AT_ONCE}", await Schedule(contenders, options.rounds).run(many), "reads/s")
 
 
 def opens(contenders: list[Contender], options: argparse.Namespace) -> None:
@@ -201,14 +201,14 @@ async def main(options: argparse.Namespace, folder: Path) -> None:
     contenders = [ALL[name](folder / f"{name}.db") for name in options.contenders]
     for contender in contenders:
         await contender.open()
-        note(f"{contender.name}: {contender.version()}: {contender.call}: {contender.durability}")
-    note(f"load average {os.getloadavg()[0]:.2f}, {os.cpu_count()} processors, Python {sys.version.split()[0]}")
+        say(f"{contender.name}: {contender.version()}: {contender.call}: {contender.durability}")
+    say(f"load average {os.getloadavg()[0]:.2f}, {os.cpu_count()} processors, Python {sys.version.split()[0]}")
     figure("sync", sync_time(folder) * 1e6, "us")
     if "read" in options.only or "open" in options.only:
         for contender in contenders:
             start = time.perf_counter()
             await contender.fill(options.items)
-            note(f"{contender.name}: {options.items} items in {time.perf_counter() - start:.1f} s")
+            say(f"{contender.name}: {options.items} items in {time.perf_counter() - start:.1f} s")
     if "write" in options.only:
         await writes(contenders, options)
     if "read" in options.only:
@@ -217,7 +217,7 @@ async def main(options: argparse.Namespace, folder: Path) -> None:
         await contender.close()
     if "open" in options.only:
         opens(contenders, options)
-    note(f"load average {os.getloadavg()[0]:.2f}")
+    say(f"load average {os.getloadavg()[0]:.2f}")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -232,7 +232,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
         return parts
 
-    parser = argparse.ArgumentParser(description="Throughline beside the stores of the peers.")
+    parser = argparse.ArgumentParser(description="Throughline next to the stores of the peers.")
     parser.add_argument("--full", action="store_true", help="100,000 items, 11 rounds and turns of 2 s")
     parser.add_argument("--only", type=names(PARTS), default=list(PARTS), help=f"a list of {', '.join(PARTS)}")
     parser.add_argument("--contenders", type=names(ALL), default=list(ALL), help=f"a list of {', '.join(ALL)}")

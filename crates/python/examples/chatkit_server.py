@@ -25,7 +25,7 @@ from throughline.adapters.chatkit import ChatKitStore
 
 
 @function_tool
-def departure(place: str) -> str:
+def departure(city: str) -> str:
     """Returns the departure of the next train."""
     return "09:15"
 
@@ -66,10 +66,12 @@ def said(text: str) -> dict[str, Any]:
 
 async def main(file: Path) -> None:
     # The first process: the model calls the tool, and then answers.
-    model = ScriptedModel([
-        [function_call("departure", {"place": "Lisbon"}, call_id="call-1")],
-        [assistant_message("The train to Lisbon leaves at 09:15.", item_id="msg-1")],
-    ])
+    model = ScriptedModel(
+        [
+            [function_call("departure", {"city": "Lisbon"}, call_id="call-1")],
+            [assistant_message("The train to Lisbon leaves at 09:15.", item_id="msg-1")],
+        ]
+    )
     server = TravelServer(file, model)
     events = await request(server, "threads.create", input=said("When does the train to Lisbon leave?"))
     thread = next(event["thread"]["id"] for event in events if event["type"] == "thread.created")

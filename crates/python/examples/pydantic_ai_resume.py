@@ -28,14 +28,14 @@ def model(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     returned = [part for part in messages[-1].parts if isinstance(part, ToolReturnPart)]
     if returned:
         return ModelResponse(parts=[TextPart(f"The train to Lisbon leaves at {returned[0].content}.")])
-    return ModelResponse(parts=[ToolCallPart("departure", {"place": "Lisbon"})])
+    return ModelResponse(parts=[ToolCallPart("departure", {"city": "Lisbon"})])
 
 
 async def run(file: Path, kill_in_tool: bool) -> None:
     agent = Agent(FunctionModel(model))
 
     @agent.tool_plain
-    def departure(place: str) -> str:
+    def departure(city: str) -> str:
         if kill_in_tool:
             os._exit(9)
         return "09:15"

@@ -1,4 +1,4 @@
-"""The ChatKit store beyond ChatKit's own tests: places, ids, titles, other programs, other users."""
+"""The ChatKit store beyond ChatKit's own tests: order, ids, titles, other programs, other users."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ async def test_threads_are_listed_by_creation_with_and_without_items(chat: ChatK
     assert await listed(chat, "asc") == ["d", "b", "c", "e", "a"]
     assert await listed(chat, "desc") == ["a", "e", "c", "b", "d"]
     assert await listed(chat, "asc", BOB) == ["of-bob"]
-    assert await listed(chat, "asc", {"user_id": "nobody"}) == []
+    assert await listed(chat, "asc", {"user_id": "eve"}) == []
     with pytest.raises(NotFoundError, match="thread of-bob, after which the page begins, does not exist"):
         await chat.load_threads(2, "of-bob", "asc", ANN)
 

@@ -239,7 +239,7 @@ async def _reply(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator
     if len(messages) == 1:
         yield "I look "
         yield "it up."
-        yield {1: DeltaToolCall("find", '{"place": "Lisbon"}', tool_call_id="c1")}
+        yield {1: DeltaToolCall("find", '{"city": "Lisbon"}', tool_call_id="c1")}
     else:
         yield "The one "
         yield "at nine."
@@ -249,8 +249,8 @@ def an_agent() -> Agent[None, str]:
     agent = Agent(FunctionModel(stream_function=_reply))
 
     @agent.tool_plain
-    def find(place: str) -> str:
-        return f"{place}: nine"
+    def find(city: str) -> str:
+        return f"{city}: nine"
 
     return agent
 

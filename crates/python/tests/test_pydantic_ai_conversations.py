@@ -1,4 +1,4 @@
-"""The conversation store of Pydantic AI, beside its own one in memory."""
+"""The conversation store of Pydantic AI, next to its own one in memory."""
 
 from __future__ import annotations
 

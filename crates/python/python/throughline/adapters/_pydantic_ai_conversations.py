@@ -119,16 +119,16 @@ class ThroughlineConversationStore(ConversationStore):
         thread, head = await self._found(head_id)
         found: dict[str, dict[str, Any]] = {head_id: head}
         history: list[dict[str, Any]] = []
-        place: Any = "end"
+        start: Any = "end"
         entry: str | None = head_id
         while entry is not None and (limit is None or len(history) < limit):
             while entry not in found:
-                if place is None:
+                if start is None:
                     raise LookupError(f"entry {entry} is not in conversation {thread}")
                 most = _READ_LIMIT if limit is None else min(limit - len(history), _READ_LIMIT)
-                page = await self._ask("page", {"thread": thread, "from": place, "limit": most, "visibility": "final"})
+                page = await self._ask("page", {"thread": thread, "from": start, "limit": most, "visibility": "final"})
                 found.update((message["id"], message) for message in page["messages"])
-                place = {"before": page["messages"][0]["seq"]} if page["hasMore"] else None
+                start = {"before": page["messages"][0]["seq"]} if page["hasMore"] else None
             history.append(found[entry])
             entry = found[entry]["metadata"].get(_PARENT)
         return self._entries(thread, history[::-1])

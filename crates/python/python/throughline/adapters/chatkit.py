@@ -14,7 +14,7 @@
 |---|---|
 | the user of a request (``context``) | a tenant: no call of one tenant shows or changes anything in another one |
 | a thread | a thread with the same id, title and time of creation; the other fields are its metadata ``chatkit`` |
-| an item | a message with the same id; its place is that of its first save, not that of a clock |
+| an item | a message with the same id; in the order of their first saves, not of a clock |
 | an attachment | a message in the hidden thread ``chatkit.attachments`` of the tenant |
 
 ``docs/guide/python-chatkit.md`` has the whole mapping. The module needs the package ``openai-chatkit``.
@@ -182,23 +182,23 @@ class ChatKitStore(Store[TContext], Generic[TContext]):
     ) -> Page[ThreadItem]:
         """Loads a page of the items of a thread, by their first saves. A thread that does not exist has none."""
         onward, start = ("after", "start") if _is_ascending(order) else ("before", "end")
-        name, place = thread_id, cast("str | dict[str, int]", start)
+        name, start_at = thread_id, cast("str | dict[str, int]", start)
         threads = await self._threads(context, thread_id)
         if after is not None:
             last = await threads.message(thread_id, after, "item")
-            name, place = last["thread"], {onward: last["seq"]}
+            name, start_at = last["thread"], {onward: last["seq"]}
 
         async def read(name: str) -> Any | None:
             most = min(limit - len(data), _READ_LIMIT)
             page = await threads.read(
-                "page", quote({"thread": name, "from": place, "limit": most, "visibility": "final"})
+                "page", quote({"thread": name, "from": start_at, "limit": most, "visibility": "final"})
             )
             return page if page["messages"] or page.get("damaged") else None
 
         data: list[ThreadItem] = []
         has_more = _is_positive(limit)
         while has_more and len(data) < limit:
-            page = await (threads.find(name, read) if place == start else read(name))
+            page = await (threads.find(name, read) if start_at == start else read(name))
             if page is None:
                 has_more = False
                 break
@@ -207,7 +207,7 @@ class ChatKitStore(Store[TContext], Generic[TContext]):
             messages = page["messages"] if onward == "after" else page["messages"][::-1]
             data += [item_of(message, thread_id) for message in messages]
             has_more = page["hasMore"]
-            name, place = page["thread"], {onward: messages[-1]["seq"]}
+            name, start_at = page["thread"], {onward: messages[-1]["seq"]}
         return Page[ThreadItem](data=data, has_more=has_more, after=data[-1].id if has_more else None)
 
     async def load_item(self, thread_id: str, item_id: str, context: TContext) -> ThreadItem:
@@ -219,7 +219,7 @@ class ChatKitStore(Store[TContext], Generic[TContext]):
         """Adds an item at the end of a thread.
 
         The same item again changes nothing, so that a call whose outcome is unknown can be repeated. A workflow that the
-        thread has is replaced in its place: ChatKit adds it again when a later run has continued it.
+        thread has is replaced and stays where it is: ChatKit adds it again when a later run has continued it.
 
         :raises throughline.AlreadyExists: The thread has another item with this id.
         :raises throughline.Gone: The thread was deleted.
@@ -235,7 +235,7 @@ class ChatKitStore(Store[TContext], Generic[TContext]):
                 raise
 
     async def save_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
-        """Replaces an item, which keeps its place in the thread, or adds it at the end.
+        """Replaces an item, which stays where it is in the thread, or adds it at the end.
 
         :raises throughline.Gone: The thread was deleted.
         """

@@ -91,12 +91,12 @@ class MessageHistory:
         if limit is not None and limit < 1:
             raise ValueError(f"the limit of a history is at least 1, not {limit}")
         onward = "after" if limit is None else "before"
-        place: str | dict[str, int] = "start" if limit is None else "end"
+        start: str | dict[str, int] = "start" if limit is None else "end"
         pages: list[list[dict[str, Any]]] = []
         found, has_more = 0, True
         while has_more and (limit is None or found < limit):
             most = _READ_LIMIT if limit is None else min(limit - found, _READ_LIMIT)
-            wanted = {"thread": self.thread, "from": place, "limit": most, "visibility": "final"}
+            wanted = {"thread": self.thread, "from": start, "limit": most, "visibility": "final"}
             page = (await self._run({"read": {"page": wanted}}))["read"]["page"]
             if damaged := page.get("damaged"):
                 raise Corrupt(f"message {damaged[0].get('id')} of thread {self.thread} is damaged in the store")
@@ -104,7 +104,7 @@ class MessageHistory:
             pages.append(read)
             found += len(read)
             if read:
-                place = {onward: read[-1 if limit is None else 0]["seq"]}
+                start = {onward: read[-1 if limit is None else 0]["seq"]}
         ordered = pages if limit is None else pages[::-1]
         loaded = [fields for page in ordered for message in page if (fields := fields_of(message)) is not None]
         return load(loaded)
