@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 
 from ... import AlreadyExists, Corrupt, Gone, Message, NotFound, Page, Stale, ThreadSummary, ops
 from ._calls import Call, Calls, Found, Steps, Stream, all_of, next_of, one
-from ._names import CHECKPOINTS, KIND, NAMESPACE, THREAD, WRITES, Place, label
+from ._names import CHECKPOINTS, KIND, NAMESPACE, THREAD, WRITES, CheckpointNamespace, label
 from ._names import message as message_id
 from ._records import TOP, Stored, patch
 
-#: The state of a thread is remembered for this many places, to save the read before a save. It decides nothing.
+#: The state of a thread is remembered for this many namespaces, to save the read before a save. It decides nothing.
 _REMEMBERED = 4096
 #: The messages of one read of a list.
 _PAGE = 50
@@ -67,24 +67,24 @@ class Heads:
             self._heads.pop(thread, None)
 
 
-def latest(heads: Heads, place: Place) -> Steps[Stored | None]:
+def latest(heads: Heads, namespace: CheckpointNamespace) -> Steps[Stored | None]:
     """Reads the checkpoint with the greatest id."""
-    page = yield from one(page_of(place.checkpoints, limit=1))
+    page = yield from one(page_of(namespace.checkpoints, limit=1))
     messages = readable(page)
     last = Stored.of(messages[0]) if messages else None
     if last is not None and last.top is not None:
-        top = yield from by_id(place, last.top)
+        top = yield from by_id(namespace, last.top)
         # The greatest one was deleted since, so that no message states which is the greatest now.
-        last = top if top is not None else (yield from _greatest(place))
-    heads.set(place.checkpoints, Head(page.last_seq, last.id if last else None))
+        last = top if top is not None else (yield from _greatest(namespace))
+    heads.set(namespace.checkpoints, Head(page.last_seq, last.id if last else None))
     return last
 
 
-def _greatest(place: Place) -> Steps[Stored | None]:
+def _greatest(namespace: CheckpointNamespace) -> Steps[Stored | None]:
     greatest = None
     before = None
     while True:
-        page = yield from one(page_of(place.checkpoints, before=before))
+        page = yield from one(page_of(namespace.checkpoints, before=before))
         found = [Stored.of(message) for message in readable(page)]
         greatest = max(found if greatest is None else [greatest, *found], key=lambda one: one.id, default=None)
         if page.next is None:
@@ -92,25 +92,25 @@ def _greatest(place: Place) -> Steps[Stored | None]:
         before = page.next
 
 
-def by_id(place: Place, checkpoint_id: str) -> Steps[Stored | None]:
+def by_id(namespace: CheckpointNamespace, checkpoint_id: str) -> Steps[Stored | None]:
     """Reads one checkpoint."""
-    message = yield from one(lambda store: store.thread(place.checkpoints).get(message_id(checkpoint_id)))
+    message = yield from one(lambda store: store.thread(namespace.checkpoints).get(message_id(checkpoint_id)))
     return Stored.of(message) if message else None
 
 
-def save(heads: Heads, place: Place, checkpoint_id: str, content: bytes, fields: dict[str, object]) -> Steps[None]:
+def save(heads: Heads, namespace: CheckpointNamespace, checkpoint_id: str, content: bytes, fields: dict[str, object]) -> Steps[None]:
     """Adds a checkpoint, or replaces the one with this id. One call, if this process knows the end of the thread."""
-    thread, id = place.checkpoints, message_id(checkpoint_id)
+    thread, id = namespace.checkpoints, message_id(checkpoint_id)
     while True:
         head = heads.get(thread)
         if head is None:
-            yield from latest(heads, place)
+            yield from latest(heads, namespace)
             continue
         try:
             if head.top == checkpoint_id:
                 yield from _replace(thread, id, content, fields)
                 return
-            seq = yield from _add(place, id, content, fields, head, checkpoint_id)
+            seq = yield from _add(namespace, id, content, fields, head, checkpoint_id)
         except AlreadyExists:
             try:
                 yield from _replace(thread, id, content, fields)
@@ -128,32 +128,56 @@ def save(heads: Heads, place: Place, checkpoint_id: str, content: bytes, fields:
 
 
 def _add(
-    place: Place, id: str, content: bytes, fields: dict[str, object], head: Head, checkpoint_id: str
+    namespace: CheckpointNamespace,
+    id: str,
+    content: bytes,
+    fields: dict[str, Any],
+    head: Head,
+    checkpoint_id: str,
 ) -> Steps[int]:
-    thread = place.checkpoints
-    displaced = head.top is not None and checkpoint_id < head.top
-    if head.top is not None and not displaced:
+    thread = namespace.checkpoints
+    seq: int
+    if head.last_seq == 0:
+        addition = ops.add(thread, "system", content, id=id, metadata=fields)
+        try:
+            batched = yield from one(lambda store: store.batch([creation(namespace), addition], after=0))
+        except AlreadyExists:
+            # The thread exists, without messages.
+            batched = yield from one(lambda store: store.batch([addition], after=0))
+        seq = batched.outputs[-1].seq
+    elif head.top is not None and checkpoint_id < head.top:
+        # It is out of order, which it and the thread state, for lists that begin in the middle.
+        fields = {**fields, TOP: head.top}
+        batch = [ops.add(thread, "system", content, id=id, metadata=fields), displacement(namespace)]
+        batched = yield from one(lambda store: store.batch(batch, after=head.last_seq))
+        seq = batched.outputs[0].seq
+    else:
         added = yield from one(
             lambda store: store.thread(thread).add("system", content, id=id, metadata=fields, after=head.last_seq)
         )
-        seq: int = added.seq
-        return seq
-    # The first checkpoint labels the thread. One out of order says so, for lists that begin in the middle.
-    if displaced:
-        fields = {**fields, TOP: head.top}
-    batch = [ops.add(thread, "system", content, id=id, metadata=fields), labeled(place, displaced=displaced)]
-    batched = yield from one(lambda store: store.batch(batch, after=head.last_seq))
-    seq = batched.outputs[0].seq
+        seq = added.seq
     return seq
 
 
-def labeled(place: Place, *, displaced: bool = False) -> ops.Operation[Any]:
-    """Labels the thread of the checkpoints of a place, so that lists and deletions find it."""
-    return ops.label_thread(
-        place.checkpoints,
-        labels={KIND: CHECKPOINTS, THREAD: label(place.thread_id)},
-        metadata={THREAD: place.thread_id, NAMESPACE: place.ns, **({TOP: True} if displaced else {})},
+def creation(namespace: CheckpointNamespace) -> ops.Operation[Any]:
+    """Creates the thread of the checkpoints of a namespace, with the labels by which lists and deletions find it."""
+    return reusing_ids(
+        ops.create_thread(
+            namespace.checkpoints,
+            labels={KIND: CHECKPOINTS, THREAD: label(namespace.thread_id)},
+            metadata={THREAD: namespace.thread_id, NAMESPACE: namespace.name},
+        )
     )
+
+
+def displacement(namespace: CheckpointNamespace) -> ops.Operation[Any]:
+    """States that a namespace has checkpoints out of order."""
+    return ops.label_thread(namespace.checkpoints, metadata={TOP: True})
+
+
+def reusing_ids(create: ops.Operation[Any]) -> ops.Operation[Any]:
+    """Lets a new thread use the ids of deleted messages again, as the tables of LangGraph's own savers do."""
+    return ops.Operation(create.json.removesuffix("}}}") + ',"reusesIds":true}}}', create.decode)
 
 
 def _replace(thread: str, id: str, content: bytes, fields: dict[str, object]) -> Steps[None]:
@@ -161,9 +185,9 @@ def _replace(thread: str, id: str, content: bytes, fields: dict[str, object]) ->
     yield from one(lambda store: store.batch(batch))
 
 
-def ordered(place: Place, *, before: str | None = None, limit: int | None = None) -> Stream[Stored]:
-    """Finds the checkpoints of a place, the greatest id first, and only those below ``before``."""
-    thread = place.checkpoints
+def ordered(namespace: CheckpointNamespace, *, before: str | None = None, limit: int | None = None) -> Stream[Stored]:
+    """Finds the checkpoints of a namespace, the greatest id first, and only those below ``before``."""
+    thread = namespace.checkpoints
     start = None
     if before is not None:
         answers = yield Calls(
@@ -206,9 +230,9 @@ def _below(found: Stored, before: str | None) -> Iterator[Found[Stored]]:
         yield Found(found)
 
 
-def merged(places: list[Place], *, before: str | None, limit: int | None) -> Stream[tuple[Place, Stored]]:
-    """Finds the checkpoints of several places, the greatest id first."""
-    streams = [(place, ordered(place, before=before, limit=limit)) for place in places]
+def merged(namespaces: list[CheckpointNamespace], *, before: str | None, limit: int | None) -> Stream[tuple[CheckpointNamespace, Stored]]:
+    """Finds the checkpoints of several namespaces, the greatest id first."""
+    streams = [(namespace, ordered(namespace, before=before, limit=limit)) for namespace in namespaces]
     heads: list[tuple[_Descending, int, Stored]] = []
     for index, (_, stream) in enumerate(streams):
         if (first := (yield from next_of(stream))) is not None:
@@ -216,8 +240,8 @@ def merged(places: list[Place], *, before: str | None, limit: int | None) -> Str
     heapq.heapify(heads)
     while heads:
         _, index, stored = heads[0]
-        place, stream = streams[index]
-        yield Found((place, stored))
+        namespace, stream = streams[index]
+        yield Found((namespace, stored))
         if (following := (yield from next_of(stream))) is None:
             heapq.heappop(heads)
         else:
@@ -231,10 +255,10 @@ class _Descending(str):
         return str.__gt__(self, other)
 
 
-def places_of(thread_id: str | None = None) -> Steps[list[Place]]:
-    """Finds the places of a `thread_id`, or all."""
+def namespaces_of(thread_id: str | None = None) -> Steps[list[CheckpointNamespace]]:
+    """Finds the namespaces of a `thread_id`, or all."""
     found = yield from threads_of(thread_id, CHECKPOINTS)
-    return [place_of(summary) for summary in found if summary.messages]
+    return [namespace_of(summary) for summary in found if summary.messages]
 
 
 def writes_of(thread_id: str) -> Steps[list[ThreadSummary]]:
@@ -267,9 +291,9 @@ def summaries(labels: dict[str, str]) -> Steps[list[ThreadSummary]]:
             return found
 
 
-def place_of(summary: ThreadSummary) -> Place:
-    """The place whose data a thread has."""
-    return Place(summary.metadata[THREAD], summary.metadata[NAMESPACE])
+def namespace_of(summary: ThreadSummary) -> CheckpointNamespace:
+    """The namespace whose data a thread has."""
+    return CheckpointNamespace(summary.metadata[THREAD], summary.metadata[NAMESPACE])
 
 
 def page_of(thread: str, *, limit: int = _PAGE, before: int | None = None) -> Call:

@@ -10,7 +10,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from ._calls import Steps, one
 from ._checkpoints import by_id, page_of, readable
-from ._names import Place
+from ._names import CheckpointNamespace
 from ._records import Stored, pending_writes
 from ._writes import read_writes
 
@@ -22,8 +22,8 @@ _LAST_PAGE = 64
 class Ancestors:
     """The ancestors of a checkpoint, the nearest first. They are read by pages, because most of them follow each other."""
 
-    def __init__(self, place: Place, start: Stored) -> None:
-        self._place = place
+    def __init__(self, namespace: CheckpointNamespace, start: Stored) -> None:
+        self._namespace = namespace
         self._seen = {start.id}
         self._parent = start.parent
         self._before = start.seq
@@ -40,7 +40,7 @@ class Ancestors:
             yield from self._read_page()
             found = self._read.pop(parent, None)
         if found is None:
-            found = yield from by_id(self._place, parent)
+            found = yield from by_id(self._namespace, parent)
             if found is None:
                 return None
         self._seen.add(found.id)
@@ -48,20 +48,20 @@ class Ancestors:
         return found
 
     def _read_page(self) -> Steps[None]:
-        page = yield from one(page_of(self._place.checkpoints, limit=self._size, before=self._before))
+        page = yield from one(page_of(self._namespace.checkpoints, limit=self._size, before=self._before))
         self._size = min(2 * self._size, _LAST_PAGE)
         self._read = {stored.id: stored for stored in map(Stored.of, readable(page))}
 
 
 def history(
-    place: Place, target: Stored | None, channels: Sequence[str], serde: SerializerProtocol
+    namespace: CheckpointNamespace, target: Stored | None, channels: Sequence[str], serde: SerializerProtocol
 ) -> Steps[Mapping[str, DeltaChannelHistory]]:
     """For each channel, finds the value at the nearest ancestor that has one, and the writes since."""
     seeds: dict[str, Any] = {}
     open_channels = set(channels)
     #: The ancestors, the nearest first, and the channels whose writes each one contributes.
     chain: list[tuple[Stored, frozenset[str]]] = []
-    ancestors = Ancestors(place, target) if target else None
+    ancestors = Ancestors(namespace, target) if target else None
     while open_channels and ancestors is not None:
         ancestor = yield from ancestors.next()
         if ancestor is None:
@@ -71,7 +71,7 @@ def history(
         for channel in open_channels & values.keys():
             seeds[channel] = values[channel]
             open_channels.discard(channel)
-    messages = yield from read_writes([(place, ancestor.id) for ancestor, _ in chain])
+    messages = yield from read_writes([(namespace, ancestor.id) for ancestor, _ in chain])
     writes: dict[str, list[PendingWrite]] = {channel: [] for channel in channels}
     for (_, contributes), written in reversed(list(zip(chain, messages, strict=True))):
         for write in pending_writes(written, serde, contributes):

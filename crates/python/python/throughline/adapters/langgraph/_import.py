@@ -13,7 +13,7 @@ from typing import Any
 
 from ._calls import run_blocking
 from ._checkpoints import Heads
-from ._names import Place
+from ._names import CheckpointNamespace
 from ._names import message as message_id
 from ._records import (
     ID,
@@ -56,7 +56,7 @@ def import_sqlite_saver(path: str | os.PathLike[str], store: AnyStore) -> int:
         source.execute("BEGIN")
         for thread_id, ns in source.execute("SELECT DISTINCT thread_id, checkpoint_ns FROM checkpoints").fetchall():
             records = _records(source, thread_id, ns, has_path="task_path" in columns)
-            added += run_blocking(blocking, insert(heads, Place(str(thread_id), ns), records))
+            added += run_blocking(blocking, insert(heads, CheckpointNamespace(str(thread_id), ns), records))
     return added
 
 

@@ -32,11 +32,11 @@ NAMESPACE = "langgraph.ns"
 CHECKPOINT = "langgraph.checkpoint"
 
 
-class Place(NamedTuple):
-    """Where the checkpoints of one `thread_id` and `checkpoint_ns` are."""
+class CheckpointNamespace(NamedTuple):
+    """A ``checkpoint_ns`` of a ``thread_id``, whose checkpoints follow each other."""
 
     thread_id: str
-    ns: str
+    name: str
 
     @property
     def checkpoints(self) -> str:
@@ -49,7 +49,7 @@ class Place(NamedTuple):
 
     def _text(self) -> str:
         text = "langgraph:" + _quote(self.thread_id, _IN_THREAD)
-        return f"{text}|{_quote(self.ns, _IN_NS)}" if self.ns else text
+        return f"{text}|{_quote(self.name, _IN_NS)}" if self.name else text
 
 
 def items(namespace: tuple[str, ...]) -> str:

@@ -63,7 +63,7 @@ def checkpoint_metadata(
 
 
 def patch(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The patch that replaces the metadata of a checkpoint by these fields, and keeps its place among the others."""
+    """The patch that replaces the metadata of a checkpoint by these fields, and keeps its namespace among the others."""
     return {**dict.fromkeys((PARENT, RUN, METADATA, TYPED_METADATA)), **fields}
 
 

@@ -11,9 +11,9 @@ from langgraph.checkpoint.serde.types import TASKS
 
 from ... import NotFound, ThreadSummary, ops
 from ._calls import Steps, next_of, one
-from ._checkpoints import Heads, by_id, latest, ordered, places_of, threads_of, writes_of
+from ._checkpoints import Heads, by_id, latest, ordered, namespaces_of, threads_of, writes_of
 from ._history import Ancestors
-from ._names import CHECKPOINTS, WRITES, Place
+from ._names import CHECKPOINTS, WRITES, CheckpointNamespace
 from ._names import message as message_id
 from ._records import PARENT, RUN, Stored, pending_writes
 from ._writes import read_writes
@@ -49,12 +49,12 @@ def delete_for_runs(heads: Heads, run_ids: Iterable[str]) -> Steps[None]:
     runs = set(run_ids)
     if not runs:
         return
-    found: dict[str, list[tuple[Place, Stored]]] = defaultdict(list)
-    for place in (yield from places_of()):
-        checkpoints = ordered(place)
+    found: dict[str, list[tuple[CheckpointNamespace, Stored]]] = defaultdict(list)
+    for namespace in (yield from namespaces_of()):
+        checkpoints = ordered(namespace)
         while (each := (yield from next_of(checkpoints))) is not None:
             if each.item.fields.get(RUN) in runs:
-                found[place.thread_id].append((place, each.item))
+                found[namespace.thread_id].append((namespace, each.item))
     for thread_id, stored in found.items():
         yield from _delete(heads, thread_id, stored)
 
@@ -65,30 +65,30 @@ def keep_latest(heads: Heads, thread_id: str, serde: SerializerProtocol) -> Step
     The namespace of a subgraph call, which has the id of its task after a colon, goes with the checkpoint that it started from.
     What a run saves meanwhile stays.
     """
-    kept: dict[Place, dict[str, Stored]] = {}
-    ends: dict[Place, int] = {}
-    for place in (yield from places_of(thread_id)):
-        head = yield from latest(heads, place)
-        end = heads.get(place.checkpoints)
+    kept: dict[CheckpointNamespace, dict[str, Stored]] = {}
+    ends: dict[CheckpointNamespace, int] = {}
+    for namespace in (yield from namespaces_of(thread_id)):
+        head = yield from latest(heads, namespace)
+        end = heads.get(namespace.checkpoints)
         if head is None or end is None:
             continue
-        ends[place] = end.last_seq
-        kept[place] = {one.id: one for one in [head, *(yield from _needed_by(place, head, serde))]}
-    roots = kept.get(Place(thread_id, ""), {})
-    for place in [place for place in kept if ":" in place.ns]:
-        root = max(kept[place].values(), key=lambda one: one.id).metadata(serde).get("parents", {}).get("")
+        ends[namespace] = end.last_seq
+        kept[namespace] = {one.id: one for one in [head, *(yield from _needed_by(namespace, head, serde))]}
+    roots = kept.get(CheckpointNamespace(thread_id, ""), {})
+    for namespace in [namespace for namespace in kept if ":" in namespace.name]:
+        root = max(kept[namespace].values(), key=lambda one: one.id).metadata(serde).get("parents", {}).get("")
         # A run saves in the background, so that a call can be saved before the checkpoint that it started from.
-        if root and root not in roots and (yield from by_id(Place(thread_id, ""), root)) is not None:
-            kept[place] = {}
-    doomed: list[tuple[Place, Stored]] = []
-    for place, keep in kept.items():
-        checkpoints = ordered(place)
+        if root and root not in roots and (yield from by_id(CheckpointNamespace(thread_id, ""), root)) is not None:
+            kept[namespace] = {}
+    doomed: list[tuple[CheckpointNamespace, Stored]] = []
+    for namespace, keep in kept.items():
+        checkpoints = ordered(namespace)
         while (each := (yield from next_of(checkpoints))) is not None:
-            if each.item.id not in keep and each.item.seq <= ends[place]:
-                doomed.append((place, each.item))
+            if each.item.id not in keep and each.item.seq <= ends[namespace]:
+                doomed.append((namespace, each.item))
     orphans = [
-        ops.update(place.checkpoints, message_id(stored.id), {PARENT: None})
-        for place, keep in kept.items()
+        ops.update(namespace.checkpoints, message_id(stored.id), {PARENT: None})
+        for namespace, keep in kept.items()
         for stored in keep.values()
         if stored.parent and stored.parent not in keep
     ]
@@ -96,7 +96,7 @@ def keep_latest(heads: Heads, thread_id: str, serde: SerializerProtocol) -> Step
     yield from _commit(orphans)
 
 
-def _needed_by(place: Place, head: Stored, serde: SerializerProtocol) -> Steps[list[Stored]]:
+def _needed_by(namespace: CheckpointNamespace, head: Stored, serde: SerializerProtocol) -> Steps[list[Stored]]:
     """The ancestors that a checkpoint cannot be read without: those up to the last snapshot of each delta channel, and the parent
     of a checkpoint of an old version, which has its sends.
     """
@@ -104,26 +104,26 @@ def _needed_by(place: Place, head: Stored, serde: SerializerProtocol) -> Steps[l
     counters = head.metadata(serde).get("counters_since_delta_snapshot") or {}
     missing = set(counters) - state["channel_values"].keys()
     needed: list[Stored] = []
-    ancestors = Ancestors(place, head)
+    ancestors = Ancestors(namespace, head)
     while missing and (ancestor := (yield from ancestors.next())) is not None:
         needed.append(ancestor)
         missing -= ancestor.state(serde)["channel_values"].keys()
     if state["v"] < _SENDS_IN_CHANNEL and head.parent and head.parent not in {one.id for one in needed}:
-        parent = yield from by_id(place, head.parent)
+        parent = yield from by_id(namespace, head.parent)
         if parent is not None:
-            messages = yield from read_writes([(place, parent.id)])
+            messages = yield from read_writes([(namespace, parent.id)])
             if pending_writes(messages[0], serde, frozenset([TASKS])):
                 needed.append(parent)
     return needed
 
 
-def _delete(heads: Heads, thread_id: str, checkpoints: list[tuple[Place, Stored]]) -> Steps[None]:
+def _delete(heads: Heads, thread_id: str, checkpoints: list[tuple[CheckpointNamespace, Stored]]) -> Steps[None]:
     """Deletes checkpoints of one thread with their writes."""
     if not checkpoints:
         return
     written = {summary.thread for summary in (yield from writes_of(thread_id))}
-    for place, _ in checkpoints:
-        heads.drop(place.checkpoints)
+    for namespace, _ in checkpoints:
+        heads.drop(namespace.checkpoints)
     for begin in range(0, len(checkpoints), _BATCH // 2):
         part = checkpoints[begin : begin + _BATCH // 2]
         try:
@@ -137,7 +137,7 @@ def _delete(heads: Heads, thread_id: str, checkpoints: list[tuple[Place, Stored]
                     continue
 
 
-def _deletion(place: Place, stored: Stored, written: set[str]) -> list[ops.Operation[Any]]:
-    writes = place.writes(stored.id)
+def _deletion(namespace: CheckpointNamespace, stored: Stored, written: set[str]) -> list[ops.Operation[Any]]:
+    writes = namespace.writes(stored.id)
     clear: list[ops.Operation[Any]] = [ops.clear_thread(writes)] if writes in written else []
-    return [*clear, ops.delete(place.checkpoints, message_id(stored.id))]
+    return [*clear, ops.delete(namespace.checkpoints, message_id(stored.id))]

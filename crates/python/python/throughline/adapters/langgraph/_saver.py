@@ -22,9 +22,10 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from ... import Message
 from ._calls import Calls, Found, Steps, Stream, iterate_async, iterate_blocking, next_of, run_async, run_blocking
-from ._checkpoints import READ_LIMIT, Heads, by_id, latest, merged, places_of, save
+from ._checkpoints import READ_LIMIT, Heads, by_id, latest, merged, namespaces_of, save
 from ._history import history
-from ._names import Place
+from ._items import member
+from ._names import CheckpointNamespace
 from ._names import message as message_id
 from ._records import (
     Stored,
@@ -193,27 +194,27 @@ class ThroughlineSaver(BaseCheckpointSaver[str]):
         return f"{number + 1:032}.{random.random():016}"
 
     def _get(self, config: RunnableConfig) -> Steps[CheckpointTuple | None]:
-        thread_id, place = _place(config)
+        thread_id, namespace = _namespace(config)
         checkpoint_id = get_checkpoint_id(config)
         if not checkpoint_id:
-            stored = yield from latest(self._heads, place)
+            stored = yield from latest(self._heads, namespace)
             if stored is None:
                 return None
-            writes = yield from read_writes([(place, stored.id)])
-            return self._tuple(config_of(thread_id, place.ns, stored.id), thread_id, place, stored, writes[0])
+            writes = yield from read_writes([(namespace, stored.id)])
+            return self._tuple(config_of(thread_id, namespace.name, stored.id), thread_id, namespace, stored, writes[0])
         # The names of both threads are known, so that both reads run at the same time.
         message, page = yield Calls(
             [
-                lambda store: store.thread(place.checkpoints).get(message_id(checkpoint_id)),
-                lambda store: store.thread(place.writes(checkpoint_id)).page(READ_LIMIT, after=0),
+                lambda store: store.thread(namespace.checkpoints).get(message_id(checkpoint_id)),
+                lambda store: store.thread(namespace.writes(checkpoint_id)).page(READ_LIMIT, after=0),
             ]
         )
         if message is None:
             return None
         found = list(page.messages)
         if page.next is not None or page.damaged:
-            found = (yield from read_writes([(place, checkpoint_id)]))[0]
-        return self._tuple(config, thread_id, place, Stored.of(message), found)
+            found = (yield from read_writes([(namespace, checkpoint_id)]))[0]
+        return self._tuple(config, thread_id, namespace, Stored.of(message), found)
 
     def _list(
         self,
@@ -222,17 +223,17 @@ class ThroughlineSaver(BaseCheckpointSaver[str]):
         before: RunnableConfig | None,
         limit: int | None,
     ) -> Stream[CheckpointTuple]:
-        thread_id, places, checkpoint_id = yield from _listed(config)
+        thread_id, namespaces, checkpoint_id = yield from _listed(config)
         below = get_checkpoint_id(before) if before else None
         left = limit
-        found: Stream[tuple[Place, Stored]]
+        found: Stream[tuple[CheckpointNamespace, Stored]]
         if checkpoint_id:
-            found = _only(places, checkpoint_id, below)
+            found = _only(namespaces, checkpoint_id, below)
         else:
-            found = merged(places, before=below or None, limit=None if filter else limit)
+            found = merged(namespaces, before=below or None, limit=None if filter else limit)
         at_once = 1
         while left is None or left > 0:
-            chunk: list[tuple[Place, Stored]] = []
+            chunk: list[tuple[CheckpointNamespace, Stored]] = []
             while len(chunk) < (at_once if left is None else min(left, _AT_ONCE)):
                 each = yield from next_of(found)
                 if each is None:
@@ -241,49 +242,49 @@ class ThroughlineSaver(BaseCheckpointSaver[str]):
                     chunk.append(each.item)
             if not chunk:
                 return
-            writes = yield from read_writes([(place, stored.id) for place, stored in chunk])
-            for (place, stored), written in zip(chunk, writes, strict=True):
-                owner = place.thread_id if thread_id is None else thread_id
-                yield Found(self._tuple(config_of(owner, place.ns, stored.id), owner, place, stored, written))
+            writes = yield from read_writes([(namespace, stored.id) for namespace, stored in chunk])
+            for (namespace, stored), written in zip(chunk, writes, strict=True):
+                owner = namespace.thread_id if thread_id is None else thread_id
+                yield Found(self._tuple(config_of(owner, namespace.name, stored.id), owner, namespace, stored, written))
             if left is not None:
                 left -= len(chunk)
             at_once = min(2 * at_once, _AT_ONCE)
 
     def _matches(self, stored: Stored, filter: dict[str, Any]) -> bool:
         metadata = stored.metadata(self.serde)
-        return all(metadata.get(name) == value for name, value in filter.items())
+        return all(member(metadata, name) == value for name, value in filter.items())
 
     def _tuple(
-        self, config: RunnableConfig, thread_id: Any, place: Place, stored: Stored, writes: Sequence[Message]
+        self, config: RunnableConfig, thread_id: Any, namespace: CheckpointNamespace, stored: Stored, writes: Sequence[Message]
     ) -> CheckpointTuple:
         return CheckpointTuple(
             config=config,
             checkpoint=stored.state(self.serde),
             metadata=stored.metadata(self.serde),
-            parent_config=config_of(thread_id, place.ns, stored.parent) if stored.parent else None,
+            parent_config=config_of(thread_id, namespace.name, stored.parent) if stored.parent else None,
             pending_writes=pending_writes(writes, self.serde),
         )
 
     def _put(
         self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata
     ) -> Steps[RunnableConfig]:
-        thread_id, place = _place(config)
+        thread_id, namespace = _namespace(config)
         fields = checkpoint_metadata(
             checkpoint["id"], get_checkpoint_id(config), get_checkpoint_metadata(config, metadata), self.serde
         )
         content = checkpoint_content(self.serde.dumps_typed(checkpoint))
-        yield from save(self._heads, place, checkpoint["id"], content, fields)
-        return config_of(thread_id, place.ns, checkpoint["id"])
+        yield from save(self._heads, namespace, checkpoint["id"], content, fields)
+        return config_of(thread_id, namespace.name, checkpoint["id"])
 
     def _put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
     ) -> Steps[None]:
         if not writes:
             return
-        _, place = _place(config)
+        _, namespace = _namespace(config)
         content = writes_content(indexed(writes, self.serde))
         checkpoint_id = str(config["configurable"]["checkpoint_id"])
-        yield from save_writes(self._heads, place, checkpoint_id, content, writes_metadata(task_id, task_path))
+        yield from save_writes(self._heads, namespace, checkpoint_id, content, writes_metadata(task_id, task_path))
 
     def _prune(self, thread_ids: Sequence[str], strategy: str) -> Steps[None]:
         if strategy not in ("keep_latest", "delete"):
@@ -297,34 +298,34 @@ class ThroughlineSaver(BaseCheckpointSaver[str]):
     def _history(self, config: RunnableConfig, channels: Sequence[str]) -> Steps[Mapping[str, DeltaChannelHistory]]:
         if not channels:
             return {}
-        _, place = _place(config)
+        _, namespace = _namespace(config)
         checkpoint_id = get_checkpoint_id(config)
         if checkpoint_id:
-            target = yield from by_id(place, checkpoint_id)
+            target = yield from by_id(namespace, checkpoint_id)
         else:
-            target = yield from latest(self._heads, place)
-        return (yield from history(place, target, channels, self.serde))
+            target = yield from latest(self._heads, namespace)
+        return (yield from history(namespace, target, channels, self.serde))
 
 
-def _place(config: RunnableConfig) -> tuple[Any, Place]:
-    """The ``thread_id`` as the caller names it, and the place of its checkpoints."""
+def _namespace(config: RunnableConfig) -> tuple[Any, CheckpointNamespace]:
+    """The ``thread_id`` as the caller names it, and the namespace of its checkpoints."""
     configurable = config["configurable"]
     thread_id = configurable["thread_id"]
-    return thread_id, Place(str(thread_id), configurable.get("checkpoint_ns", ""))
+    return thread_id, CheckpointNamespace(str(thread_id), configurable.get("checkpoint_ns", ""))
 
 
 def _listed(config: RunnableConfig | None) -> Stream[Any]:
-    """The ``thread_id`` of a list, its places, and the one checkpoint that it is about."""
+    """The ``thread_id`` of a list, its namespaces, and the one checkpoint that it is about."""
     if config is None:
-        return None, (yield from places_of()), None
-    thread_id, place = _place(config)
+        return None, (yield from namespaces_of()), None
+    thread_id, namespace = _namespace(config)
     if config["configurable"].get("checkpoint_ns") is None:
-        return thread_id, (yield from places_of(place.thread_id)), get_checkpoint_id(config)
-    return thread_id, [place], get_checkpoint_id(config)
+        return thread_id, (yield from namespaces_of(namespace.thread_id)), get_checkpoint_id(config)
+    return thread_id, [namespace], get_checkpoint_id(config)
 
 
-def _only(places: Sequence[Place], checkpoint_id: str, below: str | None) -> Stream[tuple[Place, Stored]]:
-    for place in places:
-        stored = yield from by_id(place, checkpoint_id)
+def _only(namespaces: Sequence[CheckpointNamespace], checkpoint_id: str, below: str | None) -> Stream[tuple[CheckpointNamespace, Stored]]:
+    for namespace in namespaces:
+        stored = yield from by_id(namespace, checkpoint_id)
         if stored is not None and (below is None or stored.id < below):
-            yield Found((place, stored))
+            yield Found((namespace, stored))

@@ -1,4 +1,4 @@
-"""Copies of checkpoints into a place: from another thread of the store, or from the file of another saver."""
+"""Copies of checkpoints into a namespace: from another thread of the store, or from the file of another saver."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from ... import AlreadyExists, Message, Stale, ops
 from ._calls import Steps, next_of, one
-from ._checkpoints import Head, Heads, labeled, latest, ordered, places_of
-from ._names import Place
+from ._checkpoints import Head, Heads, creation, displacement, latest, namespaces_of, ordered
+from ._names import CheckpointNamespace
 from ._names import message as message_id
 from ._records import TOP, Stored
 from ._writes import labeled_writes, read_writes
@@ -37,17 +37,17 @@ def copy_thread(heads: Heads, source: str, target: str) -> Steps[None]:
     """Copies all checkpoints and writes of a thread to another one. A checkpoint that the target has stays as it is."""
     if source == target:
         return
-    for place in (yield from places_of(source)):
+    for namespace in (yield from namespaces_of(source)):
         checkpoints = []
-        found = ordered(place)
+        found = ordered(namespace)
         while (each := (yield from next_of(found))) is not None:
             checkpoints.append(each.item)
         checkpoints.reverse()
         for begin in range(0, len(checkpoints), _BATCH):
             part = checkpoints[begin : begin + _BATCH]
-            writes = yield from read_writes([(place, stored.id) for stored in part])
+            writes = yield from read_writes([(namespace, stored.id) for stored in part])
             records = [_record(stored, written) for stored, written in zip(part, writes, strict=True)]
-            yield from insert(heads, Place(target, place.ns), records)
+            yield from insert(heads, CheckpointNamespace(target, namespace.name), records)
 
 
 def _record(stored: Stored, writes: list[Message]) -> Record:
@@ -57,13 +57,13 @@ def _record(stored: Stored, writes: list[Message]) -> Record:
     )
 
 
-def insert(heads: Heads, place: Place, records: Iterable[Record]) -> Steps[int]:
-    """Adds the checkpoints that a place does not have, each with its writes in the same commit. Their ids increase. Returns how
+def insert(heads: Heads, namespace: CheckpointNamespace, records: Iterable[Record]) -> Steps[int]:
+    """Adds the checkpoints that a namespace does not have, each with its writes in the same commit. Their ids increase. Returns how
     many it added.
     """
     added = 0
     for part in _parts(records):
-        added += yield from _insert(heads, place, part)
+        added += yield from _insert(heads, namespace, part)
     return added
 
 
@@ -80,40 +80,44 @@ def _parts(records: Iterable[Record]) -> Iterator[list[Record]]:
         yield part
 
 
-def _insert(heads: Heads, place: Place, part: list[Record]) -> Steps[int]:
+def _insert(heads: Heads, namespace: CheckpointNamespace, part: list[Record]) -> Steps[int]:
     left = list(part)
+    exists = False
     while left:
-        head = heads.get(place.checkpoints)
+        head = heads.get(namespace.checkpoints)
         if head is None:
-            yield from latest(heads, place)
+            yield from latest(heads, namespace)
             continue
-        operations, owners, top = _operations(place, left, head)
+        operations, owners, top = _operations(namespace, left, head, create=head.last_seq == 0 and not exists)
         try:
             batched = yield from one(
                 lambda store, operations=operations, head=head: store.batch(operations, after=head.last_seq)
             )
         except Stale:
-            heads.drop(place.checkpoints)
+            heads.drop(namespace.checkpoints)
         except AlreadyExists as error:
             if error.batch_index is None:
                 raise
-            left.remove(owners[error.batch_index])
-            heads.drop(place.checkpoints)
+            if (present := owners[error.batch_index]) is None:
+                exists = True
+            else:
+                left.remove(present)
+            heads.drop(namespace.checkpoints)
         else:
-            heads.set(place.checkpoints, Head(batched.outputs[owners.index(left[-1])].seq, top))
+            heads.set(namespace.checkpoints, Head(batched.outputs[owners.index(left[-1])].seq, top))
             return len(left)
     return 0
 
 
 def _operations(
-    place: Place, records: list[Record], head: Head
-) -> tuple[list[ops.Operation[Any]], list[Record], str | None]:
+    namespace: CheckpointNamespace, records: list[Record], head: Head, *, create: bool
+) -> tuple[list[ops.Operation[Any]], list[Record | None], str | None]:
     """The operations that add records, the record of each, and the greatest id afterwards. The first operation of a record adds
-    its checkpoint.
+    its checkpoint. The creation of the thread belongs to none.
     """
     top = head.top
-    operations: list[ops.Operation[Any]] = []
-    owners: list[Record] = []
+    operations: list[ops.Operation[Any]] = [creation(namespace)] if create else []
+    owners: list[Record | None] = [None] * len(operations)
     displaced = False
     for record in records:
         fields = record.fields
@@ -123,13 +127,13 @@ def _operations(
             top = record.id
         begin = len(operations)
         operations.append(
-            ops.add(place.checkpoints, "system", record.content, id=message_id(record.id), metadata=fields)
+            ops.add(namespace.checkpoints, "system", record.content, id=message_id(record.id), metadata=fields)
         )
         if record.writes:
-            thread = place.writes(record.id)
+            thread = namespace.writes(record.id)
             operations += [ops.add(thread, "tool", content, metadata=metadata) for content, metadata in record.writes]
-            operations += labeled_writes(place, record.id)
+            operations += labeled_writes(namespace, record.id)
         owners += [record] * (len(operations) - begin)
-    operations.append(labeled(place, displaced=displaced))
-    owners.append(records[-1])
+    if displaced:
+        operations.append(displacement(namespace))
     return operations, owners, top

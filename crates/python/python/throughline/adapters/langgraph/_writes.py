@@ -12,34 +12,34 @@ from typing import Any
 from ... import Message, ops
 from ._checkpoints import Head, Heads, messages_of
 from ._calls import Steps, one
-from ._names import CHECKPOINT, KIND, NAMESPACE, THREAD, WRITES, Place, label
+from ._names import CHECKPOINT, KIND, NAMESPACE, THREAD, WRITES, CheckpointNamespace, label
 
 
-def save_writes(heads: Heads, place: Place, checkpoint_id: str, content: bytes, fields: dict[str, str]) -> Steps[None]:
+def save_writes(heads: Heads, namespace: CheckpointNamespace, checkpoint_id: str, content: bytes, fields: dict[str, str]) -> Steps[None]:
     """Appends the writes of a task. One call."""
-    thread = place.writes(checkpoint_id)
+    thread = namespace.writes(checkpoint_id)
     if heads.get(thread) is not None:
         yield from one(lambda store: store.thread(thread).add("tool", content, metadata=fields))
         return
-    batch = [ops.add(thread, "tool", content, metadata=fields), *labeled_writes(place, checkpoint_id)]
+    batch = [ops.add(thread, "tool", content, metadata=fields), *labeled_writes(namespace, checkpoint_id)]
     yield from one(lambda store: store.batch(batch))
     # The labels of a thread stay, so that this process need not repeat them.
     heads.set(thread, Head(0, None))
 
 
-def labeled_writes(place: Place, checkpoint_id: str) -> list[ops.Operation[Any]]:
+def labeled_writes(namespace: CheckpointNamespace, checkpoint_id: str) -> list[ops.Operation[Any]]:
     """Labels the thread of writes, so that lists and deletions find it, and archives it, so that the lists of hosts do not."""
-    thread = place.writes(checkpoint_id)
+    thread = namespace.writes(checkpoint_id)
     return [
         ops.label_thread(
             thread,
-            labels={KIND: WRITES, THREAD: label(place.thread_id)},
-            metadata={THREAD: place.thread_id, NAMESPACE: place.ns, CHECKPOINT: checkpoint_id},
+            labels={KIND: WRITES, THREAD: label(namespace.thread_id)},
+            metadata={THREAD: namespace.thread_id, NAMESPACE: namespace.name, CHECKPOINT: checkpoint_id},
         ),
         ops.archive_thread(thread),
     ]
 
 
-def read_writes(places: list[tuple[Place, str]]) -> Steps[list[list[Message]]]:
+def read_writes(namespaces: list[tuple[CheckpointNamespace, str]]) -> Steps[list[list[Message]]]:
     """Reads the writes of several checkpoints."""
-    return (yield from messages_of([place.writes(checkpoint_id) for place, checkpoint_id in places]))
+    return (yield from messages_of([namespace.writes(checkpoint_id) for namespace, checkpoint_id in namespaces]))
