@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from abc import ABC, abstractmethod
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def item(number: int) -> dict[str, Any]:
     return {"role": role, "content": f"{number}: {_TEXT}{_TEXT}"}
 
 
-class Contender:
+class Contender(ABC):
     """A store, opened on a file. ``name`` is its name in the figures."""
 
     name: str
@@ -43,23 +44,25 @@ class Contender:
     def version(cls) -> str:
         return ", ".join(f"{package} {version(package)}" for package in cls.packages)
 
+    @abstractmethod
     async def open(self) -> None:
-        raise NotImplementedError
+        """Opens the file, and sets the durability."""
 
+    @abstractmethod
     async def close(self) -> None:
-        raise NotImplementedError
+        """Closes it."""
 
+    @abstractmethod
     async def add(self, task: int, number: int) -> None:
         """Writes one item into the conversation of this task."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def fill(self, items: int) -> None:
         """Writes the conversation that is read, in as few transactions as the store allows."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def last(self) -> int:
         """Reads the last items of the long conversation, and returns how many."""
-        raise NotImplementedError
 
     def _read_back(self, connection: sqlite3.Connection) -> None:
         journal = connection.execute("PRAGMA journal_mode").fetchone()[0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import subprocess
+import sys
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
@@ -431,3 +433,16 @@ def test_options_need_a_store_that_is_opened_here() -> None:
                 ChatKitStore(store, create=False)
 
     asyncio.run(scenario())
+
+
+def test_the_example_goes_on_after_a_restart() -> None:
+    example = Path(__file__).parents[1] / "examples" / "chatkit_server.py"
+    answer = subprocess.run([sys.executable, "-W", "ignore", str(example)], capture_output=True, text=True, check=True)
+    assert answer.stdout.splitlines() == [
+        "the model was sent 3 items",
+        "user_message: When does the train to Lisbon leave?",
+        "assistant_message: The train to Lisbon leaves at 09:15.",
+        "user_message: And when does it arrive?",
+        "assistant_message: It arrives at noon.",
+        "4 messages; the last question: And when does it arrive?",
+    ]
