@@ -6,11 +6,12 @@ The two runners at the end make the calls. An algorithm therefore exists once, a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, Union
 
 from ... import ThroughlineError
+from ...ops import Operation
 
 T = TypeVar("T")
 
@@ -49,6 +50,12 @@ def all_of(calls: list[Call]) -> Steps[list[Any]]:
     if not calls:
         return []
     return (yield Calls(calls))
+
+
+def batch(operations: Sequence[Operation[Any]], *, after: int | None = None) -> Call:
+    """The call that applies operations in one commit."""
+    items = list(operations)
+    return lambda store: store.batch(items, after=after)
 
 
 def next_of(stream: Stream[T]) -> Generator[Calls, list[Any], Found[T] | None]:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ... import AlreadyExists, Corrupt, Gone, Message, NotFound, Page, Stale, ThreadSummary, ops
-from ._calls import Call, Calls, Found, Steps, Stream, all_of, next_of, one
+from ._calls import Call, Calls, Found, Steps, Stream, all_of, batch, next_of, one
 from ._names import CHECKPOINTS, KIND, NAMESPACE, THREAD, WRITES, CheckpointNamespace, label
 from ._names import message as message_id
 from ._records import TOP, Stored, patch
@@ -98,7 +98,9 @@ def by_id(namespace: CheckpointNamespace, checkpoint_id: str) -> Steps[Stored | 
     return Stored.of(message) if message else None
 
 
-def save(heads: Heads, namespace: CheckpointNamespace, checkpoint_id: str, content: bytes, fields: dict[str, object]) -> Steps[None]:
+def save(
+    heads: Heads, namespace: CheckpointNamespace, checkpoint_id: str, content: bytes, fields: dict[str, Any]
+) -> Steps[None]:
     """Adds a checkpoint, or replaces the one with this id. One call, if this process knows the end of the thread."""
     thread, id = namespace.checkpoints, message_id(checkpoint_id)
     while True:
@@ -140,16 +142,16 @@ def _add(
     if head.last_seq == 0:
         addition = ops.add(thread, "system", content, id=id, metadata=fields)
         try:
-            batched = yield from one(lambda store: store.batch([creation(namespace), addition], after=0))
+            batched = yield from one(batch([creation(namespace), addition], after=0))
         except AlreadyExists:
             # The thread exists, without messages.
-            batched = yield from one(lambda store: store.batch([addition], after=0))
+            batched = yield from one(batch([addition], after=0))
         seq = batched.outputs[-1].seq
     elif head.top is not None and checkpoint_id < head.top:
         # It is out of order, which it and the thread state, for lists that begin in the middle.
         fields = {**fields, TOP: head.top}
-        batch = [ops.add(thread, "system", content, id=id, metadata=fields), displacement(namespace)]
-        batched = yield from one(lambda store: store.batch(batch, after=head.last_seq))
+        addition = ops.add(thread, "system", content, id=id, metadata=fields)
+        batched = yield from one(batch([addition, displacement(namespace)], after=head.last_seq))
         seq = batched.outputs[0].seq
     else:
         added = yield from one(
@@ -180,9 +182,8 @@ def reusing_ids(create: ops.Operation[Any]) -> ops.Operation[Any]:
     return ops.Operation(create.json.removesuffix("}}}") + ',"reusesIds":true}}}', create.decode)
 
 
-def _replace(thread: str, id: str, content: bytes, fields: dict[str, object]) -> Steps[None]:
-    batch = [ops.edit(thread, id, content), ops.update(thread, id, patch(fields))]
-    yield from one(lambda store: store.batch(batch))
+def _replace(thread: str, id: str, content: bytes, fields: dict[str, Any]) -> Steps[None]:
+    yield from one(batch([ops.edit(thread, id, content), ops.update(thread, id, patch(fields))]))
 
 
 def ordered(namespace: CheckpointNamespace, *, before: str | None = None, limit: int | None = None) -> Stream[Stored]:
@@ -230,7 +231,9 @@ def _below(found: Stored, before: str | None) -> Iterator[Found[Stored]]:
         yield Found(found)
 
 
-def merged(namespaces: list[CheckpointNamespace], *, before: str | None, limit: int | None) -> Stream[tuple[CheckpointNamespace, Stored]]:
+def merged(
+    namespaces: list[CheckpointNamespace], *, before: str | None, limit: int | None
+) -> Stream[tuple[CheckpointNamespace, Stored]]:
     """Finds the checkpoints of several namespaces, the greatest id first."""
     streams = [(namespace, ordered(namespace, before=before, limit=limit)) for namespace in namespaces]
     heads: list[tuple[_Descending, int, Stored]] = []
@@ -280,15 +283,17 @@ def summaries(labels: dict[str, str]) -> Steps[list[ThreadSummary]]:
     found: list[ThreadSummary] = []
     after: str | None = None
     while True:
-        listed = yield from one(
-            lambda store, after=after: store.threads(READ_LIMIT, after=after, labels=labels, archived=None)
-        )
+        listed = yield from one(_threads(labels, after))
         if listed.damaged:
             raise Corrupt(f"the summary of the thread {listed.damaged[0]} is damaged: rebuild it with rebuild_summary()")
         found += listed.threads
         after = listed.next
         if after is None:
             return found
+
+
+def _threads(labels: dict[str, str], after: str | None) -> Call:
+    return lambda store: store.threads(READ_LIMIT, after=after, labels=labels, archived=None)
 
 
 def namespace_of(summary: ThreadSummary) -> CheckpointNamespace:

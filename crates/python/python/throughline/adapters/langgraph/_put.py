@@ -9,7 +9,7 @@ from typing import Any
 from langgraph.store.base import PutOp
 
 from ... import AlreadyExists, Gone, NotFound, ops
-from ._calls import Call, Steps, all_of, one
+from ._calls import Call, Steps, all_of, batch, one
 from ._checkpoints import reusing_ids
 from ._items import NAMESPACE, StoredItem, expiry, micros_now, prefix_labels
 from ._names import items as thread_of
@@ -57,7 +57,7 @@ def put(known: Known, vectors: VectorIndex | None, puts: Sequence[PutOp]) -> Ste
     expiring = {thread_of(each.namespace) for each in puts if each.value is not None and each.ttl is not None}
     while True:
         unknown = [thread for thread in saved if not known.has(thread)]
-        answers = yield from all_of([*[_message(each) for each in puts], *[_summary(thread) for thread in unknown]])
+        answers = yield from all_of([*[message_of(each.namespace, each.key) for each in puts], *[_summary(thread) for thread in unknown]])
         messages, summaries = answers[: len(puts)], answers[len(puts) :]
         operations: list[ops.Operation[Any]] = [
             _creation(thread, saved[thread])
@@ -74,7 +74,7 @@ def put(known: Known, vectors: VectorIndex | None, puts: Sequence[PutOp]) -> Ste
         if not operations:
             return
         try:
-            yield from one(lambda store, operations=operations: store.batch(operations))
+            yield from one(batch(operations))
         except (AlreadyExists, NotFound):
             known.forget(saved)
         except Gone as error:
@@ -86,8 +86,9 @@ def put(known: Known, vectors: VectorIndex | None, puts: Sequence[PutOp]) -> Ste
             return
 
 
-def _message(each: PutOp) -> Call:
-    return lambda store: store.thread(thread_of(each.namespace)).get(message_id(each.key))
+def message_of(namespace: tuple[str, ...], key: str) -> Call:
+    """The read of the message of an item."""
+    return lambda store: store.thread(thread_of(namespace)).get(message_id(key))
 
 
 def _summary(thread: str) -> Call:

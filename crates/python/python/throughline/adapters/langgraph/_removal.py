@@ -10,7 +10,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import TASKS
 
 from ... import NotFound, ThreadSummary, ops
-from ._calls import Steps, next_of, one
+from ._calls import Steps, batch, next_of, one
 from ._checkpoints import Heads, by_id, latest, ordered, namespaces_of, threads_of, writes_of
 from ._history import Ancestors
 from ._names import CHECKPOINTS, WRITES, CheckpointNamespace
@@ -40,8 +40,7 @@ def _clear(heads: Heads, threads: list[ThreadSummary]) -> Steps[None]:
 
 def _commit(operations: Sequence[ops.Operation[Any]]) -> Steps[None]:
     for begin in range(0, len(operations), _BATCH):
-        part = list(operations[begin : begin + _BATCH])
-        yield from one(lambda store, part=part: store.batch(part))
+        yield from one(batch(operations[begin : begin + _BATCH]))
 
 
 def delete_for_runs(heads: Heads, run_ids: Iterable[str]) -> Steps[None]:

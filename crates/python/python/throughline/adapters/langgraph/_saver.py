@@ -230,7 +230,7 @@ class ThroughlineSaver(BaseCheckpointSaver[str]):
         if checkpoint_id:
             found = _only(namespaces, checkpoint_id, below)
         else:
-            found = merged(namespaces, before=below or None, limit=None if filter else limit)
+            found = merged([*namespaces], before=below or None, limit=None if filter else limit)
         at_once = 1
         while left is None or left > 0:
             chunk: list[tuple[CheckpointNamespace, Stored]] = []
@@ -314,7 +314,7 @@ def _namespace(config: RunnableConfig) -> tuple[Any, CheckpointNamespace]:
     return thread_id, CheckpointNamespace(str(thread_id), configurable.get("checkpoint_ns", ""))
 
 
-def _listed(config: RunnableConfig | None) -> Stream[Any]:
+def _listed(config: RunnableConfig | None) -> Steps[tuple[Any, Sequence[CheckpointNamespace], str | None]]:
     """The ``thread_id`` of a list, its namespaces, and the one checkpoint that it is about."""
     if config is None:
         return None, (yield from namespaces_of()), None

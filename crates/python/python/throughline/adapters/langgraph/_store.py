@@ -20,7 +20,7 @@ from langgraph.store.base import (
 )
 
 from ... import Gone, NotFound, ops
-from ._calls import Steps, all_of, one, run_async, run_blocking
+from ._calls import Steps, all_of, batch, one, run_async, run_blocking
 from ._checkpoints import page_of, readable, summaries
 from ._items import (
     StoredItem,
@@ -32,8 +32,7 @@ from ._items import (
     satisfies,
 )
 from ._names import items as thread_of
-from ._names import message as message_id
-from ._put import Known, put
+from ._put import Known, message_of, put
 from ._stores import AnyStore, Opened, Stores
 from ._sweeper import Sweeper, sweep
 from ._vectors import VectorIndex, similarity
@@ -205,9 +204,7 @@ class ThroughlineStore(BaseStore):
 
 
 def _read(keys: list[tuple[tuple[str, ...], str]]) -> Steps[list[StoredItem | None]]:
-    messages = yield from all_of(
-        [lambda store, at=at: store.thread(thread_of(at[0])).get(message_id(at[1])) for at in keys]
-    )
+    messages = yield from all_of([message_of(namespace, key) for namespace, key in keys])
     return [StoredItem.of(at[0], message) if message else None for at, message in zip(keys, messages, strict=True)]
 
 
@@ -220,10 +217,10 @@ def _refresh(touched: dict[str, StoredItem]) -> Steps[None]:
         ops.update(thread_of(each.namespace), each.id, each.refreshed(now).fields()) for each in touched.values()
     ]
     try:
-        yield from one(lambda store: store.batch(updates))
+        yield from one(batch(updates))
     except (NotFound, Gone):
         for update in updates:
             try:
-                yield from one(lambda store, update=update: store.batch([update]))
+                yield from one(batch([update]))
             except (NotFound, Gone):
                 continue

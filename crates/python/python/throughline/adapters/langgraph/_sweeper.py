@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from ... import Gone, Message, NotFound, ThroughlineError, ops
-from ._calls import Steps, one
+from ._calls import Steps, batch, one
 from ._checkpoints import page_of, readable, summaries
 from ._items import EXPIRES, ITEMS_KIND, micros_now
 from ._put import EXPIRING
@@ -41,7 +41,7 @@ def _is_expired(message: Message, now: int) -> bool:
 
 def _delete(message: Message) -> Steps[bool]:
     try:
-        yield from one(lambda store: store.batch([ops.delete(message.thread, message.id, expected=message.revision)]))
+        yield from one(batch([ops.delete(message.thread, message.id, expected=message.revision)]))
     except (NotFound, Gone):
         return False
     return True

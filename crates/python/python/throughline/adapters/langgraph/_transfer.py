@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ... import AlreadyExists, Message, Stale, ops
-from ._calls import Steps, next_of, one
+from ._calls import Steps, batch, next_of, one
 from ._checkpoints import Head, Heads, creation, displacement, latest, namespaces_of, ordered
 from ._names import CheckpointNamespace
 from ._names import message as message_id
@@ -90,9 +90,7 @@ def _insert(heads: Heads, namespace: CheckpointNamespace, part: list[Record]) ->
             continue
         operations, owners, top = _operations(namespace, left, head, create=head.last_seq == 0 and not exists)
         try:
-            batched = yield from one(
-                lambda store, operations=operations, head=head: store.batch(operations, after=head.last_seq)
-            )
+            batched = yield from one(batch(operations, after=head.last_seq))
         except Stale:
             heads.drop(namespace.checkpoints)
         except AlreadyExists as error:

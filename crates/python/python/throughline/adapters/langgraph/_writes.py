@@ -11,18 +11,20 @@ from typing import Any
 
 from ... import Message, ops
 from ._checkpoints import Head, Heads, messages_of
-from ._calls import Steps, one
+from ._calls import Steps, batch, one
 from ._names import CHECKPOINT, KIND, NAMESPACE, THREAD, WRITES, CheckpointNamespace, label
 
 
-def save_writes(heads: Heads, namespace: CheckpointNamespace, checkpoint_id: str, content: bytes, fields: dict[str, str]) -> Steps[None]:
+def save_writes(
+    heads: Heads, namespace: CheckpointNamespace, checkpoint_id: str, content: bytes, fields: dict[str, str]
+) -> Steps[None]:
     """Appends the writes of a task. One call."""
     thread = namespace.writes(checkpoint_id)
     if heads.get(thread) is not None:
         yield from one(lambda store: store.thread(thread).add("tool", content, metadata=fields))
         return
-    batch = [ops.add(thread, "tool", content, metadata=fields), *labeled_writes(namespace, checkpoint_id)]
-    yield from one(lambda store: store.batch(batch))
+    addition = ops.add(thread, "tool", content, metadata=fields)
+    yield from one(batch([addition, *labeled_writes(namespace, checkpoint_id)]))
     # The labels of a thread stay, so that this process need not repeat them.
     heads.set(thread, Head(0, None))
 
