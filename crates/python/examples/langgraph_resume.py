@@ -1,7 +1,8 @@
-"""A LangGraph agent with a stub of a model. Its process is killed in the middle of a step, and another one goes on where it stopped.
+"""A LangGraph agent with a stub of a model. Its process is killed in the middle of a step, and another one goes on
+where it stopped.
 
-    pip install throughline-py langgraph
-    python langgraph_resume.py [FILE]
+pip install throughline-py langgraph
+python langgraph_resume.py [FILE]
 """
 
 from __future__ import annotations
@@ -17,10 +18,9 @@ from typing import Annotated, Any
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
-from typing_extensions import TypedDict
-
 from throughline import sync
 from throughline.adapters.langgraph import ThroughlineSaver, ThroughlineStore
+from typing_extensions import TypedDict
 
 THREAD: Any = {"configurable": {"thread_id": "telegram:42"}}
 

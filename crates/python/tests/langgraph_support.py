@@ -27,8 +27,12 @@ def config(thread: Any = "t", ns: str = "", id: str | None = None) -> Any:
     return {"configurable": {"thread_id": thread, "checkpoint_ns": ns, **({"checkpoint_id": id} if id else {})}}
 
 
-def save(saver: ThroughlineSaver, id: str, *, parent: str | None = None, thread: Any = "t", ns: str = "", **metadata: Any) -> Any:
-    return saver.put(config(thread, ns, parent), checkpoint(id, value=id), {"source": "loop", "step": 1, **metadata}, {})
+def save(
+    saver: ThroughlineSaver, id: str, *, parent: str | None = None, thread: Any = "t", ns: str = "", **metadata: Any
+) -> Any:
+    return saver.put(
+        config(thread, ns, parent), checkpoint(id, value=id), {"source": "loop", "step": 1, **metadata}, {}
+    )
 
 
 def ids(found: Any) -> list[str]:

@@ -82,7 +82,9 @@ def test_a_delta_channel_is_rebuilt_in_few_reads(saver: ThroughlineSaver) -> Non
     assert written == expected
     assert "seed" not in found["lines"]
     ancestors = len(list(saver.list(config()))) - 1
-    assert calls.count("get") <= 1 and len(calls) <= ancestors + 6, "a page of writes for each ancestor, and few other reads"
+    assert calls.count("get") <= 1 and len(calls) <= ancestors + 6, (
+        "a page of writes for each ancestor, and few other reads"
+    )
 
 
 def test_pruning_keeps_what_a_delta_channel_starts_from(saver: ThroughlineSaver) -> None:
@@ -213,7 +215,9 @@ def test_a_file_of_the_sqlite_saver_is_imported(tmp_path: Path, saver: Throughli
     assert graph.get_state(config()).values["notes"] == ["t", "b", "left"]
 
 
-def test_a_file_of_the_asynchronous_saver_is_imported(tmp_path: Path, saver: ThroughlineSaver, store: sync.Store) -> None:
+def test_a_file_of_the_asynchronous_saver_is_imported(
+    tmp_path: Path, saver: ThroughlineSaver, store: sync.Store
+) -> None:
     async def run() -> list[Any]:
         async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "theirs.db")) as theirs:
             graph = asking_graph(theirs)

@@ -212,7 +212,10 @@ def test_names_of_any_length_and_character_stay_apart(
         assert found is not None and found.checkpoint["id"] == f"{number}"
         assert writes(found) == [("task", "a", number)]
         assert ids(saver.list(config(thread, ns))) == [f"{number}"]
-    listed = {(each.config["configurable"]["thread_id"], each.config["configurable"]["checkpoint_ns"]) for each in saver.list(None)}
+    listed = {
+        (each.config["configurable"]["thread_id"], each.config["configurable"]["checkpoint_ns"])
+        for each in saver.list(None)
+    }
     assert listed == {one, other}
 
 
@@ -265,7 +268,10 @@ async def run_again(saver: ThroughlineSaver) -> list[str]:
 def test_concurrent_coroutines_lose_nothing(saver: ThroughlineSaver) -> None:
     async def run() -> None:
         await asyncio.gather(
-            *[saver.aput(config(), checkpoint(f"{number:02}"), {"source": "loop", "step": 1}, {}) for number in range(30)]
+            *[
+                saver.aput(config(), checkpoint(f"{number:02}"), {"source": "loop", "step": 1}, {})
+                for number in range(30)
+            ]
         )
 
     asyncio.run(run())
@@ -314,7 +320,10 @@ def test_a_copy_keeps_order_writes_and_parents(saver: ThroughlineSaver, store: s
     assert [each.metadata for each in target] == [each.metadata for each in source]
     parents = [each.parent_config and each.parent_config["configurable"] for each in target]
     assert [each and (each["thread_id"], each["checkpoint_id"]) for each in parents] == [
-        ("copy", "5"), ("copy", "2"), ("copy", "2"), None,
+        ("copy", "5"),
+        ("copy", "2"),
+        ("copy", "2"),
+        None,
     ]
     assert ids(saver.list(config("copy", "child"))) == ["1"]
     # A copy beside newer checkpoints is in the order of the ids, too.

@@ -1,4 +1,6 @@
-"""The pytest plugin for the tests of LangGraph's Postgres savers about pruning: it replaces the functions that make the savers."""
+"""The pytest plugin for the tests of LangGraph's Postgres savers about pruning: it replaces the functions that make the
+savers.
+"""
 
 from __future__ import annotations
 

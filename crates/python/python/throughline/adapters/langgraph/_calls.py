@@ -1,6 +1,7 @@
 """One algorithm for blocking and for asyncio callers: generators that yield calls of the store and receive the answers.
 
-The two runners at the end make the calls. An algorithm therefore exists once, and costs the same round trips in both forms.
+The two runners at the end make the calls. An algorithm therefore exists once, and costs the same round trips in both
+forms.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Checkpoints in a thread: how they are saved, found and listed in the order of their ids.
 
-The messages of a thread are in the order of their commits, and LangGraph orders checkpoints by their ids. Both orders are the
-same while each id is greater than all ids before it, which is the rule: LangGraph generates ids that increase. A checkpoint
-whose id is lower, as two hosts with different clocks can save it, names the greatest id before it (``langgraph.top``). So the
-last message of a thread states which checkpoint is the latest, and a list needs only its own page.
+The messages of a thread are in the order of their commits, and LangGraph orders checkpoints by their ids. Both orders
+are the same while each id is greater than all ids before it, which is the rule: LangGraph generates ids that increase.
+A checkpoint whose id is lower, as two hosts with different clocks can save it, names the greatest id before it
+(``langgraph.top``). So the last message of a thread states which checkpoint is the latest, and a list needs only its
+own page.
 
-The statement is exact because a save requires that the thread has not changed since its writer read it: the addition names the
-last sequence number, and fails as ``Stale`` otherwise.
+The statement is exact because a save requires that the thread has not changed since its writer read it: the addition
+names the last sequence number, and fails as ``Stale`` otherwise.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ class Head(NamedTuple):
 
 
 class Heads:
-    """The ends of threads as this process last saw them, and the threads of writes that it has labeled. A wrong end costs a
-    read, because the save that relies on it is refused.
+    """The ends of threads as this process last saw them, and the threads of writes that it has labeled. A wrong end
+    costs a read, because the save that relies on it is refused.
     """
 
     def __init__(self) -> None:
@@ -103,26 +104,27 @@ def save(
 ) -> Steps[None]:
     """Adds a checkpoint, or replaces the one with this id. One call, if this process knows the end of the thread."""
     thread, id = namespace.checkpoints, message_id(checkpoint_id)
+    exists = False
     while True:
         head = heads.get(thread)
         if head is None:
             yield from latest(heads, namespace)
             continue
         try:
-            if head.top == checkpoint_id:
+            if exists or head.top == checkpoint_id:
                 yield from _replace(thread, id, content, fields)
                 return
             seq = yield from _add(namespace, id, content, fields, head, checkpoint_id)
-        except AlreadyExists:
-            try:
-                yield from _replace(thread, id, content, fields)
-                return
-            except (NotFound, Gone):
-                heads.drop(thread)
         except Stale:
+            # Another writer was faster.
             heads.drop(thread)
-        except NotFound:
-            # Another process has deleted the checkpoint that was to be replaced.
+        except AlreadyExists:
+            exists = True
+        except (NotFound, Gone):
+            if not exists and head.top != checkpoint_id:
+                raise
+            # Another writer has deleted the checkpoint that was to be replaced.
+            exists = False
             heads.drop(thread)
         else:
             heads.set(thread, Head(seq, max(checkpoint_id, head.top or checkpoint_id)))
@@ -202,8 +204,8 @@ def ordered(namespace: CheckpointNamespace, *, before: str | None = None, limit:
 
 
 def _walk(thread: str, start: int | None, before: str | None, size: int) -> Stream[Stored]:
-    """Reads backward. A checkpoint that is not displaced is greater than all before it, so that it and each greater one that was
-    read before it come next.
+    """Reads backward. A checkpoint that is not displaced is greater than all before it, so that it and each greater one
+    that was read before it come next.
     """
     displaced: list[tuple[_Descending, Stored]] = []
     while True:
@@ -285,7 +287,9 @@ def summaries(labels: dict[str, str]) -> Steps[list[ThreadSummary]]:
     while True:
         listed = yield from one(_threads(labels, after))
         if listed.damaged:
-            raise Corrupt(f"the summary of the thread {listed.damaged[0]} is damaged: rebuild it with rebuild_summary()")
+            raise Corrupt(
+                f"the summary of the thread {listed.damaged[0]} is damaged: rebuild it with rebuild_summary()"
+            )
         found += listed.threads
         after = listed.next
         if after is None:
@@ -316,6 +320,7 @@ def readable(page: Page) -> list[Message]:
 
 def messages_of(threads: list[str]) -> Steps[list[list[Message]]]:
     """Reads all messages of several threads."""
+
     def first(thread: str) -> Call:
         return lambda store: store.thread(thread).page(READ_LIMIT, after=0)
 

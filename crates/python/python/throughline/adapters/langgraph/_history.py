@@ -20,7 +20,7 @@ _LAST_PAGE = 64
 
 
 class Ancestors:
-    """The ancestors of a checkpoint, the nearest first. They are read by pages, because most of them follow each other."""
+    """The ancestors of a checkpoint, the nearest first. A page has several of them, because most follow each other."""
 
     def __init__(self, namespace: CheckpointNamespace, start: Stored) -> None:
         self._namespace = namespace
@@ -31,7 +31,9 @@ class Ancestors:
         self._size = _FIRST_PAGE
 
     def next(self) -> Steps[Stored | None]:
-        """Reads the next ancestor. ``None`` at the end: a checkpoint without a parent, or whose parent is not stored or was seen."""
+        """Reads the next ancestor. ``None`` at the end: a checkpoint without a parent, or whose parent is not stored or
+        was seen.
+        """
         parent = self._parent
         if parent is None or parent in self._seen:
             return None

@@ -29,14 +29,15 @@ from ._transfer import Record, insert
 
 
 def import_sqlite_saver(path: str | os.PathLike[str], store: AnyStore) -> int:
-    """Copies every checkpoint of a file of ``SqliteSaver`` or ``AsyncSqliteSaver`` into a store, with its pending writes.
+    """Copies every checkpoint of a file of ``SqliteSaver`` or ``AsyncSqliteSaver`` into a store, with its pending
+    writes.
 
-    The bytes of the serializer are copied unchanged, so that the saver needs the ``serde`` that wrote the file. The file is only
-    read. Repeat an import that failed: it adds what is missing, and a checkpoint that the store has stays as it is. Returns the
-    number of checkpoints that it added.
+    The bytes of the serializer are copied unchanged, so that the saver needs the ``serde`` that wrote the file. The
+    file is only read. Repeat an import that failed: it adds what is missing, and a checkpoint that the store has stays
+    as it is. Returns the number of checkpoints that it added.
 
-    It blocks; call it in a thread if an event loop runs. Raises ``FileNotFoundError``, and ``ValueError`` for a file that no
-    SQLite saver wrote.
+    It blocks; call it in a thread if an event loop runs. Raises ``FileNotFoundError``, and ``ValueError`` for a file
+    that no SQLite saver wrote.
     """
     file = Path(path)
     if not file.is_file():
@@ -50,7 +51,9 @@ def import_sqlite_saver(path: str | os.PathLike[str], store: AnyStore) -> int:
         except sqlite3.DatabaseError as error:
             raise ValueError(f"{file} is not a SQLite database: {error}") from error
         if not {"checkpoints", "writes"} <= tables:
-            raise ValueError(f"{file} has no tables checkpoints and writes, so that no SQLite saver of LangGraph wrote it")
+            raise ValueError(
+                f"{file} has no tables checkpoints and writes, so that no SQLite saver of LangGraph wrote it"
+            )
         columns = {row[1] for row in source.execute("PRAGMA table_info(writes)")}
         # One snapshot, also while the saver writes.
         source.execute("BEGIN")
@@ -89,7 +92,9 @@ def _writes(
     )
     return [
         (
-            writes_content((idx, channel, (kind or "json", bytes(value or b""))) for _, _, idx, channel, kind, value in writes),
+            writes_content(
+                (idx, channel, (kind or "json", bytes(value or b""))) for _, _, idx, channel, kind, value in writes
+            ),
             dict(writes_metadata(task_id, task_path)),
         )
         for (task_id, task_path), writes in groupby(rows, key=lambda row: (row[0], row[1]))

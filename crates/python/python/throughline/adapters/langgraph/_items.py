@@ -16,7 +16,8 @@ from ._vectors import Encoded
 
 #: The member of the metadata of a thread with its namespace.
 NAMESPACE = "langgraph.namespace"
-#: The members of the metadata of an item: when it expires, in microseconds after 1970, and its time to live, in minutes.
+#: The members of the metadata of an item: when it expires, in microseconds after 1970, and its time to live, in
+#: minutes.
 EXPIRES = "langgraph.expires"
 TTL = "langgraph.ttl"
 #: The label of all threads of items.

@@ -1,8 +1,8 @@
 """The ids of the threads and messages in which the saver and the store keep their data.
 
-An id of Throughline has 1 to 255 bytes and no control character; the names of LangGraph have no limit. A name that fits keeps
-its text. Separators in it are percent-encoded, and a name that is too long ends in its SHA-256 instead, so that two names never
-have the same id.
+An id of Throughline has 1 to 255 bytes and no control character; the names of LangGraph have no limit. A name that fits
+keeps its text. Separators in it are percent-encoded, and a name that is too long ends in its SHA-256 instead, so that
+two names never have the same id.
 """
 
 from __future__ import annotations

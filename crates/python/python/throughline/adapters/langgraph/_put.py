@@ -23,8 +23,8 @@ _REMEMBERED = 4096
 
 
 class Known:
-    """The threads that exist, and those with the label ``EXPIRING``, as this process knows them. It saves calls, and decides
-    nothing.
+    """The threads that exist, and those with the label ``EXPIRING``, as this process knows them. It saves calls, and
+    decides nothing.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,9 @@ def put(known: Known, vectors: VectorIndex | None, puts: Sequence[PutOp]) -> Ste
     expiring = {thread_of(each.namespace) for each in puts if each.value is not None and each.ttl is not None}
     while True:
         unknown = [thread for thread in saved if not known.has(thread)]
-        answers = yield from all_of([*[message_of(each.namespace, each.key) for each in puts], *[_summary(thread) for thread in unknown]])
+        answers = yield from all_of(
+            [*[message_of(each.namespace, each.key) for each in puts], *[_summary(thread) for thread in unknown]]
+        )
         messages, summaries = answers[: len(puts)], answers[len(puts) :]
         operations: list[ops.Operation[Any]] = [
             _creation(thread, saved[thread])

@@ -63,7 +63,7 @@ def checkpoint_metadata(
 
 
 def patch(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The patch that replaces the metadata of a checkpoint by these fields, and keeps its namespace among the others."""
+    """The patch that replaces the metadata of a checkpoint by these fields. Its order among the others remains."""
     return {**dict.fromkeys((PARENT, RUN, METADATA, TYPED_METADATA)), **fields}
 
 
@@ -124,8 +124,8 @@ def pending_writes(
 ) -> list[PendingWrite]:
     """The writes that the messages of a checkpoint amount to, in the order in which LangGraph applies them.
 
-    The messages are in the order of their commits. The first of several writes with the same task and index counts, as in a
-    table that ignores a repeated insert; of special writes, such as an interrupt, the last one counts.
+    The messages are in the order of their commits. The first of several writes with the same task and index counts, as
+    in a table that ignores a repeated insert; of special writes, such as an interrupt, the last one counts.
     """
     kept: dict[tuple[str, int], tuple[str, dict[str, Any]]] = {}
     for message in messages:
@@ -151,4 +151,3 @@ def config_of(thread_id: Any, ns: str, checkpoint_id: str) -> RunnableConfig:
 def _typed(typed: Typed) -> bytes:
     kind, data = typed
     return b'"serde":%s,"data":"%s"' % (json.dumps(kind).encode(), binascii.b2a_base64(data, newline=False))
-

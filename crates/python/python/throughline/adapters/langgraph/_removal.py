@@ -11,7 +11,7 @@ from langgraph.checkpoint.serde.types import TASKS
 
 from ... import NotFound, ThreadSummary, ops
 from ._calls import Steps, batch, next_of, one
-from ._checkpoints import Heads, by_id, latest, ordered, namespaces_of, threads_of, writes_of
+from ._checkpoints import Heads, by_id, latest, namespaces_of, ordered, threads_of, writes_of
 from ._history import Ancestors
 from ._names import CHECKPOINTS, WRITES, CheckpointNamespace
 from ._names import message as message_id
@@ -59,10 +59,11 @@ def delete_for_runs(heads: Heads, run_ids: Iterable[str]) -> Steps[None]:
 
 
 def keep_latest(heads: Heads, thread_id: str, serde: SerializerProtocol) -> Steps[None]:
-    """Deletes all checkpoints of a thread except the latest of each namespace, and those that it needs: see ``_needed_by``.
+    """Deletes all checkpoints of a thread except the latest of each namespace, and those that it needs: see
+    ``_needed_by``.
 
-    The namespace of a subgraph call, which has the id of its task after a colon, goes with the checkpoint that it started from.
-    What a run saves meanwhile stays.
+    The namespace of a subgraph call, which has the id of its task after a colon, goes with the checkpoint that it
+    started from. What a run saves meanwhile stays.
     """
     kept: dict[CheckpointNamespace, dict[str, Stored]] = {}
     ends: dict[CheckpointNamespace, int] = {}
@@ -96,8 +97,8 @@ def keep_latest(heads: Heads, thread_id: str, serde: SerializerProtocol) -> Step
 
 
 def _needed_by(namespace: CheckpointNamespace, head: Stored, serde: SerializerProtocol) -> Steps[list[Stored]]:
-    """The ancestors that a checkpoint cannot be read without: those up to the last snapshot of each delta channel, and the parent
-    of a checkpoint of an old version, which has its sends.
+    """The ancestors that a checkpoint cannot be read without: those up to the last snapshot of each delta channel, and
+    the parent of a checkpoint of an old version, which has its sends.
     """
     state = head.state(serde)
     counters = head.metadata(serde).get("counters_since_delta_snapshot") or {}

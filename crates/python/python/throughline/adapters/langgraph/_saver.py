@@ -49,8 +49,8 @@ _AT_ONCE = 20
 class ThroughlineSaver(BaseCheckpointSaver[str]):
     """A checkpoint saver over a Throughline store: SQLite, Postgres or memory.
 
-    :param store: An open store of :func:`throughline.open` or :func:`throughline.sync.open`. Blocking methods and coroutines of
-        the saver use the same store. The saver does not close it.
+    :param store: An open store of :func:`throughline.open` or :func:`throughline.sync.open`. Blocking methods and
+        coroutines of the saver use the same store. The saver does not close it.
     :param serde: The serializer of LangGraph. Its bytes are stored unchanged.
 
     ::
@@ -59,8 +59,9 @@ class ThroughlineSaver(BaseCheckpointSaver[str]):
             graph = builder.compile(checkpointer=ThroughlineSaver(store))
             graph.invoke({"messages": ["hello"]}, {"configurable": {"thread_id": "telegram:42"}})
 
-    A save is one durable commit, and so are the writes of a task. Any number of threads, event loops and processes may use one
-    thread of LangGraph. A failed call raises a :class:`throughline.ThroughlineError`, whose ``effect`` says what the store has.
+    A save is one durable commit, and so are the writes of a task. Any number of threads, event loops and processes may
+    use one thread of LangGraph. A failed call raises a :class:`throughline.ThroughlineError`, whose ``effect`` says
+    what the store has.
     """
 
     def __init__(self, store: AnyStore, *, serde: SerializerProtocol | None = None) -> None:
@@ -72,7 +73,8 @@ class ThroughlineSaver(BaseCheckpointSaver[str]):
     def from_conn_string(
         cls, url: str | os.PathLike[str], *, serde: SerializerProtocol | None = None, **options: Any
     ) -> Opened[ThroughlineSaver]:
-        """Opens a store for a saver, in ``with`` or ``async with``: a path, ``"memory:"`` or the URL of a Postgres database.
+        """Opens a store for a saver, in ``with`` or ``async with``: a path, ``"memory:"`` or the URL of a Postgres
+        database.
 
         ``options`` are those of :func:`throughline.open`.
         """
@@ -97,9 +99,11 @@ class ThroughlineSaver(BaseCheckpointSaver[str]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        """Lists checkpoints, the greatest id first: those of a thread and a namespace, of all namespaces of a thread, or all.
+        """Lists checkpoints, the greatest id first: those of a thread and a namespace, of all namespaces of a thread,
+        or all.
 
-        The list reads the store as far as it is consumed. ``filter`` compares the metadata of each checkpoint on the way.
+        The list reads the store as far as it is consumed. ``filter`` compares the metadata of each checkpoint on the
+        way.
         """
         return iterate_blocking(self._stores.blocking, self._list(config, filter, before, limit))
 
@@ -116,13 +120,21 @@ class ThroughlineSaver(BaseCheckpointSaver[str]):
             yield found
 
     def put(
-        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Saves a checkpoint in one commit. A checkpoint with this id is replaced."""
         return run_blocking(self._stores.blocking, self._put(config, checkpoint, metadata))
 
     async def aput(
-        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Saves a checkpoint in one commit. A checkpoint with this id is replaced."""
         return await run_async(self._stores.asynchronous, self._put(config, checkpoint, metadata))
@@ -130,13 +142,17 @@ class ThroughlineSaver(BaseCheckpointSaver[str]):
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Saves the writes of a task in one commit. A repeated write is ignored; a special one replaces the earlier one."""
+        """Saves the writes of a task in one commit. A repeated write is ignored; a special one replaces the earlier
+        one.
+        """
         run_blocking(self._stores.blocking, self._put_writes(config, writes, task_id, task_path))
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Saves the writes of a task in one commit. A repeated write is ignored; a special one replaces the earlier one."""
+        """Saves the writes of a task in one commit. A repeated write is ignored; a special one replaces the earlier
+        one.
+        """
         await run_async(self._stores.asynchronous, self._put_writes(config, writes, task_id, task_path))
 
     def delete_thread(self, thread_id: str) -> None:
@@ -166,7 +182,8 @@ class ThroughlineSaver(BaseCheckpointSaver[str]):
         )
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """Deletes all checkpoints of threads (``"delete"``), or all but the latest of each namespace (``"keep_latest"``).
+        """Deletes all checkpoints of threads (``"delete"``), or all but the latest of each namespace
+        (``"keep_latest"``).
 
         ``"keep_latest"`` also keeps the ancestors that a delta channel of the latest checkpoint starts from.
         """
@@ -255,7 +272,12 @@ class ThroughlineSaver(BaseCheckpointSaver[str]):
         return all(member(metadata, name) == value for name, value in filter.items())
 
     def _tuple(
-        self, config: RunnableConfig, thread_id: Any, namespace: CheckpointNamespace, stored: Stored, writes: Sequence[Message]
+        self,
+        config: RunnableConfig,
+        thread_id: Any,
+        namespace: CheckpointNamespace,
+        stored: Stored,
+        writes: Sequence[Message],
     ) -> CheckpointTuple:
         return CheckpointTuple(
             config=config,
@@ -324,7 +346,9 @@ def _listed(config: RunnableConfig | None) -> Steps[tuple[Any, Sequence[Checkpoi
     return thread_id, [namespace], get_checkpoint_id(config)
 
 
-def _only(namespaces: Sequence[CheckpointNamespace], checkpoint_id: str, below: str | None) -> Stream[tuple[CheckpointNamespace, Stored]]:
+def _only(
+    namespaces: Sequence[CheckpointNamespace], checkpoint_id: str, below: str | None
+) -> Stream[tuple[CheckpointNamespace, Stored]]:
     for namespace in namespaces:
         stored = yield from by_id(namespace, checkpoint_id)
         if stored is not None and (below is None or stored.id < below):

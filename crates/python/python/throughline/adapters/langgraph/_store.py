@@ -43,10 +43,10 @@ _PAGE = 200
 class ThroughlineStore(BaseStore):
     """A LangGraph store over a Throughline store: SQLite, Postgres or memory.
 
-    :param store: An open store of :func:`throughline.open` or :func:`throughline.sync.open`. Blocking methods and coroutines use
-        the same store. It is not closed.
-    :param index: How texts become vectors, for ``search(query=…)``. Vectors are 32-bit floats that are kept with the items. A
-        search compares all items under its prefix, one by one; there is no approximate index.
+    :param store: An open store of :func:`throughline.open` or :func:`throughline.sync.open`. Blocking methods and
+        coroutines use the same store. It is not closed.
+    :param index: How texts become vectors, for ``search(query=…)``. Vectors are 32-bit floats that are kept with the
+        items. A search compares all items under its prefix, one by one; there is no approximate index.
     :param ttl: The times to live: see LangGraph's ``TTLConfig``. Expired items stay until :meth:`sweep_ttl`.
 
     ::
@@ -56,8 +56,8 @@ class ThroughlineStore(BaseStore):
             memory.put(("users", "42"), "diet", {"likes": "pizza"})
             memory.search(("users",), filter={"likes": "pizza"})
 
-    All writes of one ``batch`` are one commit, and its reads come before them. Values are JSON. A search without a query has the
-    items that were added last first, and the namespaces in which something was written last.
+    All writes of one ``batch`` are one commit, and its reads come before them. Values are JSON. A search without a
+    query has the items that were added last first, and the namespaces in which something was written last.
     """
 
     supports_ttl = True
@@ -158,9 +158,7 @@ class ThroughlineStore(BaseStore):
         embedded = yield from all_of([vectors.embed_query(query) for query in queries])
         return dict(zip(queries, embedded, strict=True))
 
-    def _search(
-        self, op: SearchOp, queries: Mapping[str, list[float]]
-    ) -> Steps[list[tuple[float | None, StoredItem]]]:
+    def _search(self, op: SearchOp, queries: Mapping[str, list[float]]) -> Steps[list[tuple[float | None, StoredItem]]]:
         query = queries.get(op.query) if op.query else None
         enough = op.offset + op.limit if query is None else None
         found: list[StoredItem] = []

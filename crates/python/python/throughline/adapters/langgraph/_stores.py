@@ -1,4 +1,6 @@
-"""The store of an adapter, for both kinds of callers: LangGraph calls blocking methods from threads, and coroutines from loops."""
+"""The store of an adapter, for both kinds of callers: LangGraph calls blocking methods from threads, and coroutines
+from loops.
+"""
 
 from __future__ import annotations
 

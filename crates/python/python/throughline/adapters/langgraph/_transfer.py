@@ -58,8 +58,8 @@ def _record(stored: Stored, writes: list[Message]) -> Record:
 
 
 def insert(heads: Heads, namespace: CheckpointNamespace, records: Iterable[Record]) -> Steps[int]:
-    """Adds the checkpoints that a namespace does not have, each with its writes in the same commit. Their ids increase. Returns how
-    many it added.
+    """Adds the checkpoints that a namespace does not have, each with its writes in the same commit. Their ids increase.
+    Returns how many it added.
     """
     added = 0
     for part in _parts(records):
@@ -110,8 +110,8 @@ def _insert(heads: Heads, namespace: CheckpointNamespace, part: list[Record]) ->
 def _operations(
     namespace: CheckpointNamespace, records: list[Record], head: Head, *, create: bool
 ) -> tuple[list[ops.Operation[Any]], list[Record | None], str | None]:
-    """The operations that add records, the record of each, and the greatest id afterwards. The first operation of a record adds
-    its checkpoint. The creation of the thread belongs to none.
+    """The operations that add records, the record of each, and the greatest id afterwards. The first operation of a
+    record adds its checkpoint. The creation of the thread belongs to none.
     """
     top = head.top
     operations: list[ops.Operation[Any]] = [creation(namespace)] if create else []

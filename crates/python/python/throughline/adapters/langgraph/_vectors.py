@@ -1,4 +1,6 @@
-"""The vectors of items: made from their texts by the host's embedding function, kept with the item, and compared one by one."""
+"""The vectors of items: made from their texts by the host's embedding function, kept with the item, and compared one by
+one.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The pending writes of a checkpoint: a thread of their own, to which each task appends.
 
-An addition costs its own bytes, however many tasks a step has, and it needs no checkpoint: LangGraph saves both at the same
-time, in any order. Nothing is looked up before a write, and concurrent writers never refuse each other. The reader decides what
-repeated writes amount to: see ``pending_writes``.
+An addition costs its own bytes, however many tasks a step has, and it needs no checkpoint: LangGraph saves both at the
+same time, in any order. Nothing is looked up before a write, and concurrent writers never refuse each other. The reader
+decides what repeated writes amount to: see ``pending_writes``.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from ... import Message, ops
-from ._checkpoints import Head, Heads, messages_of
 from ._calls import Steps, batch, one
+from ._checkpoints import Head, Heads, messages_of
 from ._names import CHECKPOINT, KIND, NAMESPACE, THREAD, WRITES, CheckpointNamespace, label
 
 
@@ -30,7 +30,9 @@ def save_writes(
 
 
 def labeled_writes(namespace: CheckpointNamespace, checkpoint_id: str) -> list[ops.Operation[Any]]:
-    """Labels the thread of writes, so that lists and deletions find it, and archives it, so that the lists of hosts do not."""
+    """Labels the thread of writes, so that lists and deletions find it, and archives it, so that the lists of hosts do
+    not.
+    """
     thread = namespace.writes(checkpoint_id)
     return [
         ops.label_thread(
