@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -361,3 +363,35 @@ def test_checkpoints_survive_the_process(tmp_path: Path) -> None:
         assert writes(found) == [("task", "a", 1)]
         save(saver, "2", parent="1")
         assert ids(saver.list(config())) == ["2", "1"]
+
+
+WORKER = """
+import sys
+from langgraph_support import save
+from throughline import sync
+from throughline.adapters.langgraph import ThroughlineSaver
+
+with sync.open(sys.argv[1]) as store:
+    saver = ThroughlineSaver(store)
+    for id in sys.argv[2].split(","):
+        saver.put_writes(save(saver, id), [("a", id)], "task")
+"""
+
+
+def test_processes_share_a_thread(tmp_path: Path, store: sync.Store) -> None:
+    # The ids of each process increase and decrease in turn, so that they overtake each other.
+    names = [f"{number:02}" for number in range(40)]
+    shares = [names[0::2], list(reversed(names[1::2]))]
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(tmp_path / "chat.db"), ",".join(share)], cwd=Path(__file__).parent
+        )
+        for share in shares
+    ]
+    assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
+    saver = ThroughlineSaver(store)
+    found = list(saver.list(config()))
+    assert ids(found) == list(reversed(names))
+    assert [writes(each) for each in found] == [[("task", "a", id)] for id in reversed(names)]
+    latest = saver.get_tuple(config())
+    assert latest is not None and latest.checkpoint["id"] == "39"
