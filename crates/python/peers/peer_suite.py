@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import itertools
 import json
 import os
@@ -18,6 +19,7 @@ _FOLDER = "THROUGHLINE_SUITE_FOLDER"
 _BACKEND = "THROUGHLINE_SUITE_BACKEND"
 _EXPECTED = "THROUGHLINE_SUITE_EXPECTED"
 _RECORD = "THROUGHLINE_SUITE_RECORD"
+_CASE_SECONDS = "THROUGHLINE_SUITE_CASE_SECONDS"
 _POSTGRES = "THROUGHLINE_POSTGRES_URL"
 
 #: The property of a case that made one of our stores.
@@ -60,10 +62,26 @@ def used() -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     global _running
     _running = item
+    # A case that hangs ends its process. With pytest-xdist another process takes over, and the case has failed.
+    faulthandler.dump_traceback_later(float(os.environ.get(_CASE_SECONDS, "60")), exit=True)
     try:
         return (yield)
     finally:
+        faulthandler.cancel_dump_traceback_later()
         _running = None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    waiting = set(_expected().get("waiting", []))
+    kept = [item for item in items if item.nodeid not in waiting and item.nodeid.split("[", 1)[0] not in waiting]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+def _expected() -> dict[str, Any]:
+    expected: dict[str, Any] = json.loads(os.environ.get(_EXPECTED, "{}"))
+    return expected
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -110,8 +128,7 @@ class _Comparison:
                 return
         if record := os.environ.get(_RECORD):
             self._write(Path(record))
-        expected: dict[str, Any] = json.loads(os.environ.get(_EXPECTED, "{}"))
-        self.compare(expected)
+        self.compare(_expected())
         session.exitstatus = pytest.ExitCode.TESTS_FAILED if self.differences else pytest.ExitCode.OK
 
     def compare(self, expected: dict[str, Any]) -> None:
@@ -140,7 +157,8 @@ class _Comparison:
                 self.differences.append(f"{passed} cases passed; at least {least} are to pass")
         self.summary = (
             f"{expected.get('title', 'suite')} on {backend()}: {len(self.outcomes)} cases, {passed} passed, "
-            f"{expected_not_to} expected not to; {len(self.with_store)} made a store of this package"
+            f"{expected_not_to} expected not to, {len(expected.get('waiting', []))} not run; "
+            f"{len(self.with_store)} made a store of this package"
         )
 
     def _write(self, file: Path) -> None:

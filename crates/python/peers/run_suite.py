@@ -35,9 +35,18 @@ SUITE_KEYS = {
     "backends": list,
     "repeats": int,
     "seconds": int,
+    "case_seconds": int,
     "cases": int,
 }
-EXPECTED_KEYS = {"suite": str, "kind": str, "reason": str, "cases": list, "backends": list, "said_again": list}
+EXPECTED_KEYS = {
+    "suite": str,
+    "kind": str,
+    "reason": str,
+    "cases": list,
+    "backends": list,
+    "waits": bool,
+    "said_again": list,
+}
 
 
 class Wrong(Exception):
@@ -116,15 +125,13 @@ def run(peer: Path, suite: dict[str, Any], entries: list[dict[str, Any]], backen
         if not folder.is_dir():
             raise Wrong(f"{folder} is not there: {suite['source']} is the source of suite {suite['name']}")
     folder = folder / suite.get("folder", ".")
-    cases = [
-        case
-        for entry in entries
-        if entry["suite"] == suite["name"] and backend in entry.get("backends", BACKENDS)
-        for case in entry["cases"]
+    mine = [
+        entry for entry in entries if entry["suite"] == suite["name"] and backend in entry.get("backends", BACKENDS)
     ]
     expected = {
         "title": f"{peer.name}/{suite['name']}",
-        "cases": cases,
+        "cases": [case for entry in mine if not entry.get("waits") for case in entry["cases"]],
+        "waiting": [case for entry in mine if entry.get("waits") for case in entry["cases"]],
         "least": suite.get("cases", 1),
         "partial": bool(options.pytest),
     }
@@ -137,6 +144,7 @@ def run(peer: Path, suite: dict[str, Any], entries: list[dict[str, Any]], backen
     environment["THROUGHLINE_SUITE_FOLDER"] = str(work)
     environment["THROUGHLINE_SUITE_BACKEND"] = backend
     environment["THROUGHLINE_SUITE_EXPECTED"] = json.dumps(expected)
+    environment["THROUGHLINE_SUITE_CASE_SECONDS"] = str(suite.get("case_seconds", 60))
     if options.record:
         environment["THROUGHLINE_SUITE_RECORD"] = str(Path(options.record).resolve())
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "peer_suite"]
