@@ -30,7 +30,7 @@ from ._free_threading import refuse as _refuse
 
 _refuse()
 
-from . import _throughline, errors, layers, ops
+from . import _plugin_loop, _throughline, errors, layers, ops
 from ._async.agent import Agent, AgentThread
 from ._async.draft import Draft
 from ._async.feed import Changes
@@ -120,6 +120,7 @@ def open(
 
 
 _os.register_at_fork(after_in_child=_throughline.after_fork_in_child)
+_os.register_at_fork(after_in_child=_plugin_loop.forget)
 _atexit.register(_throughline.at_exit)
 
 __all__ = [

@@ -12,27 +12,29 @@ Phase = Literal["admit", "guard", "observe", "transform", "route"]
 class Call:
     """A call on its way to the store."""
 
-    __slots__ = ("_args", "_args_json", "actor", "attempt", "call_site", "key", "kind", "tenant")
+    __slots__ = ("_args", "_args_json", "actor", "call_site", "key", "kind", "message", "tenant", "thread")
 
     def __init__(
         self,
         kind: str,
         args_json: bytes,
         tenant: str,
+        thread: str | None,
+        message: str | None,
         actor: str | None,
         call_site: str | None,
         key: str | None,
-        attempt: int,
     ) -> None:
         self.kind = kind
         """The kind of the operation, such as ``"add"`` or ``"read"``."""
         self._args_json = args_json
         self._args: Any = None
         self.tenant = tenant
+        self.thread = thread
+        self.message = message
         self.actor = actor
         self.call_site = call_site
         self.key = key
-        self.attempt = attempt
 
     @property
     def args_json(self) -> bytes:
@@ -46,21 +48,14 @@ class Call:
             self._args = json.loads(self._args_json)[self.kind]
         return self._args
 
-    @property
-    def thread(self) -> str | None:
-        """The thread of the call, if the operation names one at its top."""
-        args = self.args
-        if "thread" not in args and len(args) == 1:
-            (args,) = args.values()
-        thread = args.get("thread") if isinstance(args, dict) else None
-        return thread if isinstance(thread, str) else None
-
     def with_args(self, args: object) -> Call:
         """Returns the call with other arguments of the same operation: a decoded value, or JSON as bytes."""
         if not isinstance(args, bytes):
             args = json.dumps(args, separators=(",", ":"), allow_nan=False).encode()
         changed = b'{"' + self.kind.encode() + b'":' + args + b"}"
-        return Call(self.kind, changed, self.tenant, self.actor, self.call_site, self.key, self.attempt)
+        return Call(
+            self.kind, changed, self.tenant, self.thread, self.message, self.actor, self.call_site, self.key
+        )
 
 
 class Reply:

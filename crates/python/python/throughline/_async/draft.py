@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import logging
 from types import TracebackType
 from typing import Any
 
 from .. import models as m
 from .._settle import shielded
 from .._throughline import DraftWriter, Engine, Message
-from ..errors import Invalid
+from ..errors import Invalid, ThroughlineError
 from ..ops import Content
+
+_log = logging.getLogger("throughline")
 
 
 class Draft:
@@ -56,12 +59,13 @@ class Draft:
         else:
             await shielded(self._abandon_quietly(kind.__name__))
 
-    async def _abandon_quietly(self, reason: str) -> None:
-        # The exception of the block is the one to report. A message that stays open is listed and recovered.
+    async def _abandon_quietly(self, reason: str) -> m.ContentUpdated | None:
         try:
-            await self.abandon(reason)
-        except Exception as error:
-            self._open().note_failure(str(error))
+            return await self.abandon(reason)
+        except ThroughlineError as error:
+            # The exception of the block is the one to report. A message that stays open is listed, and recovered later.
+            _log.warning("draft %s in %s was not abandoned: %s", self.id, self._thread, error)
+            return None
 
     @property
     def message(self) -> Message:

@@ -1,14 +1,17 @@
 # Generated from ../_async/draft.py by `python -m throughline._unasync`. Change that file instead.
 from __future__ import annotations
 
+import logging
 from types import TracebackType
 from typing import Any
 
 from .. import models as m
 from .._settle import settled
 from .._throughline import DraftWriter, Engine, Message
-from ..errors import Invalid
+from ..errors import Invalid, ThroughlineError
 from ..ops import Content
+
+_log = logging.getLogger("throughline")
 
 
 class Draft:
@@ -57,12 +60,13 @@ class Draft:
         else:
             settled(self._abandon_quietly(kind.__name__))
 
-    def _abandon_quietly(self, reason: str) -> None:
-        # The exception of the block is the one to report. A message that stays open is listed and recovered.
+    def _abandon_quietly(self, reason: str) -> m.ContentUpdated | None:
         try:
-            self.abandon(reason)
-        except Exception as error:
-            self._open().note_failure(str(error))
+            return self.abandon(reason)
+        except ThroughlineError as error:
+            # The exception of the block is the one to report. A message that stays open is listed, and recovered later.
+            _log.warning("draft %s in %s was not abandoned: %s", self.id, self._thread, error)
+            return None
 
     @property
     def message(self) -> Message:
