@@ -123,7 +123,7 @@ async def test_pages_of_items_go_on_after_an_item_in_both_directions(chat: ChatK
     assert ([item.id for item in page.data], page.has_more, page.after) == (["m4", "m3"], True, "m3")
     page = await chat.load_thread_items("t", "m3", 3, "desc", ANN)
     assert ([item.id for item in page.data], page.has_more, page.after) == (["m2", "m1", "m0"], False, None)
-    with pytest.raises(NotFoundError, match="item m9 does not exist in thread t"):
+    with pytest.raises(NotFoundError, match="Item m9 not found in thread t"):
         await chat.load_thread_items("t", "m9", 3, "asc", ANN)
 
 
@@ -148,7 +148,7 @@ async def test_threads_are_listed_by_creation_with_and_without_items(chat: ChatK
     assert await listed(chat, "desc") == ["a", "e", "c", "b", "d"]
     assert await listed(chat, "asc", BOB) == ["of-bob"]
     assert await listed(chat, "asc", {"user_id": "eve"}) == []
-    with pytest.raises(NotFoundError, match="thread of-bob, after which the page begins, does not exist"):
+    with pytest.raises(NotFoundError, match="Thread of-bob not found"):
         await chat.load_threads(2, "of-bob", "asc", ANN)
 
 
@@ -183,7 +183,7 @@ async def test_an_id_is_saved_again_after_its_deletion(chat: ChatKitStore[Any]) 
     await chat.save_attachment(file, ANN)
     await chat.delete_attachment("a1", ANN)
     await chat.delete_attachment("a1", ANN)
-    with pytest.raises(NotFoundError, match="attachment a1 does not exist"):
+    with pytest.raises(NotFoundError, match="Attachment a1 not found"):
         await chat.load_attachment("a1", ANN)
     again = file.model_copy(update={"name": "second.txt"})
     await chat.save_attachment(again, ANN)
@@ -243,6 +243,13 @@ async def test_users_have_the_same_ids_without_meeting(chat: ChatKitStore[Any]) 
     assert await chat.load_item("t", "m", ANN) == said("m", "ann")
     assert (await chat.load_attachment("a", ANN)).name == "ann"
     assert (await chat.load_thread_items("t", None, 9, "asc", BOB)).data == []
+
+
+@asynchronous
+async def test_an_item_keeps_the_thread_that_it_names(chat: ChatKitStore[Any]) -> None:
+    for item in (said("m1", thread="another"), EndOfTurnItem(id="m2", thread_id="another", created_at=NOW)):
+        await chat.add_thread_item("t", item, ANN)
+        assert await chat.load_item("t", item.id, ANN) == item
 
 
 @asynchronous
@@ -338,7 +345,7 @@ async def test_other_programs_share_the_threads(chat: ChatKitStore[Any]) -> None
         summary = await tenant.thread("t").summary()
         assert summary is not None
         assert (summary.title, summary.preview) == ("of ChatKit", "Which train goes to Lisbon?")
-        assert [hit.message.id for hit in (await tenant.search("lisbon")).hits] == ["m1"]
+        assert [hit.id for hit in (await tenant.search("lisbon")).hits] == ["m1"]
 
         await tenant.thread("t").rename("of another program")
         await tenant.thread("t").add("assistant", "The one at nine.", id="m2")

@@ -44,6 +44,9 @@ NOW = datetime(2026, 5, 1, 12, 30, 15, 123456, tzinfo=timezone.utc)
 EXAMPLE = Path(__file__).parents[1] / "examples" / "pydantic_ai_resume.py"
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:`RetryPromptPart` is deprecated")
+
+
 @pytest.fixture(params=["sqlite", "memory"])
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / "chat.db") if request.param == "sqlite" else "memory:"
@@ -55,7 +58,7 @@ def with_store(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     @functools.wraps(test)
     def run(location: str) -> None:
         async def scenario() -> None:
-            async with throughline.open(location, search=True) as store:
+            async with throughline.open(location) as store:
                 await test(store)
 
         asyncio.run(scenario())
@@ -138,8 +141,17 @@ async def test_the_text_the_authors_and_the_run_are_visible_to_other_programs(st
     assert {message.metadata["run_id"] for message in messages} == {"run-1"}
     assert {message.metadata["conversation_id"] for message in messages} == {"conversation-1"}
     summary = await store.thread("t").summary()
-    assert summary is not None and summary.preview is not None and "Which train?" in messages[0].text
-    assert [hit.message.id for hit in (await store.search("look")).hits] == ["run-1.1"]
+    assert summary is not None and summary.preview == "look"
+    assert [message.text for message in messages] == ["be brief\nWhich train? é\0🚂", "I look it up.", "", "", "look"]
+
+
+def test_a_search_finds_the_text_of_prompts_and_replies() -> None:
+    async def scenario() -> None:
+        async with throughline.open("memory:") as store:
+            await MessageHistory(store, "t").append(a_run())
+            assert {hit.id for hit in (await store.search("look")).hits} == {"run-1.1", "run-1.4"}
+
+    asyncio.run(scenario())
 
 
 @with_store

@@ -37,8 +37,6 @@ _ROLES = {
 
 #: The types whose content is the content of the message.
 _WITH_BLOCKS = ("user_message", "assistant_message")
-#: The fields of an item that the message has itself.
-_IDENTITY = {"id", "thread_id"}
 #: The title that Throughline shows for a thread without one.
 _UNTITLED = "Untitled"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -62,24 +60,21 @@ class NewMessage:
         self._created = "" if created is None else f',"createdAt":{created}'
 
     @classmethod
-    def of_item(cls, thread: str, item: ThreadItem) -> NewMessage:
+    def of_item(cls, thread: str, item: ThreadItem, asked: str) -> NewMessage:
+        """Returns the message of an item, for the thread that ChatKit has under the id ``asked``."""
+        # ChatKit lets an item name another thread than the one it is in.
+        known = {"id"} if item.thread_id != asked else {"id", "thread_id"}
         attachments = "[]"
         if isinstance(item, UserMessageItem):
-            fields, content = (
-                item.model_dump_json(exclude=_IDENTITY | {"content"}),
-                _USER_CONTENT.dump_json(item.content).decode(),
-            )
+            fields = item.model_dump_json(exclude=known | {"content"})
+            content = _USER_CONTENT.dump_json(item.content).decode()
             attachments = quote([attachment.id for attachment in item.attachments])
         elif isinstance(item, AssistantMessageItem):
-            fields, content = (
-                item.model_dump_json(exclude=_IDENTITY | {"content"}),
-                _ASSISTANT_CONTENT.dump_json(item.content).decode(),
-            )
+            fields = item.model_dump_json(exclude=known | {"content"})
+            content = _ASSISTANT_CONTENT.dump_json(item.content).decode()
         else:
-            fields, content = (
-                item.model_dump_json(include={"type", "created_at"}),
-                f"[{item.model_dump_json(exclude=_IDENTITY | {'created_at'})}]",
-            )
+            fields = item.model_dump_json(include={"thread_id", "type", "created_at"} - known)
+            content = f"[{item.model_dump_json(exclude={'id', 'thread_id', 'created_at'})}]"
         role = _ROLES.get(item.type, "assistant")
         return cls(thread, item.id, role, content, f'{{"{FIELDS}":{fields}}}', attachments, micros(item.created_at))
 
@@ -118,8 +113,8 @@ def item_of(message: dict[str, Any], thread: str) -> ThreadItem:
     if fields is None:
         return _foreign_item(message, identity)
     if fields["type"] in _WITH_BLOCKS:
-        return _ITEM.validate_python({**fields, **identity, "content": content})
-    return _ITEM.validate_python({**content[0], **fields, **identity})
+        return _ITEM.validate_python({**identity, **fields, "content": content})
+    return _ITEM.validate_python({**identity, **content[0], **fields})
 
 
 def _foreign_item(message: dict[str, Any], identity: dict[str, Any]) -> ThreadItem:

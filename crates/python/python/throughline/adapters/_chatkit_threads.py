@@ -72,7 +72,8 @@ class Threads:
 
         message = await (read(thread) if thread == ATTACHMENTS else self.find(thread, read))
         if message is None:
-            raise NotFoundError(f"{kind} {id} does not exist" + (f" in thread {thread}" if kind == "item" else ""))
+            where = "" if thread == ATTACHMENTS else f" in thread {thread}"
+            raise NotFoundError(f"{kind} {id} not found{where}")
         return message
 
     async def save(self, thread: str, title: str, metadata: str, created: int) -> None:

@@ -57,17 +57,33 @@ def dump(messages: Sequence[ModelMessage]) -> list[dict[str, Any]]:
 
 
 def _block_of(part: dict[str, Any]) -> dict[str, Any]:
-    """Returns the block of a part: the part, with its text under the name that blocks have for it."""
-    if part["part_kind"] in _TEXT_PARTS and isinstance(part.get("content"), str):
-        return {"text" if name == "content" else name: value for name, value in part.items()}
-    return part
+    """Returns the block of a part: the part, with its text under the name that blocks have for it.
+
+    Of a prompt with a list, such as a question and an image, this is the first text of the list.
+    """
+    content = part.get("content")
+    if part["part_kind"] not in _TEXT_PARTS:
+        return part
+    if isinstance(content, str):
+        return {"type": "text", **{"text" if name == "content" else name: value for name, value in part.items()}}
+    texts = [at for at, item in enumerate(content) if isinstance(item, str)] if isinstance(content, list) else []
+    if not texts:
+        return part
+    rest = content[: texts[0]] + content[texts[0] + 1 :]
+    return {"type": "text", "text": content[texts[0]], "text_at": texts[0], **part, "content": rest}
 
 
 def _part_of(block: dict[str, Any]) -> dict[str, Any]:
     """Returns the part of a block."""
-    if block["part_kind"] in _TEXT_PARTS and "content" not in block:
-        return {"content" if name == "text" else name: value for name, value in block.items()}
-    return block
+    if block["part_kind"] not in _TEXT_PARTS or "text" not in block:
+        return block
+    part = {name: value for name, value in block.items() if name not in ("type", "text", "text_at")}
+    if "content" in part:
+        at = block["text_at"]
+        part["content"] = [*part["content"][:at], block["text"], *part["content"][at:]]
+    else:
+        part["content"] = block["text"]
+    return part
 
 
 def _role_of(kind: str, parts: list[dict[str, Any]]) -> Role:

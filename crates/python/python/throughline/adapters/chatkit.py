@@ -185,7 +185,7 @@ class ChatKitStore(Store[TContext], Generic[TContext]):
         name, start_at = thread_id, cast("str | dict[str, int]", start)
         threads = await self._threads(context, thread_id)
         if after is not None:
-            last = await threads.message(thread_id, after, "item")
+            last = await threads.message(thread_id, after, "Item")
             name, start_at = last["thread"], {onward: last["seq"]}
 
         async def read(name: str) -> Any | None:
@@ -213,7 +213,7 @@ class ChatKitStore(Store[TContext], Generic[TContext]):
     async def load_item(self, thread_id: str, item_id: str, context: TContext) -> ThreadItem:
         """Loads one item."""
         threads = await self._threads(context, thread_id)
-        return item_of(await threads.message(thread_id, item_id, "item"), thread_id)
+        return item_of(await threads.message(thread_id, item_id, "Item"), thread_id)
 
     async def add_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
         """Adds an item at the end of a thread.
@@ -226,9 +226,9 @@ class ChatKitStore(Store[TContext], Generic[TContext]):
         """
         threads = await self._threads(context, thread_id)
         try:
-            await threads.write(thread_id, lambda name: threads.run(NewMessage.of_item(name, item).add()))
+            await threads.write(thread_id, lambda name: threads.run(NewMessage.of_item(name, item, thread_id).add()))
         except AlreadyExists:
-            stored = item_of(await threads.message(thread_id, item.id, "item"), thread_id)
+            stored = item_of(await threads.message(thread_id, item.id, "Item"), thread_id)
             if isinstance(item, WorkflowItem) and isinstance(stored, WorkflowItem):
                 await self.save_item(thread_id, item, context)
             elif stored != item:
@@ -240,7 +240,7 @@ class ChatKitStore(Store[TContext], Generic[TContext]):
         :raises throughline.Gone: The thread was deleted.
         """
         threads = await self._threads(context, thread_id)
-        await threads.write(thread_id, lambda name: threads.put(NewMessage.of_item(name, item)))
+        await threads.write(thread_id, lambda name: threads.put(NewMessage.of_item(name, item, thread_id)))
 
     async def delete_thread_item(self, thread_id: str, item_id: str, context: TContext) -> None:
         """Deletes an item. An item that does not exist stays so."""
@@ -258,7 +258,7 @@ class ChatKitStore(Store[TContext], Generic[TContext]):
     async def load_attachment(self, attachment_id: str, context: TContext) -> Attachment:
         """Loads the metadata of an attachment."""
         threads = await self._threads(context)
-        message = await threads.message(ATTACHMENTS, attachment_id, "attachment")
+        message = await threads.message(ATTACHMENTS, attachment_id, "Attachment")
         return ATTACHMENT.validate_python(message["content"][0])
 
     async def delete_attachment(self, attachment_id: str, context: TContext) -> None:
@@ -280,7 +280,7 @@ class ChatKitStore(Store[TContext], Generic[TContext]):
     async def _summary(self, threads: Threads, thread_id: str) -> Any:
         summary = await threads.summary(thread_id)
         if summary is None:
-            raise NotFoundError(f"thread {thread_id} does not exist")
+            raise NotFoundError(f"Thread {thread_id} not found")
         return summary
 
     async def _open(self) -> throughline.Store:
