@@ -200,6 +200,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
+    # The end of this program is the end of the suite.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         peer = PEERS / options.peer
         suites = suites_of(peer)

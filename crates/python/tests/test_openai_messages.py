@@ -76,7 +76,7 @@ async def test_search_finds_the_text_of_a_message() -> None:
     async with throughline.open("memory:") as store:
         await MessageHistory(store, "t").append({"role": "user", "content": "the night train to Lisbon"})
         hits = await store.search("lisbon night")
-        assert [hit.message.text for hit in hits.hits] == ["the night train to Lisbon"]
+        assert [hit.snippet for hit in hits.hits] == ["the night train to Lisbon"]
 
 
 @in_loop
