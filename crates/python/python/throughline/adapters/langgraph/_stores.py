@@ -25,9 +25,9 @@ class Stores:
 
     def __init__(self, store: AnyStore) -> None:
         if isinstance(store, sync.Store):
-            self.blocking, self.asynchronous = store, store.asyncio
+            self.blocking, self.asynchronous = store, AsyncStore(store._engine.with_blocking(False))
         elif isinstance(store, AsyncStore):
-            self.blocking, self.asynchronous = store.sync, store
+            self.blocking, self.asynchronous = sync.Store(store._engine.with_blocking(True)), store
         else:
             raise TypeError(f"{store!r} is not an open store: pass one of throughline.open or throughline.sync.open")
 
