@@ -170,6 +170,19 @@ async def test_limits_are_those_of_the_call_or_of_the_settings(tmp_path: Path) -
             ThroughlineSession("s", store, session_settings={"limitt": 3})
 
 
+@pytest.mark.parametrize("session_id", ["", "a\x00b", "x" * 256, "é" * 128, "\udc80", "$ne", "会話-123"])
+@in_loop
+async def test_any_string_is_the_id_of_a_session(tmp_path: Path, session_id: str) -> None:
+    async with opening(tmp_path) as store:
+        session = ThroughlineSession(session_id, store)
+        await session.add_items([user("1")])
+        assert await ThroughlineSession(session_id, store).get_items() == [user("1")]
+        assert await ThroughlineSession(session_id + "x", store).get_items() == []
+        assert session.session_id == session_id
+        with pytest.raises(TypeError, match="session_id must be a string"):
+            ThroughlineSession(7, store)  # type: ignore[arg-type]
+
+
 @in_loop
 async def test_concurrent_pops_return_each_item_once(tmp_path: Path) -> None:
     async with opening(tmp_path) as store:

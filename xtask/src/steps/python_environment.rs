@@ -74,7 +74,7 @@ impl Environment {
         }
         let pip = self
             .program(workspace, "pip")
-            .args([command, "--quiet", "--no-input", "--disable-pip-version-check"])
+            .args([command, "--quiet", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"])
             .args(["--cache-dir".as_ref(), cache.as_path(), "--log".as_ref(), log.as_path()])
             .args(args)
             .limit(tools::INSTALLATION);

@@ -54,6 +54,8 @@ class _Replacement:
 
     _store: Any
     _closed: bool
+    # A session that was made with a client of the caller is not closed.
+    _can_close = True
 
     async def _open(self) -> throughline.Store:
         self._check_open()  # type: ignore[attr-defined]
@@ -64,6 +66,8 @@ class _Replacement:
         return store
 
     def _release(self) -> Any:
+        if not self._can_close:
+            return None
         self._closed = True
         store, self._store = self._store, None
         # A store in memory has what other sessions of the case read.
@@ -112,6 +116,7 @@ class SQLiteSession(_Blocking, ThroughlineSession):
         session_settings: Any = None,
     ) -> None:
         super().__init__(session_id, _label(db_path), session_settings=session_settings)
+        self.db_path = db_path
 
 
 class AsyncSQLiteSession(_Awaited, ThroughlineSession):
@@ -124,6 +129,7 @@ class AsyncSQLiteSession(_Awaited, ThroughlineSession):
         session_settings: Any = None,
     ) -> None:
         super().__init__(session_id, _label(db_path), session_settings=session_settings)
+        self.db_path = db_path
 
 
 class AdvancedSQLiteSession(_Blocking, BranchingSession):
@@ -138,6 +144,7 @@ class AdvancedSQLiteSession(_Blocking, BranchingSession):
         **tables: str,
     ) -> None:
         super().__init__(session_id, _label(db_path), session_settings=session_settings, logger=logger)
+        self.db_path = db_path
 
     # The public name of this package for a private one of the SDK, by which its tests ask for the current branch.
     @property
@@ -148,6 +155,11 @@ class AdvancedSQLiteSession(_Blocking, BranchingSession):
 class SQLAlchemySession(_Awaited, ThroughlineSession):
     def __init__(self, session_id: str, *, engine: Any, session_settings: Any = None, **tables: Any) -> None:
         super().__init__(session_id, _database(engine.url), session_settings=session_settings)
+        self._engine = engine
+
+    @property
+    def engine(self) -> Any:
+        return self._engine
 
     @classmethod
     def from_url(cls, session_id: str, *, url: str, session_settings: Any = None, **options: Any) -> Any:
@@ -174,6 +186,7 @@ class RedisSession(_Awaited, ThroughlineSession):
     ) -> None:
         label = f"redis-{os.getpid()}-{key_prefix}".replace(":", "-")
         super().__init__(session_id, label, session_settings=session_settings)
+        self._can_close = redis_client is None
 
     @classmethod
     def from_url(cls, session_id: str, *, url: str, session_settings: Any = None, **options: Any) -> Any:
@@ -186,6 +199,13 @@ class MongoDBSession(_Awaited, ThroughlineSession):
 
     def __init__(self, session_id: str, *, client: Any, session_settings: Any = None, **names: Any) -> None:
         super().__init__(session_id, f"mongodb-{os.getpid()}-{_number(client)}", session_settings=session_settings)
+        self._can_close = False
+
+    @classmethod
+    def from_uri(cls, session_id: str, *, uri: str, session_settings: Any = None, **options: Any) -> Any:
+        session = cls(session_id, client=object(), session_settings=session_settings)
+        session._can_close = True
+        return session
 
     # The tests empty it before each session.
     _init_state: ClassVar[dict[Any, Any]] = {}
@@ -198,6 +218,13 @@ class DaprSession(_Awaited, ThroughlineSession):
         self, session_id: str, *, state_store_name: str, dapr_client: Any, session_settings: Any = None, **options: Any
     ) -> None:
         super().__init__(session_id, f"dapr-{os.getpid()}-{_number(dapr_client)}", session_settings=session_settings)
+        self._can_close = False
+
+    @classmethod
+    def from_address(cls, session_id: str, *, session_settings: Any = None, **options: Any) -> Any:
+        session = cls(session_id, state_store_name="", dapr_client=object(), session_settings=session_settings)
+        session._can_close = True
+        return session
 
     async def __aenter__(self) -> DaprSession:
         return self
@@ -230,6 +257,9 @@ _REPLACED = {
 
 
 def _replace() -> None:
+    # These ask whether a session is the class of the SDK, and use private methods of it then.
+    importlib.import_module("agents.extensions.memory.encrypt_session")
+    importlib.import_module("agents.memory.openai_responses_compaction_session")
     for replacement, (module, packages) in _REPLACED.items():
         for place in (importlib.import_module(module), *packages):
             setattr(place, replacement.__name__, replacement)

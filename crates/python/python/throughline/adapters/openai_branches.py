@@ -86,7 +86,7 @@ class BranchingSession(ThroughlineSession):
         logger: logging.Logger | None = None,
     ) -> None:
         super().__init__(session_id, store, session_settings=session_settings)
-        self._main = _Branch(MAIN, session_id, 0)
+        self._main = _Branch(MAIN, self._thread_id, 0)
         self._branch = self._main
         self._logger = logger or logging.getLogger(__name__)
         self._order = Lock()
@@ -128,7 +128,7 @@ class BranchingSession(ThroughlineSession):
         self._check_open()
 
         async def clear() -> None:
-            branches = [one["thread"] for one in await self._branches() if one["thread"] != self.session_id]
+            branches = [one["thread"] for one in await self._branches() if one["thread"] != self._thread_id]
             operations = [f'{{"thread":{{"clear":{{"thread":{self._thread}}}}}}}']
             operations += [f'{{"thread":{{"delete":{{"thread":{dumps(thread)}}}}}}}' for thread in branches]
             try:
@@ -343,7 +343,7 @@ class BranchingSession(ThroughlineSession):
     def _id_of(self, name: str) -> str:
         """Returns the thread of a branch. Every process derives the same id, so that a thread reserves the name."""
         if name == MAIN:
-            return self.session_id
+            return self._thread_id
         digest = hashlib.sha256(dumps([self.session_id, name]).encode()).hexdigest()
         return f"openai-branch-{digest[:40]}"
 
@@ -360,7 +360,7 @@ class BranchingSession(ThroughlineSession):
         return summary if summary.get("labels", {}).get(_GENERATION) == str(generation) else None
 
     async def _generation(self) -> int:
-        summary = await self._summary(self.session_id)
+        summary = await self._summary(self._thread_id)
         return 0 if summary is None else int(summary["generation"])
 
     async def _live(self, branch: _Branch) -> _Branch:
@@ -398,12 +398,12 @@ class BranchingSession(ThroughlineSession):
 
     async def _branches(self) -> list[dict[str, Any]]:
         """Returns the summaries of the threads of this generation, in the order of their creation, each with its ``name``."""
-        main = await self._summary(self.session_id)
+        main = await self._summary(self._thread_id)
         if main is None:
             return []
         main["name"] = MAIN
         branches: list[dict[str, Any]] = []
-        labels = dumps({_SESSION: self.session_id, _GENERATION: str(main["generation"])})
+        labels = dumps({_SESSION: self._thread_id, _GENERATION: str(main["generation"])})
         after: Any = None
         while True:
             cursor = "" if after is None else f',"after":{dumps(after)}'
@@ -444,7 +444,7 @@ class BranchingSession(ThroughlineSession):
         # A thread that is not listed and has a source is a fork that was interrupted, and that the next fork continues.
         if found is not None and (found["listed"] or not found.get("forkedFrom")):
             return False
-        labels = {_SESSION: self.session_id, _GENERATION: str(generation)}
+        labels = {_SESSION: self._thread_id, _GENERATION: str(generation)}
         # Two forks from the same message continue each other. The name belongs to the one that has created the thread.
         metadata = {_BRANCH: name, _CREATOR: mint_id()}
         store = self._store or await self._open()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +27,9 @@ logger = logging.getLogger(__name__)
 # The most messages of one page of a store.
 _PAGE = 1000
 
+# Characters that no id of a thread has: controls and lone surrogates.
+_UNUSABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
 
 async def settled(call: Awaitable[T]) -> T:
     """Waits for a write even if the calling task is cancelled meanwhile, and only then raises the cancellation."""
@@ -42,10 +47,20 @@ async def settled(call: Awaitable[T]) -> T:
     raise cancellation
 
 
+def thread_of(session_id: str) -> str:
+    """Returns the thread of a session: its id, or an id that is derived from it if a thread cannot have it."""
+    length = len(session_id.encode(errors="surrogatepass"))
+    if 0 < length <= 255 and not _UNUSABLE.search(session_id):
+        return session_id
+    digest = hashlib.sha256(session_id.encode(errors="surrogatepass")).hexdigest()
+    return f"openai-session-{digest[:40]}"
+
+
 class ThroughlineSession:
     """A ``Session`` of the OpenAI Agents SDK, over a thread of a store.
 
-    ``session_id`` is the id of the thread, which the first item creates: 1 to 255 bytes of UTF-8 without control characters.
+    ``session_id`` is any string. It is the id of the thread, which the first item creates, if it has 1 to 255 bytes of UTF-8 without
+    control characters. Otherwise :func:`thread_of` derives the id of the thread from it.
     ``store`` is an open store, or one of its tenants; the session never closes it. It can also be the location of a store, which the
     first call then opens and :meth:`close` closes. ``session_settings`` are those of the SDK: its class, or a dictionary.
 
@@ -62,6 +77,8 @@ class ThroughlineSession:
     ) -> None:
         from agents.memory import SessionSettings
 
+        if not isinstance(session_id, str):
+            raise TypeError("session_id must be a string")
         if not isinstance(session_settings, SessionSettings):
             session_settings = SessionSettings().resolve(session_settings)
         self.session_id = session_id
@@ -72,7 +89,8 @@ class ThroughlineSession:
             self._location = fspath(store)
         else:
             self._store = store
-        self._thread = dumps(session_id)
+        self._thread_id = thread_of(session_id)
+        self._thread = dumps(self._thread_id)
         self._closed = False
 
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
@@ -81,7 +99,7 @@ class ThroughlineSession:
         0 returns none, and a negative number all. A message that is being written is left out, and so is one that the store cannot
         decode: a warning names it.
         """
-        return await self._items(self.session_id, self._limit(limit))
+        return await self._items(self._thread_id, self._limit(limit))
 
     async def add_items(self, items: list[TResponseInputItem]) -> None:
         """Adds items in one transaction: all of them, or none."""
@@ -201,7 +219,7 @@ class ThroughlineSession:
         except ImportError:
             return None
         store = self._store or await self._open()
-        page = await store.thread(self.session_id).page(limit=min(limit, _PAGE), visibility="final")
+        page = await store.thread(self._thread_id).page(limit=min(limit, _PAGE), visibility="final")
         if page.damaged:
             return None
         messages = json.loads(page.json)
@@ -223,7 +241,7 @@ class ThroughlineSession:
         self, prune: Callable[[TResponseInputItem], bool], end: int
     ) -> list[dict[str, Any]]:
         """Returns the first messages before the sequence number ``end``, as long as ``prune`` accepts their items."""
-        handle = (self._store or await self._open()).thread(self.session_id)
+        handle = (self._store or await self._open()).thread(self._thread_id)
         expired: list[dict[str, Any]] = []
         after: int | None = 0
         while after is not None:
