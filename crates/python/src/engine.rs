@@ -166,6 +166,11 @@ impl Engine {
         Ok(self.with(Inner { opened: Arc::clone(opened), db }))
     }
 
+    fn with_blocking(&self, py: Python<'_>, is_blocking: bool) -> PyResult<Self> {
+        let inner = self.inner.get(py)?;
+        Ok(Self { inner: Owned::new(inner.clone()), is_blocking })
+    }
+
     fn everything(&self, py: Python<'_>) -> PyResult<Capability> {
         let (_, shared) = self.store(py)?;
         match &shared.parts().authority {
@@ -464,9 +469,8 @@ impl Engine {
     }
 
     fn backup(&self, py: Python<'_>, path: String) -> PyResult<Py<PyAny>> {
-        let (db, shared) = self.store(py)?;
+        let (_, shared) = self.store(py)?;
         let maintenance = maintenance(shared).map_err(|error| raise(py, &error))?;
-        let _ = db;
         self.spawn(py, shared, async move {
             let backup = maintenance.backup(path).await?;
             Answer::json(&json!({"path": backup.path, "bytes": backup.bytes}))

@@ -95,11 +95,10 @@ impl Visit for Text<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let space = if self.0.is_empty() { "" } else { " " };
         // A string takes every text.
-        let written = match field.name() {
+        _ = match field.name() {
             "message" => write!(self.0, "{space}{value:?}"),
             name => write!(self.0, "{space}{name}={value:?}"),
         };
-        drop(written);
     }
 }
 

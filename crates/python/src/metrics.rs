@@ -31,7 +31,7 @@ struct Level(AtomicU64);
 impl Level {
     fn change(&self, to: impl Fn(f64) -> f64) {
         let changed = |bits| Some(to(f64::from_bits(bits)).to_bits());
-        drop(self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed));
+        _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed);
     }
 }
 

@@ -9,7 +9,10 @@ use std::{
     future::poll_fn,
     mem,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context as TaskContext, Poll},
 };
 
@@ -265,7 +268,11 @@ impl HookTask {
                 context.idempotency().map(|one| one.key.as_str()).into_pyobject(py)?.into_any(),
             ],
         )?;
-        let next = Py::new(py, NextCall { task: Arc::clone(self), event_loop: Arc::clone(on) })?;
+        let next = Py::new(py, NextCall {
+            task: Arc::clone(self),
+            event_loop: Arc::clone(on),
+            is_called: AtomicBool::new(false),
+        })?;
         let coroutine = self.hook.bind(py).call1((facts, next))?;
         let (running, _) = EventLoop::running(py)?;
         let task = running.call_method1(intern!(py, "create_task"), (coroutine,))?;
@@ -324,12 +331,16 @@ impl HookDone {
 struct NextCall {
     task: Arc<HookTask>,
     event_loop: Arc<EventLoop>,
+    is_called: AtomicBool,
 }
 
 #[pymethods]
 impl NextCall {
     fn __call__(&self, py: Python<'_>, args: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let args: PersistArgs = json::wire(py, json::text_of(args)?, "the arguments of the call")?;
+        if self.is_called.swap(true, Ordering::Relaxed) {
+            return Err(PyRuntimeError::new_err("a plugin calls `next` at most once for each call"));
+        }
         let (running, _) = EventLoop::running(py)?;
         let future = running.call_method0(intern!(py, "create_future"))?;
         let reply = Reply {
@@ -339,10 +350,7 @@ impl NextCall {
         };
         match self.task.asks.try_send(Ask { args: Box::new(args), reply }) {
             Ok(()) => Ok(future.unbind()),
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                Err(PyRuntimeError::new_err("a plugin calls `next` at most once for each call"))
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => {
+            Err(_) => {
                 let left = PersistError::new(ErrorKind::Cancelled, "the caller has left");
                 Err(raise(py, &left.with_effect(Effect::NotApplied)))
             }

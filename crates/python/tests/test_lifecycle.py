@@ -77,14 +77,13 @@ def test_cancelled_tasks_lose_nothing_and_leak_nothing(path: str) -> None:
                     await store.thread("t").add("user", "fence")
                     gc.collect()
                     first = tracemalloc.take_snapshot()
-                    known = sum(len(id) + 90 for id in acknowledged)
             await store.thread("t").add("user", "fence")
             gc.collect()
             last = tracemalloc.take_snapshot()
             tracemalloc.stop()
             grown = sum(stat.size_diff for stat in last.compare_to(first, "filename") if "test_lifecycle" not in stat.traceback[0].filename)
             assert grown < 200_000, grown
-            assert known > 0 and open_files() <= files
+            assert open_files() <= files + 1, (open_files(), files)
             stored = {message.id async for message in store.thread("t").messages(page_size=1000)}
             assert acknowledged <= stored
             assert len(acknowledged) > 2_000
@@ -209,9 +208,11 @@ def test_closed_loops_are_dropped(path: str) -> None:
 
 
 def test_a_loop_without_readers_is_woken(path: str) -> None:
+    not_implemented = NotImplementedError("like the loop of Windows")
+
     class Loop(asyncio.SelectorEventLoop):
         def add_reader(self, fd: object, callback: object, *args: object) -> None:  # type: ignore[override]
-            raise NotImplementedError
+            raise not_implemented
 
         def _add_reader(self, fd: object, callback: object, *args: object) -> object:
             return super()._add_reader(fd, callback, *args)  # type: ignore[misc]
@@ -343,7 +344,10 @@ ENDS = {
         store = sync.open(path)
         def write(n):
             while True:
-                store.thread(f"t-{n}").add("user", "x")
+                try:
+                    store.thread(f"t-{n}").add("user", "x")
+                except throughline.Unavailable:
+                    return
         for n in range(8):
             threading.Thread(target=write, args=(n,), daemon=True).start()
         time.sleep(0.1)
@@ -395,7 +399,7 @@ def test_ctrl_c_ends_a_blocking_wait(path: str) -> None:
         print("ready", flush=True)
         begun = time.monotonic()
         try:
-            for change in store.changes(after=2):
+            for change in store.changes(after=store.thread("t").page().position):
                 pass
         except KeyboardInterrupt:
             print("interrupted", time.monotonic() - begun < 30, flush=True)

@@ -36,8 +36,10 @@ from ._async.draft import Draft
 from ._async.feed import Changes
 from ._async.store import Store
 from ._async.thread import Thread
-from ._open import Opening, StoreOptions, Url, arguments as _arguments
+from ._open import Opening, StoreOptions, Url
+from ._open import arguments as _arguments
 from ._throughline import Added, Capability, Damaged, Message, Page, __version__
+from ._wire import UNSET, Content, Operation
 from .errors import (
     AlreadyExists,
     Busy,
@@ -93,7 +95,6 @@ from .models import (
     Verification,
     Watermark,
 )
-from .ops import UNSET, Content, Operation
 from .plugin import Call, Next, Plugin, Reply
 
 

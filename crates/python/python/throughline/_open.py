@@ -9,9 +9,9 @@ from typing import Any, TypedDict, Union
 
 from . import _throughline
 from ._async.store import Store
+from ._wire import dumps
 from .errors import Invalid
 from .layers import Layer
-from .ops import dumps
 from .plugin import Call, Plugin, Reply
 
 Url = Union[str, "os.PathLike[str]"]

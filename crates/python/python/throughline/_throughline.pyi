@@ -4,11 +4,41 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Literal, final
 
+__all__ = [
+    "BUILT_WITH",
+    "Added",
+    "Capability",
+    "Damaged",
+    "DraftWriter",
+    "Engine",
+    "Feed",
+    "Message",
+    "Page",
+    "Ready",
+    "__version__",
+    "after_fork_in_child",
+    "at_exit",
+    "content_json",
+    "mint_id",
+    "open",
+    "raw_get",
+    "raw_items",
+    "register_loop",
+]
+
 __version__: str
 BUILT_WITH: tuple[str, ...]
 
 _Content = str | bytes | Sequence[object]
 _Json = bytes | str
+
+@final
+class Ready:
+    """An answer that is there: awaiting it does not suspend the task."""
+
+    def __await__(self) -> Ready: ...
+    def __iter__(self) -> Ready: ...
+    def __next__(self) -> Any: ...
 
 @final
 class Message:
@@ -183,6 +213,7 @@ class Engine:
         deadline: float | None = None,
         capability: Capability | None = None,
     ) -> Engine: ...
+    def with_blocking(self, is_blocking: bool) -> Engine: ...
     def everything(self) -> Capability: ...
     def revoke(self, capability: Capability) -> None: ...
     def describe(self) -> str: ...

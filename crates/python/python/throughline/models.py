@@ -372,7 +372,7 @@ class SessionChanged:
     agent: str
     thread: str
     session: str | None
-    """The session that the thread has now."""
+    """The session that the thread has now. A run that is not confirmed yet leaves it as it was."""
     generation: int
     revision: int
     moved: bool
@@ -427,9 +427,8 @@ class Backup:
     """The answer to a backup."""
 
     path: str
-    messages: int
     bytes: int
-    position: int
+    """The length of the file, without the contents in files of their own."""
 
 
 @dataclass(frozen=True, slots=True)

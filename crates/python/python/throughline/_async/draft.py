@@ -7,8 +7,8 @@ from typing import Any
 from .. import models as m
 from .._settle import shielded
 from .._throughline import DraftWriter, Engine, Message
+from .._wire import Content
 from ..errors import Invalid, ThroughlineError
-from ..ops import Content
 
 _log = logging.getLogger("throughline")
 

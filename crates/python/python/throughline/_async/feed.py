@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from .. import _calls as calls
 from .. import models as m
-from .. import ops
 from .._throughline import Feed
 
 
@@ -32,7 +32,7 @@ class Changes:
     async def __anext__(self) -> m.Change:
         while not self._buffer:
             batch: bytes = await self._feed.next_batch(self._wait)
-            self._buffer.extend(ops.changes(batch))
+            self._buffer.extend(calls.changes(batch))
             if not self._buffer and not self._wait:
                 self._position = self._feed.position
                 raise StopAsyncIteration

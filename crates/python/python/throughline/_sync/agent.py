@@ -6,7 +6,8 @@ from typing import TypeVar
 from .. import models as m
 from .. import ops
 from .._throughline import Engine
-from ..ops import Failure, Operation
+from .._wire import Operation
+from ..ops import Failure
 
 T = TypeVar("T")
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from .. import _calls as calls
 from .. import models as m
-from .. import ops
 from .._throughline import Feed
 
 
@@ -33,7 +33,7 @@ class Changes:
     def __next__(self) -> m.Change:
         while not self._buffer:
             batch: bytes = self._feed.next_batch(self._wait)
-            self._buffer.extend(ops.changes(batch))
+            self._buffer.extend(calls.changes(batch))
             if not self._buffer and not self._wait:
                 self._position = self._feed.position
                 raise StopIteration

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, TypeVar, overload
 
+from .. import _calls as calls
 from .. import models as m
 from .. import ops
 from .._throughline import Capability, Engine
-from ..ops import Json, Operation
+from .._wire import Json, Operation
 from .agent import Agent
 from .feed import Changes
 from .thread import Thread
@@ -155,21 +156,21 @@ class Store:
 
     def recover_expired_drafts(self, reason: str = "the lease expired") -> m.RecoveredDrafts:
         """Abandons the open messages of writers that died: those whose lease has expired."""
-        return ops.recovered(self._engine.recover_expired_drafts(reason))
+        return calls.recovered(self._engine.recover_expired_drafts(reason))
 
     def purge(self) -> list[tuple[str, str]]:
         """Frees the space of removed messages in every thread of the tenant. Returns the threads and keys of their
         attachments.
         """
-        return ops.purged(self._engine.purge(None))
+        return calls.purged(self._engine.purge(None))
 
     def backup(self, path: str | os.PathLike[str]) -> m.Backup:
         """Copies the store into a new file while it is in use (SQLite)."""
-        return ops.backup(self._engine.backup(os.fspath(path)))
+        return calls.backup(self._engine.backup(os.fspath(path)))
 
     def verify(self) -> m.Verification:
         """Checks everything in the store while it is in use (SQLite)."""
-        return ops.verification(self._engine.verify())
+        return calls.verification(self._engine.verify())
 
     def compact(self) -> int:
         """Gives the free pages of the file back to the disk (SQLite). Returns the bytes that it freed."""
@@ -178,11 +179,11 @@ class Store:
 
     def health(self) -> m.Health:
         """Returns whether the store accepts writes, and its alarms."""
-        return ops.health(self._engine.health())
+        return calls.health(self._engine.health())
 
     def metrics(self) -> dict[str, Any]:
         """Returns the counters, gauges and histograms of the layer ``Metrics``."""
-        return ops.metrics(self._engine.metrics())
+        return calls.metrics(self._engine.metrics())
 
     def describe(self) -> str:
         """Returns the layers in their order and the backend, for people."""

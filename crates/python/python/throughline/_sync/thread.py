@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
+from .. import _calls as calls
 from .. import models as m
 from .. import ops
 from .._throughline import Added, Engine, Message, Page
-from ..ops import UNSET, Content, Json, Operation, _Unset
+from .._wire import UNSET, Content, Json, Operation, Unset
 from .draft import Draft
 from .feed import Changes
 
@@ -151,7 +152,10 @@ class Thread:
     def take_last(
         self, *, expected: int | None = None, key: str | None = None, deadline: float | None = None
     ) -> m.Taken:
-        """Deletes the last message, in any state, and returns it. ``expected`` requires its sequence number."""
+        """Deletes the last message, in any state, and returns it. ``expected`` requires its sequence number.
+
+        Raises ``NotFound`` if the thread does not exist.
+        """
         return self._run(ops.take_last(self.id, expected=expected), key, deadline)
 
     def draft(
@@ -213,7 +217,7 @@ class Thread:
         self,
         labels: Mapping[str, str | None] | None = None,
         *,
-        owner: str | None | _Unset = UNSET,
+        owner: str | None | Unset = UNSET,
         metadata: Mapping[str, Any] | Json | None = None,
         key: str | None = None,
         deadline: float | None = None,
@@ -251,8 +255,8 @@ class Thread:
 
         A repeated call with the same ``id`` continues or finds the same fork.
         """
-        new = ops.new_thread(id=id, title=title, owner=owner, labels=labels, metadata=metadata)
-        return ops.forked(self._engine.fork(self.id, message, new))
+        new = calls.new_thread(id=id, title=title, owner=owner, labels=labels, metadata=metadata)
+        return calls.forked(self._engine.fork(self.id, message, new))
 
     def prune(
         self, *, messages: int | None = None, bytes: int | None = None, since: datetime | None = None
@@ -260,11 +264,11 @@ class Thread:
         """Deletes the oldest messages, so that the thread keeps at most ``messages`` final messages and ``bytes`` of
         content. It keeps all messages from ``since`` on.
         """
-        return ops.pruned(self._engine.prune(self.id, ops.keep(messages, bytes, since)))
+        return calls.pruned(self._engine.prune(self.id, calls.keep(messages, bytes, since)))
 
     def purge(self) -> list[str]:
         """Frees the space of messages that a clear or a deletion removed. Returns their attachment keys."""
-        return ops.strings(self._engine.purge(self.id))
+        return calls.strings(self._engine.purge(self.id))
 
     def changes(self, after: int = 0, *, wait: bool = True) -> Changes:
         """Iterates over the changes of the thread after a position: see ``Store.changes``."""
