@@ -24,7 +24,7 @@ else:  # pytest depends on it there
 PEERS = Path(__file__).resolve().parent
 PACKAGE = PEERS.parent
 BACKENDS = ("sqlite", "memory", "postgres")
-KINDS = ("private", "bug", "network", "skipped")
+KINDS = ("private", "bug", "differs", "network", "skipped")
 SUITE_KEYS = {
     "name": str,
     "source": str,

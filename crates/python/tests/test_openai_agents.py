@@ -7,11 +7,14 @@ import functools
 import gc
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import uuid
 from collections.abc import Callable, Coroutine
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -321,6 +324,42 @@ async def test_a_message_that_is_being_written_is_no_item(tmp_path: Path) -> Non
             "1",
             [{"type": "output_text", "text": "2", "annotations": []}],
         ]
+
+
+@pytest.mark.skipif(BACKEND != "sqlite", reason="the damage is done to a file")
+@in_loop
+async def test_a_damaged_message_is_left_out_and_not_popped(tmp_path: Path, caplog: Any) -> None:
+    file = tmp_path / "a.db"
+    async with throughline.open(file) as store:
+        await ThroughlineSession("s", store).add_items([user(str(number)) for number in range(1, 5)])
+    with closing(sqlite3.connect(file)) as raw, raw:
+        raw.execute("UPDATE messages SET content = '[\"broken\"' WHERE seq = 4")
+    async with throughline.open(file) as store:
+        session = ThroughlineSession("s", store)
+        assert await session.get_items() == [user("1"), user("2"), user("3")]
+        assert await session.get_items(2) == [user("2"), user("3")]
+        assert "is left out: the stored message of seq 4 is damaged" in caplog.text
+        # Nothing that the store cannot show is deleted.
+        with pytest.raises(throughline.Corrupt):
+            await session.pop_item()
+        assert len(await session.get_items()) == 3
+
+
+@in_loop
+async def test_items_are_in_the_order_of_their_calls_whatever_their_times(tmp_path: Path) -> None:
+    async with opening(tmp_path) as store:
+        now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+        times = [now, now, now - timedelta(days=1), now]
+        await store.batch(
+            [
+                throughline.ops.add("s", "user", [text], created_at=time, metadata={"openai": {"role": "user", "content": "text"}})
+                for text, time in zip("abcd", times)
+            ]
+        )
+        session = ThroughlineSession("s", store)
+        assert [item["content"] for item in await session.get_items()] == ["a", "b", "c", "d"]
+        assert [item["content"] for item in await session.get_items(2)] == ["c", "d"]
+        assert await session.pop_item() == {"role": "user", "content": "d"}
 
 
 @in_loop

@@ -423,3 +423,22 @@ async def test_a_call_that_is_cancelled_before_it_starts_does_not_stop_the_next_
             await task
         await asyncio.wait_for(session.add_items([user("1")]), 30)
         assert await texts(session) == ["1"]
+
+
+@in_loop
+async def test_a_branch_that_is_created_in_a_cancelled_task_is_complete(tmp_path: Path) -> None:
+    gate = Gate("import")
+    async with opening(tmp_path, layers=[gate]) as store:
+        session = BranchingSession("s", store)
+        await session.add_items(TURNS)
+        task = asyncio.create_task(session.create_branch_from_turn(3, "branch"))
+        assert await asyncio.to_thread(gate.reached.wait, 30)
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+        gate.open.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert session.current_branch == "branch"
+        assert await texts(session) == ["u1", "a1", "u2", "a2"]
+        assert await names(session) == ["main", "branch"]
