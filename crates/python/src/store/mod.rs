@@ -42,11 +42,11 @@ pub(crate) struct Shared {
     runtime: Handle,
     options: OpenOptions,
     opens: Mutex<usize>,
-    slot: Option<Slot>,
+    /// Keeps the place of the file.
+    _slot: Option<Slot>,
 }
 
-/// The place of a file among the stores of the process. A store that closes holds the lock, so that the next `open` of the file
-/// waits for the end.
+/// The place of a file among the stores of the process. An `open` holds its lock, and waits there for the end of a store that closes.
 type Slot = Arc<AsyncMutex<Weak<Shared>>>;
 
 #[derive(Default)]
@@ -112,29 +112,18 @@ impl Shared {
         true
     }
 
-    /// Counts one `close`, and closes the store at the last one.
-    async fn leave(self: Arc<Self>, limit: Option<Duration>) -> Result<()> {
-        let slot = self.slot.clone();
-        let slot = match &slot {
-            Some(slot) => Some(slot.lock().await),
-            None => None,
-        };
-        let is_last = {
-            let mut opens = self.opens.lock().unwrap_or_else(PoisonError::into_inner);
-            *opens = opens.saturating_sub(1);
-            *opens == 0
-        };
-        if !is_last {
-            return Ok(());
-        }
-        let closed = match limit {
+    /// Counts one `close`. Returns whether it was the last one.
+    fn leave(&self) -> bool {
+        let mut opens = self.opens.lock().unwrap_or_else(PoisonError::into_inner);
+        *opens = opens.saturating_sub(1);
+        *opens == 0
+    }
+
+    async fn close(self: Arc<Self>, limit: Option<Duration>) -> Result<()> {
+        match limit {
             Some(limit) => self.db.close_within(limit).await,
             None => self.db.close().await,
-        };
-        if let Some(mut slot) = slot {
-            *slot = Weak::new();
         }
-        closed
     }
 }
 
@@ -164,17 +153,17 @@ impl Opened {
 
     /// Ends this `open`. A repeated call waits for nothing.
     pub(crate) async fn close(self: Arc<Self>, limit: Option<Duration>) -> Result<Answer> {
-        if !self.is_closed.swap(true, Ordering::AcqRel) {
-            Arc::clone(&self.shared).leave(limit).await?;
+        if !self.is_closed.swap(true, Ordering::AcqRel) && self.shared.leave() {
+            Arc::clone(&self.shared).close(limit).await?;
         }
         Ok(Answer::Nothing)
     }
 
     /// Ends this `open` without a caller that waits.
     pub(crate) fn close_in_background(&self) {
-        if !self.is_closed.swap(true, Ordering::AcqRel) {
+        if !self.is_closed.swap(true, Ordering::AcqRel) && self.shared.leave() {
             let shared = Arc::clone(&self.shared);
-            drop(self.shared.runtime.spawn(shared.leave(None)));
+            drop(self.shared.runtime.spawn(shared.close(None)));
         }
     }
 }
@@ -244,16 +233,14 @@ impl Opening {
                 return Ok(Opened::new(self.build(None).await?));
             };
             let mut held = slot.lock().await;
-            if let Some(shared) = held.upgrade()
-                && shared.enter()
-            {
-                return match self.check_same(&shared) {
-                    Ok(()) => Ok(Opened::new(shared)),
-                    Err(error) => {
-                        *shared.opens.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-                        Err(error)
-                    }
-                };
+            if let Some(shared) = held.upgrade() {
+                if shared.enter() {
+                    // An error drops this `open`, which counts as a `close`.
+                    let opened = Opened::new(shared);
+                    return self.check_same(&opened.shared).map(|()| opened);
+                }
+                // It is closing. Its own caller has the error, if there is one.
+                drop(shared.db.close().await);
             }
             let shared = self.build(Some(Arc::clone(&slot))).await?;
             *held = Arc::downgrade(&shared);
@@ -286,7 +273,7 @@ impl Opening {
         }
         let (db, backend) = url.open(&options, list).await?;
         let opens = Mutex::new(1);
-        let shared = Arc::new(Shared { db, backend, parts, plugins: host, is_heavy, runtime, options, opens, slot });
+        let shared = Arc::new(Shared { db, backend, parts, plugins: host, is_heavy, runtime, options, opens, _slot: slot });
         let weak = Arc::downgrade(&shared);
         // The registry is locked by attached threads only.
         let is_kept = Python::try_attach(|_| {
