@@ -40,6 +40,8 @@ class StoreOptions(TypedDict, total=False):
     """Writes that grow the store are refused while the disk has less free space (SQLite)."""
     wal_limit: int
     """The size of the WAL at which writes wait for a checkpoint (SQLite)."""
+    indexed_metadata: list[str]
+    """The metadata fields of messages that the store indexes, for ``Store.find``."""
     pgbouncer: bool
     """Whether the URL leads to a transaction pooler (Postgres)."""
 

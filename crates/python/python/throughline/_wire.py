@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Generic, TypeVar, Union
 
 from ._throughline import content_json
+from .errors import Invalid
 
 T = TypeVar("T")
 
@@ -60,6 +61,14 @@ def args(*path: str, **fields: object) -> str:
     for name in reversed(path):
         text = f'{{"{name}":{text}}}'
     return text
+
+
+def choice(argument: str, names: Mapping[str, str], name: str) -> str:
+    """Returns the name of the wire format for the name of an argument."""
+    if name not in names:
+        known = ", ".join(names)
+        raise Invalid(f"{argument}: {name!r} is none of {known}")
+    return names[name]
 
 
 def raw_content(content: Content) -> Raw:

@@ -41,6 +41,8 @@ class ThreadSummary:
     archived: bool
     listed: bool
     """Whether lists show the thread: from its first settled message on."""
+    reuses_ids: bool
+    """Whether the ids of deleted messages can be used again."""
     generation: int
     """The generation, which a clear increases."""
     last_seq: int
@@ -67,6 +69,7 @@ class ThreadSummary:
             metadata=wire.get("metadata", {}),
             archived=wire["archived"],
             listed=wire["listed"],
+            reuses_ids=wire.get("reusesIds", False),
             generation=wire["generation"],
             last_seq=wire["lastSeq"],
             forked_from=None if forked is None else ForkPoint(forked["thread"], forked["message"]),
@@ -198,6 +201,17 @@ class Batched:
     outputs: list[Any]
     """The answer to each operation, in order."""
     deduplicated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The messages that a find by metadata found."""
+
+    messages: list[Message]
+    next: str | None
+    """The value of ``after=`` for the next messages. ``None`` at the end."""
+    damaged: list[str]
+    """The ids of the messages that the store cannot decode, as far as they are readable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -471,6 +485,7 @@ __all__ = [
     "Deleted",
     "ForkPoint",
     "Forked",
+    "Found",
     "Health",
     "Message",
     "Pruned",

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from . import _wire as w
 from . import models as m
@@ -34,6 +34,15 @@ from .session_ops import (
     resolve_session,
     retire_session,
 )
+
+ThreadOrder = Literal["activity", "created", "created_desc"]
+"""The order of a list of threads: the latest activity first, the oldest first, or the newest first."""
+
+Visibility = Literal["all", "final", "settled"]
+"""Which messages a read shows: all, final ones, or those that are not open."""
+
+_ORDERS = {"created": "oldestCreated", "created_desc": "newestCreated"}
+_FIND_ORDERS = {"newest": "newestFirst", "oldest": "oldestFirst"}
 
 _content_updated = w.of_dataclass(m.ContentUpdated, ("thread", "id", "revision", "state", "deduplicated"))
 _updated = w.of_dataclass(m.Updated, ("thread", "id", "metadata", "attachments", "revision", "deduplicated"))
@@ -91,15 +100,20 @@ def update(
     id: str,
     metadata: Mapping[str, Any] | Json | None = None,
     *,
+    where_absent: Mapping[str, Any] | Json | None = None,
     attachments: Sequence[str] | None = None,
     expected: int | None = None,
 ) -> Operation[m.Updated]:
-    """Patches the metadata of a message: a value sets a field, ``None`` removes it, an absent field stays."""
+    """Patches the metadata of a message: a value sets a field, ``None`` removes it, an absent field stays.
+
+    ``where_absent`` sets fields only where the message does not have them: concurrent writers agree on the first value.
+    """
     text = w.args(
         "update",
         thread=thread,
         id=id,
         metadata=w.raw_metadata(metadata or {}),
+        whereAbsent=w.raw_metadata(where_absent),
         attachments=attachments,
         expected=expected,
     )
@@ -133,8 +147,9 @@ def create_thread(
     metadata: Mapping[str, Any] | Json | None = None,
     created_at: datetime | None = None,
     hidden: bool = False,
+    reuse_ids: bool = False,
 ) -> Operation[m.ThreadChanged]:
-    """Creates a thread without messages."""
+    """Creates a thread without messages. With ``reuse_ids``, the id of a deleted message can be used again in it."""
     text = w.args(
         "thread",
         "create",
@@ -145,6 +160,7 @@ def create_thread(
         metadata=w.raw_metadata(metadata),
         createdAt=w.micros(created_at),
         hidden=True if hidden else None,
+        reusesIds=True if reuse_ids else None,
     )
     return Operation(text, w.answer(m.ThreadChanged._of, "thread", "create"))
 
@@ -213,18 +229,57 @@ def list_threads(
     owner: str | None = None,
     labels: Mapping[str, str] | None = None,
     archived: bool | None = False,
+    order: ThreadOrder = "activity",
+    unlisted: bool = False,
 ) -> Operation[m.ThreadList]:
-    """Lists the threads of the tenant by their last activity, the latest first."""
+    """Lists the threads of the tenant: by their last activity, the latest first, or by their time of creation.
+
+    ``unlisted`` includes threads that have no settled message yet.
+    """
     text = w.args(
         "read",
         "threads",
         owner=owner,
         labels=labels or None,
         archived=archived,
+        unlisted=True if unlisted else None,
+        order=None if order == "activity" else w.choice("order", _ORDERS, order),
         after=None if after is None else w.Raw(after),
         limit=limit,
     )
     return Operation(text, w.answer(m.ThreadList._of, "read", "threads"))
+
+
+def find(
+    name: str,
+    value: str | int | bool,
+    limit: int = 50,
+    *,
+    thread: str | None = None,
+    order: Literal["newest", "oldest"] = "newest",
+    visibility: Visibility = "final",
+    after: str | None = None,
+) -> Operation[m.Found]:
+    """Finds the messages with this value of a metadata field that the store indexes."""
+    text = w.args(
+        "read",
+        "find",
+        thread=thread,
+        metadata={name: value},
+        order=w.choice("order", _FIND_ORDERS, order),
+        visibility=visibility,
+        after=None if after is None else w.Raw(after),
+        limit=limit,
+    )
+
+    def decode(answer: bytes) -> m.Found:
+        found = [Message.from_json(one) for one in raw_items(answer, "read", "find", "messages")]
+        rest = json.loads(raw_get(answer, "read", "find") or b"{}")
+        damaged = [one.get("id") or "" for one in rest.get("damaged", [])]
+        cursor = rest.get("next")
+        return m.Found(found, None if cursor is None else w.dumps(cursor), damaged)
+
+    return Operation(text, decode)
 
 
 def list_tenants(limit: int = 100, *, after: str | None = None) -> Operation[list[str]]:
@@ -257,6 +312,8 @@ __all__ = [
     "Content",
     "Failure",
     "Operation",
+    "ThreadOrder",
+    "Visibility",
     "add",
     "archive_thread",
     "batch",
@@ -269,6 +326,7 @@ __all__ = [
     "delete_thread",
     "edit",
     "fail_run",
+    "find",
     "get_thread",
     "label_thread",
     "list_attempts",

@@ -10,6 +10,7 @@ from .. import models as m
 from .. import ops
 from .._throughline import Capability, Engine
 from .._wire import Json, Operation
+from ..ops import ThreadOrder, Visibility
 from .agent import Agent
 from .feed import Changes
 from .thread import Thread
@@ -88,14 +89,19 @@ class Store:
         owner: str | None = None,
         labels: Mapping[str, str] | None = None,
         archived: bool | None = False,
+        order: ThreadOrder = "activity",
+        unlisted: bool = False,
         deadline: float | None = None,
     ) -> m.ThreadList:
-        """Lists threads (1 to 1000) by their last activity, the latest first.
+        """Lists threads (1 to 1000): the latest activity first, or with ``order="created"`` the oldest first, or with
+        ``"created_desc"`` the newest first. ``unlisted`` includes threads that have no settled message yet.
 
         ``after`` is the ``next`` of the previous list. ``owner`` and ``labels`` select. ``archived`` selects archived
         threads, others (the default), or both (``None``).
         """
-        read = ops.list_threads(limit, after=after, owner=owner, labels=labels, archived=archived)
+        read = ops.list_threads(
+            limit, after=after, owner=owner, labels=labels, archived=archived, order=order, unlisted=unlisted
+        )
         return await self._run(read, None, deadline)
 
     async def tenants(self, limit: int = 100, *, after: str | None = None) -> list[str]:
@@ -107,6 +113,25 @@ class Store:
     ) -> m.SearchHits:
         """Searches the messages of the tenant, or of one thread, for words. The store needs ``search=True``."""
         return await self._run(ops.search(query, limit, thread=thread), None, deadline)
+
+    async def find(
+        self,
+        name: str,
+        value: str | int | bool,
+        limit: int = 50,
+        *,
+        order: Literal["newest", "oldest"] = "newest",
+        visibility: Visibility = "final",
+        after: str | None = None,
+        deadline: float | None = None,
+    ) -> m.Found:
+        """Finds the messages of the tenant with this value of a metadata field, by their time of creation.
+
+        The store must index the field: ``open(..., options={"indexed_metadata": [name]})``. ``after`` is the ``next`` of
+        the previous answer.
+        """
+        read = ops.find(name, value, limit, order=order, visibility=visibility, after=after)
+        return await self._run(read, None, deadline)
 
     def changes(self, after: int = 0, *, scope: Literal["tenant", "store"] = "tenant", wait: bool = True) -> Changes:
         """Iterates over the changes after a position, such as that of a page, and then over future ones::

@@ -9,11 +9,11 @@ from .. import models as m
 from .. import ops
 from .._throughline import Added, Engine, Message, Page
 from .._wire import UNSET, Content, Json, Operation, Unset
+from ..ops import Visibility
 from .draft import Draft
 from .feed import Changes
 
 T = TypeVar("T")
-Visibility = Literal["all", "final", "settled"]
 
 
 class Thread:
@@ -113,6 +113,7 @@ class Thread:
         id: str,
         metadata: Mapping[str, Any] | Json | None = None,
         *,
+        where_absent: Mapping[str, Any] | Json | None = None,
         attachments: Sequence[str] | None = None,
         expected: int | None = None,
         key: str | None = None,
@@ -120,9 +121,12 @@ class Thread:
     ) -> m.Updated:
         """Patches the metadata of a message: a value sets a field, ``None`` removes it, an absent field stays.
 
-        ``attachments`` replaces the attachment keys. ``expected`` requires this revision.
+        ``where_absent`` sets fields only where the message does not have them: concurrent writers agree on the first
+        value, which is in the answer. ``attachments`` replaces the attachment keys. ``expected`` requires this revision.
         """
-        patch = ops.update(self.id, id, metadata, attachments=attachments, expected=expected)
+        patch = ops.update(
+            self.id, id, metadata, where_absent=where_absent, attachments=attachments, expected=expected
+        )
         return await self._run(patch, key, deadline)
 
     async def edit(
@@ -157,6 +161,21 @@ class Thread:
         """
         return await self._run(ops.take_last(self.id, expected=expected), key, deadline)
 
+    async def find(
+        self,
+        name: str,
+        value: str | int | bool,
+        limit: int = 50,
+        *,
+        order: Literal["newest", "oldest"] = "newest",
+        visibility: Visibility = "final",
+        after: str | None = None,
+        deadline: float | None = None,
+    ) -> m.Found:
+        """Finds messages of the thread by a metadata field that the store indexes: see ``Store.find``."""
+        read = ops.find(name, value, limit, thread=self.id, order=order, visibility=visibility, after=after)
+        return await self._run(read, None, deadline)
+
     def draft(
         self,
         role: m.Role = "assistant",
@@ -187,12 +206,22 @@ class Thread:
         labels: Mapping[str, str] | None = None,
         metadata: Mapping[str, Any] | Json | None = None,
         created_at: datetime | None = None,
+        reuse_ids: bool = False,
         key: str | None = None,
         deadline: float | None = None,
     ) -> m.ThreadChanged:
-        """Creates the thread without messages. Raises ``AlreadyExists`` if it exists."""
+        """Creates the thread without messages. Raises ``AlreadyExists`` if it exists.
+
+        With ``reuse_ids``, the id of a deleted message can be used again in this thread, for its life.
+        """
         create = ops.create_thread(
-            self.id, title=title, owner=owner, labels=labels, metadata=metadata, created_at=created_at
+            self.id,
+            title=title,
+            owner=owner,
+            labels=labels,
+            metadata=metadata,
+            created_at=created_at,
+            reuse_ids=reuse_ids,
         )
         return await self._run(create, key, deadline)
 
