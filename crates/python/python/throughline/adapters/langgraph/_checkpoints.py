@@ -164,24 +164,20 @@ def _add(
 
 
 def creation(namespace: CheckpointNamespace) -> ops.Operation[Any]:
-    """Creates the thread of the checkpoints of a namespace, with the labels by which lists and deletions find it."""
-    return reusing_ids(
-        ops.create_thread(
-            namespace.checkpoints,
-            labels={KIND: CHECKPOINTS, THREAD: label(namespace.thread_id)},
-            metadata={THREAD: namespace.thread_id, NAMESPACE: namespace.name},
-        )
+    """Creates the thread of the checkpoints of a namespace, with the labels by which lists and deletions find it. Deleted
+    ids can be saved again, as in the tables of LangGraph's own savers.
+    """
+    return ops.create_thread(
+        namespace.checkpoints,
+        labels={KIND: CHECKPOINTS, THREAD: label(namespace.thread_id)},
+        metadata={THREAD: namespace.thread_id, NAMESPACE: namespace.name},
+        reuse_ids=True,
     )
 
 
 def displacement(namespace: CheckpointNamespace) -> ops.Operation[Any]:
     """States that a namespace has checkpoints out of order."""
     return ops.label_thread(namespace.checkpoints, metadata={TOP: True})
-
-
-def reusing_ids(create: ops.Operation[Any]) -> ops.Operation[Any]:
-    """Lets a new thread use the ids of deleted messages again, as the tables of LangGraph's own savers do."""
-    return ops.Operation(create.json.removesuffix("}}}") + ',"reusesIds":true}}}', create.decode)
 
 
 def _replace(thread: str, id: str, content: bytes, fields: dict[str, Any]) -> Steps[None]:

@@ -10,7 +10,6 @@ from langgraph.store.base import PutOp
 
 from ... import AlreadyExists, Gone, NotFound, ops
 from ._calls import Call, Steps, all_of, batch, one
-from ._checkpoints import reusing_ids
 from ._items import NAMESPACE, StoredItem, expiry, micros_now, prefix_labels
 from ._names import items as thread_of
 from ._names import message as message_id
@@ -98,8 +97,8 @@ def _summary(thread: str) -> Call:
 
 
 def _creation(thread: str, namespace: tuple[str, ...]) -> ops.Operation[Any]:
-    return reusing_ids(
-        ops.create_thread(thread, labels=prefix_labels(namespace), metadata={NAMESPACE: list(namespace)})
+    return ops.create_thread(
+        thread, labels=prefix_labels(namespace), metadata={NAMESPACE: list(namespace)}, reuse_ids=True
     )
 
 
