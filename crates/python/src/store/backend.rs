@@ -73,8 +73,8 @@ impl Url {
     pub(super) async fn open(self, options: &OpenOptions, layers: LayerList) -> Result<(Persistence, Backend)> {
         match self {
             Self::Memory => {
-                options.options.refuse_others("memory:", &[])?;
-                let backend = MemoryBackend::new();
+                options.options.refuse_others("memory:", &["indexed_metadata"])?;
+                let backend = MemoryBackend::new().with_indexed_metadata(options.options.indexed()?);
                 Ok((pipeline(options, layers, backend)?, Backend::Memory))
             }
             Self::Sqlite(path, _) => {
@@ -118,6 +118,7 @@ const SQLITE: &[&str] = &[
     "blobs_above",
     "free_space_floor",
     "wal_limit",
+    "indexed_metadata",
 ];
 #[cfg(feature = "postgres")]
 const POSTGRES: &[&str] = &[
@@ -128,6 +129,7 @@ const POSTGRES: &[&str] = &[
     "wait_limit",
     "max_content_bytes",
     "changes_kept",
+    "indexed_metadata",
     "pgbouncer",
 ];
 
@@ -143,9 +145,11 @@ fn sqlite(options: &OpenOptions) -> Result<SqliteOptions> {
         blobs_above,
         free_space_floor,
         wal_limit,
+        indexed_metadata: _,
         pgbouncer: _,
     } = options.options;
-    let mut backend = SqliteBackend::builder().search(options.search);
+    let indexed = options.options.indexed()?;
+    let mut backend = SqliteBackend::builder().search(options.search).index_metadata(indexed);
     backend = set(backend, readers, SqliteOptions::readers);
     backend = set(backend, queue_operations, SqliteOptions::queue_operations);
     backend = set(backend, queue_bytes, SqliteOptions::queue_bytes);
@@ -170,9 +174,11 @@ fn postgres(options: &OpenOptions) -> Result<PostgresOptions> {
         blobs_above: _,
         free_space_floor: _,
         wal_limit: _,
+        indexed_metadata: _,
         pgbouncer,
     } = options.options;
-    let mut backend = PostgresBackend::builder().search(options.search);
+    let indexed = options.options.indexed()?;
+    let mut backend = PostgresBackend::builder().search(options.search).index_metadata(indexed);
     backend = set(backend, readers, PostgresOptions::readers);
     backend = set(backend, writers, PostgresOptions::writers);
     backend = set(backend, queue_operations, PostgresOptions::queue_operations);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use throughline::{Result, TenantId};
+use throughline::{IndexedMetadata, Result, TenantId};
 
 use crate::{
     error::invalid,
@@ -23,7 +23,7 @@ pub(crate) struct OpenOptions {
 }
 
 /// `throughline.StoreOptions`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct BackendOptions {
     pub(super) readers: Option<u32>,
@@ -36,6 +36,7 @@ pub(crate) struct BackendOptions {
     pub(super) blobs_above: Option<u64>,
     pub(super) free_space_floor: Option<u64>,
     pub(super) wal_limit: Option<u64>,
+    pub(super) indexed_metadata: Option<Vec<String>>,
     pub(super) pgbouncer: Option<bool>,
 }
 
@@ -52,6 +53,12 @@ impl OpenOptions {
 }
 
 impl BackendOptions {
+    /// The metadata fields of messages that the store indexes.
+    pub(super) fn indexed(&self) -> Result<IndexedMetadata> {
+        let names = self.indexed_metadata.as_deref().unwrap_or_default();
+        IndexedMetadata::new(names).map_err(|error| invalid(format!("options: indexed_metadata: {error}")))
+    }
+
     /// Refuses an option that is set, and that the backend does not take.
     pub(super) fn refuse_others(&self, backend: &str, takes: &[&str]) -> Result<()> {
         let all = serde_json::to_value(self).unwrap_or_default();
